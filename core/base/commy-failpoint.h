@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Named fail points: places where a test makes the process fail on purpose. They exist only
+ * in builds with --enable-failpoints; otherwise the macros are nothing.
+ *
+ * COMMY_FAILPOINT=name:nth:kill|stop|error|sleep  (nth: 1 is the first time it is passed)
+ *
+ * All names lie in a linker section, so that a test can enumerate them and none is forgotten.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#ifdef COMMY_ENABLE_FAILPOINTS
+
+typedef struct
+{
+  const char *name;
+  unsigned hits; /* touched atomically */
+} CommyFailpoint;
+
+/* Whether this pass must fail with an error; kill, stop and sleep happen inside. */
+bool commy_failpoint_hit (CommyFailpoint *point);
+
+/* The first and one past the last, of this object file's link unit. */
+const CommyFailpoint *commy_failpoints_begin (void);
+const CommyFailpoint *commy_failpoints_end (void);
+
+#define COMMY_FAILPOINT(NAME)                                                                      \
+  ({                                                                                               \
+    static CommyFailpoint commy_failpoint_                                                         \
+        __attribute__ ((section ("commy_failpoints"), used, aligned (16))) = { NAME, 0 };          \
+    commy_failpoint_hit (&commy_failpoint_);                                                       \
+  })
+
+#else
+#define COMMY_FAILPOINT(NAME) (false)
+#endif

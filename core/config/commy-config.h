@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Settings: keyfiles in layers, checked against a schema, as an immutable snapshot in which
+ * every value knows its origin.
+ *
+ * Layers, later ones win: shipped < system < system drop-ins < user < environment < program.
+ * Shipped and system files, then $COMMY_CONFIG (a list of files, the environment layer; ignored
+ * in privileged processes), then text of the program's own.
+ */
+#pragma once
+
+#include <commy/commy-descriptor.h>
+#include <gio/gio.h>
+
+typedef struct _CommyConfig CommyConfig;
+
+/* Where to read from. NULL members are skipped. */
+typedef struct
+{
+  const char *shipped;      /* file */
+  const char *system;       /* file */
+  const char *system_dir;   /* folder of *.conf, in order of name */
+  const char *user;         /* file */
+  const char *environment;  /* ':'-separated files */
+  const char *program;      /* keyfile text; origin "program:LINE" */
+} CommyConfigSources;
+
+/* The places of this installation and process; members point to static or interned strings. */
+void commy_config_sources_default (CommyConfigSources *out_sources);
+
+/* Reads, checks, merges. A missing file is skipped, except one named in the environment. An
+ * unknown group or key, a value that does not parse, a key twice in one file: error with
+ * file, line and the nearest name. */
+CommyConfig *commy_config_load (const CommyConfigSources *sources, GError **error);
+/* Checks one file only. */
+gboolean commy_config_check_file (const char *path, GError **error);
+/* The fuzzer's entry: parses and checks text. */
+CommyConfig *commy_config_load_text (const char *text, gsize size, const char *origin, GError **error);
+
+CommyConfig *commy_config_ref (CommyConfig *config);
+void commy_config_unref (CommyConfig *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyConfig, commy_config_unref)
+
+/* The value in force, the schema's default if it is set nowhere; NULL for a key without default.
+ * The group of a plugin is "plugin transport/shm", of a service "service NAME" and so on. For
+ * groups with a name the lookup falls back to the schema's default. */
+const char *commy_config_get (CommyConfig *config, const char *group, const char *key);
+/* "FILE:LINE", "program:LINE" or "default"; never NULL. */
+const char *commy_config_get_origin (CommyConfig *config, const char *group, const char *key);
+/* Typed; the value was checked at load, so these cannot fail. Key must be in the schema. */
+gboolean commy_config_get_bool (CommyConfig *config, const char *group, const char *key);
+guint64 commy_config_get_size (CommyConfig *config, const char *group, const char *key);
+gint64 commy_config_get_duration (CommyConfig *config, const char *group, const char *key);
+double commy_config_get_double (CommyConfig *config, const char *group, const char *key);
+/* ';'-separated; (transfer full), never NULL. */
+char **commy_config_get_list (CommyConfig *config, const char *group, const char *key);
+
+/* Groups that are set anywhere and begin with @prefix (such as "policy "), in order of layer and
+ * line; (transfer container) of interned strings. */
+GPtrArray *commy_config_list_groups (CommyConfig *config, const char *prefix);
+
+/* a(ssss) of group, key, value, origin: what is set, then the defaults. Floating. */
+GVariant *commy_config_list (CommyConfig *config);
+
+/* Checks "param.*" keys of [plugin ID] (ID like "transport/shm") against a plugin's own specs.
+ * Error names file, line and nearest parameter. */
+gboolean commy_config_check_params (CommyConfig *config,
+                                    const char *plugin,
+                                    const CommyParamSpec *specs,
+                                    gsize n_specs,
+                                    GError **error);
+/* The value of a parameter in base units, as CommyHost.param gives it; (transfer full). */
+char *commy_config_dup_param (CommyConfig *config, const char *plugin, const CommyParamSpec *spec);

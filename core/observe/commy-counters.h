@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Counters and histograms of one channel, written by its owner alone and read by anybody
+ * without a lock, and the ledger of drops of a mesh. Plain C: also run under TSan alone.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define COMMY_HISTOGRAM_BUCKETS 64u
+
+/* Bucket i counts values with bit length i: [2^(i-1), 2^i). */
+typedef struct
+{
+  uint64_t buckets[COMMY_HISTOGRAM_BUCKETS];
+  uint64_t sum;
+} CommyHistogram;
+
+typedef enum
+{
+  COMMY_COUNT_SENT,          /* frames with a message of the application */
+  COMMY_COUNT_SENT_BYTES,
+  COMMY_COUNT_RECEIVED,
+  COMMY_COUNT_RECEIVED_BYTES,
+  COMMY_COUNT_CALLS,
+  COMMY_COUNT_CALLS_FAILED,
+  COMMY_COUNT_BLOCKED, /* times the peer would not take more */
+  COMMY_COUNT_PARKED,  /* times the owner went to sleep waiting */
+  COMMY_COUNT_LAST
+} CommyCount;
+
+typedef struct
+{
+  uint64_t counts[COMMY_COUNT_LAST];
+  CommyHistogram call_ns; /* round trip, as the caller saw it */
+} CommyCounters;
+
+/* One writer: a relaxed load and store, no read-modify-write. */
+static inline void
+commy_counters_add (CommyCounters *counters, CommyCount what, uint64_t n)
+{
+  uint64_t *cell = &counters->counts[what];
+  __atomic_store_n (cell, __atomic_load_n (cell, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t
+commy_counters_get (const CommyCounters *counters, CommyCount what)
+{
+  return __atomic_load_n (&counters->counts[what], __ATOMIC_RELAXED);
+}
+
+const char *commy_count_to_string (CommyCount what);
+
+void commy_histogram_add (CommyHistogram *histogram, uint64_t value); /* one writer */
+uint64_t commy_histogram_total (const CommyHistogram *histogram);
+/* Upper bound of the bucket in which the quantile (0..1) lies; 0 if empty. */
+uint64_t commy_histogram_quantile (const CommyHistogram *histogram, double quantile);
+
+/* Why a message was not delivered. Any thread may add. */
+typedef enum
+{
+  COMMY_DROP_PEER_GONE,      /* path died, message not delivered */
+  COMMY_DROP_DEADLINE,       /* its deadline passed before it was handled */
+  COMMY_DROP_CANCELLED,      /* the caller gave up */
+  COMMY_DROP_DENIED,         /* policy */
+  COMMY_DROP_NO_METHOD,      /* nobody handles it */
+  COMMY_DROP_MALFORMED,      /* the channel was closed for it */
+  COMMY_DROP_BUSY,           /* back-pressure refused it */
+  COMMY_DROP_TOO_BIG,
+  COMMY_DROP_DUPLICATE,      /* a replay had delivered it already */
+  COMMY_DROP_STOPPING,       /* the service was being stopped */
+  COMMY_DROP_LATE_REPLY,     /* an answer nobody waits for any more */
+  COMMY_DROP_LAST
+} CommyDrop;
+
+const char *commy_drop_to_string (CommyDrop reason);
+
+#define COMMY_CULPRIT_MAX 96u
+
+typedef struct
+{
+  uint64_t counts[COMMY_DROP_LAST]; /* atomic add */
+  uint32_t lock;                    /* of culprits: a try-lock; a loser leaves its culprit out */
+  char culprits[COMMY_DROP_LAST][COMMY_CULPRIT_MAX];
+} CommyLedger;
+
+void commy_ledger_add (CommyLedger *ledger, CommyDrop reason, uint64_t n, const char *culprit);
+uint64_t commy_ledger_get (const CommyLedger *ledger, CommyDrop reason);
+/* Copies the last culprit of @reason, "" if none, into @out (COMMY_CULPRIT_MAX bytes). */
+void commy_ledger_get_culprit (CommyLedger *ledger, CommyDrop reason, char *out);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Principals, and the compiled table that says who may call what and who may offer what.
+ * Every call is decided here, on every path. Immutable after compiling; shared between threads.
+ *
+ * Keyfile: groups [policy NAME] in order of layer and line, the last that matches wins:
+ *   principals=GLOB;...   services=GLOB;...   methods=GLOB;...   verbs=call;offer
+ *   effect=allow|deny
+ * With no group that matches: allowed for one's own user (the node's own principals), denied
+ * for everybody else.
+ */
+#pragma once
+
+#include "config/commy-config.h"
+
+#include <commy/commy-service.h>
+
+/* (transfer full) */
+CommyPrincipal *commy_principal_new (const char *name, const char *provider);
+
+typedef enum
+{
+  COMMY_VERB_CALL = 1 << 0,
+  COMMY_VERB_OFFER = 1 << 1,
+} CommyVerb;
+
+typedef struct _CommyPolicy CommyPolicy;
+
+typedef struct
+{
+  gboolean allowed;
+  const char *origin; /* keyfile line, or "default: own user" / "default: other principal" */
+  const char *rule;   /* name of the group, or NULL */
+} CommyPolicyVerdict;
+
+/* @own: principals that count as "own user": names, globs allowed ("unix:uid=1000",
+ * "spiffe://dom/host/H/user/U"). */
+CommyPolicy *commy_policy_compile (CommyConfig *config, const char *const *own, GError **error);
+CommyPolicy *commy_policy_ref (CommyPolicy *policy);
+void commy_policy_unref (CommyPolicy *policy);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPolicy, commy_policy_unref)
+
+/* The answer for one (principal, service, method). Scans the rules: callers keep it per channel
+ * and interned method, which is the table that calls look into. @method is NULL for
+ * COMMY_VERB_OFFER. Strings in the verdict live as long as the policy. */
+CommyPolicyVerdict commy_policy_decide (CommyPolicy *policy,
+                                  CommyVerb verb,
+                                  const char *principal,
+                                  const char *service,
+                                  const char *method);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Calling. A client is cheap, belongs to the thread that made it, and keeps its route.
+ */
+#pragma once
+
+#include <commy/commy-decision.h>
+#include <commy/commy-mesh.h>
+#include <commy/commy-requirements.h>
+#include <commy/commy-types.h>
+
+G_BEGIN_DECLS
+
+#define COMMY_TYPE_CLIENT (commy_client_get_type ())
+COMMY_API G_DECLARE_FINAL_TYPE (CommyClient, commy_client, COMMY, CLIENT, GObject)
+
+/**
+ * commy_client_new:
+ * @mesh: a joined mesh
+ * @service: name of a service
+ *
+ * A client of a service, for the calling thread and its default context. Touches nothing.
+ *
+ * Returns: (transfer full): a client
+ *
+ * Since: 0.1
+ */
+COMMY_API CommyClient *commy_client_new (CommyMesh *mesh, const char *service);
+/**
+ * commy_client_set_requirements:
+ * @client: a client
+ * @requirements: (nullable): what its routes must fulfil; %NULL for nothing special
+ *
+ * Copied; the route is decided anew at the next call.
+ */
+COMMY_API void commy_client_set_requirements (CommyClient *client,
+                                              const CommyRequirements *requirements);
+/**
+ * commy_client_set_instance:
+ * @client: a client
+ * @instance: (nullable): id of the only instance to talk to; %NULL for any
+ *
+ * Restricts the client to one instance.
+ */
+COMMY_API void commy_client_set_instance (CommyClient *client, const char *instance);
+
+/**
+ * commy_client_call:
+ * @client: a client
+ * @method: a method's name
+ * @parameters: (nullable): a tuple; floating is consumed; %NULL for `()`
+ * @options: (nullable): options
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async) (closure user_data): called in the client's context, never from inside this
+ * @user_data: for @callback
+ *
+ * Calls. Does not block.
+ */
+COMMY_API void commy_client_call (CommyClient *client,
+                                  const char *method,
+                                  GVariant *parameters,
+                                  const CommyCallOptions *options,
+                                  GCancellable *cancellable,
+                                  GAsyncReadyCallback callback,
+                                  gpointer user_data);
+/**
+ * commy_client_call_finish:
+ * @client: a client
+ * @result: the result
+ * @error: return location
+ *
+ * Returns: (transfer full): the answer, a tuple; or %NULL
+ */
+COMMY_API GVariant *
+commy_client_call_finish (CommyClient *client, GAsyncResult *result, GError **error);
+/**
+ * commy_client_call_sync:
+ * @client: a client
+ * @method: a method's name
+ * @parameters: (nullable): a tuple; floating is consumed; %NULL for `()`
+ * @options: (nullable): options
+ * @cancellable: (nullable): a cancellable
+ * @error: return location
+ *
+ * Calls and waits: spins for a short time, then parks. Never iterates a main context, so
+ * nothing else of the program runs meanwhile. A call to a service of the calling context fails
+ * with %COMMY_ERROR_WOULD_DEADLOCK.
+ *
+ * Returns: (transfer full): the answer, a tuple; or %NULL with @error set
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_client_call_sync (CommyClient *client,
+                                            const char *method,
+                                            GVariant *parameters,
+                                            const CommyCallOptions *options,
+                                            GCancellable *cancellable,
+                                            GError **error);
+/**
+ * commy_client_call_bytes:
+ * @client: a client
+ * @method: a method's name
+ * @bytes: (transfer none): the argument
+ * @options: (nullable): options
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async) (closure user_data): called in the client's context
+ * @user_data: for @callback
+ *
+ * Calls with raw bytes. Does not block.
+ */
+COMMY_API void commy_client_call_bytes (CommyClient *client,
+                                        const char *method,
+                                        GBytes *bytes,
+                                        const CommyCallOptions *options,
+                                        GCancellable *cancellable,
+                                        GAsyncReadyCallback callback,
+                                        gpointer user_data);
+/**
+ * commy_client_call_bytes_finish:
+ * @client: a client
+ * @result: the result
+ * @error: return location
+ *
+ * Returns: (transfer full): the answer; or %NULL
+ */
+COMMY_API GBytes *
+commy_client_call_bytes_finish (CommyClient *client, GAsyncResult *result, GError **error);
+/**
+ * commy_client_call_bytes_sync:
+ * @client: a client
+ * @method: a method's name
+ * @bytes: (transfer none): the argument
+ * @options: (nullable): options
+ * @cancellable: (nullable): a cancellable
+ * @error: return location
+ *
+ * As commy_client_call_sync(), with raw bytes.
+ *
+ * Returns: (transfer full): the answer; or %NULL with @error set
+ *
+ * Since: 0.1
+ */
+COMMY_API GBytes *commy_client_call_bytes_sync (CommyClient *client,
+                                                const char *method,
+                                                GBytes *bytes,
+                                                const CommyCallOptions *options,
+                                                GCancellable *cancellable,
+                                                GError **error);
+/**
+ * commy_client_send:
+ * @client: a client
+ * @method: a method's name
+ * @parameters: (nullable): a tuple; floating is consumed; %NULL for `()`
+ * @options: (nullable): options
+ * @error: return location
+ *
+ * Sends a one-way message: returns when the path has taken it, not when it was handled. Waits
+ * for a connection if there is none yet; fails with %COMMY_ERROR_BUSY where the peer does not
+ * keep up.
+ *
+ * Returns: whether it was taken
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_client_send (CommyClient *client,
+                                      const char *method,
+                                      GVariant *parameters,
+                                      const CommyCallOptions *options,
+                                      GError **error);
+/**
+ * commy_client_explain:
+ * @client: a client
+ * @size: of a message, in bytes
+ * @what_if: (nullable): other settings
+ * @cancellable: (nullable): a cancellable
+ * @error: return location
+ *
+ * How a message of @size would go, and why. Finds the service if need be (blocks like a
+ * synchronous call); opens no connection.
+ *
+ * Returns: (transfer full): the decision, also when nothing was allowed; %NULL with @error if
+ *   nobody offers the service
+ *
+ * Since: 0.1
+ */
+COMMY_API CommyDecision *commy_client_explain (CommyClient *client,
+                                               gsize size,
+                                               const CommyWhatIf *what_if,
+                                               GCancellable *cancellable,
+                                               GError **error);
+
+G_END_DECLS

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The hot loop, for C: methods resolved once, memory of the path itself, no strings, no
+ * GVariant, no allocation, no GObject. Everything else is the same: the router, policy,
+ * deadlines, counters. Not introspected.
+ */
+#pragma once
+
+#include <commy/commy-client.h>
+#include <commy/commy-service.h>
+#include <commy/commy-transport.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CommyMethod: (skip)
+ *
+ * A method of one client, resolved. 0 is none.
+ */
+typedef guint32 CommyMethod;
+
+/**
+ * CommyReply: (skip)
+ * @data: the answer, read only; borrowed from the path
+ * @size: its bytes
+ *
+ * An answer that lies where it arrived. On shared memory between different users it is a copy.
+ */
+typedef struct
+{
+  const guint8 *data;
+  gsize size;
+  /*< private >*/
+  gpointer channel;
+  CommyMessage message;
+} CommyReply;
+
+/**
+ * commy_client_resolve: (skip)
+ * @client: a client
+ * @method: a method's name
+ * @error: return location
+ *
+ * Resolves a method once. Connects if need be.
+ *
+ * Returns: the method, or 0 with @error set
+ *
+ * Since: 0.1
+ */
+COMMY_API CommyMethod
+commy_client_resolve (CommyClient *client, const char *method, GError **error);
+/**
+ * commy_client_reserve: (skip)
+ * @client: a client
+ * @method: a resolved method
+ * @size: bytes of the argument
+ * @out_span: (out): where to write it
+ * @error: return location
+ *
+ * Room for one argument on the path of choice. Valid until commy_client_exchange(),
+ * commy_client_discard() or the next reservation.
+ *
+ * Returns: success
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_client_reserve (CommyClient *client,
+                                         CommyMethod method,
+                                         gsize size,
+                                         CommySpan *out_span,
+                                         GError **error);
+/**
+ * commy_client_discard: (skip)
+ * @client: a client
+ *
+ * Gives a reservation back unsent.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_client_discard (CommyClient *client);
+/**
+ * commy_client_exchange: (skip)
+ * @client: a client
+ * @method: a resolved method
+ * @in: the reserved span; `size` may have been lowered
+ * @out_reply: (out): the answer; commy_reply_clear() it
+ * @deadline_us: monotonic microseconds; 0 for the default
+ * @error: return location
+ *
+ * Sends the span and waits for the answer. If the path died before anything was published
+ * the span is copied to the next allowed path.
+ *
+ * Returns: success
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_client_exchange (CommyClient *client,
+                                          CommyMethod method,
+                                          const CommySpan *in,
+                                          CommyReply *out_reply,
+                                          gint64 deadline_us,
+                                          GError **error);
+/**
+ * commy_reply_clear: (skip)
+ * @reply: an answer, or zeroed
+ *
+ * Gives the answer's memory back.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_reply_clear (CommyReply *reply);
+
+/**
+ * CommySpanCall: (skip)
+ *
+ * A call that is being handled on the hot path. Only valid inside the handler.
+ */
+typedef struct _CommySpanCall CommySpanCall;
+
+/**
+ * CommySpanFunc: (skip)
+ * @call: the call
+ * @in: the argument, read only, borrowed
+ * @size: its bytes
+ * @user_data: as given
+ *
+ * Handles a call in place, on the thread that owns the connection. Answers with
+ * commy_span_call_reserve() and filling it, or commy_span_call_fail(); doing neither answers
+ * with nothing (zero bytes).
+ */
+typedef void (*CommySpanFunc) (CommySpanCall *call,
+                               const guint8 *in,
+                               gsize size,
+                               gpointer user_data);
+
+/**
+ * commy_span_call_reserve: (skip)
+ * @call: the call
+ * @size: bytes of the answer
+ * @out_span: (out): where to write it
+ *
+ * Returns: whether there is room; else fail the call
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean
+commy_span_call_reserve (CommySpanCall *call, gsize size, CommySpan *out_span);
+/**
+ * commy_span_call_fail: (skip)
+ * @call: the call
+ * @message: why
+ *
+ * Answers with an error.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_span_call_fail (CommySpanCall *call, const char *message);
+/**
+ * commy_span_call_get_caller: (skip)
+ * @call: the call
+ *
+ * Returns: (transfer none): who calls
+ *
+ * Since: 0.1
+ */
+COMMY_API CommyPrincipal *commy_span_call_get_caller (CommySpanCall *call);
+/**
+ * commy_service_handle_span: (skip)
+ * @service: a service that is not started
+ * @method: a method's name
+ * @func: called for each call
+ * @user_data: for @func
+ * @destroy: (nullable): frees @user_data
+ *
+ * Sets a hot handler. Such a method takes and gives raw bytes.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_service_handle_span (CommyService *service,
+                                          const char *method,
+                                          CommySpanFunc func,
+                                          gpointer user_data,
+                                          GDestroyNotify destroy);
+
+G_END_DECLS

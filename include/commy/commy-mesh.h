@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The mesh: the root object. Everything else hangs off it; there is no other global state.
+ */
+#pragma once
+
+#include <commy/commy-types.h>
+
+G_BEGIN_DECLS
+
+#define COMMY_TYPE_MESH (commy_mesh_get_type ())
+COMMY_API G_DECLARE_FINAL_TYPE (CommyMesh, commy_mesh, COMMY, MESH, GObject)
+
+/**
+ * commy_mesh_new:
+ * @name: (nullable): name of the mesh; %NULL for the default mesh of this user
+ * @error: return location
+ *
+ * Reads and checks the keyfiles and looks which plugins there are; runs none of them. Any
+ * thread; reads files.
+ *
+ * Returns: (transfer full): a mesh that is not joined yet; or %NULL with @error naming file,
+ *   line and the nearest name (%COMMY_ERROR_CONFIG_UNKNOWN), or the directory that cannot be used
+ *
+ * Since: 0.1
+ */
+COMMY_API CommyMesh *commy_mesh_new (const char *name, GError **error);
+/**
+ * commy_mesh_new_with_settings:
+ * @name: (nullable): name of the mesh
+ * @keyfile: (nullable): text of a keyfile that goes over all other layers but the store's; its
+ *   origin is "program"
+ * @error: return location
+ *
+ * As commy_mesh_new(), with settings of the program's own.
+ *
+ * Returns: (transfer full): a mesh
+ *
+ * Since: 0.1
+ */
+COMMY_API CommyMesh *
+commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **error);
+
+/**
+ * commy_mesh_join:
+ * @mesh: a mesh
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async) (closure user_data): called in the caller's thread-default context
+ * @user_data: for @callback
+ *
+ * Starts the mesh thread and the plugins, registers this node. Does not block.
+ */
+COMMY_API void commy_mesh_join (CommyMesh *mesh,
+                                GCancellable *cancellable,
+                                GAsyncReadyCallback callback,
+                                gpointer user_data);
+/**
+ * commy_mesh_join_finish:
+ * @mesh: a mesh
+ * @result: the result
+ * @error: return location
+ *
+ * Returns: success
+ */
+COMMY_API gboolean commy_mesh_join_finish (CommyMesh *mesh, GAsyncResult *result, GError **error);
+/**
+ * commy_mesh_join_sync:
+ * @mesh: a mesh
+ * @cancellable: (nullable): a cancellable
+ * @error: return location
+ *
+ * Joins and waits for it. Iterates no main context.
+ *
+ * Returns: success
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean
+commy_mesh_join_sync (CommyMesh *mesh, GCancellable *cancellable, GError **error);
+/**
+ * commy_mesh_leave:
+ * @mesh: a mesh
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async) (closure user_data) (nullable): called in the caller's thread-default context
+ * @user_data: for @callback
+ *
+ * Stops offering, lets what is under way finish, leaves. Does not block.
+ */
+COMMY_API void commy_mesh_leave (CommyMesh *mesh,
+                                 GCancellable *cancellable,
+                                 GAsyncReadyCallback callback,
+                                 gpointer user_data);
+/**
+ * commy_mesh_leave_finish:
+ * @mesh: a mesh
+ * @result: the result
+ * @error: return location
+ *
+ * Returns: success
+ */
+COMMY_API gboolean commy_mesh_leave_finish (CommyMesh *mesh, GAsyncResult *result, GError **error);
+/**
+ * commy_mesh_leave_sync:
+ * @mesh: a mesh
+ * @cancellable: (nullable): a cancellable
+ * @error: return location
+ *
+ * Leaves and waits for it. Services whose handlers run in the calling context are stopped
+ * without waiting for calls that only that context could answer.
+ *
+ * Returns: success
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean
+commy_mesh_leave_sync (CommyMesh *mesh, GCancellable *cancellable, GError **error);
+
+/**
+ * commy_mesh_get_name:
+ * @mesh: a mesh
+ *
+ * Returns: (transfer none): its name
+ */
+COMMY_API const char *commy_mesh_get_name (CommyMesh *mesh);
+/**
+ * commy_mesh_get_node_id:
+ * @mesh: a mesh
+ *
+ * Returns: (transfer none): id of this node, 32 hex digits
+ */
+COMMY_API const char *commy_mesh_get_node_id (CommyMesh *mesh);
+
+/**
+ * commy_mesh_list_plugins:
+ * @mesh: a mesh
+ *
+ * Every plugin file that was found, the unusable ones too. Any thread.
+ *
+ * Returns: (transfer full): an `aa{sv}` with `kind`, `id`, `version`, `state`, `reason`, `path`,
+ *   `summary`, `licence`, `abi`, `profile`
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_mesh_list_plugins (CommyMesh *mesh);
+/**
+ * commy_mesh_list_settings:
+ * @mesh: a mesh
+ *
+ * Every setting in force and where it was set. Any thread.
+ *
+ * Returns: (transfer full): an `a(ssss)`: group, key, value, origin ("file:line" or a layer)
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_mesh_list_settings (CommyMesh *mesh);
+/**
+ * commy_mesh_check_keyfile:
+ * @path: a keyfile
+ * @error: return location
+ *
+ * Checks a keyfile against the core's schema without using it. Any thread.
+ *
+ * Returns: whether it is right; else @error names line and nearest name
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_mesh_check_keyfile (const char *path, GError **error);
+/**
+ * commy_mesh_list_services_sync:
+ * @mesh: a joined mesh
+ * @pattern: (nullable): a glob on the service's name; %NULL for all
+ * @cancellable: (nullable): a cancellable
+ * @error: return location
+ *
+ * Asks the store. Blocks; iterates no main context.
+ *
+ * Returns: (transfer full): an `aa{sv}`, one an instance: `service`, `instance`, `node`, `host`,
+ *   `pid`, `endpoints`, `interface`
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_mesh_list_services_sync (CommyMesh *mesh,
+                                                   const char *pattern,
+                                                   GCancellable *cancellable,
+                                                   GError **error);
+/**
+ * commy_mesh_list_decisions:
+ * @mesh: a mesh
+ *
+ * The last routing decisions of this process, newest last. Any thread.
+ *
+ * Returns: (transfer full) (element-type CommyDecision): decisions
+ *
+ * Since: 0.1
+ */
+COMMY_API GPtrArray *commy_mesh_list_decisions (CommyMesh *mesh);
+/**
+ * commy_mesh_list_drops:
+ * @mesh: a mesh
+ *
+ * Messages that were not delivered, by reason. Any thread.
+ *
+ * Returns: (transfer full): an `a(sts)`: reason, count, last culprit
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_mesh_list_drops (CommyMesh *mesh);
+
+G_END_DECLS

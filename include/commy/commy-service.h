@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Offering: a service, its handlers, and the invocations they answer.
+ */
+#pragma once
+
+#include <commy/commy-mesh.h>
+#include <commy/commy-types.h>
+
+G_BEGIN_DECLS
+
+#define COMMY_TYPE_PRINCIPAL (commy_principal_get_type ())
+COMMY_API GType commy_principal_get_type (void);
+/**
+ * commy_principal_ref:
+ * @principal: a principal
+ *
+ * Immutable, shared between threads.
+ *
+ * Returns: (transfer full): the same principal
+ *
+ * Since: 0.1
+ */
+COMMY_API CommyPrincipal *commy_principal_ref (CommyPrincipal *principal);
+/**
+ * commy_principal_unref:
+ * @principal: (nullable) (transfer full): a principal
+ *
+ * Gives a reference back.
+ */
+COMMY_API void commy_principal_unref (CommyPrincipal *principal);
+/**
+ * commy_principal_get_name:
+ * @principal: a principal
+ *
+ * Returns: (transfer none): what the other side proved, such as `unix:uid=1000`
+ */
+COMMY_API const char *commy_principal_get_name (CommyPrincipal *principal);
+/**
+ * commy_principal_get_provider:
+ * @principal: a principal
+ *
+ * Returns: (transfer none): id of the auth provider that accepted the proof
+ */
+COMMY_API const char *commy_principal_get_provider (CommyPrincipal *principal);
+
+#define COMMY_TYPE_INVOCATION (commy_invocation_get_type ())
+COMMY_API G_DECLARE_FINAL_TYPE (CommyInvocation, commy_invocation, COMMY, INVOCATION, GObject)
+
+/**
+ * commy_invocation_get_method:
+ * @invocation: an invocation
+ *
+ * Returns: (transfer none): name of the method
+ */
+COMMY_API const char *commy_invocation_get_method (CommyInvocation *invocation);
+/**
+ * commy_invocation_get_parameters:
+ * @invocation: an invocation
+ *
+ * Returns: (transfer none) (nullable): the arguments, a tuple; %NULL for a call with raw bytes
+ */
+COMMY_API GVariant *commy_invocation_get_parameters (CommyInvocation *invocation);
+/**
+ * commy_invocation_get_bytes:
+ * @invocation: an invocation
+ *
+ * Returns: (transfer none) (nullable): the argument of a call with raw bytes
+ */
+COMMY_API GBytes *commy_invocation_get_bytes (CommyInvocation *invocation);
+/**
+ * commy_invocation_get_caller:
+ * @invocation: an invocation
+ *
+ * Returns: (transfer none): who calls
+ */
+COMMY_API CommyPrincipal *commy_invocation_get_caller (CommyInvocation *invocation);
+/**
+ * commy_invocation_get_transport:
+ * @invocation: an invocation
+ *
+ * Returns: (transfer none): id of the transport it came over
+ */
+COMMY_API const char *commy_invocation_get_transport (CommyInvocation *invocation);
+/**
+ * commy_invocation_get_deadline:
+ * @invocation: an invocation
+ *
+ * Returns: monotonic time in microseconds when nobody waits for the answer any more;
+ *   `G_MAXINT64` for a one-way message
+ */
+COMMY_API gint64 commy_invocation_get_deadline (CommyInvocation *invocation);
+/**
+ * commy_invocation_is_one_way:
+ * @invocation: an invocation
+ *
+ * Returns: whether no answer is wanted; answering is then allowed and does nothing
+ */
+COMMY_API gboolean commy_invocation_is_one_way (CommyInvocation *invocation);
+/**
+ * commy_invocation_return_value:
+ * @invocation: (transfer full): an invocation
+ * @value: (nullable): the result, a tuple; floating is consumed; %NULL for `()`
+ *
+ * Answers. Exactly one of the return functions is called, from any thread, now or later.
+ */
+COMMY_API void commy_invocation_return_value (CommyInvocation *invocation, GVariant *value);
+/**
+ * commy_invocation_return_bytes:
+ * @invocation: (transfer full): an invocation
+ * @bytes: (transfer none): the result
+ *
+ * Answers with raw bytes.
+ */
+COMMY_API void commy_invocation_return_bytes (CommyInvocation *invocation, GBytes *bytes);
+/**
+ * commy_invocation_return_gerror:
+ * @invocation: (transfer full): an invocation
+ * @error: (transfer none): why not; the caller gets %COMMY_ERROR_REMOTE with its message
+ *
+ * Answers with an error.
+ */
+COMMY_API void commy_invocation_return_gerror (CommyInvocation *invocation, const GError *error);
+/**
+ * commy_invocation_return_error:
+ * @invocation: (transfer full): an invocation
+ * @message: why not
+ *
+ * Answers with an error.
+ */
+COMMY_API void commy_invocation_return_error (CommyInvocation *invocation, const char *message);
+
+/**
+ * CommyCallFunc:
+ * @service: the service
+ * @invocation: (transfer full): the call; answer it once
+ * @user_data: as given
+ *
+ * A call arrived. Runs in the main context that was the thread default when the service was
+ * made, or on one of its workers. May stop the service.
+ */
+typedef void (*CommyCallFunc) (CommyService *service,
+                               CommyInvocation *invocation,
+                               gpointer user_data);
+
+#define COMMY_TYPE_SERVICE (commy_service_get_type ())
+COMMY_API G_DECLARE_FINAL_TYPE (CommyService, commy_service, COMMY, SERVICE, GObject)
+
+/**
+ * commy_service_new:
+ * @mesh: a mesh
+ * @name: dotted name, such as `org.example.Digest`; names that begin with `org.commy.` are reserved
+ * @interface: (nullable): what it offers; arguments and results are then checked against it
+ *
+ * A service that is not offered yet. Its handlers run in the calling thread's default context.
+ *
+ * Returns: (transfer full): a service
+ *
+ * Since: 0.1
+ */
+COMMY_API CommyService *
+commy_service_new (CommyMesh *mesh, const char *name, GDBusInterfaceInfo *interface);
+/**
+ * commy_service_handle:
+ * @service: a service that is not started
+ * @method: a method's name
+ * @func: (scope notified) (closure user_data) (destroy destroy): called for each call
+ * @user_data: for @func
+ * @destroy: (nullable): frees @user_data
+ *
+ * Sets the handler of a method.
+ */
+COMMY_API void commy_service_handle (CommyService *service,
+                                     const char *method,
+                                     CommyCallFunc func,
+                                     gpointer user_data,
+                                     GDestroyNotify destroy);
+/**
+ * commy_service_set_workers:
+ * @service: a service that is not started
+ * @threads: worker threads of its own that poll, spin and park; 0 for the main context; at most 64
+ *
+ * Where handlers run.
+ */
+COMMY_API void commy_service_set_workers (CommyService *service, guint threads);
+/**
+ * commy_service_start:
+ * @service: a service of a joined mesh
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async) (closure user_data): called in the caller's thread-default context
+ * @user_data: for @callback
+ *
+ * Offers the service. Does not block.
+ */
+COMMY_API void commy_service_start (CommyService *service,
+                                    GCancellable *cancellable,
+                                    GAsyncReadyCallback callback,
+                                    gpointer user_data);
+/**
+ * commy_service_start_finish:
+ * @service: a service
+ * @result: the result
+ * @error: return location
+ *
+ * Returns: success
+ */
+COMMY_API gboolean
+commy_service_start_finish (CommyService *service, GAsyncResult *result, GError **error);
+/**
+ * commy_service_start_sync:
+ * @service: a service of a joined mesh
+ * @cancellable: (nullable): a cancellable
+ * @error: return location
+ *
+ * Offers the service and waits until others can find it. Iterates no main context.
+ *
+ * Returns: success
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean
+commy_service_start_sync (CommyService *service, GCancellable *cancellable, GError **error);
+/**
+ * commy_service_stop:
+ * @service: a service
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async) (closure user_data) (nullable): called in the caller's thread-default context
+ * @user_data: for @callback
+ *
+ * Stops offering; calls under way are finished first. Legal from inside a handler.
+ */
+COMMY_API void commy_service_stop (CommyService *service,
+                                   GCancellable *cancellable,
+                                   GAsyncReadyCallback callback,
+                                   gpointer user_data);
+/**
+ * commy_service_stop_finish:
+ * @service: a service
+ * @result: the result
+ * @error: return location
+ *
+ * Returns: success
+ */
+COMMY_API gboolean
+commy_service_stop_finish (CommyService *service, GAsyncResult *result, GError **error);
+/**
+ * commy_service_get_instance_id:
+ * @service: a service
+ *
+ * Returns: (transfer none) (nullable): id of this instance while it is offered
+ */
+COMMY_API const char *commy_service_get_instance_id (CommyService *service);
+
+G_END_DECLS
