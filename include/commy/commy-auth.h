@@ -105,6 +105,18 @@ typedef void (*CommyAuthStepFunc) (gpointer session,
 typedef void (*CommyAuthEndFunc) (gpointer session);
 
 /**
+ * CommyAuthSelfFunc:
+ * @instance: the plugin's instance
+ * @principal: (out caller-allocates): the name that this node's own credentials prove to others
+ * @size: its room
+ *
+ * Peers that prove one of these names count as the own user.
+ *
+ * Returns: whether this node has such a name
+ */
+typedef gboolean (*CommyAuthSelfFunc) (gpointer instance, char *principal, gsize size);
+
+/**
  * CommyAuthOps:
  * @struct_size: `sizeof (CommyAuthOps)`
  * @session_size: bytes of one exchange of steps; 0 for providers that judge alone
@@ -112,6 +124,7 @@ typedef void (*CommyAuthEndFunc) (gpointer session);
  * @begin: optional; with `step` and `end`, or none of them
  * @step: optional
  * @end: optional
+ * @self: optional
  *
  * The operations of an auth provider.
  *
@@ -125,6 +138,7 @@ struct _CommyAuthOps
   CommyAuthBeginFunc begin;
   CommyAuthStepFunc step;
   CommyAuthEndFunc end;
+  CommyAuthSelfFunc self;
 };
 
 G_END_DECLS

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The inside of a channel, for the files of this folder.
+ */
+#pragma once
+
+#include "channel/commy-channel.h"
+
+typedef struct
+{
+  CommyPendingFunc func; /* NULL: free */
+  gpointer data;
+  gint64 deadline_ns;
+  guint16 generation;
+  gboolean sent;
+  guint32 next_free;
+} CommyPendingSlot;
+
+typedef struct
+{
+  CommyPendingSlot *slots;
+  guint32 n_slots;
+  guint32 n_used;
+  guint32 first_free; /* index + 1; 0: none */
+} CommyPendingTable;
+
+typedef struct
+{
+  char *name;
+  gpointer method; /* the handler's; NULL: none such */
+  gboolean allowed;
+  const char *origin; /* of the policy's answer */
+} CommyIncomingMethod;
+
+struct _CommyChannel
+{
+  gatomicrefcount refs;
+  guint64 serial;
+  CommyWorker *worker;
+  const CommyChannelShared *shared;
+  CommyPlugin *transport;
+  const CommyTransportOps *ops;
+  gpointer connection;
+  gboolean accepting;
+  gboolean trusted;
+  gboolean cheap_poll;
+  gboolean same_core;
+  char *peer_node;
+  char *service;
+  char *instance;
+  CommyPrincipal *peer;
+  CommyPlugin *serializers[16]; /* by wire index; 0 is unused */
+
+  const CommyChannelHandler *handler; /* accepting side */
+  gpointer handler_data;
+  void (*on_closed) (gpointer data, CommyChannel *channel); /* connecting side */
+  gpointer on_closed_data;
+
+  /* worker's own */
+  gboolean hot;
+  guint epoll_events;
+
+  gboolean closed;
+  gboolean closing; /* close has begun: no callbacks start over */
+  gboolean draining;
+  GError *close_error;
+
+  guint32 flow;
+  guint32 tx_sequence;
+  guint32 rx_sequence;
+  CommyPendingTable pending;
+  GArray *methods_in;      /* CommyIncomingMethod; index is id - 1 */
+  GHashTable *methods_out; /* name -> id */
+  gpointer span;           /* start of the open reservation; NULL: none */
+  gsize span_size;
+  GQueue backlog; /* GBytes: frames that found no room */
+  gsize backlog_bytes;
+  guint8 *scratch; /* where frames of peers that are not trusted are copied to */
+  gsize scratch_size;
+  guint32 borrowed; /* messages not released yet */
+  double gap_ns;    /* mean time a wait took, for adaptive spinning */
+
+  CommyCounters counters;
+};
+
+/* What set-up found out; takes over the connection. */
+typedef struct
+{
+  CommyPlugin *transport;
+  gpointer connection;
+  gboolean accepting;
+  const char *peer_node, *service, *instance;
+  CommyPrincipal *peer; /* (transfer none) */
+  char *const *serializers; /* acceptor's list, in wire order from 1 */
+  int peer_cpu;
+} CommyChannelSetup;
+
+CommyChannel *commy_channel_new (CommyWorker *worker,
+                                 const CommyChannelShared *shared,
+                                 const CommyChannelSetup *setup);
+
+int commy_channel_get_fd (CommyChannel *channel);
+/* Serves up to a budget of messages and the backlog; whether there was anything. */
+gboolean commy_channel_serve (CommyChannel *channel);
+/* Before sleeping: TRUE if something is there already. */
+gboolean commy_channel_arm (CommyChannel *channel, guint *out_events);
+/* Fails calls whose deadline passed; the next deadline. */
+gint64 commy_channel_expire (CommyChannel *channel, gint64 now_ns);
+
+/* commy-pending.c */
+guint32 commy_pending_add (CommyPendingTable *table,
+                           guint32 limit,
+                           gint64 deadline_ns,
+                           CommyPendingFunc func,
+                           gpointer data);
+/* The slot of a stream, or NULL if it is not (any more) expected. */
+CommyPendingSlot *commy_pending_find (CommyPendingTable *table, guint32 stream);
+void commy_pending_remove (CommyPendingTable *table, CommyPendingSlot *slot);
+guint32 commy_pending_stream (CommyPendingTable *table, const CommyPendingSlot *slot);
+void commy_pending_clear (CommyPendingTable *table);
+
+/* commy-channel-receive.c */
+void commy_channel_dispatch (CommyChannel *channel, CommyIncoming *incoming);
+/* commy-channel-send.c */
+gboolean commy_channel_flush_backlog (CommyChannel *channel);
+void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The incoming half of a channel: a message is made stable if its sender is not trusted,
+ * parsed once, and brought to the handler or the caller it belongs to. Whatever breaks the
+ * protocol closes this channel, with a number, and nothing else.
+ */
+#include "config.h"
+
+#include "base/commy-error-private.h"
+#include "channel/commy-channel-private.h"
+
+#include <string.h>
+
+#define WRAP_PAYLOAD_FROM 16384u /* below, a copy is cheaper than bringing a loan back */
+
+typedef struct
+{
+  CommyChannel *channel;
+  CommyMessage message;
+} Loan;
+
+/* --- owning a message --- */
+
+void
+commy_incoming_steal (CommyIncoming *incoming, CommyIncoming *out_owned)
+{
+  *out_owned = *incoming;
+  incoming->borrowed = FALSE;
+}
+
+static void
+release_message (CommyChannel *self, const CommyMessage *message)
+{
+  if (self->connection != NULL)
+    self->ops->release (self->connection, message);
+  self->borrowed--;
+}
+
+void
+commy_incoming_release (CommyChannel *self, CommyIncoming *incoming)
+{
+  if (!incoming->borrowed)
+    return;
+  incoming->borrowed = FALSE;
+  release_message (self, &incoming->message);
+}
+
+static void
+give_loan_back (gpointer data)
+{
+  Loan *loan = data;
+
+  release_message (loan->channel, &loan->message);
+  commy_channel_unref (loan->channel);
+  g_free (loan);
+}
+
+static void
+loan_freed (gpointer data)
+{
+  Loan *loan = data;
+
+  CommyWorker *worker = loan->channel->worker;
+
+  if (!commy_worker_is_home (worker))
+    {
+      commy_worker_post (worker, give_loan_back, loan);
+      return;
+    }
+  commy_worker_enter (worker);
+  give_loan_back (loan);
+  commy_worker_exit (worker);
+}
+
+GBytes *
+commy_incoming_dup_payload (CommyChannel *self, CommyIncoming *incoming)
+{
+  const guint8 *payload = commy_incoming_payload (incoming);
+  gsize size = incoming->frame.payload_size;
+  Loan *loan;
+
+  if (!incoming->borrowed || size < WRAP_PAYLOAD_FROM)
+    return g_bytes_new (payload, size);
+  loan = g_new (Loan, 1);
+  loan->channel = commy_channel_ref (self);
+  loan->message = incoming->message;
+  incoming->borrowed = FALSE;
+  return g_bytes_new_with_free_func (payload, size, loan_freed, loan);
+}
+
+/* Bytes that their sender could still change are copied before anybody looks at them. */
+static gboolean
+make_stable (CommyChannel *self, CommyIncoming *incoming)
+{
+  gsize size = incoming->message.size;
+
+  if (self->trusted || (incoming->message.flags & COMMY_MESSAGE_STABLE))
+    {
+      incoming->bytes = incoming->message.data;
+      return TRUE;
+    }
+  if (size > self->scratch_size)
+    {
+      gsize limit = self->shared->max_payload + COMMY_FRAME_HEADER_SIZE + COMMY_FRAME_EXT_MAX;
+
+      if (size > limit)
+        return FALSE;
+      g_free (self->scratch);
+      self->scratch_size = MAX (size, 4096);
+      self->scratch = g_malloc (self->scratch_size);
+    }
+  memcpy (self->scratch, incoming->message.data, size);
+  incoming->bytes = self->scratch;
+  commy_incoming_release (self, incoming);
+  return TRUE;
+}
+
+/* --- what frames mean --- */
+
+/* The flow: each message once, in order. Whether to go on with this one. */
+static gboolean
+take_sequence (CommyChannel *self, const CommyFrame *frame)
+{
+  guint32 ahead;
+
+  if (!(frame->flags & COMMY_FRAME_FLAG_ORDERED))
+    return TRUE;
+  ahead = frame->sequence - self->rx_sequence;
+  if (ahead == 1)
+    {
+      self->rx_sequence = frame->sequence;
+      return TRUE;
+    }
+  if (ahead == 0 || ahead > G_MAXINT32)
+    {
+      commy_ledger_add (self->shared->ledger, COMMY_DROP_DUPLICATE, 1, self->peer_node);
+      return FALSE;
+    }
+  commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "messages of the flow are missing");
+  return FALSE;
+}
+
+static void
+on_method (CommyChannel *self, CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+  const char *payload = (const char *) commy_incoming_payload (incoming);
+  CommyIncomingMethod method = { 0 };
+  CommyPolicyVerdict verdict;
+
+  if (!self->accepting || frame->method != self->methods_in->len + 1
+      || frame->payload_size == 0 || frame->payload_size > COMMY_FRAME_NAME_MAX
+      || !g_utf8_validate (payload, frame->payload_size, NULL))
+    {
+      commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "bad announcement of a method");
+      return;
+    }
+  if (self->methods_in->len >= self->shared->max_methods)
+    {
+      commy_channel_protocol_error (self, COMMY_ERROR_TOO_BIG, "too many methods");
+      return;
+    }
+  method.name = g_strndup (payload, frame->payload_size);
+  method.method = self->handler->resolve (self->handler_data, method.name);
+  verdict = commy_policy_decide (self->shared->policy, COMMY_VERB_CALL,
+                                 commy_principal_get_name (self->peer), self->service,
+                                 method.name);
+  method.allowed = verdict.allowed;
+  method.origin = verdict.origin;
+  g_array_append_val (self->methods_in, method);
+}
+
+static void
+refuse_call (CommyChannel *self, CommyIncoming *incoming, CommyDrop drop, guint32 code, const char *why)
+{
+  commy_ledger_add (self->shared->ledger, drop, 1, why);
+  if (incoming->frame.type == COMMY_FRAME_CALL)
+    commy_channel_send_error (self, incoming->frame.stream, code, FALSE, why);
+}
+
+static void
+on_call (CommyChannel *self, CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+  CommyIncomingMethod *method;
+
+  if (!self->accepting || frame->method == 0 || frame->method > self->methods_in->len)
+    {
+      commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "a call of an unknown method id");
+      return;
+    }
+  method = &g_array_index (self->methods_in, CommyIncomingMethod, frame->method - 1);
+  commy_counters_add (&self->counters, COMMY_COUNT_CALLS, 1);
+  if (G_UNLIKELY (!method->allowed))
+    {
+      g_autofree char *why = g_strdup_printf ("%s may not call %s.%s (%s)",
+                                              commy_principal_get_name (self->peer),
+                                              self->service, method->name, method->origin);
+
+      refuse_call (self, incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
+    }
+  else if (G_UNLIKELY (method->method == NULL))
+    {
+      g_autofree char *why = g_strdup_printf ("%s has no method \"%s\"", self->service,
+                                              method->name);
+
+      refuse_call (self, incoming, COMMY_DROP_NO_METHOD, COMMY_ERROR_NO_METHOD, why);
+    }
+  else if (G_UNLIKELY (frame->has_deadline && frame->deadline_ns == 0))
+    refuse_call (self, incoming, COMMY_DROP_DEADLINE, COMMY_ERROR_DEADLINE,
+                 "the deadline had passed on arrival");
+  else
+    self->handler->call (self->handler_data, self, method->method, incoming);
+}
+
+static void
+on_answer (CommyChannel *self, CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+  CommyPendingSlot *slot = commy_pending_find (&self->pending, frame->stream);
+  CommyPendingFunc func;
+  gpointer data;
+
+  if (slot == NULL)
+    {
+      commy_ledger_add (self->shared->ledger, COMMY_DROP_LATE_REPLY, 1, self->service);
+      return;
+    }
+  func = slot->func;
+  data = slot->data;
+  commy_pending_remove (&self->pending, slot);
+  if (frame->type == COMMY_FRAME_ERROR)
+    {
+      g_autofree char *text = g_strndup ((const char *) commy_incoming_payload (incoming),
+                                         frame->payload_size);
+      g_autofree char *valid = g_utf8_make_valid (text, -1);
+      g_autoptr (GError) error = commy_error_new_from_wire (
+          frame->method, (frame->flags & COMMY_FRAME_FLAG_REMOTE) != 0, valid);
+
+      commy_counters_add (&self->counters, COMMY_COUNT_CALLS_FAILED, 1);
+      func (data, self, NULL, error, TRUE);
+    }
+  else
+    func (data, self, incoming, NULL, TRUE);
+}
+
+static void
+on_close (CommyChannel *self, CommyIncoming *incoming)
+{
+  g_autofree char *text = g_strndup ((const char *) commy_incoming_payload (incoming),
+                                     MIN (incoming->frame.payload_size, 1024));
+  g_autofree char *valid = g_utf8_make_valid (text, -1);
+  g_autoptr (GError) error = commy_error_new_from_wire (incoming->frame.method, FALSE, valid);
+
+  /* Without the CLOSE frame back: the peer does not listen any more. */
+  self->closing = TRUE;
+  commy_channel_close (self, error);
+}
+
+static void
+on_ping (CommyChannel *self, const CommyFrame *frame)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_PONG, .stream = frame->stream };
+
+  commy_channel_send (self, &spec, NULL, 0, TRUE);
+}
+
+void
+commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
+{
+  switch (incoming->frame.type)
+    {
+    case COMMY_FRAME_METHOD:
+      on_method (self, incoming);
+      break;
+    case COMMY_FRAME_CALL:
+    case COMMY_FRAME_ONEWAY:
+      on_call (self, incoming);
+      break;
+    case COMMY_FRAME_REPLY:
+    case COMMY_FRAME_ERROR:
+      on_answer (self, incoming);
+      break;
+    case COMMY_FRAME_CANCEL:
+      if (self->accepting)
+        self->handler->cancelled (self->handler_data, self, incoming->frame.stream);
+      break;
+    case COMMY_FRAME_PING:
+      on_ping (self, &incoming->frame);
+      break;
+    case COMMY_FRAME_PONG:
+    case COMMY_FRAME_ACK:
+      break;
+    case COMMY_FRAME_GOAWAY:
+      self->draining = TRUE;
+      break;
+    case COMMY_FRAME_CLOSE:
+      on_close (self, incoming);
+      break;
+    default:
+      commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "a frame of set-up after set-up");
+    }
+}
+
+static void
+on_end_of_path (CommyChannel *self)
+{
+  g_autoptr (GError) error = NULL;
+  const char *why = self->ops->why (self->connection);
+
+  commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s", why != NULL ? why : "connection ended");
+  self->closing = TRUE; /* there is nobody to tell */
+  commy_channel_close (self, error);
+}
+
+gboolean
+commy_channel_poll (CommyChannel *self)
+{
+  CommyIncoming incoming;
+  CommyFrameStatus status;
+  CommyIo io;
+
+  if (self->closed)
+    return FALSE;
+  io = self->ops->peek (self->connection, &incoming.message);
+  if (io == COMMY_IO_WOULD_BLOCK)
+    return FALSE;
+  if (io != COMMY_IO_OK)
+    {
+      on_end_of_path (self);
+      return FALSE;
+    }
+
+  commy_channel_ref (self);
+  self->borrowed++;
+  incoming.borrowed = TRUE;
+  incoming.received_ns = 0;
+  if (!make_stable (self, &incoming))
+    status = COMMY_FRAME_TOO_BIG;
+  else
+    status = commy_frame_parse (incoming.bytes, incoming.message.size, self->shared->max_payload,
+                                &incoming.frame);
+  if (status != COMMY_FRAME_OK)
+    commy_channel_protocol_error (self,
+                                  status == COMMY_FRAME_BAD_VERSION ? COMMY_ERROR_VERSION
+                                                                    : COMMY_ERROR_PROTOCOL,
+                                  commy_frame_status_to_string (status));
+  else if (take_sequence (self, &incoming.frame))
+    {
+      commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
+      commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES,
+                          incoming.frame.payload_size);
+      commy_channel_dispatch (self, &incoming);
+    }
+  commy_incoming_release (self, &incoming);
+  commy_channel_unref (self);
+  return TRUE;
+}

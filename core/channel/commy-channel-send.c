@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The outgoing half of a channel: frames go straight into the transport's memory; what finds
+ * no room waits in order, up to a limit.
+ */
+#include "config.h"
+
+#include "base/commy-error-private.h"
+#include "channel/commy-channel-private.h"
+
+#include <string.h>
+
+static gboolean
+is_message (guint8 type)
+{
+  return type == COMMY_FRAME_CALL || type == COMMY_FRAME_REPLY || type == COMMY_FRAME_ERROR
+         || type == COMMY_FRAME_ONEWAY;
+}
+
+/* Sequence and acknowledgement are given at the moment a frame takes its place in the flow. */
+static void
+stamp (CommyChannel *self, CommyFrameSpec *spec)
+{
+  if (is_message (spec->type))
+    {
+      spec->flags |= COMMY_FRAME_FLAG_ORDERED;
+      spec->flow = self->flow;
+      spec->sequence = ++self->tx_sequence;
+    }
+  spec->ack = self->rx_sequence;
+}
+
+static void
+count_sent (CommyChannel *self, guint8 type, gsize payload)
+{
+  if (!is_message (type))
+    return;
+  commy_counters_add (&self->counters, COMMY_COUNT_SENT, 1);
+  commy_counters_add (&self->counters, COMMY_COUNT_SENT_BYTES, payload);
+}
+
+CommyIo
+commy_channel_reserve (CommyChannel *self,
+                       const CommyFrameSpec *spec,
+                       gsize payload,
+                       CommySpan *out_span)
+{
+  gsize prefix = commy_frame_prefix_size (spec);
+  CommySpan span;
+  CommyIo io;
+
+  if (self->closed)
+    return COMMY_IO_CLOSED;
+  if (payload > self->shared->max_payload || prefix == 0)
+    return COMMY_IO_TOO_BIG;
+  if (self->span != NULL)
+    return COMMY_IO_WOULD_BLOCK; /* one reservation at a time: its owner may be writing */
+  if (self->backlog.length > 0 && !commy_channel_flush_backlog (self))
+    return self->closed ? COMMY_IO_CLOSED : COMMY_IO_WOULD_BLOCK;
+  io = self->ops->reserve (self->connection, prefix + payload, &span);
+  if (io != COMMY_IO_OK)
+    {
+      if (io == COMMY_IO_WOULD_BLOCK)
+        commy_counters_add (&self->counters, COMMY_COUNT_BLOCKED, 1);
+      return io;
+    }
+  self->span = span.data;
+  self->span_size = prefix + payload;
+  out_span->data = span.data + prefix;
+  out_span->size = payload;
+  return COMMY_IO_OK;
+}
+
+CommyIo
+commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
+{
+  gsize prefix;
+
+  g_assert (self->span != NULL);
+  stamp (self, spec);
+  prefix = commy_frame_write (self->span, spec, used);
+  g_assert (prefix + used <= self->span_size);
+  self->span = NULL;
+  count_sent (self, spec->type, used);
+  return self->ops->commit (self->connection, prefix + used);
+}
+
+gboolean
+commy_channel_is_reserved (CommyChannel *self)
+{
+  return self->span != NULL;
+}
+
+void
+commy_channel_abandon (CommyChannel *self)
+{
+  if (self->span == NULL)
+    return;
+  self->span = NULL;
+  self->ops->commit (self->connection, 0);
+}
+
+CommyIo
+commy_channel_flush (CommyChannel *self)
+{
+  if (self->closed)
+    return COMMY_IO_CLOSED;
+  return self->ops->flush (self->connection);
+}
+
+static CommyIo
+enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize size)
+{
+  gsize prefix = commy_frame_prefix_size (spec);
+  guint8 *frame;
+
+  if (self->backlog_bytes + prefix + size > self->shared->max_backlog)
+    return COMMY_IO_WOULD_BLOCK;
+  frame = g_malloc (prefix + size);
+  stamp (self, spec);
+  commy_frame_write (frame, spec, size);
+  if (size > 0)
+    memcpy (frame + prefix, payload, size);
+  g_queue_push_tail (&self->backlog, g_bytes_new_take (frame, prefix + size));
+  self->backlog_bytes += prefix + size;
+  count_sent (self, spec->type, size);
+  commy_worker_set_hot (self->worker, self);
+  return COMMY_IO_OK;
+}
+
+/* Whether the backlog is empty now. */
+gboolean
+commy_channel_flush_backlog (CommyChannel *self)
+{
+  gboolean any = FALSE;
+
+  if (self->span != NULL)
+    return FALSE;
+  while (self->backlog.length > 0 && !self->closed)
+    {
+      g_autoptr (GBytes) frame = NULL;
+      gsize size;
+      gconstpointer data = g_bytes_get_data (self->backlog.head->data, &size);
+      CommySpan span;
+      CommyIo io = self->ops->reserve (self->connection, size, &span);
+
+      if (io != COMMY_IO_OK)
+        break;
+      memcpy (span.data, data, size);
+      self->ops->commit (self->connection, size);
+      frame = g_queue_pop_head (&self->backlog);
+      self->backlog_bytes -= size;
+      any = TRUE;
+    }
+  if (any)
+    self->ops->flush (self->connection);
+  return self->backlog.length == 0;
+}
+
+CommyIo
+commy_channel_send (CommyChannel *self,
+                    CommyFrameSpec *spec,
+                    gconstpointer payload,
+                    gsize size,
+                    gboolean queue)
+{
+  CommySpan span;
+  CommyIo io = commy_channel_reserve (self, spec, size, &span);
+
+  if (io == COMMY_IO_WOULD_BLOCK && queue)
+    return enqueue (self, spec, payload, size);
+  if (io != COMMY_IO_OK)
+    return io;
+  if (size > 0)
+    memcpy (span.data, payload, size);
+  io = commy_channel_commit (self, spec, size);
+  if (io != COMMY_IO_OK)
+    return io;
+  io = commy_channel_flush (self);
+  if (io == COMMY_IO_WOULD_BLOCK)
+    {
+      /* The transport keeps the rest; arming tells it when there is room. */
+      commy_worker_set_hot (self->worker, self);
+      io = COMMY_IO_OK;
+    }
+  return io;
+}
+
+void
+commy_channel_send_error (CommyChannel *self,
+                          guint32 stream,
+                          guint32 code,
+                          gboolean remote,
+                          const char *text)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_ERROR,
+                          .flags = remote ? COMMY_FRAME_FLAG_REMOTE : 0,
+                          .stream = stream,
+                          .method = code };
+
+  commy_channel_send (self, &spec, text, MIN (strlen (text), 4096), TRUE);
+}
+
+void
+commy_channel_io_error (CommyChannel *self, CommyIo io, GError **error)
+{
+  if (io == COMMY_IO_WOULD_BLOCK)
+    commy_set_error (error, COMMY_ERROR_BUSY, "%s over %s takes no more at present",
+                     self->service, self->transport->note.id);
+  else if (io == COMMY_IO_TOO_BIG)
+    commy_set_error (error, COMMY_ERROR_TOO_BIG,
+                     "the message is larger than %s or the limit \"message\" allows",
+                     self->transport->note.id);
+  else
+    commy_set_error (error, COMMY_ERROR_UNREACHABLE, "the path over %s is closed: %s",
+                     self->transport->note.id,
+                     self->close_error != NULL ? commy_error_bare (self->close_error) : "ended");
+}
+
+guint32
+commy_channel_method (CommyChannel *self, const char *method, GError **error)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_METHOD };
+  guint32 id = GPOINTER_TO_UINT (g_hash_table_lookup (self->methods_out, method));
+  CommyIo io;
+
+  if (id != 0)
+    return id;
+  if (strlen (method) > COMMY_FRAME_NAME_MAX || method[0] == '\0')
+    {
+      commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "\"%.32s\" is no name for a method",
+                       method);
+      return 0;
+    }
+  id = g_hash_table_size (self->methods_out) + 1;
+  if (id > self->shared->max_methods)
+    {
+      commy_set_error (error, COMMY_ERROR_TOO_BIG,
+                       "more than %u methods on one channel (limit \"methods\")",
+                       self->shared->max_methods);
+      return 0;
+    }
+  spec.method = id;
+  io = commy_channel_send (self, &spec, method, strlen (method), TRUE);
+  if (io != COMMY_IO_OK)
+    {
+      commy_channel_io_error (self, io, error);
+      return 0;
+    }
+  g_hash_table_insert (self->methods_out, g_strdup (method), GUINT_TO_POINTER (id));
+  return id;
+}
+
+void
+commy_channel_protocol_error (CommyChannel *self, guint32 code, const char *why)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *culprit = g_strdup_printf ("%s from %s over %s", why,
+                                              commy_principal_get_name (self->peer),
+                                              self->transport->note.id);
+
+  commy_ledger_add (self->shared->ledger, COMMY_DROP_MALFORMED, 1, culprit);
+  commy_set_error (&error, code, "%s", why);
+  commy_channel_close (self, error);
+}

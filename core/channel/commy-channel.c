@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The life of a channel: made from a set-up, served in turns, armed before sleeping, waited
+ * for by synchronous callers, closed once. Sending and receiving have files of their own.
+ */
+#include "config.h"
+
+#include "base/commy-error-private.h"
+#include "channel/commy-death-watch.h"
+#include "channel/commy-channel-private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#define TURN_MESSAGES 32u
+#define TURN_BYTES 65536u
+#define SPIN_CHECK_EVERY 16u
+
+/* --- life --- */
+
+static void
+method_clear (gpointer data)
+{
+  g_free (((CommyIncomingMethod *) data)->name);
+}
+
+static gboolean
+is_own (const CommyChannelShared *shared, CommyPrincipal *peer)
+{
+  return g_strv_contains ((const char *const *) shared->own_principals,
+                          commy_principal_get_name (peer));
+}
+
+CommyChannel *
+commy_channel_new (CommyWorker *worker,
+                   const CommyChannelShared *shared,
+                   const CommyChannelSetup *setup)
+{
+  CommyChannel *self = g_new0 (CommyChannel, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  self->serial = commy_env_random64 (shared->env) | 1;
+  self->worker = worker;
+  self->shared = shared;
+  self->transport = setup->transport;
+  self->ops = &setup->transport->ops.transport;
+  self->connection = setup->connection;
+  self->accepting = setup->accepting;
+  self->peer_node = g_strdup (setup->peer_node);
+  self->service = g_strdup (setup->service);
+  self->instance = g_strdup (setup->instance);
+  self->peer = commy_principal_ref (setup->peer);
+  self->trusted = is_own (shared, setup->peer);
+  self->cheap_poll = (setup->transport->profile.capabilities & COMMY_CAP_CHEAP_POLL) != 0;
+  self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
+  for (guint i = 0; setup->serializers[i] != NULL && i + 1 < G_N_ELEMENTS (self->serializers); i++)
+    self->serializers[i + 1]
+        = commy_catalog_find (shared->catalog, COMMY_PLUGIN_SERIALIZER, setup->serializers[i]);
+  self->flow = (guint32) commy_env_random64 (shared->env) | 1;
+  self->methods_in = g_array_new (FALSE, TRUE, sizeof (CommyIncomingMethod));
+  g_array_set_clear_func (self->methods_in, method_clear);
+  self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_queue_init (&self->backlog);
+  commy_death_watch_add (shared->deaths, self->serial, self->ops->fd (self->connection), worker);
+  return self;
+}
+
+CommyChannel *
+commy_channel_ref (CommyChannel *channel)
+{
+  g_atomic_ref_count_inc (&channel->refs);
+  return channel;
+}
+
+static void
+free_connection (CommyChannel *self)
+{
+  if (self->connection == NULL)
+    return;
+  commy_death_watch_remove (self->shared->deaths, self->serial,
+                            self->ops->fd (self->connection));
+  self->ops->close (self->connection);
+  g_clear_pointer (&self->connection, free);
+}
+
+void
+commy_channel_unref (CommyChannel *self)
+{
+  if (self == NULL || !g_atomic_ref_count_dec (&self->refs))
+    return;
+  free_connection (self);
+  g_queue_clear_full (&self->backlog, (GDestroyNotify) g_bytes_unref);
+  commy_pending_clear (&self->pending);
+  g_array_free (self->methods_in, TRUE);
+  g_hash_table_unref (self->methods_out);
+  commy_principal_unref (self->peer);
+  g_clear_error (&self->close_error);
+  g_free (self->scratch);
+  g_free (self->peer_node);
+  g_free (self->service);
+  g_free (self->instance);
+  g_free (self);
+}
+
+/* --- facts --- */
+
+CommyWorker *
+commy_channel_get_worker (CommyChannel *channel)
+{
+  return channel->worker;
+}
+
+const char *
+commy_channel_get_transport (CommyChannel *channel)
+{
+  return channel->transport->note.id;
+}
+
+CommyPrincipal *
+commy_channel_get_peer (CommyChannel *channel)
+{
+  return channel->peer;
+}
+
+const char *
+commy_channel_get_peer_node (CommyChannel *channel)
+{
+  return channel->peer_node;
+}
+
+const char *
+commy_channel_get_service (CommyChannel *channel)
+{
+  return channel->service;
+}
+
+guint64
+commy_channel_get_serial (CommyChannel *channel)
+{
+  return channel->serial;
+}
+
+CommyCounters *
+commy_channel_get_counters (CommyChannel *channel)
+{
+  return &channel->counters;
+}
+
+const CommyChannelShared *
+commy_channel_get_shared (CommyChannel *channel)
+{
+  return channel->shared;
+}
+
+CommyPlugin *
+commy_channel_get_serializer (CommyChannel *channel, guint16 wire)
+{
+  return wire < G_N_ELEMENTS (channel->serializers) ? channel->serializers[wire] : NULL;
+}
+
+guint16
+commy_channel_find_serializer (CommyChannel *channel, const char *id)
+{
+  for (guint16 i = 1; i < G_N_ELEMENTS (channel->serializers); i++)
+    if (channel->serializers[i] != NULL && strcmp (channel->serializers[i]->note.id, id) == 0)
+      return i;
+  return 0;
+}
+
+gboolean
+commy_channel_is_trusted (CommyChannel *channel)
+{
+  return channel->trusted;
+}
+
+gboolean
+commy_channel_is_open (CommyChannel *channel)
+{
+  return !channel->closed;
+}
+
+gboolean
+commy_channel_is_draining (CommyChannel *channel)
+{
+  return channel->draining;
+}
+
+gboolean
+commy_channel_serves (CommyChannel *channel, gconstpointer handler_data)
+{
+  return channel->accepting && channel->handler_data == handler_data;
+}
+
+void
+commy_channel_collect (gpointer channel, gpointer array)
+{
+  g_ptr_array_add (array, commy_channel_ref (channel));
+}
+
+int
+commy_channel_get_fd (CommyChannel *channel)
+{
+  return channel->ops->fd (channel->connection);
+}
+
+/* --- turns --- */
+
+gboolean
+commy_channel_serve (CommyChannel *self)
+{
+  guint64 bytes_before = commy_counters_get (&self->counters, COMMY_COUNT_RECEIVED_BYTES);
+  gboolean any = FALSE;
+
+  if (self->closed)
+    return FALSE;
+  if (self->backlog.length > 0)
+    commy_channel_flush_backlog (self);
+  for (guint i = 0; i < TURN_MESSAGES; i++)
+    {
+      if (!commy_channel_poll (self))
+        break;
+      any = TRUE;
+      if (commy_counters_get (&self->counters, COMMY_COUNT_RECEIVED_BYTES) - bytes_before
+          > TURN_BYTES)
+        break;
+    }
+  if (any && !self->closed)
+    self->ops->flush (self->connection);
+  return any;
+}
+
+gboolean
+commy_channel_arm (CommyChannel *self, guint *out_events)
+{
+  guint interest = COMMY_INTEREST_READ;
+  guint met;
+
+  if (self->closed)
+    return FALSE;
+  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK || self->backlog.length > 0)
+    interest |= COMMY_INTEREST_WRITE;
+  met = self->ops->arm (self->connection, interest, out_events);
+  *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
+  return met != 0;
+}
+
+gint64
+commy_channel_expire (CommyChannel *self, gint64 now_ns)
+{
+  gint64 next = G_MAXINT64;
+
+  for (guint32 i = 0; i < self->pending.n_slots && self->pending.n_used > 0; i++)
+    {
+      CommyPendingSlot *slot = &self->pending.slots[i];
+      g_autoptr (GError) error = NULL;
+      CommyPendingFunc func = slot->func;
+      gpointer data = slot->data;
+      gboolean sent = slot->sent;
+
+      if (func == NULL)
+        continue;
+      if (slot->deadline_ns > now_ns)
+        {
+          next = MIN (next, slot->deadline_ns);
+          continue;
+        }
+      commy_set_error (&error, COMMY_ERROR_DEADLINE, "%s did not answer in time (over %s)",
+                       self->service, self->transport->note.id);
+      commy_channel_forget (self, commy_pending_stream (&self->pending, slot));
+      func (data, self, NULL, error, sent);
+    }
+  return next;
+}
+
+/* --- calling --- */
+
+guint32
+commy_channel_expect (CommyChannel *self, gint64 deadline_ns, CommyPendingFunc func, gpointer data)
+{
+  return commy_pending_add (&self->pending, self->shared->max_pending, deadline_ns, func, data);
+}
+
+void
+commy_channel_mark_sent (CommyChannel *self, guint32 stream)
+{
+  CommyPendingSlot *slot = commy_pending_find (&self->pending, stream);
+
+  if (slot != NULL)
+    slot->sent = TRUE;
+}
+
+void
+commy_channel_forget (CommyChannel *self, guint32 stream)
+{
+  CommyPendingSlot *slot = commy_pending_find (&self->pending, stream);
+  CommyFrameSpec spec = { .type = COMMY_FRAME_CANCEL, .stream = stream };
+  gboolean sent;
+
+  if (slot == NULL)
+    return;
+  sent = slot->sent;
+  commy_pending_remove (&self->pending, slot);
+  if (sent && !self->closed)
+    commy_channel_send (self, &spec, NULL, 0, TRUE);
+}
+
+/* How long spinning may pay: not at all where it cannot, else a little more than the usual gap. */
+static gint64
+spin_budget (CommyChannel *self)
+{
+  gint64 max = self->shared->spin_max_ns;
+
+  if (!self->cheap_poll || self->same_core || self->shared->wait_mode == COMMY_WAIT_BLOCK)
+    return 0;
+  if (self->shared->wait_mode == COMMY_WAIT_SPIN)
+    return G_MAXINT64;
+  if (self->gap_ns > 2.0 * (double) max)
+    return max / 16; /* enough to notice when the peer becomes quick again */
+  return max;
+}
+
+static inline void
+relax (void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause ();
+#endif
+}
+
+/* A message may be there: asks without taking it. */
+static gboolean
+spin (CommyChannel *self, gint64 start_ns, gint64 until_ns, guint32 kick_seen)
+{
+  const guint32 *kick = commy_worker_get_kick_word (self->worker);
+
+  for (;;)
+    {
+      for (guint i = 0; i < SPIN_CHECK_EVERY; i++)
+        {
+          if (commy_channel_poll (self) || self->closed)
+            return TRUE;
+          relax ();
+        }
+      if (__atomic_load_n (kick, __ATOMIC_RELAXED) != kick_seen)
+        return TRUE;
+      if (commy_env_now (self->shared->env) >= until_ns)
+        return FALSE;
+    }
+}
+
+static void
+park_in_poll (CommyChannel *self, gint64 deadline_ns, gboolean write)
+{
+  guint interest = COMMY_INTEREST_READ | (write ? COMMY_INTEREST_WRITE : 0);
+  guint events = 0;
+  struct pollfd fds[2] = { { .fd = commy_worker_get_kick_fd (self->worker), .events = POLLIN } };
+  struct timespec timeout;
+  gint64 left = deadline_ns - commy_env_now (self->shared->env);
+
+  if (left <= 0 || self->ops->arm (self->connection, interest, &events) != 0)
+    return;
+  fds[1].fd = self->ops->fd (self->connection);
+  fds[1].events = (short) events;
+  timeout.tv_sec = left / 1000000000;
+  timeout.tv_nsec = left % 1000000000;
+  ppoll (fds, 2, deadline_ns == G_MAXINT64 ? NULL : &timeout, NULL);
+  if (fds[0].revents != 0)
+    commy_worker_drain_kick (self->worker);
+}
+
+static void
+park (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
+{
+  guint events;
+  CommyIo io = COMMY_IO_UNSUPPORTED;
+
+  commy_counters_add (&self->counters, COMMY_COUNT_PARKED, 1);
+  if (!write)
+    io = self->ops->wait (self->connection, commy_worker_get_kick_word (self->worker), kick_seen,
+                          deadline_ns);
+  if (io == COMMY_IO_UNSUPPORTED)
+    park_in_poll (self, deadline_ns, write);
+  else if (io == COMMY_IO_KICKED)
+    {
+      /* Somebody saw the peer die, or wants the caller's attention: arming finds out. */
+      commy_worker_drain_kick (self->worker);
+      self->ops->arm (self->connection, COMMY_INTEREST_READ, &events);
+    }
+}
+
+void
+commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write)
+{
+  guint32 kick_seen = __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_SEQ_CST);
+  gint64 start = commy_env_now (self->shared->env);
+  gint64 budget = spin_budget (self);
+  gint64 until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
+  gint64 gap;
+
+  if (self->closed || start >= deadline_ns)
+    return;
+  if (budget == 0 || !spin (self, start, until, kick_seen))
+    park (self, deadline_ns, write, kick_seen);
+  gap = commy_env_now (self->shared->env) - start;
+  self->gap_ns += ((double) gap - self->gap_ns) / 8;
+}
+
+void
+commy_channel_pin (CommyChannel *self)
+{
+  self->borrowed++;
+}
+
+void
+commy_channel_unpin (CommyChannel *self)
+{
+  self->borrowed--;
+}
+
+/* --- the end --- */
+
+void
+commy_channel_drain (CommyChannel *self)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_GOAWAY };
+
+  if (self->closed || self->draining)
+    return;
+  self->draining = TRUE;
+  commy_channel_send (self, &spec, NULL, 0, TRUE);
+}
+
+static void
+fail_pending (CommyChannel *self)
+{
+  for (guint32 i = 0; i < self->pending.n_slots; i++)
+    {
+      CommyPendingSlot *slot = &self->pending.slots[i];
+      CommyPendingFunc func = slot->func;
+      gpointer data = slot->data;
+      gboolean sent = slot->sent;
+      g_autoptr (GError) error = NULL;
+
+      if (func == NULL)
+        continue;
+      commy_pending_remove (&self->pending, slot);
+      if (sent)
+        commy_set_error (&error, COMMY_ERROR_OUTCOME_UNKNOWN,
+                         "outcome unknown from %s over %s: %s", self->service,
+                         self->transport->note.id, commy_error_bare (self->close_error));
+      else
+        commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
+                         self->transport->note.id, commy_error_bare (self->close_error));
+      commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, 1, self->peer_node);
+      func (data, self, NULL, error, sent);
+    }
+}
+
+static void
+say_close (CommyChannel *self, const GError *error)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_CLOSE };
+  const char *text = error != NULL ? commy_error_bare (error) : "closed";
+
+  spec.method = error != NULL && error->domain == COMMY_ERROR ? (guint32) error->code
+                                                              : COMMY_ERROR_LEAVING;
+  commy_channel_send (self, &spec, text, MIN (strlen (text), 1024), FALSE);
+}
+
+void
+commy_channel_close (CommyChannel *self, const GError *error)
+{
+  if (self->closed)
+    return;
+  commy_channel_ref (self);
+  if (!self->closing)
+    {
+      self->closing = TRUE;
+      /* An open reservation is still the caller's to write to: nothing may take its place. */
+      if (self->span == NULL)
+        say_close (self, error);
+    }
+  self->closed = TRUE;
+  if (error != NULL)
+    self->close_error = g_error_copy (error);
+  else
+    commy_set_error (&self->close_error, COMMY_ERROR_LEAVING, "closed by this side");
+  if (self->backlog.length > 0)
+    commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, self->backlog.length,
+                      self->peer_node);
+  fail_pending (self);
+  if (self->accepting)
+    self->handler->closed (self->handler_data, self);
+  else if (self->on_closed != NULL)
+    self->on_closed (self->on_closed_data, self);
+  commy_worker_remove_channel (self->worker, self);
+  /* What is still borrowed keeps the connection: the last reference closes it. */
+  if (self->borrowed == 0)
+    free_connection (self);
+  commy_channel_unref (self);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A channel: one live connection between two nodes, over one transport, for one instance of a
+ * service. The side that connected calls; the side that accepted answers. Everything here runs
+ * on the thread of the channel's worker unless it says otherwise.
+ */
+#pragma once
+
+#include "channel/commy-worker.h"
+#include "observe/commy-counters.h"
+#include "plugin/commy-catalog.h"
+#include "security/commy-policy.h"
+#include "wire/commy-frame.h"
+
+#include <commy/commy-hot.h>
+
+/* How a caller waits. */
+typedef enum
+{
+  COMMY_WAIT_ADAPTIVE,
+  COMMY_WAIT_SPIN,
+  COMMY_WAIT_BLOCK,
+} CommyWaitMode;
+
+/* What all channels of a mesh share; immutable but for the atomics inside. */
+typedef struct
+{
+  const CommyEnv *env;
+  CommyLedger *ledger;
+  CommyPolicy *policy;
+  CommyCatalog *catalog;
+  struct _CommyDeathWatch *deaths;
+  char **own_principals; /* names that are "us" */
+  gsize max_payload;
+  guint max_methods;
+  guint max_pending;
+  gsize max_backlog; /* bytes that wait in memory for room on the path */
+  CommyWaitMode wait_mode;
+  gint64 spin_max_ns;
+  int single_cpu; /* the only processor this process may use, or -1 */
+} CommyChannelShared;
+
+/* One message on its way to a handler or a caller. */
+typedef struct
+{
+  CommyFrame frame;
+  const guint8 *bytes; /* the frame; what offsets count from */
+  CommyMessage message;
+  gboolean borrowed; /* @bytes lie in @message, which must be released */
+  gint64 received_ns;
+} CommyIncoming;
+
+/* What the accepting side does with calls; handed down by the service. */
+typedef struct
+{
+  /* Name to a method of the handler's own; NULL: there is none. */
+  gpointer (*resolve) (gpointer data, const char *method);
+  /* A call (or one-way message: frame.type says). May take the message: commy_incoming_steal(). */
+  void (*call) (gpointer data, CommyChannel *channel, gpointer method, CommyIncoming *incoming);
+  void (*cancelled) (gpointer data, CommyChannel *channel, guint32 stream);
+  void (*closed) (gpointer data, CommyChannel *channel);
+} CommyChannelHandler;
+
+/* The end of a call: an answer (@incoming) or @error. @sent: the request had been published. */
+typedef void (*CommyPendingFunc) (gpointer data,
+                                  CommyChannel *channel,
+                                  CommyIncoming *incoming,
+                                  GError *error,
+                                  gboolean sent);
+
+CommyChannel *commy_channel_ref (CommyChannel *channel);   /* any thread */
+void commy_channel_unref (CommyChannel *channel);          /* any thread */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyChannel, commy_channel_unref)
+
+/* --- facts; any thread, immutable once set up --- */
+CommyWorker *commy_channel_get_worker (CommyChannel *channel);
+const char *commy_channel_get_transport (CommyChannel *channel);
+CommyPrincipal *commy_channel_get_peer (CommyChannel *channel);
+const char *commy_channel_get_peer_node (CommyChannel *channel);
+const char *commy_channel_get_service (CommyChannel *channel);
+guint64 commy_channel_get_serial (CommyChannel *channel);
+CommyCounters *commy_channel_get_counters (CommyChannel *channel);
+const CommyChannelShared *commy_channel_get_shared (CommyChannel *channel);
+/* Serializer the peer means by an index of the wire; NULL: none such. */
+CommyPlugin *commy_channel_get_serializer (CommyChannel *channel, guint16 wire);
+/* The index for a serializer's id; 0: the peer does not know it. */
+guint16 commy_channel_find_serializer (CommyChannel *channel, const char *id);
+/* The peer is of our own user: its bytes may be read in place. */
+gboolean commy_channel_is_trusted (CommyChannel *channel);
+gboolean commy_channel_is_open (CommyChannel *channel);
+/* The peer said that it takes nothing new. */
+gboolean commy_channel_is_draining (CommyChannel *channel);
+
+/* Whether calls on it go to the handler with this data. */
+gboolean commy_channel_serves (CommyChannel *channel, gconstpointer handler_data);
+/* A GFunc: appends a reference of the channel to a GPtrArray. */
+void commy_channel_collect (gpointer channel, gpointer array);
+
+/* --- sending --- */
+
+/* Room for a frame with @payload bytes behind the prefix of @spec; *@out_span is the payload's.
+ * Must be committed with an equal @spec (its sizes) or given back with commy_channel_abandon(). */
+CommyIo commy_channel_reserve (CommyChannel *channel,
+                               const CommyFrameSpec *spec,
+                               gsize payload,
+                               CommySpan *out_span);
+CommyIo commy_channel_commit (CommyChannel *channel, CommyFrameSpec *spec, gsize used);
+void commy_channel_abandon (CommyChannel *channel);
+gboolean commy_channel_is_reserved (CommyChannel *channel);
+CommyIo commy_channel_flush (CommyChannel *channel);
+/* Copies and publishes one frame. Where the path has no room it waits in memory up to
+ * max_backlog if @queue, else WOULD_BLOCK. */
+CommyIo commy_channel_send (CommyChannel *channel,
+                            CommyFrameSpec *spec,
+                            gconstpointer payload,
+                            gsize size,
+                            gboolean queue);
+/* Answers a call. */
+void commy_channel_send_error (CommyChannel *channel,
+                               guint32 stream,
+                               guint32 code,
+                               gboolean remote,
+                               const char *text);
+/* What would be said if @io came from sending; sets COMMY_ERROR_BUSY, TOO_BIG, OUTCOME... */
+void commy_channel_io_error (CommyChannel *channel, CommyIo io, GError **error);
+
+/* --- calling --- */
+
+/* Id of @method on this channel; announces it to the peer once. 0: no room for the announcement
+ * or too many methods (error set). */
+guint32 commy_channel_method (CommyChannel *channel, const char *method, GError **error);
+/* A stream id for a call whose end is told to @func (exactly once). 0: too many pending. */
+guint32 commy_channel_expect (CommyChannel *channel,
+                              gint64 deadline_ns,
+                              CommyPendingFunc func,
+                              gpointer data);
+/* The request of @stream was published: from now on its outcome is unknown if the path dies. */
+void commy_channel_mark_sent (CommyChannel *channel, guint32 stream);
+/* Ends a wait from this side; @func is not called. Tells the peer if it was sent. */
+void commy_channel_forget (CommyChannel *channel, guint32 stream);
+
+/* Takes one message from the path and deals with it. Whether there was one. */
+gboolean commy_channel_poll (CommyChannel *channel);
+/* Spins and parks until a message may be there, the channel closed, @deadline_ns passed or the
+ * worker was kicked. @write: also wake when there is room. */
+void commy_channel_wait (CommyChannel *channel, gint64 deadline_ns, gboolean write);
+
+/* --- received messages --- */
+
+/* The caller owns the message now and gives it back with commy_incoming_release(). */
+void commy_incoming_steal (CommyIncoming *incoming, CommyIncoming *out_owned);
+void commy_incoming_release (CommyChannel *channel, CommyIncoming *incoming);
+/* The payload as bytes: a copy if small; else, where allowed, the message itself, given back
+ * (from any thread) when the bytes are freed. */
+GBytes *commy_incoming_dup_payload (CommyChannel *channel, CommyIncoming *incoming);
+
+static inline const guint8 *
+commy_incoming_payload (const CommyIncoming *incoming)
+{
+  return incoming->bytes + incoming->frame.payload_offset;
+}
+
+/* A pinned channel keeps its connection's memory after it closed. Owner's thread. */
+void commy_channel_pin (CommyChannel *channel);
+void commy_channel_unpin (CommyChannel *channel);
+
+/* --- the end --- */
+
+/* Says GOAWAY: nothing new, please. */
+void commy_channel_drain (CommyChannel *channel);
+/* @error: (transfer none) (nullable): why; tells the peer if the path still works. Pending
+ * calls fail. Legal from inside any callback of the channel. */
+void commy_channel_close (CommyChannel *channel, const GError *error);

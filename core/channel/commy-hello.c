@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Writes and reads the payloads of HELLO and WELCOME.
+ */
+#include "config.h"
+
+#include "channel/commy-hello.h"
+
+#include "base/commy-error-private.h"
+
+#include <string.h>
+
+#define HELLO_MAX 8192u
+#define TEXT_MAX 255u
+
+static GVariant *
+little_endian (GVariant *value)
+{
+  return G_BYTE_ORDER == G_LITTLE_ENDIAN ? g_variant_ref (value) : g_variant_byteswap (value);
+}
+
+GBytes *
+commy_hello_write (const CommyHello *hello)
+{
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GVariant) wire = NULL;
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&builder, "{sv}", "mesh", g_variant_new_string (hello->mesh));
+  g_variant_builder_add (&builder, "{sv}", "node", g_variant_new_string (hello->node));
+  g_variant_builder_add (&builder, "{sv}", "service", g_variant_new_string (hello->service));
+  g_variant_builder_add (&builder, "{sv}", "instance", g_variant_new_string (hello->instance));
+  g_variant_builder_add (&builder, "{sv}", "library", g_variant_new_string (hello->library));
+  g_variant_builder_add (&builder, "{sv}", "serializers",
+                         g_variant_new_strv ((const char *const *) hello->serializers, -1));
+  g_variant_builder_add (&builder, "{sv}", "min-version", g_variant_new_uint32 (hello->min_version));
+  g_variant_builder_add (&builder, "{sv}", "max-version", g_variant_new_uint32 (hello->max_version));
+  g_variant_builder_add (&builder, "{sv}", "cpu", g_variant_new_int32 (hello->cpu));
+  value = g_variant_ref_sink (g_variant_builder_end (&builder));
+  wire = little_endian (value);
+  return g_variant_get_data_as_bytes (wire);
+}
+
+static gboolean
+take_text (GVariant *dict, const char *key, char **out_text)
+{
+  if (!g_variant_lookup (dict, key, "s", out_text))
+    return FALSE;
+  return strlen (*out_text) <= TEXT_MAX;
+}
+
+gboolean
+commy_hello_read (const guint8 *data, gsize size, CommyHello *out_hello, GError **error)
+{
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (GVariant) wire = NULL;
+  g_autoptr (GVariant) dict = NULL;
+  CommyHello hello = { .cpu = -1 };
+
+  if (size > HELLO_MAX)
+    {
+      commy_set_error (error, COMMY_ERROR_PROTOCOL, "a hello of %" G_GSIZE_FORMAT " bytes", size);
+      return FALSE;
+    }
+  bytes = g_bytes_new (data, size);
+  wire = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE_VARDICT, bytes, FALSE));
+  if (!g_variant_is_normal_form (wire))
+    {
+      commy_set_error (error, COMMY_ERROR_PROTOCOL, "a hello that is not in normal form");
+      return FALSE;
+    }
+  dict = little_endian (wire);
+  if (!take_text (dict, "mesh", &hello.mesh) || !take_text (dict, "node", &hello.node)
+      || !take_text (dict, "service", &hello.service)
+      || !take_text (dict, "instance", &hello.instance)
+      || !take_text (dict, "library", &hello.library)
+      || !g_variant_lookup (dict, "serializers", "^as", &hello.serializers)
+      || !g_variant_lookup (dict, "min-version", "u", &hello.min_version)
+      || !g_variant_lookup (dict, "max-version", "u", &hello.max_version))
+    {
+      commy_hello_clear (&hello);
+      commy_set_error (error, COMMY_ERROR_PROTOCOL, "a hello in which a field is missing");
+      return FALSE;
+    }
+  g_variant_lookup (dict, "cpu", "i", &hello.cpu);
+  *out_hello = hello;
+  return TRUE;
+}
+
+void
+commy_hello_clear (CommyHello *hello)
+{
+  g_clear_pointer (&hello->mesh, g_free);
+  g_clear_pointer (&hello->node, g_free);
+  g_clear_pointer (&hello->service, g_free);
+  g_clear_pointer (&hello->instance, g_free);
+  g_clear_pointer (&hello->library, g_free);
+  g_clear_pointer (&hello->serializers, g_strfreev);
+}

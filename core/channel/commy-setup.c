@@ -1,0 +1,665 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The set-up of one channel as a small state machine on the mesh thread:
+ *
+ *   connecting side:  OPENING -> judge the peer -> HELLO sent -> WELCOME -> channel
+ *   accepting side:   OPENING -> judge the peer -> HELLO -> WELCOME sent -> channel
+ *
+ * Whatever goes wrong is told to the peer in a CLOSE frame where there is a path, and here
+ * to the caller or the log.
+ */
+#include "config.h"
+
+#include "channel/commy-setup.h"
+
+#include "base/commy-error-private.h"
+#include "channel/commy-channel-private.h"
+#include "channel/commy-death-watch.h"
+#include "channel/commy-hello.h"
+
+#include <commy/commy-version.h>
+#include <glib-unix.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SETUP_FRAME_MAX 16384u
+
+struct _CommySetup
+{
+  CommySetupShared *shared;
+  CommyListener *listener; /* NULL: connecting side */
+  CommyPlugin *transport;
+  const CommyTransportOps *ops;
+  gpointer connection;
+  CommyWorker *worker; /* connecting side: (transfer full) */
+  char *service;
+  char *instance;
+  char *expected_node;
+  CommySetupDoneFunc done;
+  gpointer data;
+  CommyPrincipal *peer;
+  GSource *fd_source;
+  guint fd_events;
+  GSource *timeout;
+  gboolean open;
+};
+
+struct _CommyListener
+{
+  CommySetupShared *shared;
+  CommyPlugin *transport;
+  CommyAcceptor acceptor;
+  gpointer memory;
+  GHashTable *setups; /* connection -> CommySetup */
+};
+
+static void progress (CommySetup *self);
+
+static gpointer
+aligned_zero (gsize size)
+{
+  gsize rounded = (MAX (size, 1) + 63) & ~(gsize) 63;
+  gpointer memory = aligned_alloc (64, rounded);
+
+  if (memory == NULL)
+    g_error ("out of memory");
+  return memset (memory, 0, rounded);
+}
+
+static void
+drop_source (GSource **source)
+{
+  if (*source == NULL)
+    return;
+  g_source_destroy (*source);
+  g_clear_pointer (source, g_source_unref);
+}
+
+/* Frees what is left; the connection too unless it was handed on. */
+static void
+setup_free (CommySetup *self)
+{
+  drop_source (&self->fd_source);
+  drop_source (&self->timeout);
+  if (self->connection != NULL)
+    {
+      if (self->listener != NULL)
+        g_hash_table_remove (self->listener->setups, self->connection);
+      self->ops->close (self->connection);
+      free (self->connection);
+    }
+  self->shared->handshakes--;
+  g_clear_pointer (&self->peer, commy_principal_unref);
+  commy_worker_unref (self->worker);
+  g_free (self->service);
+  g_free (self->instance);
+  g_free (self->expected_node);
+  g_free (self);
+}
+
+/* --- frames of set-up --- */
+
+static gboolean
+send_frame (CommySetup *self, CommyFrameSpec *spec, gconstpointer payload, gsize size)
+{
+  gsize prefix = commy_frame_prefix_size (spec);
+  CommySpan span;
+
+  if (self->ops->reserve (self->connection, prefix + size, &span) != COMMY_IO_OK)
+    return FALSE;
+  commy_frame_write (span.data, spec, size);
+  memcpy (span.data + prefix, payload, size);
+  if (self->ops->commit (self->connection, prefix + size) != COMMY_IO_OK)
+    return FALSE;
+  return self->ops->flush (self->connection) != COMMY_IO_CLOSED;
+}
+
+static void
+send_close (CommySetup *self, const GError *error)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_CLOSE, .method = (guint32) error->code };
+  const char *text = commy_error_bare (error);
+
+  if (self->open)
+    send_frame (self, &spec, text, MIN (strlen (text), 1024));
+}
+
+/* The set-up failed: both sides hear why. */
+static void
+fail (CommySetup *self, const GError *error, gboolean tell_peer)
+{
+  CommySetupDoneFunc done = self->done;
+  gpointer data = self->data;
+  g_autoptr (GError) copy = g_error_copy (error);
+
+  if (tell_peer)
+    send_close (self, copy);
+  if (self->listener != NULL)
+    g_message ("refused a peer on %s: %s", self->transport->note.id, copy->message);
+  setup_free (self);
+  if (done != NULL)
+    done (data, NULL, copy);
+}
+
+static gboolean
+on_timeout (gpointer data)
+{
+  CommySetup *self = data;
+  g_autoptr (GError) error = NULL;
+
+  commy_set_error (&error, COMMY_ERROR_HANDSHAKE,
+                   "set-up over %s was not finished within %" G_GINT64_FORMAT " ms",
+                   self->transport->note.id, self->shared->timeout_ns / 1000000);
+  fail (self, error, TRUE);
+  return G_SOURCE_REMOVE;
+}
+
+static CommySetup *
+setup_new (CommySetupShared *shared, CommyListener *listener, CommyPlugin *transport)
+{
+  CommySetup *self = g_new0 (CommySetup, 1);
+
+  self->shared = shared;
+  self->listener = listener;
+  self->transport = transport;
+  self->ops = &transport->ops.transport;
+  self->connection = aligned_zero (self->ops->connection_size);
+  self->timeout = g_timeout_source_new ((guint) (shared->timeout_ns / 1000000));
+  g_source_set_callback (self->timeout, on_timeout, self, NULL);
+  g_source_attach (self->timeout, shared->context);
+  shared->handshakes++;
+  return self;
+}
+
+/* --- who the other side is --- */
+
+static gboolean
+judge (CommySetup *self, GError **error)
+{
+  CommyEvidence evidence = { .struct_size = sizeof evidence, .pidfd = -1 };
+  char principal[COMMY_PRINCIPAL_MAX] = "";
+  char reason[256] = "";
+
+  self->ops->evidence (self->connection, &evidence);
+  for (CommyPlugin **auth = self->shared->auth; *auth != NULL; auth++)
+    {
+      CommyAuthVerdict verdict = (*auth)->ops.auth.judge ((*auth)->instance, &evidence, principal,
+                                                          reason, sizeof reason);
+
+      if (verdict == COMMY_AUTH_ACCEPTED)
+        {
+          self->peer = commy_principal_new (principal, (*auth)->note.id);
+          return TRUE;
+        }
+      if (verdict == COMMY_AUTH_REFUSED)
+        {
+          commy_set_error (error, COMMY_ERROR_REFUSED, "%s refuses the peer: %s", (*auth)->note.id,
+                           reason);
+          return FALSE;
+        }
+    }
+  commy_set_error (error, COMMY_ERROR_REFUSED,
+                   "no auth provider can judge a peer on %s (setting \"auth\" of [mesh])",
+                   self->transport->note.id);
+  return FALSE;
+}
+
+static gboolean
+may_offer (CommySetup *self, GError **error)
+{
+  CommyPolicyVerdict verdict
+      = commy_policy_decide (self->shared->channel->policy, COMMY_VERB_OFFER,
+                             commy_principal_get_name (self->peer), self->service, NULL);
+
+  if (verdict.allowed)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_NOT_OFFERED, "%s may not offer %s (%s)",
+                   commy_principal_get_name (self->peer), self->service, verdict.origin);
+  return FALSE;
+}
+
+/* Whether anybody with these credentials may call anything here at all: a stranger to whom no
+ * rule speaks learns so at the door. */
+static gboolean
+may_enter (CommySetup *self, GError **error)
+{
+  CommyPolicy *policy = self->shared->channel->policy;
+  const char *name = commy_principal_get_name (self->peer);
+
+  if (commy_policy_may_call_any (policy, name, self->service))
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_REFUSED, "%s may not call %s here (no [policy] allows it)",
+                   name, self->service);
+  return FALSE;
+}
+
+/* --- hello and welcome --- */
+
+static gboolean
+send_greeting (CommySetup *self, guint8 type)
+{
+  CommyFrameSpec spec = { .type = type };
+  g_autoptr (GBytes) payload = NULL;
+  gsize size;
+  gconstpointer data;
+  CommyHello hello = {
+    .mesh = (char *) self->shared->mesh,
+    .node = (char *) self->shared->node,
+    .service = self->service,
+    .instance = self->instance,
+    .library = (char *) COMMY_VERSION,
+    .serializers = self->shared->serializers,
+    .min_version = COMMY_FRAME_MIN_VERSION,
+    .max_version = COMMY_FRAME_VERSION,
+    .cpu = self->shared->channel->single_cpu,
+  };
+
+  payload = commy_hello_write (&hello);
+  data = g_bytes_get_data (payload, &size);
+  return send_frame (self, &spec, data, size);
+}
+
+static gboolean
+check_greeting (CommySetup *self, const CommyHello *hello, GError **error)
+{
+  if (hello->min_version > COMMY_FRAME_VERSION || hello->max_version < COMMY_FRAME_MIN_VERSION)
+    commy_set_error (error, COMMY_ERROR_VERSION,
+                     "the peer (Commy %s) speaks protocol %u to %u, this side %u to %u",
+                     hello->library, hello->min_version, hello->max_version,
+                     COMMY_FRAME_MIN_VERSION, COMMY_FRAME_VERSION);
+  else if (strcmp (hello->mesh, self->shared->mesh) != 0)
+    commy_set_error (error, COMMY_ERROR_REFUSED, "the peer is of mesh \"%s\", this side of \"%s\"",
+                     hello->mesh, self->shared->mesh);
+  else if (self->expected_node != NULL && strcmp (hello->node, self->expected_node) != 0)
+    commy_set_error (error, COMMY_ERROR_UNREACHABLE,
+                     "another node answers at this address (%.8s, expected %.8s)", hello->node,
+                     self->expected_node);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+static CommyChannel *
+make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, char *const *wire)
+{
+  CommyChannelSetup setup = {
+    .transport = self->transport,
+    .connection = self->connection,
+    .accepting = self->listener != NULL,
+    .peer_node = hello->node,
+    .service = self->service,
+    .instance = self->instance,
+    .peer = self->peer,
+    .serializers = wire,
+    .peer_cpu = hello->cpu,
+  };
+
+  drop_source (&self->fd_source);
+  if (self->listener != NULL)
+    g_hash_table_remove (self->listener->setups, self->connection);
+  self->connection = NULL;
+  return commy_channel_new (worker, self->shared->channel, &setup);
+}
+
+static void
+on_welcome (CommySetup *self, const CommyHello *hello)
+{
+  CommyChannel *channel = make_channel (self, self->worker, hello, hello->serializers);
+  CommySetupDoneFunc done = self->done;
+  gpointer data = self->data;
+
+  setup_free (self);
+  done (data, channel, NULL);
+}
+
+static void
+on_hello (CommySetup *self, const CommyHello *hello)
+{
+  CommyDestination destination = { 0 };
+  CommyChannel *channel;
+  g_autoptr (GError) error = NULL;
+
+  g_free (self->service);
+  g_free (self->instance);
+  self->service = g_strdup (hello->service);
+  self->instance = g_strdup (hello->instance);
+  if (!may_enter (self, &error)
+      || !self->shared->locate (self->shared->locate_data, hello->service, hello->instance,
+                                &destination, &error))
+    {
+      fail (self, error, TRUE);
+      return;
+    }
+  if (!send_greeting (self, COMMY_FRAME_WELCOME))
+    {
+      destination.handler->closed (destination.handler_data, NULL);
+      commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the path closed before the welcome");
+      fail (self, error, FALSE);
+      return;
+    }
+  channel = make_channel (self, destination.worker, hello, self->shared->serializers);
+  channel->handler = destination.handler;
+  channel->handler_data = destination.handler_data;
+  setup_free (self);
+  commy_channel_adopt (channel);
+}
+
+static void
+on_frame (CommySetup *self, const guint8 *data, gsize size)
+{
+  guint8 wanted = self->listener != NULL ? COMMY_FRAME_HELLO : COMMY_FRAME_WELCOME;
+  CommyFrame frame;
+  CommyHello hello = { 0 };
+  g_autoptr (GError) error = NULL;
+  CommyFrameStatus status = commy_frame_parse (data, size, SETUP_FRAME_MAX, &frame);
+
+  if (status != COMMY_FRAME_OK)
+    commy_set_error (&error,
+                     status == COMMY_FRAME_BAD_VERSION ? COMMY_ERROR_VERSION : COMMY_ERROR_PROTOCOL,
+                     "%s", commy_frame_status_to_string (status));
+  else if (frame.type == COMMY_FRAME_CLOSE)
+    {
+      g_autofree char *text
+          = g_strndup ((const char *) data + frame.payload_offset, frame.payload_size);
+      g_autofree char *valid = g_utf8_make_valid (text, -1);
+
+      error = commy_error_new_from_wire (frame.method, FALSE, valid);
+      fail (self, error, FALSE);
+      return;
+    }
+  else if (frame.type != wanted)
+    commy_set_error (&error, COMMY_ERROR_PROTOCOL, "%s before the end of set-up",
+                     commy_frame_type_to_string (frame.type));
+  else if (commy_hello_read (data + frame.payload_offset, frame.payload_size, &hello, &error)
+           && check_greeting (self, &hello, &error))
+    {
+      if (self->listener != NULL)
+        on_hello (self, &hello);
+      else
+        on_welcome (self, &hello);
+      commy_hello_clear (&hello);
+      return;
+    }
+  commy_hello_clear (&hello);
+  fail (self, error, TRUE);
+}
+
+/* --- progress --- */
+
+static gboolean
+on_ready (int fd, GIOCondition condition, gpointer data)
+{
+  progress (data);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+watch (CommySetup *self, guint events)
+{
+  if (self->fd_source != NULL && self->fd_events == events)
+    return;
+  drop_source (&self->fd_source);
+  self->fd_events = events;
+  self->fd_source = g_unix_fd_source_new (self->ops->fd (self->connection),
+                                          (GIOCondition) events | G_IO_HUP | G_IO_ERR);
+  g_source_set_callback (self->fd_source, G_SOURCE_FUNC (on_ready), self, NULL);
+  g_source_attach (self->fd_source, self->shared->context);
+}
+
+/* Reads the one frame that set-up waits for, or sleeps until it is there. */
+static void
+progress (CommySetup *self)
+{
+  g_autofree guint8 *copy = NULL;
+  g_autoptr (GError) error = NULL;
+  CommyMessage message;
+  guint events = 0;
+  CommyIo io;
+  gsize size;
+
+  if (self->ops->flush (self->connection) == COMMY_IO_OK)
+    events = 0;
+  while ((io = self->ops->peek (self->connection, &message)) == COMMY_IO_WOULD_BLOCK)
+    {
+      guint interest = COMMY_INTEREST_READ;
+
+      if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK)
+        interest |= COMMY_INTEREST_WRITE;
+      if (self->ops->arm (self->connection, interest, &events) == 0)
+        {
+          watch (self, events);
+          return;
+        }
+    }
+  if (io != COMMY_IO_OK)
+    {
+      const char *why = self->ops->why (self->connection);
+
+      commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the peer ended the set-up over %s: %s",
+                       self->transport->note.id, why != NULL ? why : "no reason given");
+      fail (self, error, FALSE);
+      return;
+    }
+  size = message.size;
+  if (size > SETUP_FRAME_MAX)
+    {
+      self->ops->release (self->connection, &message);
+      commy_set_error (&error, COMMY_ERROR_PROTOCOL, "a set-up frame of %" G_GSIZE_FORMAT " bytes",
+                       size);
+      fail (self, error, TRUE);
+      return;
+    }
+  /* Nobody is authenticated yet: never parse where the peer can still write. */
+  copy = g_memdup2 (message.data, size);
+  self->ops->release (self->connection, &message);
+  on_frame (self, copy, size);
+}
+
+static void
+on_open (CommySetup *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  self->open = TRUE;
+  if (!judge (self, &error) || (self->listener == NULL && !may_offer (self, &error)))
+    {
+      fail (self, error, TRUE);
+      return;
+    }
+  if (self->listener == NULL && !send_greeting (self, COMMY_FRAME_HELLO))
+    {
+      commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the path over %s closed before the hello",
+                       self->transport->note.id);
+      fail (self, error, FALSE);
+      return;
+    }
+  progress (self);
+}
+
+/* --- connecting side --- */
+
+static void
+on_connected (gpointer user_data, gpointer connection, const GError *cause)
+{
+  CommySetup *self = user_data;
+  g_autoptr (GError) error = NULL;
+
+  if (cause == NULL)
+    {
+      on_open (self);
+      return;
+    }
+  g_clear_pointer (&self->connection, free); /* the transport cleaned up */
+  commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
+                   self->transport->note.id, commy_error_bare (cause));
+  fail (self, error, FALSE);
+}
+
+CommySetup *
+commy_setup_connect (CommySetupShared *shared,
+                     CommyPlugin *transport,
+                     const CommyEndpoint *endpoint,
+                     const char *service,
+                     const char *instance,
+                     CommyWorker *worker,
+                     CommySetupDoneFunc done,
+                     gpointer data)
+{
+  CommySetup *self = setup_new (shared, NULL, transport);
+
+  self->worker = commy_worker_ref (worker);
+  self->service = g_strdup (service);
+  self->instance = g_strdup (instance);
+  self->expected_node = g_strdup (endpoint->node);
+  self->done = done;
+  self->data = data;
+  self->ops->connect (transport->instance, self->connection, endpoint, on_connected, self);
+  return self;
+}
+
+void
+commy_setup_cancel (CommySetup *setup)
+{
+  setup_free (setup);
+}
+
+/* --- accepting side --- */
+
+static gpointer
+listener_alloc (gpointer user_data)
+{
+  CommyListener *self = user_data;
+  CommySetup *setup;
+
+  if (self->shared->handshakes >= self->shared->max_handshakes)
+    {
+      g_message ("%s: %u set-ups are under way, the next one is dropped (limit \"handshakes\")",
+                 self->transport->note.id, self->shared->handshakes);
+      return NULL;
+    }
+  setup = setup_new (self->shared, self, self->transport);
+  g_hash_table_insert (self->setups, setup->connection, setup);
+  return setup->connection;
+}
+
+static void
+listener_opened (gpointer user_data, gpointer connection, const GError *cause)
+{
+  CommyListener *self = user_data;
+  CommySetup *setup = g_hash_table_lookup (self->setups, connection);
+
+  g_return_if_fail (setup != NULL);
+  if (cause == NULL)
+    {
+      on_open (setup);
+      return;
+    }
+  g_hash_table_remove (self->setups, connection);
+  g_clear_pointer (&setup->connection, free);
+  fail (setup, cause, FALSE);
+}
+
+CommyListener *
+commy_listener_new (CommySetupShared *shared, CommyPlugin *transport, GError **error)
+{
+  CommyListener *self = g_new0 (CommyListener, 1);
+  const CommyTransportOps *ops = &transport->ops.transport;
+
+  self->shared = shared;
+  self->transport = transport;
+  self->memory = aligned_zero (ops->listener_size);
+  self->setups = g_hash_table_new (NULL, NULL);
+  self->acceptor = (CommyAcceptor){ .struct_size = sizeof (CommyAcceptor),
+                                    .alloc = listener_alloc,
+                                    .opened = listener_opened,
+                                    .user_data = self };
+  if (!ops->listen (transport->instance, self->memory, &self->acceptor, error))
+    {
+      g_clear_pointer (&self->memory, free);
+      commy_listener_free (self);
+      return NULL;
+    }
+  return self;
+}
+
+const char *
+commy_listener_get_address (CommyListener *listener)
+{
+  return listener->transport->ops.transport.address (listener->transport->instance,
+                                                     listener->memory);
+}
+
+const char *
+commy_listener_get_transport (CommyListener *listener)
+{
+  return listener->transport->note.id;
+}
+
+void
+commy_listener_free (CommyListener *self)
+{
+  GHashTableIter iter;
+  gpointer setup;
+
+  if (self == NULL)
+    return;
+  g_hash_table_iter_init (&iter, self->setups);
+  while (g_hash_table_iter_next (&iter, NULL, &setup))
+    {
+      g_hash_table_iter_steal (&iter);
+      ((CommySetup *) setup)->listener = NULL;
+      setup_free (setup);
+    }
+  if (self->memory != NULL)
+    {
+      self->transport->ops.transport.unlisten (self->transport->instance, self->memory);
+      free (self->memory);
+    }
+  g_hash_table_unref (self->setups);
+  g_free (self);
+}
+
+/* --- handing over --- */
+
+void
+commy_channel_adopt_here (CommyChannel *channel)
+{
+  commy_worker_enter (channel->worker);
+  commy_worker_add_channel (channel->worker, channel);
+  commy_worker_exit (channel->worker);
+}
+
+static void
+adopt (gpointer data)
+{
+  commy_channel_adopt_here (data);
+}
+
+void
+commy_channel_adopt (CommyChannel *channel)
+{
+  commy_worker_post (channel->worker, adopt, channel);
+}
+
+void
+commy_channel_on_closed (CommyChannel *channel,
+                         void (*func) (gpointer data, CommyChannel *channel),
+                         gpointer data)
+{
+  channel->on_closed = func;
+  channel->on_closed_data = data;
+}
+
+guint
+commy_setup_expected_security (CommySetupShared *shared, const CommyProfile *transport)
+{
+  guint security = transport->security;
+  guint strongest = COMMY_SECURITY_NONE;
+
+  for (CommyPlugin **auth = shared->auth; *auth != NULL; auth++)
+    strongest = MAX (strongest, (*auth)->profile.security);
+  /* Memory and sockets that never leave the kernel have no "between" to listen in. */
+  if (security == COMMY_SECURITY_KERNEL && strongest >= COMMY_SECURITY_AUTHENTICATED)
+    return COMMY_SECURITY_CONFIDENTIAL;
+  return security;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Setting a channel up, on the mesh thread, on both sides: transport, who the other side is,
+ * hello and welcome. Everything before a peer is authenticated happens here, bounded in
+ * number, size and time.
+ */
+#pragma once
+
+#include "channel/commy-channel.h"
+
+typedef struct _CommySetup CommySetup;
+typedef struct _CommyListener CommyListener;
+
+/* Where an accepted channel goes. */
+typedef struct
+{
+  CommyWorker *worker; /* (transfer none) */
+  const CommyChannelHandler *handler;
+  gpointer handler_data; /* a reference of the channel's; given back by handler->closed */
+} CommyDestination;
+
+/* What all set-ups of a node share; mesh thread. */
+typedef struct
+{
+  const CommyChannelShared *channel;
+  GMainContext *context;
+  const char *mesh;
+  const char *node;
+  char **serializers; /* offered, in wire order from 1 */
+  CommyPlugin **auth; /* asked in this order; NULL-terminated */
+  gint64 timeout_ns;
+  guint max_handshakes;
+  guint handshakes; /* under way */
+  /* Finds the instance an incoming hello names. */
+  gboolean (*locate) (gpointer data,
+                      const char *service,
+                      const char *instance,
+                      CommyDestination *out_destination,
+                      GError **error);
+  gpointer locate_data;
+} CommySetupShared;
+
+/* @channel: (transfer full), not yet given to its worker; or @error. */
+typedef void (*CommySetupDoneFunc) (gpointer data, CommyChannel *channel, const GError *error);
+
+/* Connects for @worker. @done comes later, exactly once, unless cancelled. */
+CommySetup *commy_setup_connect (CommySetupShared *shared,
+                                 CommyPlugin *transport,
+                                 const CommyEndpoint *endpoint,
+                                 const char *service,
+                                 const char *instance,
+                                 CommyWorker *worker,
+                                 CommySetupDoneFunc done,
+                                 gpointer data);
+void commy_setup_cancel (CommySetup *setup);
+
+/* Accepts on a transport. */
+CommyListener *
+commy_listener_new (CommySetupShared *shared, CommyPlugin *transport, GError **error);
+const char *commy_listener_get_address (CommyListener *listener);
+const char *commy_listener_get_transport (CommyListener *listener);
+void commy_listener_free (CommyListener *listener);
+
+/* Gives a set-up channel to its worker; any thread. */
+void commy_channel_adopt (CommyChannel *channel);
+/* The same from the worker's own thread, at once. */
+void commy_channel_adopt_here (CommyChannel *channel);
+/* Tells the connecting side about the end of its channel. */
+void commy_channel_on_closed (CommyChannel *channel,
+                              void (*func) (gpointer data, CommyChannel *channel),
+                              gpointer data);
+
+/* Security of a stack before it is connected: what the transport and the providers promise. */
+guint commy_setup_expected_security (CommySetupShared *shared, const CommyProfile *transport);

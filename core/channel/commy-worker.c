@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The turn of a worker: what was posted, then the channels that have something, each with a
+ * budget, then completions that had to wait. Sleeping is the main context's business; before
+ * it sleeps every hot channel is armed.
+ */
+#include "config.h"
+
+#include "channel/commy-worker.h"
+
+#include "base/commy-error-private.h"
+#include "channel/commy-channel-private.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define EVENTS_A_TURN 64
+#define WAIT_US 200
+
+typedef struct
+{
+  CommyWorkFunc func;
+  gpointer data;
+} Item;
+
+typedef struct
+{
+  GSource source;
+  CommyWorker *worker;
+} WorkerSource;
+
+struct _CommyWorker
+{
+  gatomicrefcount users; /* close it with the last one */
+  gatomicrefcount refs;  /* memory: the users together, and the source */
+  GMainContext *context;
+  const CommyEnv *env;
+  GSource *source; /* NULL: not attached */
+  int epoll_fd;
+  int event_fd;
+  guint32 kick_word;  /* atomic; only grows */
+  guint32 inbox_full; /* atomic: a hint that saves the lock */
+  GMutex lock;        /* of inbox */
+  GArray *inbox;      /* Item */
+  guint32 busy;       /* atomic: somebody is inside */
+  guint32 is_shut;    /* atomic */
+  GThread *current;   /* atomic: who is inside */
+  GThread *home;      /* atomic: who was last */
+
+  /* inside */
+  guint inside; /* how often the current thread entered */
+  guint in_sync;
+  GArray *deferred;    /* Item */
+  GPtrArray *channels; /* one reference each */
+  GPtrArray *hot;      /* borrowed from channels */
+  GPtrArray *graveyard;
+  gint64 deadline_ns;
+};
+
+/* --- life --- */
+
+static GSourceFuncs source_funcs;
+
+static void
+attach (CommyWorker *self)
+{
+  WorkerSource *source;
+
+  self->source = g_source_new (&source_funcs, sizeof (WorkerSource));
+  source = (WorkerSource *) self->source;
+  source->worker = self;
+  g_atomic_ref_count_inc (&self->refs);
+  g_source_set_name (self->source, "commy worker");
+  g_source_set_can_recurse (self->source, FALSE);
+  g_source_add_unix_fd (self->source, self->epoll_fd, G_IO_IN);
+  g_source_attach (self->source, self->context);
+}
+
+CommyWorker *
+commy_worker_new (GMainContext *context, gboolean with_source, const CommyEnv *env, GError **error)
+{
+  CommyWorker *self;
+  int epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
+  int event_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+
+  if (epoll_fd < 0 || event_fd < 0
+      || epoll_ctl (epoll_fd, EPOLL_CTL_ADD, event_fd, &event) < 0)
+    {
+      commy_set_error (error, COMMY_ERROR_FAILED, "cannot make descriptors for a worker: %s",
+                       g_strerror (errno));
+      if (epoll_fd >= 0)
+        close (epoll_fd);
+      if (event_fd >= 0)
+        close (event_fd);
+      return NULL;
+    }
+
+  self = g_new0 (CommyWorker, 1);
+  g_atomic_ref_count_init (&self->users);
+  g_atomic_ref_count_init (&self->refs);
+  self->context = g_main_context_ref (context);
+  self->env = env;
+  self->epoll_fd = epoll_fd;
+  self->event_fd = event_fd;
+  g_mutex_init (&self->lock);
+  self->inbox = g_array_new (FALSE, FALSE, sizeof (Item));
+  self->deferred = g_array_new (FALSE, FALSE, sizeof (Item));
+  self->channels = g_ptr_array_new ();
+  self->hot = g_ptr_array_new ();
+  self->graveyard = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
+  self->deadline_ns = G_MAXINT64;
+  if (with_source)
+    attach (self);
+  return self;
+}
+
+CommyWorker *
+commy_worker_ref (CommyWorker *worker)
+{
+  g_atomic_ref_count_inc (&worker->users);
+  return worker;
+}
+
+static void
+release_memory (CommyWorker *self)
+{
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
+  g_ptr_array_free (self->channels, TRUE);
+  g_ptr_array_free (self->hot, TRUE);
+  g_ptr_array_free (self->graveyard, TRUE);
+  g_array_free (self->inbox, TRUE);
+  g_array_free (self->deferred, TRUE);
+  g_mutex_clear (&self->lock);
+  close (self->event_fd);
+  close (self->epoll_fd);
+  g_main_context_unref (self->context);
+  g_free (self);
+}
+
+static void
+source_finalize (GSource *source)
+{
+  release_memory (((WorkerSource *) source)->worker);
+}
+
+void
+commy_worker_unref (CommyWorker *self)
+{
+  if (self == NULL || !g_atomic_ref_count_dec (&self->users))
+    return;
+  commy_worker_shut (self);
+  commy_worker_enter (self);
+  commy_worker_run_inbox (self);
+  commy_worker_exit (self);
+  if (self->source != NULL)
+    {
+      g_source_destroy (self->source);
+      g_source_unref (self->source);
+    }
+  release_memory (self);
+}
+
+/* --- one at a time --- */
+
+gboolean
+commy_worker_is_inside (CommyWorker *worker)
+{
+  return __atomic_load_n (&worker->current, __ATOMIC_RELAXED) == g_thread_self ();
+}
+
+gboolean
+commy_worker_is_home (CommyWorker *worker)
+{
+  return __atomic_load_n (&worker->home, __ATOMIC_RELAXED) == g_thread_self ();
+}
+
+static gboolean
+try_enter (CommyWorker *self)
+{
+  guint32 no = 0;
+
+  if (!__atomic_compare_exchange_n (&self->busy, &no, 1, FALSE, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    return FALSE;
+  __atomic_store_n (&self->current, g_thread_self (), __ATOMIC_RELAXED);
+  __atomic_store_n (&self->home, g_thread_self (), __ATOMIC_RELAXED);
+  self->inside = 1;
+  return TRUE;
+}
+
+void
+commy_worker_enter (CommyWorker *self)
+{
+  if (commy_worker_is_inside (self))
+    self->inside++;
+  else
+    while (!try_enter (self))
+      g_usleep (WAIT_US); /* only while a mesh is being left */
+}
+
+gboolean
+commy_worker_try_enter (CommyWorker *self)
+{
+  if (!commy_worker_is_inside (self))
+    return try_enter (self);
+  self->inside++;
+  return TRUE;
+}
+
+void
+commy_worker_exit (CommyWorker *self)
+{
+  g_assert (commy_worker_is_inside (self) && self->inside > 0);
+  if (self->inside > 1)
+    {
+      self->inside--;
+      return;
+    }
+  g_ptr_array_set_size (self->graveyard, 0);
+  self->inside = 0;
+  __atomic_store_n (&self->current, NULL, __ATOMIC_RELAXED);
+  __atomic_store_n (&self->busy, 0, __ATOMIC_RELEASE);
+}
+
+static void
+shut_inside (CommyWorker *self)
+{
+  __atomic_store_n (&self->is_shut, 1, __ATOMIC_RELEASE);
+  while (self->channels->len > 0)
+    {
+      g_autoptr (CommyChannel) channel
+          = commy_channel_ref (self->channels->pdata[self->channels->len - 1]);
+
+      commy_channel_close (channel, NULL);
+    }
+}
+
+void
+commy_worker_shut (CommyWorker *self)
+{
+  if (commy_worker_is_inside (self))
+    {
+      shut_inside (self);
+      return;
+    }
+  while (!try_enter (self))
+    {
+      if (__atomic_load_n (&self->is_shut, __ATOMIC_ACQUIRE))
+        return;
+      commy_worker_kick (self);
+      g_usleep (WAIT_US);
+    }
+  shut_inside (self);
+  commy_worker_exit (self);
+}
+
+GMainContext *
+commy_worker_get_context (CommyWorker *worker)
+{
+  return worker->context;
+}
+
+gboolean
+commy_worker_is_attached (CommyWorker *worker)
+{
+  return worker->source != NULL;
+}
+
+const CommyEnv *
+commy_worker_get_env (CommyWorker *worker)
+{
+  return worker->env;
+}
+
+/* --- from any thread --- */
+
+void
+commy_worker_kick (CommyWorker *worker)
+{
+  guint64 one = 1;
+
+  __atomic_add_fetch (&worker->kick_word, 1, __ATOMIC_SEQ_CST);
+  syscall (SYS_futex, &worker->kick_word, FUTEX_WAKE, G_MAXINT, NULL, NULL, 0);
+  /* A full counter (EAGAIN) is as good as ours: the descriptor is readable. */
+  if (write (worker->event_fd, &one, sizeof one) < 0 && errno != EAGAIN)
+    g_assert_not_reached ();
+}
+
+void
+commy_worker_post (CommyWorker *worker, CommyWorkFunc func, gpointer data)
+{
+  Item item = { func, data };
+
+  g_mutex_lock (&worker->lock);
+  g_array_append_val (worker->inbox, item);
+  __atomic_store_n (&worker->inbox_full, 1, __ATOMIC_RELEASE);
+  g_mutex_unlock (&worker->lock);
+  commy_worker_kick (worker);
+}
+
+const guint32 *
+commy_worker_get_kick_word (CommyWorker *worker)
+{
+  return &worker->kick_word;
+}
+
+int
+commy_worker_get_kick_fd (CommyWorker *worker)
+{
+  return worker->event_fd;
+}
+
+void
+commy_worker_drain_kick (CommyWorker *worker)
+{
+  guint64 count;
+
+  while (read (worker->event_fd, &count, sizeof count) > 0)
+    ;
+}
+
+/* --- inside --- */
+
+void
+commy_worker_enter_sync (CommyWorker *worker)
+{
+  commy_worker_enter (worker);
+  worker->in_sync++;
+}
+
+void
+commy_worker_leave_sync (CommyWorker *worker)
+{
+  g_assert (worker->in_sync > 0);
+  worker->in_sync--;
+  commy_worker_exit (worker);
+}
+
+gboolean
+commy_worker_in_sync (CommyWorker *worker)
+{
+  return worker->in_sync > 0;
+}
+
+void
+commy_worker_defer (CommyWorker *worker, CommyWorkFunc func, gpointer data)
+{
+  Item item = { func, data };
+
+  g_array_append_val (worker->deferred, item);
+}
+
+void
+commy_worker_run_inbox (CommyWorker *self)
+{
+  g_autoptr (GArray) items = NULL;
+
+  if (!__atomic_load_n (&self->inbox_full, __ATOMIC_ACQUIRE))
+    return;
+  g_mutex_lock (&self->lock);
+  items = self->inbox;
+  self->inbox = g_array_new (FALSE, FALSE, sizeof (Item));
+  __atomic_store_n (&self->inbox_full, 0, __ATOMIC_RELAXED);
+  g_mutex_unlock (&self->lock);
+  for (guint i = 0; i < items->len; i++)
+    {
+      Item *item = &g_array_index (items, Item, i);
+
+      item->func (item->data);
+    }
+}
+
+static void
+run_deferred (CommyWorker *self)
+{
+  g_autoptr (GArray) items = NULL;
+
+  if (self->deferred->len == 0 || self->in_sync > 0)
+    return;
+  items = self->deferred;
+  self->deferred = g_array_new (FALSE, FALSE, sizeof (Item));
+  for (guint i = 0; i < items->len; i++)
+    {
+      Item *item = &g_array_index (items, Item, i);
+
+      item->func (item->data);
+    }
+}
+
+void
+commy_worker_set_hot (CommyWorker *worker, CommyChannel *channel)
+{
+  if (channel->hot)
+    return;
+  channel->hot = TRUE;
+  g_ptr_array_add (worker->hot, channel);
+}
+
+void
+commy_worker_add_channel (CommyWorker *worker, CommyChannel *channel)
+{
+  struct epoll_event event = { .events = 0, .data.ptr = channel };
+
+  if (__atomic_load_n (&worker->is_shut, __ATOMIC_ACQUIRE))
+    {
+      commy_channel_close (channel, NULL);
+      commy_channel_unref (channel);
+      return;
+    }
+  g_ptr_array_add (worker->channels, channel);
+  if (epoll_ctl (worker->epoll_fd, EPOLL_CTL_ADD, commy_channel_get_fd (channel), &event) < 0)
+    g_warning ("cannot watch a channel: %s", g_strerror (errno));
+  commy_worker_set_hot (worker, channel);
+}
+
+void
+commy_worker_remove_channel (CommyWorker *worker, CommyChannel *channel)
+{
+  if (channel->hot)
+    {
+      g_ptr_array_remove_fast (worker->hot, channel);
+      channel->hot = FALSE;
+    }
+  if (!g_ptr_array_remove_fast (worker->channels, channel))
+    return;
+  epoll_ctl (worker->epoll_fd, EPOLL_CTL_DEL, commy_channel_get_fd (channel), NULL);
+  g_ptr_array_add (worker->graveyard, channel);
+}
+
+void
+commy_worker_foreach_channel (CommyWorker *worker, GFunc func, gpointer data)
+{
+  g_ptr_array_foreach (worker->channels, func, data);
+}
+
+void
+commy_worker_need_deadline (CommyWorker *worker, gint64 when_ns)
+{
+  if (when_ns >= worker->deadline_ns)
+    return;
+  worker->deadline_ns = when_ns;
+  if (worker->source != NULL)
+    g_source_set_ready_time (worker->source, when_ns / 1000 + 1);
+}
+
+static void
+expire_deadlines (CommyWorker *self)
+{
+  gint64 now = commy_env_now (self->env);
+  gint64 next = G_MAXINT64;
+
+  if (now < self->deadline_ns)
+    return;
+  for (guint i = self->channels->len; i-- > 0;)
+    next = MIN (next, commy_channel_expire (self->channels->pdata[i], now));
+  self->deadline_ns = G_MAXINT64;
+  if (self->source != NULL)
+    g_source_set_ready_time (self->source, -1);
+  if (next < G_MAXINT64)
+    commy_worker_need_deadline (self, next);
+}
+
+/* Marks the channels that the kernel reports. */
+static void
+collect_events (CommyWorker *self)
+{
+  struct epoll_event events[EVENTS_A_TURN];
+  int n = epoll_wait (self->epoll_fd, events, EVENTS_A_TURN, 0);
+
+  for (int i = 0; i < n; i++)
+    {
+      if (events[i].data.ptr == NULL)
+        commy_worker_drain_kick (self);
+      else
+        commy_worker_set_hot (self, events[i].data.ptr);
+    }
+}
+
+/* Gives every hot channel its budget. They stay hot: only arming ends that. */
+static gboolean
+serve_channels (CommyWorker *self)
+{
+  g_autoptr (GPtrArray) turn = NULL;
+  gboolean any = FALSE;
+
+  if (self->hot->len == 0)
+    return FALSE;
+  turn = g_ptr_array_new_full (self->hot->len, (GDestroyNotify) commy_channel_unref);
+  for (guint i = 0; i < self->hot->len; i++)
+    g_ptr_array_add (turn, commy_channel_ref (self->hot->pdata[i]));
+  for (guint i = 0; i < turn->len; i++)
+    any |= commy_channel_serve (turn->pdata[i]);
+  return any;
+}
+
+gboolean
+commy_worker_turn (CommyWorker *self)
+{
+  gboolean any;
+
+  commy_worker_enter (self);
+  any = __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED) != 0;
+  commy_worker_run_inbox (self);
+  any |= serve_channels (self);
+  any |= self->deferred->len > 0;
+  run_deferred (self);
+  commy_worker_exit (self);
+  return any;
+}
+
+/* --- the source --- */
+
+/* Arms what is hot. Whether something is there already. */
+static gboolean
+arm_channels (CommyWorker *self)
+{
+  gboolean ready = FALSE;
+
+  for (guint i = self->hot->len; i-- > 0;)
+    {
+      CommyChannel *channel = self->hot->pdata[i];
+      guint events = 0;
+
+      if (commy_channel_arm (channel, &events))
+        {
+          ready = TRUE;
+          continue;
+        }
+      if (events != channel->epoll_events)
+        {
+          struct epoll_event event = { .events = events, .data.ptr = channel };
+
+          epoll_ctl (self->epoll_fd, EPOLL_CTL_MOD, commy_channel_get_fd (channel), &event);
+          channel->epoll_events = events;
+        }
+      channel->hot = FALSE;
+      g_ptr_array_remove_index_fast (self->hot, i);
+    }
+  return ready;
+}
+
+static gboolean
+has_work (CommyWorker *self)
+{
+  return __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED) || self->deferred->len > 0;
+}
+
+static gboolean
+source_prepare (GSource *source, int *timeout)
+{
+  CommyWorker *self = ((WorkerSource *) source)->worker;
+  gboolean ready;
+
+  *timeout = -1;
+  commy_worker_enter (self);
+  ready = has_work (self) || arm_channels (self);
+  commy_worker_exit (self);
+  return ready;
+}
+
+static gboolean
+source_check (GSource *source)
+{
+  CommyWorker *self = ((WorkerSource *) source)->worker;
+  struct epoll_event event;
+  gboolean ready;
+
+  /* The descriptor's tag would do, but asking the kernel also sees what came since. */
+  commy_worker_enter (self);
+  ready = has_work (self) || self->hot->len > 0 || epoll_wait (self->epoll_fd, &event, 1, 0) > 0;
+  commy_worker_exit (self);
+  return ready;
+}
+
+static gboolean
+source_dispatch (GSource *source, GSourceFunc callback, gpointer data)
+{
+  CommyWorker *self = ((WorkerSource *) source)->worker;
+
+  commy_worker_enter (self);
+  collect_events (self);
+  commy_worker_turn (self);
+  expire_deadlines (self);
+  commy_worker_exit (self);
+  return G_SOURCE_CONTINUE;
+}
+
+/* GLib's prototype takes it writable; nothing writes it. lint: allow-static */
+static GSourceFuncs source_funcs
+    = { source_prepare, source_check, source_dispatch, source_finalize, NULL, NULL };

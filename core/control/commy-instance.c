@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Instance records: written as GVariant text, which people can read in any store.
+ */
+#include "config.h"
+
+#include "control/commy-instance.h"
+
+#include "base/commy-error-private.h"
+
+#include <string.h>
+
+#define RECORD_MAX 65536u
+#define ENDPOINTS_MAX 16u
+#define SERIALIZERS_MAX 15u
+#define NAME_MAX_BYTES 255u
+
+gboolean
+commy_service_name_is_valid (const char *name)
+{
+  gboolean part_begins = TRUE;
+
+  if (name == NULL || strlen (name) > NAME_MAX_BYTES)
+    return FALSE;
+  for (const char *c = name; *c != '\0'; c++)
+    {
+      if (*c == '.')
+        {
+          if (part_begins)
+            return FALSE;
+          part_begins = TRUE;
+        }
+      else if (g_ascii_isalnum (*c) || *c == '_' || *c == '-')
+        part_begins = FALSE;
+      else
+        return FALSE;
+    }
+  return !part_begins;
+}
+
+CommyInstance *
+commy_instance_new (const char *id, const char *service)
+{
+  CommyInstance *self = g_new0 (CommyInstance, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  self->id = g_strdup (id);
+  self->service = g_strdup (service);
+  self->weight = 1;
+  return self;
+}
+
+CommyInstance *
+commy_instance_ref (CommyInstance *instance)
+{
+  g_atomic_ref_count_inc (&instance->refs);
+  return instance;
+}
+
+static void
+endpoints_free (CommyInstanceEndpoint *endpoints, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    {
+      g_free (endpoints[i].transport);
+      g_free (endpoints[i].address);
+    }
+  g_free (endpoints);
+}
+
+void
+commy_instance_unref (CommyInstance *self)
+{
+  if (self == NULL || !g_atomic_ref_count_dec (&self->refs))
+    return;
+  endpoints_free (self->endpoints, self->n_endpoints);
+  endpoints_free (self->withheld, self->n_withheld);
+  g_strfreev (self->serializers);
+  g_free (self->id);
+  g_free (self->service);
+  g_free (self->node);
+  g_free (self->host);
+  g_free (self->host_id);
+  g_free (self->interface_name);
+  g_free (self);
+}
+
+static void
+append (CommyInstanceEndpoint **endpoints, guint *n, const char *transport, const char *address)
+{
+  *endpoints = g_renew (CommyInstanceEndpoint, *endpoints, *n + 1);
+  (*endpoints)[*n].transport = g_strdup (transport);
+  (*endpoints)[*n].address = g_strdup (address);
+  (*n)++;
+}
+
+void
+commy_instance_add_endpoint (CommyInstance *self, const char *transport, const char *address)
+{
+  append (&self->endpoints, &self->n_endpoints, transport, address);
+}
+
+void
+commy_instance_add_withheld (CommyInstance *self, const char *transport, const char *reason)
+{
+  append (&self->withheld, &self->n_withheld, transport, reason);
+}
+
+static void
+add_text (GVariantBuilder *builder, const char *key, const char *text)
+{
+  g_variant_builder_add (builder, "{sv}", key, g_variant_new_string (text != NULL ? text : ""));
+}
+
+static GVariant *
+pairs (const CommyInstanceEndpoint *endpoints, guint n)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a(ss)"));
+  for (guint i = 0; i < n; i++)
+    g_variant_builder_add (&builder, "(ss)", endpoints[i].transport, endpoints[i].address);
+  return g_variant_builder_end (&builder);
+}
+
+static void
+add_common (CommyInstance *self, GVariantBuilder *builder)
+{
+  add_text (builder, "node", self->node);
+  add_text (builder, "host", self->host);
+  add_text (builder, "host-id", self->host_id);
+  add_text (builder, "interface", self->interface_name);
+  g_variant_builder_add (builder, "{sv}", "pid", g_variant_new_int32 (self->pid));
+  g_variant_builder_add (builder, "{sv}", "weight", g_variant_new_uint32 (self->weight));
+  g_variant_builder_add (builder, "{sv}", "serializers",
+                         g_variant_new_strv ((const char *const *) self->serializers, -1));
+  g_variant_builder_add (builder, "{sv}", "endpoints", pairs (self->endpoints, self->n_endpoints));
+  g_variant_builder_add (builder, "{sv}", "withheld", pairs (self->withheld, self->n_withheld));
+}
+
+char *
+commy_instance_write (CommyInstance *self)
+{
+  g_autoptr (GVariant) value = NULL;
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  add_common (self, &builder);
+  value = g_variant_ref_sink (g_variant_builder_end (&builder));
+  return g_variant_print (value, TRUE);
+}
+
+GVariant *
+commy_instance_to_variant (CommyInstance *self)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  add_text (&builder, "service", self->service);
+  add_text (&builder, "instance", self->id);
+  add_common (self, &builder);
+  return g_variant_builder_end (&builder);
+}
+
+static gboolean
+read_pairs (GVariant *dict, const char *key, CommyInstanceEndpoint **endpoints, guint *n)
+{
+  g_autoptr (GVariant) list = g_variant_lookup_value (dict, key, G_VARIANT_TYPE ("a(ss)"));
+  GVariantIter iter;
+  const char *transport, *address;
+
+  if (list == NULL || g_variant_n_children (list) > ENDPOINTS_MAX)
+    return FALSE;
+  g_variant_iter_init (&iter, list);
+  while (g_variant_iter_next (&iter, "(&s&s)", &transport, &address))
+    append (endpoints, n, transport, address);
+  return TRUE;
+}
+
+CommyInstance *
+commy_instance_read (const char *id,
+                     const char *service,
+                     const char *text,
+                     gsize size,
+                     GError **error)
+{
+  g_autoptr (CommyInstance) self = commy_instance_new (id, service);
+  g_autoptr (GVariant) dict = NULL;
+  g_autoptr (GError) cause = NULL;
+
+  if (size > RECORD_MAX || !g_utf8_validate (text, (gssize) size, NULL))
+    {
+      commy_set_error (error, COMMY_ERROR_STORE, "the record of instance %s is not text", id);
+      return NULL;
+    }
+  dict = g_variant_parse (G_VARIANT_TYPE_VARDICT, text, text + size, NULL, &cause);
+  if (dict == NULL)
+    {
+      commy_set_error (error, COMMY_ERROR_STORE, "the record of instance %s cannot be read: %s", id,
+                       cause->message);
+      return NULL;
+    }
+  if (!g_variant_lookup (dict, "node", "s", &self->node) || strlen (self->node) != 32
+      || !g_variant_lookup (dict, "host", "s", &self->host)
+      || !g_variant_lookup (dict, "host-id", "s", &self->host_id)
+      || !g_variant_lookup (dict, "interface", "s", &self->interface_name)
+      || !g_variant_lookup (dict, "pid", "i", &self->pid)
+      || !g_variant_lookup (dict, "serializers", "^as", &self->serializers)
+      || g_strv_length (self->serializers) > SERIALIZERS_MAX
+      || !read_pairs (dict, "endpoints", &self->endpoints, &self->n_endpoints)
+      || !read_pairs (dict, "withheld", &self->withheld, &self->n_withheld))
+    {
+      commy_set_error (error, COMMY_ERROR_STORE, "the record of instance %s lacks a field", id);
+      return NULL;
+    }
+  g_variant_lookup (dict, "weight", "u", &self->weight);
+  self->weight = CLAMP (self->weight, 1, 1000);
+  return g_steal_pointer (&self);
+}
+
+CommySnapshot *
+commy_snapshot_new (const char *service, gint64 revision, gboolean stale)
+{
+  CommySnapshot *self = g_new0 (CommySnapshot, 1);
+
+  g_atomic_ref_count_init (&self->refs);
+  self->service = g_strdup (service);
+  self->instances = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_instance_unref);
+  self->revision = revision;
+  self->stale = stale;
+  return self;
+}
+
+CommySnapshot *
+commy_snapshot_ref (CommySnapshot *snapshot)
+{
+  g_atomic_ref_count_inc (&snapshot->refs);
+  return snapshot;
+}
+
+void
+commy_snapshot_unref (CommySnapshot *self)
+{
+  if (self == NULL || !g_atomic_ref_count_dec (&self->refs))
+    return;
+  if (self->survey_free != NULL)
+    self->survey_free (self->survey);
+  g_ptr_array_unref (self->instances);
+  g_free (self->service);
+  g_free (self);
+}

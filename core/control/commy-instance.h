@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The record of one instance of a service, as it lies in the store, and a snapshot of all
+ * instances of one name. Both immutable and shared between threads.
+ */
+#pragma once
+
+#include <glib-object.h>
+
+typedef struct
+{
+  char *transport;
+  char *address;
+} CommyInstanceEndpoint;
+
+typedef struct
+{
+  gatomicrefcount refs;
+  char *id;
+  char *service;
+  char *node;
+  char *host;    /* the host's name, for people */
+  char *host_id; /* a hint for "the same host" */
+  char *interface_name; /* "" if untyped */
+  gint32 pid;
+  guint32 weight;
+  char **serializers;
+  CommyInstanceEndpoint *endpoints;
+  guint n_endpoints;
+  CommyInstanceEndpoint *withheld; /* transports it does not offer; `address` is the reason */
+  guint n_withheld;
+  gint64 lease; /* as the store says; 0 for our own before it is written */
+} CommyInstance;
+
+CommyInstance *commy_instance_new (const char *id, const char *service);
+CommyInstance *commy_instance_ref (CommyInstance *instance);
+void commy_instance_unref (CommyInstance *instance);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyInstance, commy_instance_unref)
+
+/* While it is being made. */
+void commy_instance_add_endpoint (CommyInstance *instance, const char *transport, const char *address);
+void commy_instance_add_withheld (CommyInstance *instance, const char *transport, const char *reason);
+
+/* (transfer full): the record's text */
+char *commy_instance_write (CommyInstance *instance);
+/* Text of a store: checked field by field, bounded. */
+CommyInstance *commy_instance_read (const char *id,
+                                    const char *service,
+                                    const char *text,
+                                    gsize size,
+                                    GError **error);
+/* a{sv}, floating, as commy_mesh_list_services_sync() documents. */
+GVariant *commy_instance_to_variant (CommyInstance *instance);
+
+/* Letters, digits, '_', '-', in parts joined by '.'; at most 255 bytes. */
+gboolean commy_service_name_is_valid (const char *name);
+
+typedef struct
+{
+  gatomicrefcount refs;
+  char *service;
+  GPtrArray *instances; /* CommyInstance, ordered by id */
+  gint64 revision;
+  gboolean stale; /* the store is away: the last thing it said */
+  gpointer survey; /* what the mesh thread found out about the endpoints; see commy-survey.h */
+  GDestroyNotify survey_free;
+} CommySnapshot;
+
+CommySnapshot *commy_snapshot_ref (CommySnapshot *snapshot);
+void commy_snapshot_unref (CommySnapshot *snapshot);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommySnapshot, commy_snapshot_unref)
+CommySnapshot *commy_snapshot_new (const char *service, gint64 revision, gboolean stale);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Discovery: this node's instances under its lease, and snapshots of the services that clients
+ * of this node use, kept fresh by watches. The call path never asks the store.
+ */
+#pragma once
+
+#include "base/commy-env.h"
+#include "control/commy-instance.h"
+#include "plugin/commy-catalog.h"
+
+typedef struct _CommyRegistry CommyRegistry;
+
+typedef void (*CommyRegistryFunc) (gpointer data, const GError *error);
+typedef void (*CommyRegistryListFunc) (gpointer data, GPtrArray *instances, const GError *error);
+
+/* --- mesh thread --- */
+
+/* @store: started. */
+CommyRegistry *commy_registry_new (CommyPlugin *store, GMainContext *context);
+void commy_registry_free (CommyRegistry *registry);
+/* Called on the mesh thread for each snapshot before others see it; may fill in its survey. */
+void commy_registry_set_surveyor (CommyRegistry *registry,
+                                  void (*survey) (gpointer data, CommySnapshot *snapshot),
+                                  gpointer data);
+/* Gets the lease; @done once, also at once. */
+void commy_registry_start (CommyRegistry *registry, CommyRegistryFunc done, gpointer data);
+void commy_registry_add (CommyRegistry *registry,
+                         CommyInstance *instance,
+                         CommyRegistryFunc done,
+                         gpointer data);
+void commy_registry_remove (CommyRegistry *registry,
+                            CommyInstance *instance,
+                            CommyRegistryFunc done,
+                            gpointer data);
+/* Makes sure that there is a snapshot of @service; @fresh: and that the store was asked now. */
+void commy_registry_ensure (CommyRegistry *registry,
+                            const char *service,
+                            gboolean fresh,
+                            CommyRegistryFunc done,
+                            gpointer data);
+/* All instances below a glob on the name; not kept. */
+void commy_registry_list (CommyRegistry *registry,
+                          const char *pattern,
+                          CommyRegistryListFunc done,
+                          gpointer data);
+/* A connection to the owner of @lease broke: is it dead? */
+void commy_registry_suspect (CommyRegistry *registry, gint64 lease);
+
+/* --- any thread --- */
+
+/* (transfer full); NULL: nobody asked for this service yet. */
+CommySnapshot *commy_registry_lookup (CommyRegistry *registry, const char *service);
+/* Grows with every new snapshot. */
+guint32 commy_registry_get_epoch (CommyRegistry *registry);

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The hot calls: a span of the path itself, one frame header, one wait. No string, no
+ * allocation, no GObject call; the router's table, policy, deadline and counters as always.
+ */
+#include "config.h"
+
+#include "mesh/commy-client-private.h"
+
+#include "base/commy-error-private.h"
+
+#include <string.h>
+
+typedef struct
+{
+  gboolean done;
+  gboolean sent;
+  CommyIncoming incoming;
+  GError *error;
+} HotWait;
+
+CommyMethod
+commy_client_resolve (CommyClient *self, const char *method, GError **error)
+{
+  CommyClientMethod entry = { 0 };
+  gboolean ok;
+
+  g_return_val_if_fail (COMMY_IS_CLIENT (self) && method != NULL, 0);
+  if (!commy_client_check (self, error))
+    return 0;
+  commy_worker_enter (self->worker->worker);
+  ok = commy_client_route_sync (self, COMMY_FLAVOUR_BYTES, 64,
+                                g_get_monotonic_time () + self->timeout_ns / 1000, NULL, error);
+  commy_worker_exit (self->worker->worker);
+  if (!ok)
+    return 0;
+  for (guint i = 0; i < self->methods->len; i++)
+    if (strcmp (g_array_index (self->methods, CommyClientMethod, i).name, method) == 0)
+      return i + 1;
+  entry.name = g_strdup (method);
+  g_array_append_val (self->methods, entry);
+  return self->methods->len;
+}
+
+/* The id of a hot method on a channel; remembered for the channel used last. */
+static guint32
+method_id (CommyClient *self, guint32 method, CommyChannel *channel, GError **error)
+{
+  CommyClientMethod *entry = &g_array_index (self->methods, CommyClientMethod, method - 1);
+  guint64 serial = commy_channel_get_serial (channel);
+
+  if (G_LIKELY (entry->channel_serial == serial))
+    return entry->id;
+  entry->id = commy_channel_method (channel, entry->name, error);
+  entry->channel_serial = entry->id != 0 ? serial : 0;
+  return entry->id;
+}
+
+static gboolean
+choose_path (CommyClient *self, gsize size, gint64 deadline_us, GError **error)
+{
+  CommyRoute *route = &self->routes[COMMY_FLAVOUR_BYTES];
+  CommyRouteMember *member;
+  const CommyStack *stack;
+  guint index;
+
+  if (!commy_client_route_sync (self, COMMY_FLAVOUR_BYTES, size, deadline_us, NULL, error))
+    return FALSE;
+  member = commy_route_pick (route, self->balancer, &index);
+  stack = commy_route_member_stack (member, size);
+  if (G_UNLIKELY (!commy_path_is_up (stack->path)))
+    {
+      if (commy_client_would_deadlock (self, member))
+        {
+          commy_set_error (error, COMMY_ERROR_WOULD_DEADLOCK, "%s runs in this very context",
+                           self->service);
+          return FALSE;
+        }
+      if (!commy_path_connect_sync (stack->path, deadline_us, NULL, error))
+        return FALSE;
+    }
+  self->hot.path = stack->path;
+  self->hot.channel = stack->path->channel;
+  self->hot.serializer = stack->serializer;
+  return TRUE;
+}
+
+/* Reserves on the chosen path, waiting for room. */
+static gboolean
+reserve_here (CommyClient *self, guint32 method, gsize size, gint64 deadline_us, GError **error)
+{
+  CommyHotReservation *hot = &self->hot;
+  CommyIo io;
+
+  hot->spec = (CommyFrameSpec){ .type = COMMY_FRAME_CALL, .deadline_ns = 1 };
+  hot->spec.serializer = commy_channel_find_serializer (hot->channel, hot->serializer->note.id);
+  hot->spec.method = method_id (self, method, hot->channel, error);
+  if (hot->spec.method == 0)
+    return FALSE;
+  while ((io = commy_channel_reserve (hot->channel, &hot->spec, size, &hot->span))
+         == COMMY_IO_WOULD_BLOCK)
+    {
+      if (commy_env_now (self->mesh->env) >= deadline_us * 1000)
+        break;
+      if (!commy_channel_poll (hot->channel))
+        commy_channel_wait (hot->channel, deadline_us * 1000, TRUE);
+    }
+  if (io != COMMY_IO_OK)
+    {
+      commy_channel_io_error (hot->channel, io, error);
+      return FALSE;
+    }
+  hot->method = method;
+  hot->channel_serial = commy_channel_get_serial (hot->channel);
+  hot->held = commy_channel_ref (hot->channel);
+  commy_channel_pin (hot->channel);
+  return TRUE;
+}
+
+static gboolean
+reserve_somewhere (CommyClient *self, guint32 method, gsize size, gint64 deadline_us, GError **error)
+{
+  for (;;)
+    {
+      g_autoptr (GError) cause = NULL;
+
+      if (choose_path (self, size, deadline_us, &cause)
+          && reserve_here (self, method, size, deadline_us, &cause))
+        return TRUE;
+      self->hot.channel = NULL;
+      if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_UNREACHABLE)
+          && !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_HANDSHAKE))
+        {
+          g_propagate_error (error, g_steal_pointer (&cause));
+          return FALSE;
+        }
+    }
+}
+
+gboolean
+commy_client_reserve (CommyClient *self,
+                      CommyMethod method,
+                      gsize size,
+                      CommySpan *out_span,
+                      GError **error)
+{
+  g_return_val_if_fail (method > 0 && method <= self->methods->len, FALSE);
+#ifdef G_ENABLE_DEBUG
+  if (!commy_client_check (self, error))
+    return FALSE;
+#endif
+  commy_client_discard (self);
+  commy_worker_enter_sync (self->worker->worker);
+  if (reserve_somewhere (self, method, MAX (size, 1),
+                         g_get_monotonic_time () + self->timeout_ns / 1000, error))
+    {
+      *out_span = self->hot.span;
+      out_span->size = size;
+      commy_worker_leave_sync (self->worker->worker);
+      return TRUE;
+    }
+  commy_worker_leave_sync (self->worker->worker);
+  return FALSE;
+}
+
+/* Whether the reserved span still lies on a living channel. */
+static gboolean
+reservation_lives (CommyHotReservation *hot)
+{
+  return hot->channel != NULL && hot->path->channel == hot->channel
+         && commy_channel_get_serial (hot->channel) == hot->channel_serial
+         && commy_channel_is_open (hot->channel);
+}
+
+static void
+drop_hold (CommyHotReservation *hot)
+{
+  commy_channel_unpin (hot->held);
+  g_clear_pointer (&hot->held, commy_channel_unref);
+  hot->channel = NULL;
+}
+
+void
+commy_client_discard (CommyClient *self)
+{
+  CommyWorker *worker;
+
+  if (self->hot.held == NULL)
+    return;
+  worker = self->worker->worker;
+  commy_worker_enter (worker);
+  if (reservation_lives (&self->hot))
+    commy_channel_abandon (self->hot.channel);
+  drop_hold (&self->hot);
+  commy_worker_exit (worker);
+}
+
+static void
+on_hot_answer (gpointer data,
+               CommyChannel *channel,
+               CommyIncoming *incoming,
+               GError *error,
+               gboolean sent)
+{
+  HotWait *wait = data;
+
+  wait->done = TRUE;
+  wait->sent = sent;
+  if (error != NULL)
+    wait->error = g_error_copy (error);
+  else
+    commy_incoming_steal (incoming, &wait->incoming);
+}
+
+static void
+fill_reply (CommyChannel *channel, HotWait *wait, CommyReply *out_reply)
+{
+  const CommyIncoming *incoming = &wait->incoming;
+
+  out_reply->data = commy_incoming_payload (incoming);
+  out_reply->size = incoming->frame.payload_size;
+  out_reply->channel = commy_channel_ref (channel);
+  out_reply->message = incoming->message;
+  if (!incoming->borrowed)
+    {
+      /* The sender is not trusted: what was checked is a copy, which must outlive the next one. */
+      out_reply->data = g_memdup2 (out_reply->data, MAX (out_reply->size, 1));
+      g_clear_pointer ((CommyChannel **) &out_reply->channel, commy_channel_unref);
+    }
+}
+
+static gboolean
+await_hot (CommyClient *self, CommyChannel *channel, guint32 stream, HotWait *wait, gint64 deadline_ns)
+{
+  while (!wait->done)
+    {
+      gboolean more;
+
+      if (commy_channel_poll (channel) || wait->done)
+        continue;
+      if (commy_env_now (self->mesh->env) >= deadline_ns)
+        {
+          commy_channel_forget (channel, stream);
+          commy_set_error (&wait->error, COMMY_ERROR_DEADLINE, "%s was not answered in time",
+                           self->service);
+          return FALSE;
+        }
+      more = commy_channel_flush (channel) == COMMY_IO_WOULD_BLOCK;
+      commy_channel_wait (channel, deadline_ns, more);
+    }
+  return wait->error == NULL;
+}
+
+static gboolean
+exchange_here (CommyClient *self, gsize used, CommyReply *out_reply, gint64 deadline_ns, GError **error)
+{
+  CommyHotReservation *hot = &self->hot;
+  CommyChannel *channel = commy_channel_ref (hot->channel);
+  gboolean sampled = commy_client_sample (self, &self->routes[COMMY_FLAVOUR_BYTES]);
+  gint64 now = commy_env_now (self->mesh->env);
+  CommyStack stack = { hot->path, hot->serializer };
+  HotWait wait = { 0 };
+  CommyIo io;
+
+  hot->spec.deadline_ns = (guint64) MAX (deadline_ns - now, 1);
+  hot->spec.flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0;
+  hot->spec.stream = commy_channel_expect (channel, deadline_ns, on_hot_answer, &wait);
+  drop_hold (hot);
+  if (hot->spec.stream == 0)
+    {
+      commy_channel_abandon (channel);
+      commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, error);
+      commy_channel_unref (channel);
+      return FALSE;
+    }
+  io = commy_channel_commit (channel, &hot->spec, used);
+  commy_channel_mark_sent (channel, hot->spec.stream);
+  if (io == COMMY_IO_OK)
+    commy_channel_flush (channel);
+  if (await_hot (self, channel, hot->spec.stream, &wait, deadline_ns))
+    {
+      gint64 took = commy_env_now (self->mesh->env) - now;
+
+      commy_histogram_add (&commy_channel_get_counters (channel)->call_ns, (guint64) took);
+      if (G_UNLIKELY (sampled && wait.incoming.frame.has_dwell))
+        commy_client_learn (self, &stack, used, wait.incoming.frame.payload_size, took,
+                            wait.incoming.frame.dwell_ns);
+      fill_reply (channel, &wait, out_reply);
+    }
+  else
+    g_propagate_error (error, g_steal_pointer (&wait.error));
+  commy_channel_unref (channel);
+  return out_reply->data != NULL;
+}
+
+/* The path died before anything was published: the same bytes go to the next allowed path. The
+ * dead channel's memory stays readable, because the reservation holds a message slot of it. */
+static gboolean
+move_reservation (CommyClient *self, const CommySpan *in, gint64 deadline_us, GError **error)
+{
+  CommyHotReservation *hot = &self->hot;
+  g_autoptr (CommyChannel) dead = hot->held;
+  g_autofree guint8 *copy = g_memdup2 (in->data, MAX (in->size, 1));
+
+  hot->held = NULL;
+  hot->channel = NULL;
+  commy_channel_unpin (dead);
+  if (!reserve_somewhere (self, hot->method, MAX (in->size, 1), deadline_us, error))
+    return FALSE;
+  memcpy (hot->span.data, copy, in->size);
+  return TRUE;
+}
+
+gboolean
+commy_client_exchange (CommyClient *self,
+                       CommyMethod method,
+                       const CommySpan *in,
+                       CommyReply *out_reply,
+                       gint64 deadline_us,
+                       GError **error)
+{
+  gboolean ok = TRUE;
+
+  memset (out_reply, 0, sizeof *out_reply);
+  g_return_val_if_fail (self->hot.span.data == in->data && self->hot.method == method, FALSE);
+  if (deadline_us == 0)
+    deadline_us = g_get_monotonic_time () + self->timeout_ns / 1000;
+  commy_worker_enter_sync (self->worker->worker);
+  if (G_UNLIKELY (!reservation_lives (&self->hot)))
+    ok = move_reservation (self, in, deadline_us, error);
+  ok = ok && exchange_here (self, in->size, out_reply, deadline_us * 1000, error);
+  commy_worker_leave_sync (self->worker->worker);
+  return ok;
+}
+
+void
+commy_reply_clear (CommyReply *reply)
+{
+  CommyIncoming incoming = { .borrowed = TRUE };
+
+  if (reply->data == NULL)
+    return;
+  if (reply->channel == NULL)
+    g_free ((gpointer) reply->data);
+  else
+    {
+      CommyWorker *worker = commy_channel_get_worker (reply->channel);
+
+      incoming.message = reply->message;
+      commy_worker_enter (worker);
+      commy_incoming_release (reply->channel, &incoming);
+      commy_channel_unref (reply->channel);
+      commy_worker_exit (worker);
+    }
+  memset (reply, 0, sizeof *reply);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The inside of a client, for its three files: life and explain, calls, the hot calls.
+ */
+#pragma once
+
+#include "mesh/commy-request.h"
+
+typedef struct
+{
+  char *name;
+  guint64 channel_serial; /* the channel the id belongs to */
+  guint32 id;
+} CommyClientMethod;
+
+/* A hot reservation. */
+typedef struct
+{
+  CommyChannel *channel; /* NULL: none; borrowed from the path */
+  CommyChannel *held;    /* the same with a reference and a pin, while reserved */
+  CommyPath *path;
+  guint64 channel_serial;
+  CommyPlugin *serializer;
+  CommyFrameSpec spec;
+  CommySpan span;
+  guint32 method;
+} CommyHotReservation;
+
+struct _CommyClient
+{
+  GObject parent_instance;
+
+  CommyMesh *mesh;
+  char *service;
+  char *instance;
+  GThread *thread;
+  CommyMeshWorker *worker; /* made at the first use */
+  CommyRequirements *requirements;
+  CommyPlugin *balancer;
+  gint64 timeout_ns;
+  guint sample_every; /* 0: never */
+  gboolean calibrate;
+  gboolean fresh; /* linearizable: ask the store first */
+
+  CommyRoute routes[COMMY_FLAVOUR_LAST];
+  guint tick;
+  GArray *methods; /* CommyClientMethod; hot */
+  CommyHotReservation hot;
+};
+
+/* Mesh usable, thread right, worker there. */
+gboolean commy_client_check (CommyClient *client, GError **error);
+void commy_client_key (CommyClient *client, CommyRouteKey *out_key);
+
+/* Decides a route, finding the service first if need be; blocks up to @deadline_us. */
+gboolean commy_client_route_sync (CommyClient *client,
+                                  CommyFlavour flavour,
+                                  gsize size,
+                                  gint64 deadline_us,
+                                  GCancellable *cancellable,
+                                  GError **error);
+/* The calling context's own service? */
+gboolean commy_client_would_deadlock (CommyClient *client, CommyRouteMember *member);
+/* Whether this call shall be measured. */
+gboolean commy_client_sample (CommyClient *client, CommyRoute *route);
+/* What a measured call taught. */
+void commy_client_learn (CommyClient *client,
+                         const CommyStack *stack,
+                         gsize request_size,
+                         gsize reply_size,
+                         gint64 round_trip_ns,
+                         guint64 dwell_ns);
+/* Whether the failed call may be tried on another path. */
+gboolean commy_client_may_retry (const CommyRequest *request, const GError *error, gboolean sent);

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A client: its life, its route, what it learns from samples, and explain. The calls are in
+ * commy-client-call.c and commy-client-hot.c.
+ */
+#include "config.h"
+
+#include "mesh/commy-client-private.h"
+
+#include "base/commy-error-private.h"
+#include "mesh/commy-service-private.h"
+
+#include <string.h>
+
+#define FIRST_SAMPLES 8u
+
+G_DEFINE_FINAL_TYPE (CommyClient, commy_client, G_TYPE_OBJECT)
+
+static void
+clear_routes (CommyClient *self)
+{
+  if (self->worker == NULL)
+    return;
+  commy_worker_enter (self->worker->worker);
+  for (guint i = 0; i < COMMY_FLAVOUR_LAST; i++)
+    commy_route_clear (&self->routes[i], self->balancer);
+  commy_worker_exit (self->worker->worker);
+}
+
+static void
+commy_client_finalize (GObject *object)
+{
+  CommyClient *self = COMMY_CLIENT (object);
+
+  commy_client_discard (self);
+  clear_routes (self);
+  g_clear_pointer (&self->worker, commy_mesh_worker_unref);
+  g_clear_pointer (&self->requirements, commy_requirements_free);
+  g_array_unref (self->methods);
+  g_free (self->service);
+  g_free (self->instance);
+  g_clear_object (&self->mesh);
+  G_OBJECT_CLASS (commy_client_parent_class)->finalize (object);
+}
+
+static void
+commy_client_class_init (CommyClientClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = commy_client_finalize;
+}
+
+static void
+method_clear (gpointer data)
+{
+  g_free (((CommyClientMethod *) data)->name);
+}
+
+static void
+commy_client_init (CommyClient *self)
+{
+  self->thread = g_thread_self ();
+  self->methods = g_array_new (FALSE, TRUE, sizeof (CommyClientMethod));
+  g_array_set_clear_func (self->methods, method_clear);
+}
+
+static void
+read_settings (CommyClient *self)
+{
+  CommyConfig *config = self->mesh->config;
+  g_autofree char *group = g_strdup_printf ("service %s", self->service);
+  const char *balancer = commy_config_get (config, group, "balancer");
+  const char *mode = commy_config_get (config, "calibration", "mode");
+
+  if (balancer == NULL || balancer[0] == '\0')
+    balancer = commy_config_get (config, "mesh", "balancer");
+  if (balancer != NULL)
+    self->balancer = commy_catalog_find (self->mesh->catalog, COMMY_PLUGIN_BALANCER, balancer);
+  if (self->balancer != NULL && self->balancer->state != COMMY_PLUGIN_STATE_ACTIVE)
+    self->balancer = NULL;
+  self->timeout_ns = commy_config_get_duration (config, group, "timeout");
+  self->calibrate = g_strcmp0 (mode, "off") != 0 && g_strcmp0 (mode, "frozen") != 0;
+  self->sample_every = (guint) commy_config_get_double (config, "calibration", "sample-every");
+}
+
+CommyClient *
+commy_client_new (CommyMesh *mesh, const char *service)
+{
+  CommyClient *self;
+
+  g_return_val_if_fail (COMMY_IS_MESH (mesh), NULL);
+  g_return_val_if_fail (service != NULL, NULL);
+  self = g_object_new (COMMY_TYPE_CLIENT, NULL);
+  self->mesh = g_object_ref (mesh);
+  self->service = g_strdup (service);
+  read_settings (self);
+  return self;
+}
+
+void
+commy_client_set_requirements (CommyClient *self, const CommyRequirements *requirements)
+{
+  g_return_if_fail (COMMY_IS_CLIENT (self));
+  g_clear_pointer (&self->requirements, commy_requirements_free);
+  if (requirements != NULL)
+    self->requirements = commy_requirements_copy (requirements);
+  self->fresh = requirements != NULL
+                && requirements->consistency == COMMY_CONSISTENCY_LINEARIZABLE;
+  clear_routes (self);
+}
+
+void
+commy_client_set_instance (CommyClient *self, const char *instance)
+{
+  g_return_if_fail (COMMY_IS_CLIENT (self));
+  g_free (self->instance);
+  self->instance = g_strdup (instance);
+  clear_routes (self);
+}
+
+/* --- readiness --- */
+
+gboolean
+commy_client_would_deadlock (CommyClient *self, CommyRouteMember *member)
+{
+  CommyInstance *instance = member->peer->instance;
+  g_autoptr (CommyService) service = NULL;
+
+  if (strcmp (instance->node, self->mesh->node) != 0)
+    return FALSE;
+  service = commy_mesh_dup_offer (self->mesh, instance->id);
+  return service != NULL && commy_service_runs_only_on (service, self->worker);
+}
+
+gboolean
+commy_client_check (CommyClient *self, GError **error)
+{
+  if (!commy_mesh_check_joined (self->mesh, error))
+    return FALSE;
+  if (self->thread != g_thread_self ())
+    {
+      commy_set_error (error, COMMY_ERROR_WRONG_THREAD,
+                       "the client of %s belongs to the thread that made it", self->service);
+      return FALSE;
+    }
+  if (!commy_service_name_is_valid (self->service))
+    {
+      commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "\"%.64s\" is no name for a service",
+                       self->service);
+      return FALSE;
+    }
+  if (self->worker == NULL)
+    self->worker = commy_mesh_dup_worker_here (self->mesh, error);
+  return self->worker != NULL;
+}
+
+void
+commy_client_key (CommyClient *self, CommyRouteKey *out_key)
+{
+  *out_key = (CommyRouteKey){ .mesh = self->mesh,
+                              .worker = self->worker,
+                              .service = self->service,
+                              .instance = self->instance,
+                              .requirements = self->requirements,
+                              .balancer = self->balancer };
+}
+
+typedef struct
+{
+  CommyMesh *mesh;
+  char *service;
+  gboolean fresh;
+  CommyLatch *latch;
+} Ensure;
+
+static void
+ensure_done (gpointer data, const GError *error)
+{
+  Ensure *ensure = data;
+
+  commy_latch_answer (ensure->latch, NULL, NULL, error);
+  g_object_unref (ensure->mesh);
+  g_free (ensure->service);
+  g_free (ensure);
+}
+
+static void
+ensure_start (gpointer data)
+{
+  Ensure *ensure = data;
+  g_autoptr (GError) error = NULL;
+
+  if (ensure->mesh->registry == NULL)
+    {
+      commy_set_error (&error, COMMY_ERROR_LEAVING, "the mesh is being left");
+      ensure_done (ensure, error);
+      return;
+    }
+  commy_registry_ensure (ensure->mesh->registry, ensure->service, ensure->fresh, ensure_done,
+                         ensure);
+}
+
+static gboolean
+find_service_sync (CommyClient *self,
+                   gboolean fresh,
+                   gint64 deadline_us,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  Ensure *ensure = g_new0 (Ensure, 1);
+  CommyLatch *latch = commy_latch_new ();
+
+  ensure->mesh = g_object_ref (self->mesh);
+  ensure->service = g_strdup (self->service);
+  ensure->fresh = fresh;
+  ensure->latch = latch;
+  commy_mesh_invoke (self->mesh, ensure_start, ensure);
+  return commy_latch_wait (latch, deadline_us, cancellable, NULL, error);
+}
+
+gboolean
+commy_client_route_sync (CommyClient *self,
+                         CommyFlavour flavour,
+                         gsize size,
+                         gint64 deadline_us,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  CommyRoute *route = &self->routes[flavour];
+  g_autoptr (CommySnapshot) snapshot = NULL;
+  g_autoptr (GError) cause = NULL;
+  CommyRouteKey key;
+
+  commy_client_key (self, &key);
+  if (G_LIKELY (!self->fresh && commy_route_is_fresh (route, &key)))
+    return TRUE;
+  snapshot = commy_registry_lookup (self->mesh->registry, self->service);
+  if ((snapshot == NULL || self->fresh)
+      && !find_service_sync (self, self->fresh, deadline_us, cancellable, error))
+    return FALSE;
+  if (commy_route_decide_now (route, &key, flavour, size, &cause))
+    return TRUE;
+  /* A name that is new, or a restarted instance, may be on its way: ask the store itself once. */
+  if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_NO_SERVICE)
+      || !find_service_sync (self, TRUE, deadline_us, cancellable, NULL))
+    {
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return FALSE;
+    }
+  return commy_route_decide_now (route, &key, flavour, size, error);
+}
+
+/* --- learning --- */
+
+gboolean
+commy_client_sample (CommyClient *self, CommyRoute *route)
+{
+  self->tick++;
+  if (!self->calibrate || self->sample_every == 0)
+    return FALSE;
+  return self->tick <= FIRST_SAMPLES || self->tick % self->sample_every == 0;
+}
+
+void
+commy_client_learn (CommyClient *self,
+                    const CommyStack *stack,
+                    gsize request_size,
+                    gsize reply_size,
+                    gint64 round_trip_ns,
+                    guint64 dwell_ns)
+{
+  double measured = ((double) round_trip_ns - (double) dwell_ns) / 2;
+  CommyCost there, back;
+
+  if (measured <= 0)
+    return;
+  commy_cost_compute (&stack->path->transport->profile, &stack->serializer->profile, request_size,
+                      &there);
+  commy_cost_compute (&stack->path->transport->profile, &stack->serializer->profile, reply_size,
+                      &back);
+  commy_calibration_add (&stack->path->calibration, MAX (request_size, reply_size), measured,
+                         (there.t_latency_ns + back.t_latency_ns) / 2,
+                         commy_env_now (self->mesh->env));
+  self->routes[0].samples++;
+  self->routes[1].samples++;
+}
+
+gboolean
+commy_client_may_retry (const CommyRequest *request, const GError *error, gboolean sent)
+{
+  if (error->domain != COMMY_ERROR)
+    return FALSE;
+  switch (error->code)
+    {
+    case COMMY_ERROR_OUTCOME_UNKNOWN:
+      return request->idempotent;
+    case COMMY_ERROR_UNREACHABLE:
+    case COMMY_ERROR_HANDSHAKE:
+    case COMMY_ERROR_LEAVING:
+    case COMMY_ERROR_REFUSED:
+    case COMMY_ERROR_NOT_OFFERED:
+    case COMMY_ERROR_VERSION:
+    case COMMY_ERROR_CERTIFICATE:
+      return !sent || request->idempotent;
+    default:
+      return FALSE;
+    }
+}
+
+/* --- explain --- */
+
+CommyDecision *
+commy_client_explain (CommyClient *self,
+                      gsize size,
+                      const CommyWhatIf *what_if,
+                      GCancellable *cancellable,
+                      GError **error)
+{
+  g_autoptr (GError) cause = NULL;
+  CommyDecision *decision;
+  CommyRouteKey key;
+
+  g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
+  if (!commy_client_check (self, error))
+    return NULL;
+  commy_worker_enter (self->worker->worker);
+  commy_client_route_sync (self, COMMY_FLAVOUR_VALUE, size,
+                           g_get_monotonic_time () + self->timeout_ns / 1000, cancellable, &cause);
+  if (cause != NULL && !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_NO_ROUTE))
+    {
+      commy_worker_exit (self->worker->worker);
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return NULL;
+    }
+  commy_client_key (self, &key);
+  decision = commy_route_explain (&key, COMMY_FLAVOUR_VALUE, size, what_if, error);
+  commy_worker_exit (self->worker->worker);
+  return decision;
+}

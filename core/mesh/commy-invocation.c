@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Invocations: one call on the answering side, answered once, from any thread; and the hot
+ * calls that are answered in place.
+ */
+#include "config.h"
+
+#include "base/commy-error-private.h"
+#include "mesh/commy-service-private.h"
+
+#include <string.h>
+
+struct _CommyInvocation
+{
+  GObject parent_instance;
+
+  CommyService *service;
+  CommyChannel *channel;
+  CommyServiceMethod *method; /* lives as long as the service */
+  CommyPlugin *serializer;
+  GVariant *parameters;
+  GBytes *bytes;
+  guint32 stream;
+  gint64 deadline_us;
+  gint64 received_ns;
+  gboolean one_way;
+  gboolean sampled;
+  guint32 answered; /* atomic */
+
+  GVariant *answer_value;
+  GBytes *answer_bytes;
+  char *answer_error;
+  guint32 answer_code; /* 0: the handler's own error */
+};
+
+G_DEFINE_FINAL_TYPE (CommyInvocation, commy_invocation, G_TYPE_OBJECT)
+
+static void
+commy_invocation_finalize (GObject *object)
+{
+  CommyInvocation *self = COMMY_INVOCATION (object);
+
+  if (!self->answered)
+    {
+      if (!self->one_way)
+        g_warning ("a call of %s.%s was never answered", self->service->name, self->method->name);
+      commy_service_call_ended (self->service);
+    }
+  g_clear_pointer (&self->parameters, g_variant_unref);
+  g_clear_pointer (&self->bytes, g_bytes_unref);
+  g_clear_pointer (&self->answer_value, g_variant_unref);
+  g_clear_pointer (&self->answer_bytes, g_bytes_unref);
+  g_free (self->answer_error);
+  g_clear_pointer (&self->channel, commy_channel_unref);
+  g_clear_object (&self->service);
+  G_OBJECT_CLASS (commy_invocation_parent_class)->finalize (object);
+}
+
+static void
+commy_invocation_class_init (CommyInvocationClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = commy_invocation_finalize;
+}
+
+static void
+commy_invocation_init (CommyInvocation *self)
+{
+}
+
+/* --- facts --- */
+
+const char *
+commy_invocation_get_method (CommyInvocation *self)
+{
+  g_return_val_if_fail (COMMY_IS_INVOCATION (self), NULL);
+  return self->method->name;
+}
+
+GVariant *
+commy_invocation_get_parameters (CommyInvocation *self)
+{
+  g_return_val_if_fail (COMMY_IS_INVOCATION (self), NULL);
+  return self->parameters;
+}
+
+GBytes *
+commy_invocation_get_bytes (CommyInvocation *self)
+{
+  g_return_val_if_fail (COMMY_IS_INVOCATION (self), NULL);
+  return self->bytes;
+}
+
+CommyPrincipal *
+commy_invocation_get_caller (CommyInvocation *self)
+{
+  g_return_val_if_fail (COMMY_IS_INVOCATION (self), NULL);
+  return commy_channel_get_peer (self->channel);
+}
+
+const char *
+commy_invocation_get_transport (CommyInvocation *self)
+{
+  g_return_val_if_fail (COMMY_IS_INVOCATION (self), NULL);
+  return commy_channel_get_transport (self->channel);
+}
+
+gint64
+commy_invocation_get_deadline (CommyInvocation *self)
+{
+  g_return_val_if_fail (COMMY_IS_INVOCATION (self), 0);
+  return self->deadline_us;
+}
+
+gboolean
+commy_invocation_is_one_way (CommyInvocation *self)
+{
+  g_return_val_if_fail (COMMY_IS_INVOCATION (self), FALSE);
+  return self->one_way;
+}
+
+/* --- answering --- */
+
+static guint64
+dwell (CommyInvocation *self)
+{
+  const CommyEnv *env = commy_channel_get_shared (self->channel)->env;
+
+  return self->sampled ? (guint64) MAX (commy_env_now (env) - self->received_ns, 1) : 0;
+}
+
+static void
+send_failure (CommyInvocation *self)
+{
+  gboolean remote = self->answer_code == 0;
+
+  commy_channel_send_error (self->channel, self->stream,
+                            remote ? COMMY_ERROR_REMOTE : self->answer_code, remote,
+                            self->answer_error);
+}
+
+static void
+send_answer (CommyInvocation *self)
+{
+  g_autoptr (GError) error = NULL;
+  CommyFrameSpec spec = { .type = COMMY_FRAME_REPLY, .stream = self->stream, .dwell_ns = dwell (self) };
+  CommyIo io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
+                                   self->answer_bytes, TRUE, &error);
+
+  if (io != COMMY_IO_OK && io != COMMY_IO_CLOSED)
+    commy_channel_send_error (self->channel, self->stream,
+                              io == COMMY_IO_TOO_BIG ? COMMY_ERROR_TOO_BIG : COMMY_ERROR_BUSY,
+                              FALSE, commy_error_bare (error));
+}
+
+/* On the channel's worker. */
+static void
+deliver (gpointer data)
+{
+  CommyInvocation *self = data;
+  const CommyChannelShared *shared = commy_channel_get_shared (self->channel);
+
+  if (!commy_channel_is_open (self->channel))
+    commy_ledger_add (shared->ledger, COMMY_DROP_PEER_GONE, 1,
+                      commy_channel_get_peer_node (self->channel));
+  else if (self->answer_error != NULL)
+    send_failure (self);
+  else
+    send_answer (self);
+  commy_service_call_ended (self->service);
+  g_object_unref (self);
+}
+
+/* Takes the handler's reference. Whether the answer counts: the first one does. */
+static gboolean
+claim_answer (CommyInvocation *self)
+{
+  guint32 no = 0;
+
+  if (__atomic_compare_exchange_n (&self->answered, &no, 1, FALSE, __ATOMIC_ACQ_REL,
+                                   __ATOMIC_RELAXED))
+    return TRUE;
+  g_critical ("a call of %s.%s was answered twice", self->service->name, self->method->name);
+  return FALSE;
+}
+
+static void
+answer (CommyInvocation *self)
+{
+  CommyWorker *worker = commy_channel_get_worker (self->channel);
+
+  if (self->one_way)
+    {
+      commy_service_call_ended (self->service);
+      g_object_unref (self);
+    }
+  else if (commy_worker_is_inside (worker))
+    deliver (self);
+  else
+    commy_worker_post (worker, deliver, self);
+}
+
+static gboolean
+result_fits (CommyInvocation *self)
+{
+  const GVariantType *expected = self->method->out_type;
+
+  if (expected == NULL || g_variant_is_of_type (self->answer_value, expected))
+    return TRUE;
+  self->answer_code = COMMY_ERROR_TYPE;
+  self->answer_error = g_strdup_printf (
+      "%s.%s gives %.*s, its interface says %.*s", self->service->name, self->method->name,
+      (int) strlen (g_variant_get_type_string (self->answer_value)),
+      g_variant_get_type_string (self->answer_value),
+      (int) g_variant_type_get_string_length (expected), g_variant_type_peek_string (expected));
+  g_critical ("%s", self->answer_error);
+  return FALSE;
+}
+
+void
+commy_invocation_return_value (CommyInvocation *self, GVariant *value)
+{
+  g_autoptr (GVariant) sunk = g_variant_ref_sink (value != NULL ? value : g_variant_new ("()"));
+
+  g_return_if_fail (COMMY_IS_INVOCATION (self));
+  if (!claim_answer (self))
+    return;
+  self->answer_value = g_steal_pointer (&sunk);
+  if (!g_variant_is_of_type (self->answer_value, G_VARIANT_TYPE_TUPLE))
+    {
+      self->answer_code = COMMY_ERROR_TYPE;
+      self->answer_error = g_strdup ("the handler's result is not a tuple");
+    }
+  else
+    result_fits (self);
+  if (self->serializer == NULL
+      || !(self->serializer->profile.capabilities & COMMY_CAP_VALUES))
+    self->serializer = NULL;
+  if (self->serializer == NULL && self->answer_error == NULL)
+    {
+      self->answer_code = COMMY_ERROR_TYPE;
+      self->answer_error = g_strdup ("a value for a caller that sent raw bytes");
+    }
+  answer (self);
+}
+
+void
+commy_invocation_return_bytes (CommyInvocation *self, GBytes *bytes)
+{
+  g_return_if_fail (COMMY_IS_INVOCATION (self));
+  g_return_if_fail (bytes != NULL);
+  if (!claim_answer (self))
+    return;
+  self->answer_bytes = g_bytes_ref (bytes);
+  if (self->serializer == NULL
+      || !(self->serializer->profile.capabilities & COMMY_CAP_BYTES))
+    {
+      self->answer_code = COMMY_ERROR_TYPE;
+      self->answer_error = g_strdup ("raw bytes for a caller that sent a value");
+    }
+  answer (self);
+}
+
+void
+commy_invocation_return_error (CommyInvocation *self, const char *message)
+{
+  g_return_if_fail (COMMY_IS_INVOCATION (self));
+  g_return_if_fail (message != NULL);
+  if (!claim_answer (self))
+    return;
+  self->answer_error = g_strdup (message);
+  answer (self);
+}
+
+void
+commy_invocation_return_gerror (CommyInvocation *self, const GError *error)
+{
+  g_return_if_fail (error != NULL);
+  commy_invocation_return_error (self, error->message);
+}
+
+/* --- arriving --- */
+
+static void
+refuse (CommyService *service,
+        CommyChannel *channel,
+        CommyIncoming *incoming,
+        CommyDrop drop,
+        const GError *error)
+{
+  commy_ledger_add (commy_channel_get_shared (channel)->ledger, drop, 1, service->name);
+  if (incoming->frame.type == COMMY_FRAME_CALL)
+    commy_channel_send_error (channel, incoming->frame.stream, (guint32) error->code, FALSE,
+                              commy_error_bare (error));
+}
+
+static gboolean
+read_arguments (CommyInvocation *self, CommyIncoming *incoming, GError **error)
+{
+  const GVariantType *expected = self->method->in_type;
+
+  if (incoming->frame.signature_size == 0)
+    {
+      self->bytes = commy_bytes_from_incoming (self->channel, incoming, error);
+      return self->bytes != NULL;
+    }
+  self->parameters = commy_value_from_incoming (self->channel, incoming, error);
+  if (self->parameters == NULL)
+    return FALSE;
+  if (expected == NULL || g_variant_is_of_type (self->parameters, expected))
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_TYPE, "%s.%s takes %.*s, the call has %s",
+                   self->service->name, self->method->name,
+                   (int) g_variant_type_get_string_length (expected),
+                   g_variant_type_peek_string (expected),
+                   g_variant_get_type_string (self->parameters));
+  return FALSE;
+}
+
+static CommyInvocation *
+invocation_new (CommyService *service,
+                CommyChannel *channel,
+                CommyServiceMethod *method,
+                const CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+  CommyInvocation *self = g_object_new (COMMY_TYPE_INVOCATION, NULL);
+
+  self->service = g_object_ref (service);
+  self->channel = commy_channel_ref (channel);
+  self->method = method;
+  self->serializer = commy_channel_get_serializer (channel, frame->serializer);
+  self->stream = frame->stream;
+  self->one_way = frame->type == COMMY_FRAME_ONEWAY;
+  self->sampled = (frame->flags & COMMY_FRAME_FLAG_SAMPLED) != 0;
+  self->received_ns = commy_env_now (commy_channel_get_shared (channel)->env);
+  self->deadline_us = frame->has_deadline && !self->one_way && frame->deadline_ns < G_MAXINT64 / 2
+                          ? (self->received_ns + (gint64) frame->deadline_ns) / 1000
+                          : G_MAXINT64;
+  return self;
+}
+
+void
+commy_invocation_dispatch (CommyService *service,
+                           CommyChannel *channel,
+                           CommyServiceMethod *method,
+                           CommyIncoming *incoming)
+{
+  CommyInvocation *self = invocation_new (service, channel, method, incoming);
+  g_autoptr (GError) error = NULL;
+
+  if (!read_arguments (self, incoming, &error))
+    {
+      self->answered = 1;
+      refuse (service, channel, incoming, COMMY_DROP_MALFORMED, error);
+      g_object_unref (self);
+      return;
+    }
+  commy_service_call_began (service);
+  method->func (service, self, method->user_data);
+}
+
+/* --- hot --- */
+
+struct _CommySpanCall
+{
+  CommyService *service;
+  CommyChannel *channel;
+  CommyIncoming *incoming;
+  CommyFrameSpec spec;
+  gsize size;
+  gboolean reserved;
+  gboolean failed;
+};
+
+gboolean
+commy_span_call_reserve (CommySpanCall *call, gsize size, CommySpan *out_span)
+{
+  CommyIo io;
+
+  if (call->failed || call->incoming->frame.type != COMMY_FRAME_CALL)
+    return FALSE;
+  commy_channel_abandon (call->channel);
+  io = commy_channel_reserve (call->channel, &call->spec, MAX (size, 1), out_span);
+  call->reserved = io == COMMY_IO_OK;
+  call->size = size;
+  out_span->size = size;
+  return call->reserved;
+}
+
+void
+commy_span_call_fail (CommySpanCall *call, const char *message)
+{
+  if (call->failed || call->incoming->frame.type != COMMY_FRAME_CALL)
+    return;
+  commy_channel_abandon (call->channel);
+  call->reserved = FALSE;
+  call->failed = TRUE;
+  commy_channel_send_error (call->channel, call->incoming->frame.stream, COMMY_ERROR_REMOTE, TRUE,
+                            message);
+}
+
+CommyPrincipal *
+commy_span_call_get_caller (CommySpanCall *call)
+{
+  return commy_channel_get_peer (call->channel);
+}
+
+void
+commy_span_call_dispatch (CommyService *service,
+                          CommyChannel *channel,
+                          CommyServiceMethod *method,
+                          CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+  gboolean sampled = (frame->flags & COMMY_FRAME_FLAG_SAMPLED) != 0;
+  const CommyEnv *env = commy_channel_get_shared (channel)->env;
+  gint64 began = sampled ? commy_env_now (env) : 0;
+  CommySpanCall call = { .service = service, .channel = channel, .incoming = incoming };
+
+  if (G_UNLIKELY (frame->signature_size > 0))
+    {
+      g_autoptr (GError) error = NULL;
+
+      commy_set_error (&error, COMMY_ERROR_TYPE, "%s.%s takes raw bytes", service->name,
+                       method->name);
+      refuse (service, channel, incoming, COMMY_DROP_MALFORMED, error);
+      return;
+    }
+  call.spec = (CommyFrameSpec){ .type = COMMY_FRAME_REPLY,
+                                .serializer = frame->serializer,
+                                .stream = frame->stream,
+                                .dwell_ns = sampled ? 1 : 0 };
+  method->span_func (&call, commy_incoming_payload (incoming), frame->payload_size,
+                     method->user_data);
+  if (frame->type != COMMY_FRAME_CALL || call.failed)
+    return;
+  if (sampled)
+    call.spec.dwell_ns = (guint64) MAX (commy_env_now (env) - began, 1);
+  if (!call.reserved)
+    {
+      commy_channel_send (channel, &call.spec, NULL, 0, TRUE);
+      return;
+    }
+  if (commy_channel_commit (channel, &call.spec, call.size) == COMMY_IO_OK)
+    commy_channel_flush (channel);
+}

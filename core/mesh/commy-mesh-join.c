@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Joining and leaving, on the mesh thread: plugins are started, the registry gets its lease,
+ * transports listen, the node's own service is offered; and the way back.
+ */
+#include "config.h"
+
+#include "base/commy-error-private.h"
+#include "mesh/commy-service-private.h"
+
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_SERIALIZERS 15u
+
+/* --- plugins --- */
+
+static gboolean
+start_plugin (CommyMesh *self, CommyPlugin *plugin, GError **error)
+{
+  CommyHostSetup setup = { .context = self->context,
+                           .mesh = self->name,
+                           .node = self->node,
+                           .runtime_dir = self->runtime_dir,
+                           .state_dir = self->state_dir,
+                           .credentials_dir = self->credentials_dir,
+                           .host_id = commy_env_host_id (),
+                           .env = self->env };
+
+  if (!commy_plugin_load (plugin, self->config, error)
+      || !commy_plugin_start (plugin, self->config, &setup, error))
+    return FALSE;
+  g_ptr_array_add (self->started, plugin);
+  return TRUE;
+}
+
+/* One that the keyfile names. */
+static CommyPlugin *
+start_named (CommyMesh *self, guint kind, const char *key, const char *id, GError **error)
+{
+  CommyPlugin *plugin;
+
+  if (id == NULL || id[0] == '\0')
+    {
+      commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING,
+                       "the keyfile names no plugin in \"%s\" of [mesh] (%s)", key,
+                       commy_config_get_origin (self->config, "mesh", key));
+      return NULL;
+    }
+  plugin = commy_catalog_find (self->catalog, kind, id);
+  if (plugin == NULL)
+    {
+      commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING,
+                       "no usable plugin %s/%s, which \"%s\" of [mesh] names (%s): see commy plugin "
+                       "list",
+                       commy_plugin_kind_to_string (kind), id, key,
+                       commy_config_get_origin (self->config, "mesh", key));
+      return NULL;
+    }
+  if (plugin->state != COMMY_PLUGIN_STATE_ACTIVE && !start_plugin (self, plugin, error))
+    return NULL;
+  return plugin;
+}
+
+/* All of a kind; one that does not start is left out, with its reason in the catalog. */
+static void
+start_kind (CommyMesh *self, guint kind)
+{
+  guint n = commy_catalog_get_n_plugins (self->catalog);
+
+  for (guint i = 0; i < n; i++)
+    {
+      CommyPlugin *plugin = commy_catalog_get_plugin (self->catalog, i);
+      g_autoptr (GError) error = NULL;
+
+      if (!plugin->has_note || plugin->note.kind != kind
+          || (plugin->note.flags & COMMY_PLUGIN_FLAG_HOOK) != 0
+          || (plugin->state != COMMY_PLUGIN_STATE_FOUND
+              && plugin->state != COMMY_PLUGIN_STATE_LOADED
+              && plugin->state != COMMY_PLUGIN_STATE_QUIESCED))
+        continue;
+      if (!start_plugin (self, plugin, &error))
+        g_message ("%s is not used: %s", plugin->name, error->message);
+    }
+}
+
+static gboolean
+start_auth (CommyMesh *self, GError **error)
+{
+  g_auto (GStrv) ids = commy_config_get_list (self->config, "mesh", "auth");
+  GPtrArray *providers = g_ptr_array_new ();
+
+  for (guint i = 0; ids[i] != NULL; i++)
+    {
+      g_autoptr (GError) cause = NULL;
+      CommyPlugin *plugin = start_named (self, COMMY_PLUGIN_AUTH, "auth", ids[i], &cause);
+
+      if (plugin != NULL)
+        g_ptr_array_add (providers, plugin);
+      else
+        g_message ("auth provider %s is not used: %s", ids[i], cause->message);
+    }
+  g_ptr_array_add (providers, NULL);
+  self->setup.auth = (CommyPlugin **) g_ptr_array_free (providers, FALSE);
+  if (self->setup.auth[0] != NULL)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING,
+                   "no auth provider can be used (\"auth\" of [mesh], %s)",
+                   commy_config_get_origin (self->config, "mesh", "auth"));
+  return FALSE;
+}
+
+static char **
+offered_serializers (CommyMesh *self)
+{
+  GPtrArray *ids = g_ptr_array_new ();
+
+  for (guint i = 0; i < self->started->len && ids->len < MAX_SERIALIZERS; i++)
+    {
+      CommyPlugin *plugin = self->started->pdata[i];
+
+      if (plugin->note.kind == COMMY_PLUGIN_SERIALIZER)
+        g_ptr_array_add (ids, g_strdup (plugin->note.id));
+    }
+  g_ptr_array_add (ids, NULL);
+  return (char **) g_ptr_array_free (ids, FALSE);
+}
+
+/* --- who we are --- */
+
+static char **
+own_principals (CommyMesh *self)
+{
+  GPtrArray *names = g_ptr_array_new ();
+
+  for (CommyPlugin **auth = self->setup.auth; *auth != NULL; auth++)
+    {
+      char name[COMMY_PRINCIPAL_MAX] = "";
+
+      if ((*auth)->ops.auth.self ((*auth)->instance, name, sizeof name))
+        g_ptr_array_add (names, g_strdup (name));
+    }
+  g_ptr_array_add (names, NULL);
+  return (char **) g_ptr_array_free (names, FALSE);
+}
+
+/* The only processor this process may run on, or -1. */
+static int
+single_cpu (void)
+{
+  cpu_set_t set;
+
+  if (sched_getaffinity (0, sizeof set, &set) < 0 || CPU_COUNT (&set) != 1)
+    return -1;
+  for (int i = 0; i < CPU_SETSIZE; i++)
+    if (CPU_ISSET (i, &set))
+      return i;
+  return -1;
+}
+
+static CommyWaitMode
+wait_mode (CommyMesh *self)
+{
+  const char *mode = commy_config_get (self->config, "wait", "mode");
+
+  if (g_strcmp0 (mode, "spin") == 0)
+    return COMMY_WAIT_SPIN;
+  if (g_strcmp0 (mode, "block") == 0)
+    return COMMY_WAIT_BLOCK;
+  return COMMY_WAIT_ADAPTIVE;
+}
+
+static gboolean
+locate (gpointer data,
+        const char *service,
+        const char *instance,
+        CommyDestination *out_destination,
+        GError **error)
+{
+  CommyMesh *self = data;
+  CommyService *offer = g_hash_table_lookup (self->offers, instance);
+
+  if (offer == NULL || strcmp (offer->name, service) != 0)
+    {
+      commy_set_error (error, COMMY_ERROR_NO_SERVICE, "instance %.8s of %s is not offered here",
+                       instance, service);
+      return FALSE;
+    }
+  commy_service_destination (offer, out_destination);
+  return TRUE;
+}
+
+static gboolean
+fill_shared (CommyMesh *self, GError **error)
+{
+  CommyConfig *config = self->config;
+  long n_cpus = sysconf (_SC_NPROCESSORS_ONLN);
+
+  self->shared.env = self->env;
+  self->shared.ledger = &self->ledger;
+  self->shared.catalog = self->catalog;
+  self->shared.deaths = self->deaths;
+  self->shared.own_principals = own_principals (self);
+  self->shared.max_payload = commy_config_get_size (config, "limits", "message");
+  self->shared.max_methods = (guint) commy_config_get_double (config, "limits", "methods");
+  self->shared.max_pending = (guint) commy_config_get_double (config, "limits", "pending-calls");
+  self->shared.max_backlog = self->shared.max_payload;
+  self->shared.wait_mode = n_cpus > 1 ? wait_mode (self) : COMMY_WAIT_BLOCK;
+  self->shared.spin_max_ns = commy_config_get_duration (config, "wait", "spin-max");
+  self->shared.single_cpu = single_cpu ();
+  self->policy
+      = commy_policy_compile (config, (const char *const *) self->shared.own_principals, error);
+  self->shared.policy = self->policy;
+  return self->policy != NULL;
+}
+
+static void
+fill_setup (CommyMesh *self)
+{
+  self->setup.channel = &self->shared;
+  self->setup.context = self->context;
+  self->setup.mesh = self->name;
+  self->setup.node = self->node;
+  self->setup.serializers = offered_serializers (self);
+  self->setup.timeout_ns = commy_config_get_duration (self->config, "limits", "handshake-timeout");
+  self->setup.max_handshakes
+      = (guint) commy_config_get_double (self->config, "limits", "handshakes");
+  self->setup.locate = locate;
+  self->setup.locate_data = self;
+}
+
+/* --- listening --- */
+
+static void
+start_listeners (CommyMesh *self)
+{
+  for (guint i = 0; i < self->started->len; i++)
+    {
+      CommyPlugin *plugin = self->started->pdata[i];
+      g_autoptr (GError) error = NULL;
+      CommyListener *listener;
+
+      if (plugin->note.kind != COMMY_PLUGIN_TRANSPORT)
+        continue;
+      listener = commy_listener_new (&self->setup, plugin, &error);
+      if (listener != NULL)
+        g_ptr_array_add (self->listeners, listener);
+      else
+        {
+          g_info ("%s does not listen: %s", plugin->name, error->message);
+          g_free (plugin->reason);
+          plugin->reason = g_strdup_printf ("does not listen: %s", commy_error_bare (error));
+        }
+    }
+}
+
+typedef struct
+{
+  gboolean done;
+  GError *error;
+} Answer;
+
+static void
+take_answer (gpointer data, const GError *error)
+{
+  Answer *answer = data;
+
+  answer->done = TRUE;
+  answer->error = error != NULL ? g_error_copy (error) : NULL;
+}
+
+/* Iterates the mesh thread's own context until the store has answered. */
+static gboolean
+settle (CommyMesh *self, Answer *answer, GError **error)
+{
+  while (!answer->done)
+    g_main_context_iteration (self->context, TRUE);
+  if (answer->error == NULL)
+    return TRUE;
+  g_propagate_error (error, answer->error);
+  return FALSE;
+}
+
+static gboolean
+start_registry (CommyMesh *self, GError **error)
+{
+  Answer answer = { 0 };
+
+  self->registry = commy_registry_new (self->store, self->context);
+  commy_registry_set_surveyor (self->registry, commy_survey_snapshot, self);
+  commy_registry_start (self->registry, take_answer, &answer);
+  return settle (self, &answer, error);
+}
+
+static gboolean
+start_node_service (CommyMesh *self, GError **error)
+{
+  Answer answer = { 0 };
+
+  self->node_service = commy_node_service_new (self);
+  commy_service_offer_here (self->node_service, take_answer, &answer);
+  return settle (self, &answer, error);
+}
+
+gboolean
+commy_mesh_join_here (CommyMesh *self, GError **error)
+{
+  const char *store = commy_config_get (self->config, "mesh", "store");
+
+  self->started = g_ptr_array_new ();
+  self->listeners = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_listener_free);
+  self->offers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
+  self->deaths = commy_death_watch_new (self->context, error);
+  if (self->deaths == NULL || !start_auth (self, error))
+    return FALSE;
+  self->store = start_named (self, COMMY_PLUGIN_STORE, "store", store, error);
+  if (self->store == NULL)
+    return FALSE;
+  start_kind (self, COMMY_PLUGIN_SERIALIZER);
+  start_kind (self, COMMY_PLUGIN_BALANCER);
+  start_kind (self, COMMY_PLUGIN_TRANSPORT);
+  if (!fill_shared (self, error))
+    return FALSE;
+  fill_setup (self);
+  if (!start_registry (self, error))
+    return FALSE;
+  start_listeners (self);
+  return start_node_service (self, error);
+}
+
+/* --- leaving --- */
+
+static void
+drain_context (CommyMesh *self)
+{
+  while (g_main_context_iteration (self->context, FALSE))
+    ;
+}
+
+static void
+stop_offers (CommyMesh *self)
+{
+  g_autoptr (GPtrArray) offers = g_ptr_array_new_with_free_func (g_object_unref);
+  GHashTableIter iter;
+  gpointer service;
+
+  if (self->offers == NULL)
+    return;
+  g_hash_table_iter_init (&iter, self->offers);
+  while (g_hash_table_iter_next (&iter, NULL, &service))
+    g_ptr_array_add (offers, g_object_ref (service));
+  for (guint i = 0; i < offers->len; i++)
+    {
+      CommyService *offer = offers->pdata[i];
+      Answer answer = { 0 };
+
+      if (self->registry != NULL && offer->instance != NULL)
+        {
+          commy_registry_remove (self->registry, offer->instance, take_answer, &answer);
+          while (!answer.done)
+            g_main_context_iteration (self->context, TRUE);
+          g_clear_error (&answer.error);
+        }
+      commy_service_abort_here (offer);
+    }
+  g_mutex_lock (&self->lock);
+  g_clear_pointer (&self->offers, g_hash_table_unref);
+  g_mutex_unlock (&self->lock);
+  g_clear_object (&self->node_service);
+}
+
+/* Clients may outlive the mesh: their channels are closed on their own threads' workers. */
+void
+commy_mesh_leave_here (CommyMesh *self)
+{
+  stop_offers (self);
+  g_clear_pointer (&self->listeners, g_ptr_array_unref);
+  drain_context (self);
+  g_clear_pointer (&self->registry, commy_registry_free);
+  for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
+    commy_plugin_quiesce (self->started->pdata[i]);
+  commy_mesh_shut_workers (self, FALSE);
+  for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
+    commy_plugin_stop (self->started->pdata[i]);
+  g_clear_pointer (&self->started, g_ptr_array_unref);
+  drain_context (self);
+  g_clear_pointer (&self->deaths, commy_death_watch_free);
+  g_clear_pointer (&self->setup.serializers, g_strfreev);
+  g_clear_pointer (&self->setup.auth, g_free);
+  g_clear_pointer (&self->shared.own_principals, g_strfreev);
+  g_clear_pointer (&self->policy, commy_policy_unref);
+  self->store = NULL;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The inside of a mesh, for the files of this folder.
+ */
+#pragma once
+
+#include "base/commy-env.h"
+#include "channel/commy-death-watch.h"
+#include "channel/commy-setup.h"
+#include "config/commy-config.h"
+#include "control/commy-registry.h"
+#include "observe/commy-counters.h"
+#include "plugin/commy-catalog.h"
+#include "security/commy-policy.h"
+
+#include <commy/commy.h>
+
+typedef enum
+{
+  COMMY_MESH_NEW,
+  COMMY_MESH_JOINING,
+  COMMY_MESH_JOINED,
+  COMMY_MESH_LEAVING,
+  COMMY_MESH_LEFT,
+} CommyMeshState;
+
+typedef struct _CommyPeers CommyPeers;
+
+/* A worker with what clients on it share. */
+typedef struct
+{
+  gatomicrefcount refs;
+  CommyMesh *mesh;
+  CommyWorker *worker;
+  GThread *thread;   /* of a client without a main context of its own, else NULL */
+  CommyPeers *peers; /* owner's thread */
+} CommyMeshWorker;
+
+struct _CommyMesh
+{
+  GObject parent_instance;
+
+  char *name;
+  char node[33];
+  GPid pid; /* of the process that made it: a forked child's mesh is unusable */
+  const CommyEnv *env;
+  CommyConfig *config;
+  CommyCatalog *catalog;
+  char *runtime_dir;
+  char *state_dir;
+  char *credentials_dir;
+  CommyLedger ledger;
+
+  GMutex lock; /* of state, workers, decisions */
+  CommyMeshState state;
+  GPtrArray *workers;   /* CommyMeshWorker, borrowed */
+  GQueue decisions;     /* CommyDecision, the last ones */
+
+  /* from join to leave; immutable between */
+  GMainContext *context;
+  GMainLoop *loop;
+  GThread *thread;
+  CommyPolicy *policy;
+  CommyDeathWatch *deaths;
+  CommyChannelShared shared;
+  CommySetupShared setup;
+  CommyRegistry *registry;
+  CommyPlugin *store;
+  GPtrArray *started; /* CommyPlugin, in order of start */
+
+  /* mesh thread */
+  GPtrArray *listeners;  /* CommyListener */
+  GHashTable *offers;    /* instance id -> CommyService (ref); changed under lock */
+  CommyService *node_service;
+};
+
+/* Whether the mesh can be used by this process now. */
+gboolean commy_mesh_check_joined (CommyMesh *mesh, GError **error);
+
+/* Runs on the mesh thread, at once if this is it. */
+void commy_mesh_invoke (CommyMesh *mesh, CommyWorkFunc func, gpointer data);
+/* The same, but never at once. */
+void commy_mesh_post (CommyMesh *mesh, CommyWorkFunc func, gpointer data);
+gboolean commy_mesh_is_mesh_thread (CommyMesh *mesh);
+
+/* The worker for the calling thread's context (client) or for a context (service). */
+CommyMeshWorker *commy_mesh_dup_worker_here (CommyMesh *mesh, GError **error);
+CommyMeshWorker *
+commy_mesh_dup_worker_for (CommyMesh *mesh, GMainContext *context, GError **error);
+CommyMeshWorker *commy_mesh_worker_ref (CommyMeshWorker *worker);
+void commy_mesh_worker_unref (CommyMeshWorker *worker);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyMeshWorker, commy_mesh_worker_unref)
+/* (element-type CommyMeshWorker) (transfer full) */
+GPtrArray *commy_mesh_dup_workers (CommyMesh *mesh);
+/* Closes all channels for good; @only_ours: of workers the calling thread is inside of. */
+void commy_mesh_shut_workers (CommyMesh *mesh, gboolean only_ours);
+
+void commy_mesh_record_decision (CommyMesh *mesh, CommyDecision *decision);
+
+/* commy-mesh-join.c: on the mesh thread */
+gboolean commy_mesh_join_here (CommyMesh *mesh, GError **error);
+void commy_mesh_leave_here (CommyMesh *mesh);
+
+/* The service behind an instance of this node, or NULL. Any thread. (transfer full) */
+CommyService *commy_mesh_dup_offer (CommyMesh *mesh, const char *instance);
+
+/* commy-survey.c */
+void commy_survey_snapshot (gpointer mesh, CommySnapshot *snapshot);
+
+/* commy-node-service.c */
+CommyService *commy_node_service_new (CommyMesh *mesh);
+
+/* --- waiting for the mesh thread --- */
+
+typedef struct _CommyLatch CommyLatch;
+
+/* Two references: the waiter's and the answerer's. */
+CommyLatch *commy_latch_new (void);
+void commy_latch_unref (CommyLatch *latch);
+/* @result: given to the waiter, or freed with @free_func if it went away. */
+void commy_latch_answer (CommyLatch *latch,
+                         gpointer result,
+                         GDestroyNotify free_func,
+                         const GError *error);
+/* FALSE with @error on failure, at the deadline or when cancelled. */
+gboolean commy_latch_wait (CommyLatch *latch,
+                           gint64 deadline_us,
+                           GCancellable *cancellable,
+                           gpointer *out_result,
+                           GError **error);

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * org.commy.Node1: what every node tells about itself, on the mesh thread. The command line
+ * asks the process it is about, never itself.
+ */
+#include "config.h"
+
+#include "base/commy-error-private.h"
+#include "mesh/commy-client-private.h"
+#include "mesh/commy-service-private.h"
+
+#include <commy/commy-version.h>
+#include <unistd.h>
+
+#define NODE_SERVICE "org.commy.Node1"
+
+static const char node_xml[]
+    = "<node><interface name='" NODE_SERVICE "'>"
+      "<method name='Ping'/>"
+      "<method name='Info'><arg name='info' type='a{sv}' direction='out'/></method>"
+      "<method name='Plugins'><arg name='plugins' type='aa{sv}' direction='out'/></method>"
+      "<method name='Flows'><arg name='flows' type='aa{sv}' direction='out'/></method>"
+      "<method name='Decisions'><arg name='decisions' type='aa{sv}' direction='out'/></method>"
+      "<method name='Drops'><arg name='drops' type='a(sts)' direction='out'/></method>"
+      "<method name='Stats'><arg name='stats' type='a{sv}' direction='out'/></method>"
+      "<method name='Health'><arg name='health' type='s' direction='out'/></method>"
+      "<method name='Explain'>"
+      "<arg name='service' type='s' direction='in'/>"
+      "<arg name='size' type='t' direction='in'/>"
+      "<arg name='what_if' type='as' direction='in'/>"
+      "<arg name='decision' type='a{sv}' direction='out'/></method>"
+      "</interface></node>";
+
+static void
+on_ping (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  commy_invocation_return_value (invocation, NULL);
+}
+
+static void
+on_info (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyMesh *mesh = service->mesh;
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&builder, "{sv}", "node", g_variant_new_string (mesh->node));
+  g_variant_builder_add (&builder, "{sv}", "mesh", g_variant_new_string (mesh->name));
+  g_variant_builder_add (&builder, "{sv}", "pid", g_variant_new_int32 (getpid ()));
+  g_variant_builder_add (&builder, "{sv}", "host", g_variant_new_string (g_get_host_name ()));
+  g_variant_builder_add (&builder, "{sv}", "version", g_variant_new_string (COMMY_VERSION));
+  g_variant_builder_add (
+      &builder, "{sv}", "principals",
+      g_variant_new_strv ((const char *const *) mesh->shared.own_principals, -1));
+  commy_invocation_return_value (
+      invocation, g_variant_new ("(@a{sv})", g_variant_builder_end (&builder)));
+}
+
+static void
+on_plugins (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  commy_invocation_return_value (
+      invocation, g_variant_new ("(@aa{sv})", commy_catalog_list (service->mesh->catalog)));
+}
+
+static void
+on_flows (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyMesh *mesh = service->mesh;
+  GVariantBuilder builder;
+  g_autoptr (GPtrArray) workers = commy_mesh_dup_workers (mesh);
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; i < workers->len; i++)
+    {
+      CommyMeshWorker *worker = workers->pdata[i];
+
+      /* A thread in the middle of a long call is left out rather than waited for. */
+      if (!commy_worker_try_enter (worker->worker))
+        continue;
+      commy_peers_describe (worker->peers, &builder);
+      commy_worker_exit (worker->worker);
+    }
+  commy_invocation_return_value (invocation,
+                                 g_variant_new ("(@aa{sv})", g_variant_builder_end (&builder)));
+}
+
+static void
+on_decisions (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  g_autoptr (GPtrArray) decisions = commy_mesh_list_decisions (service->mesh);
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; i < decisions->len; i++)
+    {
+      g_autoptr (GVariant) value = commy_decision_to_variant (decisions->pdata[i]);
+
+      g_variant_builder_add_value (&builder, value);
+    }
+  commy_invocation_return_value (invocation,
+                                 g_variant_new ("(@aa{sv})", g_variant_builder_end (&builder)));
+}
+
+static void
+on_drops (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  g_autoptr (GVariant) drops = commy_mesh_list_drops (service->mesh);
+
+  commy_invocation_return_value (invocation, g_variant_new ("(@a(sts))", drops));
+}
+
+static void
+on_stats (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyMesh *mesh = service->mesh;
+  guint64 dropped = 0;
+  GVariantBuilder builder;
+
+  for (guint i = 0; i < COMMY_DROP_LAST; i++)
+    dropped += commy_ledger_get (&mesh->ledger, i);
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&builder, "{sv}", "services",
+                         g_variant_new_uint32 (g_hash_table_size (mesh->offers)));
+  g_variant_builder_add (&builder, "{sv}", "listeners",
+                         g_variant_new_uint32 (mesh->listeners->len));
+  g_variant_builder_add (&builder, "{sv}", "handshakes",
+                         g_variant_new_uint32 (mesh->setup.handshakes));
+  g_variant_builder_add (&builder, "{sv}", "dropped", g_variant_new_uint64 (dropped));
+  commy_invocation_return_value (
+      invocation, g_variant_new ("(@a{sv})", g_variant_builder_end (&builder)));
+}
+
+static void
+on_health (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  commy_invocation_return_value (invocation, g_variant_new ("(s)", "serving"));
+}
+
+static void
+on_explain (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  g_autofree char *name = NULL;
+  g_auto (GStrv) changes = NULL;
+  g_autoptr (CommyWhatIf) what_if = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (CommyDecision) decision = NULL;
+  g_autoptr (GError) error = NULL;
+  guint64 size;
+
+  g_variant_get (commy_invocation_get_parameters (invocation), "(st^as)", &name, &size, &changes);
+  what_if = commy_what_if_new ((const char *const *) changes, &error);
+  if (what_if != NULL)
+    {
+      client = commy_client_new (service->mesh, name);
+      decision = commy_client_explain (client, size, what_if, NULL, &error);
+    }
+  if (decision == NULL)
+    {
+      commy_invocation_return_gerror (invocation, error);
+      return;
+    }
+  commy_invocation_return_value (
+      invocation, g_variant_new ("(@a{sv})", commy_decision_to_variant (decision)));
+}
+
+CommyService *
+commy_node_service_new (CommyMesh *mesh)
+{
+  g_autoptr (GDBusNodeInfo) node = g_dbus_node_info_new_for_xml (node_xml, NULL);
+  CommyService *service
+      = commy_service_new_internal (mesh, NODE_SERVICE, node->interfaces[0], mesh->context);
+  static const struct
+  {
+    const char *name;
+    CommyCallFunc func;
+  } methods[] = {
+    { "Ping", on_ping },           { "Info", on_info },   { "Plugins", on_plugins },
+    { "Flows", on_flows },         { "Drops", on_drops }, { "Stats", on_stats },
+    { "Decisions", on_decisions }, { "Health", on_health }, { "Explain", on_explain },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (methods); i++)
+    commy_service_handle (service, methods[i].name, methods[i].func, NULL, NULL);
+  commy_service_set_workers (service, 0);
+  return service;
+}

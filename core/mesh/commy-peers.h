@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The paths of one worker: for every instance it talks to, a path per transport with its
+ * channel, what was measured, and how it failed. Shared by all clients of the worker; owner's
+ * thread only.
+ */
+#pragma once
+
+#include "channel/commy-setup.h"
+#include "control/commy-instance.h"
+#include "mesh/commy-mesh-private.h"
+#include "route/commy-route.h"
+
+typedef struct _CommyPeer CommyPeer;
+
+typedef struct
+{
+  CommyPeer *peer; /* borrowed */
+  CommyPlugin *transport;
+  char *address;
+  CommyChannel *channel; /* NULL: not connected */
+  CommyCalibration calibration;
+  guint failures;        /* in a row */
+  gint64 retry_at_ns;    /* not to be tried before */
+  char *failure;         /* why, a phrase */
+  gboolean connecting;
+  GPtrArray *waiters;    /* PathWaiter */
+} CommyPath;
+
+struct _CommyPeer
+{
+  gatomicrefcount refs;
+  CommyPeers *peers; /* borrowed; NULL once the table is gone */
+  CommyInstance *instance;
+  GPtrArray *paths; /* CommyPath */
+  guint32 in_flight;
+};
+
+typedef void (*CommyPathFunc) (gpointer data, CommyPath *path, const GError *error);
+
+CommyPeers *commy_peers_new (CommyMesh *mesh, CommyWorker *worker);
+void commy_peers_free (CommyPeers *peers);
+/* Grows whenever a path came or went: routes look again. */
+guint32 commy_peers_get_epoch (CommyPeers *peers);
+void commy_peers_touch (CommyPeers *peers);
+
+CommyPeer *commy_peers_ensure (CommyPeers *peers, CommyInstance *instance); /* (transfer none) */
+CommyPeer *commy_peer_ref (CommyPeer *peer);
+void commy_peer_unref (CommyPeer *peer);
+CommyPath *commy_peer_ensure_path (CommyPeer *peer, CommyPlugin *transport, const char *address);
+CommyPath *commy_peer_find_path (CommyPeer *peer, const char *transport);
+
+/* A usable channel is there. */
+gboolean commy_path_is_up (CommyPath *path);
+/* Connects; @func is called exactly once, from the worker's source, or at once if it is up. */
+void commy_path_connect (CommyPath *path, CommyPathFunc func, gpointer data);
+gboolean commy_path_connect_sync (CommyPath *path,
+                                  gint64 deadline_us,
+                                  GCancellable *cancellable,
+                                  GError **error);
+/* It failed: back off, and let the store look whether the peer is dead. */
+void commy_path_failed (CommyPath *path, const GError *error);
+/* Flows of this worker: aa{sv} entries. */
+void commy_peers_describe (CommyPeers *peers, GVariantBuilder *builder);

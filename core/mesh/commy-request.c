@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Values go straight from the serializer into the path's memory; only where the path has no
+ * room do they pass through a buffer.
+ */
+#include "config.h"
+
+#include "mesh/commy-request.h"
+
+#include "base/commy-error-private.h"
+
+#include <string.h>
+
+gboolean
+commy_request_init (CommyRequest *request,
+                    const CommyEnv *env,
+                    const char *method,
+                    GVariant *parameters,
+                    GBytes *bytes,
+                    const CommyCallOptions *options,
+                    gint64 default_timeout_ns,
+                    GError **error)
+{
+  gint64 timeout_ns = default_timeout_ns;
+
+  memset (request, 0, sizeof *request);
+  if (bytes == NULL)
+    {
+      request->value = parameters != NULL ? g_variant_ref_sink (parameters)
+                                          : g_variant_ref_sink (g_variant_new ("()"));
+      if (!g_variant_is_of_type (request->value, G_VARIANT_TYPE_TUPLE))
+        {
+          commy_set_error (error, COMMY_ERROR_TYPE, "parameters of type %s are not a tuple",
+                           g_variant_get_type_string (request->value));
+          commy_request_clear (request);
+          return FALSE;
+        }
+      request->size = g_variant_get_size (request->value);
+    }
+  else
+    {
+      request->flavour = COMMY_FLAVOUR_BYTES;
+      request->bytes = g_bytes_ref (bytes);
+      request->size = g_bytes_get_size (bytes);
+    }
+  if (options != NULL && options->timeout_us >= 0)
+    timeout_ns = options->timeout_us > G_MAXINT64 / 4000 ? G_MAXINT64 / 4 : options->timeout_us * 1000;
+  request->idempotent = options != NULL && options->idempotent;
+  request->deadline_ns = commy_env_now (env) + timeout_ns;
+  request->method = g_strdup (method);
+  return TRUE;
+}
+
+void
+commy_request_clear (CommyRequest *request)
+{
+  g_clear_pointer (&request->method, g_free);
+  g_clear_pointer (&request->value, g_variant_unref);
+  g_clear_pointer (&request->bytes, g_bytes_unref);
+}
+
+/* --- writing --- */
+
+static CommyIo
+send_encoded (CommyChannel *channel,
+              CommyFrameSpec *spec,
+              CommyPlugin *serializer,
+              GVariant *value,
+              gsize bound,
+              gboolean queue,
+              GError **error)
+{
+  /* malloc's memory is aligned for every serializer. */
+  g_autofree guint8 *buffer = g_malloc (bound);
+  gssize size = serializer->ops.serializer.encode (serializer->instance, value, buffer, bound, error);
+
+  if (size < 0)
+    return COMMY_IO_UNSUPPORTED;
+  return commy_channel_send (channel, spec, buffer, (gsize) size, queue);
+}
+
+static CommyIo
+send_value (CommyChannel *channel,
+            CommyFrameSpec *spec,
+            CommyPlugin *serializer,
+            GVariant *value,
+            gboolean queue,
+            GError **error)
+{
+  gsize bound = serializer->ops.serializer.bound (serializer->instance, value);
+  CommySpan span;
+  CommyIo io;
+  gssize size;
+
+  io = commy_channel_reserve (channel, spec, bound, &span);
+  if (io == COMMY_IO_WOULD_BLOCK && queue)
+    return send_encoded (channel, spec, serializer, value, MAX (bound, 1), queue, error);
+  if (io != COMMY_IO_OK)
+    return io;
+  size = serializer->ops.serializer.encode (serializer->instance, value, span.data, bound, error);
+  if (size < 0)
+    {
+      commy_channel_abandon (channel);
+      return COMMY_IO_UNSUPPORTED;
+    }
+  io = commy_channel_commit (channel, spec, (gsize) size);
+  if (io != COMMY_IO_OK)
+    return io;
+  io = commy_channel_flush (channel);
+  return io == COMMY_IO_WOULD_BLOCK ? COMMY_IO_OK : io;
+}
+
+CommyIo
+commy_payload_send (CommyChannel *channel,
+                    CommyFrameSpec *spec,
+                    CommyPlugin *serializer,
+                    GVariant *value,
+                    GBytes *bytes,
+                    gboolean queue,
+                    GError **error)
+{
+  g_autoptr (GError) cause = NULL;
+  CommyIo io;
+
+  spec->serializer = commy_channel_find_serializer (channel, serializer->note.id);
+  if (value != NULL)
+    {
+      spec->signature = g_variant_get_type_string (value);
+      spec->signature_size = strlen (spec->signature);
+      io = send_value (channel, spec, serializer, value, queue, &cause);
+    }
+  else
+    {
+      gsize size;
+      gconstpointer data = g_bytes_get_data (bytes, &size);
+
+      io = commy_channel_send (channel, spec, data, size, queue);
+    }
+  if (cause != NULL)
+    g_propagate_error (error, g_steal_pointer (&cause));
+  else if (io != COMMY_IO_OK)
+    commy_channel_io_error (channel, io, error);
+  return io;
+}
+
+CommyIo
+commy_request_send (CommyRequest *request,
+                    CommyChannel *channel,
+                    CommyPlugin *serializer,
+                    guint32 stream,
+                    gboolean sampled,
+                    gboolean queue,
+                    GError **error)
+{
+  const CommyChannelShared *shared = commy_channel_get_shared (channel);
+  gint64 left = request->deadline_ns - commy_env_now (shared->env);
+  CommyFrameSpec spec = { .type = request->one_way ? COMMY_FRAME_ONEWAY : COMMY_FRAME_CALL,
+                          .flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0,
+                          .stream = stream,
+                          .deadline_ns = (guint64) MAX (left, 1) };
+
+  spec.method = commy_channel_method (channel, request->method, error);
+  if (spec.method == 0)
+    return COMMY_IO_WOULD_BLOCK;
+  return commy_payload_send (channel, &spec, serializer, request->value, request->bytes, queue,
+                             error);
+}
+
+/* --- reading --- */
+
+GVariant *
+commy_value_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error)
+{
+  const CommyFrame *frame = &incoming->frame;
+  CommyPlugin *serializer = commy_channel_get_serializer (channel, frame->serializer);
+  g_autofree char *signature = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (serializer == NULL || !(serializer->profile.capabilities & COMMY_CAP_VALUES))
+    {
+      commy_set_error (error, COMMY_ERROR_PROTOCOL, "an encoding that was not agreed on");
+      return NULL;
+    }
+  signature = g_strndup ((const char *) incoming->bytes + frame->signature_offset,
+                         frame->signature_size);
+  if (!g_variant_type_string_is_valid (signature)
+      || !g_variant_type_is_definite (G_VARIANT_TYPE (signature)))
+    {
+      commy_set_error (error, COMMY_ERROR_TYPE, "\"%.32s\" is not the type of a value", signature);
+      return NULL;
+    }
+  bytes = commy_incoming_dup_payload (channel, incoming);
+  return serializer->ops.serializer.decode (serializer->instance, bytes, G_VARIANT_TYPE (signature),
+                                            error);
+}
+
+GBytes *
+commy_bytes_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error)
+{
+  CommyPlugin *serializer = commy_channel_get_serializer (channel, incoming->frame.serializer);
+
+  if (incoming->frame.signature_size > 0 || serializer == NULL
+      || !(serializer->profile.capabilities & COMMY_CAP_BYTES))
+    {
+      commy_set_error (error, COMMY_ERROR_TYPE, "a value where raw bytes were expected");
+      return NULL;
+    }
+  return commy_incoming_dup_payload (channel, incoming);
+}

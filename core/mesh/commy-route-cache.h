@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The route of a client: decided over all instances, transports and serializers, then kept as
+ * a table that the call path only looks into. Owner's thread only.
+ */
+#pragma once
+
+#include "mesh/commy-peers.h"
+#include "route/commy-decision-private.h"
+
+/* What a message carries decides which serializers can take it. */
+typedef enum
+{
+  COMMY_FLAVOUR_VALUE,
+  COMMY_FLAVOUR_BYTES,
+  COMMY_FLAVOUR_LAST
+} CommyFlavour;
+
+typedef struct
+{
+  CommyPath *path;
+  CommyPlugin *serializer;
+} CommyStack;
+
+/* One instance that is good enough to be balanced over. */
+typedef struct
+{
+  CommyPeer *peer; /* reference */
+  guint64 split[COMMY_SIZE_CLASSES];
+  CommyStack lo[COMMY_SIZE_CLASSES];
+  CommyStack hi[COMMY_SIZE_CLASSES];
+} CommyRouteMember;
+
+typedef struct
+{
+  guint32 registry_epoch;
+  guint32 peers_epoch;
+  guint samples;       /* since it was decided */
+  gint64 decided_ns;
+  gint64 recheck_ns;   /* a path that failed may be tried again then */
+  CommySnapshot *snapshot;
+  CommyRouteMember *members;
+  guint n_members;
+  CommyBalancerMember *balancer_members;
+  gpointer balancer_state;
+  char *incumbent_instance, *incumbent_transport;
+  CommySwitch incumbent;
+} CommyRoute;
+
+/* What a client's route depends on. */
+typedef struct
+{
+  CommyMesh *mesh;
+  CommyMeshWorker *worker;
+  const char *service;
+  const char *instance; /* NULL: any */
+  const CommyRequirements *requirements;
+  CommyPlugin *balancer;
+} CommyRouteKey;
+
+void commy_route_clear (CommyRoute *route, CommyPlugin *balancer);
+
+/* Whether @route can be used as it is. */
+gboolean commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key);
+/* Decides from the last snapshot. FALSE: nobody offers the service (COMMY_ERROR_NO_SERVICE), or
+ * nothing is allowed (COMMY_ERROR_NO_ROUTE with the decision's summary). */
+gboolean commy_route_decide_now (CommyRoute *route,
+                                 const CommyRouteKey *key,
+                                 CommyFlavour flavour,
+                                 gsize size,
+                                 GError **error);
+/* Picks an instance and looks the stack up. Never fails on a decided route. */
+CommyRouteMember *commy_route_pick (CommyRoute *route, CommyPlugin *balancer, guint *out_index);
+const CommyStack *commy_route_member_stack (const CommyRouteMember *member, gsize size);
+
+/* The decision for one size, now, with nothing changed. (transfer full) */
+CommyDecision *commy_route_explain (const CommyRouteKey *key,
+                                    CommyFlavour flavour,
+                                    gsize size,
+                                    const CommyWhatIf *what_if,
+                                    GError **error);
+/* The keyfile's demand for a service. */
+void commy_route_demand (const CommyRouteKey *key, CommyFlavour flavour, CommyDemand *out_demand);

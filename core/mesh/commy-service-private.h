@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The inside of a service and of its invocations, for their files.
+ */
+#pragma once
+
+#include "mesh/commy-request.h"
+
+typedef struct
+{
+  char *name;
+  const GDBusMethodInfo *info; /* NULL: untyped */
+  GVariantType *in_type;       /* NULL: untyped */
+  GVariantType *out_type;
+  CommyCallFunc func;
+  CommySpanFunc span_func;
+  gpointer user_data;
+  GDestroyNotify destroy;
+} CommyServiceMethod;
+
+/* A worker thread of a service: spins, then lets its context sleep. */
+typedef struct
+{
+  CommyMeshWorker *worker;
+  GMainContext *context;
+  GThread *thread;   /* NULL: the program's own context */
+  guint32 stop;      /* atomic */
+  gint64 spin_ns;
+} CommyServiceThread;
+
+typedef enum
+{
+  COMMY_SERVICE_IDLE,
+  COMMY_SERVICE_STARTING,
+  COMMY_SERVICE_OFFERED,
+  COMMY_SERVICE_STOPPING,
+} CommyServiceState;
+
+struct _CommyService
+{
+  GObject parent_instance;
+
+  CommyMesh *mesh;
+  char *name;
+  GDBusInterfaceInfo *interface;
+  GMainContext *context;
+  gint workers; /* -1: as the keyfile says */
+  GHashTable *methods;
+
+  GMutex lock; /* of state, instance, threads, in_flight */
+  CommyServiceState state;
+  CommyInstance *instance;
+  GPtrArray *threads; /* CommyServiceThread */
+  guint next_thread;
+  guint in_flight;    /* calls that are not answered */
+  GPtrArray *stop_tasks;
+  GSource *stop_timeout;
+};
+
+/* Mesh thread: where an accepted channel goes. */
+void commy_service_destination (CommyService *service, CommyDestination *out_destination);
+gboolean commy_service_runs_only_on (CommyService *service, CommyMeshWorker *worker);
+void commy_service_call_began (CommyService *service);
+void commy_service_call_ended (CommyService *service);
+/* Mesh thread: stops at once, without a drain. */
+void commy_service_abort_here (CommyService *service);
+/* The mesh's own service may have a reserved name and is started on the mesh thread. */
+CommyService *
+commy_service_new_internal (CommyMesh *mesh, const char *name, GDBusInterfaceInfo *interface, GMainContext *context);
+void commy_service_offer_here (CommyService *service, CommyRegistryFunc done, gpointer data);
+
+/* Makes the invocation of a call and runs the handler. */
+void commy_invocation_dispatch (CommyService *service,
+                                CommyChannel *channel,
+                                CommyServiceMethod *method,
+                                CommyIncoming *incoming);
+/* Runs a hot handler in place. */
+void commy_span_call_dispatch (CommyService *service,
+                               CommyChannel *channel,
+                               CommyServiceMethod *method,
+                               CommyIncoming *incoming);

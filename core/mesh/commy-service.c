@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A service: its methods, where their handlers run, offering and stopping. The mesh thread
+ * does what concerns the store; handlers run on the service's workers.
+ */
+#include "config.h"
+
+#include "base/commy-error-private.h"
+#include "mesh/commy-service-private.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_WORKERS 64
+#define DRAIN_MS 5000u
+
+G_DEFINE_FINAL_TYPE (CommyService, commy_service, G_TYPE_OBJECT)
+
+static void
+method_free (gpointer data)
+{
+  CommyServiceMethod *method = data;
+
+  if (method->destroy != NULL)
+    method->destroy (method->user_data);
+  g_clear_pointer (&method->in_type, g_variant_type_free);
+  g_clear_pointer (&method->out_type, g_variant_type_free);
+  g_free (method->name);
+  g_free (method);
+}
+
+static void
+commy_service_finalize (GObject *object)
+{
+  CommyService *self = COMMY_SERVICE (object);
+
+  g_hash_table_unref (self->methods);
+  g_ptr_array_unref (self->threads);
+  g_ptr_array_unref (self->stop_tasks);
+  g_clear_pointer (&self->instance, commy_instance_unref);
+  g_clear_pointer (&self->interface, g_dbus_interface_info_unref);
+  g_main_context_unref (self->context);
+  g_mutex_clear (&self->lock);
+  g_free (self->name);
+  g_clear_object (&self->mesh);
+  G_OBJECT_CLASS (commy_service_parent_class)->finalize (object);
+}
+
+static void
+commy_service_class_init (CommyServiceClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = commy_service_finalize;
+}
+
+/* --- threads --- */
+
+static inline void
+relax (void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause ();
+#endif
+}
+
+/* Polls while there is traffic or it may come soon, then sleeps in the context. */
+static gpointer
+thread_main (gpointer data)
+{
+  CommyServiceThread *self = data;
+  const CommyEnv *env = self->worker->mesh->env;
+  gint64 last = commy_env_now (env);
+
+  g_main_context_push_thread_default (self->context);
+  while (!__atomic_load_n (&self->stop, __ATOMIC_ACQUIRE))
+    {
+      if (self->spin_ns > 0 && commy_worker_turn (self->worker->worker))
+        {
+          last = commy_env_now (env);
+          continue;
+        }
+      if (self->spin_ns > 0 && commy_env_now (env) - last < self->spin_ns)
+        {
+          relax ();
+          continue;
+        }
+      g_main_context_iteration (self->context, TRUE);
+      last = commy_env_now (env);
+    }
+  g_main_context_pop_thread_default (self->context);
+  return NULL;
+}
+
+static void
+thread_free (gpointer data)
+{
+  CommyServiceThread *self = data;
+
+  if (self->thread != NULL)
+    {
+      __atomic_store_n (&self->stop, 1, __ATOMIC_RELEASE);
+      g_main_context_wakeup (self->context);
+      commy_worker_kick (self->worker->worker);
+      if (self->thread == g_thread_self ())
+        g_thread_unref (self->thread);
+      else
+        g_thread_join (self->thread);
+    }
+  commy_mesh_worker_unref (self->worker);
+  g_main_context_unref (self->context);
+  g_free (self);
+}
+
+static gint64
+spin_of (CommyMesh *mesh)
+{
+  switch (mesh->shared.wait_mode)
+    {
+    case COMMY_WAIT_SPIN:
+      return G_MAXINT64;
+    case COMMY_WAIT_ADAPTIVE:
+      return mesh->shared.spin_max_ns;
+    case COMMY_WAIT_BLOCK:
+    default:
+      return 0;
+    }
+}
+
+static gboolean
+add_thread (CommyService *self, gboolean own, GError **error)
+{
+  CommyServiceThread *thread = g_new0 (CommyServiceThread, 1);
+
+  thread->context = own ? g_main_context_new () : g_main_context_ref (self->context);
+  thread->worker = commy_mesh_dup_worker_for (self->mesh, thread->context, error);
+  if (thread->worker == NULL)
+    {
+      g_main_context_unref (thread->context);
+      g_free (thread);
+      return FALSE;
+    }
+  thread->spin_ns = spin_of (self->mesh);
+  if (own)
+    thread->thread = g_thread_new ("commy-service", thread_main, thread);
+  g_ptr_array_add (self->threads, thread);
+  return TRUE;
+}
+
+static gboolean
+start_threads (CommyService *self, GError **error)
+{
+  gint n = self->workers;
+
+  if (n < 0)
+    {
+      g_autofree char *group = g_strdup_printf ("service %s", self->name);
+
+      n = (gint) commy_config_get_double (self->mesh->config, group, "workers");
+    }
+  if (n <= 0)
+    return add_thread (self, FALSE, error);
+  for (gint i = 0; i < MIN (n, MAX_WORKERS); i++)
+    if (!add_thread (self, TRUE, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* --- making --- */
+
+static void
+commy_service_init (CommyService *self)
+{
+  g_mutex_init (&self->lock);
+  self->workers = -1;
+  self->methods = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, method_free);
+  self->threads = g_ptr_array_new_with_free_func (thread_free);
+  self->stop_tasks = g_ptr_array_new_with_free_func (g_object_unref);
+}
+
+CommyService *
+commy_service_new_internal (CommyMesh *mesh,
+                            const char *name,
+                            GDBusInterfaceInfo *interface,
+                            GMainContext *context)
+{
+  CommyService *self = g_object_new (COMMY_TYPE_SERVICE, NULL);
+
+  self->mesh = g_object_ref (mesh);
+  self->name = g_strdup (name);
+  self->context = g_main_context_ref (context);
+  if (interface != NULL)
+    self->interface = g_dbus_interface_info_ref (interface);
+  return self;
+}
+
+CommyService *
+commy_service_new (CommyMesh *mesh, const char *name, GDBusInterfaceInfo *interface)
+{
+  g_autoptr (GMainContext) context = NULL;
+
+  g_return_val_if_fail (COMMY_IS_MESH (mesh), NULL);
+  g_return_val_if_fail (name != NULL, NULL);
+  context = g_main_context_ref_thread_default ();
+  return commy_service_new_internal (mesh, name, interface, context);
+}
+
+static GVariantType *
+tuple_of (GDBusArgInfo **args)
+{
+  GString *text = g_string_new ("(");
+  GVariantType *type;
+
+  for (guint i = 0; args != NULL && args[i] != NULL; i++)
+    g_string_append (text, args[i]->signature);
+  g_string_append_c (text, ')');
+  type = g_variant_type_new (text->str);
+  g_string_free (text, TRUE);
+  return type;
+}
+
+static CommyServiceMethod *
+add_method (CommyService *self, const char *name, gpointer user_data, GDestroyNotify destroy)
+{
+  CommyServiceMethod *method = g_new0 (CommyServiceMethod, 1);
+
+  method->name = g_strdup (name);
+  method->user_data = user_data;
+  method->destroy = destroy;
+  if (self->interface != NULL)
+    method->info = g_dbus_interface_info_lookup_method (self->interface, name);
+  if (method->info != NULL)
+    {
+      method->in_type = tuple_of (method->info->in_args);
+      method->out_type = tuple_of (method->info->out_args);
+    }
+  g_hash_table_replace (self->methods, method->name, method);
+  return method;
+}
+
+void
+commy_service_handle (CommyService *self,
+                      const char *method,
+                      CommyCallFunc func,
+                      gpointer user_data,
+                      GDestroyNotify destroy)
+{
+  g_return_if_fail (COMMY_IS_SERVICE (self) && method != NULL && func != NULL);
+  g_return_if_fail (self->state == COMMY_SERVICE_IDLE);
+  add_method (self, method, user_data, destroy)->func = func;
+}
+
+void
+commy_service_handle_span (CommyService *self,
+                           const char *method,
+                           CommySpanFunc func,
+                           gpointer user_data,
+                           GDestroyNotify destroy)
+{
+  g_return_if_fail (COMMY_IS_SERVICE (self) && method != NULL && func != NULL);
+  g_return_if_fail (self->state == COMMY_SERVICE_IDLE);
+  add_method (self, method, user_data, destroy)->span_func = func;
+}
+
+void
+commy_service_set_workers (CommyService *self, guint threads)
+{
+  g_return_if_fail (COMMY_IS_SERVICE (self));
+  g_return_if_fail (self->state == COMMY_SERVICE_IDLE);
+  self->workers = (gint) MIN (threads, MAX_WORKERS);
+}
+
+const char *
+commy_service_get_instance_id (CommyService *self)
+{
+  g_return_val_if_fail (COMMY_IS_SERVICE (self), NULL);
+  return self->instance != NULL ? self->instance->id : NULL;
+}
+
+/* --- what channels ask --- */
+
+static gpointer
+on_resolve (gpointer data, const char *name)
+{
+  return g_hash_table_lookup (((CommyService *) data)->methods, name);
+}
+
+static void
+on_call (gpointer data, CommyChannel *channel, gpointer method, CommyIncoming *incoming)
+{
+  CommyService *self = data;
+  CommyServiceMethod *entry = method;
+
+  if (entry->span_func != NULL)
+    commy_span_call_dispatch (self, channel, entry, incoming);
+  else
+    commy_invocation_dispatch (self, channel, entry, incoming);
+}
+
+static void
+on_cancelled (gpointer data, CommyChannel *channel, guint32 stream)
+{
+  /* The handler runs to its end; its answer meets nobody and is counted on the caller's side. */
+}
+
+static void
+on_closed (gpointer data, CommyChannel *channel)
+{
+  g_object_unref (data);
+}
+
+static const CommyChannelHandler channel_handler = { on_resolve, on_call, on_cancelled, on_closed };
+
+void
+commy_service_destination (CommyService *self, CommyDestination *out_destination)
+{
+  CommyServiceThread *thread;
+
+  g_mutex_lock (&self->lock);
+  thread = self->threads->pdata[self->next_thread++ % self->threads->len];
+  g_mutex_unlock (&self->lock);
+  out_destination->worker = thread->worker->worker;
+  out_destination->handler = &channel_handler;
+  out_destination->handler_data = g_object_ref (self);
+}
+
+gboolean
+commy_service_runs_only_on (CommyService *self, CommyMeshWorker *worker)
+{
+  gboolean only = TRUE;
+
+  g_mutex_lock (&self->lock);
+  for (guint i = 0; i < self->threads->len; i++)
+    only &= ((CommyServiceThread *) self->threads->pdata[i])->worker == worker;
+  g_mutex_unlock (&self->lock);
+  return only;
+}
+
+/* --- offering --- */
+
+static void
+fill_instance (CommyService *self, CommyInstance *instance)
+{
+  CommyMesh *mesh = self->mesh;
+  guint n = commy_catalog_get_n_plugins (mesh->catalog);
+
+  instance->node = g_strdup (mesh->node);
+  instance->host = g_strdup (g_get_host_name ());
+  instance->host_id = g_strdup (commy_env_host_id ());
+  instance->interface_name
+      = g_strdup (self->interface != NULL ? self->interface->name : "");
+  instance->pid = getpid ();
+  instance->serializers = g_strdupv (mesh->setup.serializers);
+  for (guint i = 0; i < mesh->listeners->len; i++)
+    commy_instance_add_endpoint (instance, commy_listener_get_transport (mesh->listeners->pdata[i]),
+                                 commy_listener_get_address (mesh->listeners->pdata[i]));
+  for (guint i = 0; i < n; i++)
+    {
+      CommyPlugin *plugin = commy_catalog_get_plugin (mesh->catalog, i);
+      g_autofree char *reason = NULL;
+
+      if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_TRANSPORT
+          || plugin->state != COMMY_PLUGIN_STATE_DISABLED)
+        continue;
+      reason = g_strdup_printf ("denied there: %s",
+                                plugin->reason_origin != NULL ? plugin->reason_origin
+                                                              : plugin->reason);
+      commy_instance_add_withheld (instance, plugin->note.id, reason);
+    }
+}
+
+void
+commy_service_offer_here (CommyService *self, CommyRegistryFunc done, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  char id[33];
+
+  if (self->mesh->state != COMMY_MESH_JOINED && self->mesh->state != COMMY_MESH_JOINING)
+    commy_set_error (&error, COMMY_ERROR_NOT_JOINED, "the mesh is not joined");
+  else if (start_threads (self, &error))
+    {
+      commy_env_new_id (self->mesh->env, id);
+      self->instance = commy_instance_new (id, self->name);
+      fill_instance (self, self->instance);
+      g_hash_table_replace (self->mesh->offers, g_strdup (id), g_object_ref (self));
+      commy_registry_add (self->mesh->registry, self->instance, done, data);
+      return;
+    }
+  done (data, error);
+}
+
+static void
+start_done (gpointer data, const GError *error)
+{
+  g_autoptr (GTask) task = data;
+  CommyService *self = g_task_get_source_object (task);
+
+  g_mutex_lock (&self->lock);
+  self->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
+  g_mutex_unlock (&self->lock);
+  if (error == NULL)
+    {
+      g_task_return_boolean (task, TRUE);
+      return;
+    }
+  if (self->instance != NULL)
+    {
+      g_hash_table_remove (self->mesh->offers, self->instance->id);
+      g_clear_pointer (&self->instance, commy_instance_unref);
+    }
+  g_ptr_array_set_size (self->threads, 0);
+  g_task_return_error (task, g_error_copy (error));
+}
+
+static void
+start_here (gpointer data)
+{
+  GTask *task = data;
+
+  commy_service_offer_here (g_task_get_source_object (task), start_done, task);
+}
+
+/* What can be known without the mesh thread. */
+static gboolean
+may_start (CommyService *self, GError **error)
+{
+  if (!commy_mesh_check_joined (self->mesh, error))
+    return FALSE;
+  if (!commy_service_name_is_valid (self->name) || g_str_has_prefix (self->name, "org.commy."))
+    {
+      commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
+                       "\"%.64s\" is no name for a service (letters, digits, '_', '-' in parts "
+                       "joined by '.'; org.commy. is reserved)",
+                       self->name);
+      return FALSE;
+    }
+  if (self->state != COMMY_SERVICE_IDLE)
+    {
+      commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "%s is started already", self->name);
+      return FALSE;
+    }
+  self->state = COMMY_SERVICE_STARTING;
+  return TRUE;
+}
+
+void
+commy_service_start (CommyService *self,
+                     GCancellable *cancellable,
+                     GAsyncReadyCallback callback,
+                     gpointer user_data)
+{
+  GTask *task;
+  GError *error = NULL;
+
+  g_return_if_fail (COMMY_IS_SERVICE (self));
+  task = g_task_new (self, cancellable, callback, user_data);
+  if (may_start (self, &error))
+    {
+      commy_mesh_invoke (self->mesh, start_here, task);
+      return;
+    }
+  g_task_return_error (task, error);
+  g_object_unref (task);
+}
+
+gboolean
+commy_service_start_finish (CommyService *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+typedef struct
+{
+  CommyService *service;
+  CommyLatch *latch;
+} StartSync;
+
+static void
+start_sync_done (gpointer data, const GError *error)
+{
+  StartSync *start = data;
+
+  g_mutex_lock (&start->service->lock);
+  start->service->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
+  g_mutex_unlock (&start->service->lock);
+  commy_latch_answer (start->latch, NULL, NULL, error);
+  g_object_unref (start->service);
+  g_free (start);
+}
+
+static void
+start_sync_here (gpointer data)
+{
+  StartSync *start = data;
+
+  commy_service_offer_here (start->service, start_sync_done, start);
+}
+
+gboolean
+commy_service_start_sync (CommyService *self, GCancellable *cancellable, GError **error)
+{
+  StartSync *start;
+  CommyLatch *latch;
+
+  g_return_val_if_fail (COMMY_IS_SERVICE (self), FALSE);
+  if (!may_start (self, error))
+    return FALSE;
+  latch = commy_latch_new ();
+  start = g_new0 (StartSync, 1);
+  start->service = g_object_ref (self);
+  start->latch = latch;
+  commy_mesh_invoke (self->mesh, start_sync_here, start);
+  return commy_latch_wait (latch, g_get_monotonic_time () + 10 * G_USEC_PER_SEC, cancellable, NULL,
+                           error);
+}
+
+/* --- stopping --- */
+
+void
+commy_service_call_began (CommyService *self)
+{
+  g_mutex_lock (&self->lock);
+  self->in_flight++;
+  g_mutex_unlock (&self->lock);
+}
+
+typedef struct
+{
+  CommyService *service;
+  CommyWorker *worker;
+  gboolean close;
+} Sweep;
+
+static void
+sweep_channel (gpointer data, gpointer user_data)
+{
+  CommyChannel *channel = data;
+  Sweep *sweep = user_data;
+
+  if (strcmp (commy_channel_get_service (channel), sweep->service->name) != 0
+      || !commy_channel_serves (channel, sweep->service))
+    return;
+  if (!sweep->close)
+    commy_channel_drain (channel);
+  else
+    commy_channel_close (channel, NULL);
+}
+
+static void
+sweep_run (gpointer data)
+{
+  Sweep *sweep = data;
+  g_autoptr (GPtrArray) channels = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
+
+  commy_worker_foreach_channel (sweep->worker, commy_channel_collect, channels);
+  for (guint i = 0; i < channels->len; i++)
+    sweep_channel (channels->pdata[i], sweep);
+  g_object_unref (sweep->service);
+  commy_worker_unref (sweep->worker);
+  g_free (sweep);
+}
+
+/* Tells (or closes) every channel of the service, on its worker. */
+static void
+sweep_channels (CommyService *self, gboolean close)
+{
+  g_mutex_lock (&self->lock);
+  for (guint i = 0; i < self->threads->len; i++)
+    {
+      CommyServiceThread *thread = self->threads->pdata[i];
+      Sweep *sweep = g_new0 (Sweep, 1);
+
+      sweep->service = g_object_ref (self);
+      sweep->worker = commy_worker_ref (thread->worker->worker);
+      sweep->close = close;
+      commy_worker_post (sweep->worker, sweep_run, sweep);
+    }
+  g_mutex_unlock (&self->lock);
+}
+
+static void
+finish_stop (gpointer data)
+{
+  CommyService *self = data;
+  g_autoptr (GPtrArray) tasks = NULL;
+  g_autoptr (GPtrArray) threads = NULL;
+
+  if (self->stop_timeout != NULL)
+    {
+      g_source_destroy (self->stop_timeout);
+      g_clear_pointer (&self->stop_timeout, g_source_unref);
+    }
+  sweep_channels (self, TRUE);
+  g_mutex_lock (&self->lock);
+  tasks = g_steal_pointer (&self->stop_tasks);
+  self->stop_tasks = g_ptr_array_new_with_free_func (g_object_unref);
+  threads = g_steal_pointer (&self->threads);
+  self->threads = g_ptr_array_new_with_free_func (thread_free);
+  self->state = COMMY_SERVICE_IDLE;
+  g_mutex_unlock (&self->lock);
+  g_clear_pointer (&threads, g_ptr_array_unref);
+  for (guint i = 0; i < tasks->len; i++)
+    g_task_return_boolean (tasks->pdata[i], TRUE);
+  g_object_unref (self);
+}
+
+void
+commy_service_call_ended (CommyService *self)
+{
+  gboolean drained;
+
+  g_mutex_lock (&self->lock);
+  self->in_flight--;
+  drained = self->in_flight == 0 && self->state == COMMY_SERVICE_STOPPING
+            && self->stop_timeout != NULL;
+  g_mutex_unlock (&self->lock);
+  if (drained)
+    commy_mesh_post (self->mesh, finish_stop, g_object_ref (self));
+}
+
+static gboolean
+on_drain_timeout (gpointer data)
+{
+  finish_stop (g_object_ref (data));
+  return G_SOURCE_REMOVE;
+}
+
+static void
+unregistered (gpointer data, const GError *error)
+{
+  CommyService *self = data;
+  gboolean drained;
+
+  if (error != NULL)
+    g_message ("%s could not be taken out of the store: %s", self->name, error->message);
+  sweep_channels (self, FALSE);
+  g_mutex_lock (&self->lock);
+  drained = self->in_flight == 0;
+  if (!drained)
+    {
+      self->stop_timeout = g_timeout_source_new (DRAIN_MS);
+      g_source_set_callback (self->stop_timeout, on_drain_timeout, g_object_ref (self),
+                             g_object_unref);
+      g_source_attach (self->stop_timeout, self->mesh->context);
+    }
+  g_mutex_unlock (&self->lock);
+  if (drained)
+    finish_stop (self);
+  else
+    g_object_unref (self);
+}
+
+static void
+stop_here (gpointer data)
+{
+  CommyService *self = data;
+
+  g_hash_table_remove (self->mesh->offers, self->instance->id);
+  commy_registry_remove (self->mesh->registry, self->instance, unregistered, self);
+}
+
+void
+commy_service_stop (CommyService *self,
+                    GCancellable *cancellable,
+                    GAsyncReadyCallback callback,
+                    gpointer user_data)
+{
+  GTask *task;
+  gboolean begin;
+
+  g_return_if_fail (COMMY_IS_SERVICE (self));
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_mutex_lock (&self->lock);
+  begin = self->state == COMMY_SERVICE_OFFERED;
+  if (begin)
+    self->state = COMMY_SERVICE_STOPPING;
+  if (self->state == COMMY_SERVICE_STOPPING)
+    g_ptr_array_add (self->stop_tasks, g_steal_pointer (&task));
+  g_mutex_unlock (&self->lock);
+  if (begin)
+    commy_mesh_invoke (self->mesh, stop_here, g_object_ref (self));
+  if (task != NULL)
+    {
+      g_task_return_boolean (task, TRUE);
+      g_object_unref (task);
+    }
+}
+
+gboolean
+commy_service_stop_finish (CommyService *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+void
+commy_service_abort_here (CommyService *self)
+{
+  g_mutex_lock (&self->lock);
+  self->state = COMMY_SERVICE_STOPPING;
+  g_mutex_unlock (&self->lock);
+  finish_stop (g_object_ref (self));
+}

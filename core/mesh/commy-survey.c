@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Surveys snapshots on the mesh thread: every transport that either side knows becomes an
+ * endpoint, the unusable ones with the reason.
+ */
+#include "config.h"
+
+#include "mesh/commy-survey.h"
+
+#include "channel/commy-setup.h"
+#include "mesh/commy-mesh-private.h"
+
+#include <string.h>
+
+static void
+reject (CommySurveyEndpoint *endpoint,
+        CommyFilter filter,
+        const char *required,
+        const char *offered,
+        const char *origin)
+{
+  endpoint->known.filter = filter;
+  g_strlcpy (endpoint->known.required, required, sizeof endpoint->known.required);
+  g_strlcpy (endpoint->known.offered, offered, sizeof endpoint->known.offered);
+  endpoint->origin = g_strdup (origin);
+  endpoint->known.origin = endpoint->origin;
+}
+
+static const CommyInstanceEndpoint *
+find_pair (const CommyInstanceEndpoint *pairs, guint n, const char *id)
+{
+  for (guint i = 0; i < n; i++)
+    if (strcmp (pairs[i].transport, id) == 0)
+      return &pairs[i];
+  return NULL;
+}
+
+static guint
+reach_of (CommyMesh *mesh, CommyInstance *instance, const CommyProfile *profile)
+{
+  if (strcmp (instance->node, mesh->node) == 0 && (profile->reach & COMMY_REACH_SELF))
+    return COMMY_REACH_SELF;
+  if (profile->reach & COMMY_REACH_NETWORK)
+    return COMMY_REACH_NETWORK;
+  return profile->reach & COMMY_REACH_HOST ? COMMY_REACH_HOST : COMMY_REACH_SELF;
+}
+
+static void
+ask_transport (CommyMesh *mesh, CommyInstance *instance, CommySurveyEndpoint *endpoint)
+{
+  CommyPlugin *plugin = endpoint->transport;
+  const CommyTransportOps *ops = &plugin->ops.transport;
+  CommyEndpoint where = { .struct_size = sizeof where,
+                          .transport = endpoint->id,
+                          .address = endpoint->address,
+                          .host_id = instance->host_id,
+                          .node = instance->node };
+  char reason[96] = "";
+
+  if (!ops->reachable (plugin->instance, &where, reason, sizeof reason))
+    reject (endpoint, COMMY_FILTER_REACHABLE, "reachable", reason, plugin->name);
+  else if (plugin->profile.provenance != COMMY_PROVENANCE_OPERATOR)
+    ops->estimate (plugin->instance, &where, &endpoint->profile);
+}
+
+/* A transport of ours, against what the peer offers. */
+static void
+survey_transport (CommyMesh *mesh,
+                  CommyInstance *instance,
+                  CommyPlugin *plugin,
+                  CommySurveyEndpoint *endpoint)
+{
+  const CommyInstanceEndpoint *offered
+      = find_pair (instance->endpoints, instance->n_endpoints, plugin->note.id);
+  const CommyInstanceEndpoint *withheld
+      = find_pair (instance->withheld, instance->n_withheld, plugin->note.id);
+
+  endpoint->id = plugin->note.id;
+  endpoint->profile = plugin->profile;
+  endpoint->security = commy_setup_expected_security (&mesh->setup, &plugin->profile);
+  endpoint->reach = reach_of (mesh, instance, &plugin->profile);
+  if (plugin->state == COMMY_PLUGIN_STATE_DISABLED)
+    reject (endpoint, COMMY_FILTER_ENABLED, "enabled",
+            plugin->reason != NULL ? plugin->reason : "disabled",
+            plugin->reason_origin != NULL ? plugin->reason_origin : "keyfile");
+  else if (plugin->state != COMMY_PLUGIN_STATE_ACTIVE)
+    reject (endpoint, COMMY_FILTER_STATE, "active",
+            plugin->reason != NULL ? plugin->reason : commy_plugin_state_to_string (plugin->state),
+            plugin->path);
+  else if (offered == NULL)
+    reject (endpoint, COMMY_FILTER_PEER, "offered by the peer",
+            withheld != NULL ? withheld->address : "not offered", "the peer");
+  else
+    {
+      endpoint->transport = plugin;
+      endpoint->address = offered->address;
+      ask_transport (mesh, instance, endpoint);
+    }
+}
+
+static void
+survey_instance (CommyMesh *mesh, CommyInstance *instance, CommySurveyInstance *out)
+{
+  guint n_plugins = commy_catalog_get_n_plugins (mesh->catalog);
+
+  out->endpoints = g_new0 (CommySurveyEndpoint, n_plugins + instance->n_endpoints);
+  for (guint i = 0; i < n_plugins; i++)
+    {
+      CommyPlugin *plugin = commy_catalog_get_plugin (mesh->catalog, i);
+
+      if (plugin->has_note && plugin->note.kind == COMMY_PLUGIN_TRANSPORT
+          && plugin->state != COMMY_PLUGIN_STATE_HIDDEN)
+        survey_transport (mesh, instance, plugin, &out->endpoints[out->n_endpoints++]);
+    }
+  for (guint i = 0; i < instance->n_endpoints; i++)
+    {
+      CommySurveyEndpoint *endpoint = &out->endpoints[out->n_endpoints];
+      const char *id = instance->endpoints[i].transport;
+      gboolean known = FALSE;
+
+      for (guint k = 0; k < out->n_endpoints && !known; k++)
+        known = strcmp (out->endpoints[k].id, id) == 0;
+      if (known)
+        continue;
+      endpoint->id = id;
+      endpoint->profile.n_segments = 1;
+      endpoint->profile.segments[0].max_bytes = G_MAXUINT64;
+      endpoint->profile.size_factor = 1;
+      reject (endpoint, COMMY_FILTER_STATE, "a plugin", "no plugin of this name here", "plugins");
+      out->n_endpoints++;
+    }
+}
+
+static void
+survey_free (gpointer data)
+{
+  CommySurvey *survey = data;
+
+  for (guint i = 0; i < survey->n_instances; i++)
+    {
+      for (guint k = 0; k < survey->instances[i].n_endpoints; k++)
+        g_free (survey->instances[i].endpoints[k].origin);
+      g_free (survey->instances[i].endpoints);
+    }
+  g_free (survey->instances);
+  g_free (survey);
+}
+
+void
+commy_survey_snapshot (gpointer data, CommySnapshot *snapshot)
+{
+  CommyMesh *mesh = data;
+  CommySurvey *survey = g_new0 (CommySurvey, 1);
+
+  survey->n_instances = snapshot->instances->len;
+  survey->instances = g_new0 (CommySurveyInstance, MAX (survey->n_instances, 1));
+  for (guint i = 0; i < survey->n_instances; i++)
+    survey_instance (mesh, snapshot->instances->pdata[i], &survey->instances[i]);
+  snapshot->survey = survey;
+  snapshot->survey_free = survey_free;
+}
