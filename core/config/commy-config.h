@@ -29,8 +29,8 @@ typedef struct
 void commy_config_sources_default (CommyConfigSources *out_sources);
 
 /* Reads, checks, merges. A missing file is skipped, except one named in the environment. An
- * unknown group or key, a value that does not parse, a key twice in one file: error with
- * file, line and the nearest name. */
+ * unknown group or key, a value that does not parse, a key or group twice in one file: error
+ * with file, line and the nearest name. */
 CommyConfig *commy_config_load (const CommyConfigSources *sources, GError **error);
 /* Checks one file only. */
 gboolean commy_config_check_file (const char *path, GError **error);
@@ -51,12 +51,15 @@ const char *commy_config_get_origin (CommyConfig *config, const char *group, con
 gboolean commy_config_get_bool (CommyConfig *config, const char *group, const char *key);
 guint64 commy_config_get_size (CommyConfig *config, const char *group, const char *key);
 gint64 commy_config_get_duration (CommyConfig *config, const char *group, const char *key);
+/* Whole numbers of any kind: int, size, duration. 0 for a key without value. */
+gint64 commy_config_get_int (CommyConfig *config, const char *group, const char *key);
+/* Numbers of any kind: double, share, rate, and whole ones. */
 double commy_config_get_double (CommyConfig *config, const char *group, const char *key);
 /* ';'-separated; (transfer full), never NULL. */
 char **commy_config_get_list (CommyConfig *config, const char *group, const char *key);
 
 /* Groups that are set anywhere and begin with @prefix (such as "policy "), in order of layer and
- * line; (transfer container) of interned strings. */
+ * line of their first appearance (a later layer changes values, not the place); (transfer container) of interned strings. */
 GPtrArray *commy_config_list_groups (CommyConfig *config, const char *prefix);
 
 /* a(ssss) of group, key, value, origin: what is set, then the defaults. Floating. */
