@@ -17,12 +17,12 @@ typedef struct _CommyConfig CommyConfig;
 /* Where to read from. NULL members are skipped. */
 typedef struct
 {
-  const char *shipped;      /* file */
-  const char *system;       /* file */
-  const char *system_dir;   /* folder of *.conf, in order of name */
-  const char *user;         /* file */
-  const char *environment;  /* ':'-separated files */
-  const char *program;      /* keyfile text; origin "program:LINE" */
+  const char *shipped;     /* file */
+  const char *system;      /* file */
+  const char *system_dir;  /* folder of *.conf, in order of name */
+  const char *user;        /* file */
+  const char *environment; /* ':'-separated files */
+  const char *program;     /* keyfile text; origin "program:LINE" */
 } CommyConfigSources;
 
 /* The places of this installation and process; members point to static or interned strings. */
@@ -35,7 +35,8 @@ CommyConfig *commy_config_load (const CommyConfigSources *sources, GError **erro
 /* Checks one file only. */
 gboolean commy_config_check_file (const char *path, GError **error);
 /* The fuzzer's entry: parses and checks text. */
-CommyConfig *commy_config_load_text (const char *text, gsize size, const char *origin, GError **error);
+CommyConfig *
+commy_config_load_text (const char *text, gsize size, const char *origin, GError **error);
 
 CommyConfig *commy_config_ref (CommyConfig *config);
 void commy_config_unref (CommyConfig *config);
@@ -43,7 +44,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyConfig, commy_config_unref)
 
 /* The value in force, the schema's default if it is set nowhere; NULL for a key without default.
  * The group of a plugin is "plugin transport/shm", of a service "service NAME" and so on. For
- * groups with a name the lookup falls back to the schema's default. */
+ * groups with a name the lookup falls back to the schema's default, not to another group: an
+ * objective that [service NAME] does not set is NULL, and [selection] then decides. */
 const char *commy_config_get (CommyConfig *config, const char *group, const char *key);
 /* "FILE:LINE", "program:LINE" or "default"; never NULL. */
 const char *commy_config_get_origin (CommyConfig *config, const char *group, const char *key);
@@ -59,7 +61,8 @@ double commy_config_get_double (CommyConfig *config, const char *group, const ch
 char **commy_config_get_list (CommyConfig *config, const char *group, const char *key);
 
 /* Groups that are set anywhere and begin with @prefix (such as "policy "), in order of layer and
- * line of their first appearance (a later layer changes values, not the place); (transfer container) of interned strings. */
+ * line of their first appearance (a later layer changes values, not the place); (transfer
+ * container) of interned strings. */
 GPtrArray *commy_config_list_groups (CommyConfig *config, const char *prefix);
 
 /* a(ssss) of group, key, value, origin: what is set, then the defaults. Floating. */
