@@ -23,6 +23,7 @@ typedef struct
   const CommyGroupSchema *schema;
   const char *name;   /* interned */
   GPtrArray *entries; /* of CommyConfigEntry, in order of first appearance */
+  char *origin;       /* of its first appearance */
   GHashTable *by_key; /* key -> CommyConfigEntry, both of entries */
 } CommyConfigGroup;
 
@@ -36,11 +37,13 @@ struct _CommyConfig
 CommyConfig *commy_config_new (void);
 CommyConfigGroup *commy_config_find_group (CommyConfig *config, const char *name);
 CommyConfigEntry *commy_config_find_entry (CommyConfig *config, const char *group, const char *key);
+/* Makes sure that the group is there, also without a key. */
+CommyConfigGroup *commy_config_add_group (CommyConfig *config,
+                                          const CommyGroupSchema *schema,
+                                          const char *name,
+                                          const char *origin);
 /* Takes the entry; replaces one of the same key. */
-void commy_config_put (CommyConfig *config,
-                       const CommyGroupSchema *schema,
-                       const char *group,
-                       CommyConfigEntry *entry);
+void commy_config_put (CommyConfigGroup *group, CommyConfigEntry *entry);
 void commy_config_entry_free (CommyConfigEntry *entry);
 
 /* Parses and checks one layer on top of what is there. On failure @config is half changed and

@@ -64,7 +64,15 @@ read_group (Reader *reader, const char *line, GError **error)
   if (reader->schema == NULL)
     return fail (reader, COMMY_ERROR_CONFIG_UNKNOWN, error, why);
   what = g_strdup_printf ("group [%s]", reader->group);
-  return note_once (reader, NULL, what, error);
+  if (!note_once (reader, NULL, what, error))
+    return FALSE;
+  if (reader->keyfile != NULL)
+    {
+      g_autofree char *origin = g_strdup_printf ("%s:%u", reader->origin, reader->line);
+
+      commy_config_add_group (reader->config, reader->schema, reader->group, origin);
+    }
+  return TRUE;
 }
 
 static gboolean
@@ -121,7 +129,7 @@ read_value (Reader *reader, const CommyKeySchema *schema, const char *key, GErro
       commy_config_entry_free (entry);
       return FALSE;
     }
-  commy_config_put (reader->config, reader->schema, reader->group, entry);
+  commy_config_put (commy_config_find_group (reader->config, reader->group), entry);
   return TRUE;
 }
 

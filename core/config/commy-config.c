@@ -25,6 +25,7 @@ group_free (gpointer data)
 
   g_hash_table_unref (group->by_key);
   g_ptr_array_unref (group->entries);
+  g_free (group->origin);
   g_free (group);
 }
 
@@ -70,25 +71,32 @@ commy_config_find_entry (CommyConfig *config, const char *group, const char *key
   return found != NULL ? g_hash_table_lookup (found->by_key, key) : NULL;
 }
 
-void
-commy_config_put (CommyConfig *config,
-                  const CommyGroupSchema *schema,
-                  const char *name,
-                  CommyConfigEntry *entry)
+CommyConfigGroup *
+commy_config_add_group (CommyConfig *config,
+                        const CommyGroupSchema *schema,
+                        const char *name,
+                        const char *origin)
 {
   CommyConfigGroup *group = commy_config_find_group (config, name);
+
+  if (group != NULL)
+    return group;
+  group = g_new0 (CommyConfigGroup, 1);
+  group->schema = schema;
+  group->name = g_intern_string (name);
+  group->origin = g_strdup (origin);
+  group->entries = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_config_entry_free);
+  group->by_key = g_hash_table_new (g_str_hash, g_str_equal);
+  g_ptr_array_add (config->groups, group);
+  g_hash_table_insert (config->by_name, (gpointer) group->name, group);
+  return group;
+}
+
+void
+commy_config_put (CommyConfigGroup *group, CommyConfigEntry *entry)
+{
   guint at;
 
-  if (group == NULL)
-    {
-      group = g_new0 (CommyConfigGroup, 1);
-      group->schema = schema;
-      group->name = g_intern_string (name);
-      group->entries = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_config_entry_free);
-      group->by_key = g_hash_table_new (g_str_hash, g_str_equal);
-      g_ptr_array_add (config->groups, group);
-      g_hash_table_insert (config->by_name, (gpointer) group->name, group);
-    }
   if (g_ptr_array_find (group->entries, g_hash_table_lookup (group->by_key, entry->key), &at))
     {
       /* A later layer: the value is new, its place in the order is not. */
@@ -124,8 +132,14 @@ commy_config_get (CommyConfig *config, const char *group, const char *key)
 const char *
 commy_config_get_origin (CommyConfig *config, const char *group, const char *key)
 {
-  CommyConfigEntry *entry = commy_config_find_entry (config, group, key);
+  CommyConfigGroup *found = commy_config_find_group (config, group);
+  CommyConfigEntry *entry;
 
+  if (found == NULL)
+    return "default";
+  if (key == NULL)
+    return found->origin;
+  entry = g_hash_table_lookup (found->by_key, key);
   return entry != NULL ? entry->origin : "default";
 }
 

@@ -47,7 +47,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyConfig, commy_config_unref)
  * groups with a name the lookup falls back to the schema's default, not to another group: an
  * objective that [service NAME] does not set is NULL, and [selection] then decides. */
 const char *commy_config_get (CommyConfig *config, const char *group, const char *key);
-/* "FILE:LINE", "program:LINE" or "default"; never NULL. */
+/* "FILE:LINE", "program:LINE" or "default"; never NULL. @key NULL: of the group itself. */
 const char *commy_config_get_origin (CommyConfig *config, const char *group, const char *key);
 /* Typed; the value was checked at load, so these cannot fail. Key must be in the schema. */
 gboolean commy_config_get_bool (CommyConfig *config, const char *group, const char *key);

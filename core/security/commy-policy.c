@@ -60,22 +60,6 @@ compile_key (CommyConfig *config, const char *group, const char *key)
   return compile_globs ((const char *const *) globs);
 }
 
-/* Where a group is when the key itself is missing. */
-static const char *
-origin_of_group (CommyConfig *config, const char *group)
-{
-  static const char *const keys[] = { "effect", "principals", "services", "methods", "verbs" };
-
-  for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
-    {
-      const char *origin = commy_config_get_origin (config, group, keys[i]);
-
-      if (!g_str_equal (origin, "default"))
-        return origin;
-    }
-  return "default";
-}
-
 static gboolean
 check_keys (CommyConfig *config, const char *group, GError **error)
 {
@@ -99,7 +83,7 @@ check_keys (CommyConfig *config, const char *group, GError **error)
       if (value != NULL && *value != '\0')
         continue;
       if (g_str_equal (origin, "default"))
-        origin = origin_of_group (config, group);
+        origin = commy_config_get_origin (config, group, NULL);
       commy_set_error (error, COMMY_ERROR_CONFIG_VALUE, "%s: [%s] has no %s; %s", origin, group,
                        needed[i].key, needed[i].remedy);
       return FALSE;

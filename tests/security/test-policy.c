@@ -126,8 +126,9 @@ test_bad (void)
     const char *text;
     const char *words;
   } cases[] = {
-    { "[policy a]\nprincipals=*\n", "p.conf:2: [policy a] has no effect" },
-    { "[policy a]\n\neffect=deny\n", "p.conf:3: [policy a] has no principals" },
+    { "[policy a]\nprincipals=*\n", "p.conf:1: [policy a] has no effect" },
+    { "\n[policy a]\neffect=deny\n", "p.conf:2: [policy a] has no principals" },
+    { "[policy a]\n", "p.conf:1: [policy a] has no principals" },
     { "[policy a]\nprincipals=\neffect=deny\n", "p.conf:2: [policy a] has no principals" },
     { "[policy a]\nprincipals=*\nservices=\neffect=allow\n",
       "p.conf:3: [policy a] has no services" },
