@@ -131,5 +131,6 @@ typedef struct
 size_t commy_frame_prefix_size (const CommyFrameSpec *spec);
 
 /* Writes header and extensions at @out, which has room for commy_frame_prefix_size(). Returns
- * that size. @payload_size goes into the length field. */
+ * that size. @payload_size goes into the length field. 0, with nothing written, if the frame
+ * would exceed 4 GiB - 1 or its extensions their limit. */
 size_t commy_frame_write (uint8_t *out, const CommyFrameSpec *spec, size_t payload_size);

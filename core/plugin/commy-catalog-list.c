@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The catalog as a value, for reports: every plugin with its state, reason and profile.
+ */
+#include "config.h"
+
+#include "plugin/commy-catalog.h"
+
+static GVariant *
+list_segments (const CommyProfile *profile)
+{
+  GVariantBuilder builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("aa{sv}"));
+
+  for (guint i = 0; i < profile->n_segments; i++)
+    {
+      const CommyProfileSegment *segment = &profile->segments[i];
+
+      g_variant_builder_open (&builder, G_VARIANT_TYPE_VARDICT);
+      g_variant_builder_add (&builder, "{sv}", "max-bytes",
+                             g_variant_new_uint64 (segment->max_bytes));
+      g_variant_builder_add (&builder, "{sv}", "latency-ns",
+                             g_variant_new_double (segment->latency_ns));
+      g_variant_builder_add (&builder, "{sv}", "wire-ns-per-byte",
+                             g_variant_new_double (segment->wire_ns_per_byte));
+      g_variant_builder_add (&builder, "{sv}", "send-cpu-ns",
+                             g_variant_new_double (segment->send_cpu_ns));
+      g_variant_builder_add (&builder, "{sv}", "send-cpu-ns-per-byte",
+                             g_variant_new_double (segment->send_cpu_ns_per_byte));
+      g_variant_builder_add (&builder, "{sv}", "recv-cpu-ns",
+                             g_variant_new_double (segment->recv_cpu_ns));
+      g_variant_builder_add (&builder, "{sv}", "recv-cpu-ns-per-byte",
+                             g_variant_new_double (segment->recv_cpu_ns_per_byte));
+      g_variant_builder_close (&builder);
+    }
+  return g_variant_builder_end (&builder);
+}
+
+static GVariant *
+list_profile (const CommyPlugin *plugin)
+{
+  static const char *const provenances[]
+      = { "guess", "derived", "measured-elsewhere", "measured-here", "operator" };
+  const CommyProfile *profile = &plugin->profile;
+  GVariantDict dict;
+
+  g_variant_dict_init (&dict, NULL);
+  if (profile->provenance < G_N_ELEMENTS (provenances))
+    g_variant_dict_insert (&dict, "provenance", "s", provenances[profile->provenance]);
+  if (plugin->profile_origin != NULL)
+    g_variant_dict_insert (&dict, "origin", "s", plugin->profile_origin);
+  g_variant_dict_insert (&dict, "security", "u", profile->security);
+  g_variant_dict_insert (&dict, "reach", "u", profile->reach);
+  g_variant_dict_insert (&dict, "delivery", "u", profile->delivery);
+  g_variant_dict_insert (&dict, "ordering", "u", profile->ordering);
+  g_variant_dict_insert (&dict, "header-bytes", "u", profile->header_bytes);
+  g_variant_dict_insert (&dict, "capabilities", "t", profile->capabilities);
+  g_variant_dict_insert (&dict, "max-message", "t", profile->max_message);
+  g_variant_dict_insert (&dict, "max-inline", "t", profile->max_inline);
+  g_variant_dict_insert (&dict, "connect-ns", "d", profile->connect_ns);
+  g_variant_dict_insert (&dict, "sigma", "d", profile->sigma);
+  g_variant_dict_insert (&dict, "loss", "d", profile->loss);
+  g_variant_dict_insert (&dict, "size-factor", "d", profile->size_factor);
+  g_variant_dict_insert (&dict, "bias", "d", plugin->bias);
+  g_variant_dict_insert_value (&dict, "segments", list_segments (profile));
+  return g_variant_dict_end (&dict);
+}
+
+static GVariant *
+list_plugin (const CommyPlugin *plugin)
+{
+  g_auto (GStrv) parts = g_strsplit (plugin->name, "/", 2);
+  g_autofree char *path = g_filename_display_name (plugin->path);
+  GVariantDict dict;
+
+  g_variant_dict_init (&dict, NULL);
+  g_variant_dict_insert (&dict, "kind", "s", parts[0]);
+  g_variant_dict_insert (&dict, "id", "s", parts[1] != NULL ? parts[1] : "");
+  g_variant_dict_insert (&dict, "state", "s", commy_plugin_state_to_string (plugin->state));
+  g_variant_dict_insert (&dict, "reason", "s", plugin->reason != NULL ? plugin->reason : "");
+  g_variant_dict_insert (&dict, "origin", "s",
+                         plugin->reason_origin != NULL ? plugin->reason_origin : "");
+  g_variant_dict_insert (&dict, "path", "s", path);
+  if (plugin->has_note)
+    {
+      g_autofree char *abi
+          = g_strdup_printf ("%u.%u", plugin->note.abi_major, plugin->note.abi_minor);
+
+      g_variant_dict_insert (&dict, "version", "s", plugin->note.version);
+      g_variant_dict_insert (&dict, "licence", "s", plugin->note.licence);
+      g_variant_dict_insert (&dict, "summary", "s", plugin->note.summary);
+      g_variant_dict_insert (&dict, "abi", "s", abi);
+      g_variant_dict_insert_value (&dict, "profile", list_profile (plugin));
+    }
+  return g_variant_dict_end (&dict);
+}
+
+GVariant *
+commy_catalog_list (CommyCatalog *catalog)
+{
+  GVariantBuilder builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("aa{sv}"));
+  guint n_plugins = commy_catalog_get_n_plugins (catalog);
+
+  for (guint i = 0; i < n_plugins; i++)
+    g_variant_builder_add_value (&builder, list_plugin (commy_catalog_get_plugin (catalog, i)));
+  return g_variant_builder_end (&builder);
+}

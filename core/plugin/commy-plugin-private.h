@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of this folder share and nobody else sees: steps of the scan and of loading.
+ */
+#pragma once
+
+#include "plugin/commy-catalog.h"
+
+/* Where a plugin's settings stand: "plugin transport/shm". (transfer full) */
+char *commy_plugin_dup_group (const CommyPlugin *plugin);
+
+/* The trust rule in force. */
+CommyTrust commy_plugin_get_trust (CommyConfig *config);
+
+/* Opens the file under the trust rule in force and reads its note; the note is not checked.
+ * Returns a descriptor, or -1. */
+int commy_plugin_open (const char *path,
+                       const char *sha256,
+                       CommyTrust trust,
+                       CommyPluginNote *out_note,
+                       GError **error);
+
+/* Copies what the plugin has of its kind's operations and fills optional slots that are missing
+ * with functions that do nothing or answer "unsupported". Error: names the required slot. */
+gboolean
+commy_plugin_fill_ops (guint kind, gconstpointer theirs, CommyPluginOps *out_ops, GError **error);
+
+/* Applies `profile.*` of the plugin's group. Error: names the key's place. */
+gboolean commy_plugin_override_profile (CommyPlugin *plugin, CommyConfig *config, GError **error);
+
+/* The back of a #CommyHost; freed after `fini`. */
+CommyHost *
+commy_host_new (const CommyPlugin *plugin, CommyConfig *config, const CommyHostSetup *setup);
+void commy_host_free (CommyHost *host);
