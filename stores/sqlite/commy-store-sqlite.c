@@ -68,8 +68,9 @@ check_process (Store *self, GError **error)
 {
   if (self->pid == getpid ())
     return TRUE;
-  g_set_error_literal (error, COMMY_SQLITE_ERROR, COMMY_ERROR_FORKED,
-                       "the store belongs to the parent process: a forked process must exec before it joins");
+  g_set_error_literal (
+      error, COMMY_SQLITE_ERROR, COMMY_ERROR_FORKED,
+      "the store belongs to the parent process: a forked process must exec before it joins");
   return FALSE;
 }
 
