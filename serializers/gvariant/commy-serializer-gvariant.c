@@ -6,6 +6,8 @@
  */
 #include "config.h"
 
+#include "../common/commy-normal.h"
+
 #include <commy/commy-error.h>
 #include <commy/commy-plugin.h>
 
@@ -70,8 +72,8 @@ gvariant_decode (gpointer instance, GBytes *bytes, const GVariantType *type, GEr
     }
   /* malloc's memory is 8-aligned, which is what a GVariant needs at most. */
   copy = g_bytes_new (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
-  value = g_variant_ref_sink (g_variant_new_from_bytes (type, copy, FALSE));
-  if (!g_variant_is_normal_form (value))
+  value = commy_normal_from_bytes (type, copy);
+  if (value == NULL)
     {
       g_set_error (error, error_domain (), COMMY_ERROR_PROTOCOL,
                    "%" G_GSIZE_FORMAT " bytes are not the normal form of a value of type %.*s",
@@ -120,6 +122,6 @@ COMMY_PLUGIN_NOTE (SERIALIZER,
                    .segments = { { .max_bytes = G_MAXUINT64,
                                    .send_cpu_ns = 40,
                                    .send_cpu_ns_per_byte = 0.02,
-                                   .recv_cpu_ns = 150,
-                                   .recv_cpu_ns_per_byte = 1 } });
+                                   .recv_cpu_ns = 300,
+                                   .recv_cpu_ns_per_byte = 1.5 } });
 COMMY_PLUGIN_DEFINE (Gvariant, gvariant_init, NULL, gvariant_fini, NULL, 0, &gvariant_ops);

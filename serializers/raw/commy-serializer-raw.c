@@ -7,6 +7,8 @@
  */
 #include "config.h"
 
+#include "../common/commy-normal.h"
+
 #include <commy/commy-error.h>
 #include <commy/commy-plugin.h>
 
@@ -60,8 +62,8 @@ raw_decode (gpointer instance, GBytes *bytes, const GVariantType *type, GError *
       return NULL;
     }
   /* GLib takes a reference on aligned bytes and copies the others. */
-  value = g_variant_ref_sink (g_variant_new_from_bytes (type, bytes, FALSE));
-  if (!g_variant_is_normal_form (value))
+  value = commy_normal_from_bytes (type, bytes);
+  if (value == NULL)
     {
       g_set_error (error, error_domain (), COMMY_ERROR_PROTOCOL,
                    "%" G_GSIZE_FORMAT " bytes are not the normal form of a value of type %.*s",
@@ -111,6 +113,6 @@ COMMY_PLUGIN_NOTE (SERIALIZER,
                    .segments = { { .max_bytes = G_MAXUINT64,
                                    .send_cpu_ns = 40,
                                    .send_cpu_ns_per_byte = 0.02,
-                                   .recv_cpu_ns = 100,
-                                   .recv_cpu_ns_per_byte = 1 } });
+                                   .recv_cpu_ns = 250,
+                                   .recv_cpu_ns_per_byte = 1.5 } });
 COMMY_PLUGIN_DEFINE (Raw, raw_init, NULL, raw_fini, NULL, 0, &raw_ops);
