@@ -108,6 +108,9 @@ static const CommySerializerOps gvariant_ops = {
   .decode = gvariant_decode,
 };
 
+/* Costs depend on the type more than on the size: dictionaries take 6 ns a byte to store and 4 to
+ * check, arrays of numbers a memcpy. Small messages are taken for the former, big ones for the
+ * latter, and sigma says how far off that can be. */
 COMMY_PLUGIN_NOTE (SERIALIZER,
                    "gvariant",
                    PACKAGE_VERSION,
@@ -118,10 +121,16 @@ COMMY_PLUGIN_NOTE (SERIALIZER,
                    .provenance = COMMY_PROVENANCE_MEASURED_ELSEWHERE,
                    .capabilities = COMMY_CAP_VALUES,
                    .size_factor = 1.0,
-                   .n_segments = 1,
-                   .segments = { { .max_bytes = G_MAXUINT64,
-                                   .send_cpu_ns = 40,
-                                   .send_cpu_ns_per_byte = 0.02,
-                                   .recv_cpu_ns = 300,
-                                   .recv_cpu_ns_per_byte = 1.5 } });
+                   .sigma = 0.7,
+                   .n_segments = 2,
+                   .segments = { { .max_bytes = 1024,
+                                   .send_cpu_ns = 70,
+                                   .send_cpu_ns_per_byte = 1,
+                                   .recv_cpu_ns = 250,
+                                   .recv_cpu_ns_per_byte = 1.5 },
+                                 { .max_bytes = G_MAXUINT64,
+                                   .send_cpu_ns = 1000,
+                                   .send_cpu_ns_per_byte = 0.1,
+                                   .recv_cpu_ns = 1500,
+                                   .recv_cpu_ns_per_byte = 0.75 } });
 COMMY_PLUGIN_DEFINE (Gvariant, gvariant_init, NULL, gvariant_fini, NULL, 0, &gvariant_ops);
