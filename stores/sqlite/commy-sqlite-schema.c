@@ -50,7 +50,7 @@ commy_sqlite_check_dir (const char *path, GError **error)
   if (g_mkdir_with_parents (path, 0700) != 0 || lstat (path, &info) != 0)
     {
       g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STATE_DIR,
-                   "cannot make the directory %s: %s; set COMMY_STATE_DIR to one that can be"
+                   "cannot make the directory %s: %s; set state-dir to one that can be"
                    " written",
                    path, g_strerror (errno));
       return FALSE;
@@ -67,7 +67,7 @@ commy_sqlite_check_dir (const char *path, GError **error)
     {
       g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STATE_DIR,
                    "the directory %s cannot be written: %s; correct its mode or set"
-                   " COMMY_STATE_DIR to another",
+                   " state-dir to another",
                    path, g_strerror (errno));
       return FALSE;
     }
@@ -121,7 +121,7 @@ create (const char *path, GError **error)
     {
       g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STATE_DIR,
                    "cannot make a file next to %s: %s; make the directory writable or set"
-                   " COMMY_STATE_DIR to another",
+                   " state-dir to another",
                    path, g_strerror (errno));
       return FALSE;
     }
@@ -135,7 +135,7 @@ create (const char *path, GError **error)
   if (built && link (aside, path) != 0 && errno != EEXIST)
     {
       g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STATE_DIR,
-                   "cannot link the new store to %s: %s; set COMMY_STATE_DIR to a file system"
+                   "cannot link the new store to %s: %s; set state-dir to a file system"
                    " with hard links",
                    path, g_strerror (errno));
       built = FALSE;
@@ -183,7 +183,7 @@ check_version (sqlite3 *sql, const char *path, GError **error)
     {
       g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STORE,
                    "%s is not a store of Commy: it is left untouched; move it away or set"
-                   " COMMY_STATE_DIR to another directory",
+                   " state-dir to another directory",
                    path);
       return FALSE;
     }
@@ -191,7 +191,7 @@ check_version (sqlite3 *sql, const char *path, GError **error)
     {
       g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STORE,
                    "%s has schema %d.%d, this version of Commy reads %d.x only: use the version"
-                   " that wrote it or set COMMY_STATE_DIR to another directory",
+                   " that wrote it or set state-dir to another directory",
                    path, (int) (version / 1000), (int) (version % 1000), SCHEMA_MAJOR);
       return FALSE;
     }
