@@ -59,7 +59,7 @@ commy_sqlite_check_dir (const char *path, GError **error)
     {
       g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STATE_DIR,
                    "%s must be a directory that belongs to user %u and that nobody else can write"
-                   " to (it is owned by %u, mode %04o): correct that or set COMMY_STATE_DIR",
+                   " to (it is owned by %u, mode %04o): correct that or set state-dir",
                    path, (guint) geteuid (), (guint) info.st_uid, (guint) info.st_mode & 07777);
       return FALSE;
     }
