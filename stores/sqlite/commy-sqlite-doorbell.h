@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The doorbell: a small file `changed`. Who has committed writes the revision into it; all
+ * others are notified of that write. (A notification of the database's own files would come
+ * before the commit can be seen.)
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef struct
+{
+  char *path;
+  int file_fd;
+  int inotify_fd; /* -1: the system has no more; then only the safety re-read notices */
+  int watch;
+} CommySqliteDoorbell;
+
+gboolean commy_sqlite_doorbell_open (CommySqliteDoorbell *self, const char *dir, GError **error);
+void commy_sqlite_doorbell_close (CommySqliteDoorbell *self);
+/* After a commit. A bell that cannot be rung is no failure: the re-read finds the change. */
+void commy_sqlite_doorbell_ring (CommySqliteDoorbell *self, gint64 revision);
+/* Takes the pending notifications from inotify_fd. */
+void commy_sqlite_doorbell_drain (CommySqliteDoorbell *self);
+/* Follows the name if somebody removed or replaced the file. */
+void commy_sqlite_doorbell_renew (CommySqliteDoorbell *self);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The conformance suite over the serializers of this build, and what gvariant's bytes must be.
+ */
+#include "config.h"
+
+#include "../conformance/commy-serializer-conformance.h"
+
+static const CommyPluginDescriptor *
+load (const char *id)
+{
+  g_autoptr (GError) error = NULL;
+  const CommyPluginDescriptor *descriptor = commy_test_load ("serializer", id, &error);
+
+  g_assert_no_error (error);
+  return descriptor;
+}
+
+#ifdef WITH_GVARIANT
+/* In the manner of the GVariant specification's examples, little-endian on every machine. */
+static void
+test_wire_format (void)
+{
+  static const guint8 expected[] = { 'h', 'i', 0, 0, 0xfe, 0xff, 0xff, 0xff, 3 };
+  const CommyPluginDescriptor *descriptor = load ("gvariant");
+  const CommySerializerOps *ops = descriptor->ops;
+  g_autoptr (CommyTestHost) host = commy_test_host_new (NULL, descriptor);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) value = g_variant_ref_sink (g_variant_new ("(si)", "hi", -2));
+  gpointer instance = commy_test_host_start (host, &error);
+  guint8 out[16];
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (ops->bound (instance, value), ==, sizeof expected);
+  g_assert_cmpint (ops->encode (instance, value, out, sizeof out, &error), ==, sizeof expected);
+  g_assert_cmpmem (out, sizeof expected, expected, sizeof expected);
+}
+#endif
+
+/* Our check for normal form must say what GLib's says, whatever the bytes. (Not for no bytes at
+ * all: GLib takes them for a tuple of two empty arrays, whose normal form has one byte.) */
+static void
+test_agrees_with_glib (gconstpointer id)
+{
+  static const char *const types[] = { "ay",     "ax",     "(ay)",    "(say)",   "(ays)",
+                                       "(uaxs)", "(ayay)", "(sanay)", "(yaduv)", "(a{sv}ay)" };
+  const CommyPluginDescriptor *descriptor = load (id);
+  const CommySerializerOps *ops = descriptor->ops;
+  g_autoptr (CommyTestHost) host = commy_test_host_new (NULL, descriptor);
+  gpointer instance = commy_test_host_start (host, NULL);
+  guint n_normal = 0;
+
+  for (int i = 0; i < 100000; i++)
+    {
+      const GVariantType *type
+          = G_VARIANT_TYPE (types[g_test_rand_int_range (0, G_N_ELEMENTS (types))]);
+      guint8 data[24];
+      gsize size = (gsize) g_test_rand_int_range (1, sizeof data + 1);
+      g_autoptr (GBytes) bytes = NULL;
+      g_autoptr (GVariant) ours = NULL;
+      g_autoptr (GVariant) theirs = NULL;
+
+      for (gsize j = 0; j < sizeof data; j++)
+        data[j] = (guint8) g_test_rand_int_range (0, j % 2 ? 2 : 12);
+      if (size > 1)
+        data[size - 1] = (guint8) g_test_rand_int_range (0, (gint32) size);
+      bytes = g_bytes_new (data, size);
+      ours = ops->decode (instance, bytes, type, NULL);
+      theirs = g_variant_ref_sink (g_variant_new_from_bytes (type, bytes, FALSE));
+      g_assert_cmpint (ours != NULL, ==, g_variant_is_normal_form (theirs));
+      g_assert_true (ours == NULL || g_variant_equal (ours, theirs));
+      n_normal += ours != NULL;
+    }
+  g_assert_cmpuint (n_normal, >, 1000);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+#ifdef WITH_GVARIANT
+  commy_serializer_conformance_add (load ("gvariant"));
+  g_test_add_data_func ("/serializer/gvariant/decode/agrees-with-glib", "gvariant",
+                        test_agrees_with_glib);
+  g_test_add_func ("/serializer/gvariant/wire/little-endian-normal-form", test_wire_format);
+#endif
+#ifdef WITH_RAW
+  commy_serializer_conformance_add (load ("raw"));
+  g_test_add_data_func ("/serializer/raw/decode/agrees-with-glib", "raw", test_agrees_with_glib);
+#endif
+  return g_test_run ();
+}
