@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Counts what the stages of tools/check.sh did.
 
-results.py collect BUILD-DIR STAGE FILE   the cases that make check left in *.trs files
+results.py collect BUILD-DIR STAGE FILE   the cases of every test that has a *.trs file
 results.py report DIR ALLOWED-SKIPS       every stage's outcome; the last line is the total
 
 A line of a FILE: stage, result, program, case, reason; separated by tabs.
@@ -14,13 +14,14 @@ import sys
 
 GOOD = ("PASS", "XFAIL")
 BAD = ("FAIL", "ERROR", "XPASS")
-LINE = re.compile(r"^:test-result:\s*(PASS|FAIL|SKIP|ERROR|XFAIL|XPASS)\s*(.*)$")
+# What the TAP driver adds to a log; the *.trs beside it holds the outcomes without their names.
+LINE = re.compile(r"^(PASS|FAIL|SKIP|ERROR|XFAIL|XPASS): (\S+)(?: (.*))?$")
 
 
 def split_case(text):
-    """'3 /wire/short # SKIP no namespaces' or '/wire/short' -> name, reason."""
-    text = re.sub(r"^\d+\s*(- )?", "", text.strip())
-    name, _, reason = text.partition(" # ")
+    """'3 /wire/short # SKIP no namespaces' -> name, reason. A case without a name keeps its number."""
+    text = re.sub(r"^\d+\s+(- )?(?!#)|^- ", "", text.strip())
+    name, _, reason = text.partition("# ")
     return name.strip(), re.sub(r"^(SKIP|TODO)\S*\s*", "", reason.strip(), flags=re.I)
 
 
@@ -28,7 +29,7 @@ def cases_of(program, text, stage):
     for line in text.splitlines():
         found = LINE.match(line)
         if found:
-            name, reason = split_case(found.group(2))
+            name, reason = split_case(found.group(3) or "")
             yield [stage, found.group(1), program, name or program, reason]
 
 
@@ -38,8 +39,8 @@ def collect(build, stage, out):
         folders[:] = [f for f in folders if not f.startswith("commy-0")]
         for file in sorted(files):
             if file.endswith(".trs"):
-                path = os.path.join(folder, file)
-                program = os.path.relpath(path, build)[: -len(".trs")]
+                path = os.path.join(folder, file[: -len(".trs")] + ".log")
+                program = os.path.relpath(path, build)[: -len(".log")]
                 with open(path, encoding="utf-8", errors="replace") as stream:
                     rows += list(cases_of(program, stream.read(), stage)) or [
                         [stage, "ERROR", program, program, "ran no case"]
