@@ -45,6 +45,7 @@ class Tree:
             ]
             made = ("configure", "aclocal.m4", "Makefile.in", "config.h.in", "commy-version.h")
             listed = [p for p in listed if os.path.basename(p) not in made]
+            listed = [p for p in listed if not re.match(r"m4/(?!commy-)|config\.|libtool$", p)]
         keep = [p for p in sorted(set(listed)) if p and not MADE.search(p)]
         keep = [p for p in keep if os.path.isfile(os.path.join(root, p))]
         return cls(root, [p for p in keep if not p.startswith("tools/tests/")])
