@@ -20,8 +20,9 @@ FLOORS = {
 }
 # On one floor: base is under the others, the catalog reads its settings from config.
 SAME_FLOOR = {("plugin", "config"), ("plugin", "observe"), ("config", "observe")}
-# What besides its own folder a plugin may use, all static helpers.
-SHARED = {"plugins": ["plugins/common/"]}
+# What besides its own folder a plugin may use: the static helpers of its kind. Those of auth are
+# about certificates, and only for these.
+SHARED = ("plugins", "serializers", "balancers", "stores")
 USES_PKI = ("plugins/tls/", "auth/mtls/", "cli/")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+([<"])([^>"]+)[>"]', re.M)
 
@@ -58,7 +59,7 @@ def why_not_core(path, target):
 def why_not_outside(path, target):
     parts = path.split("/")
     own = "/".join(parts[:2]) + "/" if parts[0] in PLUGIN_FOLDERS else parts[0] + "/"
-    if target.startswith(own) or any(target.startswith(s) for s in SHARED.get(parts[0], [])):
+    if target.startswith(own) or (parts[0] in SHARED and target.startswith(parts[0] + "/common/")):
         return None
     if target.startswith("auth/common/") and path.startswith(USES_PKI):
         return None

@@ -66,7 +66,7 @@ def documents(tree):
                     beside = re.sub(r"(^|/)(?!\.\./)[^/]+/\.\./", r"\1", beside, count=1)
                 if found.group(1) and (made.search(told) or told.split("/")[0] not in tops):
                     continue
-                if told not in known and beside not in known:
+                if not {told, beside, told + ".c"} & known:
                     yield path, number, "there is no %s" % told
 
 
