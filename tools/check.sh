@@ -1,0 +1,213 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The whole verification, stage by stage. A stage that fails does not hide what the others say.
+# usage: check.sh [STAGE...]     stages: see all_stages and, beside them, coverage
+#
+# CHECK_MINUTES (40): limit for everything. FUZZ_SECONDS (15): for each fuzzer.
+# CI=true: a skipped test is a failure, unless tests/allowed-skips has its reason or it passed in
+# another stage of the same run.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+export PATH
+PYTHONDONTWRITEBYTECODE=1
+export PYTHONDONTWRITEBYTECODE
+out=$top/_build/results
+jobs=$(nproc)
+all_stages='build lint check clang installcheck asan tsan fuzz bench mutants distcheck'
+
+results () {
+  /usr/bin/python3 "$top/tools/results.py" "$@"
+}
+
+configured () { # name, flags: a build folder of its own
+  name=$1
+  shift
+  # shellcheck disable=SC2086
+  "$top/tools/build-dir.sh" "$top/_build/$name" "$@" ${COMMY_CONFIGURE_FLAGS-}
+}
+
+run_make () { # name, arguments
+  name=$1
+  shift
+  make -C "$top/_build/$name" -j"$jobs" --no-print-directory "$@"
+}
+
+run_tests () { # name, stage, arguments: make's status counts, and so does what the tests wrote
+  name=$1
+  stage=$2
+  shift 2
+  # Results of an earlier run must not count.
+  find "$top/_build/$name" -name '*.trs' -exec rm -f {} +
+  status=0
+  run_make "$name" -k "$@" || status=$?
+  results collect "$top/_build/$name" "$stage" "$out/$stage.cases" || status=1
+  return "$status"
+}
+
+stage_build () {
+  configured default --enable-werror
+  run_make default all
+  run_make default check TESTS=
+}
+
+stage_lint () {
+  configured default --enable-werror
+  COMMY_BUILD_DIR=$top/_build/default /usr/bin/python3 "$top/tools/lint.py" \
+    --cases "$out/lint.cases"
+}
+
+stage_check () {
+  configured default --enable-werror
+  run_tests default check check
+}
+
+stage_clang () {
+  configured clang --enable-werror --disable-introspection --prefix="$top/_build/clang/inst" CC=clang
+  run_make clang all
+  run_make clang check TESTS=
+}
+
+stage_installcheck () {
+  stage_clang
+  rm -rf "$top/_build/clang/inst"
+  make -C "$top/_build/clang" --no-print-directory install
+  make -C "$top/_build/clang" --no-print-directory installcheck
+}
+
+stage_asan () {
+  configured asan --enable-werror --enable-failpoints --disable-introspection \
+    --with-sanitizer=address,undefined
+  run_tests asan asan check
+}
+
+stage_tsan () {
+  configured tsan --enable-werror --disable-introspection --with-sanitizer=thread
+  run_tests tsan tsan check-tsan-run
+}
+
+stage_fuzz () {
+  configured fuzz --enable-fuzzing --disable-introspection --with-sanitizer=address,undefined CC=clang
+  run_make fuzz fuzzers
+  fuzzers=$(make -s -C "$top/_build/fuzz" --no-print-directory print-fuzzers)
+  status=0
+  : >"$out/fuzz.cases"
+  for fuzzer in $fuzzers; do
+    name=$(basename "$fuzzer")
+    if fuzz_one "$fuzzer" "$name"; then
+      result=PASS
+    else
+      result=FAIL
+      status=1
+    fi
+    printf 'fuzz\t%s\t%s\t%s\t\n' "$result" "$fuzzer" "/fuzz/$name" >>"$out/fuzz.cases"
+  done
+  [ -s "$out/fuzz.cases" ] || { echo 'fuzz: there is no fuzzer' && return 1; }
+  return "$status"
+}
+
+# The corpus is tests/fuzz/NAME/corpus for a program fuzz-NAME; a copy of it grows.
+fuzz_one () { # program, name
+  work=$(mktemp -d)
+  corpus=$top/tests/fuzz/${2#fuzz-}/corpus
+  if [ -z "$(ls -A "$corpus" 2>/dev/null)" ]; then
+    echo "fuzz: $2 has no corpus in tests/fuzz/${2#fuzz-}/corpus"
+    rm -rf "$work"
+    return 1
+  fi
+  cp -r "$corpus" "$work/corpus"
+  mkdir -p "$out/crashes"
+  echo "# $2: $(find "$work/corpus" -type f | wc -l) inputs, ${FUZZ_SECONDS:-15} s"
+  fuzzed=0
+  "$top/_build/fuzz/$1" -max_total_time="${FUZZ_SECONDS:-15}" -timeout=10 -rss_limit_mb=2048 \
+    -print_final_stats=1 -artifact_prefix="$out/crashes/$2-" "$work/corpus" >"$work/log" 2>&1 || fuzzed=$?
+  tail -n 8 "$work/log"
+  [ "$fuzzed" -eq 0 ] || grep -E 'ERROR|SUMMARY|runtime error|Test unit' "$work/log" || true
+  rm -rf "$work"
+  return "$fuzzed"
+}
+
+stage_bench () {
+  configured default --enable-werror
+  run_make default -j1 bench-smoke
+}
+
+stage_mutants () {
+  configured default --enable-werror
+  if grep -q '^check-mutants:' "$top/_build/default/Makefile"; then
+    run_make default -j1 check-mutants
+  else
+    echo 'no target check-mutants'
+  fi
+}
+
+stage_distcheck () {
+  configured default --enable-werror
+  # An archive made without git and without tools of the maintainer: everything must be in it.
+  make -C "$top/_build/default" --no-print-directory -j"$jobs" distcheck \
+    DISTCHECK_CONFIGURE_FLAGS="${COMMY_CONFIGURE_FLAGS-}"
+  archive=$(find "$top/_build/default" -maxdepth 1 -name 'commy-*.tar.xz')
+  if [ -e "$top/.git" ]; then
+    /usr/bin/python3 "$top/tools/dist_complete.py" "$top" "$archive"
+  fi
+}
+
+stage_coverage () {
+  configured coverage --enable-coverage --enable-failpoints --disable-introspection CFLAGS='-g -O0'
+  find "$top/_build/coverage" -name '*.gcda' -exec rm -f {} +
+  run_tests coverage coverage check
+  (cd "$top/_build/coverage" && gcovr -r "$top" --object-directory . -f "$top/core" --branches . && \
+    gcovr -r "$top" --object-directory . -f "$top/core" --print-summary . | tail -n 3)
+}
+
+# --- running them ---
+
+run_stage () { # stage, seconds left
+  stage=$1
+  begin=$(date +%s)
+  rm -f "$out/$stage.cases"
+  printf '== %s\n' "$stage"
+  timeout -k 10 "$2" "$0" --inside "$stage" >"$out/$stage.log" 2>&1 &
+  running=$!
+  trap 'kill "$running" 2>/dev/null; exit 130' INT TERM
+  while kill -0 "$running" 2>/dev/null; do
+    sleep 1
+    now=$(date +%s)
+    if [ $(((now - begin) % 30)) -eq 29 ]; then
+      printf '   %4d s  %.80s\n' $((now - begin)) "$(tail -n 1 "$out/$stage.log")"
+    fi
+  done
+  status=0
+  wait "$running" || status=$?
+  trap - INT TERM
+  seconds=$(($(date +%s) - begin))
+  if [ "$status" -ne 0 ]; then
+    echo "   failed; the end of _build/results/$stage.log:"
+    tail -n "${CHECK_TAIL:-60}" "$out/$stage.log" | sed 's/^/   | /'
+    [ "$status" -ne 124 ] || echo "   stopped: the time for everything was used up (CHECK_MINUTES)"
+  fi
+  printf '%s\t%s\t%s\n' "$stage" "$status" "$seconds" >>"$out/stages"
+}
+
+if [ "${1-}" = --inside ]; then
+  "stage_$2"
+  exit
+fi
+
+# shellcheck disable=SC2086 # a list of words
+[ $# -gt 0 ] || set -- $all_stages
+for stage; do
+  case " $all_stages coverage " in
+    *" $stage "*) ;;
+    *) echo "check: no stage '$stage'; there are: $all_stages coverage" >&2 && exit 2 ;;
+  esac
+done
+mkdir -p "$out"
+rm -f "$out"/stages "$out"/*.cases "$out"/*.log
+end=$(($(date +%s) + ${CHECK_MINUTES:-40} * 60))
+for stage; do
+  left=$((end - $(date +%s)))
+  [ "$left" -gt 0 ] || left=1
+  run_stage "$stage" "$left"
+done
+results report "$out" "$top/tests/allowed-skips"
