@@ -28,6 +28,10 @@ struct _CommyCallOptions
   gboolean idempotent;
 };
 
+/* Fills a list of transports. FALSE, and @list empty: more than COMMY_MAX_LISTED, an empty id, or
+ * one that does not fit. @ids NULL: an empty list. */
+gboolean commy_id_list_set (CommyIdList *list, const char *const *ids);
+
 /* Lays @requirements (NULL: none) over @demand, which has the keyfile's settings: limits get
  * stricter, never laxer; origins become "requirements". */
 void commy_demand_apply_requirements (CommyDemand *demand, const CommyRequirements *requirements);
@@ -35,16 +39,9 @@ void commy_demand_apply_requirements (CommyDemand *demand, const CommyRequiremen
  * become "what-if". */
 void commy_demand_apply_what_if (CommyDemand *demand, const CommyWhatIf *what_if);
 
-/* Parsers shared with the keyfile: return FALSE for unknown words. */
-gboolean commy_objective_parse (const char *text, CommyObjective *out_objective);
-gboolean commy_security_parse (const char *text, guint *out_security);
-gboolean commy_preference_parse (const char *text, CommyPreference *out_preference);
-const char *commy_objective_to_string (CommyObjective objective);
-const char *commy_security_to_string (guint security);
-const char *commy_preference_to_string (CommyPreference preference);
-
 /* The record. Copies everything. @size: the message size asked about; for an unordered flow the
- * plan's class of @size names the choice. @switch_text, @notes: NULL or a line ("trust=any: ..."). */
+ * plan's class of @size names the choice. @switch_text, @notes: NULL or a line ("trust=any: ...").
+ */
 CommyDecision *commy_decision_new (const char *service,
                                    gsize size,
                                    const CommyDemand *demand,

@@ -66,9 +66,9 @@ typedef struct
 
 typedef struct
 {
-  double mean, sd; /* of ln(true / claimed) */
-  double samples;  /* effective, of the class */
-  double ratio;    /* measured / claimed by the samples alone; 1 without samples */
+  double mean, sd;   /* of ln(true / claimed) */
+  double samples;    /* effective, of the class */
+  double ratio;      /* measured / claimed by the samples alone; 1 without samples */
   bool contradicted; /* the samples contradict the claim, which was dropped */
 } CommyPosterior;
 
@@ -90,6 +90,7 @@ CommyPosterior commy_calibration_get (const CommyCalibration *calibration,
 
 #define COMMY_MAX_LISTED 8
 #define COMMY_ID_MAX 32
+#define COMMY_REACH_NOTHING (1u << 31) /* a reach that nobody has */
 
 typedef struct
 {
@@ -106,9 +107,12 @@ typedef struct
   CommyPreference preference;
   CommyIdList transports; /* for LIST and PIN */
   const char *preference_origin;
-  CommyIdList prefer; /* keyfile's `prefer`: only breaks ties */
-  guint64 max_latency_ns;   /* 0: none */
-  guint64 min_throughput;   /* bytes/s; 0: none */
+  guint allowed_reach; /* CommyReach bits, 0: any; what local-only and network-only leave of a
+                        * setting and a requirement together */
+  const char *reach_origin;
+  CommyIdList prefer;     /* keyfile's `prefer`: only breaks ties */
+  guint64 max_latency_ns; /* 0: none */
+  guint64 min_throughput; /* bytes/s; 0: none */
   const char *requirement_origin;
   bool degradable;
   bool ordered;
@@ -129,25 +133,33 @@ typedef struct
 /* All defaults; weights for latency; min_security KERNEL with origin "default". */
 void commy_demand_init (CommyDemand *demand, gint64 now_ns);
 
+/* Words, as in the keyfile; parsers return FALSE for unknown ones (commy-words.c). */
+gboolean commy_objective_parse (const char *text, CommyObjective *out_objective);
+gboolean commy_security_parse (const char *text, guint *out_security);
+gboolean commy_preference_parse (const char *text, CommyPreference *out_preference);
+const char *commy_objective_to_string (CommyObjective objective);
+const char *commy_security_to_string (guint security);
+const char *commy_preference_to_string (CommyPreference preference);
+
 /* --- candidates --- */
 
 /* The filters, in the order in which they are asked. */
 typedef enum
 {
   COMMY_FILTER_NONE = 0,
-  COMMY_FILTER_ENABLED,     /* keyfile: deny, enabled=false */
-  COMMY_FILTER_STATE,       /* plugin not usable */
+  COMMY_FILTER_ENABLED, /* keyfile: deny, enabled=false */
+  COMMY_FILTER_STATE,   /* plugin not usable */
   COMMY_FILTER_REACHABLE,
   COMMY_FILTER_SECURITY,
   COMMY_FILTER_DELIVERY,
   COMMY_FILTER_ORDERING,
   COMMY_FILTER_CAPABILITY,
   COMMY_FILTER_SIZE,
-  COMMY_FILTER_PEER,        /* the peer does not accept it */
-  COMMY_FILTER_BREAKER,     /* failed lately */
+  COMMY_FILTER_PEER,    /* the peer does not accept it */
+  COMMY_FILTER_BREAKER, /* failed lately */
   COMMY_FILTER_PREFERENCE,
-  COMMY_FILTER_LATENCY,     /* requirement */
-  COMMY_FILTER_THROUGHPUT,  /* requirement */
+  COMMY_FILTER_LATENCY,    /* requirement */
+  COMMY_FILTER_THROUGHPUT, /* requirement */
   COMMY_FILTER_LAST
 } CommyFilter;
 
@@ -175,17 +187,19 @@ typedef struct
   double bias;                         /* operator's factor; 1 */
   const char *bias_origin;             /* or NULL */
   const char *profile_origin;          /* keyfile line that overrides the profile, or NULL */
-  CommyRejection known; /* found by the caller: ENABLED, STATE, REACHABLE, PEER, BREAKER; else NONE */
+  /* found by the caller: ENABLED, STATE, REACHABLE, PEER, BREAKER; else NONE */
+  CommyRejection known;
 } CommyCandidate;
 
 /* What came out for one candidate. */
 typedef struct
 {
-  CommyRejection rejection; /* NONE if allowed */
-  bool degraded;            /* allowed although LATENCY or THROUGHPUT is missed */
-  bool tied;                /* within the tie band of the best */
+  CommyRejection rejection;               /* NONE if allowed */
+  bool degraded;                          /* allowed although LATENCY or THROUGHPUT is missed */
+  bool tied;                              /* within the tie band of the best */
   double claimed_ns[COMMY_SIZE_CLASSES];  /* objective, as claimed */
-  double expected_ns[COMMY_SIZE_CLASSES]; /* objective, corrected by what was measured, bias and connect */
+  double expected_ns[COMMY_SIZE_CLASSES]; /* objective, corrected by what was measured, bias and
+                                             connect */
   double score[COMMY_SIZE_CLASSES];       /* ranked by: expected * exp(risk * sd) */
   double flow_score;                      /* by the flow's shares */
   CommyPosterior posterior[COMMY_SIZE_CLASSES];
@@ -195,11 +209,13 @@ typedef struct
 
 typedef struct
 {
-  gint chosen;    /* for an ordered flow; -1: nothing is allowed */
-  gint runner_up; /* of an ordered flow, or -1 */
+  gint chosen;       /* for an ordered flow; -1: nothing is allowed */
+  gint runner_up;    /* of an ordered flow, or -1 */
   double confidence; /* P(chosen is the fastest of those allowed), of an ordered flow */
-  /* by size class: best below and above `split`, an exact crossover inside the class, in bytes.
-   * For an ordered flow all are `chosen` (but serializers may differ, same transport and instance). */
+  /* by size class: best below and above `split` (size <= split: lo), an exact crossover inside the
+   * class, in bytes. Never -1 if something is allowed: a class that nobody can carry names
+   * `chosen`, and the sender compares with the maximum message. For an ordered flow all are
+   * `chosen` (but serializers may differ, same transport and instance). */
   gint lo[COMMY_SIZE_CLASSES];
   gint hi[COMMY_SIZE_CLASSES];
   guint64 split[COMMY_SIZE_CLASSES];
@@ -226,17 +242,18 @@ typedef struct
 
 typedef enum
 {
-  COMMY_SWITCH_STAY_BEST,       /* the incumbent is the best */
-  COMMY_SWITCH_STAY_MARGIN,     /* the rival is not better by the margin */
-  COMMY_SWITCH_STAY_UNSURE,     /* not significant */
-  COMMY_SWITCH_STAY_STREAK,     /* not often enough in a row yet */
-  COMMY_SWITCH_STAY_DWELL,      /* too soon after the last switch */
+  COMMY_SWITCH_STAY_BEST,   /* the incumbent is the best */
+  COMMY_SWITCH_STAY_MARGIN, /* the rival is not better by the margin */
+  COMMY_SWITCH_STAY_UNSURE, /* not significant */
+  COMMY_SWITCH_STAY_STREAK, /* not often enough in a row yet */
+  COMMY_SWITCH_STAY_DWELL,  /* too soon after the last switch */
   COMMY_SWITCH_GO,
 } CommySwitchVerdict;
 
 const char *commy_switch_verdict_to_string (CommySwitchVerdict verdict);
 
-/* One evaluation of incumbent against rival by their expected cost (ns) and sd of its log. */
+/* One evaluation of incumbent against rival by their expected cost (ns) and sd of its log. After
+ * GO the state is the new incumbent's. */
 CommySwitchVerdict commy_switch_consider (CommySwitch *state,
                                           const CommyDemand *demand,
                                           double incumbent_ns,

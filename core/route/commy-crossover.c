@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where inside a size class the best candidate changes. Costs are straight lines between known
+ * sizes, so the lower envelope is walked from line to line and every crossing is exact to the
+ * byte. A class has room for one split: of several crossings the one that costs least to keep
+ * alone is kept.
+ */
+#include "config.h"
+
+#include "route/commy-route-private.h"
+
+#include <math.h>
+
+#define MAX_POINTS 128
+#define LAST_SIZE (G_GUINT64_CONSTANT (1) << 40) /* what "more" means in the last class */
+
+/* The envelope at one size. Between neighbouring points every line is straight. */
+typedef struct
+{
+  guint64 size;
+  guint winner; /* index into eligible */
+  double cost;
+} Point;
+
+typedef struct
+{
+  const CommyDemand *demand;
+  const CommyCandidate *candidates;
+  const CommyAssessment *assessments;
+  const guint16 *eligible;
+  guint n_eligible;
+  guint size_class;
+  Point points[MAX_POINTS];
+  guint n_points;
+} Sweep;
+
+static const CommyCandidate *
+candidate_of (const Sweep *sweep, guint i)
+{
+  return &sweep->candidates[sweep->eligible[i]];
+}
+
+static const CommyPosterior *
+posterior_of (const Sweep *sweep, guint i)
+{
+  return &sweep->assessments[sweep->eligible[i]].posterior[sweep->size_class];
+}
+
+static double
+cost_at (const Sweep *sweep, guint i, guint64 size)
+{
+  const CommyCandidate *candidate = candidate_of (sweep, i);
+  const CommyPosterior *posterior = posterior_of (sweep, i);
+  double claimed;
+
+  if (size > commy_candidate_limit (candidate))
+    return INFINITY;
+  claimed = commy_candidate_claimed (candidate, &sweep->demand->weights, size);
+  return commy_candidate_score (
+      sweep->demand, posterior,
+      commy_candidate_expected (sweep->demand, candidate, posterior, claimed));
+}
+
+static bool
+goes_first (const Sweep *sweep, guint a, guint b)
+{
+  return commy_candidate_compare (sweep->demand, candidate_of (sweep, a),
+                                  posterior_of (sweep, a)->sd, candidate_of (sweep, b),
+                                  posterior_of (sweep, b)->sd)
+         < 0;
+}
+
+static guint
+winner_at (const Sweep *sweep, guint64 size, double *out_cost)
+{
+  guint best = 0;
+  double best_cost = cost_at (sweep, 0, size);
+
+  for (guint i = 1; i < sweep->n_eligible; i++)
+    {
+      double cost = cost_at (sweep, i, size);
+
+      if (cost < best_cost || (cost == best_cost && goes_first (sweep, i, best)))
+        {
+          best = i;
+          best_cost = cost;
+        }
+    }
+  *out_cost = best_cost;
+  return best;
+}
+
+static guint
+add_point (Sweep *sweep, guint64 size)
+{
+  Point *point = &sweep->points[sweep->n_points++];
+
+  point->size = size;
+  point->winner = winner_at (sweep, size, &point->cost);
+  return point->winner;
+}
+
+static guint64
+straight_to (const Sweep *sweep, guint64 size, guint64 end)
+{
+  for (guint i = 0; i < sweep->n_eligible; i++)
+    {
+      const CommyCandidate *candidate = candidate_of (sweep, i);
+      guint64 limit = commy_candidate_limit (candidate);
+
+      if (size > limit)
+        continue;
+      end = MIN (end, limit);
+      end = MIN (end, commy_candidate_straight_to (candidate, size, end));
+    }
+  return end;
+}
+
+/* The last size in [@from, @to] up to which @winner, the best at @from, is not beaten. All lines
+ * are straight in between, so who beats it once does so from there on. */
+static guint64
+wins_until (const Sweep *sweep, guint winner, guint64 from, guint64 to)
+{
+  while (to - from > 1)
+    {
+      guint64 middle = from + (to - from) / 2;
+      double least;
+
+      winner_at (sweep, middle, &least);
+      if (cost_at (sweep, winner, middle) <= least)
+        from = middle;
+      else
+        to = middle;
+    }
+  return from;
+}
+
+/* Walks the envelope from @from to @end. */
+static void
+walk (Sweep *sweep, guint64 from, guint64 end)
+{
+  while (from <= end && sweep->n_points + 4 < MAX_POINTS)
+    {
+      guint64 to = straight_to (sweep, from, end);
+      guint first = add_point (sweep, from);
+      double least;
+
+      if (to > from)
+        {
+          winner_at (sweep, to, &least);
+          if (cost_at (sweep, first, to) > least)
+            to = wins_until (sweep, first, from, to);
+          if (to > from)
+            {
+              add_point (sweep, to);
+              sweep->points[sweep->n_points - 1].winner = first;
+            }
+        }
+      from = to + 1;
+    }
+  if (from <= end)
+    add_point (sweep, end);
+}
+
+/* How much worse than the envelope @i gets, as a factor, at points [@begin, @end). */
+static double
+worst_factor (const Sweep *sweep, guint i, guint begin, guint end)
+{
+  double worst = 1;
+
+  for (guint p = begin; p < end; p++)
+    worst = fmax (worst, cost_at (sweep, i, sweep->points[p].size) / sweep->points[p].cost);
+  return worst;
+}
+
+/* The first in order of those that stay within the tie band; @or_else if none does. */
+static gint
+tie_break (const Sweep *sweep, guint begin, guint end, gint or_else)
+{
+  double band = 1 + sweep->demand->tie_band;
+  gint best = -1;
+
+  for (guint i = 0; i < sweep->n_eligible; i++)
+    if ((best < 0 || goes_first (sweep, i, (guint) best))
+        && worst_factor (sweep, i, begin, end) <= band)
+      best = (gint) i;
+  return best >= 0 ? best : or_else;
+}
+
+/* The point that begins the upper side of the split with the least regret. */
+static guint
+best_cut (const Sweep *sweep)
+{
+  guint best = 0;
+  double least = INFINITY;
+
+  for (guint p = 1; p < sweep->n_points; p++)
+    {
+      guint lo = sweep->points[p - 1].winner, hi = sweep->points[p].winner;
+      double regret;
+
+      if (lo == hi)
+        continue;
+      regret = fmax (worst_factor (sweep, lo, 0, p), worst_factor (sweep, hi, p, sweep->n_points));
+      if (best == 0 || regret < least)
+        {
+          best = p;
+          least = regret;
+        }
+    }
+  return best;
+}
+
+CommyCrossover
+commy_crossover_find (const CommyDemand *demand,
+                      const CommyCandidate *candidates,
+                      const CommyAssessment *assessments,
+                      const guint16 *eligible,
+                      guint n_eligible,
+                      guint size_class)
+{
+  Sweep sweep = { .demand = demand,
+                  .candidates = candidates,
+                  .assessments = assessments,
+                  .eligible = eligible,
+                  .n_eligible = n_eligible,
+                  .size_class = size_class };
+  guint64 upper = commy_size_class_upper (size_class);
+  guint64 from = size_class == 0 ? 0 : (guint64) commy_size_class_upper (size_class - 1) + 1;
+  gint whole, lo, hi;
+  guint cut;
+
+  walk (&sweep, from, MIN (upper, LAST_SIZE));
+  whole = tie_break (&sweep, 0, sweep.n_points, -1);
+  cut = whole < 0 ? best_cut (&sweep) : 0;
+  if (cut == 0)
+    {
+      guint only = whole >= 0 ? (guint) whole : sweep.points[0].winner;
+
+      return (CommyCrossover){ .lo = eligible[only], .hi = eligible[only], .split = upper };
+    }
+  lo = tie_break (&sweep, 0, cut, (gint) sweep.points[cut - 1].winner);
+  hi = tie_break (&sweep, cut, sweep.n_points, (gint) sweep.points[cut].winner);
+  return (CommyCrossover){ .lo = eligible[lo],
+                           .hi = eligible[hi],
+                           .split = sweep.points[cut - 1].size };
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What is inside a decision: shared by the file that makes it and the one that prints it.
+ */
+#pragma once
+
+#include "commy-decision-private.h"
+
+/* One candidate. Owns its strings, the rejection's origin too. */
+typedef struct
+{
+  char *instance, *transport, *serializer;
+  char *bias_origin, *profile_origin; /* or NULL */
+  char *rejection_origin;             /* or NULL */
+  gboolean has_profile;               /* else the numbers are all 0 */
+  guint provenance, security, reach;
+  gboolean connected;
+  double bias;
+  CommyAssessment assessment;
+  /* at the size that was asked about */
+  CommyCost cost;
+  double claimed_ns, expected_ns, score_ns;
+  /* as requirements see it */
+  double latency_ns, throughput;
+} CommyRecordRow;
+
+struct _CommyDecision
+{
+  gatomicrefcount ref_count;
+  char *service;
+  gsize size;
+  guint size_class;
+  CommyDemand demand; /* its origins point to interned strings */
+  CommyPlan plan;
+  CommyRecordRow *rows;
+  guint n_rows;
+  gint chosen, runner_up; /* of the size, rows; or -1 */
+  double confidence;
+  char *switch_text, *notes; /* or NULL */
+};
+
+/* NULL: nothing is allowed. */
+const CommyRecordRow *commy_record_chosen (const CommyDecision *decision);
+gboolean commy_record_is_allowed (const CommyRecordRow *row);
+/* "shm+raw", or "shm" without a serializer. (transfer full) */
+char *commy_record_stack (const CommyRecordRow *row);

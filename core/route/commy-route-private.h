@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the deciding files share among themselves, and nobody else needs. As pure as they are.
+ */
+#pragma once
+
+#include "commy-route.h"
+
+/* The largest plain message that a stack carries. */
+guint64 commy_candidate_limit (const CommyCandidate *candidate);
+/* Claimed cost of one message in the objective, ns; a lost message is paid for again. */
+double
+commy_candidate_claimed (const CommyCandidate *candidate, const CommyWeights *weights, gsize size);
+/* The last size after @size up to which the claimed cost is one straight line (G_MAXUINT64: for
+ * good). */
+guint64 commy_candidate_straight_to (const CommyCandidate *candidate, gsize size, guint64 end);
+/* What a requirement is compared with: one way of 64 bytes in ns, rate of 64 KiB in bytes/s. */
+double commy_candidate_latency (const CommyCandidate *candidate, const CommyPosterior *posterior);
+double commy_candidate_throughput (const CommyCandidate *candidate,
+                                   const CommyPosterior *posterior);
+
+/* As commy_calibration_get(); @prior_weight is what the claim counts, 1 unless adaptive. */
+CommyPosterior commy_calibration_weigh (const CommyCalibration *calibration,
+                                        const CommyProfile *profile,
+                                        guint size_class,
+                                        gint64 now_ns,
+                                        double prior_weight);
+
+/* The filters of one candidate whose costs are known already; FALSE: @assessment->rejection says
+ * why. @with_requirements: LATENCY and THROUGHPUT too. */
+bool commy_filter_apply (const CommyDemand *demand,
+                         const CommyCandidate *candidate,
+                         CommyAssessment *assessment,
+                         bool with_requirements);
+
+/* What is believed of a cost: its logarithm is normal. */
+typedef struct
+{
+  double log_mean, sd;
+} CommyBelief;
+
+/* P(@chosen is the least), all independent. */
+double commy_confidence_least (const CommyBelief *chosen, const CommyBelief *rivals, guint n);
+
+/* Who goes first of two that cost the same: negative for @a. */
+int commy_candidate_compare (const CommyDemand *demand,
+                             const CommyCandidate *a,
+                             double a_sd,
+                             const CommyCandidate *b,
+                             double b_sd);
+
+/* The best of a size class below and above one exact crossover, among the @n_eligible candidates
+ * that @eligible numbers. */
+typedef struct
+{
+  gint lo, hi;
+  guint64 split;
+} CommyCrossover;
+
+CommyCrossover commy_crossover_find (const CommyDemand *demand,
+                                     const CommyCandidate *candidates,
+                                     const CommyAssessment *assessments,
+                                     const guint16 *eligible,
+                                     guint n_eligible,
+                                     guint size_class);
+
+/* Expected and ranked cost of any size, with the posterior of its class. */
+double commy_candidate_expected (const CommyDemand *demand,
+                                 const CommyCandidate *candidate,
+                                 const CommyPosterior *posterior,
+                                 double claimed_ns);
+double commy_candidate_score (const CommyDemand *demand,
+                              const CommyPosterior *posterior,
+                              double expected_ns);
+/* One connection's cost per message; 0 if it is paid already. */
+double commy_candidate_connect (const CommyDemand *demand, const CommyCandidate *candidate);
+
+/* Numbers for people, into a buffer and in every locale alike: "14.1 us", "64 KiB", "1.2 GiB/s". */
+void commy_text_duration (char *out, gsize size, double ns);
+void commy_text_bytes (char *out, gsize size, double bytes, const char *per);

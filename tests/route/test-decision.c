@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The record: what it says in the table, in the variant, in JSON and in one line; that it owns
+ * what it shows.
+ */
+#include "config.h"
+
+#include "route-fixture.h"
+#include "route/commy-decision-private.h"
+
+typedef struct
+{
+  CommyProfile shm, tls, raw;
+  CommyCalibration calibration;
+  CommyCandidate candidates[3];
+  CommyAssessment assessments[3];
+  CommyDemand demand;
+  CommyPlan plan;
+  char origin[32];
+} Fixture;
+
+static void
+set_up (Fixture *f, gconstpointer data)
+{
+  f->shm = fixture_shm ();
+  f->tls = fixture_tls ();
+  f->raw = fixture_serializer (10, 0.01, 1);
+  for (guint i = 0; i < 20; i++)
+    commy_calibration_add (&f->calibration, 64, 2.5, 2, 1000);
+  f->candidates[0] = fixture_candidate ("tls", &f->tls);
+  f->candidates[1] = fixture_candidate ("shm", &f->shm);
+  f->candidates[1].calibration = &f->calibration;
+  f->candidates[2] = fixture_candidate ("udp", &f->tls);
+  for (guint i = 0; i < 3; i++)
+    {
+      f->candidates[i].instance = "0123456789abcdef";
+      f->candidates[i].serializer_profile = &f->raw;
+    }
+  g_strlcpy (f->origin, "site.conf:12", sizeof f->origin);
+  f->candidates[2].known = (CommyRejection){
+    .filter = COMMY_FILTER_ENABLED, .required = "enabled", .offered = "denied", .origin = f->origin
+  };
+  f->demand = fixture_demand ();
+}
+
+static CommyDecision *
+decide (Fixture *f, gsize size)
+{
+  CommyDecision *decision;
+
+  commy_route_decide (&f->demand, f->candidates, 3, f->assessments, &f->plan);
+  decision = commy_decision_new ("orders", size, &f->demand, f->candidates, f->assessments, 3,
+                                 &f->plan, "stays: is the best", "trust=any: for development only");
+  /* Nothing of the caller's is needed any more. */
+  memset (f->origin, 'x', sizeof f->origin - 1);
+  memset (f->assessments, 0, sizeof f->assessments);
+  return decision;
+}
+
+static void
+getters_name_the_choice (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CommyDecision) decision = decide (f, 64);
+  g_autoptr (CommyDecision) boxed = g_boxed_copy (COMMY_TYPE_DECISION, decision);
+
+  g_assert_true (boxed == decision);
+  g_assert_cmpstr (commy_decision_get_transport (decision), ==, "shm");
+  g_assert_cmpstr (commy_decision_get_serializer (decision), ==, "raw");
+  g_assert_cmpstr (commy_decision_get_instance (decision), ==, "0123456789abcdef");
+  g_assert_cmpfloat (commy_decision_get_confidence (decision), >, 0.99);
+}
+
+static void
+the_table_has_everything (Fixture *f, gconstpointer data)
+{
+  static const char *const parts[]
+      = { "orders  size ",
+          "objective latency",
+          "confidence ",
+          "* shm+raw",
+          "  01234567  ",
+          "x1.25 (20)",
+          "chosen",
+          "refused: enabled",
+          "udp+raw 01234567  enabled: required enabled, offered denied (site.conf:12)",
+          "runner-up: tls+raw",
+          "switch: stays: is the best\n",
+          "note: trust=any: for development only\n" };
+  g_autoptr (CommyDecision) decision = decide (f, 64);
+  g_autofree char *text = commy_decision_to_string (decision);
+
+  g_test_message ("%s", text);
+  for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
+    if (strstr (text, parts[i]) == NULL)
+      g_error ("\"%s\" is not in:\n%s", parts[i], text);
+  g_assert_true (g_str_has_suffix (text, "\n"));
+  g_assert_null (strstr (text, " \n"));
+  /* the chosen one stands first, the refused one last */
+  g_assert_true (strstr (text, "shm+raw") < strstr (text, "tls+raw"));
+  g_assert_true (strstr (text, "tls+raw") < strstr (text, "udp+raw"));
+}
+
+static void
+overrides_are_shown (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CommyDecision) decision = NULL;
+  g_autofree char *text = NULL;
+
+  f->candidates[0].bias = 0.5;
+  f->candidates[0].bias_origin = "site.conf:3";
+  f->candidates[0].profile_origin = "site.conf:4";
+  decision = decide (f, 64);
+  text = commy_decision_to_string (decision);
+  g_assert_nonnull (strstr (text, "bias: tls+raw x0.50 (site.conf:3)\n"));
+  g_assert_nonnull (strstr (text, "profile: tls+raw set by site.conf:4\n"));
+}
+
+static void
+the_variant_has_every_field (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CommyDecision) decision = decide (f, 64);
+  g_autoptr (GVariant) variant = commy_decision_to_variant (decision);
+  g_autoptr (GVariant) candidates = NULL, rejections = NULL, sizes = NULL, row = NULL, cost = NULL;
+  const char *text;
+  double number;
+  guint64 index;
+
+  g_assert_false (g_variant_is_floating (variant));
+  g_assert_true (g_variant_is_of_type (variant, G_VARIANT_TYPE_VARDICT));
+  g_assert_true (g_variant_lookup (variant, "transport", "&s", &text));
+  g_assert_cmpstr (text, ==, "shm");
+  g_assert_true (g_variant_lookup (variant, "chosen", "t", &index));
+  g_assert_cmpuint (index, ==, 1);
+  candidates = g_variant_lookup_value (variant, "candidates", G_VARIANT_TYPE ("aa{sv}"));
+  g_assert_cmpuint (g_variant_n_children (candidates), ==, 3);
+  sizes = g_variant_lookup_value (variant, "sizes", G_VARIANT_TYPE ("aa{sv}"));
+  g_assert_cmpuint (g_variant_n_children (sizes), ==, COMMY_SIZE_CLASSES);
+
+  row = g_variant_get_child_value (candidates, 1);
+  cost = g_variant_lookup_value (row, "cost", G_VARIANT_TYPE_VARDICT);
+  g_assert_true (g_variant_lookup (cost, "t-latency-ns", "d", &number));
+  g_assert_cmpfloat_with_epsilon (number, 150 + 120 + 0.13 * 64 + 20 + 0.02 * 64, 1e-6);
+  g_assert_true (g_variant_lookup (row, "measured-ratio", "d", &number));
+  g_assert_cmpfloat_with_epsilon (number, 1.25, 1e-6);
+
+  rejections = g_variant_lookup_value (variant, "rejections", G_VARIANT_TYPE ("aa{sv}"));
+  g_assert_cmpuint (g_variant_n_children (rejections), ==, 1);
+  g_clear_pointer (&row, g_variant_unref);
+  row = g_variant_get_child_value (rejections, 0);
+  g_assert_true (g_variant_lookup (row, "field", "&s", &text));
+  g_assert_cmpstr (text, ==, "enabled");
+  g_assert_true (g_variant_lookup (row, "required", "&s", &text));
+  g_assert_cmpstr (text, ==, "enabled");
+  g_assert_true (g_variant_lookup (row, "offered", "&s", &text));
+  g_assert_cmpstr (text, ==, "denied");
+  g_assert_true (g_variant_lookup (row, "origin", "&s", &text));
+  g_assert_cmpstr (text, ==, "site.conf:12");
+}
+
+static void
+json_is_one_object (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CommyDecision) decision = decide (f, 64);
+  g_autofree char *json = commy_decision_to_json (decision);
+
+  g_assert_true (g_str_has_prefix (json, "{"));
+  g_assert_nonnull (strstr (json, "site.conf:12"));
+}
+
+static void
+an_unordered_flow_answers_for_the_size (Fixture *f, gconstpointer data)
+{
+  f->demand.ordered = false;
+  f->shm.max_message = 1 << 20;
+  {
+    g_autoptr (CommyDecision) small = decide (f, 64);
+    g_autoptr (CommyDecision) big = decide (f, 2 << 20);
+
+    g_assert_cmpstr (commy_decision_get_transport (small), ==, "shm");
+    g_assert_cmpstr (commy_decision_get_transport (big), ==, "tls");
+  }
+}
+
+static char *
+summarise (Fixture *f)
+{
+  g_autoptr (CommyDecision) decision = decide (f, 64);
+
+  return commy_decision_summary (decision);
+}
+
+static void
+the_summary_says_what_is_missing (Fixture *f, gconstpointer data)
+{
+  g_autofree char *fine = summarise (f), *slow = NULL, *none = NULL;
+
+  g_assert_true (g_str_has_prefix (fine, "shm+raw, expected "));
+  f->demand.max_latency_ns = 100;
+  slow = summarise (f);
+  g_assert_cmpstr (slow, ==, "needs latency <= 100 ns; best allowed: shm 374 ns");
+  f->demand.max_latency_ns = 0;
+  g_strlcpy (f->origin, "site.conf:12", sizeof f->origin);
+  f->demand.min_security = COMMY_SECURITY_MUTUAL;
+  f->candidates[0].known = (CommyRejection){ .filter = COMMY_FILTER_REACHABLE,
+                                             .offered = "not reachable",
+                                             .origin = "tls: no route" };
+  none = summarise (f);
+  g_assert_cmpstr (none, ==,
+                   "no candidate: tls: not reachable (tls: no route), shm: security authenticated, "
+                   "required mutual (default), udp: denied (site.conf:12)");
+}
+
+static void
+nobody_there_is_said_too (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CommyDecision) decision = NULL;
+  g_autofree char *text = NULL, *line = NULL, *json = NULL;
+
+  commy_route_decide (&f->demand, f->candidates, 0, f->assessments, &f->plan);
+  decision = commy_decision_new ("orders", 64, &f->demand, f->candidates, f->assessments, 0,
+                                 &f->plan, NULL, NULL);
+  text = commy_decision_to_string (decision);
+  line = commy_decision_summary (decision);
+  json = commy_decision_to_json (decision);
+  g_assert_null (commy_decision_get_transport (decision));
+  g_assert_null (commy_decision_get_serializer (decision));
+  g_assert_null (commy_decision_get_instance (decision));
+  g_assert_nonnull (strstr (text, "nothing is allowed"));
+  g_assert_cmpstr (line, ==, "no candidate: nobody offers a way there");
+  g_assert_nonnull (json);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+#define ADD(PATH, FUNC) g_test_add ("/route/decision/" PATH, Fixture, NULL, set_up, FUNC, NULL)
+  ADD ("getters-name-the-choice", getters_name_the_choice);
+  ADD ("the-table-has-everything", the_table_has_everything);
+  ADD ("overrides-are-shown", overrides_are_shown);
+  ADD ("the-variant-has-every-field", the_variant_has_every_field);
+  ADD ("json-is-one-object", json_is_one_object);
+  ADD ("an-unordered-flow-answers-for-the-size", an_unordered_flow_answers_for_the_size);
+  ADD ("the-summary-says-what-is-missing", the_summary_says_what_is_missing);
+  ADD ("nobody-there-is-said-too", nobody_there_is_said_too);
+  return g_test_run ();
+}
