@@ -130,11 +130,11 @@ retire_one (ShmArena *self, uint32_t wanted_class)
 
       if (segment->data == NULL || segment->size_class == wanted_class || has_held (table, i))
         continue;
-      if (!self->drop (self->user_data, i, segment->data, segment->size))
+      if (!self->drop (self->user_data, segment->id, segment->data, segment->size))
         return false;
       forget_slots (table, i);
       self->total -= segment->size;
-      *segment = (ShmArenaSegment){ 0 };
+      *segment = (ShmArenaSegment){ .id = segment->id + SHM_ARENA_SEGMENTS };
       return true;
     }
   return false;
@@ -182,6 +182,7 @@ grow (ShmArena *self, uint32_t size_class)
   ShmArenaTable *table = self->table;
   uint64_t chunk = class_bytes (self, size_class);
   uint32_t n = chunks_per_segment (chunk);
+  ShmArenaSegment *segment;
   int index;
   uint8_t *data;
 
@@ -190,11 +191,13 @@ grow (ShmArena *self, uint32_t size_class)
     if (!retire_one (self, size_class))
       return false;
   index = find_segment_index (table);
-  data = self->grow (self->user_data, (uint32_t) index, n * chunk);
+  segment = &table->segments[index];
+  data = self->grow (self->user_data, segment->id, n * chunk);
   if (data == NULL)
     return false;
-  table->segments[index]
-      = (ShmArenaSegment){ .data = data, .size = n * chunk, .size_class = size_class };
+  *segment = (ShmArenaSegment){
+    .data = data, .size = n * chunk, .id = segment->id, .size_class = size_class
+  };
   self->total += n * chunk;
   add_slots (table, (uint32_t) index, chunk, n);
   return true;
@@ -218,6 +221,16 @@ enough_waiting (const ShmArena *self, uint32_t size_class)
   return waiting >= (most > WAITING_MIN ? most : WAITING_MIN);
 }
 
+static ShmArenaTable *
+table_new (void)
+{
+  ShmArenaTable *table = calloc (1, sizeof *table);
+
+  for (uint32_t i = 0; table != NULL && i < SHM_ARENA_SEGMENTS; i++)
+    table->segments[i].id = i;
+  return table;
+}
+
 static ShmResult
 provide (ShmArena *self, uint64_t size, uint32_t *out_class)
 {
@@ -227,7 +240,7 @@ provide (ShmArena *self, uint64_t size, uint32_t *out_class)
   if (size > self->limit)
     return SHM_NEVER;
   if (self->table == NULL)
-    self->table = calloc (1, sizeof *self->table);
+    self->table = table_new ();
   if (self->table == NULL)
     return SHM_NEVER;
   collect (self);
@@ -286,7 +299,7 @@ shm_arena_lend (
   lent->state = SLOT_HELD;
   lent->position = position;
   table->held[table->n_held++] = (uint16_t) slot;
-  *out_record = (ShmLoanRecord){ .segment = lent->segment,
+  *out_record = (ShmLoanRecord){ .segment = table->segments[lent->segment].id,
                                  .slot = slot,
                                  .generation = lent->generation,
                                  .offset = lent->offset,
@@ -299,60 +312,70 @@ shm_arena_deinit (ShmArena *self)
   if (self->table != NULL)
     for (uint32_t i = 0; i < SHM_ARENA_SEGMENTS; i++)
       if (self->table->segments[i].data != NULL)
-        self->drop (self->user_data, i, self->table->segments[i].data,
+        self->drop (self->user_data, self->table->segments[i].id, self->table->segments[i].data,
                     self->table->segments[i].size);
   free (self->table);
   self->table = NULL;
 }
 
 const char *
-shm_foreign_check_add (const ShmForeign *self, uint32_t index, uint64_t size)
+shm_foreign_check_add (const ShmForeign *self, uint32_t id, uint64_t size)
 {
-  if (index >= SHM_ARENA_SEGMENTS)
-    return "an arena segment has an impossible number";
   if (size == 0 || size > self->limit || self->total + size > self->limit)
     return "the arena grows beyond what was agreed";
-  if (self->segments != NULL && self->segments[index].data != NULL)
-    return "an arena segment was announced twice";
+  if (self->segments != NULL && self->segments[id % SHM_ARENA_SEGMENTS].data != NULL)
+    return "an arena segment was announced in the place of another";
   return NULL;
 }
 
 bool
-shm_foreign_add (ShmForeign *self, uint32_t index, const uint8_t *data, uint64_t size)
+shm_foreign_add (ShmForeign *self, uint32_t id, const uint8_t *data, uint64_t size)
 {
   if (self->segments == NULL)
     self->segments = calloc (SHM_ARENA_SEGMENTS, sizeof *self->segments);
   if (self->segments == NULL)
     return false;
-  self->segments[index] = (ShmForeignSegment){ .data = data, .size = size };
+  self->segments[id % SHM_ARENA_SEGMENTS]
+      = (ShmForeignSegment){ .data = data, .size = size, .id = id };
   self->total += size;
   return true;
 }
 
-const char *
-shm_foreign_remove (ShmForeign *self, uint32_t index, ShmForeignSegment *out_segment)
+static ShmForeignSegment *
+find_foreign (const ShmForeign *self, uint32_t id)
 {
-  if (self->segments == NULL || index >= SHM_ARENA_SEGMENTS || self->segments[index].data == NULL)
+  ShmForeignSegment *segment;
+
+  if (self->segments == NULL)
+    return NULL;
+  segment = &self->segments[id % SHM_ARENA_SEGMENTS];
+  return segment->data != NULL && segment->id == id ? segment : NULL;
+}
+
+const char *
+shm_foreign_remove (ShmForeign *self, uint32_t id, ShmForeignSegment *out_segment)
+{
+  ShmForeignSegment *segment = find_foreign (self, id);
+
+  if (segment == NULL)
     return "an arena segment was withdrawn that is not there";
-  if (self->segments[index].borrowed != 0)
+  if (segment->borrowed != 0)
     return "an arena segment was withdrawn while its messages are in use";
-  *out_segment = self->segments[index];
-  self->total -= out_segment->size;
-  self->segments[index] = (ShmForeignSegment){ 0 };
+  *out_segment = *segment;
+  self->total -= segment->size;
+  *segment = (ShmForeignSegment){ 0 };
   return NULL;
 }
 
 ShmResult
 shm_foreign_borrow (ShmForeign *self, const ShmLoanRecord *record, const uint8_t **out_data)
 {
-  ShmForeignSegment *segment;
+  ShmForeignSegment *segment = find_foreign (self, record->segment);
 
-  if (record->segment >= SHM_ARENA_SEGMENTS || record->slot >= SHM_LOAN_SLOTS
-      || record->offset % SHM_LINE != 0 || record->length == 0)
+  if (record->slot >= SHM_LOAN_SLOTS || record->offset % SHM_LINE != 0 || record->length == 0)
     return SHM_BROKEN;
-  if (self->segments == NULL || self->segments[record->segment].data == NULL)
+  if (segment == NULL)
     return SHM_EMPTY;
-  segment = &self->segments[record->segment];
   if (record->offset > segment->size || record->length > segment->size - record->offset)
     return SHM_BROKEN;
   segment->borrowed++;
@@ -361,7 +384,10 @@ shm_foreign_borrow (ShmForeign *self, const ShmLoanRecord *record, const uint8_t
 }
 
 void
-shm_foreign_release (ShmForeign *self, uint32_t segment)
+shm_foreign_release (ShmForeign *self, uint32_t id)
 {
-  self->segments[segment].borrowed--;
+  ShmForeignSegment *segment = find_foreign (self, id);
+
+  if (segment != NULL)
+    segment->borrowed--;
 }

@@ -15,11 +15,11 @@
 #define SHM_ARENA_MAX (1u << 30)
 #define SHM_ARENA_CLASSES 19
 
-/* Makes segment @index known to both sides; NULL (with errno, EAGAIN: later) if that cannot be. */
-typedef uint8_t *(*ShmArenaGrow) (void *user_data, uint32_t index, uint64_t size);
+/* Makes segment @id known to both sides; NULL (with errno, EAGAIN: later) if that cannot be. */
+typedef uint8_t *(*ShmArenaGrow) (void *user_data, uint32_t id, uint64_t size);
 /* Takes it from both sides again; false (with errno, EAGAIN: later) if the reader cannot be told.
  */
-typedef bool (*ShmArenaDrop) (void *user_data, uint32_t index, uint8_t *data, uint64_t size);
+typedef bool (*ShmArenaDrop) (void *user_data, uint32_t id, uint8_t *data, uint64_t size);
 
 typedef struct
 {
@@ -31,10 +31,13 @@ typedef struct
   uint8_t size_class;
 } ShmSlot;
 
+/* A place in the table is used again, an id is not: it is the place plus a multiple of their
+ * number. So a reader never takes an old segment for a new one in its place. */
 typedef struct
 {
   uint8_t *data;
   uint64_t size;
+  uint32_t id;
   uint32_t size_class;
 } ShmArenaSegment;
 
@@ -82,6 +85,7 @@ typedef struct
 {
   const uint8_t *data;
   uint64_t size;
+  uint32_t id;
   uint32_t borrowed;
 } ShmForeignSegment;
 
@@ -92,12 +96,12 @@ typedef struct
   ShmForeignSegment *segments; /* SHM_ARENA_SEGMENTS of them, with the first one */
 } ShmForeign;
 
-/* Why a segment of that index and size cannot be taken, or NULL. */
-const char *shm_foreign_check_add (const ShmForeign *self, uint32_t index, uint64_t size);
-bool shm_foreign_add (ShmForeign *self, uint32_t index, const uint8_t *data, uint64_t size);
+/* Why a segment of that id and size cannot be taken, or NULL. */
+const char *shm_foreign_check_add (const ShmForeign *self, uint32_t id, uint64_t size);
+bool shm_foreign_add (ShmForeign *self, uint32_t id, const uint8_t *data, uint64_t size);
 /* Why it cannot be given up, or NULL with the memory to unmap. */
-const char *shm_foreign_remove (ShmForeign *self, uint32_t index, ShmForeignSegment *out_segment);
+const char *shm_foreign_remove (ShmForeign *self, uint32_t id, ShmForeignSegment *out_segment);
 /* The bytes a record points to; SHM_EMPTY if its segment is not known (yet). */
 ShmResult
 shm_foreign_borrow (ShmForeign *self, const ShmLoanRecord *record, const uint8_t **out_data);
-void shm_foreign_release (ShmForeign *self, uint32_t segment);
+void shm_foreign_release (ShmForeign *self, uint32_t id);

@@ -45,7 +45,7 @@ enum
 typedef struct
 {
   uint32_t kind;
-  uint32_t index;
+  uint32_t id;
   uint64_t size;
 } Notice;
 
@@ -81,7 +81,7 @@ note_hang_up (ShmLink *self)
 static void
 add_segment (ShmLink *self, const Notice *notice, int fd)
 {
-  const char *why = shm_foreign_check_add (&self->foreign, notice->index, notice->size);
+  const char *why = shm_foreign_check_add (&self->foreign, notice->id, notice->size);
   ShmSegment segment;
 
   if (why == NULL && !shm_segment_map (&segment, fd, notice->size, &why))
@@ -89,7 +89,7 @@ add_segment (ShmLink *self, const Notice *notice, int fd)
       fail (self, why);
       return;
     }
-  if (why == NULL && !shm_foreign_add (&self->foreign, notice->index, segment.data, segment.size))
+  if (why == NULL && !shm_foreign_add (&self->foreign, notice->id, segment.data, segment.size))
     {
       shm_segment_clear (&segment);
       why = "no memory for the table of arena segments";
@@ -102,7 +102,7 @@ static void
 remove_segment (ShmLink *self, const Notice *notice)
 {
   ShmForeignSegment segment;
-  const char *why = shm_foreign_remove (&self->foreign, notice->index, &segment);
+  const char *why = shm_foreign_remove (&self->foreign, notice->id, &segment);
   ShmSegment mapped;
 
   if (why != NULL)
@@ -182,10 +182,10 @@ tell (ShmLink *self, const Notice *notice, int fd)
 }
 
 static uint8_t *
-grow_arena (void *user_data, uint32_t index, uint64_t size)
+grow_arena (void *user_data, uint32_t id, uint64_t size)
 {
   ShmLink *self = user_data;
-  Notice notice = { .kind = NOTICE_SEGMENT, .index = index, .size = size };
+  Notice notice = { .kind = NOTICE_SEGMENT, .id = id, .size = size };
   ShmSegment segment;
   const char *step;
   int fd;
@@ -204,10 +204,10 @@ grow_arena (void *user_data, uint32_t index, uint64_t size)
 }
 
 static bool
-drop_from_arena (void *user_data, uint32_t index, uint8_t *data, uint64_t size)
+drop_from_arena (void *user_data, uint32_t id, uint8_t *data, uint64_t size)
 {
   ShmLink *self = user_data;
-  Notice notice = { .kind = NOTICE_DROP, .index = index };
+  Notice notice = { .kind = NOTICE_DROP, .id = id };
   ShmSegment segment = { .data = data, .size = size };
 
   if (!self->closing && !tell (self, &notice, -1))
