@@ -199,6 +199,7 @@ shm_test_host_new (const char *directory, const char *params)
   self->context = g_main_context_new ();
   self->directory = g_strdup (directory);
   self->accepted = g_ptr_array_new ();
+  self->pending = g_ptr_array_new ();
   g_snprintf (self->node, sizeof self->node, "%08x%08x%08x%08x", g_random_int (), g_random_int (),
               g_random_int (), g_random_int ());
   fill_params (self, params);
@@ -219,6 +220,7 @@ shm_test_host_free (ShmTestHost *self)
   self->descriptor->fini (self->instance);
   g_aligned_free (self->instance);
   g_ptr_array_unref (self->accepted);
+  g_ptr_array_unref (self->pending);
   g_hash_table_unref (self->params);
   g_main_context_unref (self->context);
   g_clear_error (&self->last_error);
@@ -239,8 +241,8 @@ on_alloc (gpointer user_data)
 
   if (self->refuse)
     return NULL;
-  self->n_pending++;
-  return connection_new (self);
+  g_ptr_array_add (self->pending, connection_new (self));
+  return g_ptr_array_index (self->pending, self->pending->len - 1);
 }
 
 static void
@@ -248,7 +250,7 @@ on_opened (gpointer user_data, gpointer connection, const GError *error)
 {
   ShmTestHost *self = user_data;
 
-  self->n_pending--;
+  g_assert_true (g_ptr_array_remove_fast (self->pending, connection));
   if (error == NULL)
     {
       g_ptr_array_add (self->accepted, connection);
@@ -279,6 +281,10 @@ shm_test_host_unlisten (ShmTestHost *self)
 {
   self->ops->unlisten (self->instance, self->listener);
   g_clear_pointer (&self->listener, g_aligned_free);
+  /* They were closed with the listener; closing once more does no harm. */
+  for (guint i = 0; i < self->pending->len; i++)
+    shm_test_host_close (self, g_ptr_array_index (self->pending, i));
+  g_ptr_array_set_size (self->pending, 0);
 }
 
 const char *

@@ -22,7 +22,7 @@ typedef struct
   char node[33];
   GPtrArray *accepted; /* open connections, the test's to close */
   guint n_failed;      /* set-ups of incoming connections that failed */
-  guint n_pending;     /* allocated, neither opened nor failed */
+  GPtrArray *pending;  /* allocated, neither opened nor failed */
   gboolean refuse;     /* `alloc` says no */
   GError *last_error;
 } ShmTestHost;

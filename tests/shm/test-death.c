@@ -325,6 +325,13 @@ test_kept_socket (void)
 
 /* --- the fast path --- */
 
+/* As `_exit`, which the leak sanitizer makes more of. */
+static void
+leave (int code)
+{
+  syscall (SYS_exit_group, code);
+}
+
 static void
 allow_nothing (void)
 {
@@ -338,7 +345,7 @@ allow_nothing (void)
 
   if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
       || prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-    _exit (77);
+    leave (77);
 }
 
 static void
@@ -349,12 +356,12 @@ pass (const CommyTransportOps *ops, gpointer from, gpointer to, gsize size)
 
   if (ops->peek (to, &message) != COMMY_IO_WOULD_BLOCK
       || ops->reserve (from, size, &span) != COMMY_IO_OK)
-    _exit (3);
+    leave (3);
   span.data[0] = 1;
   ops->commit (from, size);
   ops->flush (from);
   if (ops->peek (to, &message) != COMMY_IO_OK || message.size != size)
-    _exit (4);
+    leave (4);
   ops->release (to, &message);
 }
 
@@ -393,7 +400,7 @@ test_fast_path (void)
       before = *allocations ();
       allow_nothing ();
       pass_many (scene.host->ops, a, b, 10000);
-      _exit (before > 0 && *allocations () == before ? 0 : 5);
+      leave (before > 0 && *allocations () == before ? 0 : 5);
     }
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   if (WIFEXITED (status) && WEXITSTATUS (status) == 77)

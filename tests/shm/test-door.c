@@ -266,7 +266,7 @@ test_truncated_fds (Door *door, gconstpointer data)
   int memory_fd = good_memory (&segment, SHM_HEADER_BYTES + 16384);
   int fd = knock (door);
 
-  while (door->host->n_pending == 0)
+  while (door->host->pending->len == 0)
     shm_test_host_iterate (door->host);
   send_bytes (fd, &good_hello, sizeof good_hello, memory_fd);
   g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &old), ==, 0);
@@ -330,7 +330,7 @@ test_half_open (Door *door, gconstpointer data)
       if (i % 2)
         send_bytes (fds[i], &good_hello, sizeof good_hello, memory_fd);
     }
-  while (door->host->n_pending < G_N_ELEMENTS (fds))
+  while (door->host->pending->len < G_N_ELEMENTS (fds))
     shm_test_host_iterate (door->host);
   while (g_main_context_iteration (door->host->context, FALSE))
     continue;
@@ -356,7 +356,6 @@ test_refused_alloc (Door *door, gconstpointer data)
   g_assert_nonnull (error);
 }
 
-/* The core's memory of a half-open test outlives the plugin's; it is the test's to free. */
 static void
 must_not_call (gpointer user_data, gpointer connection, const GError *error)
 {
@@ -379,7 +378,7 @@ test_close_during_connect (Door *door, gconstpointer data)
       shm_test_host_close (door->host, connection);
       while (g_main_context_iteration (door->host->context, FALSE))
         continue;
-      while (door->host->n_pending > 0)
+      while (door->host->pending->len > 0)
         shm_test_host_iterate (door->host);
     }
 }
