@@ -514,6 +514,8 @@ hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
   borrow->segment = record->loan.segment;
   borrow->slot = record->loan.slot;
   borrow->generation = record->loan.generation;
+  /* The writer counts what was not taken yet, even while the cursor stands still. */
+  self->unsettled = true;
   advance_cursor (self);
   return SHM_OK;
 }

@@ -403,6 +403,16 @@ transport_reachable (gpointer instance,
   return FALSE;
 }
 
+/* The note knows the defaults, the instance what the operator made of them. */
+static void
+transport_estimate (gpointer instance, const CommyEndpoint *endpoint, CommyProfile *profile)
+{
+  const Instance *self = instance;
+
+  profile->max_message = self->shape.arena_max;
+  profile->max_inline = self->shape.max_inline;
+}
+
 /* --- data --- */
 
 static CommyIo
@@ -547,6 +557,7 @@ static const CommyTransportOps shm_ops = {
   .unlisten = transport_unlisten,
   .connect = transport_connect,
   .reachable = transport_reachable,
+  .estimate = transport_estimate,
   .reserve = transport_reserve,
   .commit = transport_commit,
   .flush = transport_flush,

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,7 +35,7 @@ bounce (const CommyTransportOps *ops, gpointer connection, CommyMessage *message
   ops->release (connection, message);
   while (ops->reserve (connection, size, &span) == COMMY_IO_WOULD_BLOCK)
     continue;
-  *(guint64 *) (gpointer) span.data = size;
+  span.data[0] = 1;
   ops->commit (connection, size);
   ops->flush (connection);
 }
@@ -53,11 +54,14 @@ run_echo (ShmTestHost *host, const char *address)
       {
         CommySpan span;
         gsize size = message.size;
+        gboolean answer = message.data[0] != 0;
 
         host->ops->release (connection, &message);
+        if (!answer)
+          continue;
         while (host->ops->reserve (connection, size, &span) == COMMY_IO_WOULD_BLOCK)
           continue;
-        *(guint64 *) (gpointer) span.data = size;
+        span.data[0] = 1;
         host->ops->commit (connection, size);
         host->ops->flush (connection);
       }
@@ -82,6 +86,7 @@ measure (ShmTestHost *host, gpointer connection, gsize size, guint n)
   gint64 start;
 
   host->ops->reserve (connection, size, &span);
+  span.data[0] = 1;
   host->ops->commit (connection, size);
   host->ops->flush (connection);
   start = before = shm_now_ns ();
@@ -103,6 +108,34 @@ measure (ShmTestHost *host, gpointer connection, gsize size, guint n)
            size, times[n / 2], times[n * 99 / 100], (double) (before - start) / n);
 }
 
+/* One way, in batches; the other side only counts. */
+static void
+stream (ShmTestHost *host, gpointer connection, gsize size, guint n)
+{
+  gint64 start = shm_now_ns ();
+  double seconds;
+  CommySpan span;
+  CommyMessage message;
+
+  for (guint i = 0; i < n; i++)
+    {
+      while (host->ops->reserve (connection, size, &span) == COMMY_IO_WOULD_BLOCK)
+        continue;
+      memset (span.data, (int) (guint8) (i + 2), size);
+      /* The last one asks for an answer. */
+      span.data[0] = i + 1 == n;
+      host->ops->commit (connection, size);
+      if (i % 32 == 31 || size > 2048 || i + 1 == n)
+        host->ops->flush (connection);
+    }
+  while (host->ops->peek (connection, &message) == COMMY_IO_WOULD_BLOCK)
+    continue;
+  host->ops->release (connection, &message);
+  seconds = (double) (shm_now_ns () - start) / 1e9;
+  g_print ("%9" G_GSIZE_FORMAT " bytes: %.3f million messages/s, %.2f GB/s\n", size,
+           n / seconds / 1e6, (double) n * (double) size / seconds / 1e9);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -120,6 +153,10 @@ main (int argc, char **argv)
   pin (0);
   for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
     measure (host, connection, sizes[i], 300000);
+  stream (host, connection, 64, 20000000);
+  stream (host, connection, 1024, 2000000);
+  stream (host, connection, 65536, 200000);
+  stream (host, connection, 1 << 20, 10000);
   kill (pid, SIGKILL);
   waitpid (pid, NULL, 0);
   shm_test_host_close (host, connection);

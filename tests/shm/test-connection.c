@@ -204,6 +204,41 @@ test_out_of_order (Pair *pair, gconstpointer params)
     }
 }
 
+/* A receiver that keeps everything, the oldest message included, still gets more: what it took
+ * does not count as waiting, and the sleeping sender is told that it was taken. */
+static void
+test_keeper (Pair *pair, gconstpointer params)
+{
+  const CommyTransportOps *ops = pair->host->ops;
+  CommyMessage messages[40];
+  guint n_kept = 0;
+  guint events;
+
+  shm_test_send (pair->host, pair->client, 10, 0);
+  while (n_kept < 30)
+    {
+      fill_up (pair, 1 << 20);
+      g_assert_cmpuint (ops->arm (pair->client, COMMY_INTEREST_WRITE, &events), ==, 0);
+      while (ops->peek (pair->server, &messages[n_kept]) == COMMY_IO_OK)
+        g_assert_cmpuint (++n_kept, <, G_N_ELEMENTS (messages));
+      shm_test_sleep (pair->host, pair->client, COMMY_INTEREST_WRITE);
+    }
+  while (n_kept > 0)
+    ops->release (pair->server, &messages[--n_kept]);
+}
+
+static void
+test_estimate (Pair *pair, gconstpointer params)
+{
+  CommyEndpoint endpoint = { .struct_size = sizeof endpoint };
+  CommyProfile profile = pair->host->descriptor->note->profile;
+
+  g_assert_cmpuint (profile.max_message, ==, 64 << 20);
+  pair->host->ops->estimate (pair->host->instance, &endpoint, &profile);
+  g_assert_cmpuint (profile.max_message, ==, 8 << 20);
+  g_assert_cmpuint (profile.max_inline, ==, 4096 / 4 - 8);
+}
+
 static void
 test_borrow_limit (Pair *pair, gconstpointer params)
 {
@@ -518,6 +553,8 @@ main (int argc, char **argv)
   PAIR ("/shm/message/full-smallest-ring-goes-on-when-read", "ring-size=4096;arena-max=8388608",
         test_back_pressure);
   PAIR ("/shm/borrow/released-in-any-order", NULL, test_out_of_order);
+  PAIR ("/shm/borrow/who-keeps-everything-gets-more", NULL, test_keeper);
+  PAIR ("/shm/profile/follows-the-parameters", "ring-size=4096;arena-max=8388608", test_estimate);
   PAIR ("/shm/borrow/limit-stops-reading", "borrow-max=10", test_borrow_limit);
   PAIR ("/shm/sleep/doorbell-rings-for-a-sleeper-only", NULL, test_doorbell);
   PAIR ("/shm/close/flushed-messages-are-read-first", NULL, test_close);
