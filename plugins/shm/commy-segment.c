@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sealed shared memory. The maker maps the memory for writing first and then forbids every
+ * other way to write it; what it hands out can be read, and nothing else, even by another
+ * process of the same user that opens the descriptor anew.
+ */
+#include "config.h"
+
+#include "commy-segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008u
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
+#define BLOCK_BYTES 512
+
+static int
+open_memory (void)
+{
+  int fd = memfd_create ("commy", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+  /* Kernels before 6.3 do not know the flag. */
+  if (fd < 0 && errno == EINVAL)
+    fd = memfd_create ("commy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  return fd;
+}
+
+static bool
+map (ShmSegment *self, int fd, size_t size, int protection)
+{
+  void *data = mmap (NULL, size, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
+
+  if (data == MAP_FAILED)
+    return false;
+  self->data = data;
+  self->size = size;
+  /* A forked child must not write into, nor keep, what belongs to its parent's peers. */
+  if (madvise (data, size, MADV_DONTFORK) == 0)
+    return true;
+  shm_segment_clear (self);
+  return false;
+}
+
+/* Pages are reserved now, so that a lack of memory is an error here and not a signal later. */
+static bool
+fill_and_seal (ShmSegment *self, int fd, size_t size, const char **out_step)
+{
+  *out_step = "sizing shared memory";
+  if (ftruncate (fd, (off_t) size) < 0)
+    return false;
+  *out_step = "reserving shared memory";
+  errno = posix_fallocate (fd, 0, (off_t) size);
+  if (errno != 0)
+    return false;
+  *out_step = "mapping shared memory";
+  if (!map (self, fd, size, PROT_READ | PROT_WRITE))
+    return false;
+  *out_step = "sealing shared memory";
+  if (fcntl (fd, F_ADD_SEALS, SEALS) == 0)
+    return true;
+  shm_segment_clear (self);
+  return false;
+}
+
+bool
+shm_segment_create (ShmSegment *self, size_t size, int *out_fd, const char **out_step)
+{
+  int fd = open_memory ();
+  int saved_errno;
+
+  *self = (ShmSegment){ 0 };
+  *out_step = "creating shared memory";
+  if (fd < 0)
+    return false;
+  if (fill_and_seal (self, fd, size, out_step))
+    {
+      *out_fd = fd;
+      return true;
+    }
+  saved_errno = errno;
+  close (fd);
+  errno = saved_errno;
+  return false;
+}
+
+/* NULL, or what is wrong with a descriptor from outside. Nothing here touches its memory. */
+static const char *
+check (int fd, size_t size)
+{
+  struct stat status;
+  struct statfs file_system;
+  int seals = fcntl (fd, F_GET_SEALS);
+
+  if (seals < 0)
+    return "the descriptor is not sealable memory";
+  /* A /dev/shm file answers too: the very bits count. NOEXEC_SEAL adds one that is harmless. */
+  if ((seals & ~F_SEAL_EXEC) != SEALS)
+    return "the memory does not have the seals it must have";
+  if (fstat (fd, &status) < 0 || !S_ISREG (status.st_mode))
+    return "the descriptor is not a regular file";
+  if (fstatfs (fd, &file_system) < 0 || file_system.f_type != TMPFS_MAGIC)
+    return "the memory is not of tmpfs";
+  if (status.st_size < 0 || (uint64_t) status.st_size != size)
+    return "the memory does not have the size that was announced";
+  if ((uint64_t) status.st_blocks * BLOCK_BYTES < size)
+    return "the memory has holes";
+  return NULL;
+}
+
+bool
+shm_segment_map (ShmSegment *self, int fd, size_t size, const char **out_why)
+{
+  *self = (ShmSegment){ 0 };
+  *out_why = check (fd, size);
+  if (*out_why != NULL)
+    return false;
+  if (map (self, fd, size, PROT_READ))
+    return true;
+  *out_why = "the memory cannot be mapped";
+  return false;
+}
+
+void
+shm_segment_clear (ShmSegment *self)
+{
+  if (self->data != NULL)
+    munmap (self->data, self->size);
+  *self = (ShmSegment){ 0 };
+}
