@@ -197,6 +197,7 @@ tls_node_new (const char *dir, const char *const *params)
   self->dir = g_strdup (dir);
   self->log = g_string_new (NULL);
   self->allowed = G_MAXUINT;
+  self->alive = g_hash_table_new_full (NULL, NULL, g_aligned_free, NULL);
   self->params = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   self->sources = g_hash_table_new_full (NULL, NULL, NULL, destroy_source);
   set_params (self, params);
@@ -225,11 +226,12 @@ tls_node_free (TlsNode *self)
     tls_node_close (self, self->accepted);
   while (g_main_context_iteration (NULL, FALSE))
     ; /* what was posted runs before `fini`, as in the core */
-  g_assert_cmpuint (self->alive, ==, 0);
+  g_assert_cmpuint (g_hash_table_size (self->alive), ==, 0);
   self->descriptor->fini (self->instance);
   g_assert_cmpuint (g_hash_table_size (self->sources), ==, 0); /* every watch and timer removed */
   g_aligned_free (self->instance);
   g_hash_table_unref (self->sources);
+  g_hash_table_unref (self->alive);
   g_hash_table_unref (self->params);
   g_string_free (self->log, TRUE);
   g_free (self->refusal);
@@ -240,15 +242,16 @@ tls_node_free (TlsNode *self)
 gpointer
 tls_node_alloc_connection (TlsNode *self)
 {
-  self->alive++;
-  return g_aligned_alloc0 (1, self->ops->connection_size, ALIGNMENT);
+  gpointer connection = g_aligned_alloc0 (1, self->ops->connection_size, ALIGNMENT);
+
+  g_hash_table_add (self->alive, connection);
+  return connection;
 }
 
 static void
 give_back (TlsNode *self, gpointer connection)
 {
-  self->alive--;
-  g_aligned_free (connection);
+  g_assert_true (g_hash_table_remove (self->alive, connection));
 }
 
 void

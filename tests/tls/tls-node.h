@@ -24,7 +24,7 @@ typedef struct
   gpointer listener;
   CommyAcceptor acceptor;
   guint allowed;     /* how many more connections `alloc` gives */
-  guint alive;       /* connections of this side that nobody freed */
+  GHashTable *alive; /* connections of this side that nobody freed */
   gpointer accepted; /* the last one that opened */
   char *refusal;     /* why the last one did not */
   guint n_settled;
