@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Certificates: making an authority, issuing, keeping on disk, judging. A static helper for
+ * what speaks X.509 (the TLS transport, the mTLS provider, `commy pki`); core knows none of it.
+ * Time is always an argument: seconds since 1970, UTC.
+ */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The files of a credentials directory. The authority's key lies only where it was made. */
+#define COMMY_PKI_CA_FILE "ca.pem"
+#define COMMY_PKI_CERT_FILE "cert.pem"
+#define COMMY_PKI_KEY_FILE "key.pem"
+#define COMMY_PKI_AUTHORITY_KEY_FILE "authority-key.pem"
+
+#define COMMY_PKI_SECONDS_PER_DAY G_GINT64_CONSTANT (86400)
+#define COMMY_PKI_LIFE_DAYS 90
+#define COMMY_PKI_AUTHORITY_LIFE_DAYS 3650
+/* New certificates are valid from a little before now: clocks of two hosts differ. */
+#define COMMY_PKI_BACKDATE_S 300
+/* Longest SPIFFE id that is taken: it has to fit a principal's name with its NUL. */
+#define COMMY_PKI_ID_MAX 511
+#define COMMY_PKI_CHAIN_MAX 4
+#define COMMY_PKI_AUTHORITIES_MAX 8
+/* In place of a time: validity is not asked for. */
+#define COMMY_PKI_ANY_TIME G_MININT64
+
+/* --- names (commy-pki-name.c) --- */
+
+/* One segment of a SPIFFE path: letters, digits, '.', '-', '_', and neither "." nor "..".
+ * @what names it in the error. */
+gboolean commy_pki_check_segment (const char *text, const char *what, GError **error);
+/* Checks a whole SPIFFE id, of @size bytes, which may be hostile. @out_path: (optional): where
+ * the path begins, "" for an authority's id. Returns the trust domain. (transfer full) */
+char *commy_pki_parse_id (const char *id, gsize size, const char **out_path, GError **error);
+
+/* --- making (commy-pki-issue.c) --- */
+
+typedef struct _CommyPkiAuthority CommyPkiAuthority;
+
+/* A new key (ECDSA P-256) and a self-signed certificate; its trust domain is
+ * `MESH-XXXXXXXX`, the digits from the key, so that no two are called the same. */
+CommyPkiAuthority *commy_pki_authority_new (const char *mesh, gint64 now_s, GError **error);
+CommyPkiAuthority *commy_pki_authority_load (const char *dir, GError **error);
+void commy_pki_authority_free (CommyPkiAuthority *authority);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiAuthority, commy_pki_authority_free)
+
+const char *commy_pki_authority_get_domain (CommyPkiAuthority *authority);
+/* Writes `authority-key.pem` and `ca.pem`; never over an authority that is there. */
+gboolean commy_pki_authority_save (CommyPkiAuthority *authority, const char *dir, GError **error);
+
+/* A key and a certificate for it, both PEM. */
+typedef struct
+{
+  char *cert_pem;
+  char *key_pem;
+} CommyPkiPair;
+
+void commy_pki_pair_free (CommyPkiPair *pair); /* wipes the key */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiPair, commy_pki_pair_free)
+
+/* A certificate for `spiffe://DOMAIN/host/HOST/user/USER`, good for both sides of a connection.
+ * It never outlives the authority. */
+CommyPkiPair *commy_pki_issue (CommyPkiAuthority *authority,
+                               const char *host,
+                               const char *user,
+                               gint64 not_before_s,
+                               gint64 not_after_s,
+                               GError **error);
+/* Writes `ca.pem`, `key.pem`, `cert.pem`; refuses where another authority's ca.pem lies. */
+gboolean commy_pki_pair_save (const CommyPkiPair *pair,
+                              CommyPkiAuthority *authority,
+                              const char *dir,
+                              GError **error);
+
+/* --- files (commy-pki-file.c) --- */
+
+/* Makes @dir and its parents, with mode 0700 where it makes one. */
+gboolean commy_pki_make_dir (const char *dir, GError **error);
+/* Whole or not at all. @exclusive: fails where the file exists. */
+gboolean commy_pki_write_file (const char *dir,
+                               const char *name,
+                               const char *text,
+                               guint mode,
+                               gboolean exclusive,
+                               GError **error);
+/* A regular file of at most 256 KiB. @secret: nobody but its owner may have access. */
+char *commy_pki_read_file (const char *dir, const char *name, gboolean secret, GError **error);
+/* Where the core looks for the credentials of @mesh when nothing else is said. */
+char *commy_pki_default_dir (const char *mesh);
+
+/* --- judging (commy-pki-trust.c) --- */
+
+typedef struct _CommyPkiTrust CommyPkiTrust;
+
+typedef enum
+{
+  COMMY_PKI_SERVER, /* the certificate's holder listens */
+  COMMY_PKI_CLIENT, /* it connects */
+} CommyPkiPurpose;
+
+/* Why a chain was refused, for those who answer with a TLS alert. */
+typedef enum
+{
+  COMMY_PKI_FAULT_NONE,
+  COMMY_PKI_FAULT_MISSING,
+  COMMY_PKI_FAULT_MALFORMED,
+  COMMY_PKI_FAULT_UNKNOWN_AUTHORITY,
+  COMMY_PKI_FAULT_EXPIRED, /* or not valid yet */
+  COMMY_PKI_FAULT_PURPOSE,
+  COMMY_PKI_FAULT_NAME,
+} CommyPkiFault;
+
+/* @pem: one or more authorities; each carries its trust domain as its only URI name. */
+CommyPkiTrust *commy_pki_trust_new (const char *pem, GError **error);
+void commy_pki_trust_free (CommyPkiTrust *trust);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiTrust, commy_pki_trust_free)
+
+/* Judges certificates in DER, the peer's own first: signed by an authority, valid at @now_s,
+ * meant for @purpose, and named by exactly one SPIFFE id in that authority's trust domain.
+ * Returns the id. (transfer full) @out_fault: (optional) */
+char *commy_pki_trust_verify (CommyPkiTrust *trust,
+                              GBytes *const *chain,
+                              gsize n_chain,
+                              CommyPkiPurpose purpose,
+                              gint64 now_s,
+                              CommyPkiFault *out_fault,
+                              GError **error);
+/* The rules of a SPIFFE certificate (X509-SVID, sections 2 to 5) without signatures and time:
+ * one URI name, not an authority, for signing handshakes. Returns the id. (transfer full) */
+char *commy_pki_leaf_id (GBytes *der, GError **error);
+
+/* What there is to tell about one certificate. */
+typedef struct
+{
+  char *id;          /* its URI name; "" if it has none or several */
+  char *issuer;      /* distinguished name */
+  char *serial;      /* hex */
+  char *fingerprint; /* SHA-256 of the certificate, hex */
+  gint64 not_before_s;
+  gint64 not_after_s;
+} CommyPkiInfo;
+
+CommyPkiInfo *commy_pki_info_new (const char *pem, GError **error);
+void commy_pki_info_free (CommyPkiInfo *info);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiInfo, commy_pki_info_free)
+
+/* What a node needs to speak TLS, read from a directory and found to fit together. */
+typedef struct
+{
+  char *id;
+  char *cert_pem;
+  char *key_pem;
+  CommyPkiTrust *trust;
+  gint64 not_after_s;
+} CommyPkiCredentials;
+
+/* Fails if a file is missing or half written, the key is open to others, or the certificate is
+ * not of the authority beside it. A certificate that is out of date is no failure here: compare
+ * `not_after_s`. */
+CommyPkiCredentials *commy_pki_credentials_load (const char *dir, GError **error);
+void commy_pki_credentials_free (CommyPkiCredentials *credentials);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiCredentials, commy_pki_credentials_free)
+
+G_END_DECLS

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The auth provider `mtls`: the principal is the SPIFFE id in the peer's certificate. Chain,
+ * time and possession of the key were the transport's business; the rules of the name and of
+ * the certificate's use are checked again here, whatever the transport did.
+ */
+#include "config.h"
+
+#include "auth/common/commy-pki.h"
+
+#include <commy/commy-plugin.h>
+
+typedef struct
+{
+  CommyHost *host;
+} Mtls;
+
+static gboolean
+mtls_init (gpointer instance, CommyHost *host, GError **error)
+{
+  Mtls *self = instance;
+
+  self->host = host;
+  return TRUE;
+}
+
+static void
+mtls_fini (gpointer instance)
+{
+}
+
+static CommyAuthVerdict
+mtls_judge (gpointer instance,
+            const CommyEvidence *evidence,
+            char *principal,
+            char *reason,
+            gsize reason_size)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *id = NULL;
+
+  if (evidence->kind != COMMY_EVIDENCE_X509)
+    return COMMY_AUTH_NOT_MINE;
+  if (evidence->n_chain == 0 || evidence->chain == NULL)
+    {
+      g_strlcpy (reason, "the peer showed no certificate", reason_size);
+      return COMMY_AUTH_REFUSED;
+    }
+  id = commy_pki_leaf_id (evidence->chain[0], &error);
+  if (id == NULL)
+    {
+      g_strlcpy (reason, error->message, reason_size);
+      return COMMY_AUTH_REFUSED;
+    }
+  g_strlcpy (principal, id, COMMY_PRINCIPAL_MAX); /* COMMY_PKI_ID_MAX: it fits */
+  return COMMY_AUTH_ACCEPTED;
+}
+
+G_STATIC_ASSERT (COMMY_PKI_ID_MAX < COMMY_PRINCIPAL_MAX);
+
+static const CommyAuthOps mtls_ops = {
+  .struct_size = sizeof (CommyAuthOps),
+  .judge = mtls_judge,
+};
+
+COMMY_PLUGIN_NOTE (AUTH,
+                   "mtls",
+                   PACKAGE_VERSION,
+                   "LGPL-2.1-or-later",
+                   "the SPIFFE id in the peer's certificate",
+                   "",
+                   COMMY_PLUGIN_FLAG_NONE,
+                   .n_segments = 1,
+                   .provenance = COMMY_PROVENANCE_MEASURED_ELSEWHERE,
+                   .security = COMMY_SECURITY_MUTUAL,
+                   .reach = COMMY_REACH_SELF | COMMY_REACH_HOST | COMMY_REACH_NETWORK,
+                   .delivery = COMMY_DELIVERY_RELIABLE,
+                   .ordering = COMMY_ORDERING_CONNECTION,
+                   .connect_ns = 20000,
+                   .size_factor = 1,
+                   .segments = { { .max_bytes = G_MAXUINT64 } });
+
+COMMY_PLUGIN_DEFINE (Mtls, mtls_init, NULL, mtls_fini, NULL, 0, &mtls_ops);

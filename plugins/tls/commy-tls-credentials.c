@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The node's own certificate and the authorities it trusts, read from files that may be
+ * replaced at any moment. What was loaded once stays good for the sessions that use it.
+ */
+#include "config.h"
+
+#include "plugins/tls/commy-tls.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+static const char *const files[TLS_CREDENTIAL_FILES]
+    = { COMMY_PKI_CA_FILE, COMMY_PKI_CERT_FILE, COMMY_PKI_KEY_FILE };
+
+static void
+credentials_clear (gpointer data)
+{
+  TlsCredentials *self = data;
+
+  if (self->gnutls != NULL)
+    gnutls_certificate_free_credentials (self->gnutls);
+  commy_pki_trust_free (self->trust);
+}
+
+void
+tls_credentials_unref (TlsCredentials *self)
+{
+  if (self != NULL)
+    g_atomic_rc_box_release_full (self, credentials_clear);
+}
+
+void
+tls_credential_cache_clear (TlsCredentialCache *cache)
+{
+  g_clear_pointer (&cache->current, tls_credentials_unref);
+}
+
+static void
+take_stamps (const char *dir, TlsFileStamp stamps[TLS_CREDENTIAL_FILES])
+{
+  memset (stamps, 0, TLS_CREDENTIAL_FILES * sizeof *stamps);
+  for (guint i = 0; i < TLS_CREDENTIAL_FILES; i++)
+    {
+      g_autofree char *path = g_build_filename (dir, files[i], NULL);
+      struct stat about;
+
+      if (stat (path, &about) != 0)
+        continue;
+      stamps[i].device = about.st_dev;
+      stamps[i].inode = about.st_ino;
+      stamps[i].size = (guint64) about.st_size;
+      stamps[i].changed_ns
+          = (gint64) about.st_ctim.tv_sec * 1000 * TLS_MS + (gint64) about.st_ctim.tv_nsec;
+    }
+}
+
+static TlsCredentials *
+load (const char *dir, GError **error)
+{
+  g_autoptr (CommyPkiCredentials) files_read = commy_pki_credentials_load (dir, error);
+  TlsCredentials *self;
+  gnutls_datum_t cert;
+  gnutls_datum_t key;
+  int code;
+
+  if (files_read == NULL)
+    return NULL;
+  cert.data = (guint8 *) files_read->cert_pem;
+  cert.size = (unsigned) strlen (files_read->cert_pem);
+  key.data = (guint8 *) files_read->key_pem;
+  key.size = (unsigned) strlen (files_read->key_pem);
+  self = g_atomic_rc_box_new0 (TlsCredentials);
+  code = gnutls_certificate_allocate_credentials (&self->gnutls);
+  if (code >= 0)
+    code = gnutls_certificate_set_x509_key_mem2 (self->gnutls, &cert, &key, GNUTLS_X509_FMT_PEM,
+                                                 NULL, 0);
+  if (code < 0)
+    {
+      g_set_error (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE,
+                   "GnuTLS does not take the credentials in %s: %s", dir, gnutls_strerror (code));
+      tls_credentials_unref (self);
+      return NULL;
+    }
+  self->trust = g_steal_pointer (&files_read->trust);
+  self->not_after_s = files_read->not_after_s;
+  return self;
+}
+
+static gboolean
+is_expired (const TlsCredentials *self)
+{
+  return self->not_after_s < g_get_real_time () / G_USEC_PER_SEC;
+}
+
+/* A new certificate that is out of date does not replace one that is not. */
+static gboolean
+is_worse (TlsInstance *instance, const TlsCredentials *fresh, GError **error)
+{
+  const TlsCredentials *current = instance->credentials.current;
+
+  if (!is_expired (fresh))
+    return FALSE;
+  if (current == NULL || is_expired (current))
+    {
+      instance->host->log (instance->host, G_LOG_LEVEL_WARNING,
+                           "this node's certificate has expired, others will refuse it: renew it "
+                           "with `commy pki issue`");
+      return FALSE;
+    }
+  g_set_error_literal (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE,
+                       "the new certificate has expired already");
+  return TRUE;
+}
+
+/* The first time there must be something; later there is always the old. */
+static TlsCredentials *
+keep_old (TlsInstance *instance, const TlsFileStamp *stamps, const GError *why, GError **error)
+{
+  TlsCredentialCache *cache = &instance->credentials;
+  g_autofree char *line = NULL;
+
+  if (cache->current == NULL)
+    {
+      g_set_error (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE,
+                   "this node has no usable certificate (make one with `commy pki init`, or with "
+                   "`commy pki issue` where the authority is): %s",
+                   why->message);
+      return NULL;
+    }
+  if (memcmp (cache->failed, stamps, sizeof cache->failed) != 0)
+    {
+      memcpy (cache->failed, stamps, sizeof cache->failed);
+      line = g_strdup_printf ("the changed credentials are not taken, the old ones stay: %s",
+                              why->message);
+      instance->host->log (instance->host, G_LOG_LEVEL_WARNING, line);
+    }
+  return g_atomic_rc_box_acquire (cache->current);
+}
+
+TlsCredentials *
+tls_credentials_get (TlsInstance *instance, GError **error)
+{
+  TlsCredentialCache *cache = &instance->credentials;
+  const char *dir = instance->host->info (instance->host, COMMY_HOST_CREDENTIALS_DIR);
+  TlsFileStamp stamps[TLS_CREDENTIAL_FILES];
+  g_autoptr (GError) why = NULL;
+  TlsCredentials *fresh;
+
+  if (dir == NULL || *dir == '\0')
+    {
+      g_set_error_literal (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE,
+                           "this node has no directory for credentials (`commy pki init`)");
+      return NULL;
+    }
+  take_stamps (dir, stamps);
+  if (cache->current != NULL
+      && (memcmp (stamps, cache->stamps, sizeof stamps) == 0
+          || memcmp (stamps, cache->failed, sizeof stamps) == 0))
+    return g_atomic_rc_box_acquire (cache->current);
+  fresh = load (dir, &why);
+  if (fresh == NULL)
+    return keep_old (instance, stamps, why, error);
+  if (is_worse (instance, fresh, &why))
+    {
+      tls_credentials_unref (fresh);
+      return keep_old (instance, stamps, why, error);
+    }
+  tls_credentials_unref (cache->current);
+  cache->current = fresh;
+  memcpy (cache->stamps, stamps, sizeof stamps);
+  memset (cache->failed, 0, sizeof cache->failed);
+  return g_atomic_rc_box_acquire (fresh);
+}

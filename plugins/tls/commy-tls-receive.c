@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Receiving messages: records are decrypted into blocks, and messages are lent from there. A
+ * block lives until it is not being filled and nothing in it is borrowed, so messages may come
+ * back in any order. Memory follows what arrived, never what a header claims.
+ */
+#include "config.h"
+
+#include "plugins/tls/commy-tls.h"
+
+#include <poll.h>
+#include <string.h>
+
+#define BLOCK_SIZE (64 * 1024)
+#define BLOCK_GROWTH 4
+
+G_STATIC_ASSERT (G_STRUCT_OFFSET (TlsBlock, data) % 8 == 0);
+
+static TlsBlock *
+block_new (TlsConnection *self, gsize size)
+{
+  TlsBlock *block = NULL;
+
+  if (self->spare != NULL && self->spare->size >= size)
+    block = g_steal_pointer (&self->spare);
+  else
+    {
+      size = MAX (size, BLOCK_SIZE);
+      block = g_malloc (sizeof *block + size);
+      block->size = size;
+    }
+  block->refs = 1;
+  block->fill = 0;
+  return block;
+}
+
+static void
+block_unref (TlsConnection *self, TlsBlock *block)
+{
+  if (--block->refs > 0)
+    return;
+  if (self->spare == NULL && block->size == BLOCK_SIZE)
+    self->spare = block;
+  else
+    g_free (block);
+}
+
+/* Ends receiving; what was received before stays readable. */
+static CommyIo
+end_receiving (TlsConnection *self, const char *why)
+{
+  if (self->receive_why == NULL)
+    self->receive_why = g_strdup (why);
+  return COMMY_IO_CLOSED;
+}
+
+static CommyIo
+receive_failed (TlsConnection *self, gssize code, gboolean in_message)
+{
+  g_autofree char *why = NULL;
+  const char *name;
+
+  switch (code)
+    {
+    case GNUTLS_E_AGAIN:
+      return COMMY_IO_WOULD_BLOCK;
+    case 0:
+      return end_receiving (self, in_message ? "the peer ended in the middle of a message"
+                                             : "the peer closed the connection");
+    case GNUTLS_E_FATAL_ALERT_RECEIVED:
+      name = gnutls_alert_get_name (gnutls_alert_get (self->session));
+      why = g_strdup_printf ("the peer ended the connection: %s", name == NULL ? "?" : name);
+      return end_receiving (self, why);
+    case GNUTLS_E_PREMATURE_TERMINATION:
+    case GNUTLS_E_PULL_ERROR:
+      if (self->link.in_errno == 0)
+        return end_receiving (self, "the peer is gone without a farewell");
+      why = g_strdup_printf ("the connection broke: %s", g_strerror (self->link.in_errno));
+      return end_receiving (self, why);
+    default:
+      gnutls_alert_send_appropriate (self->session, (int) code);
+      why = g_strdup_printf ("the peer broke the TLS protocol: %s", gnutls_strerror ((int) code));
+      return end_receiving (self, why);
+    }
+}
+
+/* A place behind what was received, in a block where @need bytes from `parsed` on can lie. */
+static void
+make_room (TlsConnection *self, gsize need)
+{
+  TlsBlock *block = self->block;
+  gsize have;
+  gsize size;
+
+  if (block == NULL)
+    {
+      self->block = block_new (self, BLOCK_SIZE);
+      self->parsed = 0;
+      return;
+    }
+  have = block->fill - self->parsed;
+  if (have == 0 && block->refs == 1 && block->size == BLOCK_SIZE)
+    self->parsed = block->fill = 0;
+  if (block->fill < block->size && (self->parsed == 0 || self->parsed + need <= block->size))
+    return;
+  size = MAX (BLOCK_SIZE, MIN (need, BLOCK_GROWTH * have));
+  if (block->refs == 1 && have > 0 && size <= block->size)
+    {
+      memmove (block->data, block->data + self->parsed, have);
+      block->fill = have;
+    }
+  else if (block->refs == 1 && have > 0 && self->parsed == 0)
+    {
+      block = g_realloc (block, sizeof *block + size);
+      block->size = size;
+    }
+  else
+    {
+      block = block_new (self, size);
+      memcpy (block->data, self->block->data + self->parsed, have);
+      block->fill = have;
+      block_unref (self, self->block);
+    }
+  self->block = block;
+  self->parsed = 0;
+}
+
+static guint32
+get_u32 (const guint8 *at)
+{
+  guint32 value;
+
+  memcpy (&value, at, sizeof value);
+  return GUINT32_FROM_LE (value);
+}
+
+/* A header at `parsed`: how long is what it leads, itself and padding included. 0: not allowed. */
+static gsize
+check_header (TlsConnection *self, guint32 expected_kind)
+{
+  const guint8 *header = self->block->data + self->parsed;
+  guint32 size = get_u32 (header);
+  g_autofree char *why = NULL;
+
+  if (get_u32 (header + 4) == expected_kind && size <= self->instance->max_message
+      && (size == 0) == (expected_kind == TLS_RECORD_READY))
+    return TLS_HEADER_SIZE + tls_padded (size);
+  why = g_strdup_printf ("the peer broke the protocol: a header of kind %u and %u bytes (at most "
+                         "%" G_GSIZE_FORMAT " are allowed)",
+                         get_u32 (header + 4), size, self->instance->max_message);
+  end_receiving (self, why);
+  return 0;
+}
+
+/* Receives until one whole record of ours lies at `parsed`. */
+static CommyIo
+receive (TlsConnection *self, guint32 expected_kind)
+{
+  for (;;)
+    {
+      gsize have = self->block == NULL ? 0 : self->block->fill - self->parsed;
+      gsize need = TLS_HEADER_SIZE;
+      gssize got;
+
+      if (have >= TLS_HEADER_SIZE)
+        {
+          need = check_header (self, expected_kind);
+          if (need == 0)
+            return COMMY_IO_CLOSED;
+          if (have >= need)
+            return COMMY_IO_OK;
+        }
+      if (self->receive_why != NULL)
+        return COMMY_IO_CLOSED;
+      make_room (self, need);
+      do
+        got = gnutls_record_recv (self->session, self->block->data + self->block->fill,
+                                  self->block->size - self->block->fill);
+      while (got == GNUTLS_E_INTERRUPTED || got == GNUTLS_E_WARNING_ALERT_RECEIVED);
+      if (got <= 0)
+        return receive_failed (self, got, have > 0);
+      self->block->fill += (gsize) got;
+    }
+}
+
+CommyIo
+tls_peek (gpointer connection, CommyMessage *out_message)
+{
+  TlsConnection *self = connection;
+  CommyIo result = receive (self, TLS_RECORD_MESSAGE);
+  guint32 size;
+
+  if (result != COMMY_IO_OK)
+    {
+      if (result == COMMY_IO_WOULD_BLOCK && tls_send_pending (self))
+        tls_send_push (self);
+      return result;
+    }
+  size = get_u32 (self->block->data + self->parsed);
+  out_message->data = self->block->data + self->parsed + TLS_HEADER_SIZE;
+  out_message->size = size;
+  out_message->flags = COMMY_MESSAGE_STABLE;
+  out_message->reserved = 0;
+  out_message->token = (guint64) (gsize) self->block;
+  self->block->refs++;
+  self->parsed += TLS_HEADER_SIZE + tls_padded (size);
+  return COMMY_IO_OK;
+}
+
+void
+tls_release (gpointer connection, const CommyMessage *message)
+{
+  block_unref (connection, (TlsBlock *) (gsize) message->token);
+}
+
+guint
+tls_arm (gpointer connection, guint interest, guint *out_events)
+{
+  TlsConnection *self = connection;
+  guint met = 0;
+
+  *out_events = 0;
+  if (tls_send_pending (self))
+    tls_send_push (self);
+  if ((interest & COMMY_INTEREST_READ) != 0)
+    {
+      self->link.in_drained = FALSE; /* before a sleep the kernel itself has to say it */
+      if (receive (self, TLS_RECORD_MESSAGE) != COMMY_IO_WOULD_BLOCK)
+        met |= COMMY_INTEREST_READ;
+      else
+        *out_events |= POLLIN;
+    }
+  if ((interest & COMMY_INTEREST_WRITE) != 0)
+    {
+      gboolean room
+          = self->refused != 0 ? tls_send_has_room (self, self->refused) : !tls_send_pending (self);
+
+      if (room || self->send_why != NULL)
+        met |= COMMY_INTEREST_WRITE;
+    }
+  if (tls_send_pending (self))
+    *out_events |= POLLOUT;
+  return met;
+}
+
+CommyIo
+tls_receive_ready (TlsConnection *self)
+{
+  CommyIo result = receive (self, TLS_RECORD_READY);
+
+  if (result == COMMY_IO_OK)
+    self->parsed += TLS_HEADER_SIZE;
+  return result;
+}
+
+void
+tls_receive_clear (TlsConnection *self)
+{
+  if (self->block != NULL)
+    block_unref (self, self->block);
+  self->block = NULL;
+  g_clear_pointer (&self->spare, g_free);
+}

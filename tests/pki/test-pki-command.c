@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * `commy pki`: what it prints, what it writes, and its exit codes.
+ */
+#include "config.h"
+
+#include "cli/commy-cmd-pki.h"
+#include "tests/pki/pki-fixture.h"
+
+#include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+/* Runs the command with its words separated by blanks. */
+static int
+run (const char *line)
+{
+  g_auto (GStrv) words = g_strsplit (line, " ", -1);
+
+  return commy_cmd_pki ((int) g_strv_length (words), words);
+}
+
+static int
+run_in (const char *dir, const char *command)
+{
+  g_autofree char *line = g_strconcat (command, " --dir ", dir, NULL);
+
+  return run (line);
+}
+
+static gboolean
+exists (const char *dir, const char *name)
+{
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+
+  return g_file_test (path, G_FILE_TEST_EXISTS);
+}
+
+static void
+test_init_and_issue (void)
+{
+  char *dir = g_dir_make_tmp ("commy-pki-XXXXXX", NULL);
+  char *out = g_dir_make_tmp ("commy-pki-XXXXXX", NULL);
+  g_autofree char *issue
+      = g_strdup_printf ("pki issue --dir %s --out %s --host h2 --user u2 --days 1", dir, out);
+  g_autoptr (CommyPkiCredentials) mine = NULL;
+  g_autoptr (CommyPkiCredentials) theirs = NULL;
+
+  g_assert_cmpint (run_in (dir, "pki init --mesh m --host h1 --user u1"), ==, 0);
+  mine = commy_pki_credentials_load (dir, NULL);
+  g_assert_true (g_str_has_suffix (mine->id, "/host/h1/user/u1"));
+  g_assert_true (g_str_has_prefix (mine->id, "spiffe://m-"));
+  g_assert_cmpint (run_in (dir, "pki init --host h1 --user u1"), ==, 1);
+  g_assert_cmpint (run (issue), ==, 0);
+  theirs = commy_pki_credentials_load (out, NULL);
+  g_assert_true (g_str_has_suffix (theirs->id, "/host/h2/user/u2"));
+  g_assert_cmpint (theirs->not_after_s, <=, fixture_now () + DAY);
+  g_assert_false (exists (out, COMMY_PKI_AUTHORITY_KEY_FILE));
+  fixture_remove (out);
+  fixture_remove (dir);
+}
+
+static void
+test_usage (void)
+{
+  char *dir = g_dir_make_tmp ("commy-pki-XXXXXX", NULL);
+
+  g_assert_cmpint (run ("pki"), ==, 2);
+  g_assert_cmpint (run ("pki dance"), ==, 2);
+  g_assert_cmpint (run ("pki init --nonsense"), ==, 2);
+  g_assert_cmpint (run ("pki show -o xml"), ==, 2);
+  g_assert_cmpint (run_in (dir, "pki init --days 0"), ==, 2);
+  g_assert_cmpint (run_in (dir, "pki issue"), ==, 2);
+  g_assert_cmpint (run_in (dir, "pki issue --out /nonexistent"), ==, 1);
+  g_assert_cmpint (run_in (dir, "pki show"), ==, 1);
+  g_assert_cmpint (run_in (dir, "pki init --host a/b --user u"), ==, 1);
+  g_assert_false (exists (dir, COMMY_PKI_CA_FILE)); /* a wrong name leaves nothing behind */
+  fixture_remove (dir);
+}
+
+static void
+test_show_json_child (void)
+{
+  g_autofree char *line = g_strdup_printf ("pki show -o json --dir %s", g_getenv ("TEST_PKI_DIR"));
+
+  exit (run (line));
+}
+
+static void
+test_show_json (void)
+{
+  char *dir = g_dir_make_tmp ("commy-pki-XXXXXX", NULL);
+  const char *child[] = { g_getenv ("TEST_PKI_PROGRAM"), "-p", "/commy-pki/show/child", NULL };
+  g_auto (GStrv) environment = g_environ_setenv (g_get_environ (), "TEST_PKI_DIR", dir, TRUE);
+  g_autofree char *output = NULL;
+  g_autoptr (JsonNode) root = NULL;
+  g_autoptr (GError) error = NULL;
+  JsonObject *authority;
+  JsonObject *certificate;
+  int status;
+
+  g_assert_cmpint (run_in (dir, "pki init --mesh m --host h1 --user u1"), ==, 0);
+  g_spawn_sync (NULL, (char **) child, environment, G_SPAWN_DEFAULT, NULL, NULL, &output, NULL,
+                &status, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_spawn_check_wait_status (status, NULL));
+  root = json_from_string (strchr (output, '{'), &error); /* behind the test's own lines */
+  g_assert_no_error (error);
+  g_assert_true (json_object_get_boolean_member (json_node_get_object (root), "has_authority_key"));
+  authority = json_object_get_object_member (json_node_get_object (root), "authority");
+  certificate = json_object_get_object_member (json_node_get_object (root), "certificate");
+  g_assert_true (g_str_has_prefix (json_object_get_string_member (certificate, "id"),
+                                   json_object_get_string_member (authority, "id")));
+  g_assert_cmpstr (json_object_get_string_member (certificate, "validity"), ==, "valid");
+  g_assert_cmpuint (strlen (json_object_get_string_member (certificate, "fingerprint_sha256")), ==,
+                    64);
+  fixture_remove (dir);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_setenv ("TEST_PKI_PROGRAM", argv[0], TRUE);
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/commy-pki/init-makes-all-and-issue-lets-another-host-in", test_init_and_issue);
+  g_test_add_func ("/commy-pki/exit-codes-tell-failure-from-wrong-usage", test_usage);
+  if (g_getenv ("TEST_PKI_DIR") != NULL)
+    g_test_add_func ("/commy-pki/show/child", test_show_json_child);
+  else
+    g_test_add_func ("/commy-pki/show/json-names-both-certificates", test_show_json);
+  return g_test_run ();
+}
