@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The queue of buffers of one direction. Every operation belongs to one side; what crosses
+ * are the two published heads. They are stored and loaded sequentially consistent, because a
+ * side that falls asleep and a side that publishes must not both miss the other
+ * (see commy-inproc-sleeper.h).
+ */
+#include "config.h"
+
+#include "commy-inproc-lane.h"
+
+#include <stdlib.h>
+
+static size_t
+room_of_class (uint32_t class)
+{
+  return (size_t) 1 << (class + INPROC_LANE_MIN_SHIFT);
+}
+
+static uint32_t
+class_of_size (size_t size)
+{
+  uint32_t class = 0;
+
+  while (room_of_class (class) < size)
+    class ++;
+  return class;
+}
+
+bool
+inproc_lane_init (InprocLane *lane, uint32_t length, size_t max_message, size_t max_bytes)
+{
+  size_t room = room_of_class (class_of_size (max_message));
+
+  lane->length = 2;
+  while (lane->length < length && lane->length < INPROC_LANE_MAX_LENGTH)
+    lane->length *= 2;
+  lane->max_message = max_message;
+  lane->max_bytes = max_bytes < room ? room : max_bytes;
+  lane->sent = calloc (lane->length, sizeof (InprocBuffer *));
+  lane->returned = calloc (lane->length, sizeof (InprocBuffer *));
+  return lane->sent != NULL && lane->returned != NULL;
+}
+
+static void
+free_pool (InprocLane *lane)
+{
+  for (uint32_t class = 0; class < INPROC_LANE_CLASSES; class ++)
+    while (lane->pool[class] != NULL)
+      {
+        InprocBuffer *buffer = lane->pool[class];
+
+        lane->pool[class] = buffer->next;
+        free (buffer);
+      }
+  lane->pool_bytes = 0;
+}
+
+void
+inproc_lane_deinit (InprocLane *lane)
+{
+  uint32_t sent_head = atomic_load (&lane->sent_head);
+  uint32_t returned_head = atomic_load (&lane->returned_head);
+
+  for (uint32_t i = lane->sent_tail; i != sent_head; i++)
+    free (lane->sent[i & (lane->length - 1)]);
+  for (uint32_t i = lane->returned_tail; i != returned_head; i++)
+    free (lane->returned[i & (lane->length - 1)]);
+  free_pool (lane);
+  free (lane->reserved);
+  free (lane->sent);
+  free (lane->returned);
+}
+
+static void
+to_pool (InprocLane *lane, InprocBuffer *buffer)
+{
+  buffer->next = lane->pool[buffer->class];
+  lane->pool[buffer->class] = buffer;
+  lane->pool_bytes += room_of_class (buffer->class);
+}
+
+static void
+come_home (InprocLane *lane, InprocBuffer *buffer)
+{
+  lane->n_away--;
+  lane->away_bytes -= room_of_class (buffer->class);
+  to_pool (lane, buffer);
+}
+
+static void
+collect (InprocLane *lane)
+{
+  uint32_t head = atomic_load (&lane->returned_head);
+
+  while (lane->returned_tail != head)
+    come_home (lane, lane->returned[lane->returned_tail++ & (lane->length - 1)]);
+}
+
+static bool
+fits (const InprocLane *lane, size_t size)
+{
+  return lane->n_away < lane->length
+         && lane->away_bytes + room_of_class (class_of_size (size)) <= lane->max_bytes;
+}
+
+static void
+unreserve (InprocLane *lane)
+{
+  InprocBuffer *buffer = lane->reserved;
+
+  lane->reserved = NULL;
+  if (buffer != NULL)
+    come_home (lane, buffer);
+}
+
+static InprocBuffer *
+from_pool (InprocLane *lane, uint32_t class)
+{
+  InprocBuffer *buffer = lane->pool[class];
+
+  if (buffer != NULL)
+    {
+      lane->pool[class] = buffer->next;
+      lane->pool_bytes -= room_of_class (class);
+      return buffer;
+    }
+
+  /* The limit counts what is pooled too: a change of sizes must not double the memory. */
+  if (lane->away_bytes + lane->pool_bytes + room_of_class (class) > lane->max_bytes)
+    free_pool (lane);
+  buffer = malloc (sizeof (InprocBuffer) + room_of_class (class));
+  if (buffer != NULL)
+    buffer->class = class;
+  return buffer;
+}
+
+InprocLaneResult
+inproc_lane_reserve (InprocLane *lane, size_t size, InprocBuffer **out_buffer)
+{
+  InprocBuffer *buffer;
+  uint32_t class;
+
+  unreserve (lane);
+  if (size > lane->max_message)
+    return INPROC_LANE_TOO_BIG;
+  class = class_of_size (size);
+  if (!fits (lane, size) || lane->pool[class] == NULL)
+    collect (lane);
+  if (!fits (lane, size))
+    {
+      lane->wanted = size;
+      return INPROC_LANE_FULL;
+    }
+  buffer = from_pool (lane, class);
+  if (buffer == NULL)
+    return INPROC_LANE_NO_MEMORY;
+
+  buffer->size = size;
+  lane->wanted = 0;
+  lane->n_away++;
+  lane->away_bytes += room_of_class (class);
+  lane->reserved = buffer;
+  *out_buffer = buffer;
+  return INPROC_LANE_OK;
+}
+
+void
+inproc_lane_commit (InprocLane *lane, size_t used)
+{
+  InprocBuffer *buffer = lane->reserved;
+
+  if (buffer == NULL)
+    return;
+  if (used == 0)
+    {
+      unreserve (lane);
+      return;
+    }
+  if (used < buffer->size)
+    buffer->size = used;
+  lane->reserved = NULL;
+  lane->sent[lane->sent_next++ & (lane->length - 1)] = buffer;
+}
+
+bool
+inproc_lane_publish (InprocLane *lane)
+{
+  if (atomic_load_explicit (&lane->sent_head, memory_order_relaxed) == lane->sent_next)
+    return false;
+  atomic_store (&lane->sent_head, lane->sent_next);
+  return true;
+}
+
+bool
+inproc_lane_has_room (InprocLane *lane)
+{
+  collect (lane);
+  return fits (lane, lane->wanted > 0 ? lane->wanted : 1);
+}
+
+void
+inproc_lane_drop_unsent (InprocLane *lane)
+{
+  uint32_t head = atomic_load (&lane->sent_head);
+
+  unreserve (lane);
+  while (lane->sent_next != head)
+    come_home (lane, lane->sent[--lane->sent_next & (lane->length - 1)]);
+  collect (lane);
+  free_pool (lane);
+}
+
+bool
+inproc_lane_has_message (InprocLane *lane)
+{
+  if (lane->sent_tail == lane->sent_seen)
+    lane->sent_seen = atomic_load (&lane->sent_head);
+  return lane->sent_tail != lane->sent_seen;
+}
+
+InprocBuffer *
+inproc_lane_take (InprocLane *lane)
+{
+  if (!inproc_lane_has_message (lane))
+    return NULL;
+  return lane->sent[lane->sent_tail++ & (lane->length - 1)];
+}
+
+void
+inproc_lane_give_back (InprocLane *lane, InprocBuffer *buffer)
+{
+  uint32_t head = atomic_load_explicit (&lane->returned_head, memory_order_relaxed);
+
+  lane->returned[head & (lane->length - 1)] = buffer;
+  atomic_store (&lane->returned_head, head + 1);
+}
