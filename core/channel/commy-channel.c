@@ -34,12 +34,26 @@ is_own (const CommyChannelShared *shared, CommyPrincipal *peer)
                           commy_principal_get_name (peer));
 }
 
+/* What tells the end of the peer: its pidfd where the kernel gave one, else the connection's own
+ * descriptor. */
+static int
+death_fd (CommyChannel *self, gboolean *out_is_pidfd)
+{
+  CommyEvidence evidence = { .struct_size = sizeof evidence, .pidfd = -1 };
+
+  self->ops->evidence (self->connection, &evidence);
+  *out_is_pidfd = evidence.pidfd >= 0;
+  return *out_is_pidfd ? evidence.pidfd : self->ops->fd (self->connection);
+}
+
 CommyChannel *
 commy_channel_new (CommyWorker *worker,
                    const CommyChannelShared *shared,
                    const CommyChannelSetup *setup)
 {
   CommyChannel *self = g_new0 (CommyChannel, 1);
+  gboolean is_pidfd;
+  int fd;
 
   g_atomic_ref_count_init (&self->refs);
   self->serial = commy_env_random64 (shared->env) | 1;
@@ -64,7 +78,8 @@ commy_channel_new (CommyWorker *worker,
   g_array_set_clear_func (self->methods_in, method_clear);
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
-  commy_death_watch_add (shared->deaths, self->serial, self->ops->fd (self->connection), worker);
+  fd = death_fd (self, &is_pidfd);
+  commy_death_watch_add (shared->deaths, self->serial, fd, is_pidfd, worker);
   return self;
 }
 
@@ -78,10 +93,11 @@ commy_channel_ref (CommyChannel *channel)
 static void
 free_connection (CommyChannel *self)
 {
+  gboolean is_pidfd;
+
   if (self->connection == NULL)
     return;
-  commy_death_watch_remove (self->shared->deaths, self->serial,
-                            self->ops->fd (self->connection));
+  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
 }

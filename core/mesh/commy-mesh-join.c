@@ -203,8 +203,8 @@ fill_shared (CommyMesh *self, GError **error)
   self->shared.deaths = self->deaths;
   self->shared.own_principals = own_principals (self);
   self->shared.max_payload = commy_config_get_size (config, "limits", "message");
-  self->shared.max_methods = (guint) commy_config_get_double (config, "limits", "methods");
-  self->shared.max_pending = (guint) commy_config_get_double (config, "limits", "pending-calls");
+  self->shared.max_methods = (guint) commy_config_get_int (config, "limits", "methods");
+  self->shared.max_pending = (guint) commy_config_get_int (config, "limits", "pending-calls");
   self->shared.max_backlog = self->shared.max_payload;
   self->shared.wait_mode = n_cpus > 1 ? wait_mode (self) : COMMY_WAIT_BLOCK;
   self->shared.spin_max_ns = commy_config_get_duration (config, "wait", "spin-max");
@@ -225,7 +225,7 @@ fill_setup (CommyMesh *self)
   self->setup.serializers = offered_serializers (self);
   self->setup.timeout_ns = commy_config_get_duration (self->config, "limits", "handshake-timeout");
   self->setup.max_handshakes
-      = (guint) commy_config_get_double (self->config, "limits", "handshakes");
+      = (guint) commy_config_get_int (self->config, "limits", "handshakes");
   self->setup.locate = locate;
   self->setup.locate_data = self;
 }

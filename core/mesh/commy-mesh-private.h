@@ -30,7 +30,8 @@ typedef struct _CommyPeers CommyPeers;
 typedef struct
 {
   gatomicrefcount refs;
-  CommyMesh *mesh;
+  CommyMesh *mesh; /* a reference unless internal */
+  gboolean internal;
   CommyWorker *worker;
   GThread *thread;   /* of a client without a main context of its own, else NULL */
   CommyPeers *peers; /* owner's thread */

@@ -306,8 +306,10 @@ attempt_done (gpointer data, CommyChannel *channel, const GError *error)
 
   if (attempt->latch != NULL)
     {
-      commy_latch_answer (attempt->latch, channel, discard_channel, error);
+      CommyLatch *latch = attempt->latch;
+
       attempt_free (attempt);
+      commy_latch_answer (latch, channel, discard_channel, error);
       return;
     }
   attempt->channel = channel;

@@ -90,7 +90,7 @@ commy_route_demand (const CommyRouteKey *key, CommyFlavour flavour, CommyDemand 
   demand->switch_margin = commy_config_get_double (config, "selection", "switch-margin");
   demand->switch_z = commy_config_get_double (config, "selection", "switch-z");
   demand->switch_evaluations
-      = (guint) commy_config_get_double (config, "selection", "switch-evaluations");
+      = (guint) commy_config_get_int (config, "selection", "switch-evaluations");
   demand->switch_dwell_ns = commy_config_get_duration (config, "selection", "min-dwell");
   demand->expected_messages = commy_config_get_double (config, "selection", "expected-messages");
   demand->required_serializer_caps
@@ -322,7 +322,11 @@ fill_member (CommyRouteMember *member,
 }
 
 static void
-fill_members (CommyRoute *route, const Field *field, const CommyRouteKey *key, const CommyDemand *demand)
+fill_members (CommyRoute *route,
+              const Field *field,
+              const CommyRouteKey *key,
+              const CommyDemand *demand,
+              guint chosen)
 {
   route->members = g_new0 (CommyRouteMember, field->n);
   for (guint i = 0; i < field->n;)
@@ -331,7 +335,7 @@ fill_members (CommyRoute *route, const Field *field, const CommyRouteKey *key, c
       gboolean tied = FALSE;
 
       for (; i < field->n && field->instance_of[i] == field->instance_of[first]; i++)
-        tied |= field->assessments[i].tied && field->assessments[i].rejection.filter == COMMY_FILTER_NONE;
+        tied |= i == chosen || field->assessments[i].tied;
       if (tied)
         fill_member (&route->members[route->n_members++], field, key, demand, first, i - first);
     }
@@ -463,7 +467,7 @@ commy_route_decide_now (CommyRoute *route,
       return FALSE;
     }
   remember_incumbent (route, &field.candidates[plan.chosen], demand.now_ns);
-  fill_members (route, &field, key, &demand);
+  fill_members (route, &field, key, &demand, (guint) plan.chosen);
   update_balancer (route, key);
   route->snapshot = commy_snapshot_ref (field.snapshot);
   route->registry_epoch = registry_epoch;

@@ -40,7 +40,8 @@ struct _CommyService
 {
   GObject parent_instance;
 
-  CommyMesh *mesh;
+  CommyMesh *mesh;   /* a reference unless internal */
+  gboolean internal; /* the mesh's own */
   char *name;
   GDBusInterfaceInfo *interface;
   GMainContext *context;

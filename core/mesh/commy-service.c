@@ -42,7 +42,8 @@ commy_service_finalize (GObject *object)
   g_main_context_unref (self->context);
   g_mutex_clear (&self->lock);
   g_free (self->name);
-  g_clear_object (&self->mesh);
+  if (!self->internal)
+    g_clear_object (&self->mesh);
   G_OBJECT_CLASS (commy_service_parent_class)->finalize (object);
 }
 
@@ -154,7 +155,7 @@ start_threads (CommyService *self, GError **error)
     {
       g_autofree char *group = g_strdup_printf ("service %s", self->name);
 
-      n = (gint) commy_config_get_double (self->mesh->config, group, "workers");
+      n = (gint) commy_config_get_int (self->mesh->config, group, "workers");
     }
   if (n <= 0)
     return add_thread (self, FALSE, error);
@@ -184,7 +185,8 @@ commy_service_new_internal (CommyMesh *mesh,
 {
   CommyService *self = g_object_new (COMMY_TYPE_SERVICE, NULL);
 
-  self->mesh = g_object_ref (mesh);
+  self->internal = context == mesh->context;
+  self->mesh = self->internal ? mesh : g_object_ref (mesh);
   self->name = g_strdup (name);
   self->context = g_main_context_ref (context);
   if (interface != NULL)
@@ -478,13 +480,14 @@ static void
 start_sync_done (gpointer data, const GError *error)
 {
   StartSync *start = data;
+  CommyLatch *latch = start->latch;
 
   g_mutex_lock (&start->service->lock);
   start->service->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
   g_mutex_unlock (&start->service->lock);
-  commy_latch_answer (start->latch, NULL, NULL, error);
   g_object_unref (start->service);
   g_free (start);
+  commy_latch_answer (latch, NULL, NULL, error);
 }
 
 static void

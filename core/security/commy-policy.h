@@ -50,3 +50,8 @@ CommyPolicyVerdict commy_policy_decide (CommyPolicy *policy,
                                   const char *principal,
                                   const char *service,
                                   const char *method);
+
+/* Whether there is any method of @service that @principal might be allowed to call: for the
+ * door. A no is certain; a yes is decided method by method. */
+gboolean
+commy_policy_may_call_any (CommyPolicy *policy, const char *principal, const char *service);

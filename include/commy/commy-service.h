@@ -212,7 +212,8 @@ commy_service_start_finish (CommyService *service, GAsyncResult *result, GError 
  * @cancellable: (nullable): a cancellable
  * @error: return location
  *
- * Offers the service and waits until others can find it. Iterates no main context.
+ * Offers the service and waits until others can find it. Iterates no main context. An offered
+ * service keeps its mesh joined until it is stopped or the mesh is left.
  *
  * Returns: success
  *
