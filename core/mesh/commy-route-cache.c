@@ -152,7 +152,7 @@ add_candidate (Field *field,
   if (endpoint->transport != NULL)
     {
       candidate->bias = endpoint->transport->bias;
-      candidate->bias_origin = endpoint->transport->bias != 1 ? endpoint->transport->path : NULL;
+      candidate->bias_origin = endpoint->transport->bias_origin;
       candidate->profile_origin = endpoint->transport->profile_origin;
     }
   mark_failed (candidate, path, now_ns, field);

@@ -70,6 +70,7 @@ plugin_free (gpointer data)
   g_free (plugin->reason_origin);
   g_free (plugin->name);
   g_free (plugin->profile_origin);
+  g_free (plugin->bias_origin);
   g_free (plugin);
 }
 
@@ -263,6 +264,8 @@ apply_settings (CommyPlugin *plugin, CommyConfig *config)
 
   plugin->profile = plugin->note.profile;
   plugin->bias = commy_config_get_double (config, group, "bias");
+  if (plugin->bias != 1)
+    plugin->bias_origin = g_strdup (commy_config_get_origin (config, group, "bias"));
   if (!commy_plugin_override_profile (plugin, config, &error))
     {
       set_verdict (plugin, COMMY_PLUGIN_STATE_REJECTED, commy_error_bare (error),

@@ -51,6 +51,7 @@ struct _CommyPlugin
   CommyProfile profile; /* note's, with the keyfile's overrides (then provenance is OPERATOR) */
   char *profile_origin; /* keyfile line of an override, or NULL */
   double bias;          /* operator's factor on cost; 1 by default */
+  char *bias_origin;    /* keyfile line that set it, or NULL */
   /* after commy_plugin_load() */
   const CommyPluginDescriptor *descriptor;
   CommyPluginOps ops;

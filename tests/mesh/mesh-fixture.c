@@ -26,6 +26,16 @@ mesh_fixture_set_up (MeshFixture *fixture, gconstpointer data)
 
   fixture->dir = g_dir_make_tmp ("commy-mesh-XXXXXX", &error);
   g_assert_no_error (error);
+  fixture->config = g_strdup (g_getenv ("COMMY_CONFIG"));
+}
+
+static void
+restore_config (MeshFixture *fixture)
+{
+  if (fixture->config != NULL)
+    g_setenv ("COMMY_CONFIG", fixture->config, TRUE);
+  else
+    g_unsetenv ("COMMY_CONFIG");
 }
 
 static void
@@ -49,8 +59,27 @@ remove_tree (const char *path)
 void
 mesh_fixture_tear_down (MeshFixture *fixture, gconstpointer data)
 {
+  restore_config (fixture);
   remove_tree (fixture->dir);
   g_free (fixture->dir);
+  g_free (fixture->config);
+}
+
+char *
+mesh_fixture_use_keyfile (MeshFixture *fixture, const char *name, const char *text)
+{
+  g_autofree char *path = g_build_filename (fixture->dir, name, NULL);
+  g_autofree char *list = NULL;
+  g_autoptr (GError) error = NULL;
+
+  restore_config (fixture);
+  if (text == NULL)
+    return NULL;
+  g_file_set_contents (path, text, -1, &error);
+  g_assert_no_error (error);
+  list = fixture->config != NULL ? g_strjoin (":", fixture->config, path, NULL) : g_strdup (path);
+  g_setenv ("COMMY_CONFIG", list, TRUE);
+  return g_steal_pointer (&path);
 }
 
 static char *
@@ -185,7 +214,8 @@ on_count (CommyService *service, CommyInvocation *invocation, gpointer data)
 static void
 on_counted (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  commy_invocation_return_value (invocation, g_variant_new ("(i)", g_atomic_int_get ((gint *) data)));
+  commy_invocation_return_value (invocation,
+                                 g_variant_new ("(i)", g_atomic_int_get ((gint *) data)));
 }
 
 static void
@@ -286,9 +316,8 @@ service_child_start (MeshFixture *fixture, const char *settings, guint workers)
   int pair[2];
 
   g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
-  g_spawn_async (NULL, argv, NULL,
-                 G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, child_setup,
-                 GINT_TO_POINTER (pair[1]), &child->pid, &error);
+  g_spawn_async (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
+                 child_setup, GINT_TO_POINTER (pair[1]), &child->pid, &error);
   g_assert_no_error (error);
   close (pair[1]);
   g_assert_cmpint (read (pair[0], id, 32), ==, 32);

@@ -9,7 +9,8 @@
 
 typedef struct
 {
-  char *dir; /* runtime, state and credentials below it */
+  char *dir;    /* runtime, state and credentials below it */
+  char *config; /* COMMY_CONFIG as the harness set it, or NULL */
 } MeshFixture;
 
 void mesh_fixture_set_up (MeshFixture *fixture, gconstpointer data);
@@ -19,6 +20,10 @@ void mesh_fixture_tear_down (MeshFixture *fixture, gconstpointer data);
 CommyMesh *mesh_fixture_join (MeshFixture *fixture, const char *settings);
 /* The same without joining; NULL with @error. */
 CommyMesh *mesh_fixture_new (MeshFixture *fixture, const char *settings, GError **error);
+
+/* From now on, meshes and children of this process also read a keyfile with this text; NULL:
+ * none but the harness's. (transfer full): its path. */
+char *mesh_fixture_use_keyfile (MeshFixture *fixture, const char *name, const char *text);
 
 /* Makes an authority and a certificate for this host and user. */
 void mesh_fixture_make_credentials (MeshFixture *fixture);
