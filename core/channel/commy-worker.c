@@ -57,6 +57,7 @@ struct _CommyWorker
   GArray *deferred;    /* Item */
   GPtrArray *channels; /* one reference each */
   GPtrArray *hot;      /* borrowed from channels */
+  GPtrArray *turn; /* memory of the turn under way or to come; NULL while one is */
   GPtrArray *graveyard;
   gint64 deadline_ns;
 };
@@ -112,6 +113,7 @@ commy_worker_new (GMainContext *context, gboolean with_source, const CommyEnv *e
   self->deferred = g_array_new (FALSE, FALSE, sizeof (Item));
   self->channels = g_ptr_array_new ();
   self->hot = g_ptr_array_new ();
+  self->turn = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
   self->graveyard = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
   self->deadline_ns = G_MAXINT64;
   if (with_source)
@@ -133,6 +135,7 @@ release_memory (CommyWorker *self)
     return;
   g_ptr_array_free (self->channels, TRUE);
   g_ptr_array_free (self->hot, TRUE);
+  g_clear_pointer (&self->turn, g_ptr_array_unref);
   g_ptr_array_free (self->graveyard, TRUE);
   g_array_free (self->inbox, TRUE);
   g_array_free (self->deferred, TRUE);
@@ -481,20 +484,26 @@ collect_events (CommyWorker *self)
     }
 }
 
-/* Gives every hot channel its budget. They stay hot: only arming ends that. */
+/* Gives every hot channel its budget. They stay hot: only arming ends that. The list of the
+ * turn is kept for the next one, because turns come by the million; a turn within a turn makes
+ * its own. */
 static gboolean
 serve_channels (CommyWorker *self)
 {
-  g_autoptr (GPtrArray) turn = NULL;
+  GPtrArray *turn = g_steal_pointer (&self->turn);
   gboolean any = FALSE;
 
-  if (self->hot->len == 0)
-    return FALSE;
-  turn = g_ptr_array_new_full (self->hot->len, (GDestroyNotify) commy_channel_unref);
+  if (turn == NULL)
+    turn = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
   for (guint i = 0; i < self->hot->len; i++)
     g_ptr_array_add (turn, commy_channel_ref (self->hot->pdata[i]));
   for (guint i = 0; i < turn->len; i++)
     any |= commy_channel_serve (turn->pdata[i]);
+  g_ptr_array_set_size (turn, 0);
+  if (self->turn == NULL)
+    self->turn = turn;
+  else
+    g_ptr_array_unref (turn);
   return any;
 }
 

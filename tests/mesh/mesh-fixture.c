@@ -265,6 +265,15 @@ on_stop (int fd, GIOCondition condition, gpointer loop)
 gboolean
 service_child_main (int argc, char **argv, int *out_status)
 {
+  return service_child_main_with (argc, argv, NULL, out_status);
+}
+
+gboolean
+service_child_main_with (int argc,
+                         char **argv,
+                         void (*extend) (CommyService *service),
+                         int *out_status)
+{
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (CommyService) service = NULL;
   g_autoptr (GMainLoop) loop = NULL;
@@ -281,6 +290,8 @@ service_child_main (int argc, char **argv, int *out_status)
       return TRUE;
     }
   service = test_service_new (mesh, (guint) atoi (argv[3]));
+  if (extend != NULL)
+    extend (service);
   if (!commy_service_start_sync (service, NULL, &error))
     {
       g_printerr ("child: %s\n", error->message);

@@ -47,5 +47,10 @@ void service_child_kill (ServiceChild *child); /* SIGKILL and wait */
 void service_child_free (ServiceChild *child);
 /* Called first thing in main: becomes the server if the arguments say so. */
 gboolean service_child_main (int argc, char **argv, int *out_status);
+/* The same; @extend adds methods to the service before it is offered. */
+gboolean service_child_main_with (int argc,
+                                  char **argv,
+                                  void (*extend) (CommyService *service),
+                                  int *out_status);
 
 guint count_fds (void);

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * While both sides are awake, a message over shared memory costs no allocation, no lock and no
+ * system call, on either side. Allocations and locks are counted by standing before the C
+ * library's and GLib's functions; system calls by a seccomp filter on the one thread, whose
+ * trap handler counts and then makes the call in the thread's stead.
+ */
+#include "config.h"
+
+#include "mesh-fixture.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CAN_COUNT 0
+#define WHY_NOT "a sanitizer stands before the allocator already"
+#elif !defined(__x86_64__) || !defined(__GLIBC__)
+#define CAN_COUNT 0
+#define WHY_NOT "counting system calls is written for x86-64 and glibc"
+#else
+#define CAN_COUNT 1
+#define WHY_NOT ""
+#endif
+
+#define WARM_UP 1000
+#define MEASURED 2000
+#define SPIN "[wait]\nmode=spin\n[selection]\npreference=pin\ntransports=shm\n"
+
+typedef struct
+{
+  guint32 allocations;
+  guint32 locks;
+  guint32 system_calls;
+  guint32 last_system_call;
+} Costs;
+
+#if CAN_COUNT
+
+/* Else the libraries would not see what stands before theirs. */
+#define EXPORT __attribute__ ((visibility ("default")))
+
+/* Per thread, because only the thread that carries messages is meant. lint: allow-static */
+static __thread Costs costs;
+static __thread volatile gboolean armed; /* lint: allow-static */
+
+/* --- allocations --- */
+
+extern void *__libc_malloc (size_t size);
+extern void *__libc_calloc (size_t n, size_t size);
+extern void *__libc_realloc (void *block, size_t size);
+extern void *__libc_memalign (size_t alignment, size_t size);
+extern void __libc_free (void *block);
+
+static inline void
+count_allocation (void)
+{
+  if (armed)
+    costs.allocations++;
+}
+
+EXPORT void *
+malloc (size_t size)
+{
+  count_allocation ();
+  return __libc_malloc (size);
+}
+
+EXPORT void *
+calloc (size_t n, size_t size)
+{
+  count_allocation ();
+  return __libc_calloc (n, size);
+}
+
+EXPORT void *
+realloc (void *block, size_t size)
+{
+  count_allocation ();
+  return __libc_realloc (block, size);
+}
+
+EXPORT void *
+aligned_alloc (size_t alignment, size_t size)
+{
+  count_allocation ();
+  return __libc_memalign (alignment, size);
+}
+
+EXPORT int
+posix_memalign (void **out_block, size_t alignment, size_t size)
+{
+  count_allocation ();
+  *out_block = __libc_memalign (alignment, size);
+  return *out_block != NULL ? 0 : ENOMEM;
+}
+
+EXPORT void
+free (void *block)
+{
+  if (block != NULL)
+    count_allocation ();
+  __libc_free (block);
+}
+
+/* --- locks --- */
+
+typedef void (*LockFunc) (GMutex *mutex);
+typedef int (*PthreadLockFunc) (pthread_mutex_t *mutex);
+
+EXPORT void
+g_mutex_lock (GMutex *mutex)
+{
+  static LockFunc real; /* lint: allow-static */
+
+  if (real == NULL)
+    *(void **) &real = dlsym (RTLD_NEXT, "g_mutex_lock");
+  if (armed)
+    costs.locks++;
+  real (mutex);
+}
+
+EXPORT int
+pthread_mutex_lock (pthread_mutex_t *mutex)
+{
+  static PthreadLockFunc real; /* lint: allow-static */
+
+  if (real == NULL)
+    *(void **) &real = dlsym (RTLD_NEXT, "pthread_mutex_lock");
+  if (armed)
+    costs.locks++;
+  return real (mutex);
+}
+
+/* --- system calls --- */
+
+/* The one place from which the filter lets system calls through. */
+long test_let_through (long a, long b, long c, long d, long e, long f, long number);
+__asm__(".text\n"
+        ".globl test_let_through\n"
+        ".type test_let_through, @function\n"
+        "test_let_through:\n"
+        "  movq 8(%rsp), %rax\n"
+        "  movq %rcx, %r10\n"
+        "  syscall\n"
+        ".globl test_let_through_return\n"
+        "test_let_through_return:\n"
+        "  ret\n"
+        ".size test_let_through, . - test_let_through\n");
+extern char test_let_through_return[];
+
+static void
+on_system_call (int signal, siginfo_t *info, void *context)
+{
+  greg_t *regs = ((ucontext_t *) context)->uc_mcontext.gregs;
+
+  if (armed)
+    {
+      costs.system_calls++;
+      costs.last_system_call = (guint32) info->si_syscall;
+    }
+  regs[REG_RAX] = test_let_through (regs[REG_RDI], regs[REG_RSI], regs[REG_RDX], regs[REG_R10],
+                                    regs[REG_R8], regs[REG_R9], info->si_syscall);
+}
+
+/* From now on each system call of this thread is counted while armed; there is no way back. */
+static gboolean
+watch_system_calls (void)
+{
+  guint64 address = (guint64) (gsize) test_let_through_return;
+  struct sock_filter code[] = {
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr)),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigreturn, 4, 0),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, instruction_pointer)),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, (guint32) address, 0, 3),
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, instruction_pointer) + 4),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, (guint32) (address >> 32), 0, 1),
+    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+  };
+  struct sock_fprog program = { G_N_ELEMENTS (code), code };
+  struct sigaction action = { .sa_sigaction = on_system_call, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+  stack_t stack = { .ss_sp = g_malloc (65536), .ss_size = 65536 };
+
+  /* A stack of its own: a thread that ends gives its normal one back page by page. */
+  sigaltstack (&stack, NULL);
+  sigaction (SIGSYS, &action, NULL);
+  return prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+         && prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void
+arm (gboolean on)
+{
+  if (on)
+    memset (&costs, 0, sizeof costs);
+  armed = on;
+}
+
+static Costs
+get_costs (void)
+{
+  return costs;
+}
+
+#else
+
+static gboolean
+watch_system_calls (void)
+{
+  return FALSE;
+}
+
+static void
+arm (gboolean on)
+{
+}
+
+static Costs
+get_costs (void)
+{
+  return (Costs){ 0 };
+}
+
+#endif
+
+static void
+check_free (const char *side, Costs found)
+{
+  if (found.system_calls > 0)
+    g_test_message ("%s: %u system calls, the last was number %u", side, found.system_calls,
+                    found.last_system_call);
+  g_test_message ("%s: %u allocations, %u locks, %u system calls in %d messages", side,
+                  found.allocations, found.locks, found.system_calls, MEASURED);
+  g_assert_cmpuint (found.allocations, ==, 0);
+  g_assert_cmpuint (found.locks, ==, 0);
+  g_assert_cmpuint (found.system_calls, ==, 0);
+}
+
+/* --- the service's side --- */
+
+static void
+answer (CommySpanCall *call, gconstpointer data, gsize size)
+{
+  CommySpan out;
+
+  if (!commy_span_call_reserve (call, size, &out))
+    return;
+  memcpy (out.data, data, size);
+}
+
+static void
+on_watch (CommySpanCall *call, const guint8 *in, gsize size, gpointer data)
+{
+  guint8 ok = (guint8) watch_system_calls ();
+
+  answer (call, &ok, 1);
+}
+
+static void
+on_arm (CommySpanCall *call, const guint8 *in, gsize size, gpointer data)
+{
+  guint8 ok = 1;
+
+  answer (call, &ok, 1);
+  arm (TRUE);
+}
+
+static void
+on_report (CommySpanCall *call, const guint8 *in, gsize size, gpointer data)
+{
+  Costs found = get_costs ();
+
+  arm (FALSE);
+  answer (call, &found, sizeof found);
+}
+
+static void
+extend (CommyService *service)
+{
+  commy_service_handle_span (service, "Watch", on_watch, NULL, NULL);
+  commy_service_handle_span (service, "Arm", on_arm, NULL, NULL);
+  commy_service_handle_span (service, "Report", on_report, NULL, NULL);
+}
+
+/* --- the client's side --- */
+
+static void
+call_once (CommyClient *client, CommyMethod method, gsize size, CommyReply *reply)
+{
+  GError *error = NULL;
+  CommySpan span;
+
+  if (!commy_client_reserve (client, method, size, &span, &error))
+    g_error ("reserve: %s", error->message);
+  memset (span.data, 7, size);
+  if (!commy_client_exchange (client, method, &span, reply, 0, &error))
+    g_error ("exchange: %s", error->message);
+}
+
+static void
+repeat (CommyClient *client, CommyMethod method, guint n, gsize size)
+{
+  for (guint i = 0; i < n; i++)
+    {
+      CommyReply reply;
+
+      call_once (client, method, size, &reply);
+      commy_reply_clear (&reply);
+    }
+}
+
+typedef struct
+{
+  MeshFixture *fixture;
+  gsize size;
+  gboolean can_count;
+  Costs client;
+  Costs service;
+} Measurement;
+
+static CommyMethod
+resolve (CommyClient *client, const char *name)
+{
+  g_autoptr (GError) error = NULL;
+  CommyMethod method = commy_client_resolve (client, name, &error);
+
+  g_assert_no_error (error);
+  return method;
+}
+
+static void
+measure_with (Measurement *measurement, CommyClient *client)
+{
+  CommyMethod span = resolve (client, "Span");
+  CommyMethod watch = resolve (client, "Watch");
+  CommyMethod begin = resolve (client, "Arm");
+  CommyMethod report = resolve (client, "Report");
+  CommyReply reply;
+
+  call_once (client, watch, 1, &reply);
+  measurement->can_count = reply.data[0] == 1;
+  commy_reply_clear (&reply);
+  if (!measurement->can_count || !watch_system_calls ())
+    {
+      measurement->can_count = FALSE;
+      return;
+    }
+  repeat (client, span, WARM_UP, measurement->size);
+  call_once (client, report, 1, &reply);
+  commy_reply_clear (&reply);
+  repeat (client, begin, 1, 1);
+  arm (TRUE);
+  repeat (client, span, MEASURED, measurement->size);
+  measurement->client = get_costs ();
+  arm (FALSE);
+  call_once (client, report, 1, &reply);
+  g_assert_cmpuint (reply.size, ==, sizeof (Costs));
+  memcpy (&measurement->service, reply.data, sizeof (Costs));
+  commy_reply_clear (&reply);
+}
+
+/* On a thread of its own, which takes the filter with it when it ends. */
+static gpointer
+measure (gpointer data)
+{
+  Measurement *measurement = data;
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  CommyMesh *mesh = mesh_fixture_join (measurement->fixture, SPIN);
+  CommyClient *client;
+
+  g_main_context_push_thread_default (context);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  measure_with (measurement, client);
+  g_object_unref (client);
+  g_main_context_pop_thread_default (context);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_unref (mesh);
+  return NULL;
+}
+
+static void
+test_hot_loop (MeshFixture *fixture, gconstpointer data)
+{
+  Measurement measurement = { .fixture = fixture, .size = GPOINTER_TO_SIZE (data) };
+  ServiceChild *child;
+
+  if (!CAN_COUNT || g_get_num_processors () < 2)
+    {
+      g_test_skip (CAN_COUNT ? "nothing spins on one processor" : WHY_NOT);
+      return;
+    }
+  child = service_child_start (fixture, SPIN, 1);
+  g_thread_join (g_thread_new ("measure", measure, &measurement));
+  service_child_free (child);
+  if (!measurement.can_count)
+    {
+      g_test_skip ("the kernel lets no seccomp filter be set here");
+      return;
+    }
+  check_free ("client", measurement.client);
+  check_free ("service", measurement.service);
+}
+
+/* The counters themselves must be able to fail. */
+static gpointer
+count_on_purpose (gpointer data)
+{
+  Measurement *measurement = data;
+  GMutex mutex;
+
+  g_mutex_init (&mutex);
+  measurement->can_count = watch_system_calls ();
+  arm (TRUE);
+  g_free (g_malloc (100));
+  g_mutex_lock (&mutex);
+  g_mutex_unlock (&mutex);
+  syscall (SYS_getppid);
+  measurement->client = get_costs ();
+  arm (FALSE);
+  g_mutex_clear (&mutex);
+  return NULL;
+}
+
+static void
+test_counting_counts (void)
+{
+  Measurement measurement = { 0 };
+
+  if (!CAN_COUNT)
+    {
+      g_test_skip (WHY_NOT);
+      return;
+    }
+  g_thread_join (g_thread_new ("count", count_on_purpose, &measurement));
+  if (!measurement.can_count)
+    {
+      g_test_skip ("the kernel lets no seccomp filter be set here");
+      return;
+    }
+  g_assert_cmpuint (measurement.client.allocations, ==, 2);
+  g_assert_cmpuint (measurement.client.locks, ==, 1);
+  g_assert_cmpuint (measurement.client.system_calls, ==, 1);
+  g_assert_cmpuint (measurement.client.last_system_call, ==, SYS_getppid);
+}
+
+static void
+add (const char *name, gsize size)
+{
+  g_autofree char *path = g_strdup_printf ("/mesh/hot-loop/%s", name);
+
+  g_test_add (path, MeshFixture, GSIZE_TO_POINTER (size), mesh_fixture_set_up, test_hot_loop,
+              mesh_fixture_tear_down);
+}
+
+int
+main (int argc, char **argv)
+{
+  int status;
+
+  /* Old GLib keeps small blocks in magazines of its own, where nobody sees them come and go. */
+  if (g_getenv ("G_SLICE") == NULL)
+    {
+      g_setenv ("G_SLICE", "always-malloc", TRUE);
+      execv ("/proc/self/exe", argv);
+    }
+  if (service_child_main_with (argc, argv, extend, &status))
+    return status;
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/mesh/hot-loop/counting-counts", test_counting_counts);
+  add ("small-messages-cost-nothing", 64);
+  add ("large-messages-cost-nothing", 100000);
+  return g_test_run ();
+}
