@@ -9,7 +9,8 @@
 /* Sets "CMY0nnn: <text>". Takes no newline, no full stop. */
 void commy_set_error (GError **error, CommyError code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
-/* New error with a code that came over the wire; unknown numbers become COMMY_ERROR_FAILED. */
+/* New error with a code that came over the wire; unknown numbers become COMMY_ERROR_FAILED.
+ * @remote puts "remote: " before the text, always so for COMMY_ERROR_REMOTE. */
 GError *commy_error_new_from_wire (guint32 code, gboolean remote, const char *text);
 
 /* The message without "CMY0nnn: ", for sending and for joining into other messages. */

@@ -137,7 +137,12 @@ static const Explanation explanations[] = {
     "again." },
 };
 
-G_DEFINE_QUARK (commy - error - quark, commy_error)
+/* Written out: a formatter would put spaces into the argument of G_DEFINE_QUARK. */
+GQuark
+commy_error_quark (void)
+{
+  return g_quark_from_static_string ("commy-error-quark");
+}
 
 static const Explanation *
 find_explanation (gint64 code)

@@ -3,7 +3,8 @@
  * Named fail points: places where a test makes the process fail on purpose. They exist only
  * in builds with --enable-failpoints; otherwise the macros are nothing.
  *
- * COMMY_FAILPOINT=name:nth:kill|stop|error|sleep  (nth: 1 is the first time it is passed)
+ * COMMY_FAILPOINT=name:nth:kill|stop|error|sleep  (nth: 1 is the first time it is passed;
+ * several are separated by ','; sleep is 100 ms)
  *
  * All names lie in a linker section, so that a test can enumerate them and none is forgotten.
  */

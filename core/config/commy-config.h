@@ -17,25 +17,26 @@ typedef struct _CommyConfig CommyConfig;
 /* Where to read from. NULL members are skipped. */
 typedef struct
 {
-  const char *shipped;      /* file */
-  const char *system;       /* file */
-  const char *system_dir;   /* folder of *.conf, in order of name */
-  const char *user;         /* file */
-  const char *environment;  /* ':'-separated files */
-  const char *program;      /* keyfile text; origin "program:LINE" */
+  const char *shipped;     /* file */
+  const char *system;      /* file */
+  const char *system_dir;  /* folder of *.conf, in order of name */
+  const char *user;        /* file */
+  const char *environment; /* ':'-separated files */
+  const char *program;     /* keyfile text; origin "program:LINE" */
 } CommyConfigSources;
 
 /* The places of this installation and process; members point to static or interned strings. */
 void commy_config_sources_default (CommyConfigSources *out_sources);
 
 /* Reads, checks, merges. A missing file is skipped, except one named in the environment. An
- * unknown group or key, a value that does not parse, a key twice in one file: error with
- * file, line and the nearest name. */
+ * unknown group or key, a value that does not parse, a key or group twice in one file: error
+ * with file, line and the nearest name. */
 CommyConfig *commy_config_load (const CommyConfigSources *sources, GError **error);
 /* Checks one file only. */
 gboolean commy_config_check_file (const char *path, GError **error);
 /* The fuzzer's entry: parses and checks text. */
-CommyConfig *commy_config_load_text (const char *text, gsize size, const char *origin, GError **error);
+CommyConfig *
+commy_config_load_text (const char *text, gsize size, const char *origin, GError **error);
 
 CommyConfig *commy_config_ref (CommyConfig *config);
 void commy_config_unref (CommyConfig *config);
@@ -43,20 +44,25 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyConfig, commy_config_unref)
 
 /* The value in force, the schema's default if it is set nowhere; NULL for a key without default.
  * The group of a plugin is "plugin transport/shm", of a service "service NAME" and so on. For
- * groups with a name the lookup falls back to the schema's default. */
+ * groups with a name the lookup falls back to the schema's default, not to another group: an
+ * objective that [service NAME] does not set is NULL, and [selection] then decides. */
 const char *commy_config_get (CommyConfig *config, const char *group, const char *key);
-/* "FILE:LINE", "program:LINE" or "default"; never NULL. */
+/* "FILE:LINE", "program:LINE" or "default"; never NULL. @key NULL: of the group itself. */
 const char *commy_config_get_origin (CommyConfig *config, const char *group, const char *key);
 /* Typed; the value was checked at load, so these cannot fail. Key must be in the schema. */
 gboolean commy_config_get_bool (CommyConfig *config, const char *group, const char *key);
 guint64 commy_config_get_size (CommyConfig *config, const char *group, const char *key);
 gint64 commy_config_get_duration (CommyConfig *config, const char *group, const char *key);
+/* Whole numbers of any kind: int, size, duration. 0 for a key without value. */
+gint64 commy_config_get_int (CommyConfig *config, const char *group, const char *key);
+/* Numbers of any kind: double, share, rate, and whole ones. */
 double commy_config_get_double (CommyConfig *config, const char *group, const char *key);
 /* ';'-separated; (transfer full), never NULL. */
 char **commy_config_get_list (CommyConfig *config, const char *group, const char *key);
 
 /* Groups that are set anywhere and begin with @prefix (such as "policy "), in order of layer and
- * line; (transfer container) of interned strings. */
+ * line of their first appearance (a later layer changes values, not the place); (transfer
+ * container) of interned strings. */
 GPtrArray *commy_config_list_groups (CommyConfig *config, const char *prefix);
 
 /* a(ssss) of group, key, value, origin: what is set, then the defaults. Floating. */

@@ -9,7 +9,7 @@
 
 #define COMMY_HISTOGRAM_BUCKETS 64u
 
-/* Bucket i counts values with bit length i: [2^(i-1), 2^i). */
+/* Bucket i counts values with bit length i: [2^(i-1), 2^i); the last one also longer values. */
 typedef struct
 {
   uint64_t buckets[COMMY_HISTOGRAM_BUCKETS];
@@ -53,7 +53,7 @@ const char *commy_count_to_string (CommyCount what);
 
 void commy_histogram_add (CommyHistogram *histogram, uint64_t value); /* one writer */
 uint64_t commy_histogram_total (const CommyHistogram *histogram);
-/* Upper bound of the bucket in which the quantile (0..1) lies; 0 if empty. */
+/* Largest value of the bucket in which the quantile (0..1) lies; 0 if empty. */
 uint64_t commy_histogram_quantile (const CommyHistogram *histogram, double quantile);
 
 /* Why a message was not delivered. Any thread may add. */
@@ -86,5 +86,6 @@ typedef struct
 
 void commy_ledger_add (CommyLedger *ledger, CommyDrop reason, uint64_t n, const char *culprit);
 uint64_t commy_ledger_get (const CommyLedger *ledger, CommyDrop reason);
-/* Copies the last culprit of @reason, "" if none, into @out (COMMY_CULPRIT_MAX bytes). */
+/* Copies the last culprit of @reason, "" if none, into @out (COMMY_CULPRIT_MAX bytes).
+ * Cut between characters, but what was no UTF-8 before is none after. */
 void commy_ledger_get_culprit (CommyLedger *ledger, CommyDrop reason, char *out);

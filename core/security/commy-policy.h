@@ -6,6 +6,8 @@
  * Keyfile: groups [policy NAME] in order of layer and line, the last that matches wins:
  *   principals=GLOB;...   services=GLOB;...   methods=GLOB;...   verbs=call;offer
  *   effect=allow|deny
+ * principals and effect must be there; services and methods are "*" and verbs is "call" where
+ * nothing is said. Methods do not matter for an offer. What is no UTF-8 is denied.
  * With no group that matches: allowed for one's own user (the node's own principals), denied
  * for everybody else.
  */

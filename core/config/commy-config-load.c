@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where keyfiles are, and reading them layer by layer. Nothing but this file touches the file
+ * system or the environment for settings.
+ */
+#include "config.h"
+
+#include "config/commy-config-private.h"
+
+#include "base/commy-error-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+void
+commy_config_sources_default (CommyConfigSources *out_sources)
+{
+  /* Set-user-id programs and the like: who started them has no say. */
+  gboolean privileged = getauxval (AT_SECURE) != 0;
+  const char *shipped = privileged ? NULL : g_getenv ("COMMY_SHIPPED_CONFIG");
+  const char *environment = privileged ? NULL : g_getenv ("COMMY_CONFIG");
+
+  *out_sources = (CommyConfigSources){
+    .shipped = shipped != NULL && *shipped != '\0' ? g_intern_string (shipped)
+                                                   : COMMY_DATA_DIR "/commy/commy.conf",
+    .system = COMMY_SYSCONF_DIR "/commy/commy.conf",
+    .system_dir = COMMY_SYSCONF_DIR "/commy/commy.conf.d",
+  };
+  if (privileged)
+    return;
+  {
+    g_autofree char *user
+        = g_build_filename (g_get_user_config_dir (), "commy", "commy.conf", NULL);
+
+    out_sources->user = g_intern_string (user);
+  }
+  if (environment != NULL && *environment != '\0')
+    out_sources->environment = g_intern_string (environment);
+}
+
+static gboolean
+fail_errno (const char *path, int number, GError **error)
+{
+  commy_set_error (error, COMMY_ERROR_CONFIG, "%s cannot be read: %s", path, g_strerror (number));
+  return FALSE;
+}
+
+/* At most one byte more than is allowed, so that devices and pipes end too. */
+static gboolean
+read_fd (int fd, GByteArray *bytes)
+{
+  guint8 block[8192];
+
+  while (bytes->len <= COMMY_CONFIG_MAX_TEXT)
+    {
+      gssize got = read (fd, block, sizeof block);
+
+      if (got < 0 && errno == EINTR)
+        continue;
+      if (got <= 0)
+        return got == 0;
+      g_byte_array_append (bytes, block, (guint) got);
+    }
+  return TRUE;
+}
+
+static gboolean
+add_file (CommyConfig *config, const char *path, gboolean must_exist, GError **error)
+{
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  gboolean ok;
+  int number;
+  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+  if (fd < 0 && !must_exist && (errno == ENOENT || errno == ENOTDIR))
+    return TRUE;
+  if (fd < 0)
+    return fail_errno (path, errno, error);
+  ok = read_fd (fd, bytes);
+  number = errno;
+  close (fd);
+  if (!ok)
+    return fail_errno (path, number, error);
+  return commy_config_add_text (config, (const char *) bytes->data, bytes->len, path, error);
+}
+
+static int
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+static gboolean
+add_dir (CommyConfig *config, const char *path, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  g_autoptr (GDir) dir = g_dir_open (path, 0, &local);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  const char *name;
+
+  if (dir == NULL)
+    {
+      if (g_error_matches (local, G_FILE_ERROR, G_FILE_ERROR_NOENT)
+          || g_error_matches (local, G_FILE_ERROR, G_FILE_ERROR_NOTDIR))
+        return TRUE;
+      commy_set_error (error, COMMY_ERROR_CONFIG, "%s cannot be read: %s", path, local->message);
+      return FALSE;
+    }
+  while ((name = g_dir_read_name (dir)) != NULL)
+    if (name[0] != '.' && g_str_has_suffix (name, ".conf"))
+      g_ptr_array_add (names, g_build_filename (path, name, NULL));
+  g_ptr_array_sort (names, compare_names);
+  for (guint i = 0; i < names->len; i++)
+    if (!add_file (config, g_ptr_array_index (names, i), FALSE, error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+add_environment (CommyConfig *config, const char *paths, GError **error)
+{
+  g_auto (GStrv) all = g_strsplit (paths, ":", -1);
+
+  for (char **path = all; *path != NULL; path++)
+    if (**path != '\0' && !add_file (config, *path, TRUE, error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+add_sources (CommyConfig *config, const CommyConfigSources *sources, GError **error)
+{
+  return (sources->shipped == NULL || add_file (config, sources->shipped, FALSE, error))
+         && (sources->system == NULL || add_file (config, sources->system, FALSE, error))
+         && (sources->system_dir == NULL || add_dir (config, sources->system_dir, error))
+         && (sources->user == NULL || add_file (config, sources->user, FALSE, error))
+         && (sources->environment == NULL || add_environment (config, sources->environment, error))
+         && (sources->program == NULL
+             || commy_config_add_text (config, sources->program, strlen (sources->program),
+                                       "program", error));
+}
+
+CommyConfig *
+commy_config_load (const CommyConfigSources *sources, GError **error)
+{
+  g_autoptr (CommyConfig) config = commy_config_new ();
+
+  return add_sources (config, sources, error) ? g_steal_pointer (&config) : NULL;
+}
+
+gboolean
+commy_config_check_file (const char *path, GError **error)
+{
+  g_autoptr (CommyConfig) config = commy_config_new ();
+
+  return add_file (config, path, TRUE, error);
+}
+
+CommyConfig *
+commy_config_load_text (const char *text, gsize size, const char *origin, GError **error)
+{
+  g_autoptr (CommyConfig) config = commy_config_new ();
+
+  return commy_config_add_text (config, text, size, origin, error) ? g_steal_pointer (&config)
+                                                                   : NULL;
+}

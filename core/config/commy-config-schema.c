@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The table of groups and keys.
+ */
+#include "config.h"
+
+#include "config/commy-config-schema.h"
+
+#include <string.h>
+
+#define US G_GINT64_CONSTANT (1000)
+#define MS (1000 * US)
+#define S (1000 * MS)
+#define HOUR (3600 * S)
+#define KIB G_GINT64_CONSTANT (1024)
+#define GIB (KIB * KIB * KIB)
+
+#define VALUE(TYPE, ...)                    \
+  {                                         \
+    .type = COMMY_VALUE_##TYPE, __VA_ARGS__ \
+  }
+#define PLAIN(TYPE)            \
+  {                            \
+    .type = COMMY_VALUE_##TYPE \
+  }
+#define LIST(TYPE) VALUE (TYPE, .is_list = TRUE)
+#define WHOLE(TYPE, MIN_, MAX_) VALUE (TYPE, .minimum = (MIN_), .maximum = (MAX_))
+#define REAL(TYPE, MIN_, MAX_) VALUE (TYPE, .real_minimum = (MIN_), .real_maximum = (MAX_))
+#define CHOICE(TEXT) VALUE (CHOICE, .choices = TEXT)
+
+#define OBJECTIVES "latency;throughput;cpu;balanced"
+#define SECURITIES "none;kernel;authenticated;confidential;mutual"
+#define PREFERENCES "auto;prefer-local;prefer-network;local-only;network-only;list;pin;adaptive"
+
+static const CommyKeySchema commy_keys[] = {
+  { "format", WHOLE (INT, 1, 1), "1", "version of the keyfile's format" },
+};
+
+static const CommyKeySchema plugins_keys[] = {
+  { "path", LIST (PATH), "", "folders that are searched for plugins first" },
+  { "user-plugins", PLAIN (BOOL), "false", "search the user's own folders too" },
+  { "trust", CHOICE ("owner;hash;any"), "owner", "which plugin files may be loaded" },
+  { "allow", LIST (GLOB), "*", "plugins that may be used, as patterns of kind/id" },
+  { "deny", LIST (GLOB), "", "plugins that may not be used; wins over allow" },
+  { "require", LIST (PLUGIN), "", "plugins without which a mesh is not joined" },
+};
+
+static const CommyKeySchema selection_keys[] = {
+  { "objective", CHOICE (OBJECTIVES), "latency", "what the best path is best in" },
+  { "min-security", CHOICE (SECURITIES), "kernel", "the lowest level of security allowed" },
+  { "preference", CHOICE (PREFERENCES), "auto", "which paths are preferred or allowed" },
+  { "transports", LIST (ID), "", "transports of the preferences list and pin" },
+  { "prefer", LIST (ID), "", "transports in the order that breaks ties" },
+  { "tie-band", REAL (SHARE, 0, 1), "2%", "costs this near to each other are a tie" },
+  { "switch-margin", REAL (SHARE, 0, 1), "10%", "how much better a rival must be" },
+  { "switch-z", REAL (DOUBLE, 0, 10), "2.0", "how many standard deviations better" },
+  { "switch-evaluations", WHOLE (INT, 1, 100), "3", "how many times in a row" },
+  { "min-dwell", WHOLE (DURATION, 0, HOUR), "50ms", "shortest stay on a path" },
+  { "expected-messages", WHOLE (INT, 1, 1000000000), "1000",
+    "messages over which the cost of connecting is spread" },
+};
+
+static const CommyKeySchema calibration_keys[] = {
+  { "mode", CHOICE ("active;passive;frozen;off"), "passive", "how claims are measured" },
+  { "sample-every", WHOLE (INT, 1, 1 << 20), "64", "one message in so many is timed" },
+};
+
+static const CommyKeySchema plugin_keys[] = {
+  { "enabled", PLAIN (BOOL), "true", "whether the plugin may be used" },
+  { "bias", REAL (DOUBLE, 0.001, 1000), "1.0", "factor on the plugin's cost" },
+  { "sha256", PLAIN (SHA256), NULL, "hash of the file, for trust=hash" },
+  { "profile.latency", PLAIN (DURATION), NULL, "latency, instead of the plugin's claim" },
+  { "profile.bandwidth", REAL (RATE, 1, 1e15), NULL, "bandwidth, instead of the claim" },
+  { "profile.send-cpu", PLAIN (DURATION), NULL, "the sender's processor time a message" },
+  { "profile.recv-cpu", PLAIN (DURATION), NULL, "the receiver's processor time a message" },
+  { "profile.connect", PLAIN (DURATION), NULL, "time to connect" },
+  { "param.*", PLAIN (STRING), NULL, "a parameter of the plugin" },
+};
+
+static const CommyKeySchema service_keys[] = {
+  { "balancer", PLAIN (ID), NULL, "how one of several instances is picked" },
+  { "workers", WHOLE (INT, -1, 64), "-1", "threads for its handlers; -1: the program decides" },
+  { "timeout", WHOLE (DURATION, 1, 24 * HOUR), "10s", "time for a call that names none" },
+  { "objective", CHOICE (OBJECTIVES), NULL, "as in [selection], for calls to this service" },
+  { "min-security", CHOICE (SECURITIES), NULL, "as in [selection], for this service" },
+  { "preference", CHOICE (PREFERENCES), NULL, "as in [selection], for calls to this service" },
+  { "transports", LIST (ID), NULL, "as in [selection], for calls to this service" },
+  { "endpoints", LIST (STRING), NULL, "addresses of instances that no store lists" },
+};
+
+static const CommyKeySchema mesh_keys[] = {
+  { "store", PLAIN (ID), "", "where services are registered" },
+  { "balancer", PLAIN (ID), "", "how one of several instances is picked" },
+  { "auth", LIST (ID), "", "who is asked, in this order, whom the other side proved to be" },
+  { "runtime-dir", PLAIN (PATH), "", "folder for sockets; empty: the user's runtime folder" },
+  { "state-dir", PLAIN (PATH), "", "folder for state; empty: the user's state folder" },
+  { "credentials-dir", PLAIN (PATH), "", "folder of ca.pem, cert.pem and key.pem" },
+};
+
+static const CommyKeySchema wait_keys[] = {
+  { "mode", CHOICE ("adaptive;spin;block"), "adaptive", "how a waiting thread waits" },
+  { "spin-max", WHOLE (DURATION, 0, S), "50us", "longest time to spin before sleeping" },
+};
+
+static const CommyKeySchema limits_keys[] = {
+  { "handshake-timeout", WHOLE (DURATION, MS, HOUR), "2s", "time to set up a connection" },
+  { "handshakes", WHOLE (INT, 1, 65536), "256", "unfinished handshakes at a time" },
+  { "message", WHOLE (SIZE, KIB, GIB), "64MiB", "largest message" },
+  { "channels", WHOLE (INT, 1, 1 << 20), "4096", "open channels" },
+  { "pending-calls", WHOLE (INT, 1, 1 << 24), "65536", "unanswered calls of one channel" },
+  { "methods", WHOLE (INT, 1, 65535), "1024", "names of methods remembered for a channel" },
+  { "call-timeout", WHOLE (DURATION, 1, 24 * HOUR), "10s", "time for a call that names none" },
+};
+
+static const CommyKeySchema policy_keys[] = {
+  { "principals", LIST (GLOB), NULL, "whom the rule is about" },
+  { "services", LIST (GLOB), "*", "names of services" },
+  { "methods", LIST (GLOB), "*", "names of methods; does not matter for offer" },
+  { "verbs", VALUE (CHOICE, .is_list = TRUE, .choices = "call;offer"), "call", "what they do" },
+  { "effect", CHOICE ("allow;deny"), NULL, "what the rule says" },
+};
+
+static const CommyKeySchema log_keys[] = {
+  { "level", CHOICE ("error;warning;message;info;debug"), "message", "the least level logged" },
+};
+
+#define GROUP(NAME, INSTANCE, KEYS)           \
+  {                                           \
+    NAME, INSTANCE, KEYS, G_N_ELEMENTS (KEYS) \
+  }
+
+static const CommyGroupSchema groups[] = {
+  GROUP ("commy", NULL, commy_keys),
+  GROUP ("plugins", NULL, plugins_keys),
+  GROUP ("selection", NULL, selection_keys),
+  GROUP ("calibration", NULL, calibration_keys),
+  GROUP ("plugin", "KIND/ID", plugin_keys),
+  GROUP ("service", "NAME", service_keys),
+  GROUP ("mesh", NULL, mesh_keys),
+  GROUP ("wait", NULL, wait_keys),
+  GROUP ("limits", NULL, limits_keys),
+  GROUP ("policy", "NAME", policy_keys),
+  GROUP ("log", NULL, log_keys),
+};
+
+const CommyGroupSchema *
+commy_config_schema (gsize *out_n_groups)
+{
+  *out_n_groups = G_N_ELEMENTS (groups);
+  return groups;
+}
+
+static char *
+explain_unknown (const char *group, const char *word)
+{
+  const char *names[G_N_ELEMENTS (groups) + 1] = { NULL };
+  g_autofree char *suggestion = NULL;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (groups); i++)
+    names[i] = groups[i].name;
+  suggestion = commy_value_suggest (word, names);
+  return g_strdup_printf ("unknown group [%s]%s", group, suggestion);
+}
+
+static char *
+check_instance (const CommyGroupSchema *schema, const char *group, const char *instance)
+{
+  if (schema->instance == NULL && instance != NULL)
+    return g_strdup_printf ("unknown group [%s]; did you mean \"%s\"?", group, schema->name);
+  if (schema->instance == NULL)
+    return NULL;
+  if (instance == NULL || *instance == '\0' || *instance == ' ')
+    return g_strdup_printf ("group [%s] needs a name; write [%s %s]", group, schema->name,
+                            schema->instance);
+  if (g_str_equal (schema->instance, "KIND/ID") && !commy_value_is_plugin (instance))
+    return g_strdup_printf ("unknown group [%s]; write [plugin KIND/ID], KIND being transport, "
+                            "serializer, auth, balancer or store",
+                            group);
+  return NULL;
+}
+
+const CommyGroupSchema *
+commy_config_schema_find_group (const char *group, char **out_why)
+{
+  const char *space = strchr (group, ' ');
+  gsize length = space != NULL ? (gsize) (space - group) : strlen (group);
+  g_autofree char *word = g_strndup (group, length);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (groups); i++)
+    if (g_str_equal (groups[i].name, word))
+      {
+        char *why = check_instance (&groups[i], group, space != NULL ? space + 1 : NULL);
+
+        if (why == NULL)
+          return &groups[i];
+        if (out_why != NULL)
+          *out_why = why;
+        else
+          g_free (why);
+        return NULL;
+      }
+  if (out_why != NULL)
+    *out_why = explain_unknown (group, word);
+  return NULL;
+}
+
+const CommyKeySchema *
+commy_config_schema_find_key (const CommyGroupSchema *group, const char *key)
+{
+  for (gsize i = 0; i < group->n_keys; i++)
+    {
+      const char *name = group->keys[i].name;
+      gsize stem = strlen (name) - 1;
+
+      if (g_str_equal (name, key))
+        return name[stem] == '*' ? NULL : &group->keys[i];
+      if (name[stem] == '*' && strncmp (name, key, stem) == 0 && key[stem] != '\0')
+        return &group->keys[i];
+    }
+  return NULL;
+}
+
+const char **
+commy_config_schema_key_names (const CommyGroupSchema *group)
+{
+  const char **names = g_new0 (const char *, group->n_keys + 1);
+
+  for (gsize i = 0; i < group->n_keys; i++)
+    names[i] = group->keys[i].name;
+  return names;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The compiled policy. Names come from the other side, so whatever is no text is denied
+ * before a pattern sees it.
+ */
+#include "config.h"
+
+#include "security/commy-policy.h"
+
+#include "base/commy-error-private.h"
+
+#include <string.h>
+
+typedef struct
+{
+  char *name;
+  char *origin;
+  gboolean allow;
+  guint verbs;
+  GPtrArray *principals; /* of GPatternSpec, as are the next two */
+  GPtrArray *services;
+  GPtrArray *methods;
+} Rule;
+
+struct _CommyPolicy
+{
+  gatomicrefcount ref_count;
+  GPtrArray *rules; /* of Rule, in order */
+  GPtrArray *own;   /* of GPatternSpec */
+};
+
+static void
+rule_free (gpointer data)
+{
+  Rule *rule = data;
+
+  g_free (rule->name);
+  g_free (rule->origin);
+  g_clear_pointer (&rule->principals, g_ptr_array_unref);
+  g_clear_pointer (&rule->services, g_ptr_array_unref);
+  g_clear_pointer (&rule->methods, g_ptr_array_unref);
+  g_free (rule);
+}
+
+static GPtrArray *
+compile_globs (const char *const *globs)
+{
+  GPtrArray *patterns = g_ptr_array_new_with_free_func ((GDestroyNotify) g_pattern_spec_free);
+
+  for (; globs != NULL && *globs != NULL; globs++)
+    g_ptr_array_add (patterns, g_pattern_spec_new (*globs));
+  return patterns;
+}
+
+static GPtrArray *
+compile_key (CommyConfig *config, const char *group, const char *key)
+{
+  g_auto (GStrv) globs = commy_config_get_list (config, group, key);
+
+  return compile_globs ((const char *const *) globs);
+}
+
+static gboolean
+check_keys (CommyConfig *config, const char *group, GError **error)
+{
+  static const struct
+  {
+    const char *key;
+    const char *remedy;
+  } needed[] = {
+    { "principals", "add principals=PATTERN;... (\"*\" for everybody)" },
+    { "services", "write services=PATTERN;... (\"*\" for all)" },
+    { "methods", "write methods=PATTERN;... (\"*\" for all)" },
+    { "verbs", "write verbs=call, verbs=offer or verbs=call;offer" },
+    { "effect", "add effect=allow or effect=deny" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (needed); i++)
+    {
+      const char *value = commy_config_get (config, group, needed[i].key);
+      const char *origin = commy_config_get_origin (config, group, needed[i].key);
+
+      if (value != NULL && *value != '\0')
+        continue;
+      if (g_str_equal (origin, "default"))
+        origin = commy_config_get_origin (config, group, NULL);
+      commy_set_error (error, COMMY_ERROR_CONFIG_VALUE, "%s: [%s] has no %s; %s", origin, group,
+                       needed[i].key, needed[i].remedy);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static Rule *
+compile_rule (CommyConfig *config, const char *group, GError **error)
+{
+  g_auto (GStrv) verbs = NULL;
+  Rule *rule;
+
+  if (!check_keys (config, group, error))
+    return NULL;
+  verbs = commy_config_get_list (config, group, "verbs");
+  rule = g_new0 (Rule, 1);
+  rule->name = g_strdup (group + strlen ("policy "));
+  rule->origin = g_strdup (commy_config_get_origin (config, group, "effect"));
+  rule->allow = g_str_equal (commy_config_get (config, group, "effect"), "allow");
+  if (g_strv_contains ((const char *const *) verbs, "call"))
+    rule->verbs |= COMMY_VERB_CALL;
+  if (g_strv_contains ((const char *const *) verbs, "offer"))
+    rule->verbs |= COMMY_VERB_OFFER;
+  rule->principals = compile_key (config, group, "principals");
+  rule->services = compile_key (config, group, "services");
+  rule->methods = compile_key (config, group, "methods");
+  return rule;
+}
+
+CommyPolicy *
+commy_policy_compile (CommyConfig *config, const char *const *own, GError **error)
+{
+  g_autoptr (GPtrArray) groups = commy_config_list_groups (config, "policy ");
+  g_autoptr (CommyPolicy) policy = g_new0 (CommyPolicy, 1);
+
+  g_atomic_ref_count_init (&policy->ref_count);
+  policy->own = compile_globs (own);
+  policy->rules = g_ptr_array_new_with_free_func (rule_free);
+  for (guint i = 0; i < groups->len; i++)
+    {
+      Rule *rule = compile_rule (config, g_ptr_array_index (groups, i), error);
+
+      if (rule == NULL)
+        return NULL;
+      g_ptr_array_add (policy->rules, rule);
+    }
+  return g_steal_pointer (&policy);
+}
+
+CommyPolicy *
+commy_policy_ref (CommyPolicy *policy)
+{
+  g_atomic_ref_count_inc (&policy->ref_count);
+  return policy;
+}
+
+void
+commy_policy_unref (CommyPolicy *policy)
+{
+  if (policy == NULL || !g_atomic_ref_count_dec (&policy->ref_count))
+    return;
+  g_ptr_array_unref (policy->rules);
+  g_ptr_array_unref (policy->own);
+  g_free (policy);
+}
+
+static gboolean
+matches_any (GPtrArray *patterns, const char *text)
+{
+  for (guint i = 0; i < patterns->len; i++)
+    if (g_pattern_spec_match_string (g_ptr_array_index (patterns, i), text))
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+is_text (const char *text)
+{
+  return text != NULL && g_utf8_validate (text, -1, NULL);
+}
+
+static gboolean
+rule_matches (const Rule *rule,
+              CommyVerb verb,
+              const char *principal,
+              const char *service,
+              const char *method)
+{
+  return (rule->verbs & verb) != 0 && matches_any (rule->principals, principal)
+         && matches_any (rule->services, service)
+         && (verb == COMMY_VERB_OFFER || matches_any (rule->methods, method));
+}
+
+CommyPolicyVerdict
+commy_policy_decide (CommyPolicy *policy,
+                     CommyVerb verb,
+                     const char *principal,
+                     const char *service,
+                     const char *method)
+{
+  if (!is_text (principal) || !is_text (service) || (verb != COMMY_VERB_OFFER && !is_text (method)))
+    return (CommyPolicyVerdict){ FALSE, "default: name is no text", NULL };
+  for (guint i = policy->rules->len; i > 0; i--)
+    {
+      const Rule *rule = g_ptr_array_index (policy->rules, i - 1);
+
+      if (rule_matches (rule, verb, principal, service, method))
+        return (CommyPolicyVerdict){ rule->allow, rule->origin, rule->name };
+    }
+  if (matches_any (policy->own, principal))
+    return (CommyPolicyVerdict){ TRUE, "default: own user", NULL };
+  return (CommyPolicyVerdict){ FALSE, "default: other principal", NULL };
+}

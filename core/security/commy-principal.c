@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who the other side proved to be: a name and who vouches for it, immutable and shared.
+ */
+#include "config.h"
+
+#include "security/commy-policy.h"
+
+struct _CommyPrincipal
+{
+  gatomicrefcount ref_count;
+  char *name;
+  char *provider;
+};
+
+G_DEFINE_BOXED_TYPE (CommyPrincipal, commy_principal, commy_principal_ref, commy_principal_unref)
+
+CommyPrincipal *
+commy_principal_new (const char *name, const char *provider)
+{
+  CommyPrincipal *principal = g_new0 (CommyPrincipal, 1);
+
+  g_atomic_ref_count_init (&principal->ref_count);
+  principal->name = g_strdup (name);
+  principal->provider = g_strdup (provider);
+  return principal;
+}
+
+CommyPrincipal *
+commy_principal_ref (CommyPrincipal *principal)
+{
+  g_return_val_if_fail (principal != NULL, NULL);
+  g_atomic_ref_count_inc (&principal->ref_count);
+  return principal;
+}
+
+void
+commy_principal_unref (CommyPrincipal *principal)
+{
+  if (principal == NULL || !g_atomic_ref_count_dec (&principal->ref_count))
+    return;
+  g_free (principal->name);
+  g_free (principal->provider);
+  g_free (principal);
+}
+
+const char *
+commy_principal_get_name (CommyPrincipal *principal)
+{
+  g_return_val_if_fail (principal != NULL, NULL);
+  return principal->name;
+}
+
+const char *
+commy_principal_get_provider (CommyPrincipal *principal)
+{
+  g_return_val_if_fail (principal != NULL, NULL);
+  return principal->provider;
+}
