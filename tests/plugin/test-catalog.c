@@ -13,6 +13,7 @@
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <link.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -614,6 +615,36 @@ test_failing_init (Case *self, gconstpointer data)
   g_assert_null (plugin->host);
 }
 
+/* What a crash costs today: the process that started the plugin, and nobody who only lists it. */
+static void
+test_crashing_init (Case *self, gconstpointer data)
+{
+  g_autoptr (CommyConfig) config = make_config (self, "trust=any", "");
+  g_autoptr (CommyCatalog) catalog = NULL;
+  const CommyHostSetup setup = { .mesh = "m", .env = commy_env_system () };
+  CommyPlugin *plugin;
+  int status;
+  pid_t child;
+
+  install (self, "libcommy-transport-crash-init.so");
+  catalog = make_catalog (config);
+  plugin = get_by_file (catalog, "crash-init.so");
+  assert_ran (self, "");
+  child = fork ();
+  g_assert_cmpint (child, >=, 0);
+  if (child == 0)
+    {
+      if (commy_plugin_load (plugin, config, NULL))
+        commy_plugin_start (plugin, config, &setup, NULL);
+      _exit (0);
+    }
+  g_assert_cmpint (waitpid (child, &status, 0), ==, child);
+  g_assert_true (WIFSIGNALED (status));
+  g_assert_cmpint (WTERMSIG (status), ==, SIGABRT);
+  assert_ran (self, "loaded;crash;");
+  g_assert_cmpint (plugin->state, ==, COMMY_PLUGIN_STATE_FOUND);
+}
+
 static void
 test_listing (Case *self, gconstpointer data)
 {
@@ -671,5 +702,6 @@ main (int argc, char **argv)
   ADD ("/plugin/load/unknown-parameter-is-refused", test_bad_param);
   ADD ("/plugin/start/life-of-a-plugin", test_life);
   ADD ("/plugin/start/failing-init-says-why", test_failing_init);
+  ADD ("/plugin/start/crashing-init-harms-no-lister", test_crashing_init);
   return g_test_run ();
 }
