@@ -392,6 +392,7 @@ test_last_note (void)
 
   good_note (&note);
   craft (&crafted, 0);
+  crafted.segment.p_align = 4;
   n = put_note (crafted.notes, 12, sizeof note, COMMY_NOTE_TYPE, &note, sizeof note);
   memcpy (crafted.notes + n, empty, sizeof empty);
   crafted.segment.p_filesz = n + sizeof empty;
@@ -400,7 +401,6 @@ test_last_note (void)
   assert_crafted (&crafted, n + sizeof empty, "runs over its segment");
 
   memcpy (crafted.notes, empty, sizeof empty);
-  crafted.segment.p_align = 4;
   n = 12 + put_note (crafted.notes + 12, 12, sizeof note, COMMY_NOTE_TYPE, &note, sizeof note);
   crafted.segment.p_filesz = n;
   assert_crafted (&crafted, n, NULL);
