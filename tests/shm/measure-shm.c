@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What a round trip through the vtable costs: two processes, one processor each, both spin.
- * Prints figures and judges nothing; it is not one of the tests.
+ * Prints figures and judges nothing; it is not one of the tests. An argument sets
+ * parameters, such as "ring-size=1048576".
  */
 #include "config.h"
 
@@ -141,14 +142,15 @@ main (int argc, char **argv)
 {
   const gsize sizes[] = { 8, 64, 1024, 2048, 4096, 65536, 1 << 20, 16 << 20 };
   char *directory = shm_test_directory_new ();
-  ShmTestHost *host = shm_test_host_new (directory, NULL);
+  ShmTestHost *host = shm_test_host_new (directory, argc > 1 ? argv[1] : NULL);
   gpointer connection;
   pid_t pid;
 
   shm_test_host_listen (host);
   pid = fork ();
   if (pid == 0)
-    run_echo (shm_test_host_new (directory, NULL), shm_test_host_address (host));
+    run_echo (shm_test_host_new (directory, argc > 1 ? argv[1] : NULL),
+              shm_test_host_address (host));
   connection = shm_test_host_accept (host);
   pin (0);
   for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
