@@ -4,6 +4,7 @@
 # command is installed, lets it be found and chosen. Environment: DESTDIR, bindir, libdir,
 # plugindir, CC, PKG_CONFIG.
 set -eu
+: "${bindir:?}" "${libdir:?}" "${plugindir:?}"
 
 source=$(cd "$(dirname "$0")" && pwd)
 DESTDIR=${DESTDIR:-}

@@ -474,7 +474,7 @@ remove_inline (ShmLink *self, const ShmBorrow *borrow)
 }
 
 /* Small steps are kept back: a writer that looks for room and a reader that makes it would pull
- * the line to and fro with every message. */
+ * the line back and forth with every message. */
 static void
 advance_cursor (ShmLink *self)
 {
