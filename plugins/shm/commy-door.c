@@ -14,6 +14,7 @@
 #include <commy/commy-error.h>
 #include <commy/commy-plugin.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -142,6 +143,41 @@ check_name (int directory_fd, const char *name, GError **error)
   return dead;
 }
 
+/* Whether nobody holds the socket any more. Asked with another kind of socket, so that a living
+ * owner does not even notice. */
+static gboolean
+is_dead (int directory_fd, const char *name)
+{
+  int file_fd = openat (directory_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  struct sockaddr_un address;
+  struct stat status;
+  gboolean dead = FALSE;
+
+  if (file_fd >= 0 && fd >= 0 && fstat (file_fd, &status) == 0 && S_ISSOCK (status.st_mode)
+      && status.st_uid == geteuid () && address_through (file_fd, NULL, &address))
+    dead = connect (fd, (const struct sockaddr *) &address, sizeof address) < 0
+           && errno == ECONNREFUSED;
+  clear_fd (&fd);
+  clear_fd (&file_fd);
+  return dead;
+}
+
+/* Nodes that were killed left their doors behind: whoever comes next takes them away. */
+static void
+sweep_dead (const char *directory, int directory_fd)
+{
+  DIR *dir = opendir (directory);
+  struct dirent *entry;
+
+  while (dir != NULL && (entry = readdir (dir)) != NULL)
+    if (g_str_has_prefix (entry->d_name, "shm-") && g_str_has_suffix (entry->d_name, ".sock")
+        && is_dead (directory_fd, entry->d_name))
+      unlinkat (directory_fd, entry->d_name, 0);
+  if (dir != NULL)
+    closedir (dir);
+}
+
 static gboolean
 bind_and_listen (int fd, int directory_fd, const char *name, GError **error)
 {
@@ -176,6 +212,7 @@ commy_shm_door_open (const char *directory, const char *name, char **out_address
 
   if (directory_fd < 0)
     return -1;
+  sweep_dead (directory, directory_fd);
   if (check_name (directory_fd, name, error))
     {
       fd = open_socket ();
