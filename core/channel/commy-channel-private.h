@@ -5,6 +5,7 @@
 #pragma once
 
 #include "channel/commy-channel.h"
+#include "channel/commy-death-watch.h"
 
 typedef struct
 {
@@ -41,6 +42,7 @@ struct _CommyChannel
   CommyPlugin *transport;
   const CommyTransportOps *ops;
   gpointer connection;
+  CommyDeathWatch *deaths; /* NULL: not watched any more */
   gboolean accepting;
   gboolean trusted;
   gboolean cheap_poll;

@@ -16,6 +16,7 @@
 typedef struct
 {
   CommyChannel *channel;
+  CommyWorker *worker; /* the channel does not keep it, nor what all channels share */
   CommyMessage message;
 } Loan;
 
@@ -59,17 +60,20 @@ static void
 loan_freed (gpointer data)
 {
   Loan *loan = data;
-
-  CommyWorker *worker = loan->channel->worker;
+  const CommyChannelShared *shared = loan->channel->shared;
+  CommyWorker *worker = loan->worker;
 
   if (!commy_worker_is_home (worker))
+    commy_worker_post (worker, give_loan_back, loan);
+  else
     {
-      commy_worker_post (worker, give_loan_back, loan);
-      return;
+      commy_worker_enter (worker);
+      give_loan_back (loan);
+      commy_worker_exit (worker);
     }
-  commy_worker_enter (worker);
-  give_loan_back (loan);
-  commy_worker_exit (worker);
+  /* The last one runs what was posted. */
+  commy_worker_unref (worker);
+  shared->drop (shared->owner);
 }
 
 GBytes *
@@ -83,6 +87,8 @@ commy_incoming_dup_payload (CommyChannel *self, CommyIncoming *incoming)
     return g_bytes_new (payload, size);
   loan = g_new (Loan, 1);
   loan->channel = commy_channel_ref (self);
+  loan->worker = commy_worker_ref (self->worker);
+  self->shared->hold (self->shared->owner);
   loan->message = incoming->message;
   incoming->borrowed = FALSE;
   return g_bytes_new_with_free_func (payload, size, loan_freed, loan);

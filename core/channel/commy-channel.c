@@ -79,7 +79,9 @@ commy_channel_new (CommyWorker *worker,
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
   fd = death_fd (self, &is_pidfd);
-  commy_death_watch_add (shared->deaths, self->serial, fd, is_pidfd, worker);
+  self->deaths = commy_death_watch_ref (shared->deaths);
+  commy_death_watch_add (self->deaths, self->serial, fd, is_pidfd, worker);
+  g_atomic_int_inc (shared->connections);
   return self;
 }
 
@@ -91,15 +93,25 @@ commy_channel_ref (CommyChannel *channel)
 }
 
 static void
-free_connection (CommyChannel *self)
+unwatch (CommyChannel *self)
 {
   gboolean is_pidfd;
 
+  if (self->deaths == NULL)
+    return;
+  commy_death_watch_remove (self->deaths, self->serial, death_fd (self, &is_pidfd));
+  g_clear_pointer (&self->deaths, commy_death_watch_unref);
+}
+
+static void
+free_connection (CommyChannel *self)
+{
   if (self->connection == NULL)
     return;
-  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
+  unwatch (self);
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
+  g_atomic_int_add (self->shared->connections, -1);
 }
 
 void
@@ -513,6 +525,8 @@ commy_channel_close (CommyChannel *self, const GError *error)
   else if (self->on_closed != NULL)
     self->on_closed (self->on_closed_data, self);
   commy_worker_remove_channel (self->worker, self);
+  /* The worker may be gone before the connection is: nobody may kick it any more. */
+  unwatch (self);
   /* What is still borrowed keeps the connection: the last reference closes it. */
   if (self->borrowed == 0)
     free_connection (self);

@@ -30,6 +30,11 @@ typedef struct
   CommyPolicy *policy;
   CommyCatalog *catalog;
   struct _CommyDeathWatch *deaths;
+  gint *connections; /* atomic: how many exist; transports are not stopped before */
+  /* Keeps all this while the application has bytes that lie in a connection. */
+  void (*hold) (gpointer owner);
+  void (*drop) (gpointer owner);
+  gpointer owner;
   char **own_principals; /* names that are "us" */
   gsize max_payload;
   guint max_methods;

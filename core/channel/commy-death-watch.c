@@ -15,6 +15,7 @@
 
 struct _CommyDeathWatch
 {
+  gatomicrefcount refs;
   int epoll_fd;
   GSource *source;
   GMutex lock;         /* of workers */
@@ -54,6 +55,7 @@ commy_death_watch_new (GMainContext *context, GError **error)
       return NULL;
     }
   self = g_new0 (CommyDeathWatch, 1);
+  g_atomic_ref_count_init (&self->refs);
   self->epoll_fd = epoll_fd;
   g_mutex_init (&self->lock);
   self->workers = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
@@ -70,7 +72,22 @@ commy_death_watch_free (CommyDeathWatch *self)
   if (self == NULL)
     return;
   g_source_destroy (self->source);
-  g_source_unref (self->source);
+  g_clear_pointer (&self->source, g_source_unref);
+  commy_death_watch_unref (self);
+}
+
+CommyDeathWatch *
+commy_death_watch_ref (CommyDeathWatch *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+commy_death_watch_unref (CommyDeathWatch *self)
+{
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
   g_hash_table_unref (self->workers);
   g_mutex_clear (&self->lock);
   close (self->epoll_fd);

@@ -57,7 +57,7 @@ struct _CommyWorker
   GArray *deferred;    /* Item */
   GPtrArray *channels; /* one reference each */
   GPtrArray *hot;      /* borrowed from channels */
-  GPtrArray *turn; /* memory of the turn under way or to come; NULL while one is */
+  GPtrArray *turn;     /* memory of the turn under way or to come; NULL while one is */
   GPtrArray *graveyard;
   gint64 deadline_ns;
 };

@@ -143,6 +143,9 @@ commy_client_reserve (
     CommyClient *self, CommyMethod method, gsize size, CommySpan *out_span, GError **error)
 {
   g_return_val_if_fail (method > 0 && method <= self->methods->len, FALSE);
+  if (G_UNLIKELY (__atomic_load_n (&self->mesh->state, __ATOMIC_ACQUIRE) != COMMY_MESH_JOINED)
+      && !commy_mesh_check_joined (self->mesh, error))
+    return FALSE;
 #ifdef G_ENABLE_DEBUG
   if (!commy_client_check (self, error))
     return FALSE;

@@ -192,6 +192,12 @@ locate (gpointer data,
   return TRUE;
 }
 
+static void
+hold_mesh (gpointer mesh)
+{
+  g_object_ref (mesh);
+}
+
 static gboolean
 fill_shared (CommyMesh *self, GError **error)
 {
@@ -199,6 +205,10 @@ fill_shared (CommyMesh *self, GError **error)
   long n_cpus = sysconf (_SC_NPROCESSORS_ONLN);
 
   self->shared.env = self->env;
+  self->shared.connections = &self->connections;
+  self->shared.hold = hold_mesh;
+  self->shared.drop = g_object_unref;
+  self->shared.owner = self;
   self->shared.ledger = &self->ledger;
   self->shared.catalog = self->catalog;
   self->shared.deaths = self->deaths;
@@ -308,6 +318,14 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
 {
   const char *store = commy_config_get (self->config, "mesh", "store");
 
+  if (!commy_mesh_stop_lingering (self))
+    {
+      commy_set_error (error, COMMY_ERROR_BUSY,
+                       "the program still holds bytes of answers from before it left the mesh "
+                       "\"%s\": free them first, or make another mesh object",
+                       self->name);
+      return FALSE;
+    }
   self->started = g_ptr_array_new ();
   self->listeners = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_listener_free);
   self->offers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
@@ -370,6 +388,33 @@ stop_offers (CommyMesh *self)
   g_clear_object (&self->node_service);
 }
 
+gboolean
+commy_mesh_stop_lingering (CommyMesh *self)
+{
+  if (g_atomic_int_get (&self->connections) > 0)
+    return self->lingering->len == 0;
+  for (guint i = self->lingering->len; i-- > 0;)
+    commy_plugin_stop (self->lingering->pdata[i]);
+  g_ptr_array_set_size (self->lingering, 0);
+  return TRUE;
+}
+
+/* Bytes of an answer may lie in a connection that they keep open: its transport waits for them. */
+static void
+stop_plugins (CommyMesh *self)
+{
+  for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
+    {
+      CommyPlugin *plugin = self->started->pdata[i];
+
+      if (plugin->note.kind == COMMY_PLUGIN_TRANSPORT && g_atomic_int_get (&self->connections) > 0)
+        g_ptr_array_add (self->lingering, plugin);
+      else
+        commy_plugin_stop (plugin);
+    }
+  g_clear_pointer (&self->started, g_ptr_array_unref);
+}
+
 /* Clients may outlive the mesh: their channels are closed on their own threads' workers. */
 void
 commy_mesh_leave_here (CommyMesh *self)
@@ -381,9 +426,7 @@ commy_mesh_leave_here (CommyMesh *self)
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     commy_plugin_quiesce (self->started->pdata[i]);
   commy_mesh_shut_workers (self, FALSE);
-  for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
-    commy_plugin_stop (self->started->pdata[i]);
-  g_clear_pointer (&self->started, g_ptr_array_unref);
+  stop_plugins (self);
   drain_context (self);
   g_clear_pointer (&self->deaths, commy_death_watch_free);
   g_clear_pointer (&self->setup.serializers, g_strfreev);

@@ -69,6 +69,10 @@ struct _CommyMesh
   CommyPlugin *store;
   GPtrArray *started; /* CommyPlugin, in order of start */
 
+  gint connections;     /* atomic */
+  GPtrArray *lingering; /* CommyPlugin: transports with bytes that the application still holds */
+  GThread *leaver;      /* who leaves: not waited for */
+
   /* mesh thread */
   GPtrArray *listeners; /* CommyListener */
   GHashTable *offers;   /* instance id -> CommyService (ref); changed under lock */
@@ -100,6 +104,8 @@ void commy_mesh_record_decision (CommyMesh *mesh, CommyDecision *decision);
 /* commy-mesh-join.c: on the mesh thread */
 gboolean commy_mesh_join_here (CommyMesh *mesh, GError **error);
 void commy_mesh_leave_here (CommyMesh *mesh);
+/* Stops transports that had to wait for their last connection; FALSE: some still must. */
+gboolean commy_mesh_stop_lingering (CommyMesh *mesh);
 
 /* The service behind an instance of this node, or NULL. Any thread. (transfer full) */
 CommyService *commy_mesh_dup_offer (CommyMesh *mesh, const char *instance);

@@ -28,6 +28,9 @@ commy_mesh_finalize (GObject *object)
   if (self->thread != NULL && self->pid == getpid ())
     commy_mesh_leave_sync (self, NULL, NULL);
   g_queue_clear_full (&self->decisions, (GDestroyNotify) commy_decision_unref);
+  if (self->pid == getpid ())
+    commy_mesh_stop_lingering (self);
+  g_ptr_array_unref (self->lingering);
   g_ptr_array_unref (self->workers);
   g_clear_pointer (&self->policy, commy_policy_unref);
   g_clear_pointer (&self->catalog, commy_catalog_free);
@@ -52,6 +55,7 @@ commy_mesh_init (CommyMesh *self)
   g_mutex_init (&self->lock);
   g_queue_init (&self->decisions);
   self->workers = g_ptr_array_new ();
+  self->lingering = g_ptr_array_new ();
   self->env = commy_env_system ();
   self->pid = getpid ();
   commy_env_new_id (self->env, self->node);
@@ -372,6 +376,7 @@ commy_mesh_leave_sync (CommyMesh *self, GCancellable *cancellable, GError **erro
   g_mutex_unlock (&self->lock);
   if (!begin)
     return TRUE;
+  self->leaver = g_thread_self ();
   /* Called from inside a handler or callback: the mesh thread could not get in. */
   commy_mesh_shut_workers (self, TRUE);
   if (commy_mesh_is_mesh_thread (self))

@@ -21,6 +21,7 @@ typedef struct
 /* A worker thread of a service: spins, then lets its context sleep. */
 typedef struct
 {
+  gatomicrefcount refs; /* the service's, and the thread's own */
   CommyMeshWorker *worker;
   GMainContext *context;
   GThread *thread; /* NULL: the program's own context */

@@ -63,6 +63,16 @@ relax (void)
 #endif
 }
 
+static void
+thread_unref (CommyServiceThread *self)
+{
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
+  commy_mesh_worker_unref (self->worker);
+  g_main_context_unref (self->context);
+  g_free (self);
+}
+
 /* Polls while there is traffic or it may come soon, then sleeps in the context. */
 static gpointer
 thread_main (gpointer data)
@@ -88,9 +98,12 @@ thread_main (gpointer data)
       last = commy_env_now (env);
     }
   g_main_context_pop_thread_default (self->context);
+  thread_unref (self);
   return NULL;
 }
 
+/* A handler may stop its service or leave the mesh: then its own thread is not waited for, and
+ * ends when the handler has returned. */
 static void
 thread_free (gpointer data)
 {
@@ -101,14 +114,12 @@ thread_free (gpointer data)
       __atomic_store_n (&self->stop, 1, __ATOMIC_RELEASE);
       g_main_context_wakeup (self->context);
       commy_worker_kick (self->worker->worker);
-      if (self->thread == g_thread_self ())
+      if (self->thread == g_thread_self () || self->thread == self->worker->mesh->leaver)
         g_thread_unref (self->thread);
       else
         g_thread_join (self->thread);
     }
-  commy_mesh_worker_unref (self->worker);
-  g_main_context_unref (self->context);
-  g_free (self);
+  thread_unref (self);
 }
 
 static gint64
@@ -140,8 +151,12 @@ add_thread (CommyService *self, gboolean own, GError **error)
       return FALSE;
     }
   thread->spin_ns = spin_of (self->mesh);
+  g_atomic_ref_count_init (&thread->refs);
   if (own)
-    thread->thread = g_thread_new ("commy-service", thread_main, thread);
+    {
+      g_atomic_ref_count_inc (&thread->refs);
+      thread->thread = g_thread_new ("commy-service", thread_main, thread);
+    }
   g_ptr_array_add (self->threads, thread);
   return TRUE;
 }
@@ -388,27 +403,32 @@ commy_service_offer_here (CommyService *self, CommyRegistryFunc done, gpointer d
   done (data, error);
 }
 
+/* Mesh thread: the service is offered, or as if it had never been started. */
 static void
-start_done (gpointer data, const GError *error)
+settle_start (CommyService *self, const GError *error)
 {
-  g_autoptr (GTask) task = data;
-  CommyService *self = g_task_get_source_object (task);
-
-  g_mutex_lock (&self->lock);
-  self->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
-  g_mutex_unlock (&self->lock);
-  if (error == NULL)
-    {
-      g_task_return_boolean (task, TRUE);
-      return;
-    }
-  if (self->instance != NULL)
+  if (error != NULL && self->instance != NULL)
     {
       g_hash_table_remove (self->mesh->offers, self->instance->id);
       g_clear_pointer (&self->instance, commy_instance_unref);
     }
-  g_ptr_array_set_size (self->threads, 0);
-  g_task_return_error (task, g_error_copy (error));
+  if (error != NULL)
+    g_ptr_array_set_size (self->threads, 0);
+  g_mutex_lock (&self->lock);
+  self->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
+  g_mutex_unlock (&self->lock);
+}
+
+static void
+start_done (gpointer data, const GError *error)
+{
+  g_autoptr (GTask) task = data;
+
+  settle_start (g_task_get_source_object (task), error);
+  if (error == NULL)
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, g_error_copy (error));
 }
 
 static void
@@ -481,9 +501,7 @@ start_sync_done (gpointer data, const GError *error)
   StartSync *start = data;
   CommyLatch *latch = start->latch;
 
-  g_mutex_lock (&start->service->lock);
-  start->service->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
-  g_mutex_unlock (&start->service->lock);
+  settle_start (start->service, error);
   g_object_unref (start->service);
   g_free (start);
   commy_latch_answer (latch, NULL, NULL, error);
