@@ -6,6 +6,7 @@
 
 #include "mesh-fixture.h"
 
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -63,6 +64,32 @@ mesh_fixture_tear_down (MeshFixture *fixture, gconstpointer data)
   remove_tree (fixture->dir);
   g_free (fixture->dir);
   g_free (fixture->config);
+  g_free (fixture->log);
+}
+
+void
+mesh_fixture_capture_log (MeshFixture *fixture)
+{
+  g_free (fixture->log);
+  fixture->log = g_build_filename (fixture->dir, "children.log", NULL);
+}
+
+void
+mesh_fixture_await_log (MeshFixture *fixture, const char *words)
+{
+  gint64 until = g_get_monotonic_time () + 10 * G_USEC_PER_SEC;
+
+  for (;;)
+    {
+      g_autofree char *text = NULL;
+
+      g_assert_true (g_file_get_contents (fixture->log, &text, NULL, NULL));
+      if (strstr (text, words) != NULL)
+        return;
+      if (g_get_monotonic_time () > until)
+        g_error ("the log does not say \"%s\" but: %s", words, text);
+      g_usleep (2000);
+    }
 }
 
 char *
@@ -307,12 +334,20 @@ service_child_main_with (int argc,
   return TRUE;
 }
 
+typedef struct
+{
+  int stop_fd;
+  int log_fd; /* or -1 */
+} ChildFds;
+
 static void
 child_setup (gpointer data)
 {
-  int fd = GPOINTER_TO_INT (data);
+  const ChildFds *fds = data;
 
-  dup2 (fd, 3);
+  if (fds->log_fd >= 0)
+    dup2 (fds->log_fd, 2);
+  dup2 (fds->stop_fd, 3);
 }
 
 ServiceChild *
@@ -325,12 +360,18 @@ service_child_start (MeshFixture *fixture, const char *settings, guint workers)
   g_autoptr (GError) error = NULL;
   char id[33] = "";
   int pair[2];
+  ChildFds fds = { .log_fd = -1 };
 
+  if (fixture->log != NULL)
+    fds.log_fd = open (fixture->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+  fds.stop_fd = pair[1];
   g_spawn_async (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
-                 child_setup, GINT_TO_POINTER (pair[1]), &child->pid, &error);
+                 child_setup, &fds, &child->pid, &error);
   g_assert_no_error (error);
   close (pair[1]);
+  if (fds.log_fd >= 0)
+    close (fds.log_fd);
   g_assert_cmpint (read (pair[0], id, 32), ==, 32);
   child->stop_fd = pair[0];
   child->instance = g_strdup (id);

@@ -11,6 +11,7 @@ typedef struct
 {
   char *dir;    /* runtime, state and credentials below it */
   char *config; /* COMMY_CONFIG as the harness set it, or NULL */
+  char *log;    /* file that takes the children's stderr; NULL: they share this process's */
 } MeshFixture;
 
 void mesh_fixture_set_up (MeshFixture *fixture, gconstpointer data);
@@ -24,6 +25,11 @@ CommyMesh *mesh_fixture_new (MeshFixture *fixture, const char *settings, GError 
 /* From now on, meshes and children of this process also read a keyfile with this text; NULL:
  * none but the harness's. (transfer full): its path. */
 char *mesh_fixture_use_keyfile (MeshFixture *fixture, const char *name, const char *text);
+
+/* Children that start from now on log into a file. */
+void mesh_fixture_capture_log (MeshFixture *fixture);
+/* Waits until the log contains @words. */
+void mesh_fixture_await_log (MeshFixture *fixture, const char *words);
 
 /* Makes an authority and a certificate for this host and user. */
 void mesh_fixture_make_credentials (MeshFixture *fixture);
