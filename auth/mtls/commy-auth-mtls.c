@@ -56,11 +56,27 @@ mtls_judge (gpointer instance,
   return COMMY_AUTH_ACCEPTED;
 }
 
+/* The name in our own certificate, if there is one. */
+static gboolean
+mtls_self (gpointer instance, char *principal, gsize size)
+{
+  Mtls *self = instance;
+  const char *dir = self->host->info (self->host, COMMY_HOST_CREDENTIALS_DIR);
+  g_autofree char *pem = dir != NULL ? commy_pki_read_file (dir, "cert.pem", FALSE, NULL) : NULL;
+  g_autoptr (CommyPkiInfo) info = pem != NULL ? commy_pki_info_new (pem, NULL) : NULL;
+
+  if (info == NULL || info->id[0] == '\0')
+    return FALSE;
+  g_strlcpy (principal, info->id, size);
+  return TRUE;
+}
+
 G_STATIC_ASSERT (COMMY_PKI_ID_MAX < COMMY_PRINCIPAL_MAX);
 
 static const CommyAuthOps mtls_ops = {
   .struct_size = sizeof (CommyAuthOps),
   .judge = mtls_judge,
+  .self = mtls_self,
 };
 
 COMMY_PLUGIN_NOTE (AUTH,

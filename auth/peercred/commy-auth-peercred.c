@@ -76,9 +76,17 @@ peercred_judge (gpointer instance,
   return COMMY_AUTH_ACCEPTED;
 }
 
+static gboolean
+peercred_self (gpointer instance, char *principal, gsize size)
+{
+  g_snprintf (principal, size, "unix:uid=%u", (guint) geteuid ());
+  return TRUE;
+}
+
 static const CommyAuthOps peercred_ops = {
   .struct_size = sizeof (CommyAuthOps),
   .judge = peercred_judge,
+  .self = peercred_self,
 };
 
 COMMY_PLUGIN_NOTE (AUTH,

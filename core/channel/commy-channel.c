@@ -6,8 +6,8 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
-#include "channel/commy-death-watch.h"
 #include "channel/commy-channel-private.h"
+#include "channel/commy-death-watch.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -34,12 +34,26 @@ is_own (const CommyChannelShared *shared, CommyPrincipal *peer)
                           commy_principal_get_name (peer));
 }
 
+/* What tells the end of the peer: its pidfd where the kernel gave one, else the connection's own
+ * descriptor. */
+static int
+death_fd (CommyChannel *self, gboolean *out_is_pidfd)
+{
+  CommyEvidence evidence = { .struct_size = sizeof evidence, .pidfd = -1 };
+
+  self->ops->evidence (self->connection, &evidence);
+  *out_is_pidfd = evidence.pidfd >= 0;
+  return *out_is_pidfd ? evidence.pidfd : self->ops->fd (self->connection);
+}
+
 CommyChannel *
 commy_channel_new (CommyWorker *worker,
                    const CommyChannelShared *shared,
                    const CommyChannelSetup *setup)
 {
   CommyChannel *self = g_new0 (CommyChannel, 1);
+  gboolean is_pidfd;
+  int fd;
 
   g_atomic_ref_count_init (&self->refs);
   self->serial = commy_env_random64 (shared->env) | 1;
@@ -64,7 +78,8 @@ commy_channel_new (CommyWorker *worker,
   g_array_set_clear_func (self->methods_in, method_clear);
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
-  commy_death_watch_add (shared->deaths, self->serial, self->ops->fd (self->connection), worker);
+  fd = death_fd (self, &is_pidfd);
+  commy_death_watch_add (shared->deaths, self->serial, fd, is_pidfd, worker);
   return self;
 }
 
@@ -78,10 +93,11 @@ commy_channel_ref (CommyChannel *channel)
 static void
 free_connection (CommyChannel *self)
 {
+  gboolean is_pidfd;
+
   if (self->connection == NULL)
     return;
-  commy_death_watch_remove (self->shared->deaths, self->serial,
-                            self->ops->fd (self->connection));
+  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
 }
@@ -448,9 +464,9 @@ fail_pending (CommyChannel *self)
         continue;
       commy_pending_remove (&self->pending, slot);
       if (sent)
-        commy_set_error (&error, COMMY_ERROR_OUTCOME_UNKNOWN,
-                         "outcome unknown from %s over %s: %s", self->service,
-                         self->transport->note.id, commy_error_bare (self->close_error));
+        commy_set_error (&error, COMMY_ERROR_OUTCOME_UNKNOWN, "outcome unknown from %s over %s: %s",
+                         self->service, self->transport->note.id,
+                         commy_error_bare (self->close_error));
       else
         commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
                          self->transport->note.id, commy_error_bare (self->close_error));
@@ -465,8 +481,8 @@ say_close (CommyChannel *self, const GError *error)
   CommyFrameSpec spec = { .type = COMMY_FRAME_CLOSE };
   const char *text = error != NULL ? commy_error_bare (error) : "closed";
 
-  spec.method = error != NULL && error->domain == COMMY_ERROR ? (guint32) error->code
-                                                              : COMMY_ERROR_LEAVING;
+  spec.method
+      = error != NULL && error->domain == COMMY_ERROR ? (guint32) error->code : COMMY_ERROR_LEAVING;
   commy_channel_send (self, &spec, text, MIN (strlen (text), 1024), FALSE);
 }
 

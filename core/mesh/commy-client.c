@@ -79,7 +79,7 @@ read_settings (CommyClient *self)
     self->balancer = NULL;
   self->timeout_ns = commy_config_get_duration (config, group, "timeout");
   self->calibrate = g_strcmp0 (mode, "off") != 0 && g_strcmp0 (mode, "frozen") != 0;
-  self->sample_every = (guint) commy_config_get_double (config, "calibration", "sample-every");
+  self->sample_every = (guint) commy_config_get_int (config, "calibration", "sample-every");
 }
 
 CommyClient *
@@ -103,8 +103,7 @@ commy_client_set_requirements (CommyClient *self, const CommyRequirements *requi
   g_clear_pointer (&self->requirements, commy_requirements_free);
   if (requirements != NULL)
     self->requirements = commy_requirements_copy (requirements);
-  self->fresh = requirements != NULL
-                && requirements->consistency == COMMY_CONSISTENCY_LINEARIZABLE;
+  self->fresh = requirements != NULL && requirements->consistency == COMMY_CONSISTENCY_LINEARIZABLE;
   clear_routes (self);
 }
 
@@ -177,10 +176,13 @@ ensure_done (gpointer data, const GError *error)
 {
   Ensure *ensure = data;
 
-  commy_latch_answer (ensure->latch, NULL, NULL, error);
+  CommyLatch *latch = ensure->latch;
+
+  /* The waiter may drop the mesh at once: ours must not be the last reference. */
   g_object_unref (ensure->mesh);
   g_free (ensure->service);
   g_free (ensure);
+  commy_latch_answer (latch, NULL, NULL, error);
 }
 
 static void

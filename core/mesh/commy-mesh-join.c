@@ -51,11 +51,12 @@ start_named (CommyMesh *self, guint kind, const char *key, const char *id, GErro
   plugin = commy_catalog_find (self->catalog, kind, id);
   if (plugin == NULL)
     {
-      commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING,
-                       "no usable plugin %s/%s, which \"%s\" of [mesh] names (%s): see commy plugin "
-                       "list",
-                       commy_plugin_kind_to_string (kind), id, key,
-                       commy_config_get_origin (self->config, "mesh", key));
+      commy_set_error (
+          error, COMMY_ERROR_PLUGIN_MISSING,
+          "no usable plugin %s/%s, which \"%s\" of [mesh] names (%s): see commy plugin "
+          "list",
+          commy_plugin_kind_to_string (kind), id, key,
+          commy_config_get_origin (self->config, "mesh", key));
       return NULL;
     }
   if (plugin->state != COMMY_PLUGIN_STATE_ACTIVE && !start_plugin (self, plugin, error))
@@ -203,8 +204,8 @@ fill_shared (CommyMesh *self, GError **error)
   self->shared.deaths = self->deaths;
   self->shared.own_principals = own_principals (self);
   self->shared.max_payload = commy_config_get_size (config, "limits", "message");
-  self->shared.max_methods = (guint) commy_config_get_double (config, "limits", "methods");
-  self->shared.max_pending = (guint) commy_config_get_double (config, "limits", "pending-calls");
+  self->shared.max_methods = (guint) commy_config_get_int (config, "limits", "methods");
+  self->shared.max_pending = (guint) commy_config_get_int (config, "limits", "pending-calls");
   self->shared.max_backlog = self->shared.max_payload;
   self->shared.wait_mode = n_cpus > 1 ? wait_mode (self) : COMMY_WAIT_BLOCK;
   self->shared.spin_max_ns = commy_config_get_duration (config, "wait", "spin-max");
@@ -224,8 +225,7 @@ fill_setup (CommyMesh *self)
   self->setup.node = self->node;
   self->setup.serializers = offered_serializers (self);
   self->setup.timeout_ns = commy_config_get_duration (self->config, "limits", "handshake-timeout");
-  self->setup.max_handshakes
-      = (guint) commy_config_get_double (self->config, "limits", "handshakes");
+  self->setup.max_handshakes = (guint) commy_config_get_int (self->config, "limits", "handshakes");
   self->setup.locate = locate;
   self->setup.locate_data = self;
 }

@@ -18,7 +18,8 @@ mesh_worker_free (CommyMeshWorker *self)
   commy_peers_free (self->peers);
   commy_worker_exit (self->worker);
   commy_worker_unref (self->worker);
-  g_object_unref (self->mesh);
+  if (!self->internal)
+    g_object_unref (self->mesh);
   g_free (self);
 }
 
@@ -78,7 +79,9 @@ ensure (CommyMesh *mesh, GMainContext *context, GThread *thread, GError **error)
         {
           self = g_new0 (CommyMeshWorker, 1);
           g_atomic_ref_count_init (&self->refs);
-          self->mesh = g_object_ref (mesh);
+          /* The mesh thread's own worker must not keep the mesh alive. */
+          self->internal = context == mesh->context;
+          self->mesh = self->internal ? mesh : g_object_ref (mesh);
           self->worker = g_steal_pointer (&worker);
           self->thread = thread;
           self->peers = commy_peers_new (mesh, self->worker);

@@ -235,14 +235,17 @@ commy_mesh_invoke (CommyMesh *self, CommyWorkFunc func, gpointer data)
     commy_mesh_post (self, func, data);
 }
 
+/* The thread keeps its own references: the mesh may be finalized on it. */
 static gpointer
 mesh_thread (gpointer data)
 {
-  CommyMesh *self = data;
+  GMainLoop *loop = data;
+  GMainContext *context = g_main_loop_get_context (loop);
 
-  g_main_context_push_thread_default (self->context);
-  g_main_loop_run (self->loop);
-  g_main_context_pop_thread_default (self->context);
+  g_main_context_push_thread_default (context);
+  g_main_loop_run (loop);
+  g_main_context_pop_thread_default (context);
+  g_main_loop_unref (loop);
   return NULL;
 }
 
@@ -348,7 +351,7 @@ commy_mesh_join_sync (CommyMesh *self, GCancellable *cancellable, GError **error
     }
   self->context = g_main_context_new ();
   self->loop = g_main_loop_new (self->context, FALSE);
-  self->thread = g_thread_new ("commy-mesh", mesh_thread, self);
+  self->thread = g_thread_new ("commy-mesh", mesh_thread, g_main_loop_ref (self->loop));
   if (run_and_wait (self, join_work, error))
     return TRUE;
   end_thread (self);
@@ -371,7 +374,10 @@ commy_mesh_leave_sync (CommyMesh *self, GCancellable *cancellable, GError **erro
     return TRUE;
   /* Called from inside a handler or callback: the mesh thread could not get in. */
   commy_mesh_shut_workers (self, TRUE);
-  run_and_wait (self, leave_work, NULL);
+  if (commy_mesh_is_mesh_thread (self))
+    commy_mesh_leave_here (self);
+  else
+    run_and_wait (self, leave_work, NULL);
   end_thread (self);
   set_state (self, COMMY_MESH_LEFT);
   return TRUE;
@@ -479,6 +485,7 @@ static void
 list_done (gpointer data, GPtrArray *instances, const GError *error)
 {
   List *list = data;
+  CommyLatch *latch = list->latch;
   GVariantBuilder builder;
   GVariant *value = NULL;
 
@@ -489,10 +496,10 @@ list_done (gpointer data, GPtrArray *instances, const GError *error)
         g_variant_builder_add_value (&builder, commy_instance_to_variant (instances->pdata[i]));
       value = g_variant_ref_sink (g_variant_builder_end (&builder));
     }
-  commy_latch_answer (list->latch, value, (GDestroyNotify) g_variant_unref, error);
   g_object_unref (list->mesh);
   g_free (list->pattern);
   g_free (list);
+  commy_latch_answer (latch, value, (GDestroyNotify) g_variant_unref, error);
 }
 
 static void

@@ -90,7 +90,7 @@ commy_route_demand (const CommyRouteKey *key, CommyFlavour flavour, CommyDemand 
   demand->switch_margin = commy_config_get_double (config, "selection", "switch-margin");
   demand->switch_z = commy_config_get_double (config, "selection", "switch-z");
   demand->switch_evaluations
-      = (guint) commy_config_get_double (config, "selection", "switch-evaluations");
+      = (guint) commy_config_get_int (config, "selection", "switch-evaluations");
   demand->switch_dwell_ns = commy_config_get_duration (config, "selection", "min-dwell");
   demand->expected_messages = commy_config_get_double (config, "selection", "expected-messages");
   demand->required_serializer_caps
@@ -285,8 +285,8 @@ stack_of (const Field *field, const CommyRouteKey *key, guint i)
 {
   CommyPeer *peer = commy_peers_ensure (key->worker->peers,
                                         field->snapshot->instances->pdata[field->instance_of[i]]);
-  CommyStack stack = { commy_peer_find_path (peer, field->endpoint_of[i]->id),
-                       field->serializer_of[i] };
+  CommyStack stack
+      = { commy_peer_find_path (peer, field->endpoint_of[i]->id), field->serializer_of[i] };
 
   return stack;
 }
@@ -301,7 +301,8 @@ fill_member (CommyRouteMember *member,
              guint n)
 {
   g_autofree CommyAssessment *assessments = g_new0 (CommyAssessment, n);
-  g_autofree CommyCandidate *candidates = g_memdup2 (field->candidates + first, n * sizeof (CommyCandidate));
+  g_autofree CommyCandidate *candidates
+      = g_memdup2 (field->candidates + first, n * sizeof (CommyCandidate));
   CommyPlan plan;
 
   for (guint i = 0; field->held != NULL && i < n; i++)
@@ -322,7 +323,11 @@ fill_member (CommyRouteMember *member,
 }
 
 static void
-fill_members (CommyRoute *route, const Field *field, const CommyRouteKey *key, const CommyDemand *demand)
+fill_members (CommyRoute *route,
+              const Field *field,
+              const CommyRouteKey *key,
+              const CommyDemand *demand,
+              guint chosen)
 {
   route->members = g_new0 (CommyRouteMember, field->n);
   for (guint i = 0; i < field->n;)
@@ -331,7 +336,7 @@ fill_members (CommyRoute *route, const Field *field, const CommyRouteKey *key, c
       gboolean tied = FALSE;
 
       for (; i < field->n && field->instance_of[i] == field->instance_of[first]; i++)
-        tied |= field->assessments[i].tied && field->assessments[i].rejection.filter == COMMY_FILTER_NONE;
+        tied |= i == chosen || field->assessments[i].tied;
       if (tied)
         fill_member (&route->members[route->n_members++], field, key, demand, first, i - first);
     }
@@ -380,11 +385,10 @@ hold_incumbent (CommyRoute *route, Field *field, const CommyDemand *demand, Comm
     return g_strdup_printf ("left %s: it is not allowed any more", route->incumbent_transport);
   if (strcmp (rival->transport, route->incumbent_transport) == 0)
     return NULL;
-  verdict = commy_switch_consider (&route->incumbent, demand,
-                                   field->assessments[incumbent].flow_score,
-                                   field->assessments[incumbent].posterior[0].sd,
-                                   field->assessments[plan->chosen].flow_score,
-                                   field->assessments[plan->chosen].posterior[0].sd);
+  verdict = commy_switch_consider (
+      &route->incumbent, demand, field->assessments[incumbent].flow_score,
+      field->assessments[incumbent].posterior[0].sd, field->assessments[plan->chosen].flow_score,
+      field->assessments[plan->chosen].posterior[0].sd);
   if (verdict != COMMY_SWITCH_GO)
     {
       for (guint i = 0; i < field->n; i++)
@@ -420,16 +424,12 @@ commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key)
       || route->peers_epoch != commy_peers_get_epoch (key->worker->peers)
       || route->samples >= RECHECK_SAMPLES)
     return FALSE;
-  return route->recheck_ns == G_MAXINT64
-         || commy_env_now (key->mesh->env) < route->recheck_ns;
+  return route->recheck_ns == G_MAXINT64 || commy_env_now (key->mesh->env) < route->recheck_ns;
 }
 
 gboolean
-commy_route_decide_now (CommyRoute *route,
-                        const CommyRouteKey *key,
-                        CommyFlavour flavour,
-                        gsize size,
-                        GError **error)
+commy_route_decide_now (
+    CommyRoute *route, const CommyRouteKey *key, CommyFlavour flavour, gsize size, GError **error)
 {
   g_auto (Field) field = { 0 };
   g_autoptr (CommyDecision) decision = NULL;
@@ -463,7 +463,7 @@ commy_route_decide_now (CommyRoute *route,
       return FALSE;
     }
   remember_incumbent (route, &field.candidates[plan.chosen], demand.now_ns);
-  fill_members (route, &field, key, &demand);
+  fill_members (route, &field, key, &demand, (guint) plan.chosen);
   update_balancer (route, key);
   route->snapshot = commy_snapshot_ref (field.snapshot);
   route->registry_epoch = registry_epoch;

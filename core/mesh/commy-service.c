@@ -42,7 +42,8 @@ commy_service_finalize (GObject *object)
   g_main_context_unref (self->context);
   g_mutex_clear (&self->lock);
   g_free (self->name);
-  g_clear_object (&self->mesh);
+  if (!self->internal)
+    g_clear_object (&self->mesh);
   G_OBJECT_CLASS (commy_service_parent_class)->finalize (object);
 }
 
@@ -154,7 +155,7 @@ start_threads (CommyService *self, GError **error)
     {
       g_autofree char *group = g_strdup_printf ("service %s", self->name);
 
-      n = (gint) commy_config_get_double (self->mesh->config, group, "workers");
+      n = (gint) commy_config_get_int (self->mesh->config, group, "workers");
     }
   if (n <= 0)
     return add_thread (self, FALSE, error);
@@ -184,7 +185,8 @@ commy_service_new_internal (CommyMesh *mesh,
 {
   CommyService *self = g_object_new (COMMY_TYPE_SERVICE, NULL);
 
-  self->mesh = g_object_ref (mesh);
+  self->internal = context == mesh->context;
+  self->mesh = self->internal ? mesh : g_object_ref (mesh);
   self->name = g_strdup (name);
   self->context = g_main_context_ref (context);
   if (interface != NULL)
@@ -345,8 +347,7 @@ fill_instance (CommyService *self, CommyInstance *instance)
   instance->node = g_strdup (mesh->node);
   instance->host = g_strdup (g_get_host_name ());
   instance->host_id = g_strdup (commy_env_host_id ());
-  instance->interface_name
-      = g_strdup (self->interface != NULL ? self->interface->name : "");
+  instance->interface_name = g_strdup (self->interface != NULL ? self->interface->name : "");
   instance->pid = getpid ();
   instance->serializers = g_strdupv (mesh->setup.serializers);
   for (guint i = 0; i < mesh->listeners->len; i++)
@@ -360,9 +361,9 @@ fill_instance (CommyService *self, CommyInstance *instance)
       if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_TRANSPORT
           || plugin->state != COMMY_PLUGIN_STATE_DISABLED)
         continue;
-      reason = g_strdup_printf ("denied there: %s",
-                                plugin->reason_origin != NULL ? plugin->reason_origin
-                                                              : plugin->reason);
+      reason = g_strdup_printf ("denied there: %s", plugin->reason_origin != NULL
+                                                        ? plugin->reason_origin
+                                                        : plugin->reason);
       commy_instance_add_withheld (instance, plugin->note.id, reason);
     }
 }
@@ -478,13 +479,14 @@ static void
 start_sync_done (gpointer data, const GError *error)
 {
   StartSync *start = data;
+  CommyLatch *latch = start->latch;
 
   g_mutex_lock (&start->service->lock);
   start->service->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
   g_mutex_unlock (&start->service->lock);
-  commy_latch_answer (start->latch, NULL, NULL, error);
   g_object_unref (start->service);
   g_free (start);
+  commy_latch_answer (latch, NULL, NULL, error);
 }
 
 static void
@@ -549,7 +551,8 @@ static void
 sweep_run (gpointer data)
 {
   Sweep *sweep = data;
-  g_autoptr (GPtrArray) channels = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
+  g_autoptr (GPtrArray) channels
+      = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
 
   commy_worker_foreach_channel (sweep->worker, commy_channel_collect, channels);
   for (guint i = 0; i < channels->len; i++)
@@ -610,8 +613,8 @@ commy_service_call_ended (CommyService *self)
 
   g_mutex_lock (&self->lock);
   self->in_flight--;
-  drained = self->in_flight == 0 && self->state == COMMY_SERVICE_STOPPING
-            && self->stop_timeout != NULL;
+  drained
+      = self->in_flight == 0 && self->state == COMMY_SERVICE_STOPPING && self->stop_timeout != NULL;
   g_mutex_unlock (&self->lock);
   if (drained)
     commy_mesh_post (self->mesh, finish_stop, g_object_ref (self));

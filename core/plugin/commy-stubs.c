@@ -54,6 +54,12 @@ stub_auth_end (gpointer session)
 {
 }
 
+static gboolean
+stub_auth_self (gpointer instance, char *principal, gsize size)
+{
+  return FALSE;
+}
+
 static void
 stub_balancer_report (gpointer state, gsize index, gint64 latency_ns, gboolean failed)
 {
@@ -131,6 +137,7 @@ static const Slot auth_slots[] = {
   OPTIONAL (CommyAuthOps, begin, stub_auth_begin),
   OPTIONAL (CommyAuthOps, step, stub_auth_step),
   OPTIONAL (CommyAuthOps, end, stub_auth_end),
+  OPTIONAL (CommyAuthOps, self, stub_auth_self),
 };
 
 static const Slot auth_sizes[] = { REQUIRED (CommyAuthOps, session_size) };

@@ -198,3 +198,21 @@ commy_policy_decide (CommyPolicy *policy,
     return (CommyPolicyVerdict){ TRUE, "default: own user", NULL };
   return (CommyPolicyVerdict){ FALSE, "default: other principal", NULL };
 }
+
+gboolean
+commy_policy_may_call_any (CommyPolicy *policy, const char *principal, const char *service)
+{
+  if (!is_text (principal) || !is_text (service))
+    return FALSE;
+  if (matches_any (policy->own, principal))
+    return TRUE;
+  for (guint i = 0; i < policy->rules->len; i++)
+    {
+      const Rule *rule = g_ptr_array_index (policy->rules, i);
+
+      if (rule->allow && (rule->verbs & COMMY_VERB_CALL)
+          && matches_any (rule->principals, principal) && matches_any (rule->services, service))
+        return TRUE;
+    }
+  return FALSE;
+}

@@ -128,12 +128,12 @@ typedef enum
  * @COMMY_CAP_ZERO_COPY: what is reserved is where the receiver reads
  * @COMMY_CAP_FD_PASSING: carries file descriptors
  * @COMMY_CAP_CHEAP_POLL: asking for a message costs no system call, so spinning is worth while
- * @COMMY_CAP_VALUES: (serializers) carries every GVariant
- * @COMMY_CAP_BYTES: (serializers) carries opaque bytes unchanged
- * @COMMY_CAP_SELF_DESCRIBING: (serializers) needs no type to decode
- * @COMMY_CAP_TEXT: (serializers) people can read it
- * @COMMY_CAP_NATIVE_ENDIAN: (serializers) both sides need the same byte order
- * @COMMY_CAP_IN_PLACE: (serializers) a decoded value points into the message; only for peers
+ * @COMMY_CAP_VALUES: serializers only; carries every GVariant
+ * @COMMY_CAP_BYTES: serializers only; carries opaque bytes unchanged
+ * @COMMY_CAP_SELF_DESCRIBING: serializers only; needs no type to decode
+ * @COMMY_CAP_TEXT: serializers only; people can read it
+ * @COMMY_CAP_NATIVE_ENDIAN: serializers only; both sides need the same byte order
+ * @COMMY_CAP_IN_PLACE: serializers only; a decoded value points into the message; only for peers
  *   that are trusted not to change bytes after sending, and only on @COMMY_CAP_ZERO_COPY
  *
  * Capability bits of a profile.
@@ -167,7 +167,7 @@ typedef enum
  * @connect_ns: cost of the first use: connection set-up, a handshake, opening a store
  * @sigma: one sigma of ln(true / claimed); 0 for the default of @provenance
  * @loss: share of messages lost, 0 to 1
- * @size_factor: (serializers) encoded size / plain size; 1 for everything else
+ * @size_factor: serializers only; encoded size / plain size; 1 for everything else
  * @reserved: zero
  * @segments: costs by message size, ascending
  *
@@ -198,7 +198,9 @@ typedef struct
   CommyProfileSegment segments[COMMY_PROFILE_SEGMENTS];
 } CommyProfile;
 
+#ifndef __GI_SCANNER__
 G_STATIC_ASSERT (sizeof (CommyProfileSegment) == 56);
 G_STATIC_ASSERT (sizeof (CommyProfile) == 32 + 7 * 8 + 40 + 6 * 56);
+#endif
 
 G_END_DECLS
