@@ -81,7 +81,7 @@ stop () {
   kill "-$1" "$server"
   status=0
   wait "$server" || status=$?
-  servers=${servers% "$server"}
+  servers=$(echo "$servers" | sed "s/ $server\\>//")
 }
 
 finish () {

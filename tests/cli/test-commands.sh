@@ -25,6 +25,21 @@ for verb in serve call services plugin route node config; do
   ok "$verb/unknown-option-exits-2" exits 2
 done
 
+# Without GnuTLS the verb is there all the same and says what is missing.
+run pki --help
+if exits 0; then
+  ok pki/help-has-an-example says '^  commy pki '
+  run pki frob
+  ok pki/unknown-subcommand-exits-2 exits 2
+  run --mesh test pki init --host here --user me
+  ok pki/init-exits-0 exits 0
+  run pki show --mesh test -o json
+  ok pki/show-json json 'it["has_authority_key"] and "here" in it["certificate"]["id"]'
+else
+  ok pki/without-gnutls-exits-1 exits 1
+  ok pki/without-gnutls-says-so complains 'GnuTLS'
+fi
+
 # --- wrong usage ---
 run
 ok usage/no-verb-exits-2 exits 2

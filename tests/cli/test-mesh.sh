@@ -173,6 +173,20 @@ ok commands/echo-beside-them says '^(1,)$'
 stop INT
 ok serve/sigint-exits-0 exits 0
 
+# --- the end of a server with a call under way ---
+mkfifo "$folder/started"
+serve org.example.Slow --method "Slow=echo > '$folder/started'; exec sleep 1000"
+"$commy" call org.example.Slow Slow --timeout 60s > "$out" 2> "$err" &
+caller=$!
+servers="$servers $caller"
+read -r _ < "$folder/started"
+stop TERM
+ok drain/server-exits-0 exits 0
+status=0
+wait "$caller" || status=$?
+ok drain/caller-exits-1 exits 1
+ok drain/caller-is-told-why complains 'CMY0311: .*because the service ends'
+
 cat > "$folder/typed.xml" <<'XML'
 <node><interface name='org.example.Typed'>
 <method name='Same'><arg name='in' type='i' direction='in'/><arg name='out' type='i' direction='out'/></method>
