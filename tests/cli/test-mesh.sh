@@ -144,7 +144,8 @@ ok serve/call-after-it-exits-3 exits 3
 serve org.example.Commands --method 'Up=tr a-z A-Z' --method 'Fail=echo because >&2; exit 7' \
   --method 'Slow=exec sleep 1000' --method 'Size=wc -c' --method 'Ignore=true' \
   --method "Env=echo \$COMMY_SERVICE \$COMMY_METHOD \$COMMY_CALLER" \
-  --method "Binary=printf '\\377'" --echo --workers 2
+  --method "Binary=printf '\\377'" --method "Evil=printf '\\033[31mred' >&2; exit 1" --echo \
+  --workers 2
 run call org.example.Commands Up "'abc'"
 ok commands/string-gives-string says "^('ABC',)$"
 run call org.example.Commands Up "b'abc'"
@@ -156,6 +157,8 @@ ok commands/a-number-is-refused complains 'CMY0311: .*takes raw bytes'
 run call org.example.Commands Fail "''"
 ok commands/failure-exits-1 exits 1
 ok commands/failure-has-status-and-stderr complains 'exit status 7: because$'
+run call org.example.Commands Evil "''"
+ok commands/errors-of-others-cannot-steer-the-terminal complains 'exit status 1: ?\[31mred$'
 run call org.example.Commands Size --bytes-file "$folder/random"
 ok commands/all-input-arrives says '^300000$'
 run call org.example.Commands Ignore --bytes-file "$folder/random"
