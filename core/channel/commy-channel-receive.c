@@ -17,6 +17,7 @@ typedef struct
 {
   CommyChannel *channel;
   CommyMessage message;
+  GObject *owner; /* the plugins' code and tables are the mesh's */
 } Loan;
 
 /* --- owning a message --- */
@@ -52,6 +53,7 @@ give_loan_back (gpointer data)
 
   release_message (loan->channel, &loan->message);
   commy_channel_unref (loan->channel);
+  g_object_unref (loan->owner);
   g_free (loan);
 }
 
@@ -59,17 +61,17 @@ static void
 loan_freed (gpointer data)
 {
   Loan *loan = data;
-
-  CommyWorker *worker = loan->channel->worker;
+  CommyWorker *worker = commy_worker_hold (loan->channel->worker);
 
   if (!commy_worker_is_home (worker))
+    commy_worker_post (worker, give_loan_back, loan);
+  else
     {
-      commy_worker_post (worker, give_loan_back, loan);
-      return;
+      commy_worker_enter (worker);
+      give_loan_back (loan);
+      commy_worker_exit (worker);
     }
-  commy_worker_enter (worker);
-  give_loan_back (loan);
-  commy_worker_exit (worker);
+  commy_worker_release (worker);
 }
 
 GBytes *
@@ -84,6 +86,7 @@ commy_incoming_dup_payload (CommyChannel *self, CommyIncoming *incoming)
   loan = g_new (Loan, 1);
   loan->channel = commy_channel_ref (self);
   loan->message = incoming->message;
+  loan->owner = g_object_ref (self->shared->owner);
   incoming->borrowed = FALSE;
   return g_bytes_new_with_free_func (payload, size, loan_freed, loan);
 }

@@ -57,9 +57,10 @@ commy_channel_new (CommyWorker *worker,
 
   g_atomic_ref_count_init (&self->refs);
   self->serial = commy_env_random64 (shared->env) | 1;
-  self->worker = worker;
+  self->worker = commy_worker_hold (worker);
   self->shared = shared;
   self->transport = setup->transport;
+  __atomic_add_fetch (&self->transport->connections, 1, __ATOMIC_RELAXED);
   self->ops = &setup->transport->ops.transport;
   self->connection = setup->connection;
   self->accepting = setup->accepting;
@@ -79,6 +80,7 @@ commy_channel_new (CommyWorker *worker,
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
   fd = death_fd (self, &is_pidfd);
+  self->watched = TRUE;
   commy_death_watch_add (shared->deaths, self->serial, fd, is_pidfd, worker);
   return self;
 }
@@ -90,16 +92,27 @@ commy_channel_ref (CommyChannel *channel)
   return channel;
 }
 
+/* Once: a channel that closed may live longer than the watch. */
 static void
-free_connection (CommyChannel *self)
+unwatch_death (CommyChannel *self)
 {
   gboolean is_pidfd;
 
+  if (!self->watched)
+    return;
+  self->watched = FALSE;
+  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
+}
+
+static void
+free_connection (CommyChannel *self)
+{
   if (self->connection == NULL)
     return;
-  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
+  unwatch_death (self);
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
+  __atomic_sub_fetch (&self->transport->connections, 1, __ATOMIC_RELEASE);
 }
 
 void
@@ -118,6 +131,7 @@ commy_channel_unref (CommyChannel *self)
   g_free (self->peer_node);
   g_free (self->service);
   g_free (self->instance);
+  commy_worker_release (self->worker);
   g_free (self);
 }
 
@@ -513,6 +527,7 @@ commy_channel_close (CommyChannel *self, const GError *error)
   else if (self->on_closed != NULL)
     self->on_closed (self->on_closed_data, self);
   commy_worker_remove_channel (self->worker, self);
+  unwatch_death (self);
   /* What is still borrowed keeps the connection: the last reference closes it. */
   if (self->borrowed == 0)
     free_connection (self);

@@ -25,6 +25,7 @@ typedef enum
 /* What all channels of a mesh share; immutable but for the atomics inside. */
 typedef struct
 {
+  GObject *owner; /* the mesh, which all of this is part of */
   const CommyEnv *env;
   CommyLedger *ledger;
   CommyPolicy *policy;

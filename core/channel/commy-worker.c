@@ -46,6 +46,7 @@ struct _CommyWorker
   guint32 inbox_full; /* atomic: a hint that saves the lock */
   GMutex lock;        /* of inbox */
   GArray *inbox;      /* Item */
+  gboolean ended;     /* under the lock: nobody runs the inbox any more */
   guint32 busy;       /* atomic: somebody is inside */
   guint32 is_shut;    /* atomic */
   GThread *current;   /* atomic: who is inside */
@@ -143,6 +144,19 @@ release_memory (CommyWorker *self)
   g_free (self);
 }
 
+CommyWorker *
+commy_worker_hold (CommyWorker *worker)
+{
+  g_atomic_ref_count_inc (&worker->refs);
+  return worker;
+}
+
+void
+commy_worker_release (CommyWorker *worker)
+{
+  release_memory (worker);
+}
+
 static void
 source_finalize (GSource *source)
 {
@@ -155,6 +169,9 @@ commy_worker_unref (CommyWorker *self)
   if (self == NULL || !g_atomic_ref_count_dec (&self->users))
     return;
   commy_worker_shut (self);
+  g_mutex_lock (&self->lock);
+  self->ended = TRUE;
+  g_mutex_unlock (&self->lock);
   commy_worker_enter (self);
   commy_worker_run_inbox (self);
   commy_worker_exit (self);
@@ -295,12 +312,26 @@ void
 commy_worker_post (CommyWorker *worker, CommyWorkFunc func, gpointer data)
 {
   Item item = { func, data };
+  gboolean ended;
 
   g_mutex_lock (&worker->lock);
-  g_array_append_val (worker->inbox, item);
-  __atomic_store_n (&worker->inbox_full, 1, __ATOMIC_RELEASE);
+  ended = worker->ended;
+  if (!ended)
+    {
+      g_array_append_val (worker->inbox, item);
+      __atomic_store_n (&worker->inbox_full, 1, __ATOMIC_RELEASE);
+    }
   g_mutex_unlock (&worker->lock);
-  commy_worker_kick (worker);
+  if (!ended)
+    {
+      commy_worker_kick (worker);
+      return;
+    }
+  commy_worker_hold (worker); /* @func may drop what holds it */
+  commy_worker_enter (worker);
+  func (data);
+  commy_worker_exit (worker);
+  commy_worker_release (worker);
 }
 
 const guint32 *

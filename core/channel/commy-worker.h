@@ -20,8 +20,12 @@ typedef void (*CommyWorkFunc) (gpointer data);
 CommyWorker *
 commy_worker_new (GMainContext *context, gboolean attach, const CommyEnv *env, GError **error);
 CommyWorker *commy_worker_ref (CommyWorker *worker);
-/* Any thread. The last reference closes the channels and ends the source. Channels hold none. */
+/* Any thread. The last reference closes the channels and ends the source. */
 void commy_worker_unref (CommyWorker *worker);
+/* Any thread. What holds a worker can still post to it and enter it after the last reference
+ * went: then it is nobody's, and what is posted runs at once. Channels hold theirs. */
+CommyWorker *commy_worker_hold (CommyWorker *worker);
+void commy_worker_release (CommyWorker *worker);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyWorker, commy_worker_unref)
 
 /* Whoever moves the channels is inside: the context's iteration, a synchronous call, or whoever

@@ -344,13 +344,14 @@ commy_reply_clear (CommyReply *reply)
     g_free ((gpointer) reply->data);
   else
     {
-      CommyWorker *worker = commy_channel_get_worker (reply->channel);
+      CommyWorker *worker = commy_worker_hold (commy_channel_get_worker (reply->channel));
 
       incoming.message = reply->message;
       commy_worker_enter (worker);
       commy_incoming_release (reply->channel, &incoming);
       commy_channel_unref (reply->channel);
       commy_worker_exit (worker);
+      commy_worker_release (worker);
     }
   memset (reply, 0, sizeof *reply);
 }

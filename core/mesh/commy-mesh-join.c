@@ -197,6 +197,7 @@ fill_shared (CommyMesh *self, GError **error)
   CommyConfig *config = self->config;
   long n_cpus = sysconf (_SC_NPROCESSORS_ONLN);
 
+  self->shared.owner = G_OBJECT (self);
   self->shared.env = self->env;
   self->shared.ledger = &self->ledger;
   self->shared.catalog = self->catalog;
@@ -370,6 +371,15 @@ stop_offers (CommyMesh *self)
   g_clear_object (&self->node_service);
 }
 
+/* A transport whose messages somebody still holds stays until the catalog goes; who holds one
+ * holds the mesh. */
+static void
+stop_plugin (CommyPlugin *plugin)
+{
+  if (__atomic_load_n (&plugin->connections, __ATOMIC_ACQUIRE) == 0)
+    commy_plugin_stop (plugin);
+}
+
 /* Clients may outlive the mesh: their channels are closed on their own threads' workers. */
 void
 commy_mesh_leave_here (CommyMesh *self)
@@ -382,9 +392,10 @@ commy_mesh_leave_here (CommyMesh *self)
     commy_plugin_quiesce (self->started->pdata[i]);
   commy_mesh_shut_workers (self, FALSE);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
-    commy_plugin_stop (self->started->pdata[i]);
+    stop_plugin (self->started->pdata[i]);
   g_clear_pointer (&self->started, g_ptr_array_unref);
   drain_context (self);
+  self->shared.deaths = NULL;
   g_clear_pointer (&self->deaths, commy_death_watch_free);
   g_clear_pointer (&self->setup.serializers, g_strfreev);
   g_clear_pointer (&self->setup.auth, g_free);
