@@ -179,15 +179,16 @@ locate (gpointer data,
         GError **error)
 {
   CommyMesh *self = data;
-  CommyService *offer = g_hash_table_lookup (self->offers, instance);
+  CommyService *offer
+      = self->offers != NULL ? g_hash_table_lookup (self->offers, instance) : NULL;
 
-  if (offer == NULL || strcmp (offer->name, service) != 0)
+  if (offer == NULL || strcmp (offer->name, service) != 0
+      || !commy_service_destination (offer, out_destination))
     {
       commy_set_error (error, COMMY_ERROR_NO_SERVICE, "instance %.8s of %s is not offered here",
                        instance, service);
       return FALSE;
     }
-  commy_service_destination (offer, out_destination);
   return TRUE;
 }
 
@@ -343,6 +344,7 @@ static void
 stop_offers (CommyMesh *self)
 {
   g_autoptr (GPtrArray) offers = g_ptr_array_new_with_free_func (g_object_unref);
+  GHashTable *left;
   GHashTableIter iter;
   gpointer service;
 
@@ -366,8 +368,9 @@ stop_offers (CommyMesh *self)
       commy_service_abort_here (offer);
     }
   g_mutex_lock (&self->lock);
-  g_clear_pointer (&self->offers, g_hash_table_unref);
+  left = g_steal_pointer (&self->offers);
   g_mutex_unlock (&self->lock);
+  g_hash_table_unref (left);
   g_clear_object (&self->node_service);
 }
 
