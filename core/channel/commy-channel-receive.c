@@ -61,7 +61,11 @@ static void
 loan_freed (gpointer data)
 {
   Loan *loan = data;
-  CommyWorker *worker = commy_worker_hold (loan->channel->worker);
+  CommyWorker *worker;
+
+  if (commy_worker_is_inherited (loan->channel->worker))
+    return; /* a forked child: the loan is its parent's */
+  worker = commy_worker_hold (loan->channel->worker);
 
   if (!commy_worker_is_home (worker))
     commy_worker_post (worker, give_loan_back, loan);

@@ -89,6 +89,8 @@ setup_free (CommySetup *self)
       free (self->connection);
     }
   self->shared->handshakes--;
+  if (self->shared->connecting != NULL)
+    g_hash_table_remove (self->shared->connecting, self);
   g_clear_pointer (&self->peer, commy_principal_unref);
   commy_worker_unref (self->worker);
   g_free (self->service);
@@ -513,6 +515,9 @@ commy_setup_connect (CommySetupShared *shared,
   self->expected_node = g_strdup (endpoint->node);
   self->done = done;
   self->data = data;
+  if (shared->connecting == NULL)
+    shared->connecting = g_hash_table_new (NULL, NULL);
+  g_hash_table_add (shared->connecting, self);
   self->ops->connect (transport->instance, self->connection, endpoint, on_connected, self);
   return self;
 }
@@ -521,6 +526,23 @@ void
 commy_setup_cancel (CommySetup *setup)
 {
   setup_free (setup);
+}
+
+void
+commy_setup_cancel_all (CommySetupShared *shared)
+{
+  g_autoptr (GError) error = NULL;
+  GHashTableIter iter;
+  gpointer setup;
+
+  commy_set_error (&error, COMMY_ERROR_LEAVING, "the mesh is being left");
+  while (shared->connecting != NULL && g_hash_table_size (shared->connecting) > 0)
+    {
+      g_hash_table_iter_init (&iter, shared->connecting);
+      if (g_hash_table_iter_next (&iter, &setup, NULL))
+        fail (setup, error, TRUE);
+    }
+  g_clear_pointer (&shared->connecting, g_hash_table_unref);
 }
 
 /* --- accepting side --- */

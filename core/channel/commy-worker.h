@@ -34,9 +34,15 @@ void commy_worker_enter (CommyWorker *worker);
 void commy_worker_exit (CommyWorker *worker);
 /* Enters only if nobody else is inside. */
 gboolean commy_worker_try_enter (CommyWorker *worker);
-/* Closes all channels for good; new ones are closed as they come. Waits while another thread is
- * inside, unless that thread has shut the worker itself. */
+/* Closes all channels; new ones are closed as they come; ends what was posted. Waits while another
+ * thread is inside, unless that thread has shut the worker itself. */
 void commy_worker_shut (CommyWorker *worker);
+/* The same without waiting: whether it is shut. */
+gboolean commy_worker_try_shut (CommyWorker *worker);
+/* The way back: the mesh was joined again. */
+void commy_worker_reopen (CommyWorker *worker);
+/* This process is not the one that made it: touch nothing of what the parent uses. */
+gboolean commy_worker_is_inherited (CommyWorker *worker);
 
 GMainContext *commy_worker_get_context (CommyWorker *worker);
 gboolean commy_worker_is_attached (CommyWorker *worker);

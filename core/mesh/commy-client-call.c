@@ -214,7 +214,8 @@ attempt_sync (CommyClient *self,
   Pick picked;
 
   *out_sent = FALSE;
-  if (!commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
+  if (!commy_mesh_check_joined (self->mesh, error)
+      || !commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
                                 error))
     return FALSE;
   if (!pick (self, request, &picked))
@@ -691,7 +692,12 @@ async_step (AsyncCall *call)
     }
   if (!async_route (call))
     return;
-  pick (client, &call->request, &picked);
+  if (!pick (client, &call->request, &picked))
+    {
+      commy_set_error (&error, COMMY_ERROR_NO_ROUTE, "no path to %s", client->service);
+      async_finish (call, NULL, NULL, error);
+      return;
+    }
   call->stack = *picked.stack;
   call->index = picked.index;
   call->peer = commy_peer_ref (picked.member->peer);

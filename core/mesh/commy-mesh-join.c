@@ -389,11 +389,13 @@ commy_mesh_leave_here (CommyMesh *self)
 {
   stop_offers (self);
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
+  commy_setup_cancel_all (&self->setup);
   drain_context (self);
-  g_clear_pointer (&self->registry, commy_registry_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     commy_plugin_quiesce (self->started->pdata[i]);
   commy_mesh_shut_workers (self, FALSE);
+  commy_setup_cancel_all (&self->setup);
+  g_clear_pointer (&self->registry, commy_registry_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     stop_plugin (self->started->pdata[i]);
   g_clear_pointer (&self->started, g_ptr_array_unref);

@@ -229,7 +229,12 @@ on_channel_closed (gpointer data, CommyChannel *channel)
     return;
   commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "the channel closed");
   drop_channel (path);
-  commy_path_failed (path, error);
+  if (path->peer->peers == NULL)
+    return;
+  if (commy_mesh_is_up (path->peer->peers->mesh))
+    commy_path_failed (path, error);
+  else
+    commy_peers_touch (path->peer->peers); /* our own doing */
 }
 
 /* @channel: (transfer full). On the worker. */
@@ -396,7 +401,10 @@ commy_path_connect_sync (CommyPath *path,
   if (commy_latch_wait (latch, deadline_us, cancellable, &channel, &cause))
     {
       take_channel (path, channel);
-      return TRUE;
+      if (commy_path_is_up (path))
+        return TRUE;
+      commy_set_error (error, COMMY_ERROR_LEAVING, "the mesh is being left");
+      return FALSE;
     }
   if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_CANCELLED))
     commy_path_failed (path, cause);

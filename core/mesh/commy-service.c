@@ -34,6 +34,12 @@ commy_service_finalize (GObject *object)
 {
   CommyService *self = COMMY_SERVICE (object);
 
+  if (self->mesh->pid != getpid ())
+    {
+      /* A forked child touches nothing that its parent uses. */
+      G_OBJECT_CLASS (commy_service_parent_class)->finalize (object);
+      return;
+    }
   g_hash_table_unref (self->methods);
   g_ptr_array_unref (self->threads);
   g_ptr_array_unref (self->stop_tasks);
