@@ -23,9 +23,15 @@ typedef struct
 /* --- owning a message --- */
 
 void
-commy_incoming_steal (CommyIncoming *incoming, CommyIncoming *out_owned)
+commy_incoming_steal (CommyChannel *self, CommyIncoming *incoming, CommyIncoming *out_owned)
 {
   *out_owned = *incoming;
+  if (!incoming->borrowed)
+    {
+      /* The next message would be copied over this one. */
+      out_owned->copy = g_steal_pointer (&self->scratch);
+      self->scratch_size = 0;
+    }
   incoming->borrowed = FALSE;
 }
 
@@ -40,6 +46,7 @@ release_message (CommyChannel *self, const CommyMessage *message)
 void
 commy_incoming_release (CommyChannel *self, CommyIncoming *incoming)
 {
+  g_clear_pointer (&incoming->copy, g_free);
   if (!incoming->borrowed)
     return;
   incoming->borrowed = FALSE;
@@ -341,6 +348,7 @@ commy_channel_poll (CommyChannel *self)
   commy_channel_ref (self);
   self->borrowed++;
   incoming.borrowed = TRUE;
+  incoming.copy = NULL;
   incoming.received_ns = 0;
   if (!make_stable (self, &incoming))
     status = COMMY_FRAME_TOO_BIG;

@@ -270,7 +270,8 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 
   if (self->closed)
     return FALSE;
-  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK || self->backlog.length > 0)
+  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK
+      || (self->backlog.length > 0 && self->span == NULL))
     interest |= COMMY_INTEREST_WRITE;
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
@@ -421,10 +422,15 @@ park (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
     }
 }
 
-void
-commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write)
+guint32
+commy_channel_kick_seen (CommyChannel *self)
 {
-  guint32 kick_seen = __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_SEQ_CST);
+  return __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_SEQ_CST);
+}
+
+void
+commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
+{
   gint64 start = commy_env_now (self->shared->env);
   gint64 budget = spin_budget (self);
   gint64 until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);

@@ -365,7 +365,11 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
           = g_strndup ((const char *) data + frame.payload_offset, frame.payload_size);
       g_autofree char *valid = g_utf8_make_valid (text, -1);
 
-      error = commy_error_new_from_wire (frame.method, FALSE, valid);
+      /* This instance has gone; others of its name may do. */
+      error = commy_error_new_from_wire (frame.method == COMMY_ERROR_NO_SERVICE
+                                             ? (guint32) COMMY_ERROR_UNREACHABLE
+                                             : frame.method,
+                                         FALSE, valid);
       fail (self, error, FALSE);
       return;
     }

@@ -406,7 +406,9 @@ commy_path_connect_sync (CommyPath *path,
       commy_set_error (error, COMMY_ERROR_LEAVING, "the mesh is being left");
       return FALSE;
     }
-  if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_CANCELLED))
+  /* A caller who is in a hurry says nothing about the path; the set-up has a limit of its own. */
+  if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_CANCELLED)
+      && !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_DEADLINE))
     commy_path_failed (path, cause);
   g_propagate_error (error, g_steal_pointer (&cause));
   return FALSE;
