@@ -64,14 +64,11 @@ typedef struct
 } CommyChannelHandler;
 
 /* The end of a call: an answer (@incoming) or @error. @sent: the request had been published. */
-typedef void (*CommyPendingFunc) (gpointer data,
-                                  CommyChannel *channel,
-                                  CommyIncoming *incoming,
-                                  GError *error,
-                                  gboolean sent);
+typedef void (*CommyPendingFunc) (
+    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent);
 
-CommyChannel *commy_channel_ref (CommyChannel *channel);   /* any thread */
-void commy_channel_unref (CommyChannel *channel);          /* any thread */
+CommyChannel *commy_channel_ref (CommyChannel *channel); /* any thread */
+void commy_channel_unref (CommyChannel *channel);        /* any thread */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyChannel, commy_channel_unref)
 
 /* --- facts; any thread, immutable once set up --- */
@@ -112,17 +109,11 @@ gboolean commy_channel_is_reserved (CommyChannel *channel);
 CommyIo commy_channel_flush (CommyChannel *channel);
 /* Copies and publishes one frame. Where the path has no room it waits in memory up to
  * max_backlog if @queue, else WOULD_BLOCK. */
-CommyIo commy_channel_send (CommyChannel *channel,
-                            CommyFrameSpec *spec,
-                            gconstpointer payload,
-                            gsize size,
-                            gboolean queue);
+CommyIo commy_channel_send (
+    CommyChannel *channel, CommyFrameSpec *spec, gconstpointer payload, gsize size, gboolean queue);
 /* Answers a call. */
-void commy_channel_send_error (CommyChannel *channel,
-                               guint32 stream,
-                               guint32 code,
-                               gboolean remote,
-                               const char *text);
+void commy_channel_send_error (
+    CommyChannel *channel, guint32 stream, guint32 code, gboolean remote, const char *text);
 /* What would be said if @io came from sending; sets COMMY_ERROR_BUSY, TOO_BIG, OUTCOME... */
 void commy_channel_io_error (CommyChannel *channel, CommyIo io, GError **error);
 
@@ -146,16 +137,15 @@ gboolean commy_channel_poll (CommyChannel *channel);
 /* Spins and parks until a message may be there, the channel closed, @deadline_ns passed or the
  * worker was kicked since @kick_seen was read, which comes before the caller's own conditions are
  * looked at. @write: also wake when there is room. */
-void commy_channel_wait (CommyChannel *channel,
-                         gint64 deadline_ns,
-                         gboolean write,
-                         guint32 kick_seen);
+void
+commy_channel_wait (CommyChannel *channel, gint64 deadline_ns, gboolean write, guint32 kick_seen);
 guint32 commy_channel_kick_seen (CommyChannel *channel);
 
 /* --- received messages --- */
 
 /* The caller owns the message now and gives it back with commy_incoming_release(). */
-void commy_incoming_steal (CommyChannel *channel, CommyIncoming *incoming, CommyIncoming *out_owned);
+void
+commy_incoming_steal (CommyChannel *channel, CommyIncoming *incoming, CommyIncoming *out_owned);
 void commy_incoming_release (CommyChannel *channel, CommyIncoming *incoming);
 /* The payload as bytes: a copy if small; else, where allowed, the message itself, given back
  * (from any thread) when the bytes are freed. */

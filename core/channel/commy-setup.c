@@ -366,10 +366,9 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
       g_autofree char *valid = g_utf8_make_valid (text, -1);
 
       /* This instance has gone; others of its name may do. */
-      error = commy_error_new_from_wire (frame.method == COMMY_ERROR_NO_SERVICE
-                                             ? (guint32) COMMY_ERROR_UNREACHABLE
-                                             : frame.method,
-                                         FALSE, valid);
+      error = commy_error_new_from_wire (
+          frame.method == COMMY_ERROR_NO_SERVICE ? (guint32) COMMY_ERROR_UNREACHABLE : frame.method,
+          FALSE, valid);
       fail (self, error, FALSE);
       return;
     }

@@ -30,7 +30,7 @@ typedef struct
   CommyPlugin **auth; /* asked in this order; NULL-terminated */
   gint64 timeout_ns;
   guint max_handshakes;
-  guint handshakes; /* under way */
+  guint handshakes;       /* under way */
   GHashTable *connecting; /* CommySetup of this side; NULL: none yet */
   /* Finds the instance an incoming hello names. */
   gboolean (*locate) (gpointer data,

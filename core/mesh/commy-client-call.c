@@ -69,11 +69,8 @@ typedef struct
 } Wait;
 
 static void
-on_sync_answer (gpointer data,
-                CommyChannel *channel,
-                CommyIncoming *incoming,
-                GError *error,
-                gboolean sent)
+on_sync_answer (
+    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
 {
   Wait *wait = data;
 
@@ -115,7 +112,8 @@ send_sync (CommyClient *self,
     {
       g_autoptr (GError) cause = NULL;
       guint32 kick_seen = commy_channel_kick_seen (channel);
-      CommyIo io = commy_request_send (request, channel, serializer, stream, sampled, FALSE, &cause);
+      CommyIo io
+          = commy_request_send (request, channel, serializer, stream, sampled, FALSE, &cause);
 
       if (io == COMMY_IO_OK)
         return TRUE;
@@ -172,8 +170,7 @@ exchange (CommyClient *self,
 {
   gboolean sampled = commy_client_sample (self, &self->routes[request->flavour]);
   gint64 started = commy_env_now (self->mesh->env);
-  guint32 stream
-      = commy_channel_expect (channel, request->deadline_ns, on_sync_answer, wait);
+  guint32 stream = commy_channel_expect (channel, request->deadline_ns, on_sync_answer, wait);
 
   *out_sent = FALSE;
   if (stream == 0)
@@ -218,7 +215,7 @@ attempt_sync (CommyClient *self,
   *out_sent = FALSE;
   if (!commy_mesh_check_joined (self->mesh, error)
       || !commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
-                                error))
+                                   error))
     return FALSE;
   if (!pick (self, request, &picked))
     {
@@ -420,7 +417,8 @@ typedef struct
 } AsyncCall;
 
 static void async_step (AsyncCall *call);
-static void async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GError *error);
+static void
+async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GError *error);
 
 static void
 async_unref (gpointer data)
@@ -492,8 +490,9 @@ on_async_deadline (gpointer data)
   commy_worker_enter (worker);
   if (!call->finished && !call->pending)
     {
-      commy_set_error (&error, COMMY_ERROR_DEADLINE, "%s.%s: the deadline passed before it was sent",
-                       call->client->service, call->request.method);
+      commy_set_error (&error, COMMY_ERROR_DEADLINE,
+                       "%s.%s: the deadline passed before it was sent", call->client->service,
+                       call->request.method);
       async_finish (call, NULL, NULL, error);
     }
   commy_worker_exit (worker);
@@ -552,11 +551,8 @@ async_succeeded (AsyncCall *call, CommyChannel *channel, CommyIncoming *incoming
 }
 
 static void
-on_async_answer (gpointer data,
-                 CommyChannel *channel,
-                 CommyIncoming *incoming,
-                 GError *error,
-                 gboolean sent)
+on_async_answer (
+    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
 {
   AsyncCall *call = data;
 
@@ -582,8 +578,7 @@ async_send (AsyncCall *call)
   call->sampled = commy_client_sample (call->client, &call->client->routes[call->request.flavour]);
   call->started_ns = commy_env_now (call->client->mesh->env);
   g_atomic_ref_count_inc (&call->refs);
-  call->stream
-      = commy_channel_expect (channel, call->request.deadline_ns, on_async_answer, call);
+  call->stream = commy_channel_expect (channel, call->request.deadline_ns, on_async_answer, call);
   if (call->stream == 0)
     {
       commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, &error);
@@ -675,8 +670,8 @@ async_ensure (gpointer data)
       async_ensured (call, error);
       return;
     }
-  commy_registry_ensure (client->mesh->registry, client->service,
-                         client->fresh || call->refreshed, async_ensured, call);
+  commy_registry_ensure (client->mesh->registry, client->service, client->fresh || call->refreshed,
+                         async_ensured, call);
 }
 
 /* Whether the route is there; else something is under way or the call ended. */

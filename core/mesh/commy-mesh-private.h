@@ -55,8 +55,8 @@ struct _CommyMesh
   GCond left;  /* of state: no longer LEAVING */
   GMutex lock; /* of state, workers, decisions, and of context once joined */
   CommyMeshState state;
-  GPtrArray *workers;   /* CommyMeshWorker, borrowed */
-  GQueue decisions;     /* CommyDecision, the last ones */
+  GPtrArray *workers; /* CommyMeshWorker, borrowed */
+  GQueue decisions;   /* CommyDecision, the last ones */
 
   /* from join to leave; immutable between */
   GMainContext *context;
@@ -71,8 +71,8 @@ struct _CommyMesh
   GPtrArray *started; /* CommyPlugin, in order of start */
 
   /* mesh thread */
-  GPtrArray *listeners;  /* CommyListener */
-  GHashTable *offers;    /* instance id -> CommyService (ref); changed under lock */
+  GPtrArray *listeners; /* CommyListener */
+  GHashTable *offers;   /* instance id -> CommyService (ref); changed under lock */
   CommyService *node_service;
 };
 
@@ -94,8 +94,7 @@ gboolean commy_mesh_is_mesh_thread (CommyMesh *mesh);
 
 /* The worker for the calling thread's context (client) or for a context (service). */
 CommyMeshWorker *commy_mesh_dup_worker_here (CommyMesh *mesh, GError **error);
-CommyMeshWorker *
-commy_mesh_dup_worker_for (CommyMesh *mesh, GMainContext *context, GError **error);
+CommyMeshWorker *commy_mesh_dup_worker_for (CommyMesh *mesh, GMainContext *context, GError **error);
 CommyMeshWorker *commy_mesh_worker_ref (CommyMeshWorker *worker);
 void commy_mesh_worker_unref (CommyMeshWorker *worker);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyMeshWorker, commy_mesh_worker_unref)

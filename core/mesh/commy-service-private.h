@@ -24,8 +24,8 @@ typedef struct
   gatomicrefcount refs; /* the service's and the thread's own */
   CommyMeshWorker *worker;
   GMainContext *context;
-  gboolean own;      /* has a thread; else the program's own context */
-  guint32 stop;      /* atomic */
+  gboolean own; /* has a thread; else the program's own context */
+  guint32 stop; /* atomic */
   gint64 spin_ns;
 } CommyServiceThread;
 
@@ -54,7 +54,7 @@ struct _CommyService
   CommyInstance *instance;
   GPtrArray *threads; /* CommyServiceThread */
   guint next_thread;
-  guint in_flight;    /* calls that are not answered */
+  guint in_flight; /* calls that are not answered */
   GPtrArray *stop_tasks;
   GSource *stop_timeout;
 };
@@ -67,8 +67,10 @@ void commy_service_call_ended (CommyService *service);
 /* Mesh thread: stops at once, without a drain. */
 void commy_service_abort_here (CommyService *service);
 /* The mesh's own service may have a reserved name and is started on the mesh thread. */
-CommyService *
-commy_service_new_internal (CommyMesh *mesh, const char *name, GDBusInterfaceInfo *interface, GMainContext *context);
+CommyService *commy_service_new_internal (CommyMesh *mesh,
+                                          const char *name,
+                                          GDBusInterfaceInfo *interface,
+                                          GMainContext *context);
 void commy_service_offer_here (CommyService *service, CommyRegistryFunc done, gpointer data);
 
 /* Makes the invocation of a call and runs the handler. */

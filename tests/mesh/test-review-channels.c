@@ -124,8 +124,8 @@ answer_later (gpointer data)
 
   g_usleep (50000); /* the loop may sleep by then; it need not */
   commy_invocation_return_value (
-      hold->held,
-      g_variant_new ("(@ay)", g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes, hold->size, 1)));
+      hold->held, g_variant_new ("(@ay)", g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes,
+                                                                     hold->size, 1)));
   return NULL;
 }
 
