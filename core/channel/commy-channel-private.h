@@ -36,7 +36,7 @@ struct _CommyChannel
 {
   gatomicrefcount refs;
   guint64 serial;
-  CommyWorker *worker;
+  CommyWorker *worker; /* held: outlives its last user if need be */
   const CommyChannelShared *shared;
   CommyPlugin *transport;
   const CommyTransportOps *ops;
@@ -57,6 +57,7 @@ struct _CommyChannel
   gpointer on_closed_data;
 
   /* worker's own */
+  gboolean watched; /* for the death of the peer */
   gboolean hot;
   guint epoll_events;
 

@@ -57,9 +57,10 @@ commy_channel_new (CommyWorker *worker,
 
   g_atomic_ref_count_init (&self->refs);
   self->serial = commy_env_random64 (shared->env) | 1;
-  self->worker = worker;
+  self->worker = commy_worker_hold (worker);
   self->shared = shared;
   self->transport = setup->transport;
+  __atomic_add_fetch (&self->transport->connections, 1, __ATOMIC_RELAXED);
   self->ops = &setup->transport->ops.transport;
   self->connection = setup->connection;
   self->accepting = setup->accepting;
@@ -79,6 +80,7 @@ commy_channel_new (CommyWorker *worker,
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
   fd = death_fd (self, &is_pidfd);
+  self->watched = TRUE;
   commy_death_watch_add (shared->deaths, self->serial, fd, is_pidfd, worker);
   return self;
 }
@@ -90,16 +92,27 @@ commy_channel_ref (CommyChannel *channel)
   return channel;
 }
 
+/* Once: a channel that closed may live longer than the watch. */
 static void
-free_connection (CommyChannel *self)
+unwatch_death (CommyChannel *self)
 {
   gboolean is_pidfd;
 
+  if (!self->watched)
+    return;
+  self->watched = FALSE;
+  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
+}
+
+static void
+free_connection (CommyChannel *self)
+{
   if (self->connection == NULL)
     return;
-  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
+  unwatch_death (self);
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
+  __atomic_sub_fetch (&self->transport->connections, 1, __ATOMIC_RELEASE);
 }
 
 void
@@ -118,6 +131,7 @@ commy_channel_unref (CommyChannel *self)
   g_free (self->peer_node);
   g_free (self->service);
   g_free (self->instance);
+  commy_worker_release (self->worker);
   g_free (self);
 }
 
@@ -256,7 +270,8 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 
   if (self->closed)
     return FALSE;
-  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK || self->backlog.length > 0)
+  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK
+      || (self->backlog.length > 0 && self->span == NULL))
     interest |= COMMY_INTEREST_WRITE;
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
@@ -407,10 +422,15 @@ park (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
     }
 }
 
-void
-commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write)
+guint32
+commy_channel_kick_seen (CommyChannel *self)
 {
-  guint32 kick_seen = __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_SEQ_CST);
+  return __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_SEQ_CST);
+}
+
+void
+commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
+{
   gint64 start = commy_env_now (self->shared->env);
   gint64 budget = spin_budget (self);
   gint64 until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
@@ -513,6 +533,7 @@ commy_channel_close (CommyChannel *self, const GError *error)
   else if (self->on_closed != NULL)
     self->on_closed (self->on_closed_data, self);
   commy_worker_remove_channel (self->worker, self);
+  unwatch_death (self);
   /* What is still borrowed keeps the connection: the last reference closes it. */
   if (self->borrowed == 0)
     free_connection (self);
