@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -408,6 +409,18 @@ commit_may_be_shorter (Rig *rig, const Case *test)
   g_assert_cmpint (rig->ops->commit (rig->client, 5), ==, COMMY_IO_OK);
   rig->ops->flush (rig->client);
   rig_expect (rig, rig->server, rig->client, "short", 5);
+}
+
+static void
+smallest_message_is_one_byte (Rig *rig, const Case *test)
+{
+  for (guint i = 0; i < 3; i++)
+    {
+      rig_send (rig, rig->client, "x", 1);
+      rig_expect (rig, rig->server, rig->client, "x", 1);
+      rig_send (rig, rig->server, "", 1); /* and may be a zero */
+      rig_expect (rig, rig->client, rig->server, "", 1);
+    }
 }
 
 static void
@@ -870,6 +883,49 @@ killed_peer (Rig *unused, const Case *test)
   rig_free (rig);
 }
 
+/* Whether the other side ended this socket; what it said before does not matter. */
+static gboolean
+has_ended (int fd)
+{
+  char said[256];
+  ssize_t got;
+
+  do
+    got = recv (fd, said, sizeof said, MSG_DONTWAIT);
+  while (got > 0 || (got < 0 && errno == EINTR));
+  return got == 0 || errno != EAGAIN;
+}
+
+static void
+half_open_peer (Rig *rig, const Case *test)
+{
+  enum
+  {
+    N = 5
+  };
+  CommyEndpoint endpoint = rig_endpoint (rig);
+  RigAttempt *later;
+  int strangers[N];
+
+  for (guint i = 0; i < N; i++)
+    strangers[i] = rig_knock (rig);
+  close (strangers[0]); /* one changes its mind */
+  exchange (rig, test);
+  later = rig_connect (rig, &endpoint); /* queues behind the strangers */
+  rig_until (rig, later->n_done > 0);
+  g_assert_no_error (later->error);
+  rig_until (rig, rig->n_opened == 2);
+  exchange (rig, test);
+  rig_unlisten (rig);
+  for (guint i = 1; i < N; i++)
+    {
+      rig_until (rig, has_ended (strangers[i]));
+      close (strangers[i]);
+    }
+  exchange (rig, test);
+  rig_attempt_free (later);
+}
+
 static guint
 count_entries (const char *path)
 {
@@ -1023,6 +1079,7 @@ static const Rule rules[] = {
   RULE ("exchange", exchange, NEEDS_PAIR),
   RULE ("exchange-both-ways-at-once", exchange_both_ways_at_once, NEEDS_PAIR),
   RULE ("order-is-kept", order_is_kept, NEEDS_PAIR),
+  RULE ("smallest-message-is-one-byte", smallest_message_is_one_byte, NEEDS_PAIR),
   RULE ("sizes-arrive-whole", sizes_arrive_whole, NEEDS_PAIR),
   RULE ("huge-message", huge_message, NEEDS_PAIR),
   RULE ("too-big-is-told", too_big_is_told, NEEDS_PAIR),
@@ -1049,6 +1106,7 @@ static const Rule rules[] = {
   RULE ("peer-closes-drained-then-closed", drained_then_closed, NEEDS_PAIR),
   RULE ("close-with-unread-and-unsent", close_with_unread_and_unsent, NEEDS_PAIR),
   RULE ("killed-peer", killed_peer, OWN_RIG | NEEDS_PROCESSES),
+  RULE ("half-open-peer", half_open_peer, NEEDS_PAIR | NEEDS_PROCESSES),
   RULE ("unlisten-removes-names", unlisten_removes_names, NEEDS_PAIR),
   RULE ("evidence-is-filled", evidence_is_filled, NEEDS_PAIR),
   RULE ("nothing-leaks", nothing_leaks, OWN_RIG),

@@ -8,9 +8,14 @@
 #include "commy-transport-rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #define PATIENCE_US (60 * G_USEC_PER_SEC)
 
@@ -219,6 +224,51 @@ rig_attempt_free (RigAttempt *attempt)
   rig_attempt_close (attempt);
   g_clear_error (&attempt->error);
   g_free (attempt);
+}
+
+/* The path may be longer than a socket address holds, so it goes through a descriptor. */
+static int
+knock_at_path (const char *path)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  int file = open (path, O_PATH | O_CLOEXEC);
+  int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+  g_assert_cmpint (file, >=, 0);
+  g_assert_cmpint (fd, >=, 0);
+  g_snprintf (address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", file);
+  g_assert_no_errno (connect (fd, (const struct sockaddr *) &address, sizeof address));
+  close (file);
+  return fd;
+}
+
+static int
+knock_at_port (const char *text)
+{
+  const struct addrinfo hints
+      = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+  const char *colon = strrchr (text, ':');
+  g_autofree char *host = NULL;
+  struct addrinfo *found = NULL;
+  int fd;
+
+  g_assert_nonnull (colon);
+  host = *text == '[' ? g_strndup (text + 1, (gsize) (colon - text) - 2)
+                      : g_strndup (text, (gsize) (colon - text));
+  g_assert_cmpint (getaddrinfo (host, colon + 1, &hints, &found), ==, 0);
+  fd = socket (found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_no_errno (connect (fd, found->ai_addr, found->ai_addrlen));
+  freeaddrinfo (found);
+  return fd;
+}
+
+int
+rig_knock (Rig *rig)
+{
+  const char *address = rig->ops->address (rig->instances[0], rig->listener);
+
+  return g_path_is_absolute (address) ? knock_at_path (address) : knock_at_port (address);
 }
 
 void
