@@ -33,11 +33,23 @@ static gpointer
 on_alloc (gpointer user_data)
 {
   Rig *rig = user_data;
+  gpointer connection;
 
   if (rig->alloc_nothing)
     return NULL;
   rig->n_alloc++;
-  return alloc_aligned (rig->ops->connection_size);
+  connection = alloc_aligned (rig->ops->connection_size);
+  g_ptr_array_add (rig->pending, connection);
+  return connection;
+}
+
+static guint
+index_of (GPtrArray *array, gpointer connection)
+{
+  guint index = 0;
+
+  g_assert_true (g_ptr_array_find (array, connection, &index));
+  return index;
 }
 
 static void
@@ -45,6 +57,8 @@ on_opened (gpointer user_data, gpointer connection, const GError *error)
 {
   Rig *rig = user_data;
 
+  g_assert_true (g_ptr_array_steal_index_fast (rig->pending, index_of (rig->pending, connection))
+                 == connection);
   if (error != NULL)
     {
       rig->n_failed++;
@@ -80,6 +94,7 @@ rig_new (const CommyPluginDescriptor *descriptor,
 
   rig->descriptor = descriptor;
   rig->ops = descriptor->ops;
+  rig->pending = g_ptr_array_new_with_free_func (free);
   rig->accepted = g_ptr_array_new ();
   rig->contexts[0] = g_main_context_new ();
   rig->contexts[1] = (flags & RIG_TWO_CONTEXTS) != 0 ? g_main_context_new ()
@@ -110,6 +125,7 @@ rig_unlisten (Rig *rig)
     return;
   rig->ops->unlisten (rig->instances[0], rig->listener);
   g_clear_pointer (&rig->listener, free);
+  g_ptr_array_set_size (rig->pending, 0); /* closed without a word */
 }
 
 void
@@ -144,6 +160,7 @@ rig_free (Rig *rig)
       free (connection);
     }
   g_ptr_array_unref (rig->accepted);
+  g_ptr_array_unref (rig->pending);
   for (guint i = 0; i < 2; i++)
     {
       commy_test_host_stop (rig->hosts[i]);

@@ -34,6 +34,7 @@ typedef struct
   gpointer instances[2];
   gpointer listener; /* NULL once unlistened */
   CommyAcceptor acceptor;
+  GPtrArray *pending;  /* memory of connections that the listener sets up; freed with it */
   GPtrArray *accepted; /* open connections of the listener's side */
   guint n_alloc;
   guint n_opened;
