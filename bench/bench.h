@@ -27,6 +27,7 @@ typedef struct
   gboolean json;
   gboolean can_spin; /* two processors: both ends can run at a time */
   int cpus[2];
+  char *only; /* the part of the calls to measure, or NULL */
   char *dir;
   char *command;   /* its arguments */
   GPtrArray *rows; /* of BenchRow */

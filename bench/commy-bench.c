@@ -129,6 +129,37 @@ make_credentials (const Bench *bench, GError **error)
 #endif
 }
 
+/* What there is of calls to measure: --only picks one. */
+static gboolean
+run_calls (Bench *bench, gboolean tls, GError **error)
+{
+  static const struct
+  {
+    const char *transport;
+    const char *wait;
+    gboolean (*measure) (Bench *, const char *, const char *, GError **);
+    const char *id;
+  } parts[] = {
+    { "shm", "spin", bench_calls, "shm/spin" },
+    { "shm", "block", bench_calls, "shm/block" },
+    { "shm", "adaptive", bench_calls, "shm/adaptive" },
+    { "tls", "block", bench_calls, "tls/block" },
+    { "shm", "adaptive", bench_pipelined, "shm/async" },
+    { "tls", "adaptive", bench_pipelined, "tls/async" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (parts); i++)
+    {
+      if ((bench->only != NULL && strcmp (bench->only, parts[i].id) != 0)
+          || (!tls && strcmp (parts[i].transport, "tls") == 0)
+          || (!bench->can_spin && strcmp (parts[i].wait, "spin") == 0))
+        continue;
+      if (!parts[i].measure (bench, parts[i].transport, parts[i].wait, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 static gboolean
 run (Bench *bench, GError **error)
 {
@@ -147,13 +178,10 @@ run (Bench *bench, GError **error)
     bench_print_head (bench);
   if (!bench_limits (bench, error))
     return FALSE;
-  if (bench->can_spin && !bench_calls (bench, "shm", "spin", error))
+  if (!run_calls (bench, tls, error))
     return FALSE;
-  if (!bench_calls (bench, "shm", "block", error) || !bench_calls (bench, "shm", "adaptive", error)
-      || (tls && !bench_calls (bench, "tls", "block", error))
-      || !bench_pipelined (bench, "shm", "adaptive", error)
-      || (tls && !bench_pipelined (bench, "tls", "adaptive", error)))
-    return FALSE;
+  if (bench->only != NULL)
+    return TRUE;
   return bench_decision (bench, error) && bench_start (bench, error);
 }
 
@@ -163,6 +191,8 @@ parse (Bench *bench, int argc, char **argv, GError **error)
   g_autofree char *output = NULL;
   const GOptionEntry entries[]
       = { { "smoke", 0, 0, G_OPTION_ARG_NONE, &bench->smoke, "A few times only", NULL },
+          { "only", 0, 0, G_OPTION_ARG_STRING, &bench->only,
+            "One part of the calls, such as shm/spin", "PART" },
           { "output", 'o', 0, G_OPTION_ARG_STRING, &output, "table or json", "FORMAT" },
           { 0 } };
   g_autoptr (GOptionContext) context = g_option_context_new ("- measure calls");
@@ -174,7 +204,7 @@ parse (Bench *bench, int argc, char **argv, GError **error)
   bench->json = g_strcmp0 (output, "json") == 0;
   if (argc == 1 && (output == NULL || bench->json || strcmp (output, "table") == 0))
     return TRUE;
-  bench_fail (error, "usage: commy-bench [--smoke] [-o table|json]");
+  bench_fail (error, "usage: commy-bench [--smoke] [--only PART] [-o table|json]");
   return FALSE;
 }
 
@@ -201,6 +231,7 @@ main (int argc, char **argv)
     remove_tree (bench.dir);
   g_ptr_array_unref (bench.rows);
   g_free (bench.command);
+  g_free (bench.only);
   g_free (bench.dir);
   return status;
 }
