@@ -106,12 +106,12 @@ stage_fuzz () {
   return "$status"
 }
 
-# The corpus is tests/fuzz/NAME/corpus for a program fuzz-NAME; a copy of it grows.
+# The corpus is tests/fuzz/corpus/NAME for a program fuzz-NAME; a copy of it grows.
 fuzz_one () { # program, name
   work=$(mktemp -d)
-  corpus=$top/tests/fuzz/${2#fuzz-}/corpus
+  corpus=$top/tests/fuzz/corpus/${2#fuzz-}
   if [ -z "$(ls -A "$corpus" 2>/dev/null)" ]; then
-    echo "fuzz: $2 has no corpus in tests/fuzz/${2#fuzz-}/corpus"
+    echo "fuzz: $2 has no corpus in tests/fuzz/corpus/${2#fuzz-}"
     rm -rf "$work"
     return 1
   fi

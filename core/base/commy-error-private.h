@@ -7,7 +7,8 @@
 #include <commy/commy-error.h>
 
 /* Sets "CMY0nnn: <text>". Takes no newline, no full stop. */
-void commy_set_error (GError **error, CommyError code, const char *format, ...) G_GNUC_PRINTF (3, 4);
+void commy_set_error (GError **error, CommyError code, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
 
 /* New error with a code that came over the wire; unknown numbers become COMMY_ERROR_FAILED.
  * @remote puts "remote: " before the text, always so for COMMY_ERROR_REMOTE. */

@@ -27,11 +27,12 @@ bool commy_failpoint_hit (CommyFailpoint *point);
 const CommyFailpoint *commy_failpoints_begin (void);
 const CommyFailpoint *commy_failpoints_end (void);
 
-#define COMMY_FAILPOINT(NAME)                                                                      \
-  ({                                                                                               \
-    static CommyFailpoint commy_failpoint_                                                         \
-        __attribute__ ((section ("commy_failpoints"), used, aligned (16))) = { NAME, 0 };          \
-    commy_failpoint_hit (&commy_failpoint_);                                                       \
+#define COMMY_FAILPOINT(NAME)                                              \
+  ({                                                                       \
+    static CommyFailpoint commy_failpoint_                                 \
+        __attribute__ ((section ("commy_failpoints"), used, aligned (16))) \
+        = { NAME, 0 };                                                     \
+    commy_failpoint_hit (&commy_failpoint_);                               \
   })
 
 #else

@@ -90,7 +90,7 @@ typedef struct
   gpointer connection;
   gboolean accepting;
   const char *peer_node, *service, *instance;
-  CommyPrincipal *peer; /* (transfer none) */
+  CommyPrincipal *peer;     /* (transfer none) */
   char *const *serializers; /* acceptor's list, in wire order from 1 */
   int peer_cpu;
 } CommyChannelSetup;

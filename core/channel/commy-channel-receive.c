@@ -148,8 +148,8 @@ on_method (CommyChannel *self, CommyIncoming *incoming)
   CommyIncomingMethod method = { 0 };
   CommyPolicyVerdict verdict;
 
-  if (!self->accepting || frame->method != self->methods_in->len + 1
-      || frame->payload_size == 0 || frame->payload_size > COMMY_FRAME_NAME_MAX
+  if (!self->accepting || frame->method != self->methods_in->len + 1 || frame->payload_size == 0
+      || frame->payload_size > COMMY_FRAME_NAME_MAX
       || !g_utf8_validate (payload, frame->payload_size, NULL))
     {
       commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "bad announcement of a method");
@@ -163,15 +163,15 @@ on_method (CommyChannel *self, CommyIncoming *incoming)
   method.name = g_strndup (payload, frame->payload_size);
   method.method = self->handler->resolve (self->handler_data, method.name);
   verdict = commy_policy_decide (self->shared->policy, COMMY_VERB_CALL,
-                                 commy_principal_get_name (self->peer), self->service,
-                                 method.name);
+                                 commy_principal_get_name (self->peer), self->service, method.name);
   method.allowed = verdict.allowed;
   method.origin = verdict.origin;
   g_array_append_val (self->methods_in, method);
 }
 
 static void
-refuse_call (CommyChannel *self, CommyIncoming *incoming, CommyDrop drop, guint32 code, const char *why)
+refuse_call (
+    CommyChannel *self, CommyIncoming *incoming, CommyDrop drop, guint32 code, const char *why)
 {
   commy_ledger_add (self->shared->ledger, drop, 1, why);
   if (incoming->frame.type == COMMY_FRAME_CALL)
@@ -193,16 +193,16 @@ on_call (CommyChannel *self, CommyIncoming *incoming)
   commy_counters_add (&self->counters, COMMY_COUNT_CALLS, 1);
   if (G_UNLIKELY (!method->allowed))
     {
-      g_autofree char *why = g_strdup_printf ("%s may not call %s.%s (%s)",
-                                              commy_principal_get_name (self->peer),
-                                              self->service, method->name, method->origin);
+      g_autofree char *why
+          = g_strdup_printf ("%s may not call %s.%s (%s)", commy_principal_get_name (self->peer),
+                             self->service, method->name, method->origin);
 
       refuse_call (self, incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
     }
   else if (G_UNLIKELY (method->method == NULL))
     {
-      g_autofree char *why = g_strdup_printf ("%s has no method \"%s\"", self->service,
-                                              method->name);
+      g_autofree char *why
+          = g_strdup_printf ("%s has no method \"%s\"", self->service, method->name);
 
       refuse_call (self, incoming, COMMY_DROP_NO_METHOD, COMMY_ERROR_NO_METHOD, why);
     }
@@ -231,8 +231,8 @@ on_answer (CommyChannel *self, CommyIncoming *incoming)
   commy_pending_remove (&self->pending, slot);
   if (frame->type == COMMY_FRAME_ERROR)
     {
-      g_autofree char *text = g_strndup ((const char *) commy_incoming_payload (incoming),
-                                         frame->payload_size);
+      g_autofree char *text
+          = g_strndup ((const char *) commy_incoming_payload (incoming), frame->payload_size);
       g_autofree char *valid = g_utf8_make_valid (text, -1);
       g_autoptr (GError) error = commy_error_new_from_wire (
           frame->method, (frame->flags & COMMY_FRAME_FLAG_REMOTE) != 0, valid);
@@ -341,15 +341,13 @@ commy_channel_poll (CommyChannel *self)
     status = commy_frame_parse (incoming.bytes, incoming.message.size, self->shared->max_payload,
                                 &incoming.frame);
   if (status != COMMY_FRAME_OK)
-    commy_channel_protocol_error (self,
-                                  status == COMMY_FRAME_BAD_VERSION ? COMMY_ERROR_VERSION
-                                                                    : COMMY_ERROR_PROTOCOL,
-                                  commy_frame_status_to_string (status));
+    commy_channel_protocol_error (
+        self, status == COMMY_FRAME_BAD_VERSION ? COMMY_ERROR_VERSION : COMMY_ERROR_PROTOCOL,
+        commy_frame_status_to_string (status));
   else if (take_sequence (self, &incoming.frame))
     {
       commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
-      commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES,
-                          incoming.frame.payload_size);
+      commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, incoming.frame.payload_size);
       commy_channel_dispatch (self, &incoming);
     }
   commy_incoming_release (self, &incoming);

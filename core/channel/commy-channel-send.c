@@ -158,11 +158,8 @@ commy_channel_flush_backlog (CommyChannel *self)
 }
 
 CommyIo
-commy_channel_send (CommyChannel *self,
-                    CommyFrameSpec *spec,
-                    gconstpointer payload,
-                    gsize size,
-                    gboolean queue)
+commy_channel_send (
+    CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize size, gboolean queue)
 {
   CommySpan span;
   CommyIo io = commy_channel_reserve (self, spec, size, &span);
@@ -187,11 +184,8 @@ commy_channel_send (CommyChannel *self,
 }
 
 void
-commy_channel_send_error (CommyChannel *self,
-                          guint32 stream,
-                          guint32 code,
-                          gboolean remote,
-                          const char *text)
+commy_channel_send_error (
+    CommyChannel *self, guint32 stream, guint32 code, gboolean remote, const char *text)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_ERROR,
                           .flags = remote ? COMMY_FRAME_FLAG_REMOTE : 0,
@@ -205,8 +199,8 @@ void
 commy_channel_io_error (CommyChannel *self, CommyIo io, GError **error)
 {
   if (io == COMMY_IO_WOULD_BLOCK)
-    commy_set_error (error, COMMY_ERROR_BUSY, "%s over %s takes no more at present",
-                     self->service, self->transport->note.id);
+    commy_set_error (error, COMMY_ERROR_BUSY, "%s over %s takes no more at present", self->service,
+                     self->transport->note.id);
   else if (io == COMMY_IO_TOO_BIG)
     commy_set_error (error, COMMY_ERROR_TOO_BIG,
                      "the message is larger than %s or the limit \"message\" allows",
@@ -255,9 +249,8 @@ void
 commy_channel_protocol_error (CommyChannel *self, guint32 code, const char *why)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *culprit = g_strdup_printf ("%s from %s over %s", why,
-                                              commy_principal_get_name (self->peer),
-                                              self->transport->note.id);
+  g_autofree char *culprit = g_strdup_printf (
+      "%s from %s over %s", why, commy_principal_get_name (self->peer), self->transport->note.id);
 
   commy_ledger_add (self->shared->ledger, COMMY_DROP_MALFORMED, 1, culprit);
   commy_set_error (&error, code, "%s", why);

@@ -6,8 +6,8 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
-#include "channel/commy-death-watch.h"
 #include "channel/commy-channel-private.h"
+#include "channel/commy-death-watch.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -464,9 +464,9 @@ fail_pending (CommyChannel *self)
         continue;
       commy_pending_remove (&self->pending, slot);
       if (sent)
-        commy_set_error (&error, COMMY_ERROR_OUTCOME_UNKNOWN,
-                         "outcome unknown from %s over %s: %s", self->service,
-                         self->transport->note.id, commy_error_bare (self->close_error));
+        commy_set_error (&error, COMMY_ERROR_OUTCOME_UNKNOWN, "outcome unknown from %s over %s: %s",
+                         self->service, self->transport->note.id,
+                         commy_error_bare (self->close_error));
       else
         commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
                          self->transport->note.id, commy_error_bare (self->close_error));
@@ -481,8 +481,8 @@ say_close (CommyChannel *self, const GError *error)
   CommyFrameSpec spec = { .type = COMMY_FRAME_CLOSE };
   const char *text = error != NULL ? commy_error_bare (error) : "closed";
 
-  spec.method = error != NULL && error->domain == COMMY_ERROR ? (guint32) error->code
-                                                              : COMMY_ERROR_LEAVING;
+  spec.method
+      = error != NULL && error->domain == COMMY_ERROR ? (guint32) error->code : COMMY_ERROR_LEAVING;
   commy_channel_send (self, &spec, text, MIN (strlen (text), 1024), FALSE);
 }
 

@@ -62,14 +62,11 @@ typedef struct
 } CommyChannelHandler;
 
 /* The end of a call: an answer (@incoming) or @error. @sent: the request had been published. */
-typedef void (*CommyPendingFunc) (gpointer data,
-                                  CommyChannel *channel,
-                                  CommyIncoming *incoming,
-                                  GError *error,
-                                  gboolean sent);
+typedef void (*CommyPendingFunc) (
+    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent);
 
-CommyChannel *commy_channel_ref (CommyChannel *channel);   /* any thread */
-void commy_channel_unref (CommyChannel *channel);          /* any thread */
+CommyChannel *commy_channel_ref (CommyChannel *channel); /* any thread */
+void commy_channel_unref (CommyChannel *channel);        /* any thread */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyChannel, commy_channel_unref)
 
 /* --- facts; any thread, immutable once set up --- */
@@ -110,17 +107,11 @@ gboolean commy_channel_is_reserved (CommyChannel *channel);
 CommyIo commy_channel_flush (CommyChannel *channel);
 /* Copies and publishes one frame. Where the path has no room it waits in memory up to
  * max_backlog if @queue, else WOULD_BLOCK. */
-CommyIo commy_channel_send (CommyChannel *channel,
-                            CommyFrameSpec *spec,
-                            gconstpointer payload,
-                            gsize size,
-                            gboolean queue);
+CommyIo commy_channel_send (
+    CommyChannel *channel, CommyFrameSpec *spec, gconstpointer payload, gsize size, gboolean queue);
 /* Answers a call. */
-void commy_channel_send_error (CommyChannel *channel,
-                               guint32 stream,
-                               guint32 code,
-                               gboolean remote,
-                               const char *text);
+void commy_channel_send_error (
+    CommyChannel *channel, guint32 stream, guint32 code, gboolean remote, const char *text);
 /* What would be said if @io came from sending; sets COMMY_ERROR_BUSY, TOO_BIG, OUTCOME... */
 void commy_channel_io_error (CommyChannel *channel, CommyIo io, GError **error);
 

@@ -78,16 +78,12 @@ commy_death_watch_free (CommyDeathWatch *self)
 }
 
 void
-commy_death_watch_add (CommyDeathWatch *self,
-                       guint64 serial,
-                       int fd,
-                       gboolean is_pidfd,
-                       CommyWorker *worker)
+commy_death_watch_add (
+    CommyDeathWatch *self, guint64 serial, int fd, gboolean is_pidfd, CommyWorker *worker)
 {
   /* A pidfd becomes readable; of a socket only the hang-up counts, the worker reads it. */
   guint32 readable = is_pidfd ? EPOLLIN : 0;
-  struct epoll_event event
-      = { .events = readable | EPOLLRDHUP | EPOLLONESHOT, .data.u64 = serial };
+  struct epoll_event event = { .events = readable | EPOLLRDHUP | EPOLLONESHOT, .data.u64 = serial };
 
   g_mutex_lock (&self->lock);
   g_hash_table_insert (self->workers, g_memdup2 (&serial, sizeof serial), worker);

@@ -13,9 +13,6 @@ CommyDeathWatch *commy_death_watch_new (GMainContext *context, GError **error);
 void commy_death_watch_free (CommyDeathWatch *watch); /* the mesh thread, or after it ended */
 
 /* Any thread. @serial is unique; @fd stays the caller's and is open until removed. */
-void commy_death_watch_add (CommyDeathWatch *watch,
-                            guint64 serial,
-                            int fd,
-                            gboolean is_pidfd,
-                            CommyWorker *worker);
+void commy_death_watch_add (
+    CommyDeathWatch *watch, guint64 serial, int fd, gboolean is_pidfd, CommyWorker *worker);
 void commy_death_watch_remove (CommyDeathWatch *watch, guint64 serial, int fd);

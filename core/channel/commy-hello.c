@@ -34,8 +34,10 @@ commy_hello_write (const CommyHello *hello)
   g_variant_builder_add (&builder, "{sv}", "library", g_variant_new_string (hello->library));
   g_variant_builder_add (&builder, "{sv}", "serializers",
                          g_variant_new_strv ((const char *const *) hello->serializers, -1));
-  g_variant_builder_add (&builder, "{sv}", "min-version", g_variant_new_uint32 (hello->min_version));
-  g_variant_builder_add (&builder, "{sv}", "max-version", g_variant_new_uint32 (hello->max_version));
+  g_variant_builder_add (&builder, "{sv}", "min-version",
+                         g_variant_new_uint32 (hello->min_version));
+  g_variant_builder_add (&builder, "{sv}", "max-version",
+                         g_variant_new_uint32 (hello->max_version));
   g_variant_builder_add (&builder, "{sv}", "cpu", g_variant_new_int32 (hello->cpu));
   value = g_variant_ref_sink (g_variant_builder_end (&builder));
   wire = little_endian (value);

@@ -63,7 +63,7 @@ struct _CommyWorker
 
 /* --- life --- */
 
-static GSourceFuncs source_funcs;
+static GSourceFuncs source_funcs; /* lint: allow-static GLib takes it writable; nothing writes it */
 
 static void
 attach (CommyWorker *self)
@@ -88,8 +88,7 @@ commy_worker_new (GMainContext *context, gboolean with_source, const CommyEnv *e
   int event_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
 
-  if (epoll_fd < 0 || event_fd < 0
-      || epoll_ctl (epoll_fd, EPOLL_CTL_ADD, event_fd, &event) < 0)
+  if (epoll_fd < 0 || event_fd < 0 || epoll_ctl (epoll_fd, EPOLL_CTL_ADD, event_fd, &event) < 0)
     {
       commy_set_error (error, COMMY_ERROR_FAILED, "cannot make descriptors for a worker: %s",
                        g_strerror (errno));
@@ -590,6 +589,6 @@ source_dispatch (GSource *source, GSourceFunc callback, gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* GLib's prototype takes it writable; nothing writes it. lint: allow-static */
+/* lint: allow-static GLib takes it writable; nothing writes it */
 static GSourceFuncs source_funcs
     = { source_prepare, source_check, source_dispatch, source_finalize, NULL, NULL };

@@ -210,7 +210,6 @@ static gboolean
 check_bytes (Reader *reader, const char *text, gsize size, GError **error)
 {
   const char *end = text;
-  g_autofree char *why = NULL;
 
   if (size > COMMY_CONFIG_MAX_TEXT)
     {

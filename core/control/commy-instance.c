@@ -178,11 +178,8 @@ read_pairs (GVariant *dict, const char *key, CommyInstanceEndpoint **endpoints, 
 }
 
 CommyInstance *
-commy_instance_read (const char *id,
-                     const char *service,
-                     const char *text,
-                     gsize size,
-                     GError **error)
+commy_instance_read (
+    const char *id, const char *service, const char *text, gsize size, GError **error)
 {
   g_autoptr (CommyInstance) self = commy_instance_new (id, service);
   g_autoptr (GVariant) dict = NULL;

@@ -19,8 +19,8 @@ typedef struct
   char *id;
   char *service;
   char *node;
-  char *host;    /* the host's name, for people */
-  char *host_id; /* a hint for "the same host" */
+  char *host;           /* the host's name, for people */
+  char *host_id;        /* a hint for "the same host" */
   char *interface_name; /* "" if untyped */
   gint32 pid;
   guint32 weight;
@@ -38,17 +38,16 @@ void commy_instance_unref (CommyInstance *instance);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyInstance, commy_instance_unref)
 
 /* While it is being made. */
-void commy_instance_add_endpoint (CommyInstance *instance, const char *transport, const char *address);
-void commy_instance_add_withheld (CommyInstance *instance, const char *transport, const char *reason);
+void
+commy_instance_add_endpoint (CommyInstance *instance, const char *transport, const char *address);
+void
+commy_instance_add_withheld (CommyInstance *instance, const char *transport, const char *reason);
 
 /* (transfer full): the record's text */
 char *commy_instance_write (CommyInstance *instance);
 /* Text of a store: checked field by field, bounded. */
-CommyInstance *commy_instance_read (const char *id,
-                                    const char *service,
-                                    const char *text,
-                                    gsize size,
-                                    GError **error);
+CommyInstance *commy_instance_read (
+    const char *id, const char *service, const char *text, gsize size, GError **error);
 /* a{sv}, floating, as commy_mesh_list_services_sync() documents. */
 GVariant *commy_instance_to_variant (CommyInstance *instance);
 
@@ -61,7 +60,7 @@ typedef struct
   char *service;
   GPtrArray *instances; /* CommyInstance, ordered by id */
   gint64 revision;
-  gboolean stale; /* the store is away: the last thing it said */
+  gboolean stale;  /* the store is away: the last thing it said */
   gpointer survey; /* what the mesh thread found out about the endpoints; see commy-survey.h */
   GDestroyNotify survey_free;
 } CommySnapshot;

@@ -29,8 +29,8 @@ typedef struct
   char *prefix;
   GHashTable *instances; /* id -> CommyInstance */
   gint64 revision;
-  guint watch;       /* 0: none */
-  gboolean ranging;  /* a range is under way */
+  guint watch;      /* 0: none */
+  gboolean ranging; /* a range is under way */
   GSource *retry;
   GArray *waiters;
 } Watched;
@@ -295,11 +295,8 @@ watched_new (CommyRegistry *self, const char *service)
 }
 
 void
-commy_registry_ensure (CommyRegistry *self,
-                       const char *service,
-                       gboolean fresh,
-                       CommyRegistryFunc done,
-                       gpointer data)
+commy_registry_ensure (
+    CommyRegistry *self, const char *service, gboolean fresh, CommyRegistryFunc done, gpointer data)
 {
   Watched *watched = g_hash_table_lookup (self->watched, service);
   Waiter waiter = { done, data };

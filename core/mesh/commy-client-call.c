@@ -69,11 +69,8 @@ typedef struct
 } Wait;
 
 static void
-on_sync_answer (gpointer data,
-                CommyChannel *channel,
-                CommyIncoming *incoming,
-                GError *error,
-                gboolean sent)
+on_sync_answer (
+    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
 {
   Wait *wait = data;
 
@@ -114,7 +111,8 @@ send_sync (CommyClient *self,
   for (;;)
     {
       g_autoptr (GError) cause = NULL;
-      CommyIo io = commy_request_send (request, channel, serializer, stream, sampled, FALSE, &cause);
+      CommyIo io
+          = commy_request_send (request, channel, serializer, stream, sampled, FALSE, &cause);
 
       if (io == COMMY_IO_OK)
         return TRUE;
@@ -170,8 +168,7 @@ exchange (CommyClient *self,
 {
   gboolean sampled = commy_client_sample (self, &self->routes[request->flavour]);
   gint64 started = commy_env_now (self->mesh->env);
-  guint32 stream
-      = commy_channel_expect (channel, request->deadline_ns, on_sync_answer, wait);
+  guint32 stream = commy_channel_expect (channel, request->deadline_ns, on_sync_answer, wait);
 
   *out_sent = FALSE;
   if (stream == 0)
@@ -510,11 +507,8 @@ async_succeeded (AsyncCall *call, CommyChannel *channel, CommyIncoming *incoming
 }
 
 static void
-on_async_answer (gpointer data,
-                 CommyChannel *channel,
-                 CommyIncoming *incoming,
-                 GError *error,
-                 gboolean sent)
+on_async_answer (
+    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
 {
   AsyncCall *call = data;
 
@@ -540,8 +534,7 @@ async_send (AsyncCall *call)
   call->sampled = commy_client_sample (call->client, &call->client->routes[call->request.flavour]);
   call->started_ns = commy_env_now (call->client->mesh->env);
   g_atomic_ref_count_inc (&call->refs);
-  call->stream
-      = commy_channel_expect (channel, call->request.deadline_ns, on_async_answer, call);
+  call->stream = commy_channel_expect (channel, call->request.deadline_ns, on_async_answer, call);
   if (call->stream == 0)
     {
       commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, &error);
@@ -633,8 +626,8 @@ async_ensure (gpointer data)
       async_ensured (call, error);
       return;
     }
-  commy_registry_ensure (client->mesh->registry, client->service,
-                         client->fresh || call->refreshed, async_ensured, call);
+  commy_registry_ensure (client->mesh->registry, client->service, client->fresh || call->refreshed,
+                         async_ensured, call);
 }
 
 /* Whether the route is there; else something is under way or the call ended. */

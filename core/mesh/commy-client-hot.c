@@ -118,7 +118,8 @@ reserve_here (CommyClient *self, guint32 method, gsize size, gint64 deadline_us,
 }
 
 static gboolean
-reserve_somewhere (CommyClient *self, guint32 method, gsize size, gint64 deadline_us, GError **error)
+reserve_somewhere (
+    CommyClient *self, guint32 method, gsize size, gint64 deadline_us, GError **error)
 {
   for (;;)
     {
@@ -138,11 +139,8 @@ reserve_somewhere (CommyClient *self, guint32 method, gsize size, gint64 deadlin
 }
 
 gboolean
-commy_client_reserve (CommyClient *self,
-                      CommyMethod method,
-                      gsize size,
-                      CommySpan *out_span,
-                      GError **error)
+commy_client_reserve (
+    CommyClient *self, CommyMethod method, gsize size, CommySpan *out_span, GError **error)
 {
   g_return_val_if_fail (method > 0 && method <= self->methods->len, FALSE);
 #ifdef G_ENABLE_DEBUG
@@ -196,11 +194,8 @@ commy_client_discard (CommyClient *self)
 }
 
 static void
-on_hot_answer (gpointer data,
-               CommyChannel *channel,
-               CommyIncoming *incoming,
-               GError *error,
-               gboolean sent)
+on_hot_answer (
+    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
 {
   HotWait *wait = data;
 
@@ -230,7 +225,8 @@ fill_reply (CommyChannel *channel, HotWait *wait, CommyReply *out_reply)
 }
 
 static gboolean
-await_hot (CommyClient *self, CommyChannel *channel, guint32 stream, HotWait *wait, gint64 deadline_ns)
+await_hot (
+    CommyClient *self, CommyChannel *channel, guint32 stream, HotWait *wait, gint64 deadline_ns)
 {
   while (!wait->done)
     {
@@ -252,7 +248,8 @@ await_hot (CommyClient *self, CommyChannel *channel, guint32 stream, HotWait *wa
 }
 
 static gboolean
-exchange_here (CommyClient *self, gsize used, CommyReply *out_reply, gint64 deadline_ns, GError **error)
+exchange_here (
+    CommyClient *self, gsize used, CommyReply *out_reply, gint64 deadline_ns, GError **error)
 {
   CommyHotReservation *hot = &self->hot;
   CommyChannel *channel = commy_channel_ref (hot->channel);

@@ -103,8 +103,7 @@ commy_client_set_requirements (CommyClient *self, const CommyRequirements *requi
   g_clear_pointer (&self->requirements, commy_requirements_free);
   if (requirements != NULL)
     self->requirements = commy_requirements_copy (requirements);
-  self->fresh = requirements != NULL
-                && requirements->consistency == COMMY_CONSISTENCY_LINEARIZABLE;
+  self->fresh = requirements != NULL && requirements->consistency == COMMY_CONSISTENCY_LINEARIZABLE;
   clear_routes (self);
 }
 

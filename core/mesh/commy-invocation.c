@@ -142,7 +142,8 @@ static void
 send_answer (CommyInvocation *self)
 {
   g_autoptr (GError) error = NULL;
-  CommyFrameSpec spec = { .type = COMMY_FRAME_REPLY, .stream = self->stream, .dwell_ns = dwell (self) };
+  CommyFrameSpec spec
+      = { .type = COMMY_FRAME_REPLY, .stream = self->stream, .dwell_ns = dwell (self) };
   CommyIo io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
                                    self->answer_bytes, TRUE, &error);
 
@@ -232,8 +233,7 @@ commy_invocation_return_value (CommyInvocation *self, GVariant *value)
     }
   else
     result_fits (self);
-  if (self->serializer == NULL
-      || !(self->serializer->profile.capabilities & COMMY_CAP_VALUES))
+  if (self->serializer == NULL || !(self->serializer->profile.capabilities & COMMY_CAP_VALUES))
     self->serializer = NULL;
   if (self->serializer == NULL && self->answer_error == NULL)
     {
@@ -251,8 +251,7 @@ commy_invocation_return_bytes (CommyInvocation *self, GBytes *bytes)
   if (!claim_answer (self))
     return;
   self->answer_bytes = g_bytes_ref (bytes);
-  if (self->serializer == NULL
-      || !(self->serializer->profile.capabilities & COMMY_CAP_BYTES))
+  if (self->serializer == NULL || !(self->serializer->profile.capabilities & COMMY_CAP_BYTES))
     {
       self->answer_code = COMMY_ERROR_TYPE;
       self->answer_error = g_strdup ("raw bytes for a caller that sent a value");
@@ -308,11 +307,10 @@ read_arguments (CommyInvocation *self, CommyIncoming *incoming, GError **error)
     return FALSE;
   if (expected == NULL || g_variant_is_of_type (self->parameters, expected))
     return TRUE;
-  commy_set_error (error, COMMY_ERROR_TYPE, "%s.%s takes %.*s, the call has %s",
-                   self->service->name, self->method->name,
-                   (int) g_variant_type_get_string_length (expected),
-                   g_variant_type_peek_string (expected),
-                   g_variant_get_type_string (self->parameters));
+  commy_set_error (
+      error, COMMY_ERROR_TYPE, "%s.%s takes %.*s, the call has %s", self->service->name,
+      self->method->name, (int) g_variant_type_get_string_length (expected),
+      g_variant_type_peek_string (expected), g_variant_get_type_string (self->parameters));
   return FALSE;
 }
 

@@ -46,7 +46,10 @@ commy_latch_unref (CommyLatch *self)
 }
 
 void
-commy_latch_answer (CommyLatch *self, gpointer result, GDestroyNotify free_func, const GError *error)
+commy_latch_answer (CommyLatch *self,
+                    gpointer result,
+                    GDestroyNotify free_func,
+                    const GError *error)
 {
   g_mutex_lock (&self->lock);
   self->answered = TRUE;

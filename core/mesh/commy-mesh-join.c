@@ -51,11 +51,12 @@ start_named (CommyMesh *self, guint kind, const char *key, const char *id, GErro
   plugin = commy_catalog_find (self->catalog, kind, id);
   if (plugin == NULL)
     {
-      commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING,
-                       "no usable plugin %s/%s, which \"%s\" of [mesh] names (%s): see commy plugin "
-                       "list",
-                       commy_plugin_kind_to_string (kind), id, key,
-                       commy_config_get_origin (self->config, "mesh", key));
+      commy_set_error (
+          error, COMMY_ERROR_PLUGIN_MISSING,
+          "no usable plugin %s/%s, which \"%s\" of [mesh] names (%s): see commy plugin "
+          "list",
+          commy_plugin_kind_to_string (kind), id, key,
+          commy_config_get_origin (self->config, "mesh", key));
       return NULL;
     }
   if (plugin->state != COMMY_PLUGIN_STATE_ACTIVE && !start_plugin (self, plugin, error))
@@ -224,8 +225,7 @@ fill_setup (CommyMesh *self)
   self->setup.node = self->node;
   self->setup.serializers = offered_serializers (self);
   self->setup.timeout_ns = commy_config_get_duration (self->config, "limits", "handshake-timeout");
-  self->setup.max_handshakes
-      = (guint) commy_config_get_int (self->config, "limits", "handshakes");
+  self->setup.max_handshakes = (guint) commy_config_get_int (self->config, "limits", "handshakes");
   self->setup.locate = locate;
   self->setup.locate_data = self;
 }

@@ -54,8 +54,8 @@ struct _CommyMesh
 
   GMutex lock; /* of state, workers, decisions */
   CommyMeshState state;
-  GPtrArray *workers;   /* CommyMeshWorker, borrowed */
-  GQueue decisions;     /* CommyDecision, the last ones */
+  GPtrArray *workers; /* CommyMeshWorker, borrowed */
+  GQueue decisions;   /* CommyDecision, the last ones */
 
   /* from join to leave; immutable between */
   GMainContext *context;
@@ -70,8 +70,8 @@ struct _CommyMesh
   GPtrArray *started; /* CommyPlugin, in order of start */
 
   /* mesh thread */
-  GPtrArray *listeners;  /* CommyListener */
-  GHashTable *offers;    /* instance id -> CommyService (ref); changed under lock */
+  GPtrArray *listeners; /* CommyListener */
+  GHashTable *offers;   /* instance id -> CommyService (ref); changed under lock */
   CommyService *node_service;
 };
 
@@ -86,8 +86,7 @@ gboolean commy_mesh_is_mesh_thread (CommyMesh *mesh);
 
 /* The worker for the calling thread's context (client) or for a context (service). */
 CommyMeshWorker *commy_mesh_dup_worker_here (CommyMesh *mesh, GError **error);
-CommyMeshWorker *
-commy_mesh_dup_worker_for (CommyMesh *mesh, GMainContext *context, GError **error);
+CommyMeshWorker *commy_mesh_dup_worker_for (CommyMesh *mesh, GMainContext *context, GError **error);
 CommyMeshWorker *commy_mesh_worker_ref (CommyMeshWorker *worker);
 void commy_mesh_worker_unref (CommyMeshWorker *worker);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyMeshWorker, commy_mesh_worker_unref)

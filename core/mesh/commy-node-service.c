@@ -52,8 +52,8 @@ on_info (CommyService *service, CommyInvocation *invocation, gpointer data)
   g_variant_builder_add (
       &builder, "{sv}", "principals",
       g_variant_new_strv ((const char *const *) mesh->shared.own_principals, -1));
-  commy_invocation_return_value (
-      invocation, g_variant_new ("(@a{sv})", g_variant_builder_end (&builder)));
+  commy_invocation_return_value (invocation,
+                                 g_variant_new ("(@a{sv})", g_variant_builder_end (&builder)));
 }
 
 static void
@@ -127,8 +127,8 @@ on_stats (CommyService *service, CommyInvocation *invocation, gpointer data)
   g_variant_builder_add (&builder, "{sv}", "handshakes",
                          g_variant_new_uint32 (mesh->setup.handshakes));
   g_variant_builder_add (&builder, "{sv}", "dropped", g_variant_new_uint64 (dropped));
-  commy_invocation_return_value (
-      invocation, g_variant_new ("(@a{sv})", g_variant_builder_end (&builder)));
+  commy_invocation_return_value (invocation,
+                                 g_variant_new ("(@a{sv})", g_variant_builder_end (&builder)));
 }
 
 static void
@@ -160,8 +160,8 @@ on_explain (CommyService *service, CommyInvocation *invocation, gpointer data)
       commy_invocation_return_gerror (invocation, error);
       return;
     }
-  commy_invocation_return_value (
-      invocation, g_variant_new ("(@a{sv})", commy_decision_to_variant (decision)));
+  commy_invocation_return_value (invocation,
+                                 g_variant_new ("(@a{sv})", commy_decision_to_variant (decision)));
 }
 
 CommyService *
@@ -175,8 +175,8 @@ commy_node_service_new (CommyMesh *mesh)
     const char *name;
     CommyCallFunc func;
   } methods[] = {
-    { "Ping", on_ping },           { "Info", on_info },   { "Plugins", on_plugins },
-    { "Flows", on_flows },         { "Drops", on_drops }, { "Stats", on_stats },
+    { "Ping", on_ping },           { "Info", on_info },     { "Plugins", on_plugins },
+    { "Flows", on_flows },         { "Drops", on_drops },   { "Stats", on_stats },
     { "Decisions", on_decisions }, { "Health", on_health }, { "Explain", on_explain },
   };
 

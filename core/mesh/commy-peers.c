@@ -35,8 +35,8 @@ typedef struct
   CommyPlugin *transport;
   CommyInstance *instance;
   char *address;
-  CommyPeer *peer;    /* asynchronous: (transfer full) */
-  CommyLatch *latch;  /* synchronous */
+  CommyPeer *peer;   /* asynchronous: (transfer full) */
+  CommyLatch *latch; /* synchronous */
   CommyChannel *channel;
   GError *error;
 } Attempt;
@@ -48,8 +48,8 @@ commy_peers_new (CommyMesh *mesh, CommyWorker *worker)
 
   self->mesh = mesh;
   self->worker = worker;
-  self->peers = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
-                                       (GDestroyNotify) commy_peer_unref);
+  self->peers
+      = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) commy_peer_unref);
   self->epoch = 1;
   return self;
 }
@@ -418,7 +418,8 @@ describe_path (CommyPath *path, GVariantBuilder *builder)
   g_variant_builder_init (&flow, G_VARIANT_TYPE_VARDICT);
   g_variant_builder_add (&flow, "{sv}", "service",
                          g_variant_new_string (path->peer->instance->service));
-  g_variant_builder_add (&flow, "{sv}", "instance", g_variant_new_string (path->peer->instance->id));
+  g_variant_builder_add (&flow, "{sv}", "instance",
+                         g_variant_new_string (path->peer->instance->id));
   g_variant_builder_add (&flow, "{sv}", "transport",
                          g_variant_new_string (path->transport->note.id));
   g_variant_builder_add (
@@ -429,8 +430,9 @@ describe_path (CommyPath *path, GVariantBuilder *builder)
                            g_variant_new_uint64 (commy_counters_get (counters, i)));
   g_variant_builder_add (&flow, "{sv}", "call-p50-ns",
                          g_variant_new_uint64 (commy_histogram_quantile (&counters->call_ns, 0.5)));
-  g_variant_builder_add (&flow, "{sv}", "call-p99-ns",
-                         g_variant_new_uint64 (commy_histogram_quantile (&counters->call_ns, 0.99)));
+  g_variant_builder_add (
+      &flow, "{sv}", "call-p99-ns",
+      g_variant_new_uint64 (commy_histogram_quantile (&counters->call_ns, 0.99)));
   g_variant_builder_add_value (builder, g_variant_builder_end (&flow));
 }
 

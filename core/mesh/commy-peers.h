@@ -20,11 +20,11 @@ typedef struct
   char *address;
   CommyChannel *channel; /* NULL: not connected */
   CommyCalibration calibration;
-  guint failures;        /* in a row */
-  gint64 retry_at_ns;    /* not to be tried before */
-  char *failure;         /* why, a phrase */
+  guint failures;     /* in a row */
+  gint64 retry_at_ns; /* not to be tried before */
+  char *failure;      /* why, a phrase */
   gboolean connecting;
-  GPtrArray *waiters;    /* PathWaiter */
+  GPtrArray *waiters; /* PathWaiter */
 } CommyPath;
 
 struct _CommyPeer

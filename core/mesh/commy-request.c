@@ -44,7 +44,8 @@ commy_request_init (CommyRequest *request,
       request->size = g_bytes_get_size (bytes);
     }
   if (options != NULL && options->timeout_us >= 0)
-    timeout_ns = options->timeout_us > G_MAXINT64 / 4000 ? G_MAXINT64 / 4 : options->timeout_us * 1000;
+    timeout_ns
+        = options->timeout_us > G_MAXINT64 / 4000 ? G_MAXINT64 / 4 : options->timeout_us * 1000;
   request->idempotent = options != NULL && options->idempotent;
   request->deadline_ns = commy_env_now (env) + timeout_ns;
   request->method = g_strdup (method);
@@ -72,7 +73,8 @@ send_encoded (CommyChannel *channel,
 {
   /* malloc's memory is aligned for every serializer. */
   g_autofree guint8 *buffer = g_malloc (bound);
-  gssize size = serializer->ops.serializer.encode (serializer->instance, value, buffer, bound, error);
+  gssize size
+      = serializer->ops.serializer.encode (serializer->instance, value, buffer, bound, error);
 
   if (size < 0)
     return COMMY_IO_UNSUPPORTED;
@@ -181,8 +183,8 @@ commy_value_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GErro
       commy_set_error (error, COMMY_ERROR_PROTOCOL, "an encoding that was not agreed on");
       return NULL;
     }
-  signature = g_strndup ((const char *) incoming->bytes + frame->signature_offset,
-                         frame->signature_size);
+  signature
+      = g_strndup ((const char *) incoming->bytes + frame->signature_offset, frame->signature_size);
   if (!g_variant_type_string_is_valid (signature)
       || !g_variant_type_is_definite (G_VARIANT_TYPE (signature)))
     {

@@ -40,7 +40,8 @@ CommyIo commy_request_send (CommyRequest *request,
                             GError **error);
 
 /* A value or bytes from a frame; takes the message where that saves a copy. */
-GVariant *commy_value_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error);
+GVariant *
+commy_value_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error);
 GBytes *commy_bytes_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error);
 
 /* Writes a frame with a value or bytes as its payload; used for requests and for answers. */

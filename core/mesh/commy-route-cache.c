@@ -285,8 +285,8 @@ stack_of (const Field *field, const CommyRouteKey *key, guint i)
 {
   CommyPeer *peer = commy_peers_ensure (key->worker->peers,
                                         field->snapshot->instances->pdata[field->instance_of[i]]);
-  CommyStack stack = { commy_peer_find_path (peer, field->endpoint_of[i]->id),
-                       field->serializer_of[i] };
+  CommyStack stack
+      = { commy_peer_find_path (peer, field->endpoint_of[i]->id), field->serializer_of[i] };
 
   return stack;
 }
@@ -301,7 +301,8 @@ fill_member (CommyRouteMember *member,
              guint n)
 {
   g_autofree CommyAssessment *assessments = g_new0 (CommyAssessment, n);
-  g_autofree CommyCandidate *candidates = g_memdup2 (field->candidates + first, n * sizeof (CommyCandidate));
+  g_autofree CommyCandidate *candidates
+      = g_memdup2 (field->candidates + first, n * sizeof (CommyCandidate));
   CommyPlan plan;
 
   for (guint i = 0; field->held != NULL && i < n; i++)
@@ -384,11 +385,10 @@ hold_incumbent (CommyRoute *route, Field *field, const CommyDemand *demand, Comm
     return g_strdup_printf ("left %s: it is not allowed any more", route->incumbent_transport);
   if (strcmp (rival->transport, route->incumbent_transport) == 0)
     return NULL;
-  verdict = commy_switch_consider (&route->incumbent, demand,
-                                   field->assessments[incumbent].flow_score,
-                                   field->assessments[incumbent].posterior[0].sd,
-                                   field->assessments[plan->chosen].flow_score,
-                                   field->assessments[plan->chosen].posterior[0].sd);
+  verdict = commy_switch_consider (
+      &route->incumbent, demand, field->assessments[incumbent].flow_score,
+      field->assessments[incumbent].posterior[0].sd, field->assessments[plan->chosen].flow_score,
+      field->assessments[plan->chosen].posterior[0].sd);
   if (verdict != COMMY_SWITCH_GO)
     {
       for (guint i = 0; i < field->n; i++)
@@ -424,16 +424,12 @@ commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key)
       || route->peers_epoch != commy_peers_get_epoch (key->worker->peers)
       || route->samples >= RECHECK_SAMPLES)
     return FALSE;
-  return route->recheck_ns == G_MAXINT64
-         || commy_env_now (key->mesh->env) < route->recheck_ns;
+  return route->recheck_ns == G_MAXINT64 || commy_env_now (key->mesh->env) < route->recheck_ns;
 }
 
 gboolean
-commy_route_decide_now (CommyRoute *route,
-                        const CommyRouteKey *key,
-                        CommyFlavour flavour,
-                        gsize size,
-                        GError **error)
+commy_route_decide_now (
+    CommyRoute *route, const CommyRouteKey *key, CommyFlavour flavour, gsize size, GError **error)
 {
   g_auto (Field) field = { 0 };
   g_autoptr (CommyDecision) decision = NULL;

@@ -35,9 +35,9 @@ typedef struct
 {
   guint32 registry_epoch;
   guint32 peers_epoch;
-  guint samples;       /* since it was decided */
+  guint samples; /* since it was decided */
   gint64 decided_ns;
-  gint64 recheck_ns;   /* a path that failed may be tried again then */
+  gint64 recheck_ns; /* a path that failed may be tried again then */
   CommySnapshot *snapshot;
   CommyRouteMember *members;
   guint n_members;
@@ -64,11 +64,8 @@ void commy_route_clear (CommyRoute *route, CommyPlugin *balancer);
 gboolean commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key);
 /* Decides from the last snapshot. FALSE: nobody offers the service (COMMY_ERROR_NO_SERVICE), or
  * nothing is allowed (COMMY_ERROR_NO_ROUTE with the decision's summary). */
-gboolean commy_route_decide_now (CommyRoute *route,
-                                 const CommyRouteKey *key,
-                                 CommyFlavour flavour,
-                                 gsize size,
-                                 GError **error);
+gboolean commy_route_decide_now (
+    CommyRoute *route, const CommyRouteKey *key, CommyFlavour flavour, gsize size, GError **error);
 /* Picks an instance and looks the stack up. Never fails on a decided route. */
 CommyRouteMember *commy_route_pick (CommyRoute *route, CommyPlugin *balancer, guint *out_index);
 const CommyStack *commy_route_member_stack (const CommyRouteMember *member, gsize size);

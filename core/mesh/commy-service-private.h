@@ -23,8 +23,8 @@ typedef struct
 {
   CommyMeshWorker *worker;
   GMainContext *context;
-  GThread *thread;   /* NULL: the program's own context */
-  guint32 stop;      /* atomic */
+  GThread *thread; /* NULL: the program's own context */
+  guint32 stop;    /* atomic */
   gint64 spin_ns;
 } CommyServiceThread;
 
@@ -53,7 +53,7 @@ struct _CommyService
   CommyInstance *instance;
   GPtrArray *threads; /* CommyServiceThread */
   guint next_thread;
-  guint in_flight;    /* calls that are not answered */
+  guint in_flight; /* calls that are not answered */
   GPtrArray *stop_tasks;
   GSource *stop_timeout;
 };
@@ -66,8 +66,10 @@ void commy_service_call_ended (CommyService *service);
 /* Mesh thread: stops at once, without a drain. */
 void commy_service_abort_here (CommyService *service);
 /* The mesh's own service may have a reserved name and is started on the mesh thread. */
-CommyService *
-commy_service_new_internal (CommyMesh *mesh, const char *name, GDBusInterfaceInfo *interface, GMainContext *context);
+CommyService *commy_service_new_internal (CommyMesh *mesh,
+                                          const char *name,
+                                          GDBusInterfaceInfo *interface,
+                                          GMainContext *context);
 void commy_service_offer_here (CommyService *service, CommyRegistryFunc done, gpointer data);
 
 /* Makes the invocation of a call and runs the handler. */

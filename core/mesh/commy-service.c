@@ -347,8 +347,7 @@ fill_instance (CommyService *self, CommyInstance *instance)
   instance->node = g_strdup (mesh->node);
   instance->host = g_strdup (g_get_host_name ());
   instance->host_id = g_strdup (commy_env_host_id ());
-  instance->interface_name
-      = g_strdup (self->interface != NULL ? self->interface->name : "");
+  instance->interface_name = g_strdup (self->interface != NULL ? self->interface->name : "");
   instance->pid = getpid ();
   instance->serializers = g_strdupv (mesh->setup.serializers);
   for (guint i = 0; i < mesh->listeners->len; i++)
@@ -362,9 +361,9 @@ fill_instance (CommyService *self, CommyInstance *instance)
       if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_TRANSPORT
           || plugin->state != COMMY_PLUGIN_STATE_DISABLED)
         continue;
-      reason = g_strdup_printf ("denied there: %s",
-                                plugin->reason_origin != NULL ? plugin->reason_origin
-                                                              : plugin->reason);
+      reason = g_strdup_printf ("denied there: %s", plugin->reason_origin != NULL
+                                                        ? plugin->reason_origin
+                                                        : plugin->reason);
       commy_instance_add_withheld (instance, plugin->note.id, reason);
     }
 }
@@ -552,7 +551,8 @@ static void
 sweep_run (gpointer data)
 {
   Sweep *sweep = data;
-  g_autoptr (GPtrArray) channels = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
+  g_autoptr (GPtrArray) channels
+      = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
 
   commy_worker_foreach_channel (sweep->worker, commy_channel_collect, channels);
   for (guint i = 0; i < channels->len; i++)
@@ -613,8 +613,8 @@ commy_service_call_ended (CommyService *self)
 
   g_mutex_lock (&self->lock);
   self->in_flight--;
-  drained = self->in_flight == 0 && self->state == COMMY_SERVICE_STOPPING
-            && self->stop_timeout != NULL;
+  drained
+      = self->in_flight == 0 && self->state == COMMY_SERVICE_STOPPING && self->stop_timeout != NULL;
   g_mutex_unlock (&self->lock);
   if (drained)
     commy_mesh_post (self->mesh, finish_stop, g_object_ref (self));

@@ -18,7 +18,7 @@ typedef struct
 
 typedef enum
 {
-  COMMY_COUNT_SENT,          /* frames with a message of the application */
+  COMMY_COUNT_SENT, /* frames with a message of the application */
   COMMY_COUNT_SENT_BYTES,
   COMMY_COUNT_RECEIVED,
   COMMY_COUNT_RECEIVED_BYTES,
@@ -59,17 +59,17 @@ uint64_t commy_histogram_quantile (const CommyHistogram *histogram, double quant
 /* Why a message was not delivered. Any thread may add. */
 typedef enum
 {
-  COMMY_DROP_PEER_GONE,      /* path died, message not delivered */
-  COMMY_DROP_DEADLINE,       /* its deadline passed before it was handled */
-  COMMY_DROP_CANCELLED,      /* the caller gave up */
-  COMMY_DROP_DENIED,         /* policy */
-  COMMY_DROP_NO_METHOD,      /* nobody handles it */
-  COMMY_DROP_MALFORMED,      /* the channel was closed for it */
-  COMMY_DROP_BUSY,           /* back-pressure refused it */
+  COMMY_DROP_PEER_GONE, /* path died, message not delivered */
+  COMMY_DROP_DEADLINE,  /* its deadline passed before it was handled */
+  COMMY_DROP_CANCELLED, /* the caller gave up */
+  COMMY_DROP_DENIED,    /* policy */
+  COMMY_DROP_NO_METHOD, /* nobody handles it */
+  COMMY_DROP_MALFORMED, /* the channel was closed for it */
+  COMMY_DROP_BUSY,      /* back-pressure refused it */
   COMMY_DROP_TOO_BIG,
-  COMMY_DROP_DUPLICATE,      /* a replay had delivered it already */
-  COMMY_DROP_STOPPING,       /* the service was being stopped */
-  COMMY_DROP_LATE_REPLY,     /* an answer nobody waits for any more */
+  COMMY_DROP_DUPLICATE,  /* a replay had delivered it already */
+  COMMY_DROP_STOPPING,   /* the service was being stopped */
+  COMMY_DROP_LATE_REPLY, /* an answer nobody waits for any more */
   COMMY_DROP_LAST
 } CommyDrop;
 

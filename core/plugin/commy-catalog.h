@@ -93,7 +93,8 @@ void commy_plugin_stop (CommyPlugin *plugin); /* fini, frees instance and host *
 
 /* --- parts, for tests and fuzzers --- */
 
-/* Reads the note from an ELF image. Error: a sentence ("built for aarch64, this process is x86-64"). */
+/* Reads the note from an ELF image. Error: a sentence ("built for aarch64, this process is
+ * x86-64"). */
 gboolean
 commy_note_parse (const guint8 *image, gsize size, CommyPluginNote *out_note, GError **error);
 /* ABI, kind, strings terminated, id's characters, profile sane. */

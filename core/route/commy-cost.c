@@ -110,15 +110,26 @@ commy_candidate_connect (const CommyDemand *demand, const CommyCandidate *candid
   return candidate->transport_profile->connect_ns / fmax (demand->expected_messages, 1);
 }
 
+CommyScale
+commy_scale_for (const CommyDemand *demand,
+                 const CommyCandidate *candidate,
+                 const CommyPosterior *posterior)
+{
+  return (CommyScale){ .ratio = exp (posterior->mean),
+                       .connect_ns = commy_candidate_connect (demand, candidate),
+                       .bias = candidate->bias > 0 ? candidate->bias : 1,
+                       .risk = exp (demand->risk * posterior->sd) };
+}
+
 double
 commy_candidate_expected (const CommyDemand *demand,
                           const CommyCandidate *candidate,
                           const CommyPosterior *posterior,
                           double claimed_ns)
 {
-  double bias = candidate->bias > 0 ? candidate->bias : 1;
+  CommyScale scale = commy_scale_for (demand, candidate, posterior);
 
-  return (claimed_ns * exp (posterior->mean) + commy_candidate_connect (demand, candidate)) * bias;
+  return commy_scale_expected (&scale, claimed_ns);
 }
 
 double

@@ -30,6 +30,8 @@ typedef struct
   const guint16 *eligible;
   guint n_eligible;
   guint size_class;
+  CommyScale scales[COMMY_ROUTE_MAX_CANDIDATES]; /* of the eligible */
+  guint64 limits[COMMY_ROUTE_MAX_CANDIDATES];
   Point points[MAX_POINTS];
   guint n_points;
 } Sweep;
@@ -49,16 +51,22 @@ posterior_of (const Sweep *sweep, guint i)
 static double
 cost_at (const Sweep *sweep, guint i, guint64 size)
 {
-  const CommyCandidate *candidate = candidate_of (sweep, i);
-  const CommyPosterior *posterior = posterior_of (sweep, i);
-  double claimed;
-
-  if (size > commy_candidate_limit (candidate))
+  if (size > sweep->limits[i])
     return INFINITY;
-  claimed = commy_candidate_claimed (candidate, &sweep->demand->weights, size);
-  return commy_candidate_score (
-      sweep->demand, posterior,
-      commy_candidate_expected (sweep->demand, candidate, posterior, claimed));
+  return commy_scale_score (
+      &sweep->scales[i],
+      commy_candidate_claimed (candidate_of (sweep, i), &sweep->demand->weights, size));
+}
+
+static void
+prepare (Sweep *sweep)
+{
+  for (guint i = 0; i < sweep->n_eligible; i++)
+    {
+      sweep->limits[i] = commy_candidate_limit (candidate_of (sweep, i));
+      sweep->scales[i]
+          = commy_scale_for (sweep->demand, candidate_of (sweep, i), posterior_of (sweep, i));
+    }
 }
 
 static bool
@@ -105,29 +113,26 @@ straight_to (const Sweep *sweep, guint64 size, guint64 end)
 {
   for (guint i = 0; i < sweep->n_eligible; i++)
     {
-      const CommyCandidate *candidate = candidate_of (sweep, i);
-      guint64 limit = commy_candidate_limit (candidate);
-
-      if (size > limit)
+      if (size > sweep->limits[i])
         continue;
-      end = MIN (end, limit);
-      end = MIN (end, commy_candidate_straight_to (candidate, size, end));
+      end = MIN (end, sweep->limits[i]);
+      end = MIN (end, commy_candidate_straight_to (candidate_of (sweep, i), size, end));
     }
   return end;
 }
 
-/* The last size in [@from, @to] up to which @winner, the best at @from, is not beaten. All lines
- * are straight in between, so who beats it once does so from there on. */
+/* The last size in [@from, @to] up to which @winner, the best at @from, is not beaten by @rival.
+ * Both are straight in between, so who beats it once does so from there on. */
 static guint64
-wins_until (const Sweep *sweep, guint winner, guint64 from, guint64 to)
+wins_until (const Sweep *sweep, guint winner, guint rival, guint64 from, guint64 to)
 {
+  if (!(cost_at (sweep, rival, to) < cost_at (sweep, winner, to)))
+    return to;
   while (to - from > 1)
     {
       guint64 middle = from + (to - from) / 2;
-      double least;
 
-      winner_at (sweep, middle, &least);
-      if (cost_at (sweep, winner, middle) <= least)
+      if (cost_at (sweep, winner, middle) <= cost_at (sweep, rival, middle))
         from = middle;
       else
         to = middle;
@@ -143,18 +148,13 @@ walk (Sweep *sweep, guint64 from, guint64 end)
     {
       guint64 to = straight_to (sweep, from, end);
       guint first = add_point (sweep, from);
-      double least;
 
+      for (guint i = 0; i < sweep->n_eligible && to > from; i++)
+        to = wins_until (sweep, first, i, from, to);
       if (to > from)
         {
-          winner_at (sweep, to, &least);
-          if (cost_at (sweep, first, to) > least)
-            to = wins_until (sweep, first, from, to);
-          if (to > from)
-            {
-              add_point (sweep, to);
-              sweep->points[sweep->n_points - 1].winner = first;
-            }
+          add_point (sweep, to);
+          sweep->points[sweep->n_points - 1].winner = first;
         }
       from = to + 1;
     }
@@ -230,6 +230,7 @@ commy_crossover_find (const CommyDemand *demand,
   gint whole, lo, hi;
   guint cut;
 
+  prepare (&sweep);
   walk (&sweep, from, MIN (upper, LAST_SIZE));
   whole = tie_break (&sweep, 0, sweep.n_points, -1);
   cut = whole < 0 ? best_cut (&sweep) : 0;

@@ -72,6 +72,28 @@ double commy_candidate_expected (const CommyDemand *demand,
 double commy_candidate_score (const CommyDemand *demand,
                               const CommyPosterior *posterior,
                               double expected_ns);
+/* What turns a claimed cost into an expected and a ranked one, for those who do it often. */
+typedef struct
+{
+  double ratio, connect_ns, bias, risk;
+} CommyScale;
+
+CommyScale commy_scale_for (const CommyDemand *demand,
+                            const CommyCandidate *candidate,
+                            const CommyPosterior *posterior);
+
+static inline double
+commy_scale_expected (const CommyScale *scale, double claimed_ns)
+{
+  return (claimed_ns * scale->ratio + scale->connect_ns) * scale->bias;
+}
+
+static inline double
+commy_scale_score (const CommyScale *scale, double claimed_ns)
+{
+  return commy_scale_expected (scale, claimed_ns) * scale->risk;
+}
+
 /* One connection's cost per message; 0 if it is paid already. */
 double commy_candidate_connect (const CommyDemand *demand, const CommyCandidate *candidate);
 

@@ -210,8 +210,8 @@ commy_policy_may_call_any (CommyPolicy *policy, const char *principal, const cha
     {
       const Rule *rule = g_ptr_array_index (policy->rules, i);
 
-      if (rule->allow && (rule->verbs & COMMY_VERB_CALL) && matches_any (rule->principals, principal)
-          && matches_any (rule->services, service))
+      if (rule->allow && (rule->verbs & COMMY_VERB_CALL)
+          && matches_any (rule->principals, principal) && matches_any (rule->services, service))
         return TRUE;
     }
   return FALSE;

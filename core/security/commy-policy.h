@@ -46,10 +46,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPolicy, commy_policy_unref)
  * and interned method, which is the table that calls look into. @method is NULL for
  * COMMY_VERB_OFFER. Strings in the verdict live as long as the policy. */
 CommyPolicyVerdict commy_policy_decide (CommyPolicy *policy,
-                                  CommyVerb verb,
-                                  const char *principal,
-                                  const char *service,
-                                  const char *method);
+                                        CommyVerb verb,
+                                        const char *principal,
+                                        const char *service,
+                                        const char *method);
 
 /* Whether there is any method of @service that @principal might be allowed to call: for the
  * door. A no is certain; a yes is decided method by method. */

@@ -49,12 +49,12 @@ typedef enum
 /* Extension types. Unknown ones with bit 7 clear are skipped; with bit 7 set they are an error. */
 typedef enum
 {
-  COMMY_EXT_SIGNATURE = 1,   /* GVariant type string of the payload, no NUL */
-  COMMY_EXT_DWELL = 2,       /* u64 ns the request spent on the answering side */
-  COMMY_EXT_TRACE = 3,       /* W3C trace context: 16 + 8 + 1 bytes */
-  COMMY_EXT_CORRELATION = 4, /* up to 64 bytes */
-  COMMY_EXT_PRIORITY = 5,    /* u64 0..7 */
-  COMMY_EXT_DEADLINE = 129,  /* u64 ns of remaining time; must be understood */
+  COMMY_EXT_SIGNATURE = 1,     /* GVariant type string of the payload, no NUL */
+  COMMY_EXT_DWELL = 2,         /* u64 ns the request spent on the answering side */
+  COMMY_EXT_TRACE = 3,         /* W3C trace context: 16 + 8 + 1 bytes */
+  COMMY_EXT_CORRELATION = 4,   /* up to 64 bytes */
+  COMMY_EXT_PRIORITY = 5,      /* u64 0..7 */
+  COMMY_EXT_DEADLINE = 129,    /* u64 ns of remaining time; must be understood */
   COMMY_EXT_IDEMPOTENCY = 130, /* up to 64 bytes */
   COMMY_EXT_SCHEMA = 131,      /* u64 hash of the interface */
 } CommyExtType;
@@ -63,13 +63,14 @@ typedef enum
 typedef enum
 {
   COMMY_FRAME_OK = 0,
-  COMMY_FRAME_TRUNCATED = 1,     /* shorter than a header */
-  COMMY_FRAME_BAD_LENGTH = 2,    /* length field is not the message's size */
+  COMMY_FRAME_TRUNCATED = 1,  /* shorter than a header */
+  COMMY_FRAME_BAD_LENGTH = 2, /* length field is not the message's size */
   COMMY_FRAME_BAD_VERSION = 3,
   COMMY_FRAME_BAD_TYPE = 4,
   COMMY_FRAME_BAD_FLAGS = 5,
-  COMMY_FRAME_BAD_EXTENSION = 6, /* beyond the frame, unaligned, doubled, wrong size, unknown critical */
-  COMMY_FRAME_TOO_BIG = 7,       /* payload over the limit */
+  COMMY_FRAME_BAD_EXTENSION
+  = 6,                     /* beyond the frame, unaligned, doubled, wrong size, unknown critical */
+  COMMY_FRAME_TOO_BIG = 7, /* payload over the limit */
 } CommyFrameStatus;
 
 /* A parsed header; offsets instead of pointers, so that it stays valid for a copy of the bytes. */
@@ -79,7 +80,8 @@ typedef struct
   uint8_t version;
   uint8_t type;
   uint16_t flags;
-  uint16_t serializer; /* index into the acceptor's list of WELCOME; 0 where there is no payload value */
+  uint16_t
+      serializer; /* index into the acceptor's list of WELCOME; 0 where there is no payload value */
   uint16_t ext_length;
   uint32_t stream;
   uint32_t method;
@@ -120,8 +122,8 @@ typedef struct
   uint32_t flow;
   uint32_t sequence;
   uint32_t ack;
-  uint64_t deadline_ns; /* 0: none */
-  uint64_t dwell_ns;    /* 0: none */
+  uint64_t deadline_ns;  /* 0: none */
+  uint64_t dwell_ns;     /* 0: none */
   const char *signature; /* NULL: none */
   size_t signature_size;
 } CommyFrameSpec;

@@ -12,7 +12,8 @@
 G_BEGIN_DECLS
 
 #define COMMY_TYPE_CLIENT (commy_client_get_type ())
-COMMY_API G_DECLARE_FINAL_TYPE (CommyClient, commy_client, COMMY, CLIENT, GObject)
+COMMY_API
+G_DECLARE_FINAL_TYPE (CommyClient, commy_client, COMMY, CLIENT, GObject)
 
 /**
  * commy_client_new:
@@ -51,7 +52,8 @@ COMMY_API void commy_client_set_instance (CommyClient *client, const char *insta
  * @parameters: (nullable): a tuple; floating is consumed; %NULL for `()`
  * @options: (nullable): options
  * @cancellable: (nullable): a cancellable
- * @callback: (scope async) (closure user_data): called in the client's context, never from inside this
+ * @callback: (scope async) (closure user_data): called in the client's context, never from inside
+ * this
  * @user_data: for @callback
  *
  * Calls. Does not block.

@@ -178,7 +178,8 @@ typedef struct _CommyHost CommyHost;
  * @COMMY_HOST_NODE: id of this node, 32 hex digits, new for every join
  * @COMMY_HOST_RUNTIME_DIR: absolute directory for sockets, mode 0700, of this user and mesh
  * @COMMY_HOST_STATE_DIR: absolute directory that survives a restart, of this user and mesh
- * @COMMY_HOST_CREDENTIALS_DIR: absolute directory with `ca.pem`, `cert.pem`, `key.pem`; may be empty
+ * @COMMY_HOST_CREDENTIALS_DIR: absolute directory with `ca.pem`, `cert.pem`, `key.pem`; may be
+ * empty
  * @COMMY_HOST_HOST_ID: a hint for "the same host": boot id of the kernel
  * @COMMY_HOST_WRAPPED: (hook plugins) id of the plugin below
  *
@@ -272,11 +273,8 @@ typedef void (*CommyHostFdFunc) (gpointer user_data, int fd, guint condition);
  *
  * Returns: an id, never 0
  */
-typedef guint (*CommyHostWatchFdFunc) (CommyHost *host,
-                                       int fd,
-                                       guint condition,
-                                       CommyHostFdFunc func,
-                                       gpointer user_data);
+typedef guint (*CommyHostWatchFdFunc) (
+    CommyHost *host, int fd, guint condition, CommyHostFdFunc func, gpointer user_data);
 
 /**
  * CommyHostRemoveFunc:
@@ -433,23 +431,23 @@ typedef const CommyPluginDescriptor *(*CommyPluginQueryFunc) (void);
  * Writes the ELF note. Arguments: kind (`TRANSPORT` ...), id, version, licence, summary,
  * address scheme, then the fields of #CommyProfile as designated initialisers.
  */
-#define COMMY_PLUGIN_NOTE(KIND, ID, VERSION, LICENCE, SUMMARY, SCHEME, FLAGS, ...)                 \
-  static const CommyPluginElfNote commy_plugin_note                                                \
-      __attribute__ ((used, section (COMMY_NOTE_SECTION), aligned (8)))                            \
-      = { .namesz = sizeof COMMY_NOTE_OWNER,                                                       \
-          .descsz = sizeof (CommyPluginNote),                                                      \
-          .type = COMMY_NOTE_TYPE,                                                                 \
-          .name = COMMY_NOTE_OWNER,                                                                \
-          .note = { .struct_size = sizeof (CommyPluginNote),                                       \
-                    .abi_major = COMMY_ABI_MAJOR,                                                  \
-                    .abi_minor = COMMY_ABI_MINOR,                                                  \
-                    .kind = COMMY_PLUGIN_##KIND,                                                   \
-                    .flags = (FLAGS),                                                              \
-                    .id = ID,                                                                      \
-                    .version = VERSION,                                                            \
-                    .licence = LICENCE,                                                            \
-                    .summary = SUMMARY,                                                            \
-                    .scheme = SCHEME,                                                              \
+#define COMMY_PLUGIN_NOTE(KIND, ID, VERSION, LICENCE, SUMMARY, SCHEME, FLAGS, ...) \
+  static const CommyPluginElfNote commy_plugin_note                                \
+      __attribute__ ((used, section (COMMY_NOTE_SECTION), aligned (8)))            \
+      = { .namesz = sizeof COMMY_NOTE_OWNER,                                       \
+          .descsz = sizeof (CommyPluginNote),                                      \
+          .type = COMMY_NOTE_TYPE,                                                 \
+          .name = COMMY_NOTE_OWNER,                                                \
+          .note = { .struct_size = sizeof (CommyPluginNote),                       \
+                    .abi_major = COMMY_ABI_MAJOR,                                  \
+                    .abi_minor = COMMY_ABI_MINOR,                                  \
+                    .kind = COMMY_PLUGIN_##KIND,                                   \
+                    .flags = (FLAGS),                                              \
+                    .id = ID,                                                      \
+                    .version = VERSION,                                            \
+                    .licence = LICENCE,                                            \
+                    .summary = SUMMARY,                                            \
+                    .scheme = SCHEME,                                              \
                     .profile = { .struct_size = sizeof (CommyProfile), __VA_ARGS__ } } }
 
 /**
@@ -459,23 +457,23 @@ typedef const CommyPluginDescriptor *(*CommyPluginQueryFunc) (void);
  * COMMY_PLUGIN_NOTE(). Arguments: the instance's type, then `init`, `quiesce` (or %NULL),
  * `fini`, the parameter array (or %NULL), its length, and a pointer to the operations.
  */
-#define COMMY_PLUGIN_DEFINE(InstanceType, INIT, QUIESCE, FINI, PARAMS, N_PARAMS, OPS)              \
-  COMMY_API const CommyPluginDescriptor *commy_plugin_query_v1 (void);                             \
-  const CommyPluginDescriptor *commy_plugin_query_v1 (void)                                        \
-  {                                                                                                \
-    static const CommyPluginDescriptor descriptor = {                                              \
-      .struct_size = sizeof (CommyPluginDescriptor),                                               \
-      .note = &commy_plugin_note.note,                                                             \
-      .instance_size = sizeof (InstanceType),                                                      \
-      .init = INIT,                                                                                \
-      .quiesce = QUIESCE,                                                                          \
-      .fini = FINI,                                                                                \
-      .params = PARAMS,                                                                            \
-      .n_params = N_PARAMS,                                                                        \
-      .ops = OPS,                                                                                  \
-    };                                                                                             \
-    return &descriptor;                                                                            \
-  }                                                                                                \
+#define COMMY_PLUGIN_DEFINE(InstanceType, INIT, QUIESCE, FINI, PARAMS, N_PARAMS, OPS) \
+  COMMY_API const CommyPluginDescriptor *commy_plugin_query_v1 (void);                \
+  const CommyPluginDescriptor *commy_plugin_query_v1 (void)                           \
+  {                                                                                   \
+    static const CommyPluginDescriptor descriptor = {                                 \
+      .struct_size = sizeof (CommyPluginDescriptor),                                  \
+      .note = &commy_plugin_note.note,                                                \
+      .instance_size = sizeof (InstanceType),                                         \
+      .init = INIT,                                                                   \
+      .quiesce = QUIESCE,                                                             \
+      .fini = FINI,                                                                   \
+      .params = PARAMS,                                                               \
+      .n_params = N_PARAMS,                                                           \
+      .ops = OPS,                                                                     \
+    };                                                                                \
+    return &descriptor;                                                               \
+  }                                                                                   \
   const CommyPluginDescriptor *commy_plugin_query_v1 (void)
 
 G_END_DECLS

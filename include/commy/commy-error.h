@@ -16,7 +16,8 @@ G_BEGIN_DECLS
  * @COMMY_ERROR_CONFIG: a keyfile cannot be read or parsed
  * @COMMY_ERROR_CONFIG_UNKNOWN: a keyfile has an unknown group or key
  * @COMMY_ERROR_CONFIG_VALUE: a value in a keyfile is not allowed
- * @COMMY_ERROR_PLUGIN_FILE: a plugin file is not what it should be (truncated, not ELF, other machine)
+ * @COMMY_ERROR_PLUGIN_FILE: a plugin file is not what it should be (truncated, not ELF, other
+ * machine)
  * @COMMY_ERROR_PLUGIN_ABI: a plugin was built for another ABI
  * @COMMY_ERROR_PLUGIN_TRUST: a plugin file is not trusted (owner, mode, place, hash)
  * @COMMY_ERROR_PLUGIN_SLOT: a plugin lacks a required operation
@@ -30,7 +31,8 @@ G_BEGIN_DECLS
  * @COMMY_ERROR_CANCELLED: the caller cancelled
  * @COMMY_ERROR_NO_METHOD: the service has no such method
  * @COMMY_ERROR_NO_ROUTE: no candidate passed the filters; the decision is in the text
- * @COMMY_ERROR_OUTCOME_UNKNOWN: the path died after the request was sent; it may have been carried out
+ * @COMMY_ERROR_OUTCOME_UNKNOWN: the path died after the request was sent; it may have been carried
+ * out
  * @COMMY_ERROR_WOULD_DEADLOCK: a synchronous call to a service of the calling context
  * @COMMY_ERROR_BUSY: back-pressure: the peer does not take more at present
  * @COMMY_ERROR_TOO_BIG: a message is larger than a limit

@@ -47,8 +47,9 @@ typedef struct
  *
  * Since: 0.1
  */
-COMMY_API CommyMethod
-commy_client_resolve (CommyClient *client, const char *method, GError **error);
+COMMY_API CommyMethod commy_client_resolve (CommyClient *client,
+                                            const char *method,
+                                            GError **error);
 /**
  * commy_client_reserve: (skip)
  * @client: a client
@@ -64,11 +65,8 @@ commy_client_resolve (CommyClient *client, const char *method, GError **error);
  *
  * Since: 0.1
  */
-COMMY_API gboolean commy_client_reserve (CommyClient *client,
-                                         CommyMethod method,
-                                         gsize size,
-                                         CommySpan *out_span,
-                                         GError **error);
+COMMY_API gboolean commy_client_reserve (
+    CommyClient *client, CommyMethod method, gsize size, CommySpan *out_span, GError **error);
 /**
  * commy_client_discard: (skip)
  * @client: a client
@@ -143,8 +141,7 @@ typedef void (*CommySpanFunc) (CommySpanCall *call,
  *
  * Since: 0.1
  */
-COMMY_API gboolean
-commy_span_call_reserve (CommySpanCall *call, gsize size, CommySpan *out_span);
+COMMY_API gboolean commy_span_call_reserve (CommySpanCall *call, gsize size, CommySpan *out_span);
 /**
  * commy_span_call_fail: (skip)
  * @call: the call

@@ -9,7 +9,8 @@
 G_BEGIN_DECLS
 
 #define COMMY_TYPE_MESH (commy_mesh_get_type ())
-COMMY_API G_DECLARE_FINAL_TYPE (CommyMesh, commy_mesh, COMMY, MESH, GObject)
+COMMY_API
+G_DECLARE_FINAL_TYPE (CommyMesh, commy_mesh, COMMY, MESH, GObject)
 
 /**
  * commy_mesh_new:
@@ -75,13 +76,15 @@ COMMY_API gboolean commy_mesh_join_finish (CommyMesh *mesh, GAsyncResult *result
  *
  * Since: 0.1
  */
-COMMY_API gboolean
-commy_mesh_join_sync (CommyMesh *mesh, GCancellable *cancellable, GError **error);
+COMMY_API gboolean commy_mesh_join_sync (CommyMesh *mesh,
+                                         GCancellable *cancellable,
+                                         GError **error);
 /**
  * commy_mesh_leave:
  * @mesh: a mesh
  * @cancellable: (nullable): a cancellable
- * @callback: (scope async) (closure user_data) (nullable): called in the caller's thread-default context
+ * @callback: (scope async) (closure user_data) (nullable): called in the caller's thread-default
+ * context
  * @user_data: for @callback
  *
  * Stops offering, lets what is under way finish, leaves. Does not block.
@@ -112,8 +115,9 @@ COMMY_API gboolean commy_mesh_leave_finish (CommyMesh *mesh, GAsyncResult *resul
  *
  * Since: 0.1
  */
-COMMY_API gboolean
-commy_mesh_leave_sync (CommyMesh *mesh, GCancellable *cancellable, GError **error);
+COMMY_API gboolean commy_mesh_leave_sync (CommyMesh *mesh,
+                                          GCancellable *cancellable,
+                                          GError **error);
 
 /**
  * commy_mesh_get_name:

@@ -30,11 +30,8 @@ typedef gsize (*CommySerializerBoundFunc) (gpointer instance, GVariant *value);
  *
  * Returns: bytes written, or -1 with @error set
  */
-typedef gssize (*CommySerializerEncodeFunc) (gpointer instance,
-                                             GVariant *value,
-                                             guint8 *out,
-                                             gsize size,
-                                             GError **error);
+typedef gssize (*CommySerializerEncodeFunc) (
+    gpointer instance, GVariant *value, guint8 *out, gsize size, GError **error);
 
 /**
  * CommySerializerDecodeFunc:

@@ -45,7 +45,8 @@ COMMY_API const char *commy_principal_get_name (CommyPrincipal *principal);
 COMMY_API const char *commy_principal_get_provider (CommyPrincipal *principal);
 
 #define COMMY_TYPE_INVOCATION (commy_invocation_get_type ())
-COMMY_API G_DECLARE_FINAL_TYPE (CommyInvocation, commy_invocation, COMMY, INVOCATION, GObject)
+COMMY_API
+G_DECLARE_FINAL_TYPE (CommyInvocation, commy_invocation, COMMY, INVOCATION, GObject)
 
 /**
  * commy_invocation_get_method:
@@ -144,7 +145,8 @@ typedef void (*CommyCallFunc) (CommyService *service,
                                gpointer user_data);
 
 #define COMMY_TYPE_SERVICE (commy_service_get_type ())
-COMMY_API G_DECLARE_FINAL_TYPE (CommyService, commy_service, COMMY, SERVICE, GObject)
+COMMY_API
+G_DECLARE_FINAL_TYPE (CommyService, commy_service, COMMY, SERVICE, GObject)
 
 /**
  * commy_service_new:
@@ -204,8 +206,9 @@ COMMY_API void commy_service_start (CommyService *service,
  *
  * Returns: success
  */
-COMMY_API gboolean
-commy_service_start_finish (CommyService *service, GAsyncResult *result, GError **error);
+COMMY_API gboolean commy_service_start_finish (CommyService *service,
+                                               GAsyncResult *result,
+                                               GError **error);
 /**
  * commy_service_start_sync:
  * @service: a service of a joined mesh
@@ -219,13 +222,15 @@ commy_service_start_finish (CommyService *service, GAsyncResult *result, GError 
  *
  * Since: 0.1
  */
-COMMY_API gboolean
-commy_service_start_sync (CommyService *service, GCancellable *cancellable, GError **error);
+COMMY_API gboolean commy_service_start_sync (CommyService *service,
+                                             GCancellable *cancellable,
+                                             GError **error);
 /**
  * commy_service_stop:
  * @service: a service
  * @cancellable: (nullable): a cancellable
- * @callback: (scope async) (closure user_data) (nullable): called in the caller's thread-default context
+ * @callback: (scope async) (closure user_data) (nullable): called in the caller's thread-default
+ * context
  * @user_data: for @callback
  *
  * Stops offering; calls under way are finished first. Legal from inside a handler.
@@ -242,8 +247,9 @@ COMMY_API void commy_service_stop (CommyService *service,
  *
  * Returns: success
  */
-COMMY_API gboolean
-commy_service_stop_finish (CommyService *service, GAsyncResult *result, GError **error);
+COMMY_API gboolean commy_service_stop_finish (CommyService *service,
+                                              GAsyncResult *result,
+                                              GError **error);
 /**
  * commy_service_get_instance_id:
  * @service: a service

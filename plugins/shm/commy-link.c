@@ -370,10 +370,27 @@ shm_link_commit (ShmLink *self, uint64_t used)
   return SHM_OK;
 }
 
+/* The producer may overwrite everything before the oldest inline message that is borrowed. */
+static uint64_t
+cursor_target (const ShmLink *self)
+{
+  return self->first_inline == NONE ? self->rx.position : self->borrows[self->first_inline].start;
+}
+
+static void
+publish_cursor (ShmLink *self)
+{
+  uint64_t cursor = cursor_target (self);
+
+  if (cursor != self->rx.cursor)
+    shm_consumer_release_to (&self->rx, cursor);
+}
+
 /* Tells a peer that sleeps for room of what was released since it was last told. */
 static void
 settle (ShmLink *self)
 {
+  publish_cursor (self);
   if (self->settled_cursor == self->rx.cursor && !self->unsettled)
     return;
   self->settled_cursor = self->rx.cursor;
@@ -387,6 +404,7 @@ shm_link_flush (ShmLink *self)
   if (shm_producer_publish (&self->tx))
     {
       /* One fence answers for both. */
+      publish_cursor (self);
       self->settled_cursor = self->rx.cursor;
       self->unsettled = false;
       shm_bell_ring (&self->bell, SHM_STATE_DATA | SHM_STATE_ROOM);
@@ -455,17 +473,16 @@ remove_inline (ShmLink *self, const ShmBorrow *borrow)
     self->last_inline = borrow->previous;
 }
 
-/* The producer may overwrite everything before the oldest inline message that is borrowed. */
+/* Small steps are kept back: a writer that looks for room and a reader that makes it would pull
+ * the line back and forth with every message. */
 static void
 advance_cursor (ShmLink *self)
 {
-  uint64_t cursor
-      = self->first_inline == NONE ? self->rx.position : self->borrows[self->first_inline].start;
+  uint64_t step = cursor_target (self) - self->rx.cursor;
 
-  if (cursor == self->rx.cursor)
-    return;
-  shm_consumer_release_to (&self->rx, cursor);
-  if (self->armed || cursor - self->settled_cursor >= self->rx.capacity / 2)
+  if (step >= self->rx.capacity / 8)
+    shm_consumer_release_to (&self->rx, cursor_target (self));
+  if (self->armed || self->rx.cursor - self->settled_cursor >= self->rx.capacity / 2)
     settle (self);
 }
 

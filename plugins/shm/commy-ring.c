@@ -312,7 +312,8 @@ shm_consumer_take (ShmConsumer *self, ShmRecord *out_record)
       out_record->data = NULL;
     }
   self->position += lines (out_record->size);
-  __atomic_store_n (&self->own->seen, self->position, __ATOMIC_RELEASE);
+  if (out_record->is_loan)
+    __atomic_store_n (&self->own->seen, self->position, __ATOMIC_RELEASE);
   __builtin_prefetch (self->data + (self->position & (self->capacity - 1)));
   return SHM_OK;
 }

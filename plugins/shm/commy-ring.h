@@ -39,8 +39,8 @@ typedef struct
   /* Producer: end of what is published. Its low half is the word a parked consumer sleeps on. */
   uint64_t tail;
   uint8_t fill1[SHM_LINE - 8];
-  /* Consumer of the reverse ring: everything before `cursor` may be overwritten, everything
-   * before `seen` was taken over. */
+  /* Consumer of the reverse ring: everything before `cursor` may be overwritten, all loans
+   * before `seen` were taken over. */
   uint64_t cursor;
   uint64_t seen;
   uint8_t fill2[SHM_LINE - 16];

@@ -126,8 +126,6 @@ struct _Connection
   gboolean is_open;
 };
 
-G_STATIC_ASSERT (SHM_OK == 0);
-
 /* --- the instance --- */
 
 static guint64

@@ -378,3 +378,40 @@ rig_is_ready (Rig *rig, gpointer connection, guint events)
 
   return poll (&fd, 1, 0) == 1;
 }
+
+guint
+rig_fill (Rig *rig, gpointer from, gsize size, guint32 first)
+{
+  g_autofree guint8 *bytes = g_malloc0 (size);
+  guint n = 0;
+  CommyIo io;
+
+  while (n < 1000000)
+    {
+      guint32 number = first + n;
+
+      memcpy (bytes, &number, sizeof number);
+      io = rig_put (rig, from, bytes, size);
+      if (io != COMMY_IO_OK)
+        break;
+      n++;
+      if (rig->ops->flush (from) == COMMY_IO_CLOSED)
+        g_error ("closed while it is being filled: %s", rig->ops->why (from));
+    }
+  g_assert_cmpint (io, ==, COMMY_IO_WOULD_BLOCK);
+  g_assert_cmpuint (n, >, 0);
+  return n;
+}
+
+void
+rig_expect_number (Rig *rig, gpointer to, gpointer from, guint32 number)
+{
+  CommyMessage message = { 0 };
+  guint32 got;
+
+  g_assert_cmpint (rig_receive (rig, to, from, &message), ==, COMMY_IO_OK);
+  g_assert_cmpuint (message.size, >=, sizeof got);
+  memcpy (&got, message.data, sizeof got);
+  g_assert_cmpuint (got, ==, number);
+  rig->ops->release (to, &message);
+}

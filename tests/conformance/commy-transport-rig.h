@@ -87,6 +87,10 @@ void rig_send (Rig *rig, gpointer connection, gconstpointer data, gsize size);
 /* The next message of @connection; meanwhile @sender may flush. Fails the test if none comes. */
 CommyIo rig_receive (Rig *rig, gpointer connection, gpointer sender, CommyMessage *out_message);
 void rig_expect (Rig *rig, gpointer connection, gpointer sender, gconstpointer data, gsize size);
+/* Sends messages of @size, numbered from @first, until there is no room. Returns how many. */
+guint rig_fill (Rig *rig, gpointer from, gsize size, guint32 first);
+/* As rig_expect(), for a message that begins with @number. */
+void rig_expect_number (Rig *rig, gpointer to, gpointer from, guint32 number);
 /* Waits until the armed descriptor says so. */
 void rig_poll (Rig *rig, gpointer connection, guint events);
 /* Whether the descriptor is ready at present. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The transports of this tree under the conformance suite.
+ * The transports of this tree under the conformance suite; with arguments: the transports
+ * that they name instead, found in COMMY_PLUGIN_PATH.
  */
 #include "config.h"
 
@@ -31,9 +32,19 @@ main (int argc, char **argv)
     { .id = "tls", .prepare = prepare_tls },
 #endif
   };
+  GList *named = NULL;
+  int status;
 
   g_test_init (&argc, &argv, NULL);
-  for (gsize i = 0; i < G_N_ELEMENTS (subjects); i++)
+  for (int i = 1; i < argc; i++)
+    {
+      named = g_list_prepend (named, g_new0 (CommyTransportSubject, 1));
+      ((CommyTransportSubject *) named->data)->id = argv[i];
+      commy_transport_conformance_add (named->data);
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (subjects) && argc < 2; i++)
     commy_transport_conformance_add (&subjects[i]);
-  return g_test_run ();
+  status = g_test_run ();
+  g_list_free_full (named, g_free);
+  return status;
 }

@@ -185,7 +185,8 @@ on_count (CommyService *service, CommyInvocation *invocation, gpointer data)
 static void
 on_counted (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  commy_invocation_return_value (invocation, g_variant_new ("(i)", g_atomic_int_get ((gint *) data)));
+  commy_invocation_return_value (invocation,
+                                 g_variant_new ("(i)", g_atomic_int_get ((gint *) data)));
 }
 
 static void
@@ -286,9 +287,8 @@ service_child_start (MeshFixture *fixture, const char *settings, guint workers)
   int pair[2];
 
   g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
-  g_spawn_async (NULL, argv, NULL,
-                 G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, child_setup,
-                 GINT_TO_POINTER (pair[1]), &child->pid, &error);
+  g_spawn_async (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
+                 child_setup, GINT_TO_POINTER (pair[1]), &child->pid, &error);
   g_assert_no_error (error);
   close (pair[1]);
   g_assert_cmpint (read (pair[0], id, 32), ==, 32);

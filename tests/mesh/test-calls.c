@@ -27,7 +27,8 @@ test_in_process (MeshFixture *fixture, gconstpointer data)
   commy_service_start_sync (service, NULL, &error);
   g_assert_no_error (error);
   client = commy_client_new (mesh, TEST_SERVICE);
-  result = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 20, 22), NULL, NULL, &error);
+  result
+      = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 20, 22), NULL, NULL, &error);
   g_assert_no_error (error);
   g_variant_get (result, "(i)", &sum);
   g_assert_cmpint (sum, ==, 42);
@@ -142,9 +143,12 @@ test_sizes (MeshFixture *fixture, gconstpointer transport)
 static void
 test_values (MeshFixture *fixture, gconstpointer transport)
 {
-  static const char *const texts[]
-      = { "()", "(1, 'two', 3.0)", "([1, 2, 3], {'a': <1>, 'b': <'x'>})", "(just 5, @ms nothing)",
-          "(b'bytes', ['', 'ä', '\\u2603'])", "(<<<(1, 2)>>>,)" };
+  static const char *const texts[] = { "()",
+                                       "(1, 'two', 3.0)",
+                                       "([1, 2, 3], {'a': <1>, 'b': <'x'>})",
+                                       "(just 5, @ms nothing)",
+                                       "(b'bytes', ['', 'ä', '\\u2603'])",
+                                       "(<<<(1, 2)>>>,)" };
   Pair *pair = pair_new (fixture, transport, 0);
 
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
@@ -176,8 +180,8 @@ test_errors (MeshFixture *fixture, gconstpointer transport)
   g_assert_cmpstr (commy_error_get_remote (remote), ==, "as you wished");
   g_assert_null (commy_client_call_sync (pair->client, "Nope", NULL, NULL, NULL, &missing));
   g_assert_error (missing, COMMY_ERROR, COMMY_ERROR_NO_METHOD);
-  g_assert_null (commy_client_call_sync (pair->client, "Add", g_variant_new ("(ss)", "a", "b"), NULL,
-                                         NULL, &type));
+  g_assert_null (commy_client_call_sync (pair->client, "Add", g_variant_new ("(ss)", "a", "b"),
+                                         NULL, NULL, &type));
   g_assert_error (type, COMMY_ERROR, COMMY_ERROR_TYPE);
   check_echo (pair->client, 100);
   pair_free (pair);
@@ -275,7 +279,8 @@ test_async (MeshFixture *fixture, gconstpointer transport)
   Many many = { g_main_loop_new (NULL, FALSE), 2000 };
 
   for (gint i = 0; i < 2000; i++)
-    commy_client_call (pair->client, "Add", g_variant_new ("(ii)", i, 1), NULL, NULL, on_many, &many);
+    commy_client_call (pair->client, "Add", g_variant_new ("(ii)", i, 1), NULL, NULL, on_many,
+                       &many);
   g_main_loop_run (many.loop);
   g_main_loop_unref (many.loop);
   pair_free (pair);
@@ -335,7 +340,8 @@ test_who (MeshFixture *fixture, gconstpointer transport)
 {
   Pair *pair = pair_new (fixture, transport, 0);
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = commy_client_call_sync (pair->client, "Who", NULL, NULL, NULL, &error);
+  g_autoptr (GVariant) value
+      = commy_client_call_sync (pair->client, "Who", NULL, NULL, NULL, &error);
   const char *principal, *over;
 
   g_assert_no_error (error);
@@ -393,7 +399,8 @@ test_killed_in_call (MeshFixture *fixture, gconstpointer transport)
   began = g_get_monotonic_time ();
   g_assert_null (commy_client_call_sync (pair->client, "Slow", NULL, NULL, NULL, &error));
   g_assert_error (error, COMMY_ERROR, COMMY_ERROR_OUTCOME_UNKNOWN);
-  g_assert_cmpint (g_get_monotonic_time () - began, <, 5 * G_USEC_PER_SEC); /* the deadline is 10 s */
+  g_assert_cmpint (g_get_monotonic_time () - began, <,
+                   5 * G_USEC_PER_SEC); /* the deadline is 10 s */
   g_thread_join (thread);
   waitpid (pair->child->pid, NULL, 0);
   pair->child->pid = 0;

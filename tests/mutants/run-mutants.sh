@@ -37,6 +37,8 @@ split () {
 build () {
   tree=$1 objects=''
   shift
+  # The list of sources is meant to be split into words.
+  # shellcheck disable=SC2086
   for source in $(cd "$SRCDIR" && echo $sources) "$1"; do
     object=$work/objects/$(echo "$source" | tr / _).o
     from=$SRCDIR/$source

@@ -173,6 +173,14 @@ test_foreign (void)
                   "big-endian plugin in a little-endian process");
   bytes[EI_DATA] = ELFDATA2LSB;
 #endif
+  for (guint order = 0; order <= 3; order += 3)
+    {
+      const guint8 before = bytes[EI_DATA];
+
+      bytes[EI_DATA] = (guint8) order;
+      assert_refused (bytes, size, COMMY_ERROR_PLUGIN_FILE, "ELF byte order is unknown");
+      bytes[EI_DATA] = before;
+    }
   bytes[EI_CLASS] = 3;
   assert_refused (bytes, size, COMMY_ERROR_PLUGIN_FILE, "ELF class is unknown");
   bytes[EI_CLASS] = 0;
@@ -327,6 +335,12 @@ test_note_sizes (void)
   note.abi_major = 7;
   put_note (crafted.notes, 12, whole - 8, COMMY_NOTE_TYPE, &note, whole - 8);
   assert_crafted (&crafted, 24 + whole + 8, "built for plugin ABI 7, this is ABI 1");
+  crafted.segment.p_filesz = 24 + 8;
+  put_note (crafted.notes, 12, 8, COMMY_NOTE_TYPE, &note, 8);
+  assert_crafted (&crafted, 24 + 8, "built for plugin ABI 7, this is ABI 1");
+  crafted.segment.p_filesz = 24 + 7;
+  put_note (crafted.notes, 12, 7, COMMY_NOTE_TYPE, &note, 7);
+  assert_crafted (&crafted, 24 + 7, "its note has 7 bytes");
   crafted.segment.p_filesz = 24;
   put_note (crafted.notes, 12, 0, COMMY_NOTE_TYPE, body, 0);
   assert_crafted (&crafted, 24, "its note has 0 bytes");
@@ -367,6 +381,38 @@ test_note_owner (void)
     }
 }
 
+/* A second note is measured from where it lies, not from the segment's beginning. */
+static void
+test_last_note (void)
+{
+  const guint32 empty[3] = { 0, 0, 1 };
+  CommyPluginNote note;
+  Crafted crafted;
+  gsize n;
+
+  good_note (&note);
+  craft (&crafted, 0);
+  crafted.segment.p_align = 4;
+  n = put_note (crafted.notes, 12, sizeof note, COMMY_NOTE_TYPE, &note, sizeof note);
+  memcpy (crafted.notes + n, empty, sizeof empty);
+  crafted.segment.p_filesz = n + sizeof empty;
+  assert_crafted (&crafted, n + sizeof empty, NULL);
+  crafted.segment.p_filesz--;
+  assert_crafted (&crafted, n + sizeof empty, "runs over its segment");
+
+  memcpy (crafted.notes, empty, sizeof empty);
+  n = 12 + put_note (crafted.notes + 12, 12, sizeof note, COMMY_NOTE_TYPE, &note, sizeof note);
+  crafted.segment.p_filesz = n;
+  assert_crafted (&crafted, n, NULL);
+  crafted.segment.p_filesz = n - 8;
+  assert_crafted (&crafted, n, "runs over its segment");
+  crafted.segment.p_filesz = 0;
+  crafted.segment.p_offset = G_STRUCT_OFFSET (Crafted, notes) + n;
+  assert_crafted (&crafted, n, "no Commy note");
+  crafted.segment.p_offset++;
+  assert_crafted (&crafted, n, "truncated");
+}
+
 static void
 test_segments (void)
 {
@@ -399,6 +445,10 @@ test_segments (void)
       broken.segment.p_type = PT_LOAD;
       broken.segment.p_filesz = wild[i];
       assert_crafted (&broken, n, "truncated");
+      broken.segment.p_type = PT_DYNAMIC;
+      assert_crafted (&broken, n, "truncated");
+      broken.segment.p_type = PT_GNU_STACK;
+      assert_crafted (&broken, n, "no Commy note");
     }
   broken = crafted;
   broken.header.e_phnum = 0;
@@ -665,6 +715,7 @@ main (int argc, char **argv)
   g_test_add_func ("/plugin/note/lengths-are-bounded", test_note_lengths);
   g_test_add_func ("/plugin/note/size-is-exact", test_note_sizes);
   g_test_add_func ("/plugin/note/owner-and-type-are-exact", test_note_owner);
+  g_test_add_func ("/plugin/note/last-of-several-is-bounded", test_last_note);
   g_test_add_func ("/plugin/note/segments-are-bounded", test_segments);
   g_test_add_func ("/plugin/note/any-corrupt-bit-stays-inside", test_corruption);
   g_test_add_func ("/plugin/note-check/fields", test_check_fields);

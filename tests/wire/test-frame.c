@@ -591,6 +591,8 @@ test_writer_limits (void)
   spec.signature_size = SIZE_MAX;
   g_assert_cmpuint (commy_frame_prefix_size (&spec), ==, 0);
 
+  spec.signature_size = 0;
+  g_assert_cmpuint (commy_frame_prefix_size (&spec), ==, 48);
   spec.signature = NULL;
   g_assert_cmpuint (commy_frame_prefix_size (&spec), ==, 48);
 #if GLIB_SIZEOF_SIZE_T > 4
