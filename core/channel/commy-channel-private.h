@@ -5,7 +5,6 @@
 #pragma once
 
 #include "channel/commy-channel.h"
-#include "channel/commy-death-watch.h"
 
 typedef struct
 {
@@ -37,12 +36,11 @@ struct _CommyChannel
 {
   gatomicrefcount refs;
   guint64 serial;
-  CommyWorker *worker;
+  CommyWorker *worker; /* held: outlives its last user if need be */
   const CommyChannelShared *shared;
   CommyPlugin *transport;
   const CommyTransportOps *ops;
   gpointer connection;
-  CommyDeathWatch *deaths; /* NULL: not watched any more */
   gboolean accepting;
   gboolean trusted;
   gboolean cheap_poll;
@@ -59,6 +57,7 @@ struct _CommyChannel
   gpointer on_closed_data;
 
   /* worker's own */
+  gboolean watched; /* for the death of the peer */
   gboolean hot;
   guint epoll_events;
 

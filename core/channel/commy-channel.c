@@ -57,9 +57,10 @@ commy_channel_new (CommyWorker *worker,
 
   g_atomic_ref_count_init (&self->refs);
   self->serial = commy_env_random64 (shared->env) | 1;
-  self->worker = worker;
+  self->worker = commy_worker_hold (worker);
   self->shared = shared;
   self->transport = setup->transport;
+  __atomic_add_fetch (&self->transport->connections, 1, __ATOMIC_RELAXED);
   self->ops = &setup->transport->ops.transport;
   self->connection = setup->connection;
   self->accepting = setup->accepting;
@@ -79,9 +80,8 @@ commy_channel_new (CommyWorker *worker,
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
   fd = death_fd (self, &is_pidfd);
-  self->deaths = commy_death_watch_ref (shared->deaths);
-  commy_death_watch_add (self->deaths, self->serial, fd, is_pidfd, worker);
-  g_atomic_int_inc (shared->connections);
+  self->watched = TRUE;
+  commy_death_watch_add (shared->deaths, self->serial, fd, is_pidfd, worker);
   return self;
 }
 
@@ -92,15 +92,16 @@ commy_channel_ref (CommyChannel *channel)
   return channel;
 }
 
+/* Once: a channel that closed may live longer than the watch. */
 static void
-unwatch (CommyChannel *self)
+unwatch_death (CommyChannel *self)
 {
   gboolean is_pidfd;
 
-  if (self->deaths == NULL)
+  if (!self->watched)
     return;
-  commy_death_watch_remove (self->deaths, self->serial, death_fd (self, &is_pidfd));
-  g_clear_pointer (&self->deaths, commy_death_watch_unref);
+  self->watched = FALSE;
+  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
 }
 
 static void
@@ -108,10 +109,10 @@ free_connection (CommyChannel *self)
 {
   if (self->connection == NULL)
     return;
-  unwatch (self);
+  unwatch_death (self);
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
-  g_atomic_int_add (self->shared->connections, -1);
+  __atomic_sub_fetch (&self->transport->connections, 1, __ATOMIC_RELEASE);
 }
 
 void
@@ -130,6 +131,7 @@ commy_channel_unref (CommyChannel *self)
   g_free (self->peer_node);
   g_free (self->service);
   g_free (self->instance);
+  commy_worker_release (self->worker);
   g_free (self);
 }
 
@@ -268,7 +270,8 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 
   if (self->closed)
     return FALSE;
-  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK || self->backlog.length > 0)
+  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK
+      || (self->backlog.length > 0 && self->span == NULL))
     interest |= COMMY_INTEREST_WRITE;
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
@@ -419,10 +422,15 @@ park (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
     }
 }
 
-void
-commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write)
+guint32
+commy_channel_kick_seen (CommyChannel *self)
 {
-  guint32 kick_seen = __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_SEQ_CST);
+  return __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_SEQ_CST);
+}
+
+void
+commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
+{
   gint64 start = commy_env_now (self->shared->env);
   gint64 budget = spin_budget (self);
   gint64 until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
@@ -525,8 +533,7 @@ commy_channel_close (CommyChannel *self, const GError *error)
   else if (self->on_closed != NULL)
     self->on_closed (self->on_closed_data, self);
   commy_worker_remove_channel (self->worker, self);
-  /* The worker may be gone before the connection is: nobody may kick it any more. */
-  unwatch (self);
+  unwatch_death (self);
   /* What is still borrowed keeps the connection: the last reference closes it. */
   if (self->borrowed == 0)
     free_connection (self);

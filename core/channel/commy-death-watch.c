@@ -15,7 +15,6 @@
 
 struct _CommyDeathWatch
 {
-  gatomicrefcount refs;
   int epoll_fd;
   GSource *source;
   GMutex lock;         /* of workers */
@@ -55,7 +54,6 @@ commy_death_watch_new (GMainContext *context, GError **error)
       return NULL;
     }
   self = g_new0 (CommyDeathWatch, 1);
-  g_atomic_ref_count_init (&self->refs);
   self->epoll_fd = epoll_fd;
   g_mutex_init (&self->lock);
   self->workers = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
@@ -72,22 +70,7 @@ commy_death_watch_free (CommyDeathWatch *self)
   if (self == NULL)
     return;
   g_source_destroy (self->source);
-  g_clear_pointer (&self->source, g_source_unref);
-  commy_death_watch_unref (self);
-}
-
-CommyDeathWatch *
-commy_death_watch_ref (CommyDeathWatch *self)
-{
-  g_atomic_ref_count_inc (&self->refs);
-  return self;
-}
-
-void
-commy_death_watch_unref (CommyDeathWatch *self)
-{
-  if (!g_atomic_ref_count_dec (&self->refs))
-    return;
+  g_source_unref (self->source);
   g_hash_table_unref (self->workers);
   g_mutex_clear (&self->lock);
   close (self->epoll_fd);
@@ -112,6 +95,8 @@ commy_death_watch_add (
 void
 commy_death_watch_remove (CommyDeathWatch *self, guint64 serial, int fd)
 {
+  if (self == NULL)
+    return;
   epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
   g_mutex_lock (&self->lock);
   g_hash_table_remove (self->workers, &serial);

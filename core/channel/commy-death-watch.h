@@ -10,11 +10,7 @@
 typedef struct _CommyDeathWatch CommyDeathWatch;
 
 CommyDeathWatch *commy_death_watch_new (GMainContext *context, GError **error);
-/* Stops watching and gives the reference back: the mesh thread, or after it ended. Channels that
- * outlive the mesh keep theirs. */
-void commy_death_watch_free (CommyDeathWatch *watch);
-CommyDeathWatch *commy_death_watch_ref (CommyDeathWatch *watch); /* any thread */
-void commy_death_watch_unref (CommyDeathWatch *watch);           /* any thread */
+void commy_death_watch_free (CommyDeathWatch *watch); /* the mesh thread, or after it ended */
 
 /* Any thread. @serial is unique; @fd stays the caller's and is open until removed. */
 void commy_death_watch_add (

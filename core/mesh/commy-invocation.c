@@ -147,6 +147,9 @@ send_answer (CommyInvocation *self)
   CommyIo io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
                                    self->answer_bytes, TRUE, &error);
 
+  if (io == COMMY_IO_WOULD_BLOCK)
+    commy_ledger_add (commy_channel_get_shared (self->channel)->ledger, COMMY_DROP_BUSY, 1,
+                      self->service->name);
   if (io != COMMY_IO_OK && io != COMMY_IO_CLOSED)
     commy_channel_send_error (self->channel, self->stream,
                               io == COMMY_IO_TOO_BIG ? COMMY_ERROR_TOO_BIG : COMMY_ERROR_BUSY,

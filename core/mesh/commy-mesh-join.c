@@ -180,22 +180,16 @@ locate (gpointer data,
         GError **error)
 {
   CommyMesh *self = data;
-  CommyService *offer = g_hash_table_lookup (self->offers, instance);
+  CommyService *offer = self->offers != NULL ? g_hash_table_lookup (self->offers, instance) : NULL;
 
-  if (offer == NULL || strcmp (offer->name, service) != 0)
+  if (offer == NULL || strcmp (offer->name, service) != 0
+      || !commy_service_destination (offer, out_destination))
     {
       commy_set_error (error, COMMY_ERROR_NO_SERVICE, "instance %.8s of %s is not offered here",
                        instance, service);
       return FALSE;
     }
-  commy_service_destination (offer, out_destination);
   return TRUE;
-}
-
-static void
-hold_mesh (gpointer mesh)
-{
-  g_object_ref (mesh);
 }
 
 static gboolean
@@ -204,11 +198,8 @@ fill_shared (CommyMesh *self, GError **error)
   CommyConfig *config = self->config;
   long n_cpus = sysconf (_SC_NPROCESSORS_ONLN);
 
+  self->shared.owner = G_OBJECT (self);
   self->shared.env = self->env;
-  self->shared.connections = &self->connections;
-  self->shared.hold = hold_mesh;
-  self->shared.drop = g_object_unref;
-  self->shared.owner = self;
   self->shared.ledger = &self->ledger;
   self->shared.catalog = self->catalog;
   self->shared.deaths = self->deaths;
@@ -318,14 +309,6 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
 {
   const char *store = commy_config_get (self->config, "mesh", "store");
 
-  if (!commy_mesh_stop_lingering (self))
-    {
-      commy_set_error (error, COMMY_ERROR_BUSY,
-                       "the program still holds bytes of answers from before it left the mesh "
-                       "\"%s\": free them first, or make another mesh object",
-                       self->name);
-      return FALSE;
-    }
   self->started = g_ptr_array_new ();
   self->listeners = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_listener_free);
   self->offers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
@@ -360,6 +343,7 @@ static void
 stop_offers (CommyMesh *self)
 {
   g_autoptr (GPtrArray) offers = g_ptr_array_new_with_free_func (g_object_unref);
+  GHashTable *left;
   GHashTableIter iter;
   gpointer service;
 
@@ -383,36 +367,19 @@ stop_offers (CommyMesh *self)
       commy_service_abort_here (offer);
     }
   g_mutex_lock (&self->lock);
-  g_clear_pointer (&self->offers, g_hash_table_unref);
+  left = g_steal_pointer (&self->offers);
   g_mutex_unlock (&self->lock);
+  g_hash_table_unref (left);
   g_clear_object (&self->node_service);
 }
 
-gboolean
-commy_mesh_stop_lingering (CommyMesh *self)
-{
-  if (g_atomic_int_get (&self->connections) > 0)
-    return self->lingering->len == 0;
-  for (guint i = self->lingering->len; i-- > 0;)
-    commy_plugin_stop (self->lingering->pdata[i]);
-  g_ptr_array_set_size (self->lingering, 0);
-  return TRUE;
-}
-
-/* Bytes of an answer may lie in a connection that they keep open: its transport waits for them. */
+/* A transport whose messages somebody still holds stays until the catalog goes; who holds one
+ * holds the mesh. */
 static void
-stop_plugins (CommyMesh *self)
+stop_plugin (CommyPlugin *plugin)
 {
-  for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
-    {
-      CommyPlugin *plugin = self->started->pdata[i];
-
-      if (plugin->note.kind == COMMY_PLUGIN_TRANSPORT && g_atomic_int_get (&self->connections) > 0)
-        g_ptr_array_add (self->lingering, plugin);
-      else
-        commy_plugin_stop (plugin);
-    }
-  g_clear_pointer (&self->started, g_ptr_array_unref);
+  if (__atomic_load_n (&plugin->connections, __ATOMIC_ACQUIRE) == 0)
+    commy_plugin_stop (plugin);
 }
 
 /* Clients may outlive the mesh: their channels are closed on their own threads' workers. */
@@ -421,13 +388,18 @@ commy_mesh_leave_here (CommyMesh *self)
 {
   stop_offers (self);
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
+  commy_setup_cancel_all (&self->setup);
   drain_context (self);
-  g_clear_pointer (&self->registry, commy_registry_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     commy_plugin_quiesce (self->started->pdata[i]);
   commy_mesh_shut_workers (self, FALSE);
-  stop_plugins (self);
+  commy_setup_cancel_all (&self->setup);
+  g_clear_pointer (&self->registry, commy_registry_free);
+  for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
+    stop_plugin (self->started->pdata[i]);
+  g_clear_pointer (&self->started, g_ptr_array_unref);
   drain_context (self);
+  self->shared.deaths = NULL;
   g_clear_pointer (&self->deaths, commy_death_watch_free);
   g_clear_pointer (&self->setup.serializers, g_strfreev);
   g_clear_pointer (&self->setup.auth, g_free);

@@ -52,7 +52,8 @@ struct _CommyMesh
   char *credentials_dir;
   CommyLedger ledger;
 
-  GMutex lock; /* of state, workers, decisions */
+  GCond left;  /* of state: no longer LEAVING */
+  GMutex lock; /* of state, workers, decisions, and of context once joined */
   CommyMeshState state;
   GPtrArray *workers; /* CommyMeshWorker, borrowed */
   GQueue decisions;   /* CommyDecision, the last ones */
@@ -69,10 +70,6 @@ struct _CommyMesh
   CommyPlugin *store;
   GPtrArray *started; /* CommyPlugin, in order of start */
 
-  gint connections;     /* atomic */
-  GPtrArray *lingering; /* CommyPlugin: transports with bytes that the application still holds */
-  GThread *leaver;      /* who leaves: not waited for */
-
   /* mesh thread */
   GPtrArray *listeners; /* CommyListener */
   GHashTable *offers;   /* instance id -> CommyService (ref); changed under lock */
@@ -82,7 +79,14 @@ struct _CommyMesh
 /* Whether the mesh can be used by this process now. */
 gboolean commy_mesh_check_joined (CommyMesh *mesh, GError **error);
 
-/* Runs on the mesh thread, at once if this is it. */
+/* Inside a worker: leaving waits for who is inside, so what it takes down is still there. */
+static inline gboolean
+commy_mesh_is_up (CommyMesh *mesh)
+{
+  return __atomic_load_n (&mesh->state, __ATOMIC_ACQUIRE) == COMMY_MESH_JOINED;
+}
+
+/* Runs on the mesh thread, at once if this is it; or if the mesh was left. */
 void commy_mesh_invoke (CommyMesh *mesh, CommyWorkFunc func, gpointer data);
 /* The same, but never at once. */
 void commy_mesh_post (CommyMesh *mesh, CommyWorkFunc func, gpointer data);
@@ -99,13 +103,14 @@ GPtrArray *commy_mesh_dup_workers (CommyMesh *mesh);
 /* Closes all channels for good; @only_ours: of workers the calling thread is inside of. */
 void commy_mesh_shut_workers (CommyMesh *mesh, gboolean only_ours);
 
+/* They may open channels again. */
+void commy_mesh_reopen_workers (CommyMesh *mesh);
+
 void commy_mesh_record_decision (CommyMesh *mesh, CommyDecision *decision);
 
 /* commy-mesh-join.c: on the mesh thread */
 gboolean commy_mesh_join_here (CommyMesh *mesh, GError **error);
 void commy_mesh_leave_here (CommyMesh *mesh);
-/* Stops transports that had to wait for their last connection; FALSE: some still must. */
-gboolean commy_mesh_stop_lingering (CommyMesh *mesh);
 
 /* The service behind an instance of this node, or NULL. Any thread. (transfer full) */
 CommyService *commy_mesh_dup_offer (CommyMesh *mesh, const char *instance);

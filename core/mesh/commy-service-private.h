@@ -21,11 +21,11 @@ typedef struct
 /* A worker thread of a service: spins, then lets its context sleep. */
 typedef struct
 {
-  gatomicrefcount refs; /* the service's, and the thread's own */
+  gatomicrefcount refs; /* the service's and the thread's own */
   CommyMeshWorker *worker;
   GMainContext *context;
-  GThread *thread; /* NULL: the program's own context */
-  guint32 stop;    /* atomic */
+  gboolean own; /* has a thread; else the program's own context */
+  guint32 stop; /* atomic */
   gint64 spin_ns;
 } CommyServiceThread;
 
@@ -59,8 +59,8 @@ struct _CommyService
   GSource *stop_timeout;
 };
 
-/* Mesh thread: where an accepted channel goes. */
-void commy_service_destination (CommyService *service, CommyDestination *out_destination);
+/* Mesh thread: where an accepted channel goes. FALSE: it is being stopped. */
+gboolean commy_service_destination (CommyService *service, CommyDestination *out_destination);
 gboolean commy_service_runs_only_on (CommyService *service, CommyMeshWorker *worker);
 void commy_service_call_began (CommyService *service);
 void commy_service_call_ended (CommyService *service);

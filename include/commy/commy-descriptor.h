@@ -292,7 +292,8 @@ typedef void (*CommyHostRemoveFunc) (CommyHost *host, guint id);
  * @func: called once on the mesh thread, soon
  * @user_data: for @func
  *
- * Any thread; does not block.
+ * Any thread; does not block. What still waits when `fini` returns is never called: let a post
+ * own nothing that only @func would free.
  */
 typedef void (*CommyHostPostFunc) (CommyHost *host, CommyHostTimerFunc func, gpointer user_data);
 

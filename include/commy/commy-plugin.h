@@ -8,6 +8,7 @@
 #include <commy/commy-auth.h>
 #include <commy/commy-balancer.h>
 #include <commy/commy-descriptor.h>
+#include <commy/commy-error.h>
 #include <commy/commy-macros.h>
 #include <commy/commy-profile.h>
 #include <commy/commy-serializer.h>

@@ -7,7 +7,7 @@
 
 #include "commy-inproc-mailbox.h"
 
-#include <commy/commy-error.h>
+#include <commy/commy-plugin.h>
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>

@@ -11,7 +11,6 @@
 
 #include "commy-inproc-mailbox.h"
 
-#include <commy/commy-error.h>
 #include <commy/commy-plugin.h>
 #include <errno.h>
 #include <string.h>

@@ -11,7 +11,6 @@
 
 #include "commy-door.h"
 
-#include <commy/commy-error.h>
 #include <commy/commy-plugin.h>
 
 #include <dirent.h>

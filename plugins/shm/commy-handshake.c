@@ -14,8 +14,6 @@
 
 #include "commy-packet.h"
 
-#include <commy/commy-error.h>
-
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

@@ -9,7 +9,6 @@
 #include "commy-handshake.h"
 #include "commy-link.h"
 
-#include <commy/commy-error.h>
 #include <commy/commy-plugin.h>
 
 #include <errno.h>

@@ -17,20 +17,18 @@
 
 struct _TlsLinger
 {
-  gint refs;             /* the instance's list and a posted call; atomic */
-  TlsInstance *instance; /* NULL once the instance ended it */
+  TlsInstance *instance;
   TlsLink link;
+  gboolean started; /* the mesh thread knows of it; protected by the instance's lock */
   gboolean finished_sending;
   guint watch, watch_condition, timer;
 };
 
 static void
-linger_unref (gpointer data)
+linger_free (gpointer data)
 {
   TlsLinger *self = data;
 
-  if (!g_atomic_int_dec_and_test (&self->refs))
-    return;
   tls_link_clear (&self->link);
   g_free (self);
 }
@@ -47,13 +45,13 @@ linger_stop (TlsLinger *self)
   self->watch = self->timer = 0;
 }
 
+/* Frees @self. */
 static void
 linger_end (TlsLinger *self)
 {
   TlsInstance *instance = self->instance;
 
   linger_stop (self);
-  self->instance = NULL;
   g_mutex_lock (&instance->linger_lock);
   g_ptr_array_remove_fast (instance->lingers, self);
   g_mutex_unlock (&instance->linger_lock);
@@ -121,19 +119,37 @@ on_ready (gpointer user_data, int fd, guint condition)
   linger_continue (user_data);
 }
 
+static TlsLinger *
+take_unstarted (TlsInstance *instance)
+{
+  TlsLinger *found = NULL;
+
+  g_mutex_lock (&instance->linger_lock);
+  for (guint i = 0; i < instance->lingers->len && found == NULL; i++)
+    {
+      TlsLinger *linger = g_ptr_array_index (instance->lingers, i);
+
+      if (!linger->started)
+        found = linger;
+    }
+  if (found != NULL)
+    found->started = TRUE;
+  g_mutex_unlock (&instance->linger_lock);
+  return found;
+}
+
+/* The post owns nothing: what is in the list when the instance ends, the instance ends too. */
 static void
 on_mesh_thread (gpointer user_data)
 {
-  TlsLinger *self = user_data;
+  TlsInstance *instance = user_data;
+  TlsLinger *linger;
 
-  if (self->instance != NULL)
+  while ((linger = take_unstarted (instance)) != NULL)
     {
-      CommyHost *host = self->instance->host;
-
-      self->timer = host->add_timer (host, LINGER_NS, on_timeout, self);
-      linger_continue (self);
+      linger->timer = instance->host->add_timer (instance->host, LINGER_NS, on_timeout, linger);
+      linger_continue (linger);
     }
-  linger_unref (self);
 }
 
 void
@@ -149,7 +165,6 @@ tls_linger (TlsInstance *instance, TlsLink *link)
       return;
     }
   self = g_new0 (TlsLinger, 1);
-  self->refs = 2;
   self->instance = instance;
   self->link = *link;
   self->link.session = NULL;
@@ -161,18 +176,17 @@ tls_linger (TlsInstance *instance, TlsLink *link)
   g_mutex_unlock (&instance->linger_lock);
   if (full)
     {
-      linger_unref (self);
-      linger_unref (self);
+      linger_free (self);
       return;
     }
-  instance->host->post (instance->host, on_mesh_thread, self);
+  instance->host->post (instance->host, on_mesh_thread, instance);
 }
 
 void
 tls_linger_init (TlsInstance *instance)
 {
   g_mutex_init (&instance->linger_lock);
-  instance->lingers = g_ptr_array_new_with_free_func (linger_unref);
+  instance->lingers = g_ptr_array_new_with_free_func (linger_free);
 }
 
 void

@@ -8,7 +8,6 @@
 
 #include "auth/common/commy-pki.h"
 
-#include <commy/commy-error.h>
 #include <commy/commy-plugin.h>
 
 #include <gnutls/gnutls.h>

@@ -8,7 +8,6 @@
 
 #include "../common/commy-normal.h"
 
-#include <commy/commy-error.h>
 #include <commy/commy-plugin.h>
 
 typedef struct

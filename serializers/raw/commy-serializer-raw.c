@@ -9,7 +9,6 @@
 
 #include "../common/commy-normal.h"
 
-#include <commy/commy-error.h>
 #include <commy/commy-plugin.h>
 
 typedef struct

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include <commy/commy-error.h>
+#include <commy/commy-plugin.h>
 #include <glib.h>
 #include <sqlite3.h>
 

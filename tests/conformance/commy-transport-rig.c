@@ -8,9 +8,14 @@
 #include "commy-transport-rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #define PATIENCE_US (60 * G_USEC_PER_SEC)
 
@@ -28,11 +33,23 @@ static gpointer
 on_alloc (gpointer user_data)
 {
   Rig *rig = user_data;
+  gpointer connection;
 
   if (rig->alloc_nothing)
     return NULL;
   rig->n_alloc++;
-  return alloc_aligned (rig->ops->connection_size);
+  connection = alloc_aligned (rig->ops->connection_size);
+  g_ptr_array_add (rig->pending, connection);
+  return connection;
+}
+
+static guint
+index_of (GPtrArray *array, gpointer connection)
+{
+  guint index = 0;
+
+  g_assert_true (g_ptr_array_find (array, connection, &index));
+  return index;
 }
 
 static void
@@ -40,6 +57,8 @@ on_opened (gpointer user_data, gpointer connection, const GError *error)
 {
   Rig *rig = user_data;
 
+  g_assert_true (g_ptr_array_steal_index_fast (rig->pending, index_of (rig->pending, connection))
+                 == connection);
   if (error != NULL)
     {
       rig->n_failed++;
@@ -75,6 +94,7 @@ rig_new (const CommyPluginDescriptor *descriptor,
 
   rig->descriptor = descriptor;
   rig->ops = descriptor->ops;
+  rig->pending = g_ptr_array_new_with_free_func (free);
   rig->accepted = g_ptr_array_new ();
   rig->contexts[0] = g_main_context_new ();
   rig->contexts[1] = (flags & RIG_TWO_CONTEXTS) != 0 ? g_main_context_new ()
@@ -105,6 +125,7 @@ rig_unlisten (Rig *rig)
     return;
   rig->ops->unlisten (rig->instances[0], rig->listener);
   g_clear_pointer (&rig->listener, free);
+  g_ptr_array_set_size (rig->pending, 0); /* closed without a word */
 }
 
 void
@@ -139,6 +160,7 @@ rig_free (Rig *rig)
       free (connection);
     }
   g_ptr_array_unref (rig->accepted);
+  g_ptr_array_unref (rig->pending);
   for (guint i = 0; i < 2; i++)
     {
       commy_test_host_stop (rig->hosts[i]);
@@ -219,6 +241,51 @@ rig_attempt_free (RigAttempt *attempt)
   rig_attempt_close (attempt);
   g_clear_error (&attempt->error);
   g_free (attempt);
+}
+
+/* The path may be longer than a socket address holds, so it goes through a descriptor. */
+static int
+knock_at_path (const char *path)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  int file = open (path, O_PATH | O_CLOEXEC);
+  int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+  g_assert_cmpint (file, >=, 0);
+  g_assert_cmpint (fd, >=, 0);
+  g_snprintf (address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", file);
+  g_assert_no_errno (connect (fd, (const struct sockaddr *) &address, sizeof address));
+  close (file);
+  return fd;
+}
+
+static int
+knock_at_port (const char *text)
+{
+  const struct addrinfo hints
+      = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+  const char *colon = strrchr (text, ':');
+  g_autofree char *host = NULL;
+  struct addrinfo *found = NULL;
+  int fd;
+
+  g_assert_nonnull (colon);
+  host = *text == '[' ? g_strndup (text + 1, (gsize) (colon - text) - 2)
+                      : g_strndup (text, (gsize) (colon - text));
+  g_assert_cmpint (getaddrinfo (host, colon + 1, &hints, &found), ==, 0);
+  fd = socket (found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_no_errno (connect (fd, found->ai_addr, found->ai_addrlen));
+  freeaddrinfo (found);
+  return fd;
+}
+
+int
+rig_knock (Rig *rig)
+{
+  const char *address = rig->ops->address (rig->instances[0], rig->listener);
+
+  return g_path_is_absolute (address) ? knock_at_path (address) : knock_at_port (address);
 }
 
 void

@@ -34,6 +34,7 @@ typedef struct
   gpointer instances[2];
   gpointer listener; /* NULL once unlistened */
   CommyAcceptor acceptor;
+  GPtrArray *pending;  /* memory of connections that the listener sets up; freed with it */
   GPtrArray *accepted; /* open connections of the listener's side */
   guint n_alloc;
   guint n_opened;
@@ -71,6 +72,9 @@ void rig_pump (Rig *rig);
 RigAttempt *rig_connect (Rig *rig, const CommyEndpoint *endpoint);
 void rig_attempt_close (RigAttempt *attempt);
 void rig_attempt_free (RigAttempt *attempt);
+/* A stranger's socket, connected to the listener, that says nothing: TCP for "host:port", else
+ * a Unix socket with packets. */
+int rig_knock (Rig *rig);
 /* Connects and waits for both ends. */
 void rig_make_pair (Rig *rig);
 void rig_close_client (Rig *rig);

@@ -143,6 +143,18 @@ commit_may_be_shorter (Rig *rig, const RuleCase *test)
 }
 
 static void
+smallest_message_is_one_byte (Rig *rig, const RuleCase *test)
+{
+  for (guint i = 0; i < 3; i++)
+    {
+      rig_send (rig, rig->client, "x", 1);
+      rig_expect (rig, rig->server, rig->client, "x", 1);
+      rig_send (rig, rig->server, "", 1); /* and may be a zero */
+      rig_expect (rig, rig->client, rig->server, "", 1);
+    }
+}
+
+static void
 commit_zero_gives_back (Rig *rig, const RuleCase *test)
 {
   CommySpan span = { NULL, 0 };
@@ -400,6 +412,7 @@ static const Rule rules[] = {
   { "exchange", exchange, NEEDS_PAIR },
   { "exchange-both-ways-at-once", exchange_both_ways_at_once, NEEDS_PAIR },
   { "order-is-kept", order_is_kept, NEEDS_PAIR },
+  { "smallest-message-is-one-byte", smallest_message_is_one_byte, NEEDS_PAIR },
   { "sizes-arrive-whole", sizes_arrive_whole, NEEDS_PAIR },
   { "huge-message", huge_message, NEEDS_PAIR },
   { "too-big-is-told", too_big_is_told, NEEDS_PAIR },

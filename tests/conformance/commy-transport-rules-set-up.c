@@ -6,8 +6,10 @@
 
 #include "commy-transport-rules.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static void
@@ -297,6 +299,58 @@ estimate_is_pure (Rig *rig, const RuleCase *test)
   g_assert_cmpmem (&profiles[0], sizeof profiles[0], &profiles[1], sizeof profiles[1]);
 }
 
+/* Whether the other side ended this socket; what it said before does not matter. */
+static gboolean
+has_ended (int fd)
+{
+  char said[256];
+  ssize_t got;
+
+  do
+    got = recv (fd, said, sizeof said, MSG_DONTWAIT);
+  while (got > 0 || (got < 0 && errno == EINTR));
+  return got == 0 || errno != EAGAIN;
+}
+
+static void
+ask_and_answer (Rig *rig)
+{
+  rig_send (rig, rig->client, "question", 8);
+  rig_expect (rig, rig->server, rig->client, "question", 8);
+  rig_send (rig, rig->server, "answer", 6);
+  rig_expect (rig, rig->client, rig->server, "answer", 6);
+}
+
+static void
+half_open_peer (Rig *rig, const RuleCase *test)
+{
+  enum
+  {
+    N = 5
+  };
+  CommyEndpoint endpoint = rig_endpoint (rig);
+  RigAttempt *later;
+  int strangers[N];
+
+  for (guint i = 0; i < N; i++)
+    strangers[i] = rig_knock (rig);
+  close (strangers[0]); /* one changes its mind */
+  ask_and_answer (rig);
+  later = rig_connect (rig, &endpoint); /* queues behind the strangers */
+  rig_until (rig, later->n_done > 0);
+  g_assert_no_error (later->error);
+  rig_until (rig, rig->n_opened == 2);
+  ask_and_answer (rig);
+  rig_unlisten (rig);
+  for (guint i = 1; i < N; i++)
+    {
+      rig_until (rig, has_ended (strangers[i]));
+      close (strangers[i]);
+    }
+  ask_and_answer (rig);
+  rig_attempt_free (later);
+}
+
 static const Rule rules[] = {
   { "profile-is-sane", profile_is_sane, 0 },
   { "listen-gives-an-address", listen_gives_an_address, 0 },
@@ -311,6 +365,7 @@ static const Rule rules[] = {
   { "many-connections", many_connections, 0 },
   { "estimate-is-pure", estimate_is_pure, 0 },
   { "evidence-is-filled", evidence_is_filled, NEEDS_PAIR },
+  { "half-open-peer", half_open_peer, NEEDS_PAIR | NEEDS_PROCESSES },
 };
 
 const Rule *

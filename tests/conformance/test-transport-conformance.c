@@ -7,12 +7,30 @@
 
 #include "commy-transport-conformance.h"
 
+#ifdef WITH_TLS
+#include "tests/pki/pki-fixture.h"
+
+static void
+prepare_tls (CommyTestHost *server, CommyTestHost *client)
+{
+  CommyHost *hosts[] = { commy_test_host_get (server), commy_test_host_get (client) };
+  char *authority = fixture_authority_dir ();
+
+  for (gsize i = 0; i < G_N_ELEMENTS (hosts); i++)
+    fixture_issue (authority, hosts[i]->info (hosts[i], COMMY_HOST_CREDENTIALS_DIR), -1, 1);
+  fixture_remove (authority);
+}
+#endif
+
 int
 main (int argc, char **argv)
 {
   static const CommyTransportSubject subjects[] = {
     { .id = "inproc" },
     { .id = "shm" },
+#ifdef WITH_TLS
+    { .id = "tls", .prepare = prepare_tls },
+#endif
   };
   GList *named = NULL;
   int status;

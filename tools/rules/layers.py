@@ -23,7 +23,7 @@ SAME_FLOOR = {("plugin", "config"), ("plugin", "observe"), ("config", "observe")
 # What besides its own folder a plugin may use: the static helpers of its kind. Those of auth are
 # about certificates, and only for these.
 SHARED = ("plugins", "serializers", "balancers", "stores")
-USES_PKI = ("plugins/tls/", "auth/mtls/", "cli/")
+USES_PKI = ("plugins/tls/", "auth/mtls/", "cli/", "bench/")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+([<"])([^>"]+)[>"]', re.M)
 
 
