@@ -5,6 +5,7 @@
 #pragma once
 
 #include "channel/commy-channel.h"
+#include "channel/commy-spin.h"
 
 typedef struct
 {
@@ -79,7 +80,7 @@ struct _CommyChannel
   guint8 *scratch; /* where frames of peers that are not trusted are copied to */
   gsize scratch_size;
   guint32 borrowed; /* messages not released yet */
-  double gap_ns;    /* mean time a wait took, for adaptive spinning */
+  CommySpinner spinner;
 
   CommyCounters counters;
 };

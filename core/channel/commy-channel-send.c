@@ -214,9 +214,16 @@ commy_channel_io_error (CommyChannel *self, CommyIo io, GError **error)
                      "the message is larger than %s or the limit \"message\" allows",
                      self->transport->note.id);
   else
-    commy_set_error (error, COMMY_ERROR_UNREACHABLE, "the path over %s is closed: %s",
-                     self->transport->note.id,
-                     self->close_error != NULL ? commy_error_bare (self->close_error) : "ended");
+    {
+      g_autoptr (GError) cause = NULL;
+
+      commy_set_error (&cause, COMMY_ERROR_UNREACHABLE, "the path over %s is closed: %s",
+                       self->transport->note.id,
+                       self->close_error != NULL ? commy_error_bare (self->close_error) : "ended");
+      if (!self->closed)
+        commy_channel_close (self, cause);
+      g_propagate_error (error, g_steal_pointer (&cause));
+    }
 }
 
 guint32

@@ -8,6 +8,7 @@
 #include "base/commy-error-private.h"
 #include "channel/commy-channel-private.h"
 #include "channel/commy-death-watch.h"
+#include "channel/commy-spin.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -348,22 +349,12 @@ spin_budget (CommyChannel *self)
     return 0;
   if (self->shared->wait_mode == COMMY_WAIT_SPIN)
     return G_MAXINT64;
-  if (self->gap_ns > 2.0 * (double) max)
-    return max / 16; /* enough to notice when the peer becomes quick again */
-  return max;
-}
-
-static inline void
-relax (void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause ();
-#endif
+  return commy_spinner_budget (&self->spinner, max);
 }
 
 /* A message may be there: asks without taking it. */
 static gboolean
-spin (CommyChannel *self, gint64 start_ns, gint64 until_ns, guint32 kick_seen)
+spin (CommyChannel *self, gint64 until_ns, guint32 kick_seen)
 {
   const guint32 *kick = commy_worker_get_kick_word (self->worker);
 
@@ -373,7 +364,7 @@ spin (CommyChannel *self, gint64 start_ns, gint64 until_ns, guint32 kick_seen)
         {
           if (commy_channel_poll (self) || self->closed)
             return TRUE;
-          relax ();
+          commy_relax ();
         }
       if (__atomic_load_n (kick, __ATOMIC_RELAXED) != kick_seen)
         return TRUE;
@@ -402,10 +393,25 @@ park_in_poll (CommyChannel *self, gint64 deadline_ns, gboolean write)
     commy_worker_drain_kick (self->worker);
 }
 
+static gboolean
+was_kicked (CommyChannel *self, guint32 kick_seen)
+{
+  return __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_RELAXED) != kick_seen;
+}
+
+/* Somebody saw the peer die, or wants the caller's attention: arming finds out. */
+static void
+look_for_end (CommyChannel *self)
+{
+  guint events;
+
+  commy_worker_drain_kick (self->worker);
+  self->ops->arm (self->connection, COMMY_INTEREST_READ, &events);
+}
+
 static void
 park (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
 {
-  guint events;
   CommyIo io = COMMY_IO_UNSUPPORTED;
 
   commy_counters_add (&self->counters, COMMY_COUNT_PARKED, 1);
@@ -415,11 +421,7 @@ park (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
   if (io == COMMY_IO_UNSUPPORTED)
     park_in_poll (self, deadline_ns, write);
   else if (io == COMMY_IO_KICKED)
-    {
-      /* Somebody saw the peer die, or wants the caller's attention: arming finds out. */
-      commy_worker_drain_kick (self->worker);
-      self->ops->arm (self->connection, COMMY_INTEREST_READ, &events);
-    }
+    look_for_end (self);
 }
 
 guint32
@@ -434,14 +436,19 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
   gint64 start = commy_env_now (self->shared->env);
   gint64 budget = spin_budget (self);
   gint64 until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
-  gint64 gap;
+  gboolean caught = FALSE;
 
   if (self->closed || start >= deadline_ns)
     return;
-  if (budget == 0 || !spin (self, start, until, kick_seen))
+  if (budget > 0)
+    {
+      caught = spin (self, until, kick_seen);
+      commy_spinner_learn (&self->spinner, caught);
+    }
+  if (!caught)
     park (self, deadline_ns, write, kick_seen);
-  gap = commy_env_now (self->shared->env) - start;
-  self->gap_ns += ((double) gap - self->gap_ns) / 8;
+  else if (!self->closed && was_kicked (self, kick_seen))
+    look_for_end (self);
 }
 
 void

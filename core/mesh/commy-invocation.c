@@ -300,6 +300,14 @@ read_arguments (CommyInvocation *self, CommyIncoming *incoming, GError **error)
 {
   const GVariantType *expected = self->method->in_type;
 
+  if (incoming->frame.signature_size == 0 && expected != NULL)
+    {
+      commy_set_error (error, COMMY_ERROR_TYPE, "%s.%s takes %.*s, the call has raw bytes",
+                       self->service->name, self->method->name,
+                       (int) g_variant_type_get_string_length (expected),
+                       g_variant_type_peek_string (expected));
+      return FALSE;
+    }
   if (incoming->frame.signature_size == 0)
     {
       self->bytes = commy_bytes_from_incoming (self->channel, incoming, error);

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "channel/commy-spin.h"
 #include "mesh/commy-request.h"
 
 typedef struct
@@ -24,9 +25,10 @@ typedef struct
   gatomicrefcount refs; /* the service's and the thread's own */
   CommyMeshWorker *worker;
   GMainContext *context;
-  gboolean own; /* has a thread; else the program's own context */
-  guint32 stop; /* atomic */
-  gint64 spin_ns;
+  gboolean own;   /* has a thread; else the program's own context */
+  guint32 stop;   /* atomic */
+  gint64 spin_ns; /* at most; 0: never, G_MAXINT64: always */
+  CommySpinner spinner;
 } CommyServiceThread;
 
 typedef enum

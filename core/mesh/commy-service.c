@@ -61,14 +61,6 @@ commy_service_class_init (CommyServiceClass *klass)
 
 /* --- threads --- */
 
-static inline void
-relax (void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause ();
-#endif
-}
-
 static void
 thread_unref (CommyServiceThread *self)
 {
@@ -79,29 +71,47 @@ thread_unref (CommyServiceThread *self)
   g_free (self);
 }
 
+static gint64
+spin_budget (CommyServiceThread *self)
+{
+  if (self->spin_ns == 0 || self->spin_ns == G_MAXINT64)
+    return self->spin_ns;
+  return commy_spinner_budget (&self->spinner, self->spin_ns);
+}
+
+/* Whether there was something to do before @budget ran out. */
+static gboolean
+spin (CommyServiceThread *self, gint64 budget)
+{
+  const CommyEnv *env = self->worker->mesh->env;
+  gint64 began = commy_env_now (env);
+  gboolean paid = FALSE;
+
+  while (!paid && !__atomic_load_n (&self->stop, __ATOMIC_RELAXED))
+    {
+      paid = commy_worker_turn (self->worker->worker);
+      if (!paid && commy_env_now (env) - began >= budget)
+        break;
+      if (!paid)
+        commy_relax ();
+    }
+  commy_spinner_learn (&self->spinner, paid);
+  return paid;
+}
+
 /* Polls while there is traffic or it may come soon, then sleeps in the context. */
 static gpointer
 thread_main (gpointer data)
 {
   CommyServiceThread *self = data;
-  const CommyEnv *env = self->worker->mesh->env;
-  gint64 last = commy_env_now (env);
 
   g_main_context_push_thread_default (self->context);
   while (!__atomic_load_n (&self->stop, __ATOMIC_ACQUIRE))
     {
-      if (self->spin_ns > 0 && commy_worker_turn (self->worker->worker))
-        {
-          last = commy_env_now (env);
-          continue;
-        }
-      if (self->spin_ns > 0 && commy_env_now (env) - last < self->spin_ns)
-        {
-          relax ();
-          continue;
-        }
-      g_main_context_iteration (self->context, TRUE);
-      last = commy_env_now (env);
+      gint64 budget = spin_budget (self);
+
+      if (budget == 0 || !spin (self, budget))
+        g_main_context_iteration (self->context, TRUE);
     }
   /* What was posted just before, such as the closing of channels. */
   commy_worker_turn (self->worker->worker);
