@@ -379,8 +379,9 @@ test_stop_inside_handler (MeshFixture *fixture, gconstpointer data)
     g_main_context_iteration (NULL, TRUE);
   while (count_instances (mesh, TEST_SERVICE) > 0)
     g_usleep (2000);
-  value = commy_client_call_sync (client, "Pid", NULL, NULL, NULL, &error);
-  g_assert_null (value);
+  /* What is connected already is told a moment later. */
+  while ((value = commy_client_call_sync (client, "Pid", NULL, NULL, NULL, &error)) != NULL)
+    g_clear_pointer (&value, g_variant_unref);
   g_assert_nonnull (error);
   leave (mesh);
   g_clear_object (&inside.stopped);
