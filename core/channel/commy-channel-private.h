@@ -5,6 +5,7 @@
 #pragma once
 
 #include "channel/commy-channel.h"
+#include "channel/commy-spin.h"
 
 typedef struct
 {
@@ -36,7 +37,7 @@ struct _CommyChannel
 {
   gatomicrefcount refs;
   guint64 serial;
-  CommyWorker *worker;
+  CommyWorker *worker; /* held: outlives its last user if need be */
   const CommyChannelShared *shared;
   CommyPlugin *transport;
   const CommyTransportOps *ops;
@@ -57,6 +58,7 @@ struct _CommyChannel
   gpointer on_closed_data;
 
   /* worker's own */
+  gboolean watched; /* for the death of the peer */
   gboolean hot;
   guint epoll_events;
 
@@ -78,7 +80,7 @@ struct _CommyChannel
   guint8 *scratch; /* where frames of peers that are not trusted are copied to */
   gsize scratch_size;
   guint32 borrowed; /* messages not released yet */
-  double gap_ns;    /* mean time a wait took, for adaptive spinning */
+  CommySpinner spinner;
 
   CommyCounters counters;
 };

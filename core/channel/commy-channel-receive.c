@@ -17,14 +17,21 @@ typedef struct
 {
   CommyChannel *channel;
   CommyMessage message;
+  GObject *owner; /* the plugins' code and tables are the mesh's */
 } Loan;
 
 /* --- owning a message --- */
 
 void
-commy_incoming_steal (CommyIncoming *incoming, CommyIncoming *out_owned)
+commy_incoming_steal (CommyChannel *self, CommyIncoming *incoming, CommyIncoming *out_owned)
 {
   *out_owned = *incoming;
+  if (!incoming->borrowed)
+    {
+      /* The next message would be copied over this one. */
+      out_owned->copy = g_steal_pointer (&self->scratch);
+      self->scratch_size = 0;
+    }
   incoming->borrowed = FALSE;
 }
 
@@ -39,6 +46,7 @@ release_message (CommyChannel *self, const CommyMessage *message)
 void
 commy_incoming_release (CommyChannel *self, CommyIncoming *incoming)
 {
+  g_clear_pointer (&incoming->copy, g_free);
   if (!incoming->borrowed)
     return;
   incoming->borrowed = FALSE;
@@ -52,6 +60,7 @@ give_loan_back (gpointer data)
 
   release_message (loan->channel, &loan->message);
   commy_channel_unref (loan->channel);
+  g_object_unref (loan->owner);
   g_free (loan);
 }
 
@@ -59,17 +68,21 @@ static void
 loan_freed (gpointer data)
 {
   Loan *loan = data;
+  CommyWorker *worker;
 
-  CommyWorker *worker = loan->channel->worker;
+  if (commy_worker_is_inherited (loan->channel->worker))
+    return; /* a forked child: the loan is its parent's */
+  worker = commy_worker_hold (loan->channel->worker);
 
   if (!commy_worker_is_home (worker))
+    commy_worker_post (worker, give_loan_back, loan);
+  else
     {
-      commy_worker_post (worker, give_loan_back, loan);
-      return;
+      commy_worker_enter (worker);
+      give_loan_back (loan);
+      commy_worker_exit (worker);
     }
-  commy_worker_enter (worker);
-  give_loan_back (loan);
-  commy_worker_exit (worker);
+  commy_worker_release (worker);
 }
 
 GBytes *
@@ -84,6 +97,7 @@ commy_incoming_dup_payload (CommyChannel *self, CommyIncoming *incoming)
   loan = g_new (Loan, 1);
   loan->channel = commy_channel_ref (self);
   loan->message = incoming->message;
+  loan->owner = g_object_ref (self->shared->owner);
   incoming->borrowed = FALSE;
   return g_bytes_new_with_free_func (payload, size, loan_freed, loan);
 }
@@ -334,6 +348,7 @@ commy_channel_poll (CommyChannel *self)
   commy_channel_ref (self);
   self->borrowed++;
   incoming.borrowed = TRUE;
+  incoming.copy = NULL;
   incoming.received_ns = 0;
   if (!make_stable (self, &incoming))
     status = COMMY_FRAME_TOO_BIG;

@@ -82,6 +82,8 @@ commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
   g_assert (prefix + used <= self->span_size);
   self->span = NULL;
   count_sent (self, spec->type, used);
+  if (self->backlog.length > 0)
+    commy_worker_set_hot (self->worker, self);
   return self->ops->commit (self->connection, prefix + used);
 }
 
@@ -98,6 +100,8 @@ commy_channel_abandon (CommyChannel *self)
     return;
   self->span = NULL;
   self->ops->commit (self->connection, 0);
+  if (self->backlog.length > 0)
+    commy_worker_set_hot (self->worker, self);
 }
 
 CommyIo
@@ -117,7 +121,9 @@ enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize 
   if (self->backlog_bytes + prefix + size > self->shared->max_backlog)
     return COMMY_IO_WOULD_BLOCK;
   frame = g_malloc (prefix + size);
-  stamp (self, spec);
+  /* The number comes when it leaves: a reserved span may go first. */
+  if (is_message (spec->type))
+    spec->flags |= COMMY_FRAME_FLAG_ORDERED;
   commy_frame_write (frame, spec, size);
   if (size > 0)
     memcpy (frame + prefix, payload, size);
@@ -147,6 +153,8 @@ commy_channel_flush_backlog (CommyChannel *self)
       if (io != COMMY_IO_OK)
         break;
       memcpy (span.data, data, size);
+      if (is_message (span.data[COMMY_FRAME_TYPE_OFFSET]))
+        commy_frame_restamp (span.data, self->flow, ++self->tx_sequence, self->rx_sequence);
       self->ops->commit (self->connection, size);
       frame = g_queue_pop_head (&self->backlog);
       self->backlog_bytes -= size;
@@ -206,9 +214,16 @@ commy_channel_io_error (CommyChannel *self, CommyIo io, GError **error)
                      "the message is larger than %s or the limit \"message\" allows",
                      self->transport->note.id);
   else
-    commy_set_error (error, COMMY_ERROR_UNREACHABLE, "the path over %s is closed: %s",
-                     self->transport->note.id,
-                     self->close_error != NULL ? commy_error_bare (self->close_error) : "ended");
+    {
+      g_autoptr (GError) cause = NULL;
+
+      commy_set_error (&cause, COMMY_ERROR_UNREACHABLE, "the path over %s is closed: %s",
+                       self->transport->note.id,
+                       self->close_error != NULL ? commy_error_bare (self->close_error) : "ended");
+      if (!self->closed)
+        commy_channel_close (self, cause);
+      g_propagate_error (error, g_steal_pointer (&cause));
+    }
 }
 
 guint32

@@ -8,6 +8,7 @@
 #include "base/commy-error-private.h"
 #include "channel/commy-channel-private.h"
 #include "channel/commy-death-watch.h"
+#include "channel/commy-spin.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -57,9 +58,10 @@ commy_channel_new (CommyWorker *worker,
 
   g_atomic_ref_count_init (&self->refs);
   self->serial = commy_env_random64 (shared->env) | 1;
-  self->worker = worker;
+  self->worker = commy_worker_hold (worker);
   self->shared = shared;
   self->transport = setup->transport;
+  __atomic_add_fetch (&self->transport->connections, 1, __ATOMIC_RELAXED);
   self->ops = &setup->transport->ops.transport;
   self->connection = setup->connection;
   self->accepting = setup->accepting;
@@ -79,6 +81,7 @@ commy_channel_new (CommyWorker *worker,
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
   fd = death_fd (self, &is_pidfd);
+  self->watched = TRUE;
   commy_death_watch_add (shared->deaths, self->serial, fd, is_pidfd, worker);
   return self;
 }
@@ -90,16 +93,27 @@ commy_channel_ref (CommyChannel *channel)
   return channel;
 }
 
+/* Once: a channel that closed may live longer than the watch. */
 static void
-free_connection (CommyChannel *self)
+unwatch_death (CommyChannel *self)
 {
   gboolean is_pidfd;
 
+  if (!self->watched)
+    return;
+  self->watched = FALSE;
+  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
+}
+
+static void
+free_connection (CommyChannel *self)
+{
   if (self->connection == NULL)
     return;
-  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
+  unwatch_death (self);
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
+  __atomic_sub_fetch (&self->transport->connections, 1, __ATOMIC_RELEASE);
 }
 
 void
@@ -118,6 +132,7 @@ commy_channel_unref (CommyChannel *self)
   g_free (self->peer_node);
   g_free (self->service);
   g_free (self->instance);
+  commy_worker_release (self->worker);
   g_free (self);
 }
 
@@ -256,7 +271,8 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 
   if (self->closed)
     return FALSE;
-  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK || self->backlog.length > 0)
+  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK
+      || (self->backlog.length > 0 && self->span == NULL))
     interest |= COMMY_INTEREST_WRITE;
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
@@ -333,22 +349,12 @@ spin_budget (CommyChannel *self)
     return 0;
   if (self->shared->wait_mode == COMMY_WAIT_SPIN)
     return G_MAXINT64;
-  if (self->gap_ns > 2.0 * (double) max)
-    return max / 16; /* enough to notice when the peer becomes quick again */
-  return max;
-}
-
-static inline void
-relax (void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause ();
-#endif
+  return commy_spinner_budget (&self->spinner, max);
 }
 
 /* A message may be there: asks without taking it. */
 static gboolean
-spin (CommyChannel *self, gint64 start_ns, gint64 until_ns, guint32 kick_seen)
+spin (CommyChannel *self, gint64 until_ns, guint32 kick_seen)
 {
   const guint32 *kick = commy_worker_get_kick_word (self->worker);
 
@@ -358,7 +364,7 @@ spin (CommyChannel *self, gint64 start_ns, gint64 until_ns, guint32 kick_seen)
         {
           if (commy_channel_poll (self) || self->closed)
             return TRUE;
-          relax ();
+          commy_relax ();
         }
       if (__atomic_load_n (kick, __ATOMIC_RELAXED) != kick_seen)
         return TRUE;
@@ -387,10 +393,25 @@ park_in_poll (CommyChannel *self, gint64 deadline_ns, gboolean write)
     commy_worker_drain_kick (self->worker);
 }
 
+static gboolean
+was_kicked (CommyChannel *self, guint32 kick_seen)
+{
+  return __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_RELAXED) != kick_seen;
+}
+
+/* Somebody saw the peer die, or wants the caller's attention: arming finds out. */
+static void
+look_for_end (CommyChannel *self)
+{
+  guint events;
+
+  commy_worker_drain_kick (self->worker);
+  self->ops->arm (self->connection, COMMY_INTEREST_READ, &events);
+}
+
 static void
 park (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
 {
-  guint events;
   CommyIo io = COMMY_IO_UNSUPPORTED;
 
   commy_counters_add (&self->counters, COMMY_COUNT_PARKED, 1);
@@ -400,28 +421,34 @@ park (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
   if (io == COMMY_IO_UNSUPPORTED)
     park_in_poll (self, deadline_ns, write);
   else if (io == COMMY_IO_KICKED)
-    {
-      /* Somebody saw the peer die, or wants the caller's attention: arming finds out. */
-      commy_worker_drain_kick (self->worker);
-      self->ops->arm (self->connection, COMMY_INTEREST_READ, &events);
-    }
+    look_for_end (self);
+}
+
+guint32
+commy_channel_kick_seen (CommyChannel *self)
+{
+  return __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_SEQ_CST);
 }
 
 void
-commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write)
+commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
 {
-  guint32 kick_seen = __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_SEQ_CST);
   gint64 start = commy_env_now (self->shared->env);
   gint64 budget = spin_budget (self);
   gint64 until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
-  gint64 gap;
+  gboolean caught = FALSE;
 
   if (self->closed || start >= deadline_ns)
     return;
-  if (budget == 0 || !spin (self, start, until, kick_seen))
+  if (budget > 0)
+    {
+      caught = spin (self, until, kick_seen);
+      commy_spinner_learn (&self->spinner, caught);
+    }
+  if (!caught)
     park (self, deadline_ns, write, kick_seen);
-  gap = commy_env_now (self->shared->env) - start;
-  self->gap_ns += ((double) gap - self->gap_ns) / 8;
+  else if (!self->closed && was_kicked (self, kick_seen))
+    look_for_end (self);
 }
 
 void
@@ -513,6 +540,7 @@ commy_channel_close (CommyChannel *self, const GError *error)
   else if (self->on_closed != NULL)
     self->on_closed (self->on_closed_data, self);
   commy_worker_remove_channel (self->worker, self);
+  unwatch_death (self);
   /* What is still borrowed keeps the connection: the last reference closes it. */
   if (self->borrowed == 0)
     free_connection (self);

@@ -25,6 +25,7 @@ typedef enum
 /* What all channels of a mesh share; immutable but for the atomics inside. */
 typedef struct
 {
+  GObject *owner; /* the mesh, which all of this is part of */
   const CommyEnv *env;
   CommyLedger *ledger;
   CommyPolicy *policy;
@@ -47,6 +48,7 @@ typedef struct
   const guint8 *bytes; /* the frame; what offsets count from */
   CommyMessage message;
   gboolean borrowed; /* @bytes lie in @message, which must be released */
+  guint8 *copy;      /* or here, if it was stolen from a peer that is not trusted */
   gint64 received_ns;
 } CommyIncoming;
 
@@ -133,13 +135,17 @@ void commy_channel_forget (CommyChannel *channel, guint32 stream);
 /* Takes one message from the path and deals with it. Whether there was one. */
 gboolean commy_channel_poll (CommyChannel *channel);
 /* Spins and parks until a message may be there, the channel closed, @deadline_ns passed or the
- * worker was kicked. @write: also wake when there is room. */
-void commy_channel_wait (CommyChannel *channel, gint64 deadline_ns, gboolean write);
+ * worker was kicked since @kick_seen was read, which comes before the caller's own conditions are
+ * looked at. @write: also wake when there is room. */
+void
+commy_channel_wait (CommyChannel *channel, gint64 deadline_ns, gboolean write, guint32 kick_seen);
+guint32 commy_channel_kick_seen (CommyChannel *channel);
 
 /* --- received messages --- */
 
 /* The caller owns the message now and gives it back with commy_incoming_release(). */
-void commy_incoming_steal (CommyIncoming *incoming, CommyIncoming *out_owned);
+void
+commy_incoming_steal (CommyChannel *channel, CommyIncoming *incoming, CommyIncoming *out_owned);
 void commy_incoming_release (CommyChannel *channel, CommyIncoming *incoming);
 /* The payload as bytes: a copy if small; else, where allowed, the message itself, given back
  * (from any thread) when the bytes are freed. */

@@ -95,6 +95,8 @@ commy_death_watch_add (
 void
 commy_death_watch_remove (CommyDeathWatch *self, guint64 serial, int fd)
 {
+  if (self == NULL)
+    return;
   epoll_ctl (self->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
   g_mutex_lock (&self->lock);
   g_hash_table_remove (self->workers, &serial);

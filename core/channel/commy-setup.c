@@ -89,6 +89,8 @@ setup_free (CommySetup *self)
       free (self->connection);
     }
   self->shared->handshakes--;
+  if (self->shared->connecting != NULL)
+    g_hash_table_remove (self->shared->connecting, self);
   g_clear_pointer (&self->peer, commy_principal_unref);
   commy_worker_unref (self->worker);
   g_free (self->service);
@@ -363,7 +365,10 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
           = g_strndup ((const char *) data + frame.payload_offset, frame.payload_size);
       g_autofree char *valid = g_utf8_make_valid (text, -1);
 
-      error = commy_error_new_from_wire (frame.method, FALSE, valid);
+      /* This instance has gone; others of its name may do. */
+      error = commy_error_new_from_wire (
+          frame.method == COMMY_ERROR_NO_SERVICE ? (guint32) COMMY_ERROR_UNREACHABLE : frame.method,
+          FALSE, valid);
       fail (self, error, FALSE);
       return;
     }
@@ -513,6 +518,9 @@ commy_setup_connect (CommySetupShared *shared,
   self->expected_node = g_strdup (endpoint->node);
   self->done = done;
   self->data = data;
+  if (shared->connecting == NULL)
+    shared->connecting = g_hash_table_new (NULL, NULL);
+  g_hash_table_add (shared->connecting, self);
   self->ops->connect (transport->instance, self->connection, endpoint, on_connected, self);
   return self;
 }
@@ -521,6 +529,23 @@ void
 commy_setup_cancel (CommySetup *setup)
 {
   setup_free (setup);
+}
+
+void
+commy_setup_cancel_all (CommySetupShared *shared)
+{
+  g_autoptr (GError) error = NULL;
+  GHashTableIter iter;
+  gpointer setup;
+
+  commy_set_error (&error, COMMY_ERROR_LEAVING, "the mesh is being left");
+  while (shared->connecting != NULL && g_hash_table_size (shared->connecting) > 0)
+    {
+      g_hash_table_iter_init (&iter, shared->connecting);
+      if (g_hash_table_iter_next (&iter, &setup, NULL))
+        fail (setup, error, TRUE);
+    }
+  g_clear_pointer (&shared->connecting, g_hash_table_unref);
 }
 
 /* --- accepting side --- */

@@ -30,7 +30,8 @@ typedef struct
   CommyPlugin **auth; /* asked in this order; NULL-terminated */
   gint64 timeout_ns;
   guint max_handshakes;
-  guint handshakes; /* under way */
+  guint handshakes;       /* under way */
+  GHashTable *connecting; /* CommySetup of this side; NULL: none yet */
   /* Finds the instance an incoming hello names. */
   gboolean (*locate) (gpointer data,
                       const char *service,
@@ -53,6 +54,8 @@ CommySetup *commy_setup_connect (CommySetupShared *shared,
                                  CommySetupDoneFunc done,
                                  gpointer data);
 void commy_setup_cancel (CommySetup *setup);
+/* Fails all that connect, and tells them. */
+void commy_setup_cancel_all (CommySetupShared *shared);
 
 /* Accepts on a transport. */
 CommyListener *

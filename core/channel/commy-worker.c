@@ -46,8 +46,10 @@ struct _CommyWorker
   guint32 inbox_full; /* atomic: a hint that saves the lock */
   GMutex lock;        /* of inbox */
   GArray *inbox;      /* Item */
+  gboolean ended;     /* under the lock: nobody runs the inbox any more */
   guint32 busy;       /* atomic: somebody is inside */
   guint32 is_shut;    /* atomic */
+  GPid pid;           /* of the process that made it */
   GThread *current;   /* atomic: who is inside */
   GThread *home;      /* atomic: who was last */
 
@@ -104,6 +106,7 @@ commy_worker_new (GMainContext *context, gboolean with_source, const CommyEnv *e
   g_atomic_ref_count_init (&self->refs);
   self->context = g_main_context_ref (context);
   self->env = env;
+  self->pid = getpid ();
   self->epoll_fd = epoll_fd;
   self->event_fd = event_fd;
   g_mutex_init (&self->lock);
@@ -142,6 +145,19 @@ release_memory (CommyWorker *self)
   g_free (self);
 }
 
+CommyWorker *
+commy_worker_hold (CommyWorker *worker)
+{
+  g_atomic_ref_count_inc (&worker->refs);
+  return worker;
+}
+
+void
+commy_worker_release (CommyWorker *worker)
+{
+  release_memory (worker);
+}
+
 static void
 source_finalize (GSource *source)
 {
@@ -154,6 +170,9 @@ commy_worker_unref (CommyWorker *self)
   if (self == NULL || !g_atomic_ref_count_dec (&self->users))
     return;
   commy_worker_shut (self);
+  g_mutex_lock (&self->lock);
+  self->ended = TRUE;
+  g_mutex_unlock (&self->lock);
   commy_worker_enter (self);
   commy_worker_run_inbox (self);
   commy_worker_exit (self);
@@ -239,23 +258,45 @@ shut_inside (CommyWorker *self)
     }
 }
 
-void
-commy_worker_shut (CommyWorker *self)
+gboolean
+commy_worker_try_shut (CommyWorker *self)
 {
   if (commy_worker_is_inside (self))
     {
       shut_inside (self);
-      return;
+      return TRUE;
     }
-  while (!try_enter (self))
+  if (!try_enter (self))
     {
       if (__atomic_load_n (&self->is_shut, __ATOMIC_ACQUIRE))
-        return;
+        return TRUE;
       commy_worker_kick (self);
-      g_usleep (WAIT_US);
+      return FALSE;
     }
   shut_inside (self);
+  /* What was posted may hold this worker, and the loop that would run it may be gone. */
+  commy_worker_run_inbox (self);
   commy_worker_exit (self);
+  return TRUE;
+}
+
+void
+commy_worker_shut (CommyWorker *self)
+{
+  while (!commy_worker_try_shut (self))
+    g_usleep (WAIT_US);
+}
+
+void
+commy_worker_reopen (CommyWorker *worker)
+{
+  __atomic_store_n (&worker->is_shut, 0, __ATOMIC_RELEASE);
+}
+
+gboolean
+commy_worker_is_inherited (CommyWorker *worker)
+{
+  return worker->pid != getpid ();
 }
 
 GMainContext *
@@ -294,12 +335,26 @@ void
 commy_worker_post (CommyWorker *worker, CommyWorkFunc func, gpointer data)
 {
   Item item = { func, data };
+  gboolean ended;
 
   g_mutex_lock (&worker->lock);
-  g_array_append_val (worker->inbox, item);
-  __atomic_store_n (&worker->inbox_full, 1, __ATOMIC_RELEASE);
+  ended = worker->ended;
+  if (!ended)
+    {
+      g_array_append_val (worker->inbox, item);
+      __atomic_store_n (&worker->inbox_full, 1, __ATOMIC_RELEASE);
+    }
   g_mutex_unlock (&worker->lock);
-  commy_worker_kick (worker);
+  if (!ended)
+    {
+      commy_worker_kick (worker);
+      return;
+    }
+  commy_worker_hold (worker); /* @func may drop what holds it */
+  commy_worker_enter (worker);
+  func (data);
+  commy_worker_exit (worker);
+  commy_worker_release (worker);
 }
 
 const guint32 *
@@ -394,7 +449,7 @@ run_deferred (CommyWorker *self)
 void
 commy_worker_set_hot (CommyWorker *worker, CommyChannel *channel)
 {
-  if (channel->hot)
+  if (channel->hot || !commy_channel_is_open (channel))
     return;
   channel->hot = TRUE;
   g_ptr_array_add (worker->hot, channel);
@@ -452,14 +507,18 @@ expire_deadlines (CommyWorker *self)
 {
   gint64 now = commy_env_now (self->env);
   gint64 next = G_MAXINT64;
+  g_autoptr (GPtrArray) channels = NULL;
 
   if (now < self->deadline_ns)
     return;
-  for (guint i = self->channels->len; i-- > 0;)
-    next = MIN (next, commy_channel_expire (self->channels->pdata[i], now));
+  /* Callbacks may make calls with deadlines of their own, and close channels. */
   self->deadline_ns = G_MAXINT64;
   if (self->source != NULL)
     g_source_set_ready_time (self->source, -1);
+  channels = g_ptr_array_new_full (self->channels->len, (GDestroyNotify) commy_channel_unref);
+  g_ptr_array_foreach (self->channels, commy_channel_collect, channels);
+  for (guint i = 0; i < channels->len; i++)
+    next = MIN (next, commy_channel_expire (channels->pdata[i], now));
   if (next < G_MAXINT64)
     commy_worker_need_deadline (self, next);
 }

@@ -20,8 +20,12 @@ typedef void (*CommyWorkFunc) (gpointer data);
 CommyWorker *
 commy_worker_new (GMainContext *context, gboolean attach, const CommyEnv *env, GError **error);
 CommyWorker *commy_worker_ref (CommyWorker *worker);
-/* Any thread. The last reference closes the channels and ends the source. Channels hold none. */
+/* Any thread. The last reference closes the channels and ends the source. */
 void commy_worker_unref (CommyWorker *worker);
+/* Any thread. What holds a worker can still post to it and enter it after the last reference
+ * went: then it is nobody's, and what is posted runs at once. Channels hold theirs. */
+CommyWorker *commy_worker_hold (CommyWorker *worker);
+void commy_worker_release (CommyWorker *worker);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyWorker, commy_worker_unref)
 
 /* Whoever moves the channels is inside: the context's iteration, a synchronous call, or whoever
@@ -30,9 +34,15 @@ void commy_worker_enter (CommyWorker *worker);
 void commy_worker_exit (CommyWorker *worker);
 /* Enters only if nobody else is inside. */
 gboolean commy_worker_try_enter (CommyWorker *worker);
-/* Closes all channels for good; new ones are closed as they come. Waits while another thread is
- * inside, unless that thread has shut the worker itself. */
+/* Closes all channels; new ones are closed as they come; ends what was posted. Waits while another
+ * thread is inside, unless that thread has shut the worker itself. */
 void commy_worker_shut (CommyWorker *worker);
+/* The same without waiting: whether it is shut. */
+gboolean commy_worker_try_shut (CommyWorker *worker);
+/* The way back: the mesh was joined again. */
+void commy_worker_reopen (CommyWorker *worker);
+/* This process is not the one that made it: touch nothing of what the parent uses. */
+gboolean commy_worker_is_inherited (CommyWorker *worker);
 
 GMainContext *commy_worker_get_context (CommyWorker *worker);
 gboolean commy_worker_is_attached (CommyWorker *worker);

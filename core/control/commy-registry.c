@@ -441,6 +441,8 @@ commy_registry_new (CommyPlugin *store, GMainContext *context)
   self->store = store;
   self->ops = &store->ops.store;
   self->context = context;
+  /* Routes outlive a registry: one decided from the last must not look fresh. */
+  self->epoch = g_random_int ();
   self->watched = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, watched_free);
   g_mutex_init (&self->lock);
   self->snapshots = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
@@ -448,11 +450,24 @@ commy_registry_new (CommyPlugin *store, GMainContext *context)
   return self;
 }
 
+/* Who still waits for the store hears that nothing comes. */
+static void
+dismiss_waiters (CommyRegistry *self)
+{
+  g_autoptr (GList) all = g_hash_table_get_values (self->watched);
+  g_autoptr (GError) error = NULL;
+
+  commy_set_error (&error, COMMY_ERROR_LEAVING, "the mesh is being left");
+  for (GList *l = all; l != NULL; l = l->next)
+    answer_waiters (l->data, error);
+}
+
 void
 commy_registry_free (CommyRegistry *self)
 {
   if (self == NULL)
     return;
+  dismiss_waiters (self);
   g_hash_table_unref (self->watched);
   g_hash_table_unref (self->snapshots);
   g_mutex_clear (&self->lock);

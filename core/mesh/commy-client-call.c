@@ -79,7 +79,7 @@ on_sync_answer (
   if (error != NULL)
     wait->error = g_error_copy (error);
   else
-    commy_incoming_steal (incoming, &wait->incoming);
+    commy_incoming_steal (channel, incoming, &wait->incoming);
 }
 
 static gboolean
@@ -111,6 +111,7 @@ send_sync (CommyClient *self,
   for (;;)
     {
       g_autoptr (GError) cause = NULL;
+      guint32 kick_seen = commy_channel_kick_seen (channel);
       CommyIo io
           = commy_request_send (request, channel, serializer, stream, sampled, FALSE, &cause);
 
@@ -124,7 +125,7 @@ send_sync (CommyClient *self,
         }
       if (give_up (self, request, cancellable, error))
         return FALSE;
-      commy_channel_wait (channel, request->deadline_ns, TRUE);
+      commy_channel_wait (channel, request->deadline_ns, TRUE, kick_seen);
       commy_channel_poll (channel);
     }
 }
@@ -139,6 +140,7 @@ await_answer (CommyClient *self,
 {
   while (!wait->done)
     {
+      guint32 kick_seen = commy_channel_kick_seen (channel);
       gboolean more;
 
       if (commy_channel_poll (channel) || wait->done)
@@ -151,7 +153,7 @@ await_answer (CommyClient *self,
           return;
         }
       more = commy_channel_flush (channel) == COMMY_IO_WOULD_BLOCK;
-      commy_channel_wait (channel, request->deadline_ns, more);
+      commy_channel_wait (channel, request->deadline_ns, more, kick_seen);
     }
 }
 
@@ -211,8 +213,9 @@ attempt_sync (CommyClient *self,
   Pick picked;
 
   *out_sent = FALSE;
-  if (!commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
-                                error))
+  if (!commy_mesh_check_joined (self->mesh, error)
+      || !commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
+                                   error))
     return FALSE;
   if (!pick (self, request, &picked))
     {
@@ -242,6 +245,8 @@ attempt_sync (CommyClient *self,
   ok = exchange (self, request, &picked, *out_channel, wait, cancellable, out_sent, error);
   peer->in_flight--;
   commy_peer_unref (peer);
+  /* Taking messages here disarmed the path: the loop must arm it again. */
+  commy_worker_set_hot (self->worker->worker, *out_channel);
   report (self, request->flavour, picked.index, commy_env_now (self->mesh->env) - started, !ok);
   return ok;
 }
@@ -404,6 +409,7 @@ typedef struct
   gboolean finished; /* the result is set */
   gint64 started_ns;
   gulong cancel_handler;
+  GSource *deadline; /* while no channel watches it; NULL: none */
   gpointer result;
   GDestroyNotify result_free;
   GError *result_error;
@@ -411,6 +417,8 @@ typedef struct
 } AsyncCall;
 
 static void async_step (AsyncCall *call);
+static void
+async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GError *error);
 
 static void
 async_unref (gpointer data)
@@ -439,6 +447,9 @@ async_return (gpointer data)
   if (call->cancel_handler != 0)
     g_cancellable_disconnect (cancellable, call->cancel_handler);
   call->cancel_handler = 0;
+  if (call->deadline != NULL)
+    g_source_destroy (call->deadline);
+  g_clear_pointer (&call->deadline, g_source_unref);
   if (call->result_error != NULL)
     g_task_return_error (task, g_steal_pointer (&call->result_error));
   else
@@ -467,6 +478,39 @@ async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GErr
     commy_worker_defer (worker, async_return, call);
   else
     async_return (call);
+}
+
+static gboolean
+on_async_deadline (gpointer data)
+{
+  AsyncCall *call = data;
+  CommyWorker *worker = commy_worker_ref (call->client->worker->worker);
+  GError *error = NULL;
+
+  commy_worker_enter (worker);
+  if (!call->finished && !call->pending)
+    {
+      commy_set_error (&error, COMMY_ERROR_DEADLINE,
+                       "%s.%s: the deadline passed before it was sent", call->client->service,
+                       call->request.method);
+      async_finish (call, NULL, NULL, error);
+    }
+  commy_worker_exit (worker);
+  commy_worker_unref (worker);
+  return G_SOURCE_REMOVE;
+}
+
+/* The store or a connection is waited for: neither knows of this call's deadline. */
+static void
+async_watch_deadline (AsyncCall *call)
+{
+  if (call->deadline != NULL)
+    return;
+  g_atomic_ref_count_inc (&call->refs);
+  call->deadline = g_timeout_source_new (0);
+  g_source_set_ready_time (call->deadline, call->request.deadline_ns / 1000 + 1);
+  g_source_set_callback (call->deadline, on_async_deadline, call, async_unref);
+  g_source_attach (call->deadline, commy_worker_get_context (call->client->worker->worker));
 }
 
 static void
@@ -655,6 +699,7 @@ async_route (AsyncCall *call)
   if (missing)
     {
       call->refreshed = snapshot != NULL || client->fresh;
+      async_watch_deadline (call);
       g_atomic_ref_count_inc (&call->refs);
       commy_mesh_invoke (client->mesh, async_ensure, call);
     }
@@ -684,7 +729,12 @@ async_step (AsyncCall *call)
     }
   if (!async_route (call))
     return;
-  pick (client, &call->request, &picked);
+  if (!pick (client, &call->request, &picked))
+    {
+      commy_set_error (&error, COMMY_ERROR_NO_ROUTE, "no path to %s", client->service);
+      async_finish (call, NULL, NULL, error);
+      return;
+    }
   call->stack = *picked.stack;
   call->index = picked.index;
   call->peer = commy_peer_ref (picked.member->peer);
@@ -693,6 +743,7 @@ async_step (AsyncCall *call)
       async_send (call);
       return;
     }
+  async_watch_deadline (call);
   g_atomic_ref_count_inc (&call->refs);
   commy_path_connect (call->stack.path, on_path, call);
 }

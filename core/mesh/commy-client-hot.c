@@ -100,10 +100,14 @@ reserve_here (CommyClient *self, guint32 method, gsize size, gint64 deadline_us,
   while ((io = commy_channel_reserve (hot->channel, &hot->spec, size, &hot->span))
          == COMMY_IO_WOULD_BLOCK)
     {
-      if (commy_env_now (self->mesh->env) >= deadline_us * 1000)
+      guint32 kick_seen = commy_channel_kick_seen (hot->channel);
+
+      /* Room does not help: another client of this thread holds a span of the same path. */
+      if (commy_channel_is_reserved (hot->channel)
+          || commy_env_now (self->mesh->env) >= deadline_us * 1000)
         break;
       if (!commy_channel_poll (hot->channel))
-        commy_channel_wait (hot->channel, deadline_us * 1000, TRUE);
+        commy_channel_wait (hot->channel, deadline_us * 1000, TRUE, kick_seen);
     }
   if (io != COMMY_IO_OK)
     {
@@ -204,13 +208,13 @@ on_hot_answer (
   if (error != NULL)
     wait->error = g_error_copy (error);
   else
-    commy_incoming_steal (incoming, &wait->incoming);
+    commy_incoming_steal (channel, incoming, &wait->incoming);
 }
 
 static void
 fill_reply (CommyChannel *channel, HotWait *wait, CommyReply *out_reply)
 {
-  const CommyIncoming *incoming = &wait->incoming;
+  CommyIncoming *incoming = &wait->incoming;
 
   out_reply->data = commy_incoming_payload (incoming);
   out_reply->size = incoming->frame.payload_size;
@@ -221,6 +225,7 @@ fill_reply (CommyChannel *channel, HotWait *wait, CommyReply *out_reply)
       /* The sender is not trusted: what was checked is a copy, which must outlive the next one. */
       out_reply->data = g_memdup2 (out_reply->data, MAX (out_reply->size, 1));
       g_clear_pointer ((CommyChannel **) &out_reply->channel, commy_channel_unref);
+      commy_incoming_release (channel, incoming);
     }
 }
 
@@ -230,6 +235,7 @@ await_hot (
 {
   while (!wait->done)
     {
+      guint32 kick_seen = commy_channel_kick_seen (channel);
       gboolean more;
 
       if (commy_channel_poll (channel) || wait->done)
@@ -242,7 +248,7 @@ await_hot (
           return FALSE;
         }
       more = commy_channel_flush (channel) == COMMY_IO_WOULD_BLOCK;
-      commy_channel_wait (channel, deadline_ns, more);
+      commy_channel_wait (channel, deadline_ns, more, kick_seen);
     }
   return wait->error == NULL;
 }
@@ -286,6 +292,8 @@ exchange_here (
     }
   else
     g_propagate_error (error, g_steal_pointer (&wait.error));
+  /* Taking messages here disarmed the path: a loop must arm it again. */
+  commy_worker_set_hot (self->worker->worker, channel);
   commy_channel_unref (channel);
   return out_reply->data != NULL;
 }
@@ -319,7 +327,9 @@ commy_client_exchange (CommyClient *self,
   gboolean ok = TRUE;
 
   memset (out_reply, 0, sizeof *out_reply);
-  g_return_val_if_fail (self->hot.span.data == in->data && self->hot.method == method, FALSE);
+  g_return_val_if_fail (self->hot.held != NULL && self->hot.method == method, FALSE);
+  g_return_val_if_fail (self->hot.span.data == in->data, FALSE);
+  deadline_us = MIN (deadline_us, G_MAXINT64 / 4000);
   if (deadline_us == 0)
     deadline_us = g_get_monotonic_time () + self->timeout_ns / 1000;
   commy_worker_enter_sync (self->worker->worker);
@@ -341,13 +351,14 @@ commy_reply_clear (CommyReply *reply)
     g_free ((gpointer) reply->data);
   else
     {
-      CommyWorker *worker = commy_channel_get_worker (reply->channel);
+      CommyWorker *worker = commy_worker_hold (commy_channel_get_worker (reply->channel));
 
       incoming.message = reply->message;
       commy_worker_enter (worker);
       commy_incoming_release (reply->channel, &incoming);
       commy_channel_unref (reply->channel);
       commy_worker_exit (worker);
+      commy_worker_release (worker);
     }
   memset (reply, 0, sizeof *reply);
 }

@@ -11,6 +11,7 @@
 #include "mesh/commy-service-private.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define FIRST_SAMPLES 8u
 
@@ -32,6 +33,12 @@ commy_client_finalize (GObject *object)
 {
   CommyClient *self = COMMY_CLIENT (object);
 
+  /* A forked child touches nothing that its parent uses. */
+  if (self->mesh->pid != getpid ())
+    {
+      G_OBJECT_CLASS (commy_client_parent_class)->finalize (object);
+      return;
+    }
   commy_client_discard (self);
   clear_routes (self);
   g_clear_pointer (&self->worker, commy_mesh_worker_unref);
@@ -232,6 +239,9 @@ commy_client_route_sync (CommyClient *self,
   g_autoptr (GError) cause = NULL;
   CommyRouteKey key;
 
+  /* Asked inside the worker: the registry stays as long as this thread does. */
+  if (G_UNLIKELY (!commy_mesh_is_up (self->mesh)))
+    return commy_mesh_check_joined (self->mesh, error);
   commy_client_key (self, &key);
   if (G_LIKELY (!self->fresh && commy_route_is_fresh (route, &key)))
     return TRUE;

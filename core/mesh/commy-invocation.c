@@ -147,6 +147,9 @@ send_answer (CommyInvocation *self)
   CommyIo io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
                                    self->answer_bytes, TRUE, &error);
 
+  if (io == COMMY_IO_WOULD_BLOCK)
+    commy_ledger_add (commy_channel_get_shared (self->channel)->ledger, COMMY_DROP_BUSY, 1,
+                      self->service->name);
   if (io != COMMY_IO_OK && io != COMMY_IO_CLOSED)
     commy_channel_send_error (self->channel, self->stream,
                               io == COMMY_IO_TOO_BIG ? COMMY_ERROR_TOO_BIG : COMMY_ERROR_BUSY,
@@ -297,6 +300,14 @@ read_arguments (CommyInvocation *self, CommyIncoming *incoming, GError **error)
 {
   const GVariantType *expected = self->method->in_type;
 
+  if (incoming->frame.signature_size == 0 && expected != NULL)
+    {
+      commy_set_error (error, COMMY_ERROR_TYPE, "%s.%s takes %.*s, the call has raw bytes",
+                       self->service->name, self->method->name,
+                       (int) g_variant_type_get_string_length (expected),
+                       g_variant_type_peek_string (expected));
+      return FALSE;
+    }
   if (incoming->frame.signature_size == 0)
     {
       self->bytes = commy_bytes_from_incoming (self->channel, incoming, error);

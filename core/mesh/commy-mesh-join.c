@@ -180,15 +180,15 @@ locate (gpointer data,
         GError **error)
 {
   CommyMesh *self = data;
-  CommyService *offer = g_hash_table_lookup (self->offers, instance);
+  CommyService *offer = self->offers != NULL ? g_hash_table_lookup (self->offers, instance) : NULL;
 
-  if (offer == NULL || strcmp (offer->name, service) != 0)
+  if (offer == NULL || strcmp (offer->name, service) != 0
+      || !commy_service_destination (offer, out_destination))
     {
       commy_set_error (error, COMMY_ERROR_NO_SERVICE, "instance %.8s of %s is not offered here",
                        instance, service);
       return FALSE;
     }
-  commy_service_destination (offer, out_destination);
   return TRUE;
 }
 
@@ -198,6 +198,7 @@ fill_shared (CommyMesh *self, GError **error)
   CommyConfig *config = self->config;
   long n_cpus = sysconf (_SC_NPROCESSORS_ONLN);
 
+  self->shared.owner = G_OBJECT (self);
   self->shared.env = self->env;
   self->shared.ledger = &self->ledger;
   self->shared.catalog = self->catalog;
@@ -342,6 +343,7 @@ static void
 stop_offers (CommyMesh *self)
 {
   g_autoptr (GPtrArray) offers = g_ptr_array_new_with_free_func (g_object_unref);
+  GHashTable *left;
   GHashTableIter iter;
   gpointer service;
 
@@ -365,9 +367,19 @@ stop_offers (CommyMesh *self)
       commy_service_abort_here (offer);
     }
   g_mutex_lock (&self->lock);
-  g_clear_pointer (&self->offers, g_hash_table_unref);
+  left = g_steal_pointer (&self->offers);
   g_mutex_unlock (&self->lock);
+  g_hash_table_unref (left);
   g_clear_object (&self->node_service);
+}
+
+/* A transport whose messages somebody still holds stays until the catalog goes; who holds one
+ * holds the mesh. */
+static void
+stop_plugin (CommyPlugin *plugin)
+{
+  if (__atomic_load_n (&plugin->connections, __ATOMIC_ACQUIRE) == 0)
+    commy_plugin_stop (plugin);
 }
 
 /* Clients may outlive the mesh: their channels are closed on their own threads' workers. */
@@ -376,15 +388,18 @@ commy_mesh_leave_here (CommyMesh *self)
 {
   stop_offers (self);
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
+  commy_setup_cancel_all (&self->setup);
   drain_context (self);
-  g_clear_pointer (&self->registry, commy_registry_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     commy_plugin_quiesce (self->started->pdata[i]);
   commy_mesh_shut_workers (self, FALSE);
+  commy_setup_cancel_all (&self->setup);
+  g_clear_pointer (&self->registry, commy_registry_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
-    commy_plugin_stop (self->started->pdata[i]);
+    stop_plugin (self->started->pdata[i]);
   g_clear_pointer (&self->started, g_ptr_array_unref);
   drain_context (self);
+  self->shared.deaths = NULL;
   g_clear_pointer (&self->deaths, commy_death_watch_free);
   g_clear_pointer (&self->setup.serializers, g_strfreev);
   g_clear_pointer (&self->setup.auth, g_free);

@@ -52,7 +52,8 @@ struct _CommyMesh
   char *credentials_dir;
   CommyLedger ledger;
 
-  GMutex lock; /* of state, workers, decisions */
+  GCond left;  /* of state: no longer LEAVING */
+  GMutex lock; /* of state, workers, decisions, and of context once joined */
   CommyMeshState state;
   GPtrArray *workers; /* CommyMeshWorker, borrowed */
   GQueue decisions;   /* CommyDecision, the last ones */
@@ -78,7 +79,14 @@ struct _CommyMesh
 /* Whether the mesh can be used by this process now. */
 gboolean commy_mesh_check_joined (CommyMesh *mesh, GError **error);
 
-/* Runs on the mesh thread, at once if this is it. */
+/* Inside a worker: leaving waits for who is inside, so what it takes down is still there. */
+static inline gboolean
+commy_mesh_is_up (CommyMesh *mesh)
+{
+  return __atomic_load_n (&mesh->state, __ATOMIC_ACQUIRE) == COMMY_MESH_JOINED;
+}
+
+/* Runs on the mesh thread, at once if this is it; or if the mesh was left. */
 void commy_mesh_invoke (CommyMesh *mesh, CommyWorkFunc func, gpointer data);
 /* The same, but never at once. */
 void commy_mesh_post (CommyMesh *mesh, CommyWorkFunc func, gpointer data);
@@ -94,6 +102,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyMeshWorker, commy_mesh_worker_unref)
 GPtrArray *commy_mesh_dup_workers (CommyMesh *mesh);
 /* Closes all channels for good; @only_ours: of workers the calling thread is inside of. */
 void commy_mesh_shut_workers (CommyMesh *mesh, gboolean only_ours);
+
+/* They may open channels again. */
+void commy_mesh_reopen_workers (CommyMesh *mesh);
 
 void commy_mesh_record_decision (CommyMesh *mesh, CommyDecision *decision);
 

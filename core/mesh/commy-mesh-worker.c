@@ -36,7 +36,8 @@ commy_mesh_worker_unref (CommyMeshWorker *self)
   CommyMesh *mesh;
   gboolean last;
 
-  if (self == NULL)
+  /* A forked child drops nothing: epoll sets, rings and sockets are its parent's. */
+  if (self == NULL || commy_worker_is_inherited (self->worker))
     return;
   mesh = self->mesh;
   /* Under the lock, so that nobody finds a worker whose last reference is just going. */
@@ -119,9 +120,22 @@ commy_mesh_shut_workers (CommyMesh *mesh, gboolean only_ours)
     {
       CommyWorker *worker = ((CommyMeshWorker *) workers->pdata[i])->worker;
 
-      if (!only_ours || commy_worker_is_inside (worker))
-        commy_worker_shut (worker);
+      if (only_ours && !commy_worker_is_inside (worker))
+        continue;
+      /* Who is inside may wait for an answer of this very thread. */
+      while (!commy_worker_try_shut (worker))
+        if (only_ours || !g_main_context_iteration (mesh->context, FALSE))
+          g_usleep (200);
     }
+}
+
+void
+commy_mesh_reopen_workers (CommyMesh *mesh)
+{
+  g_autoptr (GPtrArray) workers = commy_mesh_dup_workers (mesh);
+
+  for (guint i = 0; i < workers->len; i++)
+    commy_worker_reopen (((CommyMeshWorker *) workers->pdata[i])->worker);
 }
 
 /* The default context is the main thread's, unless somebody else iterates it right now. A

@@ -25,13 +25,20 @@ commy_mesh_finalize (GObject *object)
 {
   CommyMesh *self = COMMY_MESH (object);
 
-  if (self->thread != NULL && self->pid == getpid ())
+  if (self->pid != getpid ())
+    {
+      /* A forked child: everything below is its parent's, locks in unknown states included. */
+      G_OBJECT_CLASS (commy_mesh_parent_class)->finalize (object);
+      return;
+    }
+  if (self->thread != NULL)
     commy_mesh_leave_sync (self, NULL, NULL);
   g_queue_clear_full (&self->decisions, (GDestroyNotify) commy_decision_unref);
   g_ptr_array_unref (self->workers);
   g_clear_pointer (&self->policy, commy_policy_unref);
   g_clear_pointer (&self->catalog, commy_catalog_free);
   g_clear_pointer (&self->config, commy_config_unref);
+  g_cond_clear (&self->left);
   g_mutex_clear (&self->lock);
   g_free (self->runtime_dir);
   g_free (self->state_dir);
@@ -50,6 +57,7 @@ static void
 commy_mesh_init (CommyMesh *self)
 {
   g_mutex_init (&self->lock);
+  g_cond_init (&self->left);
   g_queue_init (&self->decisions);
   self->workers = g_ptr_array_new ();
   self->env = commy_env_system ();
@@ -215,15 +223,26 @@ commy_mesh_is_mesh_thread (CommyMesh *self)
 void
 commy_mesh_post (CommyMesh *self, CommyWorkFunc func, gpointer data)
 {
-  Work *work = g_new (Work, 1);
-  GSource *source = g_idle_source_new ();
+  g_autoptr (GMainContext) context = NULL;
+  g_autoptr (GSource) source = NULL;
+  Work *work;
 
-  work->func = func;
-  work->data = data;
-  g_source_set_priority (source, G_PRIORITY_DEFAULT);
-  g_source_set_callback (source, run_work, work, g_free);
-  g_source_attach (source, self->context);
-  g_source_unref (source);
+  g_mutex_lock (&self->lock);
+  if (self->context != NULL)
+    {
+      work = g_new (Work, 1);
+      source = g_idle_source_new ();
+      work->func = func;
+      work->data = data;
+      g_source_set_priority (source, G_PRIORITY_DEFAULT);
+      g_source_set_callback (source, run_work, work, g_free);
+      context = g_main_context_ref (self->context);
+      g_source_attach (source, context);
+    }
+  g_mutex_unlock (&self->lock);
+  /* The mesh was left: @func finds that out. */
+  if (source == NULL)
+    func (data);
 }
 
 void
@@ -258,14 +277,21 @@ set_state (CommyMesh *self, CommyMeshState state)
 static void
 end_thread (CommyMesh *self)
 {
+  g_autoptr (GMainContext) context = NULL;
+
   g_main_loop_quit (self->loop);
   if (!commy_mesh_is_mesh_thread (self))
     g_thread_join (self->thread);
   else
     g_thread_unref (self->thread);
-  self->thread = NULL;
   g_clear_pointer (&self->loop, g_main_loop_unref);
-  g_clear_pointer (&self->context, g_main_context_unref);
+  g_mutex_lock (&self->lock);
+  self->thread = NULL;
+  context = g_steal_pointer (&self->context);
+  g_mutex_unlock (&self->lock);
+  /* What was posted too late finds out that the mesh was left. */
+  while (g_main_context_iteration (context, FALSE))
+    ;
 }
 
 typedef struct
@@ -352,11 +378,25 @@ commy_mesh_join_sync (CommyMesh *self, GCancellable *cancellable, GError **error
   self->context = g_main_context_new ();
   self->loop = g_main_loop_new (self->context, FALSE);
   self->thread = g_thread_new ("commy-mesh", mesh_thread, g_main_loop_ref (self->loop));
+  commy_mesh_reopen_workers (self);
   if (run_and_wait (self, join_work, error))
     return TRUE;
   end_thread (self);
   set_state (self, COMMY_MESH_NEW);
   return FALSE;
+}
+
+/* Another thread leaves. */
+static void
+await_left (CommyMesh *self)
+{
+  if (self->pid != getpid () || commy_mesh_is_mesh_thread (self))
+    return;
+  commy_mesh_shut_workers (self, TRUE);
+  g_mutex_lock (&self->lock);
+  while (self->state == COMMY_MESH_LEAVING)
+    g_cond_wait (&self->left, &self->lock);
+  g_mutex_unlock (&self->lock);
 }
 
 gboolean
@@ -371,7 +411,10 @@ commy_mesh_leave_sync (CommyMesh *self, GCancellable *cancellable, GError **erro
     set_state (self, COMMY_MESH_LEAVING);
   g_mutex_unlock (&self->lock);
   if (!begin)
-    return TRUE;
+    {
+      await_left (self);
+      return TRUE;
+    }
   /* Called from inside a handler or callback: the mesh thread could not get in. */
   commy_mesh_shut_workers (self, TRUE);
   if (commy_mesh_is_mesh_thread (self))
@@ -379,7 +422,10 @@ commy_mesh_leave_sync (CommyMesh *self, GCancellable *cancellable, GError **erro
   else
     run_and_wait (self, leave_work, NULL);
   end_thread (self);
+  g_mutex_lock (&self->lock);
   set_state (self, COMMY_MESH_LEFT);
+  g_cond_broadcast (&self->left);
+  g_mutex_unlock (&self->lock);
   return TRUE;
 }
 

@@ -229,7 +229,12 @@ on_channel_closed (gpointer data, CommyChannel *channel)
     return;
   commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "the channel closed");
   drop_channel (path);
-  commy_path_failed (path, error);
+  if (path->peer->peers == NULL)
+    return;
+  if (commy_mesh_is_up (path->peer->peers->mesh))
+    commy_path_failed (path, error);
+  else
+    commy_peers_touch (path->peer->peers); /* our own doing */
 }
 
 /* @channel: (transfer full). On the worker. */
@@ -396,9 +401,14 @@ commy_path_connect_sync (CommyPath *path,
   if (commy_latch_wait (latch, deadline_us, cancellable, &channel, &cause))
     {
       take_channel (path, channel);
-      return TRUE;
+      if (commy_path_is_up (path))
+        return TRUE;
+      commy_set_error (error, COMMY_ERROR_LEAVING, "the mesh is being left");
+      return FALSE;
     }
-  if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_CANCELLED))
+  /* A caller who is in a hurry says nothing about the path; the set-up has a limit of its own. */
+  if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_CANCELLED)
+      && !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_DEADLINE))
     commy_path_failed (path, cause);
   g_propagate_error (error, g_steal_pointer (&cause));
   return FALSE;

@@ -109,7 +109,11 @@ send_value (CommyChannel *channel,
   if (io != COMMY_IO_OK)
     return io;
   io = commy_channel_flush (channel);
-  return io == COMMY_IO_WOULD_BLOCK ? COMMY_IO_OK : io;
+  if (io != COMMY_IO_WOULD_BLOCK)
+    return io;
+  /* The transport keeps the rest; arming tells it when there is room. */
+  commy_worker_set_hot (commy_channel_get_worker (channel), channel);
+  return COMMY_IO_OK;
 }
 
 CommyIo

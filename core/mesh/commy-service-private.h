@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "channel/commy-spin.h"
 #include "mesh/commy-request.h"
 
 typedef struct
@@ -21,11 +22,13 @@ typedef struct
 /* A worker thread of a service: spins, then lets its context sleep. */
 typedef struct
 {
+  gatomicrefcount refs; /* the service's and the thread's own */
   CommyMeshWorker *worker;
   GMainContext *context;
-  GThread *thread; /* NULL: the program's own context */
-  guint32 stop;    /* atomic */
-  gint64 spin_ns;
+  gboolean own;   /* has a thread; else the program's own context */
+  guint32 stop;   /* atomic */
+  gint64 spin_ns; /* at most; 0: never, G_MAXINT64: always */
+  CommySpinner spinner;
 } CommyServiceThread;
 
 typedef enum
@@ -58,8 +61,8 @@ struct _CommyService
   GSource *stop_timeout;
 };
 
-/* Mesh thread: where an accepted channel goes. */
-void commy_service_destination (CommyService *service, CommyDestination *out_destination);
+/* Mesh thread: where an accepted channel goes. FALSE: it is being stopped. */
+gboolean commy_service_destination (CommyService *service, CommyDestination *out_destination);
 gboolean commy_service_runs_only_on (CommyService *service, CommyMeshWorker *worker);
 void commy_service_call_began (CommyService *service);
 void commy_service_call_ended (CommyService *service);

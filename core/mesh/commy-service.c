@@ -34,6 +34,12 @@ commy_service_finalize (GObject *object)
 {
   CommyService *self = COMMY_SERVICE (object);
 
+  if (self->mesh->pid != getpid ())
+    {
+      /* A forked child touches nothing that its parent uses. */
+      G_OBJECT_CLASS (commy_service_parent_class)->finalize (object);
+      return;
+    }
   g_hash_table_unref (self->methods);
   g_ptr_array_unref (self->threads);
   g_ptr_array_unref (self->stop_tasks);
@@ -55,12 +61,42 @@ commy_service_class_init (CommyServiceClass *klass)
 
 /* --- threads --- */
 
-static inline void
-relax (void)
+static void
+thread_unref (CommyServiceThread *self)
 {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause ();
-#endif
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
+  commy_mesh_worker_unref (self->worker);
+  g_main_context_unref (self->context);
+  g_free (self);
+}
+
+static gint64
+spin_budget (CommyServiceThread *self)
+{
+  if (self->spin_ns == 0 || self->spin_ns == G_MAXINT64)
+    return self->spin_ns;
+  return commy_spinner_budget (&self->spinner, self->spin_ns);
+}
+
+/* Whether there was something to do before @budget ran out. */
+static gboolean
+spin (CommyServiceThread *self, gint64 budget)
+{
+  const CommyEnv *env = self->worker->mesh->env;
+  gint64 began = commy_env_now (env);
+  gboolean paid = FALSE;
+
+  while (!paid && !__atomic_load_n (&self->stop, __ATOMIC_RELAXED))
+    {
+      paid = commy_worker_turn (self->worker->worker);
+      if (!paid && commy_env_now (env) - began >= budget)
+        break;
+      if (!paid)
+        commy_relax ();
+    }
+  commy_spinner_learn (&self->spinner, paid);
+  return paid;
 }
 
 /* Polls while there is traffic or it may come soon, then sleeps in the context. */
@@ -68,47 +104,35 @@ static gpointer
 thread_main (gpointer data)
 {
   CommyServiceThread *self = data;
-  const CommyEnv *env = self->worker->mesh->env;
-  gint64 last = commy_env_now (env);
 
   g_main_context_push_thread_default (self->context);
   while (!__atomic_load_n (&self->stop, __ATOMIC_ACQUIRE))
     {
-      if (self->spin_ns > 0 && commy_worker_turn (self->worker->worker))
-        {
-          last = commy_env_now (env);
-          continue;
-        }
-      if (self->spin_ns > 0 && commy_env_now (env) - last < self->spin_ns)
-        {
-          relax ();
-          continue;
-        }
-      g_main_context_iteration (self->context, TRUE);
-      last = commy_env_now (env);
+      gint64 budget = spin_budget (self);
+
+      if (budget == 0 || !spin (self, budget))
+        g_main_context_iteration (self->context, TRUE);
     }
+  /* What was posted just before, such as the closing of channels. */
+  commy_worker_turn (self->worker->worker);
   g_main_context_pop_thread_default (self->context);
+  thread_unref (self);
   return NULL;
 }
 
+/* Does not wait for the thread: it may be in a handler that waits for the mesh thread. */
 static void
 thread_free (gpointer data)
 {
   CommyServiceThread *self = data;
 
-  if (self->thread != NULL)
+  if (self->own)
     {
       __atomic_store_n (&self->stop, 1, __ATOMIC_RELEASE);
       g_main_context_wakeup (self->context);
       commy_worker_kick (self->worker->worker);
-      if (self->thread == g_thread_self ())
-        g_thread_unref (self->thread);
-      else
-        g_thread_join (self->thread);
     }
-  commy_mesh_worker_unref (self->worker);
-  g_main_context_unref (self->context);
-  g_free (self);
+  thread_unref (self);
 }
 
 static gint64
@@ -131,6 +155,8 @@ add_thread (CommyService *self, gboolean own, GError **error)
 {
   CommyServiceThread *thread = g_new0 (CommyServiceThread, 1);
 
+  g_atomic_ref_count_init (&thread->refs);
+  thread->own = own;
   thread->context = own ? g_main_context_new () : g_main_context_ref (self->context);
   thread->worker = commy_mesh_dup_worker_for (self->mesh, thread->context, error);
   if (thread->worker == NULL)
@@ -141,7 +167,10 @@ add_thread (CommyService *self, gboolean own, GError **error)
     }
   thread->spin_ns = spin_of (self->mesh);
   if (own)
-    thread->thread = g_thread_new ("commy-service", thread_main, thread);
+    {
+      g_atomic_ref_count_inc (&thread->refs);
+      g_thread_unref (g_thread_new ("commy-service", thread_main, thread));
+    }
   g_ptr_array_add (self->threads, thread);
   return TRUE;
 }
@@ -311,17 +340,21 @@ on_closed (gpointer data, CommyChannel *channel)
 
 static const CommyChannelHandler channel_handler = { on_resolve, on_call, on_cancelled, on_closed };
 
-void
+gboolean
 commy_service_destination (CommyService *self, CommyDestination *out_destination)
 {
-  CommyServiceThread *thread;
+  CommyServiceThread *thread = NULL;
 
   g_mutex_lock (&self->lock);
-  thread = self->threads->pdata[self->next_thread++ % self->threads->len];
+  if (self->threads->len > 0 && self->state != COMMY_SERVICE_STOPPING)
+    thread = self->threads->pdata[self->next_thread++ % self->threads->len];
   g_mutex_unlock (&self->lock);
+  if (thread == NULL)
+    return FALSE;
   out_destination->worker = thread->worker->worker;
   out_destination->handler = &channel_handler;
   out_destination->handler_data = g_object_ref (self);
+  return TRUE;
 }
 
 gboolean
@@ -381,11 +414,43 @@ commy_service_offer_here (CommyService *self, CommyRegistryFunc done, gpointer d
       commy_env_new_id (self->mesh->env, id);
       self->instance = commy_instance_new (id, self->name);
       fill_instance (self, self->instance);
+      g_mutex_lock (&self->mesh->lock);
       g_hash_table_replace (self->mesh->offers, g_strdup (id), g_object_ref (self));
+      g_mutex_unlock (&self->mesh->lock);
       commy_registry_add (self->mesh->registry, self->instance, done, data);
       return;
     }
   done (data, error);
+}
+
+/* Clients of any thread look into the table. */
+static void
+take_back_offer (CommyService *self)
+{
+  g_mutex_lock (&self->mesh->lock);
+  if (self->mesh->offers != NULL && self->instance != NULL)
+    g_hash_table_remove (self->mesh->offers, self->instance->id);
+  g_mutex_unlock (&self->mesh->lock);
+  g_clear_pointer (&self->instance, commy_instance_unref);
+}
+
+/* Nothing of an offer that failed stays. */
+static void
+settle_start (CommyService *self, const GError *error)
+{
+  g_autoptr (GPtrArray) threads = g_ptr_array_new_with_free_func (thread_free);
+
+  if (error != NULL)
+    take_back_offer (self);
+  g_mutex_lock (&self->lock);
+  if (error != NULL)
+    {
+      g_ptr_array_unref (threads);
+      threads = g_steal_pointer (&self->threads);
+      self->threads = g_ptr_array_new_with_free_func (thread_free);
+    }
+  self->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
+  g_mutex_unlock (&self->lock);
 }
 
 static void
@@ -394,21 +459,11 @@ start_done (gpointer data, const GError *error)
   g_autoptr (GTask) task = data;
   CommyService *self = g_task_get_source_object (task);
 
-  g_mutex_lock (&self->lock);
-  self->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
-  g_mutex_unlock (&self->lock);
+  settle_start (self, error);
   if (error == NULL)
-    {
-      g_task_return_boolean (task, TRUE);
-      return;
-    }
-  if (self->instance != NULL)
-    {
-      g_hash_table_remove (self->mesh->offers, self->instance->id);
-      g_clear_pointer (&self->instance, commy_instance_unref);
-    }
-  g_ptr_array_set_size (self->threads, 0);
-  g_task_return_error (task, g_error_copy (error));
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, g_error_copy (error));
 }
 
 static void
@@ -481,9 +536,7 @@ start_sync_done (gpointer data, const GError *error)
   StartSync *start = data;
   CommyLatch *latch = start->latch;
 
-  g_mutex_lock (&start->service->lock);
-  start->service->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
-  g_mutex_unlock (&start->service->lock);
+  settle_start (start->service, error);
   g_object_unref (start->service);
   g_free (start);
   commy_latch_answer (latch, NULL, NULL, error);
@@ -592,6 +645,16 @@ finish_stop (gpointer data)
       g_source_destroy (self->stop_timeout);
       g_clear_pointer (&self->stop_timeout, g_source_unref);
     }
+  g_mutex_lock (&self->lock);
+  if (self->state == COMMY_SERVICE_IDLE)
+    {
+      /* Two calls that ended at the same time, or the mesh was left meanwhile. */
+      g_mutex_unlock (&self->lock);
+      g_object_unref (self);
+      return;
+    }
+  g_mutex_unlock (&self->lock);
+  take_back_offer (self);
   sweep_channels (self, TRUE);
   g_mutex_lock (&self->lock);
   tasks = g_steal_pointer (&self->stop_tasks);
@@ -637,7 +700,7 @@ unregistered (gpointer data, const GError *error)
     g_message ("%s could not be taken out of the store: %s", self->name, error->message);
   sweep_channels (self, FALSE);
   g_mutex_lock (&self->lock);
-  drained = self->in_flight == 0;
+  drained = self->in_flight == 0 || self->state != COMMY_SERVICE_STOPPING;
   if (!drained)
     {
       self->stop_timeout = g_timeout_source_new (DRAIN_MS);
@@ -657,7 +720,12 @@ stop_here (gpointer data)
 {
   CommyService *self = data;
 
-  g_hash_table_remove (self->mesh->offers, self->instance->id);
+  /* It stays among the offers, so that leaving the mesh meanwhile ends it too. */
+  if (self->mesh->registry == NULL || self->instance == NULL)
+    {
+      finish_stop (self);
+      return;
+    }
   commy_registry_remove (self->mesh->registry, self->instance, unregistered, self);
 }
 

@@ -56,6 +56,7 @@ struct _CommyPlugin
   CommyPluginOps ops;
   /* after commy_plugin_start() */
   gpointer instance;
+  guint32 connections; /* atomic: of channels; while there are some it cannot be stopped */
   CommyHost *host;
 };
 

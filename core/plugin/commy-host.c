@@ -66,8 +66,9 @@ run_once (gpointer data)
   Pending *pending = data;
   CommyHostTimerFunc func = pending->func;
   gpointer user_data = pending->user_data;
-  g_autoptr (GSource) source = steal_source (pending->host, pending->id);
 
+  /* It is destroyed by what this returns. */
+  g_source_unref (steal_source (pending->host, pending->id));
   /* The plugin may stop, and its host with it, in what it does now. */
   func (user_data);
   return G_SOURCE_REMOVE;

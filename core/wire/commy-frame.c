@@ -295,6 +295,14 @@ write_number (uint8_t *at, uint8_t type, uint64_t number)
   return write_extension (at, type, value, sizeof value);
 }
 
+void
+commy_frame_restamp (uint8_t *frame, uint32_t flow, uint32_t sequence, uint32_t ack)
+{
+  store32 (frame + 20, flow);
+  store32 (frame + 24, sequence);
+  store32 (frame + 28, ack);
+}
+
 size_t
 commy_frame_write (uint8_t *out, const CommyFrameSpec *spec, size_t payload_size)
 {

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define COMMY_FRAME_HEADER_SIZE 32u
+#define COMMY_FRAME_TYPE_OFFSET 5u /* of the type in a header */
 #define COMMY_FRAME_VERSION 1u
 #define COMMY_FRAME_MIN_VERSION 1u /* N talks to N-1; there is no version 0 */
 #define COMMY_FRAME_EXT_MAX 1024u  /* bytes of all extensions of one frame */
@@ -131,6 +132,10 @@ typedef struct
 /* Bytes before the payload for @spec: header and extensions; a multiple of 8. 0 if the
  * extensions would exceed COMMY_FRAME_EXT_MAX. */
 size_t commy_frame_prefix_size (const CommyFrameSpec *spec);
+
+/* Writes flow, sequence and acknowledgement into a frame that was written before: they are given
+ * when it takes its place, not when it is made. */
+void commy_frame_restamp (uint8_t *frame, uint32_t flow, uint32_t sequence, uint32_t ack);
 
 /* Writes header and extensions at @out, which has room for commy_frame_prefix_size(). Returns
  * that size. @payload_size goes into the length field. 0, with nothing written, if the frame

@@ -102,7 +102,7 @@ COMMY_API gboolean commy_client_exchange (CommyClient *client,
  * commy_reply_clear: (skip)
  * @reply: an answer, or zeroed
  *
- * Gives the answer's memory back.
+ * Gives the answer's memory back. Must come before the mesh itself is given back.
  *
  * Since: 0.1
  */

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What all verbs share: parsing options alike, telling errors alike, joining the mesh.
+ */
+#include "config.h"
+
+#include "cli/commy-cli.h"
+
+#include "cli/commy-output.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void
+print_error (const char *who, const char *text, const char *hint)
+{
+  g_autofree char *clean = commy_output_clean (text, TRUE);
+
+  fprintf (stderr, "%s: %s%s\n", who, clean, hint);
+}
+
+static char *
+complete_description (const CommyCliVerb *verb)
+{
+  return g_strdup_printf ("%s\n\n" COMMY_CLI_EXIT_CODES, verb->description);
+}
+
+static GOptionContext *
+make_context (CommyCli *cli, const CommyCliVerb *verb, const GOptionEntry *entries)
+{
+  const GOptionEntry mesh[] = {
+    { "mesh", 0, 0, G_OPTION_ARG_STRING, &cli->mesh, "Name of the mesh (\"default\")", "NAME" },
+    { NULL },
+  };
+  const GOptionEntry format[] = {
+    { "output", 'o', 0, G_OPTION_ARG_STRING, &cli->format, "table or json", "FORMAT" },
+    { NULL },
+  };
+  GOptionContext *context = g_option_context_new (verb->usage);
+  g_autofree char *description = complete_description (verb);
+
+  if (entries != NULL)
+    g_option_context_add_main_entries (context, entries, NULL);
+  if (verb->has_format)
+    g_option_context_add_main_entries (context, format, NULL);
+  g_option_context_add_main_entries (context, mesh, NULL);
+  g_option_context_set_summary (context, verb->summary);
+  g_option_context_set_description (context, description);
+  return context;
+}
+
+/* The parser leaves the "--" behind which arguments may begin with "-". */
+static void
+remove_separator (char **arguments)
+{
+  for (guint i = 1; arguments[i] != NULL; i++)
+    if (strcmp (arguments[i], "--") == 0)
+      {
+        g_free (arguments[i]);
+        memmove (arguments + i, arguments + i + 1,
+                 (g_strv_length (arguments + i + 1) + 1) * sizeof *arguments);
+        return;
+      }
+}
+
+char **
+commy_cli_parse (CommyCli *cli, const CommyCliVerb *verb, const GOptionEntry *entries, char **argv)
+{
+  g_autoptr (GOptionContext) context = make_context (cli, verb, entries);
+  g_auto (GStrv) arguments = g_strdupv (argv);
+  g_autofree char *program = g_strconcat ("commy ", verb->name, NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_set_prgname (program);
+  if (!g_option_context_parse_strv (context, &arguments, &error))
+    {
+      commy_cli_misuse (verb, "%s", error->message);
+      return NULL;
+    }
+  remove_separator (arguments);
+  cli->json = g_strcmp0 (cli->format, "json") == 0;
+  if (cli->format != NULL && !cli->json && strcmp (cli->format, "table") != 0)
+    {
+      commy_cli_misuse (verb, "--output is table or json, not \"%s\"", cli->format);
+      return NULL;
+    }
+  return g_steal_pointer (&arguments);
+}
+
+static CommyExit
+exit_for (const GError *error)
+{
+  if (error->domain == G_OPTION_ERROR)
+    return COMMY_EXIT_USAGE;
+  if (error->domain != COMMY_ERROR)
+    return COMMY_EXIT_FAILED;
+  switch (error->code)
+    {
+    case COMMY_ERROR_INVALID_ARGUMENT:
+    case COMMY_ERROR_CONFIG:
+    case COMMY_ERROR_CONFIG_UNKNOWN:
+    case COMMY_ERROR_CONFIG_VALUE:
+    case COMMY_ERROR_PLUGIN_PARAM:
+      return COMMY_EXIT_USAGE;
+    case COMMY_ERROR_NO_SERVICE:
+    case COMMY_ERROR_NO_METHOD:
+      return COMMY_EXIT_NOT_FOUND;
+    case COMMY_ERROR_NO_ROUTE:
+    case COMMY_ERROR_REFUSED:
+    case COMMY_ERROR_DENIED:
+    case COMMY_ERROR_NOT_OFFERED:
+    case COMMY_ERROR_CERTIFICATE:
+      return COMMY_EXIT_DENIED;
+    case COMMY_ERROR_DEADLINE:
+      return COMMY_EXIT_DEADLINE;
+    default:
+      return COMMY_EXIT_FAILED;
+    }
+}
+
+CommyExit
+commy_cli_fail (const GError *error)
+{
+  print_error ("commy", error->message, "");
+  return exit_for (error);
+}
+
+CommyExit
+commy_cli_misuse (const CommyCliVerb *verb, const char *format, ...)
+{
+  g_autofree char *text = NULL;
+  g_autofree char *who = g_strdup_printf ("commy: %s", verb->name);
+  g_autofree char *hint = g_strdup_printf (" (see commy %s --help)", verb->name);
+  va_list args;
+
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  print_error (who, text, hint);
+  return COMMY_EXIT_USAGE;
+}
+
+void
+commy_cli_note (const char *format, ...)
+{
+  g_autofree char *text = NULL;
+  va_list args;
+
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  print_error ("commy", text, "");
+}
+
+void
+commy_cli_set_error (GError **error, CommyError code, const char *format, ...)
+{
+  g_autofree char *text = NULL;
+  va_list args;
+
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_set_error (error, COMMY_ERROR, code, "CMY%04d: %s", (int) code, text);
+}
+
+CommyMesh *
+commy_cli_join (CommyCli *cli, GError **error)
+{
+  g_autoptr (CommyMesh) mesh = commy_mesh_new (cli->mesh, error);
+
+  if (mesh == NULL || !commy_mesh_join_sync (mesh, NULL, error))
+    return NULL;
+  return g_steal_pointer (&mesh);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What all verbs share: exit codes, the options of every verb, how errors are told, and the mesh
+ * that a verb looks at.
+ */
+#pragma once
+
+#include <commy/commy.h>
+
+typedef enum
+{
+  COMMY_EXIT_DONE = 0,
+  COMMY_EXIT_FAILED = 1,
+  COMMY_EXIT_USAGE = 2,     /* wrong usage, or a keyfile is wrong */
+  COMMY_EXIT_NOT_FOUND = 3, /* nobody offers it, there is no such thing */
+  COMMY_EXIT_DENIED = 4,    /* denied, refused, or no path is allowed */
+  COMMY_EXIT_DEADLINE = 5,
+} CommyExit;
+
+/* For the end of each verb's help. */
+#define COMMY_CLI_EXIT_CODES                                                                   \
+  "Exit codes: 0 done, 1 failed, 2 wrong usage or keyfile, 3 not found or nobody offers it,\n" \
+  "4 denied, refused or no path allowed, 5 deadline passed."
+
+typedef struct
+{
+  char *mesh;   /* NULL: the default */
+  char *format; /* as given */
+  gboolean json;
+} CommyCli;
+
+/* What a verb says of itself. */
+typedef struct
+{
+  const char *name;
+  const char *usage;       /* behind "commy VERB [OPTION...] " */
+  const char *summary;     /* the subcommands, or what it does */
+  const char *description; /* behind the options: an example first */
+  gboolean has_format;     /* takes -o table|json */
+} CommyCliVerb;
+
+/* Takes the options out of @argv (argv[0] is the verb). --help prints and ends the process.
+ * (transfer full): the verb and what is no option; NULL: told what is wrong, exit with
+ * COMMY_EXIT_USAGE. */
+char **
+commy_cli_parse (CommyCli *cli, const CommyCliVerb *verb, const GOptionEntry *entries, char **argv);
+
+/* Prints "commy: MESSAGE"; returns the exit code that belongs to the error. */
+CommyExit commy_cli_fail (const GError *error);
+/* Prints "commy: VERB: why (see commy VERB --help)"; returns COMMY_EXIT_USAGE. */
+CommyExit commy_cli_misuse (const CommyCliVerb *verb, const char *format, ...) G_GNUC_PRINTF (2, 3);
+/* A line to stderr: what a verb is doing, or did not find. */
+void commy_cli_note (const char *format, ...) G_GNUC_PRINTF (1, 2);
+/* An error of the command itself, with its number in the text like those of the library. */
+void commy_cli_set_error (GError **error, CommyError code, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
+
+/* (transfer full): a mesh that has joined; NULL with @error set */
+CommyMesh *commy_cli_join (CommyCli *cli, GError **error);

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * `commy serve`: offers a service that echoes or runs commands, until it is interrupted.
+ */
+#include "config.h"
+
+#include "cli/commy-cmd.h"
+#include "cli/commy-lookup.h"
+#include "cli/commy-output.h"
+#include "cli/commy-serve-command.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_WORKERS 64
+#define COMMANDS_AT_ONCE 8u
+#define DRAIN_S 3 /* commands get so long when the service ends; the mesh waits a little longer */
+
+static const CommyCliVerb verb = {
+  .name = "serve",
+  .usage = "SERVICE",
+  .summary
+  = "Offers a service until interrupted; then it takes no more calls and finishes those under\n"
+    "way (a second interrupt does not wait). Without --method there is one method, Echo, which\n"
+    "returns its arguments, values and raw bytes alike. When others can find the service it\n"
+    "prints one line: serving SERVICE as ID (transports ...).",
+  .description
+  = "A command runs through /bin/sh with raw bytes, or the one string or byte array of a value, "
+    "as\n"
+    "its standard input; its standard output is the answer, of the same kind. One that fails\n"
+    "answers with its exit status and the end of its standard error. COMMY_CALLER, COMMY_SERVICE\n"
+    "and COMMY_METHOD are set.\n\n"
+    "Example: a digest as a service\n"
+    "  commy serve org.example.Digest --method 'Sha256=sha256sum | cut -c1-64' --workers 2\n"
+    "  commy call org.example.Digest Sha256 --bytes-file /etc/hostname",
+};
+
+typedef struct
+{
+  char **methods;
+  char *xml;
+  gboolean echo;
+  int workers;
+  GDBusInterfaceInfo *interface; /* of the XML; NULL without */
+} Options;
+
+static void
+options_clear (Options *options)
+{
+  g_strfreev (options->methods);
+  g_free (options->xml);
+  g_clear_pointer (&options->interface, g_dbus_interface_info_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
+
+/* --- methods --- */
+
+static void
+on_echo (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  GVariant *parameters = commy_invocation_get_parameters (invocation);
+
+  if (parameters != NULL)
+    commy_invocation_return_value (invocation, parameters);
+  else
+    commy_invocation_return_bytes (invocation, commy_invocation_get_bytes (invocation));
+}
+
+static gboolean
+load_interface (Options *options, const char *service, GError **error)
+{
+  g_autofree char *text = NULL;
+  GDBusNodeInfo *node;
+  GDBusInterfaceInfo *found;
+
+  if (!g_file_get_contents (options->xml, &text, NULL, error))
+    return FALSE;
+  node = g_dbus_node_info_new_for_xml (text, error);
+  if (node == NULL)
+    {
+      g_prefix_error (error, "%s: ", options->xml);
+      return FALSE;
+    }
+  found = g_dbus_node_info_lookup_interface (node, service);
+  if (found == NULL && node->interfaces != NULL)
+    found = node->interfaces[0];
+  if (found != NULL)
+    options->interface = g_dbus_interface_info_ref (found);
+  else
+    commy_cli_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "%s has no interface", options->xml);
+  g_dbus_node_info_unref (node);
+  return found != NULL;
+}
+
+/* Without a word about methods: all of the interface, or Echo. */
+static void
+add_default_methods (CommyService *service, GDBusInterfaceInfo *interface)
+{
+  if (interface == NULL)
+    commy_service_handle (service, "Echo", on_echo, NULL, NULL);
+  for (guint i = 0;
+       interface != NULL && interface->methods != NULL && interface->methods[i] != NULL; i++)
+    commy_service_handle (service, interface->methods[i]->name, on_echo, NULL, NULL);
+}
+
+static void
+add_methods (CommyService *service,
+             const char *name,
+             const Options *options,
+             CommyServeCommands *commands)
+{
+  for (guint i = 0; options->methods != NULL && options->methods[i] != NULL; i++)
+    {
+      g_auto (GStrv) parts = g_strsplit (options->methods[i], "=", 2);
+
+      commy_serve_commands_add (commands, service, name, parts[0], parts[1]);
+    }
+  if (options->echo)
+    commy_service_handle (service, "Echo", on_echo, NULL, NULL);
+  else if (options->methods == NULL)
+    add_default_methods (service, options->interface);
+}
+
+static const char *
+find_misuse (const Options *options, char **arguments)
+{
+  if (g_strv_length (arguments) != 2)
+    return "needs the name of one service, such as org.example.Echo";
+  if (options->workers < -1 || options->workers > MAX_WORKERS)
+    return "--workers is from 0 to 64";
+  for (guint i = 0; options->methods != NULL && options->methods[i] != NULL; i++)
+    {
+      const char *equals = strchr (options->methods[i], '=');
+
+      if (equals == NULL || equals == options->methods[i] || equals[1] == '\0')
+        return "--method is NAME=COMMAND";
+    }
+  return NULL;
+}
+
+/* --- serving --- */
+
+static gboolean
+on_interrupt (gpointer loop)
+{
+  g_main_loop_quit (loop);
+  return G_SOURCE_CONTINUE;
+}
+
+/* Told only when the store shows it to everybody. */
+static gboolean
+announce (CommyMesh *mesh, CommyService *service, const char *name, GError **error)
+{
+  g_autoptr (GVariant) list = commy_mesh_list_services_sync (mesh, name, NULL, error);
+  const char *id = commy_service_get_instance_id (service);
+  gsize n = list != NULL ? g_variant_n_children (list) : 0;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) instance = g_variant_get_child_value (list, i);
+      g_autofree char *transports = NULL;
+
+      if (g_strcmp0 (commy_record_get_string (instance, "instance"), id) != 0)
+        continue;
+      transports = commy_record_dup_transports (instance);
+      commy_output_print ("serving %s as %s (transports %s)\n", name, id,
+                          transports[0] != '\0' ? transports : "none");
+      fflush (stdout);
+      return TRUE;
+    }
+  if (list != NULL)
+    commy_cli_set_error (error, COMMY_ERROR_STORE,
+                         "%s was registered but the store does not "
+                         "show it",
+                         name);
+  return FALSE;
+}
+
+static void
+on_stopped (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_main_loop_quit (data);
+}
+
+static gboolean
+on_drained (gpointer commands)
+{
+  commy_serve_commands_end (commands);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+stop (CommyService *service, CommyServeCommands *commands, GMainLoop *loop)
+{
+  GSource *drained = g_timeout_source_new_seconds (DRAIN_S);
+
+  commy_cli_note ("stopping: no more calls, waiting for those under way");
+  g_source_set_callback (drained, on_drained, commands, NULL);
+  g_source_attach (drained, NULL);
+  commy_service_stop (service, NULL, on_stopped, loop);
+  g_main_loop_run (loop);
+  /* After a second interrupt there may be calls left. */
+  commy_serve_commands_end (commands);
+  g_source_destroy (drained);
+  g_source_unref (drained);
+}
+
+static CommyExit
+serve_until_interrupted (CommyMesh *mesh,
+                         CommyService *service,
+                         CommyServeCommands *commands,
+                         const char *name)
+{
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  g_autoptr (GError) error = NULL;
+  guint interrupt = g_unix_signal_add (SIGINT, on_interrupt, loop);
+  guint terminate = g_unix_signal_add (SIGTERM, on_interrupt, loop);
+  CommyExit status = COMMY_EXIT_DONE;
+
+  if (commy_service_start_sync (service, NULL, &error) && announce (mesh, service, name, &error))
+    {
+      commy_cli_note ("%s is offered in the mesh \"%s\"; interrupt to stop", name,
+                      commy_mesh_get_name (mesh));
+      g_main_loop_run (loop);
+      stop (service, commands, loop);
+    }
+  else
+    status = commy_cli_fail (error);
+  g_source_remove (interrupt);
+  g_source_remove (terminate);
+  return status;
+}
+
+static CommyExit
+run (CommyCli *cli, const Options *options, const char *name)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyServeCommands) commands = NULL;
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyService) service = NULL;
+  CommyExit status;
+
+  commy_cli_note ("joining the mesh \"%s\"", cli->mesh != NULL ? cli->mesh : "default");
+  mesh = commy_cli_join (cli, &error);
+  if (mesh == NULL)
+    return commy_cli_fail (error);
+  commands = commy_serve_commands_new (MAX (COMMANDS_AT_ONCE, (guint) MAX (options->workers, 0)));
+  service = commy_service_new (mesh, name, options->interface);
+  add_methods (service, name, options, commands);
+  if (options->workers >= 0)
+    commy_service_set_workers (service, (guint) options->workers);
+  status = serve_until_interrupted (mesh, service, commands, name);
+  /* What still runs is ended before the mesh that its answers would need. */
+  g_clear_pointer (&commands, commy_serve_commands_free);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  return status;
+}
+
+CommyExit
+commy_cmd_serve (CommyCli *cli, char **argv)
+{
+  g_auto (Options) options = { .workers = -1 };
+  const GOptionEntry entries[] = {
+    { "method", 'm', 0, G_OPTION_ARG_STRING_ARRAY, &options.methods,
+      "A method that runs a command; may be given more than once", "NAME=COMMAND" },
+    { "echo", 0, 0, G_OPTION_ARG_NONE, &options.echo, "Also Echo, beside --method", NULL },
+    { "workers", 'w', 0, G_OPTION_ARG_INT, &options.workers,
+      "Threads that take calls (from the keyfile)", "N" },
+    { "xml", 0, 0, G_OPTION_ARG_FILENAME, &options.xml,
+      "Check arguments against this D-Bus introspection XML", "FILE" },
+    { NULL },
+  };
+  g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
+  g_autoptr (GError) error = NULL;
+  const char *misuse;
+
+  if (arguments == NULL)
+    return COMMY_EXIT_USAGE;
+  misuse = find_misuse (&options, arguments);
+  if (misuse != NULL)
+    return commy_cli_misuse (&verb, "%s", misuse);
+  if (options.xml != NULL && !load_interface (&options, arguments[1], &error))
+    {
+      commy_cli_fail (error);
+      return COMMY_EXIT_USAGE;
+    }
+  return run (cli, &options, arguments[1]);
+}

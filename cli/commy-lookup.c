@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who is there: instances and nodes, as the store says, and questions to a node.
+ */
+#include "config.h"
+
+#include "cli/commy-lookup.h"
+
+#include <string.h>
+
+#define NODE_SERVICE "org.commy.Node1"
+#define RESERVED "org.commy."
+
+/* --- records --- */
+
+const char *
+commy_record_get_string (GVariant *record, const char *key)
+{
+  const char *text = "";
+
+  /* The text lies in the record, which outlives this look at it. */
+  g_variant_lookup (record, key, "&s", &text);
+  return text;
+}
+
+double
+commy_record_get_double (GVariant *record, const char *key)
+{
+  double value = 0;
+
+  g_variant_lookup (record, key, "d", &value);
+  return value;
+}
+
+guint64
+commy_record_get_uint (GVariant *record, const char *key)
+{
+  guint64 value = 0;
+  guint32 narrow = 0;
+  gint32 number = 0;
+
+  if (g_variant_lookup (record, key, "t", &value))
+    return value;
+  if (g_variant_lookup (record, key, "u", &narrow))
+    return narrow;
+  g_variant_lookup (record, key, "i", &number);
+  return (guint64) MAX (number, 0);
+}
+
+gboolean
+commy_record_get_boolean (GVariant *record, const char *key)
+{
+  gboolean value = FALSE;
+
+  g_variant_lookup (record, key, "b", &value);
+  return value;
+}
+
+char *
+commy_record_dup_transports (GVariant *instance)
+{
+  g_autoptr (GVariant) endpoints
+      = g_variant_lookup_value (instance, "endpoints", G_VARIANT_TYPE ("a(ss)"));
+  GString *out = g_string_new (NULL);
+  GVariantIter iter;
+  const char *transport, *address;
+
+  if (endpoints != NULL)
+    {
+      g_variant_iter_init (&iter, endpoints);
+      while (g_variant_iter_next (&iter, "(&s&s)", &transport, &address))
+        g_string_append_printf (out, "%s%s", out->len > 0 ? ", " : "", transport);
+    }
+  return g_string_free (out, FALSE);
+}
+
+char *
+commy_lookup_dup_short (const char *id)
+{
+  return g_strndup (id, COMMY_LOOKUP_SHORT);
+}
+
+/* --- instances --- */
+
+static gint
+compare (gconstpointer a, gconstpointer b)
+{
+  GVariant *x = *(GVariant *const *) a, *y = *(GVariant *const *) b;
+  gint order
+      = strcmp (commy_record_get_string (x, "service"), commy_record_get_string (y, "service"));
+
+  if (order != 0)
+    return order;
+  return strcmp (commy_record_get_string (x, "instance"), commy_record_get_string (y, "instance"));
+}
+
+GPtrArray *
+commy_lookup_instances (CommyMesh *mesh, const char *pattern, gboolean all, GError **error)
+{
+  g_autoptr (GVariant) list = commy_mesh_list_services_sync (mesh, pattern, NULL, error);
+  GPtrArray *found;
+  gsize n;
+
+  if (list == NULL)
+    return NULL;
+  found = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
+  n = g_variant_n_children (list);
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) instance = g_variant_get_child_value (list, i);
+      const char *service = commy_record_get_string (instance, "service");
+      const char *node = commy_record_get_string (instance, "node");
+
+      if (strcmp (node, commy_mesh_get_node_id (mesh)) != 0
+          && (all || !g_str_has_prefix (service, RESERVED)))
+        g_ptr_array_add (found, g_steal_pointer (&instance));
+    }
+  g_ptr_array_sort (found, compare);
+  return found;
+}
+
+/* --- nodes --- */
+
+static gboolean
+fits (GVariant *instance, const char *of)
+{
+  return g_str_has_prefix (commy_record_get_string (instance, "node"), of)
+         || g_str_has_prefix (commy_record_get_string (instance, "instance"), of)
+         || strcmp (commy_record_get_string (instance, "service"), of) == 0;
+}
+
+static GHashTable *
+find_ids (GPtrArray *instances, const char *of)
+{
+  GHashTable *ids = g_hash_table_new (g_str_hash, g_str_equal);
+
+  for (guint i = 0; i < instances->len; i++)
+    if (of == NULL || fits (instances->pdata[i], of))
+      g_hash_table_add (ids, (gpointer) commy_record_get_string (instances->pdata[i], "node"));
+  return ids;
+}
+
+static gboolean
+check_found (guint n, const char *of, GError **error)
+{
+  if (n == 0 && of == NULL)
+    commy_cli_set_error (error, COMMY_ERROR_NO_SERVICE,
+                         "no other node is in this mesh (as this user; see --mesh)");
+  else if (n == 0)
+    commy_cli_set_error (error, COMMY_ERROR_NO_SERVICE,
+                         "no node fits \"%s\": say the beginning of a node's or an instance's id, "
+                         "or a service's name (commy services ls --all)",
+                         of);
+  else if (n > 1 && of != NULL)
+    commy_cli_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
+                         "%u nodes fit \"%s\": say more digits (commy services ls --all)", n, of);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+GPtrArray *
+commy_lookup_nodes (CommyMesh *mesh, const char *of, GError **error)
+{
+  g_autoptr (GPtrArray) instances = commy_lookup_instances (mesh, NULL, TRUE, error);
+  g_autoptr (GPtrArray) nodes = NULL;
+  g_autoptr (GHashTable) ids = NULL;
+
+  if (instances == NULL)
+    return NULL;
+  ids = find_ids (instances, of);
+  nodes = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
+  for (guint i = 0; i < instances->len; i++)
+    {
+      GVariant *instance = instances->pdata[i];
+
+      if (strcmp (commy_record_get_string (instance, "service"), NODE_SERVICE) == 0
+          && g_hash_table_contains (ids, commy_record_get_string (instance, "node")))
+        g_ptr_array_add (nodes, g_variant_ref (instance));
+    }
+  if (!check_found (nodes->len, of, error))
+    return NULL;
+  return g_steal_pointer (&nodes);
+}
+
+GVariant *
+commy_lookup_ask (
+    CommyMesh *mesh, GVariant *node, const char *method, GVariant *parameters, GError **error)
+{
+  g_autoptr (CommyClient) client = commy_client_new (mesh, NODE_SERVICE);
+  g_autoptr (CommyCallOptions) options = commy_call_options_new ();
+  g_autoptr (GVariant) result = NULL;
+
+  commy_call_options_set_idempotent (options, TRUE);
+  commy_client_set_instance (client, commy_record_get_string (node, "instance"));
+  result = commy_client_call_sync (client, method, parameters, options, NULL, error);
+  if (result == NULL)
+    return NULL;
+  if (g_variant_n_children (result) != 1)
+    {
+      commy_cli_set_error (error, COMMY_ERROR_TYPE, "%s of a node answered %s, not one value",
+                           method, g_variant_get_type_string (result));
+      return NULL;
+    }
+  return g_variant_get_child_value (result, 0);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Finding out who is there: instances of services, and the nodes behind them, which are asked
+ * through org.commy.Node1.
+ */
+#pragma once
+
+#include "cli/commy-cli.h"
+
+#define COMMY_LOOKUP_SHORT 8 /* digits of an id that are enough to tell ids apart */
+
+/* Members of a record, such as those of commy_mesh_list_services_sync(). */
+const char *commy_record_get_string (GVariant *record, const char *key); /* "" if not there */
+double commy_record_get_double (GVariant *record, const char *key);      /* 0 if not there */
+guint64 commy_record_get_uint (GVariant *record, const char *key);       /* of u, t and i */
+gboolean commy_record_get_boolean (GVariant *record, const char *key);
+/* (transfer full): "inproc, shm, tls" of an instance's endpoints */
+char *commy_record_dup_transports (GVariant *instance);
+/* (transfer full): the first digits */
+char *commy_lookup_dup_short (const char *id);
+
+/* (transfer full) (element-type GVariant): instances by service and id, without this process.
+ * @pattern: a glob or NULL; @all: those of org.commy.* too */
+GPtrArray *
+commy_lookup_instances (CommyMesh *mesh, const char *pattern, gboolean all, GError **error);
+
+/* (transfer full) (element-type GVariant): the org.commy.Node1 instances of nodes.
+ * @of: the beginning of a node's or an instance's id, or the name of a service that one node
+ * offers; NULL for all but this one. COMMY_ERROR_NO_SERVICE if there is none,
+ * COMMY_ERROR_INVALID_ARGUMENT if it fits several. */
+GPtrArray *commy_lookup_nodes (CommyMesh *mesh, const char *of, GError **error);
+
+/* (transfer full): the one result of a method of a node; @parameters is sunk */
+GVariant *commy_lookup_ask (
+    CommyMesh *mesh, GVariant *node, const char *method, GVariant *parameters, GError **error);

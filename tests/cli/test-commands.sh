@@ -1,0 +1,179 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The command without a mesh: help, wrong usage, keyfiles, the catalog.
+# shellcheck disable=SC1091,SC2034,SC2154 # the library has and uses the variables
+. "$COMMY_SOURCE_DIR/tests/cli/library.sh"
+
+# --- help ---
+run --help
+ok help/exits-0 exits 0
+ok help/is-silent-on-stderr is_silent
+ok help/has-exit-codes says 'Exit codes: 0 done'
+run --version
+ok version/names-the-release says '^commy [0-9]'
+for verb in serve call services plugin route node config; do
+  run --help
+  ok "help/lists-$verb" says "^  $verb "
+  run "$verb" --help
+  ok "$verb/help-exits-0" exits 0
+  ok "$verb/help-has-an-example" says "^  commy $verb "
+  ok "$verb/help-has-exit-codes" says 'Exit codes: 0 done'
+  run "$verb"
+  ok "$verb/without-arguments-exits-2" exits 2
+  ok "$verb/without-arguments-points-to-its-help" complains "^commy: $verb: .*commy $verb --help"
+  run "$verb" --no-such-option
+  ok "$verb/unknown-option-exits-2" exits 2
+done
+
+# Without GnuTLS the verb is there all the same and says what is missing.
+run pki --help
+if exits 0; then
+  ok pki/help-has-an-example says '^  commy pki '
+  run pki frob
+  ok pki/unknown-subcommand-exits-2 exits 2
+  run --mesh test pki init --host here --user me
+  ok pki/init-exits-0 exits 0
+  run pki show --mesh test -o json
+  ok pki/show-json json 'it["has_authority_key"] and "here" in it["certificate"]["id"]'
+else
+  ok pki/without-gnutls-exits-1 exits 1
+  ok pki/without-gnutls-says-so complains 'GnuTLS'
+fi
+
+# --- wrong usage ---
+run
+ok usage/no-verb-exits-2 exits 2
+run frobnicate
+ok usage/unknown-verb-exits-2 exits 2
+ok usage/unknown-verb-lists-the-verbs complains 'serve, call, services'
+run services ls -o yaml
+ok usage/unknown-format-exits-2 exits 2
+ok usage/unknown-format-names-it complains '"yaml"'
+run services frob
+ok usage/unknown-subcommand-exits-2 exits 2
+run services info
+ok usage/services-info-without-name-exits-2 exits 2
+run call org.example.Echo
+ok usage/call-without-method-exits-2 exits 2
+run call org.example.Echo Echo hello
+ok usage/call-with-bare-word-exits-2 exits 2
+ok usage/call-with-bare-word-shows-how-to-quote complains "a string is written \"'text'\""
+run call org.example.Echo Echo --bytes a 5
+ok usage/bytes-and-values-exits-2 exits 2
+run call org.example.Echo Echo --timeout soon
+ok usage/bad-timeout-exits-2 exits 2
+run call org.example.Echo Echo --timeout 0s
+ok usage/no-timeout-exits-2 exits 2
+run call org.example.Echo Echo --count 0
+ok usage/count-0-exits-2 exits 2
+run call org.example.Echo Echo --bytes-file "$folder/missing"
+ok usage/missing-input-exits-1 exits 1
+run route explain org.example.Echo --size 64,4x
+ok usage/bad-size-exits-2 exits 2
+ok usage/bad-size-names-it complains '"64,4x"'
+run route explain org.example.Echo --size -1
+ok usage/negative-size-exits-2 exits 2
+run route explain org.example.Echo --what-if objectiv=cpu
+ok usage/bad-what-if-exits-2 exits 2
+ok usage/bad-what-if-names-it complains 'CMY0002.*objectiv'
+run serve org.example.Echo --method Up
+ok usage/method-without-command-exits-2 exits 2
+run serve org.example.Echo --workers 65
+ok usage/too-many-workers-exits-2 exits 2
+run serve org.example.Echo --xml "$folder/missing.xml"
+ok usage/missing-xml-exits-2 exits 2
+echo '<node>' > "$folder/bad.xml"
+run serve org.example.Echo --xml "$folder/bad.xml"
+ok usage/bad-xml-exits-2 exits 2
+ok usage/bad-xml-names-the-file complains 'bad.xml'
+
+# --- keyfiles ---
+printf '[selection]\nobjective=cpu\n' > "$folder/good.conf"
+printf '# a comment\n[selection]\nobjectiv=cpu\n' > "$folder/key.conf"
+printf '[selection]\nobjective=fastest\n' > "$folder/value.conf"
+printf '\n[selektion]\nobjective=cpu\n' > "$folder/group.conf"
+run config check "$folder/good.conf"
+ok config/good-keyfile-exits-0 exits 0
+ok config/good-keyfile-is-named says 'good.conf: ok'
+run config check "$folder/key.conf"
+ok config/unknown-key-exits-2 exits 2
+ok config/unknown-key-names-file-line-and-nearest complains \
+  'CMY0102: .*key.conf:3: .*"objectiv".*did you mean "objective"'
+run config check "$folder/value.conf"
+ok config/bad-value-exits-2 exits 2
+ok config/bad-value-names-file-and-line complains 'CMY0103: .*value.conf:2:'
+run config check "$folder/group.conf"
+ok config/unknown-group-names-line-and-nearest complains 'group.conf:2: .*did you mean "selection"'
+run config check "$folder/missing.conf"
+ok config/missing-keyfile-exits-2 exits 2
+run config check "$folder/good.conf" "$folder/key.conf" -o json
+ok config/one-bad-of-two-exits-2 exits 2
+ok config/json-tells-which json '[f["ok"] for f in it] == [True, False]'
+usual=$COMMY_CONFIG
+COMMY_CONFIG=$usual:$folder/key.conf
+run plugin list
+ok config/bad-keyfile-in-use-exits-2 exits 2
+ok config/bad-keyfile-in-use-names-line complains 'key.conf:3'
+COMMY_CONFIG=$usual:$folder/good.conf
+run config show selection
+ok config/show-has-value-and-origin says "objective  *cpu  *.*good.conf:2"
+ok config/show-has-defaults says 'min-security .* default$'
+run config show selection -o json
+ok config/show-json json 'any(s["key"] == "objective" and s["value"] == "cpu" for s in it)'
+run config show nothing
+ok config/unknown-group-exits-3 exits 3
+
+# --- the catalog ---
+COMMY_CONFIG=$usual
+# A folder of its own, with a plugin from the build if there is one, and files that are none.
+run plugin list -o json
+ok plugin/list-exits-0 exits 0
+ok plugin/list-json json 'all(p["kind"] and p["id"] and p["state"] and p["path"] for p in it)'
+ok plugin/none-is-rejected json 'all(p["state"] != "rejected" for p in it)'
+mkdir -m 755 "$folder/plugins"
+echo 'no plugin' > "$folder/plugins/libcommy-transport-text.so"
+usual_path=$COMMY_PLUGIN_PATH
+COMMY_PLUGIN_PATH=$usual_path:$folder/plugins
+run plugin list
+ok plugin/bad-file-is-listed-as-rejected says '^transport  *text .* rejected .*not an ELF file'
+ok plugin/list-exits-0-all-the-same exits 0
+run plugin list -v
+ok plugin/verbose-has-the-path says "$folder/plugins/libcommy-transport-text.so"
+run plugin list -o json
+ok plugin/bad-file-has-a-reason json \
+  'any(p["state"] == "rejected" and p["reason"] and "text.so" in p["path"] for p in it)'
+ok plugin/others-are-unharmed json 'any(p["state"] == "found" for p in it)'
+COMMY_PLUGIN_PATH=$usual_path
+"$commy" plugin list -o json > "$folder/plugins.json" 2> /dev/null
+some=$(/usr/bin/python3 -c 'import json, sys
+it = json.load(open(sys.argv[1]))
+print(it[0]["kind"] + "/" + it[0]["id"])' "$folder/plugins.json")
+printf '[plugins]\ndeny=%s\n' "$some" > "$folder/deny.conf"
+COMMY_CONFIG=$usual:$folder/deny.conf
+run plugin list
+ok plugin/denied-is-listed-as-disabled says "disabled .*deny.conf:2"
+COMMY_CONFIG=$usual
+run plugin info "$some"
+ok plugin/info-exits-0 exits 0
+ok plugin/info-has-the-note says '^  licence '
+ok plugin/info-has-the-profile says '^profile'
+run plugin info "$some" -o json
+ok plugin/info-json json 'len(it) == 1 and it[0]["profile"]["segments"]'
+run plugin info no-such-plugin
+ok plugin/unknown-exits-3 exits 3
+
+# --- output ---
+run plugin list
+ok output/no-colours-in-a-pipe lacks "$(printf '\033')"
+if [ -w /dev/full ]; then
+  status=0
+  "$commy" --help > /dev/full 2> "$err" || status=$?
+  ok output/full-disk-exits-1 exits 1
+fi
+
+# --- faults of the surroundings ---
+COMMY_STATE_DIR=/dev/null/state
+run services ls
+ok faults/unusable-state-directory-exits-1 exits 1
+ok faults/unusable-state-directory-is-named complains 'CMY0602: .*/dev/null/state'
+finish
