@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The limits of this machine, by the bare mechanism: a cache line that goes to and fro, a futex
+ * The limits of this machine, by the bare mechanism: a cache line that goes back and forth, a futex
  * that wakes the other side, a TCP socket on loopback. With a payload, each side copies it once,
  * as an application that writes its argument and reads it would.
  */

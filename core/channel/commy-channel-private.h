@@ -81,6 +81,7 @@ struct _CommyChannel
   gsize scratch_size;
   guint32 borrowed; /* messages not released yet */
   CommySpinner spinner;
+  guint32 unanswered; /* atomic: calls that handlers have not answered yet */
 
   CommyCounters counters;
 };

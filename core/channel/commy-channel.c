@@ -339,6 +339,21 @@ commy_channel_forget (CommyChannel *self, guint32 stream)
     commy_channel_send (self, &spec, NULL, 0, TRUE);
 }
 
+gboolean
+commy_channel_begin_answer (CommyChannel *self)
+{
+  if (__atomic_add_fetch (&self->unanswered, 1, __ATOMIC_RELAXED) <= self->shared->max_pending)
+    return TRUE;
+  commy_channel_end_answer (self);
+  return FALSE;
+}
+
+void
+commy_channel_end_answer (CommyChannel *self)
+{
+  __atomic_sub_fetch (&self->unanswered, 1, __ATOMIC_RELAXED);
+}
+
 /* How long spinning may pay: not at all where it cannot, else a little more than the usual gap. */
 static gint64
 spin_budget (CommyChannel *self)

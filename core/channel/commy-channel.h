@@ -117,6 +117,11 @@ void commy_channel_send_error (
 /* What would be said if @io came from sending; sets COMMY_ERROR_BUSY, TOO_BIG, OUTCOME... */
 void commy_channel_io_error (CommyChannel *channel, CommyIo io, GError **error);
 
+/* One more call that the handler has not answered. FALSE: the limit "pending-calls" is reached. Any
+ * thread may end one. */
+gboolean commy_channel_begin_answer (CommyChannel *channel);
+void commy_channel_end_answer (CommyChannel *channel);
+
 /* --- calling --- */
 
 /* Id of @method on this channel; announces it to the peer once. 0: no room for the announcement

@@ -43,6 +43,7 @@ report (CommyClient *self, CommyFlavour flavour, guint index, gint64 latency_ns,
 
 static void
 finish_sample (CommyClient *self,
+               CommyFlavour flavour,
                CommyChannel *channel,
                const CommyStack *stack,
                gboolean sampled,
@@ -54,7 +55,7 @@ finish_sample (CommyClient *self,
 
   commy_histogram_add (&commy_channel_get_counters (channel)->call_ns, (guint64) MAX (took, 0));
   if (sampled && incoming->frame.has_dwell && stack->path->channel == channel)
-    commy_client_learn (self, stack, request_size, incoming->frame.payload_size, took,
+    commy_client_learn (self, flavour, stack, request_size, incoming->frame.payload_size, took,
                         incoming->frame.dwell_ns);
 }
 
@@ -193,7 +194,8 @@ exchange (CommyClient *self,
       g_propagate_error (error, g_steal_pointer (&wait->error));
       return FALSE;
     }
-  finish_sample (self, channel, picked->stack, sampled, request->size, &wait->incoming, started);
+  finish_sample (self, request->flavour, channel, picked->stack, sampled, request->size,
+                 &wait->incoming, started);
   return TRUE;
 }
 
@@ -538,8 +540,8 @@ async_succeeded (AsyncCall *call, CommyChannel *channel, CommyIncoming *incoming
   g_autoptr (GError) error = NULL;
   gpointer result;
 
-  finish_sample (call->client, channel, &call->stack, call->sampled, call->request.size, incoming,
-                 call->started_ns);
+  finish_sample (call->client, call->request.flavour, channel, &call->stack, call->sampled,
+                 call->request.size, incoming, call->started_ns);
   if (call->request.flavour == COMMY_FLAVOUR_VALUE)
     result = commy_value_from_incoming (channel, incoming, &error);
   else

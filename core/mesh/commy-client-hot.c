@@ -286,8 +286,8 @@ exchange_here (
 
       commy_histogram_add (&commy_channel_get_counters (channel)->call_ns, (guint64) took);
       if (G_UNLIKELY (sampled && wait.incoming.frame.has_dwell))
-        commy_client_learn (self, &stack, used, wait.incoming.frame.payload_size, took,
-                            wait.incoming.frame.dwell_ns);
+        commy_client_learn (self, COMMY_FLAVOUR_BYTES, &stack, used,
+                            wait.incoming.frame.payload_size, took, wait.incoming.frame.dwell_ns);
       fill_reply (channel, &wait, out_reply);
     }
   else

@@ -65,6 +65,7 @@ gboolean commy_client_would_deadlock (CommyClient *client, CommyRouteMember *mem
 gboolean commy_client_sample (CommyClient *client, CommyRoute *route);
 /* What a measured call taught. */
 void commy_client_learn (CommyClient *client,
+                         CommyFlavour flavour,
                          const CommyStack *stack,
                          gsize request_size,
                          gsize reply_size,

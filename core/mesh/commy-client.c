@@ -274,21 +274,22 @@ commy_client_sample (CommyClient *self, CommyRoute *route)
 
 void
 commy_client_learn (CommyClient *self,
+                    CommyFlavour flavour,
                     const CommyStack *stack,
                     gsize request_size,
                     gsize reply_size,
                     gint64 round_trip_ns,
                     guint64 dwell_ns)
 {
+  const CommyProfile *transport = &stack->path->transport->profile;
+  const CommyProfile *serializer = commy_route_serializer_profile (flavour, stack->serializer);
   double measured = ((double) round_trip_ns - (double) dwell_ns) / 2;
   CommyCost there, back;
 
   if (measured <= 0)
     return;
-  commy_cost_compute (&stack->path->transport->profile, &stack->serializer->profile, request_size,
-                      &there);
-  commy_cost_compute (&stack->path->transport->profile, &stack->serializer->profile, reply_size,
-                      &back);
+  commy_cost_compute (transport, serializer, request_size, &there);
+  commy_cost_compute (transport, serializer, reply_size, &back);
   commy_calibration_add (&stack->path->calibration, MAX (request_size, reply_size), measured,
                          (there.t_latency_ns + back.t_latency_ns) / 2,
                          commy_env_now (self->mesh->env));

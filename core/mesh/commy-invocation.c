@@ -43,7 +43,10 @@ commy_invocation_finalize (GObject *object)
   if (!self->answered)
     {
       if (!self->one_way)
-        g_warning ("a call of %s.%s was never answered", self->service->name, self->method->name);
+        {
+          commy_channel_end_answer (self->channel);
+          g_warning ("a call of %s.%s was never answered", self->service->name, self->method->name);
+        }
       commy_service_call_ended (self->service);
     }
   g_clear_pointer (&self->parameters, g_variant_unref);
@@ -170,6 +173,7 @@ deliver (gpointer data)
     send_failure (self);
   else
     send_answer (self);
+  commy_channel_end_answer (self->channel);
   commy_service_call_ended (self->service);
   g_object_unref (self);
 }
@@ -361,6 +365,15 @@ commy_invocation_dispatch (CommyService *service,
     {
       self->answered = 1;
       refuse (service, channel, incoming, COMMY_DROP_MALFORMED, error);
+      g_object_unref (self);
+      return;
+    }
+  if (!self->one_way && !commy_channel_begin_answer (channel))
+    {
+      self->answered = 1;
+      commy_set_error (&error, COMMY_ERROR_BUSY,
+                       "too many unanswered calls (limit \"pending-calls\")");
+      refuse (service, channel, incoming, COMMY_DROP_BUSY, error);
       g_object_unref (self);
       return;
     }

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define MAX_SERIALIZERS 15u
+#define DRAIN_NS G_GINT64_CONSTANT (5000000000)
+#define DRAIN_LOOK_US 1000
 
 /* --- plugins --- */
 
@@ -339,6 +341,24 @@ drain_context (CommyMesh *self)
     ;
 }
 
+/* Lets the services' own threads answer what they have begun. */
+static void
+drain_offers (CommyMesh *self, GPtrArray *offers)
+{
+  gint64 until = commy_env_now (self->env) + DRAIN_NS;
+  gboolean draining = TRUE;
+
+  while (draining && commy_env_now (self->env) < until)
+    {
+      draining = FALSE;
+      for (guint i = 0; i < offers->len; i++)
+        draining |= commy_service_is_draining (offers->pdata[i]);
+      drain_context (self);
+      if (draining)
+        g_usleep (DRAIN_LOOK_US);
+    }
+}
+
 static void
 stop_offers (CommyMesh *self)
 {
@@ -364,8 +384,12 @@ stop_offers (CommyMesh *self)
             g_main_context_iteration (self->context, TRUE);
           g_clear_error (&answer.error);
         }
-      commy_service_abort_here (offer);
+      commy_service_announce_end_here (offer);
     }
+  if (!self->left_from_inside)
+    drain_offers (self, offers);
+  for (guint i = 0; i < offers->len; i++)
+    commy_service_abort_here (offers->pdata[i]);
   g_mutex_lock (&self->lock);
   left = g_steal_pointer (&self->offers);
   g_mutex_unlock (&self->lock);

@@ -74,6 +74,7 @@ struct _CommyMesh
   GPtrArray *listeners; /* CommyListener */
   GHashTable *offers;   /* instance id -> CommyService (ref); changed under lock */
   CommyService *node_service;
+  gboolean left_from_inside; /* a handler or callback leaves: nothing can be waited for */
 };
 
 /* Whether the mesh can be used by this process now. */
@@ -100,8 +101,9 @@ void commy_mesh_worker_unref (CommyMeshWorker *worker);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyMeshWorker, commy_mesh_worker_unref)
 /* (element-type CommyMeshWorker) (transfer full) */
 GPtrArray *commy_mesh_dup_workers (CommyMesh *mesh);
-/* Closes all channels for good; @only_ours: of workers the calling thread is inside of. */
-void commy_mesh_shut_workers (CommyMesh *mesh, gboolean only_ours);
+/* Whether there were any. Closes all channels for good; @only_ours: of workers the calling thread
+ * is inside of. */
+gboolean commy_mesh_shut_workers (CommyMesh *mesh, gboolean only_ours);
 
 /* They may open channels again. */
 void commy_mesh_reopen_workers (CommyMesh *mesh);

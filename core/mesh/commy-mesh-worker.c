@@ -111,10 +111,11 @@ commy_mesh_dup_workers (CommyMesh *mesh)
   return workers;
 }
 
-void
+gboolean
 commy_mesh_shut_workers (CommyMesh *mesh, gboolean only_ours)
 {
   g_autoptr (GPtrArray) workers = commy_mesh_dup_workers (mesh);
+  gboolean any = FALSE;
 
   for (guint i = 0; i < workers->len; i++)
     {
@@ -122,11 +123,13 @@ commy_mesh_shut_workers (CommyMesh *mesh, gboolean only_ours)
 
       if (only_ours && !commy_worker_is_inside (worker))
         continue;
+      any = TRUE;
       /* Who is inside may wait for an answer of this very thread. */
       while (!commy_worker_try_shut (worker))
         if (only_ours || !g_main_context_iteration (mesh->context, FALSE))
           g_usleep (200);
     }
+  return any;
 }
 
 void

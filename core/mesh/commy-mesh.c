@@ -416,7 +416,7 @@ commy_mesh_leave_sync (CommyMesh *self, GCancellable *cancellable, GError **erro
       return TRUE;
     }
   /* Called from inside a handler or callback: the mesh thread could not get in. */
-  commy_mesh_shut_workers (self, TRUE);
+  self->left_from_inside = commy_mesh_shut_workers (self, TRUE);
   if (commy_mesh_is_mesh_thread (self))
     commy_mesh_leave_here (self);
   else

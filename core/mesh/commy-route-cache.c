@@ -27,6 +27,7 @@ typedef struct
   guint n;
   gboolean truncated;
   gint64 recheck_ns;
+  CommyFlavour flavour;
   const char *held; /* transport the flow stays on, or NULL */
 } Field;
 
@@ -114,6 +115,21 @@ mark_failed (CommyCandidate *candidate, CommyPath *path, gint64 now_ns, Field *f
   field->recheck_ns = MIN (field->recheck_ns, path->retry_at_ns);
 }
 
+/* Bytes are moved as they are: no serializer works on them, whatever it would cost for values. */
+const CommyProfile *
+commy_route_serializer_profile (CommyFlavour flavour, CommyPlugin *serializer)
+{
+  static const CommyProfile bytes = { .struct_size = sizeof bytes,
+                                      .n_segments = 1,
+                                      .delivery = COMMY_DELIVERY_RELIABLE,
+                                      .ordering = COMMY_ORDERING_CONNECTION,
+                                      .capabilities = COMMY_CAP_BYTES,
+                                      .size_factor = 1,
+                                      .segments = { { .max_bytes = G_MAXUINT64 } } };
+
+  return flavour == COMMY_FLAVOUR_BYTES ? &bytes : &serializer->profile;
+}
+
 static void
 add_candidate (Field *field,
                const CommyRouteKey *key,
@@ -142,7 +158,8 @@ add_candidate (Field *field,
                                  .transport = endpoint->id,
                                  .serializer = serializer->note.id,
                                  .transport_profile = &endpoint->profile,
-                                 .serializer_profile = &serializer->profile,
+                                 .serializer_profile
+                                 = commy_route_serializer_profile (field->flavour, serializer),
                                  .calibration = path != NULL ? &path->calibration : NULL,
                                  .security = endpoint->security,
                                  .reach = endpoint->reach,
@@ -219,6 +236,7 @@ make_field (Field *field, const CommyRouteKey *key, CommyFlavour flavour, GError
       return FALSE;
     }
   survey = field->snapshot->survey;
+  field->flavour = flavour;
   field->recheck_ns = G_MAXINT64;
   field->candidates = g_new0 (CommyCandidate, COMMY_ROUTE_MAX_CANDIDATES);
   field->instance_of = g_new0 (guint, COMMY_ROUTE_MAX_CANDIDATES);

@@ -70,6 +70,8 @@ gboolean commy_route_decide_now (
 CommyRouteMember *commy_route_pick (CommyRoute *route, CommyPlugin *balancer, guint *out_index);
 const CommyStack *commy_route_member_stack (const CommyRouteMember *member, gsize size);
 
+/* What encoding and decoding cost on the way. */
+const CommyProfile *commy_route_serializer_profile (CommyFlavour flavour, CommyPlugin *serializer);
 /* The decision for one size, now, with nothing changed. (transfer full) */
 CommyDecision *commy_route_explain (const CommyRouteKey *key,
                                     CommyFlavour flavour,

@@ -66,6 +66,10 @@ gboolean commy_service_destination (CommyService *service, CommyDestination *out
 gboolean commy_service_runs_only_on (CommyService *service, CommyMeshWorker *worker);
 void commy_service_call_began (CommyService *service);
 void commy_service_call_ended (CommyService *service);
+/* Mesh thread: takes no new calls from now on; callers are told. */
+void commy_service_announce_end_here (CommyService *service);
+/* Whether calls are under way that worker threads of its own will answer. */
+gboolean commy_service_is_draining (CommyService *service);
 /* Mesh thread: stops at once, without a drain. */
 void commy_service_abort_here (CommyService *service);
 /* The mesh's own service may have a reserved name and is started on the mesh thread. */

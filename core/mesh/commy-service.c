@@ -764,6 +764,29 @@ commy_service_stop_finish (CommyService *self, GAsyncResult *result, GError **er
 }
 
 void
+commy_service_announce_end_here (CommyService *self)
+{
+  g_mutex_lock (&self->lock);
+  self->state = COMMY_SERVICE_STOPPING;
+  g_mutex_unlock (&self->lock);
+  sweep_channels (self, FALSE);
+}
+
+gboolean
+commy_service_is_draining (CommyService *self)
+{
+  gboolean own = FALSE;
+  gboolean draining;
+
+  g_mutex_lock (&self->lock);
+  for (guint i = 0; i < self->threads->len; i++)
+    own |= ((CommyServiceThread *) self->threads->pdata[i])->own;
+  draining = own && self->in_flight > 0;
+  g_mutex_unlock (&self->lock);
+  return draining;
+}
+
+void
 commy_service_abort_here (CommyService *self)
 {
   g_mutex_lock (&self->lock);

@@ -26,7 +26,7 @@ struct _CommyPolicy
 {
   gatomicrefcount ref_count;
   GPtrArray *rules; /* of Rule, in order */
-  GPtrArray *own;   /* of GPatternSpec */
+  char **own;       /* names, exact: they come from certificates, where '*' is only a character */
 };
 
 static void
@@ -121,7 +121,7 @@ commy_policy_compile (CommyConfig *config, const char *const *own, GError **erro
   g_autoptr (CommyPolicy) policy = g_new0 (CommyPolicy, 1);
 
   g_atomic_ref_count_init (&policy->ref_count);
-  policy->own = compile_globs (own);
+  policy->own = g_strdupv ((char **) own);
   policy->rules = g_ptr_array_new_with_free_func (rule_free);
   for (guint i = 0; i < groups->len; i++)
     {
@@ -147,7 +147,7 @@ commy_policy_unref (CommyPolicy *policy)
   if (policy == NULL || !g_atomic_ref_count_dec (&policy->ref_count))
     return;
   g_ptr_array_unref (policy->rules);
-  g_ptr_array_unref (policy->own);
+  g_strfreev (policy->own);
   g_free (policy);
 }
 
@@ -158,6 +158,12 @@ matches_any (GPtrArray *patterns, const char *text)
     if (g_pattern_spec_match_string (g_ptr_array_index (patterns, i), text))
       return TRUE;
   return FALSE;
+}
+
+static gboolean
+is_own (CommyPolicy *policy, const char *principal)
+{
+  return policy->own != NULL && g_strv_contains ((const char *const *) policy->own, principal);
 }
 
 static gboolean
@@ -194,7 +200,7 @@ commy_policy_decide (CommyPolicy *policy,
       if (rule_matches (rule, verb, principal, service, method))
         return (CommyPolicyVerdict){ rule->allow, rule->origin, rule->name };
     }
-  if (matches_any (policy->own, principal))
+  if (is_own (policy, principal))
     return (CommyPolicyVerdict){ TRUE, "default: own user", NULL };
   return (CommyPolicyVerdict){ FALSE, "default: other principal", NULL };
 }
@@ -204,7 +210,7 @@ commy_policy_may_call_any (CommyPolicy *policy, const char *principal, const cha
 {
   if (!is_text (principal) || !is_text (service))
     return FALSE;
-  if (matches_any (policy->own, principal))
+  if (is_own (policy, principal))
     return TRUE;
   for (guint i = 0; i < policy->rules->len; i++)
     {

@@ -35,8 +35,8 @@ typedef struct
   const char *rule;   /* name of the group, or NULL */
 } CommyPolicyVerdict;
 
-/* @own: principals that count as "own user": names, globs allowed ("unix:uid=1000",
- * "spiffe://dom/host/H/user/U"). */
+/* @own: the names that count as "own user", exact ("unix:uid=1000", "spiffe://dom/host/H/user/U");
+ * NULL: none. */
 CommyPolicy *commy_policy_compile (CommyConfig *config, const char *const *own, GError **error);
 CommyPolicy *commy_policy_ref (CommyPolicy *policy);
 void commy_policy_unref (CommyPolicy *policy);

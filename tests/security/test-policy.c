@@ -104,7 +104,10 @@ test_own (void)
   g_autoptr (CommyPolicy) policy = compile ("", NULL);
   g_autoptr (CommyPolicy) again = commy_policy_ref (policy);
 
-  g_assert_true (
+  g_assert_true (commy_policy_decide (again, COMMY_VERB_CALL, OWN, "a", "b").allowed);
+  /* Own names are exact: in a certificate '*' is only a character. */
+  g_assert_true (commy_policy_decide (again, COMMY_VERB_CALL, "spiffe://own/*", "a", "b").allowed);
+  g_assert_false (
       commy_policy_decide (again, COMMY_VERB_CALL, "spiffe://own/host/h", "a", "b").allowed);
   g_assert_false (commy_policy_decide (again, COMMY_VERB_CALL, HOST, "a", "b").allowed);
 }
