@@ -41,8 +41,8 @@ static const char *const statement_sql[COMMY_SQLITE_N_STATEMENTS] = {
                         " WHERE " IN_PREFIX ("key", 1, 2),
   [COMMY_SQLITE_DELETE] = "DELETE FROM entries WHERE " IN_PREFIX ("key", 1, 2),
   [COMMY_SQLITE_BURY_LEASE]
-  = "INSERT INTO tombstones SELECT key, create_revision, ?2, lease FROM entries"
-    " WHERE lease = ?1 AND lease != 0",
+  = ("INSERT INTO tombstones SELECT key, create_revision, ?2, lease FROM entries"
+     " WHERE lease = ?1 AND lease != 0"),
   [COMMY_SQLITE_DELETE_LEASE_KEYS] = "DELETE FROM entries WHERE lease = ?1 AND lease != 0",
   [COMMY_SQLITE_HORIZON]
   = "SELECT mod_revision FROM tombstones ORDER BY mod_revision DESC LIMIT 1 OFFSET ?1",
