@@ -185,6 +185,7 @@ run_stage () { # stage, seconds left
   trap - INT TERM
   seconds=$(($(date +%s) - begin))
   if [ "$status" -ne 0 ]; then
+    grep -a -E '^(FAIL|ERROR|XPASS): ' "$out/$stage.log" | head -n 20 | sed 's/^/   /' || true
     echo "   failed; the end of _build/results/$stage.log:"
     tail -n "${CHECK_TAIL:-60}" "$out/$stage.log" | sed 's/^/   | /'
     [ "$status" -ne 124 ] || echo "   stopped: the time for everything was used up (CHECK_MINUTES)"

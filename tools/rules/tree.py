@@ -4,6 +4,7 @@
 import os
 import re
 import subprocess
+import sys
 
 PLUGIN_FOLDERS = {
     "plugins": "transport",
@@ -21,6 +22,17 @@ def blank(found):
     return re.sub(r"[^\n]", " ", found)
 
 
+def ask_git(root):
+    command = ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        sys.exit("lint: this is a clone, and git is not installed: ./bootstrap deps check")
+    if answer.returncode != 0:
+        sys.exit("lint: git cannot list the files: " + answer.stderr.strip())
+    return answer.stdout
+
+
 class Tree:
     def __init__(self, root, paths):
         self.root = root
@@ -31,12 +43,7 @@ class Tree:
     def of_project(cls, root):
         """The files under version control; without git, as from a release archive, all that are not made."""
         if os.path.exists(os.path.join(root, ".git")):
-            listed = subprocess.run(
-                ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout.split("\0")
+            listed = ask_git(root).split("\0")
         else:
             listed = [
                 os.path.relpath(os.path.join(folder, file), root)
