@@ -63,7 +63,10 @@ stage_check () {
 }
 
 stage_clang () {
-  configured clang --enable-werror --disable-introspection --prefix="$top/_build/clang/inst" CC=clang
+  # What only frees at the end of a scope is used, which gcc knows; texts joined over two lines and
+  # callbacks of tests that only fail are meant.
+  configured clang --enable-werror --disable-introspection --prefix="$top/_build/clang/inst" CC=clang \
+    CFLAGS='-g -O2 -Wno-unused-variable -Wno-string-concatenation -Wno-missing-noreturn'
   run_make clang all
   run_make clang check TESTS=
 }

@@ -3,9 +3,15 @@
  * What was measured against what was claimed: a robust, ageing mean of ln(measured / claimed)
  * per (peer, transport) and size class, and the posterior that follows from it and the claim.
  *
- * The model: a claim's error has a part that all size classes share and a part of each class's
- * own; together they have the claim's sigma. Samples of other classes inform about the shared
- * part, samples of the class about both.
+ * The model: a class with samples has its own ratio. A class without any is told by one that has:
+ * what that one takes longer than claimed is time that is added (a wake-up, a lock), not a factor.
+ * A costlier class inherits all of it, in ns; a cheaper one its share by cost, as there it may be
+ * per byte as well. What is known so far away in size is little: the rest is the claim's sigma.
+ *
+ * A bias remains between transports: who was never measured has only its claim, while a measured
+ * rival shows its wake-ups, which most transports have. Nothing is added for that (a liar would be
+ * safe behind what it adds to its rivals); but no claim from elsewhere is surer than ln 1.5, and
+ * the first measurement of the rival ends it.
  */
 #include "config.h"
 
@@ -14,6 +20,7 @@
 #include <math.h>
 
 #define HALF_LIFE_NS 60e9
+#define MOST_HALF_LIVES 40 /* as good as nothing, but a liar is not forgotten */
 #define MAX_SAMPLES 64.0
 #define OUTLIER_SIGMAS 3.0
 #define STEP_RUN 3                   /* as many outliers in a row are a change, not noise */
@@ -23,22 +30,20 @@
 #define CLASS_VARIANCE (0.35 * 0.35) /* of a class around what all classes share */
 #define CONTRADICTED_SAMPLES 4.0
 #define CONTRADICTED_SIGMAS 2.5
-#define MOST_SD 2.8   /* knowing nothing: a factor of 16 */
-#define MOST_LOG 18.0 /* e^18: what is beyond is a broken clock */
+#define LEAST_FOREIGN_SIGMA (G_LN2 * 0.584962500721156) /* ln 1.5 */
+#define MOST_SD 2.8                                     /* knowing nothing: a factor of 16 */
+#define MOST_LOG 18.0                                   /* e^18: what is beyond is a broken clock */
 
-double
-commy_profile_sigma (const CommyProfile *profile)
+/* Of a provenance, where the profile does not say. */
+static double
+usual_sigma (guint32 provenance)
 {
-  if (profile->provenance == COMMY_PROVENANCE_OPERATOR)
-    return 0;
-  if (profile->sigma > 0 && isfinite (profile->sigma))
-    return profile->sigma;
-  switch (profile->provenance)
+  switch (provenance)
     {
     case COMMY_PROVENANCE_MEASURED_HERE:
       return 0.10;
     case COMMY_PROVENANCE_MEASURED_ELSEWHERE:
-      return G_LN2 * 0.584962500721156; /* ln 1.5 */
+      return LEAST_FOREIGN_SIGMA;
     case COMMY_PROVENANCE_DERIVED:
       return G_LN2;
     case COMMY_PROVENANCE_GUESS:
@@ -47,27 +52,42 @@ commy_profile_sigma (const CommyProfile *profile)
     }
 }
 
+double
+commy_profile_sigma (const CommyProfile *profile)
+{
+  double sigma = usual_sigma (profile->provenance);
+
+  if (profile->provenance == COMMY_PROVENANCE_OPERATOR)
+    return 0;
+  if (profile->sigma > 0 && isfinite (profile->sigma))
+    sigma = profile->sigma;
+  /* However sure its author was: it is another machine's number, without this one's wake-ups. */
+  return profile->provenance == COMMY_PROVENANCE_MEASURED_HERE ? sigma
+                                                               : fmax (sigma, LEAST_FOREIGN_SIGMA);
+}
+
 /* Samples that still count: knowledge fades while nothing is measured. */
 static double
 aged (const CommyCell *cell, gint64 now_ns)
 {
   double idle = now_ns > cell->last_ns ? (double) (now_ns - cell->last_ns) : 0;
 
-  return cell->n * exp2 (-idle / HALF_LIFE_NS);
+  return cell->n * exp2 (-fmin (idle / HALF_LIFE_NS, MOST_HALF_LIVES));
 }
 
 static void
-cell_restart (CommyCell *cell, double ratio, double var, gint64 now_ns)
+cell_restart (CommyCell *cell, double ratio, double var, double claimed_ns, gint64 now_ns)
 {
   cell->mu = ratio;
   cell->var = var;
   cell->n = 1;
+  cell->claimed_ns = claimed_ns;
   cell->run = 0;
   cell->last_ns = now_ns;
 }
 
 static void
-cell_add (CommyCell *cell, double ratio, gint64 now_ns)
+cell_add (CommyCell *cell, double ratio, double claimed_ns, gint64 now_ns)
 {
   double n = aged (cell, now_ns);
   double d = ratio - cell->mu;
@@ -75,7 +95,7 @@ cell_add (CommyCell *cell, double ratio, gint64 now_ns)
 
   if (cell->n <= 0)
     {
-      cell_restart (cell, ratio, FIRST_VARIANCE, now_ns);
+      cell_restart (cell, ratio, FIRST_VARIANCE, claimed_ns, now_ns);
       return;
     }
   if (n >= CONTRADICTED_SAMPLES && fabs (d) > limit)
@@ -87,7 +107,7 @@ cell_add (CommyCell *cell, double ratio, gint64 now_ns)
         cell->run = MIN (cell->run, 0) - 1;
       if (ABS (cell->run) >= STEP_RUN)
         {
-          cell_restart (cell, ratio, fmax (cell->var, STEP_VARIANCE), now_ns);
+          cell_restart (cell, ratio, fmax (cell->var, STEP_VARIANCE), claimed_ns, now_ns);
           return;
         }
       d = d > 0 ? limit : -limit;
@@ -97,6 +117,7 @@ cell_add (CommyCell *cell, double ratio, gint64 now_ns)
 
   cell->n = fmin (n + 1, MAX_SAMPLES);
   cell->mu += d / cell->n;
+  cell->claimed_ns += (claimed_ns - cell->claimed_ns) / cell->n;
   cell->var = fmax (cell->var + (d * d - cell->var) / (cell->n + 4), LEAST_VARIANCE);
   cell->last_ns = MAX (cell->last_ns, now_ns);
 }
@@ -110,34 +131,26 @@ commy_calibration_add (
   if (!(measured_ns > 0) || !(claimed_ns > 0) || !isfinite (measured_ns) || !isfinite (claimed_ns))
     return;
   ratio = CLAMP (log (measured_ns / claimed_ns), -MOST_LOG, MOST_LOG);
-  cell_add (&calibration->all, ratio, now_ns);
-  cell_add (&calibration->classes[commy_size_class (size)], ratio, now_ns);
+  cell_add (&calibration->classes[commy_size_class (size)], ratio, claimed_ns, now_ns);
 }
 
 /* --- posterior --- */
 
-/* A normal belief by precision; 0: nothing is known. */
+/* A normal belief about ln(true / claimed). */
 typedef struct
 {
-  double mean, precision;
+  double mean, variance;
 } Normal;
 
 static Normal
 combine (Normal a, Normal b)
 {
-  Normal both = { .precision = a.precision + b.precision };
+  double sum = a.variance + b.variance;
 
-  if (both.precision > 0)
-    both.mean = (a.mean * a.precision + b.mean * b.precision) / both.precision;
-  return both;
-}
-
-static Normal
-widen (Normal belief, double variance)
-{
-  if (belief.precision > 0)
-    belief.precision = 1 / (1 / belief.precision + variance);
-  return belief;
+  if (!(sum > 0))
+    return a;
+  return (Normal){ .mean = (a.mean * b.variance + b.mean * a.variance) / sum,
+                   .variance = a.variance * b.variance / sum };
 }
 
 /* Counts samples as they were: a claim is not believed again only because time has passed. */
@@ -147,66 +160,128 @@ contradicts (const CommyCell *cell, double sigma)
   return cell->n >= CONTRADICTED_SAMPLES && fabs (cell->mu) > CONTRADICTED_SIGMAS * sigma;
 }
 
-/* The posterior of one class. */
+/* What a class's own samples make of @prior; an outright contradicted claim is dropped. */
 static Normal
-infer (const CommyCalibration *calibration,
-       const CommyCell *cell,
-       double sigma,
-       double prior_weight,
-       gint64 now_ns)
+learn (const CommyCell *cell, double own, double sigma, Normal prior)
 {
-  double variance = sigma * sigma / prior_weight;
-  double class_variance = fmin (CLASS_VARIANCE, variance / 2);
-  double own = aged (cell, now_ns);
-  double others = fmax (aged (&calibration->all, now_ns) - own, 0);
-  Normal shared = { .precision = 1 / (variance - class_variance) };
-  Normal measured = { 0 };
+  Normal measured = { .mean = cell->mu, .variance = cell->var / own };
 
-  if (contradicts (&calibration->all, sigma))
-    shared.precision = 0;
-  if (others > 0)
-    {
-      Normal rest = { .mean = calibration->all.mu, .precision = others / calibration->all.var };
-
-      shared = combine (shared, widen (rest, class_variance));
-    }
-  if (own > 0)
-    measured = (Normal){ .mean = cell->mu, .precision = own / cell->var };
-  if (contradicts (cell, sigma))
-    return measured;
-  return combine (widen (shared, class_variance), measured);
+  return contradicts (cell, sigma) ? measured : combine (prior, measured);
 }
 
-CommyPosterior
-commy_calibration_weigh (const CommyCalibration *calibration,
+/* A class with samples, as the others see it. */
+typedef struct
+{
+  guint size_class;
+  double claimed_ns, excess_ns;
+  double variance; /* of its own ln(true / claimed) */
+} Source;
+
+static guint
+find_sources (const CommyCalibration *calibration,
+              double sigma,
+              Normal claim,
+              gint64 now_ns,
+              Source *out_sources)
+{
+  guint n = 0;
+
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    {
+      const CommyCell *cell = &calibration->classes[c];
+      Normal belief;
+
+      if (!(cell->n > 0))
+        continue;
+      belief = learn (cell, aged (cell, now_ns), sigma, claim);
+      out_sources[n++] = (Source){ .size_class = c,
+                                   .claimed_ns = cell->claimed_ns,
+                                   .excess_ns = cell->claimed_ns * expm1 (belief.mean),
+                                   .variance = belief.variance };
+    }
+  return n;
+}
+
+/* What a class that is claimed to take @claimed_ns learns from @source. The mean is still the
+ * excess as a share of the claim; always above -1, as nothing took less than no time. What is
+ * known and what is not may be wrong in the same way, so the sds add up. */
+static Normal
+inherit (const Source *source, double claimed_ns, Normal claim)
+{
+  double class_variance = fmin (CLASS_VARIANCE, claim.variance / 2);
+  double own_ns = source->claimed_ns;
+  double unseen, sd; /* unseen: the share of the time that nobody has looked at yet */
+
+  if (claimed_ns >= own_ns)
+    unseen = (claimed_ns - own_ns) / (claimed_ns + source->excess_ns);
+  else
+    unseen = (own_ns - claimed_ns) / own_ns;
+  sd = (1 - unseen) * sqrt (source->variance + class_variance) + unseen * sqrt (claim.variance);
+  return (Normal){ .mean = source->excess_ns / fmax (claimed_ns, own_ns),
+                   .variance = fmin (sd * sd, fmax (source->variance, claim.variance)) };
+}
+
+/* What all others say about a class: the word of the one that knows most, as they all err alike. */
+static Normal
+inherit_best (const Source *sources, guint n, guint size_class, double claimed_ns, Normal claim)
+{
+  Normal best = { .variance = INFINITY };
+
+  for (guint i = 0; i < n; i++)
+    {
+      Normal belief;
+
+      if (sources[i].size_class == size_class)
+        continue;
+      belief = inherit (&sources[i], claimed_ns, claim);
+      if (belief.variance < best.variance)
+        best = belief;
+    }
+  if (!(best.variance < INFINITY))
+    return claim;
+  best.mean = CLAMP (log1p (best.mean), -MOST_LOG, MOST_LOG);
+  return best;
+}
+
+void
+commy_calibration_infer (const CommyCalibration *calibration,
                          const CommyProfile *profile,
-                         guint size_class,
+                         const double *claimed_ns,
                          gint64 now_ns,
-                         double prior_weight)
+                         double prior_weight,
+                         CommyPosterior *out_posteriors)
 {
   double sigma = commy_profile_sigma (profile);
-  CommyPosterior posterior = { .sd = fmin (sigma / sqrt (prior_weight), MOST_SD), .ratio = 1 };
-  const CommyCell *cell;
-  Normal belief;
+  Normal claim = { .variance = sigma * sigma / prior_weight };
+  CommyPosterior silent = { .sd = fmin (sqrt (claim.variance), MOST_SD), .ratio = 1 };
+  Source sources[COMMY_SIZE_CLASSES];
+  guint n = calibration != NULL ? find_sources (calibration, sigma, claim, now_ns, sources) : 0;
 
-  if (calibration == NULL)
-    return posterior;
-  cell = &calibration->classes[MIN (size_class, COMMY_SIZE_CLASSES - 1)];
-  if (cell->n > 0)
+  for (guint c = 0, s = 0; c < COMMY_SIZE_CLASSES; c++)
     {
-      posterior.samples = aged (cell, now_ns);
-      posterior.ratio = exp (cell->mu);
-    }
-  /* The operator's numbers are taken as given; what was measured is only shown. */
-  if (profile->provenance == COMMY_PROVENANCE_OPERATOR || !(calibration->all.n > 0))
-    return posterior;
+      CommyPosterior *posterior = &out_posteriors[c];
+      const CommyCell *cell = n > 0 ? &calibration->classes[c] : NULL;
+      Normal belief;
 
-  belief = infer (calibration, cell, sigma, prior_weight, now_ns);
-  posterior.contradicted
-      = contradicts (cell, sigma) || (cell->n <= 0 && contradicts (&calibration->all, sigma));
-  posterior.mean = belief.mean;
-  posterior.sd = belief.precision > 0 ? fmin (1 / sqrt (belief.precision), MOST_SD) : MOST_SD;
-  return posterior;
+      *posterior = silent;
+      if (n == 0)
+        continue;
+      if (s < n && sources[s].size_class == c)
+        {
+          posterior->samples = aged (cell, now_ns);
+          posterior->ratio = exp (cell->mu);
+          s++;
+        }
+      /* The operator's numbers are taken as given; what was measured is only shown. */
+      if (profile->provenance == COMMY_PROVENANCE_OPERATOR)
+        continue;
+      belief = inherit_best (sources, n, c, claimed_ns[c], claim);
+      if (posterior->samples > 0)
+        belief = learn (cell, posterior->samples, sigma, belief);
+      posterior->contradicted = contradicts (cell, sigma);
+      posterior->mean = belief.mean;
+      posterior->sd = fmin (sqrt (belief.variance), MOST_SD);
+    }
 }
 
 CommyPosterior
@@ -215,5 +290,16 @@ commy_calibration_get (const CommyCalibration *calibration,
                        guint size_class,
                        gint64 now_ns)
 {
-  return commy_calibration_weigh (calibration, profile, size_class, now_ns, 1);
+  CommyPosterior posteriors[COMMY_SIZE_CLASSES];
+  double claimed_ns[COMMY_SIZE_CLASSES];
+
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    {
+      CommyCost cost;
+
+      commy_cost_compute (profile, NULL, commy_size_class_representative (c), &cost);
+      claimed_ns[c] = cost.t_latency_ns;
+    }
+  commy_calibration_infer (calibration, profile, claimed_ns, now_ns, 1, posteriors);
+  return posteriors[MIN (size_class, COMMY_SIZE_CLASSES - 1)];
 }

@@ -94,12 +94,20 @@ tries (const CommyCandidate *candidate)
 }
 
 double
+commy_candidate_weigh (const CommyCandidate *candidate,
+                       const CommyWeights *weights,
+                       const CommyCost *cost)
+{
+  return commy_cost_weigh (cost, weights) * tries (candidate);
+}
+
+double
 commy_candidate_claimed (const CommyCandidate *candidate, const CommyWeights *weights, gsize size)
 {
   CommyCost cost;
 
   commy_cost_compute (candidate->transport_profile, candidate->serializer_profile, size, &cost);
-  return commy_cost_weigh (&cost, weights) * tries (candidate);
+  return commy_candidate_weigh (candidate, weights, &cost);
 }
 
 double

@@ -121,13 +121,42 @@ straight_to (const Sweep *sweep, guint64 size, guint64 end)
   return end;
 }
 
+/* Moves the ends next to where two straight lines should cross, after @share of the way; the ends
+ * stay where they are if rounding has it elsewhere. */
+static void
+narrow (const Sweep *sweep,
+        guint winner,
+        guint rival,
+        double share,
+        guint64 *inout_from,
+        guint64 *inout_to)
+{
+  guint64 way = *inout_to - *inout_from, at, lo, hi;
+
+  if (way < 8 || !(share >= 0 && share <= 1))
+    return;
+  at = *inout_from + (guint64) (share * (double) way);
+  lo = MAX (at, *inout_from + 1) - 1;
+  hi = MIN (at + 2, *inout_to);
+  if (cost_at (sweep, winner, lo) <= cost_at (sweep, rival, lo)
+      && cost_at (sweep, winner, hi) > cost_at (sweep, rival, hi))
+    {
+      *inout_from = lo;
+      *inout_to = hi;
+    }
+}
+
 /* The last size in [@from, @to] up to which @winner, the best at @from, is not beaten by @rival.
  * Both are straight in between, so who beats it once does so from there on. */
 static guint64
 wins_until (const Sweep *sweep, guint winner, guint rival, guint64 from, guint64 to)
 {
-  if (!(cost_at (sweep, rival, to) < cost_at (sweep, winner, to)))
+  double first = cost_at (sweep, rival, from) - cost_at (sweep, winner, from);
+  double last = cost_at (sweep, rival, to) - cost_at (sweep, winner, to);
+
+  if (winner == rival || !(last < 0))
     return to;
+  narrow (sweep, winner, rival, first / (first - last), &from, &to);
   while (to - from > 1)
     {
       guint64 middle = from + (to - from) / 2;
@@ -230,6 +259,8 @@ commy_crossover_find (const CommyDemand *demand,
   gint whole, lo, hi;
   guint cut;
 
+  if (n_eligible == 1)
+    return (CommyCrossover){ .lo = eligible[0], .hi = eligible[0], .split = upper };
   prepare (&sweep);
   walk (&sweep, from, MIN (upper, LAST_SIZE));
   whole = tie_break (&sweep, 0, sweep.n_points, -1);

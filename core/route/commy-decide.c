@@ -48,6 +48,10 @@ typedef struct
   guint n;
   double share[COMMY_SIZE_CLASSES]; /* sum is 1 */
   guint largest;                    /* class in use */
+  /* By candidate: the first of the same instance and transport, allowed or not; whether it is the
+   * first of those that are allowed. */
+  guint16 family[COMMY_ROUTE_MAX_CANDIDATES];
+  bool first_allowed[COMMY_ROUTE_MAX_CANDIDATES];
 } Work;
 
 /* --- costing --- */
@@ -76,15 +80,23 @@ cost_candidate (const Work *work, guint i)
   const CommyCandidate *candidate = &work->candidates[i];
   CommyAssessment *assessment = &work->assessments[i];
   double weight = demand->preference == COMMY_PREFER_ADAPTIVE ? ADAPTIVE_PRIOR_WEIGHT : 1;
+  double latency_ns[COMMY_SIZE_CLASSES];
 
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     {
-      gsize size = commy_size_class_representative (c);
-      CommyPosterior *posterior = &assessment->posterior[c];
+      CommyCost cost;
 
-      *posterior = commy_calibration_weigh (candidate->calibration, candidate->transport_profile, c,
-                                            demand->now_ns, weight);
-      assessment->claimed_ns[c] = commy_candidate_claimed (candidate, &demand->weights, size);
+      commy_cost_compute (candidate->transport_profile, candidate->serializer_profile,
+                          commy_size_class_representative (c), &cost);
+      assessment->claimed_ns[c] = commy_candidate_weigh (candidate, &demand->weights, &cost);
+      latency_ns[c] = cost.t_latency_ns;
+    }
+  commy_calibration_infer (candidate->calibration, candidate->transport_profile, latency_ns,
+                           demand->now_ns, weight, assessment->posterior);
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    {
+      const CommyPosterior *posterior = &assessment->posterior[c];
+
       assessment->expected_ns[c]
           = commy_candidate_expected (demand, candidate, posterior, assessment->claimed_ns[c]);
       assessment->score[c] = commy_candidate_score (demand, posterior, assessment->expected_ns[c]);
@@ -309,6 +321,26 @@ same_family (const CommyCandidate *a, const CommyCandidate *b)
   return strcmp (a->transport, b->transport) == 0 && g_strcmp0 (a->instance, b->instance) == 0;
 }
 
+/* Once for all classes: candidates of one family need not be neighbours. */
+static void
+find_families (Work *work)
+{
+  bool seen[COMMY_ROUTE_MAX_CANDIDATES] = { false };
+
+  for (guint i = 0; i < work->n; i++)
+    {
+      guint family = 0;
+
+      while (family < i
+             && (work->family[family] != family
+                 || !same_family (&work->candidates[family], &work->candidates[i])))
+        family++;
+      work->family[i] = (guint16) family;
+      work->first_allowed[i] = is_allowed (work, i) && !seen[family];
+      seen[family] = seen[family] || is_allowed (work, i);
+    }
+}
+
 /* What is believed of a candidate's cost in one class, or (COMMY_SIZE_CLASSES) in the flow. The
  * part that is connecting is not uncertain. */
 static CommyBelief
@@ -335,23 +367,36 @@ belief_of (const Work *work, guint i, guint size_class)
   return (CommyBelief){ .log_mean = log (cost), .sd = sd * fmax (cost - fixed, 0) / cost };
 }
 
+/* P(the family of @chosen is the fastest). Every rival family counts once, by its best. */
 static double
 confidence_in (const Work *work, guint chosen, guint size_class)
 {
   CommyBelief rivals[COMMY_ROUTE_MAX_CANDIDATES];
   CommyBelief belief = belief_of (work, chosen, size_class);
   double slack = log1p (work->demand->tie_band);
+  guint16 slots[COMMY_ROUTE_MAX_CANDIDATES]; /* of a family, indexed by its first */
   guint n = 0;
 
   for (guint i = 0; i < work->n; i++)
     {
+      guint family = work->family[i];
+      CommyBelief rival;
+
       if (i == chosen || !is_allowed (work, i))
         continue;
-      rivals[n] = belief_of (work, i, size_class);
-      if (!same_family (&work->candidates[i], &work->candidates[chosen]))
-        n++;
-      else if (rivals[n].log_mean < belief.log_mean - slack)
-        return 0;
+      rival = belief_of (work, i, size_class);
+      if (family == work->family[chosen])
+        {
+          if (rival.log_mean < belief.log_mean - slack)
+            return 0;
+        }
+      else if (work->first_allowed[i])
+        {
+          slots[family] = (guint16) n;
+          rivals[n++] = rival;
+        }
+      else if (rival.log_mean < rivals[slots[family]].log_mean)
+        rivals[slots[family]] = rival;
     }
   return commy_confidence_least (&belief, rivals, n);
 }
@@ -378,7 +423,7 @@ collect (const Work *work, guint size_class, gint family, guint16 *out_eligible)
 
       if (!is_allowed (work, i) || commy_candidate_limit (candidate) < class_least (size_class))
         continue;
-      if (family >= 0 && !same_family (candidate, &work->candidates[family]))
+      if (family >= 0 && work->family[i] != work->family[family])
         continue;
       mine = tier_of (work->demand, candidate);
       if (mine > tier)
@@ -460,6 +505,7 @@ commy_route_decide (const CommyDemand *demand,
   mark_tied (&work, plan.chosen);
   if (plan.chosen >= 0)
     {
+      find_families (&work);
       plan.runner_up = best_of_flow (&work, plan.chosen);
       plan.confidence = confidence_in (&work, (guint) plan.chosen, COMMY_SIZE_CLASSES);
     }

@@ -8,7 +8,11 @@
 
 /* The largest plain message that a stack carries. */
 guint64 commy_candidate_limit (const CommyCandidate *candidate);
-/* Claimed cost of one message in the objective, ns; a lost message is paid for again. */
+/* Claimed cost of one message in the objective, ns; a lost message is paid for again. The first
+ * if the cost is known already. */
+double commy_candidate_weigh (const CommyCandidate *candidate,
+                              const CommyWeights *weights,
+                              const CommyCost *cost);
 double
 commy_candidate_claimed (const CommyCandidate *candidate, const CommyWeights *weights, gsize size);
 /* The last size after @size up to which the claimed cost is one straight line (G_MAXUINT64: for
@@ -19,12 +23,14 @@ double commy_candidate_latency (const CommyCandidate *candidate, const CommyPost
 double commy_candidate_throughput (const CommyCandidate *candidate,
                                    const CommyPosterior *posterior);
 
-/* As commy_calibration_get(); @prior_weight is what the claim counts, 1 unless adaptive. */
-CommyPosterior commy_calibration_weigh (const CommyCalibration *calibration,
-                                        const CommyProfile *profile,
-                                        guint size_class,
-                                        gint64 now_ns,
-                                        double prior_weight);
+/* As commy_calibration_get(), for all size classes of a stack whose latency is claimed to be
+ * @claimed_ns in each; @prior_weight is what the claim counts, 1 unless adaptive. */
+void commy_calibration_infer (const CommyCalibration *calibration,
+                              const CommyProfile *profile,
+                              const double *claimed_ns,
+                              gint64 now_ns,
+                              double prior_weight,
+                              CommyPosterior *out_posteriors);
 
 /* The filters of one candidate whose costs are known already; FALSE: @assessment->rejection says
  * why. @with_requirements: LATENCY and THROUGHPUT too. */

@@ -52,6 +52,7 @@ double commy_cost_weigh (const CommyCost *cost, const CommyWeights *weights);
 typedef struct
 {
   double mu, var, n; /* of ln(measured / claimed), robust, ageing with a half-life of 60 s */
+  double claimed_ns; /* what was claimed for the samples, their mean */
   gint64 last_ns;
   gint32 run; /* same-sign outliers in a row, for step changes */
   guint32 reserved;
@@ -60,7 +61,6 @@ typedef struct
 /* Of one (peer, transport); one writer. */
 typedef struct
 {
-  CommyCell all;
   CommyCell classes[COMMY_SIZE_CLASSES];
 } CommyCalibration;
 
@@ -72,7 +72,8 @@ typedef struct
   bool contradicted; /* the samples contradict the claim, which was dropped */
 } CommyPosterior;
 
-/* One sigma of ln(true / claimed) that a profile's claim has: its own, or its provenance's. */
+/* One sigma of ln(true / claimed) that a profile's claim has: its own, or its provenance's; at
+ * least ln 1.5 unless it was measured here or set by the operator. */
 double commy_profile_sigma (const CommyProfile *profile);
 
 void commy_calibration_add (CommyCalibration *calibration,
@@ -80,7 +81,8 @@ void commy_calibration_add (CommyCalibration *calibration,
                             double measured_ns,
                             double claimed_ns,
                             gint64 now_ns);
-/* @calibration NULL: the claim alone. Provenance OPERATOR pins the claim: mean 0, sd 0. */
+/* @calibration NULL: the claim alone. A class without samples inherits what others take longer than
+ * claimed as ns, not as a ratio. Provenance OPERATOR pins the claim: mean 0, sd 0. */
 CommyPosterior commy_calibration_get (const CommyCalibration *calibration,
                                       const CommyProfile *profile,
                                       guint size_class,
@@ -211,7 +213,9 @@ typedef struct
 {
   gint chosen;       /* for an ordered flow; -1: nothing is allowed */
   gint runner_up;    /* of an ordered flow, or -1 */
-  double confidence; /* P(chosen is the fastest of those allowed), of an ordered flow */
+  double confidence; /* P(the chosen instance and transport are the fastest of those allowed), of an
+                      * ordered flow. Serializers of one transport share its luck and are no rivals;
+                      * 0 if a serializer is known to be better. */
   /* by size class: best below and above `split` (size <= split: lo), an exact crossover inside the
    * class, in bytes. Never -1 if something is allowed: a class that nobody can carry names
    * `chosen`, and the sender compares with the maximum message. For an ordered flow all are

@@ -60,9 +60,9 @@ test -z "$DESTDIR" || path="$dir;$DESTDIR$plugindir"
 printf '[plugins]\npath=%s\ntrust=any\n' "$path" >"$dir/own.conf"
 COMMY_CONFIG=$dir/own.conf
 COMMY_RUNTIME_DIR=$dir/run
-XDG_STATE_HOME=$dir/state
+COMMY_STATE_DIR=$dir/state
 LD_LIBRARY_PATH=$DESTDIR$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-export COMMY_CONFIG COMMY_RUNTIME_DIR XDG_STATE_HOME LD_LIBRARY_PATH
+export COMMY_CONFIG COMMY_RUNTIME_DIR COMMY_STATE_DIR LD_LIBRARY_PATH
 "$commy" plugin list -o json >"$dir/list.json" || fail "commy plugin list failed"
 grep -q '"seqpacket"' "$dir/list.json" || fail "commy plugin list does not show seqpacket"
 

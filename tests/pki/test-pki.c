@@ -63,7 +63,6 @@ test_round_trip (void)
   g_autoptr (CommyPkiCredentials) credentials = commy_pki_credentials_load (dir, &error);
   g_autofree char *key_path = g_build_filename (dir, COMMY_PKI_KEY_FILE, NULL);
   g_autofree char *stray = g_build_filename (dir, COMMY_PKI_AUTHORITY_KEY_FILE, NULL);
-  g_autofree char *pattern = NULL;
   struct stat about;
 
   g_assert_no_error (error);

@@ -43,6 +43,12 @@ sigma_by_provenance (void)
   g_assert_cmpfloat_with_epsilon (commy_profile_sigma (&profile), 0.1, 1e-9);
   profile.sigma = 0.3;
   g_assert_cmpfloat_with_epsilon (commy_profile_sigma (&profile), 0.3, 1e-9);
+  /* but nobody knows this machine from elsewhere */
+  profile.provenance = COMMY_PROVENANCE_MEASURED_ELSEWHERE;
+  g_assert_cmpfloat_with_epsilon (commy_profile_sigma (&profile), log (1.5), 1e-9);
+  profile.sigma = 0.7;
+  g_assert_cmpfloat_with_epsilon (commy_profile_sigma (&profile), 0.7, 1e-9);
+  profile.provenance = COMMY_PROVENANCE_MEASURED_HERE;
   profile.sigma = (double) NAN;
   g_assert_cmpfloat_with_epsilon (commy_profile_sigma (&profile), 0.1, 1e-9);
   profile.provenance = COMMY_PROVENANCE_OPERATOR;
@@ -144,24 +150,198 @@ contradicted_claims_are_dropped_and_stay_so (void)
   g_assert_true (posterior.contradicted);
   g_assert_cmpfloat_with_epsilon (posterior.mean, log (100), 1e-6);
   g_assert_cmpfloat (posterior.sd, >, 1);
+  posterior = commy_calibration_get (&calibration, &profile, 0, 1000000 * SECOND);
+  g_assert_true (posterior.contradicted);
+  g_assert_cmpfloat_with_epsilon (posterior.mean, log (100), 1e-6);
+}
+
+/* --- what a class without samples inherits --- */
+
+/* 100 ns and 1 ns/B: 164 ns in class 0, 1124 ns in class 2, 1 ms in class 7. */
+static CommyProfile
+one_ns_per_byte (void)
+{
+  return fixture_profile (100, 0, 0, 1);
 }
 
 static void
-a_class_inherits_with_less_certainty (void)
+feed_ns (CommyCalibration *calibration, gsize size, double excess_ns, guint n)
 {
-  CommyProfile profile = fixture_shm ();
-  CommyCalibration calibration = { 0 };
-  CommyPosterior seen, unseen;
+  CommyProfile profile = one_ns_per_byte ();
+  CommyCost cost;
 
-  feed (&calibration, 64, 3, 40, SECOND);
-  seen = commy_calibration_get (&calibration, &profile, 0, SECOND);
-  unseen = commy_calibration_get (&calibration, &profile, 7, SECOND);
-  g_assert_cmpfloat (unseen.mean, >, 0.3);
-  g_assert_cmpfloat (unseen.mean, <, seen.mean);
-  g_assert_cmpfloat (unseen.sd, >, seen.sd);
-  g_assert_cmpfloat (unseen.sd, <, G_LN2);
-  g_assert_cmpfloat (unseen.samples, ==, 0);
-  g_assert_cmpfloat (unseen.ratio, ==, 1);
+  commy_cost_compute (&profile, NULL, size, &cost);
+  for (guint i = 0; i < n; i++)
+    commy_calibration_add (calibration, size, cost.t_latency_ns + excess_ns, cost.t_latency_ns,
+                           SECOND);
+}
+
+static double
+expected (const CommyCalibration *calibration, guint size_class, CommyPosterior *out_posterior)
+{
+  CommyProfile profile = one_ns_per_byte ();
+  CommyCost cost;
+
+  *out_posterior = commy_calibration_get (calibration, &profile, size_class, SECOND);
+  commy_cost_compute (&profile, NULL, commy_size_class_representative (size_class), &cost);
+  return cost.t_latency_ns * exp (out_posterior->mean);
+}
+
+static void
+a_costlier_class_inherits_time_and_not_a_factor (void)
+{
+  CommyCalibration calibration = { 0 };
+  CommyPosterior posterior;
+
+  /* A wake-up: x100 where it was seen. */
+  feed_ns (&calibration, 64, 16236, 40);
+  g_assert_cmpfloat_with_epsilon (expected (&calibration, 0, &posterior), 16400, 1);
+  for (guint c = 1; c < COMMY_SIZE_CLASSES; c++)
+    {
+      double claimed = 100 + (double) commy_size_class_representative (c);
+
+      g_assert_cmpfloat_with_epsilon (expected (&calibration, c, &posterior), claimed + 16236,
+                                      claimed * 1e-6);
+      g_assert_false (posterior.contradicted);
+      g_assert_cmpfloat (posterior.samples, ==, 0);
+      g_assert_cmpfloat (posterior.ratio, ==, 1);
+    }
+}
+
+static void
+far_away_the_claims_own_sigma_is_left (void)
+{
+  CommyCalibration calibration = { 0 };
+  CommyPosterior own, near, far;
+  double last = 0;
+
+  feed_ns (&calibration, 64, 300, 40);
+  expected (&calibration, 0, &own);
+  expected (&calibration, 1, &near);
+  expected (&calibration, 8, &far);
+  g_assert_cmpfloat (own.sd, <, 0.05);
+  g_assert_cmpfloat (near.sd, >, 0.2);
+  g_assert_cmpfloat (near.sd, <, 0.5);
+  g_assert_cmpfloat_with_epsilon (far.sd, G_LN2, 0.01);
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    {
+      expected (&calibration, c, &near);
+      g_assert_cmpfloat (near.sd, >=, last);
+      g_assert_cmpfloat (near.sd, <=, G_LN2 * (1 + 1e-9));
+      last = near.sd;
+    }
+}
+
+static void
+less_than_claimed_is_inherited_too (void)
+{
+  CommyCalibration calibration = { 0 };
+  CommyPosterior posterior;
+
+  /* Takes 24 of 1124 ns: the claim is dropped. No class comes to take no time. */
+  feed_ns (&calibration, 1024, -1100, 40);
+  g_assert_cmpfloat_with_epsilon (expected (&calibration, 3, &posterior), 4196 - 1100, 1e-3);
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    {
+      g_assert_cmpfloat (expected (&calibration, c, &posterior), >, 0);
+      g_assert_cmpfloat (posterior.mean, >=, log (24.0 / 1124) - 1e-9);
+      g_assert_true (isfinite (posterior.mean) && isfinite (posterior.sd));
+    }
+}
+
+static void
+a_cheaper_class_inherits_its_share (void)
+{
+  CommyCalibration calibration = { 0 };
+  CommyPosterior posterior;
+
+  /* 10 ms too long for 1 MiB may be per byte: 64 bytes are not expected to take 10 ms. */
+  feed_ns (&calibration, 1 << 20, 1e7, 40);
+  g_assert_cmpfloat_with_epsilon (expected (&calibration, 0, &posterior),
+                                  164 * (1 + 1e7 / (100 + (1 << 20))), 1);
+  g_assert_cmpfloat_with_epsilon (posterior.sd, G_LN2, 0.01);
+  g_assert_cmpfloat_with_epsilon (expected (&calibration, 8, &posterior), 1e7 + 100 + (1 << 22),
+                                  10);
+}
+
+static void
+the_class_that_knows_most_is_asked (void)
+{
+  CommyCalibration calibration = { 0 };
+  CommyPosterior posterior;
+
+  feed_ns (&calibration, 64, 5000, 40);
+  feed_ns (&calibration, 1 << 18, 9e5, 40);
+  g_assert_cmpfloat_with_epsilon (expected (&calibration, 1, &posterior), 356 + 5000, 5);
+  g_assert_cmpfloat (expected (&calibration, 8, &posterior), >, 8.5e5 + 100 + (1 << 22));
+  /* and neither outvotes a class's own samples */
+  feed_ns (&calibration, 256, 0, 60);
+  g_assert_cmpfloat_with_epsilon (expected (&calibration, 1, &posterior), 356, 10);
+}
+
+static void
+what_is_inherited_ages_like_the_rest (void)
+{
+  CommyProfile profile = one_ns_per_byte ();
+  CommyCalibration calibration = { 0 };
+  CommyPosterior fresh, old;
+
+  feed_ns (&calibration, 64, 164, 4);
+  fresh = commy_calibration_get (&calibration, &profile, 1, SECOND);
+  old = commy_calibration_get (&calibration, &profile, 1, 1201 * SECOND);
+  g_assert_cmpfloat (fresh.mean, >, 0.1);
+  g_assert_cmpfloat (fabs (old.mean), <, 0.01);
+  g_assert_cmpfloat (old.sd, >, fresh.sd);
+  g_assert_cmpfloat_with_epsilon (old.sd, G_LN2, 0.01);
+}
+
+/* Shared memory measured with a wake-up against TLS that nobody has measured. */
+static void
+a_wake_up_does_not_hand_big_messages_to_the_network (void)
+{
+  CommyProfile shm = fixture_profile (100, 0, 0.03, 0), tls = fixture_profile (25000, 0, 0.25, 0);
+  CommyCandidate candidates[2];
+  CommyCalibration calibration = { 0 };
+  CommyDemand demand = fixture_demand ();
+
+  candidates[0] = fixture_candidate ("shm", &shm);
+  candidates[1] = fixture_candidate ("tls", &tls);
+  candidates[0].calibration = &calibration;
+  for (guint i = 0; i < 20; i++)
+    commy_calibration_add (&calibration, 64, 103.84 * 20 * (1 + 0.02 * i), 103.84, 1000);
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    {
+      CommyAssessment assessments[2];
+      CommyPlan plan;
+
+      memset (demand.share, 0, sizeof demand.share);
+      demand.share[c] = 1;
+      commy_route_decide (&demand, candidates, 2, assessments, &plan);
+      g_assert_cmpint (plan.chosen, ==, 0);
+      g_assert_cmpfloat (plan.confidence, >, 0.95);
+      if (c > 0)
+        g_assert_cmpfloat (assessments[0].expected_ns[c], <,
+                           assessments[0].claimed_ns[c] + 103.84 * 30);
+    }
+}
+
+/* A stack's dear serializer makes the wake-up a smaller factor. */
+static void
+time_is_added_to_the_whole_stack (void)
+{
+  CommyProfile shm = fixture_profile (100, 0, 0, 0), dear = fixture_serializer (5000, 0, 1);
+  CommyCandidate candidate = fixture_candidate ("shm", &shm);
+  CommyCalibration calibration = { 0 };
+  CommyDemand demand = fixture_demand ();
+  CommyAssessment assessment;
+  CommyPlan plan;
+
+  candidate.calibration = &calibration;
+  candidate.serializer_profile = &dear;
+  for (guint i = 0; i < 40; i++)
+    commy_calibration_add (&calibration, 64, 20100, 100, 1000);
+  commy_route_decide (&demand, &candidate, 1, &assessment, &plan);
+  g_assert_cmpfloat_with_epsilon (assessment.expected_ns[5], 10100 + 20000, 1);
 }
 
 static void
@@ -195,7 +375,7 @@ nonsense_samples_change_nothing (void)
   /* A clock that goes back does not make knowledge of the future. */
   feed (&calibration, 64, 2, 5, 100 * SECOND);
   feed (&calibration, 64, 2, 5, 50 * SECOND);
-  g_assert_cmpfloat_with_epsilon (calibration.all.n, 10, 1e-9);
+  g_assert_cmpfloat_with_epsilon (calibration.classes[0].n, 10, 1e-9);
 }
 
 static void
@@ -203,13 +383,18 @@ adaptive_weighs_the_claim_less (void)
 {
   CommyProfile profile = fixture_shm ();
   CommyCalibration calibration = { 0 };
-  CommyPosterior usual, adaptive;
+  CommyPosterior usual, adaptive[COMMY_SIZE_CLASSES];
+  double claimed[COMMY_SIZE_CLASSES];
 
   feed (&calibration, 64, 2, 1, SECOND);
   usual = commy_calibration_get (&calibration, &profile, 0, SECOND);
-  adaptive = commy_calibration_weigh (&calibration, &profile, 0, SECOND, 0.25);
-  g_assert_cmpfloat (adaptive.mean, >, usual.mean);
-  g_assert_cmpfloat (adaptive.mean, <, log (2));
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    claimed[c] = 1000;
+  commy_calibration_infer (&calibration, &profile, claimed, SECOND, 0.25, adaptive);
+  g_assert_cmpfloat (adaptive[0].mean, >, usual.mean);
+  g_assert_cmpfloat (adaptive[0].mean, <, log (2));
+  g_assert_cmpfloat (adaptive[1].mean, >, 0);
+  g_assert_cmpfloat (adaptive[1].mean, <=, adaptive[0].mean);
 }
 
 int
@@ -225,7 +410,16 @@ main (int argc, char **argv)
   ADD ("outliers-of-both-signs-are-no-step", outliers_of_both_signs_are_no_step);
   ADD ("knowledge-ages", knowledge_ages);
   ADD ("contradicted-claims-are-dropped-and-stay-so", contradicted_claims_are_dropped_and_stay_so);
-  ADD ("a-class-inherits-with-less-certainty", a_class_inherits_with_less_certainty);
+  ADD ("a-costlier-class-inherits-time-and-not-a-factor",
+       a_costlier_class_inherits_time_and_not_a_factor);
+  ADD ("far-away-the-claims-own-sigma-is-left", far_away_the_claims_own_sigma_is_left);
+  ADD ("less-than-claimed-is-inherited-too", less_than_claimed_is_inherited_too);
+  ADD ("a-cheaper-class-inherits-its-share", a_cheaper_class_inherits_its_share);
+  ADD ("the-class-that-knows-most-is-asked", the_class_that_knows_most_is_asked);
+  ADD ("what-is-inherited-ages-like-the-rest", what_is_inherited_ages_like_the_rest);
+  ADD ("a-wake-up-does-not-hand-big-messages-to-the-network",
+       a_wake_up_does_not_hand_big_messages_to_the_network);
+  ADD ("time-is-added-to-the-whole-stack", time_is_added_to_the_whole_stack);
   ADD ("the-operators-numbers-are-taken-as-given", the_operators_numbers_are_taken_as_given);
   ADD ("nonsense-samples-change-nothing", nonsense_samples_change_nothing);
   ADD ("adaptive-weighs-the-claim-less", adaptive_weighs_the_claim_less);

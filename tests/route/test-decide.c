@@ -213,6 +213,64 @@ the_limit_of_candidates_is_kept (Fixture *f, gconstpointer data)
 
 /* --- confidence --- */
 
+/* Serializers of a rival share its luck, next to each other or not: one rival, not three. */
+static void
+a_rival_counts_once_however_many_serializers (Fixture *f, gconstpointer data)
+{
+  CommyProfile dearer = fixture_serializer (20, 0, 1);
+  CommyCandidate many[5];
+  CommyAssessment assessments[5];
+  CommyPlan plan;
+
+  f->b.segments[0].latency_ns *= 1.5;
+  commy_route_decide (&f->demand, f->candidates, 2, f->assessments, &f->plan);
+  g_assert_cmpfloat (f->plan.confidence, >, 0.5);
+  g_assert_cmpfloat (f->plan.confidence, <, 0.75);
+  many[0] = many[1] = many[2] = many[4] = f->candidates[1];
+  many[3] = f->candidates[0];
+  many[0].serializer_profile = many[1].serializer_profile = many[2].serializer_profile = &dearer;
+  /* refused, so it does not count although it is the first */
+  f->c = f->b;
+  f->c.max_message = 1;
+  many[0].transport_profile = &f->c;
+  many[0].security = COMMY_SECURITY_NONE;
+  commy_route_decide (&f->demand, many, 5, assessments, &plan);
+  g_assert_cmpint (plan.chosen, ==, 3);
+  g_assert_cmpfloat_with_epsilon (plan.confidence, f->plan.confidence, 1e-9);
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    g_assert_cmpfloat_with_epsilon (plan.class_confidence[c], f->plan.class_confidence[c], 1e-9);
+}
+
+/* As a fine sum says, also where rivals are far surer or far less sure than the chosen. */
+static void
+confidence_agrees_with_a_fine_sum (void)
+{
+  g_autoptr (GRand) rand = fixture_rand ();
+
+  for (guint round = 0; round < 200; round++)
+    {
+      CommyBelief chosen = { g_rand_double (rand), fixture_spread (rand, 0.02, 2) }, rivals[6];
+      double sum = 0, weights = 0;
+      guint n = 2 + round % 5;
+
+      for (guint i = 0; i < n; i++)
+        rivals[i] = (CommyBelief){ 2 * g_rand_double (rand), fixture_spread (rand, 0.2, 2) };
+      for (double z = -6; z <= 6; z += 0.001)
+        {
+          double weight = exp (-z * z / 2), all = 1;
+
+          for (guint i = 0; i < n; i++)
+            all *= 0.5
+                   * erfc ((chosen.log_mean + chosen.sd * z - rivals[i].log_mean)
+                           / (rivals[i].sd * G_SQRT2));
+          weights += weight;
+          sum += weight * all;
+        }
+      g_assert_cmpfloat_with_epsilon (commy_confidence_least (&chosen, rivals, n), sum / weights,
+                                      1e-4);
+    }
+}
+
 static void
 confidence_of_two_normals (void)
 {
@@ -279,6 +337,9 @@ main (int argc, char **argv)
   ADD ("crossover/the-costlier-of-two-is-kept", the_costlier_of_two_crossovers_is_kept);
   ADD ("decide/one-is-certain-none-is-nothing", one_candidate_is_certain_none_is_nothing);
   ADD ("decide/the-limit-of-candidates-is-kept", the_limit_of_candidates_is_kept);
+  ADD ("confidence/a-rival-counts-once-however-many-serializers",
+       a_rival_counts_once_however_many_serializers);
+  g_test_add_func ("/route/confidence/agrees-with-a-fine-sum", confidence_agrees_with_a_fine_sum);
   g_test_add_func ("/route/confidence/of-two-normals", confidence_of_two_normals);
   g_test_add_func ("/route/confidence/sums-to-one", confidences_sum_to_one);
   g_test_add_func ("/route/confidence/certain-numbers-give-certain-answers",
