@@ -11,6 +11,9 @@
 
 #include <string.h>
 
+/* GLib calls types of 128 levels valid and then aborts when it takes such a value apart. */
+#define MAX_NESTING 120u
+
 /* Bytes of one number; 0 for all types that not every byte sequence is a value of. */
 static gsize
 number_size (const GVariantType *type)
@@ -102,11 +105,29 @@ has_numbers (const GVariantType *type)
   return FALSE;
 }
 
+/* Valid types have at most 128 levels, which is as deep as this goes. */
+static guint
+nesting (const GVariantType *type)
+{
+  guint deepest = 0;
+
+  if (g_variant_type_is_basic (type) || g_variant_type_is_variant (type))
+    return 0;
+  if (g_variant_type_is_array (type) || g_variant_type_is_maybe (type))
+    return 1 + nesting (g_variant_type_element (type));
+  for (const GVariantType *member = g_variant_type_first (type); member != NULL;
+       member = g_variant_type_next (member))
+    deepest = MAX (deepest, nesting (member));
+  return 1 + deepest;
+}
+
 GVariant *
 commy_normal_from_bytes (const GVariantType *type, GBytes *bytes)
 {
   g_autoptr (GVariant) value = NULL;
 
+  if (nesting (type) > MAX_NESTING)
+    return NULL;
   if (is_numbers (type))
     return numbers_from_bytes (type, bytes);
   value = g_variant_ref_sink (g_variant_new_from_bytes (type, bytes, FALSE));
