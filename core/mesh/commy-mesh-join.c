@@ -109,8 +109,9 @@ start_auth (CommyMesh *self, GError **error)
   self->setup.auth = (CommyPlugin **) g_ptr_array_free (providers, FALSE);
   if (self->setup.auth[0] != NULL)
     return TRUE;
-  commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING,
-                   "no auth provider can be used (\"auth\" of [mesh], %s)",
+  commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING, "%s (\"auth\" of [mesh], %s)",
+                   ids[0] == NULL ? "no keyfile names an auth provider; the shipped commy.conf does"
+                                  : "no auth provider can be used: see commy plugin list",
                    commy_config_get_origin (self->config, "mesh", "auth"));
   return FALSE;
 }

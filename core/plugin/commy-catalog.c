@@ -329,6 +329,38 @@ hide_if_known (GHashTable *known, CommyPlugin *plugin)
 }
 
 static void
+tell_nothing_found (CommyConfig *config, GPtrArray *folders)
+{
+  g_autofree char *list = NULL;
+  gboolean unasked = !commy_config_get_bool (config, "plugins", "user-plugins")
+                     && g_getenv ("COMMY_PLUGIN_PATH") != NULL;
+
+  g_ptr_array_add (folders, NULL);
+  list = g_strjoinv (", ", (char **) folders->pdata);
+  g_message ("there is no plugin in %s%s", list,
+             unasked ? "; COMMY_PLUGIN_PATH is not searched (user-plugins=false in [plugins])"
+                     : "");
+}
+
+/* A slip in deny= would allow what should be denied; a pattern with a wildcard may fit nothing. */
+static void
+tell_idle_denials (CommyCatalog *catalog, CommyConfig *config)
+{
+  g_auto (GStrv) denied = commy_config_get_list (config, "plugins", "deny");
+
+  for (gsize i = 0; denied[i] != NULL; i++)
+    {
+      gboolean fits = strpbrk (denied[i], "*?") != NULL;
+
+      for (guint j = 0; j < catalog->plugins->len && !fits; j++)
+        fits = g_str_equal (((CommyPlugin *) catalog->plugins->pdata[j])->name, denied[i]);
+      if (!fits)
+        g_message ("deny=%s of [plugins] (%s) fits no plugin that was found", denied[i],
+                   commy_config_get_origin (config, "plugins", "deny"));
+    }
+}
+
+static void
 scan (CommyCatalog *catalog, CommyConfig *config)
 {
   g_autoptr (GPtrArray) folders = list_folders (config);
@@ -347,6 +379,10 @@ scan (CommyCatalog *catalog, CommyConfig *config)
           g_ptr_array_add (catalog->plugins, plugin);
         }
     }
+  if (catalog->plugins->len == 0)
+    tell_nothing_found (config, folders);
+  else
+    tell_idle_denials (catalog, config);
 }
 
 /* By kind, id, and then what can be used first; files without a note come last. */

@@ -152,7 +152,20 @@ printf '[plugins]\ndeny=%s\n' "$some" > "$folder/deny.conf"
 COMMY_CONFIG=$usual:$folder/deny.conf
 run plugin list
 ok plugin/denied-is-listed-as-disabled says "disabled .*deny.conf:2"
+printf '[plugins]\ndeny=%s-slip;store/*-slip\n' "$some" > "$folder/slip.conf"
+COMMY_CONFIG=$usual:$folder/slip.conf
+run plugin list
+ok plugin/denial-of-nothing-is-told complains "deny=$some-slip of .plugins. .*slip.conf:2.* fits no"
 COMMY_CONFIG=$usual
+mkdir "$folder/empty"
+COMMY_PLUGIN_PATH=$folder/empty
+run plugin list
+COMMY_PLUGIN_PATH=$usual_path
+if says '^transport '; then
+  echo '# plugins are installed too: an empty search path cannot be tried'
+else
+  ok plugin/empty-search-path-is-told complains "there is no plugin in $folder/empty"
+fi
 run plugin info "$some"
 ok plugin/info-exits-0 exits 0
 ok plugin/info-has-the-note says '^  licence '
