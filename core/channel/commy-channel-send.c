@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-failpoint.h"
 #include "channel/commy-channel-private.h"
 
 #include <string.h>
@@ -77,6 +78,11 @@ commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
   gsize prefix;
 
   g_assert (self->span != NULL);
+  if (COMMY_FAILPOINT ("channel-commit"))
+    {
+      commy_channel_abandon (self);
+      return COMMY_IO_CLOSED;
+    }
   stamp (self, spec);
   prefix = commy_frame_write (self->span, spec, used);
   g_assert (prefix + used <= self->span_size);

@@ -13,6 +13,7 @@
 #include "channel/commy-setup.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-failpoint.h"
 #include "channel/commy-channel-private.h"
 #include "channel/commy-death-watch.h"
 #include "channel/commy-hello.h"
@@ -332,7 +333,7 @@ on_hello (CommySetup *self, const CommyHello *hello)
       fail (self, error, TRUE);
       return;
     }
-  if (!send_greeting (self, COMMY_FRAME_WELCOME))
+  if (COMMY_FAILPOINT ("setup-welcome") || !send_greeting (self, COMMY_FRAME_WELCOME))
     {
       destination.handler->closed (destination.handler_data, NULL);
       commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the path closed before the welcome");
@@ -471,7 +472,8 @@ on_open (CommySetup *self)
       fail (self, error, TRUE);
       return;
     }
-  if (self->listener == NULL && !send_greeting (self, COMMY_FRAME_HELLO))
+  if (self->listener == NULL
+      && (COMMY_FAILPOINT ("setup-hello") || !send_greeting (self, COMMY_FRAME_HELLO)))
     {
       commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the path over %s closed before the hello",
                        self->transport->note.id);

@@ -9,6 +9,7 @@
 #include "control/commy-registry.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-failpoint.h"
 
 #include <string.h>
 
@@ -361,7 +362,14 @@ commy_registry_add (CommyRegistry *self,
   char *text = commy_instance_write (instance);
   g_autoptr (GBytes) value = g_bytes_new_take (text, strlen (text));
   CommyStoreOp op = { .kind = COMMY_STORE_PUT, .key = key, .value = value, .lease = self->lease };
+  g_autoptr (GError) error = NULL;
 
+  if (COMMY_FAILPOINT ("registry-add"))
+    {
+      commy_set_error (&error, COMMY_ERROR_STORE, "fail point registry-add");
+      done (data, error);
+      return;
+    }
   self->ops->txn (self->store->instance, NULL, 0, &op, 1, operation_done,
                   operation_new (self, done, data));
 }

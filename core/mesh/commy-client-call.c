@@ -61,28 +61,6 @@ finish_sample (CommyClient *self,
 
 /* --- synchronous --- */
 
-typedef struct
-{
-  gboolean done;
-  gboolean sent;
-  CommyIncoming incoming;
-  GError *error;
-} Wait;
-
-static void
-on_sync_answer (
-    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
-{
-  Wait *wait = data;
-
-  wait->done = TRUE;
-  wait->sent = sent;
-  if (error != NULL)
-    wait->error = g_error_copy (error);
-  else
-    commy_incoming_steal (channel, incoming, &wait->incoming);
-}
-
 static gboolean
 give_up (CommyClient *self, CommyRequest *request, GCancellable *cancellable, GError **error)
 {
@@ -136,7 +114,7 @@ await_answer (CommyClient *self,
               CommyRequest *request,
               CommyChannel *channel,
               guint32 stream,
-              Wait *wait,
+              CommyWait *wait,
               GCancellable *cancellable)
 {
   while (!wait->done)
@@ -164,14 +142,15 @@ exchange (CommyClient *self,
           CommyRequest *request,
           const Pick *picked,
           CommyChannel *channel,
-          Wait *wait,
+          CommyWait *wait,
           GCancellable *cancellable,
           gboolean *out_sent,
           GError **error)
 {
   gboolean sampled = commy_client_sample (self, &self->routes[request->flavour]);
   gint64 started = commy_env_now (self->mesh->env);
-  guint32 stream = commy_channel_expect (channel, request->deadline_ns, on_sync_answer, wait);
+  guint32 stream
+      = commy_channel_expect (channel, request->deadline_ns, commy_client_on_answer, wait);
 
   *out_sent = FALSE;
   if (stream == 0)
@@ -203,7 +182,7 @@ static gboolean
 attempt_sync (CommyClient *self,
               CommyRequest *request,
               GCancellable *cancellable,
-              Wait *wait,
+              CommyWait *wait,
               CommyChannel **out_channel,
               gboolean *out_sent,
               GError **error)
@@ -264,7 +243,7 @@ static gboolean
 call_sync (CommyClient *self,
            CommyRequest *request,
            GCancellable *cancellable,
-           Wait *wait,
+           CommyWait *wait,
            CommyChannel **out_channel,
            GError **error)
 {
@@ -320,7 +299,7 @@ commy_client_call_sync (CommyClient *self,
   g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
   CommyRequest request;
   GVariant *value = NULL;
-  Wait wait;
+  CommyWait wait;
 
   g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
   g_return_val_if_fail (method != NULL, NULL);
@@ -348,7 +327,7 @@ commy_client_call_bytes_sync (CommyClient *self,
   g_autoptr (CommyChannel) channel = NULL;
   CommyRequest request;
   GBytes *answer = NULL;
-  Wait wait;
+  CommyWait wait;
 
   g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
   g_return_val_if_fail (method != NULL && bytes != NULL, NULL);
@@ -375,7 +354,7 @@ commy_client_send (CommyClient *self,
   g_autoptr (CommyChannel) channel = NULL;
   g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
   CommyRequest request;
-  Wait wait;
+  CommyWait wait;
   gboolean ok;
 
   g_return_val_if_fail (COMMY_IS_CLIENT (self), FALSE);

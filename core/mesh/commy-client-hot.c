@@ -11,14 +11,6 @@
 
 #include <string.h>
 
-typedef struct
-{
-  gboolean done;
-  gboolean sent;
-  CommyIncoming incoming;
-  GError *error;
-} HotWait;
-
 CommyMethod
 commy_client_resolve (CommyClient *self, const char *method, GError **error)
 {
@@ -198,21 +190,7 @@ commy_client_discard (CommyClient *self)
 }
 
 static void
-on_hot_answer (
-    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
-{
-  HotWait *wait = data;
-
-  wait->done = TRUE;
-  wait->sent = sent;
-  if (error != NULL)
-    wait->error = g_error_copy (error);
-  else
-    commy_incoming_steal (channel, incoming, &wait->incoming);
-}
-
-static void
-fill_reply (CommyChannel *channel, HotWait *wait, CommyReply *out_reply)
+fill_reply (CommyChannel *channel, CommyWait *wait, CommyReply *out_reply)
 {
   CommyIncoming *incoming = &wait->incoming;
 
@@ -231,7 +209,7 @@ fill_reply (CommyChannel *channel, HotWait *wait, CommyReply *out_reply)
 
 static gboolean
 await_hot (
-    CommyClient *self, CommyChannel *channel, guint32 stream, HotWait *wait, gint64 deadline_ns)
+    CommyClient *self, CommyChannel *channel, guint32 stream, CommyWait *wait, gint64 deadline_ns)
 {
   while (!wait->done)
     {
@@ -262,12 +240,12 @@ exchange_here (
   gboolean sampled = commy_client_sample (self, &self->routes[COMMY_FLAVOUR_BYTES]);
   gint64 now = commy_env_now (self->mesh->env);
   CommyStack stack = { hot->path, hot->serializer };
-  HotWait wait = { 0 };
+  CommyWait wait = { 0 };
   CommyIo io;
 
   hot->spec.deadline_ns = (guint64) MAX (deadline_ns - now, 1);
   hot->spec.flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0;
-  hot->spec.stream = commy_channel_expect (channel, deadline_ns, on_hot_answer, &wait);
+  hot->spec.stream = commy_channel_expect (channel, deadline_ns, commy_client_on_answer, &wait);
   drop_hold (hot);
   if (hot->spec.stream == 0)
     {

@@ -26,6 +26,15 @@ typedef struct
   guint32 method;
 } CommyHotReservation;
 
+/* What a caller that waits gets: the answer, or why there is none. */
+typedef struct
+{
+  gboolean done;
+  gboolean sent;
+  CommyIncoming incoming; /* owned */
+  GError *error;
+} CommyWait;
+
 struct _CommyClient
 {
   GObject parent_instance;
@@ -52,6 +61,9 @@ struct _CommyClient
 gboolean commy_client_check (CommyClient *client, GError **error);
 void commy_client_key (CommyClient *client, CommyRouteKey *out_key);
 
+/* A CommyPendingFunc that fills a CommyWait. */
+void commy_client_on_answer (
+    gpointer wait, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent);
 /* Decides a route, finding the service first if need be; blocks up to @deadline_us. */
 gboolean commy_client_route_sync (CommyClient *client,
                                   CommyFlavour flavour,

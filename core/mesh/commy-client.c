@@ -261,6 +261,22 @@ commy_client_route_sync (CommyClient *self,
   return commy_route_decide_now (route, &key, flavour, size, error);
 }
 
+/* --- waiting --- */
+
+void
+commy_client_on_answer (
+    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
+{
+  CommyWait *wait = data;
+
+  wait->done = TRUE;
+  wait->sent = sent;
+  if (error != NULL)
+    wait->error = g_error_copy (error);
+  else
+    commy_incoming_steal (channel, incoming, &wait->incoming);
+}
+
 /* --- learning --- */
 
 gboolean

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-failpoint.h"
 #include "mesh/commy-service-private.h"
 
 #include <string.h>
@@ -166,6 +167,8 @@ deliver (gpointer data)
   CommyInvocation *self = data;
   const CommyChannelShared *shared = commy_channel_get_shared (self->channel);
 
+  if (COMMY_FAILPOINT ("answer"))
+    commy_channel_close (self->channel, NULL);
   if (!commy_channel_is_open (self->channel))
     commy_ledger_add (shared->ledger, COMMY_DROP_PEER_GONE, 1,
                       commy_channel_get_peer_node (self->channel));

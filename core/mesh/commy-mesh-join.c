@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-failpoint.h"
 #include "mesh/commy-service-private.h"
 
 #include <sched.h>
@@ -321,6 +322,11 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   self->store = start_named (self, COMMY_PLUGIN_STORE, "store", store, error);
   if (self->store == NULL)
     return FALSE;
+  if (COMMY_FAILPOINT ("join-store"))
+    {
+      commy_set_error (error, COMMY_ERROR_STORE, "fail point join-store");
+      return FALSE;
+    }
   start_kind (self, COMMY_PLUGIN_SERIALIZER);
   start_kind (self, COMMY_PLUGIN_BALANCER);
   start_kind (self, COMMY_PLUGIN_TRANSPORT);
@@ -330,6 +336,11 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   if (!start_registry (self, error))
     return FALSE;
   start_listeners (self);
+  if (COMMY_FAILPOINT ("join-listening"))
+    {
+      commy_set_error (error, COMMY_ERROR_FAILED, "fail point join-listening");
+      return FALSE;
+    }
   return start_node_service (self, error);
 }
 

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-failpoint.h"
 #include "mesh/commy-service-private.h"
 
 #include <string.h>
@@ -409,6 +410,8 @@ commy_service_offer_here (CommyService *self, CommyRegistryFunc done, gpointer d
 
   if (self->mesh->state != COMMY_MESH_JOINED && self->mesh->state != COMMY_MESH_JOINING)
     commy_set_error (&error, COMMY_ERROR_NOT_JOINED, "the mesh is not joined");
+  else if (COMMY_FAILPOINT ("service-offer"))
+    commy_set_error (&error, COMMY_ERROR_STORE, "fail point service-offer");
   else if (start_threads (self, &error))
     {
       commy_env_new_id (self->mesh->env, id);

@@ -78,15 +78,17 @@ static double
 integrate (const CommyBelief *chosen, const CommyBelief *rivals, guint n)
 {
   guint steps = steps_for (chosen, rivals, n);
-  double sum = 0, weights = 0;
+  double step = 2 * GRID_SDS / steps, sum = 0, weights = 0;
+  /* exp (-z * z / 2) from one point to the next, without the exp. */
+  double weight = exp (-GRID_SDS * GRID_SDS / 2);
+  double growth = exp (step * GRID_SDS - step * step / 2), slowing = exp (-step * step);
 
   for (guint i = 0; i <= steps; i++)
     {
-      double z = GRID_SDS * (2.0 * i / steps - 1);
-      double weight = exp (-z * z / 2);
-
       weights += weight;
-      sum += weight * all_above (rivals, n, chosen->log_mean + chosen->sd * z);
+      sum += weight * all_above (rivals, n, chosen->log_mean + chosen->sd * (step * i - GRID_SDS));
+      weight *= growth;
+      growth *= slowing;
     }
   return CLAMP (sum / weights, 0, 1);
 }

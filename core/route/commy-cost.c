@@ -221,13 +221,12 @@ bend (double a0, double b0, double a1, double b1, guint64 from, guint64 to)
 }
 
 guint64
-commy_candidate_straight_to (const CommyCandidate *candidate, gsize size, guint64 end)
+commy_candidate_one_segment_to (const CommyCandidate *candidate, gsize size, guint64 end)
 {
   const CommyProfile *transport = candidate->transport_profile;
   const CommyProfile *serializer = candidate->serializer_profile;
   double factor = 1, offset = transport->header_bytes;
   guint64 to = end;
-  CommyCost a, b;
 
   if (serializer != NULL)
     {
@@ -235,7 +234,17 @@ commy_candidate_straight_to (const CommyCandidate *candidate, gsize size, guint6
       offset += serializer->header_bytes;
       to = MIN (to, segment_end (serializer, 1, 0, size, end));
     }
-  to = MIN (to, segment_end (transport, factor, offset, size, end));
+  return MIN (to, segment_end (transport, factor, offset, size, end));
+}
+
+guint64
+commy_candidate_straight_to (const CommyCandidate *candidate, gsize size, guint64 end)
+{
+  const CommyProfile *transport = candidate->transport_profile;
+  const CommyProfile *serializer = candidate->serializer_profile;
+  guint64 to = commy_candidate_one_segment_to (candidate, size, end);
+  CommyCost a, b;
+
   commy_cost_compute (transport, serializer, size, &a);
   commy_cost_compute (transport, serializer, to, &b);
   {

@@ -116,7 +116,10 @@ straight_to (const Sweep *sweep, guint64 size, guint64 end)
       if (size > sweep->limits[i])
         continue;
       end = MIN (end, sweep->limits[i]);
-      end = MIN (end, commy_candidate_straight_to (candidate_of (sweep, i), size, end));
+      if (sweep->demand->weights.throughput > 0)
+        end = commy_candidate_straight_to (candidate_of (sweep, i), size, end);
+      else
+        end = commy_candidate_one_segment_to (candidate_of (sweep, i), size, end);
     }
   return end;
 }

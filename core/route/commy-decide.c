@@ -95,11 +95,10 @@ cost_candidate (const Work *work, guint i)
                            demand->now_ns, weight, assessment->posterior);
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     {
-      const CommyPosterior *posterior = &assessment->posterior[c];
+      CommyScale scale = commy_scale_for (demand, candidate, &assessment->posterior[c]);
 
-      assessment->expected_ns[c]
-          = commy_candidate_expected (demand, candidate, posterior, assessment->claimed_ns[c]);
-      assessment->score[c] = commy_candidate_score (demand, posterior, assessment->expected_ns[c]);
+      assessment->expected_ns[c] = commy_scale_expected (&scale, assessment->claimed_ns[c]);
+      assessment->score[c] = assessment->expected_ns[c] * scale.risk;
       if (work->share[c] > 0)
         assessment->flow_score += work->share[c] * assessment->score[c];
     }

@@ -9,6 +9,10 @@
 #include "route/commy-record.h"
 #include "route/commy-route-private.h"
 
+#include <string.h>
+
+#define SHORT_INSTANCE 8
+
 G_DEFINE_BOXED_TYPE (CommyDecision, commy_decision, commy_decision_ref, commy_decision_unref)
 
 /* --- making --- */
@@ -166,6 +170,75 @@ commy_record_stack (const CommyRecordRow *row)
   if (row->serializer == NULL)
     return g_strdup (row->transport);
   return g_strconcat (row->transport, "+", row->serializer, NULL);
+}
+
+char *
+commy_record_instance (const CommyRecordRow *row)
+{
+  return g_utf8_substring (row->instance, 0,
+                           MIN (g_utf8_strlen (row->instance, -1), SHORT_INSTANCE));
+}
+
+static gboolean
+same_way (const CommyRecordRow *a, const CommyRecordRow *b)
+{
+  return strcmp (a->transport, b->transport) == 0 && strcmp (a->instance, b->instance) == 0;
+}
+
+/* How many pairs of instance and transport are allowed. */
+static guint
+count_ways (const CommyDecision *decision)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < decision->n_rows; i++)
+    {
+      gboolean is_new = commy_record_is_allowed (&decision->rows[i]);
+
+      for (guint j = 0; is_new && j < i; j++)
+        is_new = !commy_record_is_allowed (&decision->rows[j])
+                 || !same_way (&decision->rows[i], &decision->rows[j]);
+      n += is_new;
+    }
+  return n;
+}
+
+/* Whether another serializer of the chosen way is as good. */
+static gboolean
+serializers_tie (const CommyDecision *decision)
+{
+  const CommyRecordRow *chosen = commy_record_chosen (decision);
+
+  for (guint i = 0; i < decision->n_rows; i++)
+    {
+      const CommyRecordRow *row = &decision->rows[i];
+
+      if (row != chosen && chosen->assessment.tied && row->assessment.tied
+          && same_way (row, chosen))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+char *
+commy_record_confidence (const CommyDecision *decision)
+{
+  const CommyRecordRow *chosen = commy_record_chosen (decision);
+  g_autofree char *instance = NULL;
+  const char *tie;
+  guint n;
+
+  if (chosen == NULL)
+    return NULL;
+  instance = commy_record_instance (chosen);
+  tie = serializers_tie (decision) ? "; serializers tie" : "";
+  n = count_ways (decision);
+  if (n == 1)
+    return g_strdup_printf ("%s to %s is the only transport and instance allowed%s",
+                            chosen->transport, instance, tie);
+  return g_strdup_printf ("the probability that %s to %s is the fastest of the %u pairs of "
+                          "transport and instance allowed%s",
+                          chosen->transport, instance, n, tie);
 }
 
 const char *
@@ -429,7 +502,10 @@ add_choice (GVariantBuilder *builder, const CommyDecision *decision)
 {
   const CommyRecordRow *chosen = commy_record_chosen (decision);
 
+  g_autofree char *meaning = commy_record_confidence (decision);
+
   add_double (builder, "confidence", decision->confidence);
+  add_string (builder, "confidence-meaning", meaning);
   if (chosen == NULL)
     return;
   add_names (builder, chosen);

@@ -13,8 +13,7 @@
 #include <string.h>
 
 #define COLUMNS 6
-#define MAX_NAMED 8      /* refusals in one line */
-#define SHORT_INSTANCE 8 /* digits of an id that are enough to tell instances apart */
+#define MAX_NAMED 8 /* refusals in one line */
 
 /* --- a table whose columns are as wide as they must be --- */
 
@@ -107,13 +106,6 @@ verdict_cell (const CommyDecision *decision, guint i)
 }
 
 static char *
-instance_cell (const CommyRecordRow *row)
-{
-  return g_utf8_substring (row->instance, 0,
-                           MIN (g_utf8_strlen (row->instance, -1), SHORT_INSTANCE));
-}
-
-static char *
 duration_cell (const CommyRecordRow *row, double ns)
 {
   return row->has_profile ? commy_format_duration (ns) : g_strdup ("-");
@@ -126,7 +118,7 @@ fill_line (Line line, const CommyDecision *decision, guint i)
   g_autofree char *stack = commy_record_stack (row);
 
   line[0] = g_strdup_printf ("%c %s", (gint) i == decision->chosen ? '*' : ' ', stack);
-  line[1] = instance_cell (row);
+  line[1] = commy_record_instance (row);
   line[2] = duration_cell (row, row->claimed_ns);
   line[3] = measured_cell (row, decision->size_class);
   line[4] = duration_cell (row, row->expected_ns);
@@ -181,6 +173,16 @@ print_header (GString *out, const CommyDecision *decision)
     g_string_append (out, "  nothing is allowed\n");
 }
 
+/* What the number means: people take it for certainty about the whole stack. */
+static void
+print_confidence (GString *out, const CommyDecision *decision)
+{
+  g_autofree char *meaning = commy_record_confidence (decision);
+
+  if (meaning != NULL)
+    g_string_append_printf (out, "confidence: %s\n", meaning);
+}
+
 static void
 print_candidates (GString *out, const CommyDecision *decision, const guint *order)
 {
@@ -207,7 +209,7 @@ print_rejections (GString *out, const CommyDecision *decision, const guint *orde
       const CommyRecordRow *row = &decision->rows[order[i]];
       const CommyRejection *rejection = &row->assessment.rejection;
       g_autofree char *stack = commy_record_stack (row);
-      g_autofree char *instance = instance_cell (row);
+      g_autofree char *instance = commy_record_instance (row);
 
       if (commy_record_is_allowed (row))
         continue;
@@ -285,6 +287,7 @@ commy_decision_to_string (CommyDecision *decision)
     print_candidates (out, decision, order);
   else
     g_string_append (out, "  no candidate: nobody offers a way there\n");
+  print_confidence (out, decision);
   print_rejections (out, decision, order);
   print_runner_up (out, decision);
   print_split (out, decision);

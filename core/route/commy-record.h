@@ -44,3 +44,8 @@ const CommyRecordRow *commy_record_chosen (const CommyDecision *decision);
 gboolean commy_record_is_allowed (const CommyRecordRow *row);
 /* "shm+raw", or "shm" without a serializer. (transfer full) */
 char *commy_record_stack (const CommyRecordRow *row);
+/* The first digits of the instance's id, enough to tell instances apart. (transfer full) */
+char *commy_record_instance (const CommyRecordRow *row);
+/* What the decision's confidence is the probability of; NULL: nothing is allowed. (transfer full)
+ */
+char *commy_record_confidence (const CommyDecision *decision);

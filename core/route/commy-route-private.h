@@ -15,8 +15,9 @@ double commy_candidate_weigh (const CommyCandidate *candidate,
                               const CommyCost *cost);
 double
 commy_candidate_claimed (const CommyCandidate *candidate, const CommyWeights *weights, gsize size);
-/* The last size after @size up to which the claimed cost is one straight line (G_MAXUINT64: for
- * good). */
+/* The last size after @size, at most @end, up to which the claimed cost is one straight line. For
+ * the first the slowest part of a pipeline must not count (weight of throughput 0). */
+guint64 commy_candidate_one_segment_to (const CommyCandidate *candidate, gsize size, guint64 end);
 guint64 commy_candidate_straight_to (const CommyCandidate *candidate, gsize size, guint64 end);
 /* What a requirement is compared with: one way of 64 bytes in ns, rate of 64 KiB in bytes/s. */
 double commy_candidate_latency (const CommyCandidate *candidate, const CommyPosterior *posterior);

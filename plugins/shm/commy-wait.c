@@ -60,18 +60,40 @@ shm_tail_word (const ShmHeader *header)
   return halves + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 1 : 0);
 }
 
-/* At most once for an announcement: after that the sleeper is awake or about to be. */
+/* Whether a thread slept and was woken. One that announced itself may not sleep yet. */
+static bool
+wake_parked (const ShmBell *self)
+{
+  return syscall (SYS_futex, shm_tail_word (self->own), FUTEX_WAKE, 1, NULL, NULL, 0) > 0;
+}
+
+/* Whether the peer finds something in its socket, this byte or earlier ones. */
+static bool
+send_byte (const ShmBell *self)
+{
+  static const char byte = 'w';
+  ssize_t sent;
+
+  do
+    sent = send (self->socket_fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent >= 0 || (errno != ENOBUFS && errno != ENOMEM);
+}
+
+/* Once for an announcement, but only what reached the sleeper counts. A byte waits in the socket;
+ * a futex wakes nobody who is still on the way to it. That one may have looked at the tail when
+ * this very publication stood there already, and sleeps until the next one wakes it. */
 static void
 answer (ShmBell *self, uint32_t state)
 {
-  static const char byte = 'w';
+  bool reached = true;
 
-  self->last_rung = state;
   if ((state & SHM_STATE_FUTEX) != 0)
-    syscall (SYS_futex, shm_tail_word (self->own), FUTEX_WAKE, 1, NULL, NULL, 0);
+    reached = wake_parked (self);
   if ((state & SHM_STATE_SOCKET) != 0)
-    while (send (self->socket_fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EINTR)
-      continue;
+    reached = send_byte (self);
+  if (reached)
+    self->last_rung = state;
 }
 
 void

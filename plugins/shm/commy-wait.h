@@ -4,7 +4,8 @@
  * and the parked caller. No GLib.
  *
  * A sleeper announces how it sleeps and for what, makes a full fence and looks again; the other
- * side publishes, makes a full fence and looks at the state. One of the two sees the other.
+ * side publishes, makes a full fence and looks at the state. One of the two sees the other. Each
+ * publication wakes until a sleeper was really reached; the rest of its nap costs nothing more.
  */
 #pragma once
 
@@ -24,7 +25,7 @@ typedef struct
   const ShmHeader *peer;
   int socket_fd;
   uint32_t epoch;
-  uint32_t last_rung; /* the peer's announcement that was answered already */
+  uint32_t last_rung; /* the peer's announcement whose sleeper was reached already */
 } ShmBell;
 
 typedef enum

@@ -5,7 +5,7 @@
 set -u
 objects=$COMMY_BUILD_DIR/core/route
 pure='calibration confidence cost crossover decide filter size-class switch words'
-allowed='^(commy_.*|__.*|_GLOBAL_OFFSET_TABLE_|erfc|exp|exp2|fmax|fmin|log|log1p|sqrt|floor|strcmp|mem(set|cpy|move)|g_snprintf|g_strcmp0|g_strlcat|g_strlcpy|isfinite|finite)$'
+allowed='^(commy_.*|__.*|_GLOBAL_OFFSET_TABLE_|erfc|exp|exp2|fmax|fmin|log|log1p|expm1|hypot|sqrt|floor|ceil|strcmp|mem(set|cpy|move)|g_snprintf|g_strcmp0|g_strlcat|g_strlcpy|isfinite|finite)$'
 
 echo 1..18
 n=0

@@ -62,7 +62,12 @@ samples_win_over_the_claim (void)
   CommyCalibration calibration = { 0 };
   CommyPosterior posterior;
 
-  feed (&calibration, 64, 2, 40, SECOND);
+  /* One sample is weighed once: as sure as its spread, against the claim. */
+  feed (&calibration, 64, 2, 1, SECOND);
+  posterior = commy_calibration_get (&calibration, &profile, 0, SECOND);
+  g_assert_cmpfloat_with_epsilon (posterior.mean,
+                                  log (2) * G_LN2 * G_LN2 / (G_LN2 * G_LN2 + 0.25 * 0.25), 1e-9);
+  feed (&calibration, 64, 2, 39, SECOND);
   posterior = commy_calibration_get (&calibration, &profile, 0, SECOND);
   g_assert_cmpfloat_with_epsilon (posterior.mean, log (2), 0.02);
   g_assert_cmpfloat_with_epsilon (posterior.ratio, 2, 0.02);

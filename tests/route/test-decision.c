@@ -83,6 +83,8 @@ the_table_has_everything (Fixture *f, gconstpointer data)
           "chosen",
           "refused: enabled",
           "udp+raw 01234567  enabled: required enabled, offered denied (site.conf:12)",
+          "confidence: the probability that shm to 01234567 is the fastest of the 2 pairs of "
+          "transport and instance allowed\n",
           "runner-up: tls+raw",
           "switch: stays: is the best\n",
           "note: trust=any: for development only\n" };
@@ -98,6 +100,40 @@ the_table_has_everything (Fixture *f, gconstpointer data)
   /* the chosen one stands first, the refused one last */
   g_assert_true (strstr (text, "shm+raw") < strstr (text, "tls+raw"));
   g_assert_true (strstr (text, "tls+raw") < strstr (text, "udp+raw"));
+}
+
+/* Whose probability it is, and that the serializer is not what it is about. */
+static void
+the_meaning_of_the_confidence_is_told (Fixture *f, gconstpointer data)
+{
+  CommyProfile packed = f->raw;
+  g_autoptr (CommyDecision) decision = NULL;
+  g_autoptr (GVariant) variant = NULL;
+  const char *text;
+
+  f->candidates[0] = f->candidates[1];
+  f->candidates[0].serializer = "packed";
+  f->candidates[0].serializer_profile = &packed;
+  decision = decide (f, 64);
+  variant = commy_decision_to_variant (decision);
+  g_assert_true (g_variant_lookup (variant, "confidence-meaning", "&s", &text));
+  g_assert_cmpstr (text, ==,
+                   "shm to 01234567 is the only transport and instance allowed; serializers tie");
+  g_assert_cmpfloat (commy_decision_get_confidence (decision), ==, 1);
+  g_clear_pointer (&decision, commy_decision_unref);
+  g_clear_pointer (&variant, g_variant_unref);
+
+  /* Another instance is another pair; a serializer that is far dearer ties with nobody. */
+  packed.segments[0].send_cpu_ns = 1e6;
+  f->candidates[2] = f->candidates[1];
+  f->candidates[2].instance = "ffff";
+  f->candidates[2].calibration = NULL;
+  decision = decide (f, 64);
+  variant = commy_decision_to_variant (decision);
+  g_assert_true (g_variant_lookup (variant, "confidence-meaning", "&s", &text));
+  g_assert_true (g_str_has_prefix (text, "the probability that shm to "));
+  g_assert_true (
+      g_str_has_suffix (text, " is the fastest of the 2 pairs of transport and instance allowed"));
 }
 
 static void
@@ -237,6 +273,7 @@ main (int argc, char **argv)
 #define ADD(PATH, FUNC) g_test_add ("/route/decision/" PATH, Fixture, NULL, set_up, FUNC, NULL)
   ADD ("getters-name-the-choice", getters_name_the_choice);
   ADD ("the-table-has-everything", the_table_has_everything);
+  ADD ("the-meaning-of-the-confidence-is-told", the_meaning_of_the_confidence_is_told);
   ADD ("overrides-are-shown", overrides_are_shown);
   ADD ("the-variant-has-every-field", the_variant_has_every_field);
   ADD ("json-is-one-object", json_is_one_object);
