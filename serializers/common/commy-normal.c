@@ -117,7 +117,11 @@ nesting (const GVariantType *type)
     return 1 + nesting (g_variant_type_element (type));
   for (const GVariantType *member = g_variant_type_first (type); member != NULL;
        member = g_variant_type_next (member))
-    deepest = MAX (deepest, nesting (member));
+    {
+      guint below = nesting (member); /* once: MAX() would ask twice, at every level */
+
+      deepest = MAX (deepest, below);
+    }
   return 1 + deepest;
 }
 
