@@ -10,13 +10,21 @@
 #include "plugins/shm/commy-wait.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define CAPACITY 4096u
+/* A sanitizer makes each message many times as dear. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define MESSAGES 20000u
+#else
 #define MESSAGES 100000u
+#endif
+/* Then the other thread may need the processor. */
+#define SPINS 200u
 #define MAX_BIG 20000u
 #define SEGMENTS 1024
 
@@ -98,6 +106,13 @@ send_one (ShmProducer *producer, ShmArena *arena, uint32_t i)
   return true;
 }
 
+static void
+spin (unsigned *spins)
+{
+  if (++*spins % SPINS == 0)
+    sched_yield ();
+}
+
 static void *
 produce (void *user_data)
 {
@@ -106,6 +121,7 @@ produce (void *user_data)
   ShmProducer producer;
   ShmArena arena;
   ShmBell bell;
+  unsigned spins = 0;
 
   shm_producer_init (&producer, &memory->producer_header, memory->ring, CAPACITY,
                      shm_ring_max_inline (CAPACITY), &memory->consumer_header);
@@ -118,6 +134,8 @@ produce (void *user_data)
       i += sent;
       if ((!sent || i % 5 == 0) && shm_producer_publish (&producer))
         shm_bell_ring (&bell, SHM_STATE_DATA);
+      if (!sent)
+        spin (&spins);
       scene->writer_failures += producer.broken != NULL;
     }
   shm_producer_close (&producer);
@@ -187,6 +205,7 @@ consume (void *user_data)
   ShmConsumer consumer;
   ShmForeign foreign = { .limit = UINT64_MAX };
   ShmBell bell;
+  unsigned spins = 0;
 
   shm_consumer_init (&consumer, &memory->consumer_header, &memory->producer_header, memory->ring,
                      CAPACITY, shm_ring_max_inline (CAPACITY));
@@ -204,6 +223,8 @@ consume (void *user_data)
       scene->failures += result == SHM_BROKEN;
       if (result == SHM_EMPTY && scene->parks)
         sleep_until_ready (scene, &consumer, &bell);
+      else if (result == SHM_EMPTY)
+        spin (&spins);
     }
   scene->failures += !shm_consumer_closed (&consumer) && consumer.position < MESSAGES;
   free (foreign.segments);
