@@ -305,6 +305,8 @@ static void
 run_schedule (Nap nap, uint64_t start)
 {
   set_up (nap, start);
+  for (unsigned i = 0; i < SWITCHES; i++)
+    model->switches[i].done = 0;
   model->hooks_on = true;
   for (unsigned i = 0; i < BATCHES; i++)
     send_batch ();
