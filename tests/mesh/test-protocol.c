@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#define SETTINGS "[limits]\nhandshake-timeout=300ms\nmessage=256KiB\nmethods=16\n"
+#define SETTINGS "[limits]\nhandshake-timeout=3s\nmessage=256KiB\nmethods=16\n"
 
 typedef struct
 {
@@ -377,7 +377,7 @@ static const Attack attacks[] = {
   { "hello-of-other-version", hello_of_other_version, FALSE, COMMY_ERROR_VERSION, "98 to 99" },
   { "hello-of-other-mesh", hello_of_other_mesh, FALSE, COMMY_ERROR_REFUSED, "mesh \"other\"" },
   { "hello-for-nobody", hello_for_nobody, FALSE, COMMY_ERROR_NO_SERVICE, "not offered" },
-  { "nothing-at-all", nothing, FALSE, COMMY_ERROR_HANDSHAKE, "300 ms" },
+  { "nothing-at-all", nothing, FALSE, COMMY_ERROR_HANDSHAKE, "3000 ms" },
 };
 
 /* All attacks on one server, one after the other, with a right call after each. */
