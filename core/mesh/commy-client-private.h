@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The inside of a client, for its three files: life and explain, calls, the hot calls.
+ * The inside of a client, for its files: life and explain, synchronous, asynchronous and hot calls.
  */
 #pragma once
 
@@ -85,3 +85,34 @@ void commy_client_learn (CommyClient *client,
                          guint64 dwell_ns);
 /* Whether the failed call may be tried on another path. */
 gboolean commy_client_may_retry (const CommyRequest *request, const GError *error, gboolean sent);
+
+/* --- commy-client-call.c: what both kinds of calls share --- */
+
+#define COMMY_CLIENT_MAX_ATTEMPTS 16u
+
+typedef struct
+{
+  CommyRouteMember *member;
+  guint index;
+  const CommyStack *stack;
+} CommyPick;
+
+/* Instance and stack for a request, by the route that was decided. FALSE: there is no path. */
+gboolean commy_client_pick (CommyClient *client, CommyRequest *request, CommyPick *out_pick);
+/* Tells the balancer how its pick turned out. */
+void commy_client_report (
+    CommyClient *client, CommyFlavour flavour, guint index, gint64 latency_ns, gboolean failed);
+/* An answer came: counts the call, and learns from it if it was sampled. */
+void commy_client_finish_call (CommyClient *client,
+                               CommyFlavour flavour,
+                               CommyChannel *channel,
+                               const CommyStack *stack,
+                               gboolean sampled,
+                               gsize request_size,
+                               const CommyIncoming *incoming,
+                               gint64 started_ns);
+/* Whether the caller does not want to wait any more; @error says why. */
+gboolean commy_client_give_up (CommyClient *client,
+                               CommyRequest *request,
+                               GCancellable *cancellable,
+                               GError **error);

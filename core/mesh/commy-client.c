@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A client: its life, its route, what it learns from samples, and explain. The calls are in
- * commy-client-call.c and commy-client-hot.c.
+ * commy-client-sync.c, commy-client-async.c and commy-client-hot.c.
  */
 #include "config.h"
 

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Synchronous calls: pick a stack, connect it if need be, send, spin and park, and go to the
+ * next one where that is safe.
+ */
+#include "config.h"
+
+#include "mesh/commy-client-private.h"
+
+#include "base/commy-error-private.h"
+
+#include <string.h>
+
+/* Sends, waiting for room if need be. */
+static gboolean
+send_sync (CommyClient *self,
+           CommyRequest *request,
+           CommyChannel *channel,
+           CommyPlugin *serializer,
+           guint32 stream,
+           gboolean sampled,
+           GCancellable *cancellable,
+           GError **error)
+{
+  for (;;)
+    {
+      g_autoptr (GError) cause = NULL;
+      guint32 kick_seen = commy_channel_kick_seen (channel);
+      CommyIo io
+          = commy_request_send (request, channel, serializer, stream, sampled, FALSE, &cause);
+
+      if (io == COMMY_IO_OK)
+        return TRUE;
+      if (io != COMMY_IO_WOULD_BLOCK || request->one_way
+          || !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_BUSY))
+        {
+          g_propagate_error (error, g_steal_pointer (&cause));
+          return FALSE;
+        }
+      if (commy_client_give_up (self, request, cancellable, error))
+        return FALSE;
+      commy_channel_wait (channel, request->deadline_ns, TRUE, kick_seen);
+      commy_channel_poll (channel);
+    }
+}
+
+static void
+await_answer (CommyClient *self,
+              CommyRequest *request,
+              CommyChannel *channel,
+              guint32 stream,
+              CommyWait *wait,
+              GCancellable *cancellable)
+{
+  while (!wait->done)
+    {
+      guint32 kick_seen = commy_channel_kick_seen (channel);
+      gboolean more;
+
+      if (commy_channel_poll (channel) || wait->done)
+        continue;
+      if (commy_client_give_up (self, request, cancellable, &wait->error))
+        {
+          commy_channel_forget (channel, stream);
+          wait->done = TRUE;
+          wait->sent = TRUE;
+          return;
+        }
+      more = commy_channel_flush (channel) == COMMY_IO_WOULD_BLOCK;
+      commy_channel_wait (channel, request->deadline_ns, more, kick_seen);
+    }
+}
+
+/* One attempt on one channel. The answer is in @wait; FALSE with @error and @out_sent. */
+static gboolean
+exchange (CommyClient *self,
+          CommyRequest *request,
+          const CommyPick *picked,
+          CommyChannel *channel,
+          CommyWait *wait,
+          GCancellable *cancellable,
+          gboolean *out_sent,
+          GError **error)
+{
+  gboolean sampled = commy_client_sample (self, &self->routes[request->flavour]);
+  gint64 started = commy_env_now (self->mesh->env);
+  guint32 stream
+      = commy_channel_expect (channel, request->deadline_ns, commy_client_on_answer, wait);
+
+  *out_sent = FALSE;
+  if (stream == 0)
+    {
+      commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, error);
+      return FALSE;
+    }
+  if (!send_sync (self, request, channel, picked->stack->serializer, stream, sampled, cancellable,
+                  error))
+    {
+      commy_channel_forget (channel, stream);
+      g_clear_error (&wait->error); /* the send's own error says more */
+      return FALSE;
+    }
+  commy_channel_mark_sent (channel, stream);
+  await_answer (self, request, channel, stream, wait, cancellable);
+  *out_sent = wait->sent;
+  if (wait->error != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&wait->error));
+      return FALSE;
+    }
+  commy_client_finish_call (self, request->flavour, channel, picked->stack, sampled, request->size,
+                            &wait->incoming, started);
+  return TRUE;
+}
+
+static gboolean
+attempt_sync (CommyClient *self,
+              CommyRequest *request,
+              GCancellable *cancellable,
+              CommyWait *wait,
+              CommyChannel **out_channel,
+              gboolean *out_sent,
+              GError **error)
+{
+  gint64 deadline_us = request->deadline_ns / 1000;
+  gint64 started = commy_env_now (self->mesh->env);
+  CommyPeer *peer;
+  gboolean ok;
+  CommyPick picked;
+
+  *out_sent = FALSE;
+  if (!commy_mesh_check_joined (self->mesh, error)
+      || !commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
+                                   error))
+    return FALSE;
+  if (!commy_client_pick (self, request, &picked))
+    {
+      commy_set_error (error, COMMY_ERROR_NO_ROUTE, "no path to %s", self->service);
+      return FALSE;
+    }
+  if (!request->one_way && commy_client_would_deadlock (self, picked.member))
+    {
+      commy_set_error (error, COMMY_ERROR_WOULD_DEADLOCK,
+                       "%s runs in this very context: call it asynchronously, or give it workers",
+                       self->service);
+      return FALSE;
+    }
+  if (!commy_path_connect_sync (picked.stack->path, deadline_us, cancellable, error))
+    return FALSE;
+  *out_channel = commy_channel_ref (picked.stack->path->channel);
+  if (commy_channel_is_reserved (*out_channel))
+    {
+      commy_set_error (error, COMMY_ERROR_BUSY,
+                       "a span is reserved on this path: exchange or discard it first");
+      return FALSE;
+    }
+  if (request->one_way)
+    return send_sync (self, request, *out_channel, picked.stack->serializer, 0, FALSE, NULL, error);
+  peer = commy_peer_ref (picked.member->peer);
+  peer->in_flight++;
+  ok = exchange (self, request, &picked, *out_channel, wait, cancellable, out_sent, error);
+  peer->in_flight--;
+  commy_peer_unref (peer);
+  /* Taking messages here disarmed the path: the loop must arm it again. */
+  commy_worker_set_hot (self->worker->worker, *out_channel);
+  commy_client_report (self, request->flavour, picked.index,
+                       commy_env_now (self->mesh->env) - started, !ok);
+  return ok;
+}
+
+static void
+on_cancel_kick (GCancellable *cancellable, CommyWorker *worker)
+{
+  commy_worker_kick (worker);
+}
+
+/* The answer in @wait and the channel it came over (full), or FALSE. */
+static gboolean
+call_sync (CommyClient *self,
+           CommyRequest *request,
+           GCancellable *cancellable,
+           CommyWait *wait,
+           CommyChannel **out_channel,
+           GError **error)
+{
+  g_autoptr (GError) last = NULL;
+  CommyWorker *worker = self->worker->worker;
+  gulong handler = 0;
+  gboolean ok = FALSE;
+  gboolean sent;
+
+  commy_worker_enter_sync (worker);
+  if (cancellable != NULL)
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (on_cancel_kick), worker, NULL);
+  for (guint i = 0; i < COMMY_CLIENT_MAX_ATTEMPTS && !ok; i++)
+    {
+      g_autoptr (GError) cause = NULL;
+
+      g_clear_pointer (out_channel, commy_channel_unref);
+      memset (wait, 0, sizeof *wait);
+      ok = attempt_sync (self, request, cancellable, wait, out_channel, &sent, &cause);
+      if (ok)
+        break;
+      /* With no path left, the reason the last one failed says more than "no route". */
+      if (last == NULL || !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_NO_ROUTE))
+        {
+          g_clear_error (&last);
+          last = g_steal_pointer (&cause);
+        }
+      else
+        break;
+      if (!commy_client_may_retry (request, last, sent)
+          || commy_client_give_up (self, request, cancellable, NULL))
+        break;
+    }
+  if (handler != 0)
+    g_cancellable_disconnect (cancellable, handler);
+  commy_worker_leave_sync (worker);
+  if (!commy_worker_is_attached (worker))
+    commy_worker_turn (worker); /* nobody else does */
+  if (!ok)
+    g_propagate_error (error, g_steal_pointer (&last));
+  return ok;
+}
+
+GVariant *
+commy_client_call_sync (CommyClient *self,
+                        const char *method,
+                        GVariant *parameters,
+                        const CommyCallOptions *options,
+                        GCancellable *cancellable,
+                        GError **error)
+{
+  g_autoptr (CommyChannel) channel = NULL;
+  g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
+  CommyRequest request;
+  GVariant *value = NULL;
+  CommyWait wait;
+
+  g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
+  g_return_val_if_fail (method != NULL, NULL);
+  if (!commy_client_check (self, error)
+      || !commy_request_init (&request, self->mesh->env, method, sunk, NULL, options,
+                              self->timeout_ns, error))
+    return NULL;
+  if (call_sync (self, &request, cancellable, &wait, &channel, error))
+    {
+      value = commy_value_from_incoming (channel, &wait.incoming, error);
+      commy_incoming_release (channel, &wait.incoming);
+    }
+  commy_request_clear (&request);
+  return value;
+}
+
+GBytes *
+commy_client_call_bytes_sync (CommyClient *self,
+                              const char *method,
+                              GBytes *bytes,
+                              const CommyCallOptions *options,
+                              GCancellable *cancellable,
+                              GError **error)
+{
+  g_autoptr (CommyChannel) channel = NULL;
+  CommyRequest request;
+  GBytes *answer = NULL;
+  CommyWait wait;
+
+  g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
+  g_return_val_if_fail (method != NULL && bytes != NULL, NULL);
+  if (!commy_client_check (self, error)
+      || !commy_request_init (&request, self->mesh->env, method, NULL, bytes, options,
+                              self->timeout_ns, error))
+    return NULL;
+  if (call_sync (self, &request, cancellable, &wait, &channel, error))
+    {
+      answer = commy_bytes_from_incoming (channel, &wait.incoming, error);
+      commy_incoming_release (channel, &wait.incoming);
+    }
+  commy_request_clear (&request);
+  return answer;
+}
+
+gboolean
+commy_client_send (CommyClient *self,
+                   const char *method,
+                   GVariant *parameters,
+                   const CommyCallOptions *options,
+                   GError **error)
+{
+  g_autoptr (CommyChannel) channel = NULL;
+  g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
+  CommyRequest request;
+  CommyWait wait;
+  gboolean ok;
+
+  g_return_val_if_fail (COMMY_IS_CLIENT (self), FALSE);
+  g_return_val_if_fail (method != NULL, FALSE);
+  if (!commy_client_check (self, error)
+      || !commy_request_init (&request, self->mesh->env, method, sunk, NULL, options,
+                              self->timeout_ns, error))
+    return FALSE;
+  request.one_way = TRUE;
+  ok = call_sync (self, &request, NULL, &wait, &channel, error);
+  commy_request_clear (&request);
+  return ok;
+}
