@@ -58,7 +58,7 @@ ask_transport (CommyMesh *mesh, CommyInstance *instance, CommySurveyEndpoint *en
   char reason[96] = "";
 
   if (!ops->reachable (plugin->instance, &where, reason, sizeof reason))
-    reject (endpoint, COMMY_FILTER_REACHABLE, "reachable", reason, plugin->name);
+    reject (endpoint, COMMY_FILTER_REACHABLE, "a way there", reason, plugin->name);
   else if (plugin->profile.provenance != COMMY_PROVENANCE_OPERATOR)
     ops->estimate (plugin->instance, &where, &endpoint->profile);
 }
@@ -88,8 +88,8 @@ survey_transport (CommyMesh *mesh,
             plugin->reason != NULL ? plugin->reason : commy_plugin_state_to_string (plugin->state),
             plugin->path);
   else if (offered == NULL)
-    reject (endpoint, COMMY_FILTER_PEER, "offered by the peer",
-            withheld != NULL ? withheld->address : "not offered", "the peer");
+    reject (endpoint, COMMY_FILTER_PEER, "an address of the peer",
+            withheld != NULL ? withheld->address : "none", "the peer");
   else
     {
       endpoint->transport = plugin;
