@@ -3,11 +3,13 @@
 # Runs the Python test against the library of the build tree.
 set -u
 if ! [ -e "$COMMY_BUILD_DIR/Commy-1.typelib" ]; then
-  echo '1..0 # SKIP built without introspection'
+  echo '1..1'
+  echo 'ok 1 /introspection/python # SKIP built without introspection'
   exit 0
 fi
 if ! /usr/bin/python3 -c 'import gi' 2>/dev/null; then
-  echo '1..0 # SKIP PyGObject is missing'
+  echo '1..1'
+  echo 'ok 1 /introspection/python # SKIP PyGObject is missing'
   exit 0
 fi
 dir=$(mktemp -d)
