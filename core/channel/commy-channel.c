@@ -202,12 +202,6 @@ commy_channel_find_serializer (CommyChannel *channel, const char *id)
 }
 
 gboolean
-commy_channel_is_trusted (CommyChannel *channel)
-{
-  return channel->trusted;
-}
-
-gboolean
 commy_channel_is_open (CommyChannel *channel)
 {
   return !channel->closed;

@@ -84,8 +84,6 @@ const CommyChannelShared *commy_channel_get_shared (CommyChannel *channel);
 CommyPlugin *commy_channel_get_serializer (CommyChannel *channel, guint16 wire);
 /* The index for a serializer's id; 0: the peer does not know it. */
 guint16 commy_channel_find_serializer (CommyChannel *channel, const char *id);
-/* The peer is of our own user: its bytes may be read in place. */
-gboolean commy_channel_is_trusted (CommyChannel *channel);
 gboolean commy_channel_is_open (CommyChannel *channel);
 /* The peer said that it takes nothing new. */
 gboolean commy_channel_is_draining (CommyChannel *channel);

@@ -528,12 +528,6 @@ commy_setup_connect (CommySetupShared *shared,
 }
 
 void
-commy_setup_cancel (CommySetup *setup)
-{
-  setup_free (setup);
-}
-
-void
 commy_setup_cancel_all (CommySetupShared *shared)
 {
   g_autoptr (GError) error = NULL;

@@ -44,7 +44,7 @@ typedef struct
 /* @channel: (transfer full), not yet given to its worker; or @error. */
 typedef void (*CommySetupDoneFunc) (gpointer data, CommyChannel *channel, const GError *error);
 
-/* Connects for @worker. @done comes later, exactly once, unless cancelled. */
+/* Connects for @worker. @done comes later, exactly once. */
 CommySetup *commy_setup_connect (CommySetupShared *shared,
                                  CommyPlugin *transport,
                                  const CommyEndpoint *endpoint,
@@ -53,7 +53,6 @@ CommySetup *commy_setup_connect (CommySetupShared *shared,
                                  CommyWorker *worker,
                                  CommySetupDoneFunc done,
                                  gpointer data);
-void commy_setup_cancel (CommySetup *setup);
 /* Fails all that connect, and tells them. */
 void commy_setup_cancel_all (CommySetupShared *shared);
 

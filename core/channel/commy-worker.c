@@ -314,12 +314,6 @@ commy_worker_is_attached (CommyWorker *worker)
   return worker->source != NULL;
 }
 
-const CommyEnv *
-commy_worker_get_env (CommyWorker *worker)
-{
-  return worker->env;
-}
-
 /* --- from any thread --- */
 
 void

@@ -46,7 +46,6 @@ gboolean commy_worker_is_inherited (CommyWorker *worker);
 
 GMainContext *commy_worker_get_context (CommyWorker *worker);
 gboolean commy_worker_is_attached (CommyWorker *worker);
-const CommyEnv *commy_worker_get_env (CommyWorker *worker);
 
 /* Any thread: run @func on the worker, soon. Items run in order. */
 void commy_worker_post (CommyWorker *worker, CommyWorkFunc func, gpointer data);

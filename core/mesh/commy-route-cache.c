@@ -181,14 +181,19 @@ add_candidate (Field *field,
 
 /* In place means: on memory that both sides share, between peers that trust each other. */
 static gboolean
-serializer_fits (CommyPlugin *serializer, CommySurveyEndpoint *endpoint, CommyInstance *instance)
+serializer_fits (CommyPlugin *serializer,
+                 CommySurveyEndpoint *endpoint,
+                 CommyInstance *instance,
+                 guint64 wanted_caps)
 {
   guint64 caps = serializer->profile.capabilities;
+  gboolean byte_orders_may_differ = endpoint->reach == COMMY_REACH_NETWORK;
 
-  if (!g_strv_contains ((const char *const *) instance->serializers, serializer->note.id))
+  if ((caps & wanted_caps) != wanted_caps
+      || !g_strv_contains ((const char *const *) instance->serializers, serializer->note.id))
     return FALSE;
-  return !(caps & COMMY_CAP_NATIVE_ENDIAN) || endpoint->reach != COMMY_REACH_NETWORK
-         || (caps & COMMY_CAP_BYTES);
+  return !(caps & COMMY_CAP_NATIVE_ENDIAN) || !byte_orders_may_differ
+         || wanted_caps == COMMY_CAP_BYTES;
 }
 
 static void
@@ -208,11 +213,7 @@ add_endpoint (Field *field,
 
       if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_SERIALIZER
           || plugin->state != COMMY_PLUGIN_STATE_ACTIVE
-          || (plugin->profile.capabilities & wanted_caps) != wanted_caps
-          || !serializer_fits (plugin, endpoint, instance))
-        continue;
-      if ((plugin->profile.capabilities & COMMY_CAP_NATIVE_ENDIAN)
-          && endpoint->reach == COMMY_REACH_NETWORK && wanted_caps == COMMY_CAP_VALUES)
+          || !serializer_fits (plugin, endpoint, instance, wanted_caps))
         continue;
       add_candidate (field, key, index, endpoint, plugin, now_ns);
     }
