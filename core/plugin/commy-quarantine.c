@@ -346,6 +346,8 @@ read_folder (CommyQuarantine *self)
   if (folder_fd < 0)
     return;
   files = list_files (folder_fd);
+  if (files->len == MAX_RECORDS)
+    g_message ("%s holds too many records, the rest is not looked at: remove it", self->folder);
   for (guint i = 0; i < files->len; i++)
     {
       const char *file = files->pdata[i];
