@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <link.h>
@@ -284,6 +285,7 @@ test_hash_twice (Case *self, gconstpointer data)
   g_autoptr (CommyCatalog) one = NULL;
   g_autoptr (CommyCatalog) two = NULL;
   g_autoptr (GError) error = NULL;
+  int taken;
 
   install (self, "libcommy-transport-good.so");
   g_assert_cmpint (g_chmod (self->folder, 0777), ==, 0);
@@ -291,8 +293,11 @@ test_hash_twice (Case *self, gconstpointer data)
   two = make_catalog (config);
   g_assert_true (commy_plugin_load (get_by_file (one, "good.so"), config, &error));
   g_assert_no_error (error);
+  /* Takes the number, so that the second copy is not called like the first. */
+  taken = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   g_assert_true (commy_plugin_load (get_by_file (two, "good.so"), config, &error));
   g_assert_no_error (error);
+  close (taken);
   g_assert_true (get_by_file (one, "good.so")->descriptor
                  == get_by_file (two, "good.so")->descriptor);
 }
