@@ -96,17 +96,16 @@ run (const Options *options)
 
   if (server == NULL)
     return commy_cmd_pki_fail (error);
+  interrupt = g_unix_signal_add (SIGINT, on_interrupt, loop);
+  terminate = g_unix_signal_add (SIGTERM, on_interrupt, loop);
   commy_output_print ("listening  %s\n", commy_pki_server_get_address (server));
   status = print_token (options);
   fflush (stdout);
-  if (status != COMMY_EXIT_DONE)
-    return status;
-  interrupt = g_unix_signal_add (SIGINT, on_interrupt, loop);
-  terminate = g_unix_signal_add (SIGTERM, on_interrupt, loop);
-  g_main_loop_run (loop);
+  if (status == COMMY_EXIT_DONE)
+    g_main_loop_run (loop);
   g_source_remove (interrupt);
   g_source_remove (terminate);
-  return COMMY_EXIT_DONE;
+  return status;
 }
 
 CommyExit

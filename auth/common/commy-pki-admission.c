@@ -64,14 +64,15 @@ static GBytes *
 admit (Case *self, CommyPkiRegister *reg)
 {
   CommyPkiAuthority *authority = self->admission->authority;
-  gint64 until = self->now_s + self->admission->life_s;
+  gint64 life = self->admission->life_s;
+  gint64 until = self->now_s + life;
   g_autofree char *key = NULL;
   g_autofree char *pem = NULL;
   g_autoptr (GError) why = NULL;
   GVariantDict fields;
 
   pem = commy_pki_sign_request (authority, self->csr, self->path,
-                                self->now_s - COMMY_PKI_BACKDATE_S, until, &key, &why);
+                                self->now_s - commy_pki_backdate (life), until, &key, &why);
   if (pem == NULL)
     return refuse (self, why->message);
   if (self->token != NULL)

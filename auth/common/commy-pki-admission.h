@@ -199,6 +199,8 @@ CommyPkiMembership *commy_pki_renew (const char *dir,
                                      gint64 now_s,
                                      GCancellable *cancellable,
                                      GError **error);
+/* "40 s", "10 min", "2 h 5 min", "3 days"; the sign does not matter. (transfer full) */
+char *commy_pki_format_span (gint64 seconds);
 /* Addresses of the issuer kept in @dir, NULL if none is. (transfer full) */
 char **commy_pki_dup_issuer (const char *dir);
 

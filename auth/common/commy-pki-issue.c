@@ -21,6 +21,12 @@ commy_pki_check (int code, const char *what, GError **error)
   return FALSE;
 }
 
+gint64
+commy_pki_backdate (gint64 life_s)
+{
+  return MIN (COMMY_PKI_BACKDATE_S, life_s / 4);
+}
+
 gboolean
 commy_pki_new_key (gnutls_x509_privkey_t *out_key, GError **error)
 {

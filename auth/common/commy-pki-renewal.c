@@ -35,6 +35,15 @@ commy_pki_renewal_backoff (guint failures, gint64 left_s, guint32 random)
   return MAX (wait / 2 + (gint64) random % MAX (wait / 2, 1), 1);
 }
 
+/* What was asked for when the certificate was made: its time without what lies before that. */
+static gint64
+life_of (const CommyPkiCredentials *old)
+{
+  gint64 whole = old->not_after_s - old->not_before_s;
+
+  return whole >= 5 * COMMY_PKI_BACKDATE_S ? whole - COMMY_PKI_BACKDATE_S : whole * 4 / 5;
+}
+
 /* The same name for a new key, by the authority that lies here; as long as the present one. */
 static CommyPkiMembership *
 renew_here (const char *dir, const CommyPkiCredentials *old, gint64 now_s, GError **error)
@@ -43,20 +52,21 @@ renew_here (const char *dir, const CommyPkiCredentials *old, gint64 now_s, GErro
   g_autoptr (CommyPkiPair) pair = NULL;
   g_autofree char *domain = NULL;
   const char *path = NULL;
-  gint64 until = now_s + (old->not_after_s - old->not_before_s) - COMMY_PKI_BACKDATE_S;
+  gint64 life = life_of (old);
   CommyPkiMembership *membership;
 
   if (authority == NULL)
     return NULL;
   domain = commy_pki_parse_id (old->id, strlen (old->id), &path, NULL);
-  pair = commy_pki_issue_path (authority, path, now_s - COMMY_PKI_BACKDATE_S, until, error);
+  pair = commy_pki_issue_path (authority, path, now_s - commy_pki_backdate (life), now_s + life,
+                               error);
   if (pair == NULL || !commy_pki_note_issued (dir, pair->cert_pem, now_s, error)
       || !commy_pki_pair_save (pair, authority, dir, error))
     return NULL;
   membership = g_new0 (CommyPkiMembership, 1);
   membership->id = g_strdup (old->id);
-  membership->not_before_s = now_s - COMMY_PKI_BACKDATE_S;
-  membership->not_after_s = until;
+  membership->not_before_s = now_s - commy_pki_backdate (life);
+  membership->not_after_s = now_s + life;
   return membership;
 }
 

@@ -199,4 +199,3 @@ CommyPkiMembership *commy_pki_take_answer (const char *dir,
                                            const guint8 *fingerprint,
                                            gint64 now_s,
                                            GError **error);
-char *commy_pki_format_span (gint64 seconds); /* "2 h 5 min" */

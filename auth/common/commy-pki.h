@@ -23,6 +23,8 @@ G_BEGIN_DECLS
 #define COMMY_PKI_AUTHORITY_LIFE_DAYS 3650
 /* New certificates are valid from a little before now: clocks of two hosts differ. */
 #define COMMY_PKI_BACKDATE_S 300
+/* The part of that which a certificate of @life_s gets: a quarter of a short life. */
+gint64 commy_pki_backdate (gint64 life_s);
 /* Longest SPIFFE id that is taken: it has to fit a principal's name with its NUL. */
 #define COMMY_PKI_ID_MAX 511
 #define COMMY_PKI_CHAIN_MAX 4
