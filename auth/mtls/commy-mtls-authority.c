@@ -9,6 +9,7 @@
 #include "auth/mtls/commy-mtls.h"
 
 #define AGAIN_S 5
+#define SETTLE_S 1 /* commands that end at once leave it to nodes that stay */
 
 static void
 on_log (gpointer data, GLogLevelFlags level, const char *line)
@@ -33,6 +34,18 @@ tell_why (MtlsAuthority *self, const GError *why)
   self->host->log (self->host, expected ? G_LOG_LEVEL_INFO : G_LOG_LEVEL_WARNING, line);
 }
 
+static gboolean try_to_serve (gpointer data);
+
+static void
+try_in (MtlsAuthority *self, guint seconds)
+{
+  GSource *source = g_timeout_source_new_seconds (seconds);
+
+  g_source_set_callback (source, try_to_serve, self, NULL);
+  g_source_attach (source, self->context);
+  g_source_unref (source);
+}
+
 static gboolean
 try_to_serve (gpointer data)
 {
@@ -44,7 +57,8 @@ try_to_serve (gpointer data)
   if (self->server == NULL)
     {
       tell_why (self, why);
-      return G_SOURCE_CONTINUE;
+      try_in (self, AGAIN_S);
+      return G_SOURCE_REMOVE;
     }
   line
       = g_strdup_printf ("serves the authority on %s", commy_pki_server_get_address (self->server));
@@ -56,18 +70,11 @@ static gpointer
 work (gpointer data)
 {
   MtlsAuthority *self = data;
-  GSource *again = g_timeout_source_new_seconds (AGAIN_S);
 
   g_main_context_push_thread_default (self->context);
-  if (try_to_serve (self) == G_SOURCE_CONTINUE)
-    {
-      g_source_set_callback (again, try_to_serve, self, NULL);
-      g_source_attach (again, self->context);
-    }
+  try_in (self, SETTLE_S);
   while (!g_atomic_int_get (&self->stopping))
     g_main_context_iteration (self->context, TRUE);
-  g_source_destroy (again);
-  g_source_unref (again);
   g_clear_pointer (&self->server, commy_pki_server_free);
   g_main_context_pop_thread_default (self->context);
   return NULL;

@@ -206,6 +206,30 @@ test_renewal_at_home (void)
   node_clear (&node);
 }
 
+/* A node that leaves does not wait for an authority that keeps silent. */
+static void
+test_leaving (void)
+{
+  char *authority = fixture_authority_dir ();
+  g_autoptr (GSocketListener) listener = g_socket_listener_new ();
+  g_autoptr (GSocketConnection) asked = NULL;
+  g_autofree char *address = NULL;
+  g_autoptr (GError) error = NULL;
+  guint16 port = g_socket_listener_add_any_inet_port (listener, NULL, &error);
+  Node node;
+
+  g_assert_no_error (error);
+  address = g_strdup_printf ("127.0.0.1:%u", port);
+  node_init (&node, "");
+  make_due (authority, node.pki, address);
+  node_start (&node);
+  g_free (node_await (&node, "is offered in the mesh"));
+  asked = g_socket_listener_accept (listener, NULL, NULL, &error);
+  g_assert_no_error (error);
+  node_clear (&node);
+  fixture_remove (authority);
+}
+
 static void
 test_orphan (void)
 {
@@ -241,6 +265,7 @@ main (int argc, char **argv)
   g_test_add_func ("/node/renews-at-the-node-that-serves-the-authority", test_renewal);
   g_test_add_func ("/node/says-why-it-cannot-renew", test_backoff);
   g_test_add_func ("/node/renews-by-itself-where-the-authority-lies", test_renewal_at_home);
+  g_test_add_func ("/node/leaves-while-an-authority-keeps-silent", test_leaving);
   g_test_add_func ("/node/tells-that-nobody-renews-what-was-made-by-hand", test_orphan);
   g_test_add_func ("/node/without-a-certificate-says-how-to-get-one", test_no_certificate);
   return g_test_run ();
