@@ -23,16 +23,16 @@
 static const CommyCliVerb verb = {
   .name = "call",
   .usage = "SERVICE METHOD [ARGUMENT...]",
-  .summary = "Calls a method and prints what it returns. Each ARGUMENT is a value in GVariant\n"
-             "text: 5, 'text' (quoted for the shell too), [1, 2], {'key': <true>}, uint64 7.\n"
-             "With --bytes the argument and the result are raw bytes instead.",
+  .summary = N_ ("Calls a method and prints what it returns. Each ARGUMENT is a value in GVariant\n"
+                 "text: 5, 'text' (quoted for the shell too), [1, 2], {'key': <true>}, uint64 7.\n"
+                 "With --bytes the argument and the result are raw bytes instead."),
   .description
-  = "Arguments that begin with \"-\" stand behind \"--\". With --count the times of the\n"
-    "calls are printed instead of the results.\n\n"
-    "Example: a value, bytes through a pipe, and how long a call takes\n"
-    "  commy call org.example.Echo Echo \"'hello'\" 5\n"
-    "  commy call org.example.Echo Echo --bytes-file - < in > out\n"
-    "  commy call org.example.Echo Echo --bytes x --count 1000 --transport shm",
+  = N_ ("Arguments that begin with \"-\" stand behind \"--\". With --count the times of the\n"
+        "calls are printed instead of the results.\n\n"
+        "Example: a value, bytes through a pipe, and how long a call takes\n"
+        "  commy call org.example.Echo Echo \"'hello'\" 5\n"
+        "  commy call org.example.Echo Echo --bytes-file - < in > out\n"
+        "  commy call org.example.Echo Echo --bytes x --count 1000 --transport shm"),
   .has_format = TRUE,
 };
 
@@ -191,15 +191,15 @@ static const char *
 find_misuse (const Options *options, char **arguments)
 {
   if (g_strv_length (arguments) < 3)
-    return "needs a service and a method";
+    return N_ ("needs a service and a method");
   if (options->bytes_text != NULL && options->bytes_file != NULL)
-    return "--bytes and --bytes-file are one or the other";
+    return N_ ("--bytes and --bytes-file are one or the other");
   if (is_bytes (options) && arguments[3] != NULL)
-    return "raw bytes are the only argument; take the others away";
+    return N_ ("raw bytes are the only argument; take the others away");
   if (is_bytes (options) && options->one_way)
-    return "one-way messages carry values, not raw bytes";
+    return N_ ("one-way messages carry values, not raw bytes");
   if (options->count < 1 || options->count > MAX_COUNT)
-    return "--count is from 1 to 10000000";
+    return N_ ("--count is from 1 to 10000000");
   return NULL;
 }
 
@@ -478,17 +478,19 @@ commy_cmd_call (CommyCli *cli, char **argv)
 {
   g_auto (Options) options = { .count = 1 };
   const GOptionEntry entries[] = {
-    { "bytes", 'b', 0, G_OPTION_ARG_STRING, &options.bytes_text, "Call with these raw bytes",
+    { "bytes", 'b', 0, G_OPTION_ARG_STRING, &options.bytes_text, N_ ("Call with these raw bytes"),
       "TEXT" },
     { "bytes-file", 0, 0, G_OPTION_ARG_FILENAME, &options.bytes_file,
-      "Call with the bytes of a file, \"-\" for the standard input", "FILE" },
-    { "timeout", 't', 0, G_OPTION_ARG_STRING, &options.timeout, "For each call (10s)", "TIME" },
+      N_ ("Call with the bytes of a file, \"-\" for the standard input"), "FILE" },
+    { "timeout", 't', 0, G_OPTION_ARG_STRING, &options.timeout, N_ ("For each call (10s)"),
+      "TIME" },
     { "idempotent", 0, 0, G_OPTION_ARG_NONE, &options.idempotent,
-      "Carrying it out twice does no harm", NULL },
-    { "one-way", 0, 0, G_OPTION_ARG_NONE, &options.one_way, "Want no answer", NULL },
+      N_ ("Carrying it out twice does no harm"), NULL },
+    { "one-way", 0, 0, G_OPTION_ARG_NONE, &options.one_way, N_ ("Want no answer"), NULL },
     { "transport", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.transports,
-      "Only over this one; given more than once: the first that is allowed", "ID" },
-    { "count", 'n', 0, G_OPTION_ARG_INT, &options.count, "Call so often and print the times", "N" },
+      N_ ("Only over this one; given more than once: the first that is allowed"), "ID" },
+    { "count", 'n', 0, G_OPTION_ARG_INT, &options.count, N_ ("Call so often and print the times"),
+      "N" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
@@ -501,7 +503,7 @@ commy_cmd_call (CommyCli *cli, char **argv)
     return COMMY_EXIT_USAGE;
   misuse = find_misuse (&options, arguments);
   if (misuse != NULL)
-    return commy_cli_misuse (&verb, "%s", misuse);
+    return commy_cli_misuse (&verb, "%s", _ (misuse));
   if (options.timeout != NULL && !commy_quantity_parse_time (options.timeout, &timeout_us))
     return commy_cli_misuse (&verb, "\"%s\" is no time with its unit, such as 2s or 250ms",
                              options.timeout);

@@ -228,7 +228,8 @@ offer_pages (Completion *self)
     {
       g_autofree char *number = g_strdup_printf ("CMY%04d", errors[i].code);
 
-      offer (self, number);
+      if (commy_error_explain (errors[i].code) != NULL)
+        offer (self, number);
     }
 }
 

@@ -16,17 +16,17 @@
 static const CommyCliVerb verb = {
   .name = "node",
   .usage = "info | flows | decisions | drops | stats | health",
-  .summary = "  info       mesh, process, version, and as whom it is known\n"
-             "  flows      its connections: service, transport, messages, times of calls\n"
-             "  decisions  the last choices of paths\n"
-             "  drops      messages that were not delivered, by reason\n"
-             "  stats      counts of the process\n"
-             "  health     whether it serves",
-  .description = "Without --of every other node of the mesh is asked.\n\n"
-                 "Example: which path do the calls of a program take?\n"
-                 "  commy node info\n"
-                 "  commy node flows --of org.example.Echo\n"
-                 "  commy node drops --of 3f2a -o json",
+  .summary = N_ ("  info       mesh, process, version, and as whom it is known\n"
+                 "  flows      its connections: service, transport, messages, times of calls\n"
+                 "  decisions  the last choices of paths\n"
+                 "  drops      messages that were not delivered, by reason\n"
+                 "  stats      counts of the process\n"
+                 "  health     whether it serves"),
+  .description = N_ ("Without --of every other node of the mesh is asked.\n\n"
+                     "Example: which path do the calls of a program take?\n"
+                     "  commy node info\n"
+                     "  commy node flows --of org.example.Echo\n"
+                     "  commy node drops --of 3f2a -o json"),
   .has_format = TRUE,
 };
 
@@ -51,14 +51,14 @@ print_flows (GVariant *value)
   if (commy_table_get_n_rows (table) > 0)
     commy_table_print (table);
   else
-    commy_output_print ("  no connection\n");
+    commy_output_print (_ ("  no connection\n"));
 }
 
 static void
 print_decisions (GVariant *value)
 {
   if (g_variant_n_children (value) == 0)
-    commy_output_print ("  no decision yet\n");
+    commy_output_print (_ ("  no decision yet\n"));
   else
     commy_decision_view_print_list (value);
 }
@@ -71,7 +71,7 @@ print_drops (GVariant *value)
   if (commy_node_view_add_drops (table, "  ", value))
     commy_table_print (table);
   else
-    commy_output_print ("  nothing was dropped\n");
+    commy_output_print (_ ("  nothing was dropped\n"));
 }
 
 static void
@@ -157,7 +157,7 @@ commy_cmd_node (CommyCli *cli, char **argv)
   g_autofree char *of = NULL;
   const GOptionEntry entries[] = {
     { "of", 0, 0, G_OPTION_ARG_STRING, &of,
-      "Only this node: the beginning of its id, or a service it offers", "NODE" },
+      N_ ("Only this node: the beginning of its id, or a service it offers"), "NODE" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);

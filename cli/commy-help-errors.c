@@ -51,6 +51,10 @@ static const CommyHelpError errors[] = {
     "commy plugin list\ncommy config show plugins" },
   { 209, N_ ("a slip in a param.* key\na value out of the parameter's range"),
     "commy plugin info transport/shm" },
+  { 210,
+    N_ ("the plugin crashed when it was loaded or started, or while it was in use\n"
+        "the process was killed from outside at that moment, as by a supervisor"),
+    "commy plugin list\ncommy doctor" },
   { 301,
     N_ ("the program that offers it does not run, or has just ended\n"
         "it joined another mesh (--mesh) or runs as another user\n"
@@ -95,6 +99,10 @@ static const CommyHelpError errors[] = {
     "commy route explain SERVICE\ncommy nodes ls" },
   { 313, N_ ("a client that is kept in a global variable and used by several threads"),
     "commy help words" },
+  { 314,
+    N_ ("a transport is slower than it claimed, so that no path meets the requirement\n"
+        "the machine or the network is overloaded"),
+    "commy route explain SERVICE\ncommy stats --of SERVICE" },
   { 401,
     N_ ("the two programs run as different users\n"
         "certificates of two authorities, or none on one side\n"
@@ -109,6 +117,11 @@ static const CommyHelpError errors[] = {
         "key.pem is readable for others\n"
         "files of two authorities lie in one folder"),
     "commy pki show\ncommy doctor" },
+  { 405,
+    N_ ("the token was used before, or its time is over\n"
+        "a part of the token was lost when it was copied\n"
+        "the clock of one host is wrong"),
+    "commy pki show\ncommy help security" },
   { 501, N_ ("another program uses the port or socket\none side has a defect"), "commy drops" },
   { 502, N_ ("one side was updated and the other, far older one was not"),
     "commy nodes info NODE" },
