@@ -15,22 +15,23 @@
 static const CommyCliVerb verb = {
   .name = "plugin",
   .usage = "list | info [KIND/]ID | release [KIND/]ID|--all | pin [[KIND/]ID...]",
-  .summary = "  list     every plugin found: state, what it claims to cost, why it is not used\n"
-             "  info     all fields of a plugin's note, its profile size by size\n"
-             "  release  starts a plugin again that is quarantined because a process ended in it\n"
-             "  pin      keyfile lines with the SHA-256 of plugins as they are now, for trust=hash",
+  .summary
+  = N_ ("  list     every plugin found: state, what it claims to cost, why it is not used\n"
+        "  info     all fields of a plugin's note, its profile size by size\n"
+        "  release  starts a plugin again that is quarantined because a process ended in it\n"
+        "  pin      keyfile lines with the SHA-256 of plugins as they are now, for trust=hash"),
   .description
-  = "States: found (looked at, not run), disabled (by a keyfile), hidden (another file of that id\n"
-    "was first), rejected (never run: see the reason), quarantined (a process ended while it was\n"
-    "started: a new build, or release, ends that); and in a running program (--of) loaded, "
-    "active,\n"
-    "quiesced, failed. A profile is the time of one message: fixed + per byte.\n\n"
-    "Example: why is a plugin not used, and what does it claim?\n"
-    "  commy plugin list -v\n"
-    "  commy plugin list --of org.example.Echo\n"
-    "  commy plugin info transport/shm\n"
-    "Example: only the plugins that are there today\n"
-    "  commy plugin pin > pinned.conf",
+  = N_ ("States: found (looked at, not run), disabled (by a keyfile), hidden (another file of\n"
+        "that id was first), rejected (never run: see the reason), quarantined (a process ended\n"
+        "while it was started: a new build, or release, ends that); and in a running program\n"
+        "(--of) loaded, active, quiesced, failed. A profile is the time of one message: fixed +\n"
+        "per byte.\n\n"
+        "Example: why is a plugin not used, and what does it claim?\n"
+        "  commy plugin list -v\n"
+        "  commy plugin list --of org.example.Echo\n"
+        "  commy plugin info transport/shm\n"
+        "Example: only the plugins that are there today\n"
+        "  commy plugin pin > pinned.conf"),
   .has_format = TRUE,
 };
 
@@ -553,11 +554,12 @@ commy_cmd_plugin (CommyCli *cli, char **argv)
   static const char *const subcommands[] = { "list", "info", "release", "pin", NULL };
   Options options = { 0 };
   const GOptionEntry entries[] = {
-    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, "list: the file's path too", NULL },
-    { "of", 0, 0, G_OPTION_ARG_STRING, &options.of,
-      "Of this running node: the beginning of its id, or a service it offers", "NODE" },
-    { "all", 0, 0, G_OPTION_ARG_NONE, &options.all, "release: every plugin that is quarantined",
+    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, N_ ("list: the file's path too"),
       NULL },
+    { "of", 0, 0, G_OPTION_ARG_STRING, &options.of,
+      N_ ("Of this running node: the beginning of its id, or a service it offers"), "NODE" },
+    { "all", 0, 0, G_OPTION_ARG_NONE, &options.all,
+      N_ ("release: every plugin that is quarantined"), NULL },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);

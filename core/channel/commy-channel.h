@@ -77,6 +77,8 @@ const char *commy_channel_get_transport (CommyChannel *channel);
 CommyPrincipal *commy_channel_get_peer (CommyChannel *channel);
 const char *commy_channel_get_peer_node (CommyChannel *channel);
 const char *commy_channel_get_service (CommyChannel *channel);
+const char *commy_channel_get_instance (CommyChannel *channel);
+gboolean commy_channel_is_accepting (CommyChannel *channel);
 guint64 commy_channel_get_serial (CommyChannel *channel);
 CommyCounters *commy_channel_get_counters (CommyChannel *channel);
 const CommyChannelShared *commy_channel_get_shared (CommyChannel *channel);
@@ -92,6 +94,11 @@ gboolean commy_channel_is_draining (CommyChannel *channel);
 gboolean commy_channel_serves (CommyChannel *channel, gconstpointer handler_data);
 /* A GFunc: appends a reference of the channel to a GPtrArray. */
 void commy_channel_collect (gpointer channel, gpointer array);
+
+/* Appends the channel as a record (a{sv}); inside its worker. */
+void commy_channel_describe (CommyChannel *channel, GVariantBuilder *flows);
+/* Adds the members that any counters have. */
+void commy_counters_describe (const CommyCounters *counters, GVariantBuilder *record);
 
 /* --- sending --- */
 

@@ -229,8 +229,9 @@ make_field (Field *field, const CommyRouteKey *key, CommyFlavour flavour, GError
   field->snapshot = commy_registry_lookup (key->mesh->registry, key->service);
   if (field->snapshot == NULL || field->snapshot->instances->len == 0)
     {
-      commy_set_error (error, COMMY_ERROR_NO_SERVICE, "nobody offers %s in mesh \"%s\"%s",
-                       key->service, key->mesh->name,
+      commy_set_error (error, COMMY_ERROR_NO_SERVICE,
+                       "nobody offers %s in mesh \"%s\", whose folder is %s%s", key->service,
+                       key->mesh->name, key->mesh->state_dir,
                        field->snapshot != NULL && field->snapshot->stale
                            ? " (the store is away; this is the last it said)"
                            : "");
