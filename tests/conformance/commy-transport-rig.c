@@ -254,7 +254,12 @@ knock_at_path (const char *path)
   g_assert_cmpint (file, >=, 0);
   g_assert_cmpint (fd, >=, 0);
   g_snprintf (address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", file);
-  g_assert_no_errno (connect (fd, (const struct sockaddr *) &address, sizeof address));
+  if (connect (fd, (const struct sockaddr *) &address, sizeof address) < 0 && errno == EPROTOTYPE)
+    {
+      close (fd);
+      fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      g_assert_no_errno (connect (fd, (const struct sockaddr *) &address, sizeof address));
+    }
   close (file);
   return fd;
 }

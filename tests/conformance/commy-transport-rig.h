@@ -73,7 +73,7 @@ RigAttempt *rig_connect (Rig *rig, const CommyEndpoint *endpoint);
 void rig_attempt_close (RigAttempt *attempt);
 void rig_attempt_free (RigAttempt *attempt);
 /* A stranger's socket, connected to the listener, that says nothing: TCP for "host:port", else
- * a Unix socket with packets. */
+ * a Unix socket, with packets or without. */
 int rig_knock (Rig *rig);
 /* Connects and waits for both ends. */
 void rig_make_pair (Rig *rig);

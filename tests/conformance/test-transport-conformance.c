@@ -31,6 +31,7 @@ main (int argc, char **argv)
   static const CommyTransportSubject subjects[] = {
     { .id = "inproc" },
     { .id = "shm" },
+    { .id = "unix" },
 #ifdef WITH_TLS
     { .id = "tls", .prepare = prepare_tls },
 #endif
