@@ -95,7 +95,9 @@ commy_route_demand (const CommyRouteKey *key, CommyFlavour flavour, CommyDemand 
   demand->switch_dwell_ns = commy_config_get_duration (config, "selection", "min-dwell");
   demand->expected_messages = commy_config_get_double (config, "selection", "expected-messages");
   demand->required_serializer_caps
-      = flavour == COMMY_FLAVOUR_VALUE ? COMMY_CAP_VALUES : COMMY_CAP_BYTES;
+      = flavour == COMMY_FLAVOUR_BYTES ? COMMY_CAP_BYTES : COMMY_CAP_VALUES;
+  if (flavour == COMMY_FLAVOUR_HANDLES)
+    demand->required_transport_caps = COMMY_CAP_FD_PASSING;
   commy_demand_apply_requirements (demand, key->requirements);
 }
 
@@ -222,7 +224,7 @@ add_endpoint (Field *field,
 static gboolean
 make_field (Field *field, const CommyRouteKey *key, CommyFlavour flavour, GError **error)
 {
-  guint64 caps = flavour == COMMY_FLAVOUR_VALUE ? COMMY_CAP_VALUES : COMMY_CAP_BYTES;
+  guint64 caps = flavour == COMMY_FLAVOUR_BYTES ? COMMY_CAP_BYTES : COMMY_CAP_VALUES;
   gint64 now_ns = commy_env_now (key->mesh->env);
   CommySurvey *survey;
 
