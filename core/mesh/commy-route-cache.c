@@ -266,6 +266,25 @@ make_field (Field *field, const CommyRouteKey *key, CommyFlavour flavour, GError
   return TRUE;
 }
 
+/* Hooks change what a path costs and does, so nobody reads a decision without them. */
+static void
+note_hooks (GString *notes, CommyCatalog *catalog)
+{
+  guint n = commy_catalog_get_n_plugins (catalog);
+
+  for (guint i = 0; i < n; i++)
+    {
+      const CommyPlugin *plugin = commy_catalog_get_plugin (catalog, i);
+      g_autofree char *hooks = NULL;
+
+      if (plugin->hooks_origin == NULL || plugin->state != COMMY_PLUGIN_STATE_ACTIVE)
+        continue;
+      hooks = g_strjoinv (";", plugin->hooks);
+      g_string_append_printf (notes, "%s%s has hooks: %s (%s)", notes->len > 0 ? "; " : "",
+                              plugin->name, hooks, plugin->hooks_origin);
+    }
+}
+
 static char *
 make_notes (const CommyRouteKey *key, const Field *field)
 {
@@ -274,6 +293,7 @@ make_notes (const CommyRouteKey *key, const Field *field)
   if (g_strcmp0 (commy_config_get (key->mesh->config, "plugins", "trust"), "any") == 0)
     g_string_append_printf (notes, "trust=any: plugin files are not checked (%s)",
                             commy_config_get_origin (key->mesh->config, "plugins", "trust"));
+  note_hooks (notes, key->mesh->catalog);
   if (field->snapshot->stale)
     g_string_append_printf (notes, "%sthe store is away: instances are the last it said",
                             notes->len > 0 ? "; " : "");
