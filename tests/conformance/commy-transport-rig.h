@@ -13,6 +13,9 @@ typedef struct
   const char *id;
   /* Gives both hosts what they need before they start (credentials, say); NULL if nothing. */
   void (*prepare) (CommyTestHost *server, CommyTestHost *client);
+  const char *hook; /* id of a hook that wraps it, or NULL */
+  /* Gives the hook's host its parameters; NULL if the defaults do. */
+  void (*prepare_hook) (CommyTestHost *host);
 } CommyTransportSubject;
 
 /* One `connect` under way. */
@@ -31,7 +34,10 @@ typedef struct
   const CommyTransportOps *ops;
   GMainContext *contexts[2]; /* 0: of the listener, 1: of the connector */
   CommyTestHost *hosts[2];
-  gpointer instances[2];
+  gpointer instances[2];       /* the hook's, where there is one */
+  CommyTestHost *hook_hosts[2]; /* NULL without a hook */
+  CommyTransportOps below;     /* what a hook wraps, complete as the core makes it */
+  CommyTransportOps composed;  /* a hook with room for what it wraps */
   gpointer listener; /* NULL once unlistened */
   CommyAcceptor acceptor;
   GPtrArray *pending;  /* memory of connections that the listener sets up; freed with it */
