@@ -141,7 +141,8 @@ COMMY_API const char *commy_mesh_get_node_id (CommyMesh *mesh);
  * Every plugin file that was found, the unusable ones too. Any thread.
  *
  * Returns: (transfer full): an `aa{sv}` with `kind`, `id`, `version`, `state`, `reason`, `path`,
- *   `summary`, `licence`, `abi`, `profile`
+ *   `summary`, `licence`, `abi`, `profile`; hooks have `wraps`, what the keyfile puts them on; what
+ *   has hooks has `hooks` and `hooks-origin`
  *
  * Since: 0.1
  */

@@ -55,6 +55,7 @@ main (int argc, char **argv)
     { .id = "unix", .hook = "delay", .prepare_hook = prepare_delay },
 #ifdef WITH_TLS
     { .id = "tls", .prepare = prepare_tls },
+    { .id = "tls", .prepare = prepare_tls, .hook = "trace" },
 #endif
   };
   GList *named = NULL;
