@@ -113,8 +113,7 @@ CommyIo commy_channel_send (
     CommyChannel *channel, CommyFrameSpec *spec, gconstpointer payload, gsize size, gboolean queue);
 /* The next frame that takes its place carries duplicates of these descriptors (NULL: none); its
  * spec says how many. Error: too many, or a transport that carries none. */
-gboolean
-commy_channel_set_handles (CommyChannel *channel, GUnixFDList *handles, GError **error);
+gboolean commy_channel_set_handles (CommyChannel *channel, GUnixFDList *handles, GError **error);
 /* No frame took them. */
 void commy_channel_drop_handles (CommyChannel *channel);
 /* Answers a call. */

@@ -267,8 +267,9 @@ commy_invocation_return_value_with_unix_fd_list (CommyInvocation *self,
            && (fd_list == NULL || g_unix_fd_list_get_length (fd_list) == 0))
     {
       self->answer_code = COMMY_ERROR_TYPE;
-      self->answer_error = g_strdup ("the handler's result has handles and no descriptors: it "
-                                     "answers with commy_invocation_return_value_with_unix_fd_list");
+      self->answer_error
+          = g_strdup ("the handler's result has handles and no descriptors: it "
+                      "answers with commy_invocation_return_value_with_unix_fd_list");
     }
   if (self->serializer == NULL || !(self->serializer->profile.capabilities & COMMY_CAP_VALUES))
     self->serializer = NULL;

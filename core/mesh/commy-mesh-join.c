@@ -88,8 +88,7 @@ start_kind (CommyMesh *self, guint kind)
       CommyPlugin *plugin = commy_catalog_get_plugin (self->catalog, i);
       g_autoptr (GError) error = NULL;
 
-      if (!plugin->has_note || plugin->note.kind != kind
-          || commy_plugin_is_hook (plugin)
+      if (!plugin->has_note || plugin->note.kind != kind || commy_plugin_is_hook (plugin)
           || (plugin->state != COMMY_PLUGIN_STATE_FOUND
               && plugin->state != COMMY_PLUGIN_STATE_LOADED
               && plugin->state != COMMY_PLUGIN_STATE_QUIESCED))

@@ -11,10 +11,10 @@ typedef struct
 {
   char *method;
   CommyFlavour flavour;
-  GVariant *value; /* VALUE */
-  GBytes *bytes;   /* BYTES */
+  GVariant *value;      /* VALUE */
+  GBytes *bytes;        /* BYTES */
   GUnixFDList *handles; /* HANDLES; or NULL */
-  gsize size;      /* plain, for routing */
+  gsize size;           /* plain, for routing */
   gint64 deadline_ns;
   gboolean idempotent;
   gboolean one_way;

@@ -137,6 +137,7 @@ commy_catalog_list (CommyCatalog *catalog)
   guint n_plugins = commy_catalog_get_n_plugins (catalog);
 
   for (guint i = 0; i < n_plugins; i++)
-    g_variant_builder_add_value (&builder, list_plugin (catalog, commy_catalog_get_plugin (catalog, i)));
+    g_variant_builder_add_value (&builder,
+                                 list_plugin (catalog, commy_catalog_get_plugin (catalog, i)));
   return g_variant_builder_end (&builder);
 }

@@ -322,8 +322,7 @@ commy_plugin_quiesce (CommyPlugin *plugin)
   plugin->state = COMMY_PLUGIN_STATE_QUIESCED;
   commy_plugin_quiesce_hooks (plugin);
   if (plugin->descriptor->quiesce != NULL)
-    plugin->descriptor->quiesce (plugin->wraps != NULL ? plugin->base_instance
-                                                       : plugin->instance);
+    plugin->descriptor->quiesce (plugin->wraps != NULL ? plugin->base_instance : plugin->instance);
 }
 
 void

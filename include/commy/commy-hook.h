@@ -3,7 +3,14 @@
  * For hooks: transports that wrap another transport through the same vtable, to look at what
  * passes or to change it. A hook's author writes the slots he changes; all others are here and
  * hand on. Everything is compiled into the plugin: this header is no part of the ABI.
- *
+ */
+#pragma once
+
+#include <commy/commy-transport.h>
+
+G_BEGIN_DECLS
+
+/*
  * An operator puts hooks on a transport with `hooks=trace;delay` in its group of the keyfile,
  * outermost first. The core makes one instance of the hook for each transport it wraps and hands
  * it operations and instance of what is below (#CommyHost.next). The memory of a connection holds
@@ -24,11 +31,6 @@
  *
  * with commy_hook_init() in the plugin's `init` and %COMMY_PLUGIN_FLAG_HOOK in its note.
  */
-#pragma once
-
-#include <commy/commy-transport.h>
-
-G_BEGIN_DECLS
 
 /**
  * COMMY_HOOK_ROUND:
@@ -404,32 +406,33 @@ commy_hook_why (gpointer connection)
  * then the slots that are not just handed on, as designated initialisers; `.wait = NULL` takes
  * an optional one away.
  */
-#define COMMY_HOOK_OPS(NAME, ConnectionType, ...)                                       \
-  _Pragma ("GCC diagnostic push") _Pragma ("GCC diagnostic ignored \"-Woverride-init\"") \
-  static const CommyTransportOps NAME = { .struct_size = sizeof (CommyTransportOps),     \
-                                          .listener_size = sizeof (CommyHookListener),   \
-                                          .connection_size = sizeof (ConnectionType),    \
-                                          .listen = commy_hook_listen,                   \
-                                          .address = commy_hook_address,                 \
-                                          .unlisten = commy_hook_unlisten,               \
-                                          .connect = commy_hook_connect,                 \
-                                          .reachable = commy_hook_reachable,             \
-                                          .estimate = commy_hook_estimate,               \
-                                          .reserve = commy_hook_reserve,                 \
-                                          .commit = commy_hook_commit,                   \
-                                          .sendv = commy_hook_sendv,                     \
-                                          .flush = commy_hook_flush,                     \
-                                          .peek = commy_hook_peek,                       \
-                                          .release = commy_hook_release,                 \
-                                          .fd = commy_hook_fd,                           \
-                                          .arm = commy_hook_arm,                         \
-                                          .wait = commy_hook_wait,                       \
-                                          .evidence = commy_hook_evidence,               \
-                                          .why = commy_hook_why,                         \
-                                          .close = commy_hook_close,                     \
-                                          .attach = commy_hook_attach,                   \
-                                          .take_fds = commy_hook_take_fds,               \
-                                          __VA_ARGS__ };                                 \
+#define COMMY_HOOK_OPS(NAME, ConnectionType, ...)                                                \
+  _Pragma ("GCC diagnostic push")                                                                \
+      _Pragma ("GCC diagnostic ignored \"-Woverride-init\"") static const CommyTransportOps NAME \
+      = { .struct_size = sizeof (CommyTransportOps),                                             \
+          .listener_size = sizeof (CommyHookListener),                                           \
+          .connection_size = sizeof (ConnectionType),                                            \
+          .listen = commy_hook_listen,                                                           \
+          .address = commy_hook_address,                                                         \
+          .unlisten = commy_hook_unlisten,                                                       \
+          .connect = commy_hook_connect,                                                         \
+          .reachable = commy_hook_reachable,                                                     \
+          .estimate = commy_hook_estimate,                                                       \
+          .reserve = commy_hook_reserve,                                                         \
+          .commit = commy_hook_commit,                                                           \
+          .sendv = commy_hook_sendv,                                                             \
+          .flush = commy_hook_flush,                                                             \
+          .peek = commy_hook_peek,                                                               \
+          .release = commy_hook_release,                                                         \
+          .fd = commy_hook_fd,                                                                   \
+          .arm = commy_hook_arm,                                                                 \
+          .wait = commy_hook_wait,                                                               \
+          .evidence = commy_hook_evidence,                                                       \
+          .why = commy_hook_why,                                                                 \
+          .close = commy_hook_close,                                                             \
+          .attach = commy_hook_attach,                                                           \
+          .take_fds = commy_hook_take_fds,                                                       \
+          __VA_ARGS__ };                                                                         \
   _Pragma ("GCC diagnostic pop")
 
 G_END_DECLS

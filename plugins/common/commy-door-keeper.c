@@ -113,10 +113,11 @@ commy_door_caller_start (DoorCaller *self,
                          DoorOpenedFunc func,
                          gpointer user_data)
 {
-  *self = (DoorCaller){
-    .host = host, .style = style, .address = g_strdup (address), .func = func,
-    .user_data = user_data
-  };
+  *self = (DoorCaller){ .host = host,
+                        .style = style,
+                        .address = g_strdup (address),
+                        .func = func,
+                        .user_data = user_data };
   self->timer = host->add_timer (host, 0, knock, self);
 }
 

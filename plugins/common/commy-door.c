@@ -81,17 +81,17 @@ open_directory (const char *path, GError **error)
   if (fd < 0)
     {
       commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
-                           "the runtime directory %s cannot be opened: %s", path,
-                           g_strerror (errno));
+                            "the runtime directory %s cannot be opened: %s", path,
+                            g_strerror (errno));
       return -1;
     }
   if (fstat (fd, &status) == 0 && status.st_uid == geteuid ()
       && (status.st_mode & WRITABLE_BY_OTHERS) == 0)
     return fd;
   commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
-                       "the runtime directory %s belongs to or can be written by others; "
-                       "give it to user %u with mode 0700",
-                       path, (unsigned) geteuid ());
+                        "the runtime directory %s belongs to or can be written by others; "
+                        "give it to user %u with mode 0700",
+                        path, (unsigned) geteuid ());
   close (fd);
   return -1;
 }
@@ -129,7 +129,7 @@ check_name (const DoorStyle *style, int directory_fd, const char *name, GError *
       || status.st_uid != geteuid ())
     {
       commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
-                           "%s is there and is not a socket of ours; remove it", name);
+                            "%s is there and is not a socket of ours; remove it", name);
       clear_fd (&file_fd);
       return FALSE;
     }
@@ -187,7 +187,7 @@ bind_and_listen (int fd, int directory_fd, const char *name, GError **error)
   if (!address_through (directory_fd, early, &address))
     {
       commy_door_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "the socket name %s is too long",
-                           name);
+                            name);
       return FALSE;
     }
   unlinkat (directory_fd, early, 0);
@@ -199,7 +199,7 @@ bind_and_listen (int fd, int directory_fd, const char *name, GError **error)
         return TRUE;
     }
   commy_door_set_error (error, COMMY_ERROR_STATE_DIR, "cannot listen at %s: %s", name,
-                       g_strerror (errno));
+                        g_strerror (errno));
   unlinkat (directory_fd, early, 0);
   return FALSE;
 }
@@ -223,7 +223,7 @@ commy_door_open (const DoorStyle *style,
       fd = open_socket (style);
       if (fd < 0)
         commy_door_set_error (error, COMMY_ERROR_FAILED, "cannot make a socket: %s",
-                             g_strerror (errno));
+                              g_strerror (errno));
       else if (bind_and_listen (fd, directory_fd, name, error))
         *out_address = g_build_filename (directory, name, NULL);
       else
@@ -314,8 +314,8 @@ commy_door_knock (const DoorStyle *style, const char *address, GError **error)
     commy_door_set_error (error, COMMY_ERROR_BUSY, "too many wait at %s", address);
   else if (fd < 0)
     commy_door_set_error (error, COMMY_ERROR_UNREACHABLE, "cannot connect to %s: %s", address,
-                         saved_errno == ECONNREFUSED ? "its node is gone"
-                                                     : g_strerror (saved_errno));
+                          saved_errno == ECONNREFUSED ? "its node is gone"
+                                                      : g_strerror (saved_errno));
   return fd;
 }
 
@@ -345,7 +345,7 @@ commy_door_identify (int fd, gboolean force_fallback, DoorPeer *out_peer, GError
   if (getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
     {
       commy_door_set_error (error, COMMY_ERROR_HANDSHAKE, "the kernel does not name the peer: %s",
-                           g_strerror (errno));
+                            g_strerror (errno));
       return FALSE;
     }
   if (force_fallback || getsockopt (fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &pidfd_size) < 0)

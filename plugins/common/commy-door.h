@@ -36,7 +36,6 @@ int commy_door_knock (const DoorStyle *style, const char *address, GError **erro
 /* Whether @address is a door that may be knocked at; else why not. */
 gboolean commy_door_check (const char *address, char *reason, gsize reason_size);
 /* @force_fallback is for tests: as if the kernel could not give the pidfd of a socket's peer. */
-gboolean
-commy_door_identify (int fd, gboolean force_fallback, DoorPeer *out_peer, GError **error);
+gboolean commy_door_identify (int fd, gboolean force_fallback, DoorPeer *out_peer, GError **error);
 
 void commy_door_set_error (GError **error, int code, const char *format, ...) G_GNUC_PRINTF (3, 4);

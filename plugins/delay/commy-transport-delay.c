@@ -47,7 +47,7 @@ typedef struct
   gsize size;
   guint n_fds;
   int fds[253];
-  _Alignas (16) guint8 data[];
+  _Alignas(16) guint8 data[];
 } Packet;
 
 /* On its way in. */
@@ -101,7 +101,8 @@ enter_line (const Connection *self, Line *line, gsize size)
       host->random (host, &dice, sizeof dice);
       dice %= (guint64) instance->jitter_ns + 1;
     }
-  line->free_ns = MAX (line->free_ns, now_of (self)) + (gint64) ((double) size * instance->ns_per_byte);
+  line->free_ns
+      = MAX (line->free_ns, now_of (self)) + (gint64) ((double) size * instance->ns_per_byte);
   line->due_ns = MAX (line->due_ns, line->free_ns + instance->delay_ns + (gint64) dice);
   return line->due_ns;
 }
@@ -303,7 +304,7 @@ watch_wrapped (Connection *self, guint events)
   struct epoll_event event = { .events = ((events & POLLIN) != 0 ? EPOLLIN : 0u)
                                          | ((events & POLLOUT) != 0 ? EPOLLOUT : 0u) };
   int fd = commy_hook_fd (self);
-  int action = self->watched == 0    ? EPOLL_CTL_ADD
+  int action = self->watched == 0  ? EPOLL_CTL_ADD
                : event.events == 0 ? EPOLL_CTL_DEL
                                    : EPOLL_CTL_MOD;
 
@@ -546,10 +547,5 @@ COMMY_PLUGIN_NOTE (TRANSPORT,
                    .size_factor = 1,
                    .segments = { { .max_bytes = G_MAXUINT64 } });
 
-COMMY_PLUGIN_DEFINE (Instance,
-                     delay_init,
-                     NULL,
-                     delay_fini,
-                     delay_params,
-                     G_N_ELEMENTS (delay_params),
-                     &delay_ops);
+COMMY_PLUGIN_DEFINE (
+    Instance, delay_init, NULL, delay_fini, delay_params, G_N_ELEMENTS (delay_params), &delay_ops);

@@ -27,7 +27,7 @@ struct _InprocBuffer
   size_t size;        /* bytes that count */
   int *handles;       /* descriptors that go along, malloc()ed; NULL: none */
   uint32_t n_handles;
-  uint32_t class;     /* the buffer holds 1 << (class + INPROC_LANE_MIN_SHIFT) bytes */
+  uint32_t class; /* the buffer holds 1 << (class + INPROC_LANE_MIN_SHIFT) bytes */
   _Alignas(16) uint8_t data[];
 };
 

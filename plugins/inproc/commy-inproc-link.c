@@ -8,6 +8,7 @@
 #include "commy-inproc-link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,8 @@ inproc_connection_attach (gpointer connection, const int *fds, gsize n_fds)
   g_return_val_if_fail (outgoing (self)->reserved != NULL, COMMY_IO_CLOSED);
   if (!inproc_lane_attach (outgoing (self), fds, (uint32_t) n_fds))
     return at_its_end (self, "there is no memory for a message");
+  for (gsize i = 0; i < n_fds; i++)
+    fcntl (fds[i], F_SETFD, FD_CLOEXEC); /* they arrive so from other processes too */
   return COMMY_IO_OK;
 }
 

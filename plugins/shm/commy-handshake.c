@@ -166,7 +166,7 @@ take_proof (ShmHandshake *self, const Proof *proof)
     }
   if (!shm_link_open (self->link, &self->own_shape, &self->peer_shape, self->borrow_limit))
     commy_door_set_error (&error, COMMY_ERROR_HANDSHAKE, "cannot watch the connection: %s",
-                         g_strerror (errno));
+                          g_strerror (errno));
   finish (self, error);
 }
 
@@ -237,7 +237,7 @@ greet (ShmHandshake *self, GError **error)
                            &memory_fd, &step))
     {
       commy_door_set_error (error, COMMY_ERROR_HANDSHAKE, "%s of %" G_GUINT64_FORMAT " bytes: %s",
-                           step, SHM_HEADER_BYTES + self->own_shape.ring_size, g_strerror (errno));
+                            step, SHM_HEADER_BYTES + self->own_shape.ring_size, g_strerror (errno));
       return FALSE;
     }
   own_header (self)->magic = MAGIC;

@@ -118,8 +118,8 @@ trace_closed (gpointer connection)
   tell (self, TRACE_CONNECTIONS,
         "closed (%s); sent %" G_GUINT64_FORMAT " messages, %" G_GUINT64_FORMAT
         " bytes, %" G_GUINT64_FORMAT " times without room; received %" G_GUINT64_FORMAT
-        " messages, %" G_GUINT64_FORMAT " bytes; %" G_GUINT64_FORMAT " descriptors; armed %"
-        G_GUINT64_FORMAT " and waited %" G_GUINT64_FORMAT " times",
+        " messages, %" G_GUINT64_FORMAT " bytes; %" G_GUINT64_FORMAT
+        " descriptors; armed %" G_GUINT64_FORMAT " and waited %" G_GUINT64_FORMAT " times",
         why != NULL ? why : "by this side", self->n_sent, self->sent_bytes, self->n_blocked,
         self->n_received, self->received_bytes, self->n_handles, self->n_arms, self->n_waits);
 }
@@ -252,10 +252,7 @@ trace_arm (gpointer connection, guint interest, guint *out_events)
 }
 
 static CommyIo
-trace_wait (gpointer connection,
-            const guint32 *kick_word,
-            guint32 kick_seen,
-            gint64 deadline_ns)
+trace_wait (gpointer connection, const guint32 *kick_word, guint32 kick_seen, gint64 deadline_ns)
 {
   Connection *self = connection;
   CommyIo io = commy_hook_wait (connection, kick_word, kick_seen, deadline_ns);
@@ -342,10 +339,5 @@ COMMY_PLUGIN_NOTE (TRANSPORT,
                    .size_factor = 1,
                    .segments = { { .max_bytes = G_MAXUINT64 } });
 
-COMMY_PLUGIN_DEFINE (Instance,
-                     trace_init,
-                     NULL,
-                     trace_fini,
-                     trace_params,
-                     G_N_ELEMENTS (trace_params),
-                     &trace_ops);
+COMMY_PLUGIN_DEFINE (
+    Instance, trace_init, NULL, trace_fini, trace_params, G_N_ELEMENTS (trace_params), &trace_ops);

@@ -296,16 +296,18 @@ COMMY_PLUGIN_NOTE (TRANSPORT,
                    .size_factor = 1,
                    .segments = { { .max_bytes = 65536,
                                    .latency_ns = 4000,
-                                   .send_cpu_ns = 900,
-                                   .send_cpu_ns_per_byte = 0.12,
-                                   .recv_cpu_ns = 700,
-                                   .recv_cpu_ns_per_byte = 0.1 },
-                                 { .max_bytes = G_MAXUINT64,
-                                   .latency_ns = 5000,
+                                   .wire_ns_per_byte = 0.08,
                                    .send_cpu_ns = 1000,
-                                   .send_cpu_ns_per_byte = 0.25,
-                                   .recv_cpu_ns = 1000,
-                                   .recv_cpu_ns_per_byte = 0.25 } });
+                                   .send_cpu_ns_per_byte = 0.055,
+                                   .recv_cpu_ns = 1100,
+                                   .recv_cpu_ns_per_byte = 0.06 },
+                                 { .max_bytes = G_MAXUINT64,
+                                   .latency_ns = 4000,
+                                   .wire_ns_per_byte = 0.12,
+                                   .send_cpu_ns = 1000,
+                                   .send_cpu_ns_per_byte = 0.045,
+                                   .recv_cpu_ns = 1100,
+                                   .recv_cpu_ns_per_byte = 0.075 } });
 
 COMMY_PLUGIN_DEFINE (
     UnixInstance, unix_init, NULL, unix_fini, unix_params, G_N_ELEMENTS (unix_params), &unix_ops);

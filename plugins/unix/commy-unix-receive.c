@@ -78,7 +78,6 @@ keep_bundle (UnixConnection *self, UnixBundle *bundle)
 {
   bundle->at = self->received;
   g_queue_push_tail (&self->arrived, bundle);
-  self->n_held += bundle->n;
   if (self->arrived.length > BUNDLES_AHEAD)
     return end_receiving (self, "the peer sent descriptors that no message announced");
   return COMMY_IO_OK;
@@ -181,17 +180,17 @@ unix_peek (gpointer connection, CommyMessage *out_message)
   if (result != COMMY_IO_OK)
     return result;
   size = get_u32 (commy_inbox_data (&self->inbox));
-  *out_message
-      = (CommyMessage){ .data = commy_inbox_data (&self->inbox) + UNIX_HEADER_SIZE,
-                        .size = size,
-                        .flags = COMMY_MESSAGE_STABLE,
-                        .token = commy_inbox_lend (&self->inbox,
-                                                   UNIX_HEADER_SIZE + unix_padded (size)) };
+  *out_message = (CommyMessage){ .data = commy_inbox_data (&self->inbox) + UNIX_HEADER_SIZE,
+                                 .size = size,
+                                 .flags = COMMY_MESSAGE_STABLE,
+                                 .token = commy_inbox_lend (
+                                     &self->inbox, UNIX_HEADER_SIZE + unix_padded (size)) };
   self->n_borrowed++;
   if (bundle != NULL)
     {
       bundle->data = out_message->data;
       g_queue_push_tail (&self->lent, bundle);
+      self->n_held += bundle->n;
     }
   return COMMY_IO_OK;
 }

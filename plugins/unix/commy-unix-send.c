@@ -59,9 +59,9 @@ sending_failed (UnixConnection *self)
   if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS)
     return FALSE;
   if (self->send_why == NULL)
-    self->send_why = g_strdup (errno == EPIPE || errno == ECONNRESET
-                                   ? "the peer closed the connection"
-                                   : g_strerror (errno));
+    self->send_why
+        = g_strdup (errno == EPIPE || errno == ECONNRESET ? "the peer closed the connection"
+                                                          : g_strerror (errno));
   return FALSE;
 }
 
@@ -255,8 +255,7 @@ gather (UnixConnection *self, const guint8 *header, const GOutputVector *parts, 
 
   all[0] = (struct iovec){ .iov_base = (void *) header, .iov_len = UNIX_HEADER_SIZE };
   for (gsize i = 0; i < n; i++)
-    all[i + 1]
-        = (struct iovec){ .iov_base = (void *) parts[i].buffer, .iov_len = parts[i].size };
+    all[i + 1] = (struct iovec){ .iov_base = (void *) parts[i].buffer, .iov_len = parts[i].size };
   all[n + 1] = (struct iovec){ .iov_base = (void *) zeros, .iov_len = unix_padded (size) - size };
   sent = unix_socket_send (self->fd, all, (guint) n + 2, NULL);
   if (sent < 0)

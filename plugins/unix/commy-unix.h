@@ -36,7 +36,8 @@ UnixBundle *unix_bundle_new (const int *fds, guint n);
 void unix_bundle_free (gpointer bundle); /* closes what was not taken */
 
 /* As send(); @bundle (nullable) goes with the first byte. -1 with errno. */
-ssize_t unix_socket_send (int fd, const struct iovec *parts, guint n_parts, const UnixBundle *bundle);
+ssize_t
+unix_socket_send (int fd, const struct iovec *parts, guint n_parts, const UnixBundle *bundle);
 /* As recv(). *@out_bundle is the caller's, or NULL. -1 with errno; EBADMSG: descriptors were cut
  * off, or something else came beside the bytes; what came of it is closed. */
 ssize_t unix_socket_receive (int fd, void *data, gsize room, UnixBundle **out_bundle);
@@ -82,7 +83,7 @@ struct _UnixConnection
   gboolean drained; /* the last read was short: the socket is empty, most likely */
   GQueue arrived;   /* of UnixBundle whose messages are not complete yet */
   GQueue lent;      /* of UnixBundle whose messages are borrowed */
-  guint n_held;     /* descriptors in both */
+  guint n_held;     /* descriptors in the latter */
   guint n_borrowed;
   char *receive_why; /* NULL while receiving works */
 };

@@ -34,11 +34,11 @@ typedef struct
   const CommyTransportOps *ops;
   GMainContext *contexts[2]; /* 0: of the listener, 1: of the connector */
   CommyTestHost *hosts[2];
-  gpointer instances[2];       /* the hook's, where there is one */
+  gpointer instances[2];        /* the hook's, where there is one */
   CommyTestHost *hook_hosts[2]; /* NULL without a hook */
-  CommyTransportOps below;     /* what a hook wraps, complete as the core makes it */
-  CommyTransportOps composed;  /* a hook with room for what it wraps */
-  gpointer listener; /* NULL once unlistened */
+  CommyTransportOps below;      /* what a hook wraps, complete as the core makes it */
+  CommyTransportOps composed;   /* a hook with room for what it wraps */
+  gpointer listener;            /* NULL once unlistened */
   CommyAcceptor acceptor;
   GPtrArray *pending;  /* memory of connections that the listener sets up; freed with it */
   GPtrArray *accepted; /* open connections of the listener's side */

@@ -62,7 +62,7 @@ on_open (CommyService *service, CommyInvocation *invocation, gpointer data)
   commy_invocation_return_value_with_unix_fd_list (invocation, g_variant_new ("(h)", 0), list);
 }
 
-/* () to (bu): whether all are closed on exec, and how many; they come back too */
+/* () to (ub): how many, and whether all are closed on exec; they come back too */
 static void
 on_mirror (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
@@ -73,8 +73,8 @@ on_mirror (CommyService *service, CommyInvocation *invocation, gpointer data)
 
   for (gint i = 0; i < n; i++)
     cloexec = cloexec && (fcntl (fds[i], F_GETFD) & FD_CLOEXEC) != 0;
-  commy_invocation_return_value_with_unix_fd_list (invocation,
-                                                   g_variant_new ("(bu)", cloexec, (guint) n), list);
+  commy_invocation_return_value_with_unix_fd_list (
+      invocation, g_variant_new ("(ub)", (guint) n, cloexec), list);
 }
 
 /* () to (h) without the descriptor */
@@ -200,8 +200,7 @@ test_there (MeshFixture *fixture, gconstpointer data)
   g_autoptr (GUnixFDList) list = list_of_words ("through a pipe");
   g_autoptr (GUnixFDList) back = NULL;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) answer
-      = call (pair, "Read", g_variant_new ("(h)", 0), list, &back, &error);
+  g_autoptr (GVariant) answer = call (pair, "Read", g_variant_new ("(h)", 0), list, &back, &error);
 
   g_assert_no_error (error);
   assert_words (answer, "through a pipe");
@@ -245,7 +244,7 @@ test_most (MeshFixture *fixture, gconstpointer data)
       guint n;
 
       g_assert_no_error (error);
-      g_variant_get (answer, "(bu)", &cloexec, &n);
+      g_variant_get (answer, "(ub)", &n, &cloexec);
       g_assert_true (cloexec);
       g_assert_cmpuint (n, ==, MOST);
       g_assert_cmpint (g_unix_fd_list_get_length (back), ==, MOST);
@@ -273,8 +272,8 @@ test_handles_without_list (MeshFixture *fixture, gconstpointer data)
   g_autoptr (GError) plain = NULL;
   g_autoptr (GError) empty = NULL;
 
-  g_assert_null (commy_client_call_sync (pair->client, "Read", g_variant_new ("(h)", 0), NULL, NULL,
-                                         &plain));
+  g_assert_null (
+      commy_client_call_sync (pair->client, "Read", g_variant_new ("(h)", 0), NULL, NULL, &plain));
   g_assert_error (plain, COMMY_ERROR, COMMY_ERROR_TYPE);
   g_assert_nonnull (strstr (plain->message, "commy_client_call_with_unix_fd_list"));
   g_assert_null (call (pair, "Read", g_variant_new ("(h)", 0), NULL, NULL, &empty));
@@ -301,7 +300,8 @@ test_path_is_chosen (MeshFixture *fixture, gconstpointer data)
   Pair *pair = pair_new (fixture, NULL);
   g_autoptr (GUnixFDList) list = list_of_words ("words");
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) plain = commy_client_call_sync (pair->client, "Who", NULL, NULL, NULL, &error);
+  g_autoptr (GVariant) plain
+      = commy_client_call_sync (pair->client, "Who", NULL, NULL, NULL, &error);
   g_autoptr (GVariant) with = NULL;
   g_autoptr (GVariant) read = NULL;
   const char *transport;
@@ -371,7 +371,8 @@ test_nothing_leaks (MeshFixture *fixture, gconstpointer data)
       g_autoptr (GVariant) mirrored = call (pair, "Mirror", NULL, list, NULL, NULL);
       g_autoptr (GUnixFDList) back = NULL;
       g_autoptr (GVariant) kept = call (pair, "Mirror", NULL, list, &back, NULL);
-      g_autoptr (GVariant) refused = call (pair, "Add", g_variant_new ("(s)", "x"), list, NULL, NULL);
+      g_autoptr (GVariant) refused
+          = call (pair, "Add", g_variant_new ("(s)", "x"), list, NULL, NULL);
 
       g_assert_nonnull (ignored);
       g_assert_nonnull (mirrored);
@@ -395,12 +396,12 @@ on_answer (GObject *source, GAsyncResult *result, gpointer data)
   Answers *answers = data;
   g_autoptr (GUnixFDList) back = NULL;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) answer = commy_client_call_with_unix_fd_list_finish (COMMY_CLIENT (source),
-                                                                            &back, result, &error);
+  g_autoptr (GVariant) answer
+      = commy_client_call_with_unix_fd_list_finish (COMMY_CLIENT (source), &back, result, &error);
   guint n;
 
   g_assert_no_error (error);
-  g_variant_get (answer, "(bu)", NULL, &n);
+  g_variant_get (answer, "(ub)", &n, NULL);
   g_assert_cmpint (g_unix_fd_list_get_length (back), ==, (int) n);
   answers->n_done++;
 }

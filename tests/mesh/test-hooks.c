@@ -121,8 +121,7 @@ static void
 test_are_named (MeshFixture *fixture, gconstpointer data)
 {
   Scene *scene = scene_new (fixture, "[plugin transport/shm]\nhooks=trace\n");
-  g_autofree char *words
-      = g_strdup_printf ("transport/shm has hooks: trace (%s:2)", scene->file);
+  g_autofree char *words = g_strdup_printf ("transport/shm has hooks: trace (%s:2)", scene->file);
   g_autoptr (CommyDecision) decision = NULL;
   g_autoptr (GVariant) shm = find_plugin (scene->mesh, "shm");
   g_autoptr (GVariant) trace = find_plugin (scene->mesh, "trace");
@@ -183,8 +182,7 @@ on_answer (GObject *source, GAsyncResult *result, gpointer data)
 {
   Answers *answers = data;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) answer
-      = commy_client_call_finish (COMMY_CLIENT (source), result, &error);
+  g_autoptr (GVariant) answer = commy_client_call_finish (COMMY_CLIENT (source), result, &error);
   gint32 sum;
 
   g_assert_no_error (error);
@@ -303,10 +301,10 @@ test_only_transports (MeshFixture *fixture, gconstpointer data)
 static void
 test_leave_and_join (MeshFixture *fixture, gconstpointer data)
 {
-  g_autofree char *file
-      = mesh_fixture_use_keyfile (fixture, "hooks.conf", "[plugin transport/shm]\nhooks=trace;delay\n"
-                                                         "[plugin transport/inproc]\nhooks=trace\n"
-                                                         "[plugin transport/unix]\nhooks=delay\n");
+  g_autofree char *file = mesh_fixture_use_keyfile (fixture, "hooks.conf",
+                                                    "[plugin transport/shm]\nhooks=trace;delay\n"
+                                                    "[plugin transport/inproc]\nhooks=trace\n"
+                                                    "[plugin transport/unix]\nhooks=delay\n");
   guint before = 0;
 
   for (guint i = 0; i < 4; i++)

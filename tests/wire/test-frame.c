@@ -332,9 +332,9 @@ test_handles (void)
     {
       guint8 ext[32];
 
-      g_assert_cmpint (parse_ext (ext, add_ext (ext, 0, COMMY_EXT_HANDLES, cases[i].value, 8),
-                                  &frame),
-                       ==, cases[i].status);
+      g_assert_cmpint (
+          parse_ext (ext, add_ext (ext, 0, COMMY_EXT_HANDLES, cases[i].value, 8), &frame), ==,
+          cases[i].status);
     }
   g_assert_cmpuint (commy_frame_write (bytes, &spec, 0), ==, 48);
   g_assert_cmpint (commy_frame_parse (bytes, 48, 0, &frame), ==, COMMY_FRAME_OK);
