@@ -63,6 +63,8 @@ add_wrap (CommyPlugin *plugin,
   CommyWrap *below = plugin->wraps->len > 0 ? plugin->wraps->pdata[plugin->wraps->len - 1] : NULL;
   const CommyPluginOps *next = below != NULL ? &below->ops : &plugin->base_ops;
   g_autoptr (GError) cause = NULL;
+  CommyTrial *trial;
+  gboolean ok;
 
   wrap->hook = hook;
   wrap->ops = hook->ops;
@@ -73,7 +75,10 @@ add_wrap (CommyPlugin *plugin,
   wrap->host = commy_host_new (hook, config, setup);
   commy_host_set_next (wrap->host, plugin, next, plugin->instance);
   wrap->instance = g_aligned_alloc0 (1, MAX (hook->descriptor->instance_size, 64), 64);
-  if (!hook->descriptor->init (wrap->instance, wrap->host, &cause))
+  trial = commy_quarantine_begin (hook->quarantine, hook->name, hook->path, "its init ran");
+  ok = hook->descriptor->init (wrap->instance, wrap->host, &cause);
+  commy_trial_end (trial, ok);
+  if (!ok)
     {
       commy_set_error (error, COMMY_ERROR_PLUGIN_INIT, "hook %s did not start: %s", hook->name,
                        cause != NULL ? commy_error_bare (cause)
