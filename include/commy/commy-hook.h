@@ -119,16 +119,8 @@ typedef struct
   CommyAcceptor inner;
 } CommyHookListener;
 
-/**
- * commy_hook_init:
- * @hook: first member of the instance
- * @host: as `init` got it
- * @ops: the hook's own operations
- * @opened: (nullable): see #CommyHookOpenedFunc
- * @closed: (nullable): see #CommyHookClosedFunc
- *
- * First thing in a hook's `init`.
- */
+/* First thing in a hook's `init`: @hook is the first member of the instance, @host as `init` got
+ * it, @ops the hook's own operations; @opened and @closed may be NULL. */
 static inline void
 commy_hook_init (CommyHook *hook,
                  CommyHost *host,
@@ -236,6 +228,7 @@ commy_hook_connected (gpointer user_data, gpointer wrapped, const GError *error)
   CommyHookConnection *self = (CommyHookConnection *) user_data;
   GError *own = NULL;
 
+  (void) wrapped; /* it lies where it was put */
   if (error == NULL && !commy_hook_agree (self, &own))
     error = own;
   self->done (self->user_data, self, error);

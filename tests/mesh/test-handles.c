@@ -402,7 +402,7 @@ on_answer (GObject *source, GAsyncResult *result, gpointer data)
 
   g_assert_no_error (error);
   g_variant_get (answer, "(ub)", &n, NULL);
-  g_assert_cmpint (g_unix_fd_list_get_length (back), ==, (int) n);
+  g_assert_cmpint (back != NULL ? g_unix_fd_list_get_length (back) : 0, ==, (int) n);
   answers->n_done++;
 }
 
@@ -422,6 +422,38 @@ test_many_at_once (MeshFixture *fixture, gconstpointer data)
 
       commy_client_call_with_unix_fd_list (pair->client, "Mirror", NULL, list, NULL, NULL,
                                            on_answer, &answers);
+    }
+  while (answers.n_done < N)
+    g_main_context_iteration (NULL, TRUE);
+  pair_free (pair);
+}
+
+/* More than the path takes at once: calls wait with their descriptors, and each keeps its own. */
+static void
+test_wait_for_room (MeshFixture *fixture, gconstpointer data)
+{
+  enum
+  {
+    N = 100,
+    SIZE = 64 * 1024
+  };
+  g_autofree char *settings = g_strdup_printf (ONLY ("%s") "[plugin transport/unix]\n"
+                                                           "param.send-buffer=16KiB\n",
+                                               (const char *) data);
+  g_autofree guint8 *bytes = g_malloc0 (SIZE);
+  Pair *pair = g_new0 (Pair, 1);
+  Answers answers = { 0 };
+
+  pair->child = service_child_start (fixture, NULL, 1);
+  pair->mesh = mesh_fixture_join (fixture, settings);
+  pair->client = commy_client_new (pair->mesh, TEST_SERVICE);
+  for (guint i = 0; i < N; i++)
+    {
+      g_autoptr (GUnixFDList) list = list_of (i % 4);
+      GVariant *value = g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes, SIZE, 1);
+
+      commy_client_call_with_unix_fd_list (pair->client, "Mirror", g_variant_new_tuple (&value, 1),
+                                           list, NULL, NULL, on_answer, &answers);
     }
   while (answers.n_done < N)
     g_main_context_iteration (NULL, TRUE);
@@ -456,6 +488,7 @@ main (int argc, char **argv)
       add ("many-at-once", able[i], test_many_at_once);
       add ("nothing-leaks", able[i], test_nothing_leaks);
     }
+  add ("wait-for-room-with-their-call", "unix", test_wait_for_room);
   add ("is-refused", "shm", test_no_path);
   add ("answer-is-refused", "shm", test_answer_over_wrong_path);
 #ifdef HAVE_GNUTLS
