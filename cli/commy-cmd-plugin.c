@@ -126,12 +126,43 @@ tone_of (const char *state)
   return COMMY_TONE_FAINT;
 }
 
+/* (transfer full): names of a list of strings, or NULL. */
+static char *
+dup_names (GVariant *plugin, const char *field)
+{
+  g_autofree const char **names = NULL;
+  char *text = NULL;
+
+  if (g_variant_lookup (plugin, field, "^a&s", &names) && names[0] != NULL)
+    text = g_strjoinv (", ", (char **) names);
+  return text;
+}
+
+/* What hooks are on it, or what it is on as a hook; NULL: neither. */
+static char *
+dup_hooks (GVariant *plugin)
+{
+  g_autofree char *hooks = dup_names (plugin, "hooks");
+  g_autofree char *wraps = dup_names (plugin, "wraps");
+
+  if (hooks != NULL)
+    return g_strdup_printf ("hooks: %s (%s)", hooks,
+                            commy_record_get_string (plugin, "hooks-origin"));
+  return wraps != NULL ? g_strdup_printf ("on %s", wraps) : NULL;
+}
+
 static char *
 dup_reason (GVariant *plugin)
 {
   const char *reason = commy_record_get_string (plugin, "reason");
   const char *origin = commy_record_get_string (plugin, "origin");
 
+  if (reason[0] == '\0' && origin[0] == '\0')
+    {
+      char *hooks = dup_hooks (plugin);
+
+      return hooks != NULL ? hooks : g_strdup ("");
+    }
   if (reason[0] == '\0' || origin[0] == '\0')
     return g_strdup (reason[0] != '\0' ? reason : origin);
   return g_strdup_printf ("%s (%s)", reason, origin);
@@ -289,7 +320,7 @@ print_info (GVariant *plugin)
   print_field ("summary", commy_record_get_string (plugin, "summary"));
   print_field ("version", commy_record_get_string (plugin, "version"));
   print_field ("state", commy_record_get_string (plugin, "state"));
-  print_field ("reason", reason);
+  print_field (commy_record_get_string (plugin, "reason")[0] != '\0' ? "reason" : "hooks", reason);
   print_field ("licence", commy_record_get_string (plugin, "licence"));
   print_field ("abi", commy_record_get_string (plugin, "abi"));
   print_field ("path", commy_record_get_string (plugin, "path"));

@@ -13,6 +13,7 @@
 #include "wire/commy-frame.h"
 
 #include <commy/commy-hot.h>
+#include <gio/gunixfdlist.h>
 
 /* How a caller waits. */
 typedef enum
@@ -50,6 +51,7 @@ typedef struct
   gboolean borrowed; /* @bytes lie in @message, which must be released */
   guint8 *copy;      /* or here, if it was stolen from a peer that is not trusted */
   gint64 received_ns;
+  GUnixFDList *handles; /* descriptors that came with it, or NULL */
 } CommyIncoming;
 
 /* What the accepting side does with calls; handed down by the service. */
@@ -116,6 +118,11 @@ CommyIo commy_channel_flush (CommyChannel *channel);
  * max_backlog if @queue, else WOULD_BLOCK. */
 CommyIo commy_channel_send (
     CommyChannel *channel, CommyFrameSpec *spec, gconstpointer payload, gsize size, gboolean queue);
+/* The next frame that takes its place carries duplicates of these descriptors (NULL: none); its
+ * spec says how many. Error: too many, or a transport that carries none. */
+gboolean commy_channel_set_handles (CommyChannel *channel, GUnixFDList *handles, GError **error);
+/* No frame took them. */
+void commy_channel_drop_handles (CommyChannel *channel);
 /* Answers a call. */
 void commy_channel_send_error (
     CommyChannel *channel, guint32 stream, guint32 code, gboolean remote, const char *text);
