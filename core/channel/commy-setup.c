@@ -192,6 +192,8 @@ judge (CommySetup *self, GError **error)
       if (verdict == COMMY_AUTH_ACCEPTED)
         {
           self->peer = commy_principal_new (principal, (*auth)->note.id);
+          if ((*auth)->ops.auth.same_user ((*auth)->instance, principal))
+            commy_principal_set_own (self->peer);
           return TRUE;
         }
       if (verdict == COMMY_AUTH_REFUSED)
@@ -210,9 +212,8 @@ judge (CommySetup *self, GError **error)
 static gboolean
 may_offer (CommySetup *self, GError **error)
 {
-  CommyPolicyVerdict verdict
-      = commy_policy_decide (self->shared->channel->policy, COMMY_VERB_OFFER,
-                             commy_principal_get_name (self->peer), self->service, NULL);
+  CommyPolicyVerdict verdict = commy_policy_decide_peer (
+      self->shared->channel->policy, COMMY_VERB_OFFER, self->peer, self->service, NULL);
 
   if (verdict.allowed)
     return TRUE;
@@ -229,7 +230,8 @@ may_enter (CommySetup *self, GError **error)
   CommyPolicy *policy = self->shared->channel->policy;
   const char *name = commy_principal_get_name (self->peer);
 
-  if (commy_policy_may_call_any (policy, name, self->service))
+  if (commy_principal_is_own (self->peer)
+      || commy_policy_may_call_any (policy, name, self->service))
     return TRUE;
   commy_set_error (error, COMMY_ERROR_REFUSED, "%s may not call %s here (no [policy] allows it)",
                    name, self->service);
