@@ -306,13 +306,42 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
   return commy_channel_new (worker, self->shared->channel, &setup);
 }
 
+static gboolean
+is_id (const char *text)
+{
+  return strspn (text, "0123456789abcdef") == 32 && text[32] == '\0';
+}
+
+/* Who left the choice to the other side learns here what came of it. */
+static gboolean
+take_choice (CommySetup *self, const CommyHello *hello, GError **error)
+{
+  if (self->instance[0] != '\0')
+    return TRUE;
+  if (!is_id (hello->instance) || !is_id (hello->node))
+    {
+      commy_set_error (error, COMMY_ERROR_PROTOCOL, "the welcome does not say who answers");
+      return FALSE;
+    }
+  g_free (self->instance);
+  self->instance = g_strdup (hello->instance);
+  return TRUE;
+}
+
 static void
 on_welcome (CommySetup *self, const CommyHello *hello)
 {
-  CommyChannel *channel = make_channel (self, self->worker, hello, hello->serializers);
   CommySetupDoneFunc done = self->done;
   gpointer data = self->data;
+  g_autoptr (GError) error = NULL;
+  CommyChannel *channel;
 
+  if (!take_choice (self, hello, &error))
+    {
+      fail (self, error, TRUE);
+      return;
+    }
+  channel = make_channel (self, self->worker, hello, hello->serializers);
   setup_free (self);
   done (data, channel, NULL);
 }
@@ -335,6 +364,8 @@ on_hello (CommySetup *self, const CommyHello *hello)
       fail (self, error, TRUE);
       return;
     }
+  g_free (self->instance);
+  self->instance = g_strdup (destination.instance);
   if (COMMY_FAILPOINT ("setup-welcome") || !send_greeting (self, COMMY_FRAME_WELCOME))
     {
       destination.handler->closed (destination.handler_data, NULL);
