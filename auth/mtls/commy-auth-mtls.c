@@ -3,12 +3,14 @@
  * The auth provider `mtls`: the principal is the SPIFFE id in the peer's certificate. Chain,
  * time and possession of the key were the transport's business; the rules of the name and of
  * the certificate's use are checked again here, whatever the transport did.
+ * Beside that it looks after the certificate: it has it renewed, and may serve the authority.
  */
 #include "config.h"
 
-#include "auth/common/commy-pki.h"
+#include "auth/mtls/commy-mtls.h"
 
-#include <commy/commy-plugin.h>
+#define DEFAULT_LIFE "86400s"
+#define LIFE_MAX (90 * COMMY_PKI_SECONDS_PER_DAY * MTLS_SECOND)
 
 #include <string.h>
 
@@ -16,6 +18,8 @@ typedef struct
 {
   CommyHost *host;
   gboolean any_host; /* one's own user is the same person on other hosts, too */
+  MtlsRenewal renewal;
+  MtlsAuthority authority;
 } Mtls;
 
 static const CommyParamSpec mtls_params[] = {
@@ -25,6 +29,19 @@ static const CommyParamSpec mtls_params[] = {
     .default_value = "any-host",
     .help = "Whether the same user's certificate of another host counts as the own user: any-host "
             "or this-host" },
+  { .struct_size = sizeof (CommyParamSpec),
+    .type = COMMY_PARAM_STRING,
+    .name = "serve-authority",
+    .default_value = "",
+    .help = "Numeric address and port on which a node that holds the authority lets hosts join; "
+            "empty: it does not" },
+  { .struct_size = sizeof (CommyParamSpec),
+    .type = COMMY_PARAM_DURATION,
+    .name = "certificate-life",
+    .default_value = DEFAULT_LIFE,
+    .minimum = 2 * MTLS_SECOND,
+    .maximum = LIFE_MAX,
+    .help = "With serve-authority: how long the certificates it gives are valid" },
 };
 
 static gboolean
@@ -35,16 +52,25 @@ mtls_init (gpointer instance, CommyHost *host, GError **error)
 
   self->host = host;
   self->any_host = strcmp (own, "any-host") == 0;
-  if (self->any_host || strcmp (own, "this-host") == 0)
-    return TRUE;
-  g_set_error (error, g_quark_from_static_string ("commy-error-quark"), COMMY_ERROR_PLUGIN_PARAM,
-               "own-user is any-host or this-host, not \"%s\"", own);
-  return FALSE;
+  if (!self->any_host && strcmp (own, "this-host") != 0)
+    {
+      g_set_error (error, g_quark_from_static_string ("commy-error-quark"),
+                   COMMY_ERROR_PLUGIN_PARAM, "own-user is any-host or this-host, not \"%s\"", own);
+      return FALSE;
+    }
+  if (!mtls_authority_start (&self->authority, host, host->param (host, "serve-authority"), error))
+    return FALSE;
+  mtls_renewal_start (&self->renewal, host);
+  return TRUE;
 }
 
 static void
 mtls_fini (gpointer instance)
 {
+  Mtls *self = instance;
+
+  mtls_renewal_stop (&self->renewal);
+  mtls_authority_stop (&self->authority);
 }
 
 static CommyAuthVerdict

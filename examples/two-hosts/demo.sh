@@ -41,6 +41,10 @@ run () {
   printf '\n%s%s$%s %s\n' "$dim" "$where" "$plain" "$*"
   status=0
   hosts_on "$where" sh -c "cd; $*" > "$out" 2>&1 < /dev/null || status=$?
+  show
+}
+
+show () {
   grep -v '^note: trust=any' "$out" | sed "s|$hosts/host-[ab]/home|~|g; s|$hosts/||g; s/^/  /"
 }
 
@@ -63,18 +67,22 @@ write () { # host, file below its home; text on standard input
   hosts_on "$1" sh -c "sed 's/^/  /' \"\$HOME/$2\""
 }
 
-# serve HOST: starts the service there; its process is in $server.
-serve () {
-  printf '\n%s%s$%s commy serve %s --method Host=hostname --method Sha256=... &\n' "$dim" "$1" \
-    "$plain" $service
+# background HOST COMMAND...: starts it; its process is in $server, its first line in $line.
+background () {
+  where=$1
+  shift
+  printf '\n%s%s$%s %s &\n' "$dim" "$where" "$plain" "$*"
   mkfifo "$hosts/ready"
-  hosts_on "$1" sh -c "echo \$\$ && exec commy serve $service --method Host=hostname \
-    --method 'Sha256=sha256sum | cut -c1-64'" > "$hosts/ready" 2> "$hosts/$1.err" &
+  hosts_on "$where" sh -c 'echo $$ && exec "$@"' sh "$@" > "$hosts/ready" 2> "$hosts/$where.err" &
   exec 3< "$hosts/ready"
   { read -r server && read -r line; } <&3 || line='it did not start'
   exec 3<&-
   rm "$hosts/ready"
   printf '  %s\n' "$line"
+}
+
+serve () { # host
+  background "$1" commy serve $service --method Host=hostname --method Sha256='sha256sum | cut -c1-64'
 }
 
 title 'two hosts: a network, a name and folders each, and a cable in between'
@@ -85,10 +93,16 @@ expect 'host-b has a name of its own' says '^host-b'
 title 'host-a has the authority; host-b gets a certificate of it'
 run host-a 'commy pki init'
 expect 'the authority is there' done_well
-run host-a 'commy pki issue --host host-b --out host-b-pki'
-hosts_on host-a sh -c 'cd; tar -C host-b-pki -c .' |
-  hosts_on host-b sh -c 'mkdir -p -m 700 "$COMMY_STATE_DIR/default/pki"; tar -C "$COMMY_STATE_DIR/default/pki" -x'
-expect 'host-b has a certificate' done_well
+background host-a commy pki serve --listen 10.77.0.1:7443
+expect 'the authority listens' test "$line" = 'listening  10.77.0.1:7443'
+joining=$server
+printf '\n%shost-a$%s commy pki token create | %shost-b$%s commy join -\n' "$dim" "$plain" "$dim" "$plain"
+status=0
+hosts_on host-a commy pki token create 2>/dev/null |
+  hosts_on host-b commy join - > "$out" 2>&1 || status=$?
+show
+expect 'host-b has joined' done_well
+kill "$joining"
 
 title 'host-b offers a service on a port that is known; host-a is told where'
 write host-b .config/commy/commy.conf <<END
