@@ -7,7 +7,7 @@
 set -u
 : "${COMMY_BUILD_DIR:?}" "${COMMY_SOURCE_DIR:?}"
 hosts_library=$COMMY_SOURCE_DIR/examples/two-hosts/hosts.sh
-# shellcheck source=examples/two-hosts/hosts.sh
+# shellcheck source=/dev/null
 . "$hosts_library"
 
 if ! hosts_enter "$0" "$@"; then
