@@ -37,7 +37,8 @@ commy_pki_message_write (CommyPkiMessageType type, GVariant *fields)
   data[4] = COMMY_PKI_MESSAGE_VERSION;
   data[5] = (guint8) type;
   memcpy (data + 8, &big, sizeof big);
-  memcpy (data + COMMY_PKI_MESSAGE_HEADER, text, size);
+  if (size > 0) /* without a field there is no text either */
+    memcpy (data + COMMY_PKI_MESSAGE_HEADER, text, size);
   return g_bytes_new_take (data, COMMY_PKI_MESSAGE_HEADER + size);
 }
 

@@ -413,6 +413,53 @@ test_requests_that_lack_something (void)
   scene_clear (&scene);
 }
 
+#define SERVICES 8
+
+/* A service of its own for the same authority: locks hold between threads as between processes. */
+static gpointer
+race (gpointer data)
+{
+  const Scene *shared = data;
+  Scene own = { .dir = shared->dir };
+  g_autofree char *text = commy_pki_read_file (own.dir, "token", FALSE, NULL);
+  g_autoptr (CommyPkiToken) token = commy_pki_token_parse (text, NULL);
+  g_autofree char *refusal = NULL;
+
+  own.authority = commy_pki_authority_load (own.dir, NULL);
+  own.admission = shared->admission;
+  own.admission.authority = own.authority;
+  refusal
+      = decide (&own, COMMY_PKI_MESSAGE_JOIN, join_fields (token, "h", "u"), fixture_now (), NULL);
+  commy_pki_authority_free (own.authority);
+  if (refusal == NULL)
+    return GUINT_TO_POINTER (1);
+  g_assert_nonnull (strstr (refusal, "used already"));
+  return NULL;
+}
+
+static void
+test_services_that_race (void)
+{
+  Scene scene;
+
+  scene_init (&scene);
+  for (guint round = 0; round < 10; round++)
+    {
+      g_autoptr (CommyPkiToken) token = scene_add_token (&scene, fixture_now () + 600, "h", "u");
+      g_autofree char *text = commy_pki_token_to_text (token);
+      GThread *threads[SERVICES];
+      guint winners = 0;
+
+      g_assert_true (commy_pki_write_file (scene.dir, "token", text, 0600, FALSE, NULL));
+      for (guint i = 0; i < SERVICES; i++)
+        threads[i] = g_thread_new ("service", race, &scene);
+      for (guint i = 0; i < SERVICES; i++)
+        winners += GPOINTER_TO_UINT (g_thread_join (threads[i]));
+      g_assert_cmpuint (winners, ==, 1);
+    }
+  scene_clear (&scene);
+}
+
 static void
 test_register_limit (void)
 {
@@ -557,6 +604,8 @@ main (int argc, char **argv)
   g_test_add_func ("/admission/decides/names-are-never-taken-from-another", test_names);
   g_test_add_func ("/admission/decides/incomplete-requests-use-nothing-up",
                    test_requests_that_lack_something);
+  g_test_add_func ("/admission/register/of-eight-services-one-takes-a-token",
+                   test_services_that_race);
   g_test_add_func ("/admission/register/is-bounded-and-forgets", test_register_limit);
   g_test_add_func ("/admission/limiter/by-address-in-bounded-room", test_limiter);
   g_test_add_func ("/admission/renewal/times", test_renewal_times);
