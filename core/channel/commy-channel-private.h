@@ -53,7 +53,7 @@ struct _CommyChannel
   char *service;
   char *instance;
   CommyPrincipal *peer;
-  CommyPlugin *serializers[16]; /* by wire index; 0 is unused */
+  CommyPlugin *serializers[COMMY_CHANNEL_SERIALIZERS]; /* by wire index; 0 is unused */
 
   const CommyChannelHandler *handler; /* accepting side */
   gpointer handler_data;

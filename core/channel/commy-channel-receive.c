@@ -182,8 +182,8 @@ on_method (CommyChannel *self, CommyIncoming *incoming)
     }
   method.name = g_strndup (payload, frame->payload_size);
   method.method = self->handler->resolve (self->handler_data, method.name);
-  verdict = commy_policy_decide (self->shared->policy, COMMY_VERB_CALL,
-                                 commy_principal_get_name (self->peer), self->service, method.name);
+  verdict = commy_policy_decide_peer (self->shared->policy, COMMY_VERB_CALL, self->peer,
+                                      self->service, method.name);
   method.allowed = verdict.allowed;
   method.origin = verdict.origin;
   g_array_append_val (self->methods_in, method);

@@ -188,10 +188,28 @@ commy_channel_get_shared (CommyChannel *channel)
   return channel->shared;
 }
 
+const char *
+commy_channel_get_instance (CommyChannel *channel)
+{
+  return channel->instance;
+}
+
 CommyPlugin *
 commy_channel_get_serializer (CommyChannel *channel, guint16 wire)
 {
   return wire < G_N_ELEMENTS (channel->serializers) ? channel->serializers[wire] : NULL;
+}
+
+char **
+commy_channel_dup_serializers (CommyChannel *channel)
+{
+  GPtrArray *ids = g_ptr_array_new ();
+
+  for (guint i = 1; i < G_N_ELEMENTS (channel->serializers); i++)
+    if (channel->serializers[i] != NULL)
+      g_ptr_array_add (ids, g_strdup (channel->serializers[i]->note.id));
+  g_ptr_array_add (ids, NULL);
+  return (char **) g_ptr_array_free (ids, FALSE);
 }
 
 guint16

@@ -69,6 +69,9 @@ typedef struct
 typedef void (*CommyPendingFunc) (
     gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent);
 
+/* Wire indexes are 1 to 15. */
+#define COMMY_CHANNEL_SERIALIZERS 16
+
 CommyChannel *commy_channel_ref (CommyChannel *channel); /* any thread */
 void commy_channel_unref (CommyChannel *channel);        /* any thread */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyChannel, commy_channel_unref)
@@ -79,13 +82,15 @@ const char *commy_channel_get_transport (CommyChannel *channel);
 CommyPrincipal *commy_channel_get_peer (CommyChannel *channel);
 const char *commy_channel_get_peer_node (CommyChannel *channel);
 const char *commy_channel_get_service (CommyChannel *channel);
-const char *commy_channel_get_instance (CommyChannel *channel);
+const char *commy_channel_get_instance (CommyChannel *channel); /* its id on the accepting side */
 gboolean commy_channel_is_accepting (CommyChannel *channel);
 guint64 commy_channel_get_serial (CommyChannel *channel);
 CommyCounters *commy_channel_get_counters (CommyChannel *channel);
 const CommyChannelShared *commy_channel_get_shared (CommyChannel *channel);
 /* Serializer the peer means by an index of the wire; NULL: none such. */
 CommyPlugin *commy_channel_get_serializer (CommyChannel *channel, guint16 wire);
+/* Ids of those that both sides know. (transfer full) */
+char **commy_channel_dup_serializers (CommyChannel *channel);
 /* The index for a serializer's id; 0: the peer does not know it. */
 guint16 commy_channel_find_serializer (CommyChannel *channel, const char *id);
 gboolean commy_channel_is_open (CommyChannel *channel);

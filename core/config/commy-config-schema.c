@@ -86,7 +86,7 @@ static const CommyKeySchema service_keys[] = {
   { "min-security", CHOICE (SECURITIES), NULL, "as in [selection], for this service" },
   { "preference", CHOICE (PREFERENCES), NULL, "as in [selection], for calls to this service" },
   { "transports", LIST (ID), NULL, "as in [selection], for calls to this service" },
-  { "endpoints", LIST (STRING), NULL, "addresses of instances that no store lists" },
+  { "endpoints", LIST (ENDPOINT), NULL, "instances that no store lists" },
 };
 
 static const CommyKeySchema mesh_keys[] = {
@@ -96,6 +96,8 @@ static const CommyKeySchema mesh_keys[] = {
   { "runtime-dir", PLAIN (PATH), "", "folder for sockets; empty: the user's runtime folder" },
   { "state-dir", PLAIN (PATH), "", "folder for state; empty: the user's state folder" },
   { "credentials-dir", PLAIN (PATH), "", "folder of ca.pem, cert.pem and key.pem" },
+  { "srv-transport", PLAIN (ID), "", "what is spoken to hosts that a DNS SRV record names" },
+  { "srv-refresh", WHOLE (DURATION, S, 24 * HOUR), "30s", "how often DNS is asked again" },
 };
 
 static const CommyKeySchema wait_keys[] = {

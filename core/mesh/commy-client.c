@@ -133,7 +133,8 @@ commy_client_would_deadlock (CommyClient *self, CommyRouteMember *member)
 
   if (strcmp (instance->node, self->mesh->node) != 0)
     return FALSE;
-  service = commy_mesh_dup_offer (self->mesh, instance->id);
+  service = commy_mesh_dup_offer (
+      self->mesh, instance->peer_instance != NULL ? instance->peer_instance : instance->id);
   return service != NULL && commy_service_runs_only_on (service, self->worker);
 }
 

@@ -194,6 +194,25 @@ wait_mode (CommyMesh *self)
   return COMMY_WAIT_ADAPTIVE;
 }
 
+/* Any of ours with this name that takes calls, or NULL. Several share what comes. */
+static CommyService *
+pick_offer (CommyMesh *self, const char *service)
+{
+  CommyService *picked = NULL;
+  GHashTableIter iter;
+  gpointer value;
+  guint n = 0;
+
+  if (self->offers == NULL)
+    return NULL;
+  g_hash_table_iter_init (&iter, self->offers);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    if (strcmp (((CommyService *) value)->name, service) == 0
+        && commy_env_random64 (self->env) % ++n == 0)
+      picked = value;
+  return picked;
+}
+
 static gboolean
 locate (gpointer data,
         const char *service,
@@ -202,16 +221,24 @@ locate (gpointer data,
         GError **error)
 {
   CommyMesh *self = data;
-  CommyService *offer = self->offers != NULL ? g_hash_table_lookup (self->offers, instance) : NULL;
+  CommyService *offer = NULL;
 
-  if (offer == NULL || strcmp (offer->name, service) != 0
-      || !commy_service_destination (offer, out_destination))
+  if (instance[0] == '\0')
+    offer = pick_offer (self, service);
+  else if (self->offers != NULL)
+    offer = g_hash_table_lookup (self->offers, instance);
+  if (offer != NULL && strcmp (offer->name, service) == 0
+      && commy_service_destination (offer, out_destination))
     {
-      commy_set_error (error, COMMY_ERROR_NO_SERVICE, "instance %.8s of %s is not offered here",
-                       instance, service);
-      return FALSE;
+      out_destination->instance = offer->instance->id;
+      return TRUE;
     }
-  return TRUE;
+  if (instance[0] == '\0')
+    commy_set_error (error, COMMY_ERROR_NO_SERVICE, "%s is not offered here", service);
+  else
+    commy_set_error (error, COMMY_ERROR_NO_SERVICE, "instance %.8s of %s is not offered here",
+                     instance, service);
+  return FALSE;
 }
 
 static gboolean
@@ -274,6 +301,7 @@ start_listeners (CommyMesh *self)
           g_info ("%s does not listen: %s", plugin->name, error->message);
           g_free (plugin->reason);
           plugin->reason = g_strdup_printf ("does not listen: %s", commy_error_bare (error));
+          plugin->deaf = g_error_matches (error, COMMY_ERROR, COMMY_ERROR_UNREACHABLE);
         }
     }
 }
@@ -310,7 +338,7 @@ start_registry (CommyMesh *self, GError **error)
 {
   Answer answer = { 0 };
 
-  self->registry = commy_registry_new (self->store, self->context);
+  self->registry = commy_registry_new (self->store, self->config, self->env, self->context);
   commy_registry_set_surveyor (self->registry, commy_survey_snapshot, self);
   commy_registry_start (self->registry, take_answer, &answer);
   return settle (self, &answer, error);

@@ -217,6 +217,26 @@ commy_payload_send (CommyChannel *channel,
   return io;
 }
 
+/* The one that was decided for; where the peer, of whom nothing was known, turns out not to know
+ * it, another that both know and that fits. */
+static CommyPlugin *
+common_serializer (CommyChannel *channel, CommyPlugin *wanted, gboolean is_value)
+{
+  guint64 caps = is_value ? COMMY_CAP_VALUES : COMMY_CAP_BYTES;
+
+  if (commy_channel_find_serializer (channel, wanted->note.id) != 0)
+    return wanted;
+  for (guint16 i = 1; i < COMMY_CHANNEL_SERIALIZERS; i++)
+    {
+      CommyPlugin *plugin = commy_channel_get_serializer (channel, i);
+
+      if (plugin != NULL && (plugin->profile.capabilities & caps) == caps
+          && !(is_value && (plugin->profile.capabilities & COMMY_CAP_NATIVE_ENDIAN)))
+        return plugin;
+    }
+  return wanted;
+}
+
 CommyIo
 commy_request_send (CommyRequest *request,
                     CommyChannel *channel,
@@ -236,6 +256,7 @@ commy_request_send (CommyRequest *request,
   spec.method = commy_channel_method (channel, request->method, error);
   if (spec.method == 0)
     return COMMY_IO_WOULD_BLOCK;
+  serializer = common_serializer (channel, serializer, request->value != NULL);
   return commy_payload_send (channel, &spec, serializer, request->value, request->bytes,
                              request->handles, queue, error);
 }

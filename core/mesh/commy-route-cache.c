@@ -192,7 +192,8 @@ serializer_fits (CommyPlugin *serializer,
   gboolean byte_orders_may_differ = endpoint->reach == COMMY_REACH_NETWORK;
 
   if ((caps & wanted_caps) != wanted_caps
-      || !g_strv_contains ((const char *const *) instance->serializers, serializer->note.id))
+      || (commy_instance_is_known (instance)
+          && !g_strv_contains ((const char *const *) instance->serializers, serializer->note.id)))
     return FALSE;
   return !(caps & COMMY_CAP_NATIVE_ENDIAN) || !byte_orders_may_differ
          || wanted_caps == COMMY_CAP_BYTES;
@@ -231,12 +232,12 @@ make_field (Field *field, const CommyRouteKey *key, CommyFlavour flavour, GError
   field->snapshot = commy_registry_lookup (key->mesh->registry, key->service);
   if (field->snapshot == NULL || field->snapshot->instances->len == 0)
     {
+      const char *notice = field->snapshot != NULL ? field->snapshot->notice : NULL;
+
       commy_set_error (error, COMMY_ERROR_NO_SERVICE,
-                       "nobody offers %s in mesh \"%s\", whose folder is %s%s", key->service,
-                       key->mesh->name, key->mesh->state_dir,
-                       field->snapshot != NULL && field->snapshot->stale
-                           ? " (the store is away; this is the last it said)"
-                           : "");
+                       "nobody offers %s in mesh \"%s\", whose folder is %s%s%s%s", key->service,
+                       key->mesh->name, key->mesh->state_dir, notice != NULL ? " (" : "",
+                       notice != NULL ? notice : "", notice != NULL ? ")" : "");
       return FALSE;
     }
   survey = field->snapshot->survey;
@@ -295,13 +296,60 @@ make_notes (const CommyRouteKey *key, const Field *field)
     g_string_append_printf (notes, "trust=any: plugin files are not checked (%s)",
                             commy_config_get_origin (key->mesh->config, "plugins", "trust"));
   note_hooks (notes, key->mesh->catalog);
-  if (field->snapshot->stale)
-    g_string_append_printf (notes, "%sthe store is away: instances are the last it said",
-                            notes->len > 0 ? "; " : "");
+  if (field->snapshot->notice != NULL)
+    g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", field->snapshot->notice);
   if (field->truncated)
     g_string_append_printf (notes, "%sonly the first %u candidates were considered",
                             notes->len > 0 ? "; " : "", COMMY_ROUTE_MAX_CANDIDATES);
   return g_string_free (notes, notes->len == 0);
+}
+
+/* --- deciding --- */
+
+/* The best priority among what is allowed; 0 if nothing is. */
+static guint32
+best_priority (const Field *field)
+{
+  guint32 best = G_MAXUINT32;
+
+  for (guint i = 0; i < field->n; i++)
+    {
+      const CommyInstance *instance = field->snapshot->instances->pdata[field->instance_of[i]];
+
+      if (field->assessments[i].rejection.filter == COMMY_FILTER_NONE)
+        best = MIN (best, instance->priority);
+    }
+  return best == G_MAXUINT32 ? 0 : best;
+}
+
+/* Rules out instances that are only for when no better one can be used. FALSE: there are none. */
+static gboolean
+hold_back (Field *field, guint32 best)
+{
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < field->n; i++)
+    {
+      const CommyInstance *instance = field->snapshot->instances->pdata[field->instance_of[i]];
+      CommyRejection *known = &field->candidates[i].known;
+
+      if (instance->priority <= best || known->filter != COMMY_FILTER_NONE)
+        continue;
+      any = TRUE;
+      known->filter = COMMY_FILTER_PREFERENCE;
+      g_snprintf (known->required, sizeof known->required, "priority %u", best);
+      g_snprintf (known->offered, sizeof known->offered, "priority %u", instance->priority);
+      known->origin = instance->origin;
+    }
+  return any;
+}
+
+static void
+decide (Field *field, const CommyDemand *demand, CommyPlan *plan)
+{
+  commy_route_decide (demand, field->candidates, field->n, field->assessments, plan);
+  if (plan->chosen >= 0 && hold_back (field, best_priority (field)))
+    commy_route_decide (demand, field->candidates, field->n, field->assessments, plan);
 }
 
 /* --- the table --- */
@@ -489,7 +537,7 @@ commy_route_decide_now (
   route->incumbent_instance = g_steal_pointer (&incumbent_instance);
   route->incumbent_transport = g_steal_pointer (&incumbent_transport);
   commy_route_demand (key, flavour, &demand);
-  commy_route_decide (&demand, field.candidates, field.n, field.assessments, &plan);
+  decide (&field, &demand, &plan);
   if (plan.chosen >= 0)
     switch_text = hold_incumbent (route, &field, &demand, &plan);
   notes = make_notes (key, &field);
@@ -561,7 +609,7 @@ commy_route_explain (const CommyRouteKey *key,
   commy_route_demand (key, flavour, &demand);
   demand.share[commy_size_class (size)] = 1;
   commy_demand_apply_what_if (&demand, what_if);
-  commy_route_decide (&demand, field.candidates, field.n, field.assessments, &plan);
+  decide (&field, &demand, &plan);
   notes = make_notes (key, &field);
   return commy_decision_new (key->service, size, &demand, field.candidates, field.assessments,
                              field.n, &plan, NULL, notes);

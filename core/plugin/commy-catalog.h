@@ -48,6 +48,7 @@ struct _CommyPlugin
   char *path;
   char *reason;        /* NULL when fine; a sentence with the way out */
   char *reason_origin; /* keyfile line that decided, or NULL */
+  gboolean deaf;       /* a transport that wanted to listen and could not: see reason */
   char *name;          /* "transport/shm"; interned from the note, or from the file's name */
   gboolean has_note;
   CommyPluginNote note; /* valid if has_note */

@@ -239,10 +239,12 @@ COMMY_API gboolean commy_mesh_check_keyfile (const char *path, GError **error);
  * @cancellable: (nullable): a cancellable
  * @error: return location
  *
- * Asks the store. Blocks; iterates no main context.
+ * Asks the store, and adds the endpoints that keyfiles and DNS list. Blocks; iterates no main
+ * context.
  *
  * Returns: (transfer full): an `aa{sv}`, one an instance: `service`, `instance`, `node`, `host`,
- *   `pid`, `endpoints`, `interface`
+ *   `pid`, `endpoints`, `interface`; for an endpoint that no store lists also `origin` (the line
+ *   of the keyfile, or the name in DNS) and `priority`, with no `node` until it was connected to
  *
  * Since: 0.1
  */
