@@ -31,6 +31,8 @@ typedef struct
   CommySpinner spinner;
 } CommyServiceThread;
 
+#define COMMY_SERVICE_MAX_WORKERS 64
+
 typedef enum
 {
   COMMY_SERVICE_IDLE,
@@ -89,3 +91,10 @@ void commy_span_call_dispatch (CommyService *service,
                                CommyChannel *channel,
                                CommyServiceMethod *method,
                                CommyIncoming *incoming);
+
+/* --- commy-service-threads.c --- */
+
+/* As many as were asked for, or the program's own context. */
+gboolean commy_service_start_threads (CommyService *service, GError **error);
+/* Does not wait for the thread: it may be in a handler that waits for the mesh thread. */
+void commy_service_thread_free (gpointer thread);
