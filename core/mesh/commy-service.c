@@ -25,6 +25,8 @@ method_free (gpointer data)
     method->destroy (method->user_data);
   g_clear_pointer (&method->in_type, g_variant_type_free);
   g_clear_pointer (&method->out_type, g_variant_type_free);
+  g_clear_pointer (&method->stream_in, g_variant_type_free);
+  g_clear_pointer (&method->stream_out, g_variant_type_free);
   g_free (method->name);
   g_free (method);
 }
@@ -113,6 +115,37 @@ tuple_of (GDBusArgInfo **args)
   return type;
 }
 
+/* The type of messages that an annotation of the method names. */
+static GVariantType *
+annotated_type (CommyServiceMethod *method, const char *annotation)
+{
+  const char *text = g_dbus_annotation_info_lookup (method->info->annotations, annotation);
+
+  if (text == NULL)
+    return NULL;
+  if (g_variant_type_string_is_valid (text))
+    return g_variant_type_new (text);
+  g_critical ("%s: \"%s\" of %s is not a type", method->name, text, annotation);
+  return NULL;
+}
+
+static void
+read_annotations (CommyServiceMethod *method)
+{
+  const char *text = g_dbus_annotation_info_lookup (method->info->annotations, "org.commy.Stream");
+
+  if (g_strcmp0 (text, "client") == 0)
+    method->kind = COMMY_STREAM_KIND_CLIENT;
+  else if (g_strcmp0 (text, "server") == 0)
+    method->kind = COMMY_STREAM_KIND_SERVER;
+  else if (g_strcmp0 (text, "both") == 0)
+    method->kind = COMMY_STREAM_KIND_BOTH;
+  else if (text != NULL)
+    g_critical ("%s: org.commy.Stream is client, server or both, not \"%s\"", method->name, text);
+  method->stream_in = annotated_type (method, "org.commy.Stream.In");
+  method->stream_out = annotated_type (method, "org.commy.Stream.Out");
+}
+
 static CommyServiceMethod *
 add_method (CommyService *self, const char *name, gpointer user_data, GDestroyNotify destroy)
 {
@@ -127,6 +160,7 @@ add_method (CommyService *self, const char *name, gpointer user_data, GDestroyNo
     {
       method->in_type = tuple_of (method->info->in_args);
       method->out_type = tuple_of (method->info->out_args);
+      read_annotations (method);
     }
   g_hash_table_replace (self->methods, method->name, method);
   return method;
@@ -142,6 +176,27 @@ commy_service_handle (CommyService *self,
   g_return_if_fail (COMMY_IS_SERVICE (self) && method != NULL && func != NULL);
   g_return_if_fail (self->state == COMMY_SERVICE_IDLE);
   add_method (self, method, user_data, destroy)->func = func;
+}
+
+void
+commy_service_handle_stream (CommyService *self,
+                             const char *method,
+                             CommyStreamKind kind,
+                             CommyCallFunc func,
+                             gpointer user_data,
+                             GDestroyNotify destroy)
+{
+  CommyServiceMethod *entry;
+
+  g_return_if_fail (COMMY_IS_SERVICE (self) && method != NULL && func != NULL);
+  g_return_if_fail (kind >= COMMY_STREAM_KIND_CLIENT && kind <= COMMY_STREAM_KIND_BOTH);
+  g_return_if_fail (self->state == COMMY_SERVICE_IDLE);
+  entry = add_method (self, method, user_data, destroy);
+  if (entry->kind != 0 && entry->kind != kind)
+    g_critical ("%s: the interface says another kind of stream; it is followed", method);
+  else
+    entry->kind = kind;
+  entry->func = func;
 }
 
 void
@@ -185,6 +240,8 @@ on_call (gpointer data, CommyChannel *channel, gpointer method, CommyIncoming *i
   CommyService *self = data;
   CommyServiceMethod *entry = method;
 
+  if (!commy_invocation_fits_kind (self, channel, entry, incoming))
+    return;
   if (entry->span_func != NULL)
     commy_span_call_dispatch (self, channel, entry, incoming);
   else
@@ -522,6 +579,8 @@ finish_stop (gpointer data)
     }
   g_mutex_unlock (&self->lock);
   take_back_offer (self);
+  /* Before the sweep: its posting wakes the handlers that wait for a stream. */
+  __atomic_add_fetch (&self->stops, 1, __ATOMIC_RELEASE);
   sweep_channels (self, TRUE);
   g_mutex_lock (&self->lock);
   tasks = g_steal_pointer (&self->stop_tasks);
