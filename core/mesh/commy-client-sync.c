@@ -190,8 +190,9 @@ attempt_sync (CommyClient *self,
   commy_peer_unref (peer);
   /* Taking messages here disarmed the path: the loop must arm it again. */
   commy_worker_set_hot (self->worker->worker, *out_channel);
-  commy_client_report (self, request->flavour, picked.index,
-                       commy_env_now (self->mesh->env) - started, !ok);
+  if (!request->streams) /* how long opening took says nothing about the instance */
+    commy_client_report (self, request->flavour, picked.index,
+                         commy_env_now (self->mesh->env) - started, !ok);
   return ok;
 }
 

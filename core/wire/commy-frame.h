@@ -16,11 +16,11 @@
 #define COMMY_FRAME_HEADER_SIZE 32u
 #define COMMY_FRAME_TYPE_OFFSET 5u /* of the type in a header */
 #define COMMY_FRAME_VERSION 1u
-#define COMMY_FRAME_MIN_VERSION 1u /* N talks to N-1; there is no version 0 */
-#define COMMY_FRAME_EXT_MAX 1024u  /* bytes of all extensions of one frame */
-#define COMMY_FRAME_NAME_MAX 255u  /* bytes of a method's or service's name */
+#define COMMY_FRAME_MIN_VERSION 1u        /* N talks to N-1; there is no version 0 */
+#define COMMY_FRAME_EXT_MAX 1024u         /* bytes of all extensions of one frame */
+#define COMMY_FRAME_NAME_MAX 255u         /* bytes of a method's or service's name */
 #define COMMY_FRAME_STREAM_WINDOW 262144u /* credit of each side when a stream is opened */
-#define COMMY_FRAME_STREAM_COST 64u        /* credit that a message takes beside its payload */
+#define COMMY_FRAME_STREAM_COST 64u       /* credit that a message takes beside its payload */
 #define COMMY_FRAME_PRIORITY_MAX 7u
 #define COMMY_FRAME_PRIORITY_DEFAULT 4u /* where the extension is absent */
 
