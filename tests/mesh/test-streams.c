@@ -1075,12 +1075,6 @@ test_stop_aborts (MeshFixture *fixture, gconstpointer data)
 /* --- where --- */
 
 static void
-extend (CommyService *service)
-{
-  stream_handlers_add (service);
-}
-
-static void
 add (const char *name, const char *transport, void (*test) (MeshFixture *, gconstpointer))
 {
   g_autofree char *path = transport != NULL ? g_strdup_printf ("/streams/%s/%s", transport, name)
@@ -1121,7 +1115,7 @@ main (int argc, char **argv)
   };
   int status;
 
-  if (service_child_main_with (argc, argv, extend, &status))
+  if (service_child_main_with (argc, argv, stream_handlers_add, &status))
     return status;
   g_test_init (&argc, &argv, NULL);
   add_everywhere ("inproc");
