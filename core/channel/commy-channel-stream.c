@@ -373,17 +373,17 @@ commy_pipe_peek (CommyPipe *self)
   return self->inbox.length > 0 ? self->inbox.head->data : NULL;
 }
 
+void
+commy_pipe_give_back (CommyPipe *self, gsize payload)
+{
+  self->unreported += (gint64) (payload + COMMY_FRAME_STREAM_COST);
+  say (self);
+}
+
 CommyPipeMessage *
 commy_pipe_take (CommyPipe *self)
 {
-  CommyPipeMessage *message;
-
-  if (self->inbox.length == 0)
-    return NULL;
-  message = g_queue_pop_head_link (&self->inbox)->data;
-  self->unreported += (gint64) (g_bytes_get_size (message->bytes) + COMMY_FRAME_STREAM_COST);
-  say (self);
-  return message;
+  return self->inbox.length > 0 ? g_queue_pop_head_link (&self->inbox)->data : NULL;
 }
 
 static char *
@@ -433,6 +433,12 @@ on_data (CommyChannel *channel, CommyPipe *self, CommyIncoming *incoming)
       return;
     }
   self->rx_credit -= (gint64) incoming->frame.payload_size + COMMY_FRAME_STREAM_COST;
+  if (self->taker != NULL && self->inbox.length == 0 && incoming->frame.signature_size == 0)
+    {
+      commy_incoming_steal (channel, incoming, self->taker);
+      self->taker = NULL;
+      return;
+    }
   message = g_new0 (CommyPipeMessage, 1);
   message->link.data = message;
   message->serializer = incoming->frame.serializer;
