@@ -18,6 +18,17 @@ drop_span (CommyStream *self)
   commy_channel_unpin (self->pipe->channel);
 }
 
+/* While a span of this stream is open the path takes no frame: credit goes out behind it. */
+static void
+give_back (CommyStream *self, gsize credit)
+{
+  self->owed += credit;
+  if (self->span.data != NULL || self->owed == 0)
+    return;
+  commy_pipe_give_back (self->pipe, self->owed - COMMY_FRAME_STREAM_COST);
+  self->owed = 0;
+}
+
 /* Whether there was room now; else what to wait for. */
 static CommyIo
 try_reserve (CommyStream *self, gsize size, gboolean *out_room, GError **error)
@@ -118,6 +129,7 @@ commy_stream_commit (CommyStream *self, const CommySpan *span, GError **error)
       commy_pipe_charge (self->pipe, span->size);
       ok = TRUE;
     }
+  give_back (self, 0);
   commy_worker_exit (worker);
   return ok;
 }
@@ -235,7 +247,7 @@ commy_stream_release (CommyStream *self)
       size = self->lent.frame.payload_size;
       commy_incoming_release (self->pipe->channel, &self->lent);
     }
-  commy_pipe_give_back (self->pipe, size);
+  give_back (self, size + COMMY_FRAME_STREAM_COST);
   commy_worker_exit (worker);
 }
 

@@ -41,6 +41,7 @@ struct _CommyStream
   CommyPipeMessage *kept; /* or as it lay in the inbox, owned; NULL: on the path */
   CommySpan span;         /* the open reservation; NULL data: none */
   CommyFrameSpec spec;    /* of its frame */
+  gsize owed;             /* credit for what was released meanwhile */
 
   GQueue reads;  /* CommyStreamOp */
   GQueue writes; /* the same, in order of sending */

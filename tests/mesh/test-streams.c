@@ -1185,6 +1185,27 @@ test_stop_aborts (MeshFixture *fixture, gconstpointer data)
   scene_free (scene);
 }
 
+/* The same when the mesh is left: the handler's thread must come out of its wait. */
+static void
+test_leave_aborts (MeshFixture *fixture, gconstpointer data)
+{
+  Scene *scene = scene_new (fixture, "inproc", 1, NULL);
+  CommyStream *stream = open_stream (scene, "Mirror", NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) value = NULL;
+
+  write_int (stream, 1);
+  g_variant_unref (commy_stream_read_sync (stream, NULL, NULL));
+  commy_mesh_leave_sync (scene->mesh, NULL, &error);
+  g_assert_no_error (error);
+  value = commy_stream_read_sync (stream, NULL, &error);
+  g_assert_null (value);
+  g_assert_nonnull (error);
+  g_test_message ("%s", error->message);
+  g_object_unref (stream);
+  scene_free (scene);
+}
+
 /* --- where --- */
 
 static void
@@ -1247,5 +1268,6 @@ main (int argc, char **argv)
   add ("one-context-serves-both-sides", NULL, test_same_context);
   add ("stopping-waits-for-streams", NULL, test_stop);
   add ("stopping-does-not-wait-forever", NULL, test_stop_aborts);
+  add ("nor-does-leaving", NULL, test_leave_aborts);
   return g_test_run ();
 }
