@@ -159,8 +159,12 @@ send_answer (CommyInvocation *self)
   g_autoptr (GError) error = NULL;
   CommyFrameSpec spec
       = { .type = COMMY_FRAME_REPLY, .stream = self->stream, .dwell_ns = dwell (self) };
-  CommyIo io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
-                                   self->answer_bytes, TRUE, NULL, &error);
+  CommyIo io;
+
+  if (self->opened != NULL)
+    spec.flags |= COMMY_FRAME_FLAG_STREAM;
+  io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
+                           self->answer_bytes, TRUE, NULL, &error);
 
   if (io == COMMY_IO_WOULD_BLOCK)
     commy_ledger_add (commy_channel_get_shared (self->channel)->ledger, COMMY_DROP_BUSY, 1,
