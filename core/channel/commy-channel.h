@@ -73,8 +73,6 @@ typedef struct
 typedef void (*CommyPendingFunc) (
     gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent);
 
-/* Wire indexes are 1 to 15. */
-
 CommyChannel *commy_channel_ref (CommyChannel *channel); /* any thread */
 void commy_channel_unref (CommyChannel *channel);        /* any thread */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyChannel, commy_channel_unref)
