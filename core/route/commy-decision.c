@@ -33,9 +33,8 @@ cost_row (CommyRecordRow *row,
   row->claimed_ns = commy_candidate_claimed (candidate, &demand->weights, size);
   row->expected_ns = commy_candidate_expected (demand, candidate, posterior, row->claimed_ns);
   row->score_ns = commy_candidate_score (demand, posterior, row->expected_ns);
-  row->latency_ns = commy_candidate_latency (candidate, &row->assessment.posterior[0]);
-  row->throughput = commy_candidate_throughput (
-      candidate, &row->assessment.posterior[commy_size_class (64 * 1024)]);
+  row->latency_ns = row->assessment.latency_ns;
+  row->throughput = row->assessment.throughput;
 }
 
 static void
