@@ -82,6 +82,7 @@ struct _CommyChannel
   guint32 borrowed; /* messages not released yet */
   CommySpinner spinner;
   guint32 unanswered; /* atomic: calls that handlers have not answered yet */
+  guint32 last_ping, last_pong;
 
   CommyCounters counters;
 };
@@ -127,3 +128,7 @@ void commy_channel_dispatch (CommyChannel *channel, CommyIncoming *incoming);
 /* commy-channel-send.c */
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
+
+/* commy-channel-probe.c */
+void commy_channel_on_ping (CommyChannel *channel, const CommyFrame *frame);
+void commy_channel_on_pong (CommyChannel *channel, const CommyFrame *frame);

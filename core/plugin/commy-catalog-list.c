@@ -41,6 +41,7 @@ list_profile (const CommyPlugin *plugin)
   static const char *const provenances[]
       = { "guess", "derived", "measured-elsewhere", "measured-here", "operator" };
   const CommyProfile *profile = &plugin->profile;
+  const char *contradiction = __atomic_load_n (&plugin->contradiction, __ATOMIC_ACQUIRE);
   GVariantDict dict;
 
   g_variant_dict_init (&dict, NULL);
@@ -61,6 +62,8 @@ list_profile (const CommyPlugin *plugin)
   g_variant_dict_insert (&dict, "loss", "d", profile->loss);
   g_variant_dict_insert (&dict, "size-factor", "d", profile->size_factor);
   g_variant_dict_insert (&dict, "bias", "d", plugin->bias);
+  if (contradiction != NULL)
+    g_variant_dict_insert (&dict, "contradiction", "s", contradiction);
   g_variant_dict_insert_value (&dict, "segments", list_segments (profile));
   return g_variant_dict_end (&dict);
 }

@@ -248,8 +248,8 @@ interpolate (const Source *low, const Source *high, double claimed_ns, double cl
   double t = (claimed_ns - low->claimed_ns) / (high->claimed_ns - low->claimed_ns);
   double low_ns = (1 - t) * (low->claimed_ns + low->excess_ns);
   double high_ns = t * (high->claimed_ns + high->excess_ns);
-  double sd = (low_ns * sqrt (low->variance) + high_ns * sqrt (high->variance))
-              / (low_ns + high_ns);
+  double sd
+      = (low_ns * sqrt (low->variance) + high_ns * sqrt (high->variance)) / (low_ns + high_ns);
 
   return (Normal){ .mean = (low_ns + high_ns) / claimed_ns - 1,
                    .variance = sd * sd + class_variance };
@@ -307,12 +307,8 @@ inherit_line (const Source *sources,
 /* What all others say about a class: a line through two, else the word of the one that knows most,
  * as they all err alike. */
 static Normal
-inherit_best (const Source *sources,
-              guint n,
-              guint size_class,
-              double claimed_ns,
-              double sigma,
-              Normal claim)
+inherit_best (
+    const Source *sources, guint n, guint size_class, double claimed_ns, double sigma, Normal claim)
 {
   Normal best = { .variance = INFINITY };
   bool line = inherit_line (sources, n, size_class, claimed_ns, sigma, claim, &best);
