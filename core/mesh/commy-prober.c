@@ -361,6 +361,7 @@ next_due (CommyProber *self)
   return first;
 }
 
+/* The claim for a message of @size, without what a serializer takes. */
 static double
 claimed_ns (const CommyProfile *profile, gsize size)
 {
