@@ -23,11 +23,13 @@
 #define MOST_HALF_LIVES 40 /* as good as nothing, but a liar is not forgotten */
 #define MAX_SAMPLES 64.0
 #define OUTLIER_SIGMAS 3.0
+#define FOLLOWER_SHARE (2.0 / 3)     /* of that, as each one clipped has widened the spread */
 #define STEP_RUN 3                   /* as many outliers in a row are a change, not noise */
 #define FIRST_VARIANCE (0.25 * 0.25) /* of a sample, before its spread is known */
 #define STEP_VARIANCE (0.35 * 0.35)  /* and after a change */
 #define LEAST_VARIANCE (0.01 * 0.01) /* nothing is measured better than to 1 % */
 #define CLASS_VARIANCE (0.35 * 0.35) /* of a class around what all classes share */
+#define LINE_VARIANCE (0.25 * 0.25)  /* of a class around a line through two others */
 #define CONTRADICTED_SAMPLES 4.0
 #define CONTRADICTED_SIGMAS 2.5
 #define LEAST_FOREIGN_SIGMA (G_LN2 * 0.584962500721156) /* ln 1.5 */
@@ -93,13 +95,14 @@ cell_add (CommyCell *cell, double ratio, double claimed_ns, gint64 now_ns)
   double n = aged (cell, now_ns);
   double d = ratio - cell->mu;
   double limit = OUTLIER_SIGMAS * sqrt (cell->var);
+  bool follows = d > 0 ? cell->run > 0 : cell->run < 0; /* an outlier to the same side */
 
   if (cell->n <= 0)
     {
       cell_restart (cell, ratio, FIRST_VARIANCE, claimed_ns, now_ns);
       return false;
     }
-  if (n >= CONTRADICTED_SAMPLES && fabs (d) > limit)
+  if (n >= CONTRADICTED_SAMPLES && fabs (d) > limit * (follows ? FOLLOWER_SHARE : 1))
     {
       /* One outlier is clipped; three in a row on the same side are the new truth. */
       if (d > 0)
@@ -111,7 +114,7 @@ cell_add (CommyCell *cell, double ratio, double claimed_ns, gint64 now_ns)
           cell_restart (cell, ratio, fmax (cell->var, STEP_VARIANCE), claimed_ns, now_ns);
           return true;
         }
-      d = d > 0 ? limit : -limit;
+      d = CLAMP (d, -limit, limit);
     }
   else
     cell->run = 0;
@@ -230,13 +233,17 @@ slope_of (const Source *low, const Source *high, double sigma, Normal claim)
   double low_ns = low->claimed_ns + low->excess_ns, high_ns = high->claimed_ns + high->excess_ns;
   double rise = high_ns - low_ns;
   double noise = hypot (low_ns * sqrt (low->variance), high_ns * sqrt (high->variance));
+  double factor = log (high_ns / high->claimed_ns);
   Normal measured;
 
+  /* Who lies by a factor about what was seen does so about what was not. */
+  if (fabs (factor) > CONTRADICTED_SIGMAS * sigma)
+    claim.mean = factor;
   if (!(rise > noise))
     return claim; /* nothing that stands out of the noise */
   measured.mean = log (rise / (high->claimed_ns - low->claimed_ns));
   measured.variance = (noise / rise) * (noise / rise);
-  if (fabs (measured.mean) > CONTRADICTED_SIGMAS * sigma)
+  if (fabs (measured.mean - claim.mean) > CONTRADICTED_SIGMAS * sigma)
     return measured;
   return combine (claim, measured);
 }
@@ -278,7 +285,7 @@ inherit_line (const Source *sources,
               Normal claim,
               Normal *out_belief)
 {
-  double class_variance = fmin (CLASS_VARIANCE, claim.variance / 2);
+  double class_variance = fmin (LINE_VARIANCE, claim.variance / 2);
   const Source *low = NULL, *high = NULL, *least = NULL;
 
   for (guint i = 0; i < n; i++)
