@@ -10,7 +10,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-units.h"
-#include "mesh/commy-evidence-file.h"
+#include "mesh/commy-measurement-file.h"
 #include "mesh/commy-probe.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@
 #define DOUBT_NS (1 * SECOND)
 #define VERIFY_NS (SECOND / 50)
 #define SAVE_NS (600 * SECOND)
-#define RETRY_FIRST_NS (60 * SECOND)
+#define RETRY_FIRST_NS (5 * SECOND)
 #define MOST_DOUBLINGS 6
 #define BUDGET_SECONDS 100.0 /* what was not spent is kept for so long */
 #define MAX_SUBJECTS 256u
@@ -31,7 +31,7 @@
 /* One transport to one place. */
 typedef struct
 {
-  CommyMeasurement evidence;
+  CommyMeasurement found;
   gboolean measured;      /* by this process: else it is as the file had it */
   CommyPlugin *transport; /* NULL: nobody asked yet */
   CommyInstance *instance;
@@ -97,12 +97,12 @@ load (CommyProber *self)
   g_autoptr (GArray) entries = g_array_new (FALSE, FALSE, sizeof (CommyMeasurement));
   gint64 wall_s = g_get_real_time () / G_USEC_PER_SEC;
 
-  commy_evidence_load (self->path, self->machine, entries);
+  commy_measurement_load (self->path, self->machine, entries);
   for (guint i = 0; i < entries->len; i++)
     {
       CommyMeasurement *entry = &g_array_index (entries, CommyMeasurement, i);
       const CommyPlugin *plugin = find_transport (self->mesh, entry->transport);
-      char build[COMMY_EVIDENCE_BUILD_MAX];
+      char build[COMMY_MEASUREMENT_BUILD_MAX];
       Subject *subject;
 
       if (plugin == NULL)
@@ -111,8 +111,8 @@ load (CommyProber *self)
       if (strcmp (build, entry->build) != 0)
         continue;
       subject = g_new0 (Subject, 1);
-      subject->evidence = *entry;
-      commy_evidence_age (&subject->evidence, wall_s, commy_env_now (self->mesh->env));
+      subject->found = *entry;
+      commy_measurement_age (&subject->found, wall_s, commy_env_now (self->mesh->env));
       g_ptr_array_add (self->subjects, subject);
     }
 }
@@ -157,7 +157,7 @@ dup_measured (CommyProber *self)
       Subject *subject = self->subjects->pdata[i];
 
       if (subject->measured)
-        g_array_append_val (entries, subject->evidence);
+        g_array_append_val (entries, subject->found);
     }
   g_mutex_unlock (&self->lock);
   return entries;
@@ -169,7 +169,7 @@ save (CommyProber *self)
   g_autoptr (GArray) entries = dup_measured (self);
 
   if (self->persist)
-    commy_evidence_save (self->path, self->machine, entries);
+    commy_measurement_save (self->path, self->machine, entries);
 }
 
 void
@@ -236,7 +236,7 @@ is_place (const char *place)
 {
   gsize length = place != NULL ? strlen (place) : 0;
 
-  return length > 0 && length < COMMY_EVIDENCE_PLACE_MAX
+  return length > 0 && length < COMMY_MEASUREMENT_PLACE_MAX
          && strspn (place, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-")
                 == length;
 }
@@ -248,8 +248,8 @@ find_subject (CommyProber *self, const char *transport, const char *place)
     {
       Subject *subject = self->subjects->pdata[i];
 
-      if (strcmp (subject->evidence.transport, transport) == 0
-          && strcmp (subject->evidence.place, place) == 0)
+      if (strcmp (subject->found.transport, transport) == 0
+          && strcmp (subject->found.place, place) == 0)
         return subject;
     }
   return NULL;
@@ -258,7 +258,7 @@ find_subject (CommyProber *self, const char *transport, const char *place)
 static void
 describe_finding (CommyProber *self, const Subject *subject, char *out, gsize size)
 {
-  gint64 age_s = g_get_real_time () / G_USEC_PER_SEC - subject->evidence.measured_s;
+  gint64 age_s = g_get_real_time () / G_USEC_PER_SEC - subject->found.measured_s;
   double age_ns = subject->measured
                       ? (double) (commy_env_now (self->mesh->env) - subject->probed_ns)
                       : (double) MAX (age_s, 0) * SECOND;
@@ -267,7 +267,7 @@ describe_finding (CommyProber *self, const Subject *subject, char *out, gsize si
   g_snprintf (out, size, "%s%s%s%" G_GUINT64_FORMAT " round trips, the last %s ago%s",
               subject->failure != NULL ? "not now: " : "",
               subject->failure != NULL ? subject->failure : "",
-              subject->failure != NULL ? "; " : "", subject->evidence.probes, age,
+              subject->failure != NULL ? "; " : "", subject->found.probes, age,
               subject->measured ? "" : ", by an earlier run");
 }
 
@@ -285,10 +285,10 @@ commy_prober_get (CommyProber *self,
     return;
   g_mutex_lock (&self->lock);
   subject = find_subject (self, transport, place);
-  if (subject != NULL && (subject->evidence.probes > 0 || subject->failure != NULL))
+  if (subject != NULL && (subject->found.probes > 0 || subject->failure != NULL))
     {
-      out_finding->calibration = subject->evidence.calibration;
-      out_finding->probes = subject->evidence.probes;
+      out_finding->calibration = subject->found.calibration;
+      out_finding->probes = subject->found.probes;
       out_finding->probed_ns = subject->probed_ns;
       describe_finding (self, subject, out_finding->text, sizeof out_finding->text);
     }
@@ -375,7 +375,7 @@ claimed_ns (const CommyProfile *profile, gsize size)
 static void
 blame (CommyProber *self, const Subject *subject)
 {
-  const CommyCalibration *calibration = &subject->evidence.calibration;
+  const CommyCalibration *calibration = &subject->found.calibration;
   gint64 now = commy_env_now (self->mesh->env);
   CommyPosterior worst = { .ratio = 1 };
   g_autofree char *text = NULL;
@@ -405,20 +405,20 @@ blame (CommyProber *self, const Subject *subject)
 static void
 take_result (CommyProber *self, Subject *subject, const CommyProbeResult *result)
 {
-  CommyMeasurement *evidence = &subject->evidence;
+  CommyMeasurement *found = &subject->found;
   gint64 now = commy_env_now (self->mesh->env);
 
   if (!subject->measured)
-    commy_evidence_refresh (evidence);
+    commy_measurement_refresh (found);
   subject->measured = TRUE;
-  evidence->calibration.bare = true;
-  evidence->probes += result->round_trips;
-  evidence->measured_s = g_get_real_time () / G_USEC_PER_SEC;
+  found->calibration.bare = true;
+  found->probes += result->round_trips;
+  found->measured_s = g_get_real_time () / G_USEC_PER_SEC;
   for (guint i = 0; i < result->n_small; i++)
-    commy_calibration_add (&evidence->calibration, result->small_size, (double) result->small_ns[i],
+    commy_calibration_add (&found->calibration, result->small_size, (double) result->small_ns[i],
                            claimed_ns (&subject->profile, result->small_size), now);
   for (guint i = 0; i < result->n_large; i++)
-    commy_calibration_add (&evidence->calibration, result->large_size, (double) result->large_ns[i],
+    commy_calibration_add (&found->calibration, result->large_size, (double) result->large_ns[i],
                            claimed_ns (&subject->profile, result->large_size), now);
 }
 
@@ -455,9 +455,8 @@ probe (CommyProber *self, Subject *subject)
   gboolean ok;
 
   subject->due = FALSE;
-  if (subject->evidence.build[0] == '\0')
-    commy_plugin_build (subject->transport, subject->evidence.build,
-                        sizeof subject->evidence.build);
+  if (subject->found.build[0] == '\0')
+    commy_plugin_build (subject->transport, subject->found.build, sizeof subject->found.build);
   g_mutex_unlock (&self->lock);
   ok = commy_probe_run (&probe, &result, &error);
   g_mutex_lock (&self->lock);
@@ -569,8 +568,8 @@ ensure_subject (CommyProber *self,
   if (subject == NULL)
     {
       subject = g_new0 (Subject, 1);
-      g_strlcpy (subject->evidence.transport, endpoint->id, sizeof subject->evidence.transport);
-      g_strlcpy (subject->evidence.place, place, sizeof subject->evidence.place);
+      g_strlcpy (subject->found.transport, endpoint->id, sizeof subject->found.transport);
+      g_strlcpy (subject->found.place, place, sizeof subject->found.place);
       g_ptr_array_add (self->subjects, subject);
     }
   subject->transport = endpoint->transport;

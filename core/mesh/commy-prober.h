@@ -8,7 +8,7 @@
 
 #include "mesh/commy-mesh-private.h"
 #include "mesh/commy-survey.h"
-#include "route/commy-evidence.h"
+#include "route/commy-measurement.h"
 
 /* What is known of one transport to one place. */
 typedef struct

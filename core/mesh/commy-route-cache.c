@@ -145,13 +145,13 @@ felt_since (const CommyPath *path, gint64 probed_ns)
 
 /* Probes measure all paths alike, so they rank; without any, what calls have shown does. */
 static void
-add_evidence (CommyCandidate *candidate, const CommyPath *path, const CommyFinding *finding)
+add_finding (CommyCandidate *candidate, const CommyPath *path, const CommyFinding *finding)
 {
   if (path != NULL)
     candidate->calibration = &path->calibration;
   if (finding->text[0] == '\0')
     return;
-  candidate->evidence = finding->text;
+  candidate->measured = finding->text;
   if (finding->probes == 0)
     return;
   candidate->calibration = &finding->calibration;
@@ -201,7 +201,7 @@ add_candidate (Field *field,
       candidate->bias_origin = endpoint->transport->bias_origin;
       candidate->profile_origin = endpoint->transport->profile_origin;
     }
-  add_evidence (candidate, path, finding);
+  add_finding (candidate, path, finding);
   mark_failed (candidate, path, now_ns, field);
   field->instance_of[field->n] = index;
   field->endpoint_of[field->n] = endpoint;

@@ -73,13 +73,16 @@ list_plugin (const CommyPlugin *plugin)
 {
   g_auto (GStrv) parts = g_strsplit (plugin->name, "/", 2);
   g_autofree char *path = g_filename_display_name (plugin->path);
+  const char *reason = plugin->reason;
   GVariantDict dict;
 
   g_variant_dict_init (&dict, NULL);
   g_variant_dict_insert (&dict, "kind", "s", parts[0]);
   g_variant_dict_insert (&dict, "id", "s", parts[1] != NULL ? parts[1] : "");
   g_variant_dict_insert (&dict, "state", "s", commy_plugin_state_to_string (plugin->state));
-  g_variant_dict_insert (&dict, "reason", "s", plugin->reason != NULL ? plugin->reason : "");
+  if (reason == NULL)
+    reason = __atomic_load_n (&plugin->contradiction, __ATOMIC_ACQUIRE);
+  g_variant_dict_insert (&dict, "reason", "s", reason != NULL ? reason : "");
   g_variant_dict_insert (&dict, "origin", "s",
                          plugin->reason_origin != NULL ? plugin->reason_origin : "");
   g_variant_dict_insert (&dict, "path", "s", path);

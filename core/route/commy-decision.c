@@ -50,7 +50,7 @@ fill_row (CommyRecordRow *row,
   row->serializer = g_strdup (candidate->serializer);
   row->bias_origin = g_strdup (candidate->bias_origin);
   row->profile_origin = g_strdup (candidate->profile_origin);
-  row->evidence = g_strdup (candidate->evidence);
+  row->measured = g_strdup (candidate->measured);
   row->security = candidate->security;
   row->reach = candidate->reach;
   row->connected = candidate->connected;
@@ -134,7 +134,7 @@ clear_row (CommyRecordRow *row)
   g_free (row->bias_origin);
   g_free (row->profile_origin);
   g_free (row->rejection_origin);
-  g_free (row->evidence);
+  g_free (row->measured);
 }
 
 void
@@ -419,7 +419,7 @@ row_to_variant (const CommyDecision *decision, guint i)
   add_double (&builder, "bias", row->bias);
   add_string (&builder, "bias-origin", row->bias_origin);
   add_string (&builder, "profile-origin", row->profile_origin);
-  add_string (&builder, "evidence", row->evidence);
+  add_string (&builder, "measured", row->measured);
   if (row->has_profile)
     {
       add_string (&builder, "provenance", provenance_to_string (row->provenance));

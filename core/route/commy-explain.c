@@ -243,10 +243,10 @@ print_measured (GString *out, const CommyDecision *decision, const guint *order)
       const CommyRecordRow *row = &decision->rows[order[i]];
       g_autofree char *instance = commy_record_instance (row);
 
-      if (row->evidence == NULL || !is_first_of_way (decision, order, i))
+      if (row->measured == NULL || !is_first_of_way (decision, order, i))
         continue;
       g_string_append_printf (out, "measured: %s to %s  %s", row->transport, instance,
-                              row->evidence);
+                              row->measured);
       for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
         {
           const CommyPosterior *posterior = &row->assessment.posterior[c];

@@ -192,7 +192,7 @@ typedef struct
   double bias;                         /* operator's factor; 1 */
   const char *bias_origin;             /* or NULL */
   const char *profile_origin;          /* keyfile line that overrides the profile, or NULL */
-  const char *evidence;                /* where @calibration comes from, a phrase, or NULL */
+  const char *measured;                /* where @calibration comes from, a phrase, or NULL */
   /* found by the caller: ENABLED, STATE, REACHABLE, PEER, BREAKER; else NONE */
   CommyRejection known;
 } CommyCandidate;

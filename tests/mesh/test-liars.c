@@ -13,7 +13,7 @@
 
 #define DIR_ENV "G_TEST_BUILDDIR"
 #define PATIENCE_US (60 * G_USEC_PER_SEC)
-#define TIMED_CALLS 40u
+#define TIMED_CALLS 20u
 
 static const char *const transports[] = { "modest", "honest", "boaster" }; /* by true cost */
 

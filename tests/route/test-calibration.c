@@ -326,6 +326,30 @@ a_lie_by_a_factor_holds_for_every_size (void)
 }
 
 static void
+what_a_serializer_takes_is_added (void)
+{
+  CommyProfile transport = fixture_profile (1000, 0, 0, 0);
+  CommyProfile serializer = fixture_serializer (2000, 0, 1);
+  CommyCandidate candidate = fixture_candidate ("t", &transport);
+  CommyDemand demand = fixture_demand ();
+  CommyCalibration calibration = { .bare = true };
+  CommyAssessment assessment;
+  CommyPlan plan;
+
+  /* The transport alone takes ten times its claim; encoding and decoding stay as they are. */
+  for (guint i = 0; i < 40; i++)
+    commy_calibration_add (&calibration, 64, 10000, 1000, 1000);
+  candidate.serializer_profile = &serializer;
+  candidate.calibration = &calibration;
+  commy_route_decide (&demand, &candidate, 1, &assessment, &plan);
+  g_assert_cmpfloat_with_epsilon (assessment.expected_ns[0], 10000 + 4000, 50);
+  g_assert_cmpfloat_with_epsilon (assessment.latency_ns, 10000 + 4000, 50);
+  calibration.bare = false;
+  commy_route_decide (&demand, &candidate, 1, &assessment, &plan);
+  g_assert_cmpfloat_with_epsilon (assessment.expected_ns[0], 50000, 500);
+}
+
+static void
 a_change_is_told (void)
 {
   CommyCalibration calibration = { 0 };
@@ -480,6 +504,8 @@ main (int argc, char **argv)
   g_test_add_func ("/route/calibration/a-lie-by-a-factor-holds-for-every-size",
                    a_lie_by_a_factor_holds_for_every_size);
   g_test_add_func ("/route/calibration/a-change-is-told", a_change_is_told);
+  g_test_add_func ("/route/calibration/what-a-serializer-takes-is-added",
+                   what_a_serializer_takes_is_added);
   ADD ("what-is-inherited-ages-like-the-rest", what_is_inherited_ages_like_the_rest);
   ADD ("a-wake-up-does-not-hand-big-messages-to-the-network",
        a_wake_up_does_not_hand_big_messages_to_the_network);

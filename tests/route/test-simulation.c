@@ -7,7 +7,7 @@
 #include "config.h"
 
 #include "route-fixture.h"
-#include "route/commy-evidence.h"
+#include "route/commy-measurement.h"
 
 #define SEED 20240229
 #define MAX_PLUGINS 5u
@@ -222,7 +222,7 @@ typedef enum
 } Stage;
 
 static void
-make_evidence (World *world, GRand *rand, Stage stage)
+make_measurements (World *world, GRand *rand, Stage stage)
 {
   double days = log_uniform (rand, 0.1, 30);
 
@@ -234,7 +234,7 @@ make_evidence (World *world, GRand *rand, Stage stage)
       if (stage != EARLIER)
         continue;
       entry.calibration = world->plugins[i].probes;
-      commy_evidence_age (&entry, (gint64) (days * 86400), SECOND);
+      commy_measurement_age (&entry, (gint64) (days * 86400), SECOND);
       world->plugins[i].probes = entry.calibration;
       world->plugins[i].latency_ns *= exp (0.1 * sqrt (days) * normal (rand));
       world->plugins[i].ns_per_byte *= exp (0.1 * sqrt (days) * normal (rand));
@@ -256,7 +256,7 @@ plot (const char *title, Stage stage, double liars, double most_regret)
       guint best;
 
       make_world (&world, rand, liars);
-      make_evidence (&world, rand, stage);
+      make_measurements (&world, rand, stage);
       decide (&world, size, SECOND, &demand);
       best = oracle (&world, size);
       count (bins, world.plan.confidence, (guint) world.plan.chosen == best);

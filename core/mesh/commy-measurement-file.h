@@ -6,7 +6,7 @@
 #pragma once
 
 #include "plugin/commy-catalog.h"
-#include "route/commy-evidence.h"
+#include "route/commy-measurement.h"
 
 /* This machine, as measurements mean it: processor model and number, and which machine of those.
  * (transfer full) */
@@ -15,6 +15,6 @@ char *commy_machine_name (void);
 void commy_plugin_build (const CommyPlugin *plugin, char *out, gsize size);
 
 /* Appends the entries of @path. A file that cannot be used is left out with a word in the log. */
-void commy_evidence_load (const char *path, const char *machine, GArray *entries);
+void commy_measurement_load (const char *path, const char *machine, GArray *entries);
 /* Lays @entries over what the file has; of two of the same, the younger stays. */
-void commy_evidence_save (const char *path, const char *machine, const GArray *entries);
+void commy_measurement_save (const char *path, const char *machine, const GArray *entries);

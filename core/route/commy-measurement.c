@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Evidence as text: one group for each transport and place, one line for each size class that has
- * samples. Whoever could write the file could do worse than lie in it; still every number is
+ * Measurements as text: one group for each transport and place, one line for each size class that
+ * has samples. Whoever could write the file could do worse than lie in it; still every number is
  * checked, because a file may be half a file.
  */
 #include "config.h"
 
-#include "route/commy-evidence.h"
+#include "route/commy-measurement.h"
 
 #include "base/commy-error-private.h"
 
@@ -25,13 +25,6 @@
 #define MOST_VARIANCE 400.0
 #define MOST_SAMPLES 64.0
 #define MOST_NS 1e15
-
-bool
-commy_evidence_matches (const CommyMeasurement *a, const CommyMeasurement *b)
-{
-  return strcmp (a->transport, b->transport) == 0 && strcmp (a->place, b->place) == 0
-         && strcmp (a->build, b->build) == 0;
-}
 
 /* --- writing --- */
 
@@ -69,7 +62,7 @@ write_class (GString *out, guint size_class, const CommyCell *cell)
 }
 
 char *
-commy_evidence_write (CommyMeasurement *entries, guint n, const char *machine)
+commy_measurement_write (CommyMeasurement *entries, guint n, const char *machine)
 {
   GString *out = g_string_new ("# What probes measured; written by programs that leave a mesh.\n");
   guint written = 0;
@@ -77,7 +70,7 @@ commy_evidence_write (CommyMeasurement *entries, guint n, const char *machine)
   g_string_append_printf (out, "[" HEAD "]\nformat=%d\nmachine=%s\n", FORMAT, machine);
   if (n > 0)
     qsort (entries, n, sizeof *entries, youngest_first);
-  for (guint i = 0; i < n && written < COMMY_EVIDENCE_MAX; i++)
+  for (guint i = 0; i < n && written < COMMY_MEASUREMENTS_MAX; i++)
     {
       const CommyMeasurement *entry = &entries[i];
 
@@ -168,7 +161,7 @@ check_head (GKeyFile *file, const char *machine, GError **error)
 }
 
 gboolean
-commy_evidence_read (
+commy_measurement_read (
     const char *text, gsize size, const char *machine, GArray *entries, GError **error)
 {
   g_autoptr (GKeyFile) file = g_key_file_new ();
@@ -176,7 +169,7 @@ commy_evidence_read (
   g_auto (GStrv) groups = NULL;
   gsize n;
 
-  if (size == 0 || size > COMMY_EVIDENCE_TEXT_MAX
+  if (size == 0 || size > COMMY_MEASUREMENT_TEXT_MAX
       || !g_key_file_load_from_data (file, text, size, G_KEY_FILE_NONE, NULL))
     {
       commy_set_error (error, COMMY_ERROR_CONFIG, "not a keyfile");
@@ -185,7 +178,7 @@ commy_evidence_read (
   if (!check_head (file, machine, error))
     return FALSE;
   groups = g_key_file_get_groups (file, &n);
-  for (gsize i = 0; i < n && found->len < COMMY_EVIDENCE_MAX; i++)
+  for (gsize i = 0; i < n && found->len < COMMY_MEASUREMENTS_MAX; i++)
     {
       CommyMeasurement entry = { .probes = 0 };
 
@@ -205,7 +198,7 @@ commy_evidence_read (
 /* --- what is left of it --- */
 
 void
-commy_evidence_age (CommyMeasurement *entry, gint64 wall_s, gint64 now_ns)
+commy_measurement_age (CommyMeasurement *entry, gint64 wall_s, gint64 now_ns)
 {
   double days = (double) MAX (wall_s - entry->measured_s, 0) / DAY_S;
 
@@ -224,7 +217,7 @@ commy_evidence_age (CommyMeasurement *entry, gint64 wall_s, gint64 now_ns)
 }
 
 void
-commy_evidence_refresh (CommyMeasurement *entry)
+commy_measurement_refresh (CommyMeasurement *entry)
 {
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     entry->calibration.classes[c].n = fmin (entry->calibration.classes[c].n, 1);

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "mesh/commy-evidence-file.h"
+#include "mesh/commy-measurement-file.h"
 
 #include "base/commy-error-private.h"
 
@@ -81,7 +81,7 @@ read_file (
 
   *out_there = g_file_get_contents (path, &text, &size, &cause);
   if (*out_there)
-    return commy_evidence_read (text, size, machine, entries, error);
+    return commy_measurement_read (text, size, machine, entries, error);
   *out_there = !g_error_matches (cause, G_FILE_ERROR, G_FILE_ERROR_NOENT);
   if (*out_there)
     commy_set_error (error, COMMY_ERROR_STATE_DIR, "%s", cause->message);
@@ -89,7 +89,7 @@ read_file (
 }
 
 void
-commy_evidence_load (const char *path, const char *machine, GArray *entries)
+commy_measurement_load (const char *path, const char *machine, GArray *entries)
 {
   g_autoptr (GError) error = NULL;
   gboolean there;
@@ -138,7 +138,7 @@ lay_over (GArray *entries, const CommyMeasurement *entry)
 }
 
 void
-commy_evidence_save (const char *path, const char *machine, const GArray *entries)
+commy_measurement_save (const char *path, const char *machine, const GArray *entries)
 {
   g_autoptr (GArray) all = g_array_new (FALSE, FALSE, sizeof (CommyMeasurement));
   g_autofree char *text = NULL;
@@ -158,7 +158,7 @@ commy_evidence_save (const char *path, const char *machine, const GArray *entrie
     g_array_set_size (all, 0);
   for (guint i = 0; i < entries->len; i++)
     lay_over (all, &g_array_index (entries, CommyMeasurement, i));
-  text = commy_evidence_write ((CommyMeasurement *) all->data, all->len, machine);
+  text = commy_measurement_write ((CommyMeasurement *) all->data, all->len, machine);
   if (!g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
     g_info ("measurements are not written: %s", error->message);
   close (lock);
