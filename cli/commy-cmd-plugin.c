@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `commy plugin list | info`: every plugin file that was found, the unusable ones with the
- * reason, and what their notes say.
+ * `commy plugin list | info | release | pin`: every plugin file that was found, the unusable ones
+ * with the reason, what their notes say; ending a quarantine, and hashes for the keyfile.
  */
 #include "config.h"
 
@@ -14,17 +14,23 @@
 
 static const CommyCliVerb verb = {
   .name = "plugin",
-  .usage = "list | info [KIND/]ID",
-  .summary = "  list  every plugin found: state, what it claims to cost, why it is not used\n"
-             "  info  all fields of a plugin's note, its profile size by size",
+  .usage = "list | info [KIND/]ID | release [KIND/]ID|--all | pin [[KIND/]ID...]",
+  .summary = "  list     every plugin found: state, what it claims to cost, why it is not used\n"
+             "  info     all fields of a plugin's note, its profile size by size\n"
+             "  release  starts a plugin again that is quarantined because a process ended in it\n"
+             "  pin      keyfile lines with the SHA-256 of plugins as they are now, for trust=hash",
   .description
   = "States: found (looked at, not run), disabled (by a keyfile), hidden (another file of that id\n"
-    "was first), rejected (never run: see the reason); and in a running program (--of) loaded,\n"
-    "active, quiesced, failed. A profile is the time of one message: fixed + per byte.\n\n"
+    "was first), rejected (never run: see the reason), quarantined (a process ended while it was\n"
+    "started: a new build, or release, ends that); and in a running program (--of) loaded, "
+    "active,\n"
+    "quiesced, failed. A profile is the time of one message: fixed + per byte.\n\n"
     "Example: why is a plugin not used, and what does it claim?\n"
     "  commy plugin list -v\n"
     "  commy plugin list --of org.example.Echo\n"
-    "  commy plugin info transport/shm",
+    "  commy plugin info transport/shm\n"
+    "Example: only the plugins that are there today\n"
+    "  commy plugin pin > pinned.conf",
   .has_format = TRUE,
 };
 
@@ -110,7 +116,8 @@ dup_profile_line (GVariant *plugin)
 static CommyTone
 tone_of (const char *state)
 {
-  if (strcmp (state, "rejected") == 0 || strcmp (state, "failed") == 0)
+  if (strcmp (state, "rejected") == 0 || strcmp (state, "failed") == 0
+      || strcmp (state, "quarantined") == 0)
     return COMMY_TONE_BAD;
   if (strcmp (state, "active") == 0 || strcmp (state, "found") == 0
       || strcmp (state, "loaded") == 0)
@@ -310,17 +317,20 @@ find_plugins (GVariant *plugins, const char *name)
 }
 
 static CommyExit
+tell_unknown (const char *name)
+{
+  commy_cli_note ("no plugin is called \"%s\" (commy plugin list shows all that were found)", name);
+  return COMMY_EXIT_NOT_FOUND;
+}
+
+static CommyExit
 info (CommyCli *cli, GVariant *plugins, const char *name)
 {
   g_autoptr (GVariant) found = find_plugins (plugins, name);
   gsize n = g_variant_n_children (found);
 
   if (n == 0)
-    {
-      commy_cli_note ("no plugin is called \"%s\" (commy plugin list shows all that were found)",
-                      name);
-      return COMMY_EXIT_NOT_FOUND;
-    }
+    return tell_unknown (name);
   if (cli->json)
     commy_output_json (found);
   for (gsize i = 0; i < n && !cli->json; i++)
@@ -329,6 +339,140 @@ info (CommyCli *cli, GVariant *plugins, const char *name)
 
       print_info (plugin);
     }
+  return COMMY_EXIT_DONE;
+}
+
+/* --- release --- */
+
+static CommyExit
+release (CommyCli *cli, const char *name)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyMesh) mesh = commy_mesh_new (cli->mesh, &error);
+  g_autoptr (GVariant) released
+      = mesh != NULL ? commy_mesh_release_plugins (mesh, name, &error) : NULL;
+  gsize n;
+
+  if (released == NULL)
+    {
+      CommyExit code = commy_cli_fail (error);
+
+      return g_error_matches (error, COMMY_ERROR, COMMY_ERROR_PLUGIN_MISSING) ? COMMY_EXIT_NOT_FOUND
+                                                                              : code;
+    }
+  n = g_variant_n_children (released);
+  if (cli->json)
+    commy_output_json (released);
+  else if (n == 0)
+    commy_cli_note ("no plugin is quarantined");
+  for (gsize i = 0; i < n && !cli->json; i++)
+    {
+      g_autoptr (GVariant) plugin = g_variant_get_child_value (released, i);
+      g_autofree char *path = commy_output_clean (commy_record_get_string (plugin, "path"), FALSE);
+
+      commy_output_print ("released %s/%s (%s)\n", commy_record_get_string (plugin, "kind"),
+                          commy_record_get_string (plugin, "id"), path);
+    }
+  return COMMY_EXIT_DONE;
+}
+
+/* --- pin --- */
+
+/* (transfer full): hex; NULL with @error set */
+static char *
+hash_file (const char *path, GError **error)
+{
+  g_autoptr (GMappedFile) file = g_mapped_file_new (path, FALSE, error);
+  g_autoptr (GBytes) bytes = file != NULL ? g_mapped_file_get_bytes (file) : NULL;
+
+  return bytes != NULL ? g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, bytes) : NULL;
+}
+
+/* What has no note, or is hidden behind another, cannot be meant. */
+static gboolean
+can_be_pinned (GVariant *plugin)
+{
+  return commy_record_get_string (plugin, "version")[0] != '\0'
+         && strcmp (commy_record_get_string (plugin, "state"), "hidden") != 0;
+}
+
+static GVariant *
+pin_plugins (GVariant *plugins, GError **error)
+{
+  g_auto (GVariantBuilder) pins = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("aa{sv}"));
+  gsize n = g_variant_n_children (plugins);
+
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) plugin = g_variant_get_child_value (plugins, i);
+      const char *path = commy_record_get_string (plugin, "path");
+      g_autofree char *sha256 = NULL;
+      GVariantDict dict;
+
+      if (!can_be_pinned (plugin))
+        continue;
+      sha256 = hash_file (path, error);
+      if (sha256 == NULL)
+        return NULL;
+      g_variant_dict_init (&dict, NULL);
+      g_variant_dict_insert (&dict, "kind", "s", commy_record_get_string (plugin, "kind"));
+      g_variant_dict_insert (&dict, "id", "s", commy_record_get_string (plugin, "id"));
+      g_variant_dict_insert (&dict, "path", "s", path);
+      g_variant_dict_insert (&dict, "sha256", "s", sha256);
+      g_variant_builder_add_value (&pins, g_variant_dict_end (&dict));
+    }
+  return g_variant_ref_sink (g_variant_builder_end (&pins));
+}
+
+static void
+print_pins (GVariant *pins)
+{
+  gsize n = g_variant_n_children (pins);
+
+  commy_output_print ("[plugins]\ntrust=hash\n");
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) pin = g_variant_get_child_value (pins, i);
+      g_autofree char *path = commy_output_clean (commy_record_get_string (pin, "path"), FALSE);
+
+      commy_output_print (
+          "\n# %s\n[plugin %s/%s]\nsha256=%s\n", path, commy_record_get_string (pin, "kind"),
+          commy_record_get_string (pin, "id"), commy_record_get_string (pin, "sha256"));
+    }
+}
+
+/* Those that are named, or all. */
+static CommyExit
+pin (CommyCli *cli, GVariant *plugins, char **names)
+{
+  g_auto (GVariantBuilder) chosen = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("aa{sv}"));
+  g_autoptr (GVariant) list = NULL;
+  g_autoptr (GVariant) pins = NULL;
+  g_autoptr (GError) error = NULL;
+
+  for (gsize i = 0; names[i] != NULL; i++)
+    {
+      g_autoptr (GVariant) found = find_plugins (plugins, names[i]);
+      gsize n = g_variant_n_children (found);
+
+      if (n == 0)
+        return tell_unknown (names[i]);
+      for (gsize j = 0; j < n; j++)
+        {
+          g_autoptr (GVariant) plugin = g_variant_get_child_value (found, j);
+
+          g_variant_builder_add_value (&chosen, plugin);
+        }
+    }
+  list = names[0] != NULL ? g_variant_ref_sink (g_variant_builder_end (&chosen))
+                          : g_variant_ref (plugins);
+  pins = pin_plugins (list, &error);
+  if (pins == NULL)
+    return commy_cli_fail (error);
+  if (cli->json)
+    commy_output_json (pins);
+  else
+    print_pins (pins);
   return COMMY_EXIT_DONE;
 }
 
@@ -358,39 +502,74 @@ get_plugins (CommyCli *cli, const char *of, GError **error)
   return NULL;
 }
 
-CommyExit
-commy_cmd_plugin (CommyCli *cli, char **argv)
+typedef struct
 {
-  gboolean verbose = FALSE;
-  g_autofree char *of = NULL;
-  const GOptionEntry entries[] = {
-    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose, "list: the file's path too", NULL },
-    { "of", 0, 0, G_OPTION_ARG_STRING, &of,
-      "Of this running node: the beginning of its id, or a service it offers", "NODE" },
-    { NULL },
-  };
-  g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
-  g_autoptr (GVariant) plugins = NULL;
-  g_autoptr (GError) error = NULL;
-  guint n = arguments != NULL ? g_strv_length (arguments) : 0;
-  gboolean is_info;
+  gboolean verbose, all;
+  char *of;
+} Options;
 
-  if (arguments == NULL)
-    return COMMY_EXIT_USAGE;
-  is_info = g_strcmp0 (arguments[1], "info") == 0;
-  if (!is_info && g_strcmp0 (arguments[1], "list") != 0)
-    return commy_cli_misuse (&verb, "say one of list, info");
-  if (n != (is_info ? 3u : 2u))
-    return commy_cli_misuse (&verb, is_info ? "info needs the id of one plugin"
-                                            : "list takes no arguments");
-  plugins = get_plugins (cli, of, &error);
+/* Whether the words behind the subcommand fit it; else says how it is meant. */
+static gboolean
+check_usage (const char *what, guint n, const Options *options)
+{
+  if (g_strcmp0 (what, "list") == 0 && n != 0)
+    commy_cli_misuse (&verb, "list takes no arguments");
+  else if (g_strcmp0 (what, "info") == 0 && n != 1)
+    commy_cli_misuse (&verb, "info needs the id of one plugin");
+  else if (g_strcmp0 (what, "release") == 0 && n != (options->all ? 0u : 1u))
+    commy_cli_misuse (&verb, "release needs the id of one plugin, or --all");
+  else if (options->all && g_strcmp0 (what, "release") != 0)
+    commy_cli_misuse (&verb, "--all is for release");
+  else if (options->of != NULL
+           && (g_strcmp0 (what, "release") == 0 || g_strcmp0 (what, "pin") == 0))
+    commy_cli_misuse (&verb, "--of is for list and info: %s is about files here", what);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+static CommyExit
+look (CommyCli *cli, char **arguments, const Options *options)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) plugins = get_plugins (cli, options->of, &error);
+
   if (plugins == NULL)
     return commy_cli_fail (error);
-  if (is_info)
+  if (strcmp (arguments[1], "info") == 0)
     return info (cli, plugins, arguments[2]);
+  if (strcmp (arguments[1], "pin") == 0)
+    return pin (cli, plugins, arguments + 2);
   if (cli->json)
     commy_output_json (plugins);
   else
-    print_list (plugins, verbose);
+    print_list (plugins, options->verbose);
   return COMMY_EXIT_DONE;
+}
+
+CommyExit
+commy_cmd_plugin (CommyCli *cli, char **argv)
+{
+  static const char *const subcommands[] = { "list", "info", "release", "pin", NULL };
+  Options options = { 0 };
+  const GOptionEntry entries[] = {
+    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, "list: the file's path too", NULL },
+    { "of", 0, 0, G_OPTION_ARG_STRING, &options.of,
+      "Of this running node: the beginning of its id, or a service it offers", "NODE" },
+    { "all", 0, 0, G_OPTION_ARG_NONE, &options.all, "release: every plugin that is quarantined",
+      NULL },
+    { NULL },
+  };
+  g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
+  g_autofree char *of = options.of;
+  guint n = arguments != NULL ? g_strv_length (arguments) : 0;
+
+  if (arguments == NULL)
+    return COMMY_EXIT_USAGE;
+  if (n < 2 || !g_strv_contains (subcommands, arguments[1]))
+    return commy_cli_misuse (&verb, "say one of list, info, release, pin");
+  if (!check_usage (arguments[1], n - 2, &options))
+    return COMMY_EXIT_USAGE;
+  return strcmp (arguments[1], "release") == 0 ? release (cli, arguments[2])
+                                               : look (cli, arguments, &options);
 }

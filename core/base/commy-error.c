@@ -62,6 +62,11 @@ static const Explanation explanations[] = {
   { COMMY_ERROR_PLUGIN_PARAM,
     "A param.* key of a plugin is unknown or out of range; the text names file, line and the "
     "nearest parameter. \"commy plugin info\" prints all parameters with their ranges." },
+  { COMMY_ERROR_PLUGIN_QUARANTINED,
+    "A plugin that the keyfile requires is quarantined: a process ended while this build of it was "
+    "loaded or started. Install another build, which is released by itself; or, if that process "
+    "was "
+    "killed from outside, run \"commy plugin release KIND/ID\". \"commy plugin list\" says when." },
   { COMMY_ERROR_NO_SERVICE,
     "Nobody offers the service at present. Check the name with \"commy services ls\", that the "
     "offering program runs and joined the same mesh as the same user." },

@@ -645,9 +645,13 @@ commy_listener_free (CommyListener *self)
 void
 commy_channel_adopt_here (CommyChannel *channel)
 {
-  commy_worker_enter (channel->worker);
-  commy_worker_add_channel (channel->worker, channel);
-  commy_worker_exit (channel->worker);
+  /* A worker that is shut already closes the channel, which may have been its last user. */
+  CommyWorker *worker = commy_worker_hold (channel->worker);
+
+  commy_worker_enter (worker);
+  commy_worker_add_channel (worker, channel);
+  commy_worker_exit (worker);
+  commy_worker_release (worker);
 }
 
 static void

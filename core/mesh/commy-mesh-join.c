@@ -43,7 +43,7 @@ start_plugin (CommyMesh *self, CommyPlugin *plugin, GError **error)
 static CommyPlugin *
 start_named (CommyMesh *self, guint kind, const char *key, const char *id, GError **error)
 {
-  CommyPlugin *plugin;
+  CommyPlugin *plugin, *listed;
 
   if (id == NULL || id[0] == '\0')
     {
@@ -53,6 +53,15 @@ start_named (CommyMesh *self, guint kind, const char *key, const char *id, GErro
       return NULL;
     }
   plugin = commy_catalog_find (self->catalog, kind, id);
+  listed = commy_catalog_find_any (self->catalog, kind, id);
+  if (plugin == NULL && listed != NULL && listed->state == COMMY_PLUGIN_STATE_QUARANTINED)
+    {
+      commy_set_error (error, COMMY_ERROR_PLUGIN_QUARANTINED,
+                       "plugin %s, which \"%s\" of [mesh] names (%s), is quarantined: %s",
+                       listed->name, key, commy_config_get_origin (self->config, "mesh", key),
+                       listed->reason);
+      return NULL;
+    }
   if (plugin == NULL)
     {
       commy_set_error (

@@ -137,7 +137,7 @@ make_directory (const char *path, GError **error)
 }
 
 static void
-find_directories (CommyMesh *self)
+find_directories (CommyMesh *self, char **out_state)
 {
   g_autofree char *runtime = runtime_base (self);
   g_autofree char *state = state_base (self);
@@ -148,6 +148,7 @@ find_directories (CommyMesh *self)
   self->credentials_dir = credentials != NULL && credentials[0] != '\0'
                               ? g_strdup (credentials)
                               : g_build_filename (self->state_dir, "pki", NULL);
+  *out_state = g_steal_pointer (&state);
 }
 
 /* --- making --- */
@@ -162,6 +163,7 @@ CommyMesh *
 commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **error)
 {
   g_autoptr (CommyMesh) self = g_object_new (COMMY_TYPE_MESH, NULL);
+  g_autofree char *state = NULL; /* of all meshes of this user */
   CommyConfigSources sources;
 
   self->name = g_strdup (name != NULL ? name : "default");
@@ -176,10 +178,10 @@ commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **er
   self->config = commy_config_load (&sources, error);
   if (self->config == NULL)
     return NULL;
-  self->catalog = commy_catalog_new (self->config, error);
+  find_directories (self, &state);
+  self->catalog = commy_catalog_new (self->config, state, error);
   if (self->catalog == NULL)
     return NULL;
-  find_directories (self);
   return g_steal_pointer (&self);
 }
 
@@ -504,6 +506,16 @@ commy_mesh_list_plugins (CommyMesh *self)
 {
   g_return_val_if_fail (COMMY_IS_MESH (self), NULL);
   return g_variant_ref_sink (commy_catalog_list (self->catalog));
+}
+
+GVariant *
+commy_mesh_release_plugins (CommyMesh *self, const char *name, GError **error)
+{
+  GVariant *released;
+
+  g_return_val_if_fail (COMMY_IS_MESH (self), NULL);
+  released = commy_catalog_release (self->catalog, name, error);
+  return released != NULL ? g_variant_ref_sink (released) : NULL;
 }
 
 GVariant *

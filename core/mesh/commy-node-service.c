@@ -145,6 +145,7 @@ on_explain (CommyService *service, CommyInvocation *invocation, gpointer data)
   g_autoptr (CommyWhatIf) what_if = NULL;
   g_autoptr (CommyClient) client = NULL;
   g_autoptr (CommyDecision) decision = NULL;
+  g_autoptr (GVariant) record = NULL;
   g_autoptr (GError) error = NULL;
   guint64 size;
 
@@ -160,8 +161,8 @@ on_explain (CommyService *service, CommyInvocation *invocation, gpointer data)
       commy_invocation_return_gerror (invocation, error);
       return;
     }
-  commy_invocation_return_value (invocation,
-                                 g_variant_new ("(@a{sv})", commy_decision_to_variant (decision)));
+  record = commy_decision_to_variant (decision);
+  commy_invocation_return_value (invocation, g_variant_new ("(@a{sv})", record));
 }
 
 CommyService *

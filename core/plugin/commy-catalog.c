@@ -21,6 +21,7 @@
 struct _CommyCatalog
 {
   GPtrArray *plugins;
+  CommyQuarantine *quarantine;
 };
 
 static const char *const kind_names[]
@@ -35,8 +36,8 @@ commy_plugin_kind_to_string (guint kind)
 const char *
 commy_plugin_state_to_string (CommyPluginState state)
 {
-  static const char *const names[]
-      = { "found", "rejected", "hidden", "disabled", "loaded", "active", "quiesced", "failed" };
+  static const char *const names[] = { "found",  "rejected", "hidden", "disabled",   "loaded",
+                                       "active", "quiesced", "failed", "quarantined" };
 
   return (guint) state < G_N_ELEMENTS (names) ? names[state] : "?";
 }
@@ -256,6 +257,19 @@ apply_policy (CommyPlugin *plugin, CommyConfig *config)
     }
 }
 
+/* Last: only what would be started otherwise is worth looking at. */
+static void
+apply_quarantine (CommyPlugin *plugin)
+{
+  g_autofree char *reason = NULL;
+
+  if (plugin->state != COMMY_PLUGIN_STATE_FOUND)
+    return;
+  reason = commy_quarantine_check (plugin->quarantine, plugin->name, plugin->path);
+  if (reason != NULL)
+    set_verdict (plugin, COMMY_PLUGIN_STATE_QUARANTINED, reason, NULL);
+}
+
 static void
 apply_settings (CommyPlugin *plugin, CommyConfig *config)
 {
@@ -273,10 +287,11 @@ apply_settings (CommyPlugin *plugin, CommyConfig *config)
       return;
     }
   apply_policy (plugin, config);
+  apply_quarantine (plugin);
 }
 
 static CommyPlugin *
-judge_file (const char *folder, const char *file, CommyConfig *config)
+judge_file (const char *folder, const char *file, CommyCatalog *catalog, CommyConfig *config)
 {
   CommyPlugin *plugin = g_new0 (CommyPlugin, 1);
   g_autoptr (GError) error = NULL;
@@ -284,6 +299,7 @@ judge_file (const char *folder, const char *file, CommyConfig *config)
 
   plugin->state = COMMY_PLUGIN_STATE_FOUND;
   plugin->bias = 1;
+  plugin->quarantine = catalog->quarantine;
   plugin->path = g_build_filename (folder, file, NULL);
   plugin->name = name_from_file (file);
 
@@ -373,7 +389,7 @@ scan (CommyCatalog *catalog, CommyConfig *config)
 
       for (guint j = 0; j < files->len; j++)
         {
-          CommyPlugin *plugin = judge_file (folder, g_ptr_array_index (files, j), config);
+          CommyPlugin *plugin = judge_file (folder, g_ptr_array_index (files, j), catalog, config);
 
           hide_if_known (known, plugin);
           g_ptr_array_add (catalog->plugins, plugin);
@@ -431,8 +447,12 @@ check_required (CommyCatalog *catalog, CommyConfig *config, GError **error)
 
       if (plugin != NULL && plugin->state == COMMY_PLUGIN_STATE_FOUND)
         continue;
-      commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING, "plugin %s is required (%s) and %s%s%s",
-                       required[i], commy_config_get_origin (config, "plugins", "require"),
+      commy_set_error (error,
+                       plugin != NULL && plugin->state == COMMY_PLUGIN_STATE_QUARANTINED
+                           ? COMMY_ERROR_PLUGIN_QUARANTINED
+                           : COMMY_ERROR_PLUGIN_MISSING,
+                       "plugin %s is required (%s) and %s%s%s", required[i],
+                       commy_config_get_origin (config, "plugins", "require"),
                        plugin == NULL ? "was not found in any plugin folder"
                                       : commy_plugin_state_to_string (plugin->state),
                        plugin != NULL && plugin->reason != NULL ? ": " : "",
@@ -443,11 +463,12 @@ check_required (CommyCatalog *catalog, CommyConfig *config, GError **error)
 }
 
 CommyCatalog *
-commy_catalog_new (CommyConfig *config, GError **error)
+commy_catalog_new (CommyConfig *config, const char *state_dir, GError **error)
 {
   g_autoptr (CommyCatalog) catalog = g_new0 (CommyCatalog, 1);
 
   catalog->plugins = g_ptr_array_new_with_free_func (plugin_free);
+  catalog->quarantine = commy_quarantine_new (state_dir);
   scan (catalog, config);
   g_ptr_array_sort (catalog->plugins, compare_plugins);
   if (!check_required (catalog, config, error))
@@ -461,6 +482,7 @@ commy_catalog_free (CommyCatalog *catalog)
   if (catalog == NULL)
     return;
   g_ptr_array_unref (catalog->plugins);
+  commy_quarantine_free (catalog->quarantine);
   g_free (catalog);
 }
 
@@ -490,4 +512,18 @@ commy_catalog_find (CommyCatalog *catalog, guint kind, const char *id)
         return plugin;
     }
   return NULL;
+}
+
+CommyPlugin *
+commy_catalog_find_any (CommyCatalog *catalog, guint kind, const char *id)
+{
+  g_autofree char *name = g_strdup_printf ("%s/%s", commy_plugin_kind_to_string (kind), id);
+
+  return find_by_name (catalog, name);
+}
+
+GVariant *
+commy_catalog_release (CommyCatalog *catalog, const char *name, GError **error)
+{
+  return commy_quarantine_release (catalog->quarantine, name, error);
 }

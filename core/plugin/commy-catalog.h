@@ -7,6 +7,7 @@
 
 #include "base/commy-env.h"
 #include "config/commy-config.h"
+#include "plugin/commy-quarantine.h"
 
 #include <commy/commy-plugin.h>
 
@@ -19,7 +20,8 @@ typedef enum
   COMMY_PLUGIN_STATE_LOADED,   /* code resident, descriptor checked */
   COMMY_PLUGIN_STATE_ACTIVE,   /* an instance is running */
   COMMY_PLUGIN_STATE_QUIESCED,
-  COMMY_PLUGIN_STATE_FAILED, /* load or init failed: see reason */
+  COMMY_PLUGIN_STATE_FAILED,      /* load or init failed: see reason */
+  COMMY_PLUGIN_STATE_QUARANTINED, /* took a process down: not loaded, see reason */
 } CommyPluginState;
 
 const char *commy_plugin_state_to_string (CommyPluginState state);
@@ -52,7 +54,8 @@ struct _CommyPlugin
   char *profile_origin; /* keyfile line of an override, or NULL */
   double bias;          /* operator's factor on cost; 1 by default */
   char *bias_origin;    /* keyfile line that set it, or NULL */
-  const char *contradiction; /* atomic: what measurements say against the profile, or NULL */
+  const char *contradiction;   /* atomic: what measurements say against the profile, or NULL */
+  CommyQuarantine *quarantine; /* the catalog's */
   /* after commy_plugin_load() */
   const CommyPluginDescriptor *descriptor;
   CommyPluginOps ops;
@@ -63,8 +66,9 @@ struct _CommyPlugin
 };
 
 /* Finds and checks. Directories: `path` of [plugins], then COMMY_PLUGIN_PATH and the built-in
- * directory, as plugins.md says. Fails only where `require` cannot be met. */
-CommyCatalog *commy_catalog_new (CommyConfig *config, GError **error);
+ * directory, as plugins.md says. @state_dir: the user's, where plugins that took a process down are
+ * remembered; NULL: not at all. Fails only where `require` cannot be met. */
+CommyCatalog *commy_catalog_new (CommyConfig *config, const char *state_dir, GError **error);
 void commy_catalog_free (CommyCatalog *catalog);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyCatalog, commy_catalog_free)
 
@@ -72,6 +76,10 @@ guint commy_catalog_get_n_plugins (CommyCatalog *catalog);
 CommyPlugin *commy_catalog_get_plugin (CommyCatalog *catalog, guint i); /* ordered by kind, id */
 /* Usable plugin (found, loaded or active) of a kind and id, or NULL. */
 CommyPlugin *commy_catalog_find (CommyCatalog *catalog, guint kind, const char *id);
+/* The first that is called so, usable or not, or NULL. */
+CommyPlugin *commy_catalog_find_any (CommyCatalog *catalog, guint kind, const char *id);
+/* As commy_quarantine_release(); catalogs that are made later find them. */
+GVariant *commy_catalog_release (CommyCatalog *catalog, const char *name, GError **error);
 /* aa{sv}, floating; fields as commy_mesh_list_plugins() documents. */
 GVariant *commy_catalog_list (CommyCatalog *catalog);
 
@@ -112,6 +120,6 @@ typedef enum
   COMMY_TRUST_ANY,
 } CommyTrust;
 
-/* Opens a plugin file for reading and checks that it may be trusted. @sha256: hex, for HASH.
- * Returns a descriptor, or -1. */
+/* Opens a plugin file for reading and checks that it may be trusted. @sha256: hex, for HASH, which
+ * gives a sealed copy: what was checked is what is mapped. Returns a descriptor, or -1. */
 int commy_trust_open (const char *path, CommyTrust trust, const char *sha256, GError **error);

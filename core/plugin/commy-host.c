@@ -266,6 +266,8 @@ commy_plugin_start (CommyPlugin *plugin,
                     GError **error)
 {
   g_autoptr (GError) local = NULL;
+  CommyTrial *trial;
+  gboolean ok;
 
   if (plugin->state != COMMY_PLUGIN_STATE_LOADED)
     {
@@ -282,7 +284,10 @@ commy_plugin_start (CommyPlugin *plugin,
 
   plugin->host = commy_host_new (plugin, config, setup);
   plugin->instance = g_aligned_alloc0 (1, MAX (plugin->descriptor->instance_size, 64), 64);
-  if (plugin->descriptor->init (plugin->instance, plugin->host, &local))
+  trial = commy_quarantine_begin (plugin->quarantine, plugin->name, plugin->path, "its init ran");
+  ok = plugin->descriptor->init (plugin->instance, plugin->host, &local);
+  commy_trial_end (trial, ok);
+  if (ok)
     {
       plugin->state = COMMY_PLUGIN_STATE_ACTIVE;
       return TRUE;

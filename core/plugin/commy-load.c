@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_FILE_SIZE (256 << 20)
 #define MAX_INSTANCE_SIZE (64u << 20)
 #define MAX_PARAMS 256u
 
@@ -34,7 +33,7 @@ commy_plugin_open (const char *path,
 
   if (fd < 0)
     return -1;
-  if (fstat (fd, &info) != 0 || info.st_size > MAX_FILE_SIZE)
+  if (fstat (fd, &info) != 0 || info.st_size > COMMY_PLUGIN_MAX_FILE)
     {
       commy_set_error (error, COMMY_ERROR_PLUGIN_FILE, "larger than 256 MiB");
       close (fd);
@@ -56,19 +55,50 @@ commy_plugin_open (const char *path,
   return -1;
 }
 
-/* The name under which the loader opens @fd. The loader takes two equal names for one library,
- * and descriptor numbers come again: the pinned hash is therefore woven into the name, a "."
- * for every bit that is set. */
+/* How the names begin under which the loader opens descriptors with these bytes. The loader takes
+ * two equal names for one library, and descriptor numbers come again: the pinned hash is
+ * therefore woven into the name, a "." for every bit that is set. */
 static char *
-dup_fd_name (int fd, const char *sha256)
+dup_pinned_stem (const char *sha256)
 {
   GString *name = g_string_new ("/proc/self/fd");
 
-  for (guint i = 0; i < 16 && sha256[i] != '\0'; i++)
+  for (guint i = 0; sha256[i] != '\0'; i++)
     for (guint bit = 0; bit < 4; bit++)
       g_string_append (name, (g_ascii_xdigit_value (sha256[i]) >> bit) & 1 ? "/." : "/");
-  g_string_append_printf (name, "/%d", fd);
+  g_string_append_c (name, '/');
   return g_string_free (name, FALSE);
+}
+
+typedef struct
+{
+  const char *stem;
+  char *name;
+} Loaded;
+
+static int
+compare_loaded (struct dl_phdr_info *info, size_t size, void *data)
+{
+  Loaded *loaded = data;
+  gsize stem = strlen (loaded->stem);
+
+  if (strncmp (info->dlpi_name, loaded->stem, stem) != 0
+      || !g_ascii_isdigit (info->dlpi_name[stem]))
+    return 0;
+  loaded->name = g_strdup (info->dlpi_name);
+  return 1;
+}
+
+/* Every copy is a file of its own to the loader. A plugin that another mesh of this process has
+ * must not come twice: what its instances share is theirs. */
+static char *
+dup_pinned_name (int fd, const char *sha256)
+{
+  g_autofree char *stem = dup_pinned_stem (sha256);
+  Loaded loaded = { .stem = stem };
+
+  dl_iterate_phdr (compare_loaded, &loaded);
+  return loaded.name != NULL ? loaded.name : g_strdup_printf ("%s%d", stem, fd);
 }
 
 /* The name of the very file that was opened, all links resolved. */
@@ -86,7 +116,7 @@ open_library (
     int fd, const CommyPlugin *plugin, CommyTrust trust, const char *sha256, GError **error)
 {
   g_autofree char *name
-      = trust == COMMY_TRUST_HASH ? dup_fd_name (fd, sha256) : dup_real_name (fd, plugin->path);
+      = trust == COMMY_TRUST_HASH ? dup_pinned_name (fd, sha256) : dup_real_name (fd, plugin->path);
   gpointer library = dlopen (name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 
   if (library == NULL)
@@ -231,17 +261,25 @@ gboolean
 commy_plugin_load (CommyPlugin *plugin, CommyConfig *config, GError **error)
 {
   g_autoptr (GError) local = NULL;
+  CommyTrial *trial;
+  gboolean ok;
 
   if (plugin->descriptor != NULL)
     return TRUE;
   if (plugin->state != COMMY_PLUGIN_STATE_FOUND)
     {
-      commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING, "plugin %s is %s: %s", plugin->name,
-                       commy_plugin_state_to_string (plugin->state),
-                       plugin->reason != NULL ? plugin->reason : "no reason known");
+      commy_set_error (
+          error,
+          plugin->state == COMMY_PLUGIN_STATE_QUARANTINED ? COMMY_ERROR_PLUGIN_QUARANTINED
+                                                          : COMMY_ERROR_PLUGIN_MISSING,
+          "plugin %s is %s: %s", plugin->name, commy_plugin_state_to_string (plugin->state),
+          plugin->reason != NULL ? plugin->reason : "no reason known");
       return FALSE;
     }
-  if (load (plugin, config, &local))
+  trial = commy_quarantine_begin (plugin->quarantine, plugin->name, plugin->path, "it was loaded");
+  ok = load (plugin, config, &local);
+  commy_trial_end (trial, FALSE);
+  if (ok)
     {
       plugin->state = COMMY_PLUGIN_STATE_LOADED;
       return TRUE;

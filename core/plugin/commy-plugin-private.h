@@ -6,6 +6,8 @@
 
 #include "plugin/commy-catalog.h"
 
+#define COMMY_PLUGIN_MAX_FILE (256 << 20) /* bytes of a plugin file */
+
 /* Where a plugin's settings stand: "plugin transport/shm". (transfer full) */
 char *commy_plugin_dup_group (const CommyPlugin *plugin);
 
@@ -19,6 +21,9 @@ int commy_plugin_open (const char *path,
                        CommyTrust trust,
                        CommyPluginNote *out_note,
                        GError **error);
+
+/* SHA-256 of a file's content, in hex. */
+char *commy_trust_hash (int fd, const char *path, GError **error);
 
 /* Copies what the plugin has of its kind's operations and fills optional slots that are missing
  * with functions that do nothing or answer "unsupported". Error: names the required slot. */

@@ -2,17 +2,18 @@
 /*
  * Whether a plugin file may be trusted: whoever can write it, or rename anything above it,
  * runs code here. Folders are walked by descriptor from the root, without links, so what was
- * checked is what is opened.
+ * checked is what is opened. Or the bytes are pinned: then neither place nor owner matters.
  */
 #include "config.h"
 
 #include "base/commy-error-private.h"
-#include "plugin/commy-catalog.h"
+#include "plugin/commy-plugin-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -172,14 +173,30 @@ check_file (int fd, const char *path, CommyTrust trust, GError **error)
   return TRUE;
 }
 
+static gboolean
+write_all (int to, const guint8 *bytes, gsize size)
+{
+  while (size > 0)
+    {
+      gssize n = write (to, bytes, size);
+
+      if (n < 0 && errno != EINTR)
+        return FALSE;
+      bytes += MAX (n, 0);
+      size -= (gsize) MAX (n, 0);
+    }
+  return TRUE;
+}
+
+/* SHA-256 of what is read; every byte also goes to @to, unless that is -1. */
 static char *
-hash_file (int fd, const char *path, GError **error)
+hash_and_copy (int fd, int to, const char *path, GError **error)
 {
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   guint8 buffer[16384];
   off_t at = 0;
 
-  for (;;)
+  while (at <= COMMY_PLUGIN_MAX_FILE)
     {
       gssize n = pread (fd, buffer, sizeof buffer, at);
 
@@ -187,7 +204,7 @@ hash_file (int fd, const char *path, GError **error)
         return g_strdup (g_checksum_get_string (checksum));
       if (n < 0 && errno == EINTR)
         continue;
-      if (n < 0)
+      if (n < 0 || (to >= 0 && !write_all (to, buffer, (gsize) n)))
         {
           commy_set_error (error, COMMY_ERROR_PLUGIN_TRUST, "%s: %s", path, g_strerror (errno));
           return NULL;
@@ -195,27 +212,66 @@ hash_file (int fd, const char *path, GError **error)
       g_checksum_update (checksum, buffer, n);
       at += n;
     }
+  commy_set_error (error, COMMY_ERROR_PLUGIN_FILE, "%s is larger than 256 MiB", path);
+  return NULL;
 }
 
-static gboolean
-check_hash (int fd, const char *path, const char *sha256, GError **error)
+char *
+commy_trust_hash (int fd, const char *path, GError **error)
 {
+  return hash_and_copy (fd, -1, path, error);
+}
+
+/* Kernels before 6.3 do not know the flag; those after may want it. */
+static int
+make_memory_file (void)
+{
+#ifdef MFD_EXEC
+  int fd = memfd_create ("commy-plugin", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+
+  if (fd >= 0 || errno != EINVAL)
+    return fd;
+#endif
+  return memfd_create ("commy-plugin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+/* The pinned bytes in a sealed memory file. Who may write the plugin's file can write it in place,
+ * also after it was checked and even after it was mapped; nobody can change these. */
+static int
+copy_pinned (int fd, const char *path, const char *sha256, GError **error)
+{
+  const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
   g_autofree char *actual = NULL;
+  AUTO_FD copy = -1;
 
   if (sha256 == NULL || sha256[0] == '\0')
     {
-      commy_set_error (error, COMMY_ERROR_PLUGIN_TRUST,
-                       "%s has no pinned SHA-256; set sha256= in its plugin group", path);
-      return FALSE;
+      commy_set_error (
+          error, COMMY_ERROR_PLUGIN_TRUST,
+          "%s has no pinned SHA-256; set sha256= in its plugin group as \"commy plugin "
+          "pin\" prints it",
+          path);
+      return -1;
     }
-  actual = hash_file (fd, path, error);
+  copy = make_memory_file ();
+  if (copy < 0)
+    {
+      commy_set_error (error, COMMY_ERROR_PLUGIN_TRUST, "%s: no memory file for it: %s", path,
+                       g_strerror (errno));
+      return -1;
+    }
+  actual = hash_and_copy (fd, copy, path, error);
   if (actual == NULL)
-    return FALSE;
-  if (g_ascii_strcasecmp (actual, sha256) == 0)
-    return TRUE;
-  commy_set_error (error, COMMY_ERROR_PLUGIN_TRUST, "%s has SHA-256 %s, pinned is %s", path, actual,
-                   sha256);
-  return FALSE;
+    return -1;
+  if (g_ascii_strcasecmp (actual, sha256) != 0)
+    commy_set_error (error, COMMY_ERROR_PLUGIN_TRUST, "%s has SHA-256 %s, pinned is %s", path,
+                     actual, sha256);
+  else if (fcntl (copy, F_ADD_SEALS, seals) != 0)
+    commy_set_error (error, COMMY_ERROR_PLUGIN_TRUST, "%s: its copy cannot be sealed: %s", path,
+                     g_strerror (errno));
+  else
+    return steal_fd (&copy);
+  return -1;
 }
 
 int
@@ -231,7 +287,5 @@ commy_trust_open (const char *path, CommyTrust trust, const char *sha256, GError
   fd = open_file (path, trust == COMMY_TRUST_OWNER, error);
   if (fd < 0 || !check_file (fd, path, trust, error))
     return -1;
-  if (trust == COMMY_TRUST_HASH && !check_hash (fd, path, sha256, error))
-    return -1;
-  return steal_fd (&fd);
+  return trust == COMMY_TRUST_HASH ? copy_pinned (fd, path, sha256, error) : steal_fd (&fd);
 }

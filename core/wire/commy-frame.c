@@ -18,7 +18,7 @@
 #define EXT_CRITICAL 0x80u
 #define EXT_TEXT_MAX 64u /* correlation id, idempotency key */
 #define EXT_TRACE_SIZE 25u
-#define PRIORITY_MAX 7u
+#define EXT_TRAIN_SIZE 12u
 
 /* The compiler may not go back to the source of a copy made before this. */
 #define COPY_IS_FINAL() __asm__ volatile("" ::: "memory")
@@ -78,6 +78,18 @@ take_number (const uint8_t *value, size_t size, uint64_t *out)
   return true;
 }
 
+/* A train without an id, or one that its first piece fills, is none. */
+static bool
+take_train (const uint8_t *value, size_t size, CommyFrame *frame)
+{
+  if (size != EXT_TRAIN_SIZE)
+    return false;
+  frame->has_train = true;
+  frame->train_size = load64 (value);
+  frame->train = load32 (value + 8);
+  return frame->train != 0 && frame->train_size > frame->payload_size;
+}
+
 /* Judges one extension's value; @offset is where it lies in the frame. */
 static bool
 take_extension (uint8_t type, const uint8_t *value, size_t size, size_t offset, CommyFrame *frame)
@@ -97,7 +109,7 @@ take_extension (uint8_t type, const uint8_t *value, size_t size, size_t offset, 
       frame->trace_offset = (uint16_t) offset;
       return size == EXT_TRACE_SIZE;
     case COMMY_EXT_PRIORITY:
-      if (!take_number (value, size, &number) || number > PRIORITY_MAX)
+      if (!take_number (value, size, &number) || number > COMMY_FRAME_PRIORITY_MAX)
         return false;
       frame->priority = (uint8_t) number;
       return true;
@@ -107,6 +119,8 @@ take_extension (uint8_t type, const uint8_t *value, size_t size, size_t offset, 
     case COMMY_EXT_SCHEMA:
       frame->has_schema = true;
       return take_number (value, size, &frame->schema);
+    case COMMY_EXT_TRAIN:
+      return take_train (value, size, frame);
     case COMMY_EXT_CORRELATION:
     case COMMY_EXT_IDEMPOTENCY:
       return size > 0 && size <= EXT_TEXT_MAX;
@@ -172,7 +186,7 @@ CommyFrameStatus
 commy_frame_parse (const uint8_t *data, size_t size, size_t max_payload, CommyFrame *out)
 {
   uint8_t header[COMMY_FRAME_HEADER_SIZE];
-  CommyFrame frame = { 0 };
+  CommyFrame frame = { .priority = COMMY_FRAME_PRIORITY_DEFAULT };
 
   if (size < COMMY_FRAME_HEADER_SIZE)
     return COMMY_FRAME_TRUNCATED;
@@ -205,6 +219,8 @@ commy_frame_parse (const uint8_t *data, size_t size, size_t max_payload, CommyFr
       COPY_IS_FINAL ();
       if (!parse_extensions (ext, frame.ext_length, &frame))
         return COMMY_FRAME_BAD_EXTENSION;
+      if (frame.has_train && frame.train_size > max_payload)
+        return COMMY_FRAME_TOO_BIG;
     }
 
   *out = frame;
@@ -241,8 +257,9 @@ const char *
 commy_frame_type_to_string (uint8_t type)
 {
   static const char *const names[]
-      = { "?",      "hello",  "welcome", "auth", "method", "call",   "reply", "error",
-          "oneway", "cancel", "ping",    "pong", "ack",    "goaway", "close" };
+      = { "?",     "hello",    "welcome", "auth",   "method", "call", "reply",
+          "error", "oneway",   "cancel",  "ping",   "pong",   "ack",  "goaway",
+          "close", "fragment", "data",    "credit", "end" };
 
   _Static_assert(sizeof names / sizeof names[0] == COMMY_FRAME_TYPE_LAST + 1, "a name per type");
   return names[type <= COMMY_FRAME_TYPE_LAST ? type : 0];
@@ -269,6 +286,10 @@ commy_frame_prefix_size (const CommyFrameSpec *spec)
     ext += ext_space (8);
   if (spec->deadline_ns != 0)
     ext += ext_space (8);
+  if (spec->priority != 0)
+    ext += ext_space (8);
+  if (spec->train != 0)
+    ext += ext_space (EXT_TRAIN_SIZE);
   return ext > COMMY_FRAME_EXT_MAX ? 0 : COMMY_FRAME_HEADER_SIZE + ext;
 }
 
@@ -329,6 +350,16 @@ commy_frame_write (uint8_t *out, const CommyFrameSpec *spec, size_t payload_size
   if (spec->dwell_ns != 0)
     at = write_number (at, COMMY_EXT_DWELL, spec->dwell_ns);
   if (spec->deadline_ns != 0)
-    write_number (at, COMMY_EXT_DEADLINE, spec->deadline_ns);
+    at = write_number (at, COMMY_EXT_DEADLINE, spec->deadline_ns);
+  if (spec->priority != 0)
+    at = write_number (at, COMMY_EXT_PRIORITY, spec->priority - 1u);
+  if (spec->train != 0)
+    {
+      uint8_t train[EXT_TRAIN_SIZE];
+
+      store64 (train, spec->train_size);
+      store32 (train + 8, spec->train);
+      write_extension (at, COMMY_EXT_TRAIN, train, sizeof train);
+    }
   return prefix;
 }

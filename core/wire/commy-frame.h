@@ -19,6 +19,8 @@
 #define COMMY_FRAME_MIN_VERSION 1u /* N talks to N-1; there is no version 0 */
 #define COMMY_FRAME_EXT_MAX 1024u  /* bytes of all extensions of one frame */
 #define COMMY_FRAME_NAME_MAX 255u  /* bytes of a method's or service's name */
+#define COMMY_FRAME_PRIORITY_MAX 7u
+#define COMMY_FRAME_PRIORITY_DEFAULT 4u /* where the extension is absent */
 
 typedef enum
 {
@@ -33,10 +35,14 @@ typedef enum
   COMMY_FRAME_CANCEL = 9,  /* the caller of stream does not wait any more */
   COMMY_FRAME_PING = 10,   /* wants a PONG with the same stream */
   COMMY_FRAME_PONG = 11,
-  COMMY_FRAME_ACK = 12,    /* flow's last delivered sequence is in ack */
-  COMMY_FRAME_GOAWAY = 13, /* start nothing new here; what is under way is finished */
-  COMMY_FRAME_CLOSE = 14,  /* the channel ends (method holds the number, payload the reason) */
-  COMMY_FRAME_TYPE_LAST = 14,
+  COMMY_FRAME_ACK = 12,      /* flow's last delivered sequence is in ack */
+  COMMY_FRAME_GOAWAY = 13,   /* start nothing new here; what is under way is finished */
+  COMMY_FRAME_CLOSE = 14,    /* the channel ends (method holds the number, payload the reason) */
+  COMMY_FRAME_FRAGMENT = 15, /* the next piece of the train in stream; empty: the rest is dropped */
+  COMMY_FRAME_DATA = 16,     /* a message of the stream that a CALL opened; either side */
+  COMMY_FRAME_CREDIT = 17,   /* the other side may send method more bytes on stream */
+  COMMY_FRAME_END = 18,      /* this side sends no more messages on stream */
+  COMMY_FRAME_TYPE_LAST = 18,
 } CommyFrameType;
 
 typedef enum
@@ -44,7 +50,8 @@ typedef enum
   COMMY_FRAME_FLAG_SAMPLED = 1 << 0, /* please answer with COMMY_EXT_DWELL */
   COMMY_FRAME_FLAG_ORDERED = 1 << 1, /* flow and sequence are set */
   COMMY_FRAME_FLAG_REMOTE = 1 << 2,  /* ERROR: the handler's own error, not the mesh's */
-  COMMY_FRAME_FLAGS_KNOWN = (1 << 3) - 1,
+  COMMY_FRAME_FLAG_STREAM = 1 << 3,  /* CALL: opens a stream; REPLY or ERROR ends it */
+  COMMY_FRAME_FLAGS_KNOWN = (1 << 4) - 1,
 } CommyFrameFlags;
 
 /* Extension types. Unknown ones with bit 7 clear are skipped; with bit 7 set they are an error. */
@@ -58,6 +65,7 @@ typedef enum
   COMMY_EXT_DEADLINE = 129,    /* u64 ns of remaining time; must be understood */
   COMMY_EXT_IDEMPOTENCY = 130, /* up to 64 bytes */
   COMMY_EXT_SCHEMA = 131,      /* u64 hash of the interface */
+  COMMY_EXT_TRAIN = 132,       /* u64 bytes of the whole message, u32 train: FRAGMENTs follow */
 } CommyExtType;
 
 /* Outcomes of parsing. Each but OK closes the channel, with the number in the CLOSE frame. */
@@ -101,7 +109,10 @@ typedef struct
   bool has_deadline;
   bool has_dwell;
   bool has_schema;
+  bool has_train;
   uint8_t priority;
+  uint64_t train_size; /* of the whole message, of which this payload is the beginning */
+  uint32_t train;
 } CommyFrame;
 
 /* Parses @size bytes at @data. @max_payload: limit; writes *@out only on COMMY_FRAME_OK. */
@@ -127,6 +138,9 @@ typedef struct
   uint64_t dwell_ns;     /* 0: none */
   const char *signature; /* NULL: none */
   size_t signature_size;
+  uint8_t priority;    /* 0: the default; else 1 + what goes over the wire */
+  uint32_t train;      /* 0: the message is whole */
+  uint64_t train_size; /* with @train: bytes of the whole message */
 } CommyFrameSpec;
 
 /* Bytes before the payload for @spec: header and extensions; a multiple of 8. 0 if the

@@ -26,6 +26,7 @@ G_BEGIN_DECLS
  * @COMMY_ERROR_PLUGIN_INIT: a plugin did not start
  * @COMMY_ERROR_PLUGIN_MISSING: a plugin that is required is not there
  * @COMMY_ERROR_PLUGIN_PARAM: a parameter of a plugin is unknown or out of range
+ * @COMMY_ERROR_PLUGIN_QUARANTINED: a plugin that is required took a process down before
  * @COMMY_ERROR_NO_SERVICE: nobody offers the service
  * @COMMY_ERROR_DEADLINE: the deadline passed
  * @COMMY_ERROR_CANCELLED: the caller cancelled
@@ -76,6 +77,7 @@ typedef enum
   COMMY_ERROR_PLUGIN_INIT = 207,
   COMMY_ERROR_PLUGIN_MISSING = 208,
   COMMY_ERROR_PLUGIN_PARAM = 209,
+  COMMY_ERROR_PLUGIN_QUARANTINED = 210,
 
   COMMY_ERROR_NO_SERVICE = 301,
   COMMY_ERROR_DEADLINE = 302,

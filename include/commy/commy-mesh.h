@@ -141,11 +141,27 @@ COMMY_API const char *commy_mesh_get_node_id (CommyMesh *mesh);
  * Every plugin file that was found, the unusable ones too. Any thread.
  *
  * Returns: (transfer full): an `aa{sv}` with `kind`, `id`, `version`, `state`, `reason`, `path`,
- *   `summary`, `licence`, `abi`, `profile`
+ *   `summary`, `licence`, `abi`, `profile`. States: found, rejected, hidden, disabled, quarantined,
+ *   loaded, active, quiesced, failed
  *
  * Since: 0.1
  */
 COMMY_API GVariant *commy_mesh_list_plugins (CommyMesh *mesh);
+/**
+ * commy_mesh_release_plugins:
+ * @mesh: a mesh, joined or not
+ * @name: (nullable): `kind/id` or `id` of a plugin; %NULL for all
+ * @error: return location
+ *
+ * Lets plugins be started again that are quarantined because a process ended while they were
+ * started. Meshes that are made from now on start them. Any thread.
+ *
+ * Returns: (transfer full): an `aa{sv}` of those that were released: `kind`, `id`, `path`; or %NULL
+ *   with @error set: %COMMY_ERROR_PLUGIN_MISSING if none is called so
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_mesh_release_plugins (CommyMesh *mesh, const char *name, GError **error);
 /**
  * commy_mesh_list_settings:
  * @mesh: a mesh

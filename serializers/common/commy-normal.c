@@ -8,46 +8,21 @@
 #include "config.h"
 
 #include "commy-normal.h"
+#include "commy-values.h"
 
 #include <string.h>
-
-/* GLib calls types of 128 levels valid and then aborts when it takes such a value apart. */
-#define MAX_NESTING 120u
-
-/* Bytes of one number; 0 for all types that not every byte sequence is a value of. */
-static gsize
-number_size (const GVariantType *type)
-{
-  switch (g_variant_type_peek_string (type)[0])
-    {
-    case 'y':
-      return 1;
-    case 'n':
-    case 'q':
-      return 2;
-    case 'i':
-    case 'u':
-    case 'h':
-      return 4;
-    case 'x':
-    case 't':
-    case 'd':
-      return 8;
-    default:
-      return 0;
-    }
-}
 
 static gboolean
 is_numbers (const GVariantType *type)
 {
-  return g_variant_type_is_array (type) && number_size (g_variant_type_element (type)) > 0;
+  return g_variant_type_is_array (type)
+         && commy_values_number_size (g_variant_type_element (type)) > 0;
 }
 
 static GVariant *
 numbers_from_bytes (const GVariantType *type, GBytes *bytes)
 {
-  if (g_bytes_get_size (bytes) % number_size (g_variant_type_element (type)) != 0)
+  if (g_bytes_get_size (bytes) % commy_values_number_size (g_variant_type_element (type)) != 0)
     return NULL;
   return g_variant_ref_sink (g_variant_new_from_bytes (type, bytes, TRUE));
 }
@@ -105,32 +80,12 @@ has_numbers (const GVariantType *type)
   return FALSE;
 }
 
-/* Valid types have at most 128 levels, which is as deep as this goes. */
-static guint
-nesting (const GVariantType *type)
-{
-  guint deepest = 0;
-
-  if (g_variant_type_is_basic (type) || g_variant_type_is_variant (type))
-    return 0;
-  if (g_variant_type_is_array (type) || g_variant_type_is_maybe (type))
-    return 1 + nesting (g_variant_type_element (type));
-  for (const GVariantType *member = g_variant_type_first (type); member != NULL;
-       member = g_variant_type_next (member))
-    {
-      guint below = nesting (member); /* once: MAX() would ask twice, at every level */
-
-      deepest = MAX (deepest, below);
-    }
-  return 1 + deepest;
-}
-
 GVariant *
 commy_normal_from_bytes (const GVariantType *type, GBytes *bytes)
 {
   g_autoptr (GVariant) value = NULL;
 
-  if (nesting (type) > MAX_NESTING)
+  if (commy_values_nesting (type) > COMMY_VALUES_MAX_NESTING)
     return NULL;
   if (is_numbers (type))
     return numbers_from_bytes (type, bytes);

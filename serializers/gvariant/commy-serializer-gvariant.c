@@ -7,54 +7,12 @@
 #include "config.h"
 
 #include "../common/commy-normal.h"
-
-#include <commy/commy-plugin.h>
-
-typedef struct
-{
-  CommyHost *host;
-} Gvariant;
-
-static GQuark
-error_domain (void)
-{
-  return g_quark_from_static_string ("commy-error-quark");
-}
-
-/* An empty array has no bytes at all, but a bound of 0 would say "cannot carry it". */
-static gsize
-gvariant_bound (gpointer instance, GVariant *value)
-{
-  g_autoptr (GVariant) normal = g_variant_get_normal_form (value);
-
-  return MAX (g_variant_get_size (normal), 1);
-}
+#include "../common/commy-values.h"
 
 static gssize
 gvariant_encode (gpointer instance, GVariant *value, guint8 *out, gsize size, GError **error)
 {
-  g_autoptr (GVariant) normal = g_variant_get_normal_form (value);
-  gsize needed = g_variant_get_size (normal);
-
-  if (needed > size)
-    {
-      g_set_error (error, error_domain (), COMMY_ERROR_INVALID_ARGUMENT,
-                   "a value of type %s needs %" G_GSIZE_FORMAT " bytes, there is room for only"
-                   " %" G_GSIZE_FORMAT,
-                   g_variant_get_type_string (value), needed, size);
-      return -1;
-    }
-  if (G_BYTE_ORDER == G_BIG_ENDIAN)
-    {
-      g_autoptr (GVariant) swapped = g_variant_byteswap (normal);
-
-      g_variant_store (swapped, out);
-    }
-  else
-    {
-      g_variant_store (normal, out);
-    }
-  return (gssize) needed;
+  return commy_values_store (value, G_BYTE_ORDER == G_BIG_ENDIAN, out, size, error);
 }
 
 static GVariant *
@@ -63,46 +21,22 @@ gvariant_decode (gpointer instance, GBytes *bytes, const GVariantType *type, GEr
   g_autoptr (GVariant) value = NULL;
   g_autoptr (GBytes) copy = NULL;
 
-  if (type == NULL || !g_variant_type_is_definite (type))
-    {
-      g_set_error_literal (error, error_domain (), COMMY_ERROR_TYPE,
-                           "gvariant does not say its type: a definite type must be given");
-      return NULL;
-    }
+  if (!commy_values_check_type (type, "gvariant", error))
+    return NULL;
   /* malloc's memory is 8-aligned, which is what a GVariant needs at most. */
   copy = g_bytes_new (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
   value = commy_normal_from_bytes (type, copy);
   if (value == NULL)
     {
-      g_set_error (error, error_domain (), COMMY_ERROR_PROTOCOL,
-                   "%" G_GSIZE_FORMAT " bytes are not the normal form of a value of type %.*s",
-                   g_bytes_get_size (bytes), (int) g_variant_type_get_string_length (type),
-                   g_variant_type_peek_string (type));
+      commy_values_refuse_bytes (bytes, type, "the normal form", NULL, error);
       return NULL;
     }
   return G_BYTE_ORDER == G_BIG_ENDIAN ? g_variant_byteswap (value) : g_steal_pointer (&value);
 }
 
-static gboolean
-gvariant_init (gpointer instance, CommyHost *host, GError **error)
-{
-  Gvariant *self = instance;
-
-  self->host = host;
-  return TRUE;
-}
-
-static void
-gvariant_fini (gpointer instance)
-{
-  Gvariant *self = instance;
-
-  self->host = NULL;
-}
-
 static const CommySerializerOps gvariant_ops = {
   .struct_size = sizeof (CommySerializerOps),
-  .bound = gvariant_bound,
+  .bound = commy_values_bound,
   .encode = gvariant_encode,
   .decode = gvariant_decode,
 };
@@ -132,4 +66,5 @@ COMMY_PLUGIN_NOTE (SERIALIZER,
                                    .send_cpu_ns_per_byte = 0.1,
                                    .recv_cpu_ns = 1500,
                                    .recv_cpu_ns_per_byte = 0.75 } });
-COMMY_PLUGIN_DEFINE (Gvariant, gvariant_init, NULL, gvariant_fini, NULL, 0, &gvariant_ops);
+COMMY_PLUGIN_DEFINE (
+    CommyStateless, commy_stateless_init, NULL, commy_stateless_fini, NULL, 0, &gvariant_ops);

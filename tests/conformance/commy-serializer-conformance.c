@@ -67,6 +67,41 @@ static const char *const samples[] = {
   "{1: {2: {3: 'four'}}}",
   "[true, false, true]",
   "@ad [0.1, 0.2]",
+  "uint64 9223372036854775808",
+  "@at [0, 9007199254740991, 9007199254740992, 9223372036854775807, 18446744073709551615]",
+  "@ax [9007199254740993, -9007199254740993, 9223372036854775807, -1]",
+  "@ah [0, 1]",
+  "0.1",
+  "1.0",
+  "-0.0",
+  "1.7976931348623157e308",
+  "0.30000000000000004",
+  "123456789012345680000.0",
+  "'quotes \" backslash \\\\ slash / \\b\\f\\n\\r\\t\\u0001\\u001f\\u007f'",
+  "'\\u2028 \\ufffd \\ufffe \\U0010ffff'",
+  "@mmms just just nothing",
+  "@mmms just just just 'x'",
+  "@m() just ()",
+  "@mas just []",
+  "@may just b'abc'",
+  "@a{ts} {18446744073709551615: 'big key'}",
+  "@a{ds} {-0.0: 'minus nothing', 1e300: 'much'}",
+  "@a{bs} {true: 'yes', false: 'no'}",
+  "@a{oas} {'/a': ['x'], '/b': []}",
+  "@a{gv} {'a{sv}': <{'a': <1>}>}",
+  "@a{hh} {0: 1}",
+  "[{'a', 1}, {'a', 2}, {'', 3}]",
+  "{'one', <2>}",
+  "@a{s(iam(dv))} {'': (1, [(0.5, <()>), nothing])}",
+  "<@mv <@mv nothing>>",
+};
+
+/* Doubles that no text of GVariant tells apart, and those that are no number at all. */
+static const guint64 double_bits[] = {
+  0x7ff0000000000000, 0xfff0000000000000, /* infinite */
+  0x7ff8000000000000, 0xfff8000000000000, /* what processors make of 0/0 */
+  0x7ff8000000000001, 0x7ff0000000000001, 0xffffffffffffffff, 0x8000000000000000,
+  0x0000000000000001, 0x000fffffffffffff, 0x0010000000000000, 0x7fefffffffffffff,
 };
 
 static GVariant *
@@ -154,6 +189,77 @@ test_every_type (Subject *subject)
       assert_round_trip (subject, wrapped);
       assert_round_trip (subject, list);
     }
+}
+
+static void
+test_every_double (Subject *subject)
+{
+  g_autoptr (GVariant) list = g_variant_ref_sink (g_variant_new_fixed_array (
+      G_VARIANT_TYPE_DOUBLE, double_bits, G_N_ELEMENTS (double_bits), sizeof double_bits[0]));
+
+  assert_round_trip (subject, list);
+  for (gsize i = 0; i < G_N_ELEMENTS (double_bits); i++)
+    {
+      g_autoptr (GVariant) value = g_variant_get_child_value (list, i);
+
+      assert_round_trip (subject, value);
+    }
+  for (int i = 0; i < 10000; i++)
+    {
+      guint64 bits = (guint64) (guint32) g_test_rand_int () << 32 | (guint32) g_test_rand_int ();
+      g_autoptr (GVariant) any = g_variant_ref_sink (
+          g_variant_new_fixed_array (G_VARIANT_TYPE_DOUBLE, &bits, 1, sizeof bits));
+
+      assert_round_trip (subject, any);
+    }
+}
+
+/* @levels variants, one in the other, around a type of @nesting arrays. */
+static GVariant *
+deep_value (guint levels, guint nesting)
+{
+  g_autofree char *arrays = g_strnfill (nesting, 'a');
+  g_autofree char *type = g_strconcat (arrays, "s", NULL);
+  GVariant *value = nesting > 0 ? g_variant_new_array (G_VARIANT_TYPE (type + 1), NULL, 0)
+                                : g_variant_new_string ("bottom");
+
+  for (guint i = 0; i < levels; i++)
+    value = g_variant_new_variant (value);
+  return g_variant_ref_sink (value);
+}
+
+/* Up to where GLib calls a value normal it comes back; beyond it is refused, not crashed over. */
+static void
+test_deep (Subject *subject)
+{
+  const guint nestings[] = { 0, 1, 60, 110, 120, 121, 127 };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (nestings); i++)
+    for (guint levels = 0; levels < 200; levels += levels < 5 || levels > 110 ? 1 : 13)
+      {
+        g_autoptr (GVariant) value = deep_value (levels, nestings[i]);
+        gsize bound;
+        g_autofree guint8 *out = NULL;
+        g_autoptr (GBytes) bytes = NULL;
+        g_autoptr (GVariant) back = NULL;
+        g_autoptr (GError) error = NULL;
+        gssize size;
+
+        if (levels + nestings[i] <= 64)
+          {
+            assert_round_trip (subject, value);
+            continue;
+          }
+        bound = subject->ops->bound (subject->instance, value);
+        out = g_malloc (MAX (bound, 1));
+        size = subject->ops->encode (subject->instance, value, out, bound, &error);
+        g_assert_true ((size < 0) == (error != NULL));
+        if (size < 0)
+          continue;
+        bytes = g_bytes_new (out, (gsize) size);
+        back = decode (subject, bytes, g_variant_get_type (value));
+        g_assert_true (back == NULL || g_variant_equal (back, value));
+      }
 }
 
 static void
@@ -245,6 +351,14 @@ test_wrong_type (Subject *subject)
   g_assert_cmpuint (refused, >, G_N_ELEMENTS (samples));
 }
 
+/* As text a part of a number is a number too, of the same value even: 1.0 and 1. */
+static gboolean
+has_equal_parts (Subject *subject, GVariant *value)
+{
+  return (subject->capabilities & COMMY_CAP_TEXT) != 0
+         && g_variant_is_of_type (value, G_VARIANT_TYPE_DOUBLE);
+}
+
 static void
 test_truncated (Subject *subject)
 {
@@ -260,7 +374,7 @@ test_truncated (Subject *subject)
           g_autoptr (GBytes) part = g_bytes_new (g_bytes_get_data (bytes, NULL), length);
           g_autoptr (GVariant) back = decode (subject, part, g_variant_get_type (value));
 
-          if (back != NULL && g_variant_equal (back, value))
+          if (back != NULL && g_variant_equal (back, value) && !has_equal_parts (subject, value))
             g_error ("%s: %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT " bytes give the whole value",
                      samples[i], length, size);
         }
@@ -503,6 +617,8 @@ commy_serializer_conformance_add (const CommyPluginDescriptor *descriptor)
     void (*test) (Subject *subject);
   } cases[] = {
     { "round-trip/every-type-and-nesting", test_every_type },
+    { "round-trip/every-double-bit-by-bit", test_every_double },
+    { "round-trip/deep-or-refused", test_deep },
     { "round-trip/one-mebibyte", test_big },
     { "round-trip/value-not-in-normal-form", test_not_normal },
     { "round-trip/made-up-types", test_random },

@@ -355,7 +355,8 @@ service_child_start (MeshFixture *fixture, const char *settings, guint workers)
 {
   g_autofree char *text = keyfile (fixture, settings);
   g_autofree char *number = g_strdup_printf ("%u", workers);
-  char *argv[] = { (char *) "/proc/self/exe", (char *) "--service-child", text, number, NULL };
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  char *argv[] = { self, (char *) "--service-child", text, number, NULL };
   ServiceChild *child = g_new0 (ServiceChild, 1);
   g_autoptr (GError) error = NULL;
   char id[33] = "";

@@ -154,8 +154,7 @@ test_values (MeshFixture *fixture, gconstpointer transport)
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     {
       g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) value
-          = g_variant_ref_sink (g_variant_parse (NULL, texts[i], NULL, NULL, &error));
+      g_autoptr (GVariant) value = g_variant_parse (NULL, texts[i], NULL, NULL, &error);
       g_autoptr (GVariant) got = NULL;
 
       g_assert_no_error (error);

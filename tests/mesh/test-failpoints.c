@@ -79,7 +79,8 @@ run_scenario (MeshFixture *fixture, const char *failpoint)
 {
   g_autofree char *settings = g_strdup_printf ("[mesh]\nruntime-dir=%s/run\nstate-dir=%s/state\n",
                                                fixture->dir, fixture->dir);
-  char *argv[] = { (char *) "/proc/self/exe", (char *) "--scenario", settings, NULL };
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  char *argv[] = { self, (char *) "--scenario", settings, NULL };
   g_auto (GStrv) env = g_get_environ ();
   g_autoptr (GError) error = NULL;
   int status;

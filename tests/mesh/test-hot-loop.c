@@ -501,8 +501,10 @@ main (int argc, char **argv)
   /* Old GLib keeps small blocks in magazines of its own, where nobody sees them come and go. */
   if (g_getenv ("G_SLICE") == NULL)
     {
+      g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+
       g_setenv ("G_SLICE", "always-malloc", TRUE);
-      execv ("/proc/self/exe", argv);
+      execv (self, argv);
     }
   if (service_child_main_with (argc, argv, extend, &status))
     return status;

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "../fixtures/test-child.h"
 #include "mesh-fixture.h"
 
 #include <errno.h>
@@ -117,7 +118,7 @@ test_fork (MeshFixture *fixture, gconstpointer data)
   if (pid == 0)
     {
       alarm (20);
-      _exit (try_all (mesh, client));
+      test_child_exit (try_all (mesh, client));
     }
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_true (WIFEXITED (status));

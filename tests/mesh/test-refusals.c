@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "../fixtures/test-child.h"
 #include "fake-client.h"
 #include "mesh-fixture.h"
 
@@ -89,7 +90,7 @@ send_stranger (MeshFixture *fixture, const char *settings)
   if (pid == 0)
     {
       alarm (20);
-      _exit (knock_as_stranger (fake, door, child->instance));
+      test_child_exit (knock_as_stranger (fake, door, child->instance));
     }
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_true (WIFEXITED (status));

@@ -242,6 +242,8 @@ test_deadline_in_callback (MeshFixture *fixture, gconstpointer data)
   g_variant_unref (commy_client_call_sync (client, "Release", NULL, NULL, NULL, &error));
   g_assert_no_error (error);
   g_object_unref (client);
+  commy_mesh_leave_sync (mesh, NULL, &error); /* late callbacks may still hold it */
+  g_assert_no_error (error);
   g_object_unref (mesh);
   service_child_free (child);
 }

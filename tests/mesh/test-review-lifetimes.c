@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "../fixtures/test-child.h"
 #include "mesh-fixture.h"
 
 #include <string.h>
@@ -246,7 +247,7 @@ test_fork (MeshFixture *fixture, gconstpointer data)
       g_bytes_unref (got);
       g_object_unref (client);
       g_object_unref (mesh);
-      _exit (0);
+      test_child_exit (0);
     }
   g_assert_cmpint (waitpid (forked, &status, 0), ==, forked);
   g_assert_cmpint (status, ==, 0);

@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <link.h>
@@ -112,7 +113,7 @@ static CommyCatalog *
 make_catalog (CommyConfig *config)
 {
   g_autoptr (GError) error = NULL;
-  CommyCatalog *catalog = commy_catalog_new (config, &error);
+  CommyCatalog *catalog = commy_catalog_new (config, NULL, &error);
 
   g_assert_no_error (error);
   return catalog;
@@ -269,6 +270,61 @@ test_hash (Case *self, gconstpointer data)
     g_assert_true (commy_plugin_load (get_by_file (catalog, "good.so"), config, &error));
     g_assert_no_error (error);
   }
+}
+
+/* Two catalogs of one process share the code, as they do where it is loaded by its name; and a
+ * folder that anybody may write to does no harm. */
+static void
+test_hash_twice (Case *self, gconstpointer data)
+{
+  gsize size;
+  g_autofree guint8 *bytes = read_fixture ("libcommy-transport-good.so", &size);
+  g_autofree char *hash = g_compute_checksum_for_data (G_CHECKSUM_SHA256, bytes, size);
+  g_autofree char *pin = g_strdup_printf ("[plugin transport/good]\nsha256=%s\n", hash);
+  g_autoptr (CommyConfig) config = make_config (self, "trust=hash", pin);
+  g_autoptr (CommyCatalog) one = NULL;
+  g_autoptr (CommyCatalog) two = NULL;
+  g_autoptr (GError) error = NULL;
+  int taken;
+
+  install (self, "libcommy-transport-good.so");
+  g_assert_cmpint (g_chmod (self->folder, 0777), ==, 0);
+  one = make_catalog (config);
+  two = make_catalog (config);
+  g_assert_true (commy_plugin_load (get_by_file (one, "good.so"), config, &error));
+  g_assert_no_error (error);
+  /* Takes the number, so that the second copy is not called like the first. */
+  taken = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  g_assert_true (commy_plugin_load (get_by_file (two, "good.so"), config, &error));
+  g_assert_no_error (error);
+  close (taken);
+  g_assert_true (get_by_file (one, "good.so")->descriptor
+                 == get_by_file (two, "good.so")->descriptor);
+}
+
+/* Swapped between check and load: other bytes, and the note that was seen does not help. */
+static void
+test_hash_swapped (Case *self, gconstpointer data)
+{
+  gsize size;
+  g_autofree guint8 *bytes = read_fixture ("libcommy-transport-fail-init.so", &size);
+  g_autofree char *hash = g_compute_checksum_for_data (G_CHECKSUM_SHA256, bytes, size);
+  g_autofree char *pin = g_strdup_printf ("[plugin transport/fail-init]\nsha256=%s\n", hash);
+  g_autoptr (CommyConfig) config = make_config (self, "trust=hash", pin);
+  g_autoptr (CommyCatalog) catalog = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path = NULL;
+
+  install (self, "libcommy-transport-fail-init.so");
+  catalog = make_catalog (config);
+  g_assert_cmpint (get_by_file (catalog, "fail-init.so")->state, ==, COMMY_PLUGIN_STATE_FOUND);
+  bytes = g_realloc (bytes, size + 1);
+  bytes[size] = 0;
+  path = write_as (self, "libcommy-transport-fail-init.so", bytes, size + 1);
+  g_assert_false (commy_plugin_load (get_by_file (catalog, "fail-init.so"), config, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_PLUGIN_TRUST);
+  assert_says (error->message, "pinned is");
+  assert_ran (self, "");
 }
 
 static void
@@ -429,11 +485,11 @@ test_require (Case *self, gconstpointer data)
   g_autoptr (GError) error = NULL;
 
   install (self, "libcommy-transport-good.so");
-  g_assert_null (commy_catalog_new (missing, &error));
+  g_assert_null (commy_catalog_new (missing, NULL, &error));
   g_assert_error (error, COMMY_ERROR, COMMY_ERROR_PLUGIN_MISSING);
   assert_says (error->message, "transport/none is required (program:4) and was not found");
   g_clear_error (&error);
-  g_assert_null (commy_catalog_new (denied, &error));
+  g_assert_null (commy_catalog_new (denied, NULL, &error));
   assert_says (error->message, "disabled: denied by deny=");
   catalog = make_catalog (there);
 }
@@ -687,6 +743,8 @@ main (int argc, char **argv)
   ADD ("/plugin/catalog/bad-files-are-listed-and-not-run", test_bad_files);
   ADD ("/plugin/catalog/untrusted-files-are-listed-and-not-run", test_untrusted);
   ADD ("/plugin/catalog/pinned-hash-decides", test_hash);
+  ADD ("/plugin/catalog/pinned-hash-loads-once", test_hash_twice);
+  ADD ("/plugin/catalog/pinned-hash-holds-until-it-is-mapped", test_hash_swapped);
   ADD ("/plugin/catalog/same-id-twice-first-wins", test_hidden);
   ADD ("/plugin/catalog/settings-decide-with-their-origin", test_policy);
   ADD ("/plugin/catalog/required-plugin-must-be-usable", test_require);

@@ -205,6 +205,29 @@ test_hash (Place *place, gconstpointer data)
   assert_refused (place->file, COMMY_TRUST_HASH, right, "pinned is");
 }
 
+/* Who may write the file writes it in place: what was opened is what was checked. */
+static void
+test_hash_copy (Place *place, gconstpointer data)
+{
+  const char *right = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  g_autoptr (GError) error = NULL;
+  char bytes[8] = "";
+  int fd, file;
+
+  fd = commy_trust_open (place->file, COMMY_TRUST_HASH, right, &error);
+  g_assert_no_error (error);
+  file = open (place->file, O_WRONLY | O_CLOEXEC);
+  g_assert_cmpint (pwrite (file, "xyz!", 4, 0), ==, 4);
+  close (file);
+  g_assert_cmpint (pread (fd, bytes, sizeof bytes, 0), ==, 3);
+  g_assert_cmpstr (bytes, ==, "abc");
+  /* Nor can the copy be changed by somebody of this process. */
+  g_assert_cmpint (pwrite (fd, "x", 1, 0), ==, -1);
+  g_assert_cmpint (ftruncate (fd, 0), ==, -1);
+  g_assert_cmpint (fcntl (fd, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
+  close (fd);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -218,5 +241,6 @@ main (int argc, char **argv)
   ADD ("/plugin/trust/only-regular-files", test_kinds);
   ADD ("/plugin/trust/linked-folder-is-judged-where-it-leads", test_linked_folder);
   ADD ("/plugin/trust/pinned-hash-is-exact", test_hash);
+  ADD ("/plugin/trust/pinned-bytes-cannot-be-changed-afterwards", test_hash_copy);
   return g_test_run ();
 }

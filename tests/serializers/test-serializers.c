@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The conformance suite over the serializers of this build, and what gvariant's bytes must be.
+ * What json's text must be is in test-json.c.
  */
 #include "config.h"
 
@@ -74,19 +75,105 @@ test_agrees_with_glib (gconstpointer id)
   g_assert_cmpuint (n_normal, >, 1000);
 }
 
+/* --- what it costs: with -m perf only; the source of the notes' profiles --- */
+
+static GVariant *
+costly_value (const char *what, gsize size)
+{
+  g_auto (GVariantBuilder) builder;
+
+  if (g_str_equal (what, "numbers"))
+    {
+      g_autofree gint64 *numbers = g_new (gint64, size / 8);
+
+      for (gsize i = 0; i < size / 8; i++)
+        numbers[i] = (gint64) i * 1000;
+      return g_variant_ref_sink (
+          g_variant_new_fixed_array (G_VARIANT_TYPE_INT64, numbers, size / 8, 8));
+    }
+  if (g_str_equal (what, "bytes"))
+    {
+      g_autofree guint8 *bytes = g_malloc0 (size);
+
+      return g_variant_ref_sink (g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes, size, 1));
+    }
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  for (gsize at = 0; at + 32 <= size; at += 32)
+    {
+      g_autofree char *key = g_strdup_printf ("key-%06u", (guint) at);
+
+      g_variant_builder_add (&builder, "{sv}", key, g_variant_new_uint32 ((guint32) at));
+    }
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
+static void
+measure (const CommySerializerOps *ops, gpointer instance, const char *what, gsize size)
+{
+  g_autoptr (GVariant) value = costly_value (what, size);
+  gsize bytes = g_variant_get_size (value);
+  gsize bound = ops->bound (instance, value);
+  g_autofree guint8 *out = g_malloc (bound);
+  guint n = (guint) (1 + 20000000 / (bytes * 10 + 500));
+  gssize used = 0;
+  gint64 begin = g_get_monotonic_time ();
+  gint64 middle, end;
+  g_autoptr (GBytes) message = NULL;
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_assert_cmpuint (ops->bound (instance, value), ==, bound);
+      used = ops->encode (instance, value, out, bound, NULL);
+    }
+  middle = g_get_monotonic_time ();
+  message = g_bytes_new (out, (gsize) used);
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) back = ops->decode (instance, message, g_variant_get_type (value), NULL);
+
+      g_assert_nonnull (back);
+    }
+  end = g_get_monotonic_time ();
+  g_print ("# %-10s %7u bytes: encode %9.0f ns, decode %9.0f ns, size x %.2f\n", what,
+           (guint) bytes, (double) (middle - begin) * 1000 / n, (double) (end - middle) * 1000 / n,
+           (double) used / (double) bytes);
+}
+
+static void
+test_cost (gconstpointer id)
+{
+  const CommyPluginDescriptor *descriptor = load (id);
+  g_autoptr (CommyTestHost) host = commy_test_host_new (NULL, descriptor);
+  gpointer instance = commy_test_host_start (host, NULL);
+  static const char *const kinds[] = { "dictionary", "numbers", "bytes" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
+    for (gsize size = 64; size <= 65536; size *= 32)
+      measure (descriptor->ops, instance, kinds[i], size);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 #ifdef WITH_GVARIANT
   commy_serializer_conformance_add (load ("gvariant"));
+  if (g_test_perf ())
+    g_test_add_data_func ("/serializer/gvariant/cost", "gvariant", test_cost);
   g_test_add_data_func ("/serializer/gvariant/decode/agrees-with-glib", "gvariant",
                         test_agrees_with_glib);
   g_test_add_func ("/serializer/gvariant/wire/little-endian-normal-form", test_wire_format);
 #endif
 #ifdef WITH_RAW
   commy_serializer_conformance_add (load ("raw"));
+  if (g_test_perf ())
+    g_test_add_data_func ("/serializer/raw/cost", "raw", test_cost);
   g_test_add_data_func ("/serializer/raw/decode/agrees-with-glib", "raw", test_agrees_with_glib);
+#endif
+#ifdef WITH_JSON
+  commy_serializer_conformance_add (load ("json"));
+  if (g_test_perf ())
+    g_test_add_data_func ("/serializer/json/cost", "json", test_cost);
 #endif
   return g_test_run ();
 }

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "../conformance/commy-store-conformance.h"
+#include "../fixtures/test-child.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -146,9 +147,9 @@ test_unwritable (Fixture *fixture, gconstpointer unused)
     {
       if (setgroups (0, NULL) != 0 || setresgid (65534, 65534, 65534) != 0
           || setresuid (65534, 65534, 65534) != 0)
-        _exit (77);
+        test_child_exit (77);
       assert_refused (fixture, 602, "cannot be written");
-      _exit (0);
+      test_child_exit (0);
     }
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_true (WIFEXITED (status));
@@ -455,7 +456,8 @@ test_two_in_one_process (Fixture *fixture, gconstpointer unused)
     {
       int fd = open (path, O_RDWR);
 
-      _exit (fd >= 0 && fcntl (fd, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK ? 0 : 1);
+      test_child_exit (fd >= 0 && fcntl (fd, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK ? 0
+                                                                                            : 1);
     }
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_cmpint (status, ==, 0);
@@ -483,7 +485,7 @@ test_forked_child_is_refused (Fixture *fixture, gconstpointer unused)
 
       ops->range (fixture->store.instance, "", on_done_code, &code);
       descriptor ()->fini (fixture->store.instance);
-      _exit (code == 702 ? 0 : 1);
+      test_child_exit (code == 702 ? 0 : 1);
     }
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_cmpint (status, ==, 0);

@@ -157,6 +157,10 @@ assert_same (const CommyFrameSpec *spec, const CommyFrame *frame, const guint8 *
   g_assert_cmpuint (frame->deadline_ns, ==, spec->deadline_ns);
   g_assert_cmpint (frame->has_dwell, ==, spec->dwell_ns != 0);
   g_assert_cmpuint (frame->dwell_ns, ==, spec->dwell_ns);
+  g_assert_cmpint (frame->priority, ==, spec->priority != 0 ? spec->priority - 1 : 4);
+  g_assert_cmpint (frame->has_train, ==, spec->train != 0);
+  g_assert_cmpuint (frame->train, ==, spec->train);
+  g_assert_cmpuint (frame->train_size, ==, spec->train != 0 ? spec->train_size : 0);
   g_assert_cmpuint (frame->signature_size, ==, spec->signature_size);
   g_assert_cmpmem (bytes + frame->signature_offset, frame->signature_size, spec->signature,
                    spec->signature_size);
@@ -192,6 +196,9 @@ random_spec (CommyFrameSpec *spec, char *signature)
     .deadline_ns = (guint64) random32 () << 32 | random32 (),
     .dwell_ns = (guint64) random32 () << 32 | random32 (),
     .signature_size = (gsize) g_test_rand_int_range (0, 300),
+    .priority = (guint8) g_test_rand_int_range (0, 9),
+    .train = random32 (),
+    .train_size = 64 + (guint64) random32 (),
   };
   spec->signature = spec->signature_size > 0 ? signature : NULL;
   for (gsize i = 0; i < spec->signature_size; i++)
@@ -231,6 +238,7 @@ rich_frame (guint8 *out)
 {
   guint8 ext[512];
   guint8 value[64] = { 7 };
+  guint8 train[12] = { 22, 0, 0, 0, 0, 0, 0, 0, 9 };
   gsize at = 0;
 
   at = add_ext (ext, at, COMMY_EXT_SIGNATURE, "(sa{sv})", 8);
@@ -241,6 +249,7 @@ rich_frame (guint8 *out)
   at = add_ext (ext, at, COMMY_EXT_DEADLINE, value, 8);
   at = add_ext (ext, at, COMMY_EXT_IDEMPOTENCY, value, 1);
   at = add_ext (ext, at, COMMY_EXT_SCHEMA, value, 8);
+  at = add_ext (ext, at, COMMY_EXT_TRAIN, train, 12);
   at = add_ext (ext, at, 100, value, 5);
   return make_frame (out, ext, at, 21);
 }
@@ -252,7 +261,11 @@ test_every_extension (void)
   gsize size = rich_frame (bytes);
   CommyFrame frame;
 
-  g_assert_cmpint (commy_frame_parse (bytes, size, 21, &frame), ==, COMMY_FRAME_OK);
+  g_assert_cmpint (commy_frame_parse (bytes, size, 21, &frame), ==, COMMY_FRAME_TOO_BIG);
+  g_assert_cmpint (commy_frame_parse (bytes, size, 22, &frame), ==, COMMY_FRAME_OK);
+  g_assert_true (frame.has_train);
+  g_assert_cmpuint (frame.train, ==, 9);
+  g_assert_cmpuint (frame.train_size, ==, 22);
   g_assert_cmpmem (bytes + frame.signature_offset, frame.signature_size, "(sa{sv})", 8);
   g_assert_true (frame.has_deadline && frame.has_dwell && frame.has_schema);
   g_assert_cmpuint (frame.deadline_ns, ==, 7);
@@ -262,6 +275,36 @@ test_every_extension (void)
   g_assert_cmpint (frame.trace_offset, ==, 32 + 16 + 16 + 4);
   g_assert_cmpuint (frame.payload_offset + frame.payload_size, ==, size);
   g_assert_cmpuint (frame.payload_size, ==, 21);
+}
+
+/* The whole of a train is more than its first piece, and it has a name. */
+static void
+test_trains (void)
+{
+  static const struct
+  {
+    guint8 value[13];
+    gsize size;
+    CommyFrameStatus status;
+  } cases[] = {
+    { { 4, 0, 0, 0, 0, 0, 0, 0, 1 }, 12, COMMY_FRAME_OK },
+    { { 3, 0, 0, 0, 0, 0, 0, 0, 1 }, 12, COMMY_FRAME_BAD_EXTENSION },
+    { { 0, 0, 0, 0, 0, 0, 0, 0, 1 }, 12, COMMY_FRAME_BAD_EXTENSION },
+    { { 4, 0, 0, 0, 0, 0, 0, 0, 0 }, 12, COMMY_FRAME_BAD_EXTENSION },
+    { { 4, 0, 0, 0, 0, 0, 0, 0, 1 }, 11, COMMY_FRAME_BAD_EXTENSION },
+    { { 4, 0, 0, 0, 0, 0, 0, 0, 1 }, 13, COMMY_FRAME_BAD_EXTENSION },
+    { { 0, 0, 0, 0, 0, 0, 0, 0x80, 1 }, 12, COMMY_FRAME_OK },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      guint8 ext[32];
+      CommyFrame frame;
+
+      g_assert_cmpint (
+          parse_ext (ext, add_ext (ext, 0, COMMY_EXT_TRAIN, cases[i].value, cases[i].size), &frame),
+          ==, cases[i].status);
+    }
 }
 
 static void
@@ -377,14 +420,14 @@ test_version_type_flags (void)
     {
       bytes[5] = (guint8) i;
       g_assert_cmpint (commy_frame_parse (bytes, size, 0, &frame), ==,
-                       i >= 1 && i <= 14 ? COMMY_FRAME_OK : COMMY_FRAME_BAD_TYPE);
+                       i >= 1 && i <= 18 ? COMMY_FRAME_OK : COMMY_FRAME_BAD_TYPE);
     }
   bytes[5] = 1;
   for (guint i = 0; i < 65536; i++)
     {
       put16 (bytes + 6, (guint16) i);
       g_assert_cmpint (commy_frame_parse (bytes, size, 0, &frame), ==,
-                       i <= 7 ? COMMY_FRAME_OK : COMMY_FRAME_BAD_FLAGS);
+                       i <= 15 ? COMMY_FRAME_OK : COMMY_FRAME_BAD_FLAGS);
     }
 }
 
@@ -615,7 +658,7 @@ test_texts (void)
   g_assert_cmpstr (commy_frame_type_to_string (COMMY_FRAME_HELLO), ==, "hello");
   g_assert_cmpstr (commy_frame_type_to_string (COMMY_FRAME_CLOSE), ==, "close");
   g_assert_cmpstr (commy_frame_type_to_string (0), ==, "?");
-  g_assert_cmpstr (commy_frame_type_to_string (15), ==, "?");
+  g_assert_cmpstr (commy_frame_type_to_string (COMMY_FRAME_TYPE_LAST + 1), ==, "?");
   g_assert_cmpstr (commy_frame_type_to_string (255), ==, "?");
   g_assert_nonnull (commy_frame_status_to_string ((CommyFrameStatus) 99));
 }
@@ -627,6 +670,7 @@ main (int argc, char **argv)
   g_test_add_func ("/wire/frame/layout-is-what-the-page-says", test_layout);
   g_test_add_func ("/wire/frame/what-is-written-is-read", test_round_trip);
   g_test_add_func ("/wire/frame/every-extension-is-read", test_every_extension);
+  g_test_add_func ("/wire/frame/train-is-more-than-its-first-piece-and-has-a-name", test_trains);
   g_test_add_func ("/wire/frame/cut-anywhere-is-refused", test_truncation);
   g_test_add_func ("/wire/frame/any-corrupt-byte-stays-inside", test_corruption);
   g_test_add_func ("/wire/frame/failure-writes-nothing", test_nothing_written_on_failure);
