@@ -182,8 +182,7 @@ run (Bench *bench, GError **error)
     return FALSE;
   if (bench->only != NULL)
     return strcmp (bench->only, "choice") != 0 || bench_choice (bench, error);
-  return bench_decision (bench, error) && bench_choice (bench, error)
-         && bench_start (bench, error);
+  return bench_decision (bench, error) && bench_choice (bench, error) && bench_start (bench, error);
 }
 
 static gboolean

@@ -141,8 +141,9 @@ COMMY_API const char *commy_mesh_get_node_id (CommyMesh *mesh);
  * Every plugin file that was found, the unusable ones too. Any thread.
  *
  * Returns: (transfer full): an `aa{sv}` with `kind`, `id`, `version`, `state`, `reason`, `path`,
- *   `summary`, `licence`, `abi`, `profile`. States: found, rejected, hidden, disabled, quarantined,
- *   loaded, active, quiesced, failed
+ *   `summary`, `licence`, `abi`, `profile`, which has `contradiction` if measurements speak
+ *   against it (then also the reason, if there is no other). States: found, rejected, hidden,
+ * disabled, quarantined, loaded, active, quiesced, failed
  *
  * Since: 0.1
  */
