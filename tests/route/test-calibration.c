@@ -326,6 +326,21 @@ a_lie_by_a_factor_holds_for_every_size (void)
 }
 
 static void
+even_a_neighbour_is_not_measured (void)
+{
+  CommyCalibration calibration = { 0 };
+  CommyPosterior own, near;
+
+  /* A wake-up of 1 ms is all there is of either class: nothing is left unseen but the class. */
+  feed_ns (&calibration, 64, 1e6, 40);
+  expected (&calibration, 0, &own);
+  expected (&calibration, 1, &near);
+  g_assert_cmpfloat (own.sd, <, 0.05);
+  g_assert_cmpfloat (near.sd, >, 0.3);
+  g_assert_cmpfloat (near.sd, <, 0.4);
+}
+
+static void
 what_a_serializer_takes_is_added (void)
 {
   CommyProfile transport = fixture_profile (1000, 0, 0, 0);
@@ -504,6 +519,8 @@ main (int argc, char **argv)
   g_test_add_func ("/route/calibration/a-lie-by-a-factor-holds-for-every-size",
                    a_lie_by_a_factor_holds_for_every_size);
   g_test_add_func ("/route/calibration/a-change-is-told", a_change_is_told);
+  g_test_add_func ("/route/calibration/even-a-neighbour-is-not-measured",
+                   even_a_neighbour_is_not_measured);
   g_test_add_func ("/route/calibration/what-a-serializer-takes-is-added",
                    what_a_serializer_takes_is_added);
   ADD ("what-is-inherited-ages-like-the-rest", what_is_inherited_ages_like_the_rest);
