@@ -13,6 +13,7 @@
 #include "mesh/commy-measurement-file.h"
 #include "mesh/commy-probe.h"
 
+#include <math.h>
 #include <string.h>
 
 #define SECOND G_GINT64_CONSTANT (1000000000)
@@ -263,12 +264,16 @@ describe_finding (CommyProber *self, const Subject *subject, char *out, gsize si
                       ? (double) (commy_env_now (self->mesh->env) - subject->probed_ns)
                       : (double) MAX (age_s, 0) * SECOND;
   g_autofree char *age = commy_format_duration (age_ns);
+  const char *end;
 
   g_snprintf (out, size, "%s%s%s%" G_GUINT64_FORMAT " round trips, the last %s ago%s",
               subject->failure != NULL ? "not now: " : "",
               subject->failure != NULL ? subject->failure : "",
               subject->failure != NULL ? "; " : "", subject->found.probes, age,
               subject->measured ? "" : ", by an earlier run");
+  /* A long reason may have been cut inside a character. */
+  if (!g_utf8_validate (out, -1, &end))
+    out[end - out] = '\0';
 }
 
 void
@@ -371,15 +376,19 @@ claimed_ns (const CommyProfile *profile, gsize size)
   return cost.t_latency_ns;
 }
 
-/* A lie in every size, not only the wake-up that a claim left out, is worth a word to people. */
-static void
+/* A lie in every size, not only the wake-up that a claim left out, is worth a word to people. What
+ * to say, once for each plugin, or NULL; lock held. */
+static const char *
 blame (CommyProber *self, const Subject *subject)
 {
   const CommyCalibration *calibration = &subject->found.calibration;
   gint64 now = commy_env_now (self->mesh->env);
   CommyPosterior worst = { .ratio = 1 };
   g_autofree char *text = NULL;
+  const char *said;
 
+  if (__atomic_load_n (&subject->transport->contradiction, __ATOMIC_ACQUIRE) != NULL)
+    return NULL;
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     {
       CommyPosterior posterior = commy_calibration_get (calibration, &subject->profile, c, now);
@@ -387,18 +396,17 @@ blame (CommyProber *self, const Subject *subject)
       if (!(calibration->classes[c].n > 0))
         continue;
       if (!posterior.contradicted)
-        return;
-      if (posterior.ratio > 1 ? posterior.ratio > worst.ratio : 1 / posterior.ratio > worst.ratio)
+        return NULL;
+      if (fabs (log (posterior.ratio)) > fabs (log (worst.ratio)))
         worst = posterior;
     }
   if (worst.ratio == 1)
-    return;
+    return NULL;
   text = g_strdup_printf ("its claim is contradicted and dropped: messages take %.3g times as long",
                           worst.ratio);
-  if (__atomic_exchange_n (&subject->transport->contradiction, g_intern_string (text),
-                           __ATOMIC_ACQ_REL)
-      == NULL)
-    g_message ("%s: %s", subject->transport->name, text);
+  said = g_intern_string (text);
+  __atomic_store_n (&subject->transport->contradiction, said, __ATOMIC_RELEASE);
+  return said;
 }
 
 /* lock held. */
@@ -452,6 +460,7 @@ probe (CommyProber *self, Subject *subject)
                        .n_large = subject->measured ? LATER_LARGE : FIRST_LARGE };
   g_autoptr (GError) error = NULL;
   CommyProbeResult result;
+  const char *said = NULL;
   gboolean ok;
 
   subject->due = FALSE;
@@ -471,10 +480,15 @@ probe (CommyProber *self, Subject *subject)
       subject->failures = 0;
       g_clear_pointer (&subject->failure, g_free);
       take_result (self, subject, &result);
-      blame (self, subject);
+      said = blame (self, subject);
     }
   else if (!self->stopping)
     take_failure (self, subject, error);
+  if (said == NULL)
+    return;
+  g_mutex_unlock (&self->lock);
+  g_message ("%s: %s", probe.transport->name, said);
+  g_mutex_lock (&self->lock);
 }
 
 /* lock held. */

@@ -137,6 +137,9 @@ felt_since (const CommyPath *path, gint64 probed_ns)
 {
   gint64 last_ns = 0;
 
+  if (path == NULL)
+    return NULL;
+
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     if (path->calibration.classes[c].n > 0)
       last_ns = MAX (last_ns, path->calibration.classes[c].last_ns);
@@ -152,11 +155,11 @@ add_finding (CommyCandidate *candidate, const CommyPath *path, const CommyFindin
   if (finding->text[0] == '\0')
     return;
   candidate->measured = finding->text;
-  if (finding->probes == 0)
+  /* What calls show today is worth more than what another run measured. */
+  if (finding->probes == 0 || (finding->probed_ns == 0 && felt_since (path, 0) != NULL))
     return;
   candidate->calibration = &finding->calibration;
-  if (path != NULL)
-    candidate->felt = felt_since (path, finding->probed_ns);
+  candidate->felt = felt_since (path, finding->probed_ns);
 }
 
 static void
