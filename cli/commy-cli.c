@@ -111,6 +111,7 @@ exit_for (const GError *error)
     case COMMY_ERROR_DENIED:
     case COMMY_ERROR_NOT_OFFERED:
     case COMMY_ERROR_CERTIFICATE:
+    case COMMY_ERROR_JOIN:
       return COMMY_EXIT_DENIED;
     case COMMY_ERROR_DEADLINE:
       return COMMY_EXIT_DEADLINE;

@@ -178,6 +178,23 @@ announce (CommyMesh *mesh, CommyService *service, const char *name, GError **err
   return FALSE;
 }
 
+/* A transport that cannot be reached is worth a line: who waits for calls over it waits in vain. */
+static void
+note_deaf (CommyMesh *mesh)
+{
+  g_autoptr (GVariant) plugins = commy_mesh_list_plugins (mesh);
+  gsize n = g_variant_n_children (plugins);
+
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) plugin = g_variant_get_child_value (plugins, i);
+      const char *reason = commy_record_get_string (plugin, "reason");
+
+      if (g_str_has_prefix (reason, "does not listen"))
+        commy_cli_note ("transport %s %s", commy_record_get_string (plugin, "id"), reason);
+    }
+}
+
 static void
 on_stopped (GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -221,6 +238,7 @@ serve_until_interrupted (CommyMesh *mesh,
 
   if (commy_service_start_sync (service, NULL, &error) && announce (mesh, service, name, &error))
     {
+      note_deaf (mesh);
       commy_cli_note ("%s is offered in the mesh \"%s\"; interrupt to stop", name,
                       commy_mesh_get_name (mesh));
       g_main_loop_run (loop);

@@ -16,7 +16,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static CommyExit cmd_pki (CommyCli *cli, char **argv);
+#ifndef COMMY_CLI_WITH_PKI
+static CommyExit
+commy_cmd_pki (CommyCli *cli, char **argv)
+{
+  commy_cli_note ("%s: this build has no GnuTLS, which certificates need; configure says so in "
+                  "its summary",
+                  argv[0]);
+  return COMMY_EXIT_FAILED;
+}
+#define commy_cmd_join commy_cmd_pki
+#endif
 
 typedef struct
 {
@@ -39,35 +49,10 @@ static const Verb verbs[] = {
     "commy node flows --of org.example.Echo" },
   { "config", commy_cmd_config, "settings and where they come from: show, check",
     "commy config check my.conf" },
-  { "pki", cmd_pki, "certificates of a mesh: init, issue, show", "commy pki init" },
+  { "pki", commy_cmd_pki, "certificates of a mesh: init, token, serve, show, renew",
+    "commy pki init" },
+  { "join", commy_cmd_join, "join a mesh of another host, with a token of it", "commy join" },
 };
-
-#ifdef COMMY_CLI_WITH_PKI
-static CommyExit
-cmd_pki (CommyCli *cli, char **argv)
-{
-  g_autoptr (GPtrArray) arguments = g_ptr_array_new ();
-
-  g_ptr_array_add (arguments, argv[0]);
-  if (cli->mesh != NULL)
-    {
-      g_ptr_array_add (arguments, (gpointer) "--mesh");
-      g_ptr_array_add (arguments, cli->mesh);
-    }
-  for (guint i = 1; argv[i] != NULL; i++)
-    g_ptr_array_add (arguments, argv[i]);
-  g_set_prgname ("commy pki");
-  return (CommyExit) commy_cmd_pki ((int) arguments->len, (char **) arguments->pdata);
-}
-#else
-static CommyExit
-cmd_pki (CommyCli *cli, char **argv)
-{
-  commy_cli_note ("pki: this build has no GnuTLS, which certificates need; configure says so in "
-                  "its summary");
-  return COMMY_EXIT_FAILED;
-}
-#endif
 
 static void
 print_help (void)

@@ -3,17 +3,37 @@
  * The auth provider `mtls`: the principal is the SPIFFE id in the peer's certificate. Chain,
  * time and possession of the key were the transport's business; the rules of the name and of
  * the certificate's use are checked again here, whatever the transport did.
+ * Beside that it looks after the certificate: it has it renewed, and may serve the authority.
  */
 #include "config.h"
 
-#include "auth/common/commy-pki.h"
+#include "auth/mtls/commy-mtls.h"
 
-#include <commy/commy-plugin.h>
+#define DEFAULT_LIFE "86400s"
+#define LIFE_MAX (90 * COMMY_PKI_SECONDS_PER_DAY * MTLS_SECOND)
 
 typedef struct
 {
   CommyHost *host;
+  MtlsRenewal renewal;
+  MtlsAuthority authority;
 } Mtls;
+
+static const CommyParamSpec mtls_params[] = {
+  { .struct_size = sizeof (CommyParamSpec),
+    .type = COMMY_PARAM_STRING,
+    .name = "serve-authority",
+    .default_value = "",
+    .help = "Numeric address and port on which a node that holds the authority lets hosts join; "
+            "empty: it does not" },
+  { .struct_size = sizeof (CommyParamSpec),
+    .type = COMMY_PARAM_DURATION,
+    .name = "certificate-life",
+    .default_value = DEFAULT_LIFE,
+    .minimum = 2 * MTLS_SECOND,
+    .maximum = LIFE_MAX,
+    .help = "With serve-authority: how long the certificates it gives are valid" },
+};
 
 static gboolean
 mtls_init (gpointer instance, CommyHost *host, GError **error)
@@ -21,12 +41,19 @@ mtls_init (gpointer instance, CommyHost *host, GError **error)
   Mtls *self = instance;
 
   self->host = host;
+  if (!mtls_authority_start (&self->authority, host, host->param (host, "serve-authority"), error))
+    return FALSE;
+  mtls_renewal_start (&self->renewal, host);
   return TRUE;
 }
 
 static void
 mtls_fini (gpointer instance)
 {
+  Mtls *self = instance;
+
+  mtls_renewal_stop (&self->renewal);
+  mtls_authority_stop (&self->authority);
 }
 
 static CommyAuthVerdict
@@ -96,4 +123,5 @@ COMMY_PLUGIN_NOTE (AUTH,
                    .size_factor = 1,
                    .segments = { { .max_bytes = G_MAXUINT64 } });
 
-COMMY_PLUGIN_DEFINE (Mtls, mtls_init, NULL, mtls_fini, NULL, 0, &mtls_ops);
+COMMY_PLUGIN_DEFINE (
+    Mtls, mtls_init, NULL, mtls_fini, mtls_params, G_N_ELEMENTS (mtls_params), &mtls_ops);

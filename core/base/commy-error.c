@@ -122,6 +122,10 @@ static const Explanation explanations[] = {
   { COMMY_ERROR_CERTIFICATE,
     "A certificate or key cannot be used: missing, expired, of another authority, or readable by "
     "others. \"commy pki show\" tells what is there, \"commy pki issue\" makes a new one." },
+  { COMMY_ERROR_JOIN,
+    "The authority did not admit this host, or the join token is bad: damaged, expired, used, or "
+    "of another authority. A token is good once and for a short time; \"commy pki token create\" "
+    "makes a new one where the authority is." },
   { COMMY_ERROR_PROTOCOL,
     "The peer broke the protocol and the channel was closed; other channels are not affected. If "
     "it happens again, one side is faulty or is no Commy program." },

@@ -24,6 +24,24 @@ typedef struct
   char reason[256];
 } Provider;
 
+/* A node without folders: providers judge all the same. */
+static const char *
+no_info (CommyHost *host, CommyHostInfo what)
+{
+  return NULL;
+}
+
+static const char *
+default_param (CommyHost *host, const char *name)
+{
+  const CommyPluginDescriptor *descriptor = host->core;
+
+  for (gsize i = 0; i < descriptor->n_params; i++)
+    if (strcmp (descriptor->params[i].name, name) == 0)
+      return descriptor->params[i].default_value;
+  g_assert_not_reached ();
+}
+
 static void
 provider_init (Provider *self, const char *id)
 {
@@ -41,6 +59,9 @@ provider_init (Provider *self, const char *id)
   self->ops = self->descriptor->ops;
   self->instance = g_aligned_alloc0 (1, self->descriptor->instance_size, 64);
   self->host.struct_size = sizeof self->host;
+  self->host.core = (gpointer) self->descriptor;
+  self->host.info = no_info;
+  self->host.param = default_param;
   g_assert_true (self->descriptor->init (self->instance, &self->host, &error));
 }
 

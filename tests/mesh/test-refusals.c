@@ -245,7 +245,8 @@ static const Paper stranger = { .user = "stranger",
                                 .until_s = 3600,
                                 .here = "/user/stranger may not call " TEST_SERVICE,
                                 .there = "/user/stranger may not call " TEST_SERVICE };
-static const Paper none = { .none = TRUE, .here = "no usable certificate", .there = NULL };
+static const Paper none
+    = { .none = TRUE, .here = "no certificate; run commy pki init or commy join", .there = NULL };
 
 #endif
 
