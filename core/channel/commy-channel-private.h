@@ -91,6 +91,7 @@ struct _CommyChannel
   GQueue room_waiters; /* CommyPipe (ref): have something to send when there is room */
   GQueue deferred;     /* DeferredCall: arrived while a handler waited synchronously */
   gsize deferred_bytes;
+  guint32 last_ping, last_pong;
 
   CommyCounters counters;
 };
@@ -170,3 +171,7 @@ void commy_channel_fail_pipes (CommyChannel *channel);
 /* commy-channel-send.c */
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
+
+/* commy-channel-probe.c */
+void commy_channel_on_ping (CommyChannel *channel, const CommyFrame *frame);
+void commy_channel_on_pong (CommyChannel *channel, const CommyFrame *frame);

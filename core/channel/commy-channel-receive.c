@@ -282,14 +282,6 @@ on_close (CommyChannel *self, CommyIncoming *incoming)
   commy_channel_close (self, error);
 }
 
-static void
-on_ping (CommyChannel *self, const CommyFrame *frame)
-{
-  CommyFrameSpec spec = { .type = COMMY_FRAME_PONG, .stream = frame->stream };
-
-  commy_channel_send (self, &spec, NULL, 0, TRUE);
-}
-
 void
 commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
 {
@@ -316,9 +308,11 @@ commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
       commy_channel_on_stream (self, incoming);
       break;
     case COMMY_FRAME_PING:
-      on_ping (self, &incoming->frame);
+      commy_channel_on_ping (self, &incoming->frame);
       break;
     case COMMY_FRAME_PONG:
+      commy_channel_on_pong (self, &incoming->frame);
+      break;
     case COMMY_FRAME_ACK:
       break;
     case COMMY_FRAME_GOAWAY:

@@ -166,6 +166,12 @@ void
 commy_channel_wait (CommyChannel *channel, gint64 deadline_ns, gboolean write, guint32 kick_seen);
 guint32 commy_channel_kick_seen (CommyChannel *channel);
 
+/* Sends a PING of @size bytes; the peer answers with an empty PONG. One at a time: a new one makes
+ * the last one's PONG late. */
+CommyIo
+commy_channel_ping (CommyChannel *channel, gconstpointer payload, gsize size, guint32 *out_ping);
+gboolean commy_channel_has_pong (CommyChannel *channel, guint32 ping);
+
 /* --- received messages --- */
 
 /* The caller owns the message now and gives it back with commy_incoming_release(). */

@@ -61,8 +61,12 @@ static const CommyKeySchema selection_keys[] = {
 };
 
 static const CommyKeySchema calibration_keys[] = {
-  { "mode", CHOICE ("active;passive;frozen;off"), "passive", "how claims are measured" },
+  { "mode", CHOICE ("active;passive;frozen;off"), "active", "how claims are measured" },
   { "sample-every", WHOLE (INT, 1, 1 << 20), "64", "one message in so many is timed" },
+  { "probe-every", WHOLE (DURATION, 100 * MS, 24 * HOUR), "30s", "between probes of a path" },
+  { "probe-time", REAL (SHARE, 0, 0.1), "1%", "most of the time that is spent probing" },
+  { "probe-bytes", REAL (RATE, 0, 1e9), "64KiB/s", "most that is sent to probe" },
+  { "persist", PLAIN (BOOL), "true", "keep what was measured for the next start" },
 };
 
 static const CommyKeySchema plugin_keys[] = {

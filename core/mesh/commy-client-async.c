@@ -350,7 +350,7 @@ async_route (AsyncCall *call)
   missing = snapshot == NULL || (client->fresh && !call->refreshed);
   if (!missing)
     {
-      if (commy_route_decide_now (route, &key, call->request.flavour, call->request.size, &error))
+      if (commy_client_decide (client, call->request.flavour, call->request.size, &error))
         return TRUE;
       missing = g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NO_SERVICE) && !call->refreshed;
     }

@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
 
 #include <sched.h>
@@ -381,6 +382,7 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   if (!fill_shared (self, error))
     return FALSE;
   fill_setup (self);
+  self->prober = commy_prober_new (self);
   if (!start_registry (self, error))
     return FALSE;
   start_listeners (self);
@@ -470,6 +472,8 @@ stop_plugin (CommyPlugin *plugin)
 void
 commy_mesh_leave_here (CommyMesh *self)
 {
+  if (self->prober != NULL)
+    commy_prober_stop (self->prober);
   stop_offers (self);
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
   commy_setup_cancel_all (&self->setup);
@@ -479,6 +483,7 @@ commy_mesh_leave_here (CommyMesh *self)
   commy_mesh_shut_workers (self, FALSE);
   commy_setup_cancel_all (&self->setup);
   g_clear_pointer (&self->registry, commy_registry_free);
+  g_clear_pointer (&self->prober, commy_prober_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     stop_plugin (self->started->pdata[i]);
   g_clear_pointer (&self->started, g_ptr_array_unref);

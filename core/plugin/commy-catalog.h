@@ -56,6 +56,7 @@ struct _CommyPlugin
   char *profile_origin; /* keyfile line of an override, or NULL */
   double bias;          /* operator's factor on cost; 1 by default */
   char *bias_origin;    /* keyfile line that set it, or NULL */
+  const char *contradiction;   /* atomic: what measurements say against the profile, or NULL */
   CommyQuarantine *quarantine; /* the catalog's */
   /* after commy_plugin_load() */
   const CommyPluginDescriptor *descriptor;

@@ -187,9 +187,10 @@ COMMY_API GVariant *commy_mesh_list_keyfiles (void);
  * Every plugin file that was found, the unusable ones too. Any thread.
  *
  * Returns: (transfer full): an `aa{sv}` with `kind`, `id`, `version`, `state`, `reason`, `path`,
- *   `summary`, `licence`, `abi`, `profile`; hooks have `wraps`, what the keyfile puts them on; what
- *   has hooks has `hooks` and `hooks-origin`. States: found, rejected, hidden, disabled,
- *   quarantined, loaded, active, quiesced, failed
+ *   `summary`, `licence`, `abi`, `profile`, which has `contradiction` if measurements speak
+ *   against it (then also the reason, if there is no other); hooks have `wraps`, what the
+ *   keyfile puts them on; what has hooks has `hooks` and `hooks-origin`. States: found, rejected,
+ *   hidden, disabled, quarantined, loaded, active, quiesced, failed
  *
  * Since: 0.1
  */
