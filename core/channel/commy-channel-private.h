@@ -6,6 +6,7 @@
 
 #include "channel/commy-channel.h"
 #include "channel/commy-spin.h"
+#include "channel/commy-train.h"
 
 typedef struct
 {
@@ -80,6 +81,10 @@ struct _CommyChannel
   guint8 *scratch; /* where frames of peers that are not trusted are copied to */
   gsize scratch_size;
   guint32 borrowed; /* messages not released yet */
+  gsize cut_above;           /* larger payloads go in pieces; G_MAXSIZE: none does */
+  CommyTrainsOut *trains_out; /* NULL before the first */
+  CommyTrainsIn trains_in;
+  gsize unacked; /* bytes of pieces that arrived since the peer was told anything */
   CommySpinner spinner;
   guint32 unanswered; /* atomic: calls that handlers have not answered yet */
 
@@ -124,6 +129,9 @@ void commy_pending_clear (CommyPendingTable *table);
 
 /* commy-channel-receive.c */
 void commy_channel_dispatch (CommyChannel *channel, CommyIncoming *incoming);
+/* Takes one message from the path; sends nothing by itself. */
+gboolean commy_channel_take (CommyChannel *channel);
 /* commy-channel-send.c */
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
+void commy_channel_count_sent (CommyChannel *channel, guint8 type, gsize payload);
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);

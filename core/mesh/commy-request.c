@@ -46,6 +46,8 @@ commy_request_init (CommyRequest *request,
   if (options != NULL && options->timeout_us >= 0)
     timeout_ns
         = options->timeout_us > G_MAXINT64 / 4000 ? G_MAXINT64 / 4 : options->timeout_us * 1000;
+  if (options != NULL && options->priority != COMMY_PRIORITY_DEFAULT)
+    request->priority = (guint8) (options->priority + 1);
   request->idempotent = options != NULL && options->idempotent;
   request->deadline_ns = commy_env_now (env) + timeout_ns;
   request->method = g_strdup (method);
@@ -136,12 +138,7 @@ commy_payload_send (CommyChannel *channel,
       io = send_value (channel, spec, serializer, value, queue, &cause);
     }
   else
-    {
-      gsize size;
-      gconstpointer data = g_bytes_get_data (bytes, &size);
-
-      io = commy_channel_send (channel, spec, data, size, queue);
-    }
+    io = commy_channel_send_bytes (channel, spec, bytes, queue);
   if (cause != NULL)
     g_propagate_error (error, g_steal_pointer (&cause));
   else if (io != COMMY_IO_OK)
@@ -163,7 +160,8 @@ commy_request_send (CommyRequest *request,
   CommyFrameSpec spec = { .type = request->one_way ? COMMY_FRAME_ONEWAY : COMMY_FRAME_CALL,
                           .flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0,
                           .stream = stream,
-                          .deadline_ns = (guint64) MAX (left, 1) };
+                          .deadline_ns = (guint64) MAX (left, 1),
+                          .priority = request->priority };
 
   spec.method = commy_channel_method (channel, request->method, error);
   if (spec.method == 0)

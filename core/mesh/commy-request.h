@@ -17,6 +17,7 @@ typedef struct
   gint64 deadline_ns;
   gboolean idempotent;
   gboolean one_way;
+  guint8 priority; /* as in a CommyFrameSpec */
 } CommyRequest;
 
 /* @parameters: NULL is (); floating is consumed. FALSE: not a tuple. */
