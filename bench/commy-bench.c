@@ -146,6 +146,7 @@ run_calls (Bench *bench, gboolean tls, GError **error)
     { "tls", "block", bench_calls, "tls/block" },
     { "shm", "adaptive", bench_pipelined, "shm/async" },
     { "tls", "adaptive", bench_pipelined, "tls/async" },
+    { "tls", "adaptive", bench_beside, "tls/beside" },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (parts); i++)
