@@ -17,12 +17,12 @@ typedef struct
   GBytes *small;
   GBytes *large;
   GMainLoop *loop;
-  GArray *alone;   /* gint64 ns a call */
-  GArray *beside;  /* the same, while a large message was under way */
+  GArray *alone;    /* gint64 ns a call */
+  GArray *beside;   /* the same, while a large message was under way */
   GArray *large_ns; /* a large message with small calls beside it */
   gint64 started;
   gint64 large_started; /* 0: none is under way */
-  gsize left; /* small calls of this round */
+  gsize left;           /* small calls of this round */
   GError *error;
 } Beside;
 
@@ -131,8 +131,7 @@ report (Bench *bench, Beside *self, const char *transport, const char *wait)
 
   bench_add (bench, alone, wait, SMALL, NULL, (gint64 *) self->alone->data, self->alone->len);
   bench_add (bench, beside, wait, SMALL, alone, (gint64 *) self->beside->data, self->beside->len);
-  bench_add (bench, large, wait, LARGE, NULL, (gint64 *) self->large_ns->data,
-             self->large_ns->len);
+  bench_add (bench, large, wait, LARGE, NULL, (gint64 *) self->large_ns->data, self->large_ns->len);
 }
 
 gboolean

@@ -80,8 +80,8 @@ struct _CommyChannel
   gsize backlog_bytes;
   guint8 *scratch; /* where frames of peers that are not trusted are copied to */
   gsize scratch_size;
-  guint32 borrowed; /* messages not released yet */
-  gsize cut_above;           /* larger payloads go in pieces; G_MAXSIZE: none does */
+  guint32 borrowed;           /* messages not released yet */
+  gsize cut_above;            /* larger payloads go in pieces; G_MAXSIZE: none does */
   CommyTrainsOut *trains_out; /* NULL before the first */
   CommyTrainsIn trains_in;
   gsize unacked; /* bytes of pieces that arrived since the peer was told anything */

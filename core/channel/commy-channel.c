@@ -275,7 +275,8 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
   if (commy_train_is_ready (self))
     return TRUE;
   if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK
-      || (self->trains_out != NULL && self->trains_out->stuck) || (self->backlog.length > 0 && self->span == NULL))
+      || (self->trains_out != NULL && self->trains_out->stuck)
+      || (self->backlog.length > 0 && self->span == NULL))
     interest |= COMMY_INTEREST_WRITE;
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);

@@ -118,9 +118,13 @@ CommyIo commy_channel_send_bytes (CommyChannel *channel,
                                   gboolean queue);
 /* Whether a frame that was sent is still leaving piece by piece; @stream 0: any of that type. */
 gboolean commy_channel_is_leaving (CommyChannel *channel, CommyFrameType type, guint32 stream);
-/* Has @done called when that frame has left or is lost. FALSE, and not called: it is not leaving. */
-gboolean commy_channel_on_left (
-    CommyChannel *channel, CommyFrameType type, guint32 stream, void (*done) (gpointer), gpointer data);
+/* Has @done called when that frame has left or is lost. FALSE, and not called: it is not leaving.
+ */
+gboolean commy_channel_on_left (CommyChannel *channel,
+                                CommyFrameType type,
+                                guint32 stream,
+                                void (*done) (gpointer),
+                                gpointer data);
 /* Takes back what is still leaving on @stream, but one-way messages. How many messages. */
 guint commy_channel_drop_stream (CommyChannel *channel, guint32 stream);
 /* Answers a call. */

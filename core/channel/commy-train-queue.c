@@ -144,7 +144,7 @@ commy_train_queue_find (const CommyTrainQueue *self, CommyFrameType type, guint3
 static void
 fill (CommyTrainClass *class)
 {
-  while (class->n_open < COMMY_TRAINS_OPEN && class->waiting.length > 0)
+  while (class->n_open<COMMY_TRAINS_OPEN &&class->waiting.length> 0)
     class->open[class->n_open++] = g_queue_pop_head (&class->waiting);
 }
 

@@ -51,8 +51,8 @@ typedef struct
 typedef struct
 {
   CommyTrainClass classes[COMMY_TRAIN_PRIORITIES];
-  guint n;     /* trains in it */
-  gsize bytes; /* sum of their sizes */
+  guint n;      /* trains in it */
+  gsize bytes;  /* sum of their sizes */
   guint pieces; /* since those of lower priority had a turn */
   guint lower;  /* who had it */
 } CommyTrainQueue;

@@ -47,8 +47,7 @@ admit (CommyChannel *self, const CommyFrameSpec *spec, gsize size)
     return COMMY_IO_CLOSED;
   if (size > self->shared->max_payload || commy_frame_prefix_size (&first) == 0)
     return COMMY_IO_TOO_BIG;
-  if (!has_trains (self)
-      || self->trains_out->queue.bytes + size <= 2 * self->shared->max_backlog)
+  if (!has_trains (self) || self->trains_out->queue.bytes + size <= 2 * self->shared->max_backlog)
     return COMMY_IO_OK;
   commy_counters_add (&self->counters, COMMY_COUNT_BLOCKED, 1);
   return COMMY_IO_WOULD_BLOCK;
@@ -58,8 +57,8 @@ static void
 add (CommyChannel *self, CommyTrain *train)
 {
   if (train->spec.deadline_ns != 0)
-    train->deadline_ns
-        = commy_env_now (self->shared->env) + (gint64) MIN (train->spec.deadline_ns, G_MAXINT64 / 4);
+    train->deadline_ns = commy_env_now (self->shared->env)
+                         + (gint64) MIN (train->spec.deadline_ns, G_MAXINT64 / 4);
   commy_channel_count_sent (self, train->spec.type, train->size);
   commy_train_queue_add (&trains (self)->queue, train);
   commy_worker_set_hot (self->worker, self);

@@ -56,8 +56,9 @@ typedef enum
   COMMY_TRAIN_WRONG, /* against the protocol */
 } CommyTrainStep;
 
-/* Takes a frame at @bytes that is a piece of a train. *@out_whole (on WHOLE) owns its copy; *@out_why
- * (on WRONG) says what is wrong. @limit: largest message; at most twice that lies here unfinished. */
+/* Takes a frame at @bytes that is a piece of a train. *@out_whole (on WHOLE) owns its copy;
+ * *@out_why (on WRONG) says what is wrong. @limit: largest message; at most twice that lies here
+ * unfinished. */
 CommyTrainStep commy_trains_in_take (CommyTrainsIn *trains,
                                      const CommyFrame *frame,
                                      const guint8 *bytes,
