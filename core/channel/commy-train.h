@@ -15,8 +15,9 @@
 #include "channel/commy-train-queue.h"
 #include "channel/commy-window.h"
 
-/* Bytes of a piece: with its headers two TLS records, a few microseconds of work. */
-#define COMMY_TRAIN_PIECE (32u * 1024 - 64)
+/* Bytes of a piece: with its headers one TLS record, some ten microseconds of work. Half of it
+ * makes large messages slower, twice as much lets small ones wait longer (bench/README.md). */
+#define COMMY_TRAIN_PIECE (16u * 1024 - 64)
 #define COMMY_TRAINS_OPEN_MAX (COMMY_TRAINS_OPEN * COMMY_TRAIN_PRIORITIES)
 /* Received and not acknowledged yet: then a frame goes that says nothing else. */
 #define COMMY_TRAIN_ACK_AFTER (2u * COMMY_TRAIN_PIECE)

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define COMMY_WINDOW_MIN (128u << 10)
+#define COMMY_WINDOW_MIN (64u << 10)
 #define COMMY_WINDOW_MAX (16u << 20)
-#define COMMY_WINDOW_PIECES 512u /* on their way at a time */
+#define COMMY_WINDOW_PIECES 1024u /* on their way at a time */
 /* After this time without a shorter round trip the path may have changed: it is emptied once. */
 #define COMMY_WINDOW_RTT_AGE_NS INT64_C (10000000000)
 /* The best rate of this many shortest round trips counts, and that of as many before. */

@@ -248,8 +248,8 @@ test_async (MeshFixture *fixture, gconstpointer transport)
 static void
 test_sync (MeshFixture *fixture, gconstpointer transport)
 {
-  static const gsize sizes[] = { 32 * 1024 - 65, 32 * 1024 - 64,       32 * 1024 - 63, 32 * 1024,
-                                 65 * 1024,      2 * (32 * 1024 - 64), MIB + 1,        LARGEST };
+  static const gsize sizes[] = { 16 * 1024 - 65, 16 * 1024 - 64,       16 * 1024 - 63, 16 * 1024,
+                                 65 * 1024,      2 * (16 * 1024 - 64), MIB + 1,        LARGEST };
   Scene *scene = scene_new (fixture, transport, 1);
 
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
@@ -439,7 +439,7 @@ test_priorities (MeshFixture *fixture, gconstpointer transport)
 static void
 test_one_ways (MeshFixture *fixture, gconstpointer transport)
 {
-  static const gsize sizes[] = { 3 * MIB, 10, 100000, 1, 32768, 70000, 0 };
+  static const gsize sizes[] = { 3 * MIB, 10, 100000, 1, 16384, 70000, 0 };
   Scene *scene = scene_new (fixture, transport, 0);
   g_autoptr (GString) expected = g_string_new (NULL);
   g_autoptr (GVariant) value = NULL;
