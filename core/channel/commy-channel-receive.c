@@ -341,6 +341,8 @@ take_frame (CommyChannel *self, CommyIncoming *incoming)
 
   if (self->trains_out != NULL)
     commy_train_acked (self, frame->ack);
+  if (frame->type == COMMY_FRAME_ACK)
+    return;
   if (commy_train_is_piece (frame))
     {
       commy_train_receive (self, incoming);

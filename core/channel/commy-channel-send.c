@@ -75,6 +75,14 @@ commy_channel_reserve (CommyChannel *self,
   return COMMY_IO_OK;
 }
 
+/* An open reservation held up what waits here. */
+static void
+wake_waiting (CommyChannel *self)
+{
+  if (self->backlog.length > 0 || (self->trains_out != NULL && self->trains_out->queue.n > 0))
+    commy_worker_set_hot (self->worker, self);
+}
+
 CommyIo
 commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
 {
@@ -93,8 +101,7 @@ commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
   g_assert (prefix + used <= self->span_size);
   self->span = NULL;
   commy_channel_count_sent (self, spec->type, used);
-  if (self->backlog.length > 0)
-    commy_worker_set_hot (self->worker, self);
+  wake_waiting (self);
   return self->ops->commit (self->connection, prefix + used);
 }
 
@@ -112,8 +119,7 @@ commy_channel_abandon (CommyChannel *self)
     return;
   self->span = NULL;
   self->ops->commit (self->connection, 0);
-  if (self->backlog.length > 0)
-    commy_worker_set_hot (self->worker, self);
+  wake_waiting (self);
 }
 
 CommyIo

@@ -463,7 +463,7 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
     return;
   /* Room is of no use to what waits for an acknowledgement. */
   if (self->trains_out != NULL && self->trains_out->queue.n > 0)
-    write = self->trains_out->stuck;
+    write = self->trains_out->stuck || self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK;
   if (budget > 0)
     {
       caught = spin (self, until, kick_seen);

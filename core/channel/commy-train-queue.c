@@ -71,12 +71,12 @@ is_in_lane (const CommyTrain *self, CommyLane lane, guint32 stream)
 }
 
 static CommyTrain *
-first_of_lane (const CommyTrainClass *class, CommyLane lane, guint32 stream)
+first_of_lane (const CommyTrainLevel *level, CommyLane lane, guint32 stream)
 {
-  for (guint i = 0; i < class->n_open; i++)
-    if (is_in_lane (class->open[i], lane, stream))
-      return class->open[i];
-  for (GList *at = class->waiting.head; at != NULL; at = at->next)
+  for (guint i = 0; i < level->n_open; i++)
+    if (is_in_lane (level->open[i], lane, stream))
+      return level->open[i];
+  for (GList *at = level->waiting.head; at != NULL; at = at->next)
     if (is_in_lane (at->data, lane, stream))
       return at->data;
   return NULL;
@@ -89,10 +89,10 @@ leader (const CommyTrainQueue *self, const CommyFrameSpec *spec)
   CommyLane lane = commy_train_lane (spec);
 
   if (lane == COMMY_LANE_ONEWAY)
-    return first_of_lane (&self->classes[commy_train_priority (spec)], lane, 0);
+    return first_of_lane (&self->levels[commy_train_priority (spec)], lane, 0);
   for (guint i = 0; i < COMMY_TRAIN_PRIORITIES && lane == COMMY_LANE_STREAM; i++)
     {
-      CommyTrain *first = first_of_lane (&self->classes[i], lane, spec->stream);
+      CommyTrain *first = first_of_lane (&self->levels[i], lane, spec->stream);
 
       if (first != NULL)
         return first;
@@ -126,12 +126,12 @@ commy_train_queue_find (const CommyTrainQueue *self, CommyFrameType type, guint3
 {
   for (guint i = 0; i < COMMY_TRAIN_PRIORITIES; i++)
     {
-      const CommyTrainClass *class = &self->classes[i];
+      const CommyTrainLevel *level = &self->levels[i];
       CommyTrain *found = NULL;
 
-      for (guint k = 0; k < class->n_open && found == NULL; k++)
-        found = find_in (class->open[k], type, stream);
-      for (GList *at = class->waiting.head; at != NULL && found == NULL; at = at->next)
+      for (guint k = 0; k < level->n_open && found == NULL; k++)
+        found = find_in (level->open[k], type, stream);
+      for (GList *at = level->waiting.head; at != NULL && found == NULL; at = at->next)
         found = find_in (at->data, type, stream);
       if (found != NULL)
         return found;
@@ -142,17 +142,17 @@ commy_train_queue_find (const CommyTrainQueue *self, CommyFrameType type, guint3
 /* --- whose turn --- */
 
 static void
-fill (CommyTrainClass *class)
+fill (CommyTrainLevel *level)
 {
-  while (class->n_open<COMMY_TRAINS_OPEN &&class->waiting.length> 0)
-    class->open[class->n_open++] = g_queue_pop_head (&class->waiting);
+  while (level->n_open < COMMY_TRAINS_OPEN && level->waiting.length > 0)
+    level->open[level->n_open++] = g_queue_pop_head (&level->waiting);
 }
 
 void
 commy_train_queue_add (CommyTrainQueue *self, CommyTrain *train)
 {
   CommyTrain *first = leader (self, &train->spec);
-  CommyTrainClass *class = &self->classes[train->priority];
+  CommyTrainLevel *level = &self->levels[train->priority];
 
   self->n++;
   self->bytes += train->size;
@@ -162,8 +162,8 @@ commy_train_queue_add (CommyTrainQueue *self, CommyTrain *train)
       g_queue_push_tail (&first->followers, train);
       return;
     }
-  g_queue_push_tail (&class->waiting, train);
-  fill (class);
+  g_queue_push_tail (&level->waiting, train);
+  fill (level);
 }
 
 /* The most urgent that has something; *@out_below: the one whose turn comes out of order, if it
@@ -177,7 +177,7 @@ urgent (const CommyTrainQueue *self, guint *out_below)
 
   for (guint i = COMMY_TRAIN_PRIORITIES; i-- > 0;)
     {
-      if (self->classes[i].n_open == 0)
+      if (self->levels[i].n_open == 0)
         continue;
       if (highest == COMMY_TRAIN_PRIORITIES)
         highest = i;
@@ -193,7 +193,7 @@ urgent (const CommyTrainQueue *self, guint *out_below)
 CommyTrain *
 commy_train_queue_next (CommyTrainQueue *self)
 {
-  const CommyTrainClass *class;
+  const CommyTrainLevel *level;
   guint below;
   guint priority = urgent (self, &below);
 
@@ -201,34 +201,34 @@ commy_train_queue_next (CommyTrainQueue *self)
     return NULL;
   if (below != COMMY_TRAIN_PRIORITIES && self->pieces + 1 >= COMMY_TRAIN_LOWER_SHARE)
     priority = below;
-  class = &self->classes[priority];
-  return class->open[class->turn];
+  level = &self->levels[priority];
+  return level->open[level->turn];
 }
 
 static void
-close_slot (CommyTrainClass *class, guint slot)
+close_slot (CommyTrainLevel *level, guint slot)
 {
-  class->n_open--;
-  for (guint i = slot; i < class->n_open; i++)
-    class->open[i] = class->open[i + 1];
-  if (class->turn > slot)
-    class->turn--;
-  if (class->turn >= class->n_open)
-    class->turn = 0;
+  level->n_open--;
+  for (guint i = slot; i < level->n_open; i++)
+    level->open[i] = level->open[i + 1];
+  if (level->turn > slot)
+    level->turn--;
+  if (level->turn >= level->n_open)
+    level->turn = 0;
 }
 
 static guint
-slot_of (const CommyTrainClass *class, const CommyTrain *train)
+slot_of (const CommyTrainLevel *level, const CommyTrain *train)
 {
-  for (guint i = 0; i < class->n_open; i++)
-    if (class->open[i] == train)
+  for (guint i = 0; i < level->n_open; i++)
+    if (level->open[i] == train)
       return i;
   g_assert_not_reached ();
 }
 
 /* The next of a lane gets in line behind those who wait already. */
 static void
-move_up (CommyTrainClass *class, CommyTrain *gone)
+move_up (CommyTrainLevel *level, CommyTrain *gone)
 {
   CommyTrain *next = g_queue_pop_head (&gone->followers);
 
@@ -236,7 +236,7 @@ move_up (CommyTrainClass *class, CommyTrain *gone)
     return;
   next->followers = gone->followers;
   g_queue_init (&gone->followers);
-  g_queue_push_tail (&class->waiting, next);
+  g_queue_push_tail (&level->waiting, next);
 }
 
 static void
@@ -250,7 +250,7 @@ forget (CommyTrainQueue *self, CommyTrain *train)
 void
 commy_train_queue_sent (CommyTrainQueue *self, CommyTrain *train, gboolean is_last)
 {
-  CommyTrainClass *class = &self->classes[train->priority];
+  CommyTrainLevel *level = &self->levels[train->priority];
   guint below;
   guint highest = urgent (self, &below);
 
@@ -263,12 +263,12 @@ commy_train_queue_sent (CommyTrainQueue *self, CommyTrain *train, gboolean is_la
     self->pieces = below != COMMY_TRAIN_PRIORITIES ? self->pieces + 1 : 0;
   if (!is_last)
     {
-      class->turn = (class->turn + 1) % class->n_open;
+      level->turn = (level->turn + 1) % level->n_open;
       return;
     }
-  close_slot (class, slot_of (class, train));
-  move_up (class, train);
-  fill (class);
+  close_slot (level, slot_of (level, train));
+  move_up (level, train);
+  fill (level);
   forget (self, train);
 }
 
@@ -302,10 +302,10 @@ commy_train_queue_drop (CommyTrainQueue *self, guint32 stream)
 
   for (guint i = 0; i < COMMY_TRAIN_PRIORITIES; i++)
     {
-      CommyTrainClass *class = &self->classes[i];
+      CommyTrainLevel *level = &self->levels[i];
       GList *next;
 
-      for (GList *at = class->waiting.head; at != NULL; at = next)
+      for (GList *at = level->waiting.head; at != NULL; at = next)
         {
           CommyTrain *train = at->data;
 
@@ -313,12 +313,12 @@ commy_train_queue_drop (CommyTrainQueue *self, guint32 stream)
           if (!is_of_stream (train, stream))
             continue;
           n += drop_followers (self, train, stream) + 1;
-          g_queue_delete_link (&class->waiting, at);
+          g_queue_delete_link (&level->waiting, at);
           forget (self, train);
         }
-      for (guint k = class->n_open; k-- > 0;)
+      for (guint k = level->n_open; k-- > 0;)
         {
-          CommyTrain *train = class->open[k];
+          CommyTrain *train = level->open[k];
 
           if (!is_of_stream (train, stream) || train->dropped)
             continue;
@@ -331,10 +331,10 @@ commy_train_queue_drop (CommyTrainQueue *self, guint32 stream)
               give_memory_back (train);
               continue;
             }
-          close_slot (class, k);
+          close_slot (level, k);
           forget (self, train);
         }
-      fill (class);
+      fill (level);
     }
   return n;
 }
@@ -359,12 +359,12 @@ commy_train_queue_clear (CommyTrainQueue *self,
 {
   for (guint i = 0; i < COMMY_TRAIN_PRIORITIES; i++)
     {
-      CommyTrainClass *class = &self->classes[i];
+      CommyTrainLevel *level = &self->levels[i];
 
-      while (class->n_open > 0)
-        lose (self, class->open[--class->n_open], lost, data);
-      class->turn = 0;
-      while (class->waiting.length > 0)
-        lose (self, g_queue_pop_head (&class->waiting), lost, data);
+      while (level->n_open > 0)
+        lose (self, level->open[--level->n_open], lost, data);
+      level->turn = 0;
+      while (level->waiting.length > 0)
+        lose (self, g_queue_pop_head (&level->waiting), lost, data);
     }
 }

@@ -45,12 +45,12 @@ typedef struct
   CommyTrain *open[COMMY_TRAINS_OPEN];
   guint n_open;
   guint turn;
-} CommyTrainClass;
+} CommyTrainLevel;
 
 /* Zeroed memory is an empty queue. */
 typedef struct
 {
-  CommyTrainClass classes[COMMY_TRAIN_PRIORITIES];
+  CommyTrainLevel levels[COMMY_TRAIN_PRIORITIES];
   guint n;      /* trains in it */
   gsize bytes;  /* sum of their sizes */
   guint pieces; /* since those of lower priority had a turn */

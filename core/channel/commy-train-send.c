@@ -10,13 +10,17 @@
 #include <string.h>
 
 /* What one turn sends: the program that runs in the same thread wants its turn, too. */
-#define PUMP_BYTES (2u * COMMY_TRAIN_PIECE)
+#define PUMP_BYTES (4u * COMMY_TRAIN_PIECE)
+#define PIECE_MIN 1024u
 
 static CommyTrainsOut *
 trains (CommyChannel *self)
 {
   if (self->trains_out == NULL)
-    self->trains_out = g_new0 (CommyTrainsOut, 1);
+    {
+      self->trains_out = g_new0 (CommyTrainsOut, 1);
+      self->trains_out->piece = COMMY_TRAIN_PIECE;
+    }
   return self->trains_out;
 }
 
@@ -148,7 +152,7 @@ next_piece (CommyChannel *self, const CommyTrain *train, gsize *out_size)
   CommyTrainsOut *out = self->trains_out;
   CommyFrameSpec spec = { .type = COMMY_FRAME_FRAGMENT, .stream = train->id };
 
-  *out_size = MIN (train->size - train->at, COMMY_TRAIN_PIECE);
+  *out_size = MIN (train->size - train->at, out->piece);
   if (train->id == 0)
     {
       spec = train->spec;
@@ -219,7 +223,7 @@ may_pump (CommyChannel *self)
 static gboolean
 has_room (CommyChannel *self, const CommyTrain *train)
 {
-  gsize size = MIN (train->size - train->at, COMMY_TRAIN_PIECE);
+  gsize size = MIN (train->size - train->at, self->trains_out->piece);
 
   return commy_window_has_room (&self->trains_out->window, size);
 }
@@ -231,6 +235,7 @@ pump (CommyChannel *self, gsize budget, gboolean with_window, gboolean *out_more
   CommyTrainsOut *out = self->trains_out;
   CommyTrain *train;
   gsize sent = 0;
+  CommyIo io;
 
   *out_more = FALSE;
   out->stuck = self->ops->flush (self->connection) != COMMY_IO_OK;
@@ -243,12 +248,16 @@ pump (CommyChannel *self, gsize budget, gboolean with_window, gboolean *out_more
           *out_more = TRUE;
           return;
         }
-      sent += MIN (train->size - train->at, COMMY_TRAIN_PIECE);
-      if (send_piece (self, train) != COMMY_IO_OK)
+      sent += MIN (train->size - train->at, out->piece);
+      io = send_piece (self, train);
+      if (io == COMMY_IO_TOO_BIG && out->piece > PIECE_MIN)
         {
-          out->stuck = TRUE;
-          return;
+          out->piece /= 2; /* a connection may take less than is usual */
+          continue;
         }
+      out->stuck = io != COMMY_IO_OK;
+      if (out->stuck)
+        return;
       after_piece (self, train);
       /* Piece by piece: the peer works on one while the next is made. */
       out->stuck = self->ops->flush (self->connection) != COMMY_IO_OK;
@@ -311,7 +320,7 @@ commy_channel_on_left (
   CommyTrain *train
       = has_trains (self) ? commy_train_queue_find (&self->trains_out->queue, type, stream) : NULL;
 
-  if (train == NULL)
+  if (train == NULL || train->done != NULL)
     return FALSE;
   train->done = done;
   train->done_data = data;

@@ -28,6 +28,7 @@ typedef struct
   CommyTrainQueue queue;
   CommyWindow window;
   CommyTrain *building; /* the open reservation; NULL: none */
+  gsize piece;          /* bytes of a piece; less than usual where the connection takes less */
   guint32 last_id;
   gboolean stuck; /* the transport had no room: it tells when it has */
 } CommyTrainsOut;

@@ -110,8 +110,8 @@ test_interleaved (void)
   g_assert_cmpint (first (&self, 1, 4, 'a', 2), ==, COMMY_TRAIN_MORE);
   g_assert_cmpint (first (&self, 2, 3, 'b', 1), ==, COMMY_TRAIN_MORE);
   g_assert_cmpint (first (&self, 3, 9, 'c', 1), ==, COMMY_TRAIN_MORE);
-  g_assert_cmpint (piece (&self, 1, 'd', 2), ==, COMMY_TRAIN_WHOLE);
-  expect_whole (&self, 101, "aadd");
+  g_assert_cmpint (piece (&self, 1, 'k', 2), ==, COMMY_TRAIN_WHOLE);
+  expect_whole (&self, 101, "aakk");
   g_assert_cmpint (piece (&self, 3, 'e', 0), ==, COMMY_TRAIN_END);
   g_assert_cmpint (piece (&self, 2, 'f', 2), ==, COMMY_TRAIN_WHOLE);
   expect_whole (&self, 102, "bff");

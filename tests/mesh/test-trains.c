@@ -103,20 +103,26 @@ call_int (CommyClient *client, const char *method)
 }
 
 static Scene *
-scene_new (MeshFixture *fixture, gconstpointer transport, guint workers)
+scene_new_with (MeshFixture *fixture, gconstpointer transport, guint workers, const char *more)
 {
-  g_autofree char *settings
-      = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", (const char *) transport);
+  g_autofree char *settings = g_strdup_printf ("%s[selection]\npreference=pin\ntransports=%s\n",
+                                               more, (const char *) transport);
   Scene *scene = g_new0 (Scene, 1);
 
   mesh_fixture_make_credentials (fixture);
-  scene->child = service_child_start (fixture, NULL, workers);
+  scene->child = service_child_start (fixture, more, workers);
   scene->mesh = mesh_fixture_join (fixture, settings);
   scene->client = commy_client_new (scene->mesh, TEST_SERVICE);
   scene->patient = commy_call_options_new ();
   commy_call_options_set_timeout (scene->patient, 100 * G_USEC_PER_SEC);
   call_int (scene->client, "Pid");
   return scene;
+}
+
+static Scene *
+scene_new (MeshFixture *fixture, gconstpointer transport, guint workers)
+{
+  return scene_new_with (fixture, transport, workers, "");
 }
 
 static void
@@ -361,6 +367,22 @@ test_small_after_all (MeshFixture *fixture, gconstpointer transport)
   g_assert_cmpuint (reply.size, ==, 1);
   g_assert_cmpuint (reply.data[0], ==, 42);
   commy_reply_clear (&reply);
+  scene_free (scene);
+}
+
+/* Neither side's transport takes a piece of the usual size. */
+static void
+test_small_path (MeshFixture *fixture, gconstpointer transport)
+{
+  Scene *scene
+      = scene_new_with (fixture, transport, 1, "[plugin transport/tls]\nparam.max-message=5000\n");
+  g_autoptr (GBytes) bytes = make_bytes (MIB, 3);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) got
+      = commy_client_call_bytes_sync (scene->client, "Echo", bytes, NULL, NULL, &error);
+
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (got, bytes));
   scene_free (scene);
 }
 
@@ -656,6 +678,7 @@ main (int argc, char **argv)
   add ("a-span-may-turn-out-small", "tls", test_small_after_all);
   add ("many-at-a-time-both-ways", "tls", test_many);
   add ("who-waits-gets-room-and-who-does-not-is-told", "tls", test_room);
+  add ("a-path-of-small-messages-takes-smaller-pieces", "tls", test_small_path);
   add ("small-ones-pass", "tls", test_small_passes);
   add ("the-more-urgent-goes-first", "tls", test_priorities);
   add ("one-way-messages-keep-their-order", "tls", test_one_ways);
