@@ -27,6 +27,8 @@ stamp (CommyChannel *self, CommyFrameSpec *spec)
       spec->flags |= COMMY_FRAME_FLAG_ORDERED;
       spec->flow = self->flow;
       spec->sequence = ++self->tx_sequence;
+      if (self->trains_out != NULL)
+        self->trains_out->alone = 0;
     }
   spec->ack = self->rx_sequence;
   self->unacked = 0;

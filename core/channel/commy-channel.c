@@ -72,7 +72,7 @@ commy_channel_new (CommyWorker *worker,
   self->trusted = is_own (shared, setup->peer);
   self->cut_above = setup->transport->profile.capabilities & COMMY_CAP_ZERO_COPY
                         ? G_MAXSIZE
-                        : COMMY_TRAIN_PIECE;
+                        : COMMY_TRAIN_ABOVE;
   self->cheap_poll = (setup->transport->profile.capabilities & COMMY_CAP_CHEAP_POLL) != 0;
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
   for (guint i = 0; setup->serializers[i] != NULL && i + 1 < G_N_ELEMENTS (self->serializers); i++)

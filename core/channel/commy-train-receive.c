@@ -9,12 +9,12 @@
 
 /* The sender's window waits for this, and often there is nothing else to say. */
 static void
-acknowledge (CommyChannel *self, gsize size, gboolean at_once)
+acknowledge (CommyChannel *self, gsize size)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_ACK, .flow = self->flow };
 
   self->unacked += size;
-  if (at_once || self->unacked >= COMMY_TRAIN_ACK_AFTER)
+  if (self->unacked >= COMMY_TRAIN_ACK_AFTER)
     commy_channel_send (self, &spec, NULL, 0, TRUE);
 }
 
@@ -33,7 +33,7 @@ commy_train_receive (CommyChannel *self, CommyIncoming *incoming)
       return;
     }
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
-  acknowledge (self, frame->payload_size, step != COMMY_TRAIN_MORE);
+  acknowledge (self, frame->payload_size);
   if (step != COMMY_TRAIN_WHOLE)
     return;
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);

@@ -194,6 +194,7 @@ send_piece (CommyChannel *self, CommyTrain *train)
   commy_window_sent (&out->window, spec.sequence, (guint32) (prefix + size),
                      commy_env_now (self->shared->env));
   train->at += size;
+  out->alone += size;
   if (spec.train != 0)
     train->id = out->last_id = spec.train;
   return COMMY_IO_OK;
@@ -225,6 +226,8 @@ has_room (CommyChannel *self, const CommyTrain *train)
 {
   gsize size = MIN (train->size - train->at, self->trains_out->piece);
 
+  self->trains_out->window.floor
+      = self->trains_out->alone >= COMMY_TRAIN_ALONE_AFTER ? COMMY_TRAIN_ALONE_FLOOR : 0;
   return commy_window_has_room (&self->trains_out->window, size);
 }
 

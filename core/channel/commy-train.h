@@ -19,6 +19,12 @@
  * makes large messages slower, twice as much lets small ones wait longer (bench/README.md). */
 #define COMMY_TRAIN_PIECE (16u * 1024 - 64)
 #define COMMY_TRAINS_OPEN_MAX (COMMY_TRAINS_OPEN * COMMY_TRAIN_PRIORITIES)
+/* What is no larger goes whole: the window lets as much lie ahead of a small message. */
+#define COMMY_TRAIN_ABOVE COMMY_WINDOW_MIN
+/* After so much with no small message between, nobody is in a hurry here, and more may be on its
+ * way. The next small message waits for that once. */
+#define COMMY_TRAIN_ALONE_AFTER (256u << 10)
+#define COMMY_TRAIN_ALONE_FLOOR (1u << 20)
 /* Received and not acknowledged yet: then a frame goes that says nothing else. */
 #define COMMY_TRAIN_ACK_AFTER (2u * COMMY_TRAIN_PIECE)
 
@@ -29,6 +35,7 @@ typedef struct
   CommyWindow window;
   CommyTrain *building; /* the open reservation; NULL: none */
   gsize piece;          /* bytes of a piece; less than usual where the connection takes less */
+  gsize alone;          /* bytes of pieces since something else was sent */
   guint32 last_id;
   gboolean stuck; /* the transport had no room: it tells when it has */
 } CommyTrainsOut;

@@ -20,7 +20,11 @@ commy_window_size (const CommyWindow *self)
   uint64_t rate = self->rate[0] > self->rate[1] ? self->rate[0] : self->rate[1];
   double size = 2.0 * (double) rate * (double) self->rtt_ns / (double) NS_PER_S;
 
-  if (self->emptying || size < COMMY_WINDOW_MIN)
+  if (self->emptying)
+    return COMMY_WINDOW_MIN;
+  if (size < (double) self->floor)
+    return self->floor;
+  if (size < COMMY_WINDOW_MIN)
     return COMMY_WINDOW_MIN;
   return size > COMMY_WINDOW_MAX ? COMMY_WINDOW_MAX : (uint64_t) size;
 }

@@ -38,6 +38,7 @@ typedef struct
   int64_t rtt_at_ns;
   uint64_t rate[2]; /* bytes a second: best of this period and of the one before */
   int64_t period_ns;
+  uint64_t floor; /* at least so much may be on its way; 0: COMMY_WINDOW_MIN */
   bool emptying;
   int64_t empty_ns; /* 0: not empty enough yet */
   uint32_t head, tail;

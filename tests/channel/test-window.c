@@ -89,6 +89,16 @@ test_first (void)
 }
 
 static void
+test_floor (void)
+{
+  CommyWindow window = { .floor = 1 << 20 };
+
+  g_assert_cmpuint (commy_window_size (&window), ==, 1 << 20);
+  window.emptying = true;
+  g_assert_cmpuint (commy_window_size (&window), ==, COMMY_WINDOW_MIN);
+}
+
+static void
 test_sequences (void)
 {
   CommyWindow window = { 0 };
@@ -237,6 +247,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/channel/window/begins-small-and-lets-one-piece-go", test_first);
+  g_test_add_func ("/channel/window/who-is-alone-may-have-more", test_floor);
   g_test_add_func ("/channel/window/sequences-wrap", test_sequences);
   g_test_add_func ("/channel/window/pieces-are-bounded", test_bounded);
   g_test_add_func ("/channel/window/short-path-is-busy-with-a-short-queue", test_short_path);
