@@ -14,6 +14,8 @@
 
 #include <commy/commy-hot.h>
 
+#define COMMY_CHANNEL_SERIALIZERS 16u /* indices on the wire; 0 is unused */
+
 /* How a caller waits. */
 typedef enum
 {
@@ -35,7 +37,9 @@ typedef struct
   gsize max_payload;
   guint max_methods;
   guint max_pending;
-  gsize max_backlog; /* bytes that wait in memory for room on the path */
+  guint max_streams;
+  gint64 stream_window; /* bytes of one stream that the application has not read yet */
+  gsize max_backlog;    /* bytes that wait in memory for room on the path */
   CommyWaitMode wait_mode;
   gint64 spin_max_ns;
   int single_cpu; /* the only processor this process may use, or -1 */
@@ -135,6 +139,8 @@ void commy_channel_mark_sent (CommyChannel *channel, guint32 stream);
 /* Ends a wait from this side; @func is not called. Tells the peer if it was sent. */
 void commy_channel_forget (CommyChannel *channel, guint32 stream);
 
+/* For who waits synchronously: sends what found no room before. Whether something is left. */
+gboolean commy_channel_push (CommyChannel *channel);
 /* Takes one message from the path and deals with it. Whether there was one. */
 gboolean commy_channel_poll (CommyChannel *channel);
 /* Spins and parks until a message may be there, the channel closed, @deadline_ns passed or the

@@ -108,6 +108,8 @@ static const CommyKeySchema limits_keys[] = {
   { "message", WHOLE (SIZE, KIB, GIB), "64MiB", "largest message" },
   { "channels", WHOLE (INT, 1, 1 << 20), "4096", "open channels" },
   { "pending-calls", WHOLE (INT, 1, 1 << 24), "65536", "unanswered calls of one channel" },
+  { "streams", WHOLE (INT, 1, 65535), "256", "open streams of one channel" },
+  { "stream-window", WHOLE (SIZE, 256 * KIB, GIB), "256KiB", "unread bytes of one stream" },
   { "methods", WHOLE (INT, 1, 65535), "1024", "names of methods remembered for a channel" },
   { "call-timeout", WHOLE (DURATION, 1, 24 * HOUR), "10s", "time for a call that names none" },
 };

@@ -62,7 +62,7 @@ choose_path (CommyClient *self, gsize size, gint64 deadline_us, GError **error)
   stack = commy_route_member_stack (member, size);
   if (G_UNLIKELY (!commy_path_is_up (stack->path)))
     {
-      if (commy_client_would_deadlock (self, member))
+      if (commy_client_would_deadlock (self, member->peer))
         {
           commy_set_error (error, COMMY_ERROR_WOULD_DEADLOCK, "%s runs in this very context",
                            self->service);

@@ -32,6 +32,7 @@ typedef struct
   gboolean done;
   gboolean sent;
   CommyIncoming incoming; /* owned */
+  CommyStream *stream;    /* owned: what was opened instead */
   GError *error;
 } CommyWait;
 
@@ -72,7 +73,7 @@ gboolean commy_client_route_sync (CommyClient *client,
                                   GCancellable *cancellable,
                                   GError **error);
 /* The calling context's own service? */
-gboolean commy_client_would_deadlock (CommyClient *client, CommyRouteMember *member);
+gboolean commy_client_would_deadlock (CommyClient *client, CommyPeer *peer);
 /* Whether this call shall be measured. */
 gboolean commy_client_sample (CommyClient *client, CommyRoute *route);
 /* What a measured call taught. */

@@ -126,9 +126,9 @@ commy_client_set_instance (CommyClient *self, const char *instance)
 /* --- readiness --- */
 
 gboolean
-commy_client_would_deadlock (CommyClient *self, CommyRouteMember *member)
+commy_client_would_deadlock (CommyClient *self, CommyPeer *peer)
 {
-  CommyInstance *instance = member->peer->instance;
+  CommyInstance *instance = peer->instance;
   g_autoptr (CommyService) service = NULL;
 
   if (strcmp (instance->node, self->mesh->node) != 0)

@@ -220,6 +220,8 @@ fill_shared (CommyMesh *self, GError **error)
   self->shared.max_payload = commy_config_get_size (config, "limits", "message");
   self->shared.max_methods = (guint) commy_config_get_int (config, "limits", "methods");
   self->shared.max_pending = (guint) commy_config_get_int (config, "limits", "pending-calls");
+  self->shared.max_streams = (guint) commy_config_get_int (config, "limits", "streams");
+  self->shared.stream_window = (gint64) commy_config_get_size (config, "limits", "stream-window");
   self->shared.max_backlog = self->shared.max_payload;
   self->shared.wait_mode = n_cpus > 1 ? wait_mode (self) : COMMY_WAIT_BLOCK;
   self->shared.spin_max_ns = commy_config_get_duration (config, "wait", "spin-max");

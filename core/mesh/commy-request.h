@@ -17,6 +17,8 @@ typedef struct
   gint64 deadline_ns;
   gboolean idempotent;
   gboolean one_way;
+  gboolean streams; /* opens a stream; deadline_ns is that of the opening */
+  gint64 stream_deadline_ns;
 } CommyRequest;
 
 /* @parameters: NULL is (); floating is consumed. FALSE: not a tuple. */
@@ -28,6 +30,11 @@ gboolean commy_request_init (CommyRequest *request,
                              const CommyCallOptions *options,
                              gint64 default_timeout_ns,
                              GError **error);
+/* Makes it one that opens a stream, within @timeout_ns. */
+void commy_request_open_stream (CommyRequest *request,
+                                const CommyEnv *env,
+                                const CommyCallOptions *options,
+                                gint64 timeout_ns);
 void commy_request_clear (CommyRequest *request);
 
 /* Writes and publishes. @stream: 0 for one-way. */
@@ -44,11 +51,20 @@ GVariant *
 commy_value_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error);
 GBytes *commy_bytes_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error);
 
-/* Writes a frame with a value or bytes as its payload; used for requests and for answers. */
+/* The same from what was kept of a frame. */
+GVariant *commy_value_decode (CommyChannel *channel,
+                              guint16 serializer,
+                              const char *signature,
+                              GBytes *bytes,
+                              GError **error);
+
+/* Writes a frame with a value or bytes as its payload; used for requests, answers and messages of
+ * streams. @out_size: (nullable): bytes of the payload. */
 CommyIo commy_payload_send (CommyChannel *channel,
                             CommyFrameSpec *spec,
                             CommyPlugin *serializer,
                             GVariant *value,
                             GBytes *bytes,
                             gboolean queue,
+                            gsize *out_size,
                             GError **error);
