@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC1091,SC2154 # the library has the variables
+# shellcheck shell=sh disable=SC1091,SC2154,SC2317 # the library has the variables and the calls
 # Services of every language called by every language, over the one transport $transport.
 . "$COMMY_SOURCE_DIR/tests/languages/library.sh"
 commy=$COMMY_BUILD_DIR/commy
@@ -37,19 +37,27 @@ compile_vala () {
     -L"$COMMY_BUILD_DIR/.libs" -lcommy-1 $(pkg-config --cflags --libs gio-2.0)
 }
 
-# The command line; mostly what the shell makes of it.
+judge () { # name, command: a line as the other clients write
+  judged=$1
+  shift
+  if "$@"; then
+    echo "ok $judged"
+  else
+    echo "not ok $judged"
+  fi
+}
+
+# The command line.
 call_from_cli () {
   "$commy" --mesh test call org.example.Polyglot Greet "'Ada'" > "$folder/answer" 2>&1
-  [ "$(cat "$folder/answer")" = "('hello, Ada',)" ] && echo ok a-call-is-answered \
-    || echo not ok a-call-is-answered
+  judge a-call-is-answered grep -qxF "('hello, Ada',)" "$folder/answer"
   printf 'raw\001bytes' > "$folder/raw"
   "$commy" --mesh test call org.example.Polyglot Raw --bytes-file "$folder/raw" > "$folder/answer"
-  cmp -s "$folder/raw" "$folder/answer" && echo ok raw-bytes-come-back || echo not ok raw-bytes-come-back
+  judge raw-bytes-come-back cmp -s "$folder/raw" "$folder/answer"
   "$commy" --mesh test call org.example.Polyglot Fail "'as asked'" > "$folder/answer" 2>&1
-  grep -q 'CMY0311.*as asked' "$folder/answer" && echo ok an-error-arrives || echo not ok an-error-arrives
+  judge an-error-arrives grep -q 'CMY0311.*as asked' "$folder/answer"
   "$commy" --mesh test route explain org.example.Polyglot > "$folder/answer"
-  grep -q "$transport" "$folder/answer" && echo ok the-decision-names-the-path \
-    || echo not ok the-decision-names-the-path
+  judge the-decision-names-the-path grep -q "$transport" "$folder/answer"
 }
 
 call_from () { # language, service's language
