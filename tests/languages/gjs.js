@@ -120,6 +120,17 @@ async function cancellation(service, client) {
     leave.release();
 }
 
+async function interfaces(service, client) {
+    await service.start(null);
+    let message = '';
+    try {
+        Commy.Service.new(null, NAME, '<node/>');
+    } catch (error) {
+        message = error.message;
+    }
+    check('xml-without-an-interface-is-told', message.includes('no interface'));
+}
+
 async function callbacks(service, client) {
     service.handle('Old', (_service, invocation) => invocation.return_value(Commy.pack('s', 'way')));
     await service.start(null);
@@ -247,8 +258,8 @@ async function ownership() {
 async function main() {
     valuesKeepTheirTypes();
     await ownership();
-    for (const attempt of [manyCalls, failures, cancellation, callbacks, decisions, mixedStreams,
-        cancelledStreams]) {
+    for (const attempt of [manyCalls, failures, cancellation, callbacks, decisions, interfaces,
+        mixedStreams, cancelledStreams]) {
         const mesh = Commy.Mesh.new('test');
         await mesh.join(null);
         const service = Commy.Service.new(mesh, NAME, null);

@@ -267,6 +267,17 @@ async def the_interface_gives_types():
 
 
 @case
+async def xml_without_an_interface_is_told():
+    async with Both() as both:
+        await both.service.start()
+        try:
+            Commy.Service.new(both.mesh, NAME, "<node/>")
+            assert False
+        except ValueError as error:
+            assert "no interface" in str(error)
+
+
+@case
 async def callbacks_still_work():
     async with Both() as both:
         done = asyncio.get_running_loop().create_future()

@@ -6,40 +6,40 @@ const {Commy, Gio, GLib} = imports.gi;
 const NAME = 'org.example.Polyglot';
 const SIGTERM = 15;
 const [, text] = GLib.file_get_contents(`${GLib.getenv('COMMY_SOURCE_DIR')}/tests/languages/polyglot.xml`);
-const INTERFACE = Gio.DBusNodeInfo.new_for_xml(new TextDecoder().decode(text)).lookup_interface(NAME);
+const XML = new TextDecoder().decode(text);
 
 function offer(service) {
-    service.method('Greet', name => `hello, ${name}`, {returns: 's'});
+    service.method('Greet', name => `hello, ${name}`);
     service.method('Divide', async (a, b) => {
         await null;
         return [Math.floor(a / b), a % b];
-    }, {returns: 'ii'});
+    });
     service.method('Fail', why => {
         throw new GLib.Error(Gio.io_error_quark(), Gio.IOErrorEnum.FAILED, why);
     });
-    service.method('Echo', data => data, {returns: 'ay'});
+    service.method('Echo', data => data);
     service.method('Raw', data => data);
     service.streaming('Count', Commy.StreamKind.SERVER, async (stream, end) => {
         for (let number = 0; number < end; number++)
             await stream.send('u', number);
         return end;
-    }, {returns: 'u'});
+    });
     service.streaming('Sum', Commy.StreamKind.CLIENT, async stream => {
         let sum = 0;
         for await (const number of stream)
             sum += number;
         return sum;
-    }, {returns: 'x'});
+    });
     service.streaming('Shout', Commy.StreamKind.BOTH, async function* (stream) {
         for await (const text of stream)
             yield text.toUpperCase();
-    }, {sends: 's'});
+    });
 }
 
 async function main(loop) {
     const mesh = Commy.Mesh.new('test');
     await mesh.join(null);
-    const service = Commy.Service.new(mesh, NAME, INTERFACE);
+    const service = Commy.Service.new(mesh, NAME, XML);
     offer(service);
     await service.start(null);
     print('ready');

@@ -94,7 +94,19 @@ function isGenerator(value) {
     return value && typeof value.next === 'function';
 }
 
-function onCall(invocation, func, {returns = '', sends = 's'}) {
+// What the interface says of a method is what the options leave open.
+function typesOf(service, name, options) {
+    const info = service._interface ? service._interface.lookup_method(name) : null;
+    const notes = info ? info.annotations : [];
+    const out = notes.find(note => note.key === 'org.commy.Stream.Out');
+    return {
+        returns: info ? info.out_args.map(argument => argument.signature).join('') : '',
+        sends: out ? out.value : 's',
+        ...options,
+    };
+}
+
+function onCall(invocation, func, {returns, sends}) {
     try {
         const stream = invocation.get_stream();
         let result = func(...argumentsOf(invocation));
@@ -111,16 +123,35 @@ function onCall(invocation, func, {returns = '', sends = 's'}) {
     }
 }
 
+function readInterface(xml, name) {
+    const node = Gio.DBusNodeInfo.new_for_xml(xml);
+    const info = node.lookup_interface(name) ?? node.interfaces[0];
+    if (!info)
+        throw new Error('the XML has no interface');
+    return info;
+}
+
 function addService(Commy) {
+    const make = Commy.Service.new;
+
+    // As in C; the interface may be XML.
+    Commy.Service.new = function (mesh, name, description = null) {
+        const info = typeof description === 'string' ? readInterface(description, name) : description;
+        const service = make.call(Commy.Service, mesh, name, info);
+        service._interface = info;
+        return service;
+    };
     // The handler of a method: gets the arguments, returns the result or a promise of it. `returns`
-    // are the types of the result.
+    // are the types of the result; without, they are those of the interface.
     Commy.Service.prototype.method = function (name, func, options = {}) {
-        this.handle(name, (_service, invocation) => onCall(invocation, func, options));
+        const types = typesOf(this, name, options);
+        this.handle(name, (_service, invocation) => onCall(invocation, func, types));
     };
     // The same for a method that streams: the stream comes first. Of a generator, asynchronous or
     // not, each value is written as a message of type `sends`.
     Commy.Service.prototype.streaming = function (name, kind, func, options = {}) {
-        this.handle_stream(name, kind, (_service, invocation) => onCall(invocation, func, options));
+        const types = typesOf(this, name, options);
+        this.handle_stream(name, kind, (_service, invocation) => onCall(invocation, func, types));
     };
 }
 

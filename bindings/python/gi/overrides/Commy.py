@@ -494,7 +494,9 @@ class Service(Commy.Service):
         """As in C; the interface may be XML."""
         if isinstance(interface, str):
             node = Gio.DBusNodeInfo.new_for_xml(interface)
-            interface = node.lookup_interface(name) or node.interfaces[0]
+            interface = node.lookup_interface(name) or (node.interfaces or [None])[0]
+            if interface is None:
+                raise ValueError("the XML has no interface")
         service = Commy.Service.new(mesh, name, interface)
         service.interface = interface
         return service
