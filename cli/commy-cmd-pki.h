@@ -1,10 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `commy pki`: the authority and the certificates of a mesh.
+ * `commy pki ...` and `commy join`: what their files share. They are a part of their own, so that
+ * a build without GnuTLS leaves it out.
  */
 #pragma once
 
-#include <glib.h>
+#include "cli/commy-cmd.h"
 
-/* argv[0] is "pki". Returns the exit code: 0 done, 1 failed, 2 wrong usage. */
-int commy_cmd_pki (int argc, char **argv);
+#include "auth/common/commy-pki-admission.h"
+
+/* argv[0] is the verb. */
+CommyExit commy_cmd_pki (CommyCli *cli, char **argv);
+CommyExit commy_cmd_join (CommyCli *cli, char **argv);
+
+/* Subcommands: argv[0] is their name. */
+CommyExit commy_cmd_pki_show (CommyCli *cli, char **argv);
+CommyExit commy_cmd_pki_serve (CommyCli *cli, char **argv);
+CommyExit commy_cmd_pki_token (CommyCli *cli, char **argv);
+
+/* For the end of each help. */
+#define COMMY_CMD_PKI_DIR_HELP                                                               \
+  "Without --dir the directory is that of the mesh: $COMMY_STATE_DIR/MESH/pki, else\n"       \
+  "/var/lib/commy/MESH/pki for root and ~/.local/state/commy/MESH/pki for others. Where a\n" \
+  "keyfile sets credentials-dir, say the same as --dir."
+
+/* --dir, or the directory of the mesh. (transfer full) */
+char *commy_cmd_pki_dup_dir (const CommyCli *cli, const char *dir);
+/* Tells an error of the certificate helper with its number, and gives the exit code. */
+CommyExit commy_cmd_pki_fail (const GError *error);
+gint64 commy_cmd_pki_now (void);                  /* seconds since 1970 */
+char *commy_cmd_pki_format_time (gint64 seconds); /* RFC 3339, UTC */
+/* A token for the authority in @dir, noted in its register. @addresses, @host, @user: (nullable).
+ * Returns the text, a secret. (transfer full) @out_token: (optional) */
+char *commy_cmd_pki_make_token (const char *dir,
+                                const char *const *addresses,
+                                const char *host,
+                                const char *user,
+                                gint64 valid_s,
+                                CommyPkiToken **out_token,
+                                GError **error);

@@ -13,11 +13,11 @@
 static const CommyCliVerb verb = {
   .name = "services",
   .usage = "ls [PATTERN] | info SERVICE",
-  .summary = "  ls    the instances of all services, or of those whose name fits PATTERN\n"
-             "  info  everything about the instances of one service",
-  .description = "Example: who offers something of example.org, and where?\n"
-                 "  commy services ls 'org.example.*'\n"
-                 "  commy services info org.example.Echo",
+  .summary = N_ ("  ls    the instances of all services, or of those whose name fits PATTERN\n"
+                 "  info  everything about the instances of one service"),
+  .description = N_ ("Example: who offers something of example.org, and where?\n"
+                     "  commy services ls 'org.example.*'\n"
+                     "  commy services info org.example.Echo"),
   .has_format = TRUE,
 };
 
@@ -44,8 +44,11 @@ print_list (GPtrArray *instances)
                         commy_lookup_dup_short (commy_record_get_string (instance, "instance")));
       commy_table_take (table, commy_lookup_dup_short (commy_record_get_string (instance, "node")));
       commy_table_add (table, commy_record_get_string (instance, "host"));
-      commy_table_take (
-          table, g_strdup_printf ("%" G_GUINT64_FORMAT, commy_record_get_uint (instance, "pid")));
+      /* Of an endpoint that no store lists the process is not known. */
+      commy_table_take (table, commy_record_get_uint (instance, "pid") == 0
+                                   ? g_strdup ("-")
+                                   : g_strdup_printf ("%" G_GUINT64_FORMAT,
+                                                      commy_record_get_uint (instance, "pid")));
       commy_table_take (table, commy_record_dup_transports (instance));
     }
   commy_table_print (table);
@@ -66,8 +69,8 @@ list (CommyCli *cli, CommyMesh *mesh, const char *pattern, gboolean all)
   else if (instances->len > 0)
     print_list (instances);
   else
-    commy_cli_note ("nobody offers %s in the mesh \"%s\"", pattern != NULL ? pattern : "anything",
-                    commy_mesh_get_name (mesh));
+    commy_cli_note ("nobody offers %s in the mesh \"%s\"",
+                    pattern != NULL ? pattern : _ ("anything"), commy_mesh_get_name (mesh));
   return COMMY_EXIT_DONE;
 }
 
@@ -96,14 +99,27 @@ print_instance (GVariant *instance)
   g_autoptr (GVariant) serializers
       = g_variant_lookup_value (instance, "serializers", G_VARIANT_TYPE_STRING_ARRAY);
   const char *interface = commy_record_get_string (instance, "interface");
+  const char *origin = commy_record_get_string (instance, "origin");
   g_autofree char *host = commy_output_clean (commy_record_get_string (instance, "host"), FALSE);
 
   commy_output_print ("%s\n", commy_record_get_string (instance, "service"));
   commy_output_print ("  %-12s %s\n", "instance", commy_record_get_string (instance, "instance"));
+  if (origin[0] != '\0')
+    {
+      g_autofree char *clean = commy_output_clean (origin, FALSE);
+
+      /* Nothing but its address is known, unless somebody was there. */
+      commy_output_print ("  %-12s %s\n", "host", host);
+      commy_output_print ("  %-12s %s, priority %" G_GUINT64_FORMAT "\n", "listed by", clean,
+                          commy_record_get_uint (instance, "priority"));
+      print_pairs (instance, "endpoints", "endpoints");
+      return;
+    }
   commy_output_print ("  %-12s %s\n", "node", commy_record_get_string (instance, "node"));
   commy_output_print ("  %-12s %s, pid %" G_GUINT64_FORMAT "\n", "host", host,
                       commy_record_get_uint (instance, "pid"));
-  commy_output_print ("  %-12s %s\n", "interface", interface[0] != '\0' ? interface : "untyped");
+  commy_output_print ("  %-12s %s\n", "interface",
+                      interface[0] != '\0' ? interface : _ ("untyped"));
   if (serializers != NULL)
     {
       g_autofree const char **names = g_variant_get_strv (serializers, NULL);
@@ -143,7 +159,7 @@ commy_cmd_services (CommyCli *cli, char **argv)
 {
   gboolean all = FALSE;
   const GOptionEntry entries[] = {
-    { "all", 'a', 0, G_OPTION_ARG_NONE, &all, "ls: those of org.commy.* too", NULL },
+    { "all", 'a', 0, G_OPTION_ARG_NONE, &all, N_ ("ls: those of org.commy.* too"), NULL },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);

@@ -4,19 +4,15 @@
  */
 #include "config.h"
 
+#include "auth/common/commy-pki-admission.h"
 #include "auth/common/commy-pki-private.h"
 
+#include <errno.h>
+#include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
-static char *
-hex (const guint8 *bytes, gsize size)
-{
-  GString *text = g_string_sized_new (2 * size + 1);
-
-  for (gsize i = 0; i < size; i++)
-    g_string_append_printf (text, "%02x", bytes[i]);
-  return g_string_free (text, FALSE);
-}
+#define SAVE_LOCK "credentials.lock"
 
 static gboolean
 import_pem (const char *pem, gnutls_x509_crt_t *out_crt, GError **error)
@@ -53,10 +49,10 @@ commy_pki_info_new (const char *pem, GError **error)
       || !commy_pki_check (gnutls_x509_crt_get_fingerprint (crt, GNUTLS_DIG_SHA256, bytes, &size),
                            "the certificate has no fingerprint", error))
     return NULL;
-  info->fingerprint = hex (bytes, size);
+  info->fingerprint = commy_pki_hex (bytes, size);
   size = sizeof bytes;
-  info->serial
-      = gnutls_x509_crt_get_serial (crt, bytes, &size) < 0 ? g_strdup ("") : hex (bytes, size);
+  info->serial = gnutls_x509_crt_get_serial (crt, bytes, &size) < 0 ? g_strdup ("")
+                                                                    : commy_pki_hex (bytes, size);
   info->id = commy_pki_crt_dup_uri (crt, NULL);
   if (info->id == NULL)
     info->id = g_strdup ("");
@@ -135,6 +131,7 @@ check_credentials (CommyPkiCredentials *self, GError **error)
   chain = dup_chain (self->cert_pem, error);
   if (chain == NULL)
     return FALSE;
+  self->not_before_s = gnutls_x509_crt_get_activation_time (crt);
   self->not_after_s = gnutls_x509_crt_get_expiration_time (crt);
   self->id = commy_pki_trust_verify (self->trust, (GBytes *const *) chain->pdata, chain->len,
                                      COMMY_PKI_CLIENT, COMMY_PKI_ANY_TIME, NULL, error);
@@ -142,26 +139,109 @@ check_credentials (CommyPkiCredentials *self, GError **error)
 }
 
 CommyPkiCredentials *
-commy_pki_credentials_load (const char *dir, GError **error)
+commy_pki_credentials_new (const char *ca_pem,
+                           const char *cert_pem,
+                           const char *key_pem,
+                           GError **error)
 {
   g_autoptr (CommyPkiCredentials) self = g_new0 (CommyPkiCredentials, 1);
-  g_autofree char *ca_pem = commy_pki_read_file (dir, COMMY_PKI_CA_FILE, FALSE, error);
 
-  if (ca_pem == NULL)
-    return NULL;
-  self->cert_pem = commy_pki_read_file (dir, COMMY_PKI_CERT_FILE, FALSE, error);
-  if (self->cert_pem == NULL)
-    return NULL;
-  self->key_pem = commy_pki_read_file (dir, COMMY_PKI_KEY_FILE, TRUE, error);
-  if (self->key_pem == NULL)
-    return NULL;
+  self->cert_pem = g_strdup (cert_pem);
+  self->key_pem = g_strdup (key_pem);
   self->trust = commy_pki_trust_new (ca_pem, error);
-  if (self->trust == NULL || !check_credentials (self, error))
-    {
-      g_prefix_error (error, "the credentials in %s cannot be used: ", dir);
-      return NULL;
-    }
-  return g_steal_pointer (&self);
+  return self->trust != NULL && check_credentials (self, error) ? g_steal_pointer (&self) : NULL;
+}
+
+/* Reads the files, with the key from @key_file. */
+static CommyPkiCredentials *
+load_with (const char *dir, const char *key_file, GError **error)
+{
+  g_autofree char *ca_pem = commy_pki_read_file (dir, COMMY_PKI_CA_FILE, FALSE, error);
+  g_autofree char *cert_pem = NULL;
+  CommyPkiCredentials *self = NULL;
+  char *key_pem;
+
+  if (ca_pem != NULL)
+    cert_pem = commy_pki_read_file (dir, COMMY_PKI_CERT_FILE, FALSE, error);
+  if (cert_pem == NULL)
+    return NULL;
+  key_pem = commy_pki_read_file (dir, key_file, TRUE, error);
+  if (key_pem == NULL)
+    return NULL;
+  self = commy_pki_credentials_new (ca_pem, cert_pem, key_pem, error);
+  commy_pki_free_secret (key_pem);
+  if (self == NULL)
+    g_prefix_error (error, "the credentials in %s cannot be used: ", dir);
+  return self;
+}
+
+CommyPkiCredentials *
+commy_pki_credentials_load (const char *dir, GError **error)
+{
+  CommyPkiCredentials *self = load_with (dir, COMMY_PKI_KEY_FILE, error);
+
+  /* Between two steps of commy_pki_credentials_save() the new key lies beside the old; and when
+   * that ended while we looked, the first look was at two different states. */
+  if (self == NULL)
+    self = load_with (dir, COMMY_PKI_NEXT_KEY_FILE, NULL);
+  if (self == NULL)
+    self = load_with (dir, COMMY_PKI_KEY_FILE, NULL);
+  if (self != NULL)
+    g_clear_error (error);
+  return self;
+}
+
+/* Ends a save that a crash cut off after the certificate was in place. */
+static gboolean
+settle (const char *dir, GError **error)
+{
+  g_autofree char *next = g_build_filename (dir, COMMY_PKI_NEXT_KEY_FILE, NULL);
+  g_autofree char *key = g_build_filename (dir, COMMY_PKI_KEY_FILE, NULL);
+  g_autoptr (CommyPkiCredentials) good = NULL;
+
+  if (!g_file_test (next, G_FILE_TEST_EXISTS))
+    return TRUE;
+  good = load_with (dir, COMMY_PKI_NEXT_KEY_FILE, NULL);
+  if (good == NULL || g_rename (next, key) == 0)
+    return TRUE;
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR, "cannot write %s: %s", key,
+               g_strerror (errno));
+  return FALSE;
+}
+
+static gboolean
+replace (
+    const char *dir, const char *ca_pem, const char *cert_pem, const char *key_pem, GError **error)
+{
+  g_autofree char *next = g_build_filename (dir, COMMY_PKI_NEXT_KEY_FILE, NULL);
+  g_autofree char *key = g_build_filename (dir, COMMY_PKI_KEY_FILE, NULL);
+  g_autofree char *old_ca = commy_pki_read_file (dir, COMMY_PKI_CA_FILE, FALSE, NULL);
+
+  if (!settle (dir, error)
+      || !commy_pki_write_file (dir, COMMY_PKI_NEXT_KEY_FILE, key_pem, 0600, FALSE, error))
+    return FALSE;
+  if (g_strcmp0 (old_ca, ca_pem) != 0
+      && !commy_pki_write_file (dir, COMMY_PKI_CA_FILE, ca_pem, 0644, FALSE, error))
+    return FALSE;
+  if (!commy_pki_write_file (dir, COMMY_PKI_CERT_FILE, cert_pem, 0644, FALSE, error))
+    return FALSE;
+  if (g_rename (next, key) == 0)
+    return TRUE;
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR, "cannot write %s: %s", key,
+               g_strerror (errno));
+  return FALSE;
+}
+
+gboolean
+commy_pki_credentials_save (
+    const char *dir, const char *ca_pem, const char *cert_pem, const char *key_pem, GError **error)
+{
+  int lock = commy_pki_lock (dir, SAVE_LOCK, TRUE, error);
+  gboolean saved = lock >= 0 && replace (dir, ca_pem, cert_pem, key_pem, error);
+
+  if (lock >= 0)
+    close (lock);
+  return saved;
 }
 
 void

@@ -159,6 +159,41 @@ commy_pki_read_file (const char *dir, const char *name, gboolean secret, GError 
   return text;
 }
 
+/* Locks of the open file, not of the process: they hold between threads too. */
+int
+commy_pki_lock (const char *dir, const char *name, gboolean wait, GError **error)
+{
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+  struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+  int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+  int code = errno;
+
+  if (fd < 0)
+    return fail (error, "open", path, code), -1;
+  do
+    code = fcntl (fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &whole) == 0 ? 0 : errno;
+  while (code == EINTR);
+  if (code == 0)
+    return fd;
+  close (fd);
+  if (code != EAGAIN && code != EACCES)
+    fail (error, "lock", path, code);
+  return -1;
+}
+
+gboolean
+commy_pki_is_locked (const char *dir, const char *name)
+{
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+  struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+  int fd = open (path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+  gboolean locked = fd >= 0 && fcntl (fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+
+  if (fd >= 0)
+    close (fd);
+  return locked;
+}
+
 char *
 commy_pki_default_dir (const char *mesh)
 {

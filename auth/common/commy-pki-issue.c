@@ -5,18 +5,11 @@
  */
 #include "config.h"
 
+#include "auth/common/commy-pki-admission.h"
 #include "auth/common/commy-pki-private.h"
 
 #include <gnutls/crypto.h>
 #include <string.h>
-
-struct _CommyPkiAuthority
-{
-  gnutls_x509_privkey_t key;
-  gnutls_x509_crt_t crt;
-  char *domain;
-  char *pem;
-};
 
 gboolean
 commy_pki_check (int code, const char *what, GError **error)
@@ -28,8 +21,14 @@ commy_pki_check (int code, const char *what, GError **error)
   return FALSE;
 }
 
-static gboolean
-new_key (gnutls_x509_privkey_t *out_key, GError **error)
+gint64
+commy_pki_backdate (gint64 life_s)
+{
+  return MIN (COMMY_PKI_BACKDATE_S, life_s / 4);
+}
+
+gboolean
+commy_pki_new_key (gnutls_x509_privkey_t *out_key, GError **error)
 {
   const unsigned bits = GNUTLS_CURVE_TO_BITS (GNUTLS_ECC_CURVE_SECP256R1);
 
@@ -38,27 +37,31 @@ new_key (gnutls_x509_privkey_t *out_key, GError **error)
                              "cannot make a key", error);
 }
 
+static gboolean
+public_half (gnutls_x509_privkey_t key, gnutls_pubkey_t *out_key, GError **error)
+{
+  gnutls_privkey_t private_key = NULL;
+  int code = gnutls_privkey_init (&private_key);
+
+  if (code >= 0)
+    code = gnutls_privkey_import_x509 (private_key, key, GNUTLS_PRIVKEY_IMPORT_COPY);
+  if (code >= 0)
+    code = gnutls_pubkey_init (out_key);
+  if (code >= 0)
+    code = gnutls_pubkey_import_privkey (*out_key, private_key, 0, 0);
+  gnutls_privkey_deinit (private_key);
+  return commy_pki_check (code, "cannot read the key", error);
+}
+
 /* The first 8 hex digits of SHA-256 of the public key (SubjectPublicKeyInfo, DER). */
 static char *
-key_digits (gnutls_x509_privkey_t key, GError **error)
+key_digits (gnutls_pubkey_t key, GError **error)
 {
-  g_auto (gnutls_pubkey_t) public_key = NULL;
   gnutls_datum_t der = { NULL, 0 };
-  gnutls_privkey_t private_key = NULL;
   char *digest;
-  int code;
 
-  if (!commy_pki_check (gnutls_privkey_init (&private_key), "cannot read the key", error))
-    return NULL;
-  code = gnutls_privkey_import_x509 (private_key, key, GNUTLS_PRIVKEY_IMPORT_COPY);
-  if (code >= 0)
-    code = gnutls_pubkey_init (&public_key);
-  if (code >= 0)
-    code = gnutls_pubkey_import_privkey (public_key, private_key, 0, 0);
-  if (code >= 0)
-    code = gnutls_pubkey_export2 (public_key, GNUTLS_X509_FMT_DER, &der);
-  gnutls_privkey_deinit (private_key);
-  if (!commy_pki_check (code, "cannot read the key", error))
+  if (!commy_pki_check (gnutls_pubkey_export2 (key, GNUTLS_X509_FMT_DER, &der),
+                        "cannot read the key", error))
     return NULL;
   digest = g_compute_checksum_for_data (G_CHECKSUM_SHA256, der.data, der.size);
   gnutls_free (der.data);
@@ -79,7 +82,7 @@ set_serial (gnutls_x509_crt_t crt)
 /* What all certificates have: version, serial, key, URI name, validity, key ids. */
 static int
 fill_common (gnutls_x509_crt_t crt,
-             gnutls_x509_privkey_t key,
+             gnutls_pubkey_t key,
              const char *uri,
              gint64 not_before_s,
              gint64 not_after_s)
@@ -91,7 +94,7 @@ fill_common (gnutls_x509_crt_t crt,
   if (code >= 0)
     code = set_serial (crt);
   if (code >= 0)
-    code = gnutls_x509_crt_set_key (crt, key);
+    code = gnutls_x509_crt_set_pubkey (crt, key);
   if (code >= 0)
     code = gnutls_x509_crt_set_subject_alt_name (crt, GNUTLS_SAN_URI, uri, (unsigned) strlen (uri),
                                                  GNUTLS_FSAN_SET);
@@ -100,7 +103,7 @@ fill_common (gnutls_x509_crt_t crt,
   if (code >= 0)
     code = gnutls_x509_crt_set_expiration_time (crt, (time_t) not_after_s);
   if (code >= 0)
-    code = gnutls_x509_privkey_get_key_id (key, GNUTLS_KEYID_USE_SHA1, key_id, &size);
+    code = gnutls_pubkey_get_key_id (key, GNUTLS_KEYID_USE_SHA1, key_id, &size);
   if (code >= 0)
     code = gnutls_x509_crt_set_subject_key_id (crt, key_id, size);
   return code;
@@ -127,16 +130,8 @@ export_pem (gnutls_x509_crt_t crt, GError **error)
   return text;
 }
 
-static void
-wipe_free (char *text)
-{
-  if (text != NULL)
-    gnutls_memset (text, 0, strlen (text));
-  g_free (text);
-}
-
-static char *
-export_key_pem (gnutls_x509_privkey_t key, GError **error)
+char *
+commy_pki_export_key (gnutls_x509_privkey_t key, GError **error)
 {
   gnutls_datum_t pem = { NULL, 0 };
   char *text;
@@ -152,11 +147,11 @@ export_key_pem (gnutls_x509_privkey_t key, GError **error)
 }
 
 static int
-sign_authority (CommyPkiAuthority *self, gint64 now_s)
+sign_authority (CommyPkiAuthority *self, gnutls_pubkey_t key, gint64 now_s)
 {
   g_autofree char *uri = g_strconcat ("spiffe://", self->domain, NULL);
   gint64 end = now_s + COMMY_PKI_AUTHORITY_LIFE_DAYS * COMMY_PKI_SECONDS_PER_DAY;
-  int code = fill_common (self->crt, self->key, uri, now_s - COMMY_PKI_BACKDATE_S, end);
+  int code = fill_common (self->crt, key, uri, now_s - COMMY_PKI_BACKDATE_S, end);
 
   if (code >= 0)
     code = set_common_name (self->crt, "Commy authority");
@@ -194,117 +189,22 @@ CommyPkiAuthority *
 commy_pki_authority_new (const char *mesh, gint64 now_s, GError **error)
 {
   g_autoptr (CommyPkiAuthority) self = g_new0 (CommyPkiAuthority, 1);
+  g_auto (gnutls_pubkey_t) key = NULL;
   g_autofree char *digits = NULL;
 
-  if (!check_mesh (mesh, error) || !new_key (&self->key, error))
+  if (!check_mesh (mesh, error) || !commy_pki_new_key (&self->key, error)
+      || !public_half (self->key, &key, error))
     return NULL;
-  digits = key_digits (self->key, error);
+  digits = key_digits (key, error);
   if (digits == NULL)
     return NULL;
   self->domain = g_strdup_printf ("%s-%s", mesh, digits);
   if (!commy_pki_check (gnutls_x509_crt_init (&self->crt), "cannot make a certificate", error)
-      || !commy_pki_check (sign_authority (self, now_s), "cannot sign the authority's certificate",
-                           error))
+      || !commy_pki_check (sign_authority (self, key, now_s),
+                           "cannot sign the authority's certificate", error))
     return NULL;
   self->pem = export_pem (self->crt, error);
   return self->pem == NULL ? NULL : g_steal_pointer (&self);
-}
-
-static gboolean
-import_authority (CommyPkiAuthority *self, const char *key_pem, GError **error)
-{
-  gnutls_datum_t key = { (guint8 *) key_pem, (unsigned) strlen (key_pem) };
-  gnutls_datum_t crt = { (guint8 *) self->pem, (unsigned) strlen (self->pem) };
-  guint8 ids[2][32];
-  gsize sizes[2] = { sizeof ids[0], sizeof ids[1] };
-
-  if (!commy_pki_check (gnutls_x509_privkey_init (&self->key), "authority's key", error)
-      || !commy_pki_check (gnutls_x509_privkey_import (self->key, &key, GNUTLS_X509_FMT_PEM),
-                           "the authority's key cannot be read", error)
-      || !commy_pki_check (gnutls_x509_crt_init (&self->crt), "authority", error)
-      || !commy_pki_check (gnutls_x509_crt_import (self->crt, &crt, GNUTLS_X509_FMT_PEM),
-                           "the authority's certificate cannot be read", error)
-      || !commy_pki_check (
-          gnutls_x509_privkey_get_key_id (self->key, GNUTLS_KEYID_USE_SHA256, ids[0], &sizes[0]),
-          "authority's key", error)
-      || !commy_pki_check (
-          gnutls_x509_crt_get_key_id (self->crt, GNUTLS_KEYID_USE_SHA256, ids[1], &sizes[1]),
-          "authority", error))
-    return FALSE;
-  if (sizes[0] == sizes[1] && memcmp (ids[0], ids[1], sizes[0]) == 0)
-    return TRUE;
-  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE,
-               "%s is not the key of the authority in %s", COMMY_PKI_AUTHORITY_KEY_FILE,
-               COMMY_PKI_CA_FILE);
-  return FALSE;
-}
-
-CommyPkiAuthority *
-commy_pki_authority_load (const char *dir, GError **error)
-{
-  g_autoptr (CommyPkiAuthority) self = g_new0 (CommyPkiAuthority, 1);
-  char *key_pem = commy_pki_read_file (dir, COMMY_PKI_AUTHORITY_KEY_FILE, TRUE, error);
-  gboolean imported = FALSE;
-
-  if (key_pem == NULL)
-    {
-      g_prefix_error (error, "no authority here (commy pki init makes one): ");
-      return NULL;
-    }
-  self->pem = commy_pki_read_file (dir, COMMY_PKI_CA_FILE, FALSE, error);
-  if (self->pem != NULL)
-    imported = import_authority (self, key_pem, error);
-  wipe_free (key_pem);
-  if (!imported)
-    return NULL;
-  self->domain = commy_pki_crt_dup_domain (self->crt, error);
-  return self->domain == NULL ? NULL : g_steal_pointer (&self);
-}
-
-void
-commy_pki_authority_free (CommyPkiAuthority *self)
-{
-  if (self == NULL)
-    return;
-  g_clear_pointer (&self->key, gnutls_x509_privkey_deinit);
-  g_clear_pointer (&self->crt, gnutls_x509_crt_deinit);
-  g_free (self->domain);
-  g_free (self->pem);
-  g_free (self);
-}
-
-const char *
-commy_pki_authority_get_domain (CommyPkiAuthority *self)
-{
-  return self->domain;
-}
-
-gboolean
-commy_pki_authority_save (CommyPkiAuthority *self, const char *dir, GError **error)
-{
-  g_autofree char *key_path = g_build_filename (dir, COMMY_PKI_AUTHORITY_KEY_FILE, NULL);
-  g_autofree char *ca_path = g_build_filename (dir, COMMY_PKI_CA_FILE, NULL);
-  char *key_pem;
-  gboolean saved;
-
-  if (g_file_test (key_path, G_FILE_TEST_EXISTS) || g_file_test (ca_path, G_FILE_TEST_EXISTS))
-    {
-      g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE,
-                   "%s holds an authority already, which is never overwritten: choose another "
-                   "directory, or move its files away if no host uses it",
-                   dir);
-      return FALSE;
-    }
-  if (!commy_pki_make_dir (dir, error))
-    return FALSE;
-  key_pem = export_key_pem (self->key, error);
-  if (key_pem == NULL)
-    return FALSE;
-  /* The key goes first and excludes a second `init` that runs at the same time. */
-  saved = commy_pki_write_file (dir, COMMY_PKI_AUTHORITY_KEY_FILE, key_pem, 0600, TRUE, error)
-          && commy_pki_write_file (dir, COMMY_PKI_CA_FILE, self->pem, 0644, TRUE, error);
-  wipe_free (key_pem);
-  return saved;
 }
 
 static int
@@ -329,6 +229,55 @@ sign_leaf (CommyPkiAuthority *authority, gnutls_x509_crt_t crt)
   return code;
 }
 
+char *
+commy_pki_sign (CommyPkiAuthority *authority,
+                gnutls_pubkey_t key,
+                const char *path,
+                gint64 not_before_s,
+                gint64 not_after_s,
+                GError **error)
+{
+  g_auto (gnutls_x509_crt_t) crt = NULL;
+  g_autofree char *uri = g_strconcat ("spiffe://", authority->domain, path, NULL);
+
+  not_after_s = MIN (not_after_s, (gint64) gnutls_x509_crt_get_expiration_time (authority->crt));
+  if (!commy_pki_check (gnutls_x509_crt_init (&crt), "cannot make a certificate", error)
+      || !commy_pki_check (fill_common (crt, key, uri, not_before_s, not_after_s),
+                           "cannot fill the certificate", error)
+      || !commy_pki_check (sign_leaf (authority, crt), "cannot sign the certificate", error))
+    return NULL;
+  return export_pem (crt, error);
+}
+
+char *
+commy_pki_node_path (const char *host, const char *user, GError **error)
+{
+  if (!commy_pki_check_segment (host, "host", error)
+      || !commy_pki_check_segment (user, "user", error))
+    return NULL;
+  return g_strdup_printf ("/host/%s/user/%s", host, user);
+}
+
+CommyPkiPair *
+commy_pki_issue_path (CommyPkiAuthority *authority,
+                      const char *path,
+                      gint64 not_before_s,
+                      gint64 not_after_s,
+                      GError **error)
+{
+  g_autoptr (CommyPkiPair) pair = g_new0 (CommyPkiPair, 1);
+  g_auto (gnutls_x509_privkey_t) key = NULL;
+  g_auto (gnutls_pubkey_t) public_key = NULL;
+
+  if (!commy_pki_new_key (&key, error) || !public_half (key, &public_key, error))
+    return NULL;
+  pair->cert_pem = commy_pki_sign (authority, public_key, path, not_before_s, not_after_s, error);
+  if (pair->cert_pem == NULL)
+    return NULL;
+  pair->key_pem = commy_pki_export_key (key, error);
+  return pair->key_pem == NULL ? NULL : g_steal_pointer (&pair);
+}
+
 CommyPkiPair *
 commy_pki_issue (CommyPkiAuthority *authority,
                  const char *host,
@@ -337,26 +286,10 @@ commy_pki_issue (CommyPkiAuthority *authority,
                  gint64 not_after_s,
                  GError **error)
 {
-  g_autoptr (CommyPkiPair) pair = g_new0 (CommyPkiPair, 1);
-  g_auto (gnutls_x509_privkey_t) key = NULL;
-  g_auto (gnutls_x509_crt_t) crt = NULL;
-  g_autofree char *uri = NULL;
+  g_autofree char *path = commy_pki_node_path (host, user, error);
 
-  if (!commy_pki_check_segment (host, "host", error)
-      || !commy_pki_check_segment (user, "user", error) || !new_key (&key, error))
-    return NULL;
-  not_after_s = MIN (not_after_s, (gint64) gnutls_x509_crt_get_expiration_time (authority->crt));
-  uri = g_strdup_printf ("spiffe://%s/host/%s/user/%s", authority->domain, host, user);
-  if (!commy_pki_check (gnutls_x509_crt_init (&crt), "cannot make a certificate", error)
-      || !commy_pki_check (fill_common (crt, key, uri, not_before_s, not_after_s),
-                           "cannot fill the certificate", error)
-      || !commy_pki_check (sign_leaf (authority, crt), "cannot sign the certificate", error))
-    return NULL;
-  pair->cert_pem = export_pem (crt, error);
-  if (pair->cert_pem == NULL)
-    return NULL;
-  pair->key_pem = export_key_pem (key, error);
-  return pair->key_pem == NULL ? NULL : g_steal_pointer (&pair);
+  return path == NULL ? NULL
+                      : commy_pki_issue_path (authority, path, not_before_s, not_after_s, error);
 }
 
 void
@@ -365,7 +298,7 @@ commy_pki_pair_free (CommyPkiPair *pair)
   if (pair == NULL)
     return;
   g_free (pair->cert_pem);
-  wipe_free (pair->key_pem);
+  commy_pki_free_secret (pair->key_pem);
   g_free (pair);
 }
 
@@ -394,7 +327,5 @@ commy_pki_pair_save (const CommyPkiPair *pair,
                      GError **error)
 {
   return commy_pki_make_dir (dir, error) && check_same_authority (authority, dir, error)
-         && commy_pki_write_file (dir, COMMY_PKI_CA_FILE, authority->pem, 0644, FALSE, error)
-         && commy_pki_write_file (dir, COMMY_PKI_KEY_FILE, pair->key_pem, 0600, FALSE, error)
-         && commy_pki_write_file (dir, COMMY_PKI_CERT_FILE, pair->cert_pem, 0644, FALSE, error);
+         && commy_pki_credentials_save (dir, authority->pem, pair->cert_pem, pair->key_pem, error);
 }

@@ -18,8 +18,18 @@ G_DEFINE_AUTO_CLEANUP_FREE_FUNC (gnutls_x509_privkey_t, gnutls_x509_privkey_dein
 G_DEFINE_AUTO_CLEANUP_FREE_FUNC (gnutls_pubkey_t, gnutls_pubkey_deinit, NULL)
 G_DEFINE_AUTO_CLEANUP_FREE_FUNC (gnutls_subject_alt_names_t, gnutls_subject_alt_names_deinit, NULL)
 
+G_DEFINE_AUTO_CLEANUP_FREE_FUNC (gnutls_x509_crq_t, gnutls_x509_crq_deinit, NULL)
+
 /* Plugins do not link the core, whose error domain this is. */
 #define COMMY_PKI_ERROR (g_quark_from_static_string ("commy-error-quark"))
+
+struct _CommyPkiAuthority
+{
+  gnutls_x509_privkey_t key;
+  gnutls_x509_crt_t crt;
+  char *domain;
+  char *pem;
+};
 
 /* Sets an error "@what: GnuTLS's words" unless @code is a success. */
 gboolean commy_pki_check (int code, const char *what, GError **error);
@@ -27,3 +37,29 @@ gboolean commy_pki_check (int code, const char *what, GError **error);
 char *commy_pki_crt_dup_uri (gnutls_x509_crt_t crt, GError **error);
 /* The trust domain an authority's certificate speaks for. (transfer full) */
 char *commy_pki_crt_dup_domain (gnutls_x509_crt_t crt, GError **error);
+/* (transfer full) */
+char *commy_pki_hex (const guint8 *bytes, gsize size);
+/* ECDSA P-256. */
+gboolean commy_pki_new_key (gnutls_x509_privkey_t *out_key, GError **error);
+/* PEM; a secret. (transfer full) */
+char *commy_pki_export_key (gnutls_x509_privkey_t key, GError **error);
+/* "/host/HOST/user/USER". (transfer full) */
+char *commy_pki_node_path (const char *host, const char *user, GError **error);
+/* A certificate for `spiffe://DOMAIN@path` and @key, PEM. (transfer full) */
+char *commy_pki_sign (CommyPkiAuthority *authority,
+                      gnutls_pubkey_t key,
+                      const char *path,
+                      gint64 not_before_s,
+                      gint64 not_after_s,
+                      GError **error);
+/* The same, with a new key. */
+CommyPkiPair *commy_pki_issue_path (CommyPkiAuthority *authority,
+                                    const char *path,
+                                    gint64 not_before_s,
+                                    gint64 not_after_s,
+                                    GError **error);
+/* An exclusive lock on @name in @dir, which holds until the descriptor is closed. -1 with an
+ * error; -1 without one if @wait is FALSE and another process has it. */
+int commy_pki_lock (const char *dir, const char *name, gboolean wait, GError **error);
+/* Whether another open file has that lock: asked without taking it. */
+gboolean commy_pki_is_locked (const char *dir, const char *name);

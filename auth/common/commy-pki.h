@@ -15,12 +15,16 @@ G_BEGIN_DECLS
 #define COMMY_PKI_CERT_FILE "cert.pem"
 #define COMMY_PKI_KEY_FILE "key.pem"
 #define COMMY_PKI_AUTHORITY_KEY_FILE "authority-key.pem"
+/* The key of a certificate that is just being replaced; there for a moment, or after a crash. */
+#define COMMY_PKI_NEXT_KEY_FILE "key-next.pem"
 
 #define COMMY_PKI_SECONDS_PER_DAY G_GINT64_CONSTANT (86400)
 #define COMMY_PKI_LIFE_DAYS 90
 #define COMMY_PKI_AUTHORITY_LIFE_DAYS 3650
 /* New certificates are valid from a little before now: clocks of two hosts differ. */
 #define COMMY_PKI_BACKDATE_S 300
+/* The part of that which a certificate of @life_s gets: a quarter of a short life. */
+gint64 commy_pki_backdate (gint64 life_s);
 /* Longest SPIFFE id that is taken: it has to fit a principal's name with its NUL. */
 #define COMMY_PKI_ID_MAX 511
 #define COMMY_PKI_CHAIN_MAX 4
@@ -37,6 +41,10 @@ gboolean commy_pki_check_segment (const char *text, const char *what, GError **e
  * the path begins, "" for an authority's id. Returns the trust domain. (transfer full) */
 char *commy_pki_parse_id (const char *id, gsize size, const char **out_path, GError **error);
 
+/* The parts of "spiffe://DOMAIN/host/HOST/user/USER", of exactly that form. (transfer full)
+ * (optional), NULL where it is of another. */
+gboolean commy_pki_split_id (const char *id, char **out_domain, char **out_host, char **out_user);
+
 /* --- making (commy-pki-issue.c) --- */
 
 typedef struct _CommyPkiAuthority CommyPkiAuthority;
@@ -49,6 +57,10 @@ void commy_pki_authority_free (CommyPkiAuthority *authority);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiAuthority, commy_pki_authority_free)
 
 const char *commy_pki_authority_get_domain (CommyPkiAuthority *authority);
+/* SHA-256 of its public key: what a newcomer knows it by. */
+gboolean commy_pki_authority_get_fingerprint (CommyPkiAuthority *authority,
+                                              guint8 out_fingerprint[32],
+                                              GError **error);
 /* Writes `authority-key.pem` and `ca.pem`; never over an authority that is there. */
 gboolean commy_pki_authority_save (CommyPkiAuthority *authority, const char *dir, GError **error);
 
@@ -155,6 +167,7 @@ typedef struct
   char *cert_pem;
   char *key_pem;
   CommyPkiTrust *trust;
+  gint64 not_before_s;
   gint64 not_after_s;
 } CommyPkiCredentials;
 
@@ -162,6 +175,15 @@ typedef struct
  * not of the authority beside it. A certificate that is out of date is no failure here: compare
  * `not_after_s`. */
 CommyPkiCredentials *commy_pki_credentials_load (const char *dir, GError **error);
+/* The same from texts. */
+CommyPkiCredentials *commy_pki_credentials_new (const char *ca_pem,
+                                                const char *cert_pem,
+                                                const char *key_pem,
+                                                GError **error);
+/* Replaces the set. At no moment, not even after a crash, is there a certificate without its key:
+ * who reads meanwhile finds the old pair or the new one. */
+gboolean commy_pki_credentials_save (
+    const char *dir, const char *ca_pem, const char *cert_pem, const char *key_pem, GError **error);
 void commy_pki_credentials_free (CommyPkiCredentials *credentials);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiCredentials, commy_pki_credentials_free)
 

@@ -6,6 +6,7 @@
 
 #include "channel/commy-channel-stream.h"
 #include "channel/commy-spin.h"
+#include "channel/commy-train.h"
 
 typedef struct
 {
@@ -24,6 +25,8 @@ typedef struct
   guint32 n_used;
   guint32 first_free; /* index + 1; 0: none */
 } CommyPendingTable;
+
+typedef struct _CommyHandles CommyHandles;
 
 typedef struct
 {
@@ -45,12 +48,13 @@ struct _CommyChannel
   gboolean accepting;
   gboolean trusted;
   gboolean cheap_poll;
+  gboolean passes_handles;
   gboolean same_core;
   char *peer_node;
   char *service;
   char *instance;
   CommyPrincipal *peer;
-  CommyPlugin *serializers[COMMY_CHANNEL_SERIALIZERS]; /* by wire index */
+  CommyPlugin *serializers[COMMY_CHANNEL_SERIALIZERS]; /* by wire index; 0 is unused */
 
   const CommyChannelHandler *handler; /* accepting side */
   gpointer handler_data;
@@ -77,15 +81,22 @@ struct _CommyChannel
   gsize span_size;
   GQueue backlog; /* GBytes: frames that found no room */
   gsize backlog_bytes;
-  guint8 *scratch; /* where frames of peers that are not trusted are copied to */
+  CommyHandles *handles;    /* for the next frame, or NULL */
+  GHashTable *held_handles; /* of frames in the backlog; NULL until there are some */
+  guint8 *scratch;          /* where frames of peers that are not trusted are copied to */
   gsize scratch_size;
-  guint32 borrowed; /* messages not released yet */
+  guint32 borrowed;           /* messages not released yet */
+  gsize cut_above;            /* larger payloads go in pieces; G_MAXSIZE: none does */
+  CommyTrainsOut *trains_out; /* NULL before the first */
+  CommyTrainsIn trains_in;
+  gsize unacked; /* bytes of pieces that arrived since the peer was told anything */
   CommySpinner spinner;
   guint32 unanswered;  /* atomic: calls that handlers have not answered yet */
   GHashTable *pipes;   /* stream -> CommyPipe (ref); NULL: there was none yet */
   GQueue room_waiters; /* CommyPipe (ref): have something to send when there is room */
   GQueue deferred;     /* DeferredCall: arrived while a handler waited synchronously */
   gsize deferred_bytes;
+  guint32 last_ping, last_pong;
 
   CommyCounters counters;
 };
@@ -126,8 +137,25 @@ void commy_pending_remove (CommyPendingTable *table, CommyPendingSlot *slot);
 guint32 commy_pending_stream (CommyPendingTable *table, const CommyPendingSlot *slot);
 void commy_pending_clear (CommyPendingTable *table);
 
+/* commy-channel-handles.c */
+void commy_handles_free (gpointer handles);
+/* On success they are the transport's, and go with the open reservation. */
+CommyIo commy_channel_attach (CommyChannel *channel, CommyHandles *handles);
+/* Lets the waiting handles go with the open reservation. */
+CommyIo commy_channel_attach_handles (CommyChannel *channel);
+/* Lets them wait with a frame (any pointer that stands for it), and go with it. */
+void commy_channel_hold_handles (CommyChannel *channel, gpointer frame);
+CommyIo commy_channel_attach_held (CommyChannel *channel, gpointer frame);
+void commy_channel_clear_handles (CommyChannel *channel);
+/* (transfer full): what came with a message; NULL: nothing */
+GUnixFDList *commy_channel_take_handles (CommyChannel *channel, const CommyMessage *message);
+/* Whether as many came as the frame says. */
+gboolean commy_channel_handles_match (const CommyIncoming *incoming);
+
 /* commy-channel-receive.c */
 void commy_channel_dispatch (CommyChannel *channel, CommyIncoming *incoming);
+/* Takes one message from the path; sends nothing by itself. */
+gboolean commy_channel_take (CommyChannel *channel);
 void commy_channel_refuse_call (
     CommyChannel *channel, CommyIncoming *incoming, CommyDrop drop, guint32 code, const char *why);
 /* commy-channel-deferred.c */
@@ -152,4 +180,9 @@ gint64 commy_channel_expire_pipes (CommyChannel *channel, gint64 now_ns);
 void commy_channel_fail_pipes (CommyChannel *channel);
 /* commy-channel-send.c */
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
+void commy_channel_count_sent (CommyChannel *channel, guint8 type, gsize payload);
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
+
+/* commy-channel-probe.c */
+void commy_channel_on_ping (CommyChannel *channel, const CommyFrame *frame);
+void commy_channel_on_pong (CommyChannel *channel, const CommyFrame *frame);

@@ -26,13 +26,16 @@ void
 commy_incoming_steal (CommyChannel *self, CommyIncoming *incoming, CommyIncoming *out_owned)
 {
   *out_owned = *incoming;
-  if (!incoming->borrowed)
+  if (incoming->copy != NULL)
+    incoming->copy = NULL;
+  else if (!incoming->borrowed)
     {
       /* The next message would be copied over this one. */
       out_owned->copy = g_steal_pointer (&self->scratch);
       self->scratch_size = 0;
     }
   incoming->borrowed = FALSE;
+  incoming->handles = NULL; /* the new owner's */
 }
 
 static void
@@ -47,6 +50,7 @@ void
 commy_incoming_release (CommyChannel *self, CommyIncoming *incoming)
 {
   g_clear_pointer (&incoming->copy, g_free);
+  g_clear_object (&incoming->handles);
   if (!incoming->borrowed)
     return;
   incoming->borrowed = FALSE;
@@ -59,6 +63,9 @@ give_loan_back (gpointer data)
   Loan *loan = data;
 
   release_message (loan->channel, &loan->message);
+  /* A transport that was full of loans reads on: look again before sleeping. */
+  if (!loan->channel->closed)
+    commy_worker_set_hot (loan->channel->worker, loan->channel);
   commy_channel_unref (loan->channel);
   g_object_unref (loan->owner);
   g_free (loan);
@@ -92,6 +99,8 @@ commy_incoming_dup_payload (CommyChannel *self, CommyIncoming *incoming)
   gsize size = incoming->frame.payload_size;
   Loan *loan;
 
+  if (incoming->is_exact && incoming->copy != NULL)
+    return g_bytes_new_with_free_func (payload, size, g_free, g_steal_pointer (&incoming->copy));
   if (!incoming->borrowed || size < WRAP_PAYLOAD_FROM)
     return g_bytes_new (payload, size);
   loan = g_new (Loan, 1);
@@ -125,7 +134,8 @@ make_stable (CommyChannel *self, CommyIncoming *incoming)
     }
   memcpy (self->scratch, incoming->message.data, size);
   incoming->bytes = self->scratch;
-  commy_incoming_release (self, incoming);
+  incoming->borrowed = FALSE;
+  release_message (self, &incoming->message);
   return TRUE;
 }
 
@@ -176,8 +186,8 @@ on_method (CommyChannel *self, CommyIncoming *incoming)
     }
   method.name = g_strndup (payload, frame->payload_size);
   method.method = self->handler->resolve (self->handler_data, method.name);
-  verdict = commy_policy_decide (self->shared->policy, COMMY_VERB_CALL,
-                                 commy_principal_get_name (self->peer), self->service, method.name);
+  verdict = commy_policy_decide_peer (self->shared->policy, COMMY_VERB_CALL, self->peer,
+                                      self->service, method.name);
   method.allowed = verdict.allowed;
   method.origin = verdict.origin;
   g_array_append_val (self->methods_in, method);
@@ -276,14 +286,6 @@ on_close (CommyChannel *self, CommyIncoming *incoming)
   commy_channel_close (self, error);
 }
 
-static void
-on_ping (CommyChannel *self, const CommyFrame *frame)
-{
-  CommyFrameSpec spec = { .type = COMMY_FRAME_PONG, .stream = frame->stream };
-
-  commy_channel_send (self, &spec, NULL, 0, TRUE);
-}
-
 void
 commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
 {
@@ -301,8 +303,12 @@ commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
       on_answer (self, incoming);
       break;
     case COMMY_FRAME_CANCEL:
-      if (self->accepting && !commy_channel_cancel_stream (self, incoming))
-        self->handler->cancelled (self->handler_data, self, incoming->frame.stream);
+      if (self->accepting)
+        {
+          commy_channel_drop_stream (self, incoming->frame.stream);
+          if (!commy_channel_cancel_stream (self, incoming))
+            self->handler->cancelled (self->handler_data, self, incoming->frame.stream);
+        }
       break;
     case COMMY_FRAME_DATA:
     case COMMY_FRAME_CREDIT:
@@ -310,9 +316,11 @@ commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
       commy_channel_on_stream (self, incoming);
       break;
     case COMMY_FRAME_PING:
-      on_ping (self, &incoming->frame);
+      commy_channel_on_ping (self, &incoming->frame);
       break;
     case COMMY_FRAME_PONG:
+      commy_channel_on_pong (self, &incoming->frame);
+      break;
     case COMMY_FRAME_ACK:
       break;
     case COMMY_FRAME_GOAWAY:
@@ -337,8 +345,27 @@ on_end_of_path (CommyChannel *self)
   commy_channel_close (self, error);
 }
 
+static void
+take_frame (CommyChannel *self, CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+
+  if (self->trains_out != NULL)
+    commy_train_acked (self, frame->ack);
+  if (frame->type == COMMY_FRAME_ACK)
+    return;
+  if (commy_train_is_piece (frame))
+    {
+      commy_train_receive (self, incoming);
+      return;
+    }
+  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
+  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
+  commy_channel_dispatch (self, incoming);
+}
+
 gboolean
-commy_channel_poll (CommyChannel *self)
+commy_channel_take (CommyChannel *self)
 {
   CommyIncoming incoming;
   CommyFrameStatus status;
@@ -359,7 +386,9 @@ commy_channel_poll (CommyChannel *self)
   self->borrowed++;
   incoming.borrowed = TRUE;
   incoming.copy = NULL;
+  incoming.is_exact = FALSE;
   incoming.received_ns = 0;
+  incoming.handles = commy_channel_take_handles (self, &incoming.message);
   if (!make_stable (self, &incoming))
     status = COMMY_FRAME_TOO_BIG;
   else
@@ -369,13 +398,20 @@ commy_channel_poll (CommyChannel *self)
     commy_channel_protocol_error (
         self, status == COMMY_FRAME_BAD_VERSION ? COMMY_ERROR_VERSION : COMMY_ERROR_PROTOCOL,
         commy_frame_status_to_string (status));
+  else if (!commy_channel_handles_match (&incoming))
+    commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL,
+                                  "other descriptors came than the frame announces");
   else if (take_sequence (self, &incoming.frame))
-    {
-      commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
-      commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, incoming.frame.payload_size);
-      commy_channel_dispatch (self, &incoming);
-    }
+    take_frame (self, &incoming);
   commy_incoming_release (self, &incoming);
   commy_channel_unref (self);
   return TRUE;
+}
+
+gboolean
+commy_channel_poll (CommyChannel *self)
+{
+  gboolean more = commy_train_pump (self);
+
+  return commy_channel_take (self) || more;
 }

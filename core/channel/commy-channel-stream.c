@@ -166,6 +166,7 @@ commy_pipe_abort (CommyPipe *self, guint32 code, const char *text)
     return;
   commy_pipe_ref (self);
   commy_set_error (&error, (gint) code, "%s", text);
+  commy_channel_drop_stream (self->channel, self->id);
   if (self->accepting)
     commy_channel_send_error (self->channel, self->id, code, FALSE, text);
   else if (self->sent)
@@ -360,6 +361,7 @@ commy_channel_push (CommyChannel *self)
     commy_channel_flush_backlog (self);
   if (self->room_waiters.length > 0)
     commy_channel_serve_pipes (self);
+  commy_train_pump (self);
   return !self->closed
          && (self->backlog.length + self->room_waiters.length > 0
              || self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK);
@@ -373,17 +375,17 @@ commy_pipe_peek (CommyPipe *self)
   return self->inbox.length > 0 ? self->inbox.head->data : NULL;
 }
 
+void
+commy_pipe_give_back (CommyPipe *self, gsize payload)
+{
+  self->unreported += (gint64) (payload + COMMY_FRAME_STREAM_COST);
+  say (self);
+}
+
 CommyPipeMessage *
 commy_pipe_take (CommyPipe *self)
 {
-  CommyPipeMessage *message;
-
-  if (self->inbox.length == 0)
-    return NULL;
-  message = g_queue_pop_head_link (&self->inbox)->data;
-  self->unreported += (gint64) (g_bytes_get_size (message->bytes) + COMMY_FRAME_STREAM_COST);
-  say (self);
-  return message;
+  return self->inbox.length > 0 ? g_queue_pop_head_link (&self->inbox)->data : NULL;
 }
 
 static char *
@@ -433,6 +435,12 @@ on_data (CommyChannel *channel, CommyPipe *self, CommyIncoming *incoming)
       return;
     }
   self->rx_credit -= (gint64) incoming->frame.payload_size + COMMY_FRAME_STREAM_COST;
+  if (self->taker != NULL && self->inbox.length == 0 && incoming->frame.signature_size == 0)
+    {
+      commy_incoming_steal (channel, incoming, self->taker);
+      self->taker = NULL;
+      return;
+    }
   message = g_new0 (CommyPipeMessage, 1);
   message->link.data = message;
   message->serializer = incoming->frame.serializer;

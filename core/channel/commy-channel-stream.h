@@ -43,10 +43,11 @@ struct _CommyPipe
   gboolean room_waits; /* among the channel's waiters */
   gint64 tx_credit;
   gint64 rx_credit;
-  gint64 unreported; /* read, and not given back as credit */
-  GQueue inbox;      /* CommyPipeMessage */
-  char *signature;   /* GRefString: of the last message, as most have the same */
-  GError *error;     /* why it ended; NULL: it has not, or well */
+  gint64 unreported;    /* read, and not given back as credit */
+  GQueue inbox;         /* CommyPipeMessage */
+  CommyIncoming *taker; /* where the next message goes if it is raw bytes; NULL: to the inbox */
+  char *signature;      /* GRefString: of the last message, as most have the same */
+  GError *error;        /* why it ended; NULL: it has not, or well */
   const CommyPipeOwner *functions;
   gpointer owner; /* NULL: nobody is told */
 };
@@ -71,9 +72,11 @@ void commy_pipe_await_room (CommyPipe *pipe);
 /* This side sends no more messages. */
 void commy_pipe_end_write (CommyPipe *pipe);
 
-/* The oldest message stays, or is taken and its credit given back. */
+/* The oldest message stays, or is taken; its credit is given back when it was read. */
 CommyPipeMessage *commy_pipe_peek (CommyPipe *pipe);
 CommyPipeMessage *commy_pipe_take (CommyPipe *pipe);
+/* A message with @payload bytes was read. */
+void commy_pipe_give_back (CommyPipe *pipe, gsize payload);
 void commy_pipe_message_free (CommyPipeMessage *message);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPipeMessage, commy_pipe_message_free)
 

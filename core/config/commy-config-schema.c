@@ -61,13 +61,18 @@ static const CommyKeySchema selection_keys[] = {
 };
 
 static const CommyKeySchema calibration_keys[] = {
-  { "mode", CHOICE ("active;passive;frozen;off"), "passive", "how claims are measured" },
+  { "mode", CHOICE ("active;passive;frozen;off"), "active", "how claims are measured" },
   { "sample-every", WHOLE (INT, 1, 1 << 20), "64", "one message in so many is timed" },
+  { "probe-every", WHOLE (DURATION, 100 * MS, 24 * HOUR), "30s", "between probes of a path" },
+  { "probe-time", REAL (SHARE, 0, 0.1), "1%", "most of the time that is spent probing" },
+  { "probe-bytes", REAL (RATE, 0, 1e9), "64KiB/s", "most that is sent to probe" },
+  { "persist", PLAIN (BOOL), "true", "keep what was measured for the next start" },
 };
 
 static const CommyKeySchema plugin_keys[] = {
   { "enabled", PLAIN (BOOL), "true", "whether the plugin may be used" },
   { "bias", REAL (DOUBLE, 0.001, 1000), "1.0", "factor on the plugin's cost" },
+  { "hooks", LIST (ID), "", "hooks that are put on the transport, outermost first" },
   { "sha256", PLAIN (SHA256), NULL, "hash of the file, for trust=hash" },
   { "profile.latency", PLAIN (DURATION), NULL, "latency, instead of the plugin's claim" },
   { "profile.bandwidth", REAL (RATE, 1, 1e15), NULL, "bandwidth, instead of the claim" },
@@ -85,7 +90,7 @@ static const CommyKeySchema service_keys[] = {
   { "min-security", CHOICE (SECURITIES), NULL, "as in [selection], for this service" },
   { "preference", CHOICE (PREFERENCES), NULL, "as in [selection], for calls to this service" },
   { "transports", LIST (ID), NULL, "as in [selection], for calls to this service" },
-  { "endpoints", LIST (STRING), NULL, "addresses of instances that no store lists" },
+  { "endpoints", LIST (ENDPOINT), NULL, "instances that no store lists" },
 };
 
 static const CommyKeySchema mesh_keys[] = {
@@ -95,6 +100,8 @@ static const CommyKeySchema mesh_keys[] = {
   { "runtime-dir", PLAIN (PATH), "", "folder for sockets; empty: the user's runtime folder" },
   { "state-dir", PLAIN (PATH), "", "folder for state; empty: the user's state folder" },
   { "credentials-dir", PLAIN (PATH), "", "folder of ca.pem, cert.pem and key.pem" },
+  { "srv-transport", PLAIN (ID), "", "what is spoken to hosts that a DNS SRV record names" },
+  { "srv-refresh", WHOLE (DURATION, S, 24 * HOUR), "30s", "how often DNS is asked again" },
 };
 
 static const CommyKeySchema wait_keys[] = {

@@ -11,6 +11,34 @@
 
 #include <string.h>
 
+/* A large one-way message leaves in pieces, and who sent it may not come back to push them. Where
+ * the receiver is the very thread that would wait, its own turns do. */
+static gboolean
+await_leaving (CommyClient *self,
+               CommyRequest *request,
+               CommyChannel *channel,
+               CommyRouteMember *member,
+               GError **error)
+{
+  if (!commy_channel_is_leaving (channel, COMMY_FRAME_ONEWAY, 0)
+      || commy_client_would_deadlock (self, member->peer))
+    return TRUE;
+  while (commy_channel_is_leaving (channel, COMMY_FRAME_ONEWAY, 0))
+    {
+      guint32 kick_seen = commy_channel_kick_seen (channel);
+
+      if (commy_channel_poll (channel))
+        continue;
+      if (commy_client_give_up (self, request, NULL, error))
+        return FALSE;
+      commy_channel_wait (channel, request->deadline_ns, FALSE, kick_seen);
+    }
+  if (commy_channel_is_open (channel))
+    return TRUE;
+  commy_channel_io_error (channel, COMMY_IO_CLOSED, error);
+  return FALSE;
+}
+
 /* Sends, waiting for room if need be. */
 static gboolean
 send_sync (CommyClient *self,
@@ -180,7 +208,8 @@ attempt_sync (CommyClient *self,
       return FALSE;
     }
   if (request->one_way)
-    return send_sync (self, request, *out_channel, picked.stack->serializer, 0, FALSE, NULL, error);
+    return send_sync (self, request, *out_channel, picked.stack->serializer, 0, FALSE, NULL, error)
+           && await_leaving (self, request, *out_channel, picked.member, error);
   peer = commy_peer_ref (picked.member->peer);
   peer->in_flight++;
   ok = request->streams
@@ -274,6 +303,40 @@ commy_client_call_sync (CommyClient *self,
   if (call_sync (self, &request, cancellable, &wait, &channel, error))
     {
       value = commy_value_from_incoming (channel, &wait.incoming, error);
+      commy_incoming_release (channel, &wait.incoming);
+    }
+  commy_request_clear (&request);
+  return value;
+}
+
+GVariant *
+commy_client_call_with_unix_fd_list_sync (CommyClient *self,
+                                          const char *method,
+                                          GVariant *parameters,
+                                          GUnixFDList *fd_list,
+                                          const CommyCallOptions *options,
+                                          GUnixFDList **out_fd_list,
+                                          GCancellable *cancellable,
+                                          GError **error)
+{
+  g_autoptr (CommyChannel) channel = NULL;
+  g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
+  CommyRequest request;
+  GVariant *value = NULL;
+  CommyWait wait;
+
+  g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
+  g_return_val_if_fail (method != NULL, NULL);
+  g_return_val_if_fail (fd_list == NULL || G_IS_UNIX_FD_LIST (fd_list), NULL);
+  if (!commy_client_check (self, error)
+      || !commy_request_init_handles (&request, self->mesh->env, method, sunk, fd_list, options,
+                                      self->timeout_ns, error))
+    return NULL;
+  if (call_sync (self, &request, cancellable, &wait, &channel, error))
+    {
+      value = commy_value_from_incoming (channel, &wait.incoming, error);
+      if (value != NULL && out_fd_list != NULL)
+        *out_fd_list = g_steal_pointer (&wait.incoming.handles);
       commy_incoming_release (channel, &wait.incoming);
     }
   commy_request_clear (&request);

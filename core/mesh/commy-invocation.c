@@ -21,16 +21,19 @@ struct _CommyInvocation
   CommyPlugin *serializer;
   GVariant *parameters;
   GBytes *bytes;
+  GUnixFDList *handles; /* that came with the call, or NULL */
   guint32 stream;
   CommyStream *opened; /* what the call opened; NULL: it is a plain one */
   gint64 deadline_us;
   gint64 received_ns;
   gboolean one_way;
   gboolean sampled;
+  guint8 priority;  /* as in a CommyFrameSpec: the answer's is the call's */
   guint32 answered; /* atomic */
 
   GVariant *answer_value;
   GBytes *answer_bytes;
+  GUnixFDList *answer_handles;
   char *answer_error;
   guint32 answer_code; /* 0: the handler's own error */
 };
@@ -57,6 +60,8 @@ commy_invocation_finalize (GObject *object)
   g_clear_pointer (&self->bytes, g_bytes_unref);
   g_clear_pointer (&self->answer_value, g_variant_unref);
   g_clear_pointer (&self->answer_bytes, g_bytes_unref);
+  g_clear_object (&self->handles);
+  g_clear_object (&self->answer_handles);
   g_free (self->answer_error);
   g_clear_object (&self->opened);
   g_clear_pointer (&self->channel, commy_channel_unref);
@@ -96,6 +101,13 @@ commy_invocation_get_bytes (CommyInvocation *self)
 {
   g_return_val_if_fail (COMMY_IS_INVOCATION (self), NULL);
   return self->bytes;
+}
+
+GUnixFDList *
+commy_invocation_get_unix_fd_list (CommyInvocation *self)
+{
+  g_return_val_if_fail (COMMY_IS_INVOCATION (self), NULL);
+  return self->handles;
 }
 
 CommyPrincipal *
@@ -157,18 +169,37 @@ static void
 send_answer (CommyInvocation *self)
 {
   g_autoptr (GError) error = NULL;
-  CommyFrameSpec spec
-      = { .type = COMMY_FRAME_REPLY, .stream = self->stream, .dwell_ns = dwell (self) };
-  CommyIo io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
-                                   self->answer_bytes, TRUE, NULL, &error);
+  CommyFrameSpec spec = { .type = COMMY_FRAME_REPLY,
+                          .stream = self->stream,
+                          .dwell_ns = dwell (self),
+                          .priority = self->priority };
+  guint32 code;
+  CommyIo io;
+
+  if (self->opened != NULL)
+    spec.flags |= COMMY_FRAME_FLAG_STREAM;
+  io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
+                           self->answer_bytes, self->answer_handles, TRUE, NULL, &error);
+  code = io == COMMY_IO_TOO_BIG       ? COMMY_ERROR_TOO_BIG
+         : io == COMMY_IO_UNSUPPORTED ? COMMY_ERROR_TYPE
+                                      : COMMY_ERROR_BUSY;
 
   if (io == COMMY_IO_WOULD_BLOCK)
     commy_ledger_add (commy_channel_get_shared (self->channel)->ledger, COMMY_DROP_BUSY, 1,
                       self->service->name);
   if (io != COMMY_IO_OK && io != COMMY_IO_CLOSED)
-    commy_channel_send_error (self->channel, self->stream,
-                              io == COMMY_IO_TOO_BIG ? COMMY_ERROR_TOO_BIG : COMMY_ERROR_BUSY,
-                              FALSE, commy_error_bare (error));
+    commy_channel_send_error (self->channel, self->stream, code, FALSE, commy_error_bare (error));
+}
+
+/* The answer has left, or never will. */
+static void
+answer_left (gpointer data)
+{
+  CommyInvocation *self = data;
+
+  commy_channel_end_answer (self->channel);
+  commy_service_call_ended (self->service);
+  g_object_unref (self);
 }
 
 /* On the channel's worker. */
@@ -195,9 +226,8 @@ deliver (gpointer data)
     send_answer (self);
   if (self->opened != NULL)
     commy_stream_answered (self->opened);
-  commy_channel_end_answer (self->channel);
-  commy_service_call_ended (self->service);
-  g_object_unref (self);
+  if (!commy_channel_on_left (self->channel, COMMY_FRAME_REPLY, self->stream, answer_left, self))
+    answer_left (self);
 }
 
 /* Takes the handler's reference. Whether the answer counts: the first one does. */
@@ -249,19 +279,35 @@ result_fits (CommyInvocation *self)
 void
 commy_invocation_return_value (CommyInvocation *self, GVariant *value)
 {
+  commy_invocation_return_value_with_unix_fd_list (self, value, NULL);
+}
+
+void
+commy_invocation_return_value_with_unix_fd_list (CommyInvocation *self,
+                                                 GVariant *value,
+                                                 GUnixFDList *fd_list)
+{
   g_autoptr (GVariant) sunk = g_variant_ref_sink (value != NULL ? value : g_variant_new ("()"));
 
   g_return_if_fail (COMMY_IS_INVOCATION (self));
+  g_return_if_fail (fd_list == NULL || G_IS_UNIX_FD_LIST (fd_list));
   if (!claim_answer (self))
     return;
+  g_set_object (&self->answer_handles, fd_list);
   self->answer_value = g_steal_pointer (&sunk);
   if (!g_variant_is_of_type (self->answer_value, G_VARIANT_TYPE_TUPLE))
     {
       self->answer_code = COMMY_ERROR_TYPE;
       self->answer_error = g_strdup ("the handler's result is not a tuple");
     }
-  else
-    result_fits (self);
+  else if (result_fits (self) && commy_value_has_handles (self->answer_value)
+           && (fd_list == NULL || g_unix_fd_list_get_length (fd_list) == 0))
+    {
+      self->answer_code = COMMY_ERROR_TYPE;
+      self->answer_error
+          = g_strdup ("the handler's result has handles and no descriptors: it "
+                      "answers with commy_invocation_return_value_with_unix_fd_list");
+    }
   if (self->serializer == NULL || !(self->serializer->profile.capabilities & COMMY_CAP_VALUES))
     self->serializer = NULL;
   if (self->serializer == NULL && self->answer_error == NULL)
@@ -375,6 +421,12 @@ read_arguments (CommyInvocation *self, CommyIncoming *incoming, GError **error)
   return FALSE;
 }
 
+static guint8
+priority_of_answer (const CommyFrame *call)
+{
+  return call->priority == COMMY_FRAME_PRIORITY_DEFAULT ? 0 : (guint8) (call->priority + 1);
+}
+
 static CommyInvocation *
 invocation_new (CommyService *service,
                 CommyChannel *channel,
@@ -391,6 +443,7 @@ invocation_new (CommyService *service,
   self->stream = frame->stream;
   self->one_way = frame->type == COMMY_FRAME_ONEWAY;
   self->sampled = (frame->flags & COMMY_FRAME_FLAG_SAMPLED) != 0;
+  self->priority = priority_of_answer (frame);
   self->received_ns = commy_env_now (commy_channel_get_shared (channel)->env);
   self->deadline_us = frame->has_deadline && !self->one_way && frame->deadline_ns < G_MAXINT64 / 2
                           ? (self->received_ns + (gint64) frame->deadline_ns) / 1000
@@ -407,6 +460,7 @@ commy_invocation_dispatch (CommyService *service,
   CommyInvocation *self = invocation_new (service, channel, method, incoming);
   g_autoptr (GError) error = NULL;
 
+  self->handles = g_steal_pointer (&incoming->handles);
   if (!read_arguments (self, incoming, &error))
     {
       self->answered = 1;
@@ -505,7 +559,8 @@ commy_span_call_dispatch (CommyService *service,
   call.spec = (CommyFrameSpec){ .type = COMMY_FRAME_REPLY,
                                 .serializer = frame->serializer,
                                 .stream = frame->stream,
-                                .dwell_ns = sampled ? 1 : 0 };
+                                .dwell_ns = sampled ? 1 : 0,
+                                .priority = priority_of_answer (frame) };
   method->span_func (&call, commy_incoming_payload (incoming), frame->payload_size,
                      method->user_data);
   if (frame->type != COMMY_FRAME_CALL || call.failed)

@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
 
 #include <sched.h>
@@ -30,10 +31,20 @@ start_plugin (CommyMesh *self, CommyPlugin *plugin, GError **error)
                            .credentials_dir = self->credentials_dir,
                            .host_id = commy_env_host_id (),
                            .env = self->env };
+  g_autoptr (GError) cause = NULL;
 
   if (!commy_plugin_load (plugin, self->config, error)
       || !commy_plugin_start (plugin, self->config, &setup, error))
     return FALSE;
+  if (!commy_plugin_wrap (plugin, self->catalog, self->config, &setup, &cause))
+    {
+      commy_plugin_stop (plugin);
+      plugin->state = COMMY_PLUGIN_STATE_FAILED;
+      g_free (plugin->reason);
+      plugin->reason = g_strdup (commy_error_bare (cause));
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return FALSE;
+    }
   g_ptr_array_add (self->started, plugin);
   return TRUE;
 }
@@ -87,8 +98,7 @@ start_kind (CommyMesh *self, guint kind)
       CommyPlugin *plugin = commy_catalog_get_plugin (self->catalog, i);
       g_autoptr (GError) error = NULL;
 
-      if (!plugin->has_note || plugin->note.kind != kind
-          || (plugin->note.flags & COMMY_PLUGIN_FLAG_HOOK) != 0
+      if (!plugin->has_note || plugin->note.kind != kind || commy_plugin_is_hook (plugin)
           || (plugin->state != COMMY_PLUGIN_STATE_FOUND
               && plugin->state != COMMY_PLUGIN_STATE_LOADED
               && plugin->state != COMMY_PLUGIN_STATE_QUIESCED))
@@ -185,6 +195,25 @@ wait_mode (CommyMesh *self)
   return COMMY_WAIT_ADAPTIVE;
 }
 
+/* Any of ours with this name that takes calls, or NULL. Several share what comes. */
+static CommyService *
+pick_offer (CommyMesh *self, const char *service)
+{
+  CommyService *picked = NULL;
+  GHashTableIter iter;
+  gpointer value;
+  guint n = 0;
+
+  if (self->offers == NULL)
+    return NULL;
+  g_hash_table_iter_init (&iter, self->offers);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    if (strcmp (((CommyService *) value)->name, service) == 0
+        && commy_env_random64 (self->env) % ++n == 0)
+      picked = value;
+  return picked;
+}
+
 static gboolean
 locate (gpointer data,
         const char *service,
@@ -193,16 +222,24 @@ locate (gpointer data,
         GError **error)
 {
   CommyMesh *self = data;
-  CommyService *offer = self->offers != NULL ? g_hash_table_lookup (self->offers, instance) : NULL;
+  CommyService *offer = NULL;
 
-  if (offer == NULL || strcmp (offer->name, service) != 0
-      || !commy_service_destination (offer, out_destination))
+  if (instance[0] == '\0')
+    offer = pick_offer (self, service);
+  else if (self->offers != NULL)
+    offer = g_hash_table_lookup (self->offers, instance);
+  if (offer != NULL && strcmp (offer->name, service) == 0
+      && commy_service_destination (offer, out_destination))
     {
-      commy_set_error (error, COMMY_ERROR_NO_SERVICE, "instance %.8s of %s is not offered here",
-                       instance, service);
-      return FALSE;
+      out_destination->instance = offer->instance->id;
+      return TRUE;
     }
-  return TRUE;
+  if (instance[0] == '\0')
+    commy_set_error (error, COMMY_ERROR_NO_SERVICE, "%s is not offered here", service);
+  else
+    commy_set_error (error, COMMY_ERROR_NO_SERVICE, "instance %.8s of %s is not offered here",
+                     instance, service);
+  return FALSE;
 }
 
 static gboolean
@@ -267,6 +304,7 @@ start_listeners (CommyMesh *self)
           g_info ("%s does not listen: %s", plugin->name, error->message);
           g_free (plugin->reason);
           plugin->reason = g_strdup_printf ("does not listen: %s", commy_error_bare (error));
+          plugin->deaf = g_error_matches (error, COMMY_ERROR, COMMY_ERROR_UNREACHABLE);
         }
     }
 }
@@ -303,7 +341,7 @@ start_registry (CommyMesh *self, GError **error)
 {
   Answer answer = { 0 };
 
-  self->registry = commy_registry_new (self->store, self->context);
+  self->registry = commy_registry_new (self->store, self->config, self->env, self->context);
   commy_registry_set_surveyor (self->registry, commy_survey_snapshot, self);
   commy_registry_start (self->registry, take_answer, &answer);
   return settle (self, &answer, error);
@@ -344,6 +382,7 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   if (!fill_shared (self, error))
     return FALSE;
   fill_setup (self);
+  self->prober = commy_prober_new (self);
   if (!start_registry (self, error))
     return FALSE;
   start_listeners (self);
@@ -433,6 +472,8 @@ stop_plugin (CommyPlugin *plugin)
 void
 commy_mesh_leave_here (CommyMesh *self)
 {
+  if (self->prober != NULL)
+    commy_prober_stop (self->prober);
   stop_offers (self);
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
   commy_setup_cancel_all (&self->setup);
@@ -442,6 +483,7 @@ commy_mesh_leave_here (CommyMesh *self)
   commy_mesh_shut_workers (self, FALSE);
   commy_setup_cancel_all (&self->setup);
   g_clear_pointer (&self->registry, commy_registry_free);
+  g_clear_pointer (&self->prober, commy_prober_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     stop_plugin (self->started->pdata[i]);
   g_clear_pointer (&self->started, g_ptr_array_unref);

@@ -304,11 +304,27 @@ attempt_arrived (gpointer data)
   attempt_free (attempt);
 }
 
+/* Behind an address that no store lists: who is it? */
+static void
+meet (Attempt *attempt, CommyChannel *channel)
+{
+  g_auto (GStrv) serializers = NULL;
+
+  if (attempt->instance->origin == NULL || attempt->mesh->registry == NULL)
+    return;
+  serializers = commy_channel_dup_serializers (channel);
+  commy_registry_met (attempt->mesh->registry, attempt->instance->service, attempt->instance->id,
+                      commy_channel_get_peer_node (channel), commy_channel_get_instance (channel),
+                      (const char *const *) serializers);
+}
+
 static void
 attempt_done (gpointer data, CommyChannel *channel, const GError *error)
 {
   Attempt *attempt = data;
 
+  if (channel != NULL)
+    meet (attempt, channel);
   if (attempt->latch != NULL)
     {
       CommyLatch *latch = attempt->latch;
@@ -326,11 +342,12 @@ static void
 attempt_start (gpointer data)
 {
   Attempt *attempt = data;
+  gboolean listed = attempt->instance->origin == NULL;
   CommyEndpoint endpoint = { .struct_size = sizeof endpoint,
                              .transport = attempt->transport->note.id,
                              .address = attempt->address,
-                             .host_id = attempt->instance->host_id,
-                             .node = attempt->instance->node };
+                             .host_id = listed ? attempt->instance->host_id : NULL,
+                             .node = listed ? attempt->instance->node : NULL };
   g_autoptr (GError) error = NULL;
 
   if (attempt->mesh->state != COMMY_MESH_JOINED)
@@ -340,8 +357,8 @@ attempt_start (gpointer data)
       return;
     }
   commy_setup_connect (&attempt->mesh->setup, attempt->transport, &endpoint,
-                       attempt->instance->service, attempt->instance->id, attempt->worker,
-                       attempt_done, attempt);
+                       attempt->instance->service, listed ? attempt->instance->id : "",
+                       attempt->worker, attempt_done, attempt);
 }
 
 static Attempt *
@@ -412,48 +429,4 @@ commy_path_connect_sync (CommyPath *path,
     commy_path_failed (path, cause);
   g_propagate_error (error, g_steal_pointer (&cause));
   return FALSE;
-}
-
-/* --- describing --- */
-
-static void
-describe_path (CommyPath *path, GVariantBuilder *builder)
-{
-  CommyCounters *counters;
-  GVariantBuilder flow;
-
-  if (path->channel == NULL)
-    return;
-  counters = commy_channel_get_counters (path->channel);
-  g_variant_builder_init (&flow, G_VARIANT_TYPE_VARDICT);
-  g_variant_builder_add (&flow, "{sv}", "service",
-                         g_variant_new_string (path->peer->instance->service));
-  g_variant_builder_add (&flow, "{sv}", "instance",
-                         g_variant_new_string (path->peer->instance->id));
-  g_variant_builder_add (&flow, "{sv}", "transport",
-                         g_variant_new_string (path->transport->note.id));
-  g_variant_builder_add (
-      &flow, "{sv}", "peer",
-      g_variant_new_string (commy_principal_get_name (commy_channel_get_peer (path->channel))));
-  for (guint i = 0; i < COMMY_COUNT_LAST; i++)
-    g_variant_builder_add (&flow, "{sv}", commy_count_to_string (i),
-                           g_variant_new_uint64 (commy_counters_get (counters, i)));
-  g_variant_builder_add (&flow, "{sv}", "call-p50-ns",
-                         g_variant_new_uint64 (commy_histogram_quantile (&counters->call_ns, 0.5)));
-  g_variant_builder_add (
-      &flow, "{sv}", "call-p99-ns",
-      g_variant_new_uint64 (commy_histogram_quantile (&counters->call_ns, 0.99)));
-  g_variant_builder_add_value (builder, g_variant_builder_end (&flow));
-}
-
-void
-commy_peers_describe (CommyPeers *self, GVariantBuilder *builder)
-{
-  GHashTableIter iter;
-  gpointer peer;
-
-  g_hash_table_iter_init (&iter, self->peers);
-  while (g_hash_table_iter_next (&iter, NULL, &peer))
-    for (guint i = 0; i < ((CommyPeer *) peer)->paths->len; i++)
-      describe_path (((CommyPeer *) peer)->paths->pdata[i], builder);
 }

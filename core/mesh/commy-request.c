@@ -11,15 +11,15 @@
 
 #include <string.h>
 
-gboolean
-commy_request_init (CommyRequest *request,
-                    const CommyEnv *env,
-                    const char *method,
-                    GVariant *parameters,
-                    GBytes *bytes,
-                    const CommyCallOptions *options,
-                    gint64 default_timeout_ns,
-                    GError **error)
+static gboolean
+init (CommyRequest *request,
+      const CommyEnv *env,
+      const char *method,
+      GVariant *parameters,
+      GBytes *bytes,
+      const CommyCallOptions *options,
+      gint64 default_timeout_ns,
+      GError **error)
 {
   gint64 timeout_ns = default_timeout_ns;
 
@@ -36,6 +36,7 @@ commy_request_init (CommyRequest *request,
           return FALSE;
         }
       request->size = g_variant_get_size (request->value);
+      request->flavour = COMMY_FLAVOUR_VALUE;
     }
   else
     {
@@ -46,10 +47,69 @@ commy_request_init (CommyRequest *request,
   if (options != NULL && options->timeout_us >= 0)
     timeout_ns
         = options->timeout_us > G_MAXINT64 / 4000 ? G_MAXINT64 / 4 : options->timeout_us * 1000;
+  if (options != NULL && options->priority != COMMY_PRIORITY_DEFAULT)
+    request->priority = (guint8) (options->priority + 1);
   request->idempotent = options != NULL && options->idempotent;
   request->deadline_ns = commy_env_now (env) + timeout_ns;
   request->method = g_strdup (method);
   return TRUE;
+}
+
+gboolean
+commy_value_has_handles (GVariant *value)
+{
+  return strchr (g_variant_get_type_string (value), 'h') != NULL;
+}
+
+gboolean
+commy_request_init (CommyRequest *request,
+                    const CommyEnv *env,
+                    const char *method,
+                    GVariant *parameters,
+                    GBytes *bytes,
+                    const CommyCallOptions *options,
+                    gint64 default_timeout_ns,
+                    GError **error)
+{
+  if (!init (request, env, method, parameters, bytes, options, default_timeout_ns, error))
+    return FALSE;
+  if (bytes != NULL || !commy_value_has_handles (request->value))
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_TYPE,
+                   "parameters of type %s carry handles; call %s with a list of descriptors "
+                   "(commy_client_call_with_unix_fd_list)",
+                   g_variant_get_type_string (request->value), method);
+  commy_request_clear (request);
+  return FALSE;
+}
+
+gboolean
+commy_request_init_handles (CommyRequest *request,
+                            const CommyEnv *env,
+                            const char *method,
+                            GVariant *parameters,
+                            GUnixFDList *handles,
+                            const CommyCallOptions *options,
+                            gint64 default_timeout_ns,
+                            GError **error)
+{
+  guint n = handles != NULL ? (guint) g_unix_fd_list_get_length (handles) : 0;
+
+  if (!init (request, env, method, parameters, NULL, options, default_timeout_ns, error))
+    return FALSE;
+  request->flavour = COMMY_FLAVOUR_HANDLES;
+  g_set_object (&request->handles, handles);
+  if (n > COMMY_FRAME_HANDLES_MAX)
+    commy_set_error (error, COMMY_ERROR_TOO_BIG, "%u descriptors, a message carries at most %u", n,
+                     COMMY_FRAME_HANDLES_MAX);
+  else if (n == 0 && commy_value_has_handles (request->value))
+    commy_set_error (error, COMMY_ERROR_TYPE,
+                     "parameters of type %s carry handles, but the list of descriptors is empty",
+                     g_variant_get_type_string (request->value));
+  else
+    return TRUE;
+  commy_request_clear (request);
+  return FALSE;
 }
 
 void
@@ -68,6 +128,7 @@ commy_request_open_stream (CommyRequest *request,
 void
 commy_request_clear (CommyRequest *request)
 {
+  g_clear_object (&request->handles);
   g_clear_pointer (&request->method, g_free);
   g_clear_pointer (&request->value, g_variant_unref);
   g_clear_pointer (&request->bytes, g_bytes_unref);
@@ -139,6 +200,7 @@ commy_payload_send (CommyChannel *channel,
                     CommyPlugin *serializer,
                     GVariant *value,
                     GBytes *bytes,
+                    GUnixFDList *handles,
                     gboolean queue,
                     gsize *out_size,
                     GError **error)
@@ -147,6 +209,12 @@ commy_payload_send (CommyChannel *channel,
   gsize size = 0;
   CommyIo io;
 
+  if (handles != NULL)
+    {
+      if (!commy_channel_set_handles (channel, handles, error))
+        return COMMY_IO_UNSUPPORTED;
+      spec->n_handles = (guint32) g_unix_fd_list_get_length (handles);
+    }
   spec->serializer = commy_channel_find_serializer (channel, serializer->note.id);
   if (value != NULL)
     {
@@ -156,10 +224,11 @@ commy_payload_send (CommyChannel *channel,
     }
   else
     {
-      gconstpointer data = g_bytes_get_data (bytes, &size);
-
-      io = commy_channel_send (channel, spec, data, size, queue);
+      size = g_bytes_get_size (bytes);
+      io = commy_channel_send_bytes (channel, spec, bytes, queue);
     }
+  if (handles != NULL && io != COMMY_IO_OK)
+    commy_channel_drop_handles (channel);
   if (out_size != NULL)
     *out_size = size;
   if (cause != NULL)
@@ -167,6 +236,26 @@ commy_payload_send (CommyChannel *channel,
   else if (io != COMMY_IO_OK)
     commy_channel_io_error (channel, io, error);
   return io;
+}
+
+/* The one that was decided for; where the peer, of whom nothing was known, turns out not to know
+ * it, another that both know and that fits. */
+static CommyPlugin *
+common_serializer (CommyChannel *channel, CommyPlugin *wanted, gboolean is_value)
+{
+  guint64 caps = is_value ? COMMY_CAP_VALUES : COMMY_CAP_BYTES;
+
+  if (commy_channel_find_serializer (channel, wanted->note.id) != 0)
+    return wanted;
+  for (guint16 i = 1; i < COMMY_CHANNEL_SERIALIZERS; i++)
+    {
+      CommyPlugin *plugin = commy_channel_get_serializer (channel, i);
+
+      if (plugin != NULL && (plugin->profile.capabilities & caps) == caps
+          && !(is_value && (plugin->profile.capabilities & COMMY_CAP_NATIVE_ENDIAN)))
+        return plugin;
+    }
+  return wanted;
 }
 
 CommyIo
@@ -184,7 +273,8 @@ commy_request_send (CommyRequest *request,
   CommyFrameSpec spec = { .type = request->one_way ? COMMY_FRAME_ONEWAY : COMMY_FRAME_CALL,
                           .flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0,
                           .stream = stream,
-                          .deadline_ns = (guint64) MAX (left, 1) };
+                          .deadline_ns = (guint64) MAX (left, 1),
+                          .priority = request->priority };
 
   if (request->streams)
     {
@@ -196,8 +286,9 @@ commy_request_send (CommyRequest *request,
   spec.method = commy_channel_method (channel, request->method, error);
   if (spec.method == 0)
     return COMMY_IO_WOULD_BLOCK;
-  return commy_payload_send (channel, &spec, serializer, request->value, request->bytes, queue,
-                             NULL, error);
+  serializer = common_serializer (channel, serializer, request->value != NULL);
+  return commy_payload_send (channel, &spec, serializer, request->value, request->bytes,
+                             request->handles, queue, NULL, error);
 }
 
 /* --- reading --- */

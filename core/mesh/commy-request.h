@@ -11,17 +11,19 @@ typedef struct
 {
   char *method;
   CommyFlavour flavour;
-  GVariant *value; /* VALUE */
-  GBytes *bytes;   /* BYTES */
-  gsize size;      /* plain, for routing */
+  GVariant *value;      /* VALUE */
+  GBytes *bytes;        /* BYTES */
+  GUnixFDList *handles; /* HANDLES; or NULL */
+  gsize size;           /* plain, for routing */
   gint64 deadline_ns;
   gboolean idempotent;
   gboolean one_way;
+  guint8 priority;  /* as in a CommyFrameSpec */
   gboolean streams; /* opens a stream; deadline_ns is that of the opening */
   gint64 stream_deadline_ns;
 } CommyRequest;
 
-/* @parameters: NULL is (); floating is consumed. FALSE: not a tuple. */
+/* @parameters: NULL is (); floating is consumed. FALSE: not a tuple, or it wants descriptors. */
 gboolean commy_request_init (CommyRequest *request,
                              const CommyEnv *env,
                              const char *method,
@@ -30,6 +32,16 @@ gboolean commy_request_init (CommyRequest *request,
                              const CommyCallOptions *options,
                              gint64 default_timeout_ns,
                              GError **error);
+/* As commy_request_init(), for a call that may carry descriptors both ways; @handles: (transfer
+ * none) (nullable): those there. */
+gboolean commy_request_init_handles (CommyRequest *request,
+                                     const CommyEnv *env,
+                                     const char *method,
+                                     GVariant *parameters,
+                                     GUnixFDList *handles,
+                                     const CommyCallOptions *options,
+                                     gint64 default_timeout_ns,
+                                     GError **error);
 /* Makes it one that opens a stream, within @timeout_ns. */
 void commy_request_open_stream (CommyRequest *request,
                                 const CommyEnv *env,
@@ -46,6 +58,8 @@ CommyIo commy_request_send (CommyRequest *request,
                             gboolean queue,
                             GError **error);
 
+/* Whether @value says by its type that descriptors belong to it. */
+gboolean commy_value_has_handles (GVariant *value);
 /* A value or bytes from a frame; takes the message where that saves a copy. */
 GVariant *
 commy_value_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error);
@@ -59,12 +73,14 @@ GVariant *commy_value_decode (CommyChannel *channel,
                               GError **error);
 
 /* Writes a frame with a value or bytes as its payload; used for requests, answers and messages of
- * streams. @out_size: (nullable): bytes of the payload. */
+ * streams. @handles: (nullable): descriptors that go along. @out_size: (nullable): bytes of the
+ * payload. */
 CommyIo commy_payload_send (CommyChannel *channel,
                             CommyFrameSpec *spec,
                             CommyPlugin *serializer,
                             GVariant *value,
                             GBytes *bytes,
+                            GUnixFDList *handles,
                             gboolean queue,
                             gsize *out_size,
                             GError **error);

@@ -313,8 +313,17 @@ fill_instance (CommyService *self, CommyInstance *instance)
       CommyPlugin *plugin = commy_catalog_get_plugin (mesh->catalog, i);
       g_autofree char *reason = NULL;
 
-      if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_TRANSPORT
-          || plugin->state != COMMY_PLUGIN_STATE_DISABLED)
+      if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_TRANSPORT)
+        continue;
+      if (plugin->deaf)
+        {
+          /* Programs that only call have no use for it; who offers something must hear of it. */
+          if (self != mesh->node_service)
+            g_message ("%s is not offered over %s, which %s", self->name, plugin->note.id,
+                       plugin->reason);
+          commy_instance_add_withheld (instance, plugin->note.id, plugin->reason);
+        }
+      if (plugin->state != COMMY_PLUGIN_STATE_DISABLED)
         continue;
       reason = g_strdup_printf ("denied there: %s", plugin->reason_origin != NULL
                                                         ? plugin->reason_origin

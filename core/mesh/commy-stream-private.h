@@ -35,6 +35,14 @@ struct _CommyStream
   CommyWorkFunc written; /* waits until everything was written */
   gpointer written_data;
 
+  /* hot */
+  gboolean peeked;        /* a message is lent */
+  CommyIncoming lent;     /* it, as it lies on the path */
+  CommyPipeMessage *kept; /* or as it lay in the inbox, owned; NULL: on the path */
+  CommySpan span;         /* the open reservation; NULL data: none */
+  CommyFrameSpec spec;    /* of its frame */
+  gsize owed;             /* credit for what was released meanwhile */
+
   GQueue reads;  /* CommyStreamOp */
   GQueue writes; /* the same, in order of sending */
   GQueue waits;  /* for the result */
@@ -66,6 +74,20 @@ void commy_stream_dropped (CommyStream *stream);
 /* --- for its files --- */
 
 gboolean commy_stream_check (CommyStream *stream, GError **error);
+gboolean commy_stream_may_write (CommyStream *stream, GVariant *value, GError **error);
+/* The serializer for values or bytes; NULL: the sides have none in common. */
+CommyPlugin *commy_stream_serializer_for (CommyStream *stream, guint64 capability, GError **error);
+/* Synchronous waiting; a handler id goes from begin to end. */
+gulong commy_stream_begin_wait (CommyStream *stream, GCancellable *cancellable);
+void commy_stream_end_wait (CommyStream *stream, GCancellable *cancellable, gulong handler);
+/* Until something may have changed since @kick_seen. FALSE: the caller does not want to wait. */
+gboolean commy_stream_wait (CommyStream *stream,
+                            gboolean room,
+                            guint32 kick_seen,
+                            GCancellable *cancellable,
+                            GError **error);
+/* commy-stream-hot.c: gives back what is lent and reserved. */
+void commy_stream_clear_hot (CommyStream *stream);
 /* Sends one message now. WOULD_BLOCK: no credit, or (*out_room) no room on the path. */
 CommyIo commy_stream_try_write (
     CommyStream *stream, GVariant *value, GBytes *bytes, gboolean *out_room, GError **error);

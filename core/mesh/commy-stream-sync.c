@@ -18,8 +18,8 @@ on_cancel_kick (GCancellable *cancellable, CommyWorker *worker)
   commy_worker_kick (worker);
 }
 
-static gulong
-begin (CommyStream *self, GCancellable *cancellable)
+gulong
+commy_stream_begin_wait (CommyStream *self, GCancellable *cancellable)
 {
   CommyWorker *worker = commy_channel_get_worker (self->pipe->channel);
 
@@ -29,8 +29,8 @@ begin (CommyStream *self, GCancellable *cancellable)
   return g_cancellable_connect (cancellable, G_CALLBACK (on_cancel_kick), worker, NULL);
 }
 
-static void
-end (CommyStream *self, GCancellable *cancellable, gulong handler)
+void
+commy_stream_end_wait (CommyStream *self, GCancellable *cancellable, gulong handler)
 {
   CommyWorker *worker = commy_channel_get_worker (self->pipe->channel);
 
@@ -64,9 +64,8 @@ give_up (CommyStream *self, GCancellable *cancellable, GError **error)
   return TRUE;
 }
 
-/* Until something may have changed since @kick_seen. FALSE: the caller does not want to wait. */
-static gboolean
-wait_a_little (
+gboolean
+commy_stream_wait (
     CommyStream *self, gboolean room, guint32 kick_seen, GCancellable *cancellable, GError **error)
 {
   CommyPipe *pipe = self->pipe;
@@ -111,7 +110,7 @@ write_sync (
 
   if (!may_wait (self, &self->writes, error))
     return FALSE;
-  handler = begin (self, cancellable);
+  handler = commy_stream_begin_wait (self, cancellable);
   if (commy_channel_is_reserved (channel))
     {
       commy_set_error (error, COMMY_ERROR_BUSY,
@@ -125,10 +124,10 @@ write_sync (
 
         io = commy_stream_try_write (self, value, bytes, &room, error);
         if (io != COMMY_IO_WOULD_BLOCK
-            || !wait_a_little (self, room, kick_seen, cancellable, error))
+            || !commy_stream_wait (self, room, kick_seen, cancellable, error))
           break;
       }
-  end (self, cancellable, handler);
+  commy_stream_end_wait (self, cancellable, handler);
   return io == COMMY_IO_OK;
 }
 
@@ -167,16 +166,16 @@ read_sync (CommyStream *self, gboolean as_bytes, GCancellable *cancellable, GErr
 
   if (!may_wait (self, &self->reads, error))
     return NULL;
-  handler = begin (self, cancellable);
+  handler = commy_stream_begin_wait (self, cancellable);
   for (;;)
     {
       guint32 kick_seen = commy_channel_kick_seen (self->pipe->channel);
 
       if (commy_stream_try_read (self, as_bytes, &message, error)
-          || !wait_a_little (self, FALSE, kick_seen, cancellable, error))
+          || !commy_stream_wait (self, FALSE, kick_seen, cancellable, error))
         break;
     }
-  end (self, cancellable, handler);
+  commy_stream_end_wait (self, cancellable, handler);
   return message;
 }
 
@@ -203,15 +202,15 @@ commy_stream_wait_result_sync (CommyStream *self, GCancellable *cancellable, GEr
   g_return_val_if_fail (COMMY_IS_STREAM (self), NULL);
   if (!commy_stream_check (self, error))
     return NULL;
-  handler = begin (self, cancellable);
+  handler = commy_stream_begin_wait (self, cancellable);
   for (;;)
     {
       guint32 kick_seen = commy_channel_kick_seen (self->pipe->channel);
 
       if (commy_stream_try_result (self, &result, error)
-          || !wait_a_little (self, FALSE, kick_seen, cancellable, error))
+          || !commy_stream_wait (self, FALSE, kick_seen, cancellable, error))
         break;
     }
-  end (self, cancellable, handler);
+  commy_stream_end_wait (self, cancellable, handler);
   return result;
 }

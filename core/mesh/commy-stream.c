@@ -41,11 +41,13 @@ release_peer (CommyStream *self)
 static void
 detach (CommyStream *self)
 {
-  g_autoptr (CommyPipe) pipe = g_steal_pointer (&self->pipe);
+  CommyPipe *pipe = self->pipe;
 
   commy_pipe_own (pipe, NULL, NULL);
+  commy_stream_clear_hot (self);
   commy_pipe_abort (pipe, COMMY_ERROR_CANCELLED, "the stream was given up");
   release_peer (self);
+  g_clear_pointer (&self->pipe, commy_pipe_unref);
 }
 
 static void
@@ -261,8 +263,8 @@ commy_stream_check (CommyStream *self, GError **error)
 
 /* --- writing --- */
 
-static gboolean
-may_write (CommyStream *self, GVariant *value, GError **error)
+gboolean
+commy_stream_may_write (CommyStream *self, GVariant *value, GError **error)
 {
   CommyPipe *pipe = self->pipe;
   CommyServiceMethod *entry = self->entry;
@@ -291,8 +293,8 @@ may_write (CommyStream *self, GVariant *value, GError **error)
 }
 
 /* The one the route chose if it can carry this, else the first of the channel's that can. */
-static CommyPlugin *
-serializer_for (CommyStream *self, guint64 capability, GError **error)
+CommyPlugin *
+commy_stream_serializer_for (CommyStream *self, guint64 capability, GError **error)
 {
   if (self->serializer != NULL && (self->serializer->profile.capabilities & capability) != 0)
     return self->serializer;
@@ -320,14 +322,23 @@ commy_stream_try_write (
   CommyIo io;
 
   *out_room = FALSE;
-  if (!may_write (self, value, error))
+  if (!commy_stream_may_write (self, value, error))
     return COMMY_IO_CLOSED;
+  if (value != NULL && commy_value_has_handles (value))
+    {
+      commy_set_error (error, COMMY_ERROR_TYPE,
+                       "a message of type %s carries handles, which streams do not take: pass them "
+                       "in a call of their own",
+                       g_variant_get_type_string (value));
+      return COMMY_IO_UNSUPPORTED;
+    }
   if (self->pipe->tx_credit <= 0)
     return COMMY_IO_WOULD_BLOCK;
-  serializer = serializer_for (self, value != NULL ? COMMY_CAP_VALUES : COMMY_CAP_BYTES, error);
+  serializer = commy_stream_serializer_for (
+      self, value != NULL ? COMMY_CAP_VALUES : COMMY_CAP_BYTES, error);
   if (serializer == NULL)
     return COMMY_IO_UNSUPPORTED;
-  io = commy_payload_send (self->pipe->channel, &spec, serializer, value, bytes, FALSE, &size,
+  io = commy_payload_send (self->pipe->channel, &spec, serializer, value, bytes, NULL, FALSE, &size,
                            &cause);
   if (io == COMMY_IO_OK)
     commy_pipe_charge (self->pipe, size);
@@ -406,6 +417,7 @@ take_message (CommyStream *self, gboolean as_bytes, GError **error)
       return NULL;
     }
   message = commy_pipe_take (self->pipe);
+  commy_pipe_give_back (self->pipe, g_bytes_get_size (message->bytes));
   if (as_bytes)
     return take_bytes (self, message, error);
   value = commy_value_decode (self->pipe->channel, message->serializer, message->signature,
@@ -419,6 +431,12 @@ commy_stream_try_read (CommyStream *self, gboolean as_bytes, gpointer *out, GErr
   CommyPipe *pipe = self->pipe;
 
   *out = NULL;
+  if (self->peeked)
+    {
+      commy_set_error (error, COMMY_ERROR_BUSY,
+                       "a message of %s is lent: commy_stream_release() it first", self->method);
+      return TRUE;
+    }
   if (commy_pipe_peek (pipe) != NULL)
     {
       *out = take_message (self, as_bytes, error);

@@ -53,8 +53,8 @@ ask_transport (CommyMesh *mesh, CommyInstance *instance, CommySurveyEndpoint *en
   CommyEndpoint where = { .struct_size = sizeof where,
                           .transport = endpoint->id,
                           .address = endpoint->address,
-                          .host_id = instance->host_id,
-                          .node = instance->node };
+                          .host_id = instance->origin == NULL ? instance->host_id : NULL,
+                          .node = instance->origin == NULL ? instance->node : NULL };
   char reason[96] = "";
 
   if (!ops->reachable (plugin->instance, &where, reason, sizeof reason))
@@ -89,7 +89,8 @@ survey_transport (CommyMesh *mesh,
             plugin->path);
   else if (offered == NULL)
     reject (endpoint, COMMY_FILTER_PEER, "an address of the peer",
-            withheld != NULL ? withheld->address : "none", "the peer");
+            withheld != NULL ? withheld->address : "none",
+            instance->origin != NULL ? instance->origin : "the peer");
   else
     {
       endpoint->transport = plugin;
@@ -109,7 +110,7 @@ survey_instance (CommyMesh *mesh, CommyInstance *instance, CommySurveyInstance *
       CommyPlugin *plugin = commy_catalog_get_plugin (mesh->catalog, i);
 
       if (plugin->has_note && plugin->note.kind == COMMY_PLUGIN_TRANSPORT
-          && plugin->state != COMMY_PLUGIN_STATE_HIDDEN)
+          && plugin->state != COMMY_PLUGIN_STATE_HIDDEN && !commy_plugin_is_hook (plugin))
         survey_transport (mesh, instance, plugin, &out->endpoints[out->n_endpoints++]);
     }
   for (guint i = 0; i < instance->n_endpoints; i++)

@@ -35,6 +35,18 @@ stub_wait (gpointer connection, const guint32 *kick_word, guint32 kick_seen, gin
   return COMMY_IO_UNSUPPORTED;
 }
 
+static CommyIo
+stub_attach (gpointer connection, const int *fds, gsize n_fds)
+{
+  return COMMY_IO_UNSUPPORTED;
+}
+
+static gsize
+stub_take_fds (gpointer connection, const CommyMessage *message, int *out_fds, gsize max)
+{
+  return 0;
+}
+
 static void
 stub_auth_begin (gpointer instance,
                  gpointer session,
@@ -56,6 +68,12 @@ stub_auth_end (gpointer session)
 
 static gboolean
 stub_auth_self (gpointer instance, char *principal, gsize size)
+{
+  return FALSE;
+}
+
+static gboolean
+stub_auth_same_user (gpointer instance, const char *principal)
 {
   return FALSE;
 }
@@ -119,6 +137,8 @@ static const Slot transport_slots[] = {
   REQUIRED (CommyTransportOps, evidence),
   REQUIRED (CommyTransportOps, why),
   REQUIRED (CommyTransportOps, close),
+  OPTIONAL (CommyTransportOps, attach, stub_attach),
+  OPTIONAL (CommyTransportOps, take_fds, stub_take_fds),
 };
 
 static const Slot transport_sizes[] = {
@@ -138,6 +158,7 @@ static const Slot auth_slots[] = {
   OPTIONAL (CommyAuthOps, step, stub_auth_step),
   OPTIONAL (CommyAuthOps, end, stub_auth_end),
   OPTIONAL (CommyAuthOps, self, stub_auth_self),
+  OPTIONAL (CommyAuthOps, same_user, stub_auth_same_user),
 };
 
 static const Slot auth_sizes[] = { REQUIRED (CommyAuthOps, session_size) };

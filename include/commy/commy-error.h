@@ -41,10 +41,12 @@ G_BEGIN_DECLS
  * @COMMY_ERROR_REMOTE: the handler returned an error; its text is the remote's
  * @COMMY_ERROR_UNREACHABLE: the instance cannot be connected to
  * @COMMY_ERROR_WRONG_THREAD: a client was used on a thread that did not make it
+ * @COMMY_ERROR_REQUIREMENT: a requirement stopped being met while the channel lives
  * @COMMY_ERROR_REFUSED: the peer's identity was not accepted
  * @COMMY_ERROR_DENIED: policy does not allow the call
  * @COMMY_ERROR_NOT_OFFERED: the instance's principal may not offer this name
  * @COMMY_ERROR_CERTIFICATE: a certificate or key cannot be used
+ * @COMMY_ERROR_JOIN: the authority did not admit the newcomer, or a join token is bad
  * @COMMY_ERROR_PROTOCOL: the peer broke the protocol
  * @COMMY_ERROR_VERSION: the peer speaks another version
  * @COMMY_ERROR_HANDSHAKE: connection set-up failed or took too long
@@ -91,11 +93,13 @@ typedef enum
   COMMY_ERROR_REMOTE = 311,
   COMMY_ERROR_UNREACHABLE = 312,
   COMMY_ERROR_WRONG_THREAD = 313,
+  COMMY_ERROR_REQUIREMENT = 314,
 
   COMMY_ERROR_REFUSED = 401,
   COMMY_ERROR_DENIED = 402,
   COMMY_ERROR_NOT_OFFERED = 403,
   COMMY_ERROR_CERTIFICATE = 404,
+  COMMY_ERROR_JOIN = 405,
 
   COMMY_ERROR_PROTOCOL = 501,
   COMMY_ERROR_VERSION = 502,
@@ -137,7 +141,8 @@ COMMY_API const char *commy_error_get_remote (const GError *error);
  * commy_error_explain:
  * @code: a #CommyError value
  *
- * What an error means and what to do about it.
+ * What an error means and what to do about it, in the language of the program's locale where
+ * there is a translation.
  *
  * Returns: (transfer none) (nullable): a paragraph; %NULL for an unknown number
  */

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define NO_CERTIFICATE "no certificate; run commy pki init or commy join"
+
 static const char *const files[TLS_CREDENTIAL_FILES]
     = { COMMY_PKI_CA_FILE, COMMY_PKI_CERT_FILE, COMMY_PKI_KEY_FILE };
 
@@ -104,8 +106,8 @@ is_worse (TlsInstance *instance, const TlsCredentials *fresh, GError **error)
   if (current == NULL || is_expired (current))
     {
       instance->host->log (instance->host, G_LOG_LEVEL_WARNING,
-                           "this node's certificate has expired, others will refuse it: renew it "
-                           "with `commy pki issue`");
+                           "this node's certificate has expired, others will refuse it: `commy pki "
+                           "renew` tells why it was not renewed");
       return FALSE;
     }
   g_set_error_literal (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE,
@@ -122,10 +124,11 @@ keep_old (TlsInstance *instance, const TlsFileStamp *stamps, const GError *why, 
 
   if (cache->current == NULL)
     {
-      g_set_error (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE,
-                   "this node has no usable certificate (make one with `commy pki init`, or with "
-                   "`commy pki issue` where the authority is): %s",
-                   why->message);
+      if (stamps[0].inode == 0 && stamps[1].inode == 0)
+        g_set_error_literal (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE, NO_CERTIFICATE);
+      else
+        g_set_error (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE, "no usable certificate: %s",
+                     why->message);
       return NULL;
     }
   if (memcmp (cache->failed, stamps, sizeof cache->failed) != 0)
@@ -149,8 +152,7 @@ tls_credentials_get (TlsInstance *instance, GError **error)
 
   if (dir == NULL || *dir == '\0')
     {
-      g_set_error_literal (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE,
-                           "this node has no directory for credentials (`commy pki init`)");
+      g_set_error_literal (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE, NO_CERTIFICATE);
       return NULL;
     }
   take_stamps (dir, stamps);

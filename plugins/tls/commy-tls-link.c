@@ -15,6 +15,8 @@
 
 #define BUFFER_FIRST (16 * 1024)
 #define BUFFER_LAST (256 * 1024)
+/* What the kernel has and has not sent lies ahead of whatever is more urgent. */
+#define UNSENT_MAX (128 * 1024)
 
 static ssize_t
 link_pull (gnutls_transport_ptr_t data, void *to, size_t size)
@@ -128,6 +130,20 @@ tls_link_clear (TlsLink *self)
   tls_link_init (self, -1);
 }
 
+void
+tls_link_leave (TlsLink *self, LingerList *lingers)
+{
+  tls_link_flush (self);
+  if (self->out_errno != 0 || self->in_errno != 0 || (self->in_eof && tls_link_pending (self) == 0))
+    {
+      tls_link_clear (self);
+      return;
+    }
+  g_free (self->in);
+  commy_linger_add (lingers, self->fd, self->out, self->out_at, self->out_end);
+  tls_link_init (self, -1);
+}
+
 gsize
 tls_link_pending (const TlsLink *self)
 {
@@ -165,9 +181,11 @@ void
 tls_socket_options (TlsInstance *instance, int fd)
 {
   int on = 1;
+  int unsent = UNSENT_MAX;
   unsigned timeout_ms = (unsigned) (instance->user_timeout_ns / TLS_MS);
 
   /* Without them the connection is slower or hangs longer, and works. */
   (void) setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  (void) setsockopt (fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
   (void) setsockopt (fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }

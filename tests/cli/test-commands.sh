@@ -11,7 +11,7 @@ ok help/is-silent-on-stderr is_silent
 ok help/has-exit-codes says 'Exit codes: 0 done'
 run --version
 ok version/names-the-release says '^commy [0-9]'
-for verb in serve call services plugin route node config; do
+for verb in serve call introspect services plugin route node config; do
   run --help
   ok "help/lists-$verb" says "^  $verb "
   run "$verb" --help
@@ -31,10 +31,38 @@ if exits 0; then
   ok pki/help-has-an-example says '^  commy pki '
   run pki frob
   ok pki/unknown-subcommand-exits-2 exits 2
+  for subcommand in init issue show token serve renew; do
+    run pki "$subcommand" --help
+    ok "pki/$subcommand/help-exits-0" exits 0
+    ok "pki/$subcommand/help-has-an-example" says "^  commy pki $subcommand"
+    run pki "$subcommand" --no-such-option
+    ok "pki/$subcommand/unknown-option-exits-2" exits 2
+    ok "pki/$subcommand/unknown-option-points-to-its-help" \
+      complains "^commy: pki $subcommand: .*commy pki $subcommand --help"
+  done
+  run join --help
+  ok join/help-has-an-example says '^  commy join'
+  run join
+  ok join/without-a-token-exits-4 exits 4
+  ok join/without-a-token-says-where-one-is-made complains 'CMY0405: .*commy pki token create'
+  run join a b
+  ok join/two-tokens-exit-2 exits 2
   run --mesh test pki init --host here --user me
   ok pki/init-exits-0 exits 0
   run pki show --mesh test -o json
   ok pki/show-json json 'it["has_authority_key"] and "here" in it["certificate"]["id"]'
+  ok pki/show-json-tells-who-renews json 'it["renewed_by"] == "this host"'
+  run pki token create --mesh test --address 192.0.2.7:7443 --valid 5m -o json
+  ok pki/token/create-json json 'it["token"].startswith("cmyjoin1") and it["addresses"] == ["192.0.2.7:7443"]'
+  ok pki/token/create-says-that-nobody-serves complains 'commy pki serve'
+  run pki token ls --mesh test -o json
+  ok pki/token/ls-json json 'len(it) == 1 and it[0]["state"] == "open" and "token" not in it[0]'
+  run pki token create --mesh test --valid never
+  ok pki/token/bad-time-exits-2 exits 2
+  run pki token create --mesh test --address nowhere
+  ok pki/token/bad-address-exits-2 exits 2
+  run pki token revoke --mesh test 00000000
+  ok pki/token/unknown-id-is-told complains 'there is no token 00000000'
 else
   ok pki/without-gnutls-exits-1 exits 1
   ok pki/without-gnutls-says-so complains 'GnuTLS'
@@ -45,7 +73,7 @@ run
 ok usage/no-verb-exits-2 exits 2
 run frobnicate
 ok usage/unknown-verb-exits-2 exits 2
-ok usage/unknown-verb-lists-the-verbs complains 'serve, call, services'
+ok usage/unknown-verb-lists-the-verbs complains 'the verbs are serve, call, '
 run services ls -o yaml
 ok usage/unknown-format-exits-2 exits 2
 ok usage/unknown-format-names-it complains '"yaml"'
@@ -62,6 +90,9 @@ run call org.example.Echo Echo --bytes a 5
 ok usage/bytes-and-values-exits-2 exits 2
 run call org.example.Echo Echo --timeout soon
 ok usage/bad-timeout-exits-2 exits 2
+run call org.example.Echo Echo --timeout 5
+ok usage/timeout-without-unit-exits-2 exits 2
+ok usage/timeout-without-unit-asks-for-it complains '"5" is no time with its unit'
 run call org.example.Echo Echo --timeout 0s
 ok usage/no-timeout-exits-2 exits 2
 run call org.example.Echo Echo --count 0

@@ -32,7 +32,7 @@ find_door (MeshFixture *fixture)
   const char *name;
 
   while ((name = g_dir_read_name (dir)) != NULL)
-    if (g_str_has_suffix (name, ".sock"))
+    if (g_str_has_prefix (name, "shm-") && g_str_has_suffix (name, ".sock"))
       return g_build_filename (run, name, NULL);
   g_assert_not_reached ();
 }
@@ -245,7 +245,8 @@ static const Paper stranger = { .user = "stranger",
                                 .until_s = 3600,
                                 .here = "/user/stranger may not call " TEST_SERVICE,
                                 .there = "/user/stranger may not call " TEST_SERVICE };
-static const Paper none = { .none = TRUE, .here = "no usable certificate", .there = NULL };
+static const Paper none
+    = { .none = TRUE, .here = "no certificate; run commy pki init or commy join", .there = NULL };
 
 #endif
 

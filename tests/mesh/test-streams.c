@@ -7,166 +7,12 @@
 
 #include "mesh-fixture.h"
 #include "stream-handlers.h"
+#include "stream-scene.h"
 
 #include <string.h>
 
 #define WINDOW 262144u
 #define COST 64u /* of a message beside its bytes */
-
-typedef struct
-{
-  CommyMesh *mesh;
-  ServiceChild *child;   /* NULL: the service is in this process */
-  CommyService *service; /* or NULL */
-  CommyClient *client;
-} Scene;
-
-/* @workers: of a service in a child; one in this process has a thread of its own. */
-static Scene *
-scene_new (MeshFixture *fixture, const char *transport, guint workers, const char *settings)
-{
-  g_autofree char *own
-      = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", transport);
-  Scene *scene = g_new0 (Scene, 1);
-  g_autoptr (GError) error = NULL;
-
-  mesh_fixture_make_credentials (fixture);
-  if (strcmp (transport, "inproc") != 0)
-    scene->child = service_child_start (fixture, settings, workers);
-  scene->mesh = mesh_fixture_join (fixture, own);
-  if (scene->child == NULL)
-    {
-      scene->service = test_service_new (scene->mesh, 1);
-      stream_handlers_add (scene->service);
-      commy_service_start_sync (scene->service, NULL, &error);
-      g_assert_no_error (error);
-    }
-  scene->client = commy_client_new (scene->mesh, TEST_SERVICE);
-  return scene;
-}
-
-static void
-scene_free (Scene *scene)
-{
-  g_object_unref (scene->client);
-  commy_mesh_leave_sync (scene->mesh, NULL, NULL);
-  g_clear_object (&scene->service);
-  g_object_unref (scene->mesh);
-  if (scene->child != NULL)
-    service_child_free (scene->child);
-  g_free (scene);
-}
-
-static CommyStream *
-open_stream (Scene *scene, const char *method, GVariant *parameters)
-{
-  g_autoptr (GError) error = NULL;
-  CommyStream *stream
-      = commy_client_open_stream_sync (scene->client, method, parameters, NULL, NULL, &error);
-
-  g_assert_no_error (error);
-  g_assert_nonnull (stream);
-  g_assert_cmpstr (commy_stream_get_method (stream), ==, method);
-  return stream;
-}
-
-static void
-write_int (CommyStream *stream, gint32 value)
-{
-  g_autoptr (GError) error = NULL;
-
-  commy_stream_write_sync (stream, g_variant_new_int32 (value), NULL, &error);
-  g_assert_no_error (error);
-}
-
-static void
-close_write (CommyStream *stream)
-{
-  g_autoptr (GError) error = NULL;
-
-  commy_stream_close_write (stream, &error);
-  g_assert_no_error (error);
-}
-
-static void
-expect_end (CommyStream *stream)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = commy_stream_read_sync (stream, NULL, &error);
-
-  g_assert_no_error (error);
-  g_assert_null (value);
-}
-
-static void
-expect_error (CommyStream *stream, gint code, const char *words)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = commy_stream_read_sync (stream, NULL, &error);
-
-  g_assert_null (value);
-  g_assert_error (error, COMMY_ERROR, code);
-  g_test_message ("%s", error->message);
-  g_assert_nonnull (strstr (error->message, words));
-}
-
-static guint32
-result_u (CommyStream *stream)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) result = commy_stream_wait_result_sync (stream, NULL, &error);
-  guint32 n;
-
-  g_assert_no_error (error);
-  g_assert_true (result == commy_stream_get_result (stream));
-  g_variant_get (result, "(u)", &n);
-  return n;
-}
-
-static GVariant *
-call (Scene *scene, const char *method)
-{
-  g_autoptr (GError) error = NULL;
-  GVariant *value = commy_client_call_sync (scene->client, method, NULL, NULL, NULL, &error);
-
-  g_assert_no_error (error);
-  return value;
-}
-
-static gint32
-fate (Scene *scene)
-{
-  g_autoptr (GVariant) value = call (scene, "Fate");
-  gint32 code;
-
-  g_variant_get (value, "(i)", &code);
-  return code;
-}
-
-static GBytes *
-some_bytes (gsize size)
-{
-  guint8 *data = g_malloc (size);
-
-  for (gsize i = 0; i < size; i++)
-    data[i] = (guint8) (i * 31 + size);
-  return g_bytes_new_take (data, size);
-}
-
-static guint64
-dropped (Scene *scene, const char *reason)
-{
-  g_autoptr (GVariant) drops = commy_mesh_list_drops (scene->mesh);
-  GVariantIter iter;
-  const char *name;
-  guint64 n;
-
-  g_variant_iter_init (&iter, drops);
-  while (g_variant_iter_next (&iter, "(&st&s)", &name, &n, NULL))
-    if (strcmp (name, reason) == 0)
-      return n;
-  return 0;
-}
 
 /* --- the three kinds --- */
 
@@ -595,6 +441,118 @@ test_wide_window (MeshFixture *fixture, gconstpointer transport)
   scene_free (scene);
 }
 
+/* --- in place --- */
+
+static void
+write_hot (CommyStream *stream, guint32 i, gsize size)
+{
+  g_autoptr (GError) error = NULL;
+  CommySpan span;
+
+  commy_stream_reserve (stream, size + 8, &span, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (span.size, ==, size + 8);
+  memset (span.data, (int) (i & 0xff), size);
+  span.size = size;
+  commy_stream_commit (stream, &span, &error);
+  g_assert_no_error (error);
+}
+
+static void
+expect_hot (CommyStream *stream, guint32 i, gsize size)
+{
+  g_autoptr (GError) error = NULL;
+  const guint8 *data;
+  gsize got;
+
+  g_assert_true (commy_stream_peek (stream, &data, &got, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (got, ==, size);
+  g_assert_cmpuint (data[0], ==, i & 0xff);
+  g_assert_cmpuint (data[size - 1], ==, i & 0xff);
+}
+
+/* Messages in the memory of the path: one by one, then as many as the window lets out. */
+static void
+test_hot (MeshFixture *fixture, gconstpointer transport)
+{
+  Scene *scene = scene_new (fixture, transport, 1, NULL);
+  CommyStream *stream = open_stream (scene, "Mirror", NULL);
+  g_autoptr (GBytes) none = NULL;
+  g_autoptr (GError) error = NULL;
+  const guint8 *data;
+  gsize size;
+  guint32 n = 0;
+
+  for (guint32 i = 0; i < 5000; i++)
+    {
+      write_hot (stream, n + i, 64);
+      expect_hot (stream, n + i, 64);
+      commy_stream_release (stream);
+    }
+  n += 5000;
+  for (guint round = 0; round < 20; round++)
+    {
+      for (guint32 i = 0; i < 100; i++)
+        write_hot (stream, n + i, 1000);
+      commy_stream_flush (stream, &error);
+      g_assert_no_error (error);
+      for (guint32 i = 0; i < 100; i++)
+        {
+          expect_hot (stream, n + i, 1000);
+          commy_stream_release (stream);
+        }
+      n += 100;
+    }
+  for (guint32 i = 0; i < 10; i++)
+    {
+      write_hot (stream, n + i, 100000);
+      expect_hot (stream, n + i, 100000);
+      commy_stream_release (stream);
+    }
+  n += 10;
+  write_hot (stream, 1, 10);
+  commy_stream_flush (stream, NULL);
+  expect_hot (stream, 1, 10);
+  none = commy_stream_read_bytes_sync (stream, NULL, &error);
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_BUSY);
+  g_clear_error (&error);
+  commy_stream_release (stream);
+  commy_stream_write_sync (stream, g_variant_new_int32 (7), NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (commy_stream_peek (stream, &data, &size, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_TYPE);
+  g_clear_error (&error);
+  g_variant_unref (commy_stream_read_sync (stream, NULL, NULL));
+  close_write (stream);
+  g_assert_false (commy_stream_peek (stream, &data, &size, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (result_u (stream), ==, n + 2);
+  g_object_unref (stream);
+
+  /* What is reserved and lent when the stream goes is given back. */
+  stream = open_stream (scene, "Mirror", NULL);
+  {
+    CommySpan span;
+
+    write_hot (stream, 1, 10);
+    expect_hot (stream, 1, 10);
+    g_assert_true (commy_stream_reserve (stream, 10, &span, NULL));
+    commy_stream_cancel (stream, NULL);
+    g_assert_false (commy_stream_commit (stream, &span, &error));
+    g_assert_error (error, COMMY_ERROR, COMMY_ERROR_CANCELLED);
+  }
+  g_object_unref (stream);
+  stream = open_stream (scene, "Mirror", NULL);
+  {
+    CommySpan span;
+
+    g_assert_true (commy_stream_reserve (stream, 10, &span, NULL));
+    g_object_unref (stream);
+  }
+  scene_free (scene);
+}
+
 /* --- how streams end --- */
 
 static void
@@ -734,7 +692,8 @@ test_deadline (MeshFixture *fixture, gconstpointer transport)
   g_autoptr (CommyStream) other = NULL;
   g_autoptr (GError) error = NULL;
 
-  commy_call_options_set_timeout (options, 100 * 1000);
+  g_variant_unref (call (scene, "Unread")); /* connecting must not use the time up */
+  commy_call_options_set_timeout (options, 500 * 1000);
   stream = commy_client_open_stream_sync (scene->client, "Relay", NULL, options, NULL, &error);
   g_assert_no_error (error);
   g_assert_cmpint (commy_stream_get_deadline (stream), <, G_MAXINT64);
@@ -1072,6 +1031,27 @@ test_stop_aborts (MeshFixture *fixture, gconstpointer data)
   scene_free (scene);
 }
 
+/* The same when the mesh is left: the handler's thread must come out of its wait. */
+static void
+test_leave_aborts (MeshFixture *fixture, gconstpointer data)
+{
+  Scene *scene = scene_new (fixture, "inproc", 1, NULL);
+  CommyStream *stream = open_stream (scene, "Mirror", NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) value = NULL;
+
+  write_int (stream, 1);
+  g_variant_unref (commy_stream_read_sync (stream, NULL, NULL));
+  commy_mesh_leave_sync (scene->mesh, NULL, &error);
+  g_assert_no_error (error);
+  value = commy_stream_read_sync (stream, NULL, &error);
+  g_assert_null (value);
+  g_assert_nonnull (error);
+  g_test_message ("%s", error->message);
+  g_object_unref (stream);
+  scene_free (scene);
+}
+
 /* --- where --- */
 
 static void
@@ -1095,6 +1075,7 @@ add_everywhere (const char *transport)
   add ("a-slow-reader-stops-its-writer-and-nobody-else", transport, test_slow_reader);
   add ("a-slow-caller-stops-the-service", transport, test_slow_caller);
   add ("cancelled-operations-harm-nothing", transport, test_cancelled_operations);
+  add ("messages-in-place", transport, test_hot);
   add ("half-close", transport, test_half_close);
   add ("either-side-cancels", transport, test_cancel);
   add ("other-threads-may-only-cancel", transport, test_threads);
@@ -1133,5 +1114,6 @@ main (int argc, char **argv)
   add ("one-context-serves-both-sides", NULL, test_same_context);
   add ("stopping-waits-for-streams", NULL, test_stop);
   add ("stopping-does-not-wait-forever", NULL, test_stop_aborts);
+  add ("nor-does-leaving", NULL, test_leave_aborts);
   return g_test_run ();
 }

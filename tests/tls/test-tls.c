@@ -468,6 +468,17 @@ test_reload (void)
   g_assert_nonnull (logged);
   g_assert_null (strstr (logged + 1, "the old ones stay"));
 
+  /* A certificate whose key is not there yet. */
+  g_clear_pointer (&cert, g_free);
+  cert = commy_pki_read_file (pair.dirs[1], COMMY_PKI_CERT_FILE, FALSE, NULL);
+  g_assert_true (commy_pki_write_file (pair.dirs[0], COMMY_PKI_CERT_FILE, cert, 0644, FALSE, NULL));
+  pair_open (&pair);
+  pair.client->ops->evidence (pair.attempt.connection, &evidence);
+  g_assert_true (g_bytes_equal (evidence.chain[0], fresh));
+  tls_attempt_clear (&pair.attempt);
+  tls_node_close (pair.server, pair.server->accepted);
+  g_assert_nonnull (strstr (pair.server->log->str, "is not the key of"));
+
   fixture_issue (pair.authority_dir, pair.dirs[0], -3, -2); /* expired: no better than half */
   pair_open (&pair);
   tls_attempt_clear (&pair.attempt);
