@@ -294,7 +294,7 @@ async def decisions_are_told():
         decision = both.client.explain(64, ["objective=throughput"])
         assert decision.get_transport() in decision.to_string()
         assert decision.get_transport() in json.dumps(json.loads(decision.to_json()))
-        assert 0 < decision.get_confidence() <= 1
+        assert 0 <= decision.get_confidence() <= 1
         try:
             both.client.explain(64, ["objective=beauty"])
             assert False
