@@ -8,6 +8,7 @@
 
 #include "cli/commy-output.h"
 
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,18 +23,20 @@ print_error (const char *who, const char *text, const char *hint)
 static char *
 complete_description (const CommyCliVerb *verb)
 {
-  return g_strdup_printf ("%s\n\n" COMMY_CLI_EXIT_CODES, verb->description);
+  return g_strdup_printf ("%s\n\n%s", _ (verb->description), _ (COMMY_CLI_EXIT_CODES));
 }
 
 static GOptionContext *
 make_context (CommyCli *cli, const CommyCliVerb *verb, const GOptionEntry *entries)
 {
   const GOptionEntry mesh[] = {
-    { "mesh", 0, 0, G_OPTION_ARG_STRING, &cli->mesh, "Name of the mesh (\"default\")", "NAME" },
+    { "mesh", 0, 0, G_OPTION_ARG_STRING, &cli->mesh, N_ ("Name of the mesh (\"default\")"),
+      "NAME" },
     { NULL },
   };
   const GOptionEntry format[] = {
-    { "output", 'o', 0, G_OPTION_ARG_STRING, &cli->format, "table or json", "FORMAT" },
+    { "output", 'o', 0, G_OPTION_ARG_STRING, &cli->format,
+      verb->more_format == NULL ? N_ ("table or json") : N_ ("table, json or xml"), "FORMAT" },
     { NULL },
   };
   GOptionContext *context = g_option_context_new (verb->usage);
@@ -44,7 +47,8 @@ make_context (CommyCli *cli, const CommyCliVerb *verb, const GOptionEntry *entri
   if (verb->has_format)
     g_option_context_add_main_entries (context, format, NULL);
   g_option_context_add_main_entries (context, mesh, NULL);
-  g_option_context_set_summary (context, verb->summary);
+  g_option_context_set_summary (context, _ (verb->summary));
+  g_option_context_set_translation_domain (context, GETTEXT_PACKAGE);
   g_option_context_set_description (context, description);
   return context;
 }
@@ -63,6 +67,13 @@ remove_separator (char **arguments)
       }
 }
 
+static gboolean
+is_format (const CommyCliVerb *verb, const char *format)
+{
+  return format == NULL || strcmp (format, "table") == 0 || strcmp (format, "json") == 0
+         || g_strcmp0 (format, verb->more_format) == 0;
+}
+
 char **
 commy_cli_parse (CommyCli *cli, const CommyCliVerb *verb, const GOptionEntry *entries, char **argv)
 {
@@ -79,9 +90,11 @@ commy_cli_parse (CommyCli *cli, const CommyCliVerb *verb, const GOptionEntry *en
     }
   remove_separator (arguments);
   cli->json = g_strcmp0 (cli->format, "json") == 0;
-  if (cli->format != NULL && !cli->json && strcmp (cli->format, "table") != 0)
+  if (!is_format (verb, cli->format))
     {
-      commy_cli_misuse (verb, "--output is table or json, not \"%s\"", cli->format);
+      commy_cli_misuse (verb, "--output is table, json%s%s: not \"%s\"",
+                        verb->more_format != NULL ? ", " : "",
+                        verb->more_format != NULL ? verb->more_format : "", cli->format);
       return NULL;
     }
   return g_steal_pointer (&arguments);
@@ -119,6 +132,14 @@ exit_for (const GError *error)
     }
 }
 
+void
+commy_cli_json (const CommyCli *cli, GVariant *value)
+{
+  g_autofree char *text = commy_output_to_json (value, !cli->lines);
+
+  commy_output_print ("%s\n", text);
+}
+
 CommyExit
 commy_cli_fail (const GError *error)
 {
@@ -131,11 +152,11 @@ commy_cli_misuse (const CommyCliVerb *verb, const char *format, ...)
 {
   g_autofree char *text = NULL;
   g_autofree char *who = g_strdup_printf ("commy: %s", verb->name);
-  g_autofree char *hint = g_strdup_printf (" (see commy %s --help)", verb->name);
+  g_autofree char *hint = g_strdup_printf (_ (" (see commy %s --help)"), verb->name);
   va_list args;
 
   va_start (args, format);
-  text = g_strdup_vprintf (format, args);
+  text = g_strdup_vprintf (g_dgettext (GETTEXT_PACKAGE, format), args);
   va_end (args);
   print_error (who, text, hint);
   return COMMY_EXIT_USAGE;
@@ -148,7 +169,7 @@ commy_cli_note (const char *format, ...)
   va_list args;
 
   va_start (args, format);
-  text = g_strdup_vprintf (format, args);
+  text = g_strdup_vprintf (g_dgettext (GETTEXT_PACKAGE, format), args);
   va_end (args);
   print_error ("commy", text, "");
 }
@@ -160,7 +181,7 @@ commy_cli_set_error (GError **error, CommyError code, const char *format, ...)
   va_list args;
 
   va_start (args, format);
-  text = g_strdup_vprintf (format, args);
+  text = g_strdup_vprintf (g_dgettext (GETTEXT_PACKAGE, format), args);
   va_end (args);
   g_set_error (error, COMMY_ERROR, code, "CMY%04d: %s", (int) code, text);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <commy/commy.h>
+#include <glib/gi18n.h>
 
 typedef enum
 {
@@ -15,18 +16,20 @@ typedef enum
   COMMY_EXIT_NOT_FOUND = 3, /* nobody offers it, there is no such thing */
   COMMY_EXIT_DENIED = 4,    /* denied, refused, or no path is allowed */
   COMMY_EXIT_DEADLINE = 5,
+  COMMY_EXIT_WARNED = 6, /* doctor: works, but something is worth a look */
 } CommyExit;
 
 /* For the end of each verb's help. */
-#define COMMY_CLI_EXIT_CODES                                                                   \
-  "Exit codes: 0 done, 1 failed, 2 wrong usage or keyfile, 3 not found or nobody offers it,\n" \
-  "4 denied, refused or no path allowed, 5 deadline passed."
+#define COMMY_CLI_EXIT_CODES                                                                       \
+  N_ ("Exit codes: 0 done, 1 failed, 2 wrong usage or keyfile, 3 not found or nobody offers it,\n" \
+      "4 denied, refused or no path allowed, 5 deadline passed.")
 
 typedef struct
 {
   char *mesh;   /* NULL: the default */
   char *format; /* as given */
   gboolean json;
+  gboolean lines; /* JSON: one line a document */
 } CommyCli;
 
 /* What a verb says of itself. */
@@ -37,6 +40,7 @@ typedef struct
   const char *summary;     /* the subcommands, or what it does */
   const char *description; /* behind the options: an example first */
   gboolean has_format;     /* takes -o table|json */
+  const char *more_format; /* and this one; cli->format then says so */
 } CommyCliVerb;
 
 /* Takes the options out of @argv (argv[0] is the verb). --help prints and ends the process.
@@ -44,6 +48,9 @@ typedef struct
  * COMMY_EXIT_USAGE. */
 char **
 commy_cli_parse (CommyCli *cli, const CommyCliVerb *verb, const GOptionEntry *entries, char **argv);
+
+/* Writes @value as JSON, the way the options say. Sinks it. */
+void commy_cli_json (const CommyCli *cli, GVariant *value);
 
 /* Prints "commy: MESSAGE"; returns the exit code that belongs to the error. */
 CommyExit commy_cli_fail (const GError *error);

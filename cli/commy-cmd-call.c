@@ -5,9 +5,13 @@
 #include "config.h"
 
 #include "cli/commy-cmd.h"
+#include "cli/commy-interface.h"
+#include "cli/commy-lookup.h"
+#include "cli/commy-nearest.h"
 #include "cli/commy-output.h"
 #include "cli/commy-quantity.h"
 
+#include <glib/gi18n.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,16 +23,16 @@
 static const CommyCliVerb verb = {
   .name = "call",
   .usage = "SERVICE METHOD [ARGUMENT...]",
-  .summary = "Calls a method and prints what it returns. Each ARGUMENT is a value in GVariant\n"
-             "text: 5, 'text' (quoted for the shell too), [1, 2], {'key': <true>}, uint64 7.\n"
-             "With --bytes the argument and the result are raw bytes instead.",
+  .summary = N_ ("Calls a method and prints what it returns. Each ARGUMENT is a value in GVariant\n"
+                 "text: 5, 'text' (quoted for the shell too), [1, 2], {'key': <true>}, uint64 7.\n"
+                 "With --bytes the argument and the result are raw bytes instead."),
   .description
-  = "Arguments that begin with \"-\" stand behind \"--\". With --count the times of the\n"
-    "calls are printed instead of the results.\n\n"
-    "Example: a value, bytes through a pipe, and how long a call takes\n"
-    "  commy call org.example.Echo Echo \"'hello'\" 5\n"
-    "  commy call org.example.Echo Echo --bytes-file - < in > out\n"
-    "  commy call org.example.Echo Echo --bytes x --count 1000 --transport shm",
+  = N_ ("Arguments that begin with \"-\" stand behind \"--\". With --count the times of the\n"
+        "calls are printed instead of the results.\n\n"
+        "Example: a value, bytes through a pipe, and how long a call takes\n"
+        "  commy call org.example.Echo Echo \"'hello'\" 5\n"
+        "  commy call org.example.Echo Echo --bytes-file - < in > out\n"
+        "  commy call org.example.Echo Echo --bytes x --count 1000 --transport shm"),
   .has_format = TRUE,
 };
 
@@ -81,32 +85,59 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Call, call_clear)
 
 /* --- arguments --- */
 
-/* (transfer full): a tuple */
+/* @type: NULL if it is not known. */
 static GVariant *
-parse_arguments (char **words)
+parse_argument (const char *word, const char *type, GError **error)
+{
+  if (!g_utf8_validate (word, -1, NULL))
+    {
+      g_set_error_literal (error, G_VARIANT_PARSE_ERROR, G_VARIANT_PARSE_ERROR_FAILED,
+                           _ ("no UTF-8"));
+      return NULL;
+    }
+  return g_variant_parse (type != NULL ? G_VARIANT_TYPE (type) : NULL, word, NULL, NULL, error);
+}
+
+/* (transfer full): a tuple. @types: as many as @words, or NULL. With @error the words up to
+ * @out_bad were right. */
+static GVariant *
+parse_arguments (char **words, char **types, guint *out_bad, GError **error)
 {
   GVariantBuilder builder;
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE_TUPLE);
   for (guint i = 0; words[i] != NULL; i++)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) value = NULL;
+      g_autoptr (GVariant) value
+          = parse_argument (words[i], types != NULL ? types[i] : NULL, error);
 
-      if (g_utf8_validate (words[i], -1, NULL))
-        value = g_variant_parse (NULL, words[i], NULL, NULL, &error);
       if (value == NULL)
         {
-          commy_cli_misuse (&verb,
-                            "argument %u is no value in GVariant text: %s; a string is "
-                            "written \"'text'\"",
-                            i + 1, error != NULL ? error->message : "no UTF-8");
+          *out_bad = i;
           g_variant_builder_clear (&builder);
           return NULL;
         }
       g_variant_builder_add_value (&builder, value);
     }
   return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
+/* What needs a type to be understood, such as [], waits until the service was asked. */
+static gboolean
+parse_untyped (Call *call, char **words)
+{
+  g_autoptr (GError) error = NULL;
+  guint bad = 0;
+
+  call->parameters = parse_arguments (words, NULL, &bad, &error);
+  if (call->parameters != NULL
+      || g_error_matches (error, G_VARIANT_PARSE_ERROR, G_VARIANT_PARSE_ERROR_CANNOT_INFER_TYPE))
+    return TRUE;
+  commy_cli_misuse (&verb,
+                    "argument %u is no value in GVariant text: %s; a string is written "
+                    "\"'text'\"",
+                    bad + 1, error->message);
+  return FALSE;
 }
 
 static GBytes *
@@ -160,15 +191,15 @@ static const char *
 find_misuse (const Options *options, char **arguments)
 {
   if (g_strv_length (arguments) < 3)
-    return "needs a service and a method";
+    return N_ ("needs a service and a method");
   if (options->bytes_text != NULL && options->bytes_file != NULL)
-    return "--bytes and --bytes-file are one or the other";
+    return N_ ("--bytes and --bytes-file are one or the other");
   if (is_bytes (options) && arguments[3] != NULL)
-    return "raw bytes are the only argument; take the others away";
+    return N_ ("raw bytes are the only argument; take the others away");
   if (is_bytes (options) && options->one_way)
-    return "one-way messages carry values, not raw bytes";
+    return N_ ("one-way messages carry values, not raw bytes");
   if (options->count < 1 || options->count > MAX_COUNT)
-    return "--count is from 1 to 10000000";
+    return N_ ("--count is from 1 to 10000000");
   return NULL;
 }
 
@@ -300,13 +331,136 @@ pin (CommyClient *client, char **transports)
   commy_client_set_requirements (client, requirements);
 }
 
-static CommyExit
-run (CommyCli *cli, const Options *options, const char *service, Call *call)
+/* --- what the service says of its methods --- */
+
+/* (transfer full) (nullable): what an instance of @service says; not being told is no failure */
+static GVariant *
+ask_interface (CommyMesh *mesh, const char *service, gboolean typed_only)
 {
+  g_autoptr (GPtrArray) instances = commy_lookup_instances (mesh, service, TRUE, NULL);
+
+  if (instances == NULL || instances->len == 0)
+    return NULL;
+  if (typed_only && commy_record_get_string (instances->pdata[0], "interface")[0] == '\0')
+    return NULL;
+  return commy_interface_ask (mesh, instances->pdata[0], NULL);
+}
+
+/* The interface says what "5" or "[]" is: then no type need be written. */
+static gboolean
+apply_types (Call *call, CommyMesh *mesh, const char *service, char **words, GError **error)
+{
+  g_autoptr (GVariant) interface = ask_interface (mesh, service, TRUE);
+  g_autoptr (GVariant) method
+      = interface != NULL ? commy_interface_find_method (interface, call->method) : NULL;
+  g_auto (GStrv) types = method != NULL ? commy_interface_dup_types (method) : NULL;
+  g_autofree char *signature = method != NULL ? commy_interface_dup_signature (method) : NULL;
+  g_autoptr (GError) cause = NULL;
+  guint n = g_strv_length (words), bad = 0;
+
+  if (types != NULL && g_strv_length (types) != n)
+    {
+      commy_cli_set_error (error, COMMY_ERROR_TYPE, "%u arguments were given, but the method is %s",
+                           n, signature);
+      return FALSE;
+    }
+  if (types != NULL)
+    {
+      g_clear_pointer (&call->parameters, g_variant_unref);
+      call->parameters = parse_arguments (words, types, &bad, &cause);
+    }
+  if (call->parameters != NULL)
+    return TRUE;
+  if (types != NULL)
+    commy_cli_set_error (error, COMMY_ERROR_TYPE,
+                         "argument %u does not fit the type %s: %s; the method is %s", bad + 1,
+                         types[bad], cause->message, signature);
+  else
+    commy_cli_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
+                         "the type of an argument cannot be told, and the service does not say "
+                         "it: write it, such as \"@as []\"");
+  return FALSE;
+}
+
+/* Behind an error: what there is to call. */
+static void
+hint (CommyMesh *mesh, const char *service, const char *name, const GError *error)
+{
+  g_autoptr (GVariant) interface = NULL;
+  g_autoptr (GVariant) method = NULL;
+  g_autofree char *text = NULL;
+
+  if (!g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NO_METHOD)
+      && !g_error_matches (error, COMMY_ERROR, COMMY_ERROR_TYPE))
+    return;
+  interface = ask_interface (mesh, service, FALSE);
+  method = interface != NULL ? commy_interface_find_method (interface, name) : NULL;
+  if (method != NULL)
+    {
+      text = commy_interface_dup_signature (method);
+      commy_cli_note ("the method is %s", text);
+    }
+  else if (interface != NULL)
+    {
+      g_auto (GStrv) methods = commy_interface_dup_methods (interface);
+      g_autofree char *nearest = commy_nearest_dup_hint (name, (const char *const *) methods);
+
+      text = g_strjoinv (", ", methods);
+      commy_cli_note ("the methods of %s are %s%s", service, text, nearest);
+    }
+}
+
+/* A slip would otherwise only be found as "no path is allowed". */
+static gboolean
+check_transports (CommyMesh *mesh, char **transports)
+{
+  g_autoptr (GVariant) plugins = commy_mesh_list_plugins (mesh);
+  g_autoptr (GPtrArray) known = g_ptr_array_new_with_free_func (g_free);
+  gsize n = g_variant_n_children (plugins);
+
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) plugin = g_variant_get_child_value (plugins, i);
+
+      if (strcmp (commy_record_get_string (plugin, "kind"), "transport") == 0)
+        g_ptr_array_add (known, g_strdup (commy_record_get_string (plugin, "id")));
+    }
+  g_ptr_array_add (known, NULL);
+  for (guint i = 0; transports != NULL && transports[i] != NULL; i++)
+    if (!g_strv_contains ((const char *const *) known->pdata, transports[i]))
+      {
+        g_autofree char *nearest
+            = commy_nearest_dup_hint (transports[i], (const char *const *) known->pdata);
+        g_autofree char *all = g_strjoinv (", ", (char **) known->pdata);
+
+        commy_cli_misuse (&verb, "no transport is called \"%s\"%s; there are %s", transports[i],
+                          nearest, all);
+        return FALSE;
+      }
+  return TRUE;
+}
+
+static CommyExit
+fail (CommyMesh *mesh, const char *service, const Call *call, const GError *error)
+{
+  CommyExit status = commy_cli_fail (error);
+
+  hint (mesh, service, call->method, error);
+  return status;
+}
+
+static CommyExit
+run (CommyCli *cli, const Options *options, char **arguments, Call *call)
+{
+  const char *service = arguments[1];
   g_autoptr (GError) error = NULL;
   g_autoptr (CommyMesh) mesh = commy_cli_join (cli, &error);
 
   if (mesh == NULL)
+    return commy_cli_fail (error);
+  if (!check_transports (mesh, options->transports))
+    return COMMY_EXIT_USAGE;
+  if (call->bytes == NULL && !apply_types (call, mesh, service, arguments + 3, &error))
     return commy_cli_fail (error);
   call->client = commy_client_new (mesh, service);
   if (options->transports != NULL)
@@ -314,7 +468,7 @@ run (CommyCli *cli, const Options *options, const char *service, Call *call)
   if (options->count > 1)
     return call_often (cli, call, options->count);
   if (!call_once (call, &error))
-    return commy_cli_fail (error);
+    return fail (mesh, service, call, error);
   print_result (cli, call);
   return COMMY_EXIT_DONE;
 }
@@ -324,17 +478,19 @@ commy_cmd_call (CommyCli *cli, char **argv)
 {
   g_auto (Options) options = { .count = 1 };
   const GOptionEntry entries[] = {
-    { "bytes", 'b', 0, G_OPTION_ARG_STRING, &options.bytes_text, "Call with these raw bytes",
+    { "bytes", 'b', 0, G_OPTION_ARG_STRING, &options.bytes_text, N_ ("Call with these raw bytes"),
       "TEXT" },
     { "bytes-file", 0, 0, G_OPTION_ARG_FILENAME, &options.bytes_file,
-      "Call with the bytes of a file, \"-\" for the standard input", "FILE" },
-    { "timeout", 't', 0, G_OPTION_ARG_STRING, &options.timeout, "For each call (10s)", "TIME" },
+      N_ ("Call with the bytes of a file, \"-\" for the standard input"), "FILE" },
+    { "timeout", 't', 0, G_OPTION_ARG_STRING, &options.timeout, N_ ("For each call (10s)"),
+      "TIME" },
     { "idempotent", 0, 0, G_OPTION_ARG_NONE, &options.idempotent,
-      "Carrying it out twice does no harm", NULL },
-    { "one-way", 0, 0, G_OPTION_ARG_NONE, &options.one_way, "Want no answer", NULL },
+      N_ ("Carrying it out twice does no harm"), NULL },
+    { "one-way", 0, 0, G_OPTION_ARG_NONE, &options.one_way, N_ ("Want no answer"), NULL },
     { "transport", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.transports,
-      "Only over this one; given more than once: the first that is allowed", "ID" },
-    { "count", 'n', 0, G_OPTION_ARG_INT, &options.count, "Call so often and print the times", "N" },
+      N_ ("Only over this one; given more than once: the first that is allowed"), "ID" },
+    { "count", 'n', 0, G_OPTION_ARG_INT, &options.count, N_ ("Call so often and print the times"),
+      "N" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
@@ -347,20 +503,19 @@ commy_cmd_call (CommyCli *cli, char **argv)
     return COMMY_EXIT_USAGE;
   misuse = find_misuse (&options, arguments);
   if (misuse != NULL)
-    return commy_cli_misuse (&verb, "%s", misuse);
+    return commy_cli_misuse (&verb, "%s", _ (misuse));
   if (options.timeout != NULL && !commy_quantity_parse_time (options.timeout, &timeout_us))
-    return commy_cli_misuse (&verb, "\"%s\" is no time such as 2s or 250ms", options.timeout);
+    return commy_cli_misuse (&verb, "\"%s\" is no time with its unit, such as 2s or 250ms",
+                             options.timeout);
   if (is_bytes (&options))
     call.bytes = read_bytes (&options, &error);
-  else
-    call.parameters = parse_arguments (arguments + 3);
+  else if (!parse_untyped (&call, arguments + 3))
+    return COMMY_EXIT_USAGE;
   if (error != NULL)
     return commy_cli_fail (error);
-  if (call.bytes == NULL && call.parameters == NULL)
-    return COMMY_EXIT_USAGE;
   call.method = arguments[2];
   call.call_options = commy_call_options_new ();
   commy_call_options_set_timeout (call.call_options, timeout_us);
   commy_call_options_set_idempotent (call.call_options, options.idempotent);
-  return run (cli, &options, arguments[1], &call);
+  return run (cli, &options, arguments, &call);
 }

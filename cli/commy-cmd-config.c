@@ -13,12 +13,12 @@
 static const CommyCliVerb verb = {
   .name = "config",
   .usage = "show [GROUP] | check FILE...",
-  .summary = "  show   every setting in force: group, key, value, and the line that set it\n"
-             "  check  whether keyfiles are right: file, line and the nearest known name",
-  .description = "Example: what decides about paths, and is my file right?\n"
-                 "  commy config show selection\n"
-                 "  commy config show plugin transport/shm\n"
-                 "  commy config check ~/.config/commy/commy.conf",
+  .summary = N_ ("  show   every setting in force: group, key, value, and the line that set it\n"
+                 "  check  whether keyfiles are right: file, line and the nearest known name"),
+  .description = N_ ("Example: what decides about paths, and is my file right?\n"
+                     "  commy config show selection\n"
+                     "  commy config show plugin transport/shm\n"
+                     "  commy config check ~/.config/commy/commy.conf"),
   .has_format = TRUE,
 };
 

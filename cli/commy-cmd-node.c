@@ -8,6 +8,7 @@
 #include "cli/commy-cmd.h"
 #include "cli/commy-decision-view.h"
 #include "cli/commy-lookup.h"
+#include "cli/commy-node-view.h"
 #include "cli/commy-output.h"
 
 #include <string.h>
@@ -15,17 +16,17 @@
 static const CommyCliVerb verb = {
   .name = "node",
   .usage = "info | flows | decisions | drops | stats | health",
-  .summary = "  info       mesh, process, version, and as whom it is known\n"
-             "  flows      its connections: service, transport, messages, times of calls\n"
-             "  decisions  the last choices of paths\n"
-             "  drops      messages that were not delivered, by reason\n"
-             "  stats      counts of the process\n"
-             "  health     whether it serves",
-  .description = "Without --of every other node of the mesh is asked.\n\n"
-                 "Example: which path do the calls of a program take?\n"
-                 "  commy node info\n"
-                 "  commy node flows --of org.example.Echo\n"
-                 "  commy node drops --of 3f2a -o json",
+  .summary = N_ ("  info       mesh, process, version, and as whom it is known\n"
+                 "  flows      its connections: service, transport, messages, times of calls\n"
+                 "  decisions  the last choices of paths\n"
+                 "  drops      messages that were not delivered, by reason\n"
+                 "  stats      counts of the process\n"
+                 "  health     whether it serves"),
+  .description = N_ ("Without --of every other node of the mesh is asked.\n\n"
+                     "Example: which path do the calls of a program take?\n"
+                     "  commy node info\n"
+                     "  commy node flows --of org.example.Echo\n"
+                     "  commy node drops --of 3f2a -o json"),
   .has_format = TRUE,
 };
 
@@ -41,82 +42,23 @@ typedef struct
 
 /* --- printing --- */
 
-static char *
-dup_text (GVariant *value)
-{
-  if (g_variant_is_of_type (value, G_VARIANT_TYPE_STRING))
-    return g_variant_dup_string (value, NULL);
-  if (g_variant_is_of_type (value, G_VARIANT_TYPE_STRING_ARRAY))
-    {
-      g_autofree const char **names = g_variant_get_strv (value, NULL);
-
-      return g_strjoinv (", ", (char **) names);
-    }
-  return g_variant_print (value, FALSE);
-}
-
-static void
-print_dictionary (GVariant *value)
-{
-  GVariantIter iter;
-  const char *key;
-  GVariant *member;
-
-  g_variant_iter_init (&iter, value);
-  while (g_variant_iter_next (&iter, "{&sv}", &key, &member))
-    {
-      g_autofree char *text = dup_text (member);
-      g_autofree char *clean = commy_output_clean (text, FALSE);
-      g_autofree char *name = commy_output_clean (key, FALSE);
-
-      commy_output_print ("  %-12s %s\n", name, clean);
-      g_variant_unref (member);
-    }
-}
-
-static void
-print_flow (GVariant *flow)
-{
-  GVariantIter iter;
-  const char *key;
-  GVariant *member;
-  g_autofree char *short_id = commy_lookup_dup_short (commy_record_get_string (flow, "instance"));
-  g_autofree char *head = g_strdup_printf (
-      "%s %s over %s, %s", commy_record_get_string (flow, "service"), short_id,
-      commy_record_get_string (flow, "transport"), commy_record_get_string (flow, "peer"));
-  g_autofree char *clean = commy_output_clean (head, FALSE);
-
-  commy_output_print ("  %s\n   ", clean);
-  g_variant_iter_init (&iter, flow);
-  while (g_variant_iter_next (&iter, "{&sv}", &key, &member))
-    {
-      if (g_variant_is_of_type (member, G_VARIANT_TYPE_UINT64) && g_variant_get_uint64 (member) > 0)
-        commy_output_print (" %s %" G_GUINT64_FORMAT, key, g_variant_get_uint64 (member));
-      g_variant_unref (member);
-    }
-  commy_output_print ("\n");
-}
-
 static void
 print_flows (GVariant *value)
 {
-  gsize n = g_variant_n_children (value);
+  g_autoptr (CommyTable) table = commy_node_view_new_flows (FALSE);
 
-  if (n == 0)
-    commy_output_print ("  no connection\n");
-  for (gsize i = 0; i < n; i++)
-    {
-      g_autoptr (GVariant) flow = g_variant_get_child_value (value, i);
-
-      print_flow (flow);
-    }
+  commy_node_view_add_flows (table, NULL, value, NULL, TRUE);
+  if (commy_table_get_n_rows (table) > 0)
+    commy_table_print (table);
+  else
+    commy_output_print (_ ("  no connection\n"));
 }
 
 static void
 print_decisions (GVariant *value)
 {
   if (g_variant_n_children (value) == 0)
-    commy_output_print ("  no decision yet\n");
+    commy_output_print (_ ("  no decision yet\n"));
   else
     commy_decision_view_print_list (value);
 }
@@ -125,23 +67,11 @@ static void
 print_drops (GVariant *value)
 {
   g_autoptr (CommyTable) table = commy_table_new ("  REASON", "COUNT", "LAST CULPRIT", NULL);
-  GVariantIter iter;
-  const char *reason, *culprit;
-  guint64 count;
 
-  g_variant_iter_init (&iter, value);
-  while (g_variant_iter_next (&iter, "(&st&s)", &reason, &count, &culprit))
-    {
-      if (count == 0)
-        continue;
-      commy_table_take (table, g_strconcat ("  ", reason, NULL));
-      commy_table_take (table, g_strdup_printf ("%" G_GUINT64_FORMAT, count));
-      commy_table_add (table, culprit);
-    }
-  if (commy_table_get_n_rows (table) > 0)
+  if (commy_node_view_add_drops (table, "  ", value))
     commy_table_print (table);
   else
-    commy_output_print ("  nothing was dropped\n");
+    commy_output_print (_ ("  nothing was dropped\n"));
 }
 
 static void
@@ -153,11 +83,11 @@ print_string (GVariant *value)
 }
 
 static const Topic topics[] = {
-  { "info", "Info", "a{sv}", print_dictionary },
+  { "info", "Info", "a{sv}", commy_node_view_print_record },
   { "flows", "Flows", "aa{sv}", print_flows },
   { "decisions", "Decisions", "aa{sv}", print_decisions },
   { "drops", "Drops", "a(sts)", print_drops },
-  { "stats", "Stats", "a{sv}", print_dictionary },
+  { "stats", "Stats", "a{sv}", commy_node_view_print_record },
   { "health", "Health", "s", print_string },
 };
 
@@ -183,18 +113,6 @@ add_answer (GVariantBuilder *builder, GVariant *node, const Topic *topic, GVaria
   g_variant_builder_close (builder);
 }
 
-static GVariant *
-ask (CommyMesh *mesh, GVariant *node, const Topic *topic, GError **error)
-{
-  g_autoptr (GVariant) value = commy_lookup_ask (mesh, node, topic->method, NULL, error);
-
-  if (value == NULL || g_variant_is_of_type (value, G_VARIANT_TYPE (topic->type)))
-    return g_steal_pointer (&value);
-  commy_cli_set_error (error, COMMY_ERROR_TYPE, "%s of a node answered %s, not %s", topic->method,
-                       g_variant_get_type_string (value), topic->type);
-  return NULL;
-}
-
 static CommyExit
 ask_all (CommyCli *cli, CommyMesh *mesh, GPtrArray *nodes, const Topic *topic)
 {
@@ -205,7 +123,8 @@ ask_all (CommyCli *cli, CommyMesh *mesh, GPtrArray *nodes, const Topic *topic)
   for (guint i = 0; i < nodes->len; i++)
     {
       g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) value = ask (mesh, nodes->pdata[i], topic, &error);
+      g_autoptr (GVariant) value
+          = commy_lookup_ask_for (mesh, nodes->pdata[i], topic->method, NULL, topic->type, &error);
 
       if (!cli->json)
         print_head (nodes->pdata[i]);
@@ -238,7 +157,7 @@ commy_cmd_node (CommyCli *cli, char **argv)
   g_autofree char *of = NULL;
   const GOptionEntry entries[] = {
     { "of", 0, 0, G_OPTION_ARG_STRING, &of,
-      "Only this node: the beginning of its id, or a service it offers", "NODE" },
+      N_ ("Only this node: the beginning of its id, or a service it offers"), "NODE" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);

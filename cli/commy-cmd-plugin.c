@@ -15,22 +15,23 @@
 static const CommyCliVerb verb = {
   .name = "plugin",
   .usage = "list | info [KIND/]ID | release [KIND/]ID|--all | pin [[KIND/]ID...]",
-  .summary = "  list     every plugin found: state, what it claims to cost, why it is not used\n"
-             "  info     all fields of a plugin's note, its profile size by size\n"
-             "  release  starts a plugin again that is quarantined because a process ended in it\n"
-             "  pin      keyfile lines with the SHA-256 of plugins as they are now, for trust=hash",
+  .summary
+  = N_ ("  list     every plugin found: state, what it claims to cost, why it is not used\n"
+        "  info     all fields of a plugin's note, its profile size by size\n"
+        "  release  starts a plugin again that is quarantined because a process ended in it\n"
+        "  pin      keyfile lines with the SHA-256 of plugins as they are now, for trust=hash"),
   .description
-  = "States: found (looked at, not run), disabled (by a keyfile), hidden (another file of that id\n"
-    "was first), rejected (never run: see the reason), quarantined (a process ended while it was\n"
-    "started: a new build, or release, ends that); and in a running program (--of) loaded, "
-    "active,\n"
-    "quiesced, failed. A profile is the time of one message: fixed + per byte.\n\n"
-    "Example: why is a plugin not used, and what does it claim?\n"
-    "  commy plugin list -v\n"
-    "  commy plugin list --of org.example.Echo\n"
-    "  commy plugin info transport/shm\n"
-    "Example: only the plugins that are there today\n"
-    "  commy plugin pin > pinned.conf",
+  = N_ ("States: found (looked at, not run), disabled (by a keyfile), hidden (another file of\n"
+        "that id was first), rejected (never run: see the reason), quarantined (a process ended\n"
+        "while it was started: a new build, or release, ends that); and in a running program\n"
+        "(--of) loaded, active, quiesced, failed. A profile is the time of one message: fixed +\n"
+        "per byte.\n\n"
+        "Example: why is a plugin not used, and what does it claim?\n"
+        "  commy plugin list -v\n"
+        "  commy plugin list --of org.example.Echo\n"
+        "  commy plugin info transport/shm\n"
+        "Example: only the plugins that are there today\n"
+        "  commy plugin pin > pinned.conf"),
   .has_format = TRUE,
 };
 
@@ -125,12 +126,43 @@ tone_of (const char *state)
   return COMMY_TONE_FAINT;
 }
 
+/* (transfer full): names of a list of strings, or NULL. */
+static char *
+dup_names (GVariant *plugin, const char *field)
+{
+  g_autofree const char **names = NULL;
+  char *text = NULL;
+
+  if (g_variant_lookup (plugin, field, "^a&s", &names) && names[0] != NULL)
+    text = g_strjoinv (", ", (char **) names);
+  return text;
+}
+
+/* What hooks are on it, or what it is on as a hook; NULL: neither. */
+static char *
+dup_hooks (GVariant *plugin)
+{
+  g_autofree char *hooks = dup_names (plugin, "hooks");
+  g_autofree char *wraps = dup_names (plugin, "wraps");
+
+  if (hooks != NULL)
+    return g_strdup_printf ("hooks: %s (%s)", hooks,
+                            commy_record_get_string (plugin, "hooks-origin"));
+  return wraps != NULL ? g_strdup_printf ("on %s", wraps) : NULL;
+}
+
 static char *
 dup_reason (GVariant *plugin)
 {
   const char *reason = commy_record_get_string (plugin, "reason");
   const char *origin = commy_record_get_string (plugin, "origin");
 
+  if (reason[0] == '\0' && origin[0] == '\0')
+    {
+      char *hooks = dup_hooks (plugin);
+
+      return hooks != NULL ? hooks : g_strdup ("");
+    }
   if (reason[0] == '\0' || origin[0] == '\0')
     return g_strdup (reason[0] != '\0' ? reason : origin);
   return g_strdup_printf ("%s (%s)", reason, origin);
@@ -288,7 +320,7 @@ print_info (GVariant *plugin)
   print_field ("summary", commy_record_get_string (plugin, "summary"));
   print_field ("version", commy_record_get_string (plugin, "version"));
   print_field ("state", commy_record_get_string (plugin, "state"));
-  print_field ("reason", reason);
+  print_field (commy_record_get_string (plugin, "reason")[0] != '\0' ? "reason" : "hooks", reason);
   print_field ("licence", commy_record_get_string (plugin, "licence"));
   print_field ("abi", commy_record_get_string (plugin, "abi"));
   print_field ("path", commy_record_get_string (plugin, "path"));
@@ -553,11 +585,12 @@ commy_cmd_plugin (CommyCli *cli, char **argv)
   static const char *const subcommands[] = { "list", "info", "release", "pin", NULL };
   Options options = { 0 };
   const GOptionEntry entries[] = {
-    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, "list: the file's path too", NULL },
-    { "of", 0, 0, G_OPTION_ARG_STRING, &options.of,
-      "Of this running node: the beginning of its id, or a service it offers", "NODE" },
-    { "all", 0, 0, G_OPTION_ARG_NONE, &options.all, "release: every plugin that is quarantined",
+    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, N_ ("list: the file's path too"),
       NULL },
+    { "of", 0, 0, G_OPTION_ARG_STRING, &options.of,
+      N_ ("Of this running node: the beginning of its id, or a service it offers"), "NODE" },
+    { "all", 0, 0, G_OPTION_ARG_NONE, &options.all,
+      N_ ("release: every plugin that is quarantined"), NULL },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);

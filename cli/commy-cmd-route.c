@@ -19,16 +19,17 @@
 static const CommyCliVerb verb = {
   .name = "route",
   .usage = "explain SERVICE",
-  .summary = "  explain  every candidate with what it claims, what was measured and what is\n"
-             "           expected, the choice, and who refused the others: keyfile and line",
+  .summary = N_ ("  explain  every candidate with what it claims, what was measured and what is\n"
+                 "           expected, the choice, and who refused the others: keyfile and line"),
   .description
-  = "The path depends on the caller: without --of it is the one that a call of this command would\n"
-    "take, with it that of another program. --what-if takes objective, min-security, preference,\n"
-    "transports, max-latency, min-throughput and ordered, with values as in a keyfile.\n\n"
-    "Example: why is it not shared memory, and would it be if only the processor counted?\n"
-    "  commy route explain org.example.Echo --size 64,4k,1M\n"
-    "  commy route explain org.example.Echo --why-not shm\n"
-    "  commy route explain org.example.Echo --what-if objective=cpu -o json",
+  = N_ ("The path depends on the caller: without --of it is the one that a call of this\n"
+        "command would take, with it that of another program. --what-if takes objective,\n"
+        "min-security, preference, transports, max-latency, min-throughput and ordered, with\n"
+        "values as in a keyfile.\n\n"
+        "Example: why is it not shared memory, and would it be if only the processor counted?\n"
+        "  commy route explain org.example.Echo --size 64,4k,1M\n"
+        "  commy route explain org.example.Echo --why-not shm\n"
+        "  commy route explain org.example.Echo --what-if objective=cpu -o json"),
   .has_format = TRUE,
 };
 
@@ -219,11 +220,11 @@ commy_cmd_route (CommyCli *cli, char **argv)
     { "size", 's', 0, G_OPTION_ARG_STRING, &options.sizes, "Sizes of messages (" DEFAULT_SIZES ")",
       "N[k|M|G],..." },
     { "why-not", 0, 0, G_OPTION_ARG_STRING, &options.why_not,
-      "Only why messages do not go over this transport", "TRANSPORT" },
+      N_ ("Only why messages do not go over this transport"), "TRANSPORT" },
     { "what-if", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.what_if,
-      "With another setting; may be given more than once", "NAME=VALUE" },
+      N_ ("With another setting; may be given more than once"), "NAME=VALUE" },
     { "of", 0, 0, G_OPTION_ARG_STRING, &options.of,
-      "Of this node: the beginning of its id, or a service it offers", "NODE" },
+      N_ ("Of this node: the beginning of its id, or a service it offers"), "NODE" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);

@@ -21,20 +21,21 @@
 static const CommyCliVerb verb = {
   .name = "serve",
   .usage = "SERVICE",
-  .summary
-  = "Offers a service until interrupted; then it takes no more calls and finishes those under\n"
-    "way (a second interrupt does not wait). Without --method there is one method, Echo, which\n"
-    "returns its arguments, values and raw bytes alike. When others can find the service it\n"
-    "prints one line: serving SERVICE as ID (transports ...).",
-  .description
-  = "A command runs through /bin/sh with raw bytes, or the one string or byte array of a value, "
-    "as\n"
-    "its standard input; its standard output is the answer, of the same kind. One that fails\n"
-    "answers with its exit status and the end of its standard error. COMMY_CALLER, COMMY_SERVICE\n"
-    "and COMMY_METHOD are set.\n\n"
-    "Example: a digest as a service\n"
-    "  commy serve org.example.Digest --method 'Sha256=sha256sum | cut -c1-64' --workers 2\n"
-    "  commy call org.example.Digest Sha256 --bytes-file /etc/hostname",
+  .summary = N_ (
+      "Offers a service until interrupted; then it takes no more calls and finishes those under\n"
+      "way (a second interrupt does not wait). Without --method there is one method, Echo, which\n"
+      "returns its arguments, values and raw bytes alike. When others can find the service it\n"
+      "prints one line: serving SERVICE as ID (transports ...)."),
+  .description = N_ (
+      "A command runs through /bin/sh with raw bytes, or the one string or byte array of a value, "
+      "as\n"
+      "its standard input; its standard output is the answer, of the same kind. One that fails\n"
+      "answers with its exit status and the end of its standard error. COMMY_CALLER, "
+      "COMMY_SERVICE\n"
+      "and COMMY_METHOD are set.\n\n"
+      "Example: a digest as a service\n"
+      "  commy serve org.example.Digest --method 'Sha256=sha256sum | cut -c1-64' --workers 2\n"
+      "  commy call org.example.Digest Sha256 --bytes-file /etc/hostname"),
 };
 
 typedef struct
@@ -127,15 +128,15 @@ static const char *
 find_misuse (const Options *options, char **arguments)
 {
   if (g_strv_length (arguments) != 2)
-    return "needs the name of one service, such as org.example.Echo";
+    return N_ ("needs the name of one service, such as org.example.Echo");
   if (options->workers < -1 || options->workers > MAX_WORKERS)
-    return "--workers is from 0 to 64";
+    return N_ ("--workers is from 0 to 64");
   for (guint i = 0; options->methods != NULL && options->methods[i] != NULL; i++)
     {
       const char *equals = strchr (options->methods[i], '=');
 
       if (equals == NULL || equals == options->methods[i] || equals[1] == '\0')
-        return "--method is NAME=COMMAND";
+        return N_ ("--method is NAME=COMMAND");
     }
   return NULL;
 }
@@ -282,12 +283,12 @@ commy_cmd_serve (CommyCli *cli, char **argv)
   g_auto (Options) options = { .workers = -1 };
   const GOptionEntry entries[] = {
     { "method", 'm', 0, G_OPTION_ARG_STRING_ARRAY, &options.methods,
-      "A method that runs a command; may be given more than once", "NAME=COMMAND" },
-    { "echo", 0, 0, G_OPTION_ARG_NONE, &options.echo, "Also Echo, beside --method", NULL },
+      N_ ("A method that runs a command; may be given more than once"), "NAME=COMMAND" },
+    { "echo", 0, 0, G_OPTION_ARG_NONE, &options.echo, N_ ("Also Echo, beside --method"), NULL },
     { "workers", 'w', 0, G_OPTION_ARG_INT, &options.workers,
-      "Threads that take calls (from the keyfile)", "N" },
+      N_ ("Threads that take calls (from the keyfile)"), "N" },
     { "xml", 0, 0, G_OPTION_ARG_FILENAME, &options.xml,
-      "Check arguments against this D-Bus introspection XML", "FILE" },
+      N_ ("Check arguments against this D-Bus introspection XML"), "FILE" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
@@ -298,7 +299,7 @@ commy_cmd_serve (CommyCli *cli, char **argv)
     return COMMY_EXIT_USAGE;
   misuse = find_misuse (&options, arguments);
   if (misuse != NULL)
-    return commy_cli_misuse (&verb, "%s", misuse);
+    return commy_cli_misuse (&verb, "%s", _ (misuse));
   if (options.xml != NULL && !load_interface (&options, arguments[1], &error))
     {
       commy_cli_fail (error);

@@ -13,11 +13,11 @@
 static const CommyCliVerb verb = {
   .name = "services",
   .usage = "ls [PATTERN] | info SERVICE",
-  .summary = "  ls    the instances of all services, or of those whose name fits PATTERN\n"
-             "  info  everything about the instances of one service",
-  .description = "Example: who offers something of example.org, and where?\n"
-                 "  commy services ls 'org.example.*'\n"
-                 "  commy services info org.example.Echo",
+  .summary = N_ ("  ls    the instances of all services, or of those whose name fits PATTERN\n"
+                 "  info  everything about the instances of one service"),
+  .description = N_ ("Example: who offers something of example.org, and where?\n"
+                     "  commy services ls 'org.example.*'\n"
+                     "  commy services info org.example.Echo"),
   .has_format = TRUE,
 };
 
@@ -66,8 +66,8 @@ list (CommyCli *cli, CommyMesh *mesh, const char *pattern, gboolean all)
   else if (instances->len > 0)
     print_list (instances);
   else
-    commy_cli_note ("nobody offers %s in the mesh \"%s\"", pattern != NULL ? pattern : "anything",
-                    commy_mesh_get_name (mesh));
+    commy_cli_note ("nobody offers %s in the mesh \"%s\"",
+                    pattern != NULL ? pattern : _ ("anything"), commy_mesh_get_name (mesh));
   return COMMY_EXIT_DONE;
 }
 
@@ -103,7 +103,8 @@ print_instance (GVariant *instance)
   commy_output_print ("  %-12s %s\n", "node", commy_record_get_string (instance, "node"));
   commy_output_print ("  %-12s %s, pid %" G_GUINT64_FORMAT "\n", "host", host,
                       commy_record_get_uint (instance, "pid"));
-  commy_output_print ("  %-12s %s\n", "interface", interface[0] != '\0' ? interface : "untyped");
+  commy_output_print ("  %-12s %s\n", "interface",
+                      interface[0] != '\0' ? interface : _ ("untyped"));
   if (serializers != NULL)
     {
       g_autofree const char **names = g_variant_get_strv (serializers, NULL);
@@ -143,7 +144,7 @@ commy_cmd_services (CommyCli *cli, char **argv)
 {
   gboolean all = FALSE;
   const GOptionEntry entries[] = {
-    { "all", 'a', 0, G_OPTION_ARG_NONE, &all, "ls: those of org.commy.* too", NULL },
+    { "all", 'a', 0, G_OPTION_ARG_NONE, &all, N_ ("ls: those of org.commy.* too"), NULL },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);

@@ -9,6 +9,29 @@
 
 typedef CommyExit (*CommyCmdFunc) (CommyCli *cli, char **argv);
 
+/* What somebody wants who looks for a verb. A row without one is about setting up. */
+typedef enum
+{
+  COMMY_TASK_SET_UP,
+  COMMY_TASK_USE,
+  COMMY_TASK_LOOK,
+  COMMY_TASK_UNDERSTAND,
+  COMMY_TASK_HIDDEN, /* for programs */
+} CommyTask;
+
+typedef struct
+{
+  const char *name;
+  CommyCmdFunc func;
+  const char *summary;
+  const char *example;
+  CommyTask task;
+} CommyVerb;
+
+/* The table of verbs, from which help and completion are made. */
+const CommyVerb *commy_verbs (guint *out_n);
+const CommyVerb *commy_verbs_find (const char *name);
+
 CommyExit commy_cmd_serve (CommyCli *cli, char **argv);
 CommyExit commy_cmd_call (CommyCli *cli, char **argv);
 CommyExit commy_cmd_services (CommyCli *cli, char **argv);
@@ -16,3 +39,10 @@ CommyExit commy_cmd_plugin (CommyCli *cli, char **argv);
 CommyExit commy_cmd_route (CommyCli *cli, char **argv);
 CommyExit commy_cmd_node (CommyCli *cli, char **argv);
 CommyExit commy_cmd_config (CommyCli *cli, char **argv);
+CommyExit commy_cmd_introspect (CommyCli *cli, char **argv);
+CommyExit commy_cmd_nodes (CommyCli *cli, char **argv);
+CommyExit commy_cmd_stats (CommyCli *cli, char **argv);
+CommyExit commy_cmd_drops (CommyCli *cli, char **argv);
+CommyExit commy_cmd_doctor (CommyCli *cli, char **argv);
+CommyExit commy_cmd_help (CommyCli *cli, char **argv);
+CommyExit commy_cmd_complete (CommyCli *cli, char **argv);

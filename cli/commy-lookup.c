@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#define NODE_SERVICE "org.commy.Node1"
 #define RESERVED "org.commy."
+#define ASK_TIMEOUT_US (5 * G_USEC_PER_SEC) /* a node that is stuck must not hold up the others */
 
 /* --- records --- */
 
@@ -159,8 +159,8 @@ check_found (guint n, const char *of, GError **error)
   return FALSE;
 }
 
-GPtrArray *
-commy_lookup_nodes (CommyMesh *mesh, const char *of, GError **error)
+static GPtrArray *
+find_nodes (CommyMesh *mesh, const char *of, gboolean many, GError **error)
 {
   g_autoptr (GPtrArray) instances = commy_lookup_instances (mesh, NULL, TRUE, error);
   g_autoptr (GPtrArray) nodes = NULL;
@@ -174,24 +174,54 @@ commy_lookup_nodes (CommyMesh *mesh, const char *of, GError **error)
     {
       GVariant *instance = instances->pdata[i];
 
-      if (strcmp (commy_record_get_string (instance, "service"), NODE_SERVICE) == 0
+      if (strcmp (commy_record_get_string (instance, "service"), COMMY_NODE_SERVICE) == 0
           && g_hash_table_contains (ids, commy_record_get_string (instance, "node")))
         g_ptr_array_add (nodes, g_variant_ref (instance));
     }
-  if (!check_found (nodes->len, of, error))
+  if (!check_found (many ? MIN (nodes->len, 1) : nodes->len, of, error))
     return NULL;
   return g_steal_pointer (&nodes);
+}
+
+GPtrArray *
+commy_lookup_nodes (CommyMesh *mesh, const char *of, GError **error)
+{
+  return find_nodes (mesh, of, FALSE, error);
+}
+
+GPtrArray *
+commy_lookup_all_nodes (CommyMesh *mesh, const char *of, GError **error)
+{
+  return find_nodes (mesh, of, TRUE, error);
+}
+
+GVariant *
+commy_lookup_ask_for (CommyMesh *mesh,
+                      GVariant *node,
+                      const char *method,
+                      GVariant *parameters,
+                      const char *type,
+                      GError **error)
+{
+  g_autoptr (GVariant) value = commy_lookup_ask (mesh, node, method, parameters, error);
+
+  if (value == NULL || g_variant_is_of_type (value, G_VARIANT_TYPE (type)))
+    return g_steal_pointer (&value);
+  commy_cli_set_error (error, COMMY_ERROR_TYPE, "%s of a node answered %s, not %s", method,
+                       g_variant_get_type_string (value), type);
+  return NULL;
 }
 
 GVariant *
 commy_lookup_ask (
     CommyMesh *mesh, GVariant *node, const char *method, GVariant *parameters, GError **error)
 {
-  g_autoptr (CommyClient) client = commy_client_new (mesh, NODE_SERVICE);
+  g_autoptr (CommyClient) client = commy_client_new (mesh, COMMY_NODE_SERVICE);
   g_autoptr (CommyCallOptions) options = commy_call_options_new ();
   g_autoptr (GVariant) result = NULL;
 
   commy_call_options_set_idempotent (options, TRUE);
+  commy_call_options_set_timeout (options, ASK_TIMEOUT_US);
   commy_client_set_instance (client, commy_record_get_string (node, "instance"));
   result = commy_client_call_sync (client, method, parameters, options, NULL, error);
   if (result == NULL)

@@ -7,6 +7,7 @@
 
 #include "cli/commy-cli.h"
 
+#define COMMY_NODE_SERVICE "org.commy.Node1"
 #define COMMY_LOOKUP_SHORT 8 /* digits of an id that are enough to tell ids apart */
 
 /* Members of a record, such as those of commy_mesh_list_services_sync(). */
@@ -30,6 +31,16 @@ commy_lookup_instances (CommyMesh *mesh, const char *pattern, gboolean all, GErr
  * COMMY_ERROR_INVALID_ARGUMENT if it fits several. */
 GPtrArray *commy_lookup_nodes (CommyMesh *mesh, const char *of, GError **error);
 
+/* The same, but as many as fit. */
+GPtrArray *commy_lookup_all_nodes (CommyMesh *mesh, const char *of, GError **error);
+
+/* (transfer full): the one result of a method of a node, of this type; @parameters is sunk */
+GVariant *commy_lookup_ask_for (CommyMesh *mesh,
+                                GVariant *node,
+                                const char *method,
+                                GVariant *parameters,
+                                const char *type,
+                                GError **error);
 /* (transfer full): the one result of a method of a node; @parameters is sunk */
 GVariant *commy_lookup_ask (
     CommyMesh *mesh, GVariant *node, const char *method, GVariant *parameters, GError **error);

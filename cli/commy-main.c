@@ -5,6 +5,8 @@
 #include "config.h"
 
 #include "cli/commy-cmd.h"
+#include "cli/commy-help.h"
+#include "cli/commy-nearest.h"
 #include "cli/commy-output.h"
 
 #ifdef COMMY_CLI_WITH_PKI
@@ -12,9 +14,11 @@
 #endif
 
 #include <errno.h>
+#include <glib/gi18n.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #ifndef COMMY_CLI_WITH_PKI
 static CommyExit
@@ -28,54 +32,50 @@ commy_cmd_pki (CommyCli *cli, char **argv)
 #define commy_cmd_join commy_cmd_pki
 #endif
 
-typedef struct
-{
-  const char *name;
-  CommyCmdFunc func;
-  const char *summary;
-  const char *example;
-} Verb;
-
-static const Verb verbs[] = {
-  { "serve", commy_cmd_serve, "offer a service until interrupted", "commy serve org.example.Echo" },
-  { "call", commy_cmd_call, "call a method of a service",
-    "commy call org.example.Echo Echo \"'hello'\"" },
-  { "services", commy_cmd_services, "who offers what: ls, info", "commy services ls" },
-  { "plugin", commy_cmd_plugin, "plugins, their states and profiles: list, info",
-    "commy plugin list" },
-  { "route", commy_cmd_route, "which path a message takes, and why: explain",
-    "commy route explain org.example.Echo --size 64,4k,1M" },
-  { "node", commy_cmd_node, "what a running process tells about itself",
-    "commy node flows --of org.example.Echo" },
-  { "config", commy_cmd_config, "settings and where they come from: show, check",
-    "commy config check my.conf" },
-  { "pki", commy_cmd_pki, "certificates of a mesh: init, token, serve, show, renew",
-    "commy pki init" },
-  { "join", commy_cmd_join, "join a mesh of another host, with a token of it", "commy join" },
+/* In the order in which a newcomer meets them. */
+static const CommyVerb verbs[] = {
+  { "serve", commy_cmd_serve, N_ ("offer a service until interrupted"),
+    "commy serve org.example.Echo", COMMY_TASK_USE },
+  { "call", commy_cmd_call, N_ ("call a method of a service"),
+    "commy call org.example.Echo Echo \"'hello'\"", COMMY_TASK_USE },
+  { "introspect", commy_cmd_introspect, N_ ("which methods a service has"),
+    "commy introspect org.example.Echo", COMMY_TASK_USE },
+  { "services", commy_cmd_services, N_ ("who offers what: ls, info"), "commy services ls",
+    COMMY_TASK_LOOK },
+  { "nodes", commy_cmd_nodes, N_ ("the processes of the mesh: ls, info"), "commy nodes ls",
+    COMMY_TASK_LOOK },
+  { "node", commy_cmd_node, N_ ("what a running process tells about itself"),
+    "commy node flows --of org.example.Echo", COMMY_TASK_LOOK },
+  { "stats", commy_cmd_stats, N_ ("counts and times of services and channels"),
+    "commy stats --watch", COMMY_TASK_LOOK },
+  { "drops", commy_cmd_drops, N_ ("messages that were not delivered, and why"), "commy drops",
+    COMMY_TASK_LOOK },
+  { "route", commy_cmd_route, N_ ("which path a message takes, and why: explain"),
+    "commy route explain org.example.Echo --size 64,4k,1M", COMMY_TASK_UNDERSTAND },
+  { "plugin", commy_cmd_plugin, N_ ("plugins, their states and profiles: list, info, release, pin"),
+    "commy plugin list", COMMY_TASK_UNDERSTAND },
+  { "doctor", commy_cmd_doctor, N_ ("whether this machine is fit, and what to do if not"),
+    "commy doctor", COMMY_TASK_UNDERSTAND },
+  { "help", commy_cmd_help, N_ ("a verb, a topic, or the number of an error"), "commy help CMY0301",
+    COMMY_TASK_UNDERSTAND },
+  { "config", commy_cmd_config, N_ ("settings and where they come from: show, check"),
+    "commy config check my.conf", COMMY_TASK_SET_UP },
+  { "pki", commy_cmd_pki, N_ ("certificates of a mesh: init, token, serve, show, renew"),
+    "commy pki init", COMMY_TASK_SET_UP },
+  { "join", commy_cmd_join, N_ ("join a mesh of another host, with a token of it"), "commy join",
+    COMMY_TASK_SET_UP },
+  { "__complete", commy_cmd_complete, NULL, NULL, COMMY_TASK_HIDDEN },
 };
 
-static void
-print_help (void)
+const CommyVerb *
+commy_verbs (guint *out_n)
 {
-  commy_output_print (
-      "Usage:\n  commy [--mesh NAME] VERB [OPTION...]\n\n"
-      "Serves, calls, looks and explains: Commy picks the fastest path that is\n"
-      "allowed between programs, and this command shows which and why.\n\nVerbs:\n");
-  for (guint i = 0; i < G_N_ELEMENTS (verbs); i++)
-    commy_output_print ("  %-10s%s\n              %s\n", verbs[i].name, verbs[i].summary,
-                        verbs[i].example);
-  commy_output_print (
-      "\nOptions:\n"
-      "  --mesh NAME  the mesh, a name for all that can find each other\n"
-      "  --version    version and licence\n"
-      "  --help       this text; \"commy VERB --help\" has more\n\n"
-      "Try it: in one terminal \"commy serve org.example.Echo\", in another\n"
-      "  commy call org.example.Echo Echo \"'hello'\"\n"
-      "  commy route explain org.example.Echo --size 64,4k,1M\n\n" COMMY_CLI_EXIT_CODES "\n");
+  *out_n = G_N_ELEMENTS (verbs);
+  return verbs;
 }
 
-static const Verb *
-find_verb (const char *name)
+const CommyVerb *
+commy_verbs_find (const char *name)
 {
   for (guint i = 0; i < G_N_ELEMENTS (verbs); i++)
     if (strcmp (verbs[i].name, name) == 0)
@@ -83,20 +83,34 @@ find_verb (const char *name)
   return NULL;
 }
 
+/* (transfer container): names of the verbs that people see, up to NULL */
+static GPtrArray *
+list_names (void)
+{
+  GPtrArray *names = g_ptr_array_new ();
+
+  for (guint i = 0; i < G_N_ELEMENTS (verbs); i++)
+    if (verbs[i].task != COMMY_TASK_HIDDEN)
+      g_ptr_array_add (names, (gpointer) verbs[i].name);
+  g_ptr_array_add (names, NULL);
+  return names;
+}
+
 static CommyExit
 run_verb (CommyCli *cli, char **argv)
 {
-  const Verb *verb = find_verb (argv[0]);
-  GString *known;
+  const CommyVerb *verb = commy_verbs_find (argv[0]);
+  g_autoptr (GPtrArray) names = NULL;
+  g_autofree char *known = NULL;
+  g_autofree char *hint = NULL;
 
   if (verb != NULL)
     return verb->func (cli, argv);
-  known = g_string_new (NULL);
-  for (guint i = 0; i < G_N_ELEMENTS (verbs); i++)
-    g_string_append_printf (known, "%s%s", i > 0 ? ", " : "", verbs[i].name);
-  commy_cli_note ("there is no verb \"%s\"; the verbs are %s (see commy --help)", argv[0],
-                  known->str);
-  g_string_free (known, TRUE);
+  names = list_names ();
+  known = g_strjoinv (", ", (char **) names->pdata);
+  hint = commy_nearest_dup_hint (argv[0], (const char *const *) names->pdata);
+  commy_cli_note ("there is no verb \"%s\"%s; the verbs are %s (see commy --help)", argv[0], hint,
+                  known);
   return COMMY_EXIT_USAGE;
 }
 
@@ -126,7 +140,7 @@ run (CommyCli *cli, char **argv)
   if (version)
     commy_output_print ("commy %s\nLicence LGPL-2.1-or-later\n", COMMY_VERSION);
   else if (help)
-    print_help ();
+    commy_help_print_overview ();
   else if (arguments[1] != NULL)
     return run_verb (cli, arguments + 1);
   else
@@ -137,6 +151,15 @@ run (CommyCli *cli, char **argv)
   return COMMY_EXIT_DONE;
 }
 
+/* Tests and the build tree have the catalogs elsewhere; the library looks there too. */
+static const char *
+commy_localedir (void)
+{
+  const char *set = getauxval (AT_SECURE) != 0 ? NULL : g_getenv ("COMMY_LOCALE_DIR");
+
+  return set != NULL && set[0] != '\0' ? set : COMMY_LOCALE_DIR;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -145,6 +168,10 @@ main (int argc, char **argv)
 
   /* Text in the user's encoding; numbers stay as programs read them. */
   setlocale (LC_CTYPE, "");
+  setlocale (LC_MESSAGES, "");
+  bindtextdomain (GETTEXT_PACKAGE, commy_localedir ());
+  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
+  textdomain (GETTEXT_PACKAGE);
   g_set_prgname ("commy");
   status = run (&cli, argv);
   g_free (cli.mesh);

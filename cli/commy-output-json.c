@@ -166,18 +166,18 @@ to_node (GVariant *value)
 }
 
 char *
-commy_output_to_json (GVariant *value)
+commy_output_to_json (GVariant *value, gboolean pretty)
 {
   g_autoptr (GVariant) owned = g_variant_ref_sink (value);
   g_autoptr (JsonNode) node = to_node (owned);
 
-  return json_to_string (node, TRUE);
+  return json_to_string (node, pretty);
 }
 
 void
 commy_output_json (GVariant *value)
 {
-  g_autofree char *text = commy_output_to_json (value);
+  g_autofree char *text = commy_output_to_json (value, TRUE);
 
   commy_output_print ("%s\n", text);
 }

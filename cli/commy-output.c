@@ -74,6 +74,15 @@ cell_clear (gpointer data)
   g_free (((Cell *) data)->text);
 }
 
+/* (transfer full) */
+static char *
+translate_title (const char *title)
+{
+  gsize indent = strspn (title, " ");
+
+  return g_strdup_printf ("%*s%s", (int) indent, "", g_dgettext (GETTEXT_PACKAGE, title + indent));
+}
+
 CommyTable *
 commy_table_new (const char *first_title, ...)
 {
@@ -85,7 +94,10 @@ commy_table_new (const char *first_title, ...)
   va_start (titles, first_title);
   for (const char *title = first_title; title != NULL; title = va_arg (titles, const char *))
     {
-      commy_table_add_toned (table, title, COMMY_TONE_STRONG);
+      /* The indent is layout, not part of the title. */
+      g_autofree char *told = translate_title (title);
+
+      commy_table_add_toned (table, told, COMMY_TONE_STRONG);
       table->n_columns++;
     }
   va_end (titles);

@@ -40,6 +40,6 @@ void commy_table_print (CommyTable *table);
 
 /* (transfer full): always valid JSON: dictionaries with text as key become objects, tuples and
  * arrays become arrays, ay becomes base64, and what is not finite null. Sinks @value. */
-char *commy_output_to_json (GVariant *value);
+char *commy_output_to_json (GVariant *value, gboolean pretty);
 /* Writes it with a line feed. Sinks @value. */
 void commy_output_json (GVariant *value);

@@ -8,7 +8,7 @@
 
 /* "64", "4k", "1M", "64KiB", "2GiB"; k, M and G are the binary ones. */
 gboolean commy_quantity_parse_size (const char *text, guint64 *out_bytes);
-/* "2s", "250ms", "50us", "10m"; a plain number is seconds. Above 0. */
+/* "2s", "250ms", "50us", "10m", "1h": always with the unit. Above 0. */
 gboolean commy_quantity_parse_time (const char *text, gint64 *out_us);
 
 /* (transfer full): "278 ns", "14.1 us", "2.6 ms", "3 s" */

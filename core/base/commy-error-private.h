@@ -6,7 +6,8 @@
 
 #include <commy/commy-error.h>
 
-/* Sets "CMY0nnn: <text>". Takes no newline, no full stop. */
+/* Sets "CMY0nnn: <text>". Takes no newline, no full stop. The format is looked up in the catalog
+ * of translations, so callers write it in English and mark nothing. */
 void commy_set_error (GError **error, CommyError code, const char *format, ...)
     G_GNUC_PRINTF (3, 4);
 

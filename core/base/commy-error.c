@@ -7,7 +7,9 @@
 
 #include "base/commy-error-private.h"
 
+#include <libintl.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #define REMOTE_MARK "remote: "
 
@@ -75,8 +77,8 @@ static const Explanation explanations[] = {
     "services info\" whether the service is overloaded." },
   { COMMY_ERROR_CANCELLED, "The caller cancelled the call. Nothing needs to be done." },
   { COMMY_ERROR_NO_METHOD,
-    "The service has no method of this name. Check the spelling; \"commy services info\" lists "
-    "the methods; an older instance may not have it yet." },
+    "The service has no method of this name. Check the spelling; \"commy introspect SERVICE\" "
+    "lists the methods; an older instance may not have it yet." },
   { COMMY_ERROR_NO_ROUTE,
     "No combination of transport, security and serializer passed the filters. The text has the "
     "decision; \"commy route explain SERVICE\" shows each candidate with the requirement it "
@@ -162,12 +164,31 @@ find_explanation (gint64 code)
   return NULL;
 }
 
+/* Where the program has set a locale; programs that have not read English. */
+static const char *translate (const char *text) G_GNUC_FORMAT (1);
+
+static const char *
+translate (const char *text)
+{
+  static gsize bound;
+
+  if (g_once_init_enter (&bound))
+    {
+      const char *set = getauxval (AT_SECURE) != 0 ? NULL : g_getenv ("COMMY_LOCALE_DIR");
+
+      bindtextdomain (GETTEXT_PACKAGE, set != NULL && set[0] != '\0' ? set : COMMY_LOCALE_DIR);
+      bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
+      g_once_init_leave (&bound, 1);
+    }
+  return g_dgettext (GETTEXT_PACKAGE, text);
+}
+
 const char *
 commy_error_explain (gint code)
 {
   const Explanation *explanation = find_explanation (code);
 
-  return explanation != NULL ? explanation->help : NULL;
+  return explanation != NULL ? translate (explanation->help) : NULL;
 }
 
 void
@@ -179,7 +200,7 @@ commy_set_error (GError **error, CommyError code, const char *format, ...)
   if (error == NULL)
     return;
   va_start (args, format);
-  text = g_strdup_vprintf (format, args);
+  text = g_strdup_vprintf (translate (format), args);
   va_end (args);
   g_set_error (error, COMMY_ERROR, code, "CMY%04d: %s", (int) code, text);
 }

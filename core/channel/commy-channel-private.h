@@ -25,6 +25,8 @@ typedef struct
   guint32 first_free; /* index + 1; 0: none */
 } CommyPendingTable;
 
+typedef struct _CommyHandles CommyHandles;
+
 typedef struct
 {
   char *name;
@@ -45,6 +47,7 @@ struct _CommyChannel
   gboolean accepting;
   gboolean trusted;
   gboolean cheap_poll;
+  gboolean passes_handles;
   gboolean same_core;
   char *peer_node;
   char *service;
@@ -77,7 +80,9 @@ struct _CommyChannel
   gsize span_size;
   GQueue backlog; /* GBytes: frames that found no room */
   gsize backlog_bytes;
-  guint8 *scratch; /* where frames of peers that are not trusted are copied to */
+  CommyHandles *handles;    /* for the next frame, or NULL */
+  GHashTable *held_handles; /* of frames in the backlog; NULL until there are some */
+  guint8 *scratch;          /* where frames of peers that are not trusted are copied to */
   gsize scratch_size;
   guint32 borrowed; /* messages not released yet */
   CommySpinner spinner;
@@ -121,6 +126,18 @@ CommyPendingSlot *commy_pending_find (CommyPendingTable *table, guint32 stream);
 void commy_pending_remove (CommyPendingTable *table, CommyPendingSlot *slot);
 guint32 commy_pending_stream (CommyPendingTable *table, const CommyPendingSlot *slot);
 void commy_pending_clear (CommyPendingTable *table);
+
+/* commy-channel-handles.c */
+/* Lets the waiting handles go with the open reservation. */
+CommyIo commy_channel_attach_handles (CommyChannel *channel);
+/* Lets them wait with a frame (any pointer that stands for it), and go with it. */
+void commy_channel_hold_handles (CommyChannel *channel, gpointer frame);
+CommyIo commy_channel_attach_held (CommyChannel *channel, gpointer frame);
+void commy_channel_clear_handles (CommyChannel *channel);
+/* (transfer full): what came with a message; NULL: nothing */
+GUnixFDList *commy_channel_take_handles (CommyChannel *channel, const CommyMessage *message);
+/* Whether as many came as the frame says. */
+gboolean commy_channel_handles_match (const CommyIncoming *incoming);
 
 /* commy-channel-receive.c */
 void commy_channel_dispatch (CommyChannel *channel, CommyIncoming *incoming);

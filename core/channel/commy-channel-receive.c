@@ -33,6 +33,7 @@ commy_incoming_steal (CommyChannel *self, CommyIncoming *incoming, CommyIncoming
       self->scratch_size = 0;
     }
   incoming->borrowed = FALSE;
+  incoming->handles = NULL; /* the new owner's */
 }
 
 static void
@@ -47,6 +48,7 @@ void
 commy_incoming_release (CommyChannel *self, CommyIncoming *incoming)
 {
   g_clear_pointer (&incoming->copy, g_free);
+  g_clear_object (&incoming->handles);
   if (!incoming->borrowed)
     return;
   incoming->borrowed = FALSE;
@@ -59,6 +61,9 @@ give_loan_back (gpointer data)
   Loan *loan = data;
 
   release_message (loan->channel, &loan->message);
+  /* A transport that was full of loans reads on: look again before sleeping. */
+  if (!loan->channel->closed)
+    commy_worker_set_hot (loan->channel->worker, loan->channel);
   commy_channel_unref (loan->channel);
   g_object_unref (loan->owner);
   g_free (loan);
@@ -125,7 +130,8 @@ make_stable (CommyChannel *self, CommyIncoming *incoming)
     }
   memcpy (self->scratch, incoming->message.data, size);
   incoming->bytes = self->scratch;
-  commy_incoming_release (self, incoming);
+  incoming->borrowed = FALSE;
+  release_message (self, &incoming->message);
   return TRUE;
 }
 
@@ -350,6 +356,7 @@ commy_channel_poll (CommyChannel *self)
   incoming.borrowed = TRUE;
   incoming.copy = NULL;
   incoming.received_ns = 0;
+  incoming.handles = commy_channel_take_handles (self, &incoming.message);
   if (!make_stable (self, &incoming))
     status = COMMY_FRAME_TOO_BIG;
   else
@@ -359,6 +366,9 @@ commy_channel_poll (CommyChannel *self)
     commy_channel_protocol_error (
         self, status == COMMY_FRAME_BAD_VERSION ? COMMY_ERROR_VERSION : COMMY_ERROR_PROTOCOL,
         commy_frame_status_to_string (status));
+  else if (!commy_channel_handles_match (&incoming))
+    commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL,
+                                  "other descriptors came than the frame announces");
   else if (take_sequence (self, &incoming.frame))
     {
       commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);

@@ -83,6 +83,16 @@ commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
       commy_channel_abandon (self);
       return COMMY_IO_CLOSED;
     }
+  if (G_UNLIKELY (self->handles != NULL))
+    {
+      CommyIo io = commy_channel_attach_handles (self);
+
+      if (io != COMMY_IO_OK)
+        {
+          commy_channel_abandon (self);
+          return io;
+        }
+    }
   stamp (self, spec);
   prefix = commy_frame_write (self->span, spec, used);
   g_assert (prefix + used <= self->span_size);
@@ -134,6 +144,7 @@ enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize 
   if (size > 0)
     memcpy (frame + prefix, payload, size);
   g_queue_push_tail (&self->backlog, g_bytes_new_take (frame, prefix + size));
+  commy_channel_hold_handles (self, self->backlog.tail->data);
   self->backlog_bytes += prefix + size;
   count_sent (self, spec->type, size);
   commy_worker_set_hot (self->worker, self);
@@ -158,6 +169,11 @@ commy_channel_flush_backlog (CommyChannel *self)
 
       if (io != COMMY_IO_OK)
         break;
+      if (commy_channel_attach_held (self, self->backlog.head->data) != COMMY_IO_OK)
+        {
+          self->ops->commit (self->connection, 0);
+          break;
+        }
       memcpy (span.data, data, size);
       if (is_message (span.data[COMMY_FRAME_TYPE_OFFSET]))
         commy_frame_restamp (span.data, self->flow, ++self->tx_sequence, self->rx_sequence);

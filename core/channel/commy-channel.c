@@ -71,6 +71,7 @@ commy_channel_new (CommyWorker *worker,
   self->peer = commy_principal_ref (setup->peer);
   self->trusted = is_own (shared, setup->peer);
   self->cheap_poll = (setup->transport->profile.capabilities & COMMY_CAP_CHEAP_POLL) != 0;
+  self->passes_handles = (setup->transport->profile.capabilities & COMMY_CAP_FD_PASSING) != 0;
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
   for (guint i = 0; setup->serializers[i] != NULL && i + 1 < G_N_ELEMENTS (self->serializers); i++)
     self->serializers[i + 1]
@@ -123,6 +124,7 @@ commy_channel_unref (CommyChannel *self)
     return;
   free_connection (self);
   g_queue_clear_full (&self->backlog, (GDestroyNotify) g_bytes_unref);
+  commy_channel_clear_handles (self);
   commy_pending_clear (&self->pending);
   g_array_free (self->methods_in, TRUE);
   g_hash_table_unref (self->methods_out);

@@ -13,6 +13,7 @@
 #include "wire/commy-frame.h"
 
 #include <commy/commy-hot.h>
+#include <gio/gunixfdlist.h>
 
 /* How a caller waits. */
 typedef enum
@@ -50,6 +51,7 @@ typedef struct
   gboolean borrowed; /* @bytes lie in @message, which must be released */
   guint8 *copy;      /* or here, if it was stolen from a peer that is not trusted */
   gint64 received_ns;
+  GUnixFDList *handles; /* descriptors that came with it, or NULL */
 } CommyIncoming;
 
 /* What the accepting side does with calls; handed down by the service. */
@@ -77,6 +79,8 @@ const char *commy_channel_get_transport (CommyChannel *channel);
 CommyPrincipal *commy_channel_get_peer (CommyChannel *channel);
 const char *commy_channel_get_peer_node (CommyChannel *channel);
 const char *commy_channel_get_service (CommyChannel *channel);
+const char *commy_channel_get_instance (CommyChannel *channel);
+gboolean commy_channel_is_accepting (CommyChannel *channel);
 guint64 commy_channel_get_serial (CommyChannel *channel);
 CommyCounters *commy_channel_get_counters (CommyChannel *channel);
 const CommyChannelShared *commy_channel_get_shared (CommyChannel *channel);
@@ -92,6 +96,11 @@ gboolean commy_channel_is_draining (CommyChannel *channel);
 gboolean commy_channel_serves (CommyChannel *channel, gconstpointer handler_data);
 /* A GFunc: appends a reference of the channel to a GPtrArray. */
 void commy_channel_collect (gpointer channel, gpointer array);
+
+/* Appends the channel as a record (a{sv}); inside its worker. */
+void commy_channel_describe (CommyChannel *channel, GVariantBuilder *flows);
+/* Adds the members that any counters have. */
+void commy_counters_describe (const CommyCounters *counters, GVariantBuilder *record);
 
 /* --- sending --- */
 
@@ -109,6 +118,11 @@ CommyIo commy_channel_flush (CommyChannel *channel);
  * max_backlog if @queue, else WOULD_BLOCK. */
 CommyIo commy_channel_send (
     CommyChannel *channel, CommyFrameSpec *spec, gconstpointer payload, gsize size, gboolean queue);
+/* The next frame that takes its place carries duplicates of these descriptors (NULL: none); its
+ * spec says how many. Error: too many, or a transport that carries none. */
+gboolean commy_channel_set_handles (CommyChannel *channel, GUnixFDList *handles, GError **error);
+/* No frame took them. */
+void commy_channel_drop_handles (CommyChannel *channel);
 /* Answers a call. */
 void commy_channel_send_error (
     CommyChannel *channel, guint32 stream, guint32 code, gboolean remote, const char *text);

@@ -93,15 +93,31 @@ compare_names (gconstpointer a, gconstpointer b)
   return strcmp (*(const char *const *) a, *(const char *const *) b);
 }
 
+/* (transfer full) (element-type filename): the keyfiles of a folder by name */
+static GPtrArray *
+list_dir (const char *path, GError **error)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, error);
+  GPtrArray *names;
+  const char *name;
+
+  if (dir == NULL)
+    return NULL;
+  names = g_ptr_array_new_with_free_func (g_free);
+  while ((name = g_dir_read_name (dir)) != NULL)
+    if (name[0] != '.' && g_str_has_suffix (name, ".conf"))
+      g_ptr_array_add (names, g_build_filename (path, name, NULL));
+  g_ptr_array_sort (names, compare_names);
+  return names;
+}
+
 static gboolean
 add_dir (CommyConfig *config, const char *path, GError **error)
 {
   g_autoptr (GError) local = NULL;
-  g_autoptr (GDir) dir = g_dir_open (path, 0, &local);
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  const char *name;
+  g_autoptr (GPtrArray) names = list_dir (path, &local);
 
-  if (dir == NULL)
+  if (names == NULL)
     {
       if (g_error_matches (local, G_FILE_ERROR, G_FILE_ERROR_NOENT)
           || g_error_matches (local, G_FILE_ERROR, G_FILE_ERROR_NOTDIR))
@@ -109,10 +125,6 @@ add_dir (CommyConfig *config, const char *path, GError **error)
       commy_set_error (error, COMMY_ERROR_CONFIG, "%s cannot be read: %s", path, local->message);
       return FALSE;
     }
-  while ((name = g_dir_read_name (dir)) != NULL)
-    if (name[0] != '.' && g_str_has_suffix (name, ".conf"))
-      g_ptr_array_add (names, g_build_filename (path, name, NULL));
-  g_ptr_array_sort (names, compare_names);
   for (guint i = 0; i < names->len; i++)
     if (!add_file (config, g_ptr_array_index (names, i), FALSE, error))
       return FALSE;
@@ -166,4 +178,35 @@ commy_config_load_text (const char *text, gsize size, const char *origin, GError
 
   return commy_config_add_text (config, text, size, origin, error) ? g_steal_pointer (&config)
                                                                    : NULL;
+}
+
+static void
+add_layer (GVariantBuilder *files, const char *layer, const char *path)
+{
+  g_autofree char *name = path != NULL ? g_filename_display_name (path) : NULL;
+
+  if (name != NULL && name[0] != '\0')
+    g_variant_builder_add (files, "(ss)", layer, name);
+}
+
+GVariant *
+commy_config_list_files (void)
+{
+  CommyConfigSources sources;
+  g_autoptr (GPtrArray) names = NULL;
+  g_auto (GStrv) named = NULL;
+  GVariantBuilder files;
+
+  commy_config_sources_default (&sources);
+  names = list_dir (sources.system_dir, NULL);
+  named = g_strsplit (sources.environment != NULL ? sources.environment : "", ":", -1);
+  g_variant_builder_init (&files, G_VARIANT_TYPE ("a(ss)"));
+  add_layer (&files, "shipped", sources.shipped);
+  add_layer (&files, "system", sources.system);
+  for (guint i = 0; names != NULL && i < names->len; i++)
+    add_layer (&files, "drop-in", names->pdata[i]);
+  add_layer (&files, "user", sources.user);
+  for (guint i = 0; named[i] != NULL; i++)
+    add_layer (&files, "environment", named[i]);
+  return g_variant_builder_end (&files);
 }

@@ -68,6 +68,7 @@ static const CommyKeySchema calibration_keys[] = {
 static const CommyKeySchema plugin_keys[] = {
   { "enabled", PLAIN (BOOL), "true", "whether the plugin may be used" },
   { "bias", REAL (DOUBLE, 0.001, 1000), "1.0", "factor on the plugin's cost" },
+  { "hooks", LIST (ID), "", "hooks that are put on the transport, outermost first" },
   { "sha256", PLAIN (SHA256), NULL, "hash of the file, for trust=hash" },
   { "profile.latency", PLAIN (DURATION), NULL, "latency, instead of the plugin's claim" },
   { "profile.bandwidth", REAL (RATE, 1, 1e15), NULL, "bandwidth, instead of the claim" },

@@ -34,6 +34,8 @@ void commy_config_sources_default (CommyConfigSources *out_sources);
 CommyConfig *commy_config_load (const CommyConfigSources *sources, GError **error);
 /* Checks one file only. */
 gboolean commy_config_check_file (const char *path, GError **error);
+/* a(ss) of layer and path, in the order of reading, whether they exist or not. Floating. */
+GVariant *commy_config_list_files (void);
 /* The fuzzer's entry: parses and checks text. */
 CommyConfig *
 commy_config_load_text (const char *text, gsize size, const char *origin, GError **error);

@@ -33,6 +33,7 @@ typedef struct
   GSource *deadline; /* while no channel watches it; NULL: none */
   gpointer result;
   GDestroyNotify result_free;
+  GUnixFDList *result_handles; /* of the answer, or NULL */
   GError *result_error;
   GError *ensure_error;
 } AsyncCall;
@@ -52,6 +53,7 @@ async_unref (gpointer data)
   g_clear_error (&call->last);
   g_clear_error (&call->result_error);
   g_clear_error (&call->ensure_error);
+  g_clear_object (&call->result_handles);
   g_clear_pointer (&call->channel, commy_channel_unref);
   g_clear_pointer (&call->peer, commy_peer_unref);
   g_clear_object (&call->client);
@@ -71,6 +73,8 @@ async_return (gpointer data)
   if (call->deadline != NULL)
     g_source_destroy (call->deadline);
   g_clear_pointer (&call->deadline, g_source_unref);
+  if (call->result_handles != NULL)
+    g_task_set_task_data (task, g_steal_pointer (&call->result_handles), g_object_unref);
   if (call->result_error != NULL)
     g_task_return_error (task, g_steal_pointer (&call->result_error));
   else
@@ -162,13 +166,15 @@ async_succeeded (AsyncCall *call, CommyChannel *channel, CommyIncoming *incoming
 
   commy_client_finish_call (call->client, call->request.flavour, channel, &call->stack,
                             call->sampled, call->request.size, incoming, call->started_ns);
-  if (call->request.flavour == COMMY_FLAVOUR_VALUE)
+  if (call->request.flavour == COMMY_FLAVOUR_HANDLES)
+    call->result_handles = g_steal_pointer (&incoming->handles);
+  if (call->request.flavour != COMMY_FLAVOUR_BYTES)
     result = commy_value_from_incoming (channel, incoming, &error);
   else
     result = commy_bytes_from_incoming (channel, incoming, &error);
   async_finish (call, result,
-                call->request.flavour == COMMY_FLAVOUR_VALUE ? (GDestroyNotify) g_variant_unref
-                                                             : (GDestroyNotify) g_bytes_unref,
+                call->request.flavour == COMMY_FLAVOUR_BYTES ? (GDestroyNotify) g_bytes_unref
+                                                             : (GDestroyNotify) g_variant_unref,
                 g_steal_pointer (&error));
 }
 
@@ -408,6 +414,48 @@ async_start (gpointer data)
   async_unref (call);
 }
 
+/* (transfer full) @task; @request is taken over, or empty where there is an @error (full). */
+static void
+start_call (CommyClient *self, GTask *task, const CommyRequest *request, GError *error)
+{
+  GCancellable *cancellable = g_task_get_cancellable (task);
+  AsyncCall *call;
+  CommyWorker *worker;
+
+  g_task_set_check_cancellable (task, FALSE);
+  if (error != NULL)
+    {
+      g_task_return_error (task, error);
+      g_object_unref (task);
+      return;
+    }
+  if (!commy_worker_is_attached (self->worker->worker))
+    {
+      CommyRequest unused = *request;
+
+      commy_request_clear (&unused);
+      g_task_return_new_error (task, COMMY_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
+                               "CMY0002: this thread has no main context of its own: push one as "
+                               "thread default, or call synchronously");
+      g_object_unref (task);
+      return;
+    }
+  call = g_new0 (AsyncCall, 1);
+  g_atomic_ref_count_init (&call->refs);
+  call->client = g_object_ref (self);
+  call->task = task;
+  call->request = *request;
+  if (cancellable != NULL)
+    call->cancel_handler
+        = g_cancellable_connect (cancellable, G_CALLBACK (on_cancel_post), call, NULL);
+  g_atomic_ref_count_inc (&call->refs);
+  worker = commy_worker_ref (self->worker->worker);
+  commy_worker_enter (worker);
+  async_start (call);
+  commy_worker_exit (worker);
+  commy_worker_unref (worker);
+}
+
 static void
 call_async (CommyClient *self,
             const char *method,
@@ -421,42 +469,12 @@ call_async (CommyClient *self,
   GTask *task = g_task_new (self, cancellable, callback, user_data);
   g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
   GError *error = NULL;
-  AsyncCall *call;
-  CommyWorker *worker;
   CommyRequest request;
 
-  g_task_set_check_cancellable (task, FALSE);
-  if (!commy_client_check (self, &error)
-      || !commy_request_init (&request, self->mesh->env, method, sunk, bytes, options,
-                              self->timeout_ns, &error))
-    {
-      g_task_return_error (task, error);
-      g_object_unref (task);
-      return;
-    }
-  if (!commy_worker_is_attached (self->worker->worker))
-    {
-      commy_request_clear (&request);
-      g_task_return_new_error (task, COMMY_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-                               "CMY0002: this thread has no main context of its own: push one as "
-                               "thread default, or call synchronously");
-      g_object_unref (task);
-      return;
-    }
-  call = g_new0 (AsyncCall, 1);
-  g_atomic_ref_count_init (&call->refs);
-  call->client = g_object_ref (self);
-  call->task = task;
-  call->request = request;
-  if (cancellable != NULL)
-    call->cancel_handler
-        = g_cancellable_connect (cancellable, G_CALLBACK (on_cancel_post), call, NULL);
-  g_atomic_ref_count_inc (&call->refs);
-  worker = commy_worker_ref (self->worker->worker);
-  commy_worker_enter (worker);
-  async_start (call);
-  commy_worker_exit (worker);
-  commy_worker_unref (worker);
+  if (commy_client_check (self, &error))
+    commy_request_init (&request, self->mesh->env, method, sunk, bytes, options, self->timeout_ns,
+                        &error);
+  start_call (self, task, &request, error);
 }
 
 void
@@ -478,6 +496,51 @@ commy_client_call_finish (CommyClient *self, GAsyncResult *result, GError **erro
 {
   g_return_val_if_fail (g_task_is_valid (result, self), NULL);
   return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+void
+commy_client_call_with_unix_fd_list (CommyClient *self,
+                                     const char *method,
+                                     GVariant *parameters,
+                                     GUnixFDList *fd_list,
+                                     const CommyCallOptions *options,
+                                     GCancellable *cancellable,
+                                     GAsyncReadyCallback callback,
+                                     gpointer user_data)
+{
+  g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
+  GError *error = NULL;
+  CommyRequest request;
+  GTask *task;
+
+  g_return_if_fail (COMMY_IS_CLIENT (self));
+  g_return_if_fail (method != NULL);
+  g_return_if_fail (fd_list == NULL || G_IS_UNIX_FD_LIST (fd_list));
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, commy_client_call_with_unix_fd_list);
+  if (commy_client_check (self, &error))
+    commy_request_init_handles (&request, self->mesh->env, method, sunk, fd_list, options,
+                                self->timeout_ns, &error);
+  start_call (self, task, &request, error);
+}
+
+GVariant *
+commy_client_call_with_unix_fd_list_finish (CommyClient *self,
+                                            GUnixFDList **out_fd_list,
+                                            GAsyncResult *result,
+                                            GError **error)
+{
+  GUnixFDList *handles;
+  GVariant *value;
+
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  g_return_val_if_fail (g_async_result_is_tagged (result, commy_client_call_with_unix_fd_list),
+                        NULL);
+  handles = g_task_get_task_data (G_TASK (result));
+  value = g_task_propagate_pointer (G_TASK (result), error);
+  if (value != NULL && out_fd_list != NULL)
+    *out_fd_list = handles != NULL ? g_object_ref (handles) : NULL;
+  return value;
 }
 
 void

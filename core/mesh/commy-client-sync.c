@@ -252,6 +252,40 @@ commy_client_call_sync (CommyClient *self,
   return value;
 }
 
+GVariant *
+commy_client_call_with_unix_fd_list_sync (CommyClient *self,
+                                          const char *method,
+                                          GVariant *parameters,
+                                          GUnixFDList *fd_list,
+                                          const CommyCallOptions *options,
+                                          GUnixFDList **out_fd_list,
+                                          GCancellable *cancellable,
+                                          GError **error)
+{
+  g_autoptr (CommyChannel) channel = NULL;
+  g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
+  CommyRequest request;
+  GVariant *value = NULL;
+  CommyWait wait;
+
+  g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
+  g_return_val_if_fail (method != NULL, NULL);
+  g_return_val_if_fail (fd_list == NULL || G_IS_UNIX_FD_LIST (fd_list), NULL);
+  if (!commy_client_check (self, error)
+      || !commy_request_init_handles (&request, self->mesh->env, method, sunk, fd_list, options,
+                                      self->timeout_ns, error))
+    return NULL;
+  if (call_sync (self, &request, cancellable, &wait, &channel, error))
+    {
+      value = commy_value_from_incoming (channel, &wait.incoming, error);
+      if (value != NULL && out_fd_list != NULL)
+        *out_fd_list = g_steal_pointer (&wait.incoming.handles);
+      commy_incoming_release (channel, &wait.incoming);
+    }
+  commy_request_clear (&request);
+  return value;
+}
+
 GBytes *
 commy_client_call_bytes_sync (CommyClient *self,
                               const char *method,

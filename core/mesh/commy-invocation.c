@@ -21,6 +21,7 @@ struct _CommyInvocation
   CommyPlugin *serializer;
   GVariant *parameters;
   GBytes *bytes;
+  GUnixFDList *handles; /* that came with the call, or NULL */
   guint32 stream;
   gint64 deadline_us;
   gint64 received_ns;
@@ -30,6 +31,7 @@ struct _CommyInvocation
 
   GVariant *answer_value;
   GBytes *answer_bytes;
+  GUnixFDList *answer_handles;
   char *answer_error;
   guint32 answer_code; /* 0: the handler's own error */
 };
@@ -54,6 +56,8 @@ commy_invocation_finalize (GObject *object)
   g_clear_pointer (&self->bytes, g_bytes_unref);
   g_clear_pointer (&self->answer_value, g_variant_unref);
   g_clear_pointer (&self->answer_bytes, g_bytes_unref);
+  g_clear_object (&self->handles);
+  g_clear_object (&self->answer_handles);
   g_free (self->answer_error);
   g_clear_pointer (&self->channel, commy_channel_unref);
   g_clear_object (&self->service);
@@ -92,6 +96,13 @@ commy_invocation_get_bytes (CommyInvocation *self)
 {
   g_return_val_if_fail (COMMY_IS_INVOCATION (self), NULL);
   return self->bytes;
+}
+
+GUnixFDList *
+commy_invocation_get_unix_fd_list (CommyInvocation *self)
+{
+  g_return_val_if_fail (COMMY_IS_INVOCATION (self), NULL);
+  return self->handles;
 }
 
 CommyPrincipal *
@@ -149,15 +160,16 @@ send_answer (CommyInvocation *self)
   CommyFrameSpec spec
       = { .type = COMMY_FRAME_REPLY, .stream = self->stream, .dwell_ns = dwell (self) };
   CommyIo io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
-                                   self->answer_bytes, TRUE, &error);
+                                   self->answer_bytes, self->answer_handles, TRUE, &error);
+  guint32 code = io == COMMY_IO_TOO_BIG       ? COMMY_ERROR_TOO_BIG
+                 : io == COMMY_IO_UNSUPPORTED ? COMMY_ERROR_TYPE
+                                              : COMMY_ERROR_BUSY;
 
   if (io == COMMY_IO_WOULD_BLOCK)
     commy_ledger_add (commy_channel_get_shared (self->channel)->ledger, COMMY_DROP_BUSY, 1,
                       self->service->name);
   if (io != COMMY_IO_OK && io != COMMY_IO_CLOSED)
-    commy_channel_send_error (self->channel, self->stream,
-                              io == COMMY_IO_TOO_BIG ? COMMY_ERROR_TOO_BIG : COMMY_ERROR_BUSY,
-                              FALSE, commy_error_bare (error));
+    commy_channel_send_error (self->channel, self->stream, code, FALSE, commy_error_bare (error));
 }
 
 /* On the channel's worker. */
@@ -230,19 +242,35 @@ result_fits (CommyInvocation *self)
 void
 commy_invocation_return_value (CommyInvocation *self, GVariant *value)
 {
+  commy_invocation_return_value_with_unix_fd_list (self, value, NULL);
+}
+
+void
+commy_invocation_return_value_with_unix_fd_list (CommyInvocation *self,
+                                                 GVariant *value,
+                                                 GUnixFDList *fd_list)
+{
   g_autoptr (GVariant) sunk = g_variant_ref_sink (value != NULL ? value : g_variant_new ("()"));
 
   g_return_if_fail (COMMY_IS_INVOCATION (self));
+  g_return_if_fail (fd_list == NULL || G_IS_UNIX_FD_LIST (fd_list));
   if (!claim_answer (self))
     return;
+  g_set_object (&self->answer_handles, fd_list);
   self->answer_value = g_steal_pointer (&sunk);
   if (!g_variant_is_of_type (self->answer_value, G_VARIANT_TYPE_TUPLE))
     {
       self->answer_code = COMMY_ERROR_TYPE;
       self->answer_error = g_strdup ("the handler's result is not a tuple");
     }
-  else
-    result_fits (self);
+  else if (result_fits (self) && commy_value_has_handles (self->answer_value)
+           && (fd_list == NULL || g_unix_fd_list_get_length (fd_list) == 0))
+    {
+      self->answer_code = COMMY_ERROR_TYPE;
+      self->answer_error
+          = g_strdup ("the handler's result has handles and no descriptors: it "
+                      "answers with commy_invocation_return_value_with_unix_fd_list");
+    }
   if (self->serializer == NULL || !(self->serializer->profile.capabilities & COMMY_CAP_VALUES))
     self->serializer = NULL;
   if (self->serializer == NULL && self->answer_error == NULL)
@@ -364,6 +392,7 @@ commy_invocation_dispatch (CommyService *service,
   CommyInvocation *self = invocation_new (service, channel, method, incoming);
   g_autoptr (GError) error = NULL;
 
+  self->handles = g_steal_pointer (&incoming->handles);
   if (!read_arguments (self, incoming, &error))
     {
       self->answered = 1;

@@ -30,10 +30,20 @@ start_plugin (CommyMesh *self, CommyPlugin *plugin, GError **error)
                            .credentials_dir = self->credentials_dir,
                            .host_id = commy_env_host_id (),
                            .env = self->env };
+  g_autoptr (GError) cause = NULL;
 
   if (!commy_plugin_load (plugin, self->config, error)
       || !commy_plugin_start (plugin, self->config, &setup, error))
     return FALSE;
+  if (!commy_plugin_wrap (plugin, self->catalog, self->config, &setup, &cause))
+    {
+      commy_plugin_stop (plugin);
+      plugin->state = COMMY_PLUGIN_STATE_FAILED;
+      g_free (plugin->reason);
+      plugin->reason = g_strdup (commy_error_bare (cause));
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return FALSE;
+    }
   g_ptr_array_add (self->started, plugin);
   return TRUE;
 }
@@ -87,8 +97,7 @@ start_kind (CommyMesh *self, guint kind)
       CommyPlugin *plugin = commy_catalog_get_plugin (self->catalog, i);
       g_autoptr (GError) error = NULL;
 
-      if (!plugin->has_note || plugin->note.kind != kind
-          || (plugin->note.flags & COMMY_PLUGIN_FLAG_HOOK) != 0
+      if (!plugin->has_note || plugin->note.kind != kind || commy_plugin_is_hook (plugin)
           || (plugin->state != COMMY_PLUGIN_STATE_FOUND
               && plugin->state != COMMY_PLUGIN_STATE_LOADED
               && plugin->state != COMMY_PLUGIN_STATE_QUIESCED))

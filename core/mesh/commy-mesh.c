@@ -501,6 +501,33 @@ commy_mesh_get_node_id (CommyMesh *self)
   return self->node;
 }
 
+const char *
+commy_mesh_get_runtime_dir (CommyMesh *self)
+{
+  g_return_val_if_fail (COMMY_IS_MESH (self), NULL);
+  return self->runtime_dir;
+}
+
+const char *
+commy_mesh_get_state_dir (CommyMesh *self)
+{
+  g_return_val_if_fail (COMMY_IS_MESH (self), NULL);
+  return self->state_dir;
+}
+
+const char *
+commy_mesh_get_credentials_dir (CommyMesh *self)
+{
+  g_return_val_if_fail (COMMY_IS_MESH (self), NULL);
+  return self->credentials_dir;
+}
+
+GVariant *
+commy_mesh_list_keyfiles (void)
+{
+  return g_variant_ref_sink (commy_config_list_files ());
+}
+
 GVariant *
 commy_mesh_list_plugins (CommyMesh *self)
 {

@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "mesh/commy-client-private.h"
+#include "mesh/commy-node-report.h"
 #include "mesh/commy-service-private.h"
 
 #include <commy/commy-version.h>
@@ -29,6 +30,10 @@ static const char node_xml[]
       "<arg name='size' type='t' direction='in'/>"
       "<arg name='what_if' type='as' direction='in'/>"
       "<arg name='decision' type='a{sv}' direction='out'/></method>"
+      "<method name='Introspect'>"
+      "<arg name='service' type='s' direction='in'/>"
+      "<arg name='instance' type='s' direction='in'/>"
+      "<arg name='interfaces' type='aa{sv}' direction='out'/></method>"
       "</interface></node>";
 
 static void
@@ -66,23 +71,8 @@ on_plugins (CommyService *service, CommyInvocation *invocation, gpointer data)
 static void
 on_flows (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  CommyMesh *mesh = service->mesh;
-  GVariantBuilder builder;
-  g_autoptr (GPtrArray) workers = commy_mesh_dup_workers (mesh);
-
-  g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
-  for (guint i = 0; i < workers->len; i++)
-    {
-      CommyMeshWorker *worker = workers->pdata[i];
-
-      /* A thread in the middle of a long call is left out rather than waited for. */
-      if (!commy_worker_try_enter (worker->worker))
-        continue;
-      commy_peers_describe (worker->peers, &builder);
-      commy_worker_exit (worker->worker);
-    }
-  commy_invocation_return_value (invocation,
-                                 g_variant_new ("(@aa{sv})", g_variant_builder_end (&builder)));
+  commy_invocation_return_value (
+      invocation, g_variant_new ("(@aa{sv})", commy_node_report_flows (service->mesh)));
 }
 
 static void
@@ -113,22 +103,19 @@ on_drops (CommyService *service, CommyInvocation *invocation, gpointer data)
 static void
 on_stats (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  CommyMesh *mesh = service->mesh;
-  guint64 dropped = 0;
-  GVariantBuilder builder;
+  commy_invocation_return_value (
+      invocation, g_variant_new ("(@a{sv})", commy_node_report_stats (service->mesh)));
+}
 
-  for (guint i = 0; i < COMMY_DROP_LAST; i++)
-    dropped += commy_ledger_get (&mesh->ledger, i);
-  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
-  g_variant_builder_add (&builder, "{sv}", "services",
-                         g_variant_new_uint32 (g_hash_table_size (mesh->offers)));
-  g_variant_builder_add (&builder, "{sv}", "listeners",
-                         g_variant_new_uint32 (mesh->listeners->len));
-  g_variant_builder_add (&builder, "{sv}", "handshakes",
-                         g_variant_new_uint32 (mesh->setup.handshakes));
-  g_variant_builder_add (&builder, "{sv}", "dropped", g_variant_new_uint64 (dropped));
-  commy_invocation_return_value (invocation,
-                                 g_variant_new ("(@a{sv})", g_variant_builder_end (&builder)));
+static void
+on_introspect (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  const char *name, *instance;
+
+  g_variant_get (commy_invocation_get_parameters (invocation), "(&s&s)", &name, &instance);
+  commy_invocation_return_value (
+      invocation,
+      g_variant_new ("(@aa{sv})", commy_node_report_interfaces (service->mesh, name, instance)));
 }
 
 static void
@@ -176,9 +163,11 @@ commy_node_service_new (CommyMesh *mesh)
     const char *name;
     CommyCallFunc func;
   } methods[] = {
-    { "Ping", on_ping },           { "Info", on_info },     { "Plugins", on_plugins },
-    { "Flows", on_flows },         { "Drops", on_drops },   { "Stats", on_stats },
-    { "Decisions", on_decisions }, { "Health", on_health }, { "Explain", on_explain },
+    { "Ping", on_ping },           { "Info", on_info },
+    { "Plugins", on_plugins },     { "Flows", on_flows },
+    { "Drops", on_drops },         { "Stats", on_stats },
+    { "Decisions", on_decisions }, { "Health", on_health },
+    { "Explain", on_explain },     { "Introspect", on_introspect },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (methods); i++)

@@ -60,5 +60,3 @@ gboolean commy_path_connect_sync (CommyPath *path,
                                   GError **error);
 /* It failed: back off, and let the store look whether the peer is dead. */
 void commy_path_failed (CommyPath *path, const GError *error);
-/* Flows of this worker: aa{sv} entries. */
-void commy_peers_describe (CommyPeers *peers, GVariantBuilder *builder);

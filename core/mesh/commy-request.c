@@ -11,15 +11,15 @@
 
 #include <string.h>
 
-gboolean
-commy_request_init (CommyRequest *request,
-                    const CommyEnv *env,
-                    const char *method,
-                    GVariant *parameters,
-                    GBytes *bytes,
-                    const CommyCallOptions *options,
-                    gint64 default_timeout_ns,
-                    GError **error)
+static gboolean
+init (CommyRequest *request,
+      const CommyEnv *env,
+      const char *method,
+      GVariant *parameters,
+      GBytes *bytes,
+      const CommyCallOptions *options,
+      gint64 default_timeout_ns,
+      GError **error)
 {
   gint64 timeout_ns = default_timeout_ns;
 
@@ -36,6 +36,7 @@ commy_request_init (CommyRequest *request,
           return FALSE;
         }
       request->size = g_variant_get_size (request->value);
+      request->flavour = COMMY_FLAVOUR_VALUE;
     }
   else
     {
@@ -52,9 +53,67 @@ commy_request_init (CommyRequest *request,
   return TRUE;
 }
 
+gboolean
+commy_value_has_handles (GVariant *value)
+{
+  return strchr (g_variant_get_type_string (value), 'h') != NULL;
+}
+
+gboolean
+commy_request_init (CommyRequest *request,
+                    const CommyEnv *env,
+                    const char *method,
+                    GVariant *parameters,
+                    GBytes *bytes,
+                    const CommyCallOptions *options,
+                    gint64 default_timeout_ns,
+                    GError **error)
+{
+  if (!init (request, env, method, parameters, bytes, options, default_timeout_ns, error))
+    return FALSE;
+  if (bytes != NULL || !commy_value_has_handles (request->value))
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_TYPE,
+                   "parameters of type %s carry handles; call %s with a list of descriptors "
+                   "(commy_client_call_with_unix_fd_list)",
+                   g_variant_get_type_string (request->value), method);
+  commy_request_clear (request);
+  return FALSE;
+}
+
+gboolean
+commy_request_init_handles (CommyRequest *request,
+                            const CommyEnv *env,
+                            const char *method,
+                            GVariant *parameters,
+                            GUnixFDList *handles,
+                            const CommyCallOptions *options,
+                            gint64 default_timeout_ns,
+                            GError **error)
+{
+  guint n = handles != NULL ? (guint) g_unix_fd_list_get_length (handles) : 0;
+
+  if (!init (request, env, method, parameters, NULL, options, default_timeout_ns, error))
+    return FALSE;
+  request->flavour = COMMY_FLAVOUR_HANDLES;
+  g_set_object (&request->handles, handles);
+  if (n > COMMY_FRAME_HANDLES_MAX)
+    commy_set_error (error, COMMY_ERROR_TOO_BIG, "%u descriptors, a message carries at most %u", n,
+                     COMMY_FRAME_HANDLES_MAX);
+  else if (n == 0 && commy_value_has_handles (request->value))
+    commy_set_error (error, COMMY_ERROR_TYPE,
+                     "parameters of type %s carry handles, but the list of descriptors is empty",
+                     g_variant_get_type_string (request->value));
+  else
+    return TRUE;
+  commy_request_clear (request);
+  return FALSE;
+}
+
 void
 commy_request_clear (CommyRequest *request)
 {
+  g_clear_object (&request->handles);
   g_clear_pointer (&request->method, g_free);
   g_clear_pointer (&request->value, g_variant_unref);
   g_clear_pointer (&request->bytes, g_bytes_unref);
@@ -122,12 +181,19 @@ commy_payload_send (CommyChannel *channel,
                     CommyPlugin *serializer,
                     GVariant *value,
                     GBytes *bytes,
+                    GUnixFDList *handles,
                     gboolean queue,
                     GError **error)
 {
   g_autoptr (GError) cause = NULL;
   CommyIo io;
 
+  if (handles != NULL)
+    {
+      if (!commy_channel_set_handles (channel, handles, error))
+        return COMMY_IO_UNSUPPORTED;
+      spec->n_handles = (guint32) g_unix_fd_list_get_length (handles);
+    }
   spec->serializer = commy_channel_find_serializer (channel, serializer->note.id);
   if (value != NULL)
     {
@@ -142,6 +208,8 @@ commy_payload_send (CommyChannel *channel,
 
       io = commy_channel_send (channel, spec, data, size, queue);
     }
+  if (handles != NULL && io != COMMY_IO_OK)
+    commy_channel_drop_handles (channel);
   if (cause != NULL)
     g_propagate_error (error, g_steal_pointer (&cause));
   else if (io != COMMY_IO_OK)
@@ -168,8 +236,8 @@ commy_request_send (CommyRequest *request,
   spec.method = commy_channel_method (channel, request->method, error);
   if (spec.method == 0)
     return COMMY_IO_WOULD_BLOCK;
-  return commy_payload_send (channel, &spec, serializer, request->value, request->bytes, queue,
-                             error);
+  return commy_payload_send (channel, &spec, serializer, request->value, request->bytes,
+                             request->handles, queue, error);
 }
 
 /* --- reading --- */

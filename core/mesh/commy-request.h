@@ -11,15 +11,16 @@ typedef struct
 {
   char *method;
   CommyFlavour flavour;
-  GVariant *value; /* VALUE */
-  GBytes *bytes;   /* BYTES */
-  gsize size;      /* plain, for routing */
+  GVariant *value;      /* VALUE */
+  GBytes *bytes;        /* BYTES */
+  GUnixFDList *handles; /* HANDLES; or NULL */
+  gsize size;           /* plain, for routing */
   gint64 deadline_ns;
   gboolean idempotent;
   gboolean one_way;
 } CommyRequest;
 
-/* @parameters: NULL is (); floating is consumed. FALSE: not a tuple. */
+/* @parameters: NULL is (); floating is consumed. FALSE: not a tuple, or it wants descriptors. */
 gboolean commy_request_init (CommyRequest *request,
                              const CommyEnv *env,
                              const char *method,
@@ -28,6 +29,16 @@ gboolean commy_request_init (CommyRequest *request,
                              const CommyCallOptions *options,
                              gint64 default_timeout_ns,
                              GError **error);
+/* As commy_request_init(), for a call that may carry descriptors both ways; @handles: (transfer
+ * none) (nullable): those there. */
+gboolean commy_request_init_handles (CommyRequest *request,
+                                     const CommyEnv *env,
+                                     const char *method,
+                                     GVariant *parameters,
+                                     GUnixFDList *handles,
+                                     const CommyCallOptions *options,
+                                     gint64 default_timeout_ns,
+                                     GError **error);
 void commy_request_clear (CommyRequest *request);
 
 /* Writes and publishes. @stream: 0 for one-way. */
@@ -39,16 +50,20 @@ CommyIo commy_request_send (CommyRequest *request,
                             gboolean queue,
                             GError **error);
 
+/* Whether @value says by its type that descriptors belong to it. */
+gboolean commy_value_has_handles (GVariant *value);
 /* A value or bytes from a frame; takes the message where that saves a copy. */
 GVariant *
 commy_value_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error);
 GBytes *commy_bytes_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error);
 
-/* Writes a frame with a value or bytes as its payload; used for requests and for answers. */
+/* Writes a frame with a value or bytes as its payload; used for requests and for answers.
+ * @handles: (nullable): descriptors that go along. */
 CommyIo commy_payload_send (CommyChannel *channel,
                             CommyFrameSpec *spec,
                             CommyPlugin *serializer,
                             GVariant *value,
                             GBytes *bytes,
+                            GUnixFDList *handles,
                             gboolean queue,
                             GError **error);

@@ -95,7 +95,9 @@ commy_route_demand (const CommyRouteKey *key, CommyFlavour flavour, CommyDemand 
   demand->switch_dwell_ns = commy_config_get_duration (config, "selection", "min-dwell");
   demand->expected_messages = commy_config_get_double (config, "selection", "expected-messages");
   demand->required_serializer_caps
-      = flavour == COMMY_FLAVOUR_VALUE ? COMMY_CAP_VALUES : COMMY_CAP_BYTES;
+      = flavour == COMMY_FLAVOUR_BYTES ? COMMY_CAP_BYTES : COMMY_CAP_VALUES;
+  if (flavour == COMMY_FLAVOUR_HANDLES)
+    demand->required_transport_caps = COMMY_CAP_FD_PASSING;
   commy_demand_apply_requirements (demand, key->requirements);
 }
 
@@ -222,15 +224,16 @@ add_endpoint (Field *field,
 static gboolean
 make_field (Field *field, const CommyRouteKey *key, CommyFlavour flavour, GError **error)
 {
-  guint64 caps = flavour == COMMY_FLAVOUR_VALUE ? COMMY_CAP_VALUES : COMMY_CAP_BYTES;
+  guint64 caps = flavour == COMMY_FLAVOUR_BYTES ? COMMY_CAP_BYTES : COMMY_CAP_VALUES;
   gint64 now_ns = commy_env_now (key->mesh->env);
   CommySurvey *survey;
 
   field->snapshot = commy_registry_lookup (key->mesh->registry, key->service);
   if (field->snapshot == NULL || field->snapshot->instances->len == 0)
     {
-      commy_set_error (error, COMMY_ERROR_NO_SERVICE, "nobody offers %s in mesh \"%s\"%s",
-                       key->service, key->mesh->name,
+      commy_set_error (error, COMMY_ERROR_NO_SERVICE,
+                       "nobody offers %s in mesh \"%s\", whose folder is %s%s", key->service,
+                       key->mesh->name, key->mesh->state_dir,
                        field->snapshot != NULL && field->snapshot->stale
                            ? " (the store is away; this is the last it said)"
                            : "");
@@ -264,6 +267,25 @@ make_field (Field *field, const CommyRouteKey *key, CommyFlavour flavour, GError
   return TRUE;
 }
 
+/* Hooks change what a path costs and does, so nobody reads a decision without them. */
+static void
+note_hooks (GString *notes, CommyCatalog *catalog)
+{
+  guint n = commy_catalog_get_n_plugins (catalog);
+
+  for (guint i = 0; i < n; i++)
+    {
+      const CommyPlugin *plugin = commy_catalog_get_plugin (catalog, i);
+      g_autofree char *hooks = NULL;
+
+      if (plugin->hooks_origin == NULL || plugin->state != COMMY_PLUGIN_STATE_ACTIVE)
+        continue;
+      hooks = g_strjoinv (";", plugin->hooks);
+      g_string_append_printf (notes, "%s%s has hooks: %s (%s)", notes->len > 0 ? "; " : "",
+                              plugin->name, hooks, plugin->hooks_origin);
+    }
+}
+
 static char *
 make_notes (const CommyRouteKey *key, const Field *field)
 {
@@ -272,6 +294,7 @@ make_notes (const CommyRouteKey *key, const Field *field)
   if (g_strcmp0 (commy_config_get (key->mesh->config, "plugins", "trust"), "any") == 0)
     g_string_append_printf (notes, "trust=any: plugin files are not checked (%s)",
                             commy_config_get_origin (key->mesh->config, "plugins", "trust"));
+  note_hooks (notes, key->mesh->catalog);
   if (field->snapshot->stale)
     g_string_append_printf (notes, "%sthe store is away: instances are the last it said",
                             notes->len > 0 ? "; " : "");

@@ -8,11 +8,12 @@
 #include "mesh/commy-peers.h"
 #include "route/commy-decision-private.h"
 
-/* What a message carries decides which serializers can take it. */
+/* What a message carries decides which serializers and transports can take it. */
 typedef enum
 {
   COMMY_FLAVOUR_VALUE,
   COMMY_FLAVOUR_BYTES,
+  COMMY_FLAVOUR_HANDLES, /* a value with descriptors, on its way there or back */
   COMMY_FLAVOUR_LAST
 } CommyFlavour;
 

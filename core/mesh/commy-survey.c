@@ -109,7 +109,7 @@ survey_instance (CommyMesh *mesh, CommyInstance *instance, CommySurveyInstance *
       CommyPlugin *plugin = commy_catalog_get_plugin (mesh->catalog, i);
 
       if (plugin->has_note && plugin->note.kind == COMMY_PLUGIN_TRANSPORT
-          && plugin->state != COMMY_PLUGIN_STATE_HIDDEN)
+          && plugin->state != COMMY_PLUGIN_STATE_HIDDEN && !commy_plugin_is_hook (plugin))
         survey_transport (mesh, instance, plugin, &out->endpoints[out->n_endpoints++]);
     }
   for (guint i = 0; i < instance->n_endpoints; i++)

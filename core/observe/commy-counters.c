@@ -64,6 +64,22 @@ commy_histogram_add (CommyHistogram *histogram, uint64_t value)
   add_relaxed (&histogram->sum, value);
 }
 
+void
+commy_histogram_merge (CommyHistogram *into, const CommyHistogram *from)
+{
+  for (unsigned i = 0; i < COMMY_HISTOGRAM_BUCKETS; i++)
+    into->buckets[i] += __atomic_load_n (&from->buckets[i], __ATOMIC_RELAXED);
+  into->sum += __atomic_load_n (&from->sum, __ATOMIC_RELAXED);
+}
+
+void
+commy_counters_merge (CommyCounters *into, const CommyCounters *from)
+{
+  for (unsigned i = 0; i < COMMY_COUNT_LAST; i++)
+    into->counts[i] += commy_counters_get (from, i);
+  commy_histogram_merge (&into->call_ns, &from->call_ns);
+}
+
 uint64_t
 commy_histogram_total (const CommyHistogram *histogram)
 {

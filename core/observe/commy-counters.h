@@ -49,9 +49,14 @@ commy_counters_get (const CommyCounters *counters, CommyCount what)
   return __atomic_load_n (&counters->counts[what], __ATOMIC_RELAXED);
 }
 
+/* Adds counts and times of @from to @into, which nobody else writes. */
+void commy_counters_merge (CommyCounters *into, const CommyCounters *from);
+
 const char *commy_count_to_string (CommyCount what);
 
 void commy_histogram_add (CommyHistogram *histogram, uint64_t value); /* one writer */
+/* Adds what @from counted to @into, which nobody else writes. */
+void commy_histogram_merge (CommyHistogram *into, const CommyHistogram *from);
 uint64_t commy_histogram_total (const CommyHistogram *histogram);
 /* Largest value of the bucket in which the quantile (0..1) lies; 0 if empty. */
 uint64_t commy_histogram_quantile (const CommyHistogram *histogram, double quantile);

@@ -65,8 +65,43 @@ list_profile (const CommyPlugin *plugin)
   return g_variant_dict_end (&dict);
 }
 
+/* Names of the plugins whose keyfile group puts this hook on them. */
+static char **
+list_wrapped (CommyCatalog *catalog, const CommyPlugin *hook)
+{
+  GPtrArray *names = g_ptr_array_new ();
+  guint n = commy_catalog_get_n_plugins (catalog);
+
+  for (guint i = 0; i < n; i++)
+    {
+      const CommyPlugin *plugin = commy_catalog_get_plugin (catalog, i);
+
+      if (plugin->hooks != NULL && plugin->note.kind == hook->note.kind
+          && g_strv_contains ((const char *const *) plugin->hooks, hook->note.id))
+        g_ptr_array_add (names, g_strdup (plugin->name));
+    }
+  g_ptr_array_add (names, NULL);
+  return (char **) g_ptr_array_free (names, FALSE);
+}
+
+static void
+list_hooks (GVariantDict *dict, CommyCatalog *catalog, const CommyPlugin *plugin)
+{
+  if (plugin->hooks_origin != NULL)
+    {
+      g_variant_dict_insert (dict, "hooks", "^as", plugin->hooks);
+      g_variant_dict_insert (dict, "hooks-origin", "s", plugin->hooks_origin);
+    }
+  if (commy_plugin_is_hook (plugin))
+    {
+      g_auto (GStrv) wrapped = list_wrapped (catalog, plugin);
+
+      g_variant_dict_insert (dict, "wraps", "^as", wrapped);
+    }
+}
+
 static GVariant *
-list_plugin (const CommyPlugin *plugin)
+list_plugin (CommyCatalog *catalog, const CommyPlugin *plugin)
 {
   g_auto (GStrv) parts = g_strsplit (plugin->name, "/", 2);
   g_autofree char *path = g_filename_display_name (plugin->path);
@@ -90,6 +125,7 @@ list_plugin (const CommyPlugin *plugin)
       g_variant_dict_insert (&dict, "summary", "s", plugin->note.summary);
       g_variant_dict_insert (&dict, "abi", "s", abi);
       g_variant_dict_insert_value (&dict, "profile", list_profile (plugin));
+      list_hooks (&dict, catalog, plugin);
     }
   return g_variant_dict_end (&dict);
 }
@@ -101,6 +137,7 @@ commy_catalog_list (CommyCatalog *catalog)
   guint n_plugins = commy_catalog_get_n_plugins (catalog);
 
   for (guint i = 0; i < n_plugins; i++)
-    g_variant_builder_add_value (&builder, list_plugin (commy_catalog_get_plugin (catalog, i)));
+    g_variant_builder_add_value (&builder,
+                                 list_plugin (catalog, commy_catalog_get_plugin (catalog, i)));
   return g_variant_builder_end (&builder);
 }

@@ -72,6 +72,8 @@ plugin_free (gpointer data)
   g_free (plugin->name);
   g_free (plugin->profile_origin);
   g_free (plugin->bias_origin);
+  g_strfreev (plugin->hooks);
+  g_free (plugin->hooks_origin);
   g_free (plugin);
 }
 
@@ -280,6 +282,9 @@ apply_settings (CommyPlugin *plugin, CommyConfig *config)
   plugin->bias = commy_config_get_double (config, group, "bias");
   if (plugin->bias != 1)
     plugin->bias_origin = g_strdup (commy_config_get_origin (config, group, "bias"));
+  plugin->hooks = commy_config_get_list (config, group, "hooks");
+  if (plugin->hooks != NULL && plugin->hooks[0] != NULL)
+    plugin->hooks_origin = g_strdup (commy_config_get_origin (config, group, "hooks"));
   if (!commy_plugin_override_profile (plugin, config, &error))
     {
       set_verdict (plugin, COMMY_PLUGIN_STATE_REJECTED, commy_error_bare (error),
@@ -481,6 +486,9 @@ commy_catalog_free (CommyCatalog *catalog)
 {
   if (catalog == NULL)
     return;
+  /* A hook may stand before what it wraps. */
+  for (guint i = 0; i < catalog->plugins->len; i++)
+    commy_plugin_stop (catalog->plugins->pdata[i]);
   g_ptr_array_unref (catalog->plugins);
   commy_quarantine_free (catalog->quarantine);
   g_free (catalog);

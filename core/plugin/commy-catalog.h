@@ -29,6 +29,7 @@ const char *commy_plugin_kind_to_string (guint kind); /* "transport" ...; "?" */
 
 typedef struct _CommyPlugin CommyPlugin;
 typedef struct _CommyCatalog CommyCatalog;
+typedef struct _CommyWrap CommyWrap;
 
 /* Operations of any kind after loading: the core's own full-size copy, optional slots filled
  * with stubs. */
@@ -62,6 +63,14 @@ struct _CommyPlugin
   gpointer instance;
   guint32 connections; /* atomic: of channels; while there are some it cannot be stopped */
   CommyHost *host;
+  /* hooks: for transports, from the keyfile and after commy_plugin_wrap() */
+  char **hooks;       /* ids, outermost first, or NULL */
+  char *hooks_origin; /* keyfile line that set them, or NULL */
+  GPtrArray *wraps;   /* CommyWrap, innermost first; NULL: none. With some, ops and instance are
+                         the outermost's and these are the plugin's own: */
+  CommyPluginOps base_ops;
+  gpointer base_instance;
+  guint n_wrapped; /* hooks: how many plugins this one is on */
 };
 
 /* Finds and checks. Directories: `path` of [plugins], then COMMY_PLUGIN_PATH and the built-in
@@ -98,8 +107,16 @@ gboolean commy_plugin_start (CommyPlugin *plugin,
                              CommyConfig *config,
                              const CommyHostSetup *setup,
                              GError **error);
+/* Puts the plugin's hooks on it; to be called once, after commy_plugin_start(), before it is used.
+ * FALSE: none is on it. Mesh thread. */
+gboolean commy_plugin_wrap (CommyPlugin *plugin,
+                            CommyCatalog *catalog,
+                            CommyConfig *config,
+                            const CommyHostSetup *setup,
+                            GError **error);
+gboolean commy_plugin_is_hook (const CommyPlugin *plugin);
 void commy_plugin_quiesce (CommyPlugin *plugin);
-void commy_plugin_stop (CommyPlugin *plugin); /* fini, frees instance and host */
+void commy_plugin_stop (CommyPlugin *plugin); /* fini, frees instance and host; hooks first */
 
 /* --- parts, for tests and fuzzers --- */
 

@@ -235,6 +235,21 @@ commy_host_new (const CommyPlugin *plugin, CommyConfig *config, const CommyHostS
 }
 
 void
+commy_host_set_next (CommyHost *self,
+                     const CommyPlugin *wrapped,
+                     const CommyPluginOps *ops,
+                     gpointer instance)
+{
+  Host *host = host_of (self);
+  g_autofree char *name = g_steal_pointer (&host->name);
+
+  self->next = ops;
+  self->next_instance = instance;
+  host->name = g_strdup_printf ("%s on %s", name, wrapped->name);
+  host->infos[COMMY_HOST_WRAPPED] = g_strdup (wrapped->note.id);
+}
+
+void
 commy_host_free (CommyHost *self)
 {
   Host *host;
@@ -278,7 +293,9 @@ commy_plugin_start (CommyPlugin *plugin,
   if ((plugin->note.flags & COMMY_PLUGIN_FLAG_HOOK) != 0)
     {
       commy_set_error (error, COMMY_ERROR_PLUGIN_INIT,
-                       "plugin %s wraps another plugin and cannot be started alone", plugin->name);
+                       "plugin %s wraps another plugin and cannot be started alone; name it in "
+                       "hooks= of that one's group",
+                       plugin->name);
       return FALSE;
     }
 
@@ -308,8 +325,9 @@ commy_plugin_quiesce (CommyPlugin *plugin)
   if (plugin->state != COMMY_PLUGIN_STATE_ACTIVE)
     return;
   plugin->state = COMMY_PLUGIN_STATE_QUIESCED;
+  commy_plugin_quiesce_hooks (plugin);
   if (plugin->descriptor->quiesce != NULL)
-    plugin->descriptor->quiesce (plugin->instance);
+    plugin->descriptor->quiesce (plugin->wraps != NULL ? plugin->base_instance : plugin->instance);
 }
 
 void
@@ -317,6 +335,9 @@ commy_plugin_stop (CommyPlugin *plugin)
 {
   if (plugin->state != COMMY_PLUGIN_STATE_ACTIVE && plugin->state != COMMY_PLUGIN_STATE_QUIESCED)
     return;
+  if (commy_plugin_is_hook (plugin))
+    return; /* it goes with what it wraps */
+  commy_plugin_unwrap (plugin);
   plugin->descriptor->fini (plugin->instance);
   drop_instance (plugin);
   plugin->state = COMMY_PLUGIN_STATE_LOADED;

@@ -94,8 +94,9 @@ commy_note_check (const CommyPluginNote *note, GError **error)
       || !check_text ("scheme", note->scheme, sizeof note->scheme, error)
       || !check_name ("id", note->id, error))
     return FALSE;
-  /* Only a transport has addresses. */
-  if ((note->kind == COMMY_PLUGIN_TRANSPORT || note->scheme[0] != '\0')
+  /* Only a transport has addresses; a hook has those of what it wraps. */
+  if (((note->kind == COMMY_PLUGIN_TRANSPORT && (note->flags & COMMY_PLUGIN_FLAG_HOOK) == 0)
+       || note->scheme[0] != '\0')
       && !check_name ("scheme", note->scheme, error))
     return FALSE;
   if (note->profile.provenance == COMMY_PROVENANCE_OPERATOR)

@@ -36,4 +36,13 @@ gboolean commy_plugin_override_profile (CommyPlugin *plugin, CommyConfig *config
 /* The back of a #CommyHost; freed after `fini`. */
 CommyHost *
 commy_host_new (const CommyPlugin *plugin, CommyConfig *config, const CommyHostSetup *setup);
+/* For a hook's host: what it wraps. */
+void commy_host_set_next (CommyHost *host,
+                          const CommyPlugin *wrapped,
+                          const CommyPluginOps *ops,
+                          gpointer instance);
 void commy_host_free (CommyHost *host);
+
+void commy_plugin_quiesce_hooks (CommyPlugin *plugin);
+/* Takes the hooks off again, outermost first. */
+void commy_plugin_unwrap (CommyPlugin *plugin);

@@ -35,6 +35,18 @@ stub_wait (gpointer connection, const guint32 *kick_word, guint32 kick_seen, gin
   return COMMY_IO_UNSUPPORTED;
 }
 
+static CommyIo
+stub_attach (gpointer connection, const int *fds, gsize n_fds)
+{
+  return COMMY_IO_UNSUPPORTED;
+}
+
+static gsize
+stub_take_fds (gpointer connection, const CommyMessage *message, int *out_fds, gsize max)
+{
+  return 0;
+}
+
 static void
 stub_auth_begin (gpointer instance,
                  gpointer session,
@@ -119,6 +131,8 @@ static const Slot transport_slots[] = {
   REQUIRED (CommyTransportOps, evidence),
   REQUIRED (CommyTransportOps, why),
   REQUIRED (CommyTransportOps, close),
+  OPTIONAL (CommyTransportOps, attach, stub_attach),
+  OPTIONAL (CommyTransportOps, take_fds, stub_take_fds),
 };
 
 static const Slot transport_sizes[] = {

@@ -119,6 +119,11 @@ take_extension (uint8_t type, const uint8_t *value, size_t size, size_t offset, 
     case COMMY_EXT_SCHEMA:
       frame->has_schema = true;
       return take_number (value, size, &frame->schema);
+    case COMMY_EXT_HANDLES:
+      if (!take_number (value, size, &number) || number == 0 || number > COMMY_FRAME_HANDLES_MAX)
+        return false;
+      frame->n_handles = (uint32_t) number;
+      return true;
     case COMMY_EXT_TRAIN:
       return take_train (value, size, frame);
     case COMMY_EXT_CORRELATION:
@@ -288,6 +293,8 @@ commy_frame_prefix_size (const CommyFrameSpec *spec)
     ext += ext_space (8);
   if (spec->priority != 0)
     ext += ext_space (8);
+  if (spec->n_handles != 0)
+    ext += ext_space (8);
   if (spec->train != 0)
     ext += ext_space (EXT_TRAIN_SIZE);
   return ext > COMMY_FRAME_EXT_MAX ? 0 : COMMY_FRAME_HEADER_SIZE + ext;
@@ -353,6 +360,8 @@ commy_frame_write (uint8_t *out, const CommyFrameSpec *spec, size_t payload_size
     at = write_number (at, COMMY_EXT_DEADLINE, spec->deadline_ns);
   if (spec->priority != 0)
     at = write_number (at, COMMY_EXT_PRIORITY, spec->priority - 1u);
+  if (spec->n_handles != 0)
+    at = write_number (at, COMMY_EXT_HANDLES, spec->n_handles);
   if (spec->train != 0)
     {
       uint8_t train[EXT_TRAIN_SIZE];

@@ -16,9 +16,10 @@
 #define COMMY_FRAME_HEADER_SIZE 32u
 #define COMMY_FRAME_TYPE_OFFSET 5u /* of the type in a header */
 #define COMMY_FRAME_VERSION 1u
-#define COMMY_FRAME_MIN_VERSION 1u /* N talks to N-1; there is no version 0 */
-#define COMMY_FRAME_EXT_MAX 1024u  /* bytes of all extensions of one frame */
-#define COMMY_FRAME_NAME_MAX 255u  /* bytes of a method's or service's name */
+#define COMMY_FRAME_MIN_VERSION 1u   /* N talks to N-1; there is no version 0 */
+#define COMMY_FRAME_EXT_MAX 1024u    /* bytes of all extensions of one frame */
+#define COMMY_FRAME_NAME_MAX 255u    /* bytes of a method's or service's name */
+#define COMMY_FRAME_HANDLES_MAX 253u /* descriptors of one message: what the kernel carries */
 #define COMMY_FRAME_PRIORITY_MAX 7u
 #define COMMY_FRAME_PRIORITY_DEFAULT 4u /* where the extension is absent */
 
@@ -62,6 +63,7 @@ typedef enum
   COMMY_EXT_TRACE = 3,         /* W3C trace context: 16 + 8 + 1 bytes */
   COMMY_EXT_CORRELATION = 4,   /* up to 64 bytes */
   COMMY_EXT_PRIORITY = 5,      /* u64 0..7 */
+  COMMY_EXT_HANDLES = 6,       /* u64 1..253: so many descriptors came with the message */
   COMMY_EXT_DEADLINE = 129,    /* u64 ns of remaining time; must be understood */
   COMMY_EXT_IDEMPOTENCY = 130, /* up to 64 bytes */
   COMMY_EXT_SCHEMA = 131,      /* u64 hash of the interface */
@@ -113,6 +115,7 @@ typedef struct
   uint8_t priority;
   uint64_t train_size; /* of the whole message, of which this payload is the beginning */
   uint32_t train;
+  uint32_t n_handles; /* descriptors that came with it, as its sender says */
 } CommyFrame;
 
 /* Parses @size bytes at @data. @max_payload: limit; writes *@out only on COMMY_FRAME_OK. */
@@ -141,6 +144,7 @@ typedef struct
   uint8_t priority;    /* 0: the default; else 1 + what goes over the wire */
   uint32_t train;      /* 0: the message is whole */
   uint64_t train_size; /* with @train: bytes of the whole message */
+  uint32_t n_handles;  /* 0: none */
 } CommyFrameSpec;
 
 /* Bytes before the payload for @spec: header and extensions; a multiple of 8. 0 if the

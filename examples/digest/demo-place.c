@@ -119,7 +119,8 @@ write_keyfiles (DemoPlace *self, GError **error)
   return write_keyfile (self->open, "# Instance A and the caller: every path is allowed.\n",
                         self->dir, "", error)
          && write_keyfile (self->tls_only, "# Instance B: nothing local, so only TLS remains.\n",
-                           self->dir, "deny=transport/shm;transport/inproc\n", error);
+                           self->dir, "deny=transport/shm;transport/unix;transport/inproc\n",
+                           error);
 }
 
 static void

@@ -48,10 +48,13 @@ demo_report_is_right (const DemoReport *self)
   for (guint i = 0; i < DEMO_INSTANCES; i++)
     if (!pass_is_right (&self->passes[i], files))
       return FALSE;
-  /* The denial was obeyed, and the fallback was one: from shared memory to TLS. */
+  /* The denial was obeyed, and the fallback was one: from a local path to TLS. On a busy machine
+   * the measured best of the local paths need not be shared memory. */
   return demo_tally_get (self->passes[1].tally, "B over tls") == self->passes[1].calls
          && pass_is_right (&self->fallback.pass, files)
-         && demo_tally_get (self->fallback.pass.tally, "A over shm") > 0
+         && demo_tally_get (self->fallback.pass.tally, "A over shm")
+                    + demo_tally_get (self->fallback.pass.tally, "A over unix")
+                > 0
          && self->fallback.first_us >= 0;
 }
 

@@ -99,6 +99,75 @@ COMMY_API GVariant *commy_client_call_sync (CommyClient *client,
                                             GCancellable *cancellable,
                                             GError **error);
 /**
+ * commy_client_call_with_unix_fd_list:
+ * @client: a client
+ * @method: a method's name
+ * @parameters: (nullable): a tuple; floating is consumed; %NULL for `()`. Values of type `h` are
+ *   indices into @fd_list
+ * @fd_list: (nullable) (transfer none): descriptors that go along, at most 253; duplicates are
+ *   sent, the list stays the caller's
+ * @options: (nullable): options
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async) (closure user_data): called in the client's context
+ * @user_data: for @callback
+ *
+ * As commy_client_call(), with descriptors there and back. Only a path that carries descriptors
+ * is taken; where there is none, the error is %COMMY_ERROR_NO_ROUTE and says why.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_client_call_with_unix_fd_list (CommyClient *client,
+                                                    const char *method,
+                                                    GVariant *parameters,
+                                                    GUnixFDList *fd_list,
+                                                    const CommyCallOptions *options,
+                                                    GCancellable *cancellable,
+                                                    GAsyncReadyCallback callback,
+                                                    gpointer user_data);
+/**
+ * commy_client_call_with_unix_fd_list_finish:
+ * @client: a client
+ * @out_fd_list: (out) (optional) (nullable) (transfer full): descriptors of the answer; %NULL if
+ *   it has none; set on success only
+ * @result: the result
+ * @error: return location
+ *
+ * Returns: (transfer full): the answer, a tuple; or %NULL
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_client_call_with_unix_fd_list_finish (CommyClient *client,
+                                                                GUnixFDList **out_fd_list,
+                                                                GAsyncResult *result,
+                                                                GError **error);
+/**
+ * commy_client_call_with_unix_fd_list_sync:
+ * @client: a client
+ * @method: a method's name
+ * @parameters: (nullable): a tuple; floating is consumed; %NULL for `()`
+ * @fd_list: (nullable) (transfer none): descriptors that go along, at most 253
+ * @options: (nullable): options
+ * @out_fd_list: (out) (optional) (nullable) (transfer full): descriptors of the answer; %NULL if
+ *   it has none; set on success only
+ * @cancellable: (nullable): a cancellable
+ * @error: return location
+ *
+ * As commy_client_call_sync(), with descriptors there and back: see
+ * commy_client_call_with_unix_fd_list().
+ *
+ * Returns: (transfer full): the answer, a tuple; or %NULL with @error set
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_client_call_with_unix_fd_list_sync (CommyClient *client,
+                                                              const char *method,
+                                                              GVariant *parameters,
+                                                              GUnixFDList *fd_list,
+                                                              const CommyCallOptions *options,
+                                                              GUnixFDList **out_fd_list,
+                                                              GCancellable *cancellable,
+                                                              GError **error);
+/**
  * commy_client_call_bytes:
  * @client: a client
  * @method: a method's name

@@ -81,7 +81,7 @@ typedef enum
  * @version: of the plugin
  * @licence: an SPDX expression
  * @summary: one line
- * @scheme: of its endpoint addresses (transports)
+ * @scheme: of its endpoint addresses (transports; empty for hooks)
  * @profile: what it claims about its cost
  *
  * What a plugin file tells without being run. It is the body of an ELF note, so

@@ -139,7 +139,8 @@ COMMY_API const char *commy_error_get_remote (const GError *error);
  * commy_error_explain:
  * @code: a #CommyError value
  *
- * What an error means and what to do about it.
+ * What an error means and what to do about it, in the language of the program's locale where
+ * there is a translation.
  *
  * Returns: (transfer none) (nullable): a paragraph; %NULL for an unknown number
  */

@@ -135,14 +135,61 @@ COMMY_API const char *commy_mesh_get_name (CommyMesh *mesh);
 COMMY_API const char *commy_mesh_get_node_id (CommyMesh *mesh);
 
 /**
+ * commy_mesh_get_runtime_dir:
+ * @mesh: a mesh
+ *
+ * Where the sockets of this mesh lie. It need not exist before the mesh was joined. Any thread.
+ *
+ * Returns: (transfer none): a folder
+ *
+ * Since: 0.1
+ */
+COMMY_API const char *commy_mesh_get_runtime_dir (CommyMesh *mesh);
+/**
+ * commy_mesh_get_state_dir:
+ * @mesh: a mesh
+ *
+ * Where the mesh keeps what outlives it: the store of this user, what was measured. It need not
+ * exist before the mesh was joined. Any thread.
+ *
+ * Returns: (transfer none): a folder
+ *
+ * Since: 0.1
+ */
+COMMY_API const char *commy_mesh_get_state_dir (CommyMesh *mesh);
+/**
+ * commy_mesh_get_credentials_dir:
+ * @mesh: a mesh
+ *
+ * Where certificates and their key are looked for; it need not exist. Any thread.
+ *
+ * Returns: (transfer none): a folder
+ *
+ * Since: 0.1
+ */
+COMMY_API const char *commy_mesh_get_credentials_dir (CommyMesh *mesh);
+/**
+ * commy_mesh_list_keyfiles:
+ *
+ * Where this process looks for keyfiles, in the order in which they are read; later ones win.
+ * Any thread; reads folders, not the files.
+ *
+ * Returns: (transfer full): an `a(ss)`: layer and path. Files that do not exist are among them.
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_mesh_list_keyfiles (void);
+
+/**
  * commy_mesh_list_plugins:
  * @mesh: a mesh
  *
  * Every plugin file that was found, the unusable ones too. Any thread.
  *
  * Returns: (transfer full): an `aa{sv}` with `kind`, `id`, `version`, `state`, `reason`, `path`,
- *   `summary`, `licence`, `abi`, `profile`. States: found, rejected, hidden, disabled, quarantined,
- *   loaded, active, quiesced, failed
+ *   `summary`, `licence`, `abi`, `profile`; hooks have `wraps`, what the keyfile puts them on; what
+ *   has hooks has `hooks` and `hooks-origin`. States: found, rejected, hidden, disabled,
+ *   quarantined, loaded, active, quiesced, failed
  *
  * Since: 0.1
  */

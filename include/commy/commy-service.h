@@ -70,6 +70,20 @@ COMMY_API GVariant *commy_invocation_get_parameters (CommyInvocation *invocation
  */
 COMMY_API GBytes *commy_invocation_get_bytes (CommyInvocation *invocation);
 /**
+ * commy_invocation_get_unix_fd_list:
+ * @invocation: an invocation
+ *
+ * Values of type `h` in the arguments are indices into it. What is still in it when the
+ * invocation ends is closed: take what is kept with g_unix_fd_list_steal_fds() or
+ * g_unix_fd_list_get().
+ *
+ * Returns: (transfer none) (nullable): descriptors that came with the call, closed on exec; %NULL
+ *   if none did
+ *
+ * Since: 0.1
+ */
+COMMY_API GUnixFDList *commy_invocation_get_unix_fd_list (CommyInvocation *invocation);
+/**
  * commy_invocation_get_caller:
  * @invocation: an invocation
  *
@@ -106,6 +120,22 @@ COMMY_API gboolean commy_invocation_is_one_way (CommyInvocation *invocation);
  * Answers. Exactly one of the return functions is called, from any thread, now or later.
  */
 COMMY_API void commy_invocation_return_value (CommyInvocation *invocation, GVariant *value);
+/**
+ * commy_invocation_return_value_with_unix_fd_list:
+ * @invocation: (transfer full): an invocation
+ * @value: (nullable): the result, a tuple; floating is consumed; %NULL for `()`. Values of type
+ *   `h` are indices into @fd_list
+ * @fd_list: (nullable) (transfer none): descriptors that go along, at most 253; duplicates are
+ *   sent. The call must have come over a transport that carries descriptors, as those made with
+ *   commy_client_call_with_unix_fd_list() do; else the caller gets %COMMY_ERROR_TYPE
+ *
+ * Answers with descriptors.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_invocation_return_value_with_unix_fd_list (CommyInvocation *invocation,
+                                                                GVariant *value,
+                                                                GUnixFDList *fd_list);
 /**
  * commy_invocation_return_bytes:
  * @invocation: (transfer full): an invocation

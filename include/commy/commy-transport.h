@@ -436,6 +436,41 @@ typedef const char *(*CommyTransportWhyFunc) (gpointer connection);
 typedef void (*CommyTransportCloseFunc) (gpointer connection);
 
 /**
+ * CommyTransportAttachFunc:
+ * @connection: an open connection with a reservation
+ * @fds: (array length=n_fds): open descriptors
+ * @n_fds: how many, at least 1
+ *
+ * Lets descriptors travel with the message that is being written: with the reservation they are
+ * sent, or closed if it is given back. On %COMMY_IO_OK they belong to the connection, else they
+ * stay the caller's. At most once a reservation. Optional: a transport that has it claims
+ * %COMMY_CAP_FD_PASSING. Data slot; never blocks.
+ *
+ * Returns: %COMMY_IO_OK; %COMMY_IO_WOULD_BLOCK while too many are on their way
+ *   (%COMMY_INTEREST_WRITE tells when there is room again); %COMMY_IO_TOO_BIG if one message can
+ *   never carry so many; %COMMY_IO_CLOSED; or %COMMY_IO_UNSUPPORTED without the slot
+ */
+typedef CommyIo (*CommyTransportAttachFunc) (gpointer connection, const int *fds, gsize n_fds);
+
+/**
+ * CommyTransportTakeFdsFunc:
+ * @connection: a connection, open or at its end, not yet closed
+ * @message: as `peek` gave it, still borrowed
+ * @out_fds: (out) (array length=max): where they go
+ * @max: room there
+ *
+ * Hands over the descriptors that came with a message, in the order they were attached: they
+ * belong to the caller then and are closed on exec. What nobody took is closed by `release`.
+ * Optional, together with `attach`. Data slot; never blocks.
+ *
+ * Returns: how many were handed over; 0 without the slot
+ */
+typedef gsize (*CommyTransportTakeFdsFunc) (gpointer connection,
+                                            const CommyMessage *message,
+                                            int *out_fds,
+                                            gsize max);
+
+/**
  * CommyTransportOps:
  * @struct_size: `sizeof (CommyTransportOps)`
  * @listener_size: bytes of one listener
@@ -458,6 +493,8 @@ typedef void (*CommyTransportCloseFunc) (gpointer connection);
  * @evidence: required
  * @why: required
  * @close: required
+ * @attach: optional
+ * @take_fds: optional
  *
  * The operations of a transport. New slots are appended.
  *
@@ -486,6 +523,8 @@ struct _CommyTransportOps
   CommyTransportEvidenceFunc evidence;
   CommyTransportWhyFunc why;
   CommyTransportCloseFunc close;
+  CommyTransportAttachFunc attach;
+  CommyTransportTakeFdsFunc take_fds;
 };
 
 G_END_DECLS

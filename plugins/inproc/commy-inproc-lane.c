@@ -10,6 +10,8 @@
 #include "commy-inproc-lane.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static size_t
 room_of_class (uint32_t class)
@@ -42,6 +44,25 @@ inproc_lane_init (InprocLane *lane, uint32_t length, size_t max_message, size_t 
   return lane->sent != NULL && lane->returned != NULL;
 }
 
+/* Closes what nobody took. */
+static void
+drop_handles (InprocBuffer *buffer)
+{
+  for (uint32_t i = 0; i < buffer->n_handles; i++)
+    close (buffer->handles[i]);
+  free (buffer->handles);
+  buffer->handles = NULL;
+  buffer->n_handles = 0;
+}
+
+static void
+free_buffer (InprocBuffer *buffer)
+{
+  if (buffer != NULL && buffer->n_handles > 0)
+    drop_handles (buffer);
+  free (buffer);
+}
+
 static void
 free_pool (InprocLane *lane)
 {
@@ -63,11 +84,11 @@ inproc_lane_deinit (InprocLane *lane)
   uint32_t returned_head = atomic_load (&lane->returned_head);
 
   for (uint32_t i = lane->sent_tail; i != sent_head; i++)
-    free (lane->sent[i & (lane->length - 1)]);
+    free_buffer (lane->sent[i & (lane->length - 1)]);
   for (uint32_t i = lane->returned_tail; i != returned_head; i++)
     free (lane->returned[i & (lane->length - 1)]);
   free_pool (lane);
-  free (lane->reserved);
+  free_buffer (lane->reserved);
   free (lane->sent);
   free (lane->returned);
 }
@@ -83,6 +104,8 @@ to_pool (InprocLane *lane, InprocBuffer *buffer)
 static void
 come_home (InprocLane *lane, InprocBuffer *buffer)
 {
+  if (buffer->n_handles > 0)
+    drop_handles (buffer);
   lane->n_away--;
   lane->away_bytes -= room_of_class (buffer->class);
   to_pool (lane, buffer);
@@ -131,7 +154,7 @@ from_pool (InprocLane *lane, uint32_t class)
     free_pool (lane);
   buffer = malloc (sizeof (InprocBuffer) + room_of_class (class));
   if (buffer != NULL)
-    buffer->class = class;
+    *buffer = (InprocBuffer){ .class = class };
   return buffer;
 }
 
@@ -163,6 +186,19 @@ inproc_lane_reserve (InprocLane *lane, size_t size, InprocBuffer **out_buffer)
   lane->reserved = buffer;
   *out_buffer = buffer;
   return INPROC_LANE_OK;
+}
+
+bool
+inproc_lane_attach (InprocLane *lane, const int *fds, uint32_t n)
+{
+  InprocBuffer *buffer = lane->reserved;
+
+  buffer->handles = malloc (n * sizeof *fds);
+  if (buffer->handles == NULL)
+    return false;
+  memcpy (buffer->handles, fds, n * sizeof *fds);
+  buffer->n_handles = n;
+  return true;
 }
 
 void
@@ -227,11 +263,28 @@ inproc_lane_take (InprocLane *lane)
   return lane->sent[lane->sent_tail++ & (lane->length - 1)];
 }
 
+uint32_t
+inproc_buffer_take_handles (InprocBuffer *buffer, int *out_fds, size_t max)
+{
+  uint32_t n = max < buffer->n_handles ? (uint32_t) max : buffer->n_handles;
+
+  if (n == 0)
+    return 0;
+  memcpy (out_fds, buffer->handles, n * sizeof *out_fds);
+  memmove (buffer->handles, buffer->handles + n, (buffer->n_handles - n) * sizeof *out_fds);
+  buffer->n_handles -= n;
+  if (buffer->n_handles == 0)
+    drop_handles (buffer);
+  return n;
+}
+
 void
 inproc_lane_give_back (InprocLane *lane, InprocBuffer *buffer)
 {
   uint32_t head = atomic_load_explicit (&lane->returned_head, memory_order_relaxed);
 
+  if (buffer->n_handles > 0)
+    drop_handles (buffer);
   lane->returned[head & (lane->length - 1)] = buffer;
   atomic_store (&lane->returned_head, head + 1);
 }

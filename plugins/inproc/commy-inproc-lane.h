@@ -25,7 +25,9 @@ struct _InprocBuffer
 {
   InprocBuffer *next; /* in the pool */
   size_t size;        /* bytes that count */
-  uint32_t class;     /* the buffer holds 1 << (class + INPROC_LANE_MIN_SHIFT) bytes */
+  int *handles;       /* descriptors that go along, malloc()ed; NULL: none */
+  uint32_t n_handles;
+  uint32_t class; /* the buffer holds 1 << (class + INPROC_LANE_MIN_SHIFT) bytes */
   _Alignas(16) uint8_t data[];
 };
 
@@ -76,7 +78,12 @@ bool inproc_lane_publish (InprocLane *lane); /* whether there was anything */
 bool inproc_lane_has_room (InprocLane *lane);
 void inproc_lane_drop_unsent (InprocLane *lane); /* the reservation, the unpublished, the pool */
 
+/* Descriptors for the reservation; they are the lane's then. False without memory. */
+bool inproc_lane_attach (InprocLane *lane, const int *fds, uint32_t n);
+
 /* Receiver. */
 bool inproc_lane_has_message (InprocLane *lane);
 InprocBuffer *inproc_lane_take (InprocLane *lane); /* NULL if there is nothing */
+/* Hands over up to @max of what came with a buffer. */
+uint32_t inproc_buffer_take_handles (InprocBuffer *buffer, int *out_fds, size_t max);
 void inproc_lane_give_back (InprocLane *lane, InprocBuffer *buffer);

@@ -8,10 +8,13 @@
 #include "commy-inproc-link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define INPROC_HANDLES_MAX 253 /* as many as between processes */
 
 static void
 link_free (InprocLink *link)
@@ -135,6 +138,32 @@ inproc_connection_reserve (gpointer connection, gsize size, CommySpan *out_span)
       out_span->size = size;
       return COMMY_IO_OK;
     }
+}
+
+CommyIo
+inproc_connection_attach (gpointer connection, const int *fds, gsize n_fds)
+{
+  InprocConnection *self = connection;
+
+  if (peer_left (self))
+    return peer_closed (self);
+  if (n_fds > INPROC_HANDLES_MAX)
+    return COMMY_IO_TOO_BIG;
+  g_return_val_if_fail (outgoing (self)->reserved != NULL, COMMY_IO_CLOSED);
+  if (!inproc_lane_attach (outgoing (self), fds, (uint32_t) n_fds))
+    return at_its_end (self, "there is no memory for a message");
+  for (gsize i = 0; i < n_fds; i++)
+    fcntl (fds[i], F_SETFD, FD_CLOEXEC); /* they arrive so from other processes too */
+  return COMMY_IO_OK;
+}
+
+gsize
+inproc_connection_take_fds (gpointer connection,
+                            const CommyMessage *message,
+                            int *out_fds,
+                            gsize max)
+{
+  return inproc_buffer_take_handles ((InprocBuffer *) (guintptr) message->token, out_fds, max);
 }
 
 CommyIo

@@ -40,6 +40,11 @@ bool inproc_link_is_closed (InprocLink *link, guint side);
 
 /* Data slots; see commy-transport.h. */
 CommyIo inproc_connection_reserve (gpointer connection, gsize size, CommySpan *out_span);
+CommyIo inproc_connection_attach (gpointer connection, const int *fds, gsize n_fds);
+gsize inproc_connection_take_fds (gpointer connection,
+                                  const CommyMessage *message,
+                                  int *out_fds,
+                                  gsize max);
 CommyIo inproc_connection_commit (gpointer connection, gsize used);
 CommyIo inproc_connection_flush (gpointer connection);
 CommyIo inproc_connection_peek (gpointer connection, CommyMessage *out_message);

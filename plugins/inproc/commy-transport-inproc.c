@@ -373,6 +373,8 @@ static const CommyTransportOps inproc_ops = {
   .evidence = inproc_connection_evidence,
   .why = inproc_connection_why,
   .close = inproc_close,
+  .attach = inproc_connection_attach,
+  .take_fds = inproc_connection_take_fds,
 };
 
 static const CommyParamSpec inproc_params[] = {
@@ -413,7 +415,7 @@ COMMY_PLUGIN_NOTE (
     .reach = COMMY_REACH_SELF,
     .delivery = COMMY_DELIVERY_RELIABLE,
     .ordering = COMMY_ORDERING_CONNECTION,
-    .capabilities = COMMY_CAP_ZERO_COPY | COMMY_CAP_CHEAP_POLL,
+    .capabilities = COMMY_CAP_ZERO_COPY | COMMY_CAP_CHEAP_POLL | COMMY_CAP_FD_PASSING,
     .max_message = 16 * 1024 * 1024,
     .connect_ns = 50000,
     .size_factor = 1,

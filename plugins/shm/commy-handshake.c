@@ -64,7 +64,7 @@ finish_with (ShmHandshake *self, int code, const char *why)
 {
   GError *error = NULL;
 
-  commy_shm_set_error (&error, code, "%s", why);
+  commy_door_set_error (&error, code, "%s", why);
   finish (self, error);
 }
 
@@ -165,8 +165,8 @@ take_proof (ShmHandshake *self, const Proof *proof)
       return;
     }
   if (!shm_link_open (self->link, &self->own_shape, &self->peer_shape, self->borrow_limit))
-    commy_shm_set_error (&error, COMMY_ERROR_HANDSHAKE, "cannot watch the connection: %s",
-                         g_strerror (errno));
+    commy_door_set_error (&error, COMMY_ERROR_HANDSHAKE, "cannot watch the connection: %s",
+                          g_strerror (errno));
   finish (self, error);
 }
 
@@ -222,7 +222,7 @@ send_hello (ShmHandshake *self, int memory_fd, GError **error)
 
   if (shm_packet_send (self->link->socket_fd, &hello, sizeof hello, memory_fd) == SHM_PACKET_OK)
     return TRUE;
-  commy_shm_set_error (error, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");
+  commy_door_set_error (error, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");
   return FALSE;
 }
 
@@ -236,8 +236,8 @@ greet (ShmHandshake *self, GError **error)
   if (!shm_segment_create (&self->link->own, SHM_HEADER_BYTES + self->own_shape.ring_size,
                            &memory_fd, &step))
     {
-      commy_shm_set_error (error, COMMY_ERROR_HANDSHAKE, "%s of %" G_GUINT64_FORMAT " bytes: %s",
-                           step, SHM_HEADER_BYTES + self->own_shape.ring_size, g_strerror (errno));
+      commy_door_set_error (error, COMMY_ERROR_HANDSHAKE, "%s of %" G_GUINT64_FORMAT " bytes: %s",
+                            step, SHM_HEADER_BYTES + self->own_shape.ring_size, g_strerror (errno));
       return FALSE;
     }
   own_header (self)->magic = MAGIC;
@@ -256,7 +256,7 @@ commy_shm_handshake_start (ShmHandshake *self, int fd, gboolean is_client, GErro
   self->link->socket_fd = fd;
   self->link->pid_fd = -1;
   self->link->poll_fd = -1;
-  if (commy_shm_door_identify (fd, FALSE, &self->peer, error))
+  if (commy_door_identify (fd, FALSE, &self->peer, error))
     {
       self->link->pid_fd = self->peer.pidfd;
       self->link->peer_pid = self->peer.pid;

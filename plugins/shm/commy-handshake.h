@@ -6,8 +6,8 @@
  */
 #pragma once
 
-#include "commy-door.h"
 #include "commy-link.h"
+#include "plugins/common/commy-door.h"
 
 #include <commy/commy-plugin.h>
 
@@ -27,7 +27,7 @@ struct _ShmHandshake
   gboolean is_client;
   gboolean greeted; /* the peer's hello came, its memory is mapped */
   guint watch;
-  ShmPeer peer;
+  DoorPeer peer;
   guint8 binding[32];
   ShmHandshakeDone done;
 };

@@ -5,9 +5,9 @@
  */
 #include "config.h"
 
-#include "commy-door.h"
 #include "commy-handshake.h"
 #include "commy-link.h"
+#include "plugins/common/commy-door-keeper.h"
 
 #include <commy/commy-plugin.h>
 
@@ -16,10 +16,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define ACCEPT_AT_ONCE 16
-#define RETRY_NS (5 * 1000 * 1000)
-#define ACCEPT_PAUSE_NS (100 * 1000 * 1000)
 
 COMMY_PLUGIN_NOTE (TRANSPORT,
                    "shm",
@@ -103,12 +99,11 @@ typedef struct
 {
   Instance *instance;
   CommyAcceptor acceptor;
-  char *address;
-  int fd;
-  guint watch;
-  guint timer;
+  DoorKeeper keeper;
   Connection *pending; /* being set up */
 } Listener;
+
+static const DoorStyle door_style = { .prefix = "shm", .type = SOCK_SEQPACKET };
 
 struct _Connection
 {
@@ -121,8 +116,7 @@ struct _Connection
   Connection *previous;
   CommyConnectedFunc done;
   gpointer user_data;
-  char *address;
-  guint timer;
+  DoorCaller caller;
   gboolean is_open;
 };
 
@@ -154,7 +148,7 @@ plugin_init (gpointer instance, CommyHost *host, GError **error)
   self->shape.ring_size = round_up_to_power (param_number (host, "ring-size"));
   if (!shm_ring_valid_capacity (self->shape.ring_size))
     {
-      commy_shm_set_error (error, COMMY_ERROR_PLUGIN_PARAM, "ring-size is out of range");
+      commy_door_set_error (error, COMMY_ERROR_PLUGIN_PARAM, "ring-size is out of range");
       return FALSE;
     }
   self->shape.max_inline = (guint32) MIN (max_inline, shm_ring_max_inline (self->shape.ring_size));
@@ -227,8 +221,9 @@ on_accepted (ShmHandshake *handshake, const GError *error)
 }
 
 static void
-take_in (Listener *self, int fd)
+take_in (gpointer user_data, int fd)
 {
+  Listener *self = user_data;
   Connection *connection = self->acceptor.alloc (self->acceptor.user_data);
   g_autoptr (GError) error = NULL;
 
@@ -244,48 +239,6 @@ take_in (Listener *self, int fd)
     self->acceptor.opened (self->acceptor.user_data, connection, error);
 }
 
-static void accept_more (gpointer user_data, int fd, guint condition);
-
-static void
-watch_again (gpointer user_data)
-{
-  Listener *self = user_data;
-  CommyHost *host = self->instance->host;
-
-  self->timer = 0;
-  self->watch = host->watch_fd (host, self->fd, G_IO_IN, accept_more, self);
-}
-
-/* Out of descriptors: a listening socket stays ready, so it is left alone for a moment. */
-static void
-pause_accepting (Listener *self)
-{
-  CommyHost *host = self->instance->host;
-
-  host->remove (host, self->watch);
-  self->watch = 0;
-  self->timer = host->add_timer (host, ACCEPT_PAUSE_NS, watch_again, self);
-}
-
-static void
-accept_more (gpointer user_data, int listening_fd, guint condition)
-{
-  Listener *self = user_data;
-
-  for (int i = 0; i < ACCEPT_AT_ONCE; i++)
-    {
-      int fd = accept4 (listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-      if (fd < 0)
-        {
-          if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            pause_accepting (self);
-          return;
-        }
-      take_in (self, fd);
-    }
-}
-
 static gboolean
 transport_listen (gpointer instance,
                   gpointer listener,
@@ -294,36 +247,23 @@ transport_listen (gpointer instance,
 {
   Instance *plugin = instance;
   Listener *self = listener;
-  CommyHost *host = plugin->host;
-  g_autofree char *name = g_strdup_printf ("shm-%s.sock", host->info (host, COMMY_HOST_NODE));
 
   self->instance = plugin;
   memcpy (&self->acceptor, acceptor, MIN (acceptor->struct_size, sizeof self->acceptor));
-  self->fd = commy_shm_door_open (host->info (host, COMMY_HOST_RUNTIME_DIR), name, &self->address,
-                                  error);
-  if (self->fd < 0)
-    return FALSE;
-  watch_again (self);
-  return TRUE;
+  return commy_door_keeper_start (&self->keeper, plugin->host, &door_style, take_in, self, error);
 }
 
 static const char *
 transport_address (gpointer instance, gpointer listener)
 {
-  return ((Listener *) listener)->address;
+  return ((Listener *) listener)->keeper.address;
 }
 
 static void
 transport_unlisten (gpointer instance, gpointer listener)
 {
   Listener *self = listener;
-  CommyHost *host = self->instance->host;
 
-  if (self->watch != 0)
-    host->remove (host, self->watch);
-  if (self->timer != 0)
-    host->remove (host, self->timer);
-  self->watch = self->timer = 0;
   while (self->pending != NULL)
     {
       Connection *connection = self->pending;
@@ -331,8 +271,7 @@ transport_unlisten (gpointer instance, gpointer listener)
       leave_listener (connection);
       commy_shm_handshake_stop (&connection->handshake);
     }
-  commy_shm_door_close (self->fd, self->address);
-  g_clear_pointer (&self->address, g_free);
+  commy_door_keeper_stop (&self->keeper);
 }
 
 /* --- connecting --- */
@@ -343,26 +282,18 @@ on_connected (ShmHandshake *handshake, const GError *error)
   Connection *self = connection_of (handshake);
 
   self->is_open = error == NULL;
-  g_clear_pointer (&self->address, g_free);
   self->done (self->user_data, self, error);
 }
 
 static void
-knock (gpointer user_data)
+on_door_opened (gpointer user_data, int fd, GError *failure)
 {
   Connection *self = user_data;
-  CommyHost *host = self->instance->host;
   g_autoptr (GError) error = NULL;
-  int fd = commy_shm_door_knock (self->address, &error);
 
-  self->timer = 0;
-  if (fd < 0 && error->code == COMMY_ERROR_BUSY)
-    {
-      /* The core's deadline ends this. */
-      self->timer = host->add_timer (host, RETRY_NS, knock, self);
-      return;
-    }
-  if (fd < 0 || !commy_shm_handshake_start (&self->handshake, fd, TRUE, &error))
+  if (failure != NULL)
+    on_connected (&self->handshake, failure);
+  else if (!commy_shm_handshake_start (&self->handshake, fd, TRUE, &error))
     on_connected (&self->handshake, error);
 }
 
@@ -379,8 +310,8 @@ transport_connect (gpointer instance,
   prepare (self, plugin, on_connected);
   self->done = done;
   self->user_data = user_data;
-  self->address = g_strdup (endpoint->address);
-  self->timer = plugin->host->add_timer (plugin->host, 0, knock, self);
+  commy_door_caller_start (&self->caller, plugin->host, &door_style, endpoint->address,
+                           on_door_opened, self);
 }
 
 static gboolean
@@ -389,15 +320,7 @@ transport_reachable (gpointer instance,
                      char *reason,
                      gsize reason_size)
 {
-  const Instance *self = instance;
-  const char *here = self->host->info (self->host, COMMY_HOST_HOST_ID);
-
-  if (commy_shm_door_check (endpoint->address, reason, reason_size))
-    return TRUE;
-  /* The ids are hints: they only choose the words. */
-  if (here != NULL && endpoint->host_id != NULL && strcmp (here, endpoint->host_id) != 0)
-    g_snprintf (reason, reason_size, "the node is on another host (%s)", endpoint->host_id);
-  return FALSE;
+  return commy_door_reachable (((Instance *) instance)->host, endpoint, reason, reason_size);
 }
 
 /* The note knows the defaults, the instance what the operator made of them. */
@@ -529,7 +452,6 @@ static void
 transport_close (gpointer connection)
 {
   Connection *self = connection;
-  CommyHost *host = self->instance->host;
 
   if (self->is_open)
     {
@@ -537,12 +459,10 @@ transport_close (gpointer connection)
       self->is_open = FALSE;
       return;
     }
-  if (self->timer != 0)
-    host->remove (host, self->timer);
-  self->timer = 0;
+  if (self->listener == NULL)
+    commy_door_caller_stop (&self->caller);
   leave_listener (self);
   commy_shm_handshake_stop (&self->handshake);
-  g_clear_pointer (&self->address, g_free);
 }
 
 static const CommyTransportOps shm_ops = {

@@ -380,7 +380,7 @@ tls_connection_clear (TlsConnection *self, gboolean politely)
   if (self->stage > TLS_STAGE_DIALING)
     {
       if (politely && self->session != NULL)
-        tls_linger (self->instance, &self->link);
+        tls_link_leave (&self->link, &self->instance->lingers);
       else
         tls_link_clear (&self->link);
     }

@@ -128,6 +128,20 @@ tls_link_clear (TlsLink *self)
   tls_link_init (self, -1);
 }
 
+void
+tls_link_leave (TlsLink *self, LingerList *lingers)
+{
+  tls_link_flush (self);
+  if (self->out_errno != 0 || self->in_errno != 0 || (self->in_eof && tls_link_pending (self) == 0))
+    {
+      tls_link_clear (self);
+      return;
+    }
+  g_free (self->in);
+  commy_linger_add (lingers, self->fd, self->out, self->out_at, self->out_end);
+  tls_link_init (self, -1);
+}
+
 gsize
 tls_link_pending (const TlsLink *self)
 {

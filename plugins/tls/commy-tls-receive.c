@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Receiving messages: records are decrypted into blocks, and messages are lent from there. A
- * block lives until it is not being filled and nothing in it is borrowed, so messages may come
- * back in any order. Memory follows what arrived, never what a header claims.
+ * Receiving messages: records are decrypted into the inbox, and messages are lent from there,
+ * to come back in any order.
  */
 #include "config.h"
 
@@ -10,40 +9,6 @@
 
 #include <poll.h>
 #include <string.h>
-
-#define BLOCK_SIZE (64 * 1024)
-#define BLOCK_GROWTH 4
-
-G_STATIC_ASSERT (G_STRUCT_OFFSET (TlsBlock, data) % 8 == 0);
-
-static TlsBlock *
-block_new (TlsConnection *self, gsize size)
-{
-  TlsBlock *block = NULL;
-
-  if (self->spare != NULL && self->spare->size >= size)
-    block = g_steal_pointer (&self->spare);
-  else
-    {
-      size = MAX (size, BLOCK_SIZE);
-      block = g_malloc (sizeof *block + size);
-      block->size = size;
-    }
-  block->refs = 1;
-  block->fill = 0;
-  return block;
-}
-
-static void
-block_unref (TlsConnection *self, TlsBlock *block)
-{
-  if (--block->refs > 0)
-    return;
-  if (self->spare == NULL && block->size == BLOCK_SIZE)
-    self->spare = block;
-  else
-    g_free (block);
-}
 
 /* Ends receiving; what was received before stays readable. */
 static CommyIo
@@ -84,47 +49,6 @@ receive_failed (TlsConnection *self, gssize code, gboolean in_message)
     }
 }
 
-/* A place behind what was received, in a block where @need bytes from `parsed` on can lie. */
-static void
-make_room (TlsConnection *self, gsize need)
-{
-  TlsBlock *block = self->block;
-  gsize have;
-  gsize size;
-
-  if (block == NULL)
-    {
-      self->block = block_new (self, BLOCK_SIZE);
-      self->parsed = 0;
-      return;
-    }
-  have = block->fill - self->parsed;
-  if (have == 0 && block->refs == 1 && block->size == BLOCK_SIZE)
-    self->parsed = block->fill = 0;
-  if (block->fill < block->size && (self->parsed == 0 || self->parsed + need <= block->size))
-    return;
-  size = MAX (BLOCK_SIZE, MIN (need, BLOCK_GROWTH * have));
-  if (block->refs == 1 && have > 0 && size <= block->size)
-    {
-      memmove (block->data, block->data + self->parsed, have);
-      block->fill = have;
-    }
-  else if (block->refs == 1 && have > 0 && self->parsed == 0)
-    {
-      block = g_realloc (block, sizeof *block + size);
-      block->size = size;
-    }
-  else
-    {
-      block = block_new (self, size);
-      memcpy (block->data, self->block->data + self->parsed, have);
-      block->fill = have;
-      block_unref (self, self->block);
-    }
-  self->block = block;
-  self->parsed = 0;
-}
-
 static guint32
 get_u32 (const guint8 *at)
 {
@@ -138,7 +62,7 @@ get_u32 (const guint8 *at)
 static gsize
 check_header (TlsConnection *self, guint32 expected_kind)
 {
-  const guint8 *header = self->block->data + self->parsed;
+  const guint8 *header = commy_inbox_data (&self->inbox);
   guint32 size = get_u32 (header);
   g_autofree char *why = NULL;
 
@@ -158,8 +82,10 @@ receive (TlsConnection *self, guint32 expected_kind)
 {
   for (;;)
     {
-      gsize have = self->block == NULL ? 0 : self->block->fill - self->parsed;
+      gsize have = commy_inbox_have (&self->inbox);
       gsize need = TLS_HEADER_SIZE;
+      gsize room;
+      guint8 *place;
       gssize got;
 
       if (have >= TLS_HEADER_SIZE)
@@ -172,14 +98,13 @@ receive (TlsConnection *self, guint32 expected_kind)
         }
       if (self->receive_why != NULL)
         return COMMY_IO_CLOSED;
-      make_room (self, need);
+      place = commy_inbox_room (&self->inbox, need, &room);
       do
-        got = gnutls_record_recv (self->session, self->block->data + self->block->fill,
-                                  self->block->size - self->block->fill);
+        got = gnutls_record_recv (self->session, place, room);
       while (got == GNUTLS_E_INTERRUPTED || got == GNUTLS_E_WARNING_ALERT_RECEIVED);
       if (got <= 0)
         return receive_failed (self, got, have > 0);
-      self->block->fill += (gsize) got;
+      commy_inbox_filled (&self->inbox, (gsize) got);
     }
 }
 
@@ -196,21 +121,19 @@ tls_peek (gpointer connection, CommyMessage *out_message)
         tls_send_push (self);
       return result;
     }
-  size = get_u32 (self->block->data + self->parsed);
-  out_message->data = self->block->data + self->parsed + TLS_HEADER_SIZE;
+  size = get_u32 (commy_inbox_data (&self->inbox));
+  out_message->data = commy_inbox_data (&self->inbox) + TLS_HEADER_SIZE;
   out_message->size = size;
   out_message->flags = COMMY_MESSAGE_STABLE;
   out_message->reserved = 0;
-  out_message->token = (guint64) (gsize) self->block;
-  self->block->refs++;
-  self->parsed += TLS_HEADER_SIZE + tls_padded (size);
+  out_message->token = commy_inbox_lend (&self->inbox, TLS_HEADER_SIZE + tls_padded (size));
   return COMMY_IO_OK;
 }
 
 void
 tls_release (gpointer connection, const CommyMessage *message)
 {
-  block_unref (connection, (TlsBlock *) (gsize) message->token);
+  commy_inbox_give_back (&((TlsConnection *) connection)->inbox, message->token);
 }
 
 guint
@@ -249,15 +172,12 @@ tls_receive_ready (TlsConnection *self)
   CommyIo result = receive (self, TLS_RECORD_READY);
 
   if (result == COMMY_IO_OK)
-    self->parsed += TLS_HEADER_SIZE;
+    commy_inbox_take (&self->inbox, TLS_HEADER_SIZE);
   return result;
 }
 
 void
 tls_receive_clear (TlsConnection *self)
 {
-  if (self->block != NULL)
-    block_unref (self, self->block);
-  self->block = NULL;
-  g_clear_pointer (&self->spare, g_free);
+  commy_inbox_clear (&self->inbox);
 }

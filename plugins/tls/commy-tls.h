@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the files of the TLS transport share. Downwards: listener and dialer open connections,
- * handshake secures them, records carry messages over them, link is the socket below, linger
- * is what outlives them.
+ * handshake secures them, records carry messages over them, link is the socket below.
  */
 #pragma once
 
 #include "auth/common/commy-pki.h"
+#include "plugins/common/commy-inbox.h"
+#include "plugins/common/commy-linger.h"
 
 #include <commy/commy-plugin.h>
 
@@ -21,7 +22,6 @@ typedef struct _TlsInstance TlsInstance;
 typedef struct _TlsListener TlsListener;
 typedef struct _TlsConnection TlsConnection;
 typedef struct _TlsDialer TlsDialer;
-typedef struct _TlsLinger TlsLinger;
 
 /* --- credentials (commy-tls-credentials.c) --- */
 
@@ -91,6 +91,8 @@ typedef struct
 void tls_link_init (TlsLink *link, int fd);
 void tls_link_attach (TlsLink *link, gnutls_session_t session);
 void tls_link_clear (TlsLink *link); /* closes the socket */
+/* As clear, but what is pending is still sent: see commy_linger_add(). Any thread. */
+void tls_link_leave (TlsLink *link, LingerList *lingers);
 gsize tls_link_pending (const TlsLink *link);
 /* Sends what is pending. FALSE if something is left: see `out_errno`, 0 for "later". */
 gboolean tls_link_flush (TlsLink *link);
@@ -106,16 +108,6 @@ typedef enum
   TLS_STAGE_AWAIT_READY, /* client: the server has not said yet that it takes us */
   TLS_STAGE_OPEN,
 } TlsStage;
-
-/* Received bytes. Alive while it is the one being filled, or a message in it is borrowed. */
-typedef struct
-{
-  gsize refs;
-  gsize size;
-  gsize fill;
-  gsize reserved;
-  guint8 data[]; /* aligned to 8, because the head is 32 bytes */
-} TlsBlock;
 
 struct _TlsConnection
 {
@@ -148,9 +140,7 @@ struct _TlsConnection
   char *send_why; /* NULL while sending works */
 
   /* receiving */
-  TlsBlock *block;
-  TlsBlock *spare;
-  gsize parsed;
+  Inbox inbox;
   char *receive_why; /* NULL while receiving works */
 };
 
@@ -235,15 +225,6 @@ guint tls_arm (gpointer connection, guint interest, guint *out_events);
 CommyIo tls_receive_ready (TlsConnection *self);
 void tls_receive_clear (TlsConnection *self);
 
-/* --- linger (commy-tls-linger.c) --- */
-
-/* Takes over a socket with what is pending on it: sends the rest, says that nothing follows,
- * and waits a little for the peer, because closing at once could throw away what the peer has
- * not read yet. Any thread. */
-void tls_linger (TlsInstance *instance, TlsLink *link);
-void tls_linger_init (TlsInstance *instance);
-void tls_linger_deinit (TlsInstance *instance); /* sends what it can at once, ends all */
-
 /* --- instance --- */
 
 struct _TlsInstance
@@ -258,6 +239,5 @@ struct _TlsInstance
   gsize send_buffer;
   gint64 handshake_timeout_ns;
   gint64 user_timeout_ns;
-  GMutex linger_lock; /* protects the next one */
-  GPtrArray *lingers;
+  LingerList lingers;
 };

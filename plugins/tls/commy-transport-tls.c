@@ -94,7 +94,7 @@ tls_init (gpointer instance, CommyHost *host, GError **error)
   self->send_buffer = (gsize) param_number (host, "send-buffer");
   self->handshake_timeout_ns = param_number (host, "handshake-timeout");
   self->user_timeout_ns = param_number (host, "user-timeout");
-  tls_linger_init (self);
+  commy_linger_init (&self->lingers, host);
   return TRUE;
 }
 
@@ -103,7 +103,7 @@ tls_fini (gpointer instance)
 {
   TlsInstance *self = instance;
 
-  tls_linger_deinit (self);
+  commy_linger_deinit (&self->lingers);
   tls_credential_cache_clear (&self->credentials);
   gnutls_priority_deinit (self->priority);
 }

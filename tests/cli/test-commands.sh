@@ -11,7 +11,7 @@ ok help/is-silent-on-stderr is_silent
 ok help/has-exit-codes says 'Exit codes: 0 done'
 run --version
 ok version/names-the-release says '^commy [0-9]'
-for verb in serve call services plugin route node config; do
+for verb in serve call introspect services plugin route node config; do
   run --help
   ok "help/lists-$verb" says "^  $verb "
   run "$verb" --help
@@ -73,7 +73,7 @@ run
 ok usage/no-verb-exits-2 exits 2
 run frobnicate
 ok usage/unknown-verb-exits-2 exits 2
-ok usage/unknown-verb-lists-the-verbs complains 'serve, call, services'
+ok usage/unknown-verb-lists-the-verbs complains 'the verbs are serve, call, '
 run services ls -o yaml
 ok usage/unknown-format-exits-2 exits 2
 ok usage/unknown-format-names-it complains '"yaml"'
@@ -90,6 +90,9 @@ run call org.example.Echo Echo --bytes a 5
 ok usage/bytes-and-values-exits-2 exits 2
 run call org.example.Echo Echo --timeout soon
 ok usage/bad-timeout-exits-2 exits 2
+run call org.example.Echo Echo --timeout 5
+ok usage/timeout-without-unit-exits-2 exits 2
+ok usage/timeout-without-unit-asks-for-it complains '"5" is no time with its unit'
 run call org.example.Echo Echo --timeout 0s
 ok usage/no-timeout-exits-2 exits 2
 run call org.example.Echo Echo --count 0

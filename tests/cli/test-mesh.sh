@@ -22,6 +22,7 @@ ok alone/info-exits-3 exits 3
 run call org.example.Echo Echo
 ok alone/call-exits-3 exits 3
 ok alone/call-has-its-number complains '^commy: CMY0301: '
+ok alone/call-names-mesh-and-folder complains "mesh \"default\", whose folder is $folder/state/default"
 run route explain org.example.Echo
 ok alone/explain-exits-3 exits 3
 run node info
@@ -60,12 +61,27 @@ run call org.example.Echo Echo --count 1000
 ok call/count-table says '^1000 calls: first .*, min .*, median .*, p99 '
 run call org.example.Echo Echo --transport shm
 ok call/pinned-to-shm exits 0
-run call org.example.Echo Echo --transport no-such
+run call org.example.Echo Echo --transport smh
+ok call/unknown-transport-exits-2 exits 2
+ok call/unknown-transport-names-the-nearest complains '"smh" (did you mean "shm"?); there are '
+printf '[plugins]\ndeny=transport/shm\n' > "$folder/deny.conf"
+usual=$COMMY_CONFIG
+COMMY_CONFIG=$usual:$folder/deny.conf
+run call org.example.Echo Echo --transport shm
 ok call/pinned-to-nothing-exits-4 exits 4
 ok call/pinned-to-nothing-has-its-number complains 'CMY0305'
+COMMY_CONFIG=$usual
 run call org.example.Echo Nope
 ok call/unknown-method-exits-3 exits 3
 ok call/unknown-method-has-its-number complains 'CMY0304: .*Nope'
+ok call/unknown-method-lists-the-methods complains 'the methods of org.example.Echo are Echo'
+run call org.example.Echo Ecoh
+ok call/slip-in-a-method-names-the-nearest complains 'did you mean "Echo"'
+run call org.example.Echo Echo '[]'
+ok call/type-that-cannot-be-told-exits-2 exits 2
+ok call/type-that-cannot-be-told-shows-how complains '"@as \[\]"'
+run call org.example.Echo Echo '@as []'
+ok call/written-type-comes-back says '^(@as \[\],)$'
 
 # --- looking ---
 run services ls
@@ -91,7 +107,7 @@ for topic in flows decisions drops stats health; do
   ok "node/$topic-json-by-id" json "it[0]['node'] == '$node' and '$topic' in it[0]"
 done
 run node drops --of "$id"
-ok node/drops-has-the-unknown-method says '^  no-method  *1 '
+ok node/drops-has-the-unknown-method says '^  no-method  *2 '
 run node info --of zzzz
 ok node/unknown-exits-3 exits 3
 run plugin list --of org.example.Echo
@@ -193,6 +209,8 @@ ok drain/caller-is-told-why complains 'CMY0311: .*because the service ends'
 cat > "$folder/typed.xml" <<'XML'
 <node><interface name='org.example.Typed'>
 <method name='Same'><arg name='in' type='i' direction='in'/><arg name='out' type='i' direction='out'/></method>
+<method name='List'><arg type='as' direction='in'/><arg type='as' direction='out'/></method>
+<method name='Small'><arg type='y' direction='in'/><arg type='y' direction='out'/></method>
 </interface></node>
 XML
 serve org.example.Typed --xml "$folder/typed.xml"
@@ -201,6 +219,51 @@ ok typed/right-type says '^(1,)$'
 run call org.example.Typed Same "'text'"
 ok typed/wrong-type-exits-1 exits 1
 ok typed/wrong-type-has-its-number complains 'CMY0310'
+ok typed/wrong-type-shows-the-method complains 'the method is Same (i in) -> (i out)'
+run call org.example.Typed List '[]'
+ok typed/empty-array-needs-no-type says '^(@as \[\],)$'
+run call org.example.Typed Small 7
+ok typed/number-becomes-what-is-wanted says '^(byte 0x07,)$'
+run call org.example.Typed Small 256
+ok typed/number-out-of-range-is-refused complains 'CMY0310: argument 1 '
+run call org.example.Typed Same 1 2
+ok typed/too-many-arguments-exits-1 exits 1
+ok typed/too-many-arguments-shows-the-method complains '2 arguments were given, but the method is Same'
+run call org.example.Typed Same 1 --count 3
+ok typed/often exits 0
+run introspect org.example.Typed
+ok introspect/table-has-the-types says '^Same  *i in  *i out  *ready$'
+run introspect org.example.Typed -o xml
+ok introspect/xml-is-xml /usr/bin/python3 -c 'import sys, xml.dom.minidom
+d = xml.dom.minidom.parse(sys.argv[1])
+assert [m.getAttribute("name") for m in d.getElementsByTagName("method")] == ["Same", "List", "Small"]' "$out"
+cp "$out" "$folder/told.xml"
+run introspect org.example.Typed -o json
+ok introspect/json json \
+  'it[0]["interface"] == "org.example.Typed" and it[0]["methods"][0]["in"] == [["in", "i"]]'
+run introspect org.example.Typed -o yaml
+ok introspect/unknown-format-exits-2 exits 2
+run introspect org.example.Typde
+ok introspect/unknown-service-exits-3 exits 3
+ok introspect/unknown-service-names-the-nearest complains 'did you mean "org.example.Typed"'
+run introspect org.example.Typed --of zzzz
+ok introspect/unknown-instance-exits-3 exits 3
+run introspect org.commy.Node1
+ok introspect/the-reserved-service-too says '^Introspect  *s service, s instance  *aa{sv} interfaces'
+run introspect org.example.Typed --bad
+ok introspect/unknown-option-exits-2 exits 2
+first=$server
+serve org.example.Typed --xml "$folder/told.xml" --method Same=cat
+run introspect org.example.Typed
+ok introspect/instances-that-differ-exit-2 exits 2
+ok introspect/instances-that-differ-say-which complains 'say which with --of'
+run introspect org.example.Typed -o json
+ok introspect/json-has-all-instances json 'len(it) == 2'
+run introspect org.example.Typed \
+  --of "$(echo "$serving" | sed 's/.* as \([0-9a-f]*\) .*/\1/')"
+ok introspect/method-without-handler-is-told says '^List .* no handler$'
+stop TERM
+server=$first
 stop TERM
 ok typed/sigterm-exits-0 exits 0
 finish

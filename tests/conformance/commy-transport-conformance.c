@@ -16,11 +16,17 @@ typedef struct
 } Run;
 
 static const char *
-why_skip (const Rule *rule, const CommyPluginDescriptor *descriptor)
+why_skip (const Rule *rule,
+          const CommyPluginDescriptor *descriptor,
+          const CommyPluginDescriptor *hook)
 {
   const CommyTransportOps *ops = descriptor->ops;
+  const CommyTransportOps *outer = hook != NULL ? hook->ops : ops;
 
-  if ((rule->needs & NEEDS_WAIT) != 0 && ops->wait == NULL)
+  if ((rule->needs & NEEDS_HANDLES) != 0
+      && (descriptor->note->profile.capabilities & COMMY_CAP_FD_PASSING) == 0)
+    return "the transport carries no descriptors";
+  if ((rule->needs & NEEDS_WAIT) != 0 && (ops->wait == NULL || outer->wait == NULL))
     return "the transport has no wait: the core arms and polls";
   if ((rule->needs & NEEDS_PROCESSES) != 0
       && (descriptor->note->profile.reach & ~(guint32) COMMY_REACH_SELF) == 0)
@@ -34,16 +40,19 @@ run_rule (gconstpointer data)
   const Run *run = data;
   g_autoptr (GError) error = NULL;
   RuleCase test = { run->subject, commy_test_load ("transport", run->subject->id, &error) };
+  const CommyPluginDescriptor *hook = NULL;
   Rig *rig = NULL;
 
-  if (test.descriptor == NULL)
+  if (test.descriptor != NULL && run->subject->hook != NULL)
+    hook = commy_test_load ("transport", run->subject->hook, &error);
+  if (error != NULL)
     {
       g_test_skip (error->message);
       return;
     }
-  if (why_skip (run->rule, test.descriptor) != NULL)
+  if (why_skip (run->rule, test.descriptor, hook) != NULL)
     {
-      g_test_skip (why_skip (run->rule, test.descriptor));
+      g_test_skip (why_skip (run->rule, test.descriptor, hook));
       return;
     }
   if ((run->rule->needs & OWN_RIG) == 0)
@@ -62,6 +71,7 @@ commy_transport_conformance_add (const CommyTransportSubject *subject)
     commy_transport_rules_set_up,
     commy_transport_rules_messages,
     commy_transport_rules_waking,
+    commy_transport_rules_handles,
   };
 
   for (gsize chapter = 0; chapter < G_N_ELEMENTS (chapters); chapter++)
@@ -72,7 +82,8 @@ commy_transport_conformance_add (const CommyTransportSubject *subject)
       for (gsize i = 0; i < n; i++)
         {
           g_autofree char *path
-              = g_strdup_printf ("/conformance/%s/%s", subject->id, rules[i].name);
+              = g_strdup_printf ("/conformance/%s%s%s/%s", subject->hook ? subject->hook : "",
+                                 subject->hook ? "-on-" : "", subject->id, rules[i].name);
           Run *run = g_new (Run, 1);
 
           run->subject = subject;

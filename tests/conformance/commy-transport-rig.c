@@ -75,13 +75,94 @@ on_opened (gpointer user_data, gpointer connection, const GError *error)
   g_ptr_array_add (rig->accepted, connection);
 }
 
-void
-rig_start_client (Rig *rig)
+static void
+no_estimate (gpointer instance, const CommyEndpoint *endpoint, CommyProfile *profile)
+{
+}
+
+static CommyIo
+no_sendv (gpointer connection, const GOutputVector *parts, gsize n_parts)
+{
+  return COMMY_IO_UNSUPPORTED;
+}
+
+static CommyIo
+no_wait (gpointer connection, const guint32 *kick_word, guint32 kick_seen, gint64 deadline_ns)
+{
+  return COMMY_IO_UNSUPPORTED;
+}
+
+static CommyIo
+no_attach (gpointer connection, const int *fds, gsize n_fds)
+{
+  return COMMY_IO_UNSUPPORTED;
+}
+
+static gsize
+no_take_fds (gpointer connection, const CommyMessage *message, int *out_fds, gsize max)
+{
+  return 0;
+}
+
+/* As the core does when a keyfile puts a hook on a transport. */
+static void
+compose (Rig *rig, const CommyTransportOps *hook)
+{
+  const CommyTransportOps *base = rig->descriptor->ops;
+
+  rig->below = *base;
+  rig->below.estimate = base->estimate != NULL ? base->estimate : no_estimate;
+  rig->below.sendv = base->sendv != NULL ? base->sendv : no_sendv;
+  rig->below.wait = base->wait != NULL ? base->wait : no_wait;
+  rig->below.attach = base->attach != NULL ? base->attach : no_attach;
+  rig->below.take_fds = base->take_fds != NULL ? base->take_fds : no_take_fds;
+  rig->composed = *hook;
+  rig->composed.connection_size = (hook->connection_size + 63) / 64 * 64 + base->connection_size;
+  rig->composed.listener_size = (hook->listener_size + 63) / 64 * 64 + base->listener_size;
+  /* The rules ask the table what is there. */
+  if (base->sendv == NULL)
+    rig->composed.sendv = NULL;
+  if (base->wait == NULL)
+    rig->composed.wait = NULL;
+  rig->ops = &rig->composed;
+}
+
+static void
+add_hook (Rig *rig, const CommyTransportSubject *subject)
+{
+  g_autoptr (GError) error = NULL;
+  const CommyPluginDescriptor *hook = commy_test_load ("transport", subject->hook, &error);
+
+  g_assert_no_error (error);
+  compose (rig, hook->ops);
+  for (guint i = 0; i < 2; i++)
+    {
+      rig->hook_hosts[i] = commy_test_host_new (rig->contexts[i], hook);
+      commy_test_host_set_seed (rig->hook_hosts[i], g_random_int ());
+      commy_test_host_set_info (rig->hook_hosts[i], COMMY_HOST_WRAPPED, subject->id);
+      if (subject->prepare_hook != NULL)
+        subject->prepare_hook (rig->hook_hosts[i]);
+    }
+}
+
+static void
+start_side (Rig *rig, guint side)
 {
   g_autoptr (GError) error = NULL;
 
-  rig->instances[1] = commy_test_host_start (rig->hosts[1], &error);
+  rig->instances[side] = commy_test_host_start (rig->hosts[side], &error);
   g_assert_no_error (error);
+  if (rig->hook_hosts[side] == NULL)
+    return;
+  commy_test_host_set_next (rig->hook_hosts[side], &rig->below, rig->instances[side]);
+  rig->instances[side] = commy_test_host_start (rig->hook_hosts[side], &error);
+  g_assert_no_error (error);
+}
+
+void
+rig_start_client (Rig *rig)
+{
+  start_side (rig, 1);
 }
 
 Rig *
@@ -106,8 +187,9 @@ rig_new (const CommyPluginDescriptor *descriptor,
     }
   if (subject->prepare != NULL)
     subject->prepare (rig->hosts[0], rig->hosts[1]);
-  rig->instances[0] = commy_test_host_start (rig->hosts[0], &error);
-  g_assert_no_error (error);
+  if (subject->hook != NULL)
+    add_hook (rig, subject);
+  start_side (rig, 0);
   if ((flags & RIG_TWO_CONTEXTS) == 0)
     rig_start_client (rig);
 
@@ -163,6 +245,12 @@ rig_free (Rig *rig)
   g_ptr_array_unref (rig->pending);
   for (guint i = 0; i < 2; i++)
     {
+      if (rig->hook_hosts[i] != NULL)
+        {
+          commy_test_host_stop (rig->hook_hosts[i]);
+          g_assert_cmpuint (commy_test_host_count_sources (rig->hook_hosts[i]), ==, 0);
+          commy_test_host_free (rig->hook_hosts[i]);
+        }
       commy_test_host_stop (rig->hosts[i]);
       g_assert_cmpuint (commy_test_host_count_sources (rig->hosts[i]), ==, 0);
       commy_test_host_free (rig->hosts[i]);
@@ -254,7 +342,12 @@ knock_at_path (const char *path)
   g_assert_cmpint (file, >=, 0);
   g_assert_cmpint (fd, >=, 0);
   g_snprintf (address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", file);
-  g_assert_no_errno (connect (fd, (const struct sockaddr *) &address, sizeof address));
+  if (connect (fd, (const struct sockaddr *) &address, sizeof address) < 0 && errno == EPROTOTYPE)
+    {
+      close (fd);
+      fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      g_assert_no_errno (connect (fd, (const struct sockaddr *) &address, sizeof address));
+    }
   close (file);
   return fd;
 }

@@ -13,6 +13,9 @@ typedef struct
   const char *id;
   /* Gives both hosts what they need before they start (credentials, say); NULL if nothing. */
   void (*prepare) (CommyTestHost *server, CommyTestHost *client);
+  const char *hook; /* id of a hook that wraps it, or NULL */
+  /* Gives the hook's host its parameters; NULL if the defaults do. */
+  void (*prepare_hook) (CommyTestHost *host);
 } CommyTransportSubject;
 
 /* One `connect` under way. */
@@ -31,8 +34,11 @@ typedef struct
   const CommyTransportOps *ops;
   GMainContext *contexts[2]; /* 0: of the listener, 1: of the connector */
   CommyTestHost *hosts[2];
-  gpointer instances[2];
-  gpointer listener; /* NULL once unlistened */
+  gpointer instances[2];        /* the hook's, where there is one */
+  CommyTestHost *hook_hosts[2]; /* NULL without a hook */
+  CommyTransportOps below;      /* what a hook wraps, complete as the core makes it */
+  CommyTransportOps composed;   /* a hook with room for what it wraps */
+  gpointer listener;            /* NULL once unlistened */
   CommyAcceptor acceptor;
   GPtrArray *pending;  /* memory of connections that the listener sets up; freed with it */
   GPtrArray *accepted; /* open connections of the listener's side */
@@ -73,7 +79,7 @@ RigAttempt *rig_connect (Rig *rig, const CommyEndpoint *endpoint);
 void rig_attempt_close (RigAttempt *attempt);
 void rig_attempt_free (RigAttempt *attempt);
 /* A stranger's socket, connected to the listener, that says nothing: TCP for "host:port", else
- * a Unix socket with packets. */
+ * a Unix socket, with packets or without. */
 int rig_knock (Rig *rig);
 /* Connects and waits for both ends. */
 void rig_make_pair (Rig *rig);

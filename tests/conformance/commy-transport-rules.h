@@ -14,6 +14,7 @@ typedef enum
   NEEDS_WAIT = 1 << 1,      /* the transport can park */
   NEEDS_PROCESSES = 1 << 2, /* the transport reaches other processes */
   OWN_RIG = 1 << 3,         /* the rule makes its rigs */
+  NEEDS_HANDLES = 1 << 4,   /* the transport carries descriptors */
 } Needs;
 
 typedef struct
@@ -32,3 +33,4 @@ typedef struct
 const Rule *commy_transport_rules_set_up (gsize *out_n);
 const Rule *commy_transport_rules_messages (gsize *out_n);
 const Rule *commy_transport_rules_waking (gsize *out_n);
+const Rule *commy_transport_rules_handles (gsize *out_n);

@@ -25,14 +25,37 @@ prepare_tls (CommyTestHost *server, CommyTestHost *client)
 }
 #endif
 
+/* Both directions wait; what is sent waits at the receiver, so that a sender need not be awake. */
+static void
+prepare_delay (CommyTestHost *host)
+{
+  commy_test_host_set_param (host, "delay", "20us");
+  commy_test_host_set_param (host, "jitter", "20us");
+  commy_test_host_set_param (host, "rate", "4GiB");
+  commy_test_host_set_param (host, "direction", "in");
+}
+
+static void
+prepare_trace (CommyTestHost *host)
+{
+  commy_test_host_set_param (host, "what", "all");
+  commy_test_host_set_param (host, "bytes", "8");
+}
+
 int
 main (int argc, char **argv)
 {
   static const CommyTransportSubject subjects[] = {
     { .id = "inproc" },
     { .id = "shm" },
+    { .id = "unix" },
+    { .id = "inproc", .hook = "trace" },
+    { .id = "shm", .hook = "trace" },
+    { .id = "unix", .hook = "trace", .prepare_hook = prepare_trace },
+    { .id = "unix", .hook = "delay", .prepare_hook = prepare_delay },
 #ifdef WITH_TLS
     { .id = "tls", .prepare = prepare_tls },
+    { .id = "tls", .prepare = prepare_tls, .hook = "trace" },
 #endif
   };
   GList *named = NULL;

@@ -478,7 +478,7 @@ add (const char *rule, const char *transport, void (*test) (MeshFixture *, gcons
 int
 main (int argc, char **argv)
 {
-  static const char *const transports[] = { "shm", "tls" };
+  static const char *const transports[] = { "shm", "unix", "tls" };
   int status;
 
   if (service_child_main (argc, argv, &status))

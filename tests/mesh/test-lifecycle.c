@@ -798,8 +798,8 @@ add_for (const char *name, const char *transport, void (*test) (MeshFixture *, g
 int
 main (int argc, char **argv)
 {
-  static const char *const inside[] = { "inproc", "shm" };
-  static const char *const between[] = { "shm", "tls" };
+  static const char *const inside[] = { "inproc", "shm", "unix" };
+  static const char *const between[] = { "shm", "unix", "tls" };
   int status;
 
   if (service_child_main (argc, argv, &status))
@@ -816,7 +816,7 @@ main (int argc, char **argv)
 #ifdef HAVE_GNUTLS
   for (guint i = 0; i < G_N_ELEMENTS (between); i++)
 #else
-  for (guint i = 0; i < 1; i++)
+  for (guint i = 0; i < 2; i++)
 #endif
     {
       add_for ("eight-threads-without-main-loop", between[i], test_many_threads);

@@ -466,6 +466,7 @@ main (int argc, char **argv)
 {
   static const char *const transports[] = {
     "shm",
+    "unix",
 #ifdef HAVE_GNUTLS
     "tls",
 #endif

@@ -32,7 +32,7 @@ find_door (MeshFixture *fixture)
   const char *name;
 
   while ((name = g_dir_read_name (dir)) != NULL)
-    if (g_str_has_suffix (name, ".sock"))
+    if (g_str_has_prefix (name, "shm-") && g_str_has_suffix (name, ".sock"))
       return g_build_filename (run, name, NULL);
   g_assert_not_reached ();
 }

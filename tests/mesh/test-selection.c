@@ -147,7 +147,7 @@ test_deny (MeshFixture *fixture, gconstpointer data)
   g_autoptr (CommyDecision) decision = explain (scene, NULL);
 
   check_refused (decision, "shm", "enabled", scene->client_file, 2);
-  check_goes_over (scene, "tls");
+  check_goes_over (scene, "unix");
   scene_free (scene);
 }
 
@@ -171,7 +171,7 @@ test_disabled (MeshFixture *fixture, gconstpointer data)
   g_autoptr (CommyDecision) decision = explain (scene, NULL);
 
   check_refused (decision, "shm", "enabled", scene->client_file, 2);
-  check_goes_over (scene, "tls");
+  check_goes_over (scene, "unix");
   scene_free (scene);
 }
 
@@ -185,7 +185,7 @@ test_denied_there (MeshFixture *fixture, gconstpointer data)
 
   check_refused (decision, "shm", "peer", scene->server_file, 4);
   g_assert_nonnull (strstr (text, words));
-  check_goes_over (scene, "tls");
+  check_goes_over (scene, "unix");
   scene_free (scene);
 }
 
@@ -232,6 +232,7 @@ test_prefer (MeshFixture *fixture, gconstpointer data)
   const char *preferred = data;
   g_autofree char *text = g_strdup_printf ("[selection]\ntie-band=100%%\nprefer=%s\n"
                                            "[calibration]\nmode=off\n"
+                                           "[plugin transport/unix]\nenabled=false\n"
                                            "[plugin transport/shm]\nprofile.latency=1ms\n"
                                            "[plugin transport/inproc]\nprofile.latency=1ms\n",
                                            preferred);
@@ -260,7 +261,7 @@ test_bias (MeshFixture *fixture, gconstpointer data)
 
   g_assert_nonnull (strstr (text, place));
   g_assert_nonnull (strstr (json, place));
-  check_goes_over (scene, "tls");
+  check_goes_over (scene, "unix");
   scene_free (scene);
 }
 
@@ -275,7 +276,7 @@ test_profile (MeshFixture *fixture, gconstpointer data)
 
   g_assert_nonnull (strstr (text, place));
   g_assert_nonnull (strstr (json, place));
-  check_goes_over (scene, "tls");
+  check_goes_over (scene, "unix");
   scene_free (scene);
 }
 

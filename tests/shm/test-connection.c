@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "plugins/shm/commy-door.h"
+#include "plugins/common/commy-door.h"
 #include "plugins/shm/commy-link.h"
 #include "shm-host.h"
 
@@ -528,9 +528,9 @@ test_peer_pidfd_fallback (void)
   g_assert_cmpint (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), ==, 0);
   for (guint i = 0; i < 2; i++)
     {
-      ShmPeer peer;
+      DoorPeer peer;
 
-      g_assert_true (commy_shm_door_identify (sockets[0], i == 1, &peer, &error));
+      g_assert_true (commy_door_identify (sockets[0], i == 1, &peer, &error));
       g_assert_cmpint (peer.pid, ==, getpid ());
       g_assert_cmpint (peer.pidfd, >=, 0);
       close (peer.pidfd);
@@ -538,9 +538,9 @@ test_peer_pidfd_fallback (void)
   /* The number may be somebody else's by now. */
   close (sockets[1]);
   {
-    ShmPeer peer;
+    DoorPeer peer;
 
-    g_assert_true (commy_shm_door_identify (sockets[0], TRUE, &peer, &error));
+    g_assert_true (commy_door_identify (sockets[0], TRUE, &peer, &error));
     g_assert_cmpint (peer.pidfd, ==, -1);
   }
   close (sockets[0]);

@@ -249,6 +249,7 @@ rich_frame (guint8 *out)
   at = add_ext (ext, at, COMMY_EXT_DEADLINE, value, 8);
   at = add_ext (ext, at, COMMY_EXT_IDEMPOTENCY, value, 1);
   at = add_ext (ext, at, COMMY_EXT_SCHEMA, value, 8);
+  at = add_ext (ext, at, COMMY_EXT_HANDLES, value, 8);
   at = add_ext (ext, at, COMMY_EXT_TRAIN, train, 12);
   at = add_ext (ext, at, 100, value, 5);
   return make_frame (out, ext, at, 21);
@@ -272,6 +273,7 @@ test_every_extension (void)
   g_assert_cmpuint (frame.dwell_ns, ==, 7);
   g_assert_cmpuint (frame.schema, ==, 7);
   g_assert_cmpint (frame.priority, ==, 7);
+  g_assert_cmpuint (frame.n_handles, ==, 7);
   g_assert_cmpint (frame.trace_offset, ==, 32 + 16 + 16 + 4);
   g_assert_cmpuint (frame.payload_offset + frame.payload_size, ==, size);
   g_assert_cmpuint (frame.payload_size, ==, 21);
@@ -305,6 +307,38 @@ test_trains (void)
           parse_ext (ext, add_ext (ext, 0, COMMY_EXT_TRAIN, cases[i].value, cases[i].size), &frame),
           ==, cases[i].status);
     }
+}
+
+/* As many descriptors as a message carries, and at least one. */
+static void
+test_handles (void)
+{
+  static const struct
+  {
+    guint8 value[8];
+    CommyFrameStatus status;
+  } cases[] = {
+    { { 1 }, COMMY_FRAME_OK },
+    { { COMMY_FRAME_HANDLES_MAX }, COMMY_FRAME_OK },
+    { { 0 }, COMMY_FRAME_BAD_EXTENSION },
+    { { COMMY_FRAME_HANDLES_MAX + 1 }, COMMY_FRAME_BAD_EXTENSION },
+    { { 1, 0, 0, 0, 0, 0, 0, 0x80 }, COMMY_FRAME_BAD_EXTENSION },
+  };
+  CommyFrameSpec spec = { .type = COMMY_FRAME_CALL, .n_handles = 253 };
+  guint8 bytes[64];
+  CommyFrame frame;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      guint8 ext[32];
+
+      g_assert_cmpint (
+          parse_ext (ext, add_ext (ext, 0, COMMY_EXT_HANDLES, cases[i].value, 8), &frame), ==,
+          cases[i].status);
+    }
+  g_assert_cmpuint (commy_frame_write (bytes, &spec, 0), ==, 48);
+  g_assert_cmpint (commy_frame_parse (bytes, 48, 0, &frame), ==, COMMY_FRAME_OK);
+  g_assert_cmpuint (frame.n_handles, ==, 253);
 }
 
 static void
@@ -500,6 +534,9 @@ test_ext_value_sizes (void)
           case COMMY_EXT_SCHEMA:
             fine = size == 8;
             break;
+          case COMMY_EXT_HANDLES:
+            fine = FALSE; /* zeros: "none" is no number of them */
+            break;
           case COMMY_EXT_TRACE:
             fine = size == 25;
             break;
@@ -537,7 +574,7 @@ test_ext_doubled (void)
 {
   for (guint type = 1; type < 256; type++)
     {
-      guint8 value[64] = { 0 };
+      guint8 value[64] = { type == COMMY_EXT_HANDLES };
       guint8 ext[256];
       CommyFrame frame;
       gsize size = type == COMMY_EXT_TRACE ? 25 : 8;
@@ -671,6 +708,7 @@ main (int argc, char **argv)
   g_test_add_func ("/wire/frame/what-is-written-is-read", test_round_trip);
   g_test_add_func ("/wire/frame/every-extension-is-read", test_every_extension);
   g_test_add_func ("/wire/frame/train-is-more-than-its-first-piece-and-has-a-name", test_trains);
+  g_test_add_func ("/wire/frame/as-many-handles-as-a-message-carries", test_handles);
   g_test_add_func ("/wire/frame/cut-anywhere-is-refused", test_truncation);
   g_test_add_func ("/wire/frame/any-corrupt-byte-stays-inside", test_corruption);
   g_test_add_func ("/wire/frame/failure-writes-nothing", test_nothing_written_on_failure);

@@ -34,7 +34,7 @@
 #define WRITABLE_BY_OTHERS (S_IWGRP | S_IWOTH)
 
 void
-commy_shm_set_error (GError **error, int code, const char *format, ...)
+commy_door_set_error (GError **error, int code, const char *format, ...)
 {
   va_list arguments;
   g_autofree char *text = NULL;
@@ -54,9 +54,9 @@ clear_fd (int *fd)
 }
 
 static int
-open_socket (void)
+open_socket (const DoorStyle *style)
 {
-  return socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  return socket (AF_UNIX, style->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
 /* "/proc/self/fd/N/name", or without a name the thing behind the descriptor itself. */
@@ -80,27 +80,27 @@ open_directory (const char *path, GError **error)
 
   if (fd < 0)
     {
-      commy_shm_set_error (error, COMMY_ERROR_STATE_DIR,
-                           "the runtime directory %s cannot be opened: %s", path,
-                           g_strerror (errno));
+      commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
+                            "the runtime directory %s cannot be opened: %s", path,
+                            g_strerror (errno));
       return -1;
     }
   if (fstat (fd, &status) == 0 && status.st_uid == geteuid ()
       && (status.st_mode & WRITABLE_BY_OTHERS) == 0)
     return fd;
-  commy_shm_set_error (error, COMMY_ERROR_STATE_DIR,
-                       "the runtime directory %s belongs to or can be written by others; "
-                       "give it to user %u with mode 0700",
-                       path, (unsigned) geteuid ());
+  commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
+                        "the runtime directory %s belongs to or can be written by others; "
+                        "give it to user %u with mode 0700",
+                        path, (unsigned) geteuid ());
   close (fd);
   return -1;
 }
 
 static int
-connect_to (int file_fd)
+connect_to (const DoorStyle *style, int file_fd)
 {
   struct sockaddr_un address;
-  int fd = open_socket ();
+  int fd = open_socket (style);
   int saved_errno;
 
   if (fd < 0)
@@ -116,7 +116,7 @@ connect_to (int file_fd)
 
 /* Whether the name is free: not there, or a socket that nobody listens at any more. */
 static gboolean
-check_name (int directory_fd, const char *name, GError **error)
+check_name (const DoorStyle *style, int directory_fd, const char *name, GError **error)
 {
   struct stat status;
   int file_fd = openat (directory_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -128,17 +128,17 @@ check_name (int directory_fd, const char *name, GError **error)
   if (file_fd < 0 || fstat (file_fd, &status) < 0 || !S_ISSOCK (status.st_mode)
       || status.st_uid != geteuid ())
     {
-      commy_shm_set_error (error, COMMY_ERROR_STATE_DIR,
-                           "%s is there and is not a socket of ours; remove it", name);
+      commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
+                            "%s is there and is not a socket of ours; remove it", name);
       clear_fd (&file_fd);
       return FALSE;
     }
-  fd = connect_to (file_fd);
+  fd = connect_to (style, file_fd);
   dead = fd < 0 && errno == ECONNREFUSED;
   clear_fd (&fd);
   close (file_fd);
   if (!dead)
-    commy_shm_set_error (error, COMMY_ERROR_STATE_DIR, "another process listens at %s", name);
+    commy_door_set_error (error, COMMY_ERROR_STATE_DIR, "another process listens at %s", name);
   return dead;
 }
 
@@ -164,13 +164,14 @@ is_dead (int directory_fd, const char *name)
 
 /* Nodes that were killed left their doors behind: whoever comes next takes them away. */
 static void
-sweep_dead (const char *directory, int directory_fd)
+sweep_dead (const DoorStyle *style, const char *directory, int directory_fd)
 {
+  g_autofree char *prefix = g_strconcat (style->prefix, "-", NULL);
   DIR *dir = opendir (directory);
   struct dirent *entry;
 
   while (dir != NULL && (entry = readdir (dir)) != NULL)
-    if (g_str_has_prefix (entry->d_name, "shm-") && g_str_has_suffix (entry->d_name, ".sock")
+    if (g_str_has_prefix (entry->d_name, prefix) && g_str_has_suffix (entry->d_name, ".sock")
         && is_dead (directory_fd, entry->d_name))
       unlinkat (directory_fd, entry->d_name, 0);
   if (dir != NULL)
@@ -185,8 +186,8 @@ bind_and_listen (int fd, int directory_fd, const char *name, GError **error)
 
   if (!address_through (directory_fd, early, &address))
     {
-      commy_shm_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "the socket name %s is too long",
-                           name);
+      commy_door_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "the socket name %s is too long",
+                            name);
       return FALSE;
     }
   unlinkat (directory_fd, early, 0);
@@ -197,27 +198,32 @@ bind_and_listen (int fd, int directory_fd, const char *name, GError **error)
       if (listen (fd, BACKLOG) == 0 && renameat (directory_fd, early, directory_fd, name) == 0)
         return TRUE;
     }
-  commy_shm_set_error (error, COMMY_ERROR_STATE_DIR, "cannot listen at %s: %s", name,
-                       g_strerror (errno));
+  commy_door_set_error (error, COMMY_ERROR_STATE_DIR, "cannot listen at %s: %s", name,
+                        g_strerror (errno));
   unlinkat (directory_fd, early, 0);
   return FALSE;
 }
 
 int
-commy_shm_door_open (const char *directory, const char *name, char **out_address, GError **error)
+commy_door_open (const DoorStyle *style,
+                 const char *directory,
+                 const char *node,
+                 char **out_address,
+                 GError **error)
 {
+  g_autofree char *name = g_strdup_printf ("%s-%s.sock", style->prefix, node);
   int directory_fd = open_directory (directory, error);
   int fd = -1;
 
   if (directory_fd < 0)
     return -1;
-  sweep_dead (directory, directory_fd);
-  if (check_name (directory_fd, name, error))
+  sweep_dead (style, directory, directory_fd);
+  if (check_name (style, directory_fd, name, error))
     {
-      fd = open_socket ();
+      fd = open_socket (style);
       if (fd < 0)
-        commy_shm_set_error (error, COMMY_ERROR_FAILED, "cannot make a socket: %s",
-                             g_strerror (errno));
+        commy_door_set_error (error, COMMY_ERROR_FAILED, "cannot make a socket: %s",
+                              g_strerror (errno));
       else if (bind_and_listen (fd, directory_fd, name, error))
         *out_address = g_build_filename (directory, name, NULL);
       else
@@ -228,7 +234,7 @@ commy_shm_door_open (const char *directory, const char *name, char **out_address
 }
 
 void
-commy_shm_door_close (int fd, const char *address)
+commy_door_close (int fd, const char *address)
 {
   g_unlink (address);
   close (fd);
@@ -261,7 +267,7 @@ open_file (const char *address, char *reason, gsize reason_size)
 }
 
 gboolean
-commy_shm_door_check (const char *address, char *reason, gsize reason_size)
+commy_door_check (const char *address, char *reason, gsize reason_size)
 {
   int fd = open_file (address, reason, reason_size);
 
@@ -287,7 +293,7 @@ remove_dead (const char *address, int file_fd)
 }
 
 int
-commy_shm_door_knock (const char *address, GError **error)
+commy_door_knock (const DoorStyle *style, const char *address, GError **error)
 {
   char reason[256];
   int file_fd = open_file (address, reason, sizeof reason);
@@ -296,20 +302,20 @@ commy_shm_door_knock (const char *address, GError **error)
 
   if (file_fd < 0)
     {
-      commy_shm_set_error (error, COMMY_ERROR_UNREACHABLE, "%s", reason);
+      commy_door_set_error (error, COMMY_ERROR_UNREACHABLE, "%s", reason);
       return -1;
     }
-  fd = connect_to (file_fd);
+  fd = connect_to (style, file_fd);
   saved_errno = errno;
   if (fd < 0 && saved_errno == ECONNREFUSED)
     remove_dead (address, file_fd);
   close (file_fd);
   if (fd < 0 && saved_errno == EAGAIN)
-    commy_shm_set_error (error, COMMY_ERROR_BUSY, "too many wait at %s", address);
+    commy_door_set_error (error, COMMY_ERROR_BUSY, "too many wait at %s", address);
   else if (fd < 0)
-    commy_shm_set_error (error, COMMY_ERROR_UNREACHABLE, "cannot connect to %s: %s", address,
-                         saved_errno == ECONNREFUSED ? "its node is gone"
-                                                     : g_strerror (saved_errno));
+    commy_door_set_error (error, COMMY_ERROR_UNREACHABLE, "cannot connect to %s: %s", address,
+                          saved_errno == ECONNREFUSED ? "its node is gone"
+                                                      : g_strerror (saved_errno));
   return fd;
 }
 
@@ -329,7 +335,7 @@ open_pidfd_by_pid (int fd, pid_t pid)
 }
 
 gboolean
-commy_shm_door_identify (int fd, gboolean force_fallback, ShmPeer *out_peer, GError **error)
+commy_door_identify (int fd, gboolean force_fallback, DoorPeer *out_peer, GError **error)
 {
   struct ucred credentials = { 0 };
   socklen_t size = sizeof credentials;
@@ -338,13 +344,13 @@ commy_shm_door_identify (int fd, gboolean force_fallback, ShmPeer *out_peer, GEr
 
   if (getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
     {
-      commy_shm_set_error (error, COMMY_ERROR_HANDSHAKE, "the kernel does not name the peer: %s",
-                           g_strerror (errno));
+      commy_door_set_error (error, COMMY_ERROR_HANDSHAKE, "the kernel does not name the peer: %s",
+                            g_strerror (errno));
       return FALSE;
     }
   if (force_fallback || getsockopt (fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &pidfd_size) < 0)
     pidfd = open_pidfd_by_pid (fd, credentials.pid);
-  *out_peer = (ShmPeer){
+  *out_peer = (DoorPeer){
     .uid = credentials.uid, .gid = credentials.gid, .pid = credentials.pid, .pidfd = pidfd
   };
   return TRUE;

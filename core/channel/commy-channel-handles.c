@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Descriptors that travel with a channel's messages: those that wait for the next frame to take
+ * its place, those of frames that wait for room, and those that came. Whatever nobody takes is
+ * closed here.
+ */
+#include "config.h"
+
+#include "base/commy-error-private.h"
+#include "channel/commy-channel-private.h"
+
+#include <unistd.h>
+
+struct _CommyHandles
+{
+  guint n;
+  int fds[];
+};
+
+static void
+handles_free (gpointer data)
+{
+  CommyHandles *handles = data;
+
+  for (guint i = 0; handles != NULL && i < handles->n; i++)
+    close (handles->fds[i]);
+  g_free (handles);
+}
+
+/* --- sending --- */
+
+gboolean
+commy_channel_set_handles (CommyChannel *self, GUnixFDList *list, GError **error)
+{
+  guint n = list != NULL ? (guint) g_unix_fd_list_get_length (list) : 0;
+  g_autoptr (GError) cause = NULL;
+  CommyHandles *handles;
+
+  commy_channel_drop_handles (self);
+  if (n == 0)
+    return TRUE;
+  if (n > COMMY_FRAME_HANDLES_MAX)
+    {
+      commy_set_error (error, COMMY_ERROR_TOO_BIG, "%u descriptors, a message carries at most %u",
+                       n, COMMY_FRAME_HANDLES_MAX);
+      return FALSE;
+    }
+  if (!self->passes_handles)
+    {
+      commy_set_error (error, COMMY_ERROR_TYPE,
+                       "%s carries no descriptors; call with a list of descriptors, then another "
+                       "path is taken",
+                       self->transport->note.id);
+      return FALSE;
+    }
+  handles = g_malloc (sizeof *handles + n * sizeof (int));
+  for (handles->n = 0; handles->n < n && cause == NULL; handles->n++)
+    handles->fds[handles->n] = g_unix_fd_list_get (list, (int) handles->n, &cause);
+  if (cause == NULL)
+    {
+      self->handles = handles;
+      return TRUE;
+    }
+  handles->n--; /* the one that failed */
+  handles_free (handles);
+  commy_set_error (error, COMMY_ERROR_FAILED, "a descriptor cannot be duplicated: %s",
+                   cause->message);
+  return FALSE;
+}
+
+void
+commy_channel_drop_handles (CommyChannel *self)
+{
+  g_clear_pointer (&self->handles, handles_free);
+}
+
+static CommyIo
+attach (CommyChannel *self, CommyHandles *handles)
+{
+  CommyIo io = self->ops->attach (self->connection, handles->fds, handles->n);
+
+  if (io == COMMY_IO_OK)
+    handles->n = 0; /* they are the transport's now */
+  return io;
+}
+
+CommyIo
+commy_channel_attach_handles (CommyChannel *self)
+{
+  CommyIo io = attach (self, self->handles);
+
+  if (io == COMMY_IO_OK)
+    commy_channel_drop_handles (self);
+  return io;
+}
+
+void
+commy_channel_hold_handles (CommyChannel *self, gpointer frame)
+{
+  if (self->handles == NULL)
+    return;
+  if (self->held_handles == NULL)
+    self->held_handles = g_hash_table_new_full (NULL, NULL, NULL, handles_free);
+  g_hash_table_insert (self->held_handles, frame, g_steal_pointer (&self->handles));
+}
+
+CommyIo
+commy_channel_attach_held (CommyChannel *self, gpointer frame)
+{
+  CommyHandles *handles
+      = self->held_handles != NULL ? g_hash_table_lookup (self->held_handles, frame) : NULL;
+  CommyIo io;
+
+  if (handles == NULL)
+    return COMMY_IO_OK;
+  io = attach (self, handles);
+  if (io == COMMY_IO_OK)
+    g_hash_table_remove (self->held_handles, frame);
+  return io;
+}
+
+void
+commy_channel_clear_handles (CommyChannel *self)
+{
+  commy_channel_drop_handles (self);
+  g_clear_pointer (&self->held_handles, g_hash_table_unref);
+}
+
+/* --- receiving --- */
+
+GUnixFDList *
+commy_channel_take_handles (CommyChannel *self, const CommyMessage *message)
+{
+  int fds[COMMY_FRAME_HANDLES_MAX];
+  gsize n;
+
+  if (!self->passes_handles)
+    return NULL;
+  n = self->ops->take_fds (self->connection, message, fds, G_N_ELEMENTS (fds));
+  return n > 0 ? g_unix_fd_list_new_from_array (fds, (int) n) : NULL;
+}
+
+gboolean
+commy_channel_handles_match (const CommyIncoming *incoming)
+{
+  guint n = incoming->handles != NULL ? (guint) g_unix_fd_list_get_length (incoming->handles) : 0;
+
+  return n == incoming->frame.n_handles;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What org.commy.Node1 tells about connections, counts and interfaces, as records.
+ */
+#pragma once
+
+#include "mesh/commy-mesh-private.h"
+
+/* All on the mesh thread; floating. Threads that are in the middle of a call are left out rather
+ * than waited for. */
+
+/* aa{sv}: one a channel, of both sides. */
+GVariant *commy_node_report_flows (CommyMesh *mesh);
+/* a{sv}: counts of the node, the sum of its open channels, and the same for each offer. */
+GVariant *commy_node_report_stats (CommyMesh *mesh);
+/* aa{sv}: one an instance this node offers. @service, @instance: "" for all; @instance may be the
+ * beginning of an id. */
+GVariant *commy_node_report_interfaces (CommyMesh *mesh, const char *service, const char *instance);
