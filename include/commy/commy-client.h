@@ -12,6 +12,20 @@
 G_BEGIN_DECLS
 
 #define COMMY_TYPE_CLIENT (commy_client_get_type ())
+/**
+ * CommyClient:
+ *
+ * Calls the methods of one service.
+ *
+ * The first call finds an instance, chooses a path and connects; later ones keep what was chosen until
+ * instances, settings or measurements change. commy_client_explain() tells what was chosen and why. A
+ * client is cheap: make one for each service and thread.
+ *
+ * It belongs to the thread that made it, which is checked (%COMMY_ERROR_WRONG_THREAD). Asynchronous
+ * calls complete in the thread-default context of that thread; synchronous ones iterate none.
+ *
+ * Since: 0.1
+ */
 COMMY_API
 G_DECLARE_FINAL_TYPE (CommyClient, commy_client, COMMY, CLIENT, GObject)
 

@@ -10,6 +10,16 @@
 G_BEGIN_DECLS
 
 #define COMMY_TYPE_DECISION (commy_decision_get_type ())
+/**
+ * CommyDecision:
+ *
+ * The record of how a route was chosen: every candidate with what it claims, what was measured, what is
+ * expected, and who or what refused it.
+ *
+ * It never changes and may be shared between threads.
+ *
+ * Since: 0.1
+ */
 COMMY_API GType commy_decision_get_type (void);
 
 /**
@@ -84,6 +94,13 @@ COMMY_API char *commy_decision_to_json (CommyDecision *decision);
 COMMY_API GVariant *commy_decision_to_variant (CommyDecision *decision);
 
 #define COMMY_TYPE_WHAT_IF (commy_what_if_get_type ())
+/**
+ * CommyWhatIf:
+ *
+ * A question for commy_client_explain(): what would be decided with other settings?
+ *
+ * Since: 0.1
+ */
 COMMY_API GType commy_what_if_get_type (void);
 
 /**

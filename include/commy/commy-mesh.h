@@ -9,6 +9,19 @@
 G_BEGIN_DECLS
 
 #define COMMY_TYPE_MESH (commy_mesh_get_type ())
+/**
+ * CommyMesh:
+ *
+ * A named trust domain, and this process's membership in it.
+ *
+ * A mesh is made from keyfiles (commy.conf(5)), joined, and left; it holds everything else, so a
+ * program can have several. Services and clients keep a reference to their mesh. One thread of its
+ * own keeps discovery and connections; calls do not pass through it.
+ *
+ * Any thread may use it. A child of fork() may not: %COMMY_ERROR_FORKED.
+ *
+ * Since: 0.1
+ */
 COMMY_API
 G_DECLARE_FINAL_TYPE (CommyMesh, commy_mesh, COMMY, MESH, GObject)
 

@@ -67,6 +67,16 @@ typedef enum
 } CommyConsistency;
 
 #define COMMY_TYPE_REQUIREMENTS (commy_requirements_get_type ())
+/**
+ * CommyRequirements:
+ *
+ * What an application demands of the routes of a client.
+ *
+ * Requirements refuse paths; among those that are left the least cost wins. They can be stricter than
+ * the keyfile about security, never laxer. Who is given them keeps a copy.
+ *
+ * Since: 0.1
+ */
 COMMY_API GType commy_requirements_get_type (void);
 
 /**
@@ -168,6 +178,15 @@ COMMY_API void commy_requirements_set_degradable (CommyRequirements *requirement
                                                   gboolean degradable);
 
 #define COMMY_TYPE_CALL_OPTIONS (commy_call_options_get_type ())
+/**
+ * CommyCallOptions:
+ *
+ * What is special about a call: its deadline, and whether it may be carried out twice.
+ *
+ * Not safe to change from two threads; who is given them keeps a copy, so one set serves many calls.
+ *
+ * Since: 0.1
+ */
 COMMY_API GType commy_call_options_get_type (void);
 
 /**

@@ -10,6 +10,15 @@
 G_BEGIN_DECLS
 
 #define COMMY_TYPE_PRINCIPAL (commy_principal_get_type ())
+/**
+ * CommyPrincipal:
+ *
+ * Who the other side proved to be: a user of this host, or the name in a certificate.
+ *
+ * It never changes and may be shared between threads.
+ *
+ * Since: 0.1
+ */
 COMMY_API GType commy_principal_get_type (void);
 /**
  * commy_principal_ref:
@@ -45,6 +54,17 @@ COMMY_API const char *commy_principal_get_name (CommyPrincipal *principal);
 COMMY_API const char *commy_principal_get_provider (CommyPrincipal *principal);
 
 #define COMMY_TYPE_INVOCATION (commy_invocation_get_type ())
+/**
+ * CommyInvocation:
+ *
+ * A call as its handler sees it: method, arguments, who calls, and until when.
+ *
+ * It is answered exactly once, from any thread, now or later; the answer takes the reference that the
+ * handler was given. One that is dropped without an answer is a mistake of the program: it is logged,
+ * and the caller waits until its deadline.
+ *
+ * Since: 0.1
+ */
 COMMY_API
 G_DECLARE_FINAL_TYPE (CommyInvocation, commy_invocation, COMMY, INVOCATION, GObject)
 
@@ -175,6 +195,18 @@ typedef void (*CommyCallFunc) (CommyService *service,
                                gpointer user_data);
 
 #define COMMY_TYPE_SERVICE (commy_service_get_type ())
+/**
+ * CommyService:
+ *
+ * What a program offers under a name: methods and their handlers.
+ *
+ * It is set up, started, which makes this process an instance of the name, and stopped. Handlers run in
+ * the main context that was the thread default when it was made, or on threads of its own
+ * (commy_service_set_workers()). With an interface the types of arguments and results are checked before
+ * a handler sees them.
+ *
+ * Since: 0.1
+ */
 COMMY_API
 G_DECLARE_FINAL_TYPE (CommyService, commy_service, COMMY, SERVICE, GObject)
 
