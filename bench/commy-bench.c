@@ -181,8 +181,8 @@ run (Bench *bench, GError **error)
   if (!run_calls (bench, tls, error))
     return FALSE;
   if (bench->only != NULL)
-    return TRUE;
-  return bench_decision (bench, error) && bench_start (bench, error);
+    return strcmp (bench->only, "choice") != 0 || bench_choice (bench, error);
+  return bench_decision (bench, error) && bench_choice (bench, error) && bench_start (bench, error);
 }
 
 static gboolean

@@ -182,15 +182,15 @@ on_method (CommyChannel *self, CommyIncoming *incoming)
     }
   method.name = g_strndup (payload, frame->payload_size);
   method.method = self->handler->resolve (self->handler_data, method.name);
-  verdict = commy_policy_decide (self->shared->policy, COMMY_VERB_CALL,
-                                 commy_principal_get_name (self->peer), self->service, method.name);
+  verdict = commy_policy_decide_peer (self->shared->policy, COMMY_VERB_CALL, self->peer,
+                                      self->service, method.name);
   method.allowed = verdict.allowed;
   method.origin = verdict.origin;
   g_array_append_val (self->methods_in, method);
 }
 
-static void
-refuse_call (
+void
+commy_channel_refuse_call (
     CommyChannel *self, CommyIncoming *incoming, CommyDrop drop, guint32 code, const char *why)
 {
   commy_ledger_add (self->shared->ledger, drop, 1, why);
@@ -209,6 +209,11 @@ on_call (CommyChannel *self, CommyIncoming *incoming)
       commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "a call of an unknown method id");
       return;
     }
+  if (frame->type == COMMY_FRAME_ONEWAY && (frame->flags & COMMY_FRAME_FLAG_STREAM) != 0)
+    {
+      commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "a one-way message with a stream");
+      return;
+    }
   method = &g_array_index (self->methods_in, CommyIncomingMethod, frame->method - 1);
   commy_counters_add (&self->counters, COMMY_COUNT_CALLS, 1);
   if (G_UNLIKELY (!method->allowed))
@@ -217,20 +222,20 @@ on_call (CommyChannel *self, CommyIncoming *incoming)
           = g_strdup_printf ("%s may not call %s.%s (%s)", commy_principal_get_name (self->peer),
                              self->service, method->name, method->origin);
 
-      refuse_call (self, incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
+      commy_channel_refuse_call (self, incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
     }
   else if (G_UNLIKELY (method->method == NULL))
     {
       g_autofree char *why
           = g_strdup_printf ("%s has no method \"%s\"", self->service, method->name);
 
-      refuse_call (self, incoming, COMMY_DROP_NO_METHOD, COMMY_ERROR_NO_METHOD, why);
+      commy_channel_refuse_call (self, incoming, COMMY_DROP_NO_METHOD, COMMY_ERROR_NO_METHOD, why);
     }
   else if (G_UNLIKELY (frame->has_deadline && frame->deadline_ns == 0))
-    refuse_call (self, incoming, COMMY_DROP_DEADLINE, COMMY_ERROR_DEADLINE,
-                 "the deadline had passed on arrival");
+    commy_channel_refuse_call (self, incoming, COMMY_DROP_DEADLINE, COMMY_ERROR_DEADLINE,
+                               "the deadline had passed on arrival");
   else
-    self->handler->call (self->handler_data, self, method->method, incoming);
+    commy_channel_take_call (self, method->method, incoming);
 }
 
 static void
@@ -277,14 +282,6 @@ on_close (CommyChannel *self, CommyIncoming *incoming)
   commy_channel_close (self, error);
 }
 
-static void
-on_ping (CommyChannel *self, const CommyFrame *frame)
-{
-  CommyFrameSpec spec = { .type = COMMY_FRAME_PONG, .stream = frame->stream };
-
-  commy_channel_send (self, &spec, NULL, 0, TRUE);
-}
-
 void
 commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
 {
@@ -302,13 +299,20 @@ commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
       on_answer (self, incoming);
       break;
     case COMMY_FRAME_CANCEL:
-      if (self->accepting)
+      if (self->accepting && !commy_channel_cancel_stream (self, incoming))
         self->handler->cancelled (self->handler_data, self, incoming->frame.stream);
       break;
+    case COMMY_FRAME_DATA:
+    case COMMY_FRAME_CREDIT:
+    case COMMY_FRAME_END:
+      commy_channel_on_stream (self, incoming);
+      break;
     case COMMY_FRAME_PING:
-      on_ping (self, &incoming->frame);
+      commy_channel_on_ping (self, &incoming->frame);
       break;
     case COMMY_FRAME_PONG:
+      commy_channel_on_pong (self, &incoming->frame);
+      break;
     case COMMY_FRAME_ACK:
       break;
     case COMMY_FRAME_GOAWAY:

@@ -15,7 +15,7 @@ static gboolean
 is_message (guint8 type)
 {
   return type == COMMY_FRAME_CALL || type == COMMY_FRAME_REPLY || type == COMMY_FRAME_ERROR
-         || type == COMMY_FRAME_ONEWAY;
+         || type == COMMY_FRAME_ONEWAY || type == COMMY_FRAME_DATA;
 }
 
 /* Sequence and acknowledgement are given at the moment a frame takes its place in the flow. */
@@ -98,7 +98,7 @@ commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
   g_assert (prefix + used <= self->span_size);
   self->span = NULL;
   count_sent (self, spec->type, used);
-  if (self->backlog.length > 0)
+  if (self->backlog.length + self->room_waiters.length > 0)
     commy_worker_set_hot (self->worker, self);
   return self->ops->commit (self->connection, prefix + used);
 }
@@ -116,7 +116,7 @@ commy_channel_abandon (CommyChannel *self)
     return;
   self->span = NULL;
   self->ops->commit (self->connection, 0);
-  if (self->backlog.length > 0)
+  if (self->backlog.length + self->room_waiters.length > 0)
     commy_worker_set_hot (self->worker, self);
 }
 

@@ -81,6 +81,8 @@ commy_channel_new (CommyWorker *worker,
   g_array_set_clear_func (self->methods_in, method_clear);
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
+  g_queue_init (&self->room_waiters);
+  g_queue_init (&self->deferred);
   fd = death_fd (self, &is_pidfd);
   self->watched = TRUE;
   commy_death_watch_add (shared->deaths, self->serial, fd, is_pidfd, worker);
@@ -126,6 +128,7 @@ commy_channel_unref (CommyChannel *self)
   g_queue_clear_full (&self->backlog, (GDestroyNotify) g_bytes_unref);
   commy_channel_clear_handles (self);
   commy_pending_clear (&self->pending);
+  g_clear_pointer (&self->pipes, g_hash_table_unref);
   g_array_free (self->methods_in, TRUE);
   g_hash_table_unref (self->methods_out);
   commy_principal_unref (self->peer);
@@ -188,10 +191,28 @@ commy_channel_get_shared (CommyChannel *channel)
   return channel->shared;
 }
 
+const char *
+commy_channel_get_instance (CommyChannel *channel)
+{
+  return channel->instance;
+}
+
 CommyPlugin *
 commy_channel_get_serializer (CommyChannel *channel, guint16 wire)
 {
   return wire < G_N_ELEMENTS (channel->serializers) ? channel->serializers[wire] : NULL;
+}
+
+char **
+commy_channel_dup_serializers (CommyChannel *channel)
+{
+  GPtrArray *ids = g_ptr_array_new ();
+
+  for (guint i = 1; i < G_N_ELEMENTS (channel->serializers); i++)
+    if (channel->serializers[i] != NULL)
+      g_ptr_array_add (ids, g_strdup (channel->serializers[i]->note.id));
+  g_ptr_array_add (ids, NULL);
+  return (char **) g_ptr_array_free (ids, FALSE);
 }
 
 guint16
@@ -245,6 +266,9 @@ commy_channel_serve (CommyChannel *self)
     return FALSE;
   if (self->backlog.length > 0)
     commy_channel_flush_backlog (self);
+  if (self->room_waiters.length > 0)
+    commy_channel_serve_pipes (self);
+  any = commy_channel_run_deferred (self, TURN_MESSAGES);
   for (guint i = 0; i < TURN_MESSAGES; i++)
     {
       if (!commy_channel_poll (self))
@@ -267,8 +291,10 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 
   if (self->closed)
     return FALSE;
+  if (commy_channel_has_deferred (self))
+    return TRUE;
   if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK
-      || (self->backlog.length > 0 && self->span == NULL))
+      || (self->backlog.length + self->room_waiters.length > 0 && self->span == NULL))
     interest |= COMMY_INTEREST_WRITE;
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
@@ -278,7 +304,7 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 gint64
 commy_channel_expire (CommyChannel *self, gint64 now_ns)
 {
-  gint64 next = G_MAXINT64;
+  gint64 next = commy_channel_expire_pipes (self, now_ns);
 
   for (guint32 i = 0; i < self->pending.n_slots && self->pending.n_used > 0; i++)
     {
@@ -546,6 +572,8 @@ commy_channel_close (CommyChannel *self, const GError *error)
     commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, self->backlog.length,
                       self->peer_node);
   fail_pending (self);
+  commy_channel_fail_pipes (self);
+  commy_channel_clear_deferred (self);
   if (self->accepting)
     self->handler->closed (self->handler_data, self);
   else if (self->on_closed != NULL)

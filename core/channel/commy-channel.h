@@ -15,6 +15,8 @@
 #include <commy/commy-hot.h>
 #include <gio/gunixfdlist.h>
 
+#define COMMY_CHANNEL_SERIALIZERS 16u /* indices on the wire; 0 is unused */
+
 /* How a caller waits. */
 typedef enum
 {
@@ -36,7 +38,9 @@ typedef struct
   gsize max_payload;
   guint max_methods;
   guint max_pending;
-  gsize max_backlog; /* bytes that wait in memory for room on the path */
+  guint max_streams;
+  gint64 stream_window; /* bytes of one stream that the application has not read yet */
+  gsize max_backlog;    /* bytes that wait in memory for room on the path */
   CommyWaitMode wait_mode;
   gint64 spin_max_ns;
   int single_cpu; /* the only processor this process may use, or -1 */
@@ -79,13 +83,15 @@ const char *commy_channel_get_transport (CommyChannel *channel);
 CommyPrincipal *commy_channel_get_peer (CommyChannel *channel);
 const char *commy_channel_get_peer_node (CommyChannel *channel);
 const char *commy_channel_get_service (CommyChannel *channel);
-const char *commy_channel_get_instance (CommyChannel *channel);
+const char *commy_channel_get_instance (CommyChannel *channel); /* its id on the accepting side */
 gboolean commy_channel_is_accepting (CommyChannel *channel);
 guint64 commy_channel_get_serial (CommyChannel *channel);
 CommyCounters *commy_channel_get_counters (CommyChannel *channel);
 const CommyChannelShared *commy_channel_get_shared (CommyChannel *channel);
 /* Serializer the peer means by an index of the wire; NULL: none such. */
 CommyPlugin *commy_channel_get_serializer (CommyChannel *channel, guint16 wire);
+/* Ids of those that both sides know. (transfer full) */
+char **commy_channel_dup_serializers (CommyChannel *channel);
 /* The index for a serializer's id; 0: the peer does not know it. */
 guint16 commy_channel_find_serializer (CommyChannel *channel, const char *id);
 gboolean commy_channel_is_open (CommyChannel *channel);
@@ -149,6 +155,8 @@ void commy_channel_mark_sent (CommyChannel *channel, guint32 stream);
 /* Ends a wait from this side; @func is not called. Tells the peer if it was sent. */
 void commy_channel_forget (CommyChannel *channel, guint32 stream);
 
+/* For who waits synchronously: sends what found no room before. Whether something is left. */
+gboolean commy_channel_push (CommyChannel *channel);
 /* Takes one message from the path and deals with it. Whether there was one. */
 gboolean commy_channel_poll (CommyChannel *channel);
 /* Spins and parks until a message may be there, the channel closed, @deadline_ns passed or the
@@ -157,6 +165,12 @@ gboolean commy_channel_poll (CommyChannel *channel);
 void
 commy_channel_wait (CommyChannel *channel, gint64 deadline_ns, gboolean write, guint32 kick_seen);
 guint32 commy_channel_kick_seen (CommyChannel *channel);
+
+/* Sends a PING of @size bytes; the peer answers with an empty PONG. One at a time: a new one makes
+ * the last one's PONG late. */
+CommyIo
+commy_channel_ping (CommyChannel *channel, gconstpointer payload, gsize size, guint32 *out_ping);
+gboolean commy_channel_has_pong (CommyChannel *channel, guint32 ping);
 
 /* --- received messages --- */
 

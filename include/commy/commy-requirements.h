@@ -129,7 +129,8 @@ COMMY_API void commy_requirements_set_objective (CommyRequirements *requirements
  * @requirements: requirements
  * @ns: highest expected one-way time of a 64-byte message, in ns; 0 for no limit
  *
- * Candidates that are expected to be slower are refused.
+ * Candidates that are expected to be slower are refused. Looked at again while calls are made: see
+ * #CommyClient::requirements-changed.
  */
 COMMY_API void commy_requirements_set_max_latency (CommyRequirements *requirements, guint64 ns);
 /**
@@ -137,7 +138,8 @@ COMMY_API void commy_requirements_set_max_latency (CommyRequirements *requiremen
  * @requirements: requirements
  * @bytes_per_second: lowest expected rate of 64 KiB messages; 0 for no limit
  *
- * Candidates that are expected to be slower are refused.
+ * Candidates that are expected to be slower are refused. Looked at again while calls are made: see
+ * #CommyClient::requirements-changed.
  */
 COMMY_API void commy_requirements_set_min_throughput (CommyRequirements *requirements,
                                                       guint64 bytes_per_second);
