@@ -6,6 +6,7 @@
 
 #include "channel/commy-channel-stream.h"
 #include "channel/commy-spin.h"
+#include "channel/commy-train.h"
 
 typedef struct
 {
@@ -84,7 +85,11 @@ struct _CommyChannel
   GHashTable *held_handles; /* of frames in the backlog; NULL until there are some */
   guint8 *scratch;          /* where frames of peers that are not trusted are copied to */
   gsize scratch_size;
-  guint32 borrowed; /* messages not released yet */
+  guint32 borrowed;           /* messages not released yet */
+  gsize cut_above;            /* larger payloads go in pieces; G_MAXSIZE: none does */
+  CommyTrainsOut *trains_out; /* NULL before the first */
+  CommyTrainsIn trains_in;
+  gsize unacked; /* bytes of pieces that arrived since the peer was told anything */
   CommySpinner spinner;
   guint32 unanswered;  /* atomic: calls that handlers have not answered yet */
   GHashTable *pipes;   /* stream -> CommyPipe (ref); NULL: there was none yet */
@@ -133,6 +138,9 @@ guint32 commy_pending_stream (CommyPendingTable *table, const CommyPendingSlot *
 void commy_pending_clear (CommyPendingTable *table);
 
 /* commy-channel-handles.c */
+void commy_handles_free (gpointer handles);
+/* On success they are the transport's, and go with the open reservation. */
+CommyIo commy_channel_attach (CommyChannel *channel, CommyHandles *handles);
 /* Lets the waiting handles go with the open reservation. */
 CommyIo commy_channel_attach_handles (CommyChannel *channel);
 /* Lets them wait with a frame (any pointer that stands for it), and go with it. */
@@ -146,6 +154,8 @@ gboolean commy_channel_handles_match (const CommyIncoming *incoming);
 
 /* commy-channel-receive.c */
 void commy_channel_dispatch (CommyChannel *channel, CommyIncoming *incoming);
+/* Takes one message from the path; sends nothing by itself. */
+gboolean commy_channel_take (CommyChannel *channel);
 void commy_channel_refuse_call (
     CommyChannel *channel, CommyIncoming *incoming, CommyDrop drop, guint32 code, const char *why);
 /* commy-channel-deferred.c */
@@ -170,6 +180,7 @@ gint64 commy_channel_expire_pipes (CommyChannel *channel, gint64 now_ns);
 void commy_channel_fail_pipes (CommyChannel *channel);
 /* commy-channel-send.c */
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
+void commy_channel_count_sent (CommyChannel *channel, guint8 type, gsize payload);
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
 
 /* commy-channel-probe.c */

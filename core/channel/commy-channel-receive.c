@@ -26,7 +26,9 @@ void
 commy_incoming_steal (CommyChannel *self, CommyIncoming *incoming, CommyIncoming *out_owned)
 {
   *out_owned = *incoming;
-  if (!incoming->borrowed)
+  if (incoming->copy != NULL)
+    incoming->copy = NULL;
+  else if (!incoming->borrowed)
     {
       /* The next message would be copied over this one. */
       out_owned->copy = g_steal_pointer (&self->scratch);
@@ -97,6 +99,8 @@ commy_incoming_dup_payload (CommyChannel *self, CommyIncoming *incoming)
   gsize size = incoming->frame.payload_size;
   Loan *loan;
 
+  if (incoming->is_exact && incoming->copy != NULL)
+    return g_bytes_new_with_free_func (payload, size, g_free, g_steal_pointer (&incoming->copy));
   if (!incoming->borrowed || size < WRAP_PAYLOAD_FROM)
     return g_bytes_new (payload, size);
   loan = g_new (Loan, 1);
@@ -299,8 +303,12 @@ commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
       on_answer (self, incoming);
       break;
     case COMMY_FRAME_CANCEL:
-      if (self->accepting && !commy_channel_cancel_stream (self, incoming))
-        self->handler->cancelled (self->handler_data, self, incoming->frame.stream);
+      if (self->accepting)
+        {
+          commy_channel_drop_stream (self, incoming->frame.stream);
+          if (!commy_channel_cancel_stream (self, incoming))
+            self->handler->cancelled (self->handler_data, self, incoming->frame.stream);
+        }
       break;
     case COMMY_FRAME_DATA:
     case COMMY_FRAME_CREDIT:
@@ -337,8 +345,27 @@ on_end_of_path (CommyChannel *self)
   commy_channel_close (self, error);
 }
 
+static void
+take_frame (CommyChannel *self, CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+
+  if (self->trains_out != NULL)
+    commy_train_acked (self, frame->ack);
+  if (frame->type == COMMY_FRAME_ACK)
+    return;
+  if (commy_train_is_piece (frame))
+    {
+      commy_train_receive (self, incoming);
+      return;
+    }
+  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
+  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
+  commy_channel_dispatch (self, incoming);
+}
+
 gboolean
-commy_channel_poll (CommyChannel *self)
+commy_channel_take (CommyChannel *self)
 {
   CommyIncoming incoming;
   CommyFrameStatus status;
@@ -359,6 +386,7 @@ commy_channel_poll (CommyChannel *self)
   self->borrowed++;
   incoming.borrowed = TRUE;
   incoming.copy = NULL;
+  incoming.is_exact = FALSE;
   incoming.received_ns = 0;
   incoming.handles = commy_channel_take_handles (self, &incoming.message);
   if (!make_stable (self, &incoming))
@@ -374,12 +402,16 @@ commy_channel_poll (CommyChannel *self)
     commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL,
                                   "other descriptors came than the frame announces");
   else if (take_sequence (self, &incoming.frame))
-    {
-      commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
-      commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, incoming.frame.payload_size);
-      commy_channel_dispatch (self, &incoming);
-    }
+    take_frame (self, &incoming);
   commy_incoming_release (self, &incoming);
   commy_channel_unref (self);
   return TRUE;
+}
+
+gboolean
+commy_channel_poll (CommyChannel *self)
+{
+  gboolean more = commy_train_pump (self);
+
+  return commy_channel_take (self) || more;
 }

@@ -166,6 +166,7 @@ commy_pipe_abort (CommyPipe *self, guint32 code, const char *text)
     return;
   commy_pipe_ref (self);
   commy_set_error (&error, (gint) code, "%s", text);
+  commy_channel_drop_stream (self->channel, self->id);
   if (self->accepting)
     commy_channel_send_error (self->channel, self->id, code, FALSE, text);
   else if (self->sent)
@@ -360,6 +361,7 @@ commy_channel_push (CommyChannel *self)
     commy_channel_flush_backlog (self);
   if (self->room_waiters.length > 0)
     commy_channel_serve_pipes (self);
+  commy_train_pump (self);
   return !self->closed
          && (self->backlog.length + self->room_waiters.length > 0
              || self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK);

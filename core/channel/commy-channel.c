@@ -70,6 +70,9 @@ commy_channel_new (CommyWorker *worker,
   self->instance = g_strdup (setup->instance);
   self->peer = commy_principal_ref (setup->peer);
   self->trusted = is_own (shared, setup->peer);
+  self->cut_above = setup->transport->profile.capabilities & COMMY_CAP_ZERO_COPY
+                        ? G_MAXSIZE
+                        : COMMY_TRAIN_ABOVE;
   self->cheap_poll = (setup->transport->profile.capabilities & COMMY_CAP_CHEAP_POLL) != 0;
   self->passes_handles = (setup->transport->profile.capabilities & COMMY_CAP_FD_PASSING) != 0;
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
@@ -127,6 +130,9 @@ commy_channel_unref (CommyChannel *self)
   free_connection (self);
   g_queue_clear_full (&self->backlog, (GDestroyNotify) g_bytes_unref);
   commy_channel_clear_handles (self);
+  commy_train_abandon (self);
+  commy_trains_in_clear (&self->trains_in);
+  g_free (self->trains_out);
   commy_pending_clear (&self->pending);
   g_clear_pointer (&self->pipes, g_hash_table_unref);
   g_array_free (self->methods_in, TRUE);
@@ -271,13 +277,14 @@ commy_channel_serve (CommyChannel *self)
   any = commy_channel_run_deferred (self, TURN_MESSAGES);
   for (guint i = 0; i < TURN_MESSAGES; i++)
     {
-      if (!commy_channel_poll (self))
+      if (!commy_channel_take (self))
         break;
       any = TRUE;
       if (commy_counters_get (&self->counters, COMMY_COUNT_RECEIVED_BYTES) - bytes_before
           > TURN_BYTES)
         break;
     }
+  any |= commy_train_pump (self);
   if (any && !self->closed)
     self->ops->flush (self->connection);
   return any;
@@ -291,9 +298,10 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 
   if (self->closed)
     return FALSE;
-  if (commy_channel_has_deferred (self))
+  if (commy_channel_has_deferred (self) || commy_train_is_ready (self))
     return TRUE;
   if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK
+      || (self->trains_out != NULL && self->trains_out->stuck)
       || (self->backlog.length + self->room_waiters.length > 0 && self->span == NULL))
     interest |= COMMY_INTEREST_WRITE;
   met = self->ops->arm (self->connection, interest, out_events);
@@ -342,7 +350,7 @@ commy_channel_mark_sent (CommyChannel *self, guint32 stream)
 {
   CommyPendingSlot *slot = commy_pending_find (&self->pending, stream);
 
-  if (slot != NULL)
+  if (slot != NULL && !commy_channel_is_leaving (self, COMMY_FRAME_CALL, stream))
     slot->sent = TRUE;
 }
 
@@ -357,6 +365,8 @@ commy_channel_forget (CommyChannel *self, guint32 stream)
     return;
   sent = slot->sent;
   commy_pending_remove (&self->pending, slot);
+  if (!self->closed)
+    commy_channel_drop_stream (self, stream);
   if (sent && !self->closed)
     commy_channel_send (self, &spec, NULL, 0, TRUE);
 }
@@ -477,6 +487,9 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
 
   if (self->closed || start >= deadline_ns)
     return;
+  /* Room is of no use to what waits for an acknowledgement. */
+  if (self->trains_out != NULL && self->trains_out->queue.n > 0)
+    write = self->trains_out->stuck || self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK;
   if (budget > 0)
     {
       caught = spin (self, until, kick_seen);
@@ -560,6 +573,8 @@ commy_channel_close (CommyChannel *self, const GError *error)
     {
       self->closing = TRUE;
       /* An open reservation is still the caller's to write to: nothing may take its place. */
+      if (self->span == NULL && error == NULL)
+        commy_train_hurry (self);
       if (self->span == NULL)
         say_close (self, error);
     }
@@ -571,6 +586,7 @@ commy_channel_close (CommyChannel *self, const GError *error)
   if (self->backlog.length > 0)
     commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, self->backlog.length,
                       self->peer_node);
+  commy_train_lose (self);
   fail_pending (self);
   commy_channel_fail_pipes (self);
   commy_channel_clear_deferred (self);

@@ -53,7 +53,8 @@ typedef struct
   const guint8 *bytes; /* the frame; what offsets count from */
   CommyMessage message;
   gboolean borrowed; /* @bytes lie in @message, which must be released */
-  guint8 *copy;      /* or here, if it was stolen from a peer that is not trusted */
+  guint8 *copy;      /* or here: stolen from a peer that is not trusted, or put together */
+  gboolean is_exact; /* @copy holds this message and nothing else */
   gint64 received_ns;
   GUnixFDList *handles; /* descriptors that came with it, or NULL */
 } CommyIncoming;
@@ -121,9 +122,26 @@ void commy_channel_abandon (CommyChannel *channel);
 gboolean commy_channel_is_reserved (CommyChannel *channel);
 CommyIo commy_channel_flush (CommyChannel *channel);
 /* Copies and publishes one frame. Where the path has no room it waits in memory up to
- * max_backlog if @queue, else WOULD_BLOCK. */
+ * max_backlog if @queue, else WOULD_BLOCK. Over paths that copy, large payloads always wait in
+ * memory and leave in pieces (commy-train.h), up to two of the largest. */
 CommyIo commy_channel_send (
     CommyChannel *channel, CommyFrameSpec *spec, gconstpointer payload, gsize size, gboolean queue);
+/* The same; what has to wait keeps a reference instead of a copy. */
+CommyIo commy_channel_send_bytes (CommyChannel *channel,
+                                  CommyFrameSpec *spec,
+                                  GBytes *bytes,
+                                  gboolean queue);
+/* Whether a frame that was sent is still leaving piece by piece; @stream 0: any of that type. */
+gboolean commy_channel_is_leaving (CommyChannel *channel, CommyFrameType type, guint32 stream);
+/* Has @done called when that frame has left or is lost. FALSE, and not called: it is not leaving.
+ */
+gboolean commy_channel_on_left (CommyChannel *channel,
+                                CommyFrameType type,
+                                guint32 stream,
+                                void (*done) (gpointer),
+                                gpointer data);
+/* Takes back what is still leaving on @stream, but one-way messages. How many messages. */
+guint commy_channel_drop_stream (CommyChannel *channel, guint32 stream);
 /* The next frame that takes its place carries duplicates of these descriptors (NULL: none); its
  * spec says how many. Error: too many, or a transport that carries none. */
 gboolean commy_channel_set_handles (CommyChannel *channel, GUnixFDList *handles, GError **error);
@@ -150,7 +168,8 @@ guint32 commy_channel_expect (CommyChannel *channel,
                               gint64 deadline_ns,
                               CommyPendingFunc func,
                               gpointer data);
-/* The request of @stream was published: from now on its outcome is unknown if the path dies. */
+/* The request of @stream was published: from now on its outcome is unknown if the path dies. One
+ * that is still leaving in pieces is marked with the last of them. */
 void commy_channel_mark_sent (CommyChannel *channel, guint32 stream);
 /* Ends a wait from this side; @func is not called. Tells the peer if it was sent. */
 void commy_channel_forget (CommyChannel *channel, guint32 stream);

@@ -212,10 +212,9 @@ fill_reply (CommyChannel *channel, CommyWait *wait, CommyReply *out_reply)
   out_reply->message = incoming->message;
   if (!incoming->borrowed)
     {
-      /* The sender is not trusted: what was checked is a copy, which must outlive the next one. */
-      out_reply->data = g_memdup2 (out_reply->data, MAX (out_reply->size, 1));
+      /* A copy, of a sender who is not trusted or of pieces: the reply owns it. */
       g_clear_pointer ((CommyChannel **) &out_reply->channel, commy_channel_unref);
-      commy_incoming_release (channel, incoming);
+      out_reply->message.token = (guint64) (gsize) g_steal_pointer (&incoming->copy);
     }
 }
 
@@ -339,7 +338,7 @@ commy_reply_clear (CommyReply *reply)
   if (reply->data == NULL)
     return;
   if (reply->channel == NULL)
-    g_free ((gpointer) reply->data);
+    g_free ((gpointer) (gsize) reply->message.token);
   else
     {
       CommyWorker *worker = commy_worker_hold (commy_channel_get_worker (reply->channel));

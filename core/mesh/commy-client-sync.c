@@ -11,6 +11,34 @@
 
 #include <string.h>
 
+/* A large one-way message leaves in pieces, and who sent it may not come back to push them. Where
+ * the receiver is the very thread that would wait, its own turns do. */
+static gboolean
+await_leaving (CommyClient *self,
+               CommyRequest *request,
+               CommyChannel *channel,
+               CommyRouteMember *member,
+               GError **error)
+{
+  if (!commy_channel_is_leaving (channel, COMMY_FRAME_ONEWAY, 0)
+      || commy_client_would_deadlock (self, member->peer))
+    return TRUE;
+  while (commy_channel_is_leaving (channel, COMMY_FRAME_ONEWAY, 0))
+    {
+      guint32 kick_seen = commy_channel_kick_seen (channel);
+
+      if (commy_channel_poll (channel))
+        continue;
+      if (commy_client_give_up (self, request, NULL, error))
+        return FALSE;
+      commy_channel_wait (channel, request->deadline_ns, FALSE, kick_seen);
+    }
+  if (commy_channel_is_open (channel))
+    return TRUE;
+  commy_channel_io_error (channel, COMMY_IO_CLOSED, error);
+  return FALSE;
+}
+
 /* Sends, waiting for room if need be. */
 static gboolean
 send_sync (CommyClient *self,
@@ -180,7 +208,8 @@ attempt_sync (CommyClient *self,
       return FALSE;
     }
   if (request->one_way)
-    return send_sync (self, request, *out_channel, picked.stack->serializer, 0, FALSE, NULL, error);
+    return send_sync (self, request, *out_channel, picked.stack->serializer, 0, FALSE, NULL, error)
+           && await_leaving (self, request, *out_channel, picked.member, error);
   peer = commy_peer_ref (picked.member->peer);
   peer->in_flight++;
   ok = request->streams

@@ -28,6 +28,7 @@ struct _CommyInvocation
   gint64 received_ns;
   gboolean one_way;
   gboolean sampled;
+  guint8 priority;  /* as in a CommyFrameSpec: the answer's is the call's */
   guint32 answered; /* atomic */
 
   GVariant *answer_value;
@@ -168,8 +169,10 @@ static void
 send_answer (CommyInvocation *self)
 {
   g_autoptr (GError) error = NULL;
-  CommyFrameSpec spec
-      = { .type = COMMY_FRAME_REPLY, .stream = self->stream, .dwell_ns = dwell (self) };
+  CommyFrameSpec spec = { .type = COMMY_FRAME_REPLY,
+                          .stream = self->stream,
+                          .dwell_ns = dwell (self),
+                          .priority = self->priority };
   guint32 code;
   CommyIo io;
 
@@ -186,6 +189,17 @@ send_answer (CommyInvocation *self)
                       self->service->name);
   if (io != COMMY_IO_OK && io != COMMY_IO_CLOSED)
     commy_channel_send_error (self->channel, self->stream, code, FALSE, commy_error_bare (error));
+}
+
+/* The answer has left, or never will. */
+static void
+answer_left (gpointer data)
+{
+  CommyInvocation *self = data;
+
+  commy_channel_end_answer (self->channel);
+  commy_service_call_ended (self->service);
+  g_object_unref (self);
 }
 
 /* On the channel's worker. */
@@ -212,9 +226,8 @@ deliver (gpointer data)
     send_answer (self);
   if (self->opened != NULL)
     commy_stream_answered (self->opened);
-  commy_channel_end_answer (self->channel);
-  commy_service_call_ended (self->service);
-  g_object_unref (self);
+  if (!commy_channel_on_left (self->channel, COMMY_FRAME_REPLY, self->stream, answer_left, self))
+    answer_left (self);
 }
 
 /* Takes the handler's reference. Whether the answer counts: the first one does. */
@@ -408,6 +421,12 @@ read_arguments (CommyInvocation *self, CommyIncoming *incoming, GError **error)
   return FALSE;
 }
 
+static guint8
+priority_of_answer (const CommyFrame *call)
+{
+  return call->priority == COMMY_FRAME_PRIORITY_DEFAULT ? 0 : (guint8) (call->priority + 1);
+}
+
 static CommyInvocation *
 invocation_new (CommyService *service,
                 CommyChannel *channel,
@@ -424,6 +443,7 @@ invocation_new (CommyService *service,
   self->stream = frame->stream;
   self->one_way = frame->type == COMMY_FRAME_ONEWAY;
   self->sampled = (frame->flags & COMMY_FRAME_FLAG_SAMPLED) != 0;
+  self->priority = priority_of_answer (frame);
   self->received_ns = commy_env_now (commy_channel_get_shared (channel)->env);
   self->deadline_us = frame->has_deadline && !self->one_way && frame->deadline_ns < G_MAXINT64 / 2
                           ? (self->received_ns + (gint64) frame->deadline_ns) / 1000
@@ -539,7 +559,8 @@ commy_span_call_dispatch (CommyService *service,
   call.spec = (CommyFrameSpec){ .type = COMMY_FRAME_REPLY,
                                 .serializer = frame->serializer,
                                 .stream = frame->stream,
-                                .dwell_ns = sampled ? 1 : 0 };
+                                .dwell_ns = sampled ? 1 : 0,
+                                .priority = priority_of_answer (frame) };
   method->span_func (&call, commy_incoming_payload (incoming), frame->payload_size,
                      method->user_data);
   if (frame->type != COMMY_FRAME_CALL || call.failed)

@@ -47,6 +47,8 @@ init (CommyRequest *request,
   if (options != NULL && options->timeout_us >= 0)
     timeout_ns
         = options->timeout_us > G_MAXINT64 / 4000 ? G_MAXINT64 / 4 : options->timeout_us * 1000;
+  if (options != NULL && options->priority != COMMY_PRIORITY_DEFAULT)
+    request->priority = (guint8) (options->priority + 1);
   request->idempotent = options != NULL && options->idempotent;
   request->deadline_ns = commy_env_now (env) + timeout_ns;
   request->method = g_strdup (method);
@@ -222,9 +224,8 @@ commy_payload_send (CommyChannel *channel,
     }
   else
     {
-      gconstpointer data = g_bytes_get_data (bytes, &size);
-
-      io = commy_channel_send (channel, spec, data, size, queue);
+      size = g_bytes_get_size (bytes);
+      io = commy_channel_send_bytes (channel, spec, bytes, queue);
     }
   if (handles != NULL && io != COMMY_IO_OK)
     commy_channel_drop_handles (channel);
@@ -272,7 +273,8 @@ commy_request_send (CommyRequest *request,
   CommyFrameSpec spec = { .type = request->one_way ? COMMY_FRAME_ONEWAY : COMMY_FRAME_CALL,
                           .flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0,
                           .stream = stream,
-                          .deadline_ns = (guint64) MAX (left, 1) };
+                          .deadline_ns = (guint64) MAX (left, 1),
+                          .priority = request->priority };
 
   if (request->streams)
     {

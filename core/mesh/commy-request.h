@@ -18,6 +18,7 @@ typedef struct
   gint64 deadline_ns;
   gboolean idempotent;
   gboolean one_way;
+  guint8 priority;  /* as in a CommyFrameSpec */
   gboolean streams; /* opens a stream; deadline_ns is that of the opening */
   gint64 stream_deadline_ns;
 } CommyRequest;
