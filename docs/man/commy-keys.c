@@ -207,7 +207,8 @@ main (int argc, char **argv)
 
   if (argc != 2 || !g_file_get_contents (argv[1], &text, NULL, &error))
     {
-      g_printerr ("commy-keys: %s\n", error != NULL ? error->message : "usage: commy-keys TEMPLATE");
+      g_printerr ("commy-keys: %s\n",
+                  error != NULL ? error->message : "usage: commy-keys TEMPLATE");
       return 1;
     }
   g_auto (GStrv) lines = g_strsplit (g_strchomp (text), "\n", -1);

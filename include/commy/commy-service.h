@@ -36,20 +36,30 @@ COMMY_API CommyPrincipal *commy_principal_ref (CommyPrincipal *principal);
  * @principal: (nullable) (transfer full): a principal
  *
  * Gives a reference back.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_principal_unref (CommyPrincipal *principal);
 /**
  * commy_principal_get_name:
  * @principal: a principal
  *
+ * What the other side proved to be.
+ *
  * Returns: (transfer none): what the other side proved, such as `unix:uid=1000`
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_principal_get_name (CommyPrincipal *principal);
 /**
  * commy_principal_get_provider:
  * @principal: a principal
  *
+ * Who judged the proof.
+ *
  * Returns: (transfer none): id of the auth provider that accepted the proof
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_principal_get_provider (CommyPrincipal *principal);
 
@@ -59,9 +69,9 @@ COMMY_API const char *commy_principal_get_provider (CommyPrincipal *principal);
  *
  * A call as its handler sees it: method, arguments, who calls, and until when.
  *
- * It is answered exactly once, from any thread, now or later; the answer takes the reference that the
- * handler was given. One that is dropped without an answer is a mistake of the program: it is logged,
- * and the caller waits until its deadline.
+ * It is answered exactly once, from any thread, now or later; the answer takes the reference that
+ * the handler was given. One that is dropped without an answer is a mistake of the program: it is
+ * logged, and the caller waits until its deadline.
  *
  * Since: 0.1
  */
@@ -72,21 +82,33 @@ G_DECLARE_FINAL_TYPE (CommyInvocation, commy_invocation, COMMY, INVOCATION, GObj
  * commy_invocation_get_method:
  * @invocation: an invocation
  *
+ * Which method is called.
+ *
  * Returns: (transfer none): name of the method
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_invocation_get_method (CommyInvocation *invocation);
 /**
  * commy_invocation_get_parameters:
  * @invocation: an invocation
  *
+ * What the caller sent.
+ *
  * Returns: (transfer none) (nullable): the arguments, a tuple; %NULL for a call with raw bytes
+ *
+ * Since: 0.1
  */
 COMMY_API GVariant *commy_invocation_get_parameters (CommyInvocation *invocation);
 /**
  * commy_invocation_get_bytes:
  * @invocation: an invocation
  *
+ * What the caller sent with a call of raw bytes.
+ *
  * Returns: (transfer none) (nullable): the argument of a call with raw bytes
+ *
+ * Since: 0.1
  */
 COMMY_API GBytes *commy_invocation_get_bytes (CommyInvocation *invocation);
 /**
@@ -107,29 +129,45 @@ COMMY_API GUnixFDList *commy_invocation_get_unix_fd_list (CommyInvocation *invoc
  * commy_invocation_get_caller:
  * @invocation: an invocation
  *
+ * Who calls, as proved to the core and allowed by the policy.
+ *
  * Returns: (transfer none): who calls
+ *
+ * Since: 0.1
  */
 COMMY_API CommyPrincipal *commy_invocation_get_caller (CommyInvocation *invocation);
 /**
  * commy_invocation_get_transport:
  * @invocation: an invocation
  *
+ * How the call came here.
+ *
  * Returns: (transfer none): id of the transport it came over
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_invocation_get_transport (CommyInvocation *invocation);
 /**
  * commy_invocation_get_deadline:
  * @invocation: an invocation
  *
+ * Until when the caller waits.
+ *
  * Returns: monotonic time in microseconds when nobody waits for the answer any more;
  *   `G_MAXINT64` for a one-way message
+ *
+ * Since: 0.1
  */
 COMMY_API gint64 commy_invocation_get_deadline (CommyInvocation *invocation);
 /**
  * commy_invocation_is_one_way:
  * @invocation: an invocation
  *
+ * Whether the caller waits for nothing.
+ *
  * Returns: whether no answer is wanted; answering is then allowed and does nothing
+ *
+ * Since: 0.1
  */
 COMMY_API gboolean commy_invocation_is_one_way (CommyInvocation *invocation);
 /**
@@ -138,6 +176,8 @@ COMMY_API gboolean commy_invocation_is_one_way (CommyInvocation *invocation);
  * @value: (nullable): the result, a tuple; floating is consumed; %NULL for `()`
  *
  * Answers. Exactly one of the return functions is called, from any thread, now or later.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_value (CommyInvocation *invocation, GVariant *value);
 /**
@@ -162,6 +202,8 @@ COMMY_API void commy_invocation_return_value_with_unix_fd_list (CommyInvocation 
  * @bytes: (transfer none): the result
  *
  * Answers with raw bytes.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_bytes (CommyInvocation *invocation, GBytes *bytes);
 /**
@@ -170,6 +212,8 @@ COMMY_API void commy_invocation_return_bytes (CommyInvocation *invocation, GByte
  * @error: (transfer none): why not; the caller gets %COMMY_ERROR_REMOTE with its message
  *
  * Answers with an error.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_gerror (CommyInvocation *invocation, const GError *error);
 /**
@@ -178,6 +222,8 @@ COMMY_API void commy_invocation_return_gerror (CommyInvocation *invocation, cons
  * @message: why not
  *
  * Answers with an error.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_error (CommyInvocation *invocation, const char *message);
 
@@ -189,6 +235,8 @@ COMMY_API void commy_invocation_return_error (CommyInvocation *invocation, const
  *
  * A call arrived. Runs in the main context that was the thread default when the service was
  * made, or on one of its workers. May stop the service.
+ *
+ * Since: 0.1
  */
 typedef void (*CommyCallFunc) (CommyService *service,
                                CommyInvocation *invocation,
@@ -200,10 +248,10 @@ typedef void (*CommyCallFunc) (CommyService *service,
  *
  * What a program offers under a name: methods and their handlers.
  *
- * It is set up, started, which makes this process an instance of the name, and stopped. Handlers run in
- * the main context that was the thread default when it was made, or on threads of its own
- * (commy_service_set_workers()). With an interface the types of arguments and results are checked before
- * a handler sees them.
+ * It is set up, started, which makes this process an instance of the name, and stopped. Handlers
+ * run in the main context that was the thread default when it was made, or on threads of its own
+ * (commy_service_set_workers()). With an interface the types of arguments and results are checked
+ * before a handler sees them.
  *
  * Since: 0.1
  */
@@ -233,6 +281,8 @@ commy_service_new (CommyMesh *mesh, const char *name, GDBusInterfaceInfo *interf
  * @destroy: (nullable): frees @user_data
  *
  * Sets the handler of a method.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_service_handle (CommyService *service,
                                      const char *method,
@@ -245,6 +295,8 @@ COMMY_API void commy_service_handle (CommyService *service,
  * @threads: worker threads of its own that poll, spin and park; 0 for the main context; at most 64
  *
  * Where handlers run.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_service_set_workers (CommyService *service, guint threads);
 /**
@@ -255,6 +307,8 @@ COMMY_API void commy_service_set_workers (CommyService *service, guint threads);
  * @user_data: for @callback
  *
  * Offers the service. Does not block.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_service_start (CommyService *service,
                                     GCancellable *cancellable,
@@ -266,7 +320,11 @@ COMMY_API void commy_service_start (CommyService *service,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_service_start().
+ *
  * Returns: success
+ *
+ * Since: 0.1
  */
 COMMY_API gboolean commy_service_start_finish (CommyService *service,
                                                GAsyncResult *result,
@@ -296,6 +354,8 @@ COMMY_API gboolean commy_service_start_sync (CommyService *service,
  * @user_data: for @callback
  *
  * Stops offering; calls under way are finished first. Legal from inside a handler.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_service_stop (CommyService *service,
                                    GCancellable *cancellable,
@@ -307,7 +367,11 @@ COMMY_API void commy_service_stop (CommyService *service,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_service_stop().
+ *
  * Returns: success
+ *
+ * Since: 0.1
  */
 COMMY_API gboolean commy_service_stop_finish (CommyService *service,
                                               GAsyncResult *result,
@@ -316,7 +380,11 @@ COMMY_API gboolean commy_service_stop_finish (CommyService *service,
  * commy_service_get_instance_id:
  * @service: a service
  *
+ * How this offer of the service is called. Any thread.
+ *
  * Returns: (transfer none) (nullable): id of this instance while it is offered
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_service_get_instance_id (CommyService *service);
 

@@ -14,11 +14,11 @@ ok () {
   shift
   case_number=$((case_number + 1))
   if "$@" >"$folder/said" 2>&1; then
-    echo "ok $case_number - /docs/$case_name"
+    printf 'ok %s - /docs/%s\n' "$case_number" "$case_name"
     return
   fi
   failed=$((failed + 1))
-  echo "not ok $case_number - /docs/$case_name"
+  printf 'not ok %s - /docs/%s\n' "$case_number" "$case_name"
   sed 's/^/# /' "$folder/said"
 }
 

@@ -81,7 +81,7 @@ programs () { # guide
   done
 }
 
-# What stands between backticks outside of blocks.
+# What stands between backticks outside of blocks. (A name of a host has a hyphen like a key.)
 spans () {
   awk '/^```/ { inside = !inside; next } !inside' "$1" | grep -o -E '`[^`]+`' | tr -d '`' | sort -u
 }
@@ -89,7 +89,7 @@ spans () {
 keys_exist () { # file
   sed 's/\\-/-/g; s/\\f[BIR]//g' "$config_page" >"$folder/keys"
   spans "$1" | sed -n -E 's/^([a-z][a-z0-9.-]*)=.*/\1/p; s/^\[([a-z]+)( [^]]*)?\]$/\[\1/p
-    s/^([a-z]+(-[a-z]+)+)$/\1/p' | grep -v '^commy' | sort -u |
+    s/^([a-z]+(-[a-z]+)+)$/\1/p' | grep -v -e '^commy' -e '^host-[ab]$' | sort -u |
     while read -r name; do
       grep -q -F -w -e "$name" "$folder/keys" && continue
       commy config show -o json | grep -q -F -w -e "$name" && continue
@@ -103,8 +103,7 @@ commands_exist () { # file
     while read -r _ verb word _; do
       commy "$verb" --help >"$folder/verb" 2>/dev/null || { echo "there is no commy $verb"; exit 1; }
       case $word in
-        [a-z]*) ;;
-        *) continue ;;
+        *[!a-z-]* | '' | -*) continue ;;
       esac
       [ "$verb" = help ] && commy help "$word" >/dev/null && continue
       grep -q -w -e "$word" "$folder/verb" || { echo "there is no commy $verb $word"; exit 1; }

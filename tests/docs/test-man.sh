@@ -98,7 +98,7 @@ for title, body in re.findall(r"^   \[([^\]]+)\]\n(.*?)(?=^   \[|^[A-Z])", page,
 wrong = 0
 for line in settings:
     group, key = line["group"].split()[0], line["key"]
-    entry = re.search(r"^       %s\n? {2,}(.*?)\n\n" % re.escape(key), groups.get(group, ""), re.M | re.S)
+    entry = re.search(r"^ {7}%s\s(.*?)\n\n" % re.escape(key), groups.get(group, ""), re.M | re.S)
     if key.startswith("param."):
         continue
     if not entry:
