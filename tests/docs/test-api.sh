@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The pages of the API are made without a warning, every symbol is described, every program in them
 # compiles as it stands there.
+# shellcheck disable=SC1091,SC2154 # the library has the variables
 set -u
 . "$COMMY_SOURCE_DIR/tests/docs/library.sh"
 cd "$COMMY_BUILD_DIR" || exit 1

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The manual pages: without a warning of groff, with every verb, option, key, parameter type and
 # state that there is.
+# shellcheck disable=SC1091,SC2154 # the library has the variables
 set -u
 . "$COMMY_SOURCE_DIR/tests/docs/library.sh"
 COMMY_STATE_DIR=$folder/state
