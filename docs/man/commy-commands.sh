@@ -62,11 +62,16 @@ to_man () { # title, summary
         $0 = substr ($0, 1, RSTART - 1)
       }
       print ".PP\n.B \"" escape ($0) "\""
-      if (rest == "")
-        rest = summary
+      pending = (rest == "")
       if (rest != "")
         print ".PP\n" escape (toupper (substr (rest, 1, 1)) substr (rest, 2)) "."
       next
+    }
+    # What a verb with subcommands is about stands in the overview only.
+    pending && !/^$/ {
+      if (/^  /)
+        print ".PP\n" escape (toupper (substr (summary, 1, 1)) substr (summary, 2)) "."
+      pending = 0
     }
     /^(Help|Application) Options:$/ { example (0); options = 1; next }
     # What every verb has stands once, under OPTIONS.

@@ -137,7 +137,8 @@ print_key (const CommyKeySchema *key)
   else
     print_text (key->name);
   fputs ("\n", stdout);
-  print_text (key->help);
+  putchar (g_ascii_toupper (key->help[0]));
+  print_text (key->help + 1);
   fputs (".\n", stdout);
   printf ("Value: ");
   print_type (&key->spec);
