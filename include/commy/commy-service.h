@@ -69,9 +69,9 @@ COMMY_API const char *commy_principal_get_provider (CommyPrincipal *principal);
  *
  * A call as its handler sees it: method, arguments, who calls, and until when.
  *
- * It is answered exactly once, from any thread, now or later; the answer takes the reference that
- * the handler was given. One that is dropped without an answer is a mistake of the program: it is
- * logged, and the caller waits until its deadline.
+ * It is answered exactly once, from any thread, now or later, and valid until then; who wants to
+ * look at it afterwards holds a reference. One that is dropped without an answer is a mistake of
+ * the program: it is logged, and the caller waits until its deadline.
  *
  * Since: 0.1
  */
@@ -176,8 +176,6 @@ COMMY_API gboolean commy_invocation_is_one_way (CommyInvocation *invocation);
  * @value: (nullable): the result, a tuple; floating is consumed; %NULL for `()`
  *
  * Answers. Exactly one of the return functions is called, from any thread, now or later.
- *
- * Since: 0.1
  */
 COMMY_API void commy_invocation_return_value (CommyInvocation *invocation, GVariant *value);
 /**
@@ -190,8 +188,6 @@ COMMY_API void commy_invocation_return_value (CommyInvocation *invocation, GVari
  *   commy_client_call_with_unix_fd_list() do; else the caller gets %COMMY_ERROR_TYPE
  *
  * Answers with descriptors.
- *
- * Since: 0.1
  */
 COMMY_API void commy_invocation_return_value_with_unix_fd_list (CommyInvocation *invocation,
                                                                 GVariant *value,
@@ -202,8 +198,6 @@ COMMY_API void commy_invocation_return_value_with_unix_fd_list (CommyInvocation 
  * @bytes: (transfer none): the result
  *
  * Answers with raw bytes.
- *
- * Since: 0.1
  */
 COMMY_API void commy_invocation_return_bytes (CommyInvocation *invocation, GBytes *bytes);
 /**
@@ -212,8 +206,6 @@ COMMY_API void commy_invocation_return_bytes (CommyInvocation *invocation, GByte
  * @error: (transfer none): why not; the caller gets %COMMY_ERROR_REMOTE with its message
  *
  * Answers with an error.
- *
- * Since: 0.1
  */
 COMMY_API void commy_invocation_return_gerror (CommyInvocation *invocation, const GError *error);
 /**
@@ -222,8 +214,6 @@ COMMY_API void commy_invocation_return_gerror (CommyInvocation *invocation, cons
  * @message: why not
  *
  * Answers with an error.
- *
- * Since: 0.1
  */
 COMMY_API void commy_invocation_return_error (CommyInvocation *invocation, const char *message);
 
@@ -235,8 +225,6 @@ COMMY_API void commy_invocation_return_error (CommyInvocation *invocation, const
  *
  * A call arrived. Runs in the main context that was the thread default when the service was
  * made, or on one of its workers. May stop the service.
- *
- * Since: 0.1
  */
 typedef void (*CommyCallFunc) (CommyService *service,
                                CommyInvocation *invocation,
