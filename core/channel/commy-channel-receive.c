@@ -359,6 +359,8 @@ take_frame (CommyChannel *self, CommyIncoming *incoming)
       commy_train_receive (self, incoming);
       return;
     }
+  if (G_UNLIKELY (self->alone_in > 0) && (frame->flags & COMMY_FRAME_FLAG_ORDERED))
+    commy_train_meet (self);
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
   commy_channel_dispatch (self, incoming);

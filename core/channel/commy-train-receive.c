@@ -13,9 +13,21 @@ acknowledge (CommyChannel *self, gsize size)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_ACK, .flow = self->flow };
 
+  gsize after = self->alone_in >= COMMY_TRAIN_ALONE_AFTER ? COMMY_TRAIN_ALONE_ACK_AFTER
+                                                          : COMMY_TRAIN_ACK_AFTER;
+
   self->unacked += size;
-  if (self->unacked >= COMMY_TRAIN_ACK_AFTER)
+  if (self->unacked >= after)
     commy_channel_send (self, &spec, NULL, 0, TRUE);
+}
+
+/* The sender's window is small again from this message on: it must not wait for a word that would
+ * only come with more pieces. */
+void
+commy_train_meet (CommyChannel *self)
+{
+  self->alone_in = 0;
+  acknowledge (self, 0);
 }
 
 void
@@ -35,6 +47,7 @@ commy_train_receive (CommyChannel *self, CommyIncoming *incoming)
   if (frame->has_train && incoming->handles != NULL)
     commy_trains_in_keep (&self->trains_in, frame->train, g_steal_pointer (&incoming->handles));
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
+  self->alone_in += frame->payload_size;
   acknowledge (self, frame->payload_size);
   if (step != COMMY_TRAIN_WHOLE)
     return;

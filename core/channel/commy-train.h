@@ -25,8 +25,11 @@
  * way. The next small message waits for that once. */
 #define COMMY_TRAIN_ALONE_AFTER (256u << 10)
 #define COMMY_TRAIN_ALONE_FLOOR (1u << 20)
-/* Received and not acknowledged yet: then a frame goes that says nothing else. */
+/* Received and not acknowledged yet: then a frame goes that says nothing else. While pieces are
+ * alone both sides need to hear of them less often, and they are handed over some at a time. */
 #define COMMY_TRAIN_ACK_AFTER (2u * COMMY_TRAIN_PIECE)
+#define COMMY_TRAIN_ALONE_ACK_AFTER (COMMY_TRAIN_ALONE_FLOOR / 4)
+#define COMMY_TRAIN_ALONE_BATCH (4u * COMMY_TRAIN_PIECE)
 
 /* What a channel sends; made with the first train. */
 typedef struct
@@ -117,3 +120,5 @@ void commy_train_lose (CommyChannel *channel);
 
 /* A piece arrived; gives @incoming back. */
 void commy_train_receive (CommyChannel *channel, CommyIncoming *incoming);
+/* Something else than a piece arrived: pieces are not alone. */
+void commy_train_meet (CommyChannel *channel);

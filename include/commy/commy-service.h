@@ -172,10 +172,11 @@ COMMY_API gint64 commy_invocation_get_deadline (CommyInvocation *invocation);
 COMMY_API gboolean commy_invocation_is_one_way (CommyInvocation *invocation);
 /**
  * commy_invocation_return_value:
- * @invocation: (transfer full): an invocation
+ * @invocation: an invocation
  * @value: (nullable): the result, a tuple; floating is consumed; %NULL for `()`
  *
- * Answers. Exactly one of the return functions is called, from any thread, now or later.
+ * Answers. Exactly one of the return functions is called, from any thread, now or later; after it
+ * only who holds a reference of their own may still look at @invocation.
  */
 COMMY_API void commy_invocation_return_value (CommyInvocation *invocation, GVariant *value);
 /**
@@ -194,7 +195,7 @@ COMMY_API void commy_invocation_return_value_with_unix_fd_list (CommyInvocation 
                                                                 GUnixFDList *fd_list);
 /**
  * commy_invocation_return_bytes:
- * @invocation: (transfer full): an invocation
+ * @invocation: an invocation
  * @bytes: (transfer none): the result
  *
  * Answers with raw bytes.
@@ -202,7 +203,7 @@ COMMY_API void commy_invocation_return_value_with_unix_fd_list (CommyInvocation 
 COMMY_API void commy_invocation_return_bytes (CommyInvocation *invocation, GBytes *bytes);
 /**
  * commy_invocation_return_gerror:
- * @invocation: (transfer full): an invocation
+ * @invocation: an invocation
  * @error: (transfer none): why not; the caller gets %COMMY_ERROR_REMOTE with its message
  *
  * Answers with an error.
@@ -210,7 +211,7 @@ COMMY_API void commy_invocation_return_bytes (CommyInvocation *invocation, GByte
 COMMY_API void commy_invocation_return_gerror (CommyInvocation *invocation, const GError *error);
 /**
  * commy_invocation_return_error:
- * @invocation: (transfer full): an invocation
+ * @invocation: an invocation
  * @message: why not
  *
  * Answers with an error.
@@ -220,7 +221,7 @@ COMMY_API void commy_invocation_return_error (CommyInvocation *invocation, const
 /**
  * CommyCallFunc:
  * @service: the service
- * @invocation: (transfer full): the call; answer it once
+ * @invocation: (transfer none): the call; valid until it is answered, which is done once
  * @user_data: as given
  *
  * A call arrived. Runs in the main context that was the thread default when the service was
