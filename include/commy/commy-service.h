@@ -177,6 +177,8 @@ COMMY_API gboolean commy_invocation_is_one_way (CommyInvocation *invocation);
  *
  * Answers. Exactly one of the return functions is called, from any thread, now or later; after it
  * only who holds a reference of their own may still look at @invocation.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_value (CommyInvocation *invocation, GVariant *value);
 /**
@@ -189,6 +191,8 @@ COMMY_API void commy_invocation_return_value (CommyInvocation *invocation, GVari
  *   commy_client_call_with_unix_fd_list() do; else the caller gets %COMMY_ERROR_TYPE
  *
  * Answers with descriptors.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_value_with_unix_fd_list (CommyInvocation *invocation,
                                                                 GVariant *value,
@@ -199,6 +203,8 @@ COMMY_API void commy_invocation_return_value_with_unix_fd_list (CommyInvocation 
  * @bytes: (transfer none): the result
  *
  * Answers with raw bytes.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_bytes (CommyInvocation *invocation, GBytes *bytes);
 /**
@@ -207,6 +213,8 @@ COMMY_API void commy_invocation_return_bytes (CommyInvocation *invocation, GByte
  * @error: (transfer none): why not; the caller gets %COMMY_ERROR_REMOTE with its message
  *
  * Answers with an error.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_gerror (CommyInvocation *invocation, const GError *error);
 /**
@@ -215,6 +223,8 @@ COMMY_API void commy_invocation_return_gerror (CommyInvocation *invocation, cons
  * @message: why not
  *
  * Answers with an error.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_error (CommyInvocation *invocation, const char *message);
 
@@ -226,6 +236,8 @@ COMMY_API void commy_invocation_return_error (CommyInvocation *invocation, const
  *
  * A call arrived. Runs in the main context that was the thread default when the service was
  * made, or on one of its workers. May stop the service.
+ *
+ * Since: 0.1
  */
 typedef void (*CommyCallFunc) (CommyService *service,
                                CommyInvocation *invocation,
