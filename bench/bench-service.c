@@ -117,6 +117,14 @@ on_echo (CommyService *service, CommyInvocation *invocation, gpointer data)
 }
 
 static void
+on_sink (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  g_autoptr (GBytes) nothing = g_bytes_new (NULL, 0);
+
+  commy_invocation_return_bytes (invocation, nothing);
+}
+
+static void
 on_add (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
   gint32 a;
@@ -146,6 +154,7 @@ serve (CommyMesh *mesh, GError **error)
   service = commy_service_new (mesh, BENCH_SERVICE, node->interfaces[0]);
   commy_service_handle_span (service, "Span", on_span, NULL, NULL);
   commy_service_handle (service, "Echo", on_echo, NULL, NULL);
+  commy_service_handle (service, "Sink", on_sink, NULL, NULL);
   commy_service_handle (service, "Add", on_add, NULL, NULL);
   commy_service_set_workers (service, 1);
   if (!commy_service_start_sync (service, NULL, error))

@@ -78,9 +78,11 @@ CommyMesh *bench_join (const char *keyfile, GError **error);
 /* Whether this process is a child; then @out_status is what main returns. */
 gboolean bench_child_main (int argc, char **argv, int *out_status);
 
-/* --- calls (bench-calls.c, bench-more.c) --- */
+/* --- calls (bench-calls.c, bench-choice.c, bench-more.c, bench-beside.c) --- */
 
 gboolean bench_calls (Bench *bench, const char *transport, const char *wait, GError **error);
 gboolean bench_pipelined (Bench *bench, const char *transport, const char *wait, GError **error);
+gboolean bench_beside (Bench *bench, const char *transport, const char *wait, GError **error);
 gboolean bench_start (Bench *bench, GError **error);
 gboolean bench_decision (Bench *bench, GError **error);
+gboolean bench_choice (Bench *bench, GError **error);

@@ -146,6 +146,7 @@ run_calls (Bench *bench, gboolean tls, GError **error)
     { "tls", "block", bench_calls, "tls/block" },
     { "shm", "adaptive", bench_pipelined, "shm/async" },
     { "tls", "adaptive", bench_pipelined, "tls/async" },
+    { "tls", "adaptive", bench_beside, "tls/beside" },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (parts); i++)
@@ -176,13 +177,14 @@ run (Bench *bench, GError **error)
     }
   if (!bench->json)
     bench_print_head (bench);
-  if (!bench_limits (bench, error))
+  /* What is compared with itself needs no limits. */
+  if (g_strcmp0 (bench->only, "tls/beside") != 0 && !bench_limits (bench, error))
     return FALSE;
   if (!run_calls (bench, tls, error))
     return FALSE;
   if (bench->only != NULL)
-    return TRUE;
-  return bench_decision (bench, error) && bench_start (bench, error);
+    return strcmp (bench->only, "choice") != 0 || bench_choice (bench, error);
+  return bench_decision (bench, error) && bench_choice (bench, error) && bench_start (bench, error);
 }
 
 static gboolean

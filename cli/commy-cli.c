@@ -119,6 +119,7 @@ exit_for (const GError *error)
     case COMMY_ERROR_NO_METHOD:
       return COMMY_EXIT_NOT_FOUND;
     case COMMY_ERROR_NO_ROUTE:
+    case COMMY_ERROR_REQUIREMENT:
     case COMMY_ERROR_REFUSED:
     case COMMY_ERROR_DENIED:
     case COMMY_ERROR_NOT_OFFERED:

@@ -42,8 +42,10 @@ static const CommyCliVerb verb = {
     "  ls      the tokens, and what became of them\n"
     "  revoke  make a token useless before its time",
   .description
-  = "Without --host or --user the newcomer says its own names, and never gets those of\n"
-    "another. A token for both gives exactly that name a new key, even if another has it.\n\n"
+  = "Without --user the token is for the name of the user who makes it, since the same user on\n"
+    "another host counts as the own one. Without --host the newcomer says its own name, and\n"
+    "never gets that of another. A token with --host gives exactly that name a new key, even if\n"
+    "another has it.\n\n"
     "Example: the token goes from here to there without a trace in a list of processes\n"
     "  commy pki token create --valid 5m | ssh web2 commy join -\n"
     "  commy pki token create --host web2 --user www --address 192.0.2.7:7443 > token\n"
@@ -84,6 +86,8 @@ commy_cmd_pki_make_token (const char *dir,
                           GError **error)
 {
   g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_load (dir, error);
+  /* The user's name is a right (docs/decisions/0005): never the newcomer's to choose. */
+  const char *whose = user != NULL ? user : g_get_user_name ();
   g_auto (GStrv) own = addresses == NULL ? dup_addresses (dir) : NULL;
   gint64 now = commy_cmd_pki_now ();
   g_autoptr (CommyPkiRegister) reg = NULL;
@@ -96,10 +100,10 @@ commy_cmd_pki_make_token (const char *dir,
   token = commy_pki_token_new (
       fingerprint, addresses != NULL ? addresses : (const char *const *) own, now + valid_s, error);
   reg = token != NULL ? commy_pki_register_open (dir, error) : NULL;
-  if (reg == NULL || !commy_pki_register_add_token (reg, token, host, user, now, error)
+  if (reg == NULL || !commy_pki_register_add_token (reg, token, host, whose, now, error)
       || !commy_pki_register_save (reg, now, error))
     return NULL;
-  note_taken (reg, host, user);
+  note_taken (reg, host, whose);
   text = commy_pki_token_to_text (token);
   if (out_token != NULL)
     *out_token = g_steal_pointer (&token);
@@ -259,7 +263,8 @@ commy_cmd_pki_token (CommyCli *cli, char **argv)
     { "address", 'a', 0, G_OPTION_ARG_STRING_ARRAY, &options.addresses,
       "create: where the authority is reached; up to 4 (those of this host)", "HOST:PORT" },
     { "host", 0, 0, G_OPTION_ARG_STRING, &options.host, "create: for this host only", "NAME" },
-    { "user", 0, 0, G_OPTION_ARG_STRING, &options.user, "create: for this user only", "NAME" },
+    { "user", 0, 0, G_OPTION_ARG_STRING, &options.user, "create: for this user (one's own)",
+      "NAME" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);

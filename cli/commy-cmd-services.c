@@ -44,8 +44,11 @@ print_list (GPtrArray *instances)
                         commy_lookup_dup_short (commy_record_get_string (instance, "instance")));
       commy_table_take (table, commy_lookup_dup_short (commy_record_get_string (instance, "node")));
       commy_table_add (table, commy_record_get_string (instance, "host"));
-      commy_table_take (
-          table, g_strdup_printf ("%" G_GUINT64_FORMAT, commy_record_get_uint (instance, "pid")));
+      /* Of an endpoint that no store lists the process is not known. */
+      commy_table_take (table, commy_record_get_uint (instance, "pid") == 0
+                                   ? g_strdup ("-")
+                                   : g_strdup_printf ("%" G_GUINT64_FORMAT,
+                                                      commy_record_get_uint (instance, "pid")));
       commy_table_take (table, commy_record_dup_transports (instance));
     }
   commy_table_print (table);
@@ -96,10 +99,22 @@ print_instance (GVariant *instance)
   g_autoptr (GVariant) serializers
       = g_variant_lookup_value (instance, "serializers", G_VARIANT_TYPE_STRING_ARRAY);
   const char *interface = commy_record_get_string (instance, "interface");
+  const char *origin = commy_record_get_string (instance, "origin");
   g_autofree char *host = commy_output_clean (commy_record_get_string (instance, "host"), FALSE);
 
   commy_output_print ("%s\n", commy_record_get_string (instance, "service"));
   commy_output_print ("  %-12s %s\n", "instance", commy_record_get_string (instance, "instance"));
+  if (origin[0] != '\0')
+    {
+      g_autofree char *clean = commy_output_clean (origin, FALSE);
+
+      /* Nothing but its address is known, unless somebody was there. */
+      commy_output_print ("  %-12s %s\n", "host", host);
+      commy_output_print ("  %-12s %s, priority %" G_GUINT64_FORMAT "\n", "listed by", clean,
+                          commy_record_get_uint (instance, "priority"));
+      print_pairs (instance, "endpoints", "endpoints");
+      return;
+    }
   commy_output_print ("  %-12s %s\n", "node", commy_record_get_string (instance, "node"));
   commy_output_print ("  %-12s %s, pid %" G_GUINT64_FORMAT "\n", "host", host,
                       commy_record_get_uint (instance, "pid"));

@@ -88,3 +88,23 @@ commy_pki_parse_id (const char *id, gsize size, const char **out_path, GError **
     *out_path = id + domain_size;
   return g_strndup (id, domain_size);
 }
+
+gboolean
+commy_pki_split_id (const char *id, char **out_domain, char **out_host, char **out_user)
+{
+  const char *path;
+  g_autofree char *domain = commy_pki_parse_id (id, strlen (id), &path, NULL);
+  g_auto (GStrv) parts = domain != NULL ? g_strsplit (path, "/", -1) : NULL;
+
+  /* "/host/HOST/user/USER" begins with an empty part. */
+  if (parts == NULL || g_strv_length (parts) != 5 || strcmp (parts[1], "host") != 0
+      || strcmp (parts[3], "user") != 0)
+    return FALSE;
+  if (out_domain != NULL)
+    *out_domain = g_steal_pointer (&domain);
+  if (out_host != NULL)
+    *out_host = g_strdup (parts[2]);
+  if (out_user != NULL)
+    *out_user = g_strdup (parts[4]);
+  return TRUE;
+}

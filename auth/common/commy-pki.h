@@ -41,6 +41,10 @@ gboolean commy_pki_check_segment (const char *text, const char *what, GError **e
  * the path begins, "" for an authority's id. Returns the trust domain. (transfer full) */
 char *commy_pki_parse_id (const char *id, gsize size, const char **out_path, GError **error);
 
+/* The parts of "spiffe://DOMAIN/host/HOST/user/USER", of exactly that form. (transfer full)
+ * (optional), NULL where it is of another. */
+gboolean commy_pki_split_id (const char *id, char **out_domain, char **out_host, char **out_user);
+
 /* --- making (commy-pki-issue.c) --- */
 
 typedef struct _CommyPkiAuthority CommyPkiAuthority;

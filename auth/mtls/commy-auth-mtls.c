@@ -12,14 +12,23 @@
 #define DEFAULT_LIFE "86400s"
 #define LIFE_MAX (90 * COMMY_PKI_SECONDS_PER_DAY * MTLS_SECOND)
 
+#include <string.h>
+
 typedef struct
 {
   CommyHost *host;
+  gboolean any_host; /* one's own user is the same person on other hosts, too */
   MtlsRenewal renewal;
   MtlsAuthority authority;
 } Mtls;
 
 static const CommyParamSpec mtls_params[] = {
+  { .struct_size = sizeof (CommyParamSpec),
+    .type = COMMY_PARAM_STRING,
+    .name = "own-user",
+    .default_value = "any-host",
+    .help = "Whether the same user's certificate of another host counts as the own user: any-host "
+            "or this-host" },
   { .struct_size = sizeof (CommyParamSpec),
     .type = COMMY_PARAM_STRING,
     .name = "serve-authority",
@@ -39,8 +48,16 @@ static gboolean
 mtls_init (gpointer instance, CommyHost *host, GError **error)
 {
   Mtls *self = instance;
+  const char *own = host->param (host, "own-user");
 
   self->host = host;
+  self->any_host = strcmp (own, "any-host") == 0;
+  if (!self->any_host && strcmp (own, "this-host") != 0)
+    {
+      g_set_error (error, g_quark_from_static_string ("commy-error-quark"),
+                   COMMY_ERROR_PLUGIN_PARAM, "own-user is any-host or this-host, not \"%s\"", own);
+      return FALSE;
+    }
   if (!mtls_authority_start (&self->authority, host, host->param (host, "serve-authority"), error))
     return FALSE;
   mtls_renewal_start (&self->renewal, host);
@@ -98,12 +115,36 @@ mtls_self (gpointer instance, char *principal, gsize size)
   return TRUE;
 }
 
+/* Same trust domain, same user: only the host differs. Names of another form are never equal. */
+static gboolean
+is_same_user (const char *one, const char *other)
+{
+  g_autofree char *domain = NULL;
+  g_autofree char *user = NULL;
+  g_autofree char *other_domain = NULL;
+  g_autofree char *other_user = NULL;
+
+  return commy_pki_split_id (one, &domain, NULL, &user)
+         && commy_pki_split_id (other, &other_domain, NULL, &other_user)
+         && strcmp (domain, other_domain) == 0 && strcmp (user, other_user) == 0;
+}
+
+static gboolean
+mtls_same_user (gpointer instance, const char *principal)
+{
+  Mtls *self = instance;
+  char own[COMMY_PRINCIPAL_MAX];
+
+  return self->any_host && mtls_self (instance, own, sizeof own) && is_same_user (own, principal);
+}
+
 G_STATIC_ASSERT (COMMY_PKI_ID_MAX < COMMY_PRINCIPAL_MAX);
 
 static const CommyAuthOps mtls_ops = {
   .struct_size = sizeof (CommyAuthOps),
   .judge = mtls_judge,
   .self = mtls_self,
+  .same_user = mtls_same_user,
 };
 
 COMMY_PLUGIN_NOTE (AUTH,

@@ -108,6 +108,10 @@ static const Explanation explanations[] = {
   { COMMY_ERROR_WRONG_THREAD,
     "A client was used on a thread that did not make it. Make one client for each thread; they "
     "are cheap." },
+  { COMMY_ERROR_REQUIREMENT,
+    "The client's maximum latency or minimum throughput was met, and measurements say that no "
+    "allowed path meets it any more. The text has the best that is left; calls work again once a "
+    "probe finds a path that does. Relax the requirement, or make it degradable." },
   { COMMY_ERROR_REFUSED,
     "The other side's identity was not accepted: another user, another mesh, or no proof. Run "
     "both as the same user, or give both certificates of one authority (\"commy pki\")." },

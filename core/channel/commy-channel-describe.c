@@ -25,12 +25,6 @@ commy_channel_is_accepting (CommyChannel *self)
   return self->accepting;
 }
 
-const char *
-commy_channel_get_instance (CommyChannel *self)
-{
-  return self->instance;
-}
-
 void
 commy_counters_describe (const CommyCounters *counters, GVariantBuilder *record)
 {

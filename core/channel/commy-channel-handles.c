@@ -17,8 +17,8 @@ struct _CommyHandles
   int fds[];
 };
 
-static void
-handles_free (gpointer data)
+void
+commy_handles_free (gpointer data)
 {
   CommyHandles *handles = data;
 
@@ -62,7 +62,7 @@ commy_channel_set_handles (CommyChannel *self, GUnixFDList *list, GError **error
       return TRUE;
     }
   handles->n--; /* the one that failed */
-  handles_free (handles);
+  commy_handles_free (handles);
   commy_set_error (error, COMMY_ERROR_FAILED, "a descriptor cannot be duplicated: %s",
                    cause->message);
   return FALSE;
@@ -71,11 +71,11 @@ commy_channel_set_handles (CommyChannel *self, GUnixFDList *list, GError **error
 void
 commy_channel_drop_handles (CommyChannel *self)
 {
-  g_clear_pointer (&self->handles, handles_free);
+  g_clear_pointer (&self->handles, commy_handles_free);
 }
 
-static CommyIo
-attach (CommyChannel *self, CommyHandles *handles)
+CommyIo
+commy_channel_attach (CommyChannel *self, CommyHandles *handles)
 {
   CommyIo io = self->ops->attach (self->connection, handles->fds, handles->n);
 
@@ -87,7 +87,7 @@ attach (CommyChannel *self, CommyHandles *handles)
 CommyIo
 commy_channel_attach_handles (CommyChannel *self)
 {
-  CommyIo io = attach (self, self->handles);
+  CommyIo io = commy_channel_attach (self, self->handles);
 
   if (io == COMMY_IO_OK)
     commy_channel_drop_handles (self);
@@ -100,7 +100,7 @@ commy_channel_hold_handles (CommyChannel *self, gpointer frame)
   if (self->handles == NULL)
     return;
   if (self->held_handles == NULL)
-    self->held_handles = g_hash_table_new_full (NULL, NULL, NULL, handles_free);
+    self->held_handles = g_hash_table_new_full (NULL, NULL, NULL, commy_handles_free);
   g_hash_table_insert (self->held_handles, frame, g_steal_pointer (&self->handles));
 }
 
@@ -113,7 +113,7 @@ commy_channel_attach_held (CommyChannel *self, gpointer frame)
 
   if (handles == NULL)
     return COMMY_IO_OK;
-  io = attach (self, handles);
+  io = commy_channel_attach (self, handles);
   if (io == COMMY_IO_OK)
     g_hash_table_remove (self->held_handles, frame);
   return io;

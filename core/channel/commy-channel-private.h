@@ -4,8 +4,9 @@
  */
 #pragma once
 
-#include "channel/commy-channel.h"
+#include "channel/commy-channel-stream.h"
 #include "channel/commy-spin.h"
+#include "channel/commy-train.h"
 
 typedef struct
 {
@@ -53,7 +54,7 @@ struct _CommyChannel
   char *service;
   char *instance;
   CommyPrincipal *peer;
-  CommyPlugin *serializers[16]; /* by wire index; 0 is unused */
+  CommyPlugin *serializers[COMMY_CHANNEL_SERIALIZERS]; /* by wire index; 0 is unused */
 
   const CommyChannelHandler *handler; /* accepting side */
   gpointer handler_data;
@@ -84,9 +85,18 @@ struct _CommyChannel
   GHashTable *held_handles; /* of frames in the backlog; NULL until there are some */
   guint8 *scratch;          /* where frames of peers that are not trusted are copied to */
   gsize scratch_size;
-  guint32 borrowed; /* messages not released yet */
+  guint32 borrowed;           /* messages not released yet */
+  gsize cut_above;            /* larger payloads go in pieces; G_MAXSIZE: none does */
+  CommyTrainsOut *trains_out; /* NULL before the first */
+  CommyTrainsIn trains_in;
+  gsize unacked; /* bytes of pieces that arrived since the peer was told anything */
   CommySpinner spinner;
-  guint32 unanswered; /* atomic: calls that handlers have not answered yet */
+  guint32 unanswered;  /* atomic: calls that handlers have not answered yet */
+  GHashTable *pipes;   /* stream -> CommyPipe (ref); NULL: there was none yet */
+  GQueue room_waiters; /* CommyPipe (ref): have something to send when there is room */
+  GQueue deferred;     /* DeferredCall: arrived while a handler waited synchronously */
+  gsize deferred_bytes;
+  guint32 last_ping, last_pong;
 
   CommyCounters counters;
 };
@@ -128,6 +138,9 @@ guint32 commy_pending_stream (CommyPendingTable *table, const CommyPendingSlot *
 void commy_pending_clear (CommyPendingTable *table);
 
 /* commy-channel-handles.c */
+void commy_handles_free (gpointer handles);
+/* On success they are the transport's, and go with the open reservation. */
+CommyIo commy_channel_attach (CommyChannel *channel, CommyHandles *handles);
 /* Lets the waiting handles go with the open reservation. */
 CommyIo commy_channel_attach_handles (CommyChannel *channel);
 /* Lets them wait with a frame (any pointer that stands for it), and go with it. */
@@ -141,6 +154,35 @@ gboolean commy_channel_handles_match (const CommyIncoming *incoming);
 
 /* commy-channel-receive.c */
 void commy_channel_dispatch (CommyChannel *channel, CommyIncoming *incoming);
+/* Takes one message from the path; sends nothing by itself. */
+gboolean commy_channel_take (CommyChannel *channel);
+void commy_channel_refuse_call (
+    CommyChannel *channel, CommyIncoming *incoming, CommyDrop drop, guint32 code, const char *why);
+/* commy-channel-deferred.c */
+/* Gives a call to its handler, now or when no handler of this worker waits any more. */
+void commy_channel_take_call (CommyChannel *channel, gpointer method, CommyIncoming *incoming);
+/* Whether there were calls that had to wait and need not any more. */
+gboolean commy_channel_run_deferred (CommyChannel *channel, guint budget);
+gboolean commy_channel_has_deferred (CommyChannel *channel);
+void commy_channel_clear_deferred (CommyChannel *channel);
+/* commy-channel-stream.c */
+/* The accepting side of a CALL that opens a stream. NULL: it was refused. (transfer none) */
+CommyPipe *commy_channel_accept_pipe (CommyChannel *channel, CommyIncoming *incoming);
+/* DATA, CREDIT and END. */
+void commy_channel_on_stream (CommyChannel *channel, CommyIncoming *incoming);
+/* Whether the CANCEL was for a stream that is open. */
+gboolean commy_channel_cancel_stream (CommyChannel *channel, CommyIncoming *incoming);
+/* There may be room: who waits for it goes on. */
+void commy_channel_serve_pipes (CommyChannel *channel);
+/* Ends the streams whose deadline passed; the next deadline. */
+gint64 commy_channel_expire_pipes (CommyChannel *channel, gint64 now_ns);
+/* The path is gone: ends what has no caller's slot. */
+void commy_channel_fail_pipes (CommyChannel *channel);
 /* commy-channel-send.c */
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
+void commy_channel_count_sent (CommyChannel *channel, guint8 type, gsize payload);
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
+
+/* commy-channel-probe.c */
+void commy_channel_on_ping (CommyChannel *channel, const CommyFrame *frame);
+void commy_channel_on_pong (CommyChannel *channel, const CommyFrame *frame);

@@ -26,7 +26,9 @@ void
 commy_incoming_steal (CommyChannel *self, CommyIncoming *incoming, CommyIncoming *out_owned)
 {
   *out_owned = *incoming;
-  if (!incoming->borrowed)
+  if (incoming->copy != NULL)
+    incoming->copy = NULL;
+  else if (!incoming->borrowed)
     {
       /* The next message would be copied over this one. */
       out_owned->copy = g_steal_pointer (&self->scratch);
@@ -97,6 +99,8 @@ commy_incoming_dup_payload (CommyChannel *self, CommyIncoming *incoming)
   gsize size = incoming->frame.payload_size;
   Loan *loan;
 
+  if (incoming->is_exact && incoming->copy != NULL)
+    return g_bytes_new_with_free_func (payload, size, g_free, g_steal_pointer (&incoming->copy));
   if (!incoming->borrowed || size < WRAP_PAYLOAD_FROM)
     return g_bytes_new (payload, size);
   loan = g_new (Loan, 1);
@@ -182,15 +186,15 @@ on_method (CommyChannel *self, CommyIncoming *incoming)
     }
   method.name = g_strndup (payload, frame->payload_size);
   method.method = self->handler->resolve (self->handler_data, method.name);
-  verdict = commy_policy_decide (self->shared->policy, COMMY_VERB_CALL,
-                                 commy_principal_get_name (self->peer), self->service, method.name);
+  verdict = commy_policy_decide_peer (self->shared->policy, COMMY_VERB_CALL, self->peer,
+                                      self->service, method.name);
   method.allowed = verdict.allowed;
   method.origin = verdict.origin;
   g_array_append_val (self->methods_in, method);
 }
 
-static void
-refuse_call (
+void
+commy_channel_refuse_call (
     CommyChannel *self, CommyIncoming *incoming, CommyDrop drop, guint32 code, const char *why)
 {
   commy_ledger_add (self->shared->ledger, drop, 1, why);
@@ -209,6 +213,11 @@ on_call (CommyChannel *self, CommyIncoming *incoming)
       commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "a call of an unknown method id");
       return;
     }
+  if (frame->type == COMMY_FRAME_ONEWAY && (frame->flags & COMMY_FRAME_FLAG_STREAM) != 0)
+    {
+      commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "a one-way message with a stream");
+      return;
+    }
   method = &g_array_index (self->methods_in, CommyIncomingMethod, frame->method - 1);
   commy_counters_add (&self->counters, COMMY_COUNT_CALLS, 1);
   if (G_UNLIKELY (!method->allowed))
@@ -217,20 +226,20 @@ on_call (CommyChannel *self, CommyIncoming *incoming)
           = g_strdup_printf ("%s may not call %s.%s (%s)", commy_principal_get_name (self->peer),
                              self->service, method->name, method->origin);
 
-      refuse_call (self, incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
+      commy_channel_refuse_call (self, incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
     }
   else if (G_UNLIKELY (method->method == NULL))
     {
       g_autofree char *why
           = g_strdup_printf ("%s has no method \"%s\"", self->service, method->name);
 
-      refuse_call (self, incoming, COMMY_DROP_NO_METHOD, COMMY_ERROR_NO_METHOD, why);
+      commy_channel_refuse_call (self, incoming, COMMY_DROP_NO_METHOD, COMMY_ERROR_NO_METHOD, why);
     }
   else if (G_UNLIKELY (frame->has_deadline && frame->deadline_ns == 0))
-    refuse_call (self, incoming, COMMY_DROP_DEADLINE, COMMY_ERROR_DEADLINE,
-                 "the deadline had passed on arrival");
+    commy_channel_refuse_call (self, incoming, COMMY_DROP_DEADLINE, COMMY_ERROR_DEADLINE,
+                               "the deadline had passed on arrival");
   else
-    self->handler->call (self->handler_data, self, method->method, incoming);
+    commy_channel_take_call (self, method->method, incoming);
 }
 
 static void
@@ -277,14 +286,6 @@ on_close (CommyChannel *self, CommyIncoming *incoming)
   commy_channel_close (self, error);
 }
 
-static void
-on_ping (CommyChannel *self, const CommyFrame *frame)
-{
-  CommyFrameSpec spec = { .type = COMMY_FRAME_PONG, .stream = frame->stream };
-
-  commy_channel_send (self, &spec, NULL, 0, TRUE);
-}
-
 void
 commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
 {
@@ -303,12 +304,23 @@ commy_channel_dispatch (CommyChannel *self, CommyIncoming *incoming)
       break;
     case COMMY_FRAME_CANCEL:
       if (self->accepting)
-        self->handler->cancelled (self->handler_data, self, incoming->frame.stream);
+        {
+          commy_channel_drop_stream (self, incoming->frame.stream);
+          if (!commy_channel_cancel_stream (self, incoming))
+            self->handler->cancelled (self->handler_data, self, incoming->frame.stream);
+        }
+      break;
+    case COMMY_FRAME_DATA:
+    case COMMY_FRAME_CREDIT:
+    case COMMY_FRAME_END:
+      commy_channel_on_stream (self, incoming);
       break;
     case COMMY_FRAME_PING:
-      on_ping (self, &incoming->frame);
+      commy_channel_on_ping (self, &incoming->frame);
       break;
     case COMMY_FRAME_PONG:
+      commy_channel_on_pong (self, &incoming->frame);
+      break;
     case COMMY_FRAME_ACK:
       break;
     case COMMY_FRAME_GOAWAY:
@@ -333,8 +345,27 @@ on_end_of_path (CommyChannel *self)
   commy_channel_close (self, error);
 }
 
+static void
+take_frame (CommyChannel *self, CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+
+  if (self->trains_out != NULL)
+    commy_train_acked (self, frame->ack);
+  if (frame->type == COMMY_FRAME_ACK)
+    return;
+  if (commy_train_is_piece (frame))
+    {
+      commy_train_receive (self, incoming);
+      return;
+    }
+  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
+  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
+  commy_channel_dispatch (self, incoming);
+}
+
 gboolean
-commy_channel_poll (CommyChannel *self)
+commy_channel_take (CommyChannel *self)
 {
   CommyIncoming incoming;
   CommyFrameStatus status;
@@ -355,6 +386,7 @@ commy_channel_poll (CommyChannel *self)
   self->borrowed++;
   incoming.borrowed = TRUE;
   incoming.copy = NULL;
+  incoming.is_exact = FALSE;
   incoming.received_ns = 0;
   incoming.handles = commy_channel_take_handles (self, &incoming.message);
   if (!make_stable (self, &incoming))
@@ -370,12 +402,16 @@ commy_channel_poll (CommyChannel *self)
     commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL,
                                   "other descriptors came than the frame announces");
   else if (take_sequence (self, &incoming.frame))
-    {
-      commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
-      commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, incoming.frame.payload_size);
-      commy_channel_dispatch (self, &incoming);
-    }
+    take_frame (self, &incoming);
   commy_incoming_release (self, &incoming);
   commy_channel_unref (self);
   return TRUE;
+}
+
+gboolean
+commy_channel_poll (CommyChannel *self)
+{
+  gboolean more = commy_train_pump (self);
+
+  return commy_channel_take (self) || more;
 }

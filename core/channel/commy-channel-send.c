@@ -15,7 +15,7 @@ static gboolean
 is_message (guint8 type)
 {
   return type == COMMY_FRAME_CALL || type == COMMY_FRAME_REPLY || type == COMMY_FRAME_ERROR
-         || type == COMMY_FRAME_ONEWAY;
+         || type == COMMY_FRAME_ONEWAY || type == COMMY_FRAME_DATA;
 }
 
 /* Sequence and acknowledgement are given at the moment a frame takes its place in the flow. */
@@ -27,12 +27,15 @@ stamp (CommyChannel *self, CommyFrameSpec *spec)
       spec->flags |= COMMY_FRAME_FLAG_ORDERED;
       spec->flow = self->flow;
       spec->sequence = ++self->tx_sequence;
+      if (self->trains_out != NULL)
+        self->trains_out->alone = 0;
     }
   spec->ack = self->rx_sequence;
+  self->unacked = 0;
 }
 
-static void
-count_sent (CommyChannel *self, guint8 type, gsize payload)
+void
+commy_channel_count_sent (CommyChannel *self, guint8 type, gsize payload)
 {
   if (!is_message (type))
     return;
@@ -54,8 +57,10 @@ commy_channel_reserve (CommyChannel *self,
     return COMMY_IO_CLOSED;
   if (payload > self->shared->max_payload || prefix == 0)
     return COMMY_IO_TOO_BIG;
-  if (self->span != NULL)
+  if (commy_channel_is_reserved (self))
     return COMMY_IO_WOULD_BLOCK; /* one reservation at a time: its owner may be writing */
+  if (commy_train_is_needed (self, spec, payload))
+    return commy_train_reserve (self, spec, payload, out_span);
   if (self->backlog.length > 0 && !commy_channel_flush_backlog (self))
     return self->closed ? COMMY_IO_CLOSED : COMMY_IO_WOULD_BLOCK;
   io = self->ops->reserve (self->connection, prefix + payload, &span);
@@ -72,17 +77,28 @@ commy_channel_reserve (CommyChannel *self,
   return COMMY_IO_OK;
 }
 
+/* An open reservation held up what waits here. */
+static void
+wake_waiting (CommyChannel *self)
+{
+  if (self->backlog.length + self->room_waiters.length > 0
+      || (self->trains_out != NULL && self->trains_out->queue.n > 0))
+    commy_worker_set_hot (self->worker, self);
+}
+
 CommyIo
 commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
 {
   gsize prefix;
 
-  g_assert (self->span != NULL);
+  g_assert (commy_channel_is_reserved (self));
   if (COMMY_FAILPOINT ("channel-commit"))
     {
       commy_channel_abandon (self);
       return COMMY_IO_CLOSED;
     }
+  if (self->span == NULL)
+    return commy_train_commit (self, spec, used);
   if (G_UNLIKELY (self->handles != NULL))
     {
       CommyIo io = commy_channel_attach_handles (self);
@@ -97,27 +113,26 @@ commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
   prefix = commy_frame_write (self->span, spec, used);
   g_assert (prefix + used <= self->span_size);
   self->span = NULL;
-  count_sent (self, spec->type, used);
-  if (self->backlog.length > 0)
-    commy_worker_set_hot (self->worker, self);
+  commy_channel_count_sent (self, spec->type, used);
+  wake_waiting (self);
   return self->ops->commit (self->connection, prefix + used);
 }
 
 gboolean
 commy_channel_is_reserved (CommyChannel *self)
 {
-  return self->span != NULL;
+  return self->span != NULL || (self->trains_out != NULL && self->trains_out->building != NULL);
 }
 
 void
 commy_channel_abandon (CommyChannel *self)
 {
+  commy_train_abandon (self);
   if (self->span == NULL)
     return;
   self->span = NULL;
   self->ops->commit (self->connection, 0);
-  if (self->backlog.length > 0)
-    commy_worker_set_hot (self->worker, self);
+  wake_waiting (self);
 }
 
 CommyIo
@@ -146,7 +161,7 @@ enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize 
   g_queue_push_tail (&self->backlog, g_bytes_new_take (frame, prefix + size));
   commy_channel_hold_handles (self, self->backlog.tail->data);
   self->backlog_bytes += prefix + size;
-  count_sent (self, spec->type, size);
+  commy_channel_count_sent (self, spec->type, size);
   commy_worker_set_hot (self->worker, self);
   return COMMY_IO_OK;
 }
@@ -192,8 +207,11 @@ commy_channel_send (
     CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize size, gboolean queue)
 {
   CommySpan span;
-  CommyIo io = commy_channel_reserve (self, spec, size, &span);
+  CommyIo io;
 
+  if (commy_train_is_needed (self, spec, size))
+    return commy_train_send (self, spec, NULL, payload, size);
+  io = commy_channel_reserve (self, spec, size, &span);
   if (io == COMMY_IO_WOULD_BLOCK && queue)
     return enqueue (self, spec, payload, size);
   if (io != COMMY_IO_OK)
@@ -211,6 +229,17 @@ commy_channel_send (
       io = COMMY_IO_OK;
     }
   return io;
+}
+
+CommyIo
+commy_channel_send_bytes (CommyChannel *self, CommyFrameSpec *spec, GBytes *bytes, gboolean queue)
+{
+  gsize size;
+  gconstpointer data = g_bytes_get_data (bytes, &size);
+
+  if (commy_train_is_needed (self, spec, size))
+    return commy_train_send (self, spec, bytes, data, size);
+  return commy_channel_send (self, spec, data, size, queue);
 }
 
 void

@@ -70,6 +70,9 @@ commy_channel_new (CommyWorker *worker,
   self->instance = g_strdup (setup->instance);
   self->peer = commy_principal_ref (setup->peer);
   self->trusted = is_own (shared, setup->peer);
+  self->cut_above = setup->transport->profile.capabilities & COMMY_CAP_ZERO_COPY
+                        ? G_MAXSIZE
+                        : COMMY_TRAIN_ABOVE;
   self->cheap_poll = (setup->transport->profile.capabilities & COMMY_CAP_CHEAP_POLL) != 0;
   self->passes_handles = (setup->transport->profile.capabilities & COMMY_CAP_FD_PASSING) != 0;
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
@@ -81,6 +84,8 @@ commy_channel_new (CommyWorker *worker,
   g_array_set_clear_func (self->methods_in, method_clear);
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
+  g_queue_init (&self->room_waiters);
+  g_queue_init (&self->deferred);
   fd = death_fd (self, &is_pidfd);
   self->watched = TRUE;
   commy_death_watch_add (shared->deaths, self->serial, fd, is_pidfd, worker);
@@ -125,7 +130,11 @@ commy_channel_unref (CommyChannel *self)
   free_connection (self);
   g_queue_clear_full (&self->backlog, (GDestroyNotify) g_bytes_unref);
   commy_channel_clear_handles (self);
+  commy_train_abandon (self);
+  commy_trains_in_clear (&self->trains_in);
+  g_free (self->trains_out);
   commy_pending_clear (&self->pending);
+  g_clear_pointer (&self->pipes, g_hash_table_unref);
   g_array_free (self->methods_in, TRUE);
   g_hash_table_unref (self->methods_out);
   commy_principal_unref (self->peer);
@@ -188,10 +197,28 @@ commy_channel_get_shared (CommyChannel *channel)
   return channel->shared;
 }
 
+const char *
+commy_channel_get_instance (CommyChannel *channel)
+{
+  return channel->instance;
+}
+
 CommyPlugin *
 commy_channel_get_serializer (CommyChannel *channel, guint16 wire)
 {
   return wire < G_N_ELEMENTS (channel->serializers) ? channel->serializers[wire] : NULL;
+}
+
+char **
+commy_channel_dup_serializers (CommyChannel *channel)
+{
+  GPtrArray *ids = g_ptr_array_new ();
+
+  for (guint i = 1; i < G_N_ELEMENTS (channel->serializers); i++)
+    if (channel->serializers[i] != NULL)
+      g_ptr_array_add (ids, g_strdup (channel->serializers[i]->note.id));
+  g_ptr_array_add (ids, NULL);
+  return (char **) g_ptr_array_free (ids, FALSE);
 }
 
 guint16
@@ -245,15 +272,19 @@ commy_channel_serve (CommyChannel *self)
     return FALSE;
   if (self->backlog.length > 0)
     commy_channel_flush_backlog (self);
+  if (self->room_waiters.length > 0)
+    commy_channel_serve_pipes (self);
+  any = commy_channel_run_deferred (self, TURN_MESSAGES);
   for (guint i = 0; i < TURN_MESSAGES; i++)
     {
-      if (!commy_channel_poll (self))
+      if (!commy_channel_take (self))
         break;
       any = TRUE;
       if (commy_counters_get (&self->counters, COMMY_COUNT_RECEIVED_BYTES) - bytes_before
           > TURN_BYTES)
         break;
     }
+  any |= commy_train_pump (self);
   if (any && !self->closed)
     self->ops->flush (self->connection);
   return any;
@@ -267,8 +298,11 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 
   if (self->closed)
     return FALSE;
+  if (commy_channel_has_deferred (self) || commy_train_is_ready (self))
+    return TRUE;
   if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK
-      || (self->backlog.length > 0 && self->span == NULL))
+      || (self->trains_out != NULL && self->trains_out->stuck)
+      || (self->backlog.length + self->room_waiters.length > 0 && self->span == NULL))
     interest |= COMMY_INTEREST_WRITE;
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
@@ -278,7 +312,7 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 gint64
 commy_channel_expire (CommyChannel *self, gint64 now_ns)
 {
-  gint64 next = G_MAXINT64;
+  gint64 next = commy_channel_expire_pipes (self, now_ns);
 
   for (guint32 i = 0; i < self->pending.n_slots && self->pending.n_used > 0; i++)
     {
@@ -316,7 +350,7 @@ commy_channel_mark_sent (CommyChannel *self, guint32 stream)
 {
   CommyPendingSlot *slot = commy_pending_find (&self->pending, stream);
 
-  if (slot != NULL)
+  if (slot != NULL && !commy_channel_is_leaving (self, COMMY_FRAME_CALL, stream))
     slot->sent = TRUE;
 }
 
@@ -331,6 +365,8 @@ commy_channel_forget (CommyChannel *self, guint32 stream)
     return;
   sent = slot->sent;
   commy_pending_remove (&self->pending, slot);
+  if (!self->closed)
+    commy_channel_drop_stream (self, stream);
   if (sent && !self->closed)
     commy_channel_send (self, &spec, NULL, 0, TRUE);
 }
@@ -451,6 +487,9 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
 
   if (self->closed || start >= deadline_ns)
     return;
+  /* Room is of no use to what waits for an acknowledgement. */
+  if (self->trains_out != NULL && self->trains_out->queue.n > 0)
+    write = self->trains_out->stuck || self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK;
   if (budget > 0)
     {
       caught = spin (self, until, kick_seen);
@@ -534,6 +573,8 @@ commy_channel_close (CommyChannel *self, const GError *error)
     {
       self->closing = TRUE;
       /* An open reservation is still the caller's to write to: nothing may take its place. */
+      if (self->span == NULL && error == NULL)
+        commy_train_hurry (self);
       if (self->span == NULL)
         say_close (self, error);
     }
@@ -545,7 +586,10 @@ commy_channel_close (CommyChannel *self, const GError *error)
   if (self->backlog.length > 0)
     commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, self->backlog.length,
                       self->peer_node);
+  commy_train_lose (self);
   fail_pending (self);
+  commy_channel_fail_pipes (self);
+  commy_channel_clear_deferred (self);
   if (self->accepting)
     self->handler->closed (self->handler_data, self);
   else if (self->on_closed != NULL)

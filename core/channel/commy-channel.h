@@ -15,6 +15,8 @@
 #include <commy/commy-hot.h>
 #include <gio/gunixfdlist.h>
 
+#define COMMY_CHANNEL_SERIALIZERS 16u /* indices on the wire; 0 is unused */
+
 /* How a caller waits. */
 typedef enum
 {
@@ -36,7 +38,9 @@ typedef struct
   gsize max_payload;
   guint max_methods;
   guint max_pending;
-  gsize max_backlog; /* bytes that wait in memory for room on the path */
+  guint max_streams;
+  gint64 stream_window; /* bytes of one stream that the application has not read yet */
+  gsize max_backlog;    /* bytes that wait in memory for room on the path */
   CommyWaitMode wait_mode;
   gint64 spin_max_ns;
   int single_cpu; /* the only processor this process may use, or -1 */
@@ -49,7 +53,8 @@ typedef struct
   const guint8 *bytes; /* the frame; what offsets count from */
   CommyMessage message;
   gboolean borrowed; /* @bytes lie in @message, which must be released */
-  guint8 *copy;      /* or here, if it was stolen from a peer that is not trusted */
+  guint8 *copy;      /* or here: stolen from a peer that is not trusted, or put together */
+  gboolean is_exact; /* @copy holds this message and nothing else */
   gint64 received_ns;
   GUnixFDList *handles; /* descriptors that came with it, or NULL */
 } CommyIncoming;
@@ -79,13 +84,15 @@ const char *commy_channel_get_transport (CommyChannel *channel);
 CommyPrincipal *commy_channel_get_peer (CommyChannel *channel);
 const char *commy_channel_get_peer_node (CommyChannel *channel);
 const char *commy_channel_get_service (CommyChannel *channel);
-const char *commy_channel_get_instance (CommyChannel *channel);
+const char *commy_channel_get_instance (CommyChannel *channel); /* its id on the accepting side */
 gboolean commy_channel_is_accepting (CommyChannel *channel);
 guint64 commy_channel_get_serial (CommyChannel *channel);
 CommyCounters *commy_channel_get_counters (CommyChannel *channel);
 const CommyChannelShared *commy_channel_get_shared (CommyChannel *channel);
 /* Serializer the peer means by an index of the wire; NULL: none such. */
 CommyPlugin *commy_channel_get_serializer (CommyChannel *channel, guint16 wire);
+/* Ids of those that both sides know. (transfer full) */
+char **commy_channel_dup_serializers (CommyChannel *channel);
 /* The index for a serializer's id; 0: the peer does not know it. */
 guint16 commy_channel_find_serializer (CommyChannel *channel, const char *id);
 gboolean commy_channel_is_open (CommyChannel *channel);
@@ -115,9 +122,26 @@ void commy_channel_abandon (CommyChannel *channel);
 gboolean commy_channel_is_reserved (CommyChannel *channel);
 CommyIo commy_channel_flush (CommyChannel *channel);
 /* Copies and publishes one frame. Where the path has no room it waits in memory up to
- * max_backlog if @queue, else WOULD_BLOCK. */
+ * max_backlog if @queue, else WOULD_BLOCK. Over paths that copy, large payloads always wait in
+ * memory and leave in pieces (commy-train.h), up to two of the largest. */
 CommyIo commy_channel_send (
     CommyChannel *channel, CommyFrameSpec *spec, gconstpointer payload, gsize size, gboolean queue);
+/* The same; what has to wait keeps a reference instead of a copy. */
+CommyIo commy_channel_send_bytes (CommyChannel *channel,
+                                  CommyFrameSpec *spec,
+                                  GBytes *bytes,
+                                  gboolean queue);
+/* Whether a frame that was sent is still leaving piece by piece; @stream 0: any of that type. */
+gboolean commy_channel_is_leaving (CommyChannel *channel, CommyFrameType type, guint32 stream);
+/* Has @done called when that frame has left or is lost. FALSE, and not called: it is not leaving.
+ */
+gboolean commy_channel_on_left (CommyChannel *channel,
+                                CommyFrameType type,
+                                guint32 stream,
+                                void (*done) (gpointer),
+                                gpointer data);
+/* Takes back what is still leaving on @stream, but one-way messages. How many messages. */
+guint commy_channel_drop_stream (CommyChannel *channel, guint32 stream);
 /* The next frame that takes its place carries duplicates of these descriptors (NULL: none); its
  * spec says how many. Error: too many, or a transport that carries none. */
 gboolean commy_channel_set_handles (CommyChannel *channel, GUnixFDList *handles, GError **error);
@@ -144,11 +168,14 @@ guint32 commy_channel_expect (CommyChannel *channel,
                               gint64 deadline_ns,
                               CommyPendingFunc func,
                               gpointer data);
-/* The request of @stream was published: from now on its outcome is unknown if the path dies. */
+/* The request of @stream was published: from now on its outcome is unknown if the path dies. One
+ * that is still leaving in pieces is marked with the last of them. */
 void commy_channel_mark_sent (CommyChannel *channel, guint32 stream);
 /* Ends a wait from this side; @func is not called. Tells the peer if it was sent. */
 void commy_channel_forget (CommyChannel *channel, guint32 stream);
 
+/* For who waits synchronously: sends what found no room before. Whether something is left. */
+gboolean commy_channel_push (CommyChannel *channel);
 /* Takes one message from the path and deals with it. Whether there was one. */
 gboolean commy_channel_poll (CommyChannel *channel);
 /* Spins and parks until a message may be there, the channel closed, @deadline_ns passed or the
@@ -157,6 +184,12 @@ gboolean commy_channel_poll (CommyChannel *channel);
 void
 commy_channel_wait (CommyChannel *channel, gint64 deadline_ns, gboolean write, guint32 kick_seen);
 guint32 commy_channel_kick_seen (CommyChannel *channel);
+
+/* Sends a PING of @size bytes; the peer answers with an empty PONG. One at a time: a new one makes
+ * the last one's PONG late. */
+CommyIo
+commy_channel_ping (CommyChannel *channel, gconstpointer payload, gsize size, guint32 *out_ping);
+gboolean commy_channel_has_pong (CommyChannel *channel, guint32 ping);
 
 /* --- received messages --- */
 

@@ -192,6 +192,8 @@ judge (CommySetup *self, GError **error)
       if (verdict == COMMY_AUTH_ACCEPTED)
         {
           self->peer = commy_principal_new (principal, (*auth)->note.id);
+          if ((*auth)->ops.auth.same_user ((*auth)->instance, principal))
+            commy_principal_set_own (self->peer);
           return TRUE;
         }
       if (verdict == COMMY_AUTH_REFUSED)
@@ -210,9 +212,8 @@ judge (CommySetup *self, GError **error)
 static gboolean
 may_offer (CommySetup *self, GError **error)
 {
-  CommyPolicyVerdict verdict
-      = commy_policy_decide (self->shared->channel->policy, COMMY_VERB_OFFER,
-                             commy_principal_get_name (self->peer), self->service, NULL);
+  CommyPolicyVerdict verdict = commy_policy_decide_peer (
+      self->shared->channel->policy, COMMY_VERB_OFFER, self->peer, self->service, NULL);
 
   if (verdict.allowed)
     return TRUE;
@@ -229,7 +230,8 @@ may_enter (CommySetup *self, GError **error)
   CommyPolicy *policy = self->shared->channel->policy;
   const char *name = commy_principal_get_name (self->peer);
 
-  if (commy_policy_may_call_any (policy, name, self->service))
+  if (commy_principal_is_own (self->peer)
+      || commy_policy_may_call_any (policy, name, self->service))
     return TRUE;
   commy_set_error (error, COMMY_ERROR_REFUSED, "%s may not call %s here (no [policy] allows it)",
                    name, self->service);
@@ -304,13 +306,42 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
   return commy_channel_new (worker, self->shared->channel, &setup);
 }
 
+static gboolean
+is_id (const char *text)
+{
+  return strspn (text, "0123456789abcdef") == 32 && text[32] == '\0';
+}
+
+/* Who left the choice to the other side learns here what came of it. */
+static gboolean
+take_choice (CommySetup *self, const CommyHello *hello, GError **error)
+{
+  if (self->instance[0] != '\0')
+    return TRUE;
+  if (!is_id (hello->instance) || !is_id (hello->node))
+    {
+      commy_set_error (error, COMMY_ERROR_PROTOCOL, "the welcome does not say who answers");
+      return FALSE;
+    }
+  g_free (self->instance);
+  self->instance = g_strdup (hello->instance);
+  return TRUE;
+}
+
 static void
 on_welcome (CommySetup *self, const CommyHello *hello)
 {
-  CommyChannel *channel = make_channel (self, self->worker, hello, hello->serializers);
   CommySetupDoneFunc done = self->done;
   gpointer data = self->data;
+  g_autoptr (GError) error = NULL;
+  CommyChannel *channel;
 
+  if (!take_choice (self, hello, &error))
+    {
+      fail (self, error, TRUE);
+      return;
+    }
+  channel = make_channel (self, self->worker, hello, hello->serializers);
   setup_free (self);
   done (data, channel, NULL);
 }
@@ -333,6 +364,8 @@ on_hello (CommySetup *self, const CommyHello *hello)
       fail (self, error, TRUE);
       return;
     }
+  g_free (self->instance);
+  self->instance = g_strdup (destination.instance);
   if (COMMY_FAILPOINT ("setup-welcome") || !send_greeting (self, COMMY_FRAME_WELCOME))
     {
       destination.handler->closed (destination.handler_data, NULL);

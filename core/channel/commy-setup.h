@@ -17,6 +17,7 @@ typedef struct
   CommyWorker *worker; /* (transfer none) */
   const CommyChannelHandler *handler;
   gpointer handler_data; /* a reference of the channel's; given back by handler->closed */
+  const char *instance;  /* its id, (transfer none) */
 } CommyDestination;
 
 /* What all set-ups of a node share; mesh thread. */
@@ -32,7 +33,7 @@ typedef struct
   guint max_handshakes;
   guint handshakes;       /* under way */
   GHashTable *connecting; /* CommySetup of this side; NULL: none yet */
-  /* Finds the instance an incoming hello names. */
+  /* Finds the instance an incoming hello names; @instance "": any of @service. */
   gboolean (*locate) (gpointer data,
                       const char *service,
                       const char *instance,
@@ -44,7 +45,8 @@ typedef struct
 /* @channel: (transfer full), not yet given to its worker; or @error. */
 typedef void (*CommySetupDoneFunc) (gpointer data, CommyChannel *channel, const GError *error);
 
-/* Connects for @worker. @done comes later, exactly once. */
+/* Connects for @worker. @done comes later, exactly once. @instance "": whichever the other side
+ * picks; the welcome tells. Without a node in @endpoint any may answer. */
 CommySetup *commy_setup_connect (CommySetupShared *shared,
                                  CommyPlugin *transport,
                                  const CommyEndpoint *endpoint,

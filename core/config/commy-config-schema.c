@@ -61,8 +61,12 @@ static const CommyKeySchema selection_keys[] = {
 };
 
 static const CommyKeySchema calibration_keys[] = {
-  { "mode", CHOICE ("active;passive;frozen;off"), "passive", "how claims are measured" },
+  { "mode", CHOICE ("active;passive;frozen;off"), "active", "how claims are measured" },
   { "sample-every", WHOLE (INT, 1, 1 << 20), "64", "one message in so many is timed" },
+  { "probe-every", WHOLE (DURATION, 100 * MS, 24 * HOUR), "30s", "between probes of a path" },
+  { "probe-time", REAL (SHARE, 0, 0.1), "1%", "most of the time that is spent probing" },
+  { "probe-bytes", REAL (RATE, 0, 1e9), "64KiB/s", "most that is sent to probe" },
+  { "persist", PLAIN (BOOL), "true", "keep what was measured for the next start" },
 };
 
 static const CommyKeySchema plugin_keys[] = {
@@ -86,7 +90,7 @@ static const CommyKeySchema service_keys[] = {
   { "min-security", CHOICE (SECURITIES), NULL, "as in [selection], for this service" },
   { "preference", CHOICE (PREFERENCES), NULL, "as in [selection], for calls to this service" },
   { "transports", LIST (ID), NULL, "as in [selection], for calls to this service" },
-  { "endpoints", LIST (STRING), NULL, "addresses of instances that no store lists" },
+  { "endpoints", LIST (ENDPOINT), NULL, "instances that no store lists" },
 };
 
 static const CommyKeySchema mesh_keys[] = {
@@ -96,6 +100,8 @@ static const CommyKeySchema mesh_keys[] = {
   { "runtime-dir", PLAIN (PATH), "", "folder for sockets; empty: the user's runtime folder" },
   { "state-dir", PLAIN (PATH), "", "folder for state; empty: the user's state folder" },
   { "credentials-dir", PLAIN (PATH), "", "folder of ca.pem, cert.pem and key.pem" },
+  { "srv-transport", PLAIN (ID), "", "what is spoken to hosts that a DNS SRV record names" },
+  { "srv-refresh", WHOLE (DURATION, S, 24 * HOUR), "30s", "how often DNS is asked again" },
 };
 
 static const CommyKeySchema wait_keys[] = {
@@ -109,6 +115,8 @@ static const CommyKeySchema limits_keys[] = {
   { "message", WHOLE (SIZE, KIB, GIB), "64MiB", "largest message" },
   { "channels", WHOLE (INT, 1, 1 << 20), "4096", "open channels" },
   { "pending-calls", WHOLE (INT, 1, 1 << 24), "65536", "unanswered calls of one channel" },
+  { "streams", WHOLE (INT, 1, 65535), "256", "open streams of one channel" },
+  { "stream-window", WHOLE (SIZE, 256 * KIB, GIB), "256KiB", "unread bytes of one stream" },
   { "methods", WHOLE (INT, 1, 65535), "1024", "names of methods remembered for a channel" },
   { "call-timeout", WHOLE (DURATION, 1, 24 * HOUR), "10s", "time for a call that names none" },
 };

@@ -7,6 +7,7 @@
 #include "config/commy-config-value.h"
 
 #include "base/commy-units.h"
+#include "config/commy-config-endpoint.h"
 
 #include <math.h>
 #include <string.h>
@@ -30,6 +31,7 @@ static const char *const type_names[] = {
   [COMMY_VALUE_PATH] = "an absolute path",
   [COMMY_VALUE_GLOB] = "a pattern with '*' and '?'",
   [COMMY_VALUE_SHA256] = "64 hexadecimal digits",
+  [COMMY_VALUE_ENDPOINT] = "an endpoint",
 };
 
 const char *
@@ -233,6 +235,8 @@ explain_type (const CommyValueSpec *spec, const char *text)
 gboolean
 commy_value_check (const CommyValueSpec *spec, const char *text, char **out_why)
 {
+  if (spec->type == COMMY_VALUE_ENDPOINT)
+    return commy_config_endpoint_parse (text, NULL, out_why);
   if (!has_type (spec, text))
     {
       *out_why = explain_type (spec, text);

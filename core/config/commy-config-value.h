@@ -24,6 +24,7 @@ typedef enum
   COMMY_VALUE_PATH,   /* absolute */
   COMMY_VALUE_GLOB,
   COMMY_VALUE_SHA256,
+  COMMY_VALUE_ENDPOINT, /* as commy-config-endpoint.h says */
 } CommyValueType;
 
 typedef struct

@@ -82,6 +82,8 @@ commy_instance_unref (CommyInstance *self)
   g_free (self->host);
   g_free (self->host_id);
   g_free (self->interface_name);
+  g_free (self->origin);
+  g_free (self->peer_instance);
   g_free (self);
 }
 
@@ -150,6 +152,49 @@ commy_instance_write (CommyInstance *self)
   return g_variant_print (value, TRUE);
 }
 
+/* --- endpoints that no store lists --- */
+
+gboolean
+commy_instance_is_known (const CommyInstance *self)
+{
+  return self->origin == NULL || self->peer_instance != NULL;
+}
+
+void
+commy_instance_inherit (CommyInstance *self, const CommyInstance *old)
+{
+  g_free (self->node);
+  self->node = g_strdup (old->node);
+  g_free (self->peer_instance);
+  self->peer_instance = g_strdup (old->peer_instance);
+  g_strfreev (self->serializers);
+  self->serializers = g_strdupv (old->serializers);
+}
+
+CommyInstance *
+commy_instance_met (const CommyInstance *self,
+                    const char *node,
+                    const char *peer_instance,
+                    const char *const *serializers)
+{
+  CommyInstance *met = commy_instance_new (self->id, self->service);
+
+  met->node = g_strdup (node);
+  met->host = g_strdup (self->host);
+  met->host_id = g_strdup (self->host_id);
+  met->interface_name = g_strdup (self->interface_name);
+  met->weight = self->weight;
+  met->priority = self->priority;
+  met->origin = g_strdup (self->origin);
+  met->peer_instance = g_strdup (peer_instance);
+  met->serializers = g_strdupv ((char **) serializers);
+  for (guint i = 0; i < self->n_endpoints; i++)
+    commy_instance_add_endpoint (met, self->endpoints[i].transport, self->endpoints[i].address);
+  return met;
+}
+
+/* --- for people and programs --- */
+
 GVariant *
 commy_instance_to_variant (CommyInstance *self)
 {
@@ -159,6 +204,11 @@ commy_instance_to_variant (CommyInstance *self)
   add_text (&builder, "service", self->service);
   add_text (&builder, "instance", self->id);
   add_common (self, &builder);
+  if (self->origin != NULL)
+    {
+      add_text (&builder, "origin", self->origin);
+      g_variant_builder_add (&builder, "{sv}", "priority", g_variant_new_uint32 (self->priority));
+    }
   return g_variant_builder_end (&builder);
 }
 
@@ -216,7 +266,7 @@ commy_instance_read (
 }
 
 CommySnapshot *
-commy_snapshot_new (const char *service, gint64 revision, gboolean stale)
+commy_snapshot_new (const char *service, gint64 revision, const char *notice)
 {
   CommySnapshot *self = g_new0 (CommySnapshot, 1);
 
@@ -224,7 +274,7 @@ commy_snapshot_new (const char *service, gint64 revision, gboolean stale)
   self->service = g_strdup (service);
   self->instances = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_instance_unref);
   self->revision = revision;
-  self->stale = stale;
+  self->notice = g_strdup (notice);
   return self;
 }
 
@@ -244,5 +294,6 @@ commy_snapshot_unref (CommySnapshot *self)
     self->survey_free (self->survey);
   g_ptr_array_unref (self->instances);
   g_free (self->service);
+  g_free (self->notice);
   g_free (self);
 }

@@ -30,6 +30,10 @@ typedef struct
   CommyInstanceEndpoint *withheld; /* transports it does not offer; `address` is the reason */
   guint n_withheld;
   gint64 lease; /* as the store says; 0 for our own before it is written */
+  /* Of an endpoint that no store lists: only its address is known until somebody has been there. */
+  char *origin;        /* "FILE:LINE" or a name in DNS; NULL: of the store */
+  char *peer_instance; /* the id it has there; NULL: not met yet */
+  guint32 priority;    /* 0 is best; others are for when no better one can be used */
 } CommyInstance;
 
 CommyInstance *commy_instance_new (const char *id, const char *service);
@@ -45,6 +49,16 @@ commy_instance_add_withheld (CommyInstance *instance, const char *transport, con
 
 /* (transfer full): the record's text */
 char *commy_instance_write (CommyInstance *instance);
+/* Whether its serializers and its node are known: of a store, or met. */
+gboolean commy_instance_is_known (const CommyInstance *instance);
+/* A copy of an endpoint's, with what a peer said of itself. @serializers: those both sides know. */
+CommyInstance *commy_instance_met (const CommyInstance *instance,
+                                   const char *node,
+                                   const char *peer_instance,
+                                   const char *const *serializers);
+/* While it is being made: takes over what @old, of the same address, had learnt. */
+void commy_instance_inherit (CommyInstance *instance, const CommyInstance *old);
+
 /* Text of a store: checked field by field, bounded. */
 CommyInstance *commy_instance_read (
     const char *id, const char *service, const char *text, gsize size, GError **error);
@@ -58,9 +72,9 @@ typedef struct
 {
   gatomicrefcount refs;
   char *service;
-  GPtrArray *instances; /* CommyInstance, ordered by id */
+  GPtrArray *instances; /* CommyInstance, ordered by priority and id */
   gint64 revision;
-  gboolean stale;  /* the store is away: the last thing it said */
+  char *notice;    /* what to know about them, such as that the store is away; NULL: all is well */
   gpointer survey; /* what the mesh thread found out about the endpoints; see commy-survey.h */
   GDestroyNotify survey_free;
 } CommySnapshot;
@@ -68,4 +82,4 @@ typedef struct
 CommySnapshot *commy_snapshot_ref (CommySnapshot *snapshot);
 void commy_snapshot_unref (CommySnapshot *snapshot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommySnapshot, commy_snapshot_unref)
-CommySnapshot *commy_snapshot_new (const char *service, gint64 revision, gboolean stale);
+CommySnapshot *commy_snapshot_new (const char *service, gint64 revision, const char *notice);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The registry on the mesh thread: a range, then a watch from its revision, for every service
- * that somebody uses. When the store goes away the last snapshot stays, marked stale, and the
- * range is tried again every second.
+ * The registry on the mesh thread: for every service that somebody uses its sources, and one
+ * snapshot of what they say together, made anew whenever one of them has something new.
  */
 #include "config.h"
 
@@ -10,29 +9,30 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "config/commy-config-endpoint.h"
+#include "control/commy-source.h"
 
 #include <string.h>
 
-#define PREFIX "services/"
+#define PREFIX COMMY_SERVICES_PREFIX
 #define LEASE_TTL_NS G_GINT64_CONSTANT (2000000000)
-#define RETRY_MS 1000u
 
 typedef struct
 {
   CommyRegistryFunc func;
   gpointer data;
+  gboolean fresh;
 } Waiter;
 
+/* A service that somebody uses. */
 typedef struct
 {
   CommyRegistry *registry;
   char *service;
-  char *prefix;
-  GHashTable *instances; /* id -> CommyInstance */
-  gint64 revision;
-  guint watch;      /* 0: none */
-  gboolean ranging; /* a range is under way */
-  GSource *retry;
+  GPtrArray *sources; /* CommySource; the store's first */
+  char *complaint;    /* about its endpoints in the keyfile, or NULL */
+  GError *error;      /* of the store, when it was asked last */
+  gboolean beginning; /* sources are being asked: not all of them yet */
   GArray *waiters;
 } Watched;
 
@@ -41,6 +41,8 @@ struct _CommyRegistry
   CommyPlugin *store;
   const CommyStoreOps *ops;
   GMainContext *context;
+  CommyConfig *config;
+  const CommyEnv *env;
   gint64 lease;
   GHashTable *watched; /* service -> Watched */
   void (*survey) (gpointer data, CommySnapshot *snapshot);
@@ -54,35 +56,73 @@ typedef struct
 {
   CommyRegistry *registry;
   CommyRegistryFunc func;
-  CommyRegistryListFunc list_func;
   gpointer data;
-  GPatternSpec *pattern;
 } Operation;
-
-static void start_range (Watched *watched);
 
 /* --- snapshots --- */
 
 static int
 compare_instances (gconstpointer a, gconstpointer b)
 {
-  const CommyInstance *const *x = a;
-  const CommyInstance *const *y = b;
+  const CommyInstance *x = *(CommyInstance *const *) a;
+  const CommyInstance *y = *(CommyInstance *const *) b;
 
-  return strcmp ((*x)->id, (*y)->id);
+  if (x->priority != y->priority)
+    return x->priority < y->priority ? -1 : 1;
+  return strcmp (x->id, y->id);
+}
+
+/* An endpoint behind which an instance of the store was met is no second one. */
+static gboolean
+is_listed_twice (Watched *watched, const CommyInstance *instance)
+{
+  const CommySource *store = watched->sources->pdata[0];
+
+  return instance->origin != NULL && instance->peer_instance != NULL
+         && g_hash_table_contains (store->instances, instance->peer_instance);
 }
 
 static void
-publish (Watched *watched, gboolean stale)
+add_instances (Watched *watched, CommySource *source, GPtrArray *instances)
 {
-  CommyRegistry *self = watched->registry;
-  CommySnapshot *snapshot = commy_snapshot_new (watched->service, watched->revision, stale);
   GHashTableIter iter;
   gpointer instance;
 
-  g_hash_table_iter_init (&iter, watched->instances);
+  g_hash_table_iter_init (&iter, source->instances);
   while (g_hash_table_iter_next (&iter, NULL, &instance))
-    g_ptr_array_add (snapshot->instances, commy_instance_ref (instance));
+    if (!is_listed_twice (watched, instance))
+      g_ptr_array_add (instances, commy_instance_ref (instance));
+}
+
+static char *
+join_notices (Watched *watched)
+{
+  g_autoptr (GPtrArray) notices = g_ptr_array_new ();
+
+  for (guint i = 0; i < watched->sources->len; i++)
+    {
+      CommySource *source = watched->sources->pdata[i];
+
+      if (source->notice != NULL)
+        g_ptr_array_add (notices, source->notice);
+    }
+  if (watched->complaint != NULL)
+    g_ptr_array_add (notices, watched->complaint);
+  g_ptr_array_add (notices, NULL);
+  return notices->len > 1 ? g_strjoinv ("; ", (char **) notices->pdata) : NULL;
+}
+
+static void
+publish (gpointer data)
+{
+  Watched *watched = data;
+  CommyRegistry *self = watched->registry;
+  const CommySource *store = watched->sources->pdata[0];
+  g_autofree char *notice = join_notices (watched);
+  CommySnapshot *snapshot = commy_snapshot_new (watched->service, store->revision, notice);
+
+  for (guint i = 0; i < watched->sources->len; i++)
+    add_instances (watched, watched->sources->pdata[i], snapshot->instances);
   g_ptr_array_sort (snapshot->instances, compare_instances);
   if (self->survey != NULL)
     self->survey (self->survey_data, snapshot);
@@ -111,188 +151,160 @@ commy_registry_get_epoch (CommyRegistry *registry)
   return __atomic_load_n (&registry->epoch, __ATOMIC_ACQUIRE);
 }
 
-/* --- reading records --- */
+/* --- waiting --- */
 
-/* "services/NAME/ID" -> name and id. */
-static gboolean
-split_key (const char *key, char **out_service, const char **out_id)
-{
-  const char *name = key + strlen (PREFIX);
-  const char *slash;
-
-  if (!g_str_has_prefix (key, PREFIX) || (slash = strchr (name, '/')) == NULL || slash[1] == '\0')
-    return FALSE;
-  *out_service = g_strndup (name, (gsize) (slash - name));
-  *out_id = slash + 1;
-  return TRUE;
-}
-
-static CommyInstance *
-read_entry (const CommyStoreEntry *entry)
-{
-  g_autofree char *service = NULL;
-  g_autoptr (GError) error = NULL;
-  CommyInstance *instance;
-  const char *id;
-  gsize size;
-  const char *text;
-
-  if (!split_key (entry->key, &service, &id) || entry->value == NULL)
-    return NULL;
-  text = g_bytes_get_data (entry->value, &size);
-  instance = commy_instance_read (id, service, text, size, &error);
-  if (instance == NULL)
-    g_warning ("%s", error->message);
-  else
-    instance->lease = entry->lease;
-  return instance;
-}
-
-static void
-apply_entry (Watched *watched, const CommyStoreEntry *entry)
-{
-  CommyInstance *instance;
-  const char *id = entry->key + strlen (watched->prefix);
-
-  if (!g_str_has_prefix (entry->key, watched->prefix))
-    return;
-  instance = entry->value != NULL ? read_entry (entry) : NULL;
-  if (instance != NULL)
-    g_hash_table_replace (watched->instances, g_strdup (id), instance);
-  else
-    g_hash_table_remove (watched->instances, id);
-}
-
-/* --- watching --- */
-
+/* Where other sources have instances, a store that is away only matters to who asked for it. */
 static void
 answer_waiters (Watched *watched, const GError *error)
 {
   g_autoptr (GArray) waiters = g_steal_pointer (&watched->waiters);
+  g_autoptr (CommySnapshot) snapshot = commy_registry_lookup (watched->registry, watched->service);
+  gboolean found = snapshot != NULL && snapshot->instances->len > 0 && watched->sources->len > 1;
 
   watched->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
   for (guint i = 0; i < waiters->len; i++)
     {
       Waiter *waiter = &g_array_index (waiters, Waiter, i);
 
-      waiter->func (waiter->data, error);
+      waiter->func (waiter->data, found && !waiter->fresh ? NULL : error);
     }
 }
 
 static void
-on_events (gpointer user_data,
-           const CommyStoreEntry *entries,
-           gsize n_entries,
-           gint64 revision,
-           const GError *error)
+answer_if_settled (Watched *watched)
 {
-  Watched *watched = user_data;
+  g_autoptr (GError) error = NULL;
 
-  if (error != NULL)
-    {
-      g_message ("discovery of %s reads the store again: %s", watched->service, error->message);
-      watched->watch = 0;
-      publish (watched, TRUE);
-      start_range (watched);
+  for (guint i = 0; i < watched->sources->len; i++)
+    if (((CommySource *) watched->sources->pdata[i])->asking)
       return;
-    }
-  for (gsize i = 0; i < n_entries; i++)
-    apply_entry (watched, &entries[i]);
-  watched->revision = revision;
-  if (n_entries > 0)
-    publish (watched, FALSE);
+  if (watched->beginning)
+    return;
+  error = g_steal_pointer (&watched->error);
+  answer_waiters (watched, error);
 }
 
-static gboolean
-on_retry (gpointer data)
+static void
+on_settled (gpointer data, const GError *error)
 {
   Watched *watched = data;
 
-  g_clear_pointer (&watched->retry, g_source_unref);
-  start_range (watched);
-  return G_SOURCE_REMOVE;
-}
-
-static void
-retry_later (Watched *watched)
-{
-  if (watched->retry != NULL)
-    return;
-  watched->retry = g_timeout_source_new (RETRY_MS);
-  g_source_set_callback (watched->retry, on_retry, watched, NULL);
-  g_source_attach (watched->retry, watched->registry->context);
-}
-
-static void
-on_range (gpointer user_data, const CommyStoreResult *result, const GError *error)
-{
-  Watched *watched = user_data;
-  CommyRegistry *self = watched->registry;
-
-  watched->ranging = FALSE;
   if (error != NULL)
     {
-      g_message ("the store does not answer for %s: %s", watched->service, error->message);
-      publish (watched, TRUE);
-      retry_later (watched);
-      answer_waiters (watched, error);
-      return;
+      g_clear_error (&watched->error);
+      watched->error = g_error_copy (error);
     }
-  g_hash_table_remove_all (watched->instances);
-  for (gsize i = 0; i < result->n_entries; i++)
-    apply_entry (watched, &result->entries[i]);
-  watched->revision = result->revision;
-  publish (watched, FALSE);
-  if (watched->watch == 0)
-    watched->watch = self->ops->watch (self->store->instance, watched->prefix, watched->revision,
-                                       on_events, watched);
-  answer_waiters (watched, NULL);
+  answer_if_settled (watched);
 }
 
-static void
-start_range (Watched *watched)
-{
-  CommyRegistry *self = watched->registry;
-
-  if (watched->ranging)
-    return;
-  watched->ranging = TRUE;
-  self->ops->range (self->store->instance, watched->prefix, on_range, watched);
-}
+/* --- sources --- */
 
 static void
 watched_free (gpointer data)
 {
   Watched *watched = data;
-  CommyRegistry *self = watched->registry;
 
-  if (watched->watch != 0)
-    self->ops->unwatch (self->store->instance, watched->watch);
-  if (watched->retry != NULL)
-    {
-      g_source_destroy (watched->retry);
-      g_source_unref (watched->retry);
-    }
-  g_hash_table_unref (watched->instances);
+  g_ptr_array_unref (watched->sources);
   g_array_unref (watched->waiters);
+  g_clear_error (&watched->error);
+  g_free (watched->complaint);
   g_free (watched->service);
-  g_free (watched->prefix);
   g_free (watched);
+}
+
+/* Says what cannot be used, here and in each decision. (transfer full) */
+static void
+complain (Watched *watched, const char *origin, char *why)
+{
+  g_autofree char *text = g_strdup_printf ("%s: %s", origin, why);
+
+  g_warning ("%s", text);
+  g_free (watched->complaint);
+  watched->complaint = g_steal_pointer (&text);
+  g_free (why);
+}
+
+static void
+add_srv (Watched *watched,
+         const char *rest,
+         const char *origin,
+         const CommySourceListener *listener)
+{
+  CommyRegistry *self = watched->registry;
+  const CommySrvSettings settings
+      = { .env = self->env,
+          .context = self->context,
+          .transport = commy_config_get (self->config, "mesh", "srv-transport"),
+          .refresh_ns = commy_config_get_duration (self->config, "mesh", "srv-refresh") };
+  char *why = NULL;
+  g_autofree char *name = commy_config_endpoint_srv_name (rest, watched->service, &why);
+
+  if (name != NULL && settings.transport != NULL && settings.transport[0] != '\0')
+    g_ptr_array_add (watched->sources,
+                     commy_source_srv_new (&settings, watched->service, name, listener));
+  else if (name != NULL)
+    complain (watched, origin,
+              g_strdup ("endpoints in DNS need \"srv-transport\" of [mesh], which is empty"));
+  else
+    complain (watched, origin, why);
+}
+
+/* What [service NAME] lists. */
+static void
+add_endpoints (Watched *watched, const CommySourceListener *listener)
+{
+  CommyConfig *config = watched->registry->config;
+  g_autofree char *group = g_strdup_printf ("service %s", watched->service);
+  const char *origin = commy_config_get_origin (config, group, "endpoints");
+  g_auto (GStrv) items = commy_config_get_list (config, group, "endpoints");
+  CommySource *fixed = NULL;
+
+  for (guint i = 0; items[i] != NULL; i++)
+    {
+      g_auto (CommyConfigEndpoint) endpoint = { NULL };
+      g_autofree char *why = NULL;
+
+      if (!commy_config_endpoint_parse (items[i], &endpoint, &why))
+        continue; /* checked when the keyfile was read */
+      if (endpoint.transport == NULL)
+        {
+          add_srv (watched, endpoint.host, origin, listener);
+          continue;
+        }
+      if (fixed == NULL)
+        {
+          fixed = commy_source_endpoint_new (watched->service, origin, listener);
+          g_ptr_array_add (watched->sources, fixed);
+        }
+      commy_source_endpoint_add (fixed, endpoint.transport, endpoint.host, endpoint.port);
+    }
 }
 
 static Watched *
 watched_new (CommyRegistry *self, const char *service)
 {
   Watched *watched = g_new0 (Watched, 1);
+  const CommySourceListener listener
+      = { .changed = publish, .settled = on_settled, .data = watched };
 
   watched->registry = self;
   watched->service = g_strdup (service);
-  watched->prefix = g_strdup_printf (PREFIX "%s/", service);
-  watched->instances = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-                                              (GDestroyNotify) commy_instance_unref);
   watched->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
+  watched->sources = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_source_free);
+  g_ptr_array_add (watched->sources,
+                   commy_source_store_new (self->store, self->context, service, &listener));
+  add_endpoints (watched, &listener);
   g_hash_table_insert (self->watched, watched->service, watched);
   return watched;
+}
+
+static gboolean
+is_live (const Watched *watched)
+{
+  for (guint i = 0; i < watched->sources->len; i++)
+    if (!((CommySource *) watched->sources->pdata[i])->live)
+      return FALSE;
+  return TRUE;
 }
 
 void
@@ -300,9 +312,9 @@ commy_registry_ensure (
     CommyRegistry *self, const char *service, gboolean fresh, CommyRegistryFunc done, gpointer data)
 {
   Watched *watched = g_hash_table_lookup (self->watched, service);
-  Waiter waiter = { done, data };
+  Waiter waiter = { done, data, fresh };
 
-  if (watched != NULL && watched->watch != 0 && !fresh)
+  if (watched != NULL && is_live (watched) && !fresh)
     {
       done (data, NULL);
       return;
@@ -310,7 +322,39 @@ commy_registry_ensure (
   if (watched == NULL)
     watched = watched_new (self, service);
   g_array_append_val (watched->waiters, waiter);
-  start_range (watched);
+  watched->beginning = TRUE;
+  for (guint i = 0; i < watched->sources->len; i++)
+    {
+      CommySource *source = watched->sources->pdata[i];
+
+      if (fresh || !source->live)
+        commy_source_refresh (source);
+    }
+  watched->beginning = FALSE;
+  answer_if_settled (watched);
+}
+
+void
+commy_registry_met (CommyRegistry *self,
+                    const char *service,
+                    const char *id,
+                    const char *node,
+                    const char *peer_instance,
+                    const char *const *serializers)
+{
+  Watched *watched = g_hash_table_lookup (self->watched, service);
+
+  for (guint i = 1; watched != NULL && i < watched->sources->len; i++)
+    {
+      CommySource *source = watched->sources->pdata[i];
+      CommyInstance *instance = g_hash_table_lookup (source->instances, id);
+
+      if (instance == NULL || g_strcmp0 (instance->peer_instance, peer_instance) == 0)
+        continue;
+      instance = commy_instance_met (instance, node, peer_instance, serializers);
+      g_hash_table_replace (source->instances, g_strdup (id), instance);
+      publish (watched);
+    }
 }
 
 /* --- our own instances --- */
@@ -389,25 +433,75 @@ commy_registry_remove (CommyRegistry *self,
 
 /* --- listing --- */
 
+/* Lists wait until the services with endpoints of their own have been asked for. */
+typedef struct
+{
+  CommyRegistry *registry;
+  CommyRegistryListFunc func;
+  gpointer data;
+  GPatternSpec *pattern;
+  guint pending;
+  GError *leaving; /* the mesh is left: nothing can be asked any more */
+} Listing;
+
+static gboolean
+is_wanted (const Listing *listing, const char *service)
+{
+  return listing->pattern == NULL || g_pattern_spec_match_string (listing->pattern, service);
+}
+
+static void
+add_entries (const Listing *listing, const CommyStoreResult *result, GPtrArray *instances)
+{
+  for (gsize i = 0; i < result->n_entries; i++)
+    {
+      g_autoptr (CommyInstance) instance = commy_source_store_read (&result->entries[i]);
+
+      if (instance != NULL && is_wanted (listing, instance->service))
+        g_ptr_array_add (instances, g_steal_pointer (&instance));
+    }
+}
+
 static void
 list_done (gpointer user_data, const CommyStoreResult *result, const GError *error)
 {
-  Operation *operation = user_data;
+  Listing *listing = user_data;
   g_autoptr (GPtrArray) instances
       = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_instance_unref);
+  GHashTableIter iter;
+  gpointer value;
 
-  for (gsize i = 0; error == NULL && i < result->n_entries; i++)
+  if (error == NULL)
+    add_entries (listing, result, instances);
+  g_hash_table_iter_init (&iter, listing->registry->watched);
+  while (error == NULL && g_hash_table_iter_next (&iter, NULL, &value))
     {
-      g_autoptr (CommyInstance) instance = read_entry (&result->entries[i]);
+      Watched *watched = value;
 
-      if (instance != NULL
-          && (operation->pattern == NULL
-              || g_pattern_spec_match_string (operation->pattern, instance->service)))
-        g_ptr_array_add (instances, g_steal_pointer (&instance));
+      for (guint i = 1; is_wanted (listing, watched->service) && i < watched->sources->len; i++)
+        add_instances (watched, watched->sources->pdata[i], instances);
     }
-  operation->list_func (operation->data, instances, error);
-  g_clear_pointer (&operation->pattern, g_pattern_spec_free);
-  g_free (operation);
+  listing->func (listing->data, instances, error);
+  g_clear_pointer (&listing->pattern, g_pattern_spec_free);
+  g_clear_error (&listing->leaving);
+  g_free (listing);
+}
+
+/* Whether a source could be asked shows in what it has; only a store that is away is an error. */
+static void
+list_asked (gpointer data, const GError *error)
+{
+  Listing *listing = data;
+  CommyRegistry *self = listing->registry;
+
+  if (g_error_matches (error, COMMY_ERROR, COMMY_ERROR_LEAVING) && listing->leaving == NULL)
+    listing->leaving = g_error_copy (error);
+  if (--listing->pending > 0)
+    return;
+  if (listing->leaving != NULL)
+    list_done (listing, NULL, listing->leaving);
+  else
+    self->ops->range (self->store->instance, PREFIX, list_done, listing);
 }
 
 void
@@ -416,11 +510,25 @@ commy_registry_list (CommyRegistry *self,
                      CommyRegistryListFunc done,
                      gpointer data)
 {
-  Operation *operation = operation_new (self, NULL, data);
+  g_autoptr (GPtrArray) groups = commy_config_list_groups (self->config, "service ");
+  Listing *listing = g_new0 (Listing, 1);
 
-  operation->list_func = done;
-  operation->pattern = pattern != NULL ? g_pattern_spec_new (pattern) : NULL;
-  self->ops->range (self->store->instance, PREFIX, list_done, operation);
+  listing->registry = self;
+  listing->func = done;
+  listing->data = data;
+  listing->pattern = pattern != NULL ? g_pattern_spec_new (pattern) : NULL;
+  listing->pending = 1;
+  for (guint i = 0; i < groups->len; i++)
+    {
+      const char *service = (const char *) groups->pdata[i] + strlen ("service ");
+
+      if (commy_config_get (self->config, groups->pdata[i], "endpoints") == NULL
+          || !commy_service_name_is_valid (service) || !is_wanted (listing, service))
+        continue;
+      listing->pending++;
+      commy_registry_ensure (self, service, FALSE, list_asked, listing);
+    }
+  list_asked (listing, NULL);
 }
 
 void
@@ -442,13 +550,18 @@ commy_registry_set_surveyor (CommyRegistry *self,
 }
 
 CommyRegistry *
-commy_registry_new (CommyPlugin *store, GMainContext *context)
+commy_registry_new (CommyPlugin *store,
+                    CommyConfig *config,
+                    const CommyEnv *env,
+                    GMainContext *context)
 {
   CommyRegistry *self = g_new0 (CommyRegistry, 1);
 
   self->store = store;
   self->ops = &store->ops.store;
   self->context = context;
+  self->config = commy_config_ref (config);
+  self->env = env;
   /* Routes outlive a registry: one decided from the last must not look fresh. */
   self->epoch = g_random_int ();
   self->watched = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, watched_free);
@@ -479,5 +592,6 @@ commy_registry_free (CommyRegistry *self)
   g_hash_table_unref (self->watched);
   g_hash_table_unref (self->snapshots);
   g_mutex_clear (&self->lock);
+  commy_config_unref (self->config);
   g_free (self);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Discovery: this node's instances under its lease, and snapshots of the services that clients
- * of this node use, kept fresh by watches. The call path never asks the store.
+ * of this node use, kept fresh: of the store by watches, of endpoints in keyfiles and DNS by
+ * their sources. The call path never asks any of them.
  */
 #pragma once
 
 #include "base/commy-env.h"
+#include "config/commy-config.h"
 #include "control/commy-instance.h"
 #include "plugin/commy-catalog.h"
 
@@ -17,7 +19,10 @@ typedef void (*CommyRegistryListFunc) (gpointer data, GPtrArray *instances, cons
 /* --- mesh thread --- */
 
 /* @store: started. */
-CommyRegistry *commy_registry_new (CommyPlugin *store, GMainContext *context);
+CommyRegistry *commy_registry_new (CommyPlugin *store,
+                                   CommyConfig *config,
+                                   const CommyEnv *env,
+                                   GMainContext *context);
 void commy_registry_free (CommyRegistry *registry);
 /* Called on the mesh thread for each snapshot before others see it; may fill in its survey. */
 void commy_registry_set_surveyor (CommyRegistry *registry,
@@ -33,13 +38,21 @@ void commy_registry_remove (CommyRegistry *registry,
                             CommyInstance *instance,
                             CommyRegistryFunc done,
                             gpointer data);
-/* Makes sure that there is a snapshot of @service; @fresh: and that the store was asked now. */
+/* Makes sure that there is a snapshot of @service; @fresh: and that its sources were asked now. */
 void commy_registry_ensure (CommyRegistry *registry,
                             const char *service,
                             gboolean fresh,
                             CommyRegistryFunc done,
                             gpointer data);
-/* All instances below a glob on the name; not kept. */
+/* A connection to an endpoint told who is there: the node, the instance's id over there, and the
+ * serializers that both sides know. */
+void commy_registry_met (CommyRegistry *registry,
+                         const char *service,
+                         const char *id,
+                         const char *node,
+                         const char *peer_instance,
+                         const char *const *serializers);
+/* All instances below a glob on the name. */
 void commy_registry_list (CommyRegistry *registry,
                           const char *pattern,
                           CommyRegistryListFunc done,

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "mesh/commy-client-private.h"
+#include "mesh/commy-stream-private.h"
 
 #include "base/commy-error-private.h"
 
@@ -196,6 +196,31 @@ on_async_answer (
   async_unref (call);
 }
 
+/* The same for a stream, which is there once the path has taken the request. */
+static void
+async_open (AsyncCall *call)
+{
+  g_autoptr (CommyPeer) peer = g_steal_pointer (&call->peer);
+  g_autoptr (GError) error = NULL;
+  CommyChannel *channel = call->stack.path->channel;
+  g_autoptr (CommyPipe) pipe = commy_pipe_open (channel, call->request.stream_deadline_ns, &error);
+
+  if (pipe == NULL)
+    async_failed (call, error, FALSE);
+  else if (commy_request_send (&call->request, channel, call->stack.serializer, pipe->id, FALSE,
+                               TRUE, &error)
+           != COMMY_IO_OK)
+    {
+      commy_pipe_close (pipe);
+      async_failed (call, error, FALSE);
+    }
+  else
+    async_finish (
+        call,
+        commy_stream_new_opened (call->client, &call->request, pipe, call->stack.serializer, peer),
+        g_object_unref, NULL);
+}
+
 static void
 async_send (AsyncCall *call)
 {
@@ -203,6 +228,11 @@ async_send (AsyncCall *call)
   CommyChannel *channel = call->stack.path->channel;
   CommyIo io;
 
+  if (call->request.streams)
+    {
+      async_open (call);
+      return;
+    }
   call->sampled = commy_client_sample (call->client, &call->client->routes[call->request.flavour]);
   call->started_ns = commy_env_now (call->client->mesh->env);
   g_atomic_ref_count_inc (&call->refs);
@@ -320,7 +350,7 @@ async_route (AsyncCall *call)
   missing = snapshot == NULL || (client->fresh && !call->refreshed);
   if (!missing)
     {
-      if (commy_route_decide_now (route, &key, call->request.flavour, call->request.size, &error))
+      if (commy_client_decide (client, call->request.flavour, call->request.size, &error))
         return TRUE;
       missing = g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NO_SERVICE) && !call->refreshed;
     }
@@ -461,6 +491,7 @@ call_async (CommyClient *self,
             const char *method,
             GVariant *parameters,
             GBytes *bytes,
+            gboolean streams,
             const CommyCallOptions *options,
             GCancellable *cancellable,
             GAsyncReadyCallback callback,
@@ -471,9 +502,11 @@ call_async (CommyClient *self,
   GError *error = NULL;
   CommyRequest request;
 
-  if (commy_client_check (self, &error))
-    commy_request_init (&request, self->mesh->env, method, sunk, bytes, options, self->timeout_ns,
-                        &error);
+  if (commy_client_check (self, &error)
+      && commy_request_init (&request, self->mesh->env, method, sunk, bytes, options,
+                             self->timeout_ns, &error)
+      && streams)
+    commy_request_open_stream (&request, self->mesh->env, options, self->timeout_ns);
   start_call (self, task, &request, error);
 }
 
@@ -488,7 +521,7 @@ commy_client_call (CommyClient *self,
 {
   g_return_if_fail (COMMY_IS_CLIENT (self));
   g_return_if_fail (method != NULL);
-  call_async (self, method, parameters, NULL, options, cancellable, callback, user_data);
+  call_async (self, method, parameters, NULL, FALSE, options, cancellable, callback, user_data);
 }
 
 GVariant *
@@ -554,11 +587,32 @@ commy_client_call_bytes (CommyClient *self,
 {
   g_return_if_fail (COMMY_IS_CLIENT (self));
   g_return_if_fail (method != NULL && bytes != NULL);
-  call_async (self, method, NULL, bytes, options, cancellable, callback, user_data);
+  call_async (self, method, NULL, bytes, FALSE, options, cancellable, callback, user_data);
 }
 
 GBytes *
 commy_client_call_bytes_finish (CommyClient *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+void
+commy_client_open_stream (CommyClient *self,
+                          const char *method,
+                          GVariant *parameters,
+                          const CommyCallOptions *options,
+                          GCancellable *cancellable,
+                          GAsyncReadyCallback callback,
+                          gpointer user_data)
+{
+  g_return_if_fail (COMMY_IS_CLIENT (self));
+  g_return_if_fail (method != NULL);
+  call_async (self, method, parameters, NULL, TRUE, options, cancellable, callback, user_data);
+}
+
+CommyStream *
+commy_client_open_stream_finish (CommyClient *self, GAsyncResult *result, GError **error)
 {
   g_return_val_if_fail (g_task_is_valid (result, self), NULL);
   return g_task_propagate_pointer (G_TASK (result), error);

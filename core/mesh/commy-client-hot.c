@@ -48,6 +48,17 @@ method_id (CommyClient *self, guint32 method, CommyChannel *channel, GError **er
   return entry->id;
 }
 
+/* A thread without a loop is told what is new when its call is over. */
+static void
+hear_news (CommyClient *self)
+{
+  if (G_LIKELY (!self->has_news))
+    return;
+  self->has_news = FALSE;
+  if (!commy_worker_is_attached (self->worker->worker))
+    commy_worker_turn (self->worker->worker);
+}
+
 static gboolean
 choose_path (CommyClient *self, gsize size, gint64 deadline_us, GError **error)
 {
@@ -62,7 +73,7 @@ choose_path (CommyClient *self, gsize size, gint64 deadline_us, GError **error)
   stack = commy_route_member_stack (member, size);
   if (G_UNLIKELY (!commy_path_is_up (stack->path)))
     {
-      if (commy_client_would_deadlock (self, member))
+      if (commy_client_would_deadlock (self, member->peer))
         {
           commy_set_error (error, COMMY_ERROR_WOULD_DEADLOCK, "%s runs in this very context",
                            self->service);
@@ -154,6 +165,7 @@ commy_client_reserve (
       return TRUE;
     }
   commy_worker_leave_sync (self->worker->worker);
+  hear_news (self);
   return FALSE;
 }
 
@@ -200,10 +212,9 @@ fill_reply (CommyChannel *channel, CommyWait *wait, CommyReply *out_reply)
   out_reply->message = incoming->message;
   if (!incoming->borrowed)
     {
-      /* The sender is not trusted: what was checked is a copy, which must outlive the next one. */
-      out_reply->data = g_memdup2 (out_reply->data, MAX (out_reply->size, 1));
+      /* A copy, of a sender who is not trusted or of pieces: the reply owns it. */
       g_clear_pointer ((CommyChannel **) &out_reply->channel, commy_channel_unref);
-      commy_incoming_release (channel, incoming);
+      out_reply->message.token = (guint64) (gsize) g_steal_pointer (&incoming->copy);
     }
 }
 
@@ -315,6 +326,7 @@ commy_client_exchange (CommyClient *self,
     ok = move_reservation (self, in, deadline_us, error);
   ok = ok && exchange_here (self, in->size, out_reply, deadline_us * 1000, error);
   commy_worker_leave_sync (self->worker->worker);
+  hear_news (self);
   return ok;
 }
 
@@ -326,7 +338,7 @@ commy_reply_clear (CommyReply *reply)
   if (reply->data == NULL)
     return;
   if (reply->channel == NULL)
-    g_free ((gpointer) reply->data);
+    g_free ((gpointer) (gsize) reply->message.token);
   else
     {
       CommyWorker *worker = commy_worker_hold (commy_channel_get_worker (reply->channel));

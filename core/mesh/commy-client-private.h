@@ -32,6 +32,7 @@ typedef struct
   gboolean done;
   gboolean sent;
   CommyIncoming incoming; /* owned */
+  CommyStream *stream;    /* owned: what was opened instead */
   GError *error;
 } CommyWait;
 
@@ -53,7 +54,9 @@ struct _CommyClient
 
   CommyRoute routes[COMMY_FLAVOUR_LAST];
   guint tick;
-  GArray *methods; /* CommyClientMethod; hot */
+  gboolean doubts;   /* a sample said that something changed */
+  gboolean has_news; /* of its requirements; maybe told by now */
+  GArray *methods;   /* CommyClientMethod; hot */
   CommyHotReservation hot;
 };
 
@@ -71,8 +74,12 @@ gboolean commy_client_route_sync (CommyClient *client,
                                   gint64 deadline_us,
                                   GCancellable *cancellable,
                                   GError **error);
+/* Decides a route from what is known now, and tells the application if that changed whether its
+ * requirements are met. */
+gboolean
+commy_client_decide (CommyClient *client, CommyFlavour flavour, gsize size, GError **error);
 /* The calling context's own service? */
-gboolean commy_client_would_deadlock (CommyClient *client, CommyRouteMember *member);
+gboolean commy_client_would_deadlock (CommyClient *client, CommyPeer *peer);
 /* Whether this call shall be measured. */
 gboolean commy_client_sample (CommyClient *client, CommyRoute *route);
 /* What a measured call taught. */

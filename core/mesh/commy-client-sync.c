@@ -5,11 +5,39 @@
  */
 #include "config.h"
 
-#include "mesh/commy-client-private.h"
+#include "mesh/commy-stream-private.h"
 
 #include "base/commy-error-private.h"
 
 #include <string.h>
+
+/* A large one-way message leaves in pieces, and who sent it may not come back to push them. Where
+ * the receiver is the very thread that would wait, its own turns do. */
+static gboolean
+await_leaving (CommyClient *self,
+               CommyRequest *request,
+               CommyChannel *channel,
+               CommyRouteMember *member,
+               GError **error)
+{
+  if (!commy_channel_is_leaving (channel, COMMY_FRAME_ONEWAY, 0)
+      || commy_client_would_deadlock (self, member->peer))
+    return TRUE;
+  while (commy_channel_is_leaving (channel, COMMY_FRAME_ONEWAY, 0))
+    {
+      guint32 kick_seen = commy_channel_kick_seen (channel);
+
+      if (commy_channel_poll (channel))
+        continue;
+      if (commy_client_give_up (self, request, NULL, error))
+        return FALSE;
+      commy_channel_wait (channel, request->deadline_ns, FALSE, kick_seen);
+    }
+  if (commy_channel_is_open (channel))
+    return TRUE;
+  commy_channel_io_error (channel, COMMY_IO_CLOSED, error);
+  return FALSE;
+}
 
 /* Sends, waiting for room if need be. */
 static gboolean
@@ -113,6 +141,31 @@ exchange (CommyClient *self,
   return TRUE;
 }
 
+/* The same for a stream, which is there once the path has taken the request. */
+static gboolean
+open_stream (CommyClient *self,
+             CommyRequest *request,
+             const CommyPick *picked,
+             CommyChannel *channel,
+             CommyWait *wait,
+             GCancellable *cancellable,
+             GError **error)
+{
+  g_autoptr (CommyPipe) pipe = commy_pipe_open (channel, request->stream_deadline_ns, error);
+
+  if (pipe == NULL)
+    return FALSE;
+  if (!send_sync (self, request, channel, picked->stack->serializer, pipe->id, FALSE, cancellable,
+                  error))
+    {
+      commy_pipe_close (pipe);
+      return FALSE;
+    }
+  wait->stream = commy_stream_new_opened (self, request, pipe, picked->stack->serializer,
+                                          picked->member->peer);
+  return TRUE;
+}
+
 static gboolean
 attempt_sync (CommyClient *self,
               CommyRequest *request,
@@ -138,7 +191,7 @@ attempt_sync (CommyClient *self,
       commy_set_error (error, COMMY_ERROR_NO_ROUTE, "no path to %s", self->service);
       return FALSE;
     }
-  if (!request->one_way && commy_client_would_deadlock (self, picked.member))
+  if (!request->one_way && commy_client_would_deadlock (self, picked.member->peer))
     {
       commy_set_error (error, COMMY_ERROR_WOULD_DEADLOCK,
                        "%s runs in this very context: call it asynchronously, or give it workers",
@@ -155,16 +208,20 @@ attempt_sync (CommyClient *self,
       return FALSE;
     }
   if (request->one_way)
-    return send_sync (self, request, *out_channel, picked.stack->serializer, 0, FALSE, NULL, error);
+    return send_sync (self, request, *out_channel, picked.stack->serializer, 0, FALSE, NULL, error)
+           && await_leaving (self, request, *out_channel, picked.member, error);
   peer = commy_peer_ref (picked.member->peer);
   peer->in_flight++;
-  ok = exchange (self, request, &picked, *out_channel, wait, cancellable, out_sent, error);
+  ok = request->streams
+           ? open_stream (self, request, &picked, *out_channel, wait, cancellable, error)
+           : exchange (self, request, &picked, *out_channel, wait, cancellable, out_sent, error);
   peer->in_flight--;
   commy_peer_unref (peer);
   /* Taking messages here disarmed the path: the loop must arm it again. */
   commy_worker_set_hot (self->worker->worker, *out_channel);
-  commy_client_report (self, request->flavour, picked.index,
-                       commy_env_now (self->mesh->env) - started, !ok);
+  if (!request->streams) /* how long opening took says nothing about the instance */
+    commy_client_report (self, request->flavour, picked.index,
+                         commy_env_now (self->mesh->env) - started, !ok);
   return ok;
 }
 
@@ -337,4 +394,31 @@ commy_client_send (CommyClient *self,
   ok = call_sync (self, &request, NULL, &wait, &channel, error);
   commy_request_clear (&request);
   return ok;
+}
+
+CommyStream *
+commy_client_open_stream_sync (CommyClient *self,
+                               const char *method,
+                               GVariant *parameters,
+                               const CommyCallOptions *options,
+                               GCancellable *cancellable,
+                               GError **error)
+{
+  g_autoptr (CommyChannel) channel = NULL;
+  g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
+  CommyRequest request;
+  CommyStream *stream = NULL;
+  CommyWait wait;
+
+  g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
+  g_return_val_if_fail (method != NULL, NULL);
+  if (!commy_client_check (self, error)
+      || !commy_request_init (&request, self->mesh->env, method, sunk, NULL, options,
+                              self->timeout_ns, error))
+    return NULL;
+  commy_request_open_stream (&request, self->mesh->env, options, self->timeout_ns);
+  if (call_sync (self, &request, cancellable, &wait, &channel, error))
+    stream = wait.stream;
+  commy_request_clear (&request);
+  return stream;
 }

@@ -15,6 +15,9 @@
 
 #define FIRST_SAMPLES 8u
 
+#define NEWS "requirements-changed"
+#define LARGE 16384u /* from here a message says something of throughput */
+
 G_DEFINE_FINAL_TYPE (CommyClient, commy_client, G_TYPE_OBJECT)
 
 static void
@@ -24,7 +27,10 @@ clear_routes (CommyClient *self)
     return;
   commy_worker_enter (self->worker->worker);
   for (guint i = 0; i < COMMY_FLAVOUR_LAST; i++)
-    commy_route_clear (&self->routes[i], self->balancer);
+    {
+      commy_route_clear (&self->routes[i], self->balancer);
+      self->routes[i].requirements_unmet = self->routes[i].requirements_held = FALSE;
+    }
   commy_worker_exit (self->worker->worker);
 }
 
@@ -54,6 +60,22 @@ static void
 commy_client_class_init (CommyClientClass *klass)
 {
   G_OBJECT_CLASS (klass)->finalize = commy_client_finalize;
+  /**
+   * CommyClient::requirements-changed:
+   * @client: the client
+   * @met: whether the requirements are met now
+   * @decision: the decision that found out, with every number
+   *
+   * Measurements changed whether the client's maximum latency and minimum throughput are met. While
+   * they are not, calls take another path that meets them, which is no news; if there is none they
+   * fail with %COMMY_ERROR_REQUIREMENT, or go on if the requirements are degradable. Requirements
+   * count as met before the first call. Emitted in the client's context; on a thread without one,
+   * at the end of the next synchronous call.
+   *
+   * Since: 0.1
+   */
+  g_signal_new (NEWS, COMMY_TYPE_CLIENT, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 2,
+                G_TYPE_BOOLEAN, COMMY_TYPE_DECISION);
 }
 
 static void
@@ -126,14 +148,15 @@ commy_client_set_instance (CommyClient *self, const char *instance)
 /* --- readiness --- */
 
 gboolean
-commy_client_would_deadlock (CommyClient *self, CommyRouteMember *member)
+commy_client_would_deadlock (CommyClient *self, CommyPeer *peer)
 {
-  CommyInstance *instance = member->peer->instance;
+  CommyInstance *instance = peer->instance;
   g_autoptr (CommyService) service = NULL;
 
   if (strcmp (instance->node, self->mesh->node) != 0)
     return FALSE;
-  service = commy_mesh_dup_offer (self->mesh, instance->id);
+  service = commy_mesh_dup_offer (
+      self->mesh, instance->peer_instance != NULL ? instance->peer_instance : instance->id);
   return service != NULL && commy_service_runs_only_on (service, self->worker);
 }
 
@@ -167,7 +190,9 @@ commy_client_key (CommyClient *self, CommyRouteKey *out_key)
                               .service = self->service,
                               .instance = self->instance,
                               .requirements = self->requirements,
-                              .balancer = self->balancer };
+                              .balancer = self->balancer,
+                              .probes = self->tick >= FIRST_SAMPLES,
+                              .doubts = self->doubts };
 }
 
 typedef struct
@@ -226,6 +251,100 @@ find_service_sync (CommyClient *self,
   return commy_latch_wait (latch, deadline_us, cancellable, NULL, error);
 }
 
+/* --- requirements --- */
+
+typedef struct
+{
+  GWeakRef client; /* who went meanwhile need not know */
+  gboolean met;
+  CommyDecision *decision;
+} News;
+
+static void
+news_free (gpointer data)
+{
+  News *news = data;
+
+  g_weak_ref_clear (&news->client);
+  commy_decision_unref (news->decision);
+  g_free (news);
+}
+
+static gboolean
+tell_from_loop (gpointer data)
+{
+  News *news = data;
+  g_autoptr (CommyClient) client = g_weak_ref_get (&news->client);
+
+  if (client != NULL)
+    g_signal_emit_by_name (client, NEWS, news->met, news->decision);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+tell_after_call (gpointer data)
+{
+  tell_from_loop (data);
+  news_free (data);
+}
+
+/* Never from inside a call, so that a handler may do as it likes. */
+static void
+spread_news (CommyClient *self, CommyRoute *route)
+{
+  CommyWorker *worker = self->worker->worker;
+  News *news = g_new (News, 1);
+  g_autoptr (GSource) source = NULL;
+
+  g_weak_ref_init (&news->client, self);
+  news->met = !route->requirements_unmet;
+  news->decision = g_steal_pointer (&route->news);
+  if (!commy_worker_is_attached (worker))
+    {
+      commy_worker_defer (worker, tell_after_call, news);
+      return;
+    }
+  source = g_idle_source_new ();
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_callback (source, tell_from_loop, news, news_free);
+  g_source_attach (source, commy_worker_get_context (worker));
+}
+
+gboolean
+commy_client_decide (CommyClient *self, CommyFlavour flavour, gsize size, GError **error)
+{
+  CommyRoute *route = &self->routes[flavour];
+  CommyRouteKey key;
+  gboolean ok;
+
+  commy_client_key (self, &key);
+  self->doubts = FALSE;
+  ok = commy_route_decide_now (route, &key, flavour, size, error);
+  if (route->news != NULL)
+    {
+      spread_news (self, route);
+      self->has_news = TRUE;
+    }
+  return ok;
+}
+
+/* Whether a sample is at odds with what the last decision took for granted. Cheap: whether it is so
+ * for good is the decision's business. */
+static gboolean
+feels_different (const CommyClient *self, gsize size, double measured_ns)
+{
+  const CommyRequirements *requirements = self->requirements;
+  gboolean late, slow;
+
+  if (requirements == NULL
+      || (requirements->max_latency_ns == 0 && requirements->min_throughput == 0))
+    return FALSE;
+  late = requirements->max_latency_ns != 0 && measured_ns > (double) requirements->max_latency_ns;
+  slow = requirements->min_throughput != 0 && size >= LARGE
+         && (double) size * 1e9 / measured_ns < (double) requirements->min_throughput;
+  return late || slow || self->routes[0].requirements_unmet || self->routes[1].requirements_unmet;
+}
+
 gboolean
 commy_client_route_sync (CommyClient *self,
                          CommyFlavour flavour,
@@ -249,7 +368,7 @@ commy_client_route_sync (CommyClient *self,
   if ((snapshot == NULL || self->fresh)
       && !find_service_sync (self, self->fresh, deadline_us, cancellable, error))
     return FALSE;
-  if (commy_route_decide_now (route, &key, flavour, size, &cause))
+  if (commy_client_decide (self, flavour, size, &cause))
     return TRUE;
   /* A name that is new, or a restarted instance, may be on its way: ask the store itself once. */
   if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_NO_SERVICE)
@@ -258,7 +377,7 @@ commy_client_route_sync (CommyClient *self,
       g_propagate_error (error, g_steal_pointer (&cause));
       return FALSE;
     }
-  return commy_route_decide_now (route, &key, flavour, size, error);
+  return commy_client_decide (self, flavour, size, error);
 }
 
 /* --- waiting --- */
@@ -283,6 +402,9 @@ gboolean
 commy_client_sample (CommyClient *self, CommyRoute *route)
 {
   self->tick++;
+  /* It calls again and again: now it is worth looking for something better. */
+  if (self->tick == FIRST_SAMPLES)
+    route->samples = COMMY_ROUTE_RECHECK_SAMPLES;
   if (!self->calibrate || self->sample_every == 0)
     return FALSE;
   return self->tick <= FIRST_SAMPLES || self->tick % self->sample_every == 0;
@@ -306,9 +428,15 @@ commy_client_learn (CommyClient *self,
     return;
   commy_cost_compute (transport, serializer, request_size, &there);
   commy_cost_compute (transport, serializer, reply_size, &back);
-  commy_calibration_add (&stack->path->calibration, MAX (request_size, reply_size), measured,
-                         (there.t_latency_ns + back.t_latency_ns) / 2,
-                         commy_env_now (self->mesh->env));
+  if (feels_different (self, MAX (request_size, reply_size), measured))
+    self->routes[0].samples = self->routes[1].samples = COMMY_ROUTE_RECHECK_SAMPLES;
+  if (commy_calibration_add (&stack->path->calibration, MAX (request_size, reply_size), measured,
+                             (there.t_latency_ns + back.t_latency_ns) / 2,
+                             commy_env_now (self->mesh->env)))
+    {
+      self->doubts = TRUE;
+      self->routes[0].samples = self->routes[1].samples = COMMY_ROUTE_RECHECK_SAMPLES;
+    }
   self->routes[0].samples++;
   self->routes[1].samples++;
 }
@@ -354,7 +482,8 @@ commy_client_explain (CommyClient *self,
   commy_worker_enter (self->worker->worker);
   commy_client_route_sync (self, COMMY_FLAVOUR_VALUE, size,
                            g_get_monotonic_time () + self->timeout_ns / 1000, cancellable, &cause);
-  if (cause != NULL && !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_NO_ROUTE))
+  if (cause != NULL && !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_NO_ROUTE)
+      && !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_REQUIREMENT))
     {
       commy_worker_exit (self->worker->worker);
       g_propagate_error (error, g_steal_pointer (&cause));

@@ -7,7 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
-#include "mesh/commy-service-private.h"
+#include "mesh/commy-stream-private.h"
 
 #include <string.h>
 
@@ -23,10 +23,12 @@ struct _CommyInvocation
   GBytes *bytes;
   GUnixFDList *handles; /* that came with the call, or NULL */
   guint32 stream;
+  CommyStream *opened; /* what the call opened; NULL: it is a plain one */
   gint64 deadline_us;
   gint64 received_ns;
   gboolean one_way;
   gboolean sampled;
+  guint8 priority;  /* as in a CommyFrameSpec: the answer's is the call's */
   guint32 answered; /* atomic */
 
   GVariant *answer_value;
@@ -49,6 +51,8 @@ commy_invocation_finalize (GObject *object)
         {
           commy_channel_end_answer (self->channel);
           g_warning ("a call of %s.%s was never answered", self->service->name, self->method->name);
+          if (self->opened != NULL)
+            commy_stream_dropped (self->opened);
         }
       commy_service_call_ended (self->service);
     }
@@ -59,6 +63,7 @@ commy_invocation_finalize (GObject *object)
   g_clear_object (&self->handles);
   g_clear_object (&self->answer_handles);
   g_free (self->answer_error);
+  g_clear_object (&self->opened);
   g_clear_pointer (&self->channel, commy_channel_unref);
   g_clear_object (&self->service);
   G_OBJECT_CLASS (commy_invocation_parent_class)->finalize (object);
@@ -133,6 +138,13 @@ commy_invocation_is_one_way (CommyInvocation *self)
   return self->one_way;
 }
 
+CommyStream *
+commy_invocation_get_stream (CommyInvocation *self)
+{
+  g_return_val_if_fail (COMMY_IS_INVOCATION (self), NULL);
+  return self->opened;
+}
+
 /* --- answering --- */
 
 static guint64
@@ -157,19 +169,37 @@ static void
 send_answer (CommyInvocation *self)
 {
   g_autoptr (GError) error = NULL;
-  CommyFrameSpec spec
-      = { .type = COMMY_FRAME_REPLY, .stream = self->stream, .dwell_ns = dwell (self) };
-  CommyIo io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
-                                   self->answer_bytes, self->answer_handles, TRUE, &error);
-  guint32 code = io == COMMY_IO_TOO_BIG       ? COMMY_ERROR_TOO_BIG
-                 : io == COMMY_IO_UNSUPPORTED ? COMMY_ERROR_TYPE
-                                              : COMMY_ERROR_BUSY;
+  CommyFrameSpec spec = { .type = COMMY_FRAME_REPLY,
+                          .stream = self->stream,
+                          .dwell_ns = dwell (self),
+                          .priority = self->priority };
+  guint32 code;
+  CommyIo io;
+
+  if (self->opened != NULL)
+    spec.flags |= COMMY_FRAME_FLAG_STREAM;
+  io = commy_payload_send (self->channel, &spec, self->serializer, self->answer_value,
+                           self->answer_bytes, self->answer_handles, TRUE, NULL, &error);
+  code = io == COMMY_IO_TOO_BIG       ? COMMY_ERROR_TOO_BIG
+         : io == COMMY_IO_UNSUPPORTED ? COMMY_ERROR_TYPE
+                                      : COMMY_ERROR_BUSY;
 
   if (io == COMMY_IO_WOULD_BLOCK)
     commy_ledger_add (commy_channel_get_shared (self->channel)->ledger, COMMY_DROP_BUSY, 1,
                       self->service->name);
   if (io != COMMY_IO_OK && io != COMMY_IO_CLOSED)
     commy_channel_send_error (self->channel, self->stream, code, FALSE, commy_error_bare (error));
+}
+
+/* The answer has left, or never will. */
+static void
+answer_left (gpointer data)
+{
+  CommyInvocation *self = data;
+
+  commy_channel_end_answer (self->channel);
+  commy_service_call_ended (self->service);
+  g_object_unref (self);
 }
 
 /* On the channel's worker. */
@@ -179,18 +209,25 @@ deliver (gpointer data)
   CommyInvocation *self = data;
   const CommyChannelShared *shared = commy_channel_get_shared (self->channel);
 
+  /* The result follows the messages that were written before. */
+  if (self->opened != NULL && self->answer_error == NULL
+      && commy_stream_when_written (self->opened, deliver, self))
+    return;
   if (COMMY_FAILPOINT ("answer"))
     commy_channel_close (self->channel, NULL);
   if (!commy_channel_is_open (self->channel))
     commy_ledger_add (shared->ledger, COMMY_DROP_PEER_GONE, 1,
                       commy_channel_get_peer_node (self->channel));
+  else if (self->opened != NULL && !commy_stream_is_open (self->opened))
+    ; /* it was cancelled, or its deadline passed: both sides know */
   else if (self->answer_error != NULL)
     send_failure (self);
   else
     send_answer (self);
-  commy_channel_end_answer (self->channel);
-  commy_service_call_ended (self->service);
-  g_object_unref (self);
+  if (self->opened != NULL)
+    commy_stream_answered (self->opened);
+  if (!commy_channel_on_left (self->channel, COMMY_FRAME_REPLY, self->stream, answer_left, self))
+    answer_left (self);
 }
 
 /* Takes the handler's reference. Whether the answer counts: the first one does. */
@@ -289,7 +326,12 @@ commy_invocation_return_bytes (CommyInvocation *self, GBytes *bytes)
   if (!claim_answer (self))
     return;
   self->answer_bytes = g_bytes_ref (bytes);
-  if (self->serializer == NULL || !(self->serializer->profile.capabilities & COMMY_CAP_BYTES))
+  if (self->opened != NULL)
+    {
+      self->answer_code = COMMY_ERROR_TYPE;
+      self->answer_error = g_strdup ("the result of a stream is a value, not raw bytes");
+    }
+  else if (self->serializer == NULL || !(self->serializer->profile.capabilities & COMMY_CAP_BYTES))
     {
       self->answer_code = COMMY_ERROR_TYPE;
       self->answer_error = g_strdup ("raw bytes for a caller that sent a value");
@@ -330,6 +372,25 @@ refuse (CommyService *service,
                               commy_error_bare (error));
 }
 
+gboolean
+commy_invocation_fits_kind (CommyService *service,
+                            CommyChannel *channel,
+                            CommyServiceMethod *method,
+                            CommyIncoming *incoming)
+{
+  gboolean opens = (incoming->frame.flags & COMMY_FRAME_FLAG_STREAM) != 0;
+  g_autoptr (GError) error = NULL;
+
+  if (opens == (method->kind != 0))
+    return TRUE;
+  commy_set_error (&error, COMMY_ERROR_TYPE,
+                   opens ? "%s.%s does not stream: call it with commy_client_call()"
+                         : "%s.%s streams: open it with commy_client_open_stream()",
+                   service->name, method->name);
+  refuse (service, channel, incoming, COMMY_DROP_MALFORMED, error);
+  return FALSE;
+}
+
 static gboolean
 read_arguments (CommyInvocation *self, CommyIncoming *incoming, GError **error)
 {
@@ -360,6 +421,12 @@ read_arguments (CommyInvocation *self, CommyIncoming *incoming, GError **error)
   return FALSE;
 }
 
+static guint8
+priority_of_answer (const CommyFrame *call)
+{
+  return call->priority == COMMY_FRAME_PRIORITY_DEFAULT ? 0 : (guint8) (call->priority + 1);
+}
+
 static CommyInvocation *
 invocation_new (CommyService *service,
                 CommyChannel *channel,
@@ -376,6 +443,7 @@ invocation_new (CommyService *service,
   self->stream = frame->stream;
   self->one_way = frame->type == COMMY_FRAME_ONEWAY;
   self->sampled = (frame->flags & COMMY_FRAME_FLAG_SAMPLED) != 0;
+  self->priority = priority_of_answer (frame);
   self->received_ns = commy_env_now (commy_channel_get_shared (channel)->env);
   self->deadline_us = frame->has_deadline && !self->one_way && frame->deadline_ns < G_MAXINT64 / 2
                           ? (self->received_ns + (gint64) frame->deadline_ns) / 1000
@@ -410,6 +478,14 @@ commy_invocation_dispatch (CommyService *service,
       return;
     }
   commy_service_call_began (service);
+  if ((incoming->frame.flags & COMMY_FRAME_FLAG_STREAM) != 0)
+    {
+      CommyPipe *pipe = commy_channel_find_pipe (channel, self->stream);
+
+      self->opened = commy_stream_new_accepted (service, method, pipe, self->serializer);
+      /* The handler may wait here for what comes next: the path needs its memory back. */
+      commy_incoming_release (channel, incoming);
+    }
   method->func (service, self, method->user_data);
 }
 
@@ -483,7 +559,8 @@ commy_span_call_dispatch (CommyService *service,
   call.spec = (CommyFrameSpec){ .type = COMMY_FRAME_REPLY,
                                 .serializer = frame->serializer,
                                 .stream = frame->stream,
-                                .dwell_ns = sampled ? 1 : 0 };
+                                .dwell_ns = sampled ? 1 : 0,
+                                .priority = priority_of_answer (frame) };
   method->span_func (&call, commy_incoming_payload (incoming), frame->payload_size,
                      method->user_data);
   if (frame->type != COMMY_FRAME_CALL || call.failed)

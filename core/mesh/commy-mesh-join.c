@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
 
 #include <sched.h>
@@ -194,6 +195,25 @@ wait_mode (CommyMesh *self)
   return COMMY_WAIT_ADAPTIVE;
 }
 
+/* Any of ours with this name that takes calls, or NULL. Several share what comes. */
+static CommyService *
+pick_offer (CommyMesh *self, const char *service)
+{
+  CommyService *picked = NULL;
+  GHashTableIter iter;
+  gpointer value;
+  guint n = 0;
+
+  if (self->offers == NULL)
+    return NULL;
+  g_hash_table_iter_init (&iter, self->offers);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    if (strcmp (((CommyService *) value)->name, service) == 0
+        && commy_env_random64 (self->env) % ++n == 0)
+      picked = value;
+  return picked;
+}
+
 static gboolean
 locate (gpointer data,
         const char *service,
@@ -202,16 +222,24 @@ locate (gpointer data,
         GError **error)
 {
   CommyMesh *self = data;
-  CommyService *offer = self->offers != NULL ? g_hash_table_lookup (self->offers, instance) : NULL;
+  CommyService *offer = NULL;
 
-  if (offer == NULL || strcmp (offer->name, service) != 0
-      || !commy_service_destination (offer, out_destination))
+  if (instance[0] == '\0')
+    offer = pick_offer (self, service);
+  else if (self->offers != NULL)
+    offer = g_hash_table_lookup (self->offers, instance);
+  if (offer != NULL && strcmp (offer->name, service) == 0
+      && commy_service_destination (offer, out_destination))
     {
-      commy_set_error (error, COMMY_ERROR_NO_SERVICE, "instance %.8s of %s is not offered here",
-                       instance, service);
-      return FALSE;
+      out_destination->instance = offer->instance->id;
+      return TRUE;
     }
-  return TRUE;
+  if (instance[0] == '\0')
+    commy_set_error (error, COMMY_ERROR_NO_SERVICE, "%s is not offered here", service);
+  else
+    commy_set_error (error, COMMY_ERROR_NO_SERVICE, "instance %.8s of %s is not offered here",
+                     instance, service);
+  return FALSE;
 }
 
 static gboolean
@@ -229,6 +257,8 @@ fill_shared (CommyMesh *self, GError **error)
   self->shared.max_payload = commy_config_get_size (config, "limits", "message");
   self->shared.max_methods = (guint) commy_config_get_int (config, "limits", "methods");
   self->shared.max_pending = (guint) commy_config_get_int (config, "limits", "pending-calls");
+  self->shared.max_streams = (guint) commy_config_get_int (config, "limits", "streams");
+  self->shared.stream_window = (gint64) commy_config_get_size (config, "limits", "stream-window");
   self->shared.max_backlog = self->shared.max_payload;
   self->shared.wait_mode = n_cpus > 1 ? wait_mode (self) : COMMY_WAIT_BLOCK;
   self->shared.spin_max_ns = commy_config_get_duration (config, "wait", "spin-max");
@@ -274,6 +304,7 @@ start_listeners (CommyMesh *self)
           g_info ("%s does not listen: %s", plugin->name, error->message);
           g_free (plugin->reason);
           plugin->reason = g_strdup_printf ("does not listen: %s", commy_error_bare (error));
+          plugin->deaf = g_error_matches (error, COMMY_ERROR, COMMY_ERROR_UNREACHABLE);
         }
     }
 }
@@ -310,7 +341,7 @@ start_registry (CommyMesh *self, GError **error)
 {
   Answer answer = { 0 };
 
-  self->registry = commy_registry_new (self->store, self->context);
+  self->registry = commy_registry_new (self->store, self->config, self->env, self->context);
   commy_registry_set_surveyor (self->registry, commy_survey_snapshot, self);
   commy_registry_start (self->registry, take_answer, &answer);
   return settle (self, &answer, error);
@@ -351,6 +382,7 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   if (!fill_shared (self, error))
     return FALSE;
   fill_setup (self);
+  self->prober = commy_prober_new (self);
   if (!start_registry (self, error))
     return FALSE;
   start_listeners (self);
@@ -440,6 +472,8 @@ stop_plugin (CommyPlugin *plugin)
 void
 commy_mesh_leave_here (CommyMesh *self)
 {
+  if (self->prober != NULL)
+    commy_prober_stop (self->prober);
   stop_offers (self);
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
   commy_setup_cancel_all (&self->setup);
@@ -449,6 +483,7 @@ commy_mesh_leave_here (CommyMesh *self)
   commy_mesh_shut_workers (self, FALSE);
   commy_setup_cancel_all (&self->setup);
   g_clear_pointer (&self->registry, commy_registry_free);
+  g_clear_pointer (&self->prober, commy_prober_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     stop_plugin (self->started->pdata[i]);
   g_clear_pointer (&self->started, g_ptr_array_unref);

@@ -25,6 +25,7 @@ typedef enum
 } CommyMeshState;
 
 typedef struct _CommyPeers CommyPeers;
+typedef struct _CommyProber CommyProber;
 
 /* A worker with what clients on it share. */
 typedef struct
@@ -67,6 +68,7 @@ struct _CommyMesh
   CommyChannelShared shared;
   CommySetupShared setup;
   CommyRegistry *registry;
+  CommyProber *prober;
   CommyPlugin *store;
   GPtrArray *started; /* CommyPlugin, in order of start */
 

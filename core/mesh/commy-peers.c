@@ -304,11 +304,27 @@ attempt_arrived (gpointer data)
   attempt_free (attempt);
 }
 
+/* Behind an address that no store lists: who is it? */
+static void
+meet (Attempt *attempt, CommyChannel *channel)
+{
+  g_auto (GStrv) serializers = NULL;
+
+  if (attempt->instance->origin == NULL || attempt->mesh->registry == NULL)
+    return;
+  serializers = commy_channel_dup_serializers (channel);
+  commy_registry_met (attempt->mesh->registry, attempt->instance->service, attempt->instance->id,
+                      commy_channel_get_peer_node (channel), commy_channel_get_instance (channel),
+                      (const char *const *) serializers);
+}
+
 static void
 attempt_done (gpointer data, CommyChannel *channel, const GError *error)
 {
   Attempt *attempt = data;
 
+  if (channel != NULL)
+    meet (attempt, channel);
   if (attempt->latch != NULL)
     {
       CommyLatch *latch = attempt->latch;
@@ -326,11 +342,12 @@ static void
 attempt_start (gpointer data)
 {
   Attempt *attempt = data;
+  gboolean listed = attempt->instance->origin == NULL;
   CommyEndpoint endpoint = { .struct_size = sizeof endpoint,
                              .transport = attempt->transport->note.id,
                              .address = attempt->address,
-                             .host_id = attempt->instance->host_id,
-                             .node = attempt->instance->node };
+                             .host_id = listed ? attempt->instance->host_id : NULL,
+                             .node = listed ? attempt->instance->node : NULL };
   g_autoptr (GError) error = NULL;
 
   if (attempt->mesh->state != COMMY_MESH_JOINED)
@@ -340,8 +357,8 @@ attempt_start (gpointer data)
       return;
     }
   commy_setup_connect (&attempt->mesh->setup, attempt->transport, &endpoint,
-                       attempt->instance->service, attempt->instance->id, attempt->worker,
-                       attempt_done, attempt);
+                       attempt->instance->service, listed ? attempt->instance->id : "",
+                       attempt->worker, attempt_done, attempt);
 }
 
 static Attempt *

@@ -47,6 +47,7 @@ void commy_peers_touch (CommyPeers *peers);
 CommyPeer *commy_peers_ensure (CommyPeers *peers, CommyInstance *instance); /* (transfer none) */
 CommyPeer *commy_peer_ref (CommyPeer *peer);
 void commy_peer_unref (CommyPeer *peer);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPeer, commy_peer_unref)
 CommyPath *commy_peer_ensure_path (CommyPeer *peer, CommyPlugin *transport, const char *address);
 CommyPath *commy_peer_find_path (CommyPeer *peer, const char *transport);
 

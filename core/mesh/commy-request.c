@@ -47,6 +47,8 @@ init (CommyRequest *request,
   if (options != NULL && options->timeout_us >= 0)
     timeout_ns
         = options->timeout_us > G_MAXINT64 / 4000 ? G_MAXINT64 / 4 : options->timeout_us * 1000;
+  if (options != NULL && options->priority != COMMY_PRIORITY_DEFAULT)
+    request->priority = (guint8) (options->priority + 1);
   request->idempotent = options != NULL && options->idempotent;
   request->deadline_ns = commy_env_now (env) + timeout_ns;
   request->method = g_strdup (method);
@@ -111,6 +113,19 @@ commy_request_init_handles (CommyRequest *request,
 }
 
 void
+commy_request_open_stream (CommyRequest *request,
+                           const CommyEnv *env,
+                           const CommyCallOptions *options,
+                           gint64 timeout_ns)
+{
+  gboolean limited = options != NULL && options->timeout_us >= 0;
+
+  request->streams = TRUE;
+  request->stream_deadline_ns = limited ? request->deadline_ns : G_MAXINT64;
+  request->deadline_ns = MIN (request->deadline_ns, commy_env_now (env) + timeout_ns);
+}
+
+void
 commy_request_clear (CommyRequest *request)
 {
   g_clear_object (&request->handles);
@@ -128,6 +143,7 @@ send_encoded (CommyChannel *channel,
               GVariant *value,
               gsize bound,
               gboolean queue,
+              gsize *out_size,
               GError **error)
 {
   /* malloc's memory is aligned for every serializer. */
@@ -137,6 +153,7 @@ send_encoded (CommyChannel *channel,
 
   if (size < 0)
     return COMMY_IO_UNSUPPORTED;
+  *out_size = (gsize) size;
   return commy_channel_send (channel, spec, buffer, (gsize) size, queue);
 }
 
@@ -146,6 +163,7 @@ send_value (CommyChannel *channel,
             CommyPlugin *serializer,
             GVariant *value,
             gboolean queue,
+            gsize *out_size,
             GError **error)
 {
   gsize bound = serializer->ops.serializer.bound (serializer->instance, value);
@@ -155,7 +173,7 @@ send_value (CommyChannel *channel,
 
   io = commy_channel_reserve (channel, spec, bound, &span);
   if (io == COMMY_IO_WOULD_BLOCK && queue)
-    return send_encoded (channel, spec, serializer, value, MAX (bound, 1), queue, error);
+    return send_encoded (channel, spec, serializer, value, MAX (bound, 1), queue, out_size, error);
   if (io != COMMY_IO_OK)
     return io;
   size = serializer->ops.serializer.encode (serializer->instance, value, span.data, bound, error);
@@ -164,6 +182,7 @@ send_value (CommyChannel *channel,
       commy_channel_abandon (channel);
       return COMMY_IO_UNSUPPORTED;
     }
+  *out_size = (gsize) size;
   io = commy_channel_commit (channel, spec, (gsize) size);
   if (io != COMMY_IO_OK)
     return io;
@@ -183,9 +202,11 @@ commy_payload_send (CommyChannel *channel,
                     GBytes *bytes,
                     GUnixFDList *handles,
                     gboolean queue,
+                    gsize *out_size,
                     GError **error)
 {
   g_autoptr (GError) cause = NULL;
+  gsize size = 0;
   CommyIo io;
 
   if (handles != NULL)
@@ -199,22 +220,42 @@ commy_payload_send (CommyChannel *channel,
     {
       spec->signature = g_variant_get_type_string (value);
       spec->signature_size = strlen (spec->signature);
-      io = send_value (channel, spec, serializer, value, queue, &cause);
+      io = send_value (channel, spec, serializer, value, queue, &size, &cause);
     }
   else
     {
-      gsize size;
-      gconstpointer data = g_bytes_get_data (bytes, &size);
-
-      io = commy_channel_send (channel, spec, data, size, queue);
+      size = g_bytes_get_size (bytes);
+      io = commy_channel_send_bytes (channel, spec, bytes, queue);
     }
   if (handles != NULL && io != COMMY_IO_OK)
     commy_channel_drop_handles (channel);
+  if (out_size != NULL)
+    *out_size = size;
   if (cause != NULL)
     g_propagate_error (error, g_steal_pointer (&cause));
   else if (io != COMMY_IO_OK)
     commy_channel_io_error (channel, io, error);
   return io;
+}
+
+/* The one that was decided for; where the peer, of whom nothing was known, turns out not to know
+ * it, another that both know and that fits. */
+static CommyPlugin *
+common_serializer (CommyChannel *channel, CommyPlugin *wanted, gboolean is_value)
+{
+  guint64 caps = is_value ? COMMY_CAP_VALUES : COMMY_CAP_BYTES;
+
+  if (commy_channel_find_serializer (channel, wanted->note.id) != 0)
+    return wanted;
+  for (guint16 i = 1; i < COMMY_CHANNEL_SERIALIZERS; i++)
+    {
+      CommyPlugin *plugin = commy_channel_get_serializer (channel, i);
+
+      if (plugin != NULL && (plugin->profile.capabilities & caps) == caps
+          && !(is_value && (plugin->profile.capabilities & COMMY_CAP_NATIVE_ENDIAN)))
+        return plugin;
+    }
+  return wanted;
 }
 
 CommyIo
@@ -227,45 +268,61 @@ commy_request_send (CommyRequest *request,
                     GError **error)
 {
   const CommyChannelShared *shared = commy_channel_get_shared (channel);
-  gint64 left = request->deadline_ns - commy_env_now (shared->env);
+  gint64 deadline_ns = request->streams ? request->stream_deadline_ns : request->deadline_ns;
+  gint64 left = deadline_ns - commy_env_now (shared->env);
   CommyFrameSpec spec = { .type = request->one_way ? COMMY_FRAME_ONEWAY : COMMY_FRAME_CALL,
                           .flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0,
                           .stream = stream,
-                          .deadline_ns = (guint64) MAX (left, 1) };
+                          .deadline_ns = (guint64) MAX (left, 1),
+                          .priority = request->priority };
+
+  if (request->streams)
+    {
+      spec.flags |= COMMY_FRAME_FLAG_STREAM;
+      if (deadline_ns == G_MAXINT64)
+        spec.deadline_ns = 0;
+    }
 
   spec.method = commy_channel_method (channel, request->method, error);
   if (spec.method == 0)
     return COMMY_IO_WOULD_BLOCK;
+  serializer = common_serializer (channel, serializer, request->value != NULL);
   return commy_payload_send (channel, &spec, serializer, request->value, request->bytes,
-                             request->handles, queue, error);
+                             request->handles, queue, NULL, error);
 }
 
 /* --- reading --- */
 
 GVariant *
-commy_value_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error)
+commy_value_decode (
+    CommyChannel *channel, guint16 wire, const char *signature, GBytes *bytes, GError **error)
 {
-  const CommyFrame *frame = &incoming->frame;
-  CommyPlugin *serializer = commy_channel_get_serializer (channel, frame->serializer);
-  g_autofree char *signature = NULL;
-  g_autoptr (GBytes) bytes = NULL;
+  CommyPlugin *serializer = commy_channel_get_serializer (channel, wire);
 
   if (serializer == NULL || !(serializer->profile.capabilities & COMMY_CAP_VALUES))
     {
       commy_set_error (error, COMMY_ERROR_PROTOCOL, "an encoding that was not agreed on");
       return NULL;
     }
-  signature
-      = g_strndup ((const char *) incoming->bytes + frame->signature_offset, frame->signature_size);
   if (!g_variant_type_string_is_valid (signature)
       || !g_variant_type_is_definite (G_VARIANT_TYPE (signature)))
     {
       commy_set_error (error, COMMY_ERROR_TYPE, "\"%.32s\" is not the type of a value", signature);
       return NULL;
     }
-  bytes = commy_incoming_dup_payload (channel, incoming);
   return serializer->ops.serializer.decode (serializer->instance, bytes, G_VARIANT_TYPE (signature),
                                             error);
+}
+
+GVariant *
+commy_value_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error)
+{
+  const CommyFrame *frame = &incoming->frame;
+  g_autofree char *signature
+      = g_strndup ((const char *) incoming->bytes + frame->signature_offset, frame->signature_size);
+  g_autoptr (GBytes) bytes = commy_incoming_dup_payload (channel, incoming);
+
+  return commy_value_decode (channel, frame->serializer, signature, bytes, error);
 }
 
 GBytes *

@@ -18,6 +18,9 @@ typedef struct
   gint64 deadline_ns;
   gboolean idempotent;
   gboolean one_way;
+  guint8 priority;  /* as in a CommyFrameSpec */
+  gboolean streams; /* opens a stream; deadline_ns is that of the opening */
+  gint64 stream_deadline_ns;
 } CommyRequest;
 
 /* @parameters: NULL is (); floating is consumed. FALSE: not a tuple, or it wants descriptors. */
@@ -39,6 +42,11 @@ gboolean commy_request_init_handles (CommyRequest *request,
                                      const CommyCallOptions *options,
                                      gint64 default_timeout_ns,
                                      GError **error);
+/* Makes it one that opens a stream, within @timeout_ns. */
+void commy_request_open_stream (CommyRequest *request,
+                                const CommyEnv *env,
+                                const CommyCallOptions *options,
+                                gint64 timeout_ns);
 void commy_request_clear (CommyRequest *request);
 
 /* Writes and publishes. @stream: 0 for one-way. */
@@ -57,8 +65,16 @@ GVariant *
 commy_value_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error);
 GBytes *commy_bytes_from_incoming (CommyChannel *channel, CommyIncoming *incoming, GError **error);
 
-/* Writes a frame with a value or bytes as its payload; used for requests and for answers.
- * @handles: (nullable): descriptors that go along. */
+/* The same from what was kept of a frame. */
+GVariant *commy_value_decode (CommyChannel *channel,
+                              guint16 serializer,
+                              const char *signature,
+                              GBytes *bytes,
+                              GError **error);
+
+/* Writes a frame with a value or bytes as its payload; used for requests, answers and messages of
+ * streams. @handles: (nullable): descriptors that go along. @out_size: (nullable): bytes of the
+ * payload. */
 CommyIo commy_payload_send (CommyChannel *channel,
                             CommyFrameSpec *spec,
                             CommyPlugin *serializer,
@@ -66,4 +82,5 @@ CommyIo commy_payload_send (CommyChannel *channel,
                             GBytes *bytes,
                             GUnixFDList *handles,
                             gboolean queue,
+                            gsize *out_size,
                             GError **error);

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECHECK_SAMPLES 256u
-
 /* The candidates of one decision with what they were made of. */
 typedef struct
 {
@@ -24,6 +22,7 @@ typedef struct
   guint *instance_of; /* index into the snapshot */
   CommySurveyEndpoint **endpoint_of;
   CommyPlugin **serializer_of;
+  GPtrArray *findings; /* CommyFinding, one an endpoint */
   guint n;
   gboolean truncated;
   gint64 recheck_ns;
@@ -40,6 +39,7 @@ field_clear (Field *field)
   g_free (field->instance_of);
   g_free (field->endpoint_of);
   g_free (field->serializer_of);
+  g_clear_pointer (&field->findings, g_ptr_array_unref);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Field, field_clear)
@@ -132,11 +132,44 @@ commy_route_serializer_profile (CommyFlavour flavour, CommyPlugin *serializer)
   return flavour == COMMY_FLAVOUR_BYTES ? &bytes : &serializer->profile;
 }
 
+/* What the client itself felt of a path since it was probed. A path that nobody takes any more
+ * because of what was felt gets its next chance after the next probe. */
+static const CommyCalibration *
+felt_since (const CommyPath *path, gint64 probed_ns)
+{
+  gint64 last_ns = 0;
+
+  if (path == NULL)
+    return NULL;
+
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    if (path->calibration.classes[c].n > 0)
+      last_ns = MAX (last_ns, path->calibration.classes[c].last_ns);
+  return last_ns > probed_ns ? &path->calibration : NULL;
+}
+
+/* Probes measure all paths alike, so they rank; without any, what calls have shown does. */
+static void
+add_finding (CommyCandidate *candidate, const CommyPath *path, const CommyFinding *finding)
+{
+  if (path != NULL)
+    candidate->calibration = &path->calibration;
+  if (finding->text[0] == '\0')
+    return;
+  candidate->measured = finding->text;
+  /* What calls show today is worth more than what another run measured. */
+  if (finding->probes == 0 || (finding->probed_ns == 0 && felt_since (path, 0) != NULL))
+    return;
+  candidate->calibration = &finding->calibration;
+  candidate->felt = felt_since (path, finding->probed_ns);
+}
+
 static void
 add_candidate (Field *field,
                const CommyRouteKey *key,
                guint index,
                CommySurveyEndpoint *endpoint,
+               const CommyFinding *finding,
                CommyPlugin *serializer,
                gint64 now_ns)
 {
@@ -162,7 +195,6 @@ add_candidate (Field *field,
                                  .transport_profile = &endpoint->profile,
                                  .serializer_profile
                                  = commy_route_serializer_profile (field->flavour, serializer),
-                                 .calibration = path != NULL ? &path->calibration : NULL,
                                  .security = endpoint->security,
                                  .reach = endpoint->reach,
                                  .connected = path != NULL && commy_path_is_up (path),
@@ -174,6 +206,7 @@ add_candidate (Field *field,
       candidate->bias_origin = endpoint->transport->bias_origin;
       candidate->profile_origin = endpoint->transport->profile_origin;
     }
+  add_finding (candidate, path, finding);
   mark_failed (candidate, path, now_ns, field);
   field->instance_of[field->n] = index;
   field->endpoint_of[field->n] = endpoint;
@@ -192,7 +225,8 @@ serializer_fits (CommyPlugin *serializer,
   gboolean byte_orders_may_differ = endpoint->reach == COMMY_REACH_NETWORK;
 
   if ((caps & wanted_caps) != wanted_caps
-      || !g_strv_contains ((const char *const *) instance->serializers, serializer->note.id))
+      || (commy_instance_is_known (instance)
+          && !g_strv_contains ((const char *const *) instance->serializers, serializer->note.id)))
     return FALSE;
   return !(caps & COMMY_CAP_NATIVE_ENDIAN) || !byte_orders_may_differ
          || wanted_caps == COMMY_CAP_BYTES;
@@ -208,6 +242,11 @@ add_endpoint (Field *field,
 {
   CommyInstance *instance = field->snapshot->instances->pdata[index];
   guint n = commy_catalog_get_n_plugins (key->mesh->catalog);
+  CommyFinding *finding = g_new0 (CommyFinding, 1);
+
+  g_ptr_array_add (field->findings, finding);
+  if (key->mesh->prober != NULL)
+    commy_prober_get (key->mesh->prober, endpoint->id, instance, finding);
 
   for (guint i = 0; i < n; i++)
     {
@@ -217,7 +256,7 @@ add_endpoint (Field *field,
           || plugin->state != COMMY_PLUGIN_STATE_ACTIVE
           || !serializer_fits (plugin, endpoint, instance, wanted_caps))
         continue;
-      add_candidate (field, key, index, endpoint, plugin, now_ns);
+      add_candidate (field, key, index, endpoint, finding, plugin, now_ns);
     }
 }
 
@@ -231,12 +270,12 @@ make_field (Field *field, const CommyRouteKey *key, CommyFlavour flavour, GError
   field->snapshot = commy_registry_lookup (key->mesh->registry, key->service);
   if (field->snapshot == NULL || field->snapshot->instances->len == 0)
     {
+      const char *notice = field->snapshot != NULL ? field->snapshot->notice : NULL;
+
       commy_set_error (error, COMMY_ERROR_NO_SERVICE,
-                       "nobody offers %s in mesh \"%s\", whose folder is %s%s", key->service,
-                       key->mesh->name, key->mesh->state_dir,
-                       field->snapshot != NULL && field->snapshot->stale
-                           ? " (the store is away; this is the last it said)"
-                           : "");
+                       "nobody offers %s in mesh \"%s\", whose folder is %s%s%s%s", key->service,
+                       key->mesh->name, key->mesh->state_dir, notice != NULL ? " (" : "",
+                       notice != NULL ? notice : "", notice != NULL ? ")" : "");
       return FALSE;
     }
   survey = field->snapshot->survey;
@@ -246,6 +285,7 @@ make_field (Field *field, const CommyRouteKey *key, CommyFlavour flavour, GError
   field->instance_of = g_new0 (guint, COMMY_ROUTE_MAX_CANDIDATES);
   field->endpoint_of = g_new0 (CommySurveyEndpoint *, COMMY_ROUTE_MAX_CANDIDATES);
   field->serializer_of = g_new0 (CommyPlugin *, COMMY_ROUTE_MAX_CANDIDATES);
+  field->findings = g_ptr_array_new_with_free_func (g_free);
   for (guint i = 0; i < survey->n_instances; i++)
     {
       CommyInstance *instance = field->snapshot->instances->pdata[i];
@@ -295,13 +335,66 @@ make_notes (const CommyRouteKey *key, const Field *field)
     g_string_append_printf (notes, "trust=any: plugin files are not checked (%s)",
                             commy_config_get_origin (key->mesh->config, "plugins", "trust"));
   note_hooks (notes, key->mesh->catalog);
-  if (field->snapshot->stale)
-    g_string_append_printf (notes, "%sthe store is away: instances are the last it said",
-                            notes->len > 0 ? "; " : "");
+  if (field->snapshot->notice != NULL)
+    g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", field->snapshot->notice);
+  if (key->mesh->prober != NULL)
+    {
+      g_autofree char *probes = commy_prober_describe (key->mesh->prober);
+
+      g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", probes);
+    }
   if (field->truncated)
     g_string_append_printf (notes, "%sonly the first %u candidates were considered",
                             notes->len > 0 ? "; " : "", COMMY_ROUTE_MAX_CANDIDATES);
   return g_string_free (notes, notes->len == 0);
+}
+
+/* --- deciding --- */
+
+/* The best priority among what is allowed; 0 if nothing is. */
+static guint32
+best_priority (const Field *field)
+{
+  guint32 best = G_MAXUINT32;
+
+  for (guint i = 0; i < field->n; i++)
+    {
+      const CommyInstance *instance = field->snapshot->instances->pdata[field->instance_of[i]];
+
+      if (field->assessments[i].rejection.filter == COMMY_FILTER_NONE)
+        best = MIN (best, instance->priority);
+    }
+  return best == G_MAXUINT32 ? 0 : best;
+}
+
+/* Rules out instances that are only for when no better one can be used. FALSE: there are none. */
+static gboolean
+hold_back (Field *field, guint32 best)
+{
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < field->n; i++)
+    {
+      const CommyInstance *instance = field->snapshot->instances->pdata[field->instance_of[i]];
+      CommyRejection *known = &field->candidates[i].known;
+
+      if (instance->priority <= best || known->filter != COMMY_FILTER_NONE)
+        continue;
+      any = TRUE;
+      known->filter = COMMY_FILTER_PREFERENCE;
+      g_snprintf (known->required, sizeof known->required, "priority %u", best);
+      g_snprintf (known->offered, sizeof known->offered, "priority %u", instance->priority);
+      known->origin = instance->origin;
+    }
+  return any;
+}
+
+static void
+decide (Field *field, const CommyDemand *demand, CommyPlan *plan)
+{
+  commy_route_decide (demand, field->candidates, field->n, field->assessments, plan);
+  if (plan->chosen >= 0 && hold_back (field, best_priority (field)))
+    commy_route_decide (demand, field->candidates, field->n, field->assessments, plan);
 }
 
 /* --- the table --- */
@@ -320,6 +413,7 @@ commy_route_clear (CommyRoute *route, CommyPlugin *balancer)
   g_clear_pointer (&route->snapshot, commy_snapshot_unref);
   g_clear_pointer (&route->incumbent_instance, g_free);
   g_clear_pointer (&route->incumbent_transport, g_free);
+  g_clear_pointer (&route->news, commy_decision_unref);
 }
 
 static CommyStack
@@ -410,12 +504,17 @@ update_balancer (CommyRoute *route, const CommyRouteKey *key)
 /* Where the incumbent still is allowed, a merely better rival has to wait until it is better for
  * sure. Changes the plan's choice back; returns the line for the explanation. */
 static char *
-hold_incumbent (CommyRoute *route, Field *field, const CommyDemand *demand, CommyPlan *plan)
+hold_incumbent (CommyRoute *route,
+                Field *field,
+                const CommyDemand *demand,
+                CommyPlan *plan,
+                CommySwitchVerdict *out_verdict)
 {
   const CommyCandidate *rival = &field->candidates[plan->chosen];
   CommySwitchVerdict verdict;
   gint incumbent = -1;
 
+  *out_verdict = COMMY_SWITCH_STAY_BEST;
   if (route->incumbent_transport == NULL)
     return NULL;
   for (guint i = 0; i < field->n && incumbent < 0; i++)
@@ -431,6 +530,7 @@ hold_incumbent (CommyRoute *route, Field *field, const CommyDemand *demand, Comm
       &route->incumbent, demand, field->assessments[incumbent].flow_score,
       field->assessments[incumbent].posterior[0].sd, field->assessments[plan->chosen].flow_score,
       field->assessments[plan->chosen].posterior[0].sd);
+  *out_verdict = verdict;
   if (verdict != COMMY_SWITCH_GO)
     {
       for (guint i = 0; i < field->n; i++)
@@ -458,13 +558,94 @@ remember_incumbent (CommyRoute *route, const CommyCandidate *chosen, gint64 now_
   route->incumbent = (CommySwitch){ .since_ns = now_ns };
 }
 
+/* Whom a probe tells apart: those that are allowed, and those that only fail a requirement, which
+ * must be able to meet it again. Not where there is no choice, unless a requirement hangs on it. */
+static gboolean
+is_of_interest (const Field *field, guint i)
+{
+  CommyFilter filter = field->assessments[i].rejection.filter;
+
+  return filter == COMMY_FILTER_NONE || filter == COMMY_FILTER_LATENCY
+         || filter == COMMY_FILTER_THROUGHPUT;
+}
+
+/* What is urgent is so for the two that a switch is between. */
+static gboolean
+is_contender (const Field *field, const CommyPlan *plan, guint i)
+{
+  return (plan->chosen >= 0 && field->endpoint_of[i] == field->endpoint_of[plan->chosen])
+         || (plan->runner_up >= 0 && field->endpoint_of[i] == field->endpoint_of[plan->runner_up]);
+}
+
+static void
+ask_for_probes (const CommyRouteKey *key,
+                const Field *field,
+                const CommyDemand *demand,
+                const CommyPlan *plan,
+                CommyProbeUrgency urgency)
+{
+  const CommySurveyEndpoint *first = NULL;
+  gboolean choice = demand->max_latency_ns != 0 || demand->min_throughput != 0;
+
+  for (guint i = 0; i < field->n && !choice; i++)
+    if (is_of_interest (field, i))
+      {
+        choice = first != NULL && first != field->endpoint_of[i];
+        first = field->endpoint_of[i];
+      }
+  for (guint i = 0; i < field->n && choice; i++)
+    if (is_of_interest (field, i) && (i == 0 || field->endpoint_of[i] != field->endpoint_of[i - 1]))
+      commy_prober_ask (key->mesh->prober, field->snapshot->instances->pdata[field->instance_of[i]],
+                        field->endpoint_of[i],
+                        is_contender (field, plan, i) ? urgency : COMMY_PROBE_FLOOR);
+}
+
+/* Whether a requirement alone keeps everything from being chosen. */
+static gboolean
+misses_requirement (const Field *field)
+{
+  for (guint i = 0; i < field->n; i++)
+    {
+      CommyFilter filter = field->assessments[i].rejection.filter;
+
+      if (filter == COMMY_FILTER_LATENCY || filter == COMMY_FILTER_THROUGHPUT)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/* Notes whether the requirements are met now, and whether that is news. */
+static gboolean
+note_requirements (CommyRoute *route, const Field *field, const CommyPlan *plan)
+{
+  gboolean unmet
+      = plan->chosen >= 0 ? field->assessments[plan->chosen].degraded : misses_requirement (field);
+  gboolean news;
+
+  news = unmet != route->requirements_unmet;
+  route->requirements_unmet = unmet;
+  route->requirements_held |= plan->chosen >= 0 && !unmet;
+  return news;
+}
+
+static CommyProbeUrgency
+urgency_of (const CommyRouteKey *key, CommySwitchVerdict verdict)
+{
+  if (verdict == COMMY_SWITCH_STAY_STREAK || verdict == COMMY_SWITCH_STAY_DWELL)
+    return COMMY_PROBE_VERIFY;
+  if (verdict == COMMY_SWITCH_STAY_UNSURE || key->doubts)
+    return COMMY_PROBE_DOUBT;
+  return COMMY_PROBE_FLOOR;
+}
+
 gboolean
 commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key)
 {
   if (route->n_members == 0
       || route->registry_epoch != commy_registry_get_epoch (key->mesh->registry)
       || route->peers_epoch != commy_peers_get_epoch (key->worker->peers)
-      || route->samples >= RECHECK_SAMPLES)
+      || route->prober_epoch != commy_prober_get_epoch (key->mesh->prober)
+      || route->samples >= COMMY_ROUTE_RECHECK_SAMPLES)
     return FALSE;
   return route->recheck_ns == G_MAXINT64 || commy_env_now (key->mesh->env) < route->recheck_ns;
 }
@@ -478,6 +659,8 @@ commy_route_decide_now (
   g_autofree char *notes = NULL;
   g_autofree char *switch_text = NULL;
   guint32 registry_epoch = commy_registry_get_epoch (key->mesh->registry);
+  guint32 prober_epoch = commy_prober_get_epoch (key->mesh->prober);
+  CommySwitchVerdict verdict = COMMY_SWITCH_STAY_BEST;
   g_autofree char *incumbent_instance = g_steal_pointer (&route->incumbent_instance);
   g_autofree char *incumbent_transport = g_steal_pointer (&route->incumbent_transport);
   CommyDemand demand;
@@ -489,19 +672,24 @@ commy_route_decide_now (
   route->incumbent_instance = g_steal_pointer (&incumbent_instance);
   route->incumbent_transport = g_steal_pointer (&incumbent_transport);
   commy_route_demand (key, flavour, &demand);
-  commy_route_decide (&demand, field.candidates, field.n, field.assessments, &plan);
+  decide (&field, &demand, &plan);
   if (plan.chosen >= 0)
-    switch_text = hold_incumbent (route, &field, &demand, &plan);
+    switch_text = hold_incumbent (route, &field, &demand, &plan, &verdict);
+  if (key->probes && commy_prober_is_active (key->mesh->prober))
+    ask_for_probes (key, &field, &demand, &plan, urgency_of (key, verdict));
   notes = make_notes (key, &field);
   decision = commy_decision_new (key->service, size, &demand, field.candidates, field.assessments,
                                  field.n, &plan, switch_text, notes);
   commy_mesh_record_decision (key->mesh, decision);
+  if (note_requirements (route, &field, &plan))
+    route->news = commy_decision_ref (decision);
   if (plan.chosen < 0)
     {
       g_autofree char *summary = commy_decision_summary (decision);
+      gboolean stopped = route->requirements_unmet && route->requirements_held;
 
-      commy_set_error (error, COMMY_ERROR_NO_ROUTE, "no allowed path to %s: %s", key->service,
-                       summary);
+      commy_set_error (error, stopped ? COMMY_ERROR_REQUIREMENT : COMMY_ERROR_NO_ROUTE,
+                       "no allowed path to %s: %s", key->service, summary);
       return FALSE;
     }
   remember_incumbent (route, &field.candidates[plan.chosen], demand.now_ns);
@@ -509,6 +697,7 @@ commy_route_decide_now (
   update_balancer (route, key);
   route->snapshot = commy_snapshot_ref (field.snapshot);
   route->registry_epoch = registry_epoch;
+  route->prober_epoch = prober_epoch;
   route->peers_epoch = commy_peers_get_epoch (key->worker->peers);
   route->samples = 0;
   route->decided_ns = demand.now_ns;
@@ -561,7 +750,7 @@ commy_route_explain (const CommyRouteKey *key,
   commy_route_demand (key, flavour, &demand);
   demand.share[commy_size_class (size)] = 1;
   commy_demand_apply_what_if (&demand, what_if);
-  commy_route_decide (&demand, field.candidates, field.n, field.assessments, &plan);
+  decide (&field, &demand, &plan);
   notes = make_notes (key, &field);
   return commy_decision_new (key->service, size, &demand, field.candidates, field.assessments,
                              field.n, &plan, NULL, notes);

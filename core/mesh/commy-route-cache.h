@@ -6,6 +6,7 @@
 #pragma once
 
 #include "mesh/commy-peers.h"
+#include "mesh/commy-prober.h"
 #include "route/commy-decision-private.h"
 
 /* What a message carries decides which serializers and transports can take it. */
@@ -36,6 +37,7 @@ typedef struct
 {
   guint32 registry_epoch;
   guint32 peers_epoch;
+  guint32 prober_epoch;
   guint samples; /* since it was decided */
   gint64 decided_ns;
   gint64 recheck_ns; /* a path that failed may be tried again then */
@@ -46,7 +48,13 @@ typedef struct
   gpointer balancer_state;
   char *incumbent_instance, *incumbent_transport;
   CommySwitch incumbent;
+  gboolean requirements_unmet; /* by what the last decision knew */
+  gboolean requirements_held;  /* they were met once */
+  CommyDecision *news;         /* the last decision, if it changed whether they are met */
 } CommyRoute;
+
+/* So many samples after a decision it is made anew. */
+#define COMMY_ROUTE_RECHECK_SAMPLES 256u
 
 /* What a client's route depends on. */
 typedef struct
@@ -57,6 +65,8 @@ typedef struct
   const char *instance; /* NULL: any */
   const CommyRequirements *requirements;
   CommyPlugin *balancer;
+  gboolean probes; /* the client calls often enough for its paths to be probed */
+  gboolean doubts; /* it felt a change */
 } CommyRouteKey;
 
 void commy_route_clear (CommyRoute *route, CommyPlugin *balancer);

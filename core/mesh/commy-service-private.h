@@ -13,6 +13,9 @@ typedef struct
   const GDBusMethodInfo *info; /* NULL: untyped */
   GVariantType *in_type;       /* NULL: untyped */
   GVariantType *out_type;
+  CommyStreamKind kind;     /* 0: does not stream */
+  GVariantType *stream_in;  /* of messages to the service; NULL: any */
+  GVariantType *stream_out; /* and from it */
   CommyCallFunc func;
   CommySpanFunc span_func;
   gpointer user_data;
@@ -30,6 +33,8 @@ typedef struct
   gint64 spin_ns; /* at most; 0: never, G_MAXINT64: always */
   CommySpinner spinner;
 } CommyServiceThread;
+
+#define COMMY_SERVICE_MAX_WORKERS 64
 
 typedef enum
 {
@@ -57,6 +62,7 @@ struct _CommyService
   GPtrArray *threads; /* CommyServiceThread */
   guint next_thread;
   guint in_flight; /* calls that are not answered */
+  guint32 stops;   /* atomic: how often it was stopped; handlers that wait look at it */
   GPtrArray *stop_tasks;
   GSource *stop_timeout;
 };
@@ -79,6 +85,11 @@ CommyService *commy_service_new_internal (CommyMesh *mesh,
                                           GMainContext *context);
 void commy_service_offer_here (CommyService *service, CommyRegistryFunc done, gpointer data);
 
+/* Whether the call is of the method's kind: one that streams, or not. If not it is refused. */
+gboolean commy_invocation_fits_kind (CommyService *service,
+                                     CommyChannel *channel,
+                                     CommyServiceMethod *method,
+                                     CommyIncoming *incoming);
 /* Makes the invocation of a call and runs the handler. */
 void commy_invocation_dispatch (CommyService *service,
                                 CommyChannel *channel,
@@ -89,3 +100,10 @@ void commy_span_call_dispatch (CommyService *service,
                                CommyChannel *channel,
                                CommyServiceMethod *method,
                                CommyIncoming *incoming);
+
+/* --- commy-service-threads.c --- */
+
+/* As many as were asked for, or the program's own context. */
+gboolean commy_service_start_threads (CommyService *service, GError **error);
+/* Does not wait for the thread: it may be in a handler that waits for the mesh thread. */
+void commy_service_thread_free (gpointer thread);

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_WORKERS 64
 #define DRAIN_MS 5000u
 
 G_DEFINE_FINAL_TYPE (CommyService, commy_service, G_TYPE_OBJECT)
@@ -26,6 +25,8 @@ method_free (gpointer data)
     method->destroy (method->user_data);
   g_clear_pointer (&method->in_type, g_variant_type_free);
   g_clear_pointer (&method->out_type, g_variant_type_free);
+  g_clear_pointer (&method->stream_in, g_variant_type_free);
+  g_clear_pointer (&method->stream_out, g_variant_type_free);
   g_free (method->name);
   g_free (method);
 }
@@ -60,141 +61,6 @@ commy_service_class_init (CommyServiceClass *klass)
   G_OBJECT_CLASS (klass)->finalize = commy_service_finalize;
 }
 
-/* --- threads --- */
-
-static void
-thread_unref (CommyServiceThread *self)
-{
-  if (!g_atomic_ref_count_dec (&self->refs))
-    return;
-  commy_mesh_worker_unref (self->worker);
-  g_main_context_unref (self->context);
-  g_free (self);
-}
-
-static gint64
-spin_budget (CommyServiceThread *self)
-{
-  if (self->spin_ns == 0 || self->spin_ns == G_MAXINT64)
-    return self->spin_ns;
-  return commy_spinner_budget (&self->spinner, self->spin_ns);
-}
-
-/* Whether there was something to do before @budget ran out. */
-static gboolean
-spin (CommyServiceThread *self, gint64 budget)
-{
-  const CommyEnv *env = self->worker->mesh->env;
-  gint64 began = commy_env_now (env);
-  gboolean paid = FALSE;
-
-  while (!paid && !__atomic_load_n (&self->stop, __ATOMIC_RELAXED))
-    {
-      paid = commy_worker_turn (self->worker->worker);
-      if (!paid && commy_env_now (env) - began >= budget)
-        break;
-      if (!paid)
-        commy_relax ();
-    }
-  commy_spinner_learn (&self->spinner, paid);
-  return paid;
-}
-
-/* Polls while there is traffic or it may come soon, then sleeps in the context. */
-static gpointer
-thread_main (gpointer data)
-{
-  CommyServiceThread *self = data;
-
-  g_main_context_push_thread_default (self->context);
-  while (!__atomic_load_n (&self->stop, __ATOMIC_ACQUIRE))
-    {
-      gint64 budget = spin_budget (self);
-
-      if (budget == 0 || !spin (self, budget))
-        g_main_context_iteration (self->context, TRUE);
-    }
-  /* What was posted just before, such as the closing of channels. */
-  commy_worker_turn (self->worker->worker);
-  g_main_context_pop_thread_default (self->context);
-  thread_unref (self);
-  return NULL;
-}
-
-/* Does not wait for the thread: it may be in a handler that waits for the mesh thread. */
-static void
-thread_free (gpointer data)
-{
-  CommyServiceThread *self = data;
-
-  if (self->own)
-    {
-      __atomic_store_n (&self->stop, 1, __ATOMIC_RELEASE);
-      g_main_context_wakeup (self->context);
-      commy_worker_kick (self->worker->worker);
-    }
-  thread_unref (self);
-}
-
-static gint64
-spin_of (CommyMesh *mesh)
-{
-  switch (mesh->shared.wait_mode)
-    {
-    case COMMY_WAIT_SPIN:
-      return G_MAXINT64;
-    case COMMY_WAIT_ADAPTIVE:
-      return mesh->shared.spin_max_ns;
-    case COMMY_WAIT_BLOCK:
-    default:
-      return 0;
-    }
-}
-
-static gboolean
-add_thread (CommyService *self, gboolean own, GError **error)
-{
-  CommyServiceThread *thread = g_new0 (CommyServiceThread, 1);
-
-  g_atomic_ref_count_init (&thread->refs);
-  thread->own = own;
-  thread->context = own ? g_main_context_new () : g_main_context_ref (self->context);
-  thread->worker = commy_mesh_dup_worker_for (self->mesh, thread->context, error);
-  if (thread->worker == NULL)
-    {
-      g_main_context_unref (thread->context);
-      g_free (thread);
-      return FALSE;
-    }
-  thread->spin_ns = spin_of (self->mesh);
-  if (own)
-    {
-      g_atomic_ref_count_inc (&thread->refs);
-      g_thread_unref (g_thread_new ("commy-service", thread_main, thread));
-    }
-  g_ptr_array_add (self->threads, thread);
-  return TRUE;
-}
-
-static gboolean
-start_threads (CommyService *self, GError **error)
-{
-  gint n = self->workers;
-
-  if (n < 0)
-    {
-      g_autofree char *group = g_strdup_printf ("service %s", self->name);
-
-      n = (gint) commy_config_get_int (self->mesh->config, group, "workers");
-    }
-  if (n <= 0)
-    return add_thread (self, FALSE, error);
-  for (gint i = 0; i < MIN (n, MAX_WORKERS); i++)
-    if (!add_thread (self, TRUE, error))
-      return FALSE;
-  return TRUE;
-}
-
 /* --- making --- */
 
 static void
@@ -203,7 +69,7 @@ commy_service_init (CommyService *self)
   g_mutex_init (&self->lock);
   self->workers = -1;
   self->methods = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, method_free);
-  self->threads = g_ptr_array_new_with_free_func (thread_free);
+  self->threads = g_ptr_array_new_with_free_func (commy_service_thread_free);
   self->stop_tasks = g_ptr_array_new_with_free_func (g_object_unref);
 }
 
@@ -249,6 +115,37 @@ tuple_of (GDBusArgInfo **args)
   return type;
 }
 
+/* The type of messages that an annotation of the method names. */
+static GVariantType *
+annotated_type (CommyServiceMethod *method, const char *annotation)
+{
+  const char *text = g_dbus_annotation_info_lookup (method->info->annotations, annotation);
+
+  if (text == NULL)
+    return NULL;
+  if (g_variant_type_string_is_valid (text))
+    return g_variant_type_new (text);
+  g_critical ("%s: \"%s\" of %s is not a type", method->name, text, annotation);
+  return NULL;
+}
+
+static void
+read_annotations (CommyServiceMethod *method)
+{
+  const char *text = g_dbus_annotation_info_lookup (method->info->annotations, "org.commy.Stream");
+
+  if (g_strcmp0 (text, "client") == 0)
+    method->kind = COMMY_STREAM_KIND_CLIENT;
+  else if (g_strcmp0 (text, "server") == 0)
+    method->kind = COMMY_STREAM_KIND_SERVER;
+  else if (g_strcmp0 (text, "both") == 0)
+    method->kind = COMMY_STREAM_KIND_BOTH;
+  else if (text != NULL)
+    g_critical ("%s: org.commy.Stream is client, server or both, not \"%s\"", method->name, text);
+  method->stream_in = annotated_type (method, "org.commy.Stream.In");
+  method->stream_out = annotated_type (method, "org.commy.Stream.Out");
+}
+
 static CommyServiceMethod *
 add_method (CommyService *self, const char *name, gpointer user_data, GDestroyNotify destroy)
 {
@@ -263,6 +160,7 @@ add_method (CommyService *self, const char *name, gpointer user_data, GDestroyNo
     {
       method->in_type = tuple_of (method->info->in_args);
       method->out_type = tuple_of (method->info->out_args);
+      read_annotations (method);
     }
   g_hash_table_replace (self->methods, method->name, method);
   return method;
@@ -278,6 +176,27 @@ commy_service_handle (CommyService *self,
   g_return_if_fail (COMMY_IS_SERVICE (self) && method != NULL && func != NULL);
   g_return_if_fail (self->state == COMMY_SERVICE_IDLE);
   add_method (self, method, user_data, destroy)->func = func;
+}
+
+void
+commy_service_handle_stream (CommyService *self,
+                             const char *method,
+                             CommyStreamKind kind,
+                             CommyCallFunc func,
+                             gpointer user_data,
+                             GDestroyNotify destroy)
+{
+  CommyServiceMethod *entry;
+
+  g_return_if_fail (COMMY_IS_SERVICE (self) && method != NULL && func != NULL);
+  g_return_if_fail (kind >= COMMY_STREAM_KIND_CLIENT && kind <= COMMY_STREAM_KIND_BOTH);
+  g_return_if_fail (self->state == COMMY_SERVICE_IDLE);
+  entry = add_method (self, method, user_data, destroy);
+  if (entry->kind != 0 && entry->kind != kind)
+    g_critical ("%s: the interface says another kind of stream; it is followed", method);
+  else
+    entry->kind = kind;
+  entry->func = func;
 }
 
 void
@@ -297,7 +216,7 @@ commy_service_set_workers (CommyService *self, guint threads)
 {
   g_return_if_fail (COMMY_IS_SERVICE (self));
   g_return_if_fail (self->state == COMMY_SERVICE_IDLE);
-  self->workers = (gint) MIN (threads, MAX_WORKERS);
+  self->workers = (gint) MIN (threads, COMMY_SERVICE_MAX_WORKERS);
 }
 
 const char *
@@ -321,6 +240,8 @@ on_call (gpointer data, CommyChannel *channel, gpointer method, CommyIncoming *i
   CommyService *self = data;
   CommyServiceMethod *entry = method;
 
+  if (!commy_invocation_fits_kind (self, channel, entry, incoming))
+    return;
   if (entry->span_func != NULL)
     commy_span_call_dispatch (self, channel, entry, incoming);
   else
@@ -392,8 +313,17 @@ fill_instance (CommyService *self, CommyInstance *instance)
       CommyPlugin *plugin = commy_catalog_get_plugin (mesh->catalog, i);
       g_autofree char *reason = NULL;
 
-      if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_TRANSPORT
-          || plugin->state != COMMY_PLUGIN_STATE_DISABLED)
+      if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_TRANSPORT)
+        continue;
+      if (plugin->deaf)
+        {
+          /* Programs that only call have no use for it; who offers something must hear of it. */
+          if (self != mesh->node_service)
+            g_message ("%s is not offered over %s, which %s", self->name, plugin->note.id,
+                       plugin->reason);
+          commy_instance_add_withheld (instance, plugin->note.id, plugin->reason);
+        }
+      if (plugin->state != COMMY_PLUGIN_STATE_DISABLED)
         continue;
       reason = g_strdup_printf ("denied there: %s", plugin->reason_origin != NULL
                                                         ? plugin->reason_origin
@@ -412,7 +342,7 @@ commy_service_offer_here (CommyService *self, CommyRegistryFunc done, gpointer d
     commy_set_error (&error, COMMY_ERROR_NOT_JOINED, "the mesh is not joined");
   else if (COMMY_FAILPOINT ("service-offer"))
     commy_set_error (&error, COMMY_ERROR_STORE, "fail point service-offer");
-  else if (start_threads (self, &error))
+  else if (commy_service_start_threads (self, &error))
     {
       commy_env_new_id (self->mesh->env, id);
       self->instance = commy_instance_new (id, self->name);
@@ -441,7 +371,7 @@ take_back_offer (CommyService *self)
 static void
 settle_start (CommyService *self, const GError *error)
 {
-  g_autoptr (GPtrArray) threads = g_ptr_array_new_with_free_func (thread_free);
+  g_autoptr (GPtrArray) threads = g_ptr_array_new_with_free_func (commy_service_thread_free);
 
   if (error != NULL)
     take_back_offer (self);
@@ -450,7 +380,7 @@ settle_start (CommyService *self, const GError *error)
     {
       g_ptr_array_unref (threads);
       threads = g_steal_pointer (&self->threads);
-      self->threads = g_ptr_array_new_with_free_func (thread_free);
+      self->threads = g_ptr_array_new_with_free_func (commy_service_thread_free);
     }
   self->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
   g_mutex_unlock (&self->lock);
@@ -658,12 +588,14 @@ finish_stop (gpointer data)
     }
   g_mutex_unlock (&self->lock);
   take_back_offer (self);
+  /* Before the sweep: its posting wakes the handlers that wait for a stream. */
+  __atomic_add_fetch (&self->stops, 1, __ATOMIC_RELEASE);
   sweep_channels (self, TRUE);
   g_mutex_lock (&self->lock);
   tasks = g_steal_pointer (&self->stop_tasks);
   self->stop_tasks = g_ptr_array_new_with_free_func (g_object_unref);
   threads = g_steal_pointer (&self->threads);
-  self->threads = g_ptr_array_new_with_free_func (thread_free);
+  self->threads = g_ptr_array_new_with_free_func (commy_service_thread_free);
   self->state = COMMY_SERVICE_IDLE;
   g_mutex_unlock (&self->lock);
   g_clear_pointer (&threads, g_ptr_array_unref);

@@ -53,8 +53,8 @@ ask_transport (CommyMesh *mesh, CommyInstance *instance, CommySurveyEndpoint *en
   CommyEndpoint where = { .struct_size = sizeof where,
                           .transport = endpoint->id,
                           .address = endpoint->address,
-                          .host_id = instance->host_id,
-                          .node = instance->node };
+                          .host_id = instance->origin == NULL ? instance->host_id : NULL,
+                          .node = instance->origin == NULL ? instance->node : NULL };
   char reason[96] = "";
 
   if (!ops->reachable (plugin->instance, &where, reason, sizeof reason))
@@ -89,7 +89,8 @@ survey_transport (CommyMesh *mesh,
             plugin->path);
   else if (offered == NULL)
     reject (endpoint, COMMY_FILTER_PEER, "an address of the peer",
-            withheld != NULL ? withheld->address : "none", "the peer");
+            withheld != NULL ? withheld->address : "none",
+            instance->origin != NULL ? instance->origin : "the peer");
   else
     {
       endpoint->transport = plugin;

@@ -41,6 +41,7 @@ list_profile (const CommyPlugin *plugin)
   static const char *const provenances[]
       = { "guess", "derived", "measured-elsewhere", "measured-here", "operator" };
   const CommyProfile *profile = &plugin->profile;
+  const char *contradiction = __atomic_load_n (&plugin->contradiction, __ATOMIC_ACQUIRE);
   GVariantDict dict;
 
   g_variant_dict_init (&dict, NULL);
@@ -61,6 +62,8 @@ list_profile (const CommyPlugin *plugin)
   g_variant_dict_insert (&dict, "loss", "d", profile->loss);
   g_variant_dict_insert (&dict, "size-factor", "d", profile->size_factor);
   g_variant_dict_insert (&dict, "bias", "d", plugin->bias);
+  if (contradiction != NULL)
+    g_variant_dict_insert (&dict, "contradiction", "s", contradiction);
   g_variant_dict_insert_value (&dict, "segments", list_segments (profile));
   return g_variant_dict_end (&dict);
 }
@@ -105,13 +108,16 @@ list_plugin (CommyCatalog *catalog, const CommyPlugin *plugin)
 {
   g_auto (GStrv) parts = g_strsplit (plugin->name, "/", 2);
   g_autofree char *path = g_filename_display_name (plugin->path);
+  const char *reason = plugin->reason;
   GVariantDict dict;
 
   g_variant_dict_init (&dict, NULL);
   g_variant_dict_insert (&dict, "kind", "s", parts[0]);
   g_variant_dict_insert (&dict, "id", "s", parts[1] != NULL ? parts[1] : "");
   g_variant_dict_insert (&dict, "state", "s", commy_plugin_state_to_string (plugin->state));
-  g_variant_dict_insert (&dict, "reason", "s", plugin->reason != NULL ? plugin->reason : "");
+  if (reason == NULL)
+    reason = __atomic_load_n (&plugin->contradiction, __ATOMIC_ACQUIRE);
+  g_variant_dict_insert (&dict, "reason", "s", reason != NULL ? reason : "");
   g_variant_dict_insert (&dict, "origin", "s",
                          plugin->reason_origin != NULL ? plugin->reason_origin : "");
   g_variant_dict_insert (&dict, "path", "s", path);

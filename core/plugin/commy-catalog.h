@@ -48,6 +48,7 @@ struct _CommyPlugin
   char *path;
   char *reason;        /* NULL when fine; a sentence with the way out */
   char *reason_origin; /* keyfile line that decided, or NULL */
+  gboolean deaf;       /* a transport that wanted to listen and could not: see reason */
   char *name;          /* "transport/shm"; interned from the note, or from the file's name */
   gboolean has_note;
   CommyPluginNote note; /* valid if has_note */
@@ -55,6 +56,7 @@ struct _CommyPlugin
   char *profile_origin; /* keyfile line of an override, or NULL */
   double bias;          /* operator's factor on cost; 1 by default */
   char *bias_origin;    /* keyfile line that set it, or NULL */
+  const char *contradiction;   /* atomic: what measurements say against the profile, or NULL */
   CommyQuarantine *quarantine; /* the catalog's */
   /* after commy_plugin_load() */
   const CommyPluginDescriptor *descriptor;

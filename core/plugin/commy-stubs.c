@@ -72,6 +72,12 @@ stub_auth_self (gpointer instance, char *principal, gsize size)
   return FALSE;
 }
 
+static gboolean
+stub_auth_same_user (gpointer instance, const char *principal)
+{
+  return FALSE;
+}
+
 static void
 stub_balancer_report (gpointer state, gsize index, gint64 latency_ns, gboolean failed)
 {
@@ -152,6 +158,7 @@ static const Slot auth_slots[] = {
   OPTIONAL (CommyAuthOps, step, stub_auth_step),
   OPTIONAL (CommyAuthOps, end, stub_auth_end),
   OPTIONAL (CommyAuthOps, self, stub_auth_self),
+  OPTIONAL (CommyAuthOps, same_user, stub_auth_same_user),
 };
 
 static const Slot auth_sizes[] = { REQUIRED (CommyAuthOps, session_size) };

@@ -23,11 +23,13 @@
 #define MOST_HALF_LIVES 40 /* as good as nothing, but a liar is not forgotten */
 #define MAX_SAMPLES 64.0
 #define OUTLIER_SIGMAS 3.0
+#define FOLLOWER_SHARE (2.0 / 3)     /* of that, as each one clipped has widened the spread */
 #define STEP_RUN 3                   /* as many outliers in a row are a change, not noise */
 #define FIRST_VARIANCE (0.25 * 0.25) /* of a sample, before its spread is known */
 #define STEP_VARIANCE (0.35 * 0.35)  /* and after a change */
 #define LEAST_VARIANCE (0.01 * 0.01) /* nothing is measured better than to 1 % */
 #define CLASS_VARIANCE (0.35 * 0.35) /* of a class around what all classes share */
+#define LINE_VARIANCE (0.25 * 0.25)  /* of a class around a line through two others */
 #define CONTRADICTED_SAMPLES 4.0
 #define CONTRADICTED_SIGMAS 2.5
 #define LEAST_FOREIGN_SIGMA (G_LN2 * 0.584962500721156) /* ln 1.5 */
@@ -86,19 +88,21 @@ cell_restart (CommyCell *cell, double ratio, double var, double claimed_ns, gint
   cell->last_ns = now_ns;
 }
 
-static void
+/* Whether the sample was the last of a run that changed the mind. */
+static bool
 cell_add (CommyCell *cell, double ratio, double claimed_ns, gint64 now_ns)
 {
   double n = aged (cell, now_ns);
   double d = ratio - cell->mu;
   double limit = OUTLIER_SIGMAS * sqrt (cell->var);
+  bool follows = d > 0 ? cell->run > 0 : cell->run < 0; /* an outlier to the same side */
 
   if (cell->n <= 0)
     {
       cell_restart (cell, ratio, FIRST_VARIANCE, claimed_ns, now_ns);
-      return;
+      return false;
     }
-  if (n >= CONTRADICTED_SAMPLES && fabs (d) > limit)
+  if (n >= CONTRADICTED_SAMPLES && fabs (d) > limit * (follows ? FOLLOWER_SHARE : 1))
     {
       /* One outlier is clipped; three in a row on the same side are the new truth. */
       if (d > 0)
@@ -108,9 +112,9 @@ cell_add (CommyCell *cell, double ratio, double claimed_ns, gint64 now_ns)
       if (ABS (cell->run) >= STEP_RUN)
         {
           cell_restart (cell, ratio, fmax (cell->var, STEP_VARIANCE), claimed_ns, now_ns);
-          return;
+          return true;
         }
-      d = d > 0 ? limit : -limit;
+      d = CLAMP (d, -limit, limit);
     }
   else
     cell->run = 0;
@@ -120,18 +124,19 @@ cell_add (CommyCell *cell, double ratio, double claimed_ns, gint64 now_ns)
   cell->claimed_ns += (claimed_ns - cell->claimed_ns) / cell->n;
   cell->var = fmax (cell->var + (d * d - cell->var) / (cell->n + 4), LEAST_VARIANCE);
   cell->last_ns = MAX (cell->last_ns, now_ns);
+  return false;
 }
 
-void
+bool
 commy_calibration_add (
     CommyCalibration *calibration, gsize size, double measured_ns, double claimed_ns, gint64 now_ns)
 {
   double ratio;
 
   if (!(measured_ns > 0) || !(claimed_ns > 0) || !isfinite (measured_ns) || !isfinite (claimed_ns))
-    return;
+    return false;
   ratio = CLAMP (log (measured_ns / claimed_ns), -MOST_LOG, MOST_LOG);
-  cell_add (&calibration->classes[commy_size_class (size)], ratio, claimed_ns, now_ns);
+  return cell_add (&calibration->classes[commy_size_class (size)], ratio, claimed_ns, now_ns);
 }
 
 /* --- posterior --- */
@@ -221,13 +226,101 @@ inherit (const Source *source, double claimed_ns, Normal claim)
                    .variance = fmin (sd * sd, fmax (source->variance, claim.variance)) };
 }
 
-/* What all others say about a class: the word of the one that knows most, as they all err alike. */
+/* True ns per claimed ns, as a log, between two classes with samples. */
 static Normal
-inherit_best (const Source *sources, guint n, guint size_class, double claimed_ns, Normal claim)
+slope_of (const Source *low, const Source *high, double sigma, Normal claim)
 {
-  Normal best = { .variance = INFINITY };
+  double low_ns = low->claimed_ns + low->excess_ns, high_ns = high->claimed_ns + high->excess_ns;
+  double rise = high_ns - low_ns;
+  double noise = hypot (low_ns * sqrt (low->variance), high_ns * sqrt (high->variance));
+  double factor = log (high_ns / high->claimed_ns);
+  Normal measured;
+
+  /* Who lies by a factor about what was seen does so about what was not. */
+  if (fabs (factor) > CONTRADICTED_SIGMAS * sigma)
+    claim.mean = factor;
+  if (!(rise > noise))
+    return claim; /* nothing that stands out of the noise */
+  measured.mean = log (rise / (high->claimed_ns - low->claimed_ns));
+  measured.variance = (noise / rise) * (noise / rise);
+  if (fabs (measured.mean - claim.mean) > CONTRADICTED_SIGMAS * sigma)
+    return measured;
+  return combine (claim, measured);
+}
+
+/* The straight line through @low and @high, at a claim between theirs: as sure as they are. */
+static Normal
+interpolate (const Source *low, const Source *high, double claimed_ns, double class_variance)
+{
+  double t = (claimed_ns - low->claimed_ns) / (high->claimed_ns - low->claimed_ns);
+  double low_ns = (1 - t) * (low->claimed_ns + low->excess_ns);
+  double high_ns = t * (high->claimed_ns + high->excess_ns);
+  double sd
+      = (low_ns * sqrt (low->variance) + high_ns * sqrt (high->variance)) / (low_ns + high_ns);
+
+  return (Normal){ .mean = (low_ns + high_ns) / claimed_ns - 1,
+                   .variance = sd * sd + class_variance };
+}
+
+/* The same line beyond @high: what comes on top is as sure as the slope. */
+static Normal
+extrapolate (const Source *high, Normal slope, double claimed_ns, double class_variance)
+{
+  double high_ns = high->claimed_ns + high->excess_ns;
+  double more_ns = (claimed_ns - high->claimed_ns) * exp (slope.mean);
+  double sd = (high_ns * sqrt (high->variance + class_variance)
+               + more_ns * sqrt (slope.variance + class_variance))
+              / (high_ns + more_ns);
+
+  return (Normal){ .mean = (high_ns + more_ns) / claimed_ns - 1, .variance = sd * sd };
+}
+
+/* What two others say together. FALSE: there are not two on the right sides. */
+static bool
+inherit_line (const Source *sources,
+              guint n,
+              guint size_class,
+              double claimed_ns,
+              double sigma,
+              Normal claim,
+              Normal *out_belief)
+{
+  double class_variance = fmin (LINE_VARIANCE, claim.variance / 2);
+  const Source *low = NULL, *high = NULL, *least = NULL;
 
   for (guint i = 0; i < n; i++)
+    {
+      if (sources[i].size_class < size_class)
+        {
+          if (least == NULL)
+            least = &sources[i];
+          low = &sources[i];
+        }
+      else if (sources[i].size_class > size_class && high == NULL)
+        high = &sources[i];
+    }
+  if (low == NULL || claimed_ns <= low->claimed_ns)
+    return false;
+  if (high != NULL && claimed_ns < high->claimed_ns)
+    *out_belief = interpolate (low, high, claimed_ns, class_variance);
+  else if (high == NULL && least->claimed_ns < low->claimed_ns)
+    *out_belief
+        = extrapolate (low, slope_of (least, low, sigma, claim), claimed_ns, class_variance);
+  else
+    return false;
+  return true;
+}
+
+/* What all others say about a class: a line through two, else the word of the one that knows most,
+ * as they all err alike. */
+static Normal
+inherit_best (
+    const Source *sources, guint n, guint size_class, double claimed_ns, double sigma, Normal claim)
+{
+  Normal best = { .variance = INFINITY };
+  bool line = inherit_line (sources, n, size_class, claimed_ns, sigma, claim, &best);
+
+  for (guint i = 0; i < n && !line; i++)
     {
       Normal belief;
 
@@ -275,7 +368,7 @@ commy_calibration_infer (const CommyCalibration *calibration,
       /* The operator's numbers are taken as given; what was measured is only shown. */
       if (profile->provenance == COMMY_PROVENANCE_OPERATOR)
         continue;
-      belief = inherit_best (sources, n, c, claimed_ns[c], claim);
+      belief = inherit_best (sources, n, c, claimed_ns[c], sigma, claim);
       if (posterior->samples > 0)
         belief = learn (cell, posterior->samples, sigma, belief);
       posterior->contradicted = contradicts (cell, sigma);

@@ -73,13 +73,76 @@ spread_shares (Work *work)
     work->share[c] /= sum;
 }
 
+/* From a belief about the transport alone to one about the stack: only the transport's part of the
+ * time is another than claimed, and only that part is uncertain. */
+static void
+lay_over_stack (CommyPosterior *posterior, double transport_ns, double stack_ns)
+{
+  double true_ns = transport_ns * exp (posterior->mean);
+  double rest_ns = fmax (stack_ns - transport_ns, 0);
+
+  if (!(transport_ns > 0) || !(rest_ns > 0))
+    return;
+  posterior->mean = log ((true_ns + rest_ns) / stack_ns);
+  posterior->sd *= true_ns / (true_ns + rest_ns);
+}
+
+/* What @calibration says of a stack that is claimed to take @stack_ns. */
+static void
+infer (const Work *work,
+       const CommyCandidate *candidate,
+       const CommyCalibration *calibration,
+       const double *stack_ns,
+       CommyPosterior *out_posteriors)
+{
+  double weight = work->demand->preference == COMMY_PREFER_ADAPTIVE ? ADAPTIVE_PRIOR_WEIGHT : 1;
+  bool bare = calibration != NULL && calibration->bare;
+  double transport_ns[COMMY_SIZE_CLASSES];
+
+  for (guint c = 0; bare && c < COMMY_SIZE_CLASSES; c++)
+    {
+      CommyCost cost;
+
+      commy_cost_compute (candidate->transport_profile, NULL, commy_size_class_representative (c),
+                          &cost);
+      transport_ns[c] = cost.t_latency_ns;
+    }
+  commy_calibration_infer (calibration, candidate->transport_profile,
+                           bare ? transport_ns : stack_ns, work->demand->now_ns, weight,
+                           out_posteriors);
+  for (guint c = 0; bare && c < COMMY_SIZE_CLASSES; c++)
+    lay_over_stack (&out_posteriors[c], transport_ns[c], stack_ns[c]);
+}
+
+/* What requirements see: the worse of what is believed and what the caller itself has felt. */
+static void
+meet_requirements (const Work *work, guint i, const double *stack_ns)
+{
+  const CommyCandidate *candidate = &work->candidates[i];
+  CommyAssessment *assessment = &work->assessments[i];
+  guint big = commy_size_class (64 * 1024);
+  CommyPosterior felt[COMMY_SIZE_CLASSES];
+
+  assessment->latency_ns = commy_candidate_latency (candidate, &assessment->posterior[0]);
+  assessment->throughput = commy_candidate_throughput (candidate, &assessment->posterior[big]);
+  if (candidate->felt == NULL
+      || (work->demand->max_latency_ns == 0 && work->demand->min_throughput == 0))
+    return;
+  infer (work, candidate, candidate->felt, stack_ns, felt);
+  if (felt[0].samples > 0)
+    assessment->latency_ns
+        = fmax (assessment->latency_ns, commy_candidate_latency (candidate, &felt[0]));
+  if (felt[big].samples > 0)
+    assessment->throughput
+        = fmin (assessment->throughput, commy_candidate_throughput (candidate, &felt[big]));
+}
+
 static void
 cost_candidate (const Work *work, guint i)
 {
   const CommyDemand *demand = work->demand;
   const CommyCandidate *candidate = &work->candidates[i];
   CommyAssessment *assessment = &work->assessments[i];
-  double weight = demand->preference == COMMY_PREFER_ADAPTIVE ? ADAPTIVE_PRIOR_WEIGHT : 1;
   double latency_ns[COMMY_SIZE_CLASSES];
 
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
@@ -91,8 +154,8 @@ cost_candidate (const Work *work, guint i)
       assessment->claimed_ns[c] = commy_candidate_weigh (candidate, &demand->weights, &cost);
       latency_ns[c] = cost.t_latency_ns;
     }
-  commy_calibration_infer (candidate->calibration, candidate->transport_profile, latency_ns,
-                           demand->now_ns, weight, assessment->posterior);
+  infer (work, candidate, candidate->calibration, latency_ns, assessment->posterior);
+  meet_requirements (work, i, latency_ns);
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     {
       CommyScale scale = commy_scale_for (demand, candidate, &assessment->posterior[c]);

@@ -26,6 +26,7 @@ struct _CommyCallOptions
 {
   gint64 timeout_us;
   gboolean idempotent;
+  guint priority;
 };
 
 /* Fills a list of transports. FALSE, and @list empty: more than COMMY_MAX_LISTED, an empty id, or

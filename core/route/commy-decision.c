@@ -33,9 +33,8 @@ cost_row (CommyRecordRow *row,
   row->claimed_ns = commy_candidate_claimed (candidate, &demand->weights, size);
   row->expected_ns = commy_candidate_expected (demand, candidate, posterior, row->claimed_ns);
   row->score_ns = commy_candidate_score (demand, posterior, row->expected_ns);
-  row->latency_ns = commy_candidate_latency (candidate, &row->assessment.posterior[0]);
-  row->throughput = commy_candidate_throughput (
-      candidate, &row->assessment.posterior[commy_size_class (64 * 1024)]);
+  row->latency_ns = row->assessment.latency_ns;
+  row->throughput = row->assessment.throughput;
 }
 
 static void
@@ -51,6 +50,7 @@ fill_row (CommyRecordRow *row,
   row->serializer = g_strdup (candidate->serializer);
   row->bias_origin = g_strdup (candidate->bias_origin);
   row->profile_origin = g_strdup (candidate->profile_origin);
+  row->measured = g_strdup (candidate->measured);
   row->security = candidate->security;
   row->reach = candidate->reach;
   row->connected = candidate->connected;
@@ -134,6 +134,7 @@ clear_row (CommyRecordRow *row)
   g_free (row->bias_origin);
   g_free (row->profile_origin);
   g_free (row->rejection_origin);
+  g_free (row->measured);
 }
 
 void
@@ -418,6 +419,7 @@ row_to_variant (const CommyDecision *decision, guint i)
   add_double (&builder, "bias", row->bias);
   add_string (&builder, "bias-origin", row->bias_origin);
   add_string (&builder, "profile-origin", row->profile_origin);
+  add_string (&builder, "measured", row->measured);
   if (row->has_profile)
     {
       add_string (&builder, "provenance", provenance_to_string (row->provenance));

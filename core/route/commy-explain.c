@@ -221,6 +221,46 @@ print_rejections (GString *out, const CommyDecision *decision, const guint *orde
     }
 }
 
+/* One line for each transport to each instance. */
+static gboolean
+is_first_of_way (const CommyDecision *decision, const guint *order, guint at)
+{
+  const CommyRecordRow *row = &decision->rows[order[at]];
+
+  for (guint i = 0; i < at; i++)
+    if (strcmp (decision->rows[order[i]].transport, row->transport) == 0
+        && strcmp (decision->rows[order[i]].instance, row->instance) == 0)
+      return FALSE;
+  return TRUE;
+}
+
+/* What was measured of whom, in which sizes, and whose claim is dropped. */
+static void
+print_measured (GString *out, const CommyDecision *decision, const guint *order)
+{
+  for (guint i = 0; i < decision->n_rows; i++)
+    {
+      const CommyRecordRow *row = &decision->rows[order[i]];
+      g_autofree char *instance = commy_record_instance (row);
+
+      if (row->measured == NULL || !is_first_of_way (decision, order, i))
+        continue;
+      g_string_append_printf (out, "measured: %s to %s  %s", row->transport, instance,
+                              row->measured);
+      for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+        {
+          const CommyPosterior *posterior = &row->assessment.posterior[c];
+          g_autofree char *size = commy_format_size (commy_size_class_representative (c));
+          g_autofree char *ratio = dup_fixed (posterior->ratio);
+
+          if (posterior->samples > 0)
+            g_string_append_printf (out, "; %s x%s%s", size, ratio,
+                                    posterior->contradicted ? ", claim dropped" : "");
+        }
+      g_string_append_c (out, '\n');
+    }
+}
+
 /* What keyfiles did to the numbers. */
 static void
 print_overrides (GString *out, const CommyDecision *decision, const guint *order)
@@ -291,6 +331,7 @@ commy_decision_to_string (CommyDecision *decision)
   print_rejections (out, decision, order);
   print_runner_up (out, decision);
   print_split (out, decision);
+  print_measured (out, decision, order);
   print_overrides (out, decision, order);
   if (decision->switch_text != NULL)
     g_string_append_printf (out, "switch: %s\n", decision->switch_text);

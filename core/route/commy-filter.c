@@ -220,13 +220,9 @@ check_preference (const CommyDemand *demand,
 }
 
 static bool
-check_requirements (const CommyDemand *demand,
-                    const CommyCandidate *candidate,
-                    CommyAssessment *assessment)
+check_requirements (const CommyDemand *demand, CommyAssessment *assessment)
 {
-  double latency = commy_candidate_latency (candidate, &assessment->posterior[0]);
-  guint big = commy_size_class (64 * 1024);
-  double rate = commy_candidate_throughput (candidate, &assessment->posterior[big]);
+  double latency = assessment->latency_ns, rate = assessment->throughput;
   char required[64], offered[96], number[48];
 
   if (demand->max_latency_ns != 0 && !(latency <= (double) demand->max_latency_ns))
@@ -261,5 +257,5 @@ commy_filter_apply (const CommyDemand *demand,
          && check_capabilities (demand, candidate, assessment)
          && check_size (demand, candidate, assessment) && check_known (candidate, assessment, true)
          && check_preference (demand, candidate, assessment)
-         && (!with_requirements || check_requirements (demand, candidate, assessment));
+         && (!with_requirements || check_requirements (demand, assessment));
 }

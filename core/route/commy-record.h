@@ -12,6 +12,7 @@ typedef struct
   char *instance, *transport, *serializer;
   char *bias_origin, *profile_origin; /* or NULL */
   char *rejection_origin;             /* or NULL */
+  char *measured;                     /* of what was measured, a phrase, or NULL */
   gboolean has_profile;               /* else the numbers are all 0 */
   guint provenance, security, reach;
   gboolean connected;

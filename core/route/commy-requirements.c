@@ -128,6 +128,7 @@ commy_call_options_new (void)
   CommyCallOptions *options = g_new0 (CommyCallOptions, 1);
 
   options->timeout_us = DEFAULT_TIMEOUT_US;
+  options->priority = COMMY_PRIORITY_DEFAULT;
   return options;
 }
 
@@ -160,4 +161,13 @@ commy_call_options_set_idempotent (CommyCallOptions *options, gboolean idempoten
   g_return_if_fail (options != NULL);
 
   options->idempotent = !!idempotent;
+}
+
+void
+commy_call_options_set_priority (CommyCallOptions *options, guint priority)
+{
+  g_return_if_fail (options != NULL);
+  g_return_if_fail (priority <= COMMY_PRIORITY_MAX);
+
+  options->priority = priority;
 }

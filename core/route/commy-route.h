@@ -62,6 +62,7 @@ typedef struct
 typedef struct
 {
   CommyCell classes[COMMY_SIZE_CLASSES];
+  bool bare; /* samples are of the transport alone: what a serializer takes comes on top */
 } CommyCalibration;
 
 typedef struct
@@ -76,7 +77,8 @@ typedef struct
  * least ln 1.5 unless it was measured here or set by the operator. */
 double commy_profile_sigma (const CommyProfile *profile);
 
-void commy_calibration_add (CommyCalibration *calibration,
+/* TRUE: after a run of outliers the class was begun anew, as something must have changed. */
+bool commy_calibration_add (CommyCalibration *calibration,
                             gsize size,
                             double measured_ns,
                             double claimed_ns,
@@ -183,12 +185,14 @@ typedef struct
   const CommyProfile *transport_profile;
   const CommyProfile *serializer_profile;
   const CommyCalibration *calibration; /* of (peer, transport); NULL: none */
+  const CommyCalibration *felt;        /* by the caller itself, for requirements; NULL: none else */
   guint security;                      /* of the stack: transport and auth together */
   guint reach;                         /* what it takes to get there: one CommyReach bit */
   bool connected;                      /* connect_ns is paid already */
   double bias;                         /* operator's factor; 1 */
   const char *bias_origin;             /* or NULL */
   const char *profile_origin;          /* keyfile line that overrides the profile, or NULL */
+  const char *measured;                /* where @calibration comes from, a phrase, or NULL */
   /* found by the caller: ENABLED, STATE, REACHABLE, PEER, BREAKER; else NONE */
   CommyRejection known;
 } CommyCandidate;
@@ -204,6 +208,7 @@ typedef struct
                                              connect */
   double score[COMMY_SIZE_CLASSES];       /* ranked by: expected * exp(risk * sd) */
   double flow_score;                      /* by the flow's shares */
+  double latency_ns, throughput;          /* what requirements are compared with */
   CommyPosterior posterior[COMMY_SIZE_CLASSES];
 } CommyAssessment;
 

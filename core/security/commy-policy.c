@@ -184,12 +184,13 @@ rule_matches (const Rule *rule,
          && (verb == COMMY_VERB_OFFER || matches_any (rule->methods, method));
 }
 
-CommyPolicyVerdict
-commy_policy_decide (CommyPolicy *policy,
-                     CommyVerb verb,
-                     const char *principal,
-                     const char *service,
-                     const char *method)
+static CommyPolicyVerdict
+decide (CommyPolicy *policy,
+        CommyVerb verb,
+        const char *principal,
+        gboolean own,
+        const char *service,
+        const char *method)
 {
   if (!is_text (principal) || !is_text (service) || (verb != COMMY_VERB_OFFER && !is_text (method)))
     return (CommyPolicyVerdict){ FALSE, "default: name is no text", NULL };
@@ -200,9 +201,33 @@ commy_policy_decide (CommyPolicy *policy,
       if (rule_matches (rule, verb, principal, service, method))
         return (CommyPolicyVerdict){ rule->allow, rule->origin, rule->name };
     }
-  if (is_own (policy, principal))
+  if (own)
     return (CommyPolicyVerdict){ TRUE, "default: own user", NULL };
   return (CommyPolicyVerdict){ FALSE, "default: other principal", NULL };
+}
+
+CommyPolicyVerdict
+commy_policy_decide (CommyPolicy *policy,
+                     CommyVerb verb,
+                     const char *principal,
+                     const char *service,
+                     const char *method)
+{
+  return decide (policy, verb, principal, principal != NULL && is_own (policy, principal), service,
+                 method);
+}
+
+CommyPolicyVerdict
+commy_policy_decide_peer (CommyPolicy *policy,
+                          CommyVerb verb,
+                          CommyPrincipal *peer,
+                          const char *service,
+                          const char *method)
+{
+  const char *name = commy_principal_get_name (peer);
+
+  return decide (policy, verb, name, commy_principal_is_own (peer) || is_own (policy, name),
+                 service, method);
 }
 
 gboolean

@@ -8,8 +8,8 @@
  *   effect=allow|deny
  * principals and effect must be there; services and methods are "*" and verbs is "call" where
  * nothing is said. Methods do not matter for an offer. What is no UTF-8 is denied.
- * With no group that matches: allowed for one's own user (the node's own principals), denied
- * for everybody else.
+ * With no group that matches: allowed for one's own user (the node's own principals, and whom
+ * their provider takes for the same user on another host), denied for everybody else.
  */
 #pragma once
 
@@ -19,6 +19,10 @@
 
 /* (transfer full) */
 CommyPrincipal *commy_principal_new (const char *name, const char *provider);
+/* Its provider says that it is this node's own user, if under another name: on another host.
+ * Before others see it. */
+void commy_principal_set_own (CommyPrincipal *principal);
+gboolean commy_principal_is_own (CommyPrincipal *principal);
 
 typedef enum
 {
@@ -50,6 +54,13 @@ CommyPolicyVerdict commy_policy_decide (CommyPolicy *policy,
                                         const char *principal,
                                         const char *service,
                                         const char *method);
+
+/* The same for a peer: one that is its provider's "same user" counts as own, too. */
+CommyPolicyVerdict commy_policy_decide_peer (CommyPolicy *policy,
+                                             CommyVerb verb,
+                                             CommyPrincipal *peer,
+                                             const char *service,
+                                             const char *method);
 
 /* Whether there is any method of @service that @principal might be allowed to call: for the
  * door. A no is certain; a yes is decided method by method. */

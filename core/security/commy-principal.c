@@ -11,6 +11,7 @@ struct _CommyPrincipal
   gatomicrefcount ref_count;
   char *name;
   char *provider;
+  gboolean own;
 };
 
 G_DEFINE_BOXED_TYPE (CommyPrincipal, commy_principal, commy_principal_ref, commy_principal_unref)
@@ -24,6 +25,18 @@ commy_principal_new (const char *name, const char *provider)
   principal->name = g_strdup (name);
   principal->provider = g_strdup (provider);
   return principal;
+}
+
+void
+commy_principal_set_own (CommyPrincipal *principal)
+{
+  principal->own = TRUE;
+}
+
+gboolean
+commy_principal_is_own (CommyPrincipal *principal)
+{
+  return principal->own;
 }
 
 CommyPrincipal *

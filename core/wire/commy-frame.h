@@ -16,10 +16,12 @@
 #define COMMY_FRAME_HEADER_SIZE 32u
 #define COMMY_FRAME_TYPE_OFFSET 5u /* of the type in a header */
 #define COMMY_FRAME_VERSION 1u
-#define COMMY_FRAME_MIN_VERSION 1u   /* N talks to N-1; there is no version 0 */
-#define COMMY_FRAME_EXT_MAX 1024u    /* bytes of all extensions of one frame */
-#define COMMY_FRAME_NAME_MAX 255u    /* bytes of a method's or service's name */
-#define COMMY_FRAME_HANDLES_MAX 253u /* descriptors of one message: what the kernel carries */
+#define COMMY_FRAME_MIN_VERSION 1u        /* N talks to N-1; there is no version 0 */
+#define COMMY_FRAME_EXT_MAX 1024u         /* bytes of all extensions of one frame */
+#define COMMY_FRAME_NAME_MAX 255u         /* bytes of a method's or service's name */
+#define COMMY_FRAME_STREAM_WINDOW 262144u /* credit of each side when a stream is opened */
+#define COMMY_FRAME_STREAM_COST 64u       /* credit that a message takes beside its payload */
+#define COMMY_FRAME_HANDLES_MAX 253u      /* descriptors of one message: what the kernel carries */
 #define COMMY_FRAME_PRIORITY_MAX 7u
 #define COMMY_FRAME_PRIORITY_DEFAULT 4u /* where the extension is absent */
 
@@ -33,7 +35,7 @@ typedef enum
   COMMY_FRAME_REPLY = 6,   /* its answer */
   COMMY_FRAME_ERROR = 7,   /* or the error (method holds the number, payload the text) */
   COMMY_FRAME_ONEWAY = 8,  /* a message that wants no answer */
-  COMMY_FRAME_CANCEL = 9,  /* the caller of stream does not wait any more */
+  COMMY_FRAME_CANCEL = 9,  /* the caller of stream does not wait any more (method: why, or 0) */
   COMMY_FRAME_PING = 10,   /* wants a PONG with the same stream */
   COMMY_FRAME_PONG = 11,
   COMMY_FRAME_ACK = 12,      /* flow's last delivered sequence is in ack */

@@ -117,6 +117,18 @@ typedef void (*CommyAuthEndFunc) (gpointer session);
 typedef gboolean (*CommyAuthSelfFunc) (gpointer instance, char *principal, gsize size);
 
 /**
+ * CommyAuthSameUserFunc:
+ * @instance: the plugin's instance
+ * @principal: a name that this provider accepted just now
+ *
+ * Whether @principal is the user of this node under another name, such as on another host: such
+ * a peer counts as the own user, too. Mesh thread.
+ *
+ * Returns: whether it is
+ */
+typedef gboolean (*CommyAuthSameUserFunc) (gpointer instance, const char *principal);
+
+/**
  * CommyAuthOps:
  * @struct_size: `sizeof (CommyAuthOps)`
  * @session_size: bytes of one exchange of steps; 0 for providers that judge alone
@@ -125,6 +137,7 @@ typedef gboolean (*CommyAuthSelfFunc) (gpointer instance, char *principal, gsize
  * @step: optional
  * @end: optional
  * @self: optional
+ * @same_user: optional
  *
  * The operations of an auth provider.
  *
@@ -139,6 +152,7 @@ struct _CommyAuthOps
   CommyAuthStepFunc step;
   CommyAuthEndFunc end;
   CommyAuthSelfFunc self;
+  CommyAuthSameUserFunc same_user;
 };
 
 G_END_DECLS

@@ -56,7 +56,9 @@ COMMY_API void commy_client_set_instance (CommyClient *client, const char *insta
  * this
  * @user_data: for @callback
  *
- * Calls. Does not block.
+ * Calls. Does not block. Calls are independent: a small one may overtake a large one that was
+ * begun before it, and so may their answers. Two large ones that have not left are kept for a
+ * path; the next fails with %COMMY_ERROR_BUSY.
  */
 COMMY_API void commy_client_call (CommyClient *client,
                                   const char *method,
@@ -227,7 +229,8 @@ COMMY_API GBytes *commy_client_call_bytes_sync (CommyClient *client,
  *
  * Sends a one-way message: returns when the path has taken it, not when it was handled. Waits
  * for a connection if there is none yet; fails with %COMMY_ERROR_BUSY where the peer does not
- * keep up.
+ * keep up. A large one is waited for until it has left; if its deadline passes meanwhile, it may
+ * still arrive. One-way messages of one client and one priority arrive in order on one path.
  *
  * Returns: whether it was taken
  *

@@ -41,6 +41,7 @@ G_BEGIN_DECLS
  * @COMMY_ERROR_REMOTE: the handler returned an error; its text is the remote's
  * @COMMY_ERROR_UNREACHABLE: the instance cannot be connected to
  * @COMMY_ERROR_WRONG_THREAD: a client was used on a thread that did not make it
+ * @COMMY_ERROR_REQUIREMENT: a requirement stopped being met while the channel lives
  * @COMMY_ERROR_REFUSED: the peer's identity was not accepted
  * @COMMY_ERROR_DENIED: policy does not allow the call
  * @COMMY_ERROR_NOT_OFFERED: the instance's principal may not offer this name
@@ -92,6 +93,7 @@ typedef enum
   COMMY_ERROR_REMOTE = 311,
   COMMY_ERROR_UNREACHABLE = 312,
   COMMY_ERROR_WRONG_THREAD = 313,
+  COMMY_ERROR_REQUIREMENT = 314,
 
   COMMY_ERROR_REFUSED = 401,
   COMMY_ERROR_DENIED = 402,

@@ -8,6 +8,7 @@
 
 #include <commy/commy-client.h>
 #include <commy/commy-service.h>
+#include <commy/commy-stream.h>
 #include <commy/commy-transport.h>
 
 G_BEGIN_DECLS
@@ -178,5 +179,76 @@ COMMY_API void commy_service_handle_span (CommyService *service,
                                           CommySpanFunc func,
                                           gpointer user_data,
                                           GDestroyNotify destroy);
+
+/**
+ * commy_stream_reserve: (skip)
+ * @stream: a stream
+ * @size: bytes of a message, at most
+ * @out_span: (out): where to write it
+ * @error: return location
+ *
+ * Room for one message of raw bytes on the path itself. Waits for credit and room. One at a time,
+ * ended by commy_stream_commit(); nothing else of this thread goes over the path meanwhile.
+ *
+ * Returns: success
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_stream_reserve (CommyStream *stream,
+                                         gsize size,
+                                         CommySpan *out_span,
+                                         GError **error);
+/**
+ * commy_stream_commit: (skip)
+ * @stream: a stream
+ * @span: the reserved span; `size` may have been lowered
+ * @error: return location
+ *
+ * The message is written. It leaves with commy_stream_flush(), or when the stream has to wait.
+ *
+ * Returns: success
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_stream_commit (CommyStream *stream, const CommySpan *span, GError **error);
+/**
+ * commy_stream_flush: (skip)
+ * @stream: a stream
+ * @error: return location
+ *
+ * Sends what was committed. Does not block.
+ *
+ * Returns: success
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_stream_flush (CommyStream *stream, GError **error);
+/**
+ * commy_stream_peek: (skip)
+ * @stream: a stream
+ * @out_data: (out): the message, read only; borrowed until commy_stream_release()
+ * @out_size: (out): its bytes
+ * @error: return location
+ *
+ * Waits for the next message of raw bytes and lends it where it arrived. On shared memory between
+ * different users, and if it arrived while this thread waited for something else, it is a copy.
+ *
+ * Returns: whether there is one; %FALSE without @error: the other side sends no more
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_stream_peek (CommyStream *stream,
+                                      const guint8 **out_data,
+                                      gsize *out_size,
+                                      GError **error);
+/**
+ * commy_stream_release: (skip)
+ * @stream: a stream
+ *
+ * Gives the message back that was lent. The next one may then be peeked at or read.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_stream_release (CommyStream *stream);
 
 G_END_DECLS

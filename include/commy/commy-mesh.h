@@ -187,9 +187,10 @@ COMMY_API GVariant *commy_mesh_list_keyfiles (void);
  * Every plugin file that was found, the unusable ones too. Any thread.
  *
  * Returns: (transfer full): an `aa{sv}` with `kind`, `id`, `version`, `state`, `reason`, `path`,
- *   `summary`, `licence`, `abi`, `profile`; hooks have `wraps`, what the keyfile puts them on; what
- *   has hooks has `hooks` and `hooks-origin`. States: found, rejected, hidden, disabled,
- *   quarantined, loaded, active, quiesced, failed
+ *   `summary`, `licence`, `abi`, `profile`, which has `contradiction` if measurements speak
+ *   against it (then also the reason, if there is no other); hooks have `wraps`, what the
+ *   keyfile puts them on; what has hooks has `hooks` and `hooks-origin`. States: found, rejected,
+ *   hidden, disabled, quarantined, loaded, active, quiesced, failed
  *
  * Since: 0.1
  */
@@ -239,10 +240,12 @@ COMMY_API gboolean commy_mesh_check_keyfile (const char *path, GError **error);
  * @cancellable: (nullable): a cancellable
  * @error: return location
  *
- * Asks the store. Blocks; iterates no main context.
+ * Asks the store, and adds the endpoints that keyfiles and DNS list. Blocks; iterates no main
+ * context.
  *
  * Returns: (transfer full): an `aa{sv}`, one an instance: `service`, `instance`, `node`, `host`,
- *   `pid`, `endpoints`, `interface`
+ *   `pid`, `endpoints`, `interface`; for an endpoint that no store lists also `origin` (the line
+ *   of the keyfile, or the name in DNS) and `priority`, with no `node` until it was connected to
  *
  * Since: 0.1
  */

@@ -119,7 +119,8 @@ COMMY_API void commy_requirements_set_objective (CommyRequirements *requirements
  * @requirements: requirements
  * @ns: highest expected one-way time of a 64-byte message, in ns; 0 for no limit
  *
- * Candidates that are expected to be slower are refused.
+ * Candidates that are expected to be slower are refused. Looked at again while calls are made: see
+ * #CommyClient::requirements-changed.
  */
 COMMY_API void commy_requirements_set_max_latency (CommyRequirements *requirements, guint64 ns);
 /**
@@ -127,7 +128,8 @@ COMMY_API void commy_requirements_set_max_latency (CommyRequirements *requiremen
  * @requirements: requirements
  * @bytes_per_second: lowest expected rate of 64 KiB messages; 0 for no limit
  *
- * Candidates that are expected to be slower are refused.
+ * Candidates that are expected to be slower are refused. Looked at again while calls are made: see
+ * #CommyClient::requirements-changed.
  */
 COMMY_API void commy_requirements_set_min_throughput (CommyRequirements *requirements,
                                                       guint64 bytes_per_second);
@@ -210,6 +212,33 @@ COMMY_API void commy_call_options_set_timeout (CommyCallOptions *options, gint64
  * An idempotent call whose path dies is sent again to another instance.
  */
 COMMY_API void commy_call_options_set_idempotent (CommyCallOptions *options, gboolean idempotent);
+
+/**
+ * COMMY_PRIORITY_DEFAULT:
+ *
+ * The priority of a call that says nothing.
+ */
+#define COMMY_PRIORITY_DEFAULT 4
+/**
+ * COMMY_PRIORITY_MAX:
+ *
+ * The most urgent priority; 0 is the least urgent.
+ */
+#define COMMY_PRIORITY_MAX 7
+
+/**
+ * commy_call_options_set_priority:
+ * @options: options
+ * @priority: 0 (least urgent) to %COMMY_PRIORITY_MAX; %COMMY_PRIORITY_DEFAULT if never set
+ *
+ * Whose pieces leave first where large messages share a path: the most urgent, those of one
+ * priority in turns, and one piece of sixteen is for the less urgent, so that none waits for
+ * ever. The answer has the call's priority. Small messages pass between the pieces of large ones
+ * whatever their priority.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_call_options_set_priority (CommyCallOptions *options, guint priority);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyRequirements, commy_requirements_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyCallOptions, commy_call_options_free)

@@ -20,8 +20,8 @@ G_BEGIN_DECLS
  * @struct_size: `sizeof (CommyEndpoint)`
  * @transport: id of the transport
  * @address: as the listener gave it, without the scheme
- * @host_id: the host's id as it says itself; a hint, never a proof
- * @node: id of the node that listens
+ * @host_id: the host's id as it says itself; a hint, never a proof; %NULL where it is not known
+ * @node: id of the node that listens; %NULL where it is not known
  *
  * Where an instance can be reached. All strings belong to the caller.
  */

@@ -20,5 +20,6 @@ typedef struct _CommyRequirements CommyRequirements;
 typedef struct _CommyCallOptions CommyCallOptions;
 typedef struct _CommyWhatIf CommyWhatIf;
 typedef struct _CommyDecision CommyDecision;
+typedef struct _CommyStream CommyStream;
 
 G_END_DECLS

@@ -12,5 +12,6 @@
 #include <commy/commy-mesh.h>
 #include <commy/commy-requirements.h>
 #include <commy/commy-service.h>
+#include <commy/commy-stream.h>
 #include <commy/commy-types.h>
 #include <commy/commy-version.h>

@@ -15,6 +15,8 @@
 
 #define BUFFER_FIRST (16 * 1024)
 #define BUFFER_LAST (256 * 1024)
+/* What the kernel has and has not sent lies ahead of whatever is more urgent. */
+#define UNSENT_MAX (128 * 1024)
 
 static ssize_t
 link_pull (gnutls_transport_ptr_t data, void *to, size_t size)
@@ -179,9 +181,11 @@ void
 tls_socket_options (TlsInstance *instance, int fd)
 {
   int on = 1;
+  int unsent = UNSENT_MAX;
   unsigned timeout_ms = (unsigned) (instance->user_timeout_ns / TLS_MS);
 
   /* Without them the connection is slower or hangs longer, and works. */
   (void) setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  (void) setsockopt (fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
   (void) setsockopt (fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }

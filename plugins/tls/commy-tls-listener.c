@@ -155,8 +155,13 @@ tls_listen (gpointer instance_data,
   self->fd = open_socket (&address);
   if (self->fd < 0)
     {
-      g_set_error (error, TLS_ERROR, COMMY_ERROR_UNREACHABLE, "cannot listen on %s, port %u: %s",
-                   instance->bind, instance->port, g_strerror (errno));
+      int code = errno;
+
+      g_set_error (error, TLS_ERROR, COMMY_ERROR_UNREACHABLE, "cannot listen on %s, port %u: %s%s",
+                   instance->bind, instance->port, g_strerror (code),
+                   code == EADDRINUSE ? " (another process has this port; param.port of "
+                                        "transport/tls gives each its own)"
+                                      : "");
       return FALSE;
     }
   self->address = dup_public_address (instance, self->fd);

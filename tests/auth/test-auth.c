@@ -20,36 +20,31 @@ typedef struct
   const CommyPluginDescriptor *descriptor;
   gpointer instance;
   CommyHost host;
+  const char *dir; /* of credentials, or NULL */
+  const char *own_user;
   char principal[COMMY_PRINCIPAL_MAX];
   char reason[256];
 } Provider;
 
-/* A node without folders: providers judge all the same. */
 static const char *
-no_info (CommyHost *host, CommyHostInfo what)
+host_param (CommyHost *host, const char *name)
 {
-  return NULL;
+  return strcmp (name, "own-user") == 0 ? ((Provider *) host->core)->own_user : "";
 }
 
 static const char *
-default_param (CommyHost *host, const char *name)
+host_info (CommyHost *host, CommyHostInfo what)
 {
-  const CommyPluginDescriptor *descriptor = host->core;
-
-  for (gsize i = 0; i < descriptor->n_params; i++)
-    if (strcmp (descriptor->params[i].name, name) == 0)
-      return descriptor->params[i].default_value;
-  g_assert_not_reached ();
+  return what == COMMY_HOST_CREDENTIALS_DIR ? ((Provider *) host->core)->dir : NULL;
 }
 
-static void
-provider_init (Provider *self, const char *id)
+static gboolean
+provider_begin (Provider *self, const char *id, const char *own_user, GError **error)
 {
   g_autofree char *name = g_strdup_printf ("libcommy-auth-%s.so", id);
   g_autofree char *path
       = g_build_filename (g_getenv ("COMMY_BUILD_DIR"), "modules", ".libs", name, NULL);
   void *module = dlopen (path, RTLD_NOW | RTLD_LOCAL);
-  g_autoptr (GError) error = NULL;
 
   if (module == NULL)
     g_error ("%s", dlerror ());
@@ -58,11 +53,21 @@ provider_init (Provider *self, const char *id)
   g_assert_cmpstr (self->descriptor->note->id, ==, id);
   self->ops = self->descriptor->ops;
   self->instance = g_aligned_alloc0 (1, self->descriptor->instance_size, 64);
+  self->own_user = own_user;
   self->host.struct_size = sizeof self->host;
-  self->host.core = (gpointer) self->descriptor;
-  self->host.info = no_info;
-  self->host.param = default_param;
-  g_assert_true (self->descriptor->init (self->instance, &self->host, &error));
+  self->host.core = self;
+  self->host.param = host_param;
+  self->host.info = host_info;
+  return self->descriptor->init (self->instance, &self->host, error);
+}
+
+static void
+provider_init (Provider *self, const char *id)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (provider_begin (self, id, "any-host", &error));
+  g_assert_no_error (error);
 }
 
 static void
@@ -166,6 +171,74 @@ test_mtls (void)
   fixture_remove (dir);
   fixture_remove (authority_dir);
 }
+
+static gboolean
+is_same (Provider *provider, const char *format)
+{
+  g_autoptr (GString) name = g_string_new (format);
+  char own[COMMY_PRINCIPAL_MAX] = "";
+  g_autofree char *domain = NULL;
+
+  if (provider->ops->self (provider->instance, own, sizeof own))
+    domain = g_strndup (own, (gsize) (strstr (own, "/host/") - own));
+  g_string_replace (name, "DOMAIN", domain != NULL ? domain : "spiffe://test-0", 0);
+  return provider->ops->same_user (provider->instance, name->str);
+}
+
+static void
+test_same_user (void)
+{
+  Provider provider;
+  char *authority_dir = fixture_authority_dir ();
+  char *dir = fixture_credentials_dir (authority_dir, -1, 1);
+  const char *const others[] = {
+    "DOMAIN/host/h2/user/u2",
+    "DOMAIN/host/h2/user/u1/x",
+    "DOMAIN/host/h2/user/u",
+    "DOMAIN/host/a/host/b/user/u1",
+    "DOMAIN/user/u1/host/h2",
+    "DOMAIN/host/h2/user/U1",
+    "DOMAINx/host/h2/user/u1",
+    "spiffe://other/host/h2/user/u1",
+    "DOMAIN/host//user/u1",
+    "DOMAIN/host/h2/group/u1",
+    "DOMAIN",
+    "u1",
+    "",
+  };
+
+  provider_init (&provider, "mtls");
+  g_assert_false (is_same (&provider, "DOMAIN/host/h2/user/u1")); /* nobody ourselves */
+  provider.dir = dir;
+  g_assert_true (is_same (&provider, "DOMAIN/host/h1/user/u1"));
+  g_assert_true (is_same (&provider, "DOMAIN/host/h2/user/u1"));
+  for (gsize i = 0; i < G_N_ELEMENTS (others); i++)
+    if (is_same (&provider, others[i]))
+      g_error ("%s counts as the own user", others[i]);
+  provider_clear (&provider);
+  fixture_remove (dir);
+  fixture_remove (authority_dir);
+}
+
+static void
+test_this_host (void)
+{
+  Provider provider;
+  char *authority_dir = fixture_authority_dir ();
+  char *dir = fixture_credentials_dir (authority_dir, -1, 1);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (provider_begin (&provider, "mtls", "this-host", &error));
+  g_assert_no_error (error);
+  provider.dir = dir;
+  g_assert_false (is_same (&provider, "DOMAIN/host/h2/user/u1"));
+  provider_clear (&provider);
+  g_assert_false (provider_begin (&provider, "mtls", "everybody", &error));
+  g_assert_nonnull (strstr (error->message, "everybody"));
+  g_aligned_free (provider.instance);
+  fixture_remove (dir);
+  fixture_remove (authority_dir);
+}
 #endif
 
 int
@@ -176,6 +249,8 @@ main (int argc, char **argv)
   g_test_add_func ("/auth/peercred/refuses-users-without-a-number", test_overflow_user);
 #ifdef TEST_MTLS
   g_test_add_func ("/auth/mtls/names-the-certificates-id", test_mtls);
+  g_test_add_func ("/auth/mtls/knows-the-same-user-on-another-host", test_same_user);
+  g_test_add_func ("/auth/mtls/may-be-told-that-a-user-is-of-one-host", test_this_host);
 #endif
   return g_test_run ();
 }

@@ -188,4 +188,54 @@ for signal in TERM KILL; do
   check "/demo/TERM/leaves-no-file" $?
 done
 
+# --- two hosts, and an ordinary user ---
+
+skip () { # description, reason
+  count=$((count + 1))
+  echo "ok $count - $1 # SKIP $2"
+}
+
+two_hosts () { # who, the command that becomes them
+  who=$1
+  shift
+  NO_COLOR=1 "$@" sh "$COMMY_SOURCE_DIR/examples/two-hosts/demo.sh" >"$work/out" 2>"$work/err"
+  status=$?
+  if grep -q '^This system refuses namespaces' "$work/out"; then
+    skip "/two-hosts/$who" 'namespaces are refused here'
+    return
+  fi
+  is "/two-hosts/$who/all-right" 0 "$status"
+  grep -q '^== all right: two hosts, one mesh' "$work/out"
+  check "/two-hosts/$who/says-so" $?
+  is "/two-hosts/$who/TLS-to-the-other-host-shm-to-the-own" 'tls shm' \
+    "$(sed -n 's/^  \* \([a-z]*\)+.*/\1/p' "$work/out" | xargs)"
+  is "/two-hosts/$who/host-b-host-a-and-host-b-again" 'host-b host-a host-b' \
+    "$(sed -n '/commy call .* Host/{n;s/^  \(host-[ab]\)$/\1/p}' "$work/out" | xargs)"
+  grep -q "not signed by this mesh's authority" "$work/out"
+  check "/two-hosts/$who/a-stranger-is-refused" $?
+}
+
+user='setpriv --reuid 12345 --regid 12345 --clear-groups'
+mkdir "$work/place"
+if [ "$(id -u)" -ne 0 ]; then
+  two_hosts user env TMPDIR="$work/place"
+else
+  two_hosts root env TMPDIR="$work/place"
+  is "/two-hosts/root/leaves-no-file" '' "$(ls "$work/place")"
+  if $user test -r "$COMMY_SOURCE_DIR/bootstrap" -a -x "$demo"; then
+    chmod 711 "$work"
+    mkdir "$work/open" "$work/place/run" "$work/place/state"
+    cp "$tree/five" "$work/open"
+    chown -R 12345:12345 "$work/place"
+    # shellcheck disable=SC2086 # words
+    two_hosts user $user env TMPDIR="$work/place"
+    $user env -u XDG_CONFIG_HOME HOME="$work/place" TMPDIR="$work/place" "$demo" "$work/open" \
+      >"$work/out" 2>"$work/err"
+    is "/demo/ordinary-user" 0 $?
+    is "/two-hosts/user/leaves-no-file" 'run state' "$(cd "$work/place" && echo *)"
+  else
+    skip "/two-hosts/user" 'the build tree is not open to other users'
+  fi
+fi
+
 echo "1..$count"

@@ -28,5 +28,6 @@ void fake_client_send_frame (FakeClient *client,
 void fake_client_greet (FakeClient *client, CommyHello *hello);
 /* Waits for a frame. FALSE: the path ended. @out_text: (transfer full): its payload. */
 gboolean fake_client_receive (FakeClient *client, CommyFrame *out_frame, char **out_text);
-/* Waits for the CLOSE frame with this number and these words, and for the end of the path. */
+/* Waits for the CLOSE frame with this number and these words, and for the end of the path. What
+ * only acknowledges may come before. */
 void fake_client_expect_close (FakeClient *client, guint32 code, const char *words);

@@ -288,9 +288,48 @@ on_report (CommySpanCall *call, const guint8 *in, gsize size, gpointer data)
   answer (call, &found, sizeof found);
 }
 
+/* Writes what it reads, in place; its result is what that cost once it was warm. */
+static gboolean
+reflect (CommyStream *stream)
+{
+  const guint8 *data;
+  CommySpan span;
+  gsize size;
+  gboolean ok;
+
+  if (!commy_stream_peek (stream, &data, &size, NULL))
+    return FALSE;
+  ok = commy_stream_reserve (stream, size, &span, NULL);
+  if (ok)
+    memcpy (span.data, data, size);
+  commy_stream_release (stream);
+  return ok && commy_stream_commit (stream, &span, NULL) && commy_stream_flush (stream, NULL);
+}
+
+static void
+on_reflect (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyStream *stream = commy_invocation_get_stream (invocation);
+  Costs found = { 0 };
+
+  for (guint i = 0; reflect (stream); i++)
+    {
+      if (i == WARM_UP)
+        arm (TRUE);
+      else if (i == WARM_UP + MEASURED)
+        {
+          found = get_costs ();
+          arm (FALSE);
+        }
+    }
+  commy_invocation_return_value (invocation,
+                                 g_variant_new ("(uu)", found.allocations, found.locks));
+}
+
 static void
 extend (CommyService *service)
 {
+  commy_service_handle_stream (service, "Reflect", COMMY_STREAM_KIND_BOTH, on_reflect, NULL, NULL);
   commy_service_handle_span (service, "Watch", on_watch, NULL, NULL);
   commy_service_handle_span (service, "Arm", on_arm, NULL, NULL);
   commy_service_handle_span (service, "Report", on_report, NULL, NULL);
@@ -442,6 +481,70 @@ test_hot_loop (MeshFixture *fixture, gconstpointer data)
   check_free ("service", measurement.service);
 }
 
+static void
+look_into (CommyStream *stream, gsize size)
+{
+  g_autoptr (GError) error = NULL;
+  const guint8 *data;
+  CommySpan span;
+  gsize got;
+
+  if (!commy_stream_reserve (stream, size, &span, &error))
+    g_error ("reserve: %s", error->message);
+  memset (span.data, 7, size);
+  if (!commy_stream_commit (stream, &span, &error)
+      || !commy_stream_peek (stream, &data, &got, &error))
+    g_error ("commit or peek: %s", error->message);
+  if (got != size || data[size - 1] != 7)
+    g_error ("%" G_GSIZE_FORMAT " other bytes came back", got);
+  commy_stream_release (stream);
+}
+
+/* The same for messages of a stream; many windows pass, so credits are among what is counted. */
+static void
+test_stream (MeshFixture *fixture, gconstpointer data)
+{
+  gsize size = GPOINTER_TO_SIZE (data);
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (CommyStream) stream = NULL;
+  g_autoptr (GVariant) result = NULL;
+  g_autoptr (GError) error = NULL;
+  ServiceChild *child;
+  Costs mine, theirs = { 0 };
+
+  if (!CAN_COUNT)
+    {
+      g_test_skip (WHY_NOT);
+      return;
+    }
+  child = service_child_start (fixture, SPIN, 1);
+  mesh = mesh_fixture_join (fixture, SPIN);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  stream = commy_client_open_stream_sync (client, "Reflect", NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < WARM_UP; i++)
+    look_into (stream, size);
+  arm (TRUE);
+  for (guint i = 0; i < MEASURED; i++)
+    look_into (stream, size);
+  mine = get_costs ();
+  arm (FALSE);
+  look_into (stream, size); /* theirs ends one later */
+  commy_stream_close_write (stream, NULL);
+  result = commy_stream_wait_result_sync (stream, NULL, &error);
+  g_assert_no_error (error);
+  g_variant_get (result, "(uu)", &theirs.allocations, &theirs.locks);
+  g_test_message ("client: %u allocations, %u locks; service: %u, %u", mine.allocations, mine.locks,
+                  theirs.allocations, theirs.locks);
+  g_assert_cmpuint (mine.allocations + mine.locks, ==, 0);
+  g_assert_cmpuint (theirs.allocations + theirs.locks, ==, 0);
+  g_clear_object (&stream);
+  g_clear_object (&client);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
 /* The counters themselves must be able to fail. */
 static gpointer
 count_on_purpose (gpointer data)
@@ -485,11 +588,11 @@ test_counting_counts (void)
 }
 
 static void
-add (const char *name, gsize size)
+add (const char *name, gsize size, void (*test) (MeshFixture *, gconstpointer))
 {
   g_autofree char *path = g_strdup_printf ("/mesh/hot-loop/%s", name);
 
-  g_test_add (path, MeshFixture, GSIZE_TO_POINTER (size), mesh_fixture_set_up, test_hot_loop,
+  g_test_add (path, MeshFixture, GSIZE_TO_POINTER (size), mesh_fixture_set_up, test,
               mesh_fixture_tear_down);
 }
 
@@ -510,7 +613,9 @@ main (int argc, char **argv)
     return status;
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/mesh/hot-loop/counting-counts", test_counting_counts);
-  add ("small-messages-cost-nothing", 64);
-  add ("large-messages-cost-nothing", 100000);
+  add ("small-messages-cost-nothing", 64, test_hot_loop);
+  add ("large-messages-cost-nothing", 100000, test_hot_loop);
+  add ("small-messages-of-a-stream-allocate-nothing", 64, test_stream);
+  add ("large-messages-of-a-stream-allocate-nothing", 100000, test_stream);
   return g_test_run ();
 }

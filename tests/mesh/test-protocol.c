@@ -336,6 +336,131 @@ hello_for_nobody (FakeClient *fake)
   fake_client_greet (fake, &hello);
 }
 
+/* The beginning of a train of calls, or of what @type says; ordered. */
+static void
+send_first (
+    FakeClient *fake, guint8 type, guint32 train, guint32 total, gsize size, guint32 sequence)
+{
+  CommyFrameSpec spec = { .type = type,
+                          .flags = COMMY_FRAME_FLAG_ORDERED,
+                          .serializer = 2,
+                          .stream = 100 + train,
+                          .method = 1,
+                          .flow = 1,
+                          .sequence = sequence,
+                          .train = train,
+                          .train_size = total };
+  g_autofree guint8 *payload = g_malloc0 (size + 1);
+
+  fake_client_send_frame (fake, &spec, payload, size);
+}
+
+static void
+send_piece (FakeClient *fake, guint32 train, gsize size, guint32 sequence)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_FRAGMENT,
+                          .flags = sequence != 0 ? COMMY_FRAME_FLAG_ORDERED : 0,
+                          .stream = train,
+                          .flow = 1,
+                          .sequence = sequence };
+  g_autofree guint8 *payload = g_malloc0 (size + 1);
+
+  fake_client_send_frame (fake, &spec, payload, size);
+}
+
+static void
+train_unknown (FakeClient *fake)
+{
+  send_piece (fake, 7, 10, 1);
+}
+
+static void
+train_too_long (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_CALL, 1, 20, 10, 1);
+  send_piece (fake, 1, 11, 2);
+}
+
+static void
+train_without_beginning (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_CALL, 1, 20, 0, 1);
+}
+
+static void
+train_over_the_limit (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_CALL, 1, 256 * 1024 + 1, 10, 1);
+}
+
+static void
+train_that_is_full_at_once (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_CALL, 1, 10, 10, 1);
+}
+
+static void
+train_twice (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_CALL, 1, 20, 10, 1);
+  send_first (fake, COMMY_FRAME_CALL, 1, 20, 10, 2);
+}
+
+static void
+train_after_its_end (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_CALL, 1, 20, 10, 1);
+  send_piece (fake, 1, 0, 2);
+  send_piece (fake, 1, 10, 3);
+}
+
+static void
+train_of_methods (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_METHOD, 1, 20, 10, 1);
+}
+
+static void
+train_in_a_train (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_FRAGMENT, 1, 20, 10, 1);
+}
+
+static void
+train_outside_of_the_flow (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_CALL, 1, 20, 10, 1);
+  send_piece (fake, 1, 10, 0);
+}
+
+static void
+train_with_a_gap (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_CALL, 1, 30, 10, 1);
+  send_piece (fake, 1, 10, 3);
+}
+
+static void
+train_of_an_unknown_method (FakeClient *fake)
+{
+  send_first (fake, COMMY_FRAME_CALL, 1, 20, 10, 1);
+  send_piece (fake, 1, 10, 2);
+}
+
+static void
+too_many_trains (FakeClient *fake)
+{
+  for (guint32 i = 1; i <= 65; i++)
+    send_first (fake, COMMY_FRAME_CALL, i, 1000, 10, i);
+}
+
+static void
+too_much_unfinished (FakeClient *fake)
+{
+  for (guint32 i = 1; i <= 4; i++)
+    send_first (fake, COMMY_FRAME_CALL, i, 200 * 1024, 190 * 1024, i);
+}
+
 static void
 nothing (FakeClient *fake)
 {
@@ -369,6 +494,21 @@ static const Attack attacks[] = {
   { "hello-again", hello_again, TRUE, COMMY_ERROR_PROTOCOL, "after set-up" },
   { "welcome-from-client", welcome_from_client, TRUE, COMMY_ERROR_PROTOCOL, "after set-up" },
   { "message-over-the-limit", too_big, TRUE, COMMY_ERROR_PROTOCOL, "limit" },
+  { "train-unknown", train_unknown, TRUE, COMMY_ERROR_PROTOCOL, "unknown train" },
+  { "train-too-long", train_too_long, TRUE, COMMY_ERROR_PROTOCOL, "longer" },
+  { "train-without-beginning", train_without_beginning, TRUE, COMMY_ERROR_PROTOCOL, "payload" },
+  { "train-over-the-limit", train_over_the_limit, TRUE, COMMY_ERROR_PROTOCOL, "limit" },
+  { "train-full-at-once", train_that_is_full_at_once, TRUE, COMMY_ERROR_PROTOCOL, "extension" },
+  { "train-twice", train_twice, TRUE, COMMY_ERROR_PROTOCOL, "open one" },
+  { "train-after-its-end", train_after_its_end, TRUE, COMMY_ERROR_PROTOCOL, "unknown train" },
+  { "train-of-methods", train_of_methods, TRUE, COMMY_ERROR_PROTOCOL, "never cut" },
+  { "train-in-a-train", train_in_a_train, TRUE, COMMY_ERROR_PROTOCOL, "within" },
+  { "train-outside-of-the-flow", train_outside_of_the_flow, TRUE, COMMY_ERROR_PROTOCOL, "flow" },
+  { "train-with-a-gap", train_with_a_gap, TRUE, COMMY_ERROR_PROTOCOL, "missing" },
+  { "train-of-an-unknown-method", train_of_an_unknown_method, TRUE, COMMY_ERROR_PROTOCOL,
+    "unknown method" },
+  { "too-many-trains", too_many_trains, TRUE, COMMY_ERROR_PROTOCOL, "too many" },
+  { "too-much-unfinished", too_much_unfinished, TRUE, COMMY_ERROR_PROTOCOL, "unfinished" },
   { "garbage-for-hello", garbage, FALSE, COMMY_ERROR_PROTOCOL, "" },
   { "frame-for-hello", unknown_method_id, FALSE, COMMY_ERROR_PROTOCOL, "before the end of set-up" },
   { "hello-of-a-mebibyte", hello_of_a_mebibyte, FALSE, COMMY_ERROR_PROTOCOL, "bytes" },
@@ -407,12 +547,19 @@ test_hang_ups (MeshFixture *fixture, gconstpointer transport)
 {
   Scene *scene = scene_new (fixture, transport);
 
-  for (guint i = 0; i < 20; i++)
+  for (guint i = 0; i < 24; i++)
     {
       FakeClient *fake = connect_fake (scene, transport);
 
-      if (i % 2 == 1)
+      if (i % 4 > 0)
         greet (fake, scene);
+      if (i % 4 > 1)
+        {
+          announce (fake, 1, "Echo", 4);
+          send_first (fake, COMMY_FRAME_CALL, 1, 200 * 1024, 100 * 1024, 1);
+        }
+      if (i % 4 > 2) /* an answer that nobody acknowledges */
+        send_piece (fake, 1, 100 * 1024, 2);
       fake_client_hang_up (fake);
       fake_client_free (fake);
     }

@@ -275,13 +275,107 @@ the_class_that_knows_most_is_asked (void)
   CommyCalibration calibration = { 0 };
   CommyPosterior posterior;
 
-  feed_ns (&calibration, 64, 5000, 40);
+  feed_ns (&calibration, 1 << 10, 5000, 40);
   feed_ns (&calibration, 1 << 18, 9e5, 40);
-  g_assert_cmpfloat_with_epsilon (expected (&calibration, 1, &posterior), 356 + 5000, 5);
-  g_assert_cmpfloat (expected (&calibration, 8, &posterior), >, 8.5e5 + 100 + (1 << 22));
+  g_assert_cmpfloat_with_epsilon (expected (&calibration, 1, &posterior), 356 * (1 + 5000.0 / 1124),
+                                  5);
   /* and neither outvotes a class's own samples */
   feed_ns (&calibration, 256, 0, 60);
   g_assert_cmpfloat_with_epsilon (expected (&calibration, 1, &posterior), 356, 10);
+}
+
+static void
+two_classes_make_a_line (void)
+{
+  CommyCalibration calibration = { 0 };
+  const double low = 164, high = 100 + (1 << 18), slope = 1 + (9e5 - 5000) / (high - low);
+  CommyPosterior posterior;
+
+  feed_ns (&calibration, 64, 5000, 40);
+  feed_ns (&calibration, 1 << 18, 9e5, 40);
+  g_assert_cmpfloat_with_epsilon (expected (&calibration, 1, &posterior),
+                                  low + 5000 + (356 - low) * slope, 10);
+  g_assert_cmpfloat (posterior.sd, <, 0.4);
+  g_assert_cmpfloat_with_epsilon (expected (&calibration, 5, &posterior),
+                                  low + 5000 + (100 + (1 << 16) - low) * slope, 3000);
+  g_assert_cmpfloat (posterior.sd, <, 0.4);
+  /* Beyond them the line goes on, between what was measured and what is claimed. */
+  g_assert_cmpfloat (expected (&calibration, 8, &posterior), >, 9e5 + 100 + (1 << 22));
+  g_assert_cmpfloat (posterior.mean, <, log (slope));
+}
+
+static void
+a_lie_by_a_factor_holds_for_every_size (void)
+{
+  static const double factors[] = { 100, 1.0 / 500 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (factors); i++)
+    {
+      CommyCalibration calibration = { 0 };
+      CommyPosterior posterior;
+
+      feed_ns (&calibration, 64, 164 * (factors[i] - 1), 8);
+      feed_ns (&calibration, 1 << 16, (100 + (1 << 16)) * (factors[i] - 1), 4);
+      for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+        {
+          expected (&calibration, c, &posterior);
+          g_assert_cmpfloat_with_epsilon (posterior.mean, log (factors[i]), 0.1);
+          g_assert_cmpfloat (posterior.sd, <, 0.6);
+        }
+    }
+}
+
+static void
+even_a_neighbour_is_not_measured (void)
+{
+  CommyCalibration calibration = { 0 };
+  CommyPosterior own, near;
+
+  /* A wake-up of 1 ms is all there is of either class: nothing is left unseen but the class. */
+  feed_ns (&calibration, 64, 1e6, 40);
+  expected (&calibration, 0, &own);
+  expected (&calibration, 1, &near);
+  g_assert_cmpfloat (own.sd, <, 0.05);
+  g_assert_cmpfloat (near.sd, >, 0.3);
+  g_assert_cmpfloat (near.sd, <, 0.4);
+}
+
+static void
+what_a_serializer_takes_is_added (void)
+{
+  CommyProfile transport = fixture_profile (1000, 0, 0, 0);
+  CommyProfile serializer = fixture_serializer (2000, 0, 1);
+  CommyCandidate candidate = fixture_candidate ("t", &transport);
+  CommyDemand demand = fixture_demand ();
+  CommyCalibration calibration = { .bare = true };
+  CommyAssessment assessment;
+  CommyPlan plan;
+
+  /* The transport alone takes ten times its claim; encoding and decoding stay as they are. */
+  for (guint i = 0; i < 40; i++)
+    commy_calibration_add (&calibration, 64, 10000, 1000, 1000);
+  candidate.serializer_profile = &serializer;
+  candidate.calibration = &calibration;
+  commy_route_decide (&demand, &candidate, 1, &assessment, &plan);
+  g_assert_cmpfloat_with_epsilon (assessment.expected_ns[0], 10000 + 4000, 50);
+  g_assert_cmpfloat_with_epsilon (assessment.latency_ns, 10000 + 4000, 50);
+  calibration.bare = false;
+  commy_route_decide (&demand, &candidate, 1, &assessment, &plan);
+  g_assert_cmpfloat_with_epsilon (assessment.expected_ns[0], 50000, 500);
+}
+
+static void
+a_change_is_told (void)
+{
+  CommyCalibration calibration = { 0 };
+  guint told = 0;
+
+  for (guint i = 0; i < 20; i++)
+    g_assert_false (commy_calibration_add (&calibration, 64, 1000, 1000, SECOND));
+  for (guint i = 0; i < 20; i++)
+    told += commy_calibration_add (&calibration, 64, 8000, 1000, SECOND);
+  g_assert_cmpuint (told, ==, 1);
+  g_assert_false (commy_calibration_add (&calibration, 64, NAN, 1000, SECOND));
 }
 
 static void
@@ -421,6 +515,14 @@ main (int argc, char **argv)
   ADD ("less-than-claimed-is-inherited-too", less_than_claimed_is_inherited_too);
   ADD ("a-cheaper-class-inherits-its-share", a_cheaper_class_inherits_its_share);
   ADD ("the-class-that-knows-most-is-asked", the_class_that_knows_most_is_asked);
+  g_test_add_func ("/route/calibration/two-classes-make-a-line", two_classes_make_a_line);
+  g_test_add_func ("/route/calibration/a-lie-by-a-factor-holds-for-every-size",
+                   a_lie_by_a_factor_holds_for_every_size);
+  g_test_add_func ("/route/calibration/a-change-is-told", a_change_is_told);
+  g_test_add_func ("/route/calibration/even-a-neighbour-is-not-measured",
+                   even_a_neighbour_is_not_measured);
+  g_test_add_func ("/route/calibration/what-a-serializer-takes-is-added",
+                   what_a_serializer_takes_is_added);
   ADD ("what-is-inherited-ages-like-the-rest", what_is_inherited_ages_like_the_rest);
   ADD ("a-wake-up-does-not-hand-big-messages-to-the-network",
        a_wake_up_does_not_hand_big_messages_to_the_network);

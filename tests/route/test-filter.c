@@ -229,6 +229,36 @@ nonsense_profiles_are_refused (Fixture *f, gconstpointer data)
   g_assert_cmpint (f->plan.chosen, ==, -1);
 }
 
+/* Probes say it is fine, the caller feels that it is not: the caller is right about itself. */
+static void
+what_the_caller_felt_counts (Fixture *f, gconstpointer data)
+{
+  CommyCalibration probes = { .bare = true }, felt = { 0 };
+
+  for (guint i = 0; i < 20; i++)
+    {
+      commy_calibration_add (&probes, 64, 280, 280, 1000);
+      commy_calibration_add (&felt, 64, 28000, 280, 1000);
+      commy_calibration_add (&felt, 65536, 1e6, 10000, 1000);
+    }
+  f->demand.now_ns = 1000;
+  f->candidates[0].calibration = &probes;
+  f->demand.max_latency_ns = 1000;
+  decide (f);
+  g_assert_cmpint (f->plan.chosen, ==, 0);
+  f->candidates[0].felt = &felt;
+  decide (f);
+  g_assert_cmpint (f->assessments[0].rejection.filter, ==, COMMY_FILTER_LATENCY);
+  g_assert_cmpint (f->plan.chosen, ==, -1);
+
+  f->demand.max_latency_ns = 0;
+  decide (f);
+  g_assert_cmpint (f->plan.chosen, ==, 0); /* it ranks by what was probed of all alike */
+  f->demand.min_throughput = 1000 * 1000 * 1000;
+  decide (f);
+  g_assert_cmpint (f->assessments[0].rejection.filter, ==, COMMY_FILTER_THROUGHPUT);
+}
+
 static void
 every_filter_has_a_name (void)
 {
@@ -251,6 +281,7 @@ main (int argc, char **argv)
   ADD ("preferences-that-rank", preferences_that_rank);
   ADD ("requirements-refuse-and-may-be-degraded", requirements_refuse_and_may_be_degraded);
   ADD ("throughput-is-of-64-kib", throughput_is_of_64_kib);
+  ADD ("what-the-caller-felt-counts", what_the_caller_felt_counts);
   ADD ("security-is-never-degraded", security_is_never_degraded);
   ADD ("nonsense-profiles-are-refused", nonsense_profiles_are_refused);
   g_test_add_func ("/route/filter/every-filter-has-a-name", every_filter_has_a_name);

@@ -121,7 +121,7 @@ LOCKS = r"g_mutex_\w+|pthread_\w+|g_cond_\w+|g_rw_lock_\w+"
 PURE = "|".join((TIME, CHANCE, OUTSIDE, LOGS, LOCKS))
 # What is kept and told about a decision is allocated; deciding is not.
 MAY_ALLOCATE = re.compile(
-    r"/commy-(requirements|demand|decision(-[\w-]+)?|explain(-[\w-]+)?|words)\.[ch]$"
+    r"/commy-(requirements|demand|decision(-[\w-]+)?|measurement|explain(-[\w-]+)?|words)\.[ch]$"
 )
 PLAIN_HEADERS = re.compile(
     r"^(std(bool|def|int|arg|align)|string|limits|inttypes|assert|endian|errno)\.h$"

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Calls that arrive while a handler of the same worker waits synchronously: they are copied out
+ * of the path, kept in order up to a limit, and run from the worker's next turn, never inside
+ * the handler that waits.
+ */
+#include "config.h"
+
+#include "channel/commy-channel-private.h"
+#include "channel/commy-channel-stream.h"
+
+typedef struct
+{
+  CommyIncoming incoming;
+  gpointer method; /* the handler's */
+  CommyPipe *pipe; /* NULL: not a stream */
+  gsize size;
+  gint64 since_ns;
+} DeferredCall;
+
+static void
+deferred_free (gpointer data)
+{
+  DeferredCall *call = data;
+
+  g_free (call->incoming.copy);
+  commy_pipe_unref (call->pipe);
+  g_free (call);
+}
+
+/* A stream that nobody took on was refused. */
+static void
+run (CommyChannel *self, gpointer method, CommyIncoming *incoming, CommyPipe *pipe)
+{
+  self->handler->call (self->handler_data, self, method, incoming);
+  if (pipe != NULL && pipe->owner == NULL)
+    commy_pipe_close (pipe);
+}
+
+/* Whether there was room for it. */
+static gboolean
+defer (CommyChannel *self, gpointer method, CommyIncoming *incoming, CommyPipe *pipe)
+{
+  gsize size = incoming->frame.payload_offset + incoming->frame.payload_size;
+  DeferredCall *call;
+
+  if (self->deferred.length >= self->shared->max_pending
+      || self->deferred_bytes + size > self->shared->max_backlog)
+    return FALSE;
+  call = g_new0 (DeferredCall, 1);
+  call->incoming.frame = incoming->frame;
+  call->incoming.copy = g_memdup2 (incoming->bytes, size);
+  call->incoming.bytes = call->incoming.copy;
+  call->size = size;
+  call->method = method;
+  call->pipe = pipe != NULL ? commy_pipe_ref (pipe) : NULL;
+  call->since_ns = commy_env_now (self->shared->env);
+  self->deferred_bytes += size;
+  g_queue_push_tail (&self->deferred, call);
+  commy_worker_set_hot (self->worker, self);
+  return TRUE;
+}
+
+void
+commy_channel_take_call (CommyChannel *self, gpointer method, CommyIncoming *incoming)
+{
+  g_autoptr (CommyPipe) pipe = NULL;
+
+  if ((incoming->frame.flags & COMMY_FRAME_FLAG_STREAM) != 0)
+    {
+      /* Before the call may wait: its messages may come right behind it. */
+      CommyPipe *accepted = commy_channel_accept_pipe (self, incoming);
+
+      if (accepted == NULL)
+        return;
+      pipe = commy_pipe_ref (accepted);
+    }
+  if (!commy_worker_in_sync (self->worker) && self->deferred.length == 0)
+    run (self, method, incoming, pipe);
+  else if (!defer (self, method, incoming, pipe))
+    {
+      commy_channel_refuse_call (
+          self, incoming, COMMY_DROP_BUSY, COMMY_ERROR_BUSY,
+          "too many calls wait behind a handler that waits: give the service workers");
+      if (pipe != NULL)
+        commy_pipe_close (pipe);
+    }
+}
+
+/* What it waited counts against its deadline. Whether it still matters. */
+static gboolean
+still_wanted (CommyChannel *self, DeferredCall *call)
+{
+  CommyFrame *frame = &call->incoming.frame;
+  guint64 waited = (guint64) MAX (commy_env_now (self->shared->env) - call->since_ns, 0);
+
+  if (call->pipe != NULL && !call->pipe->is_open)
+    {
+      commy_ledger_add (self->shared->ledger, COMMY_DROP_CANCELLED, 1, self->service);
+      return FALSE;
+    }
+  if (!frame->has_deadline)
+    return TRUE;
+  if (frame->deadline_ns <= waited)
+    {
+      commy_channel_refuse_call (self, &call->incoming, COMMY_DROP_DEADLINE, COMMY_ERROR_DEADLINE,
+                                 "the deadline passed while a handler of the service waited");
+      if (call->pipe != NULL)
+        commy_pipe_close (call->pipe);
+      return FALSE;
+    }
+  frame->deadline_ns -= waited;
+  return TRUE;
+}
+
+gboolean
+commy_channel_has_deferred (CommyChannel *self)
+{
+  return self->deferred.length > 0 && !commy_worker_in_sync (self->worker);
+}
+
+gboolean
+commy_channel_run_deferred (CommyChannel *self, guint budget)
+{
+  gboolean any = FALSE;
+
+  while (budget-- > 0 && commy_channel_has_deferred (self))
+    {
+      DeferredCall *call = g_queue_pop_head (&self->deferred);
+
+      any = TRUE;
+      self->deferred_bytes -= call->size;
+      if (still_wanted (self, call))
+        run (self, call->method, &call->incoming, call->pipe);
+      deferred_free (call);
+    }
+  return any;
+}
+
+void
+commy_channel_clear_deferred (CommyChannel *self)
+{
+  if (self->deferred.length > 0)
+    commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, self->deferred.length,
+                      self->peer_node);
+  g_queue_clear_full (&self->deferred, deferred_free);
+  self->deferred_bytes = 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Probes: a PING of any size and the PONG that answers it, so that a path can be measured without
+ * a service taking part. One at a time on a channel; who waits is the one who sent it.
+ */
+#include "config.h"
+
+#include "channel/commy-channel-private.h"
+
+CommyIo
+commy_channel_ping (CommyChannel *self, gconstpointer payload, gsize size, guint32 *out_ping)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_PING, .stream = ++self->last_ping };
+
+  *out_ping = self->last_ping;
+  return commy_channel_send (self, &spec, payload, size, FALSE);
+}
+
+gboolean
+commy_channel_has_pong (CommyChannel *self, guint32 ping)
+{
+  return self->last_pong == ping;
+}
+
+void
+commy_channel_on_ping (CommyChannel *self, const CommyFrame *frame)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_PONG, .stream = frame->stream };
+
+  commy_channel_send (self, &spec, NULL, 0, TRUE);
+}
+
+/* Only the one that is waited for counts: others are late, or nobody sent their PING. */
+void
+commy_channel_on_pong (CommyChannel *self, const CommyFrame *frame)
+{
+  if (frame->stream == self->last_ping)
+    self->last_pong = frame->stream;
+}

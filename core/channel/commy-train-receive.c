@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Receiving trains: each piece is acknowledged, the whole is dispatched as if it had come in one
+ * frame, and what breaks the rules closes the channel.
+ */
+#include "config.h"
+
+#include "channel/commy-channel-private.h"
+
+/* The sender's window waits for this, and often there is nothing else to say. */
+static void
+acknowledge (CommyChannel *self, gsize size)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_ACK, .flow = self->flow };
+
+  self->unacked += size;
+  if (self->unacked >= COMMY_TRAIN_ACK_AFTER)
+    commy_channel_send (self, &spec, NULL, 0, TRUE);
+}
+
+void
+commy_train_receive (CommyChannel *self, CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+  CommyIncoming whole;
+  const char *why;
+  CommyTrainStep step = commy_trains_in_take (&self->trains_in, frame, incoming->bytes,
+                                              self->shared->max_payload, &whole, &why);
+
+  if (step == COMMY_TRAIN_WRONG)
+    {
+      commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, why);
+      return;
+    }
+  if (frame->has_train && incoming->handles != NULL)
+    commy_trains_in_keep (&self->trains_in, frame->train, g_steal_pointer (&incoming->handles));
+  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
+  acknowledge (self, frame->payload_size);
+  if (step != COMMY_TRAIN_WHOLE)
+    return;
+  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
+  commy_incoming_release (self, incoming);
+  if (!self->closed)
+    commy_channel_dispatch (self, &whole);
+  commy_incoming_release (self, &whole);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A channel's trains: large messages go in pieces over paths that copy, so that small ones pass
+ * between the pieces. Inside this folder; the rest of the library sends messages and gets them
+ * whole.
+ *
+ * On the wire: the frame itself with COMMY_EXT_TRAIN and the beginning of its payload, then
+ * FRAGMENT frames with the train's number as their stream, until as many bytes have come as the
+ * extension said. An empty FRAGMENT drops the rest. Every piece is an ordered frame of the flow.
+ * At most COMMY_TRAINS_OPEN trains of one priority are open in one direction.
+ */
+#pragma once
+
+#include "channel/commy-channel.h"
+#include "channel/commy-train-queue.h"
+#include "channel/commy-window.h"
+
+/* Bytes of a piece: with its headers one TLS record, some ten microseconds of work. Half of it
+ * makes large messages slower, twice as much lets small ones wait longer (bench/README.md). */
+#define COMMY_TRAIN_PIECE (16u * 1024 - 64)
+#define COMMY_TRAINS_OPEN_MAX (COMMY_TRAINS_OPEN * COMMY_TRAIN_PRIORITIES)
+/* What is no larger goes whole: the window lets as much lie ahead of a small message. */
+#define COMMY_TRAIN_ABOVE COMMY_WINDOW_MIN
+/* After so much with no small message between, nobody is in a hurry here, and more may be on its
+ * way. The next small message waits for that once. */
+#define COMMY_TRAIN_ALONE_AFTER (256u << 10)
+#define COMMY_TRAIN_ALONE_FLOOR (1u << 20)
+/* Received and not acknowledged yet: then a frame goes that says nothing else. */
+#define COMMY_TRAIN_ACK_AFTER (2u * COMMY_TRAIN_PIECE)
+
+/* What a channel sends; made with the first train. */
+typedef struct
+{
+  CommyTrainQueue queue;
+  CommyWindow window;
+  CommyTrain *building; /* the open reservation; NULL: none */
+  gsize piece;          /* bytes of a piece; less than usual where the connection takes less */
+  gsize alone;          /* bytes of pieces since something else was sent */
+  guint32 last_id;
+  gboolean stuck; /* the transport had no room: it tells when it has */
+} CommyTrainsOut;
+
+typedef struct
+{
+  CommyFrame frame; /* the first piece's, with the payload size of the whole */
+  guint8 *bytes;    /* its header and extensions, then the payload */
+  gsize room;       /* in @bytes */
+  gsize fill;
+  gsize size;           /* of @bytes when whole */
+  GUnixFDList *handles; /* that came with the first piece, or NULL */
+} CommyTrainIn;
+
+/* What is put together; plain memory and no channel, so that it is fuzzed alone. Zeroed: empty. */
+typedef struct
+{
+  CommyTrainIn *trains;
+  guint n;
+  gsize bytes; /* that have arrived of them */
+} CommyTrainsIn;
+
+typedef enum
+{
+  COMMY_TRAIN_MORE,  /* taken; it is not whole */
+  COMMY_TRAIN_WHOLE, /* the last piece came */
+  COMMY_TRAIN_END,   /* the sender dropped it */
+  COMMY_TRAIN_WRONG, /* against the protocol */
+} CommyTrainStep;
+
+/* Takes a frame at @bytes that is a piece of a train. *@out_whole (on WHOLE) owns its copy;
+ * *@out_why (on WRONG) says what is wrong. @limit: largest message; at most twice that lies here
+ * unfinished. */
+CommyTrainStep commy_trains_in_take (CommyTrainsIn *trains,
+                                     const CommyFrame *frame,
+                                     const guint8 *bytes,
+                                     gsize limit,
+                                     CommyIncoming *out_whole,
+                                     const char **out_why);
+/* What came with the first piece of an open train comes out with the whole. (transfer full) */
+void commy_trains_in_keep (CommyTrainsIn *trains, guint32 id, GUnixFDList *handles);
+void commy_trains_in_clear (CommyTrainsIn *trains);
+
+static inline gboolean
+commy_train_is_piece (const CommyFrame *frame)
+{
+  return frame->has_train || frame->type == COMMY_FRAME_FRAGMENT;
+}
+
+/* --- a channel's; commy-train-send.c --- */
+
+/* Whether a frame has to go as a train, or behind one. */
+gboolean commy_train_is_needed (CommyChannel *channel, const CommyFrameSpec *spec, gsize payload);
+/* As commy_channel_reserve(), with memory of the train. */
+CommyIo commy_train_reserve (CommyChannel *channel,
+                             const CommyFrameSpec *spec,
+                             gsize payload,
+                             CommySpan *out_span);
+CommyIo commy_train_commit (CommyChannel *channel, CommyFrameSpec *spec, gsize used);
+void commy_train_abandon (CommyChannel *channel);
+/* Queues a message; keeps a reference of @bytes, or a copy of @payload if that is NULL. */
+CommyIo commy_train_send (CommyChannel *channel,
+                          const CommyFrameSpec *spec,
+                          GBytes *bytes,
+                          gconstpointer payload,
+                          gsize size);
+/* Sends what may go now, up to a budget. Whether more could go at once. */
+gboolean commy_train_pump (CommyChannel *channel);
+/* Whether pumping would send something. */
+gboolean commy_train_is_ready (CommyChannel *channel);
+/* The peer has everything up to @ack. */
+void commy_train_acked (CommyChannel *channel, guint32 ack);
+/* Gives the transport what it takes at once, before an orderly end. */
+void commy_train_hurry (CommyChannel *channel);
+/* The channel closed. */
+void commy_train_lose (CommyChannel *channel);
+
+/* --- a channel's; commy-train-receive.c --- */
+
+/* A piece arrived; gives @incoming back. */
+void commy_train_receive (CommyChannel *channel, CommyIncoming *incoming);
