@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define RECORD_MAX 65536u
-#define ENDPOINTS_MAX 16u
+#define ENDPOINTS_MAX 32u
 #define SERIALIZERS_MAX 15u
 #define NAME_MAX_BYTES 255u
 
@@ -105,7 +105,8 @@ commy_instance_add_endpoint (CommyInstance *self, const char *transport, const c
 void
 commy_instance_add_withheld (CommyInstance *self, const char *transport, const char *reason)
 {
-  append (&self->withheld, &self->n_withheld, transport, reason);
+  if (self->n_withheld < ENDPOINTS_MAX) /* a longer record would be refused; reasons only inform */
+    append (&self->withheld, &self->n_withheld, transport, reason);
 }
 
 static void

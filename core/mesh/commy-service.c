@@ -313,7 +313,8 @@ fill_instance (CommyService *self, CommyInstance *instance)
       CommyPlugin *plugin = commy_catalog_get_plugin (mesh->catalog, i);
       g_autofree char *reason = NULL;
 
-      if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_TRANSPORT)
+      if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_TRANSPORT
+          || (plugin->note.flags & COMMY_PLUGIN_FLAG_HOOK) != 0)
         continue;
       if (plugin->deaf)
         {

@@ -111,7 +111,7 @@ param.bind=0.0.0.0
 param.port=7001
 END
 serve host-b
-expect 'host-b listens on the network' test "${line%tls)}" != "$line"
+expect 'host-b listens on the network' test "${line#*\(*tls}" != "$line"
 write host-a .config/commy/commy.conf <<END
 [service $service]
 endpoints=tls://host-b:7001

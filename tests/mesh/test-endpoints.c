@@ -241,7 +241,7 @@ test_listed_twice (Hosts *hosts, gconstpointer data)
   ServiceChild *child = service_child_start (&hosts->here, NULL, 0);
   g_autofree char *settings
       = g_strdup_printf ("[service " TEST_SERVICE "]\nendpoints=tls://127.0.0.1:%u\n"
-                         "[plugins]\ndeny=transport/shm\n",
+                         "[plugins]\ndeny=transport/shm;transport/unix\n",
                          port_of (&hosts->here, child));
   g_autoptr (CommyMesh) mesh = mesh_fixture_join (&hosts->here, settings);
   g_autoptr (CommyClient) client = commy_client_new (mesh, TEST_SERVICE);
