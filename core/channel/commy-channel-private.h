@@ -96,6 +96,7 @@ struct _CommyChannel
   GQueue room_waiters; /* CommyPipe (ref): have something to send when there is room */
   GQueue deferred;     /* DeferredCall: arrived while a handler waited synchronously */
   gsize deferred_bytes;
+  guint deferred_handles;
   guint32 last_ping, last_pong;
 
   CommyCounters counters;
