@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define KIB ((gsize) 1 << 10)
+#define MIB ((gsize) 1 << 20)
 #define PATIENCE_S 20 /* what a fault would let wait forever */
 
 /* --- the service --- */
@@ -35,11 +37,30 @@ on_read (CommyService *service, CommyInvocation *invocation, gpointer data)
   commy_invocation_return_value (invocation, g_variant_new ("(s)", text));
 }
 
+/* (uay): writes as many KiB; result (u) */
+static void
+on_pour (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyStream *stream = commy_invocation_get_stream (invocation);
+  g_autoptr (GBytes) block = some_bytes (KIB);
+  g_autoptr (GError) error = NULL;
+  guint32 n;
+
+  g_variant_get (commy_invocation_get_parameters (invocation), "(u@ay)", &n, NULL);
+  for (guint32 i = 0; i < n && error == NULL; i++)
+    commy_stream_write_bytes_sync (stream, block, NULL, &error);
+  if (error != NULL)
+    commy_invocation_return_gerror (invocation, error);
+  else
+    commy_invocation_return_value (invocation, g_variant_new ("(u)", n));
+}
+
 static void
 add_methods (CommyService *service)
 {
   stream_handlers_add (service);
   commy_service_handle (service, "Read", on_read, NULL, NULL);
+  commy_service_handle_stream (service, "Pour", COMMY_STREAM_KIND_SERVER, on_pour, NULL, NULL);
 }
 
 /* --- waiting, but not forever --- */
@@ -107,6 +128,48 @@ test_deferred_handles (MeshFixture *fixture, gconstpointer transport)
   scene_free (scene);
 }
 
+/* --- a stream that is opened by a call in pieces --- */
+
+/* The caller's window is wider than what everybody has at first: the service gets to know. */
+static void
+test_wide_window_of_train (MeshFixture *fixture, gconstpointer transport)
+{
+  const guint n = 2000;
+  g_autofree char *settings = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n"
+                                               "[limits]\nstream-window=64MiB\n",
+                                               (const char *) transport);
+  g_autoptr (CommyCallOptions) options = commy_call_options_new ();
+  g_autoptr (GBytes) argument = some_bytes (MIB);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyStream) stream = NULL;
+  Scene scene = { 0 };
+
+  mesh_fixture_make_credentials (fixture);
+  scene.child = service_child_start (fixture, NULL, 1);
+  scene.mesh = mesh_fixture_join (fixture, settings);
+  scene.client = commy_client_new (scene.mesh, TEST_SERVICE);
+  commy_call_options_set_timeout (options, PATIENCE_S * G_USEC_PER_SEC);
+  stream = commy_client_open_stream_sync (
+      scene.client, "Pour",
+      g_variant_new ("(u@ay)", n,
+                     g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, argument, TRUE)),
+      options, NULL, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (GBytes) bytes = commy_stream_read_bytes_sync (stream, NULL, &error);
+
+      g_assert_no_error (error);
+      g_assert_cmpuint (g_bytes_get_size (bytes), ==, KIB);
+    }
+  g_assert_cmpuint (result_u (stream), ==, n);
+  g_clear_object (&stream);
+  g_object_unref (scene.client);
+  commy_mesh_leave_sync (scene.mesh, NULL, NULL);
+  g_object_unref (scene.mesh);
+  service_child_free (scene.child);
+}
+
 static void
 add (const char *name, const char *transport, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -118,11 +181,21 @@ add (const char *name, const char *transport, void (*test) (MeshFixture *, gcons
 int
 main (int argc, char **argv)
 {
+  static const char *const cutting[] = {
+    "unix",
+#ifdef HAVE_GNUTLS
+    "tls",
+#endif
+  };
   int status;
 
   if (service_child_main_with (argc, argv, add_methods, &status))
     return status;
   g_test_init (&argc, &argv, NULL);
   add ("a-call-that-waits-keeps-its-descriptors", "unix", test_deferred_handles);
+  for (guint i = 0; i < G_N_ELEMENTS (cutting); i++)
+    {
+      add ("a-stream-opened-in-pieces-has-its-window", cutting[i], test_wide_window_of_train);
+    }
   return g_test_run ();
 }
