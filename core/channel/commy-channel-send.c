@@ -192,6 +192,9 @@ commy_channel_flush_backlog (CommyChannel *self)
       memcpy (span.data, data, size);
       if (is_message (span.data[COMMY_FRAME_TYPE_OFFSET]))
         commy_frame_restamp (span.data, self->flow, ++self->tx_sequence, self->rx_sequence);
+      else
+        commy_frame_acknowledge (span.data, self->rx_sequence);
+      self->unacked = 0;
       self->ops->commit (self->connection, size);
       frame = g_queue_pop_head (&self->backlog);
       self->backlog_bytes -= size;

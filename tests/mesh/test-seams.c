@@ -55,11 +55,24 @@ on_pour (CommyService *service, CommyInvocation *invocation, gpointer data)
     commy_invocation_return_value (invocation, g_variant_new ("(u)", n));
 }
 
+/* Bytes in: how many bytes go out. */
+static void
+on_grow (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  g_autoptr (GBytes) out = NULL;
+  guint32 size;
+
+  memcpy (&size, g_bytes_get_data (commy_invocation_get_bytes (invocation), NULL), sizeof size);
+  out = some_bytes (size);
+  commy_invocation_return_bytes (invocation, out);
+}
+
 static void
 add_methods (CommyService *service)
 {
   stream_handlers_add (service);
   commy_service_handle (service, "Read", on_read, NULL, NULL);
+  commy_service_handle (service, "Grow", on_grow, NULL, NULL);
   commy_service_handle_stream (service, "Pour", COMMY_STREAM_KIND_SERVER, on_pour, NULL, NULL);
 }
 
@@ -170,6 +183,49 @@ test_wide_window_of_train (MeshFixture *fixture, gconstpointer transport)
   service_child_free (scene.child);
 }
 
+/* --- acknowledgements --- */
+
+static void
+on_grown (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) answer
+      = commy_client_call_bytes_finish (COMMY_CLIENT (source), result, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_bytes_get_size (answer), ==, 8 * MIB);
+  ++*(guint *) data;
+}
+
+/* While a span is reserved nothing leaves, acknowledgements included: they do afterwards. */
+static void
+test_acknowledged_after_span (MeshFixture *fixture, gconstpointer transport)
+{
+  Scene *scene = scene_new (fixture, transport, 1, NULL);
+  guint32 size = 8 * MIB;
+  g_autoptr (GBytes) argument = g_bytes_new (&size, sizeof size);
+  g_autoptr (GError) error = NULL;
+  CommyMethod method;
+  CommySpan span;
+  guint n = 0;
+
+  g_variant_unref (call (scene, "Pid"));
+  method = commy_client_resolve (scene->client, "Span", &error);
+  g_assert_no_error (error);
+  commy_client_call_bytes (scene->client, "Grow", argument, NULL, NULL, on_grown, &n);
+  g_assert_true (commy_client_reserve (scene->client, method, 8, &span, &error));
+  g_assert_no_error (error);
+  for (guint i = 0; i < 200; i++)
+    {
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+      g_usleep (1000); /* the answer's first pieces come; the more of them the harder the test */
+    }
+  commy_client_discard (scene->client);
+  await (&n, 1);
+  scene_free (scene);
+}
+
 static void
 add (const char *name, const char *transport, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -196,6 +252,7 @@ main (int argc, char **argv)
   for (guint i = 0; i < G_N_ELEMENTS (cutting); i++)
     {
       add ("a-stream-opened-in-pieces-has-its-window", cutting[i], test_wide_window_of_train);
+      add ("acknowledgements-survive-a-span", cutting[i], test_acknowledged_after_span);
     }
   return g_test_run ();
 }
