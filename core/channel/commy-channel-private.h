@@ -89,7 +89,7 @@ struct _CommyChannel
   gsize cut_above;            /* larger payloads go in pieces; G_MAXSIZE: none does */
   CommyTrainsOut *trains_out; /* NULL before the first */
   CommyTrainsIn trains_in;
-  gsize unacked; /* bytes of pieces that arrived since the peer was told anything */
+  gsize unacked; /* bytes that arrived since the peer, who sends trains, was told anything */
   CommySpinner spinner;
   guint32 unanswered;  /* atomic: calls that handlers have not answered yet */
   GHashTable *pipes;   /* stream -> CommyPipe (ref); NULL: there was none yet */

@@ -55,6 +55,26 @@ on_pour (CommyService *service, CommyInvocation *invocation, gpointer data)
     commy_invocation_return_value (invocation, g_variant_new ("(u)", n));
 }
 
+/* Reads bytes to their end; result (u): how many messages */
+static void
+on_drain (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyStream *stream = commy_invocation_get_stream (invocation);
+  g_autoptr (GError) error = NULL;
+  GBytes *bytes;
+  guint32 n = 0;
+
+  while ((bytes = commy_stream_read_bytes_sync (stream, NULL, &error)) != NULL)
+    {
+      g_bytes_unref (bytes);
+      n++;
+    }
+  if (error != NULL)
+    commy_invocation_return_gerror (invocation, error);
+  else
+    commy_invocation_return_value (invocation, g_variant_new ("(u)", n));
+}
+
 /* Bytes in: how many bytes go out. */
 static void
 on_grow (CommyService *service, CommyInvocation *invocation, gpointer data)
@@ -73,6 +93,7 @@ add_methods (CommyService *service)
   stream_handlers_add (service);
   commy_service_handle (service, "Read", on_read, NULL, NULL);
   commy_service_handle (service, "Grow", on_grow, NULL, NULL);
+  commy_service_handle_stream (service, "Drain", COMMY_STREAM_KIND_CLIENT, on_drain, NULL, NULL);
   commy_service_handle_stream (service, "Pour", COMMY_STREAM_KIND_SERVER, on_pour, NULL, NULL);
 }
 
@@ -226,6 +247,51 @@ test_acknowledged_after_span (MeshFixture *fixture, gconstpointer transport)
   scene_free (scene);
 }
 
+typedef struct
+{
+  guint n;
+  guint32 result;
+} Drained;
+
+static void
+on_drained (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Drained *drained = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) value
+      = commy_stream_wait_result_finish (COMMY_STREAM (source), result, &error);
+
+  g_assert_no_error (error);
+  g_variant_get (value, "(u)", &drained->result);
+  drained->n++;
+}
+
+/* Small ones behind a large one, and nobody says anything in the other direction. */
+static void
+test_followers (MeshFixture *fixture, gconstpointer transport)
+{
+  enum
+  {
+    N = 3000
+  };
+  Scene *scene = scene_new (fixture, transport, 1, "[limits]\nstream-window=64MiB\n");
+  CommyStream *stream = open_stream (scene, "Drain", NULL);
+  g_autoptr (GBytes) large = some_bytes (MIB);
+  g_autoptr (GBytes) small = some_bytes (5 * KIB);
+  Drained drained = { 0 };
+
+  while (commy_stream_get_credit (stream) < (gint64) (63 * MIB))
+    g_main_context_iteration (NULL, TRUE);
+  for (guint i = 0; i < N; i++)
+    commy_stream_write_bytes (stream, i == 0 ? large : small, NULL, NULL, NULL);
+  close_write (stream);
+  commy_stream_wait_result (stream, NULL, on_drained, &drained);
+  await (&drained.n, 1);
+  g_assert_cmpuint (drained.result, ==, N);
+  g_object_unref (stream);
+  scene_free (scene);
+}
+
 static void
 add (const char *name, const char *transport, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -253,6 +319,7 @@ main (int argc, char **argv)
     {
       add ("a-stream-opened-in-pieces-has-its-window", cutting[i], test_wide_window_of_train);
       add ("acknowledgements-survive-a-span", cutting[i], test_acknowledged_after_span);
+      add ("small-ones-behind-a-large-one-arrive", cutting[i], test_followers);
     }
   return g_test_run ();
 }
