@@ -87,6 +87,20 @@ on_grow (CommyService *service, CommyInvocation *invocation, gpointer data)
   commy_invocation_return_bytes (invocation, out);
 }
 
+/* Gives up writing what finds no credit, after it answered; result (u). */
+static void
+on_relent (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyStream *stream = commy_invocation_get_stream (invocation);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GBytes) block = some_bytes (MIB);
+
+  commy_stream_write_bytes (stream, block, NULL, NULL, NULL);
+  commy_stream_write_bytes (stream, block, cancellable, NULL, NULL);
+  commy_invocation_return_value (invocation, g_variant_new ("(u)", 1));
+  g_cancellable_cancel (cancellable);
+}
+
 static void
 add_methods (CommyService *service)
 {
@@ -94,6 +108,7 @@ add_methods (CommyService *service)
   commy_service_handle (service, "Read", on_read, NULL, NULL);
   commy_service_handle (service, "Grow", on_grow, NULL, NULL);
   commy_service_handle_stream (service, "Drain", COMMY_STREAM_KIND_CLIENT, on_drain, NULL, NULL);
+  commy_service_handle_stream (service, "Relent", COMMY_STREAM_KIND_SERVER, on_relent, NULL, NULL);
   commy_service_handle_stream (service, "Pour", COMMY_STREAM_KIND_SERVER, on_pour, NULL, NULL);
 }
 
@@ -292,6 +307,23 @@ test_followers (MeshFixture *fixture, gconstpointer transport)
   scene_free (scene);
 }
 
+/* --- what waits for a write --- */
+
+/* Nobody reads, so no credit comes that would bring the answer on its way. */
+static void
+test_cancelled_write (MeshFixture *fixture, gconstpointer transport)
+{
+  Scene *scene = scene_new (fixture, transport, 1, NULL);
+  CommyStream *stream = open_stream (scene, "Relent", NULL);
+  Drained drained = { 0 };
+
+  commy_stream_wait_result (stream, NULL, on_drained, &drained);
+  await (&drained.n, 1);
+  g_assert_cmpuint (drained.result, ==, 1);
+  g_object_unref (stream);
+  scene_free (scene);
+}
+
 static void
 add (const char *name, const char *transport, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -319,6 +351,7 @@ main (int argc, char **argv)
     {
       add ("a-stream-opened-in-pieces-has-its-window", cutting[i], test_wide_window_of_train);
       add ("acknowledgements-survive-a-span", cutting[i], test_acknowledged_after_span);
+      add ("an-answer-goes-when-the-write-before-it-is-given-up", cutting[i], test_cancelled_write);
       add ("small-ones-behind-a-large-one-arrive", cutting[i], test_followers);
     }
   return g_test_run ();
