@@ -460,6 +460,35 @@ test_wait_for_room (MeshFixture *fixture, gconstpointer data)
   pair_free (pair);
 }
 
+/* As a large message goes alone, so does one with many descriptors, whole or in pieces. */
+static void
+test_many_go_alone (MeshFixture *fixture, gconstpointer data)
+{
+  static const gsize sizes[] = { 10, 500000 };
+  const char *limit = "[plugin transport/unix]\nparam.handles-max=2\n";
+  g_autofree char *settings = g_strdup_printf (ONLY ("%s") "%s", (const char *) data, limit);
+  Pair *pair = g_new0 (Pair, 1);
+  g_autoptr (GUnixFDList) list = list_of (5);
+
+  pair->child = service_child_start (fixture, limit, 1);
+  pair->mesh = mesh_fixture_join (fixture, settings);
+  pair->client = commy_client_new (pair->mesh, TEST_SERVICE);
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autofree guint8 *bytes = g_malloc0 (sizes[i]);
+      GVariant *value = g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes, sizes[i], 1);
+      g_autoptr (GUnixFDList) back = NULL;
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) answer
+          = call (pair, "Mirror", g_variant_new_tuple (&value, 1), list, &back, &error);
+
+      g_assert_no_error (error);
+      g_assert_nonnull (answer);
+      g_assert_cmpint (g_unix_fd_list_get_length (back), ==, 5);
+    }
+  pair_free (pair);
+}
+
 static void
 add (const char *rule, const char *transport, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -489,6 +518,7 @@ main (int argc, char **argv)
       add ("nothing-leaks", able[i], test_nothing_leaks);
     }
   add ("wait-for-room-with-their-call", "unix", test_wait_for_room);
+  add ("more-than-usual-go-alone", "unix", test_many_go_alone);
   add ("is-refused", "shm", test_no_path);
   add ("answer-is-refused", "shm", test_answer_over_wrong_path);
 #ifdef HAVE_GNUTLS
