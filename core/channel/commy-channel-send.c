@@ -222,6 +222,8 @@ commy_channel_send (
   if (size > 0)
     memcpy (span.data, payload, size);
   io = commy_channel_commit (self, spec, size);
+  if (io == COMMY_IO_WOULD_BLOCK && queue)
+    return enqueue (self, spec, payload, size); /* no room for its descriptors */
   if (io != COMMY_IO_OK)
     return io;
   io = commy_channel_flush (self);
