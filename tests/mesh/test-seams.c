@@ -324,6 +324,239 @@ test_cancelled_write (MeshFixture *fixture, gconstpointer transport)
   scene_free (scene);
 }
 
+/* --- all at once --- */
+
+typedef struct
+{
+  CommyMesh *mesh;
+  GRand *rand; /* of the thread alone */
+  GMutex *lock;
+  GPtrArray *cancellables; /* what somebody else cancels; under the lock */
+  guint n_ops;
+  gboolean deaths; /* of services are to be expected */
+  guint n_sent;    /* one-way messages that were taken */
+  guint n_good;
+} Actor;
+
+static gsize
+any_size (Actor *actor)
+{
+  static const gsize sizes[] = { 1, 5000, 16320, 66000, 300000, 2 * MIB };
+
+  return sizes[g_rand_int_range (actor->rand, 0, G_N_ELEMENTS (sizes))];
+}
+
+static GCancellable *
+any_cancellable (Actor *actor)
+{
+  GCancellable *cancellable = g_cancellable_new ();
+
+  if (g_rand_int_range (actor->rand, 0, 4) == 0)
+    {
+      g_mutex_lock (actor->lock);
+      g_ptr_array_add (actor->cancellables, g_object_ref (cancellable));
+      g_mutex_unlock (actor->lock);
+    }
+  return cancellable;
+}
+
+static void
+may_fail (Actor *actor, const GError *error)
+{
+  if (error == NULL)
+    actor->n_good++;
+  else if (!g_error_matches (error, COMMY_ERROR, COMMY_ERROR_CANCELLED)
+           && !(actor->deaths
+                && (error->code == COMMY_ERROR_UNREACHABLE
+                    || error->code == COMMY_ERROR_OUTCOME_UNKNOWN)))
+    g_error ("%s", error->message);
+}
+
+static void
+act_call (Actor *actor, CommyClient *client)
+{
+  g_autoptr (GCancellable) cancellable = any_cancellable (actor);
+  g_autoptr (GBytes) bytes = some_bytes (any_size (actor));
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) back
+      = commy_client_call_bytes_sync (client, "Echo", bytes, NULL, cancellable, &error);
+
+  g_assert_true ((back == NULL) == (error != NULL));
+  g_assert_true (back == NULL || g_bytes_equal (back, bytes));
+  may_fail (actor, error);
+}
+
+static void
+act_send (Actor *actor, CommyClient *client)
+{
+  g_autoptr (GError) error = NULL;
+
+  actor->n_sent += commy_client_send (client, "Count", NULL, NULL, &error);
+  may_fail (actor, error);
+}
+
+static void
+act_span (Actor *actor, CommyClient *client)
+{
+  g_autoptr (GError) error = NULL;
+  gsize size = any_size (actor);
+  CommyMethod method = commy_client_resolve (client, "Span", &error);
+  CommyReply reply = { 0 };
+  CommySpan span;
+
+  if (method != 0 && commy_client_reserve (client, method, size, &span, &error))
+    {
+      for (gsize i = 0; i < size; i++)
+        span.data[i] = (guint8) (i % 251);
+      if (commy_client_exchange (client, method, &span, &reply, 0, &error))
+        {
+          g_assert_cmpuint (reply.size, ==, size);
+          for (gsize i = 0; i < size; i += 13)
+            g_assert_cmpuint (reply.data[i], ==, (guint8) ((size - 1 - i) % 251));
+        }
+      commy_reply_clear (&reply);
+    }
+  may_fail (actor, error);
+}
+
+static void
+act_stream (Actor *actor, CommyClient *client)
+{
+  g_autoptr (GCancellable) cancellable = any_cancellable (actor);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyStream) stream
+      = commy_client_open_stream_sync (client, "Mirror", NULL, NULL, cancellable, &error);
+  guint n = (guint) g_rand_int_range (actor->rand, 0, 6);
+
+  for (guint i = 0; i < n && error == NULL; i++)
+    {
+      g_autoptr (GBytes) bytes = some_bytes (any_size (actor));
+      g_autoptr (GBytes) back = NULL;
+
+      if (!commy_stream_write_bytes_sync (stream, bytes, cancellable, &error))
+        break;
+      back = commy_stream_read_bytes_sync (stream, cancellable, &error);
+      g_assert_true ((back == NULL) == (error != NULL));
+      g_assert_true (back == NULL || g_bytes_equal (back, bytes));
+    }
+  if (error == NULL && g_rand_boolean (actor->rand) && commy_stream_close_write (stream, &error))
+    {
+      g_autoptr (GVariant) value = commy_stream_wait_result_sync (stream, cancellable, &error);
+      guint32 result = n;
+
+      if (value != NULL)
+        g_variant_get (value, "(u)", &result);
+      g_assert_cmpuint (result, ==, n);
+    }
+  may_fail (actor, error);
+}
+
+static gpointer
+actor_thread (gpointer data)
+{
+  static void (*const acts[]) (Actor *, CommyClient *)
+      = { act_call, act_send, act_span, act_stream };
+  Actor *actor = data;
+  g_autoptr (CommyClient) client = commy_client_new (actor->mesh, TEST_SERVICE);
+
+  for (guint i = 0; i < actor->n_ops; i++)
+    acts[g_rand_int_range (actor->rand, 0, G_N_ELEMENTS (acts))](actor, client);
+  g_mutex_lock (actor->lock);
+  g_ptr_array_add (actor->cancellables, NULL); /* done */
+  g_mutex_unlock (actor->lock);
+  return NULL;
+}
+
+/* Cancels what it finds until @n_actors are done; @victim (nullable) is killed meanwhile. */
+static void
+cancel_all (GMutex *lock, GPtrArray *cancellables, guint n_actors, ServiceChild *victim)
+{
+  guint n_done = 0, n_cancelled = 0;
+
+  while (n_done < n_actors)
+    {
+      GCancellable *cancellable = NULL;
+      gboolean any;
+
+      g_mutex_lock (lock);
+      any = cancellables->len > 0;
+      if (any)
+        cancellable = g_ptr_array_steal_index (cancellables, 0);
+      g_mutex_unlock (lock);
+      if (cancellable != NULL)
+        {
+          g_cancellable_cancel (cancellable);
+          g_object_unref (cancellable);
+          if (++n_cancelled == 10 && victim != NULL)
+            service_child_kill (victim);
+        }
+      n_done += any && cancellable == NULL;
+      if (!any)
+        g_usleep (200);
+    }
+}
+
+static void
+stress (MeshFixture *fixture, const char *transport, gboolean deaths)
+{
+  enum
+  {
+    N = 4,
+    OPS = 60
+  };
+  Scene *scene = scene_new (fixture, transport, 2, NULL);
+  ServiceChild *victim = deaths ? service_child_start (fixture, NULL, 2) : NULL;
+  g_autoptr (GPtrArray) cancellables = g_ptr_array_new ();
+  GMutex lock;
+  Actor actors[N];
+  GThread *threads[N];
+  guint n_sent = 0, n_good = 0;
+  gint32 counted = -1;
+
+  g_mutex_init (&lock);
+  for (guint i = 0; i < N; i++)
+    {
+      actors[i] = (Actor){ .mesh = scene->mesh,
+                           .rand = g_rand_new_with_seed ((guint32) g_test_rand_int ()),
+                           .lock = &lock,
+                           .cancellables = cancellables,
+                           .n_ops = OPS,
+                           .deaths = deaths };
+      threads[i] = g_thread_new ("actor", actor_thread, &actors[i]);
+    }
+  cancel_all (&lock, cancellables, N, victim);
+  for (guint i = 0; i < N; i++)
+    {
+      g_thread_join (threads[i]);
+      g_rand_free (actors[i].rand);
+      n_sent += actors[i].n_sent;
+      n_good += actors[i].n_good;
+    }
+  g_assert_cmpuint (n_good, >, N * OPS / 2);
+  while (!deaths && (guint) counted != n_sent)
+    {
+      g_autoptr (GVariant) value = call (scene, "Counted");
+
+      g_variant_get (value, "(i)", &counted);
+      g_assert_cmpint (counted, <=, (gint32) n_sent);
+    }
+  g_mutex_clear (&lock);
+  g_clear_pointer (&victim, service_child_free);
+  scene_free (scene);
+}
+
+static void
+test_stress (MeshFixture *fixture, gconstpointer transport)
+{
+  stress (fixture, transport, FALSE);
+}
+
+static void
+test_stress_deaths (MeshFixture *fixture, gconstpointer transport)
+{
+  stress (fixture, transport, TRUE);
+}
+
 static void
 add (const char *name, const char *transport, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -346,12 +579,17 @@ main (int argc, char **argv)
   if (service_child_main_with (argc, argv, add_methods, &status))
     return status;
   g_test_init (&argc, &argv, NULL);
+  add ("threads-mix-everything-and-cancel", "inproc", test_stress);
+  add ("threads-mix-everything-and-cancel", "shm", test_stress);
+  add ("and-a-service-dies", "shm", test_stress_deaths);
   add ("a-call-that-waits-keeps-its-descriptors", "unix", test_deferred_handles);
   for (guint i = 0; i < G_N_ELEMENTS (cutting); i++)
     {
       add ("a-stream-opened-in-pieces-has-its-window", cutting[i], test_wide_window_of_train);
       add ("acknowledgements-survive-a-span", cutting[i], test_acknowledged_after_span);
       add ("an-answer-goes-when-the-write-before-it-is-given-up", cutting[i], test_cancelled_write);
+      add ("threads-mix-everything-and-cancel", cutting[i], test_stress);
+      add ("and-a-service-dies", cutting[i], test_stress_deaths);
       add ("small-ones-behind-a-large-one-arrive", cutting[i], test_followers);
     }
   return g_test_run ();
