@@ -533,10 +533,11 @@ stress (MeshFixture *fixture, const char *transport, gboolean deaths)
       n_good += actors[i].n_good;
     }
   g_assert_cmpuint (n_good, >, N * OPS / 2);
-  while (!deaths && (guint) counted != n_sent)
+  if (!deaths)
     {
       g_autoptr (GVariant) value = call (scene, "Counted");
 
+      /* A caller that goes may take some along, but none arrives twice. */
       g_variant_get (value, "(i)", &counted);
       g_assert_cmpint (counted, <=, (gint32) n_sent);
     }
