@@ -9,6 +9,9 @@
 #include "channel/commy-channel-private.h"
 #include "channel/commy-channel-stream.h"
 
+/* Descriptors that wait here: this process has not many, and others need them, too. */
+#define MOST_HANDLES (2 * COMMY_FRAME_HANDLES_MAX)
+
 typedef struct
 {
   CommyIncoming incoming;
@@ -24,6 +27,7 @@ deferred_free (gpointer data)
   DeferredCall *call = data;
 
   g_free (call->incoming.copy);
+  g_clear_object (&call->incoming.handles);
   commy_pipe_unref (call->pipe);
   g_free (call);
 }
@@ -37,25 +41,35 @@ run (CommyChannel *self, gpointer method, CommyIncoming *incoming, CommyPipe *pi
     commy_pipe_close (pipe);
 }
 
+static guint
+count_handles (const CommyIncoming *incoming)
+{
+  return incoming->handles != NULL ? (guint) g_unix_fd_list_get_length (incoming->handles) : 0;
+}
+
 /* Whether there was room for it. */
 static gboolean
 defer (CommyChannel *self, gpointer method, CommyIncoming *incoming, CommyPipe *pipe)
 {
   gsize size = incoming->frame.payload_offset + incoming->frame.payload_size;
+  guint n_handles = count_handles (incoming);
   DeferredCall *call;
 
   if (self->deferred.length >= self->shared->max_pending
-      || self->deferred_bytes + size > self->shared->max_backlog)
+      || self->deferred_bytes + size > self->shared->max_backlog
+      || self->deferred_handles + n_handles > MOST_HANDLES)
     return FALSE;
   call = g_new0 (DeferredCall, 1);
   call->incoming.frame = incoming->frame;
   call->incoming.copy = g_memdup2 (incoming->bytes, size);
   call->incoming.bytes = call->incoming.copy;
+  call->incoming.handles = g_steal_pointer (&incoming->handles);
   call->size = size;
   call->method = method;
   call->pipe = pipe != NULL ? commy_pipe_ref (pipe) : NULL;
   call->since_ns = commy_env_now (self->shared->env);
   self->deferred_bytes += size;
+  self->deferred_handles += n_handles;
   g_queue_push_tail (&self->deferred, call);
   commy_worker_set_hot (self->worker, self);
   return TRUE;
@@ -130,6 +144,7 @@ commy_channel_run_deferred (CommyChannel *self, guint budget)
 
       any = TRUE;
       self->deferred_bytes -= call->size;
+      self->deferred_handles -= count_handles (&call->incoming);
       if (still_wanted (self, call))
         run (self, call->method, &call->incoming, call->pipe);
       deferred_free (call);
@@ -145,4 +160,5 @@ commy_channel_clear_deferred (CommyChannel *self)
                       self->peer_node);
   g_queue_clear_full (&self->deferred, deferred_free);
   self->deferred_bytes = 0;
+  self->deferred_handles = 0;
 }

@@ -89,13 +89,14 @@ struct _CommyChannel
   gsize cut_above;            /* larger payloads go in pieces; G_MAXSIZE: none does */
   CommyTrainsOut *trains_out; /* NULL before the first */
   CommyTrainsIn trains_in;
-  gsize unacked; /* bytes of pieces that arrived since the peer was told anything */
+  gsize unacked; /* bytes that arrived since the peer, who sends trains, was told anything */
   CommySpinner spinner;
   guint32 unanswered;  /* atomic: calls that handlers have not answered yet */
   GHashTable *pipes;   /* stream -> CommyPipe (ref); NULL: there was none yet */
   GQueue room_waiters; /* CommyPipe (ref): have something to send when there is room */
   GQueue deferred;     /* DeferredCall: arrived while a handler waited synchronously */
   gsize deferred_bytes;
+  guint deferred_handles;
   guint32 last_ping, last_pong;
 
   CommyCounters counters;

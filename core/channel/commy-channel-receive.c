@@ -361,6 +361,8 @@ take_frame (CommyChannel *self, CommyIncoming *incoming)
     }
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
+  if (self->trains_in.trains != NULL && (frame->flags & COMMY_FRAME_FLAG_ORDERED) != 0)
+    commy_train_acknowledge (self, frame);
   commy_channel_dispatch (self, incoming);
 }
 

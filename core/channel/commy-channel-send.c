@@ -192,6 +192,9 @@ commy_channel_flush_backlog (CommyChannel *self)
       memcpy (span.data, data, size);
       if (is_message (span.data[COMMY_FRAME_TYPE_OFFSET]))
         commy_frame_restamp (span.data, self->flow, ++self->tx_sequence, self->rx_sequence);
+      else
+        commy_frame_acknowledge (span.data, self->rx_sequence);
+      self->unacked = 0;
       self->ops->commit (self->connection, size);
       frame = g_queue_pop_head (&self->backlog);
       self->backlog_bytes -= size;
@@ -219,6 +222,8 @@ commy_channel_send (
   if (size > 0)
     memcpy (span.data, payload, size);
   io = commy_channel_commit (self, spec, size);
+  if (io == COMMY_IO_WOULD_BLOCK && queue)
+    return enqueue (self, spec, payload, size); /* no room for its descriptors */
   if (io != COMMY_IO_OK)
     return io;
   io = commy_channel_flush (self);

@@ -270,6 +270,17 @@ widen (CommyPipe *self)
   self->unreported = 0;
 }
 
+/* The CALL has left or never will. */
+static void
+call_left (gpointer data)
+{
+  CommyPipe *self = data;
+
+  if (self->is_open && !self->channel->closed)
+    widen (self);
+  commy_pipe_unref (self);
+}
+
 void
 commy_pipe_opened (CommyPipe *self)
 {
@@ -279,7 +290,10 @@ commy_pipe_opened (CommyPipe *self)
   commy_channel_mark_sent (self->channel, self->id);
   commy_worker_set_hot (self->channel->worker, self->channel);
   commy_worker_need_deadline (self->channel->worker, self->deadline_ns);
-  widen (self);
+  /* Credit that came before the last piece of the CALL would be for a stream nobody knows. */
+  if (!commy_channel_on_left (self->channel, COMMY_FRAME_CALL, self->id, call_left,
+                              commy_pipe_ref (self)))
+    call_left (self);
 }
 
 /* The accepting side of a CALL. NULL: it was refused. (transfer none): the table's */

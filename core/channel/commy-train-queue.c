@@ -277,6 +277,13 @@ commy_train_queue_sent (CommyTrainQueue *self, CommyTrain *train, gboolean is_la
 
 /* --- dropping --- */
 
+/* The end of a stream only says that no more messages come. */
+static gboolean
+is_message (const CommyTrain *train)
+{
+  return train->spec.type != COMMY_FRAME_END;
+}
+
 static guint
 drop_followers (CommyTrainQueue *self, CommyTrain *first, guint32 stream)
 {
@@ -286,8 +293,10 @@ drop_followers (CommyTrainQueue *self, CommyTrain *first, guint32 stream)
     return 0;
   while (first->followers.length > 0)
     {
-      forget (self, g_queue_pop_head (&first->followers));
-      n++;
+      CommyTrain *next = g_queue_pop_head (&first->followers);
+
+      n += is_message (next);
+      forget (self, next);
     }
   return n;
 }
@@ -315,7 +324,7 @@ commy_train_queue_drop (CommyTrainQueue *self, guint32 stream)
           next = at->next;
           if (!is_of_stream (train, stream))
             continue;
-          n += drop_followers (self, train, stream) + 1;
+          n += drop_followers (self, train, stream) + is_message (train);
           g_queue_delete_link (&level->waiting, at);
           forget (self, train);
         }
@@ -325,7 +334,7 @@ commy_train_queue_drop (CommyTrainQueue *self, guint32 stream)
 
           if (!is_of_stream (train, stream) || train->dropped)
             continue;
-          n += drop_followers (self, train, stream) + 1;
+          n += drop_followers (self, train, stream) + is_message (train);
           if (train->id != 0)
             {
               train->dropped = TRUE;
@@ -350,7 +359,7 @@ lose (CommyTrainQueue *self,
 {
   while (train->followers.length > 0)
     lose (self, g_queue_pop_head (&train->followers), lost, data);
-  if (!train->dropped)
+  if (!train->dropped && is_message (train))
     lost (data, train);
   forget (self, train);
 }

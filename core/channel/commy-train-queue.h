@@ -79,7 +79,7 @@ commy_train_queue_find (const CommyTrainQueue *queue, CommyFrameType type, guint
 /* Drops all frames of @stream but one-way messages: what has not begun is freed, what has begun
  * gives its memory back and is marked. How many messages. */
 guint commy_train_queue_drop (CommyTrainQueue *queue, guint32 stream);
-/* Empties it. @lost is told about each train that has not been dropped before. */
+/* Empties it. @lost is told about each message that has not been dropped before. */
 void commy_train_queue_clear (CommyTrainQueue *queue,
                               void (*lost) (gpointer data, const CommyTrain *train),
                               gpointer data);

@@ -7,13 +7,12 @@
 
 #include "channel/commy-channel-private.h"
 
-/* The sender's window waits for this, and often there is nothing else to say. */
-static void
-acknowledge (CommyChannel *self, gsize size)
+void
+commy_train_acknowledge (CommyChannel *self, const CommyFrame *frame)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_ACK, .flow = self->flow };
 
-  self->unacked += size;
+  self->unacked += frame->payload_offset + frame->payload_size;
   if (self->unacked >= COMMY_TRAIN_ACK_AFTER)
     commy_channel_send (self, &spec, NULL, 0, TRUE);
 }
@@ -35,7 +34,7 @@ commy_train_receive (CommyChannel *self, CommyIncoming *incoming)
   if (frame->has_train && incoming->handles != NULL)
     commy_trains_in_keep (&self->trains_in, frame->train, g_steal_pointer (&incoming->handles));
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
-  acknowledge (self, frame->payload_size);
+  commy_train_acknowledge (self, frame);
   if (step != COMMY_TRAIN_WHOLE)
     return;
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);

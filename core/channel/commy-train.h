@@ -118,5 +118,8 @@ void commy_train_lose (CommyChannel *channel);
 
 /* --- a channel's; commy-train-receive.c --- */
 
+/* A frame of the flow arrived from a peer that sends trains: its window waits for word of it, and
+ * often there is nothing else to say. Whole messages count, too: those that follow a train. */
+void commy_train_acknowledge (CommyChannel *channel, const CommyFrame *frame);
 /* A piece arrived; gives @incoming back. */
 void commy_train_receive (CommyChannel *channel, CommyIncoming *incoming);

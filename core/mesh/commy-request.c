@@ -184,6 +184,8 @@ send_value (CommyChannel *channel,
     }
   *out_size = (gsize) size;
   io = commy_channel_commit (channel, spec, (gsize) size);
+  if (io == COMMY_IO_WOULD_BLOCK && queue) /* no room for its descriptors */
+    return send_encoded (channel, spec, serializer, value, MAX (bound, 1), queue, out_size, error);
   if (io != COMMY_IO_OK)
     return io;
   io = commy_channel_flush (channel);

@@ -151,6 +151,7 @@ op_cancelled (gpointer data)
     {
       commy_set_error (&op->error, COMMY_ERROR_CANCELLED, "cancelled by the caller");
       op_done (op);
+      commy_stream_serve (op->stream); /* the end, or the answer, may have waited for it */
     }
   op_unref (op);
 }

@@ -331,6 +331,12 @@ commy_frame_restamp (uint8_t *frame, uint32_t flow, uint32_t sequence, uint32_t 
   store32 (frame + 28, ack);
 }
 
+void
+commy_frame_acknowledge (uint8_t *frame, uint32_t ack)
+{
+  store32 (frame + 28, ack);
+}
+
 size_t
 commy_frame_write (uint8_t *out, const CommyFrameSpec *spec, size_t payload_size)
 {

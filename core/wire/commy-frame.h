@@ -156,6 +156,8 @@ size_t commy_frame_prefix_size (const CommyFrameSpec *spec);
 /* Writes flow, sequence and acknowledgement into a frame that was written before: they are given
  * when it takes its place, not when it is made. */
 void commy_frame_restamp (uint8_t *frame, uint32_t flow, uint32_t sequence, uint32_t ack);
+/* The acknowledgement only, for a frame outside of the flow. */
+void commy_frame_acknowledge (uint8_t *frame, uint32_t ack);
 
 /* Writes header and extensions at @out, which has room for commy_frame_prefix_size(). Returns
  * that size. @payload_size goes into the length field. 0, with nothing written, if the frame

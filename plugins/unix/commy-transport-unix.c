@@ -43,7 +43,9 @@ static const CommyParamSpec unix_params[] = {
     .default_value = "1024",
     .minimum = 1,
     .maximum = 65536,
-    .help = "Most descriptors of a connection that wait to be sent, and that wait to be taken" },
+    .help
+    = "Most descriptors of a connection that wait to be sent, and that wait to be taken; a message "
+      "with more goes alone" },
 };
 
 static gint64

@@ -37,6 +37,7 @@ fits (const UnixConnection *self, gsize total)
   return backlog == 0 || backlog + total <= self->instance->send_buffer;
 }
 
+/* As with bytes: more than the limit go alone, or their message would wait forever. */
 static gboolean
 fds_fit (const UnixConnection *self, guint n)
 {
@@ -198,7 +199,7 @@ unix_attach (gpointer connection, const int *fds, gsize n_fds)
 
   if (has_ended (self))
     return COMMY_IO_CLOSED;
-  if (n_fds > UNIX_HANDLES_MAX || n_fds > self->instance->handles_max)
+  if (n_fds > UNIX_HANDLES_MAX)
     return COMMY_IO_TOO_BIG;
   g_return_val_if_fail (self->reserved != 0 && self->attached == NULL, COMMY_IO_CLOSED);
   if (!fds_fit (self, (guint) n_fds))

@@ -200,6 +200,30 @@ test_drop (void)
 }
 
 static void
+count_lost (gpointer data, const CommyTrain *train)
+{
+  ++*(guint *) data;
+}
+
+/* END is no message: it was not counted when it was sent. */
+static void
+test_end_does_not_count (void)
+{
+  CommyTrainQueue queue = { 0 };
+  guint lost = 0;
+
+  add (&queue, COMMY_FRAME_DATA, 1, -1, 2);
+  add (&queue, COMMY_FRAME_DATA, 1, -1, 1);
+  add (&queue, COMMY_FRAME_END, 1, -1, 0);
+  g_assert_cmpuint (commy_train_queue_drop (&queue, 1), ==, 2);
+  add (&queue, COMMY_FRAME_DATA, 2, -1, 2);
+  add (&queue, COMMY_FRAME_END, 2, -1, 0);
+  commy_train_queue_clear (&queue, count_lost, &lost);
+  g_assert_cmpuint (lost, ==, 1);
+  g_assert_cmpuint (queue.n, ==, 0);
+}
+
+static void
 test_drop_waiting (void)
 {
   CommyTrainQueue queue = { 0 };
@@ -300,6 +324,7 @@ main (int argc, char **argv)
                    test_opening_call);
   g_test_add_func ("/channel/train-queue/what-is-dropped-is-gone-or-says-so", test_drop);
   g_test_add_func ("/channel/train-queue/who-waits-can-be-dropped", test_drop_waiting);
+  g_test_add_func ("/channel/train-queue/an-end-is-no-message", test_end_does_not_count);
   g_test_add_func ("/channel/train-queue/clearing-tells-of-each", test_clear);
   g_test_add_func ("/channel/train-queue/added-is-sent-or-dropped", test_random);
   return g_test_run ();

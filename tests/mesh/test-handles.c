@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <gio/gunixfdlist.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -460,6 +461,74 @@ test_wait_for_room (MeshFixture *fixture, gconstpointer data)
   pair_free (pair);
 }
 
+/* As a large message goes alone, so does one with many descriptors, whole or in pieces. */
+static void
+test_many_go_alone (MeshFixture *fixture, gconstpointer data)
+{
+  static const gsize sizes[] = { 10, 500000 };
+  const char *limit = "[plugin transport/unix]\nparam.handles-max=2\n";
+  g_autofree char *settings = g_strdup_printf (ONLY ("%s") "%s", (const char *) data, limit);
+  Pair *pair = g_new0 (Pair, 1);
+  g_autoptr (GUnixFDList) list = list_of (5);
+
+  pair->child = service_child_start (fixture, limit, 1);
+  pair->mesh = mesh_fixture_join (fixture, settings);
+  pair->client = commy_client_new (pair->mesh, TEST_SERVICE);
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autofree guint8 *bytes = g_malloc0 (sizes[i]);
+      GVariant *value = g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes, sizes[i], 1);
+      g_autoptr (GUnixFDList) back = NULL;
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) answer
+          = call (pair, "Mirror", g_variant_new_tuple (&value, 1), list, &back, &error);
+
+      g_assert_no_error (error);
+      g_assert_nonnull (answer);
+      g_assert_cmpint (g_unix_fd_list_get_length (back), ==, 5);
+    }
+  pair_free (pair);
+}
+
+/* The path has room for a message, but not for its descriptors: it waits with them. */
+static void
+test_wait_for_handles (MeshFixture *fixture, gconstpointer data)
+{
+  enum
+  {
+    N = 10,
+    SIZE = 60000
+  };
+  g_autofree char *settings = g_strdup_printf (ONLY ("%s") "[plugin transport/unix]\n"
+                                                           "param.send-buffer=16MiB\n"
+                                                           "param.handles-max=1\n",
+                                               (const char *) data);
+  g_autofree guint8 *bytes = g_malloc0 (SIZE);
+  Pair *pair = g_new0 (Pair, 1);
+  g_autoptr (GUnixFDList) one = list_of (1);
+  g_autoptr (GVariant) answer = NULL;
+  Answers answers = { 0 };
+
+  pair->child = service_child_start (fixture, NULL, 1);
+  pair->mesh = mesh_fixture_join (fixture, settings);
+  pair->client = commy_client_new (pair->mesh, TEST_SERVICE);
+  answer = call (pair, "Pid", NULL, one, NULL, NULL);
+  g_assert_nonnull (answer);
+  kill (pair->child->pid, SIGSTOP);
+  for (guint i = 0; i < 2 * N; i++)
+    {
+      gsize size = i < N ? SIZE : 8;
+      GVariant *value = g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes, size, 1);
+
+      commy_client_call_with_unix_fd_list (pair->client, "Mirror", g_variant_new_tuple (&value, 1),
+                                           i < N ? NULL : one, NULL, NULL, on_answer, &answers);
+    }
+  kill (pair->child->pid, SIGCONT);
+  while (answers.n_done < 2 * N)
+    g_main_context_iteration (NULL, TRUE);
+  pair_free (pair);
+}
+
 static void
 add (const char *rule, const char *transport, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -489,6 +558,8 @@ main (int argc, char **argv)
       add ("nothing-leaks", able[i], test_nothing_leaks);
     }
   add ("wait-for-room-with-their-call", "unix", test_wait_for_room);
+  add ("more-than-usual-go-alone", "unix", test_many_go_alone);
+  add ("wait-for-room-for-descriptors", "unix", test_wait_for_handles);
   add ("is-refused", "shm", test_no_path);
   add ("answer-is-refused", "shm", test_answer_over_wrong_path);
 #ifdef HAVE_GNUTLS
