@@ -225,6 +225,10 @@ else
   if $user test -r "$COMMY_SOURCE_DIR/bootstrap" -a -x "$demo"; then
     chmod 711 "$work"
     mkdir "$work/open" "$work/place/run" "$work/place/state"
+    # Where a build that counts executed lines writes what it may not write into its tree.
+    mkdir -m 1777 "$work/counts"
+    GCOV_PREFIX=$work/counts
+    export GCOV_PREFIX
     cp "$tree/five" "$work/open"
     chown -R 12345:12345 "$work/place"
     # shellcheck disable=SC2086 # words
