@@ -57,6 +57,18 @@ if exits 0; then
   ok pki/token/create-says-that-nobody-serves complains 'commy pki serve'
   run pki token ls --mesh test -o json
   ok pki/token/ls-json json 'len(it) == 1 and it[0]["state"] == "open" and "token" not in it[0]'
+  # A file that is opened where the output was closed must not take what is printed.
+  "$commy" pki serve --mesh test --listen 127.0.0.1:0 --token-valid 5m <&- >&- 2>&- &
+  server=$!
+  servers="$servers $server"
+  # Its token is noted after signals are heeded, and before it is printed.
+  while kill -0 "$server" 2>/dev/null \
+    && [ "$(grep -c '^\[token ' "$folder/state/test/pki/register.ini")" -lt 2 ]; do
+    sleep 0.02
+  done
+  stop TERM
+  ok pki/serve/secret-of-a-closed-output-is-in-no-file \
+    sh -c '! grep -rq cmyjoin1 "$1"' sh "$folder/state"
   run pki token create --mesh test --valid never
   ok pki/token/bad-time-exits-2 exits 2
   run pki token create --mesh test --address nowhere
@@ -67,6 +79,12 @@ else
   ok pki/without-gnutls-exits-1 exits 1
   ok pki/without-gnutls-says-so complains 'GnuTLS'
 fi
+
+# --- closed descriptors ---
+status=0
+"$commy" --version >&- 2> "$err" < /dev/null || status=$?
+ok closed/output-exits-1 exits 1
+ok closed/output-is-told complains 'cannot write the output: Bad file descriptor'
 
 # --- wrong usage ---
 run
