@@ -128,6 +128,11 @@ for verb in stats drops nodes; do
   signal=TERM
 done
 
+status=0
+timeout 60 "$commy" nodes --watch --every 1h > /dev/full 2> "$err" || status=$?
+ok watch/first-round-that-nobody-reads-ends-it exits 1
+ok watch/full-disk-is-told complains 'cannot write the output'
+
 # --- doctor ---
 run doctor -o json
 ok doctor/json-has-each-code-once json \
