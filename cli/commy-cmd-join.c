@@ -229,6 +229,6 @@ commy_cmd_join (CommyCli *cli, char **argv)
   if (options.host == NULL)
     options.host = g_strdup (g_get_host_name ());
   if (options.user == NULL)
-    options.user = g_strdup (g_get_user_name ());
+    options.user = commy_cmd_pki_dup_user ();
   return run (cli, &options, arguments[1], timeout_us);
 }

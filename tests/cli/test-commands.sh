@@ -57,6 +57,16 @@ if exits 0; then
   ok pki/token/create-says-that-nobody-serves complains 'commy pki serve'
   run pki token ls --mesh test -o json
   ok pki/token/ls-json json 'len(it) == 1 and it[0]["state"] == "open" and "token" not in it[0]'
+  # All who have no name would be one user, if they were called alike.
+  if unshare --user --map-user=12345 true 2> "$err"; then
+    status=0
+    unshare --user --map-user=12345 "$commy" pki init --dir "$folder/nameless" --host here \
+      > "$out" 2> "$err" < /dev/null || status=$?
+    ok pki/user-without-a-name-is-called-by-number says '/host/here/user/uid-12345$'
+    ok pki/user-without-a-name-is-no-complaint is_silent
+  else
+    skip pki/user-without-a-name-is-called-by-number 'namespaces are refused here'
+  fi
   # A file that is opened where the output was closed must not take what is printed.
   "$commy" pki serve --mesh test --listen 127.0.0.1:0 --token-valid 5m <&- >&- 2>&- &
   server=$!
