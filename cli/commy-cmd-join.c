@@ -162,6 +162,7 @@ print_json (const CommyPkiMembership *membership, const CommyPkiToken *token, co
 {
   g_autofree char *until = commy_cmd_pki_format_time (membership->not_after_s);
   g_autofree char *fingerprint = commy_pki_format_fingerprint (token->fingerprint);
+  g_autofree char *directory = g_filename_display_name (dir);
   GVariantDict dict;
 
   g_variant_dict_init (&dict, NULL);
@@ -169,7 +170,7 @@ print_json (const CommyPkiMembership *membership, const CommyPkiToken *token, co
   g_variant_dict_insert (&dict, "not_after", "s", until);
   g_variant_dict_insert (&dict, "authority", "s", membership->address);
   g_variant_dict_insert (&dict, "fingerprint", "s", fingerprint);
-  g_variant_dict_insert (&dict, "directory", "s", dir);
+  g_variant_dict_insert (&dict, "directory", "s", directory);
   commy_output_json (g_variant_dict_end (&dict));
 }
 

@@ -52,6 +52,9 @@ if exits 0; then
   run pki show --mesh test -o json
   ok pki/show-json json 'it["has_authority_key"] and "here" in it["certificate"]["id"]'
   ok pki/show-json-tells-who-renews json 'it["renewed_by"] == "this host"'
+  run pki init --dir "$folder/$(printf 'pki\377')"
+  run pki show --dir "$folder/$(printf 'pki\377')" -o json
+  ok pki/show-json-of-a-directory-that-is-no-text json '"pki" in it["directory"]'
   run pki token create --mesh test --address 192.0.2.7:7443 --valid 5m -o json
   ok pki/token/create-json json 'it["token"].startswith("cmyjoin1") and it["addresses"] == ["192.0.2.7:7443"]'
   ok pki/token/create-says-that-nobody-serves complains 'commy pki serve'
@@ -165,6 +168,10 @@ run config check "$folder/group.conf"
 ok config/unknown-group-names-line-and-nearest complains 'group.conf:2: .*did you mean "selection"'
 run config check "$folder/missing.conf"
 ok config/missing-keyfile-exits-2 exits 2
+odd=$folder/$(printf 'odd\377')
+run config check "$odd" -o json
+ok config/name-that-is-no-text-is-told json '"odd" in it[0]["error"]'
+ok config/name-that-is-no-text-is-no-other-complaint lacks_criticals
 run config check "$folder/good.conf" "$folder/key.conf" -o json
 ok config/one-bad-of-two-exits-2 exits 2
 ok config/json-tells-which json '[f["ok"] for f in it] == [True, False]'
@@ -196,6 +203,13 @@ COMMY_PLUGIN_PATH=$usual_path:$folder/plugins
 run plugin list
 ok plugin/bad-file-is-listed-as-rejected says '^transport  *text .* rejected .*not an ELF file'
 ok plugin/list-exits-0-all-the-same exits 0
+mkdir -m 755 "$odd"
+cp "$COMMY_BUILD_DIR/modules/.libs/libcommy-serializer-gvariant.so" "$odd"
+COMMY_PLUGIN_PATH=$odd:$usual_path
+run plugin list -o json
+ok plugin/folder-whose-name-is-no-text-is-told json 'any("odd" in p["reason"] for p in it)'
+ok plugin/folder-whose-name-is-no-text-is-no-complaint lacks_criticals
+COMMY_PLUGIN_PATH=$usual_path:$folder/plugins
 run plugin list -v
 ok plugin/verbose-has-the-path says "$folder/plugins/libcommy-transport-text.so"
 run plugin list -o json
