@@ -183,6 +183,10 @@ ok doctor/bad-plugin-is-named says 'libcommy-transport-text.so'
 COMMY_PLUGIN_PATH=$usual_path
 prlimit --nofile=256:256 "$commy" doctor D010 > "$out" 2> "$err"
 ok doctor/few-files-are-told says 'at most 256'
+status=0
+prlimit --nofile=20:20 "$commy" doctor -o json > "$out" 2> "$err" || status=$?
+ok doctor/hardly-any-files-exit-1 exits 1
+ok doctor/hardly-any-files-are-no-crash json 'any(c["code"] == "D017" and c["state"] == "fail" for c in it)'
 run pki init --help
 if exits 0; then
   run pki init --host here --user me
