@@ -55,6 +55,14 @@ static const CommyCliVerb verb = {
 
 /* --- the token's text --- */
 
+/* Whether somebody at a terminal ended his line, or wants nothing more: Ctrl-C, Ctrl-D. */
+static gboolean
+is_line_over (const char *text, gsize size)
+{
+  return memchr (text, '\n', size) != NULL || memchr (text, '\003', size) != NULL
+         || memchr (text, '\004', size) != NULL;
+}
+
 /* At most one byte more than a token can have, so that what is too long is seen as such. */
 static char *
 read_text (int fd, gboolean line, GError **error)
@@ -76,7 +84,7 @@ read_text (int fd, gboolean line, GError **error)
           return NULL;
         }
       size += (gsize) got;
-      if (got == 0 || (line && memchr (text, '\n', size) != NULL))
+      if (got == 0 || (line && is_line_over (text, size)))
         break;
     }
   return text;
@@ -93,7 +101,8 @@ ask (GError **error)
     {
       commy_cli_note ("paste the token (it is not shown), then press enter");
       silent = before;
-      silent.c_lflag &= ~(tcflag_t) (ECHO | ICANON);
+      /* No signals: one that ended us here would leave the terminal mute. */
+      silent.c_lflag &= ~(tcflag_t) (ECHO | ICANON | ISIG);
       silent.c_cc[VMIN] = 1;
       silent.c_cc[VTIME] = 0;
       tcsetattr (STDIN_FILENO, TCSAFLUSH, &silent);

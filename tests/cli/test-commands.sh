@@ -45,6 +45,12 @@ if exits 0; then
   run join
   ok join/without-a-token-exits-4 exits 4
   ok join/without-a-token-says-where-one-is-made complains 'CMY0405: .*commy pki token create'
+  for key in C D; do
+    status=0
+    timeout 60 /usr/bin/python3 "$COMMY_SOURCE_DIR/tests/cli/ask-at-terminal.py" $key paste \
+      "$commy" join --dir "$folder/asked" > "$out" 2> "$err" || status=$?
+    ok "join/ctrl-$key-at-the-question-leaves-the-terminal-well" exits 0
+  done
   run join a b
   ok join/two-tokens-exit-2 exits 2
   run --mesh test pki init --host here --user me
