@@ -14,7 +14,7 @@ PYTHONDONTWRITEBYTECODE=1
 export PYTHONDONTWRITEBYTECODE
 out=$top/_build/results
 jobs=$(nproc)
-all_stages='build lint check coverage clang installcheck asan tsan valgrind fuzz bench mutants distcheck'
+all_stages='build lint check coverage clang installcheck asan tsan valgrind fuzz bench mutants distcheck deb'
 
 results () {
   /usr/bin/python3 "$top/tools/results.py" "$@"
@@ -153,6 +153,11 @@ stage_distcheck () {
   if [ -e "$top/.git" ]; then
     /usr/bin/python3 "$top/tools/dist_complete.py" "$top" "$archive"
   fi
+}
+
+stage_deb () {
+  configured default --enable-werror
+  run_tests default deb check-deb
 }
 
 stage_coverage () {

@@ -202,6 +202,6 @@ commy_pki_default_dir (const char *mesh)
   if (base != NULL && *base != '\0')
     return g_build_filename (base, mesh, "pki", NULL);
   if (geteuid () == 0)
-    return g_build_filename ("/var/lib/commy", mesh, "pki", NULL);
+    return g_build_filename (COMMY_LOCALSTATE_DIR "/lib/commy", mesh, "pki", NULL);
   return g_build_filename (g_get_user_state_dir (), "commy", mesh, "pki", NULL);
 }

@@ -247,7 +247,7 @@ pump (CommyChannel *self, gsize budget, gboolean with_window, gboolean *out_more
 {
   CommyTrainsOut *out = self->trains_out;
   CommyTrain *train;
-  gsize sent = 0;
+  gsize sent = 0, held = 0;
   CommyIo io;
 
   *out_more = FALSE;
@@ -255,11 +255,11 @@ pump (CommyChannel *self, gsize budget, gboolean with_window, gboolean *out_more
   while (!out->stuck && (train = commy_train_queue_next (&out->queue)) != NULL)
     {
       if (with_window && !has_room (self, train))
-        return;
+        break;
       if (sent >= budget)
         {
           *out_more = TRUE;
-          return;
+          break;
         }
       sent += MIN (train->size - train->at, out->piece);
       io = send_piece (self, train);
@@ -270,11 +270,17 @@ pump (CommyChannel *self, gsize budget, gboolean with_window, gboolean *out_more
         }
       out->stuck = io != COMMY_IO_OK;
       if (out->stuck)
-        return;
+        break;
+      held += MIN (train->size, out->piece);
       after_piece (self, train);
       /* Piece by piece: the peer works on one while the next is made. */
+      if (out->alone >= COMMY_TRAIN_ALONE_AFTER && held < COMMY_TRAIN_ALONE_BATCH)
+        continue;
+      held = 0;
       out->stuck = self->ops->flush (self->connection) != COMMY_IO_OK;
     }
+  if (held > 0)
+    out->stuck |= self->ops->flush (self->connection) != COMMY_IO_OK;
 }
 
 gboolean

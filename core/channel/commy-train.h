@@ -25,7 +25,10 @@
  * way. The next small message waits for that once. */
 #define COMMY_TRAIN_ALONE_AFTER (256u << 10)
 #define COMMY_TRAIN_ALONE_FLOOR (1u << 20)
-/* Received and not acknowledged yet: then a frame goes that says nothing else. */
+/* Then they are handed to the transport some at a time. */
+#define COMMY_TRAIN_ALONE_BATCH (4u * COMMY_TRAIN_PIECE)
+/* Received and not acknowledged yet: then a frame goes that says nothing else. Less than the
+ * smallest window, or a sender could wait for a word that never comes. */
 #define COMMY_TRAIN_ACK_AFTER (2u * COMMY_TRAIN_PIECE)
 
 /* What a channel sends; made with the first train. */

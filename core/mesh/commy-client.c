@@ -60,20 +60,7 @@ static void
 commy_client_class_init (CommyClientClass *klass)
 {
   G_OBJECT_CLASS (klass)->finalize = commy_client_finalize;
-  /**
-   * CommyClient::requirements-changed:
-   * @client: the client
-   * @met: whether the requirements are met now
-   * @decision: the decision that found out, with every number
-   *
-   * Measurements changed whether the client's maximum latency and minimum throughput are met. While
-   * they are not, calls take another path that meets them, which is no news; if there is none they
-   * fail with %COMMY_ERROR_REQUIREMENT, or go on if the requirements are degradable. Requirements
-   * count as met before the first call. Emitted in the client's context; on a thread without one,
-   * at the end of the next synchronous call.
-   *
-   * Since: 0.1
-   */
+  /* Described in commy-client.h, where the scanner looks. */
   g_signal_new (NEWS, COMMY_TYPE_CLIENT, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 2,
                 G_TYPE_BOOLEAN, COMMY_TYPE_DECISION);
 }

@@ -12,8 +12,37 @@
 G_BEGIN_DECLS
 
 #define COMMY_TYPE_CLIENT (commy_client_get_type ())
+/**
+ * CommyClient:
+ *
+ * Calls the methods of one service.
+ *
+ * The first call finds an instance, chooses a path and connects; later ones keep what was chosen
+ * until instances, settings or measurements change. commy_client_explain() tells what was chosen
+ * and why. A client is cheap: make one for each service and thread.
+ *
+ * It belongs to the thread that made it, which is checked (%COMMY_ERROR_WRONG_THREAD). Asynchronous
+ * calls complete in the thread-default context of that thread; synchronous ones iterate none.
+ *
+ * Since: 0.1
+ */
 COMMY_API
 G_DECLARE_FINAL_TYPE (CommyClient, commy_client, COMMY, CLIENT, GObject)
+
+/**
+ * CommyClient::requirements-changed:
+ * @client: the client
+ * @met: whether the requirements are met now
+ * @decision: the decision that found out, with every number
+ *
+ * Measurements changed whether the client's maximum latency and minimum throughput are met. While
+ * they are not, calls take another path that meets them, which is no news; if there is none they
+ * fail with %COMMY_ERROR_REQUIREMENT, or go on if the requirements are degradable. Requirements
+ * count as met before the first call. Emitted in the client's context; on a thread without one,
+ * at the end of the next synchronous call.
+ *
+ * Since: 0.1
+ */
 
 /**
  * commy_client_new:
@@ -33,6 +62,8 @@ COMMY_API CommyClient *commy_client_new (CommyMesh *mesh, const char *service);
  * @requirements: (nullable): what its routes must fulfil; %NULL for nothing special
  *
  * Copied; the route is decided anew at the next call.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_client_set_requirements (CommyClient *client,
                                               const CommyRequirements *requirements);
@@ -42,6 +73,8 @@ COMMY_API void commy_client_set_requirements (CommyClient *client,
  * @instance: (nullable): id of the only instance to talk to; %NULL for any
  *
  * Restricts the client to one instance.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_client_set_instance (CommyClient *client, const char *instance);
 
@@ -59,6 +92,8 @@ COMMY_API void commy_client_set_instance (CommyClient *client, const char *insta
  * Calls. Does not block. Calls are independent: a small one may overtake a large one that was
  * begun before it, and so may their answers. Two large ones that have not left are kept for a
  * path; the next fails with %COMMY_ERROR_BUSY.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_client_call (CommyClient *client,
                                   const char *method,
@@ -73,7 +108,11 @@ COMMY_API void commy_client_call (CommyClient *client,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_client_call().
+ *
  * Returns: (transfer full): the answer, a tuple; or %NULL
+ *
+ * Since: 0.1
  */
 COMMY_API GVariant *
 commy_client_call_finish (CommyClient *client, GAsyncResult *result, GError **error);
@@ -134,6 +173,8 @@ COMMY_API void commy_client_call_with_unix_fd_list (CommyClient *client,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_client_call_with_unix_fd_list().
+ *
  * Returns: (transfer full): the answer, a tuple; or %NULL
  *
  * Since: 0.1
@@ -180,6 +221,8 @@ COMMY_API GVariant *commy_client_call_with_unix_fd_list_sync (CommyClient *clien
  * @user_data: for @callback
  *
  * Calls with raw bytes. Does not block.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_client_call_bytes (CommyClient *client,
                                         const char *method,
@@ -194,7 +237,11 @@ COMMY_API void commy_client_call_bytes (CommyClient *client,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_client_call_bytes().
+ *
  * Returns: (transfer full): the answer; or %NULL
+ *
+ * Since: 0.1
  */
 COMMY_API GBytes *
 commy_client_call_bytes_finish (CommyClient *client, GAsyncResult *result, GError **error);

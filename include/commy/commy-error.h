@@ -117,13 +117,19 @@ typedef enum
  * COMMY_ERROR:
  *
  * The error domain of Commy.
+ *
+ * Since: 0.1
  */
 #define COMMY_ERROR (commy_error_quark ())
 
 /**
  * commy_error_quark:
  *
+ * The domain of all errors of Commy.
+ *
  * Returns: the quark of the error domain
+ *
+ * Since: 0.1
  */
 COMMY_API GQuark commy_error_quark (void);
 
@@ -134,6 +140,8 @@ COMMY_API GQuark commy_error_quark (void);
  * The remote's own words, without the prefix that Commy put before them. Any thread.
  *
  * Returns: (transfer none) (nullable): a part of @error's message; %NULL for other errors
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_error_get_remote (const GError *error);
 
@@ -145,6 +153,8 @@ COMMY_API const char *commy_error_get_remote (const GError *error);
  * there is a translation.
  *
  * Returns: (transfer none) (nullable): a paragraph; %NULL for an unknown number
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_error_explain (gint code);
 

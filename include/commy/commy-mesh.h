@@ -9,6 +9,19 @@
 G_BEGIN_DECLS
 
 #define COMMY_TYPE_MESH (commy_mesh_get_type ())
+/**
+ * CommyMesh:
+ *
+ * A named trust domain, and this process's membership in it.
+ *
+ * A mesh is made from keyfiles (commy.conf(5)), joined, and left; it holds everything else, so a
+ * program can have several. Services and clients keep a reference to their mesh. One thread of its
+ * own keeps discovery and connections; calls do not pass through it.
+ *
+ * Any thread may use it. A child of fork() may not: %COMMY_ERROR_FORKED.
+ *
+ * Since: 0.1
+ */
 COMMY_API
 G_DECLARE_FINAL_TYPE (CommyMesh, commy_mesh, COMMY, MESH, GObject)
 
@@ -50,6 +63,8 @@ commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **er
  * @user_data: for @callback
  *
  * Starts the mesh thread and the plugins, registers this node. Does not block.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_mesh_join (CommyMesh *mesh,
                                 GCancellable *cancellable,
@@ -61,7 +76,11 @@ COMMY_API void commy_mesh_join (CommyMesh *mesh,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_mesh_join().
+ *
  * Returns: success
+ *
+ * Since: 0.1
  */
 COMMY_API gboolean commy_mesh_join_finish (CommyMesh *mesh, GAsyncResult *result, GError **error);
 /**
@@ -88,6 +107,8 @@ COMMY_API gboolean commy_mesh_join_sync (CommyMesh *mesh,
  * @user_data: for @callback
  *
  * Stops offering, lets what is under way finish, leaves. Does not block.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_mesh_leave (CommyMesh *mesh,
                                  GCancellable *cancellable,
@@ -99,7 +120,11 @@ COMMY_API void commy_mesh_leave (CommyMesh *mesh,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_mesh_leave().
+ *
  * Returns: success
+ *
+ * Since: 0.1
  */
 COMMY_API gboolean commy_mesh_leave_finish (CommyMesh *mesh, GAsyncResult *result, GError **error);
 /**
@@ -123,14 +148,22 @@ COMMY_API gboolean commy_mesh_leave_sync (CommyMesh *mesh,
  * commy_mesh_get_name:
  * @mesh: a mesh
  *
+ * The name it was made with. Any thread.
+ *
  * Returns: (transfer none): its name
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_mesh_get_name (CommyMesh *mesh);
 /**
  * commy_mesh_get_node_id:
  * @mesh: a mesh
  *
+ * How this node is called while it is joined; another one each time. Any thread.
+ *
  * Returns: (transfer none): id of this node, 32 hex digits
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_mesh_get_node_id (CommyMesh *mesh);
 

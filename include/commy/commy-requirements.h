@@ -21,6 +21,8 @@ G_BEGIN_DECLS
  * @COMMY_PREFER_ADAPTIVE: like auto, but what was measured counts more than what was claimed
  *
  * The eight preferences.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -43,6 +45,8 @@ typedef enum
  * @COMMY_OBJECTIVE_BALANCED: some of each
  *
  * What cost means.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -59,6 +63,8 @@ typedef enum
  * @COMMY_CONSISTENCY_LINEARIZABLE: the store must answer now
  *
  * What answers of the store may be used to find instances.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -67,6 +73,16 @@ typedef enum
 } CommyConsistency;
 
 #define COMMY_TYPE_REQUIREMENTS (commy_requirements_get_type ())
+/**
+ * CommyRequirements:
+ *
+ * What an application demands of the routes of a client.
+ *
+ * Requirements refuse paths; among those that are left the least cost wins. They can be stricter
+ * than the keyfile about security, never laxer. Who is given them keeps a copy.
+ *
+ * Since: 0.1
+ */
 COMMY_API GType commy_requirements_get_type (void);
 
 /**
@@ -84,7 +100,11 @@ COMMY_API CommyRequirements *commy_requirements_new (void);
  * commy_requirements_copy:
  * @requirements: requirements
  *
+ * Copies requirements.
+ *
  * Returns: (transfer full): a copy
+ *
+ * Since: 0.1
  */
 COMMY_API CommyRequirements *commy_requirements_copy (const CommyRequirements *requirements);
 /**
@@ -92,6 +112,8 @@ COMMY_API CommyRequirements *commy_requirements_copy (const CommyRequirements *r
  * @requirements: (nullable) (transfer full): requirements
  *
  * Frees them.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_requirements_free (CommyRequirements *requirements);
 /**
@@ -101,6 +123,8 @@ COMMY_API void commy_requirements_free (CommyRequirements *requirements);
  * @transports: (array zero-terminated=1) (nullable): ids of transports, for the list and the pin
  *
  * Which paths are wanted.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_requirements_set_preference (CommyRequirements *requirements,
                                                   CommyPreference preference,
@@ -111,6 +135,8 @@ COMMY_API void commy_requirements_set_preference (CommyRequirements *requirement
  * @objective: what cost means for this client
  *
  * Overrides the keyfile's `objective`.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_requirements_set_objective (CommyRequirements *requirements,
                                                  CommyObjective objective);
@@ -121,6 +147,8 @@ COMMY_API void commy_requirements_set_objective (CommyRequirements *requirements
  *
  * Candidates that are expected to be slower are refused. Looked at again while calls are made: see
  * #CommyClient::requirements-changed.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_requirements_set_max_latency (CommyRequirements *requirements, guint64 ns);
 /**
@@ -130,6 +158,8 @@ COMMY_API void commy_requirements_set_max_latency (CommyRequirements *requiremen
  *
  * Candidates that are expected to be slower are refused. Looked at again while calls are made: see
  * #CommyClient::requirements-changed.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_requirements_set_min_throughput (CommyRequirements *requirements,
                                                       guint64 bytes_per_second);
@@ -139,6 +169,8 @@ COMMY_API void commy_requirements_set_min_throughput (CommyRequirements *require
  * @security: lowest level allowed; the keyfile's floor still holds
  *
  * A constraint, never a weight.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_requirements_set_min_security (CommyRequirements *requirements,
                                                     CommySecurity security);
@@ -148,6 +180,8 @@ COMMY_API void commy_requirements_set_min_security (CommyRequirements *requireme
  * @ordered: whether messages must arrive in the order they were sent (the default)
  *
  * An ordered flow uses one transport at a time. An unordered one takes the best for each size.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_requirements_set_ordered (CommyRequirements *requirements, gboolean ordered);
 /**
@@ -156,6 +190,8 @@ COMMY_API void commy_requirements_set_ordered (CommyRequirements *requirements, 
  * @consistency: what store answers may be used
  *
  * Whether a snapshot will do.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_requirements_set_consistency (CommyRequirements *requirements,
                                                    CommyConsistency consistency);
@@ -165,11 +201,23 @@ COMMY_API void commy_requirements_set_consistency (CommyRequirements *requiremen
  * @degradable: whether latency and throughput may be missed if nothing better is allowed
  *
  * The decision then says `degraded`. Security is never degraded.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_requirements_set_degradable (CommyRequirements *requirements,
                                                   gboolean degradable);
 
 #define COMMY_TYPE_CALL_OPTIONS (commy_call_options_get_type ())
+/**
+ * CommyCallOptions:
+ *
+ * What is special about a call: its deadline, and whether it may be carried out twice.
+ *
+ * Not safe to change from two threads; who is given them keeps a copy, so one set serves many
+ * calls.
+ *
+ * Since: 0.1
+ */
 COMMY_API GType commy_call_options_get_type (void);
 
 /**
@@ -186,7 +234,11 @@ COMMY_API CommyCallOptions *commy_call_options_new (void);
  * commy_call_options_copy:
  * @options: options
  *
+ * Copies options.
+ *
  * Returns: (transfer full): a copy
+ *
+ * Since: 0.1
  */
 COMMY_API CommyCallOptions *commy_call_options_copy (const CommyCallOptions *options);
 /**
@@ -194,6 +246,8 @@ COMMY_API CommyCallOptions *commy_call_options_copy (const CommyCallOptions *opt
  * @options: (nullable) (transfer full): options
  *
  * Frees them.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_call_options_free (CommyCallOptions *options);
 /**
@@ -202,6 +256,8 @@ COMMY_API void commy_call_options_free (CommyCallOptions *options);
  * @timeout_us: from the start of the call, in microseconds; -1 for the default (10 s)
  *
  * The deadline goes with the call over every hop.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_call_options_set_timeout (CommyCallOptions *options, gint64 timeout_us);
 /**
@@ -210,6 +266,8 @@ COMMY_API void commy_call_options_set_timeout (CommyCallOptions *options, gint64
  * @idempotent: whether carrying the call out twice does no harm
  *
  * An idempotent call whose path dies is sent again to another instance.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_call_options_set_idempotent (CommyCallOptions *options, gboolean idempotent);
 
@@ -217,12 +275,16 @@ COMMY_API void commy_call_options_set_idempotent (CommyCallOptions *options, gbo
  * COMMY_PRIORITY_DEFAULT:
  *
  * The priority of a call that says nothing.
+ *
+ * Since: 0.1
  */
 #define COMMY_PRIORITY_DEFAULT 4
 /**
  * COMMY_PRIORITY_MAX:
  *
  * The most urgent priority; 0 is the least urgent.
+ *
+ * Since: 0.1
  */
 #define COMMY_PRIORITY_MAX 7
 

@@ -10,6 +10,15 @@
 G_BEGIN_DECLS
 
 #define COMMY_TYPE_PRINCIPAL (commy_principal_get_type ())
+/**
+ * CommyPrincipal:
+ *
+ * Who the other side proved to be: a user of this host, or the name in a certificate.
+ *
+ * It never changes and may be shared between threads.
+ *
+ * Since: 0.1
+ */
 COMMY_API GType commy_principal_get_type (void);
 /**
  * commy_principal_ref:
@@ -27,24 +36,45 @@ COMMY_API CommyPrincipal *commy_principal_ref (CommyPrincipal *principal);
  * @principal: (nullable) (transfer full): a principal
  *
  * Gives a reference back.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_principal_unref (CommyPrincipal *principal);
 /**
  * commy_principal_get_name:
  * @principal: a principal
  *
+ * What the other side proved to be.
+ *
  * Returns: (transfer none): what the other side proved, such as `unix:uid=1000`
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_principal_get_name (CommyPrincipal *principal);
 /**
  * commy_principal_get_provider:
  * @principal: a principal
  *
+ * Who judged the proof.
+ *
  * Returns: (transfer none): id of the auth provider that accepted the proof
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_principal_get_provider (CommyPrincipal *principal);
 
 #define COMMY_TYPE_INVOCATION (commy_invocation_get_type ())
+/**
+ * CommyInvocation:
+ *
+ * A call as its handler sees it: method, arguments, who calls, and until when.
+ *
+ * It is answered exactly once, from any thread, now or later, and valid until then; who wants to
+ * look at it afterwards holds a reference. One that is dropped without an answer is a mistake of
+ * the program: it is logged, and the caller waits until its deadline.
+ *
+ * Since: 0.1
+ */
 COMMY_API
 G_DECLARE_FINAL_TYPE (CommyInvocation, commy_invocation, COMMY, INVOCATION, GObject)
 
@@ -52,21 +82,33 @@ G_DECLARE_FINAL_TYPE (CommyInvocation, commy_invocation, COMMY, INVOCATION, GObj
  * commy_invocation_get_method:
  * @invocation: an invocation
  *
+ * Which method is called.
+ *
  * Returns: (transfer none): name of the method
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_invocation_get_method (CommyInvocation *invocation);
 /**
  * commy_invocation_get_parameters:
  * @invocation: an invocation
  *
+ * What the caller sent.
+ *
  * Returns: (transfer none) (nullable): the arguments, a tuple; %NULL for a call with raw bytes
+ *
+ * Since: 0.1
  */
 COMMY_API GVariant *commy_invocation_get_parameters (CommyInvocation *invocation);
 /**
  * commy_invocation_get_bytes:
  * @invocation: an invocation
  *
+ * What the caller sent with a call of raw bytes.
+ *
  * Returns: (transfer none) (nullable): the argument of a call with raw bytes
+ *
+ * Since: 0.1
  */
 COMMY_API GBytes *commy_invocation_get_bytes (CommyInvocation *invocation);
 /**
@@ -87,37 +129,56 @@ COMMY_API GUnixFDList *commy_invocation_get_unix_fd_list (CommyInvocation *invoc
  * commy_invocation_get_caller:
  * @invocation: an invocation
  *
+ * Who calls, as proved to the core and allowed by the policy.
+ *
  * Returns: (transfer none): who calls
+ *
+ * Since: 0.1
  */
 COMMY_API CommyPrincipal *commy_invocation_get_caller (CommyInvocation *invocation);
 /**
  * commy_invocation_get_transport:
  * @invocation: an invocation
  *
+ * How the call came here.
+ *
  * Returns: (transfer none): id of the transport it came over
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_invocation_get_transport (CommyInvocation *invocation);
 /**
  * commy_invocation_get_deadline:
  * @invocation: an invocation
  *
+ * Until when the caller waits.
+ *
  * Returns: monotonic time in microseconds when nobody waits for the answer any more;
  *   `G_MAXINT64` for a one-way message
+ *
+ * Since: 0.1
  */
 COMMY_API gint64 commy_invocation_get_deadline (CommyInvocation *invocation);
 /**
  * commy_invocation_is_one_way:
  * @invocation: an invocation
  *
+ * Whether the caller waits for nothing.
+ *
  * Returns: whether no answer is wanted; answering is then allowed and does nothing
+ *
+ * Since: 0.1
  */
 COMMY_API gboolean commy_invocation_is_one_way (CommyInvocation *invocation);
 /**
  * commy_invocation_return_value:
- * @invocation: (transfer full): an invocation
+ * @invocation: an invocation
  * @value: (nullable): the result, a tuple; floating is consumed; %NULL for `()`
  *
- * Answers. Exactly one of the return functions is called, from any thread, now or later.
+ * Answers. Exactly one of the return functions is called, from any thread, now or later; after it
+ * only who holds a reference of their own may still look at @invocation.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_value (CommyInvocation *invocation, GVariant *value);
 /**
@@ -138,43 +199,63 @@ COMMY_API void commy_invocation_return_value_with_unix_fd_list (CommyInvocation 
                                                                 GUnixFDList *fd_list);
 /**
  * commy_invocation_return_bytes:
- * @invocation: (transfer full): an invocation
+ * @invocation: an invocation
  * @bytes: (transfer none): the result
  *
  * Answers with raw bytes.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_bytes (CommyInvocation *invocation, GBytes *bytes);
 /**
  * commy_invocation_return_gerror:
- * @invocation: (transfer full): an invocation
+ * @invocation: an invocation
  * @error: (transfer none): why not; the caller gets %COMMY_ERROR_REMOTE with its message
  *
  * Answers with an error.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_gerror (CommyInvocation *invocation, const GError *error);
 /**
  * commy_invocation_return_error:
- * @invocation: (transfer full): an invocation
+ * @invocation: an invocation
  * @message: why not
  *
  * Answers with an error.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_invocation_return_error (CommyInvocation *invocation, const char *message);
 
 /**
  * CommyCallFunc:
  * @service: the service
- * @invocation: (transfer full): the call; answer it once
+ * @invocation: (transfer none): the call; valid until it is answered, which is done once
  * @user_data: as given
  *
  * A call arrived. Runs in the main context that was the thread default when the service was
  * made, or on one of its workers. May stop the service.
+ *
+ * Since: 0.1
  */
 typedef void (*CommyCallFunc) (CommyService *service,
                                CommyInvocation *invocation,
                                gpointer user_data);
 
 #define COMMY_TYPE_SERVICE (commy_service_get_type ())
+/**
+ * CommyService:
+ *
+ * What a program offers under a name: methods and their handlers.
+ *
+ * It is set up, started, which makes this process an instance of the name, and stopped. Handlers
+ * run in the main context that was the thread default when it was made, or on threads of its own
+ * (commy_service_set_workers()). With an interface the types of arguments and results are checked
+ * before a handler sees them.
+ *
+ * Since: 0.1
+ */
 COMMY_API
 G_DECLARE_FINAL_TYPE (CommyService, commy_service, COMMY, SERVICE, GObject)
 
@@ -201,6 +282,8 @@ commy_service_new (CommyMesh *mesh, const char *name, GDBusInterfaceInfo *interf
  * @destroy: (nullable): frees @user_data
  *
  * Sets the handler of a method.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_service_handle (CommyService *service,
                                      const char *method,
@@ -213,6 +296,8 @@ COMMY_API void commy_service_handle (CommyService *service,
  * @threads: worker threads of its own that poll, spin and park; 0 for the main context; at most 64
  *
  * Where handlers run.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_service_set_workers (CommyService *service, guint threads);
 /**
@@ -223,6 +308,8 @@ COMMY_API void commy_service_set_workers (CommyService *service, guint threads);
  * @user_data: for @callback
  *
  * Offers the service. Does not block.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_service_start (CommyService *service,
                                     GCancellable *cancellable,
@@ -234,7 +321,11 @@ COMMY_API void commy_service_start (CommyService *service,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_service_start().
+ *
  * Returns: success
+ *
+ * Since: 0.1
  */
 COMMY_API gboolean commy_service_start_finish (CommyService *service,
                                                GAsyncResult *result,
@@ -264,6 +355,8 @@ COMMY_API gboolean commy_service_start_sync (CommyService *service,
  * @user_data: for @callback
  *
  * Stops offering; calls under way are finished first. Legal from inside a handler.
+ *
+ * Since: 0.1
  */
 COMMY_API void commy_service_stop (CommyService *service,
                                    GCancellable *cancellable,
@@ -275,7 +368,11 @@ COMMY_API void commy_service_stop (CommyService *service,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_service_stop().
+ *
  * Returns: success
+ *
+ * Since: 0.1
  */
 COMMY_API gboolean commy_service_stop_finish (CommyService *service,
                                               GAsyncResult *result,
@@ -284,7 +381,11 @@ COMMY_API gboolean commy_service_stop_finish (CommyService *service,
  * commy_service_get_instance_id:
  * @service: a service
  *
+ * How this offer of the service is called. Any thread.
+ *
  * Returns: (transfer none) (nullable): id of this instance while it is offered
+ *
+ * Since: 0.1
  */
 COMMY_API const char *commy_service_get_instance_id (CommyService *service);
 

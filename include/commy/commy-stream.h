@@ -88,6 +88,8 @@ COMMY_API void commy_client_open_stream (CommyClient *client,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_client_open_stream().
+ *
  * Returns: (transfer full): the stream, or %NULL
  *
  * Since: 0.1
@@ -143,6 +145,8 @@ COMMY_API void commy_service_handle_stream (CommyService *service,
 /**
  * commy_invocation_get_stream:
  * @invocation: an invocation
+ *
+ * The stream of a call that streams.
  *
  * Returns: (transfer none) (nullable): the stream that this call opened; %NULL for other calls
  *
@@ -200,6 +204,8 @@ COMMY_API gint64 commy_stream_get_deadline (CommyStream *stream);
  * commy_stream_get_unread:
  * @stream: a stream
  *
+ * How much has arrived and waits to be read.
+ *
  * Returns: messages that have arrived and were not read
  *
  * Since: 0.1
@@ -209,6 +215,8 @@ COMMY_API guint commy_stream_get_unread (CommyStream *stream);
  * commy_stream_get_credit:
  * @stream: a stream
  *
+ * How much may be sent now.
+ *
  * Returns: bytes that the other side lets this one send now; a write waits unless it is positive
  *
  * Since: 0.1
@@ -217,6 +225,8 @@ COMMY_API gint64 commy_stream_get_credit (CommyStream *stream);
 /**
  * commy_stream_get_result:
  * @stream: a stream of a client
+ *
+ * What the handler answered.
  *
  * Returns: (transfer none) (nullable): the handler's result, a tuple, once it has arrived
  *
@@ -250,6 +260,8 @@ COMMY_API void commy_stream_write (CommyStream *stream,
  * @stream: a stream
  * @result: the result
  * @error: return location
+ *
+ * Ends commy_stream_write().
  *
  * Returns: success
  *
@@ -298,6 +310,8 @@ COMMY_API void commy_stream_write_bytes (CommyStream *stream,
  * @stream: a stream
  * @result: the result
  * @error: return location
+ *
+ * Ends commy_stream_write_bytes().
  *
  * Returns: success
  *
@@ -360,6 +374,8 @@ COMMY_API void commy_stream_read (CommyStream *stream,
  * @result: the result
  * @error: return location
  *
+ * Ends commy_stream_read().
+ *
  * Returns: (transfer full) (nullable): the message; %NULL without @error: the other side sends no
  *   more; %NULL with %COMMY_ERROR_TYPE: the next message is raw bytes and stays to be read as such
  *
@@ -401,6 +417,8 @@ COMMY_API void commy_stream_read_bytes (CommyStream *stream,
  * @stream: a stream
  * @result: the result
  * @error: return location
+ *
+ * Ends commy_stream_read_bytes().
  *
  * Returns: (transfer full) (nullable): the message; %NULL without @error: the other side sends no
  *   more; %NULL with %COMMY_ERROR_TYPE: the next message is a value and stays to be read as such
@@ -447,6 +465,8 @@ COMMY_API void commy_stream_wait_result (CommyStream *stream,
  * @stream: a stream
  * @result: the result
  * @error: return location
+ *
+ * Ends commy_stream_wait_result().
  *
  * Returns: (transfer full): the handler's result, a tuple; or %NULL with @error set
  *

@@ -6,7 +6,7 @@ import re
 LICENCE = "SPDX-License-Identifier: LGPL-2.1-or-later"
 CODE = (".c", ".h", ".h.in", ".am", ".inc", ".ac", ".m4", ".sh", ".py")
 HOSTS = re.compile(
-    r"^(localhost|127\.|\[|%|\$|([\w-]+\.)*(example\.(org|com|net)|gnu\.org|gnome\.org|debian\.org"
+    r"^(localhost|127\.|\[|%|\$|([\w-]+\.)*(example\.(org|com|net)|gnu\.org|gtk\.org|gnome\.org|debian\.org"
     r"|freedesktop\.org|kernel\.org|ietf\.org|rfc-editor\.org|w3\.org|spiffe\.io|sqlite\.org"
     r"|gnutls\.org|llvm\.org|man7\.org|wikipedia\.org|doi\.org|github\.com|testanything\.org))"
 )
