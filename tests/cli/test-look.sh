@@ -89,6 +89,11 @@ server=$slow
 stop TERM
 server=$echo_server
 
+# --- what others send is no order to a terminal, in JSON either ---
+run call org.example.Echo Echo "'a\\u007f\\u009b31m\\u00a0'" -o json
+ok json/has-what-was-sent json "'a\\x7f\\x9b31m\\xa0' in json.dumps(it, ensure_ascii=False)"
+ok json/control-characters-are-escaped says '\\u009b31m'
+
 # --- drops ---
 run drops
 ok drops/none-says-so says '^nothing was dropped (nodes asked: 1)$'
