@@ -115,7 +115,8 @@ check (CommyCli *cli, char **files)
       g_variant_builder_add (&results, "{sv}", "file", g_variant_new_string (name));
       g_variant_builder_add (&results, "{sv}", "ok", g_variant_new_boolean (ok));
       if (!ok)
-        g_variant_builder_add (&results, "{sv}", "error", g_variant_new_string (error->message));
+        g_variant_builder_add (&results, "{sv}", "error",
+                               g_variant_new_take_string (g_utf8_make_valid (error->message, -1)));
       g_variant_builder_close (&results);
       if (ok && !cli->json)
         commy_output_print ("%s: ok\n", name);

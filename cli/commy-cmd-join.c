@@ -55,6 +55,14 @@ static const CommyCliVerb verb = {
 
 /* --- the token's text --- */
 
+/* Whether somebody at a terminal ended his line, or wants nothing more: Ctrl-C, Ctrl-D. */
+static gboolean
+is_line_over (const char *text, gsize size)
+{
+  return memchr (text, '\n', size) != NULL || memchr (text, '\003', size) != NULL
+         || memchr (text, '\004', size) != NULL;
+}
+
 /* At most one byte more than a token can have, so that what is too long is seen as such. */
 static char *
 read_text (int fd, gboolean line, GError **error)
@@ -76,7 +84,7 @@ read_text (int fd, gboolean line, GError **error)
           return NULL;
         }
       size += (gsize) got;
-      if (got == 0 || (line && memchr (text, '\n', size) != NULL))
+      if (got == 0 || (line && is_line_over (text, size)))
         break;
     }
   return text;
@@ -93,7 +101,8 @@ ask (GError **error)
     {
       commy_cli_note ("paste the token (it is not shown), then press enter");
       silent = before;
-      silent.c_lflag &= ~(tcflag_t) (ECHO | ICANON);
+      /* No signals: one that ended us here would leave the terminal mute. */
+      silent.c_lflag &= ~(tcflag_t) (ECHO | ICANON | ISIG);
       silent.c_cc[VMIN] = 1;
       silent.c_cc[VTIME] = 0;
       tcsetattr (STDIN_FILENO, TCSAFLUSH, &silent);
@@ -162,6 +171,7 @@ print_json (const CommyPkiMembership *membership, const CommyPkiToken *token, co
 {
   g_autofree char *until = commy_cmd_pki_format_time (membership->not_after_s);
   g_autofree char *fingerprint = commy_pki_format_fingerprint (token->fingerprint);
+  g_autofree char *directory = g_filename_display_name (dir);
   GVariantDict dict;
 
   g_variant_dict_init (&dict, NULL);
@@ -169,7 +179,7 @@ print_json (const CommyPkiMembership *membership, const CommyPkiToken *token, co
   g_variant_dict_insert (&dict, "not_after", "s", until);
   g_variant_dict_insert (&dict, "authority", "s", membership->address);
   g_variant_dict_insert (&dict, "fingerprint", "s", fingerprint);
-  g_variant_dict_insert (&dict, "directory", "s", dir);
+  g_variant_dict_insert (&dict, "directory", "s", directory);
   commy_output_json (g_variant_dict_end (&dict));
 }
 
@@ -229,6 +239,6 @@ commy_cmd_join (CommyCli *cli, char **argv)
   if (options.host == NULL)
     options.host = g_strdup (g_get_host_name ());
   if (options.user == NULL)
-    options.user = g_strdup (g_get_user_name ());
+    options.user = commy_cmd_pki_dup_user ();
   return run (cli, &options, arguments[1], timeout_us);
 }

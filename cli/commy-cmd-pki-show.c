@@ -103,10 +103,11 @@ static void
 print_json (const View *view)
 {
   g_autofree char *issuer = dup_issuer (view);
+  g_autofree char *directory = g_filename_display_name (view->dir);
   GVariantDict dict;
 
   g_variant_dict_init (&dict, NULL);
-  g_variant_dict_insert (&dict, "directory", "s", view->dir);
+  g_variant_dict_insert (&dict, "directory", "s", directory);
   g_variant_dict_insert (&dict, "has_authority_key", "b", view->has_key);
   g_variant_dict_insert_value (&dict, "authority", info_to_variant (view->ca));
   if (view->cert != NULL)

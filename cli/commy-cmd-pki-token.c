@@ -86,8 +86,8 @@ commy_cmd_pki_make_token (const char *dir,
                           GError **error)
 {
   g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_load (dir, error);
-  /* The user's name is a right (docs/decisions/0005): never the newcomer's to choose. */
-  const char *whose = user != NULL ? user : g_get_user_name ();
+  /* The user's name is a right (docs/decisions/0006): never the newcomer's to choose. */
+  g_autofree char *whose = user != NULL ? g_strdup (user) : commy_cmd_pki_dup_user ();
   g_auto (GStrv) own = addresses == NULL ? dup_addresses (dir) : NULL;
   gint64 now = commy_cmd_pki_now ();
   g_autoptr (CommyPkiRegister) reg = NULL;

@@ -9,7 +9,9 @@
 
 #include "cli/commy-output.h"
 
+#include <pwd.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DAYS_MAX 3650
 
@@ -50,6 +52,13 @@ commy_cmd_pki_fail (const GError *error)
     return commy_cli_fail (error);
   commy_cli_set_error (&numbered, (CommyError) error->code, "%s", error->message);
   return commy_cli_fail (numbered);
+}
+
+char *
+commy_cmd_pki_dup_user (void)
+{
+  return getpwuid (getuid ()) != NULL ? g_strdup (g_get_user_name ())
+                                      : g_strdup_printf ("uid-%u", (guint) getuid ());
 }
 
 gint64
@@ -113,7 +122,7 @@ parse (CommyCli *cli, const CommyCliVerb *verb, Options *options, gboolean has_o
   if (options->host == NULL)
     options->host = g_strdup (g_get_host_name ());
   if (options->user == NULL)
-    options->user = g_strdup (g_get_user_name ());
+    options->user = commy_cmd_pki_dup_user ();
   if (arguments[1] != NULL)
     commy_cli_misuse (verb, "what is \"%s\"?", arguments[1]);
   else if (options->days < 1 || options->days > DAYS_MAX)

@@ -28,6 +28,9 @@ CommyExit commy_cmd_pki_token (CommyCli *cli, char **argv);
 char *commy_cmd_pki_dup_dir (const CommyCli *cli, const char *dir);
 /* Tells an error of the certificate helper with its number, and gives the exit code. */
 CommyExit commy_cmd_pki_fail (const GError *error);
+/* The name of who runs this, in a certificate; a user who has none is called by number, since what
+ * GLib calls all of those would make them one user. (transfer full) */
+char *commy_cmd_pki_dup_user (void);
 gint64 commy_cmd_pki_now (void);                  /* seconds since 1970 */
 char *commy_cmd_pki_format_time (gint64 seconds); /* RFC 3339, UTC */
 /* A token for the authority in @dir, noted in its register. @addresses, @host, @user: (nullable).

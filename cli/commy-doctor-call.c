@@ -171,6 +171,8 @@ commy_doctor_check_listening (CommyDoctor *doctor, CommyFinding *finding)
   g_autofree char *withheld = NULL;
   guint n_open, n_withheld;
 
+  if (!commy_doctor_has_files (finding))
+    return;
   if (rig_set_up (&rig, doctor, &error))
     instance = find_service (&rig, &error);
   if (instance == NULL)
@@ -275,6 +277,8 @@ commy_doctor_check_calls (CommyDoctor *doctor, CommyFinding *finding)
   GVariantIter iter;
   const char *transport, *address;
 
+  if (!commy_doctor_has_files (finding))
+    return;
   if (rig_set_up (&rig, doctor, &error))
     instance = find_service (&rig, &error);
   if (instance == NULL)

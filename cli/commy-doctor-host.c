@@ -30,6 +30,7 @@
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 #define PROC_MAGIC 0x9fa0
 #define FEW_FILES 1024u
+#define NEEDED_FILES 64u
 #define SANE_YEAR 2024
 
 /* --- shared memory and waiting --- */
@@ -124,11 +125,27 @@ commy_doctor_check_user_namespaces (CommyDoctor *doctor, CommyFinding *finding)
     }
 }
 
+gboolean
+commy_doctor_has_files (CommyFinding *finding)
+{
+  struct rlimit limit = { 0 };
+
+  getrlimit (RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur >= NEEDED_FILES)
+    return TRUE;
+  commy_finding_fail (finding, "at most %lu (hard limit %lu)", (gulong) limit.rlim_cur,
+                      (gulong) limit.rlim_max);
+  commy_finding_way_out (finding, "ulimit -n 4096, or LimitNOFILE=4096 in the unit");
+  return FALSE;
+}
+
 void
 commy_doctor_check_open_files (CommyDoctor *doctor, CommyFinding *finding)
 {
   struct rlimit limit = { 0 };
 
+  if (!commy_doctor_has_files (finding))
+    return;
   getrlimit (RLIMIT_NOFILE, &limit);
   if (limit.rlim_cur < FEW_FILES)
     {

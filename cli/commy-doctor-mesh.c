@@ -207,7 +207,7 @@ commy_doctor_check_store (CommyDoctor *doctor, CommyFinding *finding)
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) instances = NULL;
 
-  if (!has_mesh (doctor, finding))
+  if (!has_mesh (doctor, finding) || !commy_doctor_has_files (finding))
     return;
   mesh = commy_cli_join (doctor->cli, &error);
   instances = mesh != NULL ? commy_lookup_instances (mesh, NULL, FALSE, &error) : NULL;

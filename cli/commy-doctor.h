@@ -54,6 +54,9 @@ void commy_doctor_check_peer_pidfd (CommyDoctor *doctor, CommyFinding *finding);
 void commy_doctor_check_futex (CommyDoctor *doctor, CommyFinding *finding);
 void commy_doctor_check_user_namespaces (CommyDoctor *doctor, CommyFinding *finding);
 void commy_doctor_check_open_files (CommyDoctor *doctor, CommyFinding *finding);
+/* Whether there are descriptors enough to join a mesh: GLib ends a process that runs out of them.
+ * FALSE: told. */
+gboolean commy_doctor_has_files (CommyFinding *finding);
 void commy_doctor_check_locked_memory (CommyDoctor *doctor, CommyFinding *finding);
 void commy_doctor_check_proc (CommyDoctor *doctor, CommyFinding *finding);
 void commy_doctor_check_clock (CommyDoctor *doctor, CommyFinding *finding);

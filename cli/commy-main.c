@@ -14,11 +14,13 @@
 #endif
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gi18n.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
 #ifndef COMMY_CLI_WITH_PKI
 static CommyExit
@@ -160,12 +162,26 @@ commy_localedir (void)
   return set != NULL && set[0] != '\0' ? set : COMMY_LOCALE_DIR;
 }
 
+/* A file that is opened in the place of a closed standard stream would take what is printed, a
+ * secret too. The place is filled so that using it fails as it did: for the wrong direction. */
+static gboolean
+fill_standard_streams (void)
+{
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl (fd, F_GETFD) < 0
+        && open ("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+      return FALSE;
+  return TRUE;
+}
+
 int
 main (int argc, char **argv)
 {
   CommyCli cli = { NULL };
   CommyExit status;
 
+  if (!fill_standard_streams ())
+    return COMMY_EXIT_FAILED;
   /* Text in the user's encoding; numbers stay as programs read them. */
   setlocale (LC_CTYPE, "");
   setlocale (LC_MESSAGES, "");

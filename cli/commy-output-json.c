@@ -165,13 +165,31 @@ to_node (GVariant *value)
     }
 }
 
+/* Control characters that JSON need not escape, and a terminal obeys. They stand in strings only,
+ * in UTF-8 as one byte 7f, or c2 and one up to 9f. */
+static char *
+escape_controls (const char *json)
+{
+  GString *out = g_string_new (NULL);
+
+  for (const guchar *at = (const guchar *) json; *at != '\0'; at++)
+    if (*at == 0x7f)
+      g_string_append (out, "\\u007f");
+    else if (*at == 0xc2 && at[1] < 0xa0)
+      g_string_append_printf (out, "\\u%04x", *++at);
+    else
+      g_string_append_c (out, (char) *at);
+  return g_string_free (out, FALSE);
+}
+
 char *
 commy_output_to_json (GVariant *value, gboolean pretty)
 {
   g_autoptr (GVariant) owned = g_variant_ref_sink (value);
   g_autoptr (JsonNode) node = to_node (owned);
+  g_autofree char *json = json_to_string (node, pretty);
 
-  return json_to_string (node, pretty);
+  return escape_controls (json);
 }
 
 void

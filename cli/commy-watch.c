@@ -52,12 +52,20 @@ typedef struct
   GMainLoop *loop;
   gboolean terminal;
   gboolean again;
+  gboolean over; /* a loop that does not run yet cannot be told to end */
 } Rounds;
+
+static void
+end (Rounds *rounds)
+{
+  rounds->over = TRUE;
+  g_main_loop_quit (rounds->loop);
+}
 
 static gboolean
 on_interrupt (gpointer data)
 {
-  g_main_loop_quit (data);
+  end (data);
   return G_SOURCE_CONTINUE;
 }
 
@@ -74,7 +82,7 @@ on_round (gpointer data)
   /* What one round cannot show the next one may. */
   rounds->show (rounds->data);
   if (fflush (stdout) != 0 || ferror (stdout))
-    g_main_loop_quit (rounds->loop);
+    end (rounds);
   return G_SOURCE_CONTINUE;
 }
 
@@ -91,11 +99,12 @@ commy_watch_run (const CommyWatch *watch, CommyCli *cli, CommyWatchFunc show, gp
   rounds.loop = loop;
   rounds.terminal = isatty (STDOUT_FILENO) && !cli->json;
   cli->lines = TRUE;
-  interrupt = g_unix_signal_add (SIGINT, on_interrupt, loop);
-  terminate = g_unix_signal_add (SIGTERM, on_interrupt, loop);
+  interrupt = g_unix_signal_add (SIGINT, on_interrupt, &rounds);
+  terminate = g_unix_signal_add (SIGTERM, on_interrupt, &rounds);
   timer = g_timeout_add ((guint) (watch->every_us / 1000), on_round, &rounds);
   on_round (&rounds);
-  g_main_loop_run (loop);
+  if (!rounds.over)
+    g_main_loop_run (loop);
   g_source_remove (timer);
   g_source_remove (interrupt);
   g_source_remove (terminate);

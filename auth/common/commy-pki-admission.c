@@ -132,16 +132,12 @@ decide_names (Case *self,
               const char *host,
               const char *user)
 {
-  g_autoptr (GError) why = NULL;
   g_autofree char *text = NULL;
 
   if (info->host != NULL && strcmp (info->host, host) != 0)
     return refuse_name (self, "host", info->host, host);
   if (info->user != NULL && strcmp (info->user, user) != 0)
     return refuse_name (self, "user", info->user, user);
-  self->path = commy_pki_node_path (host, user, &why);
-  if (self->path == NULL)
-    return refuse (self, why->message);
   /* Who made a token for exactly this host and user wants it to have a new key. */
   if ((info->host == NULL || info->user == NULL)
       && commy_pki_register_has_identity (reg, self->path))
@@ -169,6 +165,10 @@ decide_join (Case *self, const CommyPkiMessage *request)
   if (host == NULL || user == NULL || secret == NULL || self->token == NULL
       || strspn (self->token, "0123456789abcdef") != strlen (self->token))
     return refuse (self, "the request lacks something, or something in it cannot be right");
+  /* They are repeated in answers and in the log: from here on they are names. */
+  self->path = commy_pki_node_path (host, user, &why);
+  if (self->path == NULL)
+    return refuse (self, why->message);
   reg = commy_pki_register_open (self->admission->dir, &why);
   if (reg == NULL)
     return fail (self, why);

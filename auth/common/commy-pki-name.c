@@ -34,15 +34,31 @@ is_segment (const char *at, gsize size)
   return size > 0 && !(size <= 2 && memcmp (at, "..", size) == 0);
 }
 
+/* What can be shown of a name that may be anything: on one line, without orders to a terminal. */
+static char *
+show (const char *text)
+{
+  g_autofree char *valid = g_utf8_make_valid (text, -1);
+  GString *out = g_string_new (NULL);
+
+  for (const char *at = valid; *at != '\0'; at = g_utf8_next_char (at))
+    g_string_append_unichar (out,
+                             g_unichar_iscntrl (g_utf8_get_char (at)) ? '?' : g_utf8_get_char (at));
+  return g_string_free (out, FALSE);
+}
+
 gboolean
 commy_pki_check_segment (const char *text, const char *what, GError **error)
 {
+  g_autofree char *shown = NULL;
+
   if (is_segment (text, strlen (text)) && strlen (text) <= 128)
     return TRUE;
+  shown = show (text);
   g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
                "the name of the %s cannot stand in a certificate: \"%s\" (allowed are 1 to 128 "
                "letters, digits, '.', '-' and '_')",
-               what, text);
+               what, shown);
   return FALSE;
 }
 

@@ -109,6 +109,7 @@ list_plugin (CommyCatalog *catalog, const CommyPlugin *plugin)
   g_auto (GStrv) parts = g_strsplit (plugin->name, "/", 2);
   g_autofree char *path = g_filename_display_name (plugin->path);
   const char *reason = plugin->reason;
+  g_autofree char *text = NULL;
   GVariantDict dict;
 
   g_variant_dict_init (&dict, NULL);
@@ -117,7 +118,8 @@ list_plugin (CommyCatalog *catalog, const CommyPlugin *plugin)
   g_variant_dict_insert (&dict, "state", "s", commy_plugin_state_to_string (plugin->state));
   if (reason == NULL)
     reason = __atomic_load_n (&plugin->contradiction, __ATOMIC_ACQUIRE);
-  g_variant_dict_insert (&dict, "reason", "s", reason != NULL ? reason : "");
+  text = g_utf8_make_valid (reason != NULL ? reason : "", -1); /* there may be a path in it */
+  g_variant_dict_insert (&dict, "reason", "s", text);
   g_variant_dict_insert (&dict, "origin", "s",
                          plugin->reason_origin != NULL ? plugin->reason_origin : "");
   g_variant_dict_insert (&dict, "path", "s", path);

@@ -54,12 +54,19 @@ ok () {
   sed 's/^/# err: /' "$err"
 }
 
+# skip NAME REASON
+skip () {
+  case_number=$((case_number + 1))
+  echo "ok $case_number - /cli/$1 # SKIP $2"
+}
+
 exits () { [ "$status" -eq "$1" ]; }
 says () { grep -q -e "$1" "$out"; }
 lacks () { ! grep -q -e "$1" "$out"; }
 # The output is this text, without a line feed.
 is () { printf %s "$1" | cmp -s - "$out"; }
 complains () { grep -q -e "$1" "$err"; }
+lacks_criticals () { ! grep -q CRITICAL "$err"; }
 is_silent () { [ ! -s "$err" ]; }
 # The output as JSON fulfils a Python expression about `it`.
 json () { /usr/bin/python3 -c "import json, sys

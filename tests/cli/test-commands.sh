@@ -45,6 +45,12 @@ if exits 0; then
   run join
   ok join/without-a-token-exits-4 exits 4
   ok join/without-a-token-says-where-one-is-made complains 'CMY0405: .*commy pki token create'
+  for key in C D; do
+    status=0
+    timeout 60 /usr/bin/python3 "$COMMY_SOURCE_DIR/tests/cli/ask-at-terminal.py" $key paste \
+      "$commy" join --dir "$folder/asked" > "$out" 2> "$err" || status=$?
+    ok "join/ctrl-$key-at-the-question-leaves-the-terminal-well" exits 0
+  done
   run join a b
   ok join/two-tokens-exit-2 exits 2
   run --mesh test pki init --host here --user me
@@ -52,11 +58,36 @@ if exits 0; then
   run pki show --mesh test -o json
   ok pki/show-json json 'it["has_authority_key"] and "here" in it["certificate"]["id"]'
   ok pki/show-json-tells-who-renews json 'it["renewed_by"] == "this host"'
+  run pki init --dir "$folder/$(printf 'pki\377')"
+  run pki show --dir "$folder/$(printf 'pki\377')" -o json
+  ok pki/show-json-of-a-directory-that-is-no-text json '"pki" in it["directory"]'
   run pki token create --mesh test --address 192.0.2.7:7443 --valid 5m -o json
   ok pki/token/create-json json 'it["token"].startswith("cmyjoin1") and it["addresses"] == ["192.0.2.7:7443"]'
   ok pki/token/create-says-that-nobody-serves complains 'commy pki serve'
   run pki token ls --mesh test -o json
   ok pki/token/ls-json json 'len(it) == 1 and it[0]["state"] == "open" and "token" not in it[0]'
+  # All who have no name would be one user, if they were called alike.
+  if unshare --user --map-user=12345 true 2> "$err"; then
+    status=0
+    unshare --user --map-user=12345 "$commy" pki init --dir "$folder/nameless" --host here \
+      > "$out" 2> "$err" < /dev/null || status=$?
+    ok pki/user-without-a-name-is-called-by-number says '/host/here/user/uid-12345$'
+    ok pki/user-without-a-name-is-no-complaint is_silent
+  else
+    skip pki/user-without-a-name-is-called-by-number 'namespaces are refused here'
+  fi
+  # A file that is opened where the output was closed must not take what is printed.
+  "$commy" pki serve --mesh test --listen 127.0.0.1:0 --token-valid 5m <&- >&- 2>&- &
+  server=$!
+  servers="$servers $server"
+  # Its token is noted after signals are heeded, and before it is printed.
+  while kill -0 "$server" 2>/dev/null \
+    && [ "$(grep -c '^\[token ' "$folder/state/test/pki/register.ini")" -lt 2 ]; do
+    sleep 0.02
+  done
+  stop TERM
+  holds_no_token () { ! grep -rq cmyjoin1 "$folder/state"; }
+  ok pki/serve/secret-of-a-closed-output-is-in-no-file holds_no_token
   run pki token create --mesh test --valid never
   ok pki/token/bad-time-exits-2 exits 2
   run pki token create --mesh test --address nowhere
@@ -67,6 +98,12 @@ else
   ok pki/without-gnutls-exits-1 exits 1
   ok pki/without-gnutls-says-so complains 'GnuTLS'
 fi
+
+# --- closed descriptors ---
+status=0
+"$commy" --version >&- 2> "$err" < /dev/null || status=$?
+ok closed/output-exits-1 exits 1
+ok closed/output-is-told complains 'cannot write the output: Bad file descriptor'
 
 # --- wrong usage ---
 run
@@ -137,6 +174,10 @@ run config check "$folder/group.conf"
 ok config/unknown-group-names-line-and-nearest complains 'group.conf:2: .*did you mean "selection"'
 run config check "$folder/missing.conf"
 ok config/missing-keyfile-exits-2 exits 2
+odd=$folder/$(printf 'odd\377')
+run config check "$odd" -o json
+ok config/name-that-is-no-text-is-told json '"odd" in it[0]["error"]'
+ok config/name-that-is-no-text-is-no-other-complaint lacks_criticals
 run config check "$folder/good.conf" "$folder/key.conf" -o json
 ok config/one-bad-of-two-exits-2 exits 2
 ok config/json-tells-which json '[f["ok"] for f in it] == [True, False]'
@@ -168,6 +209,13 @@ COMMY_PLUGIN_PATH=$usual_path:$folder/plugins
 run plugin list
 ok plugin/bad-file-is-listed-as-rejected says '^transport  *text .* rejected .*not an ELF file'
 ok plugin/list-exits-0-all-the-same exits 0
+mkdir -m 755 "$odd"
+cp "$COMMY_BUILD_DIR/modules/.libs/libcommy-serializer-gvariant.so" "$odd"
+COMMY_PLUGIN_PATH=$odd:$usual_path
+run plugin list -o json
+ok plugin/folder-whose-name-is-no-text-is-told json 'any("odd" in p["reason"] for p in it)'
+ok plugin/folder-whose-name-is-no-text-is-no-complaint lacks_criticals
+COMMY_PLUGIN_PATH=$usual_path:$folder/plugins
 run plugin list -v
 ok plugin/verbose-has-the-path says "$folder/plugins/libcommy-transport-text.so"
 run plugin list -o json

@@ -89,6 +89,11 @@ server=$slow
 stop TERM
 server=$echo_server
 
+# --- what others send is no order to a terminal, in JSON either ---
+run call org.example.Echo Echo "'a\\u007f\\u009b31m\\u00a0'" -o json
+ok json/has-what-was-sent json "'a\\x7f\\x9b31m\\xa0' in json.dumps(it, ensure_ascii=False)"
+ok json/control-characters-are-escaped says '\\u009b31m'
+
 # --- drops ---
 run drops
 ok drops/none-says-so says '^nothing was dropped (nodes asked: 1)$'
@@ -127,6 +132,11 @@ for verb in stats drops nodes; do
   ok "$verb/watch-second-line-is-json" json 'len(it) == 1'
   signal=TERM
 done
+
+status=0
+timeout 60 "$commy" nodes --watch --every 1h > /dev/full 2> "$err" || status=$?
+ok watch/first-round-that-nobody-reads-ends-it exits 1
+ok watch/full-disk-is-told complains 'cannot write the output'
 
 # --- doctor ---
 run doctor -o json
@@ -178,6 +188,10 @@ ok doctor/bad-plugin-is-named says 'libcommy-transport-text.so'
 COMMY_PLUGIN_PATH=$usual_path
 prlimit --nofile=256:256 "$commy" doctor D010 > "$out" 2> "$err"
 ok doctor/few-files-are-told says 'at most 256'
+status=0
+prlimit --nofile=20:20 "$commy" doctor -o json > "$out" 2> "$err" || status=$?
+ok doctor/hardly-any-files-exit-1 exits 1
+ok doctor/hardly-any-files-are-no-crash json 'any(c["code"] == "D017" and c["state"] == "fail" for c in it)'
 run pki init --help
 if exits 0; then
   run pki init --host here --user me

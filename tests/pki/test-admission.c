@@ -250,6 +250,8 @@ decide (Scene *self,
 
   g_variant_dict_unref (fields);
   g_assert_nonnull (outcome.line); /* everything is told */
+  for (const char *at = outcome.line; *at != '\0'; at = g_utf8_next_char (at))
+    g_assert_false (g_unichar_iscntrl (g_utf8_get_char (at))); /* on a line of its own */
   g_free (outcome.line);
   g_assert_true (commy_pki_message_read (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes),
                                          &answer, NULL));
@@ -370,6 +372,12 @@ test_names (void)
   assert_refused (&scene, exact, "h", "u2", now, "--user u");
   assert_refused (&scene, open_token, "h/user/x", "u", now, "cannot stand in a certificate");
   assert_refused (&scene, open_token, "..", "u", now, "cannot stand in a certificate");
+  assert_refused (&scene, open_token, "x\nadmitted spiffe://d/host/h/user/root", "u", now,
+                  "cannot stand in a certificate");
+  assert_refused (&scene, exact, "h",
+                  "u\xc2\x9b"
+                  "31m\nrenewed",
+                  now, "cannot stand in a certificate");
   assert_admitted (&scene, exact, "h", "u");      /* the token says so */
   assert_admitted (&scene, host_only, "h", "u2"); /* refusals did not use it up */
   assert_admitted (&scene, open_token, "h3", "u");
