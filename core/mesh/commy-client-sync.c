@@ -35,7 +35,9 @@ await_leaving (CommyClient *self,
     }
   if (commy_channel_is_open (channel))
     return TRUE;
-  commy_channel_io_error (channel, COMMY_IO_CLOSED, error);
+  /* The last piece may have been the last thing that left: sent again it could arrive twice. */
+  commy_set_error (error, COMMY_ERROR_OUTCOME_UNKNOWN, "outcome unknown from %s over %s: %s",
+                   self->service, commy_channel_get_transport (channel), "the path closed");
   return FALSE;
 }
 
