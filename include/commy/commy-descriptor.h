@@ -429,7 +429,8 @@ typedef const CommyPluginDescriptor *(*CommyPluginQueryFunc) (void);
  * COMMY_PLUGIN_NOTE:
  *
  * Writes the ELF note. Arguments: kind (`TRANSPORT` ...), id, version, licence, summary,
- * address scheme, then the fields of #CommyProfile as designated initialisers.
+ * address scheme, flags (#CommyPluginFlags), then the fields of #CommyProfile as designated
+ * initialisers.
  */
 #define COMMY_PLUGIN_NOTE(KIND, ID, VERSION, LICENCE, SUMMARY, SCHEME, FLAGS, ...) \
   static const CommyPluginElfNote commy_plugin_note                                \

@@ -43,7 +43,7 @@ typedef enum
  *
  * Messages are values of any type, or raw bytes; their order is kept. Each side lets the other
  * send about 256 KiB (limit `stream-window`) beyond what the application has read; then writes
- * wait. A message larger than that passes alone.
+ * wait. A message may exceed what is left, so that one of any size passes.
  *
  * A stream ends with the result or the error of the handler; with commy_stream_cancel() of either
  * side (%COMMY_ERROR_CANCELLED); at its deadline (%COMMY_ERROR_DEADLINE); or with its path, which

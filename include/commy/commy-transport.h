@@ -6,7 +6,7 @@
  * Threads. *Control slots* run on the mesh thread. *Data slots* run on the thread that owns
  * the connection: the mesh thread while it is set up, then one worker for the rest of its
  * life; the core hands it over exactly once and never uses one from two threads at a time.
- * Only `kick` and `release` say otherwise. No slot calls back into the core re-entrantly
+ * No slot calls back into the core re-entrantly
  * except through the callbacks it was given.
  */
 #pragma once
