@@ -129,9 +129,9 @@ report (Bench *bench, Beside *self, const char *transport, const char *wait)
   g_autofree char *beside = g_strdup_printf ("small beside 64 MiB, %s", transport);
   g_autofree char *large = g_strdup_printf ("64 MiB beside small, %s", transport);
 
-  bench_add (bench, alone, wait, SMALL, NULL, (gint64 *) self->alone->data, self->alone->len);
-  bench_add (bench, beside, wait, SMALL, alone, (gint64 *) self->beside->data, self->beside->len);
-  bench_add (bench, large, wait, LARGE, NULL, (gint64 *) self->large_ns->data, self->large_ns->len);
+  bench_add (bench, alone, wait, SMALL, NULL, (gpointer) self->alone->data, self->alone->len);
+  bench_add (bench, beside, wait, SMALL, alone, (gpointer) self->beside->data, self->beside->len);
+  bench_add (bench, large, wait, LARGE, NULL, (gpointer) self->large_ns->data, self->large_ns->len);
 }
 
 gboolean

@@ -118,8 +118,8 @@ commy_doctor_check_certificates (CommyDoctor *doctor, CommyFinding *finding)
 
 /* --- findings --- */
 
-static void
-set (CommyFinding *finding, CommyFindingState state, const char *format, va_list args)
+static void G_GNUC_PRINTF (3, 0)
+    set (CommyFinding *finding, CommyFindingState state, const char *format, va_list args)
 {
   finding->state = MAX (finding->state, state);
   g_free (finding->found);

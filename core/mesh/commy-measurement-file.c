@@ -158,7 +158,7 @@ commy_measurement_save (const char *path, const char *machine, const GArray *ent
     g_array_set_size (all, 0);
   for (guint i = 0; i < entries->len; i++)
     lay_over (all, &g_array_index (entries, CommyMeasurement, i));
-  text = commy_measurement_write ((CommyMeasurement *) all->data, all->len, machine);
+  text = commy_measurement_write ((gpointer) all->data, all->len, machine);
   if (!g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
     g_info ("measurements are not written: %s", error->message);
   close (lock);
