@@ -330,6 +330,7 @@ service_child_main_with (int argc,
   g_unix_fd_add (3, G_IO_IN | G_IO_HUP, on_stop, loop);
   g_main_loop_run (loop);
   commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_run_dispose (G_OBJECT (service)); /* handlers may hold what holds the service */
   *out_status = 0;
   return TRUE;
 }

@@ -345,6 +345,17 @@ on_drop (CommyService *service, CommyInvocation *invocation, gpointer data)
   g_object_unref (invocation);
 }
 
+/* What was held until the end is held by nobody else, but holds the service. */
+static void
+let_go (gpointer data, GObject *service)
+{
+  State *state = data;
+
+  while (state->held->len > 0)
+    g_object_unref (g_ptr_array_steal_index (state->held, 0));
+  state_unref (state);
+}
+
 void
 stream_handlers_add (CommyService *service)
 {
@@ -381,6 +392,7 @@ stream_handlers_add (CommyService *service)
 
   g_atomic_ref_count_init (&state->refs);
   state->held = g_ptr_array_new ();
+  g_object_weak_ref (G_OBJECT (service), let_go, state_ref (state));
   state->fates = g_array_new (FALSE, FALSE, sizeof (gint32));
   for (guint i = 0; i < G_N_ELEMENTS (methods); i++)
     commy_service_handle_stream (service, methods[i].name, methods[i].kind, methods[i].func,
