@@ -247,7 +247,7 @@ pump (CommyChannel *self, gsize budget, gboolean with_window, gboolean *out_more
 {
   CommyTrainsOut *out = self->trains_out;
   CommyTrain *train;
-  gsize sent = 0, held = 0;
+  gsize sent = 0, held = 0, size;
   CommyIo io;
 
   *out_more = FALSE;
@@ -261,7 +261,8 @@ pump (CommyChannel *self, gsize budget, gboolean with_window, gboolean *out_more
           *out_more = TRUE;
           break;
         }
-      sent += MIN (train->size - train->at, out->piece);
+      size = MIN (train->size - train->at, out->piece);
+      sent += size;
       io = send_piece (self, train);
       if (io == COMMY_IO_TOO_BIG && out->piece > PIECE_MIN)
         {
@@ -271,7 +272,7 @@ pump (CommyChannel *self, gsize budget, gboolean with_window, gboolean *out_more
       out->stuck = io != COMMY_IO_OK;
       if (out->stuck)
         break;
-      held += MIN (train->size, out->piece);
+      held += size;
       after_piece (self, train);
       /* Piece by piece: the peer works on one while the next is made. */
       if (out->alone >= COMMY_TRAIN_ALONE_AFTER && held < COMMY_TRAIN_ALONE_BATCH)

@@ -282,6 +282,29 @@ call_sync (CommyClient *self,
   return ok;
 }
 
+/* The answer, a value, and the descriptors that came with it; clears @request. */
+static GVariant *
+value_sync (CommyClient *self,
+            CommyRequest *request,
+            GUnixFDList **out_fd_list,
+            GCancellable *cancellable,
+            GError **error)
+{
+  g_autoptr (CommyChannel) channel = NULL;
+  GVariant *value = NULL;
+  CommyWait wait;
+
+  if (call_sync (self, request, cancellable, &wait, &channel, error))
+    {
+      value = commy_value_from_incoming (channel, &wait.incoming, error);
+      if (value != NULL && out_fd_list != NULL)
+        *out_fd_list = g_steal_pointer (&wait.incoming.handles);
+      commy_incoming_release (channel, &wait.incoming);
+    }
+  commy_request_clear (request);
+  return value;
+}
+
 GVariant *
 commy_client_call_sync (CommyClient *self,
                         const char *method,
@@ -290,11 +313,8 @@ commy_client_call_sync (CommyClient *self,
                         GCancellable *cancellable,
                         GError **error)
 {
-  g_autoptr (CommyChannel) channel = NULL;
   g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
   CommyRequest request;
-  GVariant *value = NULL;
-  CommyWait wait;
 
   g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
   g_return_val_if_fail (method != NULL, NULL);
@@ -302,13 +322,7 @@ commy_client_call_sync (CommyClient *self,
       || !commy_request_init (&request, self->mesh->env, method, sunk, NULL, options,
                               self->timeout_ns, error))
     return NULL;
-  if (call_sync (self, &request, cancellable, &wait, &channel, error))
-    {
-      value = commy_value_from_incoming (channel, &wait.incoming, error);
-      commy_incoming_release (channel, &wait.incoming);
-    }
-  commy_request_clear (&request);
-  return value;
+  return value_sync (self, &request, NULL, cancellable, error);
 }
 
 GVariant *
@@ -321,11 +335,8 @@ commy_client_call_with_unix_fd_list_sync (CommyClient *self,
                                           GCancellable *cancellable,
                                           GError **error)
 {
-  g_autoptr (CommyChannel) channel = NULL;
   g_autoptr (GVariant) sunk = parameters != NULL ? g_variant_ref_sink (parameters) : NULL;
   CommyRequest request;
-  GVariant *value = NULL;
-  CommyWait wait;
 
   g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
   g_return_val_if_fail (method != NULL, NULL);
@@ -334,15 +345,7 @@ commy_client_call_with_unix_fd_list_sync (CommyClient *self,
       || !commy_request_init_handles (&request, self->mesh->env, method, sunk, fd_list, options,
                                       self->timeout_ns, error))
     return NULL;
-  if (call_sync (self, &request, cancellable, &wait, &channel, error))
-    {
-      value = commy_value_from_incoming (channel, &wait.incoming, error);
-      if (value != NULL && out_fd_list != NULL)
-        *out_fd_list = g_steal_pointer (&wait.incoming.handles);
-      commy_incoming_release (channel, &wait.incoming);
-    }
-  commy_request_clear (&request);
-  return value;
+  return value_sync (self, &request, out_fd_list, cancellable, error);
 }
 
 GBytes *
