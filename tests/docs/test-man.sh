@@ -22,7 +22,8 @@ rendered () {
 }
 
 clean () {
-  groff -man -t -ww -z -Tutf8 "$1" >"$folder/warnings" 2>&1
+  # Wide: how long the places are on this machine is no fault of the page.
+  groff -man -t -ww -z -Tutf8 -rLL=400n "$1" >"$folder/warnings" 2>&1
   cat "$folder/warnings"
   [ ! -s "$folder/warnings" ] && ! grep -n '@[A-Za-z][A-Za-z ]*@' "$1"
 }
