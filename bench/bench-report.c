@@ -56,9 +56,9 @@ print_row (const Bench *bench, const BenchRow *row)
              row->wait, row->size, row->n, row->p50);
   else if (limit != NULL)
     g_print ("%-28s %-9s %8" G_GSIZE_FORMAT " %8" G_GSIZE_FORMAT
-             " %11.3f %11.3f  %7.2f x %s, %" G_GSIZE_FORMAT " bytes\n",
+             " %11.3f %11.3f  %7.2f %7.2f x %s, %" G_GSIZE_FORMAT " bytes\n",
              row->name, row->wait, row->size, row->n, row->p50 / 1000, row->p99 / 1000,
-             row->p50 / limit->p50, limit->name, limit->size);
+             row->p50 / limit->p50, row->p99 / limit->p99, limit->name, limit->size);
   else
     g_print ("%-28s %-9s %8" G_GSIZE_FORMAT " %8" G_GSIZE_FORMAT " %11.3f %11.3f\n", row->name,
              row->wait, row->size, row->n, row->p50 / 1000, row->p99 / 1000);
@@ -140,8 +140,8 @@ bench_print_head (const Bench *bench)
     g_print ("pinned: both to processor %d; with one processor nothing can spin: left out\n",
              bench->cpus[0]);
   g_print ("command: bench/commy-bench %s\n", bench->command);
-  g_print ("%-28s %-9s %8s %8s %11s %11s\n", "round trip", "wait", "bytes", "times", "p50 us",
-           "p99 us");
+  g_print ("%-28s %-9s %8s %8s %11s %11s  %15s\n", "round trip", "wait", "bytes", "times",
+           "p50 us", "p99 us", "ratio: p50 p99");
 }
 
 void
@@ -170,8 +170,8 @@ bench_print_json (const Bench *bench)
         g_print (",\"times\":%" G_GSIZE_FORMAT ",\"p50_ns\":%.0f,\"p99_ns\":%.0f", row->n, row->p50,
                  row->p99);
       if (limit != NULL)
-        g_print (",\"limit\":\"%s\",\"limit_bytes\":%" G_GSIZE_FORMAT ",\"ratio\":%.3f",
-                 limit->name, limit->size, row->p50 / limit->p50);
+        g_print (",\"limit\":\"%s\",\"limit_bytes\":%" G_GSIZE_FORMAT ",\"ratio\":%.3f,\"ratio_p99\":%.3f",
+                 limit->name, limit->size, row->p50 / limit->p50, row->p99 / limit->p99);
       if (!row->is_rate)
         g_print ("}");
     }
