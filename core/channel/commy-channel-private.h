@@ -79,6 +79,10 @@ struct _CommyChannel
   GHashTable *methods_out; /* name -> id */
   gpointer span;           /* start of the open reservation; NULL: none */
   gsize span_size;
+  gsize wanted; /* of the last reservation that found no room; 0: all did */
+  gboolean (*end_loan) (gpointer borrower); /* ends the reservation; NULL: only its owner does */
+  gpointer borrower;
+  GThread *borrowers_thread;
   GQueue backlog; /* GBytes: frames that found no room */
   gsize backlog_bytes;
   CommyHandles *handles;    /* for the next frame, or NULL */
@@ -181,7 +185,17 @@ gint64 commy_channel_expire_pipes (CommyChannel *channel, gint64 now_ns);
 void commy_channel_fail_pipes (CommyChannel *channel);
 /* commy-channel-send.c */
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
-void commy_channel_count_sent (CommyChannel *channel, guint8 type, gsize payload);
+void commy_channel_count_sent (CommyChannel *channel, const CommyFrameSpec *spec, gsize payload);
+/* The reservation may be one that can be ended now. */
+void commy_channel_end_loan (CommyChannel *channel);
+
+static inline void
+commy_channel_settle (CommyChannel *channel)
+{
+  if (G_UNLIKELY (channel->end_loan != NULL))
+    commy_channel_end_loan (channel);
+}
+
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
 
 /* commy-channel-probe.c */

@@ -35,11 +35,12 @@ stamp (CommyChannel *self, CommyFrameSpec *spec)
 }
 
 void
-commy_channel_count_sent (CommyChannel *self, guint8 type, gsize payload)
+commy_channel_count_sent (CommyChannel *self, const CommyFrameSpec *spec, gsize payload)
 {
-  if (!is_message (type))
+  if (!is_message (spec->type))
     return;
-  commy_counters_add (&self->counters, COMMY_COUNT_SENT, 1);
+  commy_counters_add (&self->counters, COMMY_COUNT_SENT,
+                      commy_frame_messages (spec->flags, spec->method, payload));
   commy_counters_add (&self->counters, COMMY_COUNT_SENT_BYTES, payload);
 }
 
@@ -67,7 +68,10 @@ commy_channel_reserve (CommyChannel *self,
   if (io != COMMY_IO_OK)
     {
       if (io == COMMY_IO_WOULD_BLOCK)
-        commy_counters_add (&self->counters, COMMY_COUNT_BLOCKED, 1);
+        {
+          self->wanted = prefix + payload;
+          commy_counters_add (&self->counters, COMMY_COUNT_BLOCKED, 1);
+        }
       return io;
     }
   self->span = span.data;
@@ -113,20 +117,44 @@ commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
   prefix = commy_frame_write (self->span, spec, used);
   g_assert (prefix + used <= self->span_size);
   self->span = NULL;
-  commy_channel_count_sent (self, spec->type, used);
+  self->end_loan = NULL;
+  commy_channel_count_sent (self, spec, used);
   wake_waiting (self);
   return self->ops->commit (self->connection, prefix + used);
+}
+
+void
+commy_channel_lend (CommyChannel *self, gboolean (*end) (gpointer borrower), gpointer borrower)
+{
+  self->end_loan = end;
+  self->borrower = borrower;
+  self->borrowers_thread = g_thread_self ();
+}
+
+/* Another thread, which closes the channel, does not touch what this one writes. */
+void
+commy_channel_end_loan (CommyChannel *self)
+{
+  gboolean (*end) (gpointer borrower) = self->end_loan;
+
+  if (self->borrowers_thread != g_thread_self ())
+    return;
+  self->end_loan = NULL;
+  if (!end (self->borrower))
+    self->end_loan = end;
 }
 
 gboolean
 commy_channel_is_reserved (CommyChannel *self)
 {
+  commy_channel_settle (self);
   return self->span != NULL || (self->trains_out != NULL && self->trains_out->building != NULL);
 }
 
 void
 commy_channel_abandon (CommyChannel *self)
 {
+  self->end_loan = NULL;
   commy_train_abandon (self);
   if (self->span == NULL)
     return;
@@ -140,6 +168,7 @@ commy_channel_flush (CommyChannel *self)
 {
   if (self->closed)
     return COMMY_IO_CLOSED;
+  commy_channel_settle (self);
   return self->ops->flush (self->connection);
 }
 
@@ -161,7 +190,7 @@ enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize 
   g_queue_push_tail (&self->backlog, g_bytes_new_take (frame, prefix + size));
   commy_channel_hold_handles (self, self->backlog.tail->data);
   self->backlog_bytes += prefix + size;
-  commy_channel_count_sent (self, spec->type, size);
+  commy_channel_count_sent (self, spec, size);
   commy_worker_set_hot (self->worker, self);
   return COMMY_IO_OK;
 }
@@ -172,6 +201,7 @@ commy_channel_flush_backlog (CommyChannel *self)
 {
   gboolean any = FALSE;
 
+  commy_channel_settle (self);
   if (self->span != NULL)
     return FALSE;
   while (self->backlog.length > 0 && !self->closed)

@@ -378,7 +378,7 @@ commy_channel_push (CommyChannel *self)
   commy_train_pump (self);
   return !self->closed
          && (self->backlog.length + self->room_waiters.length > 0
-             || self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK);
+             || commy_channel_flush (self) == COMMY_IO_WOULD_BLOCK);
 }
 
 /* --- reading --- */
@@ -390,9 +390,9 @@ commy_pipe_peek (CommyPipe *self)
 }
 
 void
-commy_pipe_give_back (CommyPipe *self, gsize payload)
+commy_pipe_give_back (CommyPipe *self, gsize credit)
 {
-  self->unreported += (gint64) (payload + COMMY_FRAME_STREAM_COST);
+  self->unreported += (gint64) credit;
   say (self);
 }
 
@@ -432,10 +432,32 @@ keep_payload (CommyChannel *channel, CommyIncoming *incoming)
 }
 
 static void
+keep (CommyPipe *self, const CommyIncoming *incoming, GBytes *bytes)
+{
+  CommyPipeMessage *message = g_new0 (CommyPipeMessage, 1);
+
+  message->link.data = message;
+  message->serializer = incoming->frame.serializer;
+  message->signature = signature_of (self, incoming);
+  message->bytes = bytes;
+  message->credit = g_bytes_get_size (bytes);
+  g_queue_push_tail_link (&self->inbox, &message->link);
+}
+
+/* Each message of a run alone, because nobody knows how they will be read. */
+static void
+keep_run (CommyPipe *self, const CommyIncoming *incoming)
+{
+  const guint8 *payload = commy_incoming_payload (incoming);
+  gsize size = incoming->frame.method;
+
+  for (gsize at = 0; at < incoming->frame.payload_size; at += size)
+    keep (self, incoming, g_bytes_new (payload + at, size));
+}
+
+static void
 on_data (CommyChannel *channel, CommyPipe *self, CommyIncoming *incoming)
 {
-  CommyPipeMessage *message;
-
   if (self->rx_ended)
     {
       commy_channel_protocol_error (channel, COMMY_ERROR_PROTOCOL,
@@ -455,12 +477,12 @@ on_data (CommyChannel *channel, CommyPipe *self, CommyIncoming *incoming)
       self->taker = NULL;
       return;
     }
-  message = g_new0 (CommyPipeMessage, 1);
-  message->link.data = message;
-  message->serializer = incoming->frame.serializer;
-  message->signature = signature_of (self, incoming);
-  message->bytes = keep_payload (channel, incoming);
-  g_queue_push_tail_link (&self->inbox, &message->link);
+  if ((incoming->frame.flags & COMMY_FRAME_FLAG_RUN) != 0)
+    keep_run (self, incoming);
+  else
+    keep (self, incoming, keep_payload (channel, incoming));
+  /* The last one stands for what the frame itself cost. */
+  ((CommyPipeMessage *) self->inbox.tail->data)->credit += COMMY_FRAME_STREAM_COST;
   commy_incoming_release (channel, incoming);
   notify (self);
 }
@@ -500,7 +522,9 @@ commy_channel_on_stream (CommyChannel *self, CommyIncoming *incoming)
   if (pipe == NULL)
     {
       if (frame->type == COMMY_FRAME_DATA)
-        commy_ledger_add (self->shared->ledger, COMMY_DROP_CANCELLED, 1, self->service);
+        commy_ledger_add (self->shared->ledger, COMMY_DROP_CANCELLED,
+                          commy_frame_messages (frame->flags, frame->method, frame->payload_size),
+                          self->service);
     }
   else if (frame->type == COMMY_FRAME_DATA)
     on_data (self, pipe, incoming);

@@ -16,6 +16,7 @@ typedef struct
   GList link;
   GBytes *bytes;
   char *signature; /* GRefString; NULL: raw bytes */
+  gsize credit;    /* to give back when it was read */
   guint16 serializer;
 } CommyPipeMessage;
 
@@ -65,7 +66,8 @@ CommyPipe *commy_channel_find_pipe (CommyChannel *channel, guint32 stream);
 /* @owner NULL: it lost interest. */
 void commy_pipe_own (CommyPipe *pipe, const CommyPipeOwner *functions, gpointer owner);
 
-/* A DATA frame with @payload bytes was sent; it may be while tx_credit is positive. */
+/* A DATA frame with @payload bytes, of one message or a run of them, was sent; it may be while
+ * tx_credit is positive. */
 void commy_pipe_charge (CommyPipe *pipe, gsize payload);
 /* `changed` is called when the channel may have room. */
 void commy_pipe_await_room (CommyPipe *pipe);
@@ -75,8 +77,8 @@ void commy_pipe_end_write (CommyPipe *pipe);
 /* The oldest message stays, or is taken; its credit is given back when it was read. */
 CommyPipeMessage *commy_pipe_peek (CommyPipe *pipe);
 CommyPipeMessage *commy_pipe_take (CommyPipe *pipe);
-/* A message with @payload bytes was read. */
-void commy_pipe_give_back (CommyPipe *pipe, gsize payload);
+/* Messages that came with so much credit were read. */
+void commy_pipe_give_back (CommyPipe *pipe, gsize credit);
 void commy_pipe_message_free (CommyPipeMessage *message);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPipeMessage, commy_pipe_message_free)
 

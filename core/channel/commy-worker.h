@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/commy-env.h"
+#include "channel/commy-spin.h"
 
 #include <gio/gio.h>
 
@@ -81,6 +82,12 @@ void commy_worker_set_hot (CommyWorker *worker, CommyChannel *channel);
 /* Look at the deadlines of calls not later than @when_ns. */
 void commy_worker_need_deadline (CommyWorker *worker, gint64 when_ns);
 
-/* One turn over inbox and hot channels without sleeping: whether anything was done. For worker
- * threads of services, which spin before they let the context sleep. */
+/* One turn over inbox and hot channels without sleeping: whether anything was done. */
 gboolean commy_worker_turn (CommyWorker *worker);
+/* Whether a turn may find something beside the one channel that its caller has just looked at. */
+gboolean commy_worker_has_more (CommyWorker *worker);
+/* Turns until there was nothing to do for roughly @idle_ns, or *@stop, which somebody sets
+ * atomically, is not 0. For worker threads of services, which spin before they let the context
+ * sleep; @spinner learns. */
+void
+commy_worker_spin (CommyWorker *worker, CommySpinner *spinner, gint64 idle_ns, const guint32 *stop);

@@ -16,10 +16,9 @@ typedef struct
 /* A hot reservation. */
 typedef struct
 {
-  CommyChannel *channel; /* NULL: none; borrowed from the path */
-  CommyChannel *held;    /* the same with a reference and a pin, while reserved */
+  CommyChannel *channel; /* NULL: none; the same as @held, which is pinned meanwhile */
+  CommyChannel *held;    /* reference, kept for the next reservation */
   CommyPath *path;
-  guint64 channel_serial;
   CommyPlugin *serializer;
   CommyFrameSpec spec;
   CommySpan span;

@@ -46,6 +46,7 @@ commy_client_finalize (GObject *object)
       return;
     }
   commy_client_discard (self);
+  g_clear_pointer (&self->hot.held, commy_channel_unref);
   clear_routes (self);
   g_clear_pointer (&self->worker, commy_mesh_worker_unref);
   g_clear_pointer (&self->requirements, commy_requirements_free);

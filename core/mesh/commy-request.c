@@ -217,7 +217,7 @@ commy_payload_send (CommyChannel *channel,
         return COMMY_IO_UNSUPPORTED;
       spec->n_handles = (guint32) g_unix_fd_list_get_length (handles);
     }
-  spec->serializer = commy_channel_find_serializer (channel, serializer->note.id);
+  spec->serializer = commy_channel_wire_of (channel, serializer);
   if (value != NULL)
     {
       spec->signature = g_variant_get_type_string (value);
@@ -247,7 +247,7 @@ common_serializer (CommyChannel *channel, CommyPlugin *wanted, gboolean is_value
 {
   guint64 caps = is_value ? COMMY_CAP_VALUES : COMMY_CAP_BYTES;
 
-  if (commy_channel_find_serializer (channel, wanted->note.id) != 0)
+  if (commy_channel_wire_of (channel, wanted) != 0)
     return wanted;
   for (guint16 i = 1; i < COMMY_CHANNEL_SERIALIZERS; i++)
     {

@@ -553,6 +553,144 @@ test_hot (MeshFixture *fixture, gconstpointer transport)
   scene_free (scene);
 }
 
+/* Small messages that are flushed together share frames; nobody who reads them notices. */
+static void
+test_runs (MeshFixture *fixture, gconstpointer transport)
+{
+  static const gsize sizes[] = { 1, 8, 64, 65, 500, 502, 503, 2000 };
+  Scene *scene = scene_new (fixture, transport, 1, NULL);
+  CommyStream *stream = open_stream (scene, "Mirror", NULL);
+  g_autoptr (GError) error = NULL;
+  guint32 n = 0;
+
+  for (gsize s = 0; s < G_N_ELEMENTS (sizes); s++)
+    {
+      guint count = (guint) (WINDOW / 4 / (sizes[s] + COST));
+
+      for (guint round = 0; round < 4; round++)
+        {
+          for (guint i = 0; i < count; i++)
+            write_hot (stream, n + i, sizes[s]);
+          g_assert_true (commy_stream_flush (stream, NULL));
+          for (guint i = 0; i < count; i++)
+            {
+              if (i % 3 == 2)
+                {
+                  g_autoptr (GBytes) bytes = commy_stream_read_bytes_sync (stream, NULL, &error);
+
+                  g_assert_no_error (error);
+                  g_assert_cmpuint (g_bytes_get_size (bytes), ==, sizes[s]);
+                  continue;
+                }
+              expect_hot (stream, n + i, sizes[s]);
+              commy_stream_release (stream);
+            }
+          n += count;
+        }
+    }
+  close_write (stream);
+  g_assert_cmpuint (result_u (stream), ==, n);
+  g_object_unref (stream);
+  scene_free (scene);
+}
+
+static void
+write_run (CommyStream *stream, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    write_hot (stream, i, 64);
+}
+
+/* What is committed leaves with the next thing that the path is wanted for, whatever that is. */
+static void
+test_runs_end (MeshFixture *fixture, gconstpointer transport)
+{
+  Scene *scene = scene_new (fixture, transport, 1, NULL);
+  CommyStream *stream = open_stream (scene, "Mirror", NULL);
+  CommyStream *other = open_stream (scene, "Mirror", NULL);
+  g_autoptr (GError) error = NULL;
+  CommySpan span;
+
+  write_run (stream, 10);
+  commy_stream_write_sync (stream, g_variant_new_int32 (7), NULL, &error);
+  g_assert_no_error (error);
+  write_run (stream, 10);
+  write_run (other, 10);
+  write_run (stream, 3);
+  /* One that turns out smaller, and one that is longer: each goes behind those before it. */
+  g_assert_true (commy_stream_reserve (stream, 72, &span, NULL));
+  memset (span.data, 77, 5);
+  span.size = 5;
+  g_assert_true (commy_stream_commit (stream, &span, NULL));
+  write_hot (stream, 78, 100);
+  write_run (stream, 4);
+  close_write (stream);
+  close_write (other);
+  for (guint i = 0; i < 10; i++)
+    {
+      expect_hot (stream, i, 64);
+      commy_stream_release (stream);
+    }
+  g_variant_unref (commy_stream_read_sync (stream, NULL, NULL));
+  for (guint i = 0; i < 13; i++)
+    {
+      expect_hot (stream, i < 10 ? i : i - 10, 64);
+      commy_stream_release (stream);
+    }
+  expect_hot (stream, 77, 5);
+  commy_stream_release (stream);
+  expect_hot (stream, 78, 100);
+  commy_stream_release (stream);
+  for (guint i = 0; i < 4; i++)
+    {
+      expect_hot (stream, i, 64);
+      commy_stream_release (stream);
+    }
+  g_assert_cmpuint (result_u (stream), ==, 30);
+  for (guint i = 0; i < 10; i++)
+    {
+      expect_hot (other, i, 64);
+      commy_stream_release (other);
+    }
+  g_assert_cmpuint (result_u (other), ==, 10);
+  g_object_unref (stream);
+  g_object_unref (other);
+  scene_free (scene);
+}
+
+/* What was taken in one frame and not read is dropped when its stream is cancelled. */
+static void
+test_runs_are_dropped (MeshFixture *fixture, gconstpointer transport)
+{
+  Scene *scene = scene_new (fixture, transport, 1, NULL);
+
+  for (guint cancelled = 0; cancelled < 2; cancelled++)
+    {
+      CommyStream *stream = open_stream (scene, "Mirror", NULL);
+      g_autoptr (GError) error = NULL;
+      const guint8 *data;
+      gsize size;
+
+      write_run (stream, 40);
+      commy_stream_flush (stream, NULL);
+      expect_hot (stream, 0, 64);
+      commy_stream_release (stream);
+      expect_hot (stream, 1, 64);
+      if (cancelled)
+        {
+          commy_stream_cancel (stream, NULL);
+          commy_stream_release (stream);
+          g_assert_false (commy_stream_peek (stream, &data, &size, &error));
+          g_assert_error (error, COMMY_ERROR, COMMY_ERROR_CANCELLED);
+          g_assert_cmpuint (commy_stream_get_unread (stream), ==, 0);
+        }
+      write_run (stream, cancelled ? 0 : 5);
+      g_object_unref (stream);
+    }
+  g_variant_unref (call (scene, "Inside"));
+  scene_free (scene);
+}
+
 /* --- how streams end --- */
 
 static void
@@ -1076,6 +1214,9 @@ add_everywhere (const char *transport)
   add ("a-slow-caller-stops-the-service", transport, test_slow_caller);
   add ("cancelled-operations-harm-nothing", transport, test_cancelled_operations);
   add ("messages-in-place", transport, test_hot);
+  add ("small-messages-share-frames", transport, test_runs);
+  add ("shared-frames-end-when-the-path-is-wanted", transport, test_runs_end);
+  add ("shared-frames-are-dropped-with-their-stream", transport, test_runs_are_dropped);
   add ("half-close", transport, test_half_close);
   add ("either-side-cancels", transport, test_cancel);
   add ("other-threads-may-only-cancel", transport, test_threads);
