@@ -39,8 +39,8 @@ hold_incumbent (CommyRoute *route,
     return NULL;
   verdict = commy_switch_consider (
       &route->incumbent, demand, field->assessments[incumbent].flow_score,
-      field->assessments[incumbent].posterior[0].sd, field->assessments[plan->chosen].flow_score,
-      field->assessments[plan->chosen].posterior[0].sd);
+      field->assessments[incumbent].flow_sd, field->assessments[plan->chosen].flow_score,
+      field->assessments[plan->chosen].flow_sd);
   *out_verdict = verdict;
   if (verdict != COMMY_SWITCH_GO)
     {
@@ -189,6 +189,7 @@ commy_route_decide_now (
   if (key->probes && commy_prober_is_active (key->mesh->prober))
     ask_for_probes (key, &field, &demand, &plan, urgency_of (key, verdict));
   notes = commy_route_field_notes (key, &field);
+  commy_route_field_explain (&field, &demand, &plan);
   decision = commy_decision_new (key->service, size, &demand, field.candidates, field.assessments,
                                  field.n, &plan, switch_text, notes);
   commy_mesh_record_decision (key->mesh, decision);
@@ -235,6 +236,7 @@ commy_route_explain (const CommyRouteKey *key,
   commy_demand_apply_what_if (&demand, what_if);
   commy_route_field_decide (&field, &demand, &plan);
   notes = commy_route_field_notes (key, &field);
+  commy_route_field_explain (&field, &demand, &plan);
   return commy_decision_new (key->service, size, &demand, field.candidates, field.assessments,
                              field.n, &plan, NULL, notes);
 }

@@ -376,7 +376,13 @@ hold_back (CommyRouteField *field, guint32 best)
 void
 commy_route_field_decide (CommyRouteField *field, const CommyDemand *demand, CommyPlan *plan)
 {
-  commy_route_decide (demand, field->candidates, field->n, field->assessments, plan);
+  commy_route_choose (demand, field->candidates, field->n, field->assessments, plan);
   if (plan->chosen >= 0 && hold_back (field, best_priority (field)))
-    commy_route_decide (demand, field->candidates, field->n, field->assessments, plan);
+    commy_route_choose (demand, field->candidates, field->n, field->assessments, plan);
+}
+
+void
+commy_route_field_explain (CommyRouteField *field, const CommyDemand *demand, CommyPlan *plan)
+{
+  commy_route_explain_choice (demand, field->candidates, field->n, field->assessments, plan);
 }

@@ -36,5 +36,7 @@ gboolean commy_route_field_make (CommyRouteField *out_field,
 /* Ranks them; instances of a lower priority only where no better one can be used. */
 void
 commy_route_field_decide (CommyRouteField *field, const CommyDemand *demand, CommyPlan *out_plan);
+/* The rest of what the record of the decision has. */
+void commy_route_field_explain (CommyRouteField *field, const CommyDemand *demand, CommyPlan *plan);
 /* What a reader of the decision must know beside it, or NULL. (transfer full) */
 char *commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field);

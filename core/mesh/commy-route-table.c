@@ -55,7 +55,7 @@ fill_member (CommyRouteMember *member,
   for (guint i = 0; field->held != NULL && i < n; i++)
     if (strcmp (candidates[i].transport, field->held) != 0)
       candidates[i].known.filter = COMMY_FILTER_PREFERENCE;
-  commy_route_decide (demand, candidates, n, assessments, &plan);
+  commy_route_choose (demand, candidates, n, assessments, &plan);
   member->peer = commy_peer_ref (commy_peers_ensure (
       key->worker->peers, field->snapshot->instances->pdata[field->instance_of[first]]));
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
