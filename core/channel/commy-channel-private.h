@@ -77,7 +77,9 @@ struct _CommyChannel
   CommyPendingTable pending;
   GArray *methods_in;      /* CommyIncomingMethod; index is id - 1 */
   GHashTable *methods_out; /* name -> id */
-  gpointer span;           /* start of the open reservation; NULL: none */
+  const char *last_method; /* the table's; of the last lookup */
+  guint32 last_method_id;
+  gpointer span; /* start of the open reservation; NULL: none */
   gsize span_size;
   gsize wanted; /* of the last reservation that found no room; 0: all did */
   gboolean (*end_loan) (gpointer borrower); /* ends the reservation; NULL: only its owner does */

@@ -316,11 +316,18 @@ guint32
 commy_channel_method (CommyChannel *self, const char *method, GError **error)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_METHOD };
-  guint32 id = GPOINTER_TO_UINT (g_hash_table_lookup (self->methods_out, method));
+  gpointer name, known;
+  guint32 id;
   CommyIo io;
 
-  if (id != 0)
-    return id;
+  if (self->last_method != NULL && strcmp (self->last_method, method) == 0)
+    return self->last_method_id;
+  if (g_hash_table_lookup_extended (self->methods_out, method, &name, &known))
+    {
+      self->last_method = name;
+      self->last_method_id = GPOINTER_TO_UINT (known);
+      return self->last_method_id;
+    }
   if (strlen (method) > COMMY_FRAME_NAME_MAX || method[0] == '\0')
     {
       commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "\"%.32s\" is no name for a method",

@@ -68,7 +68,8 @@ struct _CommyWorker
   /* inside */
   guint inside; /* how often the current thread entered */
   guint in_sync;
-  GArray *deferred;    /* Item */
+  GArray *deferred; /* Item; of turns before this one */
+  guint turns;
   GPtrArray *channels; /* one reference each */
   GPtrArray *hot;      /* borrowed from channels */
   GPtrArray *turn;     /* memory of the turn under way or to come; NULL while one is */
@@ -601,15 +602,21 @@ turn_inside (CommyWorker *self)
 {
   gboolean any = __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED) != 0;
 
+  self->turns++;
   if (G_UNLIKELY (any))
     commy_worker_run_inbox (self);
-  any |= serve_channels (self);
   if (G_UNLIKELY (self->deferred->len > 0))
     {
       run_deferred (self);
       any = TRUE;
     }
-  return any;
+  return serve_channels (self) || any;
+}
+
+guint
+commy_worker_get_turn (CommyWorker *worker)
+{
+  return worker->turns;
 }
 
 gboolean

@@ -84,6 +84,8 @@ void commy_worker_need_deadline (CommyWorker *worker, gint64 when_ns);
 
 /* One turn over inbox and hot channels without sleeping: whether anything was done. */
 gboolean commy_worker_turn (CommyWorker *worker);
+/* Grows with each turn in which deferred functions run. */
+guint commy_worker_get_turn (CommyWorker *worker);
 /* Whether a turn may find something beside the one channel that its caller has just looked at. */
 gboolean commy_worker_has_more (CommyWorker *worker);
 /* Turns until there was nothing to do for roughly @idle_ns, or *@stop, which somebody sets

@@ -29,6 +29,7 @@ typedef struct
   gboolean pending;  /* the channel expects the answer */
   gboolean finished; /* the result is set */
   gint64 started_ns;
+  guint turn; /* of the worker, when it began */
   gulong cancel_handler;
   GSource *deadline; /* while no channel watches it; NULL: none */
   gpointer result;
@@ -99,7 +100,9 @@ async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GErr
   call->result = result;
   call->result_free = result_free;
   call->result_error = error;
-  if (commy_worker_in_sync (worker))
+  /* A task that returns in the iteration that began it costs a source and a wake-up of its own;
+   * in the next one it calls back at once. */
+  if (commy_worker_in_sync (worker) || call->turn == commy_worker_get_turn (worker))
     commy_worker_defer (worker, async_return, call);
   else
     async_return (call);
@@ -187,8 +190,8 @@ on_async_answer (
   call->pending = FALSE;
   call->peer->in_flight--;
   g_clear_pointer (&call->peer, commy_peer_unref);
-  commy_client_report (call->client, call->request.flavour, call->index,
-                       commy_env_now (call->client->mesh->env) - call->started_ns, error != NULL);
+  commy_client_report (call->client, call->request.flavour, call->index, call->started_ns,
+                       error != NULL);
   if (error != NULL)
     async_failed (call, error, sent);
   else
@@ -228,13 +231,13 @@ async_send (AsyncCall *call)
   CommyChannel *channel = call->stack.path->channel;
   CommyIo io;
 
+  call->started_ns = call->request.now_ns = commy_env_now (call->client->mesh->env);
   if (call->request.streams)
     {
       async_open (call);
       return;
     }
   call->sampled = commy_client_sample (call->client, &call->client->routes[call->request.flavour]);
-  call->started_ns = commy_env_now (call->client->mesh->env);
   g_atomic_ref_count_inc (&call->refs);
   call->stream = commy_channel_expect (channel, call->request.deadline_ns, on_async_answer, call);
   if (call->stream == 0)
@@ -475,6 +478,8 @@ start_call (CommyClient *self, GTask *task, const CommyRequest *request, GError 
   call->client = g_object_ref (self);
   call->task = task;
   call->request = *request;
+  call->turn = commy_worker_get_turn (self->worker->worker);
+  commy_request_keep (&call->request);
   if (cancellable != NULL)
     call->cancel_handler
         = g_cancellable_connect (cancellable, G_CALLBACK (on_cancel_post), call, NULL);
@@ -506,7 +511,7 @@ call_async (CommyClient *self,
       && commy_request_init (&request, self->mesh->env, method, sunk, bytes, options,
                              self->timeout_ns, &error)
       && streams)
-    commy_request_open_stream (&request, self->mesh->env, options, self->timeout_ns);
+    commy_request_open_stream (&request, options, self->timeout_ns);
   start_call (self, task, &request, error);
 }
 

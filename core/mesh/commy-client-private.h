@@ -107,7 +107,7 @@ typedef struct
 gboolean commy_client_pick (CommyClient *client, CommyRequest *request, CommyPick *out_pick);
 /* Tells the balancer how its pick turned out. */
 void commy_client_report (
-    CommyClient *client, CommyFlavour flavour, guint index, gint64 latency_ns, gboolean failed);
+    CommyClient *client, CommyFlavour flavour, guint index, gint64 started_ns, gboolean failed);
 /* An answer came: counts the call, and learns from it if it was sampled. */
 void commy_client_finish_call (CommyClient *client,
                                CommyFlavour flavour,
