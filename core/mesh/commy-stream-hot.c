@@ -163,6 +163,23 @@ wants_run (const CommyStream *self, gsize size)
   return size > 0 && size <= RUN_BYTES / 4 && (self->since_flush > 0 || self->flushes_many);
 }
 
+/* Out of line, as all that is not needed for most messages of a run: their few instructions would
+ * else stand behind a long prologue. */
+static gboolean __attribute__ ((noinline))
+reserve_slowly (CommyStream *self, gsize size, CommySpan *out_span, GError **error)
+{
+  gboolean run = wants_run (self, size);
+
+  if (!reserve_on_path (self, run ? RUN_BYTES : MAX (size, 1), error))
+    return FALSE;
+  if (run)
+    begin_run (self, size);
+  out_span->data = self->span.data;
+  out_span->size = size;
+  self->span.size = run ? size : self->span.size;
+  return TRUE;
+}
+
 gboolean
 commy_stream_reserve (CommyStream *self, gsize size, CommySpan *out_span, GError **error)
 {
@@ -178,18 +195,7 @@ commy_stream_reserve (CommyStream *self, gsize size, CommySpan *out_span, GError
       out_span->size = self->span.size = size;
       return TRUE;
     }
-  if (wants_run (self, size))
-    {
-      if (!reserve_on_path (self, RUN_BYTES, error))
-        return FALSE;
-      begin_run (self, size);
-      self->span.size = size;
-    }
-  else if (!reserve_on_path (self, MAX (size, 1), error))
-    return FALSE;
-  *out_span = self->span;
-  out_span->size = size;
-  return TRUE;
+  return reserve_slowly (self, size, out_span, error);
 }
 
 /* A message that turned out smaller than its neighbours in the run goes alone, behind them. */
@@ -228,12 +234,31 @@ commit_alone (CommyStream *self, gsize size, GError **error)
   return TRUE;
 }
 
+static gboolean __attribute__ ((noinline))
+commit_slowly (CommyStream *self, gsize size, GError **error)
+{
+  CommyWorker *worker = commy_channel_get_worker (self->pipe->channel);
+  gboolean ok;
+
+  commy_worker_enter (worker);
+  if (self->run.begin != NULL && size == self->run.size)
+    {
+      self->run.at += size;
+      self->run.left -= size;
+      self->span.data = NULL;
+      ok = self->pipe->is_open || end_run (self, error);
+    }
+  else
+    ok = (self->run.begin == NULL || commit_apart (self, size, error))
+         && commit_alone (self, size, error);
+  give_back (self, 0);
+  commy_worker_exit (worker);
+  return ok;
+}
+
 gboolean
 commy_stream_commit (CommyStream *self, const CommySpan *span, GError **error)
 {
-  CommyWorker *worker;
-  gboolean ok;
-
   g_return_val_if_fail (self->span.data != NULL && span->data == self->span.data, FALSE);
   g_return_val_if_fail (span->size <= self->span.size, FALSE);
   self->since_flush++;
@@ -245,21 +270,7 @@ commy_stream_commit (CommyStream *self, const CommySpan *span, GError **error)
       self->span.data = NULL;
       return TRUE;
     }
-  worker = commy_channel_get_worker (self->pipe->channel);
-  commy_worker_enter (worker);
-  if (self->run.begin != NULL && span->size == self->run.size)
-    {
-      self->run.at += span->size;
-      self->run.left -= span->size;
-      self->span.data = NULL;
-      ok = self->pipe->is_open || end_run (self, error);
-    }
-  else
-    ok = (self->run.begin == NULL || commit_apart (self, span->size, error))
-         && commit_alone (self, span->size, error);
-  give_back (self, 0);
-  commy_worker_exit (worker);
-  return ok;
+  return commit_slowly (self, span->size, error);
 }
 
 /* What is written from now on is flushed at another time than what was before. */
@@ -402,21 +413,11 @@ await_message (CommyStream *self, GError **error)
     }
 }
 
-gboolean
-commy_stream_peek (CommyStream *self, const guint8 **out_data, gsize *out_size, GError **error)
+static gboolean __attribute__ ((noinline))
+peek_slowly (CommyStream *self, const guint8 **out_data, gsize *out_size, GError **error)
 {
   gboolean there;
 
-#ifdef G_ENABLE_DEBUG
-  if (!commy_stream_check (self, error))
-    return FALSE;
-#endif
-  g_return_val_if_fail (!self->peeked, FALSE);
-  if (G_LIKELY (self->lent_run.n > 0 && self->pipe->error == NULL))
-    {
-      lend_next (self, out_data, out_size);
-      return TRUE;
-    }
   if (self->reads.length > 0)
     {
       commy_set_error (error, COMMY_ERROR_BUSY, "reads of %s are under way: wait for them first",
@@ -436,22 +437,27 @@ commy_stream_peek (CommyStream *self, const guint8 **out_data, gsize *out_size, 
   return there;
 }
 
-void
-commy_stream_release (CommyStream *self)
+gboolean
+commy_stream_peek (CommyStream *self, const guint8 **out_data, gsize *out_size, GError **error)
 {
-  CommyWorker *worker;
+#ifdef G_ENABLE_DEBUG
+  if (!commy_stream_check (self, error))
+    return FALSE;
+#endif
+  g_return_val_if_fail (!self->peeked, FALSE);
+  if (G_LIKELY (self->lent_run.n > 0 && self->pipe->error == NULL))
+    {
+      lend_next (self, out_data, out_size);
+      return TRUE;
+    }
+  return peek_slowly (self, out_data, out_size, error);
+}
+
+static void __attribute__ ((noinline)) release_slowly (CommyStream *self)
+{
+  CommyWorker *worker = commy_channel_get_worker (self->pipe->channel);
   gsize credit;
 
-  if (!self->peeked)
-    return;
-  self->peeked = FALSE;
-  if (G_LIKELY (self->lent_run.n > 1))
-    {
-      self->lent_run.at += self->lent_run.size;
-      self->lent_run.n--;
-      return;
-    }
-  worker = commy_channel_get_worker (self->pipe->channel);
   commy_worker_enter (worker);
   if (self->kept != NULL)
     {
@@ -462,6 +468,21 @@ commy_stream_release (CommyStream *self)
   else
     end_lending (self);
   commy_worker_exit (worker);
+}
+
+void
+commy_stream_release (CommyStream *self)
+{
+  if (!self->peeked)
+    return;
+  self->peeked = FALSE;
+  if (G_UNLIKELY (self->lent_run.n <= 1))
+    {
+      release_slowly (self);
+      return;
+    }
+  self->lent_run.at += self->lent_run.size;
+  self->lent_run.n--;
 }
 
 void
