@@ -411,6 +411,7 @@ commy_route_clear (CommyRoute *route, CommyPlugin *balancer)
     balancer->ops.balancer.clear (route->balancer_state);
   g_clear_pointer (&route->balancer_state, free);
   g_clear_pointer (&route->snapshot, commy_snapshot_unref);
+  commy_home_doubt (&route->home);
   g_clear_pointer (&route->incumbent_instance, g_free);
   g_clear_pointer (&route->incumbent_transport, g_free);
   g_clear_pointer (&route->news, commy_decision_unref);
@@ -558,6 +559,66 @@ remember_incumbent (CommyRoute *route, const CommyCandidate *chosen, gint64 now_
   route->incumbent = (CommySwitch){ .since_ns = now_ns };
 }
 
+static gint
+by_score (gconstpointer a, gconstpointer b, gpointer data)
+{
+  const Field *field = data;
+  double first = field->assessments[*(const guint *) a].flow_score;
+  double second = field->assessments[*(const guint *) b].flow_score;
+
+  return (first > second) - (first < second);
+}
+
+/* All paths of the chosen instance that are allowed now, best first. */
+static GPtrArray *
+allowed_paths (const Field *field, const CommyRouteKey *key, guint chosen)
+{
+  g_autoptr (GArray) indices = g_array_new (FALSE, FALSE, sizeof (guint));
+  GPtrArray *paths = g_ptr_array_new ();
+
+  for (guint i = 0; i < field->n; i++)
+    if (field->instance_of[i] == field->instance_of[chosen]
+        && field->assessments[i].rejection.filter == COMMY_FILTER_NONE)
+      g_array_append_val (indices, i);
+  g_array_sort_with_data (indices, by_score, (gpointer) field);
+  for (guint i = 0; i < indices->len; i++)
+    {
+      CommyPath *path = stack_of (field, key, g_array_index (indices, guint, i)).path;
+
+      if (path != NULL && !g_ptr_array_find (paths, path, NULL))
+        g_ptr_array_add (paths, path);
+    }
+  return paths;
+}
+
+/* The flow goes where the route goes: its messages keep their order. */
+static void
+settle_home (CommyRoute *route, const Field *field, const CommyRouteKey *key, guint chosen)
+{
+  CommyPath *path = stack_of (field, key, chosen).path;
+  GPtrArray *allowed;
+  gboolean may_stay;
+
+  if (path == NULL)
+    return;
+  allowed = allowed_paths (field, key, chosen);
+  may_stay = route->home.path == NULL || g_ptr_array_find (allowed, route->home.path, NULL);
+  commy_home_settle (&route->home, path->peer, path, allowed, !may_stay);
+}
+
+/* The channel moved, for another client's sake or because its path was lost. */
+static void
+follow_home (CommyRoute *route)
+{
+  if (!route->home.was_moved || route->home.path == NULL)
+    return;
+  route->home.was_moved = FALSE;
+  g_free (route->incumbent_transport);
+  g_free (route->incumbent_instance);
+  route->incumbent_transport = g_strdup (route->home.path->transport->note.id);
+  route->incumbent_instance = g_strdup (route->home.peer->instance->id);
+}
+
 /* Whom a probe tells apart: those that are allowed, and those that only fail a requirement, which
  * must be able to meet it again. Not where there is no choice, unless a requirement hangs on it. */
 static gboolean
@@ -671,6 +732,7 @@ commy_route_decide_now (
     return FALSE;
   route->incumbent_instance = g_steal_pointer (&incumbent_instance);
   route->incumbent_transport = g_steal_pointer (&incumbent_transport);
+  follow_home (route);
   commy_route_demand (key, flavour, &demand);
   decide (&field, &demand, &plan);
   if (plan.chosen >= 0)
@@ -693,6 +755,7 @@ commy_route_decide_now (
       return FALSE;
     }
   remember_incumbent (route, &field.candidates[plan.chosen], demand.now_ns);
+  settle_home (route, &field, key, (guint) plan.chosen);
   fill_members (route, &field, key, &demand, (guint) plan.chosen);
   update_balancer (route, key);
   route->snapshot = commy_snapshot_ref (field.snapshot);
