@@ -500,6 +500,11 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
 
   if (self->closed || start >= deadline_ns)
     return;
+  if (commy_channel_has_visits (self) && self->span == NULL)
+    {
+      commy_channel_run_visits (self);
+      return;
+    }
   /* Room is of no use to what waits for an acknowledgement. */
   if (self->trains_out != NULL && self->trains_out->queue.n > 0)
     write = self->trains_out->stuck || self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK;
