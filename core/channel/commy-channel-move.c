@@ -184,6 +184,12 @@ commy_channel_get_flow (CommyChannel *self, CommyFlowName *out_flow)
   *out_flow = self->moves.flow;
 }
 
+guint64
+commy_channel_count_moves (CommyChannel *self)
+{
+  return self->moves.n_moves;
+}
+
 guint32
 commy_channel_next_move (CommyChannel *self)
 {

@@ -39,6 +39,8 @@ gboolean commy_channel_is_on (CommyChannel *channel, const CommyPlugin *transpor
 /* It has no path at present. */
 gboolean commy_channel_is_adrift (CommyChannel *channel);
 void commy_channel_get_flow (CommyChannel *channel, CommyFlowName *out_flow);
+/* How often it went on over another connection. */
+guint64 commy_channel_count_moves (CommyChannel *channel);
 /* Connecting side: a number for the next attempt. */
 guint32 commy_channel_next_move (CommyChannel *channel);
 /* Connecting side: @func is asked when the path is lost, with the data of on_closed; TRUE: it looks

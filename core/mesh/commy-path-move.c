@@ -22,6 +22,7 @@ struct _CommyPathMove
   CommyPlugin *transport;
   char *address;
   guint32 number;
+  guint64 landings; /* of the channel, before this attempt */
   GError *error;
 };
 
@@ -187,6 +188,19 @@ go_on (CommyPathMove *move)
   attempt (move);
 }
 
+/* It arrived, and lost that path as well before this was noticed. */
+static void
+start_over (CommyPathMove *move)
+{
+  commy_set_error (&move->error, COMMY_ERROR_UNREACHABLE, "the path was lost");
+  move->origin = NULL;
+  g_ptr_array_unref (move->candidates);
+  move->candidates = find_candidates (move->target);
+  if (move->candidates->len > 0 && move->candidates->pdata[0] != move->target)
+    commy_path_failed (move->target, move->error);
+  go_on (move);
+}
+
 /* On the worker. */
 static void
 arrived (gpointer data, CommyChannel *channel)
@@ -203,6 +217,11 @@ arrived (gpointer data, CommyChannel *channel)
       && commy_channel_is_on (channel, move->transport))
     {
       succeed (move);
+      return;
+    }
+  if (move->error == NULL && commy_channel_count_moves (channel) != move->landings)
+    {
+      start_over (move);
       return;
     }
   if (move->error == NULL)
@@ -268,6 +287,7 @@ attempt (CommyPathMove *move)
   move->address = g_strdup (move->target->address);
   move->transport = move->target->transport;
   move->number = commy_channel_next_move (move->channel);
+  move->landings = commy_channel_count_moves (move->channel);
   commy_mesh_invoke (move->mesh, start, move);
 }
 

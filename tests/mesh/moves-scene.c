@@ -105,6 +105,14 @@ on_ticks (CommyService *service, CommyInvocation *invocation, gpointer data)
   commy_invocation_return_value (invocation, g_variant_new ("(t)", ((Counts *) data)->tick));
 }
 
+static void
+on_fd (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  commy_invocation_return_value_with_unix_fd_list (
+      invocation, commy_invocation_get_parameters (invocation),
+      commy_invocation_get_unix_fd_list (invocation));
+}
+
 void
 moves_service_extend (CommyService *service)
 {
@@ -113,6 +121,7 @@ moves_service_extend (CommyService *service)
   commy_service_handle_stream (service, "Numbers", COMMY_STREAM_KIND_BOTH, on_numbers, NULL, NULL);
   commy_service_handle (service, "Next", on_next, counts, NULL);
   commy_service_handle (service, "Tick", on_tick, counts, NULL);
+  commy_service_handle (service, "Fd", on_fd, NULL, NULL);
   commy_service_handle (service, "Ticks", on_ticks, counts, g_free);
 }
 

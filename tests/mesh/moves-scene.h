@@ -42,8 +42,8 @@ typedef struct
 
 /* Methods of the service: "Numbers" (a stream; each message begins with its number, is checked
  * and answered by one as large), "Next" (a call with a number, answered by it), "Tick" (the same,
- * one-way), "Ticks" (how many came), "Wait" (answers when it is cancelled). Whatever is out of
- * order ends the child. */
+ * one-way), "Ticks" (how many came), "Fd" (gives its descriptors back). Whatever is out of order
+ * ends the child. */
 void moves_service_extend (CommyService *service);
 
 /* @seed 0: of COMMY_SEED, or by chance; printed. */

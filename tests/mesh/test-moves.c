@@ -8,7 +8,10 @@
 
 #include "moves-scene.h"
 
+#include <gio/gunixfdlist.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define IN_FLIGHT 64u
 #define IN_FLIGHT_BYTES (160u << 10)
@@ -221,6 +224,107 @@ test_calls (MeshFixture *fixture, gconstpointer data)
   moves_scene_free (scene);
 }
 
+/* --- what is on its way when the path goes --- */
+
+/* A span is filled while its path goes; what was written counts. */
+static void
+test_span (MeshFixture *fixture, gconstpointer data)
+{
+  MovesScene *scene = moves_scene_new (fixture, NULL, 0);
+  g_autoptr (GError) error = NULL;
+  CommyMethod method;
+
+  call_once (scene);
+  moves_scene_attach (scene);
+  method = commy_client_resolve (scene->client, "Span", &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < 12; i++)
+    {
+      int to = (moves_path_of (scene->path) + 1 + (int) (i / 6)) % MOVES_PATHS;
+      CommyReply reply;
+      CommySpan span;
+
+      g_assert_true (commy_client_reserve (scene->client, method, 4, &span, &error));
+      g_assert_no_error (error);
+      if (i % 2 == 0)
+        moves_scene_cut (scene, to);
+      else
+        moves_scene_move (scene, to);
+      memcpy (span.data, "\1\2\3\4", 4);
+      g_assert_true (commy_client_exchange (scene->client, method, &span, &reply, 0, &error));
+      g_assert_no_error (error);
+      g_assert_cmpmem (reply.data, reply.size, "\4\3\2\1", 4);
+      commy_reply_clear (&reply);
+      while (!moves_scene_settled (scene))
+        call_once (scene);
+    }
+  moves_scene_report (scene, 12);
+  moves_scene_free (scene);
+}
+
+/* Descriptors go along: only one transport carries them, so the flow comes back to it. */
+static void
+test_handles (MeshFixture *fixture, gconstpointer data)
+{
+  MovesScene *scene = moves_scene_new (fixture, NULL, 0);
+  guint fds = 0;
+
+  for (guint i = 0; i < 8; i++)
+    {
+      g_autoptr (GUnixFDList) list = g_unix_fd_list_new ();
+      g_autoptr (GUnixFDList) answer = NULL;
+      g_autoptr (GVariant) value = NULL;
+      g_autoptr (GError) error = NULL;
+
+      g_assert_cmpint (g_unix_fd_list_append (list, STDERR_FILENO, NULL), ==, 0);
+      if (i > 0)
+        moves_cut_path (scene->channel, SHUT_RDWR);
+      value = commy_client_call_with_unix_fd_list_sync (
+          scene->client, "Fd", g_variant_new ("(h)", 0), list, NULL, &answer, NULL, &error);
+      g_assert_no_error (error);
+      if (i == 0)
+        moves_scene_attach (scene);
+      if (i == 1)
+        fds = count_fds ();
+    }
+  g_assert_cmpuint (scene->channel->moves.n_moves, ==, 7);
+  g_assert_cmpuint (count_fds (), <=, fds + 2);
+  moves_scene_free (scene);
+}
+
+/* The client may not use its path any more: the stream that is open goes along. */
+static void
+test_requirements (MeshFixture *fixture, gconstpointer data)
+{
+  MovesScene *scene = moves_scene_new (fixture, NULL, 0);
+  g_autoptr (CommyRequirements) requirements = commy_requirements_new ();
+  g_autoptr (GError) error = NULL;
+  Numbers numbers = { .scene = scene };
+
+  call_once (scene);
+  moves_scene_attach (scene);
+  numbers.stream
+      = commy_client_open_stream_sync (scene->client, "Numbers", NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  for (int to = MOVES_TLS; to >= MOVES_SHM; to--)
+    {
+      const char *only[] = { moves_path_name (to), NULL };
+
+      write_number (&numbers, 100);
+      commy_requirements_set_preference (requirements, COMMY_PREFER_PIN, only);
+      commy_client_set_requirements (scene->client, requirements);
+      /* The handler of the stream waits, so that a call would: this only needs a route. */
+      commy_client_send (scene->client, "Tick", g_variant_new ("(t)", (guint64) (MOVES_TLS - to)),
+                         NULL, &error);
+      g_assert_no_error (error);
+      read_number (&numbers);
+      g_assert_cmpstr (commy_channel_get_transport (scene->channel), ==, only[0]);
+      g_assert_cmpuint (scene->channel->moves.n_moves, ==, (guint) (MOVES_PATHS - to));
+    }
+  g_object_unref (numbers.stream);
+  moves_scene_free (scene);
+}
+
 /* --- ends --- */
 
 /* Whoever waits is told, and nobody hangs. @data: where to; with a "!" the path is cut. */
@@ -263,6 +367,12 @@ main (int argc, char **argv)
               test_stream, mesh_fixture_tear_down);
   g_test_add ("/mesh/moves/calls-and-one-way-messages-go-on-in-order", MeshFixture, NULL,
               mesh_fixture_set_up, test_calls, mesh_fixture_tear_down);
+  g_test_add ("/mesh/moves/a-reserved-span-goes-on", MeshFixture, NULL, mesh_fixture_set_up,
+              test_span, mesh_fixture_tear_down);
+  g_test_add ("/mesh/moves/descriptors-go-along", MeshFixture, NULL, mesh_fixture_set_up,
+              test_handles, mesh_fixture_tear_down);
+  g_test_add ("/mesh/moves/a-client-that-may-not-stay-takes-its-stream-along", MeshFixture, NULL,
+              mesh_fixture_set_up, test_requirements, mesh_fixture_tear_down);
   g_test_add ("/mesh/moves/the-peer-dies/on-the-way-to-unix", MeshFixture, "unix",
               mesh_fixture_set_up, test_death, mesh_fixture_tear_down);
   g_test_add ("/mesh/moves/the-peer-dies/on-the-way-to-tls", MeshFixture, "tls",
