@@ -250,7 +250,10 @@ commy_channel_acknowledge (CommyChannel *self)
   if (self->closed || self->span != NULL)
     return; /* the open reservation will say it */
   if (self->ops->reserve (self->connection, prefix, &span) != COMMY_IO_OK)
-    return;
+    {
+      commy_worker_set_hot (self->worker, self);
+      return;
+    }
   stamp (self, &spec);
   commy_frame_write (span.data, &spec, 0);
   self->ops->commit (self->connection, prefix);

@@ -151,7 +151,7 @@ commy_keep_take (CommyKeep *self, guint32 *out_sequence)
   if (self->head == self->tail)
     return NULL;
   read_at (self, self->tail, &mark, sizeof mark);
-  frame = g_malloc (mark.size);
+  frame = g_malloc (MAX (mark.size, 1));
   read_at (self, self->tail + sizeof mark, frame, mark.size);
   self->tail += room_of (mark.size);
   *out_sequence = mark.sequence;

@@ -15,8 +15,9 @@
 #include <string.h>
 
 #define STORM 60u
-#define EVERYBODY \
-  "[limits]\nresume-within=60s\n[policy all]\nprincipals=*\nservices=*\neffect=allow\n"
+#define EVERYBODY                                                \
+  "[limits]\nhandshake-timeout=60s\nresume-within=60s\n[policy " \
+  "all]\nprincipals=*\nservices=*\neffect=allow\n"
 
 typedef struct
 {
