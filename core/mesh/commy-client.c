@@ -35,6 +35,17 @@ clear_routes (CommyClient *self)
 }
 
 static void
+leave_homes (CommyClient *self)
+{
+  if (self->worker == NULL)
+    return;
+  commy_worker_enter (self->worker->worker);
+  for (guint i = 0; i < COMMY_FLAVOUR_LAST; i++)
+    commy_home_leave (&self->routes[i].home);
+  commy_worker_exit (self->worker->worker);
+}
+
+static void
 commy_client_finalize (GObject *object)
 {
   CommyClient *self = COMMY_CLIENT (object);
@@ -47,6 +58,7 @@ commy_client_finalize (GObject *object)
     }
   commy_client_discard (self);
   clear_routes (self);
+  leave_homes (self);
   g_clear_pointer (&self->worker, commy_mesh_worker_unref);
   g_clear_pointer (&self->requirements, commy_requirements_free);
   g_array_unref (self->methods);

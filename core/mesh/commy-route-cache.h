@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "mesh/commy-peers.h"
+#include "mesh/commy-path-move.h"
 #include "mesh/commy-prober.h"
 #include "route/commy-decision-private.h"
 
@@ -53,6 +53,7 @@ typedef struct
   gpointer balancer_state;
   char *incumbent_instance, *incumbent_transport;
   CommySwitch incumbent;
+  CommyHome home; /* where the messages keep their order; stays when the route is cleared */
   gboolean requirements_unmet; /* by what the last decision knew */
   gboolean requirements_held;  /* they were met once */
   CommyDecision *news;         /* the last decision, if it changed whether they are met */

@@ -22,6 +22,7 @@ commy_route_clear (CommyRoute *route, CommyPlugin *balancer)
     balancer->ops.balancer.clear (route->balancer_state);
   g_clear_pointer (&route->balancer_state, free);
   g_clear_pointer (&route->snapshot, commy_snapshot_unref);
+  commy_home_doubt (&route->home);
   g_clear_pointer (&route->incumbent_instance, g_free);
   g_clear_pointer (&route->incumbent_transport, g_free);
   g_clear_pointer (&route->news, commy_decision_unref);

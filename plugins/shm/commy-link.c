@@ -400,6 +400,26 @@ shm_link_flush (ShmLink *self)
   return self->why != NULL ? SHM_BROKEN : SHM_OK;
 }
 
+bool
+shm_link_unsent (ShmLink *self, uint64_t *position, ShmMessage *out_message)
+{
+  ShmRecord record;
+
+  while (shm_producer_walk (&self->tx, position, &record))
+    {
+      out_message->data = record.data;
+      out_message->size = record.size;
+      if (record.is_loan)
+        {
+          out_message->data = shm_arena_find (&self->arena, &record.loan);
+          out_message->size = record.loan.length;
+        }
+      if (out_message->data != NULL)
+        return true;
+    }
+  return false;
+}
+
 /* --- receiving --- */
 
 static bool

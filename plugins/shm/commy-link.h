@@ -91,6 +91,10 @@ ShmResult shm_link_flush (ShmLink *self);
 ShmResult shm_link_peek (ShmLink *self, ShmMessage *out_message);
 void shm_link_release (ShmLink *self, uint64_t token);
 
+/* The next message that was committed and that the peer may not have taken; *@position is 0 at
+ * first. False at the end. */
+bool shm_link_unsent (ShmLink *self, uint64_t *position, ShmMessage *out_message);
+
 /* Bits: 1 read, 2 write. */
 unsigned shm_link_arm (ShmLink *self, unsigned interest);
 typedef enum

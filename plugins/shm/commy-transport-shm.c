@@ -470,6 +470,18 @@ transport_close (gpointer connection)
   commy_shm_handshake_stop (&self->handshake);
 }
 
+static gboolean
+transport_unsent (gpointer connection, CommyUnsentFunc each, gpointer user_data)
+{
+  ShmLink *link = connection;
+  ShmMessage message;
+  uint64_t position = 0;
+
+  while (each != NULL && shm_link_unsent (link, &position, &message))
+    each (user_data, message.data, message.size);
+  return TRUE;
+}
+
 static const CommyTransportOps shm_ops = {
   .struct_size = sizeof (CommyTransportOps),
   .listener_size = sizeof (Listener),
@@ -491,6 +503,7 @@ static const CommyTransportOps shm_ops = {
   .evidence = transport_evidence,
   .why = transport_why,
   .close = transport_close,
+  .unsent = transport_unsent,
 };
 
 COMMY_PLUGIN_DEFINE (
