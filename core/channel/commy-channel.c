@@ -69,6 +69,7 @@ commy_channel_new (CommyWorker *worker,
   self->service = g_strdup (setup->service);
   self->instance = g_strdup (setup->instance);
   self->peer = commy_principal_ref (setup->peer);
+  self->seat = setup->seat;
   self->trusted = is_own (shared, setup->peer);
   self->cut_above = setup->transport->profile.capabilities & COMMY_CAP_ZERO_COPY
                         ? G_MAXSIZE
@@ -119,6 +120,7 @@ free_connection (CommyChannel *self)
   unwatch_death (self);
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
+  g_clear_pointer (&self->seat, commy_seat_free);
   __atomic_sub_fetch (&self->transport->connections, 1, __ATOMIC_RELEASE);
 }
 
