@@ -55,6 +55,7 @@ struct _CommyListener
   CommyAcceptor acceptor;
   gpointer memory;
   GHashTable *setups; /* connection -> CommySetup */
+  guint turned_away;  /* because there were too many */
 };
 
 static void progress (CommySetup *self);
@@ -131,6 +132,16 @@ send_close (CommySetup *self, const GError *error)
     send_frame (self, &spec, text, MIN (strlen (text), 1024));
 }
 
+/* Whether the log hears of it: of floods, the first, second, fourth, eighth ... only. */
+static gboolean
+is_told (CommyListener *listener, int code)
+{
+  if (code != COMMY_ERROR_BUSY)
+    return TRUE;
+  listener->turned_away++;
+  return (listener->turned_away & (listener->turned_away - 1)) == 0;
+}
+
 /* The set-up failed: both sides hear why. */
 static void
 fail (CommySetup *self, const GError *error, gboolean tell_peer)
@@ -141,7 +152,7 @@ fail (CommySetup *self, const GError *error, gboolean tell_peer)
 
   if (tell_peer)
     send_close (self, copy);
-  if (self->listener != NULL)
+  if (self->listener != NULL && is_told (self->listener, copy->code))
     g_message ("refused a peer on %s: %s", self->transport->note.id, copy->message);
   setup_free (self);
   if (done != NULL)
@@ -606,9 +617,10 @@ begin (CommyListener *self, const char *who, gboolean is_own)
 
   if (seat == NULL)
     {
-      g_message ("%s: %u set-ups are under way, the next one of %s is dropped (limit "
-                 "\"handshakes\")",
-                 self->transport->note.id, commy_quota_get_used (self->shared->handshakes), who);
+      if (is_told (self, COMMY_ERROR_BUSY))
+        g_message ("%s: %u set-ups are under way, the next one of %s is dropped (limit "
+                   "\"handshakes\")",
+                   self->transport->note.id, commy_quota_get_used (self->shared->handshakes), who);
       return NULL;
     }
   setup = setup_new (self->shared, self, self->transport);
