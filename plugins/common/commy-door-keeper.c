@@ -7,6 +7,8 @@
 
 #include "commy-door-keeper.h"
 
+#include "commy-defence.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -64,7 +66,9 @@ accept_more (gpointer user_data, int listening_fd, guint condition)
 
   for (int i = 0; i < ACCEPT_AT_ONCE; i++)
     {
-      int fd = accept4 (listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+      int fd = accept4 (listening_fd, NULL, NULL,
+                        (COMMY_DEFENCE (15, true) ? SOCK_CLOEXEC : 0)
+                            | (COMMY_DEFENCE (11, true) ? SOCK_NONBLOCK : 0));
 
       if (fd < 0)
         {
@@ -107,6 +111,20 @@ commy_door_keeper_stop (DoorKeeper *self)
   self->watch = self->timer = 0;
   commy_door_close (self->fd, self->address);
   g_clear_pointer (&self->address, g_free);
+}
+
+gpointer
+commy_door_admit (const CommyAcceptor *acceptor, int fd)
+{
+  struct ucred credentials;
+  socklen_t size = sizeof credentials;
+
+  if (acceptor->struct_size
+          >= G_STRUCT_OFFSET (CommyAcceptor, alloc_for_user) + sizeof acceptor->alloc_for_user
+      && acceptor->alloc_for_user != NULL
+      && getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0)
+    return acceptor->alloc_for_user (acceptor->user_data, credentials.uid);
+  return acceptor->alloc (acceptor->user_data);
 }
 
 /* --- caller --- */

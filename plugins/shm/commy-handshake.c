@@ -190,8 +190,7 @@ on_readable (gpointer user_data, int socket_fd, guint condition)
     {
     case SHM_PACKET_OK:
       take_packet (self, packet, size, fd);
-      if (fd >= 0)
-        close (fd);
+      shm_packet_discard (fd);
       break;
     case SHM_PACKET_END:
       finish_with (self, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");

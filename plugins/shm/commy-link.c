@@ -53,7 +53,10 @@ static ShmResult
 fail (ShmLink *self, const char *why)
 {
   if (!self->broken)
-    self->why = why;
+    {
+      self->why = why;
+      shm_packet_refuse_fds (self->socket_fd);
+    }
   self->broken = true;
   return SHM_BROKEN;
 }
@@ -143,8 +146,7 @@ drain_packets (ShmLink *self)
         handle_packet (self, &notice, size, fd);
       /* There is room in the socket again, which the peer may have been short of. */
       self->unsettled = true;
-      if (fd >= 0)
-        close (fd);
+      shm_packet_discard (fd);
       if (result == SHM_PACKET_END)
         note_hang_up (self);
       if (result == SHM_PACKET_FAULT)

@@ -229,7 +229,7 @@ static void
 take_in (gpointer user_data, int fd)
 {
   Listener *self = user_data;
-  Connection *connection = self->acceptor.alloc (self->acceptor.user_data);
+  Connection *connection = commy_door_admit (&self->acceptor, fd);
   g_autoptr (GError) error = NULL;
 
   if (connection == NULL)
