@@ -57,6 +57,7 @@ node_start (Node *node, const char *settings, CommySpanFunc look, gpointer data)
 {
   g_autoptr (GError) error = NULL;
 
+  *node = (Node){ 0 };
   mesh_fixture_set_up (&node->fixture, NULL);
   node->mesh = mesh_fixture_join (&node->fixture, settings);
   node->service = test_service_new (node->mesh, 1);
