@@ -189,14 +189,10 @@ produce (void *data)
 int
 main (int argc, char **argv)
 {
-  static const char *const transports[] = { "unix", NULL };
-  static const char *const metrics[] = { "rtt", "stream", NULL };
-  static const char *const waits[] = { "block", NULL };
   static const Peer peer = { .name = "gdbus",
                              .version = version,
-                             .transports = transports,
-                             .metrics = metrics,
-                             .waits = waits,
+                             .transports = "unix",
+                             .waits = "block",
                              .serve = serve,
                              .connect = connect_to,
                              .exchange = exchange,

@@ -6,7 +6,10 @@
  * channelz, large HTTP/2 frames and windows; messages are made once; a stream's small writes carry
  * the hint to gather them, which gRPC advises where there are many.
  */
+extern "C"
+{
 #include "peer.h"
+}
 
 #include <condition_variable>
 #include <grpcpp/grpcpp.h>
@@ -192,15 +195,11 @@ consume (void *data)
 int
 main (int argc, char **argv)
 {
-  static const char *const transports[] = { "unix", "tcp", nullptr };
-  static const char *const metrics[] = { "rtt", "stream", nullptr };
-  static const char *const waits[] = { "block", nullptr };
   Peer peer = {};
   peer.name = "grpc";
   peer.version = version;
-  peer.transports = transports;
-  peer.metrics = metrics;
-  peer.waits = waits;
+  peer.transports = "unix tcp";
+  peer.waits = "block";
   peer.serve = serve;
   peer.connect = connect_to;
   peer.exchange = exchange;

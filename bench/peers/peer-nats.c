@@ -238,14 +238,10 @@ consume (void *data)
 int
 main (int argc, char **argv)
 {
-  static const char *const transports[] = { "tcp", "tcp-rr", NULL };
-  static const char *const metrics[] = { "rtt", "stream", NULL };
-  static const char *const waits[] = { "block", NULL };
   static const Peer peer = { .name = "nats",
                              .version = nats_GetVersion,
-                             .transports = transports,
-                             .metrics = metrics,
-                             .waits = waits,
+                             .transports = "tcp tcp-rr",
+                             .waits = "block",
                              .why_not = why_not,
                              .before = before,
                              .serve = serve,

@@ -98,13 +98,6 @@ consume (void *data)
 }
 
 static void
-exchange (void *data)
-{
-  produce (data);
-  consume (data);
-}
-
-static void
 echo (void *data)
 {
   End *end = data;
@@ -116,17 +109,12 @@ echo (void *data)
 int
 main (int argc, char **argv)
 {
-  static const char *const transports[] = { "ipc", "tcp", "ipc-rr", "tcp-rr", NULL };
-  static const char *const metrics[] = { "rtt", "stream", NULL };
-  static const char *const waits[] = { "block", NULL };
   static const Peer peer = { .name = "nng",
                              .version = nng_version,
-                             .transports = transports,
-                             .metrics = metrics,
-                             .waits = waits,
+                             .transports = "ipc tcp ipc-rr tcp-rr",
+                             .waits = "block",
                              .serve = serve,
                              .connect = connect_to,
-                             .exchange = exchange,
                              .echo = echo,
                              .produce = produce,
                              .consume = consume };

@@ -219,14 +219,10 @@ consume (void *data)
 int
 main (int argc, char **argv)
 {
-  static const char *const transports[] = { "shm", "shm-cma", "tcp", NULL };
-  static const char *const metrics[] = { "rtt", "stream", NULL };
-  static const char *const waits[] = { "spin", "block", NULL };
   static const Peer peer = { .name = "ucx",
                              .version = version,
-                             .transports = transports,
-                             .metrics = metrics,
-                             .waits = waits,
+                             .transports = "shm shm-cma tcp",
+                             .waits = "spin block",
                              .serve = serve,
                              .connect = connect_to,
                              .exchange = exchange,

@@ -81,8 +81,9 @@ connect_to (PeerRun *run)
 }
 
 static void
-send_new (End *end)
+produce (void *data)
 {
+  End *end = data;
   zmq_msg_t message;
   if (end->run->touch)
     {
@@ -104,15 +105,6 @@ receive (End *end, zmq_msg_t *message)
 }
 
 static void
-exchange (void *data)
-{
-  zmq_msg_t message;
-  send_new (data);
-  receive (data, &message);
-  zmq_msg_close (&message);
-}
-
-static void
 echo (void *data)
 {
   End *end = data;
@@ -120,12 +112,6 @@ echo (void *data)
   receive (end, &message);
   peer_fill (end->run, zmq_msg_data (&message));
   check (zmq_msg_send (&message, end->socket, 0), "zmq_msg_send");
-}
-
-static void
-produce (void *data)
-{
-  send_new (data);
 }
 
 static uint64_t
@@ -140,17 +126,12 @@ consume (void *data)
 int
 main (int argc, char **argv)
 {
-  static const char *const transports[] = { "ipc", "tcp", "ipc-rr", "tcp-rr", NULL };
-  static const char *const metrics[] = { "rtt", "stream", NULL };
-  static const char *const waits[] = { "block", NULL };
   static const Peer peer = { .name = "zeromq",
                              .version = version,
-                             .transports = transports,
-                             .metrics = metrics,
-                             .waits = waits,
+                             .transports = "ipc tcp ipc-rr tcp-rr",
+                             .waits = "block",
                              .serve = serve,
                              .connect = connect_to,
-                             .exchange = exchange,
                              .echo = echo,
                              .produce = produce,
                              .consume = consume };

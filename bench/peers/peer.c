@@ -48,7 +48,7 @@ typedef struct
   const Peer *peer;
   PeerRun run;
   Shared *shared;
-  char *dir;
+  char *dir, *first;
   pid_t server, client, daemon;
   int to_parent[2];
   int signals;
@@ -145,6 +145,18 @@ quantile (const int64_t *sorted, size_t n, unsigned percent)
 }
 
 static void
+exchange (const Peer *peer, void *end)
+{
+  if (peer->exchange)
+    {
+      peer->exchange (end);
+      return;
+    }
+  peer->produce (end);
+  peer->consume (end);
+}
+
+static void
 measure_round_trips (const Peer *peer, const PeerRun *run, Shared *shared, void *end)
 {
   int64_t *took = malloc (MOST_SAMPLES * sizeof *took);
@@ -155,14 +167,14 @@ measure_round_trips (const Peer *peer, const PeerRun *run, Shared *shared, void 
 
   int64_t span = run->seconds * NANOSECONDS, warm = peer_now () + span / 5;
   for (unsigned i = 0; i < 16 || peer_now () < warm; i++)
-    peer->exchange (end);
+    exchange (peer, end);
 
   size_t n = 0;
   int64_t stop = peer_now () + span;
   for (int64_t after = 0; n < MOST_SAMPLES && after < stop;)
     {
       int64_t before = peer_now ();
-      peer->exchange (end);
+      exchange (peer, end);
       after = peer_now ();
       took[n++] = after - before;
     }
@@ -454,13 +466,35 @@ print_result (void)
 
 /* --- the command line --- */
 
-static void
-print_list (const char *key, const char *const *list)
+/* Takes the next word of *@list, its @out_length behind it. NULL: there is none. */
+static const char *
+next_word (const char **list, size_t *out_length)
 {
+  const char *word = *list + strspn (*list, " ");
+  *out_length = strcspn (word, " ");
+  *list = word + *out_length;
+  return *out_length ? word : NULL;
+}
+
+static void
+print_list (const char *key, const char *list)
+{
+  size_t length;
+  const char *comma = "";
   printf (",\"%s\":[", key);
-  for (unsigned i = 0; list[i]; i++)
-    printf ("%s\"%s\"", i ? "," : "", list[i]);
+  for (const char *word; (word = next_word (&list, &length)); comma = ",")
+    printf ("%s\"%.*s\"", comma, (int) length, word);
   putchar (']');
+}
+
+static bool
+is_in (const char *wanted, const char *list)
+{
+  size_t length;
+  for (const char *word; (word = next_word (&list, &length));)
+    if (strlen (wanted) == length && strncmp (wanted, word, length) == 0)
+      return true;
+  return false;
 }
 
 static void
@@ -468,7 +502,7 @@ describe (const Peer *peer)
 {
   printf ("{\"name\":\"%s\",\"version\":\"%s\"", peer->name, peer->version ());
   print_list ("transports", peer->transports);
-  print_list ("metrics", peer->metrics);
+  print_list ("metrics", "rtt stream");
   print_list ("waits", peer->waits);
   puts ("}");
 }
@@ -485,15 +519,6 @@ usage (const Peer *peer, int status)
            "Ends with 77 and a sentence where that cannot be measured.\n",
            peer->name, peer->name, peer->name);
   exit (status);
-}
-
-static bool
-is_in (const char *word, const char *const *list)
-{
-  for (; *list; list++)
-    if (strcmp (*list, word) == 0)
-      return true;
-  return false;
 }
 
 static void
@@ -532,8 +557,12 @@ parse (const Peer *peer, int argc, char **argv)
                                            { "help", no_argument, NULL, 'h' },
                                            { NULL, 0, NULL, 0 } };
   PeerRun *run = &frame.run;
-  const char *wait = peer->waits[0];
-  run->transport = peer->transports[0];
+  size_t length;
+  const char *first = peer->transports;
+  const char *wait = is_in ("spin", peer->waits) ? "spin" : "block";
+  first = next_word (&first, &length);
+  frame.first = strndup (first, length);
+  run->transport = frame.first;
   run->size = 64;
   run->seconds = 1;
   run->cpus[1] = 1;
@@ -577,8 +606,6 @@ parse (const Peer *peer, int argc, char **argv)
   run->spin = strcmp (wait, "spin") == 0;
   if (!run->spin && strcmp (wait, "block") != 0)
     usage (peer, 2);
-  if (!is_in (argv[optind], peer->metrics))
-    unable ("does not measure ", argv[optind]);
   if (!is_in (run->transport, peer->transports))
     unable ("has no transport ", run->transport);
   if (!is_in (wait, peer->waits))
@@ -632,5 +659,6 @@ peer_main (const Peer *peer, int argc, char **argv)
   measure ();
   print_result ();
   free (frame.dir);
+  free (frame.first);
   return 0;
 }

@@ -14,7 +14,7 @@ use iceoryx2::port::{
 };
 use iceoryx2::prelude::*;
 use peer::{fail, End, Run};
-use std::ffi::{c_char, CStr};
+use std::ffi::c_char;
 use std::fmt::Debug;
 
 /// How many messages of a stream may wait for the subscriber, where memory permits.
@@ -317,16 +317,6 @@ extern "C" fn version() -> *const c_char {
     TEXT.as_ptr().cast()
 }
 
-fn list<const N: usize>(words: [&'static CStr; N]) -> Vec<*const c_char> {
-    words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
-}
-
 fn main() {
-    peer::main(
-        c"iceoryx2",
-        version,
-        &list([c"shm", c"shm-rr"]),
-        &list([c"rtt", c"stream"]),
-        &list([c"spin", c"block"]),
-    )
+    peer::main(c"iceoryx2", version, c"shm shm-rr", c"spin block")
 }

@@ -58,9 +58,8 @@ pub trait End {
 struct Table {
     name: *const c_char,
     version: extern "C" fn() -> *const c_char,
-    transports: *const *const c_char,
-    metrics: *const *const c_char,
-    waits: *const *const c_char,
+    transports: *const c_char,
+    waits: *const c_char,
     ends_itself: bool,
     why_not: *const c_void,
     before: *const c_void,
@@ -139,9 +138,8 @@ extern "C" fn close(end: *mut c_void) {
 pub fn main(
     name: &CStr,
     version: extern "C" fn() -> *const c_char,
-    transports: &[*const c_char],
-    metrics: &[*const c_char],
-    waits: &[*const c_char],
+    transports: &CStr,
+    waits: &CStr,
 ) -> ! {
     let arguments: Vec<std::ffi::CString> = std::env::args()
         .map(|text| std::ffi::CString::new(text).expect("an argument without a zero byte"))
@@ -152,7 +150,6 @@ pub fn main(
         name: name.as_ptr(),
         version,
         transports: transports.as_ptr(),
-        metrics: metrics.as_ptr(),
         waits: waits.as_ptr(),
         ends_itself: true,
         why_not: std::ptr::null(),
