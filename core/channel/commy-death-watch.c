@@ -92,9 +92,15 @@ tell (CommyDeathWatch *self, int fd)
                         g_memdup2 (&mourner->serial, sizeof mourner->serial));
     }
   g_mutex_unlock (&self->lock);
-  /* Posting also ends a park of the worker. */
+  /* Posting also ends a park of the worker, who may be done with it before we are. */
   for (guint i = 0; i < looks->len; i++)
-    commy_worker_post (((Look *) looks->pdata[i])->worker, look_at_channels, looks->pdata[i]);
+    {
+      Look *look = looks->pdata[i];
+      CommyWorker *worker = commy_worker_hold (look->worker);
+
+      commy_worker_post (worker, look_at_channels, look);
+      commy_worker_release (worker);
+    }
 }
 
 static gboolean
