@@ -47,10 +47,9 @@ answer (BenchPonger *ponger)
 }
 
 static _Noreturn void
-be_ponger (BenchPonger *ponger, int cpu)
+be_ponger (BenchPonger *ponger)
 {
   prctl (PR_SET_PDEATHSIG, SIGKILL);
-  bench_pin (cpu);
   for (;;)
     {
       syscall (SYS_futex, &ponger->asked, FUTEX_WAIT, 0, NULL, NULL, 0);
@@ -64,20 +63,24 @@ bench_placement_start (BenchRun *run, GError **error)
   BenchPonger *ponger;
   GPid pid;
 
-  if (!run->can_spin)
+  if (!run->can_spin || run->pins != BENCH_PINS_TWO)
     return TRUE;
   ponger
       = mmap (NULL, sizeof *ponger, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (ponger == MAP_FAILED)
     return bench_fail (error, "no shared memory: %s", g_strerror (errno));
+  /* It must not have to wait for this processor before it can leave it. */
+  bench_pin (run->cpus[1]);
   pid = fork ();
+  if (pid != 0)
+    bench_pin (bench_cpu_of (run, run->pins, 0));
   if (pid < 0)
     {
       munmap (ponger, sizeof *ponger);
       return bench_fail (error, "no second process: %s", g_strerror (errno));
     }
   if (pid == 0)
-    be_ponger (ponger, run->cpus[1]);
+    be_ponger (ponger);
   ponger->pid = pid; /* the memory is shared: only here, where it is known */
   run->ponger = ponger;
   return TRUE;
@@ -134,7 +137,7 @@ bench_placement_check (BenchRun *run)
   g_autoptr (BenchHistogram) histogram = NULL;
 
   run->ref_ns = 0;
-  if (run->ponger == NULL || run->pins != BENCH_PINS_TWO)
+  if (run->ponger == NULL)
     return;
   histogram = bench_histogram_new ();
   for (guint i = 0; i < run->n_nodes; i++)

@@ -28,6 +28,7 @@ be_scene (const Bench *bench, const BenchScene *scene, int out)
 
   run.out = out;
   run.pins = scene->pins;
+  bench_pin (bench_cpu_of (&run, run.pins, 0));
   ok = bench_placement_start (&run, &error) && scene->measure (&run, scene, &error);
   if (!ok)
     bench_tell_failed (&run, scene->name, error);

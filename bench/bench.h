@@ -149,7 +149,7 @@ G_GNUC_PRINTF (2, 3) gboolean bench_fail (GError **error, const char *format, ..
 G_GNUC_PRINTF (3, 4)
 void bench_id (char id[BENCH_ID_MAX], const BenchScene *scene, const char *format, ...);
 
-/* --- the bytes (inline, the same for limits and calls) --- */
+/* --- the bytes, touched the same way by limits and calls (bench-bytes.c) --- */
 
 static inline void
 bench_fill (guint8 *bytes, gsize size, guint8 value)
@@ -158,25 +158,7 @@ bench_fill (guint8 *bytes, gsize size, guint8 value)
 }
 
 /* Reads every byte. */
-static inline guint64
-bench_sum (const guint8 *bytes, gsize size)
-{
-  guint64 sums[8] = { 0 };
-  guint64 words[8];
-  gsize i = 0;
-
-  for (; i + sizeof words <= size; i += sizeof words)
-    {
-      __builtin_memcpy (words, bytes + i, sizeof words);
-      for (guint lane = 0; lane < 8; lane++)
-        sums[lane] += words[lane];
-    }
-  for (; i < size; i++)
-    sums[0] += bytes[i];
-  for (guint lane = 1; lane < 8; lane++)
-    sums[0] += sums[lane];
-  return sums[0];
-}
+guint64 bench_sum (const guint8 *bytes, gsize size);
 
 /* The sizes that round trips and streams are measured at, ended by 0; fewer where it only matters
  * whether it works. */

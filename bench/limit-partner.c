@@ -16,18 +16,21 @@
 gboolean
 limit_partner_start (BenchRun *run, LimitPartner func, gpointer data, GPid *out_pid, GError **error)
 {
-  GPid pid = fork ();
+  GPid pid;
 
+  /* It must not have to wait for this processor before it can leave it. */
+  bench_pin (bench_cpu_of (run, run->pins, 1));
+  pid = fork ();
+  if (pid != 0)
+    bench_pin (bench_cpu_of (run, run->pins, 0));
   if (pid < 0)
     return bench_fail (error, "no second process: %s", g_strerror (errno));
   if (pid == 0)
     {
       prctl (PR_SET_PDEATHSIG, SIGKILL);
-      bench_pin (bench_cpu_of (run, run->pins, 1));
       func (data);
       _exit (0);
     }
-  bench_pin (bench_cpu_of (run, run->pins, 0));
   g_assert (run->n_nodes < BENCH_NODES_MAX);
   run->nodes[run->n_nodes++] = pid;
   *out_pid = pid;
