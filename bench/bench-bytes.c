@@ -8,25 +8,25 @@
 #include "bench.h"
 
 /* Four sums at a time keep the loads apart from each other. */
-#define SUM_BY(Lane, bytes, size) \
-  Lane a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 }; \
-  guint64 rest = 0; \
-  gsize i = 0; \
-\
-  for (; i + 4 * sizeof a <= size; i += 4 * sizeof a) \
-    { \
-      const Lane *next = (const Lane *) (bytes + i); \
-\
-      a += next[0]; \
-      b += next[1]; \
-      c += next[2]; \
-      d += next[3]; \
-    } \
-  for (; i < size; i++) \
-    rest += bytes[i]; \
-  a += b + c + d; \
+#define SUM_BY(Lane, bytes, size)                             \
+  Lane a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };            \
+  guint64 rest = 0;                                           \
+  gsize i = 0;                                                \
+                                                              \
+  for (; i + 4 * sizeof a <= size; i += 4 * sizeof a)         \
+    {                                                         \
+      const Lane *next = (const Lane *) (bytes + i);          \
+                                                              \
+      a += next[0];                                           \
+      b += next[1];                                           \
+      c += next[2];                                           \
+      d += next[3];                                           \
+    }                                                         \
+  for (; i < size; i++)                                       \
+    rest += bytes[i];                                         \
+  a += b + c + d;                                             \
   for (guint lane = 0; lane < sizeof a / sizeof rest; lane++) \
-    rest += a[lane]; \
+    rest += a[lane];                                          \
   return rest
 
 typedef guint64 Narrow __attribute__ ((vector_size (16), aligned (1), may_alias));

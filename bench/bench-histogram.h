@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A histogram of times in fixed memory, after the idea of Gil Tene's HdrHistogram: exact below 1024,
- * then 512 equal steps to each power of two, so that a value is known to 0.2 % at worst. Pure.
+ * A histogram of times in fixed memory, after the idea of Gil Tene's HdrHistogram: exact below
+ * 1024, then 512 equal steps to each power of two, so that a value is known to 0.2 % at worst.
+ * Pure.
  */
 #pragma once
 

@@ -218,8 +218,7 @@ bench_time_each (
     return FALSE;
   mine_after = bench_cpu_time (0);
   theirs_after = get_service_cpu (run);
-  bench_tell_times (run, id, size, histogram,
-                    (double) (mine_after - mine) / (double) histogram->n,
+  bench_tell_times (run, id, size, histogram, (double) (mine_after - mine) / (double) histogram->n,
                     theirs < 0 ? -1 : (double) (theirs_after - theirs) / (double) histogram->n);
   return TRUE;
 }

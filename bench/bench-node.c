@@ -21,11 +21,11 @@ bench_keyfile (const BenchRun *run, const char *wait, const char *transport, con
             : g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", transport);
 
   /* The build tree may be writable by a group. */
-  return g_strdup_printf (
-      "[mesh]\nruntime-dir=%s/run\nstate-dir=%s/state\ncredentials-dir=%s/pki\n"
-      "[wait]\nmode=%s\n[log]\nlevel=error\n[policy bench]\nprincipals=*\nservices=*\nverbs=call;offer\neffect=allow\n"
-      "%s[plugins]\ntrust=any\nuser-plugins=true\n%s",
-      run->dir, run->dir, run->dir, wait, selection, more != NULL ? more : "");
+  return g_strdup_printf ("[mesh]\nruntime-dir=%s/run\nstate-dir=%s/state\ncredentials-dir=%s/pki\n"
+                          "[wait]\nmode=%s\n[log]\nlevel=error\n[policy "
+                          "bench]\nprincipals=*\nservices=*\nverbs=call;offer\neffect=allow\n"
+                          "%s[plugins]\ntrust=any\nuser-plugins=true\n%s",
+                          run->dir, run->dir, run->dir, wait, selection, more != NULL ? more : "");
 }
 
 CommyMesh *
@@ -159,11 +159,8 @@ bench_node_reap (BenchRun *run, BenchNode *node)
 
 /* The service's threads are made while this one is pinned to the other end's processor. */
 static gboolean
-with_own_service (BenchRun *run,
-                  const BenchScene *scene,
-                  const char *keyfile,
-                  BenchWithMesh func,
-                  GError **error)
+with_own_service (
+    BenchRun *run, const BenchScene *scene, const char *keyfile, BenchWithMesh func, GError **error)
 {
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (CommyService) service = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The page that people look at: what it comes down to, the goals, drawings, and everything in a table
- * below. One file, no script, nothing fetched.
+ * The page that people look at: what it comes down to, the goals, drawings, and everything in a
+ * table below. One file, no script, nothing fetched.
  */
 #include "config.h"
 
@@ -63,7 +63,8 @@ count (const GPtrArray *goals, BenchVerdict verdict)
 
 /* A figure in large letters, beside its limit where it has one. */
 static void
-add_tile (const Page *page, const char *row_id, const char *limit_id, gboolean bytes, const char *text)
+add_tile (
+    const Page *page, const char *row_id, const char *limit_id, gboolean bytes, const char *text)
 {
   const BenchRow *row = bench_rows_find_best (page->rows, row_id);
   const BenchRow *limit = limit_id != NULL ? bench_rows_find_best (page->rows, limit_id) : NULL;
@@ -90,25 +91,31 @@ add_top (const Page *page)
 
   add (page, "<header><h1>Commy, measured</h1><p class='where'>");
   add_escaped (page->html, facts->processor);
-  add (page, ", %u processors &middot; ", facts->processors);
+  add (page, ", %u processors &#183; ", facts->processors);
   add_escaped (page->html, facts->kernel);
-  add (page, "<br><code>");
+  add (page, "<br/><code>");
   add_escaped (page->html, facts->command);
-  add (page, "</code> &middot; %s &middot; %u round%s (%s), %.0f s</p></header>\n", facts->date,
+  add (page, "</code> &#183; %s &#183; %u round%s (%s), %.0f s</p></header>\n", facts->date,
        facts->rounds, facts->rounds == 1 ? "" : "s", facts->length, (double) facts->took_ns / 1e9);
   add (page, "<div class='tiles'>\n");
-  add (page, "<div class='tile score'><b>%u of %u</b><span>measured goals met</span><i>%u not measured</i></div>\n",
+  add (page,
+       "<div class='tile score'><b>%u of %u</b><span>measured goals met</span><i>%u not "
+       "measured</i></div>\n",
        met, met + missed, count (page->goals, BENCH_NOT_MEASURED));
   add_tile (page, "rtt/shm/spin/copied/64", "limit/spin/copied/64", FALSE,
             "64 B there and back, both sides looking");
-  add_tile (page, "rtt/shm/spin/bytes/64", "limit/spin/copied/64", FALSE, "the same as a call by name");
-  add_tile (page, "rtt/shm/block/bytes/64", "limit/block/futex/0", FALSE, "the same, both sides asleep");
-  add_tile (page, "stream/shm/spin/in-place/64", "limit/stream/batched/64", FALSE, "messages of 64 B, one way");
+  add_tile (page, "rtt/shm/spin/bytes/64", "limit/spin/copied/64", FALSE,
+            "the same as a call by name");
+  add_tile (page, "rtt/shm/block/bytes/64", "limit/block/futex/0", FALSE,
+            "the same, both sides asleep");
+  add_tile (page, "stream/shm/spin/in-place/64", "limit/stream/batched/64", FALSE,
+            "messages of 64 B, one way");
   add_tile (page, "stream/shm/spin/in-place/1048576", "limit/stream/in-place/1048576", TRUE,
             "messages of 1 MiB, written and read");
   add_tile (page, "stream/tls/*/in-place/65536", "limit/stream-tls/tls/65536", TRUE,
             "messages of 64 KiB over TLS");
-  add_tile (page, "async/shm/adaptive/bytes/64", NULL, FALSE, "calls from a main loop, 64 under way");
+  add_tile (page, "async/shm/adaptive/bytes/64", NULL, FALSE,
+            "calls from a main loop, 64 under way");
   add_tile (page, "start/first-answer", NULL, FALSE, "from exec to the first answer");
   add (page, "</div>\n");
 }
@@ -119,12 +126,13 @@ static void
 add_goals (const Page *page)
 {
   static const char *const classes[] = { "met", "missed", "unmeasured" };
-  static const char *const marks[] = { "&#10003;", "&#10007;", "&ndash;" };
+  static const char *const marks[] = { "&#10003;", "&#10007;", "&#8211;" };
   const char *last = "";
 
-  open_section (page, "Goals",
-                "Ratios are of figures of this run, round by round; a ratio of rounds between which the "
-                "processors moved is not judged.");
+  open_section (
+      page, "Goals",
+      "Ratios are of figures of this run, round by round; a ratio of rounds between which the "
+      "processors moved is not judged.");
   add (page, "<table class='goals'>\n");
   for (guint i = 0; i < page->goals->len; i++)
     {
@@ -136,7 +144,8 @@ add_goals (const Page *page)
       add_escaped (page->html, goal->text);
       add (page, "</td><td class='told'>");
       add_escaped (page->html, goal->told);
-      add (page, "</td><td class='verdict'>%s</td></tr>\n", bench_verdict_to_string (goal->verdict));
+      add (page, "</td><td class='verdict'>%s</td></tr>\n",
+           bench_verdict_to_string (goal->verdict));
       last = goal->id;
     }
   add (page, "</table>\n");
@@ -148,18 +157,21 @@ add_goals (const Page *page)
 static void
 add_spinning (const Page *page)
 {
-  g_autoptr (BenchPlot) plot = bench_plot_new ("Round trip by size, p50; both axes logarithmic", FALSE);
+  g_autoptr (BenchPlot) plot
+      = bench_plot_new ("Round trip by size, p50; both axes logarithmic", FALSE);
 
   bench_plot_add (plot, page->rows, "rtt/shm/spin/copied/*", "Commy shm, copied", BENCH_INK_OURS);
-  bench_plot_add (plot, page->rows, "rtt/shm/spin/in-place/*", "Commy shm, in place", BENCH_INK_OURS_2);
+  bench_plot_add (plot, page->rows, "rtt/shm/spin/in-place/*", "Commy shm, in place",
+                  BENCH_INK_OURS_2);
   bench_plot_add (plot, page->rows, "loan/shm/spin/untouched/*", "Commy shm, loan not touched",
                   BENCH_INK_OURS_3);
   bench_plot_add (plot, page->rows, "limit/spin/copied/*", "limit, copied", BENCH_INK_LIMIT);
   bench_plot_add (plot, page->rows, "limit/spin/in-place/*", "limit, in place", BENCH_INK_LIMIT_2);
   bench_plot_add_peers (plot, page->rows, page->facts, "rtt", "spin");
-  open_section (page, "Both sides looking",
-                "Nobody sleeps: what is left is the memory of the machine, and what a library adds to "
-                "it. Two processes on two processors, one request after the other.");
+  open_section (
+      page, "Both sides looking",
+      "Nobody sleeps: what is left is the memory of the machine, and what a library adds to "
+      "it. Two processes on two processors, one request after the other.");
   bench_plot_write (plot, page->html);
   close_section (page);
 }
@@ -180,20 +192,25 @@ add_peer_bars (BenchBars *bars, const Page *page, const char *metric, const char
 static void
 add_blocking (const Page *page)
 {
-  g_autoptr (BenchPlot) plot = bench_plot_new ("Round trip by size, p50; both axes logarithmic", FALSE);
+  g_autoptr (BenchPlot) plot
+      = bench_plot_new ("Round trip by size, p50; both axes logarithmic", FALSE);
   g_autoptr (BenchBars) bars = bench_bars_new ("64 B there and back, p50");
 
   bench_plot_add (plot, page->rows, "rtt/shm/block/copied/*", "Commy shm", BENCH_INK_OURS);
   bench_plot_add (plot, page->rows, "rtt/unix/block/copied/*", "Commy unix", BENCH_INK_OURS_2);
-  bench_plot_add (plot, page->rows, "limit/block/copied/*", "limit, futex and copies", BENCH_INK_LIMIT);
+  bench_plot_add (plot, page->rows, "limit/block/copied/*", "limit, futex and copies",
+                  BENCH_INK_LIMIT);
   bench_plot_add (plot, page->rows, "limit/block-sockets/unix/*", "limit, Unix socket",
                   BENCH_INK_LIMIT_2);
   bench_plot_add_peers (plot, page->rows, page->facts, "rtt", "block");
-  bench_bars_add (bars, page->rows, "rtt/shm/block/bytes/64", "Commy shm, raw bytes", BENCH_INK_OURS);
+  bench_bars_add (bars, page->rows, "rtt/shm/block/bytes/64", "Commy shm, raw bytes",
+                  BENCH_INK_OURS);
   bench_bars_add (bars, page->rows, "rtt/shm/block/value/8", "Commy shm, GVariant", BENCH_INK_OURS);
-  bench_bars_add (bars, page->rows, "rtt/unix/block/bytes/64", "Commy unix, raw bytes", BENCH_INK_OURS_2);
+  bench_bars_add (bars, page->rows, "rtt/unix/block/bytes/64", "Commy unix, raw bytes",
+                  BENCH_INK_OURS_2);
   bench_bars_add (bars, page->rows, "limit/block/futex/0", "limit: futex", BENCH_INK_LIMIT);
-  bench_bars_add (bars, page->rows, "limit/block-sockets/unix/64", "limit: Unix socket", BENCH_INK_LIMIT);
+  bench_bars_add (bars, page->rows, "limit/block-sockets/unix/64", "limit: Unix socket",
+                  BENCH_INK_LIMIT);
   bench_bars_add (bars, page->rows, "limit/block-sockets/tcp/64", "limit: TCP", BENCH_INK_LIMIT);
   add_peer_bars (bars, page, "rtt", "block", 64);
   open_section (page, "Both sides asleep",
@@ -207,23 +224,30 @@ add_blocking (const Page *page)
 static void
 add_streams (const Page *page)
 {
-  g_autoptr (BenchPlot) plot = bench_plot_new ("Bytes a second by size of message; both axes logarithmic", TRUE);
+  g_autoptr (BenchPlot) plot
+      = bench_plot_new ("Bytes a second by size of message; both axes logarithmic", TRUE);
   g_autoptr (BenchBars) bars = bench_bars_new ("Messages of 64 B a second");
 
   bench_plot_add (plot, page->rows, "stream/shm/spin/in-place/*", "Commy shm", BENCH_INK_OURS);
   bench_plot_add (plot, page->rows, "stream/unix/*/in-place/*", "Commy unix", BENCH_INK_OURS_2);
-  bench_plot_add (plot, page->rows, "limit/stream/batched/*", "limit, copied in batches", BENCH_INK_LIMIT);
-  bench_plot_add (plot, page->rows, "limit/stream/in-place/*", "limit, in place", BENCH_INK_LIMIT_2);
+  bench_plot_add (plot, page->rows, "limit/stream/batched/*", "limit, copied in batches",
+                  BENCH_INK_LIMIT);
+  bench_plot_add (plot, page->rows, "limit/stream/in-place/*", "limit, in place",
+                  BENCH_INK_LIMIT_2);
   bench_plot_add_peers (plot, page->rows, page->facts, "stream", "*");
   bench_bars_add (bars, page->rows, "stream/shm/*/in-place/64", "Commy shm", BENCH_INK_OURS);
   bench_bars_add (bars, page->rows, "stream/unix/*/in-place/64", "Commy unix", BENCH_INK_OURS_2);
   bench_bars_add (bars, page->rows, "stream/tls/*/in-place/64", "Commy tls", BENCH_INK_OURS_3);
-  bench_bars_add (bars, page->rows, "limit/stream/batched/64", "limit: ring, batches", BENCH_INK_LIMIT);
-  bench_bars_add (bars, page->rows, "limit/stream/singly/64", "limit: ring, one by one", BENCH_INK_LIMIT);
-  bench_bars_add (bars, page->rows, "limit/stream-sockets/unix/64", "limit: Unix socket", BENCH_INK_LIMIT);
+  bench_bars_add (bars, page->rows, "limit/stream/batched/64", "limit: ring, batches",
+                  BENCH_INK_LIMIT);
+  bench_bars_add (bars, page->rows, "limit/stream/singly/64", "limit: ring, one by one",
+                  BENCH_INK_LIMIT);
+  bench_bars_add (bars, page->rows, "limit/stream-sockets/unix/64", "limit: Unix socket",
+                  BENCH_INK_LIMIT);
   add_peer_bars (bars, page, "stream", "*", 64);
-  open_section (page, "One way, as much as goes through",
-                "One producer, one consumer; the sender writes every byte and the receiver reads it.");
+  open_section (
+      page, "One way, as much as goes through",
+      "One producer, one consumer; the sender writes every byte and the receiver reads it.");
   bench_plot_write (plot, page->html);
   bench_bars_write (bars, FALSE, page->html);
   close_section (page);
@@ -232,18 +256,23 @@ add_streams (const Page *page)
 static void
 add_tls (const Page *page)
 {
-  g_autoptr (BenchPlot) trips = bench_plot_new ("Round trip by size, p50, both sides asleep", FALSE);
-  g_autoptr (BenchPlot) streams = bench_plot_new ("Bytes a second by size of message, one way", TRUE);
+  g_autoptr (BenchPlot) trips
+      = bench_plot_new ("Round trip by size, p50, both sides asleep", FALSE);
+  g_autoptr (BenchPlot) streams
+      = bench_plot_new ("Bytes a second by size of message, one way", TRUE);
 
   bench_plot_add (trips, page->rows, "rtt/tls/block/copied/*", "Commy tls", BENCH_INK_OURS);
   bench_plot_add (trips, page->rows, "limit/tls/tls/*", "limit, GnuTLS over TCP", BENCH_INK_LIMIT);
   bench_plot_add (trips, page->rows, "limit/block-sockets/tcp/*", "limit, TCP", BENCH_INK_LIMIT_2);
   bench_plot_add (streams, page->rows, "stream/tls/*/in-place/*", "Commy tls", BENCH_INK_OURS);
-  bench_plot_add (streams, page->rows, "limit/stream-tls/tls/*", "limit, GnuTLS over TCP", BENCH_INK_LIMIT);
-  bench_plot_add (streams, page->rows, "limit/stream-sockets/tcp/*", "limit, TCP", BENCH_INK_LIMIT_2);
-  open_section (page, "Between hosts",
-                "TLS 1.3 with certificates on both sides over TCP on loopback, beside the same library "
-                "and cipher in a plain loop.");
+  bench_plot_add (streams, page->rows, "limit/stream-tls/tls/*", "limit, GnuTLS over TCP",
+                  BENCH_INK_LIMIT);
+  bench_plot_add (streams, page->rows, "limit/stream-sockets/tcp/*", "limit, TCP",
+                  BENCH_INK_LIMIT_2);
+  open_section (
+      page, "Between hosts",
+      "TLS 1.3 with certificates on both sides over TCP on loopback, beside the same library "
+      "and cipher in a plain loop.");
   bench_plot_write (trips, page->html);
   bench_plot_write (streams, page->html);
   close_section (page);
@@ -274,10 +303,12 @@ add_waits (const Page *page)
 
   for (gsize i = 0; i < G_N_ELEMENTS (bars_of); i++)
     bench_bars_add (bars, page->rows, bars_of[i].row, bars_of[i].name,
-                    g_str_has_prefix (bars_of[i].row, "rtt/shm") ? BENCH_INK_OURS : BENCH_INK_OURS_2);
-  open_section (page, "How to wait",
-                "Spinning costs a processor and saves two wake-ups; adaptive waiting spins only while "
-                "that pays. Where both ends share a processor nobody may spin.");
+                    g_str_has_prefix (bars_of[i].row, "rtt/shm") ? BENCH_INK_OURS
+                                                                 : BENCH_INK_OURS_2);
+  open_section (
+      page, "How to wait",
+      "Spinning costs a processor and saves two wake-ups; adaptive waiting spins only while "
+      "that pays. Where both ends share a processor nobody may spin.");
   bench_bars_write (bars, TRUE, page->html);
   close_section (page);
 }
@@ -349,17 +380,19 @@ add_rest (const Page *page)
 {
   static const char *const rates[] = { "rate/", "async/", "beside/", NULL };
   static const char *const life[]
-      = { "start", "fallback", "memory", "many/", "idle", "mix/", "choice", "route", "decision",
-          "serializer", NULL };
+      = { "start",  "fallback", "memory",   "many/",      "idle", "mix/",
+          "choice", "route",    "decision", "serializer", NULL };
 
-  open_section (page, "At a rate, and many at a time",
-                "Messages that come at a rate are timed from the moment at which they were meant to "
-                "leave, so a stall is told by all who waited in it.");
+  open_section (
+      page, "At a rate, and many at a time",
+      "Messages that come at a rate are timed from the moment at which they were meant to "
+      "leave, so a stall is told by all who waited in it.");
   add_table (page, rates);
   close_section (page);
-  open_section (page, "A program's life, many connections, and the choice",
-                "Memory is what is there because of Commy alone; regret is what the router's choice "
-                "takes beside the best fixed choice of each size.");
+  open_section (
+      page, "A program's life, many connections, and the choice",
+      "Memory is what is there because of Commy alone; regret is what the router's choice "
+      "takes beside the best fixed choice of each size.");
   add_table (page, life);
   close_section (page);
   add (page, "<section><details><summary>All rows</summary>\n");
@@ -382,8 +415,8 @@ bench_page_write (const char *path,
   if (!g_file_get_contents (style, &css, NULL, error))
     return FALSE;
   add (&page,
-       "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
-       "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+       "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'/>"
+       "<meta name='viewport' content='width=device-width, initial-scale=1'/>"
        "<title>Commy, measured</title>\n<style>\n%s</style></head>\n<body><main>\n",
        css);
   add_top (&page);

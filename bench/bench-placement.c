@@ -65,8 +65,7 @@ bench_placement_start (BenchRun *run, GError **error)
 
   if (!run->can_spin || run->pins != BENCH_PINS_TWO)
     return TRUE;
-  ponger
-      = mmap (NULL, sizeof *ponger, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ponger = mmap (NULL, sizeof *ponger, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (ponger == MAP_FAILED)
     return bench_fail (error, "no shared memory: %s", g_strerror (errno));
   /* It must not have to wait for this processor before it can leave it. */
@@ -144,7 +143,8 @@ bench_placement_check (BenchRun *run)
     kill (run->nodes[i], SIGSTOP);
   __atomic_store_n (&run->ponger->asked, 1, __ATOMIC_RELEASE);
   syscall (SYS_futex, &run->ponger->asked, FUTEX_WAKE, 1, NULL, NULL, 0);
-  run->ref_ns = ping (run->ponger, histogram, run->length == BENCH_SMOKE ? CHECK_NS / 20 : CHECK_NS);
+  run->ref_ns
+      = ping (run->ponger, histogram, run->length == BENCH_SMOKE ? CHECK_NS / 20 : CHECK_NS);
   __atomic_store_n (&run->ponger->asked, 0, __ATOMIC_RELEASE);
   for (guint i = 0; i < run->n_nodes; i++)
     kill (run->nodes[i], SIGCONT);

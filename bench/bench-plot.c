@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The drawings' geometry: axes in powers of ten and of two, labels at the ends of lines that keep out
- * of each other's way, and bars.
+ * The drawings' geometry: axes in powers of ten and of two, labels at the ends of lines that keep
+ * out of each other's way, and bars.
  */
 #include "config.h"
 
@@ -96,8 +96,7 @@ get_value (const BenchPlot *plot, const BenchRow *row)
 static char *
 format_value (const BenchPlot *plot, double value)
 {
-  g_autofree char *text
-      = bench_format (plot->bytes_per_second ? BENCH_BYTES : BENCH_TIME, value);
+  g_autofree char *text = bench_format (plot->bytes_per_second ? BENCH_BYTES : BENCH_TIME, value);
 
   return g_strconcat (text, plot->bytes_per_second ? "/s" : NULL, NULL);
 }
@@ -219,8 +218,9 @@ find_frame (const BenchPlot *plot)
 static double
 get_x (const Frame *frame, double size)
 {
-  return LEFT + (log2 (size) - frame->least_x) / (frame->most_x - frame->least_x)
-                    * (WIDTH - LEFT - RIGHT);
+  return LEFT
+         + (log2 (size) - frame->least_x) / (frame->most_x - frame->least_x)
+               * (WIDTH - LEFT - RIGHT);
 }
 
 static double
@@ -249,14 +249,14 @@ write_axes (const BenchPlot *plot, const Frame *frame, GString *html)
       double x = get_x (frame, pow (2, power));
       g_autofree char *text = bench_format_size (1ull << power);
 
-      g_string_append_printf (html,
-                              "<line class='axis' x1='%.1f' x2='%.1f' y1='%.1f' y2='%.1f'/>"
-                              "<text class='tick' x='%.1f' y='%.1f' text-anchor='middle'>%s</text>\n",
-                              x, x, HEIGHT - BOTTOM, HEIGHT - BOTTOM + 5, x, HEIGHT - BOTTOM + 21,
-                              text);
+      g_string_append_printf (
+          html,
+          "<line class='axis' x1='%.1f' x2='%.1f' y1='%.1f' y2='%.1f'/>"
+          "<text class='tick' x='%.1f' y='%.1f' text-anchor='middle'>%s</text>\n",
+          x, x, HEIGHT - BOTTOM, HEIGHT - BOTTOM + 5, x, HEIGHT - BOTTOM + 21, text);
     }
-  g_string_append_printf (html, "<line class='axis' x1='%.1f' x2='%.1f' y1='%.1f' y2='%.1f'/>\n", LEFT,
-                          WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM);
+  g_string_append_printf (html, "<line class='axis' x1='%.1f' x2='%.1f' y1='%.1f' y2='%.1f'/>\n",
+                          LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM);
 }
 
 /* --- labels --- */
@@ -326,7 +326,8 @@ write_line (const Line *line, const Frame *frame, GString *html)
     {
       const Point *point = &g_array_index (line->points, Point, i);
 
-      g_string_append_printf (html, "<circle cx='%.1f' cy='%.1f' r='3.2'><title>%s</title></circle>",
+      g_string_append_printf (html,
+                              "<circle cx='%.1f' cy='%.1f' r='3.2'><title>%s</title></circle>",
                               get_x (frame, point->size), get_y (frame, point->value), point->told);
     }
   g_string_append_printf (html,
@@ -446,15 +447,17 @@ bench_bars_write (BenchBars *bars, gboolean as_given, GString *html)
     g_array_sort (bars->bars, compare_bars);
   for (guint i = 0; i < bars->bars->len; i++)
     most = MAX (most, g_array_index (bars->bars, Bar, i).value);
-  g_string_append_printf (html, "<figure><figcaption>%s</figcaption><div class='bars'>\n", bars->title);
+  g_string_append_printf (html, "<figure><figcaption>%s</figcaption><div class='bars'>\n",
+                          bars->title);
   for (guint i = 0; i < bars->bars->len; i++)
     {
       const Bar *bar = &g_array_index (bars->bars, Bar, i);
 
-      g_string_append_printf (html,
-                              "<span class='name'>%s</span><span class='track'><span class='bar %s' "
-                              "style='width:%.2f%%'></span></span><span class='told'>%s</span>\n",
-                              bar->name, bar->ink, MAX (100 * bar->value / most, 0.4), bar->told);
+      g_string_append_printf (
+          html,
+          "<span class='name'>%s</span><span class='track'><span class='bar %s' "
+          "style='width:%.2f%%'></span></span><span class='told'>%s</span>\n",
+          bar->name, bar->ink, MAX (100 * bar->value / most, 0.4), bar->told);
     }
   g_string_append (html, "</div></figure>\n");
 }

@@ -9,7 +9,7 @@
 
 typedef enum
 {
-  BENCH_INK_OURS,  /* the strongest */
+  BENCH_INK_OURS, /* the strongest */
   BENCH_INK_OURS_2,
   BENCH_INK_OURS_3,
   BENCH_INK_LIMIT, /* dashed */
@@ -25,8 +25,8 @@ void bench_plot_free (BenchPlot *plot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (BenchPlot, bench_plot_free)
 
 /* A line through all rows that match @pattern, the best at each size; none if there are none. */
-void
-bench_plot_add (BenchPlot *plot, const BenchRows *rows, const char *pattern, const char *name, BenchInk ink);
+void bench_plot_add (
+    BenchPlot *plot, const BenchRows *rows, const char *pattern, const char *name, BenchInk ink);
 /* One such line of each peer for the metric and the wait. */
 void bench_plot_add_peers (BenchPlot *plot,
                            const BenchRows *rows,
@@ -42,7 +42,7 @@ typedef struct _BenchBars BenchBars;
 BenchBars *bench_bars_new (const char *title);
 void bench_bars_free (BenchBars *bars);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (BenchBars, bench_bars_free)
-void
-bench_bars_add (BenchBars *bars, const BenchRows *rows, const char *pattern, const char *name, BenchInk ink);
+void bench_bars_add (
+    BenchBars *bars, const BenchRows *rows, const char *pattern, const char *name, BenchInk ink);
 /* Sorted unless @as_given. */
 void bench_bars_write (BenchBars *bars, gboolean as_given, GString *html);

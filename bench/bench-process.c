@@ -88,8 +88,9 @@ bench_process_get_own_memory (GPid pid)
           sum += blocks;
         }
       else if (dirty && blocks == 0 && (mapping.is_writable || !mapping.is_memfd))
-        sum += 1024 * find_number (lines[i], mapping.is_memfd && lines[i][0] == 'S' ? "Shared_Dirty"
-                                                                                   : "Private_Dirty");
+        sum += 1024
+               * find_number (lines[i], mapping.is_memfd && lines[i][0] == 'S' ? "Shared_Dirty"
+                                                                               : "Private_Dirty");
     }
   return sum;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What another process of a scenario does: serve; call once, and stay; be there without Commy. It ends
- * when the pipe to the process that started it does.
+ * What another process of a scenario does: serve; call once, and stay; be there without Commy. It
+ * ends when the pipe to the process that started it does.
  */
 #include "config.h"
 
@@ -58,7 +58,8 @@ role_call (const char *keyfile, const char *argument, GError **error)
   if (mesh == NULL)
     return FALSE;
   client = commy_client_new (mesh, BENCH_SERVICE);
-  result = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 20, 22), NULL, NULL, error);
+  result
+      = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 20, 22), NULL, NULL, error);
   if (result != NULL)
     {
       bench_node_say_ready ();

@@ -125,9 +125,7 @@ static void
 show (Progress *progress, const BenchScene *scene, guint round)
 {
   gint64 gone = (bench_now () - progress->start) / 1000000000;
-  gint64 left = progress->done > 0
-                    ? gone * (progress->total - progress->done) / progress->done
-                    : 0;
+  gint64 left = progress->done > 0 ? gone * (progress->total - progress->done) / progress->done : 0;
 
   if (!progress->shown)
     return;
@@ -163,6 +161,7 @@ run_group (Bench *bench, Progress *progress, guint first, guint last)
   hide (progress);
   if (!bench->options.json)
     bench_table_print_rows (bench->rows, from, bench->colour);
+  fflush (stdout);
 }
 
 void

@@ -11,33 +11,53 @@
 
 #include <string.h>
 
-#define DELAYED \
-  "[plugin transport/shm]\nhooks=delay\n[plugin transport/delay]\nparam.delay=200us\n" QUICK_PROBES
+#define DELAYED                                   \
+  "[plugin transport/shm]\nhooks=delay\n[plugin " \
+  "transport/delay]\nparam.delay=200us\n" QUICK_PROBES
 #define QUICK_PROBES "[calibration]\nprobe-every=200ms\nprobe-time=10%\nprobe-bytes=16MiB/s\n"
 
-#define LIMIT(name, group, what, measure, wait) \
-  { name, group, what, measure, NULL, wait, BENCH_PINS_TWO, NULL, 0 }
-#define TRIPS(transport, wait, extra) \
-  { "rtt/" transport "/" wait, wait, "round trips over " transport, scene_round_trips, transport, \
-    wait, BENCH_PINS_TWO, extra, 0 }
-#define PINNED(name, transport, wait, pins) \
-  { "rtt/" transport "/" wait "/" name, "pins", "round trips over " transport, scene_round_trips, \
-    transport, wait, pins, "small", 0 }
-#define STREAM(transport, wait) \
-  { "stream/" transport "/" wait, "stream", "messages one way over " transport, scene_streams, \
-    transport, wait, BENCH_PINS_TWO, NULL, 0 }
-#define RATE(transport, wait) \
-  { "rate/" transport "/" wait, "rate", "messages at a rate over " transport, scene_rates, \
-    transport, wait, BENCH_PINS_TWO, NULL, 0 }
-#define ASYNC(transport, wait) \
-  { "async/" transport "/" wait, "async", "64 calls under way over " transport, scene_async, \
-    transport, wait, BENCH_PINS_TWO, NULL, 0 }
-#define MIX(name, what, more) \
-  { "mix/" name, "mix", what, scene_mix, NULL, "adaptive", BENCH_PINS_TWO, more, 0 }
-#define MANY(n, number) \
-  { "many/" n, "many", n " connections", scene_many, "shm", "adaptive", BENCH_PINS_FREE, NULL, number }
-#define EDGE(name, what, measure) \
-  { name, "edges", what, measure, NULL, "adaptive", BENCH_PINS_FREE, NULL, 1 }
+#define LIMIT(name, group, what, measure, wait)                     \
+  {                                                                 \
+    name, group, what, measure, NULL, wait, BENCH_PINS_TWO, NULL, 0 \
+  }
+#define TRIPS(transport, wait, extra)                                                             \
+  {                                                                                               \
+    "rtt/" transport "/" wait, wait, "round trips over " transport, scene_round_trips, transport, \
+        wait, BENCH_PINS_TWO, extra, 0                                                            \
+  }
+#define PINNED(name, transport, wait, pins)                                                       \
+  {                                                                                               \
+    "rtt/" transport "/" wait "/" name, "pins", "round trips over " transport, scene_round_trips, \
+        transport, wait, pins, "small", 0                                                         \
+  }
+#define STREAM(transport, wait)                                                                \
+  {                                                                                            \
+    "stream/" transport "/" wait, "stream", "messages one way over " transport, scene_streams, \
+        transport, wait, BENCH_PINS_TWO, NULL, 0                                               \
+  }
+#define RATE(transport, wait)                                                              \
+  {                                                                                        \
+    "rate/" transport "/" wait, "rate", "messages at a rate over " transport, scene_rates, \
+        transport, wait, BENCH_PINS_TWO, NULL, 0                                           \
+  }
+#define ASYNC(transport, wait)                                                               \
+  {                                                                                          \
+    "async/" transport "/" wait, "async", "64 calls under way over " transport, scene_async, \
+        transport, wait, BENCH_PINS_TWO, NULL, 0                                             \
+  }
+#define MIX(name, what, more)                                                      \
+  {                                                                                \
+    "mix/" name, "mix", what, scene_mix, NULL, "adaptive", BENCH_PINS_TWO, more, 0 \
+  }
+#define MANY(n, number)                                                                        \
+  {                                                                                            \
+    "many/" n, "many", n " connections", scene_many, "shm", "adaptive", BENCH_PINS_FREE, NULL, \
+        number                                                                                 \
+  }
+#define EDGE(name, what, measure)                                            \
+  {                                                                          \
+    name, "edges", what, measure, NULL, "adaptive", BENCH_PINS_FREE, NULL, 1 \
+  }
 
 static const BenchScene scenes[] = {
   /* both sides look all the time */
@@ -152,7 +172,8 @@ bench_scene_is_wanted (const BenchScene *scene, char *const *only)
     {
       g_autofree char *below = g_strconcat (only[i], "/*", NULL);
 
-      if (g_pattern_match_simple (only[i], scene->name) || g_pattern_match_simple (below, scene->name))
+      if (g_pattern_match_simple (only[i], scene->name)
+          || g_pattern_match_simple (below, scene->name))
         return TRUE;
     }
   return only == NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The service that all scenarios call: echoes in place and by value, sinks, and streams that are read
- * to their end.
+ * The service that all scenarios call: echoes in place and by value, sinks, and streams that are
+ * read to their end.
  */
 #include "config.h"
 
@@ -148,7 +148,8 @@ bench_serve (CommyMesh *mesh, guint workers, GError **error)
   commy_service_handle (service, "Add", on_add, NULL, NULL);
   commy_service_handle (service, "Who", on_who, NULL, NULL);
   commy_service_handle_stream (service, "Pour", COMMY_STREAM_KIND_CLIENT, on_pour, NULL, NULL);
-  commy_service_handle_stream (service, "Clocked", COMMY_STREAM_KIND_CLIENT, on_clocked, NULL, NULL);
+  commy_service_handle_stream (service, "Clocked", COMMY_STREAM_KIND_CLIENT, on_clocked, NULL,
+                               NULL);
   commy_service_set_workers (service, workers);
   if (!commy_service_start_sync (service, NULL, error))
     return NULL;

@@ -65,10 +65,9 @@ format_extra (const BenchRow *row)
     case BENCH_TIME:
       p99 = bench_format (BENCH_TIME, bench_row_get (row, BENCH_FIELD_P99));
       most = bench_format (BENCH_TIME, bench_row_get (row, BENCH_FIELD_P999));
-      return bench_row_get (row, BENCH_FIELD_P99) > 0
-                 ? g_strdup_printf ("%11s %11s", p99,
-                                    bench_row_get (row, BENCH_FIELD_P999) > 0 ? most : "")
-                 : g_strdup_printf ("%23s", "");
+      return bench_row_get (row, BENCH_FIELD_P99) > 0 ? g_strdup_printf (
+                 "%11s %11s", p99, bench_row_get (row, BENCH_FIELD_P999) > 0 ? most : "")
+                                                      : g_strdup_printf ("%23s", "");
     case BENCH_RATE:
       bytes = bench_format (BENCH_BYTES, bench_row_get_bytes_per_second (row));
       return g_strdup_printf ("%9s/s %11s", bytes, "");
@@ -144,7 +143,8 @@ bench_table_print_goals (const GPtrArray *goals, gboolean colour)
 
       counts[goal->verdict]++;
       g_print ("%-7s %s%-12s%s %-86s %s\n", goal->id, paint (colour, get_colour (goal->verdict)),
-               bench_verdict_to_string (goal->verdict), paint (colour, PLAIN), goal->text, goal->told);
+               bench_verdict_to_string (goal->verdict), paint (colour, PLAIN), goal->text,
+               goal->told);
     }
   g_print ("\ngoals: %u met, %u missed, %u not measured\n", counts[BENCH_MET], counts[BENCH_MISSED],
            counts[BENCH_NOT_MEASURED]);

@@ -22,7 +22,10 @@ format_scaled (double value, const Step *steps, guint n)
   while (i + 1 < n && ABS (value) >= steps[i + 1].factor)
     i++;
   scaled = value / steps[i].factor;
-  return g_strdup_printf ("%.*f%s", scaled >= 100 || (i == 0 && scaled >= 10) ? 0 : scaled >= 10 ? 1 : 2,
+  return g_strdup_printf ("%.*f%s",
+                          scaled >= 100 || (i == 0 && scaled >= 10) ? 0
+                          : scaled >= 10                            ? 1
+                                                                    : 2,
                           scaled, steps[i].name);
 }
 

@@ -83,7 +83,7 @@ struct _BenchRun
   int out;         /* samples go here */
   BenchPins pins;
   BenchPonger *ponger;
-  double ref_ns; /* of the row that is being measured */
+  double ref_ns;               /* of the row that is being measured */
   GPid nodes[BENCH_NODES_MAX]; /* other processes of this scenario, which stand still meanwhile */
   guint n_nodes;
 };
@@ -104,7 +104,7 @@ bench_relax (void)
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause ();
 #elif defined(__aarch64__)
-  __asm__ volatile ("yield");
+  __asm__ volatile("yield");
 #endif
 }
 
@@ -136,8 +136,8 @@ void bench_tell_times (BenchRun *run,
                        const BenchHistogram *histogram,
                        double caller_cpu,
                        double service_cpu);
-void bench_tell (
-    BenchRun *run, const char *id, BenchUnit unit, gsize size, guint64 n, double value);
+void
+bench_tell (BenchRun *run, const char *id, BenchUnit unit, gsize size, guint64 n, double value);
 void bench_tell_sample (BenchRun *run, const BenchSample *sample);
 /* There is no figure, for a good reason. */
 G_GNUC_PRINTF (3, 4)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * commy-bench: measures what this machine can do at best, what calls through the public API take and
- * what other libraries do, in one run, so that their ratios mean something. Options, a private place
- * for everything that is written, and telling what came out.
+ * commy-bench: measures what this machine can do at best, what calls through the public API take
+ * and what other libraries do, in one run, so that their ratios mean something. Options, a private
+ * place for everything that is written, and telling what came out.
  */
 #include "config.h"
 
@@ -247,20 +247,25 @@ run (Bench *bench, const char *command, GError **error)
     return bench_fail (error, "no scenario is called so; --list names them all");
   gather_facts (&facts, bench, command);
   if (!bench->options.json)
-    bench_table_print_head (&facts, bench->colour);
+    {
+      bench_table_print_head (&facts, bench->colour);
+      fflush (stdout);
+    }
   bench_run_all (bench);
   facts.took_ns = bench_now () - start;
   ok = tell (bench, &facts, error);
   clear_facts (&facts);
-  return ok && (!bench->failed || bench_fail (error, "not everything could be measured; see above"));
+  return ok
+         && (!bench->failed || bench_fail (error, "not everything could be measured; see above"));
 }
 
 /* --- options --- */
 
-static const char summary[]
-    = "Measures calls, streams and what surrounds them beside the bare mechanisms of this machine and\n"
-      "beside other libraries, in turns, and says which goals are met. A full run takes about twenty\n"
-      "minutes and wants a quiet machine with two processors or more.";
+static const char summary[] = "Measures calls, streams and what surrounds them beside the bare "
+                              "mechanisms of this machine and\n"
+                              "beside other libraries, in turns, and says which goals are met. A "
+                              "full run takes about twenty\n"
+                              "minutes and wants a quiet machine with two processors or more.";
 static const char examples[]
     = "Examples:\n"
       "  commy-bench --quick                          a first look, in about two minutes\n"
@@ -273,7 +278,8 @@ static const char examples[]
       "bench/README.md says what is measured, how to read it, and what a peer is.";
 
 static gboolean
-check (Bench *bench, gboolean quick, gboolean smoke, const char *output, gint rounds, GError **error)
+check (
+    Bench *bench, gboolean quick, gboolean smoke, const char *output, gint rounds, GError **error)
 {
   if (quick && smoke)
     return bench_fail (error, "--quick or --smoke, not both");
@@ -307,7 +313,8 @@ parse (Bench *bench, int argc, char **argv, GError **error)
           { "list", 0, 0, G_OPTION_ARG_NONE, &options->list, "Names all scenarios", NULL },
           { "quick", 0, 0, G_OPTION_ARG_NONE, &quick, "One short round", NULL },
           { "smoke", 0, 0, G_OPTION_ARG_NONE, &smoke, "A few times, to see that it works", NULL },
-          { "rounds", 0, 0, G_OPTION_ARG_INT, &rounds, "Rounds; figures are their medians (5)", "N" },
+          { "rounds", 0, 0, G_OPTION_ARG_INT, &rounds, "Rounds; figures are their medians (5)",
+            "N" },
           { "peers", 0, 0, G_OPTION_ARG_FILENAME, &options->peers_dir,
             "Folder of the peers' programs (bench/peers of the build)", "DIR" },
           { "peer-command", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->peer_commands,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Round trips in shared memory, both sides looking all the time: a line that carries its own sequence
- * number, a header beside its cursor, and payloads that are written and read in place, or copied
- * there by the caller, on by the service, and out by the caller.
+ * Round trips in shared memory, both sides looking all the time: a line that carries its own
+ * sequence number, a header beside its cursor, and payloads that are written and read in place, or
+ * copied there by the caller, on by the service, and out by the caller.
  */
 #include "config.h"
 
@@ -139,7 +139,8 @@ limit_memory (BenchRun *run, const BenchScene *scene, GError **error)
 {
   const gsize *sizes = bench_get_round_trip_sizes (run);
 
-  if (!measure (run, scene, SHAPE_LINE, 64, error) || !measure (run, scene, SHAPE_HEADER, 64, error))
+  if (!measure (run, scene, SHAPE_LINE, 64, error)
+      || !measure (run, scene, SHAPE_HEADER, 64, error))
     return FALSE;
   for (gsize i = 0; sizes[i] != 0; i++)
     if (!measure (run, scene, SHAPE_IN_PLACE, sizes[i], error)

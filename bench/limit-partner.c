@@ -49,8 +49,8 @@ limit_partner_stop (BenchRun *run, GPid pid)
 gpointer
 limit_share (gsize size, GError **error)
 {
-  gpointer memory = mmap (NULL, size, PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  gpointer memory
+      = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
   if (memory != MAP_FAILED)
     return memory;

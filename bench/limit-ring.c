@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Messages one way through a ring with one producer and one consumer in shared memory: the sequence
- * number in the message's own line; copied in and out and published in batches or one by one; written
- * and read in place; descriptors only. And copying alone, in one process.
+ * number in the message's own line; copied in and out and published in batches or one by one;
+ * written and read in place; descriptors only. And copying alone, in one process.
  */
 #include "config.h"
 
@@ -34,8 +34,8 @@ typedef struct
 {
   Shared *shared;
   Shape shape;
-  gsize size;  /* of a message */
-  gsize slot;  /* of its place */
+  gsize size; /* of a message */
+  gsize slot; /* of its place */
   guint64 n_slots, batch;
   guint8 *private;
   guint64 sum;
@@ -283,11 +283,12 @@ limit_copy (BenchRun *run, const BenchScene *scene, GError **error)
         for (guint again = 0; again < BATCH; again++, n++)
           {
             memcpy (to, from, sizes[i]);
-            __asm__ volatile ("" : : "r"(to), "r"(from) : "memory"); /* it did happen */
+            __asm__ volatile("" : : "r"(to), "r"(from) : "memory"); /* it did happen */
           }
       while (bench_now () < start + bench_get_budget (run));
       bench_id (id, scene, "copy/%" G_GSIZE_FORMAT, sizes[i]);
-      bench_tell (run, id, BENCH_RATE, sizes[i], n, (double) n * 1e9 / (double) (bench_now () - start));
+      bench_tell (run, id, BENCH_RATE, sizes[i], n,
+                  (double) n * 1e9 / (double) (bench_now () - start));
     }
   return TRUE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Unix sockets and TCP on loopback: round trips, sleeping in the kernel or asking it again and again,
- * and messages one way, one call to write each and large calls to read.
+ * Unix sockets and TCP on loopback: round trips, sleeping in the kernel or asking it again and
+ * again, and messages one way, one call to write each and large calls to read.
  */
 #include "config.h"
 
@@ -49,7 +49,8 @@ connect_pair (int listener, int fds[2])
   int on = 1;
 
   if (listener < 0 || fds[0] < 0 || bind (listener, (struct sockaddr *) &address, size) != 0
-      || listen (listener, 1) != 0 || getsockname (listener, (struct sockaddr *) &address, &size) != 0
+      || listen (listener, 1) != 0
+      || getsockname (listener, (struct sockaddr *) &address, &size) != 0
       || connect (fds[0], (struct sockaddr *) &address, size) != 0)
     return FALSE;
   fds[1] = accept4 (listener, NULL, NULL, SOCK_CLOEXEC);
@@ -83,7 +84,8 @@ limit_move (int fd, guint8 *bytes, gsize size, gboolean out, gboolean spins)
 
   while (size > 0)
     {
-      ssize_t moved = out ? send (fd, bytes, size, flags | MSG_NOSIGNAL) : recv (fd, bytes, size, flags);
+      ssize_t moved
+          = out ? send (fd, bytes, size, flags | MSG_NOSIGNAL) : recv (fd, bytes, size, flags);
 
       if (moved < 0 && (errno == EINTR || errno == EAGAIN))
         continue;
@@ -162,7 +164,8 @@ limit_sockets (BenchRun *run, const BenchScene *scene, GError **error)
   const gsize *sizes = bench_get_round_trip_sizes (run);
 
   for (gsize i = 0; sizes[i] != 0; i++)
-    if (!measure (run, scene, FALSE, sizes[i], error) || !measure (run, scene, TRUE, sizes[i], error))
+    if (!measure (run, scene, FALSE, sizes[i], error)
+        || !measure (run, scene, TRUE, sizes[i], error))
       return FALSE;
   return TRUE;
 }

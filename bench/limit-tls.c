@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the library of the TLS transport does by itself: TLS 1.3 with AES-128-GCM over TCP on loopback,
- * both sides with certificates, records written and read by a plain blocking loop.
+ * What the library of the TLS transport does by itself: TLS 1.3 with AES-128-GCM over TCP on
+ * loopback, both sides with certificates, records written and read by a plain blocking loop.
  */
 #include "config.h"
 
@@ -147,7 +147,8 @@ stream (BenchRun *run, const char *id, Tls *self, GError **error)
   if (gnutls_bye (self->session, GNUTLS_SHUT_WR) < 0
       || !move (self->session, (guint8 *) &total, sizeof total, FALSE) || total != n * self->size)
     return bench_fail (error, "not everything arrived");
-  bench_tell (run, id, BENCH_RATE, self->size, n, (double) n * 1e9 / (double) (bench_now () - start));
+  bench_tell (run, id, BENCH_RATE, self->size, n,
+              (double) n * 1e9 / (double) (bench_now () - start));
   return TRUE;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What GLib's own values cost a call of (ii) to i: made and read on both sides, four conversions between
- * memory and GVariant, with nothing sent.
+ * What GLib's own values cost a call of (ii) to i: made and read on both sides, four conversions
+ * between memory and GVariant, with nothing sent.
  */
 #include "config.h"
 
@@ -19,8 +19,7 @@ pass (GVariant *floating, guint8 *wire)
 
   g_variant_store (value, wire);
   bytes = g_bytes_new (wire, size);
-  return g_variant_ref_sink (
-      g_variant_new_from_bytes (g_variant_get_type (value), bytes, FALSE));
+  return g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (value), bytes, FALSE));
 }
 
 static gboolean

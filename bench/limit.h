@@ -12,8 +12,8 @@ typedef void (*LimitPartner) (gpointer data);
 
 /* Runs @func in a process of its own, which ends with limit_partner_stop() at the latest. What both
  * sides write lies in limit_share(). */
-gboolean
-limit_partner_start (BenchRun *run, LimitPartner func, gpointer data, GPid *out_pid, GError **error);
+gboolean limit_partner_start (
+    BenchRun *run, LimitPartner func, gpointer data, GPid *out_pid, GError **error);
 void limit_partner_stop (BenchRun *run, GPid pid);
 /* Memory that both sides see, touched already; NULL with @error. */
 gpointer limit_share (gsize size, GError **error);

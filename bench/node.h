@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The other processes of a scenario: this program again in a role, with settings of its own, pinned,
- * that says when it is ready and ends when its pipe does.
+ * The other processes of a scenario: this program again in a role, with settings of its own,
+ * pinned, that says when it is ready and ends when its pipe does.
  */
 #pragma once
 
@@ -45,13 +45,10 @@ typedef gboolean (*BenchWithMesh) (BenchRun *run,
                                    const BenchScene *scene,
                                    CommyMesh *mesh,
                                    GError **error);
-/* Calls @func with a joined mesh in which somebody serves: another process, or, where the scenario's
- * transport stays in its process, this one. @more goes into both keyfiles. */
-gboolean bench_with_service (BenchRun *run,
-                             const BenchScene *scene,
-                             const char *more,
-                             BenchWithMesh func,
-                             GError **error);
+/* Calls @func with a joined mesh in which somebody serves: another process, or, where the
+ * scenario's transport stays in its process, this one. @more goes into both keyfiles. */
+gboolean bench_with_service (
+    BenchRun *run, const BenchScene *scene, const char *more, BenchWithMesh func, GError **error);
 
 /* --- being one (bench-roles.c) --- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What came out: rows with a figure of each round, their medians and ratios, the goals that are judged
- * by them, and how all that is told.
+ * What came out: rows with a figure of each round, their medians and ratios, the goals that are
+ * judged by them, and how all that is told.
  */
 #pragma once
 
@@ -56,7 +56,8 @@ const BenchRow *bench_rows_find_best (const BenchRows *rows, const char *pattern
 gboolean bench_row_has_figure (const BenchRow *row);
 /* The median of the rounds, and the least and the most of them (may be NULL). */
 double bench_row_get (const BenchRow *row, BenchField field);
-double bench_row_get_spread (const BenchRow *row, BenchField field, double *out_least, double *out_most);
+double
+bench_row_get_spread (const BenchRow *row, BenchField field, double *out_least, double *out_most);
 guint64 bench_row_get_n (const BenchRow *row);
 
 typedef enum

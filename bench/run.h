@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The program that measures nothing itself: which scenarios there are, which are wanted, and running
- * each in a process of its own, round after round.
+ * The program that measures nothing itself: which scenarios there are, which are wanted, and
+ * running each in a process of its own, round after round.
  */
 #pragma once
 

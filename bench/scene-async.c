@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Many calls under way at a time, from a main loop: as many a second as one thread of each side does,
- * with raw bytes and with values.
+ * Many calls under way at a time, from a main loop: as many a second as one thread of each side
+ * does, with raw bytes and with values.
  */
 #include "config.h"
 
@@ -106,8 +106,7 @@ measure (BenchRun *run, const char *id, Pipeline *self, gsize size, GError **err
   sample.ref_ns = run->ref_ns;
   sample.caller_cpu = (double) (bench_cpu_time (0) - mine) / (double) self->come;
   if (theirs >= 0)
-    sample.service_cpu
-        = (double) (bench_cpu_time (run->nodes[0]) - theirs) / (double) self->come;
+    sample.service_cpu = (double) (bench_cpu_time (run->nodes[0]) - theirs) / (double) self->come;
   bench_tell_sample (run, &sample);
   return TRUE;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the choice of a path costs against an oracle. The same calls go over each allowed transport
- * alone and as the library chooses, in turns; the regret is what the latter takes more than the best
- * of the former. With one size, and with sizes from 64 bytes to a mebibyte mixed.
+ * alone and as the library chooses, in turns; the regret is what the latter takes more than the
+ * best of the former. With one size, and with sizes from 64 bytes to a mebibyte mixed.
  */
 #include "config.h"
 
@@ -101,8 +101,8 @@ call_mixed (Mix *self, guint choice, guint seed, guint n, gboolean counts, GErro
     {
       guint k = (seed = seed * 1103515245u + 12345u) / 65536u % self->n_sizes;
       gint64 start = bench_now ();
-      g_autoptr (GBytes) got = commy_client_call_bytes_sync (
-          self->clients[choice], "Echo", self->payloads[k], NULL, NULL, error);
+      g_autoptr (GBytes) got = commy_client_call_bytes_sync (self->clients[choice], "Echo",
+                                                             self->payloads[k], NULL, NULL, error);
 
       if (got == NULL)
         return FALSE;

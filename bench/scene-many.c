@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Many connections to one service, from several processes that keep many each: what they take of memory,
- * whether all of them are answered alike, and how often anybody is woken while nobody says anything.
- * And what one service takes of memory, beside the same program without Commy.
+ * Many connections to one service, from several processes that keep many each: what they take of
+ * memory, whether all of them are answered alike, and how often anybody is woken while nobody says
+ * anything. And what one service takes of memory, beside the same program without Commy.
  */
 #include "config.h"
 

@@ -83,7 +83,8 @@ call_bytes (gpointer data, GError **error)
 
   if (got == NULL)
     return FALSE;
-  return g_bytes_get_size (got) == self->size || bench_fail (error, "the answer is not the argument");
+  return g_bytes_get_size (got) == self->size
+         || bench_fail (error, "the answer is not the argument");
 }
 
 static gboolean

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How long the router thinks: a decision told with its whole record, through the public API; and its
- * hot path and a re-score, which no API shows, by a program of their own where it was built.
+ * How long the router thinks: a decision told with its whole record, through the public API; and
+ * its hot path and a re-score, which no API shows, by a program of their own where it was built.
  */
 #include "config.h"
 
@@ -39,8 +39,8 @@ static void
 take_line (BenchRun *run, const BenchScene *scene, const char *line)
 {
   g_autoptr (JsonNode) node = json_from_string (line, NULL);
-  JsonObject *object = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node)
-                                                                      : NULL;
+  JsonObject *object
+      = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
   const char *row;
   char id[BENCH_ID_MAX];
 

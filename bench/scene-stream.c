@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Messages one way: as many as go through, each written in place and read where it arrives; and at a
- * rate, each timed from the moment at which it was meant to leave.
+ * Messages one way: as many as go through, each written in place and read where it arrives; and at
+ * a rate, each timed from the moment at which it was meant to leave.
  */
 #include "config.h"
 
@@ -73,8 +73,7 @@ pour (CommyClient *client, gsize size, gint64 budget, guint64 *out_n, GError **e
 }
 
 static gboolean
-measure_stream (
-    BenchRun *run, const char *id, CommyClient *client, gsize size, GError **error)
+measure_stream (BenchRun *run, const char *id, CommyClient *client, gsize size, GError **error)
 {
   BenchSample sample = { .unit = BENCH_RATE, .size = size };
   Cpu before, after;
@@ -95,7 +94,8 @@ measure_stream (
   sample.value = (double) n * 1e9 / (double) ns;
   sample.ref_ns = run->ref_ns;
   sample.caller_cpu = (double) (after.mine - before.mine) / (double) n;
-  sample.service_cpu = before.theirs < 0 ? -1 : (double) (after.theirs - before.theirs) / (double) n;
+  sample.service_cpu
+      = before.theirs < 0 ? -1 : (double) (after.theirs - before.theirs) / (double) n;
   bench_tell_sample (run, &sample);
   return TRUE;
 }
@@ -158,7 +158,8 @@ send_at_rate (CommyStream *stream, guint rate, gsize n, GError **error)
 static gboolean
 measure_rate (BenchRun *run, const char *id, CommyClient *client, guint rate, GError **error)
 {
-  gsize n = run->length == BENCH_SMOKE ? 20 : (gsize) rate * (run->length == BENCH_FULL ? 2 : 1) / 2;
+  gsize n
+      = run->length == BENCH_SMOKE ? 20 : (gsize) rate * (run->length == BENCH_FULL ? 2 : 1) / 2;
   BenchSample sample = { .unit = BENCH_TIME, .size = 64, .n = n, .caller_cpu = -1 };
   g_autoptr (CommyStream) stream = NULL;
   g_autoptr (GVariant) result = NULL;
@@ -180,7 +181,8 @@ measure_rate (BenchRun *run, const char *id, CommyClient *client, guint rate, GE
   g_strlcpy (sample.id, id, sizeof sample.id);
   sample.ref_ns = run->ref_ns;
   /* The caller's own is not told: it looks at the clock all the time. */
-  sample.service_cpu = before.theirs < 0 ? -1 : (double) (after.theirs - before.theirs) / (double) n;
+  sample.service_cpu
+      = before.theirs < 0 ? -1 : (double) (after.theirs - before.theirs) / (double) n;
   bench_tell_sample (run, &sample);
   return TRUE;
 }
