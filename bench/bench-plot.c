@@ -93,12 +93,16 @@ get_value (const BenchPlot *plot, const BenchRow *row)
                                 : bench_row_get (row, BENCH_FIELD_VALUE);
 }
 
+/* Bytes a second in powers of ten, as the axis is. */
 static char *
 format_value (const BenchPlot *plot, double value)
 {
-  g_autofree char *text = bench_format (plot->bytes_per_second ? BENCH_BYTES : BENCH_TIME, value);
+  g_autofree char *rate = NULL;
 
-  return g_strconcat (text, plot->bytes_per_second ? "/s" : NULL, NULL);
+  if (!plot->bytes_per_second)
+    return bench_format (BENCH_TIME, value);
+  rate = bench_format (BENCH_RATE, value);
+  return g_strdup_printf ("%.*sB/s", (int) strcspn (rate, "/"), rate);
 }
 
 static int
