@@ -77,6 +77,7 @@ struct _CommyChannel
   char *service;
   char *instance;
   CommyPrincipal *peer;
+  CommySeat *seat; /* accepting side: counts while there is a connection */
   CommyPlugin *serializers[COMMY_CHANNEL_SERIALIZERS]; /* by wire index; 0 is unused */
 
   const CommyChannelHandler *handler; /* accepting side */
@@ -140,6 +141,7 @@ typedef struct
   CommyPrincipal *peer;     /* (transfer none) */
   char *const *serializers; /* acceptor's list, in wire order from 1 */
   int peer_cpu;
+  CommySeat *seat; /* (transfer full), or NULL */
 } CommyChannelSetup;
 
 CommyChannel *commy_channel_new (CommyWorker *worker,

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include "base/commy-defence.h"
 #include "base/commy-error-private.h"
 #include "channel/commy-channel-private.h"
 
@@ -122,7 +123,7 @@ make_stable (CommyChannel *self, CommyIncoming *incoming)
 {
   gsize size = incoming->message.size;
 
-  if (self->trusted || (incoming->message.flags & COMMY_MESSAGE_STABLE))
+  if (!COMMY_DEFENCE (9, !self->trusted && !(incoming->message.flags & COMMY_MESSAGE_STABLE)))
     {
       incoming->bytes = incoming->message.data;
       return TRUE;

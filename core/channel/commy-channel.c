@@ -66,6 +66,7 @@ commy_channel_new (CommyWorker *worker,
   self->service = g_strdup (setup->service);
   self->instance = g_strdup (setup->instance);
   self->peer = commy_principal_ref (setup->peer);
+  self->seat = setup->seat;
   self->trusted = is_own (shared, setup->peer);
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
   for (guint i = 0; setup->serializers[i] != NULL && i + 1 < G_N_ELEMENTS (self->serializers); i++)
@@ -121,6 +122,7 @@ free_connection (CommyChannel *self)
   commy_channel_unwatch_death (self);
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
+  g_clear_pointer (&self->seat, commy_seat_free);
   __atomic_sub_fetch (&self->transport->connections, 1, __ATOMIC_RELEASE);
 }
 

@@ -10,6 +10,7 @@
 #include "observe/commy-counters.h"
 #include "plugin/commy-catalog.h"
 #include "security/commy-policy.h"
+#include "security/commy-quota.h"
 #include "wire/commy-frame.h"
 
 #include <commy/commy-hot.h>

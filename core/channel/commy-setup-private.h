@@ -22,6 +22,8 @@ struct _CommySetup
   CommySetupDoneFunc done;
   gpointer data;
   CommyPrincipal *peer;
+  CommySeat *seat;    /* accepting side: among those that are set up */
+  CommySeat *channel; /* and among the open ones; the channel's once there is one */
   GSource *fd_source;
   guint fd_events;
   GSource *timeout;

@@ -24,6 +24,7 @@
 #include <glib-unix.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SETUP_FRAME_MAX 16384u
 
@@ -34,6 +35,7 @@ struct _CommyListener
   CommyAcceptor acceptor;
   gpointer memory;
   GHashTable *setups; /* connection -> CommySetup */
+  guint turned_away;  /* because there were too many */
 };
 
 static gpointer
@@ -69,7 +71,8 @@ commy_setup_free (CommySetup *self)
       self->ops->close (self->connection);
       free (self->connection);
     }
-  self->shared->handshakes--;
+  commy_seat_free (self->seat);
+  commy_seat_free (self->channel);
   if (self->shared->connecting != NULL)
     g_hash_table_remove (self->shared->connecting, self);
   commy_setup_drop_ticket (self);
@@ -116,6 +119,16 @@ send_close (CommySetup *self, const GError *error)
     commy_setup_send_frame (self, &spec, text, MIN (strlen (text), 1024));
 }
 
+/* Whether the log hears of it: of floods, the first, second, fourth, eighth ... only. */
+static gboolean
+is_told (CommyListener *listener, int code)
+{
+  if (code != COMMY_ERROR_BUSY)
+    return TRUE;
+  listener->turned_away++;
+  return (listener->turned_away & (listener->turned_away - 1)) == 0;
+}
+
 /* The set-up failed: both sides hear why. */
 void
 commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer)
@@ -126,7 +139,7 @@ commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer)
 
   if (tell_peer)
     send_close (self, copy);
-  if (self->listener != NULL)
+  if (self->listener != NULL && is_told (self->listener, copy->code))
     g_message ("refused a peer on %s: %s", self->transport->note.id, copy->message);
   commy_setup_free (self);
   if (done != NULL)
@@ -159,7 +172,6 @@ setup_new (CommySetupShared *shared, CommyListener *listener, CommyPlugin *trans
   self->timeout = g_timeout_source_new ((guint) (shared->timeout_ns / 1000000));
   g_source_set_callback (self->timeout, on_timeout, self, NULL);
   g_source_attach (self->timeout, shared->context);
-  shared->handshakes++;
   return self;
 }
 
@@ -227,6 +239,21 @@ may_enter (CommySetup *self, GError **error)
   return FALSE;
 }
 
+/* A place among the open channels, of which nobody gets all. */
+static gboolean
+take_place (CommySetup *self, GError **error)
+{
+  const char *name = commy_principal_get_name (self->peer);
+
+  self->channel
+      = commy_quota_take (self->shared->channels, name, commy_principal_is_own (self->peer));
+  if (self->channel != NULL)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_BUSY,
+                   "%s has all the connections it may have here (limit \"channels\")", name);
+  return FALSE;
+}
+
 /* --- hello and welcome --- */
 
 gboolean
@@ -287,6 +314,7 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
     .peer = self->peer,
     .serializers = wire,
     .peer_cpu = hello->cpu,
+    .seat = g_steal_pointer (&self->channel),
   };
 
   commy_setup_drop_source (&self->fd_source);
@@ -360,7 +388,7 @@ on_hello (CommySetup *self, const CommyHello *hello)
       commy_setup_on_resume (self, hello);
       return;
     }
-  if (error != NULL || !may_enter (self, &error)
+  if (error != NULL || !may_enter (self, &error) || !take_place (self, &error)
       || !self->shared->locate (self->shared->locate_data, hello->service, hello->instance,
                                 &destination, &error))
     {
@@ -605,20 +633,41 @@ commy_setup_cancel_all (CommySetupShared *shared)
 /* --- accepting side --- */
 
 static gpointer
-listener_alloc (gpointer user_data)
+begin (CommyListener *self, const char *who, gboolean is_own)
 {
-  CommyListener *self = user_data;
+  CommySeat *seat = commy_quota_take (self->shared->handshakes, who, is_own);
   CommySetup *setup;
 
-  if (self->shared->handshakes >= self->shared->max_handshakes)
+  if (seat == NULL)
     {
-      g_message ("%s: %u set-ups are under way, the next one is dropped (limit \"handshakes\")",
-                 self->transport->note.id, self->shared->handshakes);
+      if (is_told (self, COMMY_ERROR_BUSY))
+        g_message ("%s: %u set-ups are under way, the next one of %s is dropped (limit "
+                   "\"handshakes\")",
+                   self->transport->note.id, commy_quota_get_used (self->shared->handshakes), who);
       return NULL;
     }
   setup = setup_new (self->shared, self, self->transport);
+  setup->seat = seat;
   g_hash_table_insert (self->setups, setup->connection, setup);
   return setup->connection;
+}
+
+/* Nobody knows yet who it is: all of them share what one user may have. */
+static gpointer
+listener_alloc (gpointer user_data)
+{
+  CommyListener *self = user_data;
+
+  return begin (self, self->transport->note.id, FALSE);
+}
+
+static gpointer
+listener_alloc_for_user (gpointer user_data, guint32 uid)
+{
+  char who[32];
+
+  g_snprintf (who, sizeof who, "user %u", uid);
+  return begin (user_data, who, uid == geteuid ());
 }
 
 static void
@@ -651,7 +700,8 @@ commy_listener_new (CommySetupShared *shared, CommyPlugin *transport, GError **e
   self->acceptor = (CommyAcceptor){ .struct_size = sizeof (CommyAcceptor),
                                     .alloc = listener_alloc,
                                     .opened = listener_opened,
-                                    .user_data = self };
+                                    .user_data = self,
+                                    .alloc_for_user = listener_alloc_for_user };
   if (!ops->listen (transport->instance, self->memory, &self->acceptor, error))
     {
       g_clear_pointer (&self->memory, free);

@@ -30,8 +30,8 @@ typedef struct
   char **serializers; /* offered, in wire order from 1 */
   CommyPlugin **auth; /* asked in this order; NULL-terminated */
   gint64 timeout_ns;
-  guint max_handshakes;
-  guint handshakes;       /* under way */
+  CommyQuota *handshakes; /* accepted and under way */
+  CommyQuota *channels;   /* accepted and open */
   GHashTable *connecting; /* CommySetup of this side; NULL: none yet */
   /* Finds the instance an incoming hello names; @instance "": any of @service. */
   gboolean (*locate) (gpointer data,

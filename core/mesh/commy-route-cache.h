@@ -24,13 +24,18 @@ typedef struct
   CommyPlugin *serializer;
 } CommyStack;
 
+/* Who carries what of a size class: together, because a call looks at one class only. */
+typedef struct
+{
+  guint64 split; /* up to it `lo`, beyond `hi` */
+  CommyStack lo, hi;
+} CommyRouteClass;
+
 /* One instance that is good enough to be balanced over. */
 typedef struct
 {
   CommyPeer *peer; /* reference */
-  guint64 split[COMMY_SIZE_CLASSES];
-  CommyStack lo[COMMY_SIZE_CLASSES];
-  CommyStack hi[COMMY_SIZE_CLASSES];
+  CommyRouteClass classes[COMMY_SIZE_CLASSES];
 } CommyRouteMember;
 
 typedef struct

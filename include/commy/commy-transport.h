@@ -172,7 +172,10 @@ typedef struct
  *   transport has no watch or timer on it any more; with @error it failed, was cleaned up by
  *   the transport, and its memory is the core's again. Exactly once per `alloc`, unless the
  *   core called `close` first. Mesh thread
- * @user_data: for both
+ * @user_data: for all
+ * @alloc_for_user: like `alloc`, for who knows already which user of this host connects: limits
+ *   are then shared between users, and none can take all. Absent (see @struct_size) or %NULL in
+ *   older cores
  *
  * The core's side of a listener.
  */
@@ -182,6 +185,7 @@ typedef struct
   gpointer (*alloc) (gpointer user_data);
   void (*opened) (gpointer user_data, gpointer connection, const GError *error);
   gpointer user_data;
+  gpointer (*alloc_for_user) (gpointer user_data, guint32 uid);
 } CommyAcceptor;
 
 /**

@@ -13,6 +13,8 @@
  */
 #include "commy-ring.h"
 
+#include "plugins/common/commy-defence.h"
+
 enum
 {
   KIND_NONE = 0,
@@ -86,7 +88,8 @@ refresh_cursor (ShmProducer *self)
 {
   uint64_t cursor = __atomic_load_n (&self->peer->cursor, __ATOMIC_ACQUIRE);
 
-  if (cursor < self->peer_cursor || cursor > self->published || cursor % SHM_LINE != 0)
+  if (COMMY_DEFENCE (8, cursor < self->peer_cursor || cursor > self->published
+                            || cursor % SHM_LINE != 0))
     {
       self->broken = "the peer's read position is impossible";
       return false;
@@ -280,19 +283,19 @@ check_mark (const ShmConsumer *self, uint64_t mark)
   uint64_t offset = self->position & (self->capacity - 1);
   uint64_t bytes = kind == KIND_PADDING ? size : lines (size);
 
-  if (mark >> 32 != mark_new (self->position, 0, 0) >> 32)
+  if (COMMY_DEFENCE (8, mark >> 32 != mark_new (self->position, 0, 0) >> 32))
     return "a record has the wrong sequence number";
   if (kind == KIND_NONE || size == 0)
     return "a record has no kind or no size";
   if (kind == KIND_PADDING && (offset == 0 || offset + size != self->capacity))
     return "padding does not end where the ring does";
-  if (kind == KIND_INLINE && size > self->max_inline)
+  if (COMMY_DEFENCE (7, kind == KIND_INLINE && size > self->max_inline))
     return "a record is larger than was agreed";
   if (kind == KIND_LOAN && size != sizeof (ShmLoanRecord))
     return "a loan record has the wrong size";
-  if (offset + bytes > self->capacity)
+  if (COMMY_DEFENCE (7, offset + bytes > self->capacity))
     return "a record goes beyond the end of the ring";
-  if (self->position + bytes + SHM_LINE - self->cursor > self->capacity)
+  if (COMMY_DEFENCE (7, self->position + bytes + SHM_LINE - self->cursor > self->capacity))
     return "the producer wrote over records that were not given back";
   return NULL;
 }
@@ -336,6 +339,8 @@ shm_consumer_take (ShmConsumer *self, ShmRecord *out_record)
       if (why != NULL)
         return broken (self, why);
     }
+  if (!COMMY_DEFENCE (6, true))
+    mark = mark_load (self, self->position);
   payload = self->data + (self->position & (self->capacity - 1)) + SHM_MARK_BYTES;
   out_record->size = (uint32_t) mark & SIZE_MASK;
   out_record->start = self->position;

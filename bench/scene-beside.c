@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "bench.h"
+#include "node.h"
 
 #define LARGE ((gsize) 64 << 20)
 #define SMALL 64
@@ -17,9 +17,9 @@ typedef struct
   GBytes *small;
   GBytes *large;
   GMainLoop *loop;
-  GArray *alone;    /* gint64 ns a call */
-  GArray *beside;   /* the same, while a large message was under way */
-  GArray *large_ns; /* a large message with small calls beside it */
+  BenchHistogram *alone;    /* ns a call */
+  BenchHistogram *beside;   /* the same, while a large message was under way */
+  BenchHistogram *large_ns; /* a large message with small calls beside it */
   gint64 started;
   gint64 large_started; /* 0: none is under way */
   gsize left;           /* small calls of this round */
@@ -54,10 +54,10 @@ on_small (GObject *source, GAsyncResult *result, gpointer data)
   if (self->left > 0)
     {
       self->left--;
-      g_array_append_val (self->alone, took);
+      bench_histogram_add (self->alone, took);
     }
   else
-    g_array_append_val (self->beside, took);
+    bench_histogram_add (self->beside, took);
   if (self->left > 0 || self->large_started != 0)
     call_small (self);
   else
@@ -83,7 +83,7 @@ on_large (GObject *source, GAsyncResult *result, gpointer data)
   if (got == NULL)
     take_error (self, error);
   else
-    g_array_append_val (self->large_ns, took);
+    bench_histogram_add (self->large_ns, took);
 }
 
 static gboolean
@@ -106,16 +106,18 @@ round_beside (Beside *self)
 }
 
 static gboolean
-measure (Bench *bench, Beside *self)
+measure (BenchRun *run, Beside *self)
 {
-  gsize rounds = bench->smoke ? 1 : 20;
-  gsize n = bench->smoke ? 20 : ROUND;
+  gsize rounds = bench_get_count (run, 6);
+  gsize n = run->length == BENCH_SMOKE ? 20 : ROUND;
 
+  if (run->length == BENCH_SMOKE)
+    rounds = 1;
   if (!round_alone (self, n) || !round_beside (self))
     return FALSE;
-  g_array_set_size (self->alone, 0); /* that was the warm-up */
-  g_array_set_size (self->beside, 0);
-  g_array_set_size (self->large_ns, 0);
+  bench_histogram_clear (self->alone); /* that was the warm-up */
+  bench_histogram_clear (self->beside);
+  bench_histogram_clear (self->large_ns);
   for (gsize i = 0; i < rounds; i++)
     if (!round_alone (self, n) || !round_beside (self))
       return FALSE;
@@ -123,52 +125,50 @@ measure (Bench *bench, Beside *self)
 }
 
 static void
-report (Bench *bench, Beside *self, const char *transport, const char *wait)
+tell (BenchRun *run, const BenchScene *scene, const Beside *self)
 {
-  g_autofree char *alone = g_strdup_printf ("small calls alone, %s", transport);
-  g_autofree char *beside = g_strdup_printf ("small beside 64 MiB, %s", transport);
-  g_autofree char *large = g_strdup_printf ("64 MiB beside small, %s", transport);
+  char id[BENCH_ID_MAX];
 
-  bench_add (bench, alone, wait, SMALL, NULL, (gpointer) self->alone->data, self->alone->len);
-  bench_add (bench, beside, wait, SMALL, alone, (gpointer) self->beside->data, self->beside->len);
-  bench_add (bench, large, wait, LARGE, NULL, (gpointer) self->large_ns->data, self->large_ns->len);
+  bench_id (id, scene, "small-alone/%d", SMALL);
+  bench_tell_times (run, id, SMALL, self->alone, -1, -1);
+  bench_id (id, scene, "small-beside-large/%d", SMALL);
+  bench_tell_times (run, id, SMALL, self->beside, -1, -1);
+  bench_id (id, scene, "large-beside-small/%" G_GSIZE_FORMAT, LARGE);
+  bench_tell_times (run, id, LARGE, self->large_ns, -1, -1);
+  bench_id (id, scene, "p99-beside-to-alone");
+  bench_tell (run, id, BENCH_RATIO, SMALL, self->beside->n,
+              bench_histogram_get (self->beside, 0.99)
+                  / MAX (bench_histogram_get (self->alone, 0.99), 1));
 }
 
-gboolean
-bench_beside (Bench *bench, const char *transport, const char *wait, GError **error)
+static gboolean
+beside (BenchRun *run, const BenchScene *scene, CommyMesh *mesh, GError **error)
 {
-  g_autofree char *theirs = bench_keyfile (bench, wait, NULL);
-  g_autofree char *mine = bench_keyfile (bench, wait, transport);
+  g_autoptr (CommyClient) client = commy_client_new (mesh, BENCH_SERVICE);
   g_autoptr (GBytes) small = g_bytes_new_take (g_malloc0 (SMALL), SMALL);
   g_autoptr (GBytes) large = g_bytes_new_take (g_malloc0 (LARGE), LARGE);
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  g_autoptr (GArray) alone = g_array_new (FALSE, FALSE, sizeof (gint64));
-  g_autoptr (GArray) besides = g_array_new (FALSE, FALSE, sizeof (gint64));
-  g_autoptr (GArray) large_ns = g_array_new (FALSE, FALSE, sizeof (gint64));
-  Beside self = { .small = small,
+  g_autoptr (BenchHistogram) alone = bench_histogram_new ();
+  g_autoptr (BenchHistogram) besides = bench_histogram_new ();
+  g_autoptr (BenchHistogram) large_ns = bench_histogram_new ();
+  Beside self = { .client = client,
+                  .small = small,
                   .large = large,
                   .loop = loop,
                   .alone = alone,
                   .beside = besides,
                   .large_ns = large_ns };
-  g_autoptr (CommyMesh) mesh = NULL;
-  BenchChild child;
-  gboolean ok = FALSE;
 
-  if (!bench_child_start (bench, "serve", theirs, &child, error))
-    return FALSE;
-  if (bench_child_wait (&child, error) && (mesh = bench_join (mine, error)) != NULL)
-    {
-      g_autoptr (CommyClient) client = commy_client_new (mesh, BENCH_SERVICE);
+  bench_placement_check (run);
+  if (measure (run, &self))
+    tell (run, scene, &self);
+  else
+    g_propagate_error (error, self.error);
+  return self.error == NULL;
+}
 
-      self.client = client;
-      ok = measure (bench, &self);
-      if (!ok)
-        g_propagate_error (error, self.error);
-      commy_mesh_leave_sync (mesh, NULL, NULL);
-    }
-  ok = bench_child_end (&child, ok ? error : NULL) && ok;
-  if (ok)
-    report (bench, &self, transport, wait);
-  return ok;
+gboolean
+scene_beside (BenchRun *run, const BenchScene *scene, GError **error)
+{
+  return bench_with_service (run, scene, NULL, beside, error);
 }
