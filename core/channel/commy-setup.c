@@ -16,7 +16,9 @@
 #include "base/commy-failpoint.h"
 #include "channel/commy-channel-private.h"
 #include "channel/commy-death-watch.h"
+#include "channel/commy-flow-table.h"
 #include "channel/commy-hello.h"
+#include "channel/commy-setup-private.h"
 
 #include <commy/commy-version.h>
 #include <glib-unix.h>
@@ -25,28 +27,6 @@
 #include <unistd.h>
 
 #define SETUP_FRAME_MAX 16384u
-
-struct _CommySetup
-{
-  CommySetupShared *shared;
-  CommyListener *listener; /* NULL: connecting side */
-  CommyPlugin *transport;
-  const CommyTransportOps *ops;
-  gpointer connection;
-  CommyWorker *worker; /* connecting side: (transfer full) */
-  char *service;
-  char *instance;
-  char *expected_node;
-  CommySetupDoneFunc done;
-  gpointer data;
-  CommyPrincipal *peer;
-  CommySeat *seat;    /* accepting side: among those that are set up */
-  CommySeat *channel; /* and among the open ones; the channel's once there is one */
-  GSource *fd_source;
-  guint fd_events;
-  GSource *timeout;
-  gboolean open;
-};
 
 struct _CommyListener
 {
@@ -57,8 +37,6 @@ struct _CommyListener
   GHashTable *setups; /* connection -> CommySetup */
   guint turned_away;  /* because there were too many */
 };
-
-static void progress (CommySetup *self);
 
 static gpointer
 aligned_zero (gsize size)
@@ -71,8 +49,8 @@ aligned_zero (gsize size)
   return memset (memory, 0, rounded);
 }
 
-static void
-drop_source (GSource **source)
+void
+commy_setup_drop_source (GSource **source)
 {
   if (*source == NULL)
     return;
@@ -81,11 +59,11 @@ drop_source (GSource **source)
 }
 
 /* Frees what is left; the connection too unless it was handed on. */
-static void
-setup_free (CommySetup *self)
+void
+commy_setup_free (CommySetup *self)
 {
-  drop_source (&self->fd_source);
-  drop_source (&self->timeout);
+  commy_setup_drop_source (&self->fd_source);
+  commy_setup_drop_source (&self->timeout);
   if (self->connection != NULL)
     {
       if (self->listener != NULL)
@@ -97,6 +75,9 @@ setup_free (CommySetup *self)
   commy_seat_free (self->channel);
   if (self->shared->connecting != NULL)
     g_hash_table_remove (self->shared->connecting, self);
+  commy_setup_drop_ticket (self);
+  g_clear_pointer (&self->flow, commy_channel_unref);
+  explicit_bzero (&self->given, sizeof self->given);
   g_clear_pointer (&self->peer, commy_principal_unref);
   commy_worker_unref (self->worker);
   g_free (self->service);
@@ -105,10 +86,16 @@ setup_free (CommySetup *self)
   g_free (self);
 }
 
+void
+commy_setup_forget_connection (CommySetup *self)
+{
+  g_hash_table_remove (self->listener->setups, self->connection);
+}
+
 /* --- frames of set-up --- */
 
-static gboolean
-send_frame (CommySetup *self, CommyFrameSpec *spec, gconstpointer payload, gsize size)
+gboolean
+commy_setup_send_frame (CommySetup *self, CommyFrameSpec *spec, gconstpointer payload, gsize size)
 {
   gsize prefix = commy_frame_prefix_size (spec);
   CommySpan span;
@@ -129,7 +116,7 @@ send_close (CommySetup *self, const GError *error)
   const char *text = commy_error_bare (error);
 
   if (self->open)
-    send_frame (self, &spec, text, MIN (strlen (text), 1024));
+    commy_setup_send_frame (self, &spec, text, MIN (strlen (text), 1024));
 }
 
 /* Whether the log hears of it: of floods, the first, second, fourth, eighth ... only. */
@@ -143,8 +130,8 @@ is_told (CommyListener *listener, int code)
 }
 
 /* The set-up failed: both sides hear why. */
-static void
-fail (CommySetup *self, const GError *error, gboolean tell_peer)
+void
+commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer)
 {
   CommySetupDoneFunc done = self->done;
   gpointer data = self->data;
@@ -154,7 +141,7 @@ fail (CommySetup *self, const GError *error, gboolean tell_peer)
     send_close (self, copy);
   if (self->listener != NULL && is_told (self->listener, copy->code))
     g_message ("refused a peer on %s: %s", self->transport->note.id, copy->message);
-  setup_free (self);
+  commy_setup_free (self);
   if (done != NULL)
     done (data, NULL, copy);
 }
@@ -168,7 +155,7 @@ on_timeout (gpointer data)
   commy_set_error (&error, COMMY_ERROR_HANDSHAKE,
                    "set-up over %s was not finished within %" G_GINT64_FORMAT " ms",
                    self->transport->note.id, self->shared->timeout_ns / 1000000);
-  fail (self, error, TRUE);
+  commy_setup_fail (self, error, TRUE);
   return G_SOURCE_REMOVE;
 }
 
@@ -269,8 +256,8 @@ take_place (CommySetup *self, GError **error)
 
 /* --- hello and welcome --- */
 
-static gboolean
-send_greeting (CommySetup *self, guint8 type)
+gboolean
+commy_setup_send_greeting (CommySetup *self, guint8 type)
 {
   CommyFrameSpec spec = { .type = type };
   g_autoptr (GBytes) payload = NULL;
@@ -288,9 +275,10 @@ send_greeting (CommySetup *self, guint8 type)
     .cpu = self->shared->channel->single_cpu,
   };
 
+  commy_setup_add_moves (self, type, &hello);
   payload = commy_hello_write (&hello);
   data = g_bytes_get_data (payload, &size);
-  return send_frame (self, &spec, data, size);
+  return commy_setup_send_frame (self, &spec, data, size);
 }
 
 static gboolean
@@ -329,7 +317,7 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
     .seat = g_steal_pointer (&self->channel),
   };
 
-  drop_source (&self->fd_source);
+  commy_setup_drop_source (&self->fd_source);
   if (self->listener != NULL)
     g_hash_table_remove (self->listener->setups, self->connection);
   self->connection = NULL;
@@ -366,13 +354,21 @@ on_welcome (CommySetup *self, const CommyHello *hello)
   g_autoptr (GError) error = NULL;
   CommyChannel *channel;
 
+  if (self->flow != NULL)
+    {
+      commy_setup_on_resumed (self, hello);
+      return;
+    }
   if (!take_choice (self, hello, &error))
     {
-      fail (self, error, TRUE);
+      commy_setup_fail (self, error, TRUE);
       return;
     }
   channel = make_channel (self, self->worker, hello, hello->serializers);
-  setup_free (self);
+  if (self->wants_moves && (hello->features & COMMY_FEATURE_MOVES) && hello->flow.id != 0)
+    commy_channel_agree_on_moves (channel, &hello->flow,
+                                  (hello->features & COMMY_FEATURE_KEEPS) != 0);
+  commy_setup_free (self);
   done (data, channel, NULL);
 }
 
@@ -387,33 +383,49 @@ on_hello (CommySetup *self, const CommyHello *hello)
   g_free (self->instance);
   self->service = g_strdup (hello->service);
   self->instance = g_strdup (hello->instance);
-  if (!may_enter (self, &error) || !take_place (self, &error)
+  if (hello->has_resume && may_enter (self, &error))
+    {
+      commy_setup_on_resume (self, hello);
+      return;
+    }
+  if (error != NULL || !may_enter (self, &error) || !take_place (self, &error)
       || !self->shared->locate (self->shared->locate_data, hello->service, hello->instance,
                                 &destination, &error))
     {
-      fail (self, error, TRUE);
+      commy_setup_fail (self, error, TRUE);
       return;
     }
   g_free (self->instance);
   self->instance = g_strdup (destination.instance);
-  if (COMMY_FAILPOINT ("setup-welcome") || !send_greeting (self, COMMY_FRAME_WELCOME))
+  if ((hello->features & COMMY_FEATURE_MOVES)
+      && commy_path_can_tell (self->transport, self->connection))
+    commy_flow_name_make (&self->given, self->shared->channel->env);
+  if (COMMY_FAILPOINT ("setup-welcome") || !commy_setup_send_greeting (self, COMMY_FRAME_WELCOME))
     {
       destination.handler->closed (destination.handler_data, NULL);
       commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the path closed before the welcome");
-      fail (self, error, FALSE);
+      commy_setup_fail (self, error, FALSE);
       return;
     }
   channel = make_channel (self, destination.worker, hello, self->shared->serializers);
   channel->handler = destination.handler;
   channel->handler_data = destination.handler_data;
-  setup_free (self);
+  if (self->given.id != 0)
+    {
+      commy_channel_agree_on_moves (channel, &self->given,
+                                    (hello->features & COMMY_FEATURE_KEEPS) != 0);
+      commy_flow_table_add (self->shared->channel->flows, channel, &self->given);
+    }
+  commy_setup_free (self);
   commy_channel_adopt (channel);
 }
 
 static void
 on_frame (CommySetup *self, const guint8 *data, gsize size)
 {
-  guint8 wanted = self->listener != NULL ? COMMY_FRAME_HELLO : COMMY_FRAME_WELCOME;
+  guint8 wanted = self->listener == NULL ? COMMY_FRAME_WELCOME
+                  : self->awaits_ack     ? COMMY_FRAME_ACK
+                                         : COMMY_FRAME_HELLO;
   CommyFrame frame;
   CommyHello hello = { 0 };
   g_autoptr (GError) error = NULL;
@@ -433,12 +445,17 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
       error = commy_error_new_from_wire (
           frame.method == COMMY_ERROR_NO_SERVICE ? (guint32) COMMY_ERROR_UNREACHABLE : frame.method,
           FALSE, valid);
-      fail (self, error, FALSE);
+      commy_setup_fail (self, error, FALSE);
       return;
     }
   else if (frame.type != wanted)
     commy_set_error (&error, COMMY_ERROR_PROTOCOL, "%s before the end of set-up",
                      commy_frame_type_to_string (frame.type));
+  else if (self->awaits_ack)
+    {
+      commy_setup_on_received (self, frame.ack);
+      return;
+    }
   else if (commy_hello_read (data + frame.payload_offset, frame.payload_size, &hello, &error)
            && check_greeting (self, &hello, &error))
     {
@@ -450,7 +467,7 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
       return;
     }
   commy_hello_clear (&hello);
-  fail (self, error, TRUE);
+  commy_setup_fail (self, error, TRUE);
 }
 
 /* --- progress --- */
@@ -458,7 +475,7 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
 static gboolean
 on_ready (int fd, GIOCondition condition, gpointer data)
 {
-  progress (data);
+  commy_setup_progress (data);
   return G_SOURCE_CONTINUE;
 }
 
@@ -467,7 +484,7 @@ watch (CommySetup *self, guint events)
 {
   if (self->fd_source != NULL && self->fd_events == events)
     return;
-  drop_source (&self->fd_source);
+  commy_setup_drop_source (&self->fd_source);
   self->fd_events = events;
   self->fd_source = g_unix_fd_source_new (self->ops->fd (self->connection),
                                           (GIOCondition) events | G_IO_HUP | G_IO_ERR);
@@ -476,8 +493,8 @@ watch (CommySetup *self, guint events)
 }
 
 /* Reads the one frame that set-up waits for, or sleeps until it is there. */
-static void
-progress (CommySetup *self)
+void
+commy_setup_progress (CommySetup *self)
 {
   g_autofree guint8 *copy = NULL;
   g_autoptr (GError) error = NULL;
@@ -506,7 +523,7 @@ progress (CommySetup *self)
 
       commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the peer ended the set-up over %s: %s",
                        self->transport->note.id, why != NULL ? why : "no reason given");
-      fail (self, error, FALSE);
+      commy_setup_fail (self, error, FALSE);
       return;
     }
   size = message.size;
@@ -515,7 +532,7 @@ progress (CommySetup *self)
       self->ops->release (self->connection, &message);
       commy_set_error (&error, COMMY_ERROR_PROTOCOL, "a set-up frame of %" G_GSIZE_FORMAT " bytes",
                        size);
-      fail (self, error, TRUE);
+      commy_setup_fail (self, error, TRUE);
       return;
     }
   /* Nobody is authenticated yet: never parse where the peer can still write. */
@@ -532,18 +549,18 @@ on_open (CommySetup *self)
   self->open = TRUE;
   if (!judge (self, &error) || (self->listener == NULL && !may_offer (self, &error)))
     {
-      fail (self, error, TRUE);
+      commy_setup_fail (self, error, TRUE);
       return;
     }
   if (self->listener == NULL
-      && (COMMY_FAILPOINT ("setup-hello") || !send_greeting (self, COMMY_FRAME_HELLO)))
+      && (COMMY_FAILPOINT ("setup-hello") || !commy_setup_send_greeting (self, COMMY_FRAME_HELLO)))
     {
       commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the path over %s closed before the hello",
                        self->transport->note.id);
-      fail (self, error, FALSE);
+      commy_setup_fail (self, error, FALSE);
       return;
     }
-  progress (self);
+  commy_setup_progress (self);
 }
 
 /* --- connecting side --- */
@@ -562,7 +579,7 @@ on_connected (gpointer user_data, gpointer connection, const GError *cause)
   g_clear_pointer (&self->connection, free); /* the transport cleaned up */
   commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
                    self->transport->note.id, commy_error_bare (cause));
-  fail (self, error, FALSE);
+  commy_setup_fail (self, error, FALSE);
 }
 
 CommySetup *
@@ -591,6 +608,12 @@ commy_setup_connect (CommySetupShared *shared,
 }
 
 void
+commy_setup_allow_moves (CommySetup *setup)
+{
+  setup->wants_moves = TRUE;
+}
+
+void
 commy_setup_cancel_all (CommySetupShared *shared)
 {
   g_autoptr (GError) error = NULL;
@@ -602,7 +625,7 @@ commy_setup_cancel_all (CommySetupShared *shared)
     {
       g_hash_table_iter_init (&iter, shared->connecting);
       if (g_hash_table_iter_next (&iter, &setup, NULL))
-        fail (setup, error, TRUE);
+        commy_setup_fail (setup, error, TRUE);
     }
   g_clear_pointer (&shared->connecting, g_hash_table_unref);
 }
@@ -661,7 +684,7 @@ listener_opened (gpointer user_data, gpointer connection, const GError *cause)
     }
   g_hash_table_remove (self->setups, connection);
   g_clear_pointer (&setup->connection, free);
-  fail (setup, cause, FALSE);
+  commy_setup_fail (setup, cause, FALSE);
 }
 
 CommyListener *
@@ -714,7 +737,7 @@ commy_listener_free (CommyListener *self)
     {
       g_hash_table_iter_steal (&iter);
       ((CommySetup *) setup)->listener = NULL;
-      setup_free (setup);
+      commy_setup_free (setup);
     }
   if (self->memory != NULL)
     {
