@@ -77,7 +77,7 @@ struct _CommyChannel
   char *service;
   char *instance;
   CommyPrincipal *peer;
-  CommySeat *seat; /* accepting side: counts while there is a connection */
+  CommySeat *seat; /* accepting side: among the open ones, moving or not */
   CommyPlugin *serializers[COMMY_CHANNEL_SERIALIZERS]; /* by wire index; 0 is unused */
 
   const CommyChannelHandler *handler; /* accepting side */

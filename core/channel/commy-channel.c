@@ -122,7 +122,6 @@ free_connection (CommyChannel *self)
   commy_channel_unwatch_death (self);
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
-  g_clear_pointer (&self->seat, commy_seat_free);
   __atomic_sub_fetch (&self->transport->connections, 1, __ATOMIC_RELEASE);
 }
 
@@ -143,6 +142,7 @@ commy_channel_unref (CommyChannel *self)
   g_array_free (self->methods_in, TRUE);
   g_hash_table_unref (self->methods_out);
   commy_principal_unref (self->peer);
+  commy_seat_free (self->seat);
   g_clear_error (&self->close_error);
   g_free (self->scratch);
   g_free (self->peer_node);

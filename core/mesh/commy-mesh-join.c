@@ -20,7 +20,7 @@
 #define DRAIN_NS G_GINT64_CONSTANT (5000000000)
 #define DRAIN_LOOK_US 1000
 /* As many as the transports inside a host need at most. */
-#define DESCRIPTORS_A_CHANNEL 4
+#define DESCRIPTORS_A_CHANNEL 2
 
 /* --- plugins --- */
 

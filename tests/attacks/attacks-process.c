@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,7 +207,13 @@ attack_zombie (void)
   victim.host->ops->evidence (connection, &evidence);
   known = evidence.uid == wanted;
   hostile_say (hostile.control, 'n');
-  /* Ends by the news of the death, or never. */
+  /* The core watches what the evidence names; ends by the news of the death, or never. */
+  if (evidence.pidfd >= 0)
+    {
+      struct pollfd process = { .fd = evidence.pidfd, .events = POLLIN };
+
+      g_assert_cmpint (poll (&process, 1, -1), ==, 1);
+    }
   g_assert_false (shm_test_receive (victim.host, connection, &message));
   g_assert_cmpint (kill (hostile.pid, 0), ==, 0); /* which cannot tell */
   g_assert_nonnull (strstr (victim.host->ops->why (connection), "died"));
