@@ -7,6 +7,8 @@
 
 #include "commy-door-keeper.h"
 
+#include "commy-failpoints.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -53,7 +55,10 @@ accept_more (gpointer user_data, int listening_fd, guint condition)
             pause_accepting (self);
           return;
         }
-      self->func (self->user_data, fd);
+      if (COMMY_FAILPOINT ("door-accepted"))
+        close (fd);
+      else
+        self->func (self->user_data, fd);
     }
 }
 

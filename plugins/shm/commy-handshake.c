@@ -13,6 +13,7 @@
 #include "commy-handshake.h"
 
 #include "commy-packet.h"
+#include "plugins/common/commy-failpoints.h"
 
 #include <errno.h>
 #include <string.h>
@@ -118,7 +119,8 @@ send_proof (ShmHandshake *self)
   memcpy (proof.nonce, header->nonce, NONCE_BYTES);
   remember_nonces (self, proof.nonce);
   self->greeted = TRUE;
-  if (shm_packet_send (self->link->socket_fd, &proof, sizeof proof, -1) != SHM_PACKET_OK)
+  if (COMMY_FAILPOINT ("shm-proof")
+      || shm_packet_send (self->link->socket_fd, &proof, sizeof proof, -1) != SHM_PACKET_OK)
     finish_with (self, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");
 }
 
@@ -164,7 +166,8 @@ take_proof (ShmHandshake *self, const Proof *proof)
                    "the peer could not read our memory; it is not on this host");
       return;
     }
-  if (!shm_link_open (self->link, &self->own_shape, &self->peer_shape, self->borrow_limit))
+  if (COMMY_FAILPOINT ("shm-open")
+      || !shm_link_open (self->link, &self->own_shape, &self->peer_shape, self->borrow_limit))
     commy_door_set_error (&error, COMMY_ERROR_HANDSHAKE, "cannot watch the connection: %s",
                           g_strerror (errno));
   finish (self, error);
@@ -220,7 +223,8 @@ send_hello (ShmHandshake *self, int memory_fd, GError **error)
                   .arena_max = self->own_shape.arena_max,
                   .max_inline = self->own_shape.max_inline };
 
-  if (shm_packet_send (self->link->socket_fd, &hello, sizeof hello, memory_fd) == SHM_PACKET_OK)
+  if (!COMMY_FAILPOINT ("shm-hello")
+      && shm_packet_send (self->link->socket_fd, &hello, sizeof hello, memory_fd) == SHM_PACKET_OK)
     return TRUE;
   commy_door_set_error (error, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");
   return FALSE;
