@@ -35,7 +35,7 @@
 /* One round, as chance wants it. */
 typedef struct
 {
-  gboolean while_starting; /* else once both were answered */
+  gboolean while_starting; /* else once all were answered */
   guint first;             /* who dies first: 1 or 2 */
   guint delay_us;
   guint gap_us; /* until the second dies */
@@ -69,9 +69,9 @@ be_victim (KillLedger *ledger, guint number, const char *settings)
 }
 
 static gboolean
-both_work (const KillLedger *ledger)
+all_work (const KillLedger *ledger)
 {
-  for (guint i = 1; i < KILL_NODES; i++)
+  for (guint i = 0; i < KILL_NODES; i++)
     if (__atomic_load_n (&ledger->answered[i], __ATOMIC_SEQ_CST) == 0)
       return FALSE;
   return TRUE;
@@ -82,11 +82,11 @@ await_work (KillLedger *ledger)
 {
   gint64 until = g_get_monotonic_time () + PATIENCE_US;
 
-  while (!both_work (ledger) && ledger->fault[0] == '\0')
+  while (!all_work (ledger) && ledger->fault[0] == '\0')
     {
       if (g_get_monotonic_time () > until)
-        kill_ledger_fail (ledger, "the victims get no answers: %u, %u", ledger->answered[1],
-                          ledger->answered[2]);
+        kill_ledger_fail (ledger, "the nodes get no answers: %u, %u, %u", ledger->answered[0],
+                          ledger->answered[1], ledger->answered[2]);
       g_usleep (200);
     }
 }
@@ -248,10 +248,12 @@ is_over (Loop *self)
 }
 
 static void
-run_round (Loop *self, KillSum *sum)
+run_round (Loop *self, gboolean warming_up, KillSum *sum)
 {
   Round round = random_round ();
 
+  if (warming_up)
+    round.while_starting = FALSE;
   kill_ledger_clear (self->ledger);
   g_assert_cmpint (write (self->command_fd, &round, sizeof round), ==, sizeof round);
   while (!is_over (self))
@@ -320,7 +322,7 @@ run_loop (Loop *self)
   own_files = self->files;
   for (guint round = 0; kills < wanted && self->ledger->fault[0] == '\0'; round++)
     {
-      run_round (self, &sum);
+      run_round (self, round < WARM_UP, &sum);
       kills += KILL_VICTIMS;
       /* What is made once and kept is there after the first few. */
       if (round < WARM_UP)
