@@ -117,6 +117,9 @@ static const CommyKeySchema limits_keys[] = {
   { "pending-calls", WHOLE (INT, 1, 1 << 24), "65536", "unanswered calls of one channel" },
   { "streams", WHOLE (INT, 1, 65535), "256", "open streams of one channel" },
   { "stream-window", WHOLE (SIZE, 256 * KIB, GIB), "256KiB", "unread bytes of one stream" },
+  { "kept", WHOLE (SIZE, 256 * KIB, GIB), "16MiB",
+    "sent bytes of a channel kept until they arrive" },
+  { "resume-within", WHOLE (DURATION, MS, HOUR), "5s", "time to find another path for a lost one" },
   { "methods", WHOLE (INT, 1, 65535), "1024", "names of methods remembered for a channel" },
   { "call-timeout", WHOLE (DURATION, 1, 24 * HOUR), "10s", "time for a call that names none" },
 };

@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "channel/commy-flow-table.h"
 #include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
 
@@ -260,6 +261,9 @@ fill_shared (CommyMesh *self, GError **error)
   self->shared.max_streams = (guint) commy_config_get_int (config, "limits", "streams");
   self->shared.stream_window = (gint64) commy_config_get_size (config, "limits", "stream-window");
   self->shared.max_backlog = self->shared.max_payload;
+  self->shared.max_kept = commy_config_get_size (config, "limits", "kept");
+  self->shared.resume_ns = commy_config_get_duration (config, "limits", "resume-within");
+  self->shared.flows = commy_flow_table_new ();
   self->shared.wait_mode = n_cpus > 1 ? wait_mode (self) : COMMY_WAIT_BLOCK;
   self->shared.spin_max_ns = commy_config_get_duration (config, "wait", "spin-max");
   self->shared.single_cpu = single_cpu ();
@@ -493,6 +497,7 @@ commy_mesh_leave_here (CommyMesh *self)
   g_clear_pointer (&self->deaths, commy_death_watch_free);
   g_clear_pointer (&self->setup.serializers, g_strfreev);
   g_clear_pointer (&self->setup.auth, g_free);
+  g_clear_pointer (&self->shared.flows, commy_flow_table_free);
   g_clear_pointer (&self->shared.own_principals, g_strfreev);
   g_clear_pointer (&self->policy, commy_policy_unref);
   self->store = NULL;

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +30,24 @@ watch_again (gpointer user_data)
 
   self->timer = 0;
   self->watch = self->host->watch_fd (self->host, self->fd, G_IO_IN, accept_more, self);
+}
+
+/* Says it once, until somebody came in again. */
+static void
+complain (DoorKeeper *self, int error_number)
+{
+  struct rlimit limit = { 0 };
+  g_autofree char *text = NULL;
+
+  if (self->complained)
+    return;
+  self->complained = TRUE;
+  getrlimit (RLIMIT_NOFILE, &limit);
+  text = g_strdup_printf ("peers wait at the door: %s (descriptors of this process: at most %lu, "
+                          "and it may raise that to %lu; see ulimit -n, LimitNOFILE=)",
+                          g_strerror (error_number), (gulong) limit.rlim_cur,
+                          (gulong) limit.rlim_max);
+  self->host->log (self->host, G_LOG_LEVEL_WARNING, text);
 }
 
 /* Out of descriptors: a listening socket stays ready, so it is left alone for a moment. */
@@ -52,9 +71,13 @@ accept_more (gpointer user_data, int listening_fd, guint condition)
       if (fd < 0)
         {
           if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            pause_accepting (self);
+            {
+              complain (self, errno);
+              pause_accepting (self);
+            }
           return;
         }
+      self->complained = FALSE;
       if (COMMY_FAILPOINT ("door-accepted"))
         close (fd);
       else

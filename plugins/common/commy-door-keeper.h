@@ -19,6 +19,7 @@ typedef struct
   int fd;
   guint watch;
   guint timer; /* while the process has no descriptor left */
+  gboolean complained;
   DoorVisitorFunc func;
   gpointer user_data;
 } DoorKeeper;

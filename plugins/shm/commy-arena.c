@@ -306,6 +306,22 @@ shm_arena_lend (
                                  .length = length };
 }
 
+/* A chunk that was lent again, or of which the segment went, has another generation or id. */
+const uint8_t *
+shm_arena_find (const ShmArena *self, const ShmLoanRecord *record)
+{
+  const ShmArenaTable *table = self->table;
+  const ShmArenaSegment *segment;
+
+  if (table == NULL || record->slot >= SHM_LOAN_SLOTS
+      || table->slots[record->slot].generation != record->generation
+      || table->slots[record->slot].state != SLOT_HELD)
+    return NULL;
+  segment = &table->segments[record->segment % SHM_ARENA_SEGMENTS];
+  return segment->data != NULL && segment->id == record->segment ? segment->data + record->offset
+                                                                 : NULL;
+}
+
 void
 shm_arena_deinit (ShmArena *self)
 {

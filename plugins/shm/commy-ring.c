@@ -197,6 +197,41 @@ shm_producer_publish (ShmProducer *self)
   return true;
 }
 
+/* Everything that is read here is our own; only where to begin is the peer's word, and checked. */
+bool
+shm_producer_walk (ShmProducer *self, uint64_t *position, ShmRecord *out_record)
+{
+  shm_producer_publish (self); /* now each record has its mark */
+  if (self->broken == NULL)
+    refresh_cursor (self);
+  if (*position < self->peer_cursor)
+    *position = self->peer_cursor;
+  while (*position < self->head)
+    {
+      uint64_t mark = *mark_at (self, *position);
+      uint32_t kind = (uint32_t) mark >> KIND_SHIFT;
+      const uint8_t *payload = (const uint8_t *) mark_at (self, *position) + SHM_MARK_BYTES;
+      uint64_t bytes = (uint32_t) mark & SIZE_MASK;
+
+      out_record->size = (uint32_t) mark & SIZE_MASK;
+      out_record->start = *position;
+      if (kind != KIND_PADDING)
+        bytes = lines (out_record->size);
+      if (bytes == 0 || bytes > self->head - *position
+          || (*position & (self->capacity - 1)) + bytes > self->capacity)
+        return false; /* the cursor was a lie: this is no record's beginning */
+      *position += bytes;
+      if (kind == KIND_PADDING)
+        continue;
+      out_record->is_loan = kind == KIND_LOAN;
+      out_record->data = out_record->is_loan ? NULL : payload;
+      if (out_record->is_loan)
+        __builtin_memcpy (&out_record->loan, payload, sizeof out_record->loan);
+      return true;
+    }
+  return false;
+}
+
 void
 shm_producer_close (ShmProducer *self)
 {

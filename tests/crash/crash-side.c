@@ -44,7 +44,7 @@ crash_side_init (CrashSide *self, CrashLedger *ledger, int socket_fd, int peer_p
   memset (self, 0, sizeof *self);
   self->ledger = ledger;
   self->link.socket_fd = socket_fd;
-  self->link.pid_fd = self->link.poll_fd = -1;
+  self->link.pid_fd = -1;
   self->link.peer_pid = peer_pid;
 }
 
@@ -298,9 +298,10 @@ meet (CrashSide *self)
 
   self->ledger->inside = 1;
   if (shm_packet_receive (self->link.socket_fd, word, sizeof word, &size, &fd) != SHM_PACKET_OK
-      || !shm_segment_map (&self->link.peer, fd, SHM_HEADER_BYTES + CRASH_RING_BYTES, &why)
-      || !shm_link_open (&self->link, &shape, &shape, CRASH_HELD + 1))
+      || !shm_segment_map (&self->link.peer, fd, SHM_HEADER_BYTES + CRASH_RING_BYTES, &why))
     crash_side_fail (self, "meeting: %s", why);
+  else
+    shm_link_open (&self->link, &shape, &shape, CRASH_HELD + 1);
   self->is_open = true;
   close (fd);
   self->ledger->inside = 0;

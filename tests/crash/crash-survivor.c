@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -95,12 +94,10 @@ count_fds (void)
 
 /* --- the end of the victim --- */
 
-static bool
-watch (ShmLink *link, int fd)
+static void
+release_pid (void *data, int pid_fd)
 {
-  struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.fd = fd };
-
-  return epoll_ctl (link->poll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+  close (pid_fd);
 }
 
 /* Gives the copy a socket of its own with what the victim had sent; the end that is the
@@ -112,22 +109,19 @@ replace_socket (CrashWorld *world, unsigned how)
   int pair[2];
 
   close (link->socket_fd);
-  close (link->poll_fd);
   if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
     crash_side_fail (world->survivor, "socketpair: %s", strerror (errno));
   for (uint32_t i = 0; i < world->n_packets; i++)
     shm_packet_send (pair[1], world->packets[i].bytes, world->packets[i].size,
                      world->packets[i].fd);
   link->socket_fd = link->bell.socket_fd = pair[0];
-  link->poll_fd = epoll_create1 (EPOLL_CLOEXEC);
-  watch (link, link->socket_fd);
   if ((how & CRASH_PIDFD) == 0)
     {
       close (pair[1]);
       return -1;
     }
   link->pid_fd = dup (world->dead_pidfd);
-  watch (link, link->pid_fd);
+  link->release_pid = release_pid;
   return pair[1];
 }
 
@@ -314,8 +308,8 @@ check_link (CrashWorld *world, unsigned how)
     crash_side_fail (self, "tables stay after the end");
   if (kept >= 0)
     close (kept);
-  /* The socket and what watched it. */
-  if (count_fds () != n_fds - 2)
+  /* The socket. */
+  if (count_fds () != n_fds - 1)
     crash_side_fail (self, "%u descriptors became %u", n_fds, count_fds ());
 }
 

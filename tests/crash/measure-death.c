@@ -102,8 +102,7 @@ notice_blocking (Bench *bench, CommyClient *client, Killer *killer)
 static void
 on_told (GObject *client, GAsyncResult *result, gpointer data)
 {
-  g_autoptr (GVariant) answer
-      = commy_client_call_finish (COMMY_CLIENT (client), result, NULL);
+  g_autoptr (GVariant) answer = commy_client_call_finish (COMMY_CLIENT (client), result, NULL);
 
   g_assert_null (answer);
   *(gint64 *) data = g_get_monotonic_time ();

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EVERY 80
-#define RANDOM_STEPS 40
+#define EVERY 100
+#define RANDOM_STEPS 30
 
 #define V(OP, COUNT, SIZE)                \
   {                                       \

@@ -49,13 +49,12 @@ static Stopped *
 stopped_new (MeshFixture *fixture, const char *transport)
 {
   Stopped *self = g_new0 (Stopped, 1);
-  g_autoptr (CommyRequirements) wanted = commy_requirements_new ();
+  g_autofree char *settings
+      = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", transport);
 
-  commy_requirements_set_transports (wanted, transport);
-  self->child = service_child_start (fixture, NULL, 1);
-  self->mesh = mesh_fixture_join (fixture, NULL);
+  self->child = service_child_start (fixture, settings, 1);
+  self->mesh = mesh_fixture_join (fixture, settings);
   self->client = commy_client_new (self->mesh, TEST_SERVICE);
-  commy_client_set_requirements (self->client, wanted);
   self->patient = options_with (LONG_US);
   self->impatient = options_with (SHORT_US);
   expect_answer (self);
