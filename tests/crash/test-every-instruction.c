@@ -10,11 +10,15 @@
 #include "crash-tracer.h"
 
 #include <glib.h>
-#include <stdlib.h>
-#include <string.h>
 
-#define EVERY 100
-#define RANDOM_STEPS 30
+/* A sanitizer makes both the steps and the copies many times dearer. */
+#ifdef __SANITIZE_ADDRESS__
+#define EVERY 2000
+#define RANDOM_STEPS 10
+#else
+#define EVERY 50
+#define RANDOM_STEPS 16
+#endif
 
 #define V(OP, COUNT, SIZE)                \
   {                                       \
@@ -67,7 +71,7 @@ static const CrashStep filling[] = {
 static const CrashStep lending[] = {
   V (SEND, 2, 5000), V (CANCEL, 0, 5000),  S (TAKE, 1, 0),    V (BATCH, 2, 20000),
   V (SEND, 1, 100),  S (DRAIN, 0, 0),      V (SEND, 3, 5000), V (SEND, 1, 200000),
-  S (TAKE, 2, 0),    V (SEND, 2, 200000),  S (DRAIN, 0, 0),   V (SEND, 9, 70000),
+  S (TAKE, 2, 0),    V (SEND, 2, 200000),  S (DRAIN, 0, 0),   V (SEND, 4, 70000),
   S (RELEASE, 5, 0), S (DRAIN, 0, 0),      V (ARM, 0, 0),     V (SEND, 1, CRASH_ARENA_BYTES),
   S (DRAIN, 0, 0),   V (COMMIT, 1, 30000), V (CLOSE, 0, 0),
 };
