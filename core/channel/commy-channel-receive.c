@@ -8,6 +8,7 @@
 
 #include "base/commy-defence.h"
 #include "base/commy-error-private.h"
+#include "base/commy-failpoint.h"
 #include "channel/commy-channel-private.h"
 
 #include <string.h>
@@ -408,7 +409,7 @@ commy_channel_take (CommyChannel *self)
   incoming.is_exact = FALSE;
   incoming.received_ns = 0;
   incoming.handles = commy_channel_take_handles (self, &incoming.message);
-  if (!make_stable (self, &incoming))
+  if (COMMY_FAILPOINT ("channel-received") || !make_stable (self, &incoming))
     status = COMMY_FRAME_TOO_BIG;
   else
     status = commy_frame_parse (incoming.bytes, incoming.message.size, self->shared->max_payload,

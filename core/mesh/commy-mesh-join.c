@@ -494,6 +494,7 @@ stop_plugin (CommyPlugin *plugin)
 void
 commy_mesh_leave_here (CommyMesh *self)
 {
+  (void) COMMY_FAILPOINT ("leave"); /* it cannot fail, but its process can */
   if (self->prober != NULL)
     commy_prober_stop (self->prober);
   stop_offers (self);

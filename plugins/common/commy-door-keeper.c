@@ -8,6 +8,7 @@
 #include "commy-door-keeper.h"
 
 #include "commy-defence.h"
+#include "commy-failpoints.h"
 
 #include <errno.h>
 #include <string.h>
@@ -80,7 +81,10 @@ accept_more (gpointer user_data, int listening_fd, guint condition)
           return;
         }
       self->complained = FALSE;
-      self->func (self->user_data, fd);
+      if (COMMY_FAILPOINT ("door-accepted"))
+        close (fd);
+      else
+        self->func (self->user_data, fd);
     }
 }
 

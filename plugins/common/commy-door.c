@@ -12,6 +12,7 @@
 #include "commy-door.h"
 
 #include "commy-defence.h"
+#include "commy-failpoints.h"
 
 #include <commy/commy-plugin.h>
 
@@ -207,6 +208,13 @@ is_dead (int directory_fd, const char *name)
   return dead;
 }
 
+/* PREFIX-NODE.sock, or what it is called before it is ready: .PREFIX-NODE.sock.PID. */
+static gboolean
+is_door (const char *name, const char *prefix)
+{
+  return g_str_has_prefix (name + (name[0] == '.'), prefix) && strstr (name, ".sock") != NULL;
+}
+
 /* Nodes that were killed left their doors behind: whoever comes next takes them away. */
 static void
 sweep_dead (const DoorStyle *style, const char *directory, int directory_fd)
@@ -216,8 +224,7 @@ sweep_dead (const DoorStyle *style, const char *directory, int directory_fd)
   struct dirent *entry;
 
   while (dir != NULL && (entry = readdir (dir)) != NULL)
-    if (g_str_has_prefix (entry->d_name, prefix) && g_str_has_suffix (entry->d_name, ".sock")
-        && is_dead (directory_fd, entry->d_name))
+    if (is_door (entry->d_name, prefix) && is_dead (directory_fd, entry->d_name))
       unlinkat (directory_fd, entry->d_name, 0);
   if (dir != NULL)
     closedir (dir);
@@ -240,7 +247,8 @@ bind_and_listen (int fd, int directory_fd, const char *name, GError **error)
   if (fchmod (fd, S_IRUSR | S_IWUSR) == 0
       && bind (fd, (const struct sockaddr *) &address, sizeof address) == 0)
     {
-      if (listen (fd, BACKLOG) == 0 && renameat (directory_fd, early, directory_fd, name) == 0)
+      if (!COMMY_FAILPOINT ("door-bound") && listen (fd, BACKLOG) == 0
+          && renameat (directory_fd, early, directory_fd, name) == 0)
         return TRUE;
     }
   commy_door_set_error (error, COMMY_ERROR_STATE_DIR, "cannot listen at %s: %s", name,

@@ -13,6 +13,7 @@
 #include "commy-handshake.h"
 
 #include "commy-packet.h"
+#include "plugins/common/commy-failpoints.h"
 
 #include <errno.h>
 #include <string.h>
@@ -118,7 +119,8 @@ send_proof (ShmHandshake *self)
   memcpy (proof.nonce, header->nonce, NONCE_BYTES);
   remember_nonces (self, proof.nonce);
   self->greeted = TRUE;
-  if (shm_packet_send (self->link->socket_fd, &proof, sizeof proof, -1) != SHM_PACKET_OK)
+  if (COMMY_FAILPOINT ("shm-proof")
+      || shm_packet_send (self->link->socket_fd, &proof, sizeof proof, -1) != SHM_PACKET_OK)
     finish_with (self, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");
 }
 
@@ -163,7 +165,10 @@ take_proof (ShmHandshake *self, const Proof *proof)
       return;
     }
   shm_link_open (self->link, &self->own_shape, &self->peer_shape, self->borrow_limit);
-  finish (self, NULL);
+  if (COMMY_FAILPOINT ("shm-open"))
+    finish_with (self, COMMY_ERROR_HANDSHAKE, "fail point shm-open");
+  else
+    finish (self, NULL);
 }
 
 static void
@@ -215,7 +220,8 @@ send_hello (ShmHandshake *self, int memory_fd, GError **error)
                   .arena_max = self->own_shape.arena_max,
                   .max_inline = self->own_shape.max_inline };
 
-  if (shm_packet_send (self->link->socket_fd, &hello, sizeof hello, memory_fd) == SHM_PACKET_OK)
+  if (!COMMY_FAILPOINT ("shm-hello")
+      && shm_packet_send (self->link->socket_fd, &hello, sizeof hello, memory_fd) == SHM_PACKET_OK)
     return TRUE;
   commy_door_set_error (error, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");
   return FALSE;

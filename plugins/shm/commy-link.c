@@ -9,6 +9,7 @@
 #include "commy-link.h"
 
 #include "commy-packet.h"
+#include "plugins/common/commy-failpoints.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -195,7 +196,7 @@ grow_arena (void *user_data, uint32_t id, uint64_t size)
   bool told;
   int saved_errno;
 
-  if (!shm_segment_create (&segment, size, &fd, &step))
+  if (COMMY_FAILPOINT ("shm-grow") || !shm_segment_create (&segment, size, &fd, &step))
     return NULL;
   told = tell (self, &notice, fd);
   saved_errno = errno;
@@ -213,7 +214,7 @@ drop_from_arena (void *user_data, uint32_t id, uint8_t *data, uint64_t size)
   Notice notice = { .kind = NOTICE_DROP, .id = id };
   ShmSegment segment = { .data = data, .size = size };
 
-  if (!self->closing && !tell (self, &notice, -1))
+  if (!self->closing && (COMMY_FAILPOINT ("shm-shrink") || !tell (self, &notice, -1)))
     return false;
   shm_segment_clear (&segment);
   return true;
@@ -259,7 +260,7 @@ void
 shm_link_close (ShmLink *self)
 {
   self->closing = true;
-  if (self->tx.own != NULL)
+  if (self->tx.own != NULL && !COMMY_FAILPOINT ("shm-close"))
     {
       /* What was committed and never flushed is not sent. */
       self->tx.head = self->tx.published;
@@ -389,12 +390,16 @@ settle (ShmLink *self)
 ShmResult
 shm_link_flush (ShmLink *self)
 {
+  if (COMMY_FAILPOINT ("shm-publish"))
+    return fail (self, "fail point shm-publish");
   if (shm_producer_publish (&self->tx))
     {
       /* One fence answers for both. */
       publish_cursor (self);
       self->settled_cursor = self->rx.cursor;
       self->unsettled = false;
+      if (COMMY_FAILPOINT ("shm-published"))
+        return fail (self, "fail point shm-published");
       shm_bell_ring (&self->bell, SHM_STATE_DATA | SHM_STATE_ROOM);
     }
   else
@@ -516,6 +521,8 @@ hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
   uint16_t index = self->free_entry;
   ShmBorrow *borrow = &self->borrows[index];
 
+  if (COMMY_FAILPOINT ("shm-borrow"))
+    return fail (self, "fail point shm-borrow");
   out_message->data = record->data;
   out_message->size = record->size;
   if (record->is_loan)
@@ -592,6 +599,8 @@ shm_link_release (ShmLink *self, uint64_t token)
 
   if (index >= self->n_entries || borrow->kind == BORROW_FREE || borrow->serial != token >> 32)
     return;
+  if (COMMY_FAILPOINT ("shm-release"))
+    fail (self, "fail point shm-release");
   if (borrow->kind == BORROW_INLINE)
     remove_inline (self, borrow);
   else
