@@ -291,6 +291,8 @@ skip_to_newest (CommyFeed *self)
     return;
   while (commy_channel_poll (pipe->channel))
     ;
+  /* That disarmed the path: the loop must arm it again. */
+  commy_worker_set_hot (worker_of (self), pipe->channel);
   while (pipe->inbox.length > 1)
     {
       g_autoptr (CommyPipeMessage) message = commy_pipe_take (pipe);

@@ -90,8 +90,7 @@ commy_publisher_flush (CommyPublisher *self)
     {
       CommyReader *reader = self->readers->pdata[i];
 
-      while (!reader->ended && !commy_reader_is_idle (reader)
-             && commy_channel_poll (reader->stream->pipe->channel))
+      while (!reader->ended && !commy_reader_is_idle (reader) && commy_reader_poll (reader))
         ;
       if (!reader->ended)
         commy_reader_pump (reader);

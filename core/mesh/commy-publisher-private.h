@@ -77,6 +77,8 @@ void commy_reader_offer (CommyReader *reader, CommyPost *post, gint64 deadline_n
 void commy_reader_pump (CommyReader *reader);
 void commy_reader_flush (CommyReader *reader);
 gboolean commy_reader_is_idle (const CommyReader *reader);
+/* Takes one message from its path, such as credit: whether there was one. */
+gboolean commy_reader_poll (CommyReader *reader);
 /* Something may have changed, or @deadline_ns passed: FALSE. Inside commy_worker_enter_sync(). */
 gboolean commy_reader_wait (CommyReader *reader, gint64 deadline_ns);
 /* Ends it in good order, or with @code; what waits is dropped for @reason. */

@@ -313,22 +313,38 @@ commy_reader_is_idle (const CommyReader *self)
 
 /* --- slow ones --- */
 
+/* Taking messages here disarms the path: the loop must arm it again. */
+gboolean
+commy_reader_poll (CommyReader *self)
+{
+  CommyChannel *channel = self->stream->pipe->channel;
+
+  commy_worker_set_hot (commy_channel_get_worker (channel), channel);
+  return commy_channel_poll (channel);
+}
+
 gboolean
 commy_reader_wait (CommyReader *self, gint64 deadline_ns)
 {
   CommyPipe *pipe = self->stream->pipe;
   CommyChannel *channel = pipe->channel;
   guint32 kick_seen = commy_channel_kick_seen (channel);
+  guint64 sent = self->sent;
   gint64 now;
   gboolean room;
 
   commy_reader_flush (self);
-  if (commy_channel_poll (channel) || self->ended)
+  if (commy_reader_poll (self) || self->ended)
     return TRUE;
   now = commy_env_now (commy_channel_get_shared (channel)->env);
   if (now >= deadline_ns)
     return FALSE;
   room = commy_channel_push (channel) || pipe->room_waits;
+  /* What just went into the path, of whatever stream, must be known to who shall make room. */
+  self->unflushed = TRUE;
+  commy_reader_flush (self);
+  if (self->sent != sent || self->ended)
+    return TRUE;
   commy_channel_wait (channel, MIN (deadline_ns, now + LONGEST_PARK_NS), room, kick_seen);
   return TRUE;
 }
@@ -409,7 +425,7 @@ commy_reader_offer (CommyReader *self, CommyPost *post, gint64 deadline_ns)
   commy_reader_ref (self);
   self->offered++;
   /* Credit may be here and not looked at. */
-  while (pipe->tx_credit <= 0 && pipe->is_open && commy_channel_poll (pipe->channel))
+  while (pipe->tx_credit <= 0 && pipe->is_open && commy_reader_poll (self))
     ;
   if (!self->ended)
     commy_reader_pump (self);
