@@ -146,7 +146,7 @@ follow (CommyTopics *self, const char *topic)
   if (g_hash_table_size (self->followed) >= self->most)
     {
       if (!self->is_full)
-        g_warning ("subscriptions follow %u topics (limit \"topics\"): %s and others are left out",
+        g_message ("subscriptions follow %u topics (limit \"topics\"): %s and others are left out",
                    self->most, topic);
       self->is_full = TRUE;
       return FALSE;
@@ -173,7 +173,9 @@ static void
 forget_gone (gpointer data)
 {
   g_autoptr (CommyMesh) mesh = data;
+  g_autoptr (GPtrArray) watchers = NULL;
   CommyTopics *self = mesh->topics;
+  gboolean forgot = FALSE;
   GHashTableIter iter;
   gpointer topic;
 
@@ -191,8 +193,15 @@ forget_gone (gpointer data)
       nobody = commy_snapshot_new (endpoint, 0, NULL);
       tell_all (self, nobody);
       g_hash_table_iter_remove (&iter);
-      self->is_full = FALSE;
+      forgot = TRUE;
     }
+  if (!forgot || !self->is_full)
+    return;
+  /* There is room for those that were left out. */
+  self->is_full = FALSE;
+  watchers = dup_watchers (mesh);
+  for (guint i = 0; i < watchers->len; i++)
+    follow_for (self, self->there, watchers->pdata[i]);
 }
 
 /* --- the store --- */

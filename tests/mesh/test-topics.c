@@ -7,83 +7,14 @@
 
 #include "topic-puppet.h"
 
-#include "base/commy-dotted-name.h"
-
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
-
-static CommyPublisher *
-publisher_new (CommyMesh *mesh, const char *topic, guint history)
-{
-  g_autoptr (CommyPublisherOptions) options = commy_publisher_options_new ();
-  CommyPublisher *publisher;
-  g_autoptr (GError) error = NULL;
-
-  commy_publisher_options_set_history (options, history);
-  publisher = commy_publisher_new (mesh, topic, options);
-  commy_publisher_start_sync (publisher, NULL, &error);
-  g_assert_no_error (error);
-  return publisher;
-}
-
-static void
-publish (CommyPublisher *publisher, gint32 from, gint32 count)
-{
-  g_autoptr (GError) error = NULL;
-
-  for (gint32 i = 0; i < count; i++)
-    {
-      commy_publisher_publish (publisher, g_variant_new_int32 (from + i), &error);
-      g_assert_no_error (error);
-    }
-}
-
-static void
-await_subscribers (CommyPublisher *publisher, guint n)
-{
-  while (commy_publisher_get_subscribers (publisher) != n)
-    g_main_context_iteration (NULL, TRUE);
-}
 
 static guint
 count_of (Listener *listener, const char *topic)
 {
   return GPOINTER_TO_UINT (g_hash_table_lookup (listener->count, topic));
 }
-
-static CommyMesh *
-join_over (MeshFixture *fixture, const char *transport)
-{
-  g_autofree char *settings
-      = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", transport);
-
-  return mesh_fixture_join (fixture, settings);
-}
-
-static void
-leave (CommyMesh *mesh)
-{
-  commy_mesh_leave_sync (mesh, NULL, NULL);
-  g_object_unref (mesh);
-}
-
-/* A child's method with its answer. */
-static GVariant *
-tell (CommyMesh *mesh, ServiceChild *child, const char *method, GVariant *arguments)
-{
-  g_autoptr (CommyClient) client = commy_client_new (mesh, TEST_SERVICE);
-  g_autoptr (GError) error = NULL;
-  GVariant *result;
-
-  commy_client_set_instance (client, child->instance);
-  result = commy_client_call_sync (client, method, arguments, NULL, NULL, &error);
-  g_assert_no_error (error);
-  return result;
-}
-
-#define TELL(mesh, child, method, ...) \
-  g_variant_unref (tell (mesh, child, method, g_variant_new (__VA_ARGS__)))
 
 /* --- one process --- */
 
@@ -376,7 +307,16 @@ stopped_subscriber (MeshFixture *fixture, gconstpointer data)
     }
   else
     {
+      guint64 got = FLOOD;
+
+      /* Sixteen that waited and the one that was too many; then it had no subscriber any more. */
       g_assert_cmpuint (commy_publisher_get_dropped (publisher), ==, 17);
+      seen = tell (mesh, child, "AwaitEnd", g_variant_new ("(t)", 1));
+      g_variant_get (seen, "(tttii&s)", &got, &lost, &wrong, &newest, &code, &reason);
+      g_assert_cmpint (code, ==, COMMY_ERROR_BUSY);
+      g_assert_cmpuint (got, <, FLOOD);
+      g_assert_cmpuint (lost + wrong, ==, 0);
+      g_assert_cmpint (newest, ==, (gint32) got);
       g_object_unref (publisher);
       leave (mesh);
       service_child_free (child);

@@ -126,6 +126,70 @@ wishes (CommySlowPolicy policy, guint depth, guint history)
   return options;
 }
 
+/* --- short forms --- */
+
+CommyPublisher *
+publisher_new (CommyMesh *mesh, const char *topic, guint history)
+{
+  g_autoptr (CommyPublisherOptions) options = commy_publisher_options_new ();
+  CommyPublisher *publisher;
+  g_autoptr (GError) error = NULL;
+
+  commy_publisher_options_set_history (options, history);
+  publisher = commy_publisher_new (mesh, topic, options);
+  commy_publisher_start_sync (publisher, NULL, &error);
+  g_assert_no_error (error);
+  return publisher;
+}
+
+void
+publish (CommyPublisher *publisher, gint32 from, gint32 count)
+{
+  g_autoptr (GError) error = NULL;
+
+  for (gint32 i = 0; i < count; i++)
+    {
+      commy_publisher_publish (publisher, g_variant_new_int32 (from + i), &error);
+      g_assert_no_error (error);
+    }
+}
+
+void
+await_subscribers (CommyPublisher *publisher, guint n)
+{
+  while (commy_publisher_get_subscribers (publisher) != n)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+CommyMesh *
+join_over (MeshFixture *fixture, const char *transport)
+{
+  g_autofree char *settings
+      = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", transport);
+
+  return mesh_fixture_join (fixture, settings);
+}
+
+void
+leave (CommyMesh *mesh)
+{
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_unref (mesh);
+}
+
+GVariant *
+tell (CommyMesh *mesh, ServiceChild *child, const char *method, GVariant *arguments)
+{
+  g_autoptr (CommyClient) client = commy_client_new (mesh, TEST_SERVICE);
+  g_autoptr (GError) error = NULL;
+  GVariant *result;
+
+  commy_client_set_instance (client, child->instance);
+  result = commy_client_call_sync (client, method, arguments, NULL, NULL, &error);
+  g_assert_no_error (error);
+  return result;
+}
+
 /* --- puppet --- */
 
 typedef struct
@@ -134,6 +198,7 @@ typedef struct
   GPtrArray *publishers;
   CommyInvocation *waiting;
   guint64 wanted;
+  gboolean wants_end;
 } Puppet;
 
 static void
@@ -151,7 +216,8 @@ answer_if_there (Puppet *self)
 {
   const Listener *listener = self->listener;
 
-  if (self->waiting == NULL || listener->received + listener->lost < self->wanted)
+  if (self->waiting == NULL || listener->received + listener->lost < self->wanted
+      || (self->wants_end && listener->removed == 0))
     return;
   commy_invocation_return_value (g_steal_pointer (&self->waiting),
                                  g_variant_new ("(tttiis)", listener->received, listener->lost,
@@ -172,6 +238,7 @@ on_await (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
   Puppet *self = data;
 
+  self->wants_end = strcmp (commy_invocation_get_method (invocation), "AwaitEnd") == 0;
   g_variant_get (commy_invocation_get_parameters (invocation), "(t)", &self->wanted);
   self->waiting = invocation;
   answer_if_there (self);
@@ -197,17 +264,12 @@ on_follow (CommyService *service, CommyInvocation *invocation, gpointer data)
 static CommyPublisher *
 find_publisher (Puppet *self, CommyMesh *mesh, const char *topic, guint history)
 {
-  g_autoptr (CommyPublisherOptions) options = commy_publisher_options_new ();
-  g_autoptr (GError) error = NULL;
   CommyPublisher *publisher;
 
   for (guint i = 0; i < self->publishers->len; i++)
     if (strcmp (commy_publisher_get_topic (self->publishers->pdata[i]), topic) == 0)
       return self->publishers->pdata[i];
-  commy_publisher_options_set_history (options, history);
-  publisher = commy_publisher_new (mesh, topic, options);
-  commy_publisher_start_sync (publisher, NULL, &error);
-  g_assert_no_error (error);
+  publisher = publisher_new (mesh, topic, history);
   g_ptr_array_add (self->publishers, publisher);
   return publisher;
 }
@@ -243,6 +305,7 @@ puppet_extend (CommyService *service)
   self->publishers = g_ptr_array_new_with_free_func (g_object_unref);
   commy_service_handle (service, "Follow", on_follow, self, NULL);
   commy_service_handle (service, "Await", on_await, self, NULL);
+  commy_service_handle (service, "AwaitEnd", on_await, self, NULL);
   commy_service_handle (service, "Publish", on_publish, self, NULL);
   commy_service_handle (service, "Close", on_close, self, NULL);
   g_object_set_data_full (G_OBJECT (service), "puppet", self, puppet_free);

@@ -36,7 +36,21 @@ CommySubscribeOptions *wishes (CommySlowPolicy policy, guint depth, guint histor
 /*
  * Follow (suuu): pattern, policy, depth, history
  * Await (t)->(tttiis): once so many came or were lost: received, lost, wrong, newest, code, reason
+ * AwaitEnd (t): the same, and a publisher was removed
  * Publish (suuu): topic, so many numbers from so much on, history; the publisher stays
  * Close (): its publishers, in good order
  */
 void puppet_extend (CommyService *service);
+
+/* A started one. */
+CommyPublisher *publisher_new (CommyMesh *mesh, const char *topic, guint history);
+void publish (CommyPublisher *publisher, gint32 from, gint32 count);
+/* Iterates the main context until there are so many. */
+void await_subscribers (CommyPublisher *publisher, guint n);
+CommyMesh *join_over (MeshFixture *fixture, const char *transport);
+void leave (CommyMesh *mesh);
+/* A child's method with its answer. */
+GVariant *tell (CommyMesh *mesh, ServiceChild *child, const char *method, GVariant *arguments);
+
+#define TELL(mesh, child, method, ...) \
+  g_variant_unref (tell (mesh, child, method, g_variant_new (__VA_ARGS__)))
