@@ -136,24 +136,28 @@ on_ensured (gpointer data, const GError *error)
 {
 }
 
-static gboolean
+static void
 follow (CommyTopics *self, const char *topic)
 {
   g_autofree char *endpoint = g_strconcat (COMMY_TOPIC_PREFIX, topic, NULL);
+  g_autoptr (CommySnapshot) snapshot = NULL;
 
   if (g_hash_table_contains (self->followed, topic))
-    return TRUE;
+    return;
   if (g_hash_table_size (self->followed) >= self->most)
     {
       if (!self->is_full)
         g_message ("subscriptions follow %u topics (limit \"topics\"): %s and others are left out",
                    self->most, topic);
       self->is_full = TRUE;
-      return FALSE;
+      return;
     }
   g_hash_table_add (self->followed, g_strdup (topic));
   commy_registry_ensure (self->mesh->registry, endpoint, FALSE, on_ensured, NULL);
-  return TRUE;
+  /* A client may have asked for it before: then no new snapshot comes. */
+  snapshot = commy_registry_lookup (self->mesh->registry, endpoint);
+  if (snapshot != NULL)
+    tell_all (self, snapshot);
 }
 
 static void
