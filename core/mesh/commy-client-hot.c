@@ -173,7 +173,8 @@ commy_client_reserve (
 static gboolean
 reservation_lives (CommyHotReservation *hot)
 {
-  return hot->channel != NULL && hot->path->channel == hot->channel
+  /* A channel may have been given to another path meanwhile: the span is where it was. */
+  return hot->channel != NULL && hot->channel == hot->held
          && commy_channel_get_serial (hot->channel) == hot->channel_serial
          && commy_channel_is_open (hot->channel);
 }

@@ -141,21 +141,15 @@ commy_calibration_add (
 
 /* --- posterior --- */
 
-/* A normal belief about ln(true / claimed). */
-typedef struct
-{
-  double mean, variance;
-} Normal;
-
-static Normal
-combine (Normal a, Normal b)
+static CommyNormal
+combine (CommyNormal a, CommyNormal b)
 {
   double sum = a.variance + b.variance;
 
   if (!(sum > 0))
     return a;
-  return (Normal){ .mean = (a.mean * b.variance + b.mean * a.variance) / sum,
-                   .variance = a.variance * b.variance / sum };
+  return (CommyNormal){ .mean = (a.mean * b.variance + b.mean * a.variance) / sum,
+                        .variance = a.variance * b.variance / sum };
 }
 
 /* Counts samples as they were: a claim is not believed again only because time has passed. */
@@ -166,43 +160,35 @@ contradicts (const CommyCell *cell, double sigma)
 }
 
 /* What a class's own samples make of @prior; an outright contradicted claim is dropped. */
-static Normal
-learn (const CommyCell *cell, double own, double sigma, Normal prior)
+static CommyNormal
+learn (const CommyCell *cell, double own, double sigma, CommyNormal prior)
 {
-  Normal measured = { .mean = cell->mu, .variance = cell->var / own };
+  CommyNormal measured = { .mean = cell->mu, .variance = cell->var / own };
 
   return contradicts (cell, sigma) ? measured : combine (prior, measured);
 }
 
-/* A class with samples, as the others see it. */
-typedef struct
-{
-  guint size_class;
-  double claimed_ns, excess_ns;
-  double variance; /* of its own ln(true / claimed) */
-} Source;
-
 static guint
 find_sources (const CommyCalibration *calibration,
               double sigma,
-              Normal claim,
+              CommyNormal claim,
               gint64 now_ns,
-              Source *out_sources)
+              CommyWitness *out_sources)
 {
   guint n = 0;
 
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     {
       const CommyCell *cell = &calibration->classes[c];
-      Normal belief;
+      CommyNormal belief;
 
       if (!(cell->n > 0))
         continue;
       belief = learn (cell, aged (cell, now_ns), sigma, claim);
-      out_sources[n++] = (Source){ .size_class = c,
-                                   .claimed_ns = cell->claimed_ns,
-                                   .excess_ns = cell->claimed_ns * expm1 (belief.mean),
-                                   .variance = belief.variance };
+      out_sources[n++] = (CommyWitness){ .size_class = c,
+                                         .claimed_ns = cell->claimed_ns,
+                                         .excess_ns = cell->claimed_ns * expm1 (belief.mean),
+                                         .variance = belief.variance };
     }
   return n;
 }
@@ -210,8 +196,8 @@ find_sources (const CommyCalibration *calibration,
 /* What a class that is claimed to take @claimed_ns learns from @source. The mean is still the
  * excess as a share of the claim; always above -1, as nothing took less than no time. What is
  * known and what is not may be wrong in the same way, so the sds add up. */
-static Normal
-inherit (const Source *source, double claimed_ns, Normal claim)
+static CommyNormal
+inherit (const CommyWitness *source, double claimed_ns, CommyNormal claim)
 {
   double class_variance = fmin (CLASS_VARIANCE, claim.variance / 2);
   double own_ns = source->claimed_ns;
@@ -222,19 +208,19 @@ inherit (const Source *source, double claimed_ns, Normal claim)
   else
     unseen = (own_ns - claimed_ns) / own_ns;
   sd = (1 - unseen) * sqrt (source->variance + class_variance) + unseen * sqrt (claim.variance);
-  return (Normal){ .mean = source->excess_ns / fmax (claimed_ns, own_ns),
-                   .variance = fmin (sd * sd, fmax (source->variance, claim.variance)) };
+  return (CommyNormal){ .mean = source->excess_ns / fmax (claimed_ns, own_ns),
+                        .variance = fmin (sd * sd, fmax (source->variance, claim.variance)) };
 }
 
 /* True ns per claimed ns, as a log, between two classes with samples. */
-static Normal
-slope_of (const Source *low, const Source *high, double sigma, Normal claim)
+static CommyNormal
+slope_of (const CommyWitness *low, const CommyWitness *high, double sigma, CommyNormal claim)
 {
   double low_ns = low->claimed_ns + low->excess_ns, high_ns = high->claimed_ns + high->excess_ns;
   double rise = high_ns - low_ns;
   double noise = hypot (low_ns * sqrt (low->variance), high_ns * sqrt (high->variance));
   double factor = log (high_ns / high->claimed_ns);
-  Normal measured;
+  CommyNormal measured;
 
   /* Who lies by a factor about what was seen does so about what was not. */
   if (fabs (factor) > CONTRADICTED_SIGMAS * sigma)
@@ -249,8 +235,11 @@ slope_of (const Source *low, const Source *high, double sigma, Normal claim)
 }
 
 /* The straight line through @low and @high, at a claim between theirs: as sure as they are. */
-static Normal
-interpolate (const Source *low, const Source *high, double claimed_ns, double class_variance)
+static CommyNormal
+interpolate (const CommyWitness *low,
+             const CommyWitness *high,
+             double claimed_ns,
+             double class_variance)
 {
   double t = (claimed_ns - low->claimed_ns) / (high->claimed_ns - low->claimed_ns);
   double low_ns = (1 - t) * (low->claimed_ns + low->excess_ns);
@@ -258,13 +247,13 @@ interpolate (const Source *low, const Source *high, double claimed_ns, double cl
   double sd
       = (low_ns * sqrt (low->variance) + high_ns * sqrt (high->variance)) / (low_ns + high_ns);
 
-  return (Normal){ .mean = (low_ns + high_ns) / claimed_ns - 1,
-                   .variance = sd * sd + class_variance };
+  return (CommyNormal){ .mean = (low_ns + high_ns) / claimed_ns - 1,
+                        .variance = sd * sd + class_variance };
 }
 
 /* The same line beyond @high: what comes on top is as sure as the slope. */
-static Normal
-extrapolate (const Source *high, Normal slope, double claimed_ns, double class_variance)
+static CommyNormal
+extrapolate (const CommyWitness *high, CommyNormal slope, double claimed_ns, double class_variance)
 {
   double high_ns = high->claimed_ns + high->excess_ns;
   double more_ns = (claimed_ns - high->claimed_ns) * exp (slope.mean);
@@ -272,21 +261,21 @@ extrapolate (const Source *high, Normal slope, double claimed_ns, double class_v
                + more_ns * sqrt (slope.variance + class_variance))
               / (high_ns + more_ns);
 
-  return (Normal){ .mean = (high_ns + more_ns) / claimed_ns - 1, .variance = sd * sd };
+  return (CommyNormal){ .mean = (high_ns + more_ns) / claimed_ns - 1, .variance = sd * sd };
 }
 
 /* What two others say together. FALSE: there are not two on the right sides. */
 static bool
-inherit_line (const Source *sources,
+inherit_line (const CommyWitness *sources,
               guint n,
               guint size_class,
               double claimed_ns,
               double sigma,
-              Normal claim,
-              Normal *out_belief)
+              CommyNormal claim,
+              CommyNormal *out_belief)
 {
   double class_variance = fmin (LINE_VARIANCE, claim.variance / 2);
-  const Source *low = NULL, *high = NULL, *least = NULL;
+  const CommyWitness *low = NULL, *high = NULL, *least = NULL;
 
   for (guint i = 0; i < n; i++)
     {
@@ -313,16 +302,20 @@ inherit_line (const Source *sources,
 
 /* What all others say about a class: a line through two, else the word of the one that knows most,
  * as they all err alike. */
-static Normal
-inherit_best (
-    const Source *sources, guint n, guint size_class, double claimed_ns, double sigma, Normal claim)
+static CommyNormal
+inherit_best (const CommyWitness *sources,
+              guint n,
+              guint size_class,
+              double claimed_ns,
+              double sigma,
+              CommyNormal claim)
 {
-  Normal best = { .variance = INFINITY };
+  CommyNormal best = { .variance = INFINITY };
   bool line = inherit_line (sources, n, size_class, claimed_ns, sigma, claim, &best);
 
   for (guint i = 0; i < n && !line; i++)
     {
-      Normal belief;
+      CommyNormal belief;
 
       if (sources[i].size_class == size_class)
         continue;
@@ -337,6 +330,53 @@ inherit_best (
 }
 
 void
+commy_inference_init (CommyInference *inference,
+                      const CommyCalibration *calibration,
+                      const CommyProfile *profile,
+                      gint64 now_ns,
+                      double prior_weight)
+{
+  double sigma = commy_profile_sigma (profile);
+
+  inference->calibration = calibration;
+  inference->now_ns = now_ns;
+  inference->sigma = sigma;
+  inference->claim = (CommyNormal){ .variance = sigma * sigma / prior_weight };
+  /* The operator's numbers are taken as given; what was measured is only shown. */
+  inference->pinned = profile->provenance == COMMY_PROVENANCE_OPERATOR;
+  inference->n_witnesses = calibration != NULL ? find_sources (calibration, sigma, inference->claim,
+                                                               now_ns, inference->witnesses)
+                                               : 0;
+}
+
+CommyPosterior
+commy_inference_get (const CommyInference *inference, guint size_class, double claimed_ns)
+{
+  CommyNormal claim = inference->claim, belief;
+  CommyPosterior posterior = { .sd = fmin (sqrt (claim.variance), MOST_SD), .ratio = 1 };
+  const CommyCell *cell;
+
+  if (inference->n_witnesses == 0)
+    return posterior;
+  cell = &inference->calibration->classes[size_class];
+  if (cell->n > 0)
+    {
+      posterior.samples = aged (cell, inference->now_ns);
+      posterior.ratio = exp (cell->mu);
+    }
+  if (inference->pinned)
+    return posterior;
+  belief = inherit_best (inference->witnesses, inference->n_witnesses, size_class, claimed_ns,
+                         inference->sigma, claim);
+  if (posterior.samples > 0)
+    belief = learn (cell, posterior.samples, inference->sigma, belief);
+  posterior.contradicted = contradicts (cell, inference->sigma);
+  posterior.mean = belief.mean;
+  posterior.sd = fmin (sqrt (belief.variance), MOST_SD);
+  return posterior;
+}
+
+void
 commy_calibration_infer (const CommyCalibration *calibration,
                          const CommyProfile *profile,
                          const double *claimed_ns,
@@ -344,37 +384,11 @@ commy_calibration_infer (const CommyCalibration *calibration,
                          double prior_weight,
                          CommyPosterior *out_posteriors)
 {
-  double sigma = commy_profile_sigma (profile);
-  Normal claim = { .variance = sigma * sigma / prior_weight };
-  CommyPosterior silent = { .sd = fmin (sqrt (claim.variance), MOST_SD), .ratio = 1 };
-  Source sources[COMMY_SIZE_CLASSES];
-  guint n = calibration != NULL ? find_sources (calibration, sigma, claim, now_ns, sources) : 0;
+  CommyInference inference;
 
-  for (guint c = 0, s = 0; c < COMMY_SIZE_CLASSES; c++)
-    {
-      CommyPosterior *posterior = &out_posteriors[c];
-      const CommyCell *cell = n > 0 ? &calibration->classes[c] : NULL;
-      Normal belief;
-
-      *posterior = silent;
-      if (n == 0)
-        continue;
-      if (s < n && sources[s].size_class == c)
-        {
-          posterior->samples = aged (cell, now_ns);
-          posterior->ratio = exp (cell->mu);
-          s++;
-        }
-      /* The operator's numbers are taken as given; what was measured is only shown. */
-      if (profile->provenance == COMMY_PROVENANCE_OPERATOR)
-        continue;
-      belief = inherit_best (sources, n, c, claimed_ns[c], sigma, claim);
-      if (posterior->samples > 0)
-        belief = learn (cell, posterior->samples, sigma, belief);
-      posterior->contradicted = contradicts (cell, sigma);
-      posterior->mean = belief.mean;
-      posterior->sd = fmin (sqrt (belief.variance), MOST_SD);
-    }
+  commy_inference_init (&inference, calibration, profile, now_ns, prior_weight);
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    out_posteriors[c] = commy_inference_get (&inference, c, claimed_ns[c]);
 }
 
 CommyPosterior

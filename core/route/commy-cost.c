@@ -54,8 +54,9 @@ commy_cost_compute (const CommyProfile *transport,
 
   cost.t_cpu_ns = cost.encode_ns + cost.send_cpu_ns + cost.recv_cpu_ns + cost.decode_ns;
   cost.t_latency_ns = cost.t_cpu_ns + cost.latency_ns + cost.wire_ns;
-  cost.t_throughput_ns = fmax (
-      fmax (cost.encode_ns + cost.send_cpu_ns, cost.recv_cpu_ns + cost.decode_ns), cost.wire_ns);
+  cost.t_throughput_ns = cost.encode_ns + cost.send_cpu_ns;
+  cost.t_throughput_ns = MAX (cost.t_throughput_ns, cost.recv_cpu_ns + cost.decode_ns);
+  cost.t_throughput_ns = MAX (cost.t_throughput_ns, cost.wire_ns);
   *out_cost = cost;
 }
 
@@ -183,6 +184,35 @@ commy_candidate_limit (const CommyCandidate *candidate)
       limit = room > 0 ? (guint64) fmin (room, 9e18) : 0;
     }
   return serializer->max_message != 0 ? MIN (limit, serializer->max_message) : limit;
+}
+
+CommyLine
+commy_candidate_line (const CommyCandidate *candidate, const CommyWeights *weights, guint64 from)
+{
+  const CommyProfile *transport = candidate->transport_profile;
+  const CommyProfile *serializer = candidate->serializer_profile;
+  const CommyProfileSegment *segment;
+  double factor = 1, offset = transport->header_bytes;
+  double cpu = 0, cpu_slope = 0, wait, wait_slope, often = tries (candidate);
+
+  if (serializer != NULL)
+    {
+      segment = commy_profile_segment (serializer, (double) from);
+      factor = serializer->size_factor;
+      offset += serializer->header_bytes;
+      cpu = segment->send_cpu_ns + segment->recv_cpu_ns;
+      cpu_slope = segment->send_cpu_ns_per_byte + segment->recv_cpu_ns_per_byte;
+    }
+  segment = commy_profile_segment (transport, factor * (double) from + offset);
+  cpu += segment->send_cpu_ns + segment->recv_cpu_ns
+         + (segment->send_cpu_ns_per_byte + segment->recv_cpu_ns_per_byte) * offset;
+  cpu_slope += (segment->send_cpu_ns_per_byte + segment->recv_cpu_ns_per_byte) * factor;
+  wait = segment->latency_ns + segment->wire_ns_per_byte * offset;
+  wait_slope = segment->wire_ns_per_byte * factor;
+  return (CommyLine){
+    .fixed = (weights->latency * (cpu + wait) + weights->cpu * cpu) * often,
+    .slope = (weights->latency * (cpu_slope + wait_slope) + weights->cpu * cpu_slope) * often
+  };
 }
 
 /* --- where the straight lines end --- */

@@ -22,16 +22,24 @@ typedef struct
   double cost;
 } Point;
 
+/* What a candidate costs in the class. */
+typedef struct
+{
+  CommyScale scale;
+  guint64 limit;
+  guint64 straight_below; /* `line` holds from the beginning of the class up to there */
+  CommyLine line;
+} Cost;
+
 typedef struct
 {
   const CommyDemand *demand;
   const CommyCandidate *candidates;
   const CommyAssessment *assessments;
-  const guint16 *eligible;
+  guint16 eligible[COMMY_ROUTE_MAX_CANDIDATES]; /* who can win somewhere in the class, or tie */
   guint n_eligible;
   guint size_class;
-  CommyScale scales[COMMY_ROUTE_MAX_CANDIDATES]; /* of the eligible */
-  guint64 limits[COMMY_ROUTE_MAX_CANDIDATES];
+  Cost costs[COMMY_ROUTE_MAX_CANDIDATES]; /* of the eligible */
   Point points[MAX_POINTS];
   guint n_points;
 } Sweep;
@@ -51,22 +59,88 @@ posterior_of (const Sweep *sweep, guint i)
 static double
 cost_at (const Sweep *sweep, guint i, guint64 size)
 {
-  if (size > sweep->limits[i])
+  const Cost *cost = &sweep->costs[i];
+
+  if (size > cost->limit)
     return INFINITY;
-  return commy_scale_score (
-      &sweep->scales[i],
-      commy_candidate_claimed (candidate_of (sweep, i), &sweep->demand->weights, size));
+  if (size < cost->straight_below)
+    return commy_scale_score (&cost->scale, cost->line.fixed + cost->line.slope * (double) size);
+  return commy_scale_score (&cost->scale, commy_candidate_claimed (candidate_of (sweep, i),
+                                                                   &sweep->demand->weights, size));
+}
+
+static guint64
+one_straight_to (const Sweep *sweep, guint i, guint64 size, guint64 end)
+{
+  if (sweep->demand->weights.throughput > 0)
+    return commy_candidate_straight_to (candidate_of (sweep, i), size, end);
+  return commy_candidate_one_segment_to (candidate_of (sweep, i), size, end);
 }
 
 static void
-prepare (Sweep *sweep)
+enter (Sweep *sweep, guint16 candidate, guint64 from, guint64 end)
 {
-  for (guint i = 0; i < sweep->n_eligible; i++)
+  guint i = sweep->n_eligible++;
+  Cost *cost = &sweep->costs[i];
+
+  sweep->eligible[i] = candidate;
+  cost->limit = commy_candidate_limit (candidate_of (sweep, i));
+  cost->scale = commy_scale_for (sweep->demand, candidate_of (sweep, i), posterior_of (sweep, i));
+  cost->straight_below = 0;
+  if (sweep->demand->weights.throughput > 0 || cost->limit < from)
+    return;
+  cost->line = commy_candidate_line (candidate_of (sweep, i), &sweep->demand->weights, from);
+  cost->straight_below = one_straight_to (sweep, i, from, end) + 1;
+}
+
+/* What one candidate costs at both ends of the class. */
+typedef struct
+{
+  double first, last;
+  bool is_straight; /* in between */
+} Ends;
+
+/* Enters those that can win or tie: a straight line that is above another one, by more than the
+ * tie band, at both ends is so in between. */
+static void
+enter_rivals (Sweep *sweep, const guint16 *eligible, guint n, guint64 from, guint64 end)
+{
+  Ends ends[COMMY_ROUTE_MAX_CANDIDATES];
+  double band = 1 + sweep->demand->tie_band, slack = 1 + 1e-9;
+  gint low_first = -1, low_last = -1;
+  guint kept = 0;
+
+  for (guint i = 0; i < n; i++)
     {
-      sweep->limits[i] = commy_candidate_limit (candidate_of (sweep, i));
-      sweep->scales[i]
-          = commy_scale_for (sweep->demand, candidate_of (sweep, i), posterior_of (sweep, i));
+      enter (sweep, eligible[i], from, end);
+      ends[i] = (Ends){ .first = cost_at (sweep, i, from), .last = cost_at (sweep, i, end) };
+      ends[i].is_straight = sweep->costs[i].limit >= end
+                            && (sweep->costs[i].straight_below > end
+                                || one_straight_to (sweep, i, from, end) >= end);
+      if (!ends[i].is_straight)
+        continue;
+      if (low_first < 0 || ends[i].first < ends[low_first].first)
+        low_first = (gint) i;
+      if (low_last < 0 || ends[i].last < ends[low_last].last)
+        low_last = (gint) i;
     }
+  for (guint i = 0; i < n; i++)
+    {
+      bool beaten = false;
+
+      for (guint k = 0; k < 2 && low_first >= 0; k++)
+        {
+          const Ends *low = &ends[k == 0 ? low_first : low_last];
+
+          beaten |= ends[i].is_straight && ends[i].first > low->first * band * slack
+                    && ends[i].last > low->last * band * slack;
+        }
+      if (beaten)
+        continue;
+      sweep->eligible[kept] = sweep->eligible[i];
+      sweep->costs[kept++] = sweep->costs[i];
+    }
+  sweep->n_eligible = kept;
 }
 
 static bool
@@ -113,13 +187,15 @@ straight_to (const Sweep *sweep, guint64 size, guint64 end)
 {
   for (guint i = 0; i < sweep->n_eligible; i++)
     {
-      if (size > sweep->limits[i])
+      const Cost *cost = &sweep->costs[i];
+
+      if (size > cost->limit)
         continue;
-      end = MIN (end, sweep->limits[i]);
-      if (sweep->demand->weights.throughput > 0)
-        end = commy_candidate_straight_to (candidate_of (sweep, i), size, end);
+      end = MIN (end, cost->limit);
+      if (size < cost->straight_below)
+        end = MIN (end, cost->straight_below - 1);
       else
-        end = commy_candidate_one_segment_to (candidate_of (sweep, i), size, end);
+        end = one_straight_to (sweep, i, size, end);
     }
   return end;
 }
@@ -251,12 +327,7 @@ commy_crossover_find (const CommyDemand *demand,
                       guint n_eligible,
                       guint size_class)
 {
-  Sweep sweep = { .demand = demand,
-                  .candidates = candidates,
-                  .assessments = assessments,
-                  .eligible = eligible,
-                  .n_eligible = n_eligible,
-                  .size_class = size_class };
+  Sweep sweep; /* large: what is not used is not cleared */
   guint64 upper = commy_size_class_upper (size_class);
   guint64 from = size_class == 0 ? 0 : (guint64) commy_size_class_upper (size_class - 1) + 1;
   gint whole, lo, hi;
@@ -264,7 +335,14 @@ commy_crossover_find (const CommyDemand *demand,
 
   if (n_eligible == 1)
     return (CommyCrossover){ .lo = eligible[0], .hi = eligible[0], .split = upper };
-  prepare (&sweep);
+  sweep.demand = demand;
+  sweep.candidates = candidates;
+  sweep.assessments = assessments;
+  sweep.n_eligible = sweep.n_points = 0;
+  sweep.size_class = size_class;
+  enter_rivals (&sweep, eligible, n_eligible, from, MIN (upper, LAST_SIZE));
+  if (sweep.n_eligible == 1)
+    return (CommyCrossover){ .lo = sweep.eligible[0], .hi = sweep.eligible[0], .split = upper };
   walk (&sweep, from, MIN (upper, LAST_SIZE));
   whole = tie_break (&sweep, 0, sweep.n_points, -1);
   cut = whole < 0 ? best_cut (&sweep) : 0;
@@ -272,11 +350,12 @@ commy_crossover_find (const CommyDemand *demand,
     {
       guint only = whole >= 0 ? (guint) whole : sweep.points[0].winner;
 
-      return (CommyCrossover){ .lo = eligible[only], .hi = eligible[only], .split = upper };
+      return (
+          CommyCrossover){ .lo = sweep.eligible[only], .hi = sweep.eligible[only], .split = upper };
     }
   lo = tie_break (&sweep, 0, cut, (gint) sweep.points[cut - 1].winner);
   hi = tie_break (&sweep, cut, sweep.n_points, (gint) sweep.points[cut].winner);
-  return (CommyCrossover){ .lo = eligible[lo],
-                           .hi = eligible[hi],
+  return (CommyCrossover){ .lo = sweep.eligible[lo],
+                           .hi = sweep.eligible[hi],
                            .split = sweep.points[cut - 1].size };
 }

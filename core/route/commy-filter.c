@@ -250,7 +250,9 @@ commy_filter_apply (const CommyDemand *demand,
                     CommyAssessment *assessment,
                     bool with_requirements)
 {
-  memset (&assessment->rejection, 0, sizeof assessment->rejection);
+  assessment->rejection.filter = COMMY_FILTER_NONE;
+  assessment->rejection.required[0] = assessment->rejection.offered[0] = '\0';
+  assessment->rejection.origin = NULL;
   return check_known (candidate, assessment, false)
          && check_security (demand, candidate, assessment)
          && check_delivery (demand, candidate, assessment)

@@ -6,6 +6,8 @@
 
 #include "commy-route.h"
 
+#include <string.h>
+
 /* The largest plain message that a stack carries. */
 guint64 commy_candidate_limit (const CommyCandidate *candidate);
 /* Claimed cost of one message in the objective, ns; a lost message is paid for again. The first
@@ -15,6 +17,24 @@ double commy_candidate_weigh (const CommyCandidate *candidate,
                               const CommyCost *cost);
 double
 commy_candidate_claimed (const CommyCandidate *candidate, const CommyWeights *weights, gsize size);
+/* The claimed cost around @from as a straight line: fixed + slope x size. Not where the slowest
+ * part of a pipeline counts (weight of throughput 0). */
+typedef struct
+{
+  double fixed, slope;
+} CommyLine;
+
+CommyLine
+commy_candidate_line (const CommyCandidate *candidate, const CommyWeights *weights, guint64 from);
+
+/* Serializers over one connection share the transport's unknown ratio: not rivals by chance. */
+static inline bool
+commy_candidate_same_way (const CommyCandidate *a, const CommyCandidate *b)
+{
+  return (a->transport == b->transport || strcmp (a->transport, b->transport) == 0)
+         && (a->instance == b->instance || g_strcmp0 (a->instance, b->instance) == 0);
+}
+
 /* The last size after @size, at most @end, up to which the claimed cost is one straight line. For
  * the first the slowest part of a pipeline must not count (weight of throughput 0). */
 guint64 commy_candidate_one_segment_to (const CommyCandidate *candidate, gsize size, guint64 end);
@@ -32,6 +52,89 @@ void commy_calibration_infer (const CommyCalibration *calibration,
                               gint64 now_ns,
                               double prior_weight,
                               CommyPosterior *out_posteriors);
+
+/* A normal belief about ln(true / claimed). */
+typedef struct
+{
+  double mean, variance;
+} CommyNormal;
+
+/* A class with samples, as the others see it. */
+typedef struct
+{
+  guint size_class;
+  double claimed_ns, excess_ns;
+  double variance; /* of its own ln(true / claimed) */
+} CommyWitness;
+
+/* The same class by class: what is common to all classes, then one of them. */
+typedef struct
+{
+  const CommyCalibration *calibration;
+  gint64 now_ns;
+  double sigma;
+  CommyNormal claim;
+  bool pinned;
+  guint n_witnesses;
+  CommyWitness witnesses[COMMY_SIZE_CLASSES];
+} CommyInference;
+
+void commy_inference_init (CommyInference *inference,
+                           const CommyCalibration *calibration,
+                           const CommyProfile *profile,
+                           gint64 now_ns,
+                           double prior_weight);
+CommyPosterior
+commy_inference_get (const CommyInference *inference, guint size_class, double claimed_ns);
+
+/* --- everything that one decision works on (commy-assess.c) --- */
+
+/* What is believed of a transport alone. Candidates of one endpoint are neighbours and share it. */
+typedef struct
+{
+  const CommyCalibration *calibration;
+  const CommyProfile *profile; /* NULL: nothing yet */
+  CommyInference inference;
+  guint16 known; /* bits of the classes below; only if the calibration is bare */
+  double transport_ns[COMMY_SIZE_CLASSES];
+  CommyPosterior posteriors[COMMY_SIZE_CLASSES];
+} CommyTransportBelief;
+
+typedef struct
+{
+  const CommyDemand *demand;
+  const CommyCandidate *candidates;
+  CommyAssessment *assessments;
+  guint n;
+  double share[COMMY_SIZE_CLASSES];           /* sum is 1 */
+  guint16 in_use;                             /* bits of the classes with a share */
+  guint largest;                              /* class in use */
+  guint64 limits[COMMY_ROUTE_MAX_CANDIDATES]; /* largest message, of those that are allowed */
+  CommyTransportBelief recent;
+} CommyWork;
+
+void commy_work_init (CommyWork *work,
+                      const CommyDemand *demand,
+                      const CommyCandidate *candidates,
+                      guint n,
+                      CommyAssessment *assessments);
+/* Costs and filters all of them, for the classes in use. */
+void commy_work_begin (CommyWork *work);
+/* Costs one candidate in one class, unless it is done. */
+void commy_work_assess (CommyWork *work, guint i, guint size_class);
+void commy_work_meet_requirements (CommyWork *work, guint i);
+
+static inline bool
+commy_work_is_allowed (const CommyWork *work, guint i)
+{
+  return work->assessments[i].rejection.filter == COMMY_FILTER_NONE;
+}
+
+static inline guint64
+commy_size_class_least (guint size_class)
+{
+  return size_class == 0 ? 0 : (guint64) commy_size_class_upper (size_class - 1) + 1;
+}
 
 /* The filters of one candidate whose costs are known already; FALSE: @assessment->rejection says
  * why. @with_requirements: LATENCY and THROUGHPUT too. */

@@ -200,6 +200,7 @@ typedef struct
 /* What came out for one candidate. */
 typedef struct
 {
+  guint16 assessed;                       /* bits of the size classes that have numbers */
   CommyRejection rejection;               /* NONE if allowed */
   bool degraded;                          /* allowed although LATENCY or THROUGHPUT is missed */
   bool tied;                              /* within the tie band of the best */
@@ -207,8 +208,8 @@ typedef struct
   double expected_ns[COMMY_SIZE_CLASSES]; /* objective, corrected by what was measured, bias and
                                              connect */
   double score[COMMY_SIZE_CLASSES];       /* ranked by: expected * exp(risk * sd) */
-  double flow_score;                      /* by the flow's shares */
-  double latency_ns, throughput;          /* what requirements are compared with */
+  double flow_score, flow_sd;             /* by the flow's shares */
+  double latency_ns, throughput; /* what requirements are compared with, if there are any */
   CommyPosterior posterior[COMMY_SIZE_CLASSES];
 } CommyAssessment;
 
@@ -234,7 +235,22 @@ typedef struct
 
 /* Filters, costs and ranks. @assessments has room for @n; @n is at most
  * COMMY_ROUTE_MAX_CANDIDATES. Total order: score, then within the tie band higher security,
- * `prefer`, lower sd, transport id, serializer id, instance id. */
+ * `prefer`, lower sd, transport id, serializer id, instance id. Costs only what the choice hangs
+ * on: @assessments have numbers where `assessed` says so, @out_plan no confidences and no second of
+ * a class. */
+void commy_route_choose (const CommyDemand *demand,
+                         const CommyCandidate *candidates,
+                         guint n,
+                         CommyAssessment *assessments,
+                         CommyPlan *out_plan);
+/* What a reader wants to know of a choice: costs the rest, fills in the plan's confidences and
+ * seconds. The choice stays as it is, also one that the caller has changed. */
+void commy_route_explain_choice (const CommyDemand *demand,
+                                 const CommyCandidate *candidates,
+                                 guint n,
+                                 CommyAssessment *assessments,
+                                 CommyPlan *plan);
+/* Both. */
 void commy_route_decide (const CommyDemand *demand,
                          const CommyCandidate *candidates,
                          guint n,

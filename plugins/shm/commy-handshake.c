@@ -156,18 +156,14 @@ take_hello (ShmHandshake *self, const Hello *hello, int fd)
 static void
 take_proof (ShmHandshake *self, const Proof *proof)
 {
-  GError *error = NULL;
-
   if (proof->magic != MAGIC || memcmp (proof->nonce, own_header (self)->nonce, NONCE_BYTES) != 0)
     {
       finish_with (self, COMMY_ERROR_HANDSHAKE,
                    "the peer could not read our memory; it is not on this host");
       return;
     }
-  if (!shm_link_open (self->link, &self->own_shape, &self->peer_shape, self->borrow_limit))
-    commy_door_set_error (&error, COMMY_ERROR_HANDSHAKE, "cannot watch the connection: %s",
-                          g_strerror (errno));
-  finish (self, error);
+  shm_link_open (self->link, &self->own_shape, &self->peer_shape, self->borrow_limit);
+  finish (self, NULL);
 }
 
 static void
@@ -194,8 +190,7 @@ on_readable (gpointer user_data, int socket_fd, guint condition)
     {
     case SHM_PACKET_OK:
       take_packet (self, packet, size, fd);
-      if (fd >= 0)
-        close (fd);
+      shm_packet_discard (fd);
       break;
     case SHM_PACKET_END:
       finish_with (self, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");
@@ -255,10 +250,11 @@ commy_shm_handshake_start (ShmHandshake *self, int fd, gboolean is_client, GErro
   self->peer.pidfd = -1;
   self->link->socket_fd = fd;
   self->link->pid_fd = -1;
-  self->link->poll_fd = -1;
+  self->link->release_pid = commy_shm_peers_release;
+  self->link->release_data = self->peers;
   if (commy_door_identify (fd, FALSE, &self->peer, error))
     {
-      self->link->pid_fd = self->peer.pidfd;
+      self->link->pid_fd = commy_shm_peers_share (self->peers, self->peer.pid, self->peer.pidfd);
       self->link->peer_pid = self->peer.pid;
       if (greet (self, error))
         {

@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#define SMALLEST_PAGE 4096u /* of any machine: memory ends at a multiple of it */
+
 static gboolean
 is_numbers (const GVariantType *type)
 {
@@ -80,15 +82,34 @@ has_numbers (const GVariantType *type)
   return FALSE;
 }
 
-GVariant *
-commy_normal_from_bytes (const GVariantType *type, GBytes *bytes)
+/* GLib (2.74) looks at one byte behind some tuples that are too short. Where no memory need follow,
+ * they are moved. */
+static GBytes *
+with_a_byte_behind (GBytes *bytes)
 {
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  guint8 *moved;
+
+  if (size == 0 || ((gsize) (data + size) & (SMALLEST_PAGE - 1)) != 0)
+    return g_bytes_ref (bytes);
+  moved = g_malloc (size + 1);
+  memcpy (moved, data, size);
+  moved[size] = 0;
+  return g_bytes_new_with_free_func (moved, size, g_free, moved);
+}
+
+GVariant *
+commy_normal_from_bytes (const GVariantType *type, GBytes *given)
+{
+  g_autoptr (GBytes) bytes = NULL;
   g_autoptr (GVariant) value = NULL;
 
   if (commy_values_nesting (type) > COMMY_VALUES_MAX_NESTING)
     return NULL;
   if (is_numbers (type))
-    return numbers_from_bytes (type, bytes);
+    return numbers_from_bytes (type, given);
+  bytes = with_a_byte_behind (given);
   value = g_variant_ref_sink (g_variant_new_from_bytes (type, bytes, FALSE));
   if (!has_numbers (type))
     return g_variant_is_normal_form (value) ? g_steal_pointer (&value) : NULL;

@@ -8,6 +8,8 @@
 #include "commy-serializer-conformance.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define N_RANDOM 400
 #define MAX_DEPTH 4
@@ -593,6 +595,36 @@ test_random (Subject *subject)
   g_rand_free (rand);
 }
 
+/* A message may lie at the end of a mapping. GLib 2.74 looks behind tuples that end where the
+ * padding of a member would begin. */
+static void
+test_nothing_behind (Subject *subject)
+{
+  static const char *const types[] = { "(uxs)", "(yus)", "(uxas)", "a(yus)", "m(uxs)", "v" };
+  gsize page = (gsize) sysconf (_SC_PAGESIZE);
+  guint32 seed = (guint32) g_test_rand_int ();
+  GRand *rand = g_rand_new_with_seed (seed);
+  guint8 *map = mmap (NULL, 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+  g_test_message ("seed %u (from the program's --seed)", seed);
+  g_assert_true (map != MAP_FAILED);
+  g_assert_no_errno (mprotect (map, page, PROT_READ | PROT_WRITE));
+  for (int i = 0; i < 10 * N_RANDOM; i++)
+    {
+      const char *type = types[g_rand_int_range (rand, 0, G_N_ELEMENTS (types))];
+      gsize size = (gsize) g_rand_int_range (rand, 0, 25);
+      guint8 *data = map + page - size;
+      g_autoptr (GBytes) bytes = g_bytes_new_static (data, size);
+      g_autoptr (GVariant) value = NULL;
+
+      for (gsize j = 0; j < size; j++)
+        data[j] = (guint8) g_rand_int_range (rand, 0, g_rand_boolean (rand) ? 256 : 4);
+      value = decode (subject, bytes, G_VARIANT_TYPE (type));
+    }
+  g_assert_no_errno (munmap (map, 2 * page));
+  g_rand_free (rand);
+}
+
 static void
 run_case (gconstpointer data)
 {
@@ -628,6 +660,7 @@ commy_serializer_conformance_add (const CommyPluginDescriptor *descriptor)
     { "decode/truncated", test_truncated },
     { "decode/every-bit-flipped", test_bit_flips },
     { "decode/at-every-address", test_unaligned },
+    { "decode/looks-at-nothing-behind", test_nothing_behind },
     { "decode/keeps-the-message-only-in-place", test_in_place },
   };
 

@@ -77,11 +77,11 @@ dns_fixture_enter (void)
 
   if (server == NULL)
     return "dnsmasq is not installed";
-  if (!become_root () || mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+  if (!become_root () || mount ("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0)
     return "namespaces are refused here";
   fd = g_mkstemp (path);
   if (fd < 0 || write (fd, text, strlen (text)) < 0
-      || mount (path, "/etc/resolv.conf", NULL, MS_BIND, NULL) != 0)
+      || mount (path, "/etc/resolv.conf", "", MS_BIND, NULL) != 0)
     why = "there is no /etc/resolv.conf here";
   if (fd >= 0)
     close (fd);

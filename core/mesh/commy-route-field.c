@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * From a snapshot to candidates: every endpoint of every instance with every serializer that
+ * fits, with what was measured, felt and found out about it, and what the keyfile demands. Ranking
+ * them is the business of core/route; keeping what came out is commy-route-table.c's.
+ */
+#include "config.h"
+
+#include "mesh/commy-route-field.h"
+
+#include "base/commy-error-private.h"
+#include "mesh/commy-survey.h"
+
+#include <string.h>
+
+void
+commy_route_field_clear (CommyRouteField *field)
+{
+  g_clear_pointer (&field->snapshot, commy_snapshot_unref);
+  g_free (field->candidates);
+  g_free (field->assessments);
+  g_free (field->instance_of);
+  g_free (field->endpoint_of);
+  g_free (field->serializer_of);
+  g_clear_pointer (&field->findings, g_ptr_array_unref);
+}
+
+/* --- what is demanded --- */
+
+static const char *
+setting (const CommyRouteKey *key, const char *group, const char *name, const char **out_origin)
+{
+  const char *value = commy_config_get (key->mesh->config, group, name);
+
+  if (value != NULL && value[0] != '\0')
+    {
+      *out_origin = commy_config_get_origin (key->mesh->config, group, name);
+      return value;
+    }
+  *out_origin = commy_config_get_origin (key->mesh->config, "selection", name);
+  return commy_config_get (key->mesh->config, "selection", name);
+}
+
+static void
+fill_list (CommyIdList *list, const char *value)
+{
+  g_auto (GStrv) ids = g_strsplit (value != NULL ? value : "", ";", -1);
+
+  list->n = 0;
+  for (guint i = 0; ids[i] != NULL && list->n < COMMY_MAX_LISTED; i++)
+    if (g_strstrip (ids[i])[0] != '\0')
+      g_strlcpy (list->id[list->n++], ids[i], COMMY_ID_MAX);
+}
+
+void
+commy_route_demand (const CommyRouteKey *key, CommyFlavour flavour, CommyDemand *demand)
+{
+  CommyConfig *config = key->mesh->config;
+  g_autofree char *group = g_strdup_printf ("service %s", key->service);
+  const char *origin;
+
+  commy_demand_init (demand, commy_env_now (key->mesh->env));
+  commy_objective_parse (setting (key, group, "objective", &origin), &demand->objective);
+  demand->weights = commy_weights_for (demand->objective);
+  commy_security_parse (setting (key, group, "min-security", &demand->min_security_origin),
+                        &demand->min_security);
+  commy_preference_parse (setting (key, group, "preference", &demand->preference_origin),
+                          &demand->preference);
+  fill_list (&demand->transports, setting (key, group, "transports", &origin));
+  fill_list (&demand->prefer, commy_config_get (config, "selection", "prefer"));
+  demand->tie_band = commy_config_get_double (config, "selection", "tie-band");
+  demand->switch_margin = commy_config_get_double (config, "selection", "switch-margin");
+  demand->switch_z = commy_config_get_double (config, "selection", "switch-z");
+  demand->switch_evaluations
+      = (guint) commy_config_get_int (config, "selection", "switch-evaluations");
+  demand->switch_dwell_ns = commy_config_get_duration (config, "selection", "min-dwell");
+  demand->expected_messages = commy_config_get_double (config, "selection", "expected-messages");
+  demand->required_serializer_caps
+      = flavour == COMMY_FLAVOUR_BYTES ? COMMY_CAP_BYTES : COMMY_CAP_VALUES;
+  if (flavour == COMMY_FLAVOUR_HANDLES)
+    demand->required_transport_caps = COMMY_CAP_FD_PASSING;
+  commy_demand_apply_requirements (demand, key->requirements);
+}
+
+/* --- candidates --- */
+
+static void
+mark_failed (CommyCandidate *candidate, CommyPath *path, gint64 now_ns, CommyRouteField *field)
+{
+  if (path == NULL || path->retry_at_ns <= now_ns)
+    return;
+  candidate->known.filter = COMMY_FILTER_BREAKER;
+  g_strlcpy (candidate->known.required, "closed", sizeof candidate->known.required);
+  g_snprintf (candidate->known.offered, sizeof candidate->known.offered,
+              "open for %" G_GINT64_FORMAT " ms more: %s", (path->retry_at_ns - now_ns) / 1000000,
+              path->failure != NULL ? path->failure : "failed");
+  candidate->known.origin = "breaker";
+  field->recheck_ns = MIN (field->recheck_ns, path->retry_at_ns);
+}
+
+/* Bytes are moved as they are: no serializer works on them, whatever it would cost for values. */
+const CommyProfile *
+commy_route_serializer_profile (CommyFlavour flavour, CommyPlugin *serializer)
+{
+  static const CommyProfile bytes = { .struct_size = sizeof bytes,
+                                      .n_segments = 1,
+                                      .delivery = COMMY_DELIVERY_RELIABLE,
+                                      .ordering = COMMY_ORDERING_CONNECTION,
+                                      .capabilities = COMMY_CAP_BYTES,
+                                      .size_factor = 1,
+                                      .segments = { { .max_bytes = G_MAXUINT64 } } };
+
+  return flavour == COMMY_FLAVOUR_BYTES ? &bytes : &serializer->profile;
+}
+
+/* What the client itself felt of a path since it was probed. A path that nobody takes any more
+ * because of what was felt gets its next chance after the next probe. */
+static const CommyCalibration *
+felt_since (const CommyPath *path, gint64 probed_ns)
+{
+  gint64 last_ns = 0;
+
+  if (path == NULL)
+    return NULL;
+
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    if (path->calibration.classes[c].n > 0)
+      last_ns = MAX (last_ns, path->calibration.classes[c].last_ns);
+  return last_ns > probed_ns ? &path->calibration : NULL;
+}
+
+/* Probes measure all paths alike, so they rank; without any, what calls have shown does. */
+static void
+add_finding (CommyCandidate *candidate, const CommyPath *path, const CommyFinding *finding)
+{
+  if (path != NULL)
+    candidate->calibration = &path->calibration;
+  if (finding->text[0] == '\0')
+    return;
+  candidate->measured = finding->text;
+  /* What calls show today is worth more than what another run measured. */
+  if (finding->probes == 0 || (finding->probed_ns == 0 && felt_since (path, 0) != NULL))
+    return;
+  candidate->calibration = &finding->calibration;
+  candidate->felt = felt_since (path, finding->probed_ns);
+}
+
+static void
+add_candidate (CommyRouteField *field,
+               const CommyRouteKey *key,
+               guint index,
+               CommySurveyEndpoint *endpoint,
+               const CommyFinding *finding,
+               CommyPlugin *serializer,
+               gint64 now_ns)
+{
+  CommyInstance *instance = field->snapshot->instances->pdata[index];
+  CommyCandidate *candidate;
+  CommyPath *path = NULL;
+
+  if (field->n == COMMY_ROUTE_MAX_CANDIDATES)
+    {
+      field->truncated = TRUE;
+      return;
+    }
+  candidate = &field->candidates[field->n];
+  if (endpoint->transport != NULL)
+    {
+      CommyPeer *peer = commy_peers_ensure (key->worker->peers, instance);
+
+      path = commy_peer_ensure_path (peer, endpoint->transport, endpoint->address);
+    }
+  *candidate = (CommyCandidate){ .instance = instance->id,
+                                 .transport = endpoint->id,
+                                 .serializer = serializer->note.id,
+                                 .transport_profile = &endpoint->profile,
+                                 .serializer_profile
+                                 = commy_route_serializer_profile (field->flavour, serializer),
+                                 .security = endpoint->security,
+                                 .reach = endpoint->reach,
+                                 .connected = path != NULL && commy_path_is_up (path),
+                                 .bias = 1,
+                                 .known = endpoint->known };
+  if (endpoint->transport != NULL)
+    {
+      candidate->bias = endpoint->transport->bias;
+      candidate->bias_origin = endpoint->transport->bias_origin;
+      candidate->profile_origin = endpoint->transport->profile_origin;
+    }
+  add_finding (candidate, path, finding);
+  mark_failed (candidate, path, now_ns, field);
+  field->instance_of[field->n] = index;
+  field->endpoint_of[field->n] = endpoint;
+  field->serializer_of[field->n] = serializer;
+  field->n++;
+}
+
+/* In place means: on memory that both sides share, between peers that trust each other. */
+static gboolean
+serializer_fits (CommyPlugin *serializer,
+                 CommySurveyEndpoint *endpoint,
+                 CommyInstance *instance,
+                 guint64 wanted_caps)
+{
+  guint64 caps = serializer->profile.capabilities;
+  gboolean byte_orders_may_differ = endpoint->reach == COMMY_REACH_NETWORK;
+
+  if ((caps & wanted_caps) != wanted_caps
+      || (commy_instance_is_known (instance)
+          && !g_strv_contains ((const char *const *) instance->serializers, serializer->note.id)))
+    return FALSE;
+  return !(caps & COMMY_CAP_NATIVE_ENDIAN) || !byte_orders_may_differ
+         || wanted_caps == COMMY_CAP_BYTES;
+}
+
+static void
+add_endpoint (CommyRouteField *field,
+              const CommyRouteKey *key,
+              guint index,
+              CommySurveyEndpoint *endpoint,
+              guint64 wanted_caps,
+              gint64 now_ns)
+{
+  CommyInstance *instance = field->snapshot->instances->pdata[index];
+  guint n = commy_catalog_get_n_plugins (key->mesh->catalog);
+  CommyFinding *finding = g_new0 (CommyFinding, 1);
+
+  g_ptr_array_add (field->findings, finding);
+  if (key->mesh->prober != NULL)
+    commy_prober_get (key->mesh->prober, endpoint->id, instance, finding);
+
+  for (guint i = 0; i < n; i++)
+    {
+      CommyPlugin *plugin = commy_catalog_get_plugin (key->mesh->catalog, i);
+
+      if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_SERIALIZER
+          || plugin->state != COMMY_PLUGIN_STATE_ACTIVE
+          || !serializer_fits (plugin, endpoint, instance, wanted_caps))
+        continue;
+      add_candidate (field, key, index, endpoint, finding, plugin, now_ns);
+    }
+}
+
+gboolean
+commy_route_field_make (CommyRouteField *field,
+                        const CommyRouteKey *key,
+                        CommyFlavour flavour,
+                        GError **error)
+{
+  guint64 caps = flavour == COMMY_FLAVOUR_BYTES ? COMMY_CAP_BYTES : COMMY_CAP_VALUES;
+  gint64 now_ns = commy_env_now (key->mesh->env);
+  CommySurvey *survey;
+
+  field->snapshot = commy_registry_lookup (key->mesh->registry, key->service);
+  if (field->snapshot == NULL || field->snapshot->instances->len == 0)
+    {
+      const char *notice = field->snapshot != NULL ? field->snapshot->notice : NULL;
+
+      commy_set_error (error, COMMY_ERROR_NO_SERVICE,
+                       "nobody offers %s in mesh \"%s\", whose folder is %s%s%s%s", key->service,
+                       key->mesh->name, key->mesh->state_dir, notice != NULL ? " (" : "",
+                       notice != NULL ? notice : "", notice != NULL ? ")" : "");
+      return FALSE;
+    }
+  survey = field->snapshot->survey;
+  field->flavour = flavour;
+  field->recheck_ns = G_MAXINT64;
+  field->candidates = g_new0 (CommyCandidate, COMMY_ROUTE_MAX_CANDIDATES);
+  field->instance_of = g_new0 (guint, COMMY_ROUTE_MAX_CANDIDATES);
+  field->endpoint_of = g_new0 (CommySurveyEndpoint *, COMMY_ROUTE_MAX_CANDIDATES);
+  field->serializer_of = g_new0 (CommyPlugin *, COMMY_ROUTE_MAX_CANDIDATES);
+  field->findings = g_ptr_array_new_with_free_func (g_free);
+  for (guint i = 0; i < survey->n_instances; i++)
+    {
+      CommyInstance *instance = field->snapshot->instances->pdata[i];
+
+      if (key->instance != NULL && strcmp (key->instance, instance->id) != 0)
+        continue;
+      for (guint k = 0; k < survey->instances[i].n_endpoints; k++)
+        add_endpoint (field, key, i, &survey->instances[i].endpoints[k], caps, now_ns);
+    }
+  if (field->n == 0)
+    {
+      commy_set_error (error, key->instance != NULL ? COMMY_ERROR_NO_SERVICE : COMMY_ERROR_NO_ROUTE,
+                       key->instance != NULL ? "instance %.8s of %s is not there"
+                                             : "%.8s%s: no serializer that both sides know",
+                       key->instance != NULL ? key->instance : "", key->service);
+      return FALSE;
+    }
+  field->assessments = g_new0 (CommyAssessment, field->n);
+  return TRUE;
+}
+
+/* Hooks change what a path costs and does, so nobody reads a decision without them. */
+static void
+note_hooks (GString *notes, CommyCatalog *catalog)
+{
+  guint n = commy_catalog_get_n_plugins (catalog);
+
+  for (guint i = 0; i < n; i++)
+    {
+      const CommyPlugin *plugin = commy_catalog_get_plugin (catalog, i);
+      g_autofree char *hooks = NULL;
+
+      if (plugin->hooks_origin == NULL || plugin->state != COMMY_PLUGIN_STATE_ACTIVE)
+        continue;
+      hooks = g_strjoinv (";", plugin->hooks);
+      g_string_append_printf (notes, "%s%s has hooks: %s (%s)", notes->len > 0 ? "; " : "",
+                              plugin->name, hooks, plugin->hooks_origin);
+    }
+}
+
+char *
+commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
+{
+  GString *notes = g_string_new (NULL);
+
+  if (g_strcmp0 (commy_config_get (key->mesh->config, "plugins", "trust"), "any") == 0)
+    g_string_append_printf (notes, "trust=any: plugin files are not checked (%s)",
+                            commy_config_get_origin (key->mesh->config, "plugins", "trust"));
+  note_hooks (notes, key->mesh->catalog);
+  if (field->snapshot->notice != NULL)
+    g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", field->snapshot->notice);
+  if (key->mesh->prober != NULL)
+    {
+      g_autofree char *probes = commy_prober_describe (key->mesh->prober);
+
+      g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", probes);
+    }
+  if (field->truncated)
+    g_string_append_printf (notes, "%sonly the first %u candidates were considered",
+                            notes->len > 0 ? "; " : "", COMMY_ROUTE_MAX_CANDIDATES);
+  return g_string_free (notes, notes->len == 0);
+}
+
+/* --- deciding --- */
+
+/* The best priority among what is allowed; 0 if nothing is. */
+static guint32
+best_priority (const CommyRouteField *field)
+{
+  guint32 best = G_MAXUINT32;
+
+  for (guint i = 0; i < field->n; i++)
+    {
+      const CommyInstance *instance = field->snapshot->instances->pdata[field->instance_of[i]];
+
+      if (field->assessments[i].rejection.filter == COMMY_FILTER_NONE)
+        best = MIN (best, instance->priority);
+    }
+  return best == G_MAXUINT32 ? 0 : best;
+}
+
+/* Rules out instances that are only for when no better one can be used. FALSE: there are none. */
+static gboolean
+hold_back (CommyRouteField *field, guint32 best)
+{
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < field->n; i++)
+    {
+      const CommyInstance *instance = field->snapshot->instances->pdata[field->instance_of[i]];
+      CommyRejection *known = &field->candidates[i].known;
+
+      if (instance->priority <= best || known->filter != COMMY_FILTER_NONE)
+        continue;
+      any = TRUE;
+      known->filter = COMMY_FILTER_PREFERENCE;
+      g_snprintf (known->required, sizeof known->required, "priority %u", best);
+      g_snprintf (known->offered, sizeof known->offered, "priority %u", instance->priority);
+      known->origin = instance->origin;
+    }
+  return any;
+}
+
+void
+commy_route_field_decide (CommyRouteField *field, const CommyDemand *demand, CommyPlan *plan)
+{
+  commy_route_choose (demand, field->candidates, field->n, field->assessments, plan);
+  if (plan->chosen >= 0 && hold_back (field, best_priority (field)))
+    commy_route_choose (demand, field->candidates, field->n, field->assessments, plan);
+}
+
+void
+commy_route_field_explain (CommyRouteField *field, const CommyDemand *demand, CommyPlan *plan)
+{
+  commy_route_explain_choice (demand, field->candidates, field->n, field->assessments, plan);
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What is made of one candidate: its cost in a size class as claimed, as believed and as ranked,
+ * and whether the filters let it through. Class by class and only when asked, because a choice
+ * hangs on few of them.
+ */
+#include "config.h"
+
+#include "route/commy-route-private.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Adaptive: a claim counts a quarter of what it counts otherwise, as if its sigma were doubled. */
+#define ADAPTIVE_PRIOR_WEIGHT 0.25
+
+static void
+spread_shares (CommyWork *work)
+{
+  double sum = 0;
+
+  work->in_use = 0;
+  work->largest = 0;
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    {
+      double share = work->demand->share[c];
+
+      work->share[c] = 0;
+      if (!(share > 0) || !isfinite (share))
+        continue;
+      sum += work->share[c] = share;
+      work->in_use |= (guint16) (1u << c);
+      work->largest = c;
+    }
+  if (!(sum > 0))
+    {
+      sum = work->share[0] = 1;
+      work->in_use = 1;
+    }
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    work->share[c] /= sum;
+}
+
+void
+commy_work_init (CommyWork *work,
+                 const CommyDemand *demand,
+                 const CommyCandidate *candidates,
+                 guint n,
+                 CommyAssessment *assessments)
+{
+  work->demand = demand;
+  work->candidates = candidates;
+  work->assessments = assessments;
+  work->n = MIN (n, COMMY_ROUTE_MAX_CANDIDATES);
+  work->recent.profile = NULL;
+  spread_shares (work);
+}
+
+/* --- belief --- */
+
+/* From a belief about the transport alone to one about the stack: only the transport's part of the
+ * time is another than claimed, and only that part is uncertain. */
+static void
+lay_over_stack (CommyPosterior *posterior, double transport_ns, double stack_ns)
+{
+  double true_ns = transport_ns * exp (posterior->mean);
+  double rest_ns = fmax (stack_ns - transport_ns, 0);
+
+  if (!(transport_ns > 0) || !(rest_ns > 0))
+    return;
+  posterior->mean = log ((true_ns + rest_ns) / stack_ns);
+  posterior->sd *= true_ns / (true_ns + rest_ns);
+}
+
+static double
+prior_weight (const CommyWork *work)
+{
+  return work->demand->preference == COMMY_PREFER_ADAPTIVE ? ADAPTIVE_PRIOR_WEIGHT : 1;
+}
+
+static double
+transport_alone (const CommyCandidate *candidate, guint size_class)
+{
+  CommyCost cost;
+
+  commy_cost_compute (candidate->transport_profile, NULL,
+                      commy_size_class_representative (size_class), &cost);
+  return cost.t_latency_ns;
+}
+
+/* What @candidate's calibration says of a stack that is claimed to take @stack_ns. */
+static CommyPosterior
+believe (CommyWork *work, const CommyCandidate *candidate, guint size_class, double stack_ns)
+{
+  CommyTransportBelief *recent = &work->recent;
+  guint16 bit = (guint16) (1u << size_class);
+  CommyPosterior posterior;
+
+  if (recent->profile != candidate->transport_profile
+      || recent->calibration != candidate->calibration)
+    {
+      recent->profile = candidate->transport_profile;
+      recent->calibration = candidate->calibration;
+      recent->known = 0;
+      commy_inference_init (&recent->inference, candidate->calibration,
+                            candidate->transport_profile, work->demand->now_ns,
+                            prior_weight (work));
+    }
+  if (recent->calibration == NULL || !recent->calibration->bare)
+    return commy_inference_get (&recent->inference, size_class, stack_ns);
+  if ((recent->known & bit) == 0)
+    {
+      double alone = transport_alone (candidate, size_class);
+
+      recent->transport_ns[size_class] = alone;
+      recent->posteriors[size_class] = commy_inference_get (&recent->inference, size_class, alone);
+      recent->known |= bit;
+    }
+  posterior = recent->posteriors[size_class];
+  lay_over_stack (&posterior, recent->transport_ns[size_class], stack_ns);
+  return posterior;
+}
+
+/* The same of what the caller itself has felt, which is rarely asked. */
+static CommyPosterior
+believe_felt (const CommyWork *work, const CommyCandidate *candidate, guint size_class)
+{
+  CommyInference inference;
+  CommyPosterior posterior;
+  CommyCost cost;
+  double alone;
+
+  commy_cost_compute (candidate->transport_profile, candidate->serializer_profile,
+                      commy_size_class_representative (size_class), &cost);
+  commy_inference_init (&inference, candidate->felt, candidate->transport_profile,
+                        work->demand->now_ns, prior_weight (work));
+  if (!candidate->felt->bare)
+    return commy_inference_get (&inference, size_class, cost.t_latency_ns);
+  alone = transport_alone (candidate, size_class);
+  posterior = commy_inference_get (&inference, size_class, alone);
+  lay_over_stack (&posterior, alone, cost.t_latency_ns);
+  return posterior;
+}
+
+/* --- cost --- */
+
+void
+commy_work_assess (CommyWork *work, guint i, guint size_class)
+{
+  const CommyCandidate *candidate = &work->candidates[i];
+  CommyAssessment *assessment = &work->assessments[i];
+  guint16 bit = (guint16) (1u << size_class);
+  CommyPosterior *posterior = &assessment->posterior[size_class];
+  CommyScale scale;
+  CommyCost cost;
+
+  if ((assessment->assessed & bit) != 0)
+    return;
+  assessment->assessed |= bit;
+  commy_cost_compute (candidate->transport_profile, candidate->serializer_profile,
+                      commy_size_class_representative (size_class), &cost);
+  *posterior = believe (work, candidate, size_class, cost.t_latency_ns);
+  scale = commy_scale_for (work->demand, candidate, posterior);
+  assessment->claimed_ns[size_class]
+      = commy_candidate_weigh (candidate, &work->demand->weights, &cost);
+  assessment->expected_ns[size_class]
+      = commy_scale_expected (&scale, assessment->claimed_ns[size_class]);
+  assessment->score[size_class] = assessment->expected_ns[size_class] * scale.risk;
+}
+
+/* One sd for the whole flow: classes of one transport err together, so the parts add up. */
+static void
+sum_up_flow (const CommyWork *work, CommyAssessment *assessment)
+{
+  double sum = 0, cost = 0, sd = 0;
+
+  assessment->flow_score = 0;
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    {
+      double part;
+
+      if ((work->in_use & 1u << c) == 0)
+        continue;
+      part = work->share[c] * assessment->expected_ns[c];
+      assessment->flow_score += work->share[c] * assessment->score[c];
+      cost += part;
+      sum += part * assessment->posterior[c].sd;
+      sd = assessment->posterior[c].sd;
+    }
+  assessment->flow_sd = cost > 0 ? sum / cost : sd;
+}
+
+/* What requirements see: the worse of what is believed and what the caller itself has felt. */
+void
+commy_work_meet_requirements (CommyWork *work, guint i)
+{
+  const CommyCandidate *candidate = &work->candidates[i];
+  CommyAssessment *assessment = &work->assessments[i];
+  guint big = commy_size_class (64 * 1024);
+  CommyPosterior felt;
+
+  commy_work_assess (work, i, 0);
+  commy_work_assess (work, i, big);
+  assessment->latency_ns = commy_candidate_latency (candidate, &assessment->posterior[0]);
+  assessment->throughput = commy_candidate_throughput (candidate, &assessment->posterior[big]);
+  if (candidate->felt == NULL
+      || (work->demand->max_latency_ns == 0 && work->demand->min_throughput == 0))
+    return;
+  felt = believe_felt (work, candidate, 0);
+  if (felt.samples > 0)
+    assessment->latency_ns
+        = fmax (assessment->latency_ns, commy_candidate_latency (candidate, &felt));
+  felt = believe_felt (work, candidate, big);
+  if (felt.samples > 0)
+    assessment->throughput
+        = fmin (assessment->throughput, commy_candidate_throughput (candidate, &felt));
+}
+
+/* --- all of them --- */
+
+/* A candidate that cannot be costed never comes to be compared. */
+static void
+refuse_nonsense (CommyAssessment *assessment, const char *offered)
+{
+  assessment->rejection = (CommyRejection){ .filter = COMMY_FILTER_STATE, .origin = "profile" };
+  g_strlcpy (assessment->rejection.required, "a finite cost",
+             sizeof assessment->rejection.required);
+  g_strlcpy (assessment->rejection.offered, offered, sizeof assessment->rejection.offered);
+}
+
+static bool
+is_number (double value)
+{
+  return value >= 0 && value <= G_MAXDOUBLE;
+}
+
+static bool
+is_sane_profile (const CommyProfile *profile)
+{
+  guint n = CLAMP (profile->n_segments, 1, COMMY_PROFILE_SEGMENTS);
+  bool sane = is_number (profile->loss) && is_number (profile->size_factor)
+              && is_number (profile->connect_ns) && is_number (profile->header_bytes);
+
+  for (guint i = 0; i < n; i++)
+    {
+      const CommyProfileSegment *segment = &profile->segments[i];
+
+      sane &= is_number (segment->latency_ns) & is_number (segment->wire_ns_per_byte)
+              & is_number (segment->send_cpu_ns) & is_number (segment->send_cpu_ns_per_byte)
+              & is_number (segment->recv_cpu_ns) & is_number (segment->recv_cpu_ns_per_byte);
+    }
+  return sane;
+}
+
+static bool
+is_sane (const CommyCandidate *candidate)
+{
+  return is_sane_profile (candidate->transport_profile) && !(candidate->bias > G_MAXDOUBLE)
+         && (candidate->serializer_profile == NULL
+             || is_sane_profile (candidate->serializer_profile));
+}
+
+/* Latency and throughput may be missed if the caller said so and nothing meets them. */
+static void
+degrade (const CommyWork *work)
+{
+  for (guint i = 0; i < work->n; i++)
+    if (commy_work_is_allowed (work, i))
+      return;
+  for (guint i = 0; i < work->n; i++)
+    {
+      CommyAssessment *assessment = &work->assessments[i];
+
+      if (assessment->rejection.filter != COMMY_FILTER_LATENCY
+          && assessment->rejection.filter != COMMY_FILTER_THROUGHPUT)
+        continue;
+      assessment->degraded
+          = commy_filter_apply (work->demand, &work->candidates[i], assessment, false);
+    }
+}
+
+/* Costs what the flow and its requirements hang on, and filters. */
+static void
+begin_one (CommyWork *work, guint i)
+{
+  const CommyCandidate *candidate = &work->candidates[i];
+  CommyAssessment *assessment = &work->assessments[i];
+  bool requires = work->demand->max_latency_ns != 0 || work->demand->min_throughput != 0;
+
+  assessment->assessed = 0;
+  assessment->degraded = assessment->tied = false;
+  assessment->flow_score = assessment->flow_sd = 0;
+  assessment->latency_ns = assessment->throughput = 0;
+  if (candidate->transport_profile == NULL || !is_sane (candidate))
+    {
+      memset (assessment, 0, sizeof *assessment);
+      refuse_nonsense (assessment,
+                       candidate->transport_profile == NULL ? "no profile" : "not a number");
+      return;
+    }
+  for (guint c = 0; c <= work->largest; c++)
+    if ((work->in_use & 1u << c) != 0)
+      commy_work_assess (work, i, c);
+  sum_up_flow (work, assessment);
+  if (requires)
+    commy_work_meet_requirements (work, i);
+  commy_filter_apply (work->demand, candidate, assessment, true);
+}
+
+void
+commy_work_begin (CommyWork *work)
+{
+  for (guint i = 0; i < work->n; i++)
+    begin_one (work, i);
+  if (work->demand->degradable)
+    degrade (work);
+  for (guint i = 0; i < work->n; i++)
+    if (commy_work_is_allowed (work, i))
+      work->limits[i] = commy_candidate_limit (&work->candidates[i]);
+}
