@@ -458,6 +458,7 @@ on_data (CommyChannel *channel, CommyPipe *self, CommyIncoming *incoming)
   message = g_new0 (CommyPipeMessage, 1);
   message->link.data = message;
   message->serializer = incoming->frame.serializer;
+  message->number = incoming->frame.method;
   message->signature = signature_of (self, incoming);
   message->bytes = keep_payload (channel, incoming);
   g_queue_push_tail_link (&self->inbox, &message->link);

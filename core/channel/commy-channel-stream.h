@@ -17,6 +17,7 @@ typedef struct
   GBytes *bytes;
   char *signature; /* GRefString; NULL: raw bytes */
   guint16 serializer;
+  guint32 number; /* the frame's field "method", which streams leave to their owners */
 } CommyPipeMessage;
 
 typedef struct

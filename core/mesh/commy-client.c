@@ -7,6 +7,7 @@
 
 #include "mesh/commy-client-private.h"
 
+#include "base/commy-dotted-name.h"
 #include "base/commy-error-private.h"
 #include "mesh/commy-service-private.h"
 
@@ -170,7 +171,7 @@ commy_client_check (CommyClient *self, GError **error)
                        "the client of %s belongs to the thread that made it", self->service);
       return FALSE;
     }
-  if (!commy_service_name_is_valid (self->service))
+  if (!commy_endpoint_name_is_valid (self->service))
     {
       commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "\"%.64s\" is no name for a service",
                        self->service);

@@ -10,6 +10,7 @@
 #include "channel/commy-flow-table.h"
 #include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
+#include "mesh/commy-topics.h"
 
 #include <sched.h>
 #include <string.h>
@@ -497,6 +498,7 @@ commy_mesh_leave_here (CommyMesh *self)
   (void) COMMY_FAILPOINT ("leave"); /* it cannot fail, but its process can */
   if (self->prober != NULL)
     commy_prober_stop (self->prober);
+  commy_mesh_drop_publishers (self);
   stop_offers (self);
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
   commy_setup_cancel_all (&self->setup);
@@ -505,6 +507,7 @@ commy_mesh_leave_here (CommyMesh *self)
     commy_plugin_quiesce (self->started->pdata[i]);
   commy_mesh_shut_workers (self, FALSE);
   commy_setup_cancel_all (&self->setup);
+  g_clear_pointer (&self->topics, commy_topics_free);
   g_clear_pointer (&self->registry, commy_registry_free);
   g_clear_pointer (&self->prober, commy_prober_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
