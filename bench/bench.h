@@ -1,88 +1,167 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the files of the benchmark share: the run with its rows, the limits of this machine, the
- * other process, and the calls that are compared with the limits.
+ * What a scenario holds while it measures: the clock, the processors, the check of where they are,
+ * loops that time, and the pipe on which its figures go to the program that started it.
  */
 #pragma once
+
+#include "bench-histogram.h"
 
 #include <commy/commy.h>
 
 #define BENCH_ERROR (g_quark_from_static_string ("commy-bench-quark"))
-#define BENCH_SERVICE "org.example.Bench"
+#define BENCH_ID_MAX 96
+#define BENCH_NOTE_MAX 200
+#define BENCH_NODES_MAX 64
 
+typedef enum
+{
+  BENCH_FULL,
+  BENCH_QUICK,
+  BENCH_SMOKE, /* a few times, to see that it works */
+} BenchLength;
+
+typedef enum
+{
+  BENCH_TIME,  /* ns; less is better */
+  BENCH_RATE,  /* messages a second; more is better */
+  BENCH_BYTES, /* less is better */
+  BENCH_RATIO, /* less is better */
+  BENCH_COUNT, /* less is better */
+} BenchUnit;
+
+/* Where the two ends run. */
+typedef enum
+{
+  BENCH_PINS_TWO,
+  BENCH_PINS_ONE,
+  BENCH_PINS_FREE,
+} BenchPins;
+
+/* One figure of one round, or why there is none. Goes over the pipe as it is. */
 typedef struct
 {
-  char *name;  /* what, over what */
-  char *wait;  /* how the waiting side waits */
-  gsize size;  /* bytes each way */
-  char *limit; /* name of the row to compare with, or NULL */
-  gsize n;
-  double p50, p99; /* nanoseconds, or calls per second */
-  gboolean is_rate;
-} BenchRow;
+  char id[BENCH_ID_MAX]; /* scenario/what/size */
+  BenchUnit unit;
+  guint64 size;                   /* bytes of a message, 0 if that means nothing */
+  guint64 n;                      /* how many were measured */
+  double value;                   /* p50 of times, else the figure */
+  double p90, p99, p999, max;     /* of times */
+  double caller_cpu, service_cpu; /* ns of processor time a message; negative: not measured */
+  double ref_ns;                  /* the cache line's round trip just before; 0: not asked */
+  gboolean failed;                /* there should have been a figure */
+  char note[BENCH_NOTE_MAX];      /* why there is none */
+} BenchSample;
 
-typedef struct
+typedef struct _BenchRun BenchRun;
+typedef struct _BenchScene BenchScene;
+typedef struct _BenchPonger BenchPonger;
+
+typedef gboolean (*BenchSceneFunc) (BenchRun *run, const BenchScene *scene, GError **error);
+
+/* What is measured by one process in one go. */
+struct _BenchScene
 {
-  gboolean smoke;
-  gboolean json;
-  gboolean can_spin; /* two processors: both ends can run at a time */
+  const char *name;  /* glob of --only; begins the ids of its figures */
+  const char *group; /* scenarios with the same one are measured in turns */
+  const char *what;  /* for people */
+  BenchSceneFunc measure;
+  const char *transport;
+  const char *wait;
+  BenchPins pins;
+  const char *extra; /* what is special */
+  guint number;
+};
+
+struct _BenchRun
+{
+  BenchLength length;
   int cpus[2];
-  char *only; /* the part of the calls to measure, or NULL */
-  char *dir;
-  char *command;   /* its arguments */
-  GPtrArray *rows; /* of BenchRow */
-} Bench;
+  gboolean can_spin; /* two processors: both ends can run at a time */
+  gboolean has_tls;
+  const char *dir; /* private, gone afterwards */
+  int out;         /* samples go here */
+  BenchPins pins;
+  BenchPonger *ponger;
+  double ref_ns;               /* of the row that is being measured */
+  GPid nodes[BENCH_NODES_MAX]; /* other processes of this scenario, which stand still meanwhile */
+  guint n_nodes;
+};
+
+/* --- clock and processors (bench-clock.c) --- */
 
 gint64 bench_now (void);
+/* A processor, or -1 for any. */
 void bench_pin (int cpu);
-/* How often to measure: @full, or a few times to see that it works. */
-gsize bench_count (const Bench *bench, gsize full);
-G_GNUC_PRINTF (2, 3) void bench_fail (GError **error, const char *format, ...);
-
-/* --- rows (bench-report.c) --- */
-
-/* Sorts @ns; the newest row is also printed as it comes, unless the output is JSON. */
-void bench_add (Bench *bench,
-                const char *name,
-                const char *wait,
-                gsize size,
-                const char *limit,
-                gint64 *ns,
-                gsize n);
-void bench_add_rate (Bench *bench, const char *name, const char *wait, gsize size, double rate);
-void bench_row_free (gpointer row);
-void bench_print_head (const Bench *bench);
-void bench_print_json (const Bench *bench);
-
-/* --- limits (bench-limits.c) --- */
-
-gboolean bench_limits (Bench *bench, GError **error);
-
-/* --- the other process (bench-service.c) --- */
-
-typedef struct
+/* The processor of the caller (0) or of the service (1) under @pins; -1: any. */
+int bench_cpu_of (const BenchRun *run, BenchPins pins, guint end);
+/* Processor time of a whole process (0: this one), ns; negative if it cannot be told. */
+gint64 bench_cpu_time (GPid pid);
+/* To be called inside of a waiting loop. */
+static inline void
+bench_relax (void)
 {
-  GPid pid;
-  int fd; /* closing it ends the process */
-} BenchChild;
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause ();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
 
-/* The keyfile of a mesh that waits as @wait and uses @transports (NULL: any). */
-char *bench_keyfile (const Bench *bench, const char *wait, const char *transports);
-/* Starts this program again in the role @role; returns at once. */
-gboolean bench_child_start (
-    const Bench *bench, const char *role, const char *keyfile, BenchChild *out, GError **error);
-/* Waits until the process says that it is ready. */
-gboolean bench_child_wait (BenchChild *child, GError **error);
-gboolean bench_child_end (BenchChild *child, GError **error);
-CommyMesh *bench_join (const char *keyfile, GError **error);
-/* Whether this process is a child; then @out_status is what main returns. */
-gboolean bench_child_main (int argc, char **argv, int *out_status);
+/* --- where the processors are (bench-placement.c) --- */
 
-/* --- calls (bench-calls.c, bench-choice.c, bench-more.c, bench-beside.c) --- */
+/* Starts the process that answers; before any thread is. */
+gboolean bench_placement_start (BenchRun *run, GError **error);
+void bench_placement_stop (BenchRun *run);
+/* Measures the cache line's round trip while the scenario's other processes stand still, and
+ * notes it for the figures that follow. */
+void bench_placement_check (BenchRun *run);
 
-gboolean bench_calls (Bench *bench, const char *transport, const char *wait, GError **error);
-gboolean bench_pipelined (Bench *bench, const char *transport, const char *wait, GError **error);
-gboolean bench_beside (Bench *bench, const char *transport, const char *wait, GError **error);
-gboolean bench_start (Bench *bench, GError **error);
-gboolean bench_decision (Bench *bench, GError **error);
-gboolean bench_choice (Bench *bench, GError **error);
+/* --- measuring (bench-measure.c) --- */
+
+/* Does once what is timed. */
+typedef gboolean (*BenchOnce) (gpointer data, GError **error);
+
+/* How long a row is measured, ns; 0 for a few times only. */
+gint64 bench_get_budget (const BenchRun *run);
+/* @full, or a few times to see that it works. */
+gsize bench_get_count (const BenchRun *run, gsize full);
+/* Checks the placement, warms up, and times @once again and again. */
+gboolean bench_time_each (
+    BenchRun *run, const char *id, gsize size, BenchOnce once, gpointer data, GError **error);
+/* Figures for the program that started this one. */
+void bench_tell_times (BenchRun *run,
+                       const char *id,
+                       gsize size,
+                       const BenchHistogram *histogram,
+                       double caller_cpu,
+                       double service_cpu);
+void
+bench_tell (BenchRun *run, const char *id, BenchUnit unit, gsize size, guint64 n, double value);
+void bench_tell_sample (BenchRun *run, const BenchSample *sample);
+/* There is no figure, for a good reason. */
+G_GNUC_PRINTF (3, 4)
+void bench_tell_missing (BenchRun *run, const char *id, const char *format, ...);
+/* There should have been one. Takes @error. */
+void bench_tell_failed (BenchRun *run, const char *id, GError *error);
+G_GNUC_PRINTF (2, 3) gboolean bench_fail (GError **error, const char *format, ...);
+/* Like a printf() into @id: the scenario's name, a slash, and @format. */
+G_GNUC_PRINTF (3, 4)
+void bench_id (char id[BENCH_ID_MAX], const BenchScene *scene, const char *format, ...);
+
+/* --- the bytes, touched the same way by limits and calls (bench-bytes.c) --- */
+
+static inline void
+bench_fill (guint8 *bytes, gsize size, guint8 value)
+{
+  __builtin_memset (bytes, value, size);
+}
+
+/* Reads every byte. */
+guint64 bench_sum (const guint8 *bytes, gsize size);
+
+/* The sizes that round trips and streams are measured at, ended by 0; fewer where it only matters
+ * whether it works. */
+#define BENCH_LARGEST ((gsize) 16 << 20)
+const gsize *bench_get_round_trip_sizes (const BenchRun *run);
+const gsize *bench_get_stream_sizes (const BenchRun *run);

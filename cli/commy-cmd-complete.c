@@ -257,10 +257,31 @@ offer_formats (Completion *self, const char *words)
 
 /* --- what the word is --- */
 
+/* Topics that are published, where a verb takes one: it is their names without what tells them from
+ * services. */
+static gboolean
+offer_topics (Completion *self, const char *kind)
+{
+  const char *verb = self->words->pdata[0];
+  CommyMesh *mesh;
+  g_autoptr (GPtrArray) instances = NULL;
+
+  if ((strcmp (verb, "publish") != 0 || strcmp (kind, "TOPIC") != 0)
+      && (strcmp (verb, "subscribe") != 0 || strcmp (kind, "PATTERN") != 0))
+    return FALSE;
+  mesh = get_mesh (self);
+  instances = mesh != NULL ? commy_lookup_instances (mesh, "topic:*", TRUE, NULL) : NULL;
+  for (guint i = 0; instances != NULL && i < instances->len; i++)
+    offer (self, commy_record_get_string (instances->pdata[i], "service") + strlen ("topic:"));
+  return TRUE;
+}
+
 /* @kind: the word in capitals that the help has in its place; @words: behind it, or "" */
 static void
 offer_kind (Completion *self, const char *kind, const char *words, const char *before)
 {
+  if (offer_topics (self, kind))
+    return;
   if (strcmp (kind, "SERVICE") == 0 || strcmp (kind, "PATTERN") == 0)
     offer_instances (self, "service", FALSE, 0);
   else if (strcmp (kind, "METHOD") == 0)

@@ -20,12 +20,19 @@ typedef struct
   unsigned hits; /* touched atomically */
 } CommyFailpoint;
 
-/* Whether this pass must fail with an error; kill, stop and sleep happen inside. */
-bool commy_failpoint_hit (CommyFailpoint *point);
+/* Whether this pass must fail with an error; kill, stop and sleep happen inside. What happens is
+ * said on stderr first. Exported: plugins call it, too (plugins/common/commy-failpoints.h). */
+__attribute__ ((visibility ("default"))) bool commy_failpoint_hit (CommyFailpoint *point);
 
 /* The first and one past the last, of this object file's link unit. */
 const CommyFailpoint *commy_failpoints_begin (void);
 const CommyFailpoint *commy_failpoints_end (void);
+
+/* A plugin tells of its own; once for a section is enough. Exported. */
+__attribute__ ((visibility ("default"))) void commy_failpoints_add (const CommyFailpoint *begin,
+                                                                    const CommyFailpoint *end);
+/* The core's own, then those of all plugins that were loaded. */
+void commy_failpoints_foreach (void (*func) (const CommyFailpoint *point, void *data), void *data);
 
 #define COMMY_FAILPOINT(NAME)                                              \
   ({                                                                       \

@@ -39,6 +39,15 @@ commy_counters_describe (const CommyCounters *counters, GVariantBuilder *record)
   add_uint64 (record, "call-p99-ns", commy_histogram_quantile (&counters->call_ns, 0.99));
 }
 
+static void
+describe_moves (const CommyMoves *moves, GVariantBuilder *flow)
+{
+  add_uint64 (flow, "moves", __atomic_load_n (&moves->n_moves, __ATOMIC_RELAXED));
+  add_uint64 (flow, "replayed", __atomic_load_n (&moves->n_replayed, __ATOMIC_RELAXED));
+  add_uint64 (flow, "duplicates", __atomic_load_n (&moves->n_duplicates, __ATOMIC_RELAXED));
+  add_uint64 (flow, "largest-gap-ns", __atomic_load_n (&moves->largest_gap_ns, __ATOMIC_RELAXED));
+}
+
 void
 commy_channel_describe (CommyChannel *self, GVariantBuilder *flows)
 {
@@ -55,5 +64,6 @@ commy_channel_describe (CommyChannel *self, GVariantBuilder *flows)
   add_uint64 (&flow, "pending", self->pending.n_used);
   add_uint64 (&flow, "unanswered", __atomic_load_n (&self->unanswered, __ATOMIC_RELAXED));
   add_uint64 (&flow, "backlog-bytes", self->backlog_bytes);
+  describe_moves (&self->moves, &flow);
   g_variant_builder_add_value (flows, g_variant_builder_end (&flow));
 }

@@ -9,6 +9,7 @@
 #include "base/commy-error-private.h"
 #include "channel/commy-channel-private.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 struct _CommyHandles
@@ -74,11 +75,39 @@ commy_channel_drop_handles (CommyChannel *self)
   g_clear_pointer (&self->handles, commy_handles_free);
 }
 
+/* Of its own, until they have arrived; fewer where the process has no more descriptors. */
+static CommyHandles *
+copy_handles (const CommyHandles *handles)
+{
+  CommyHandles *copies = g_malloc (sizeof *copies + handles->n * sizeof (int));
+
+  copies->n = 0;
+  for (guint i = 0; i < handles->n; i++)
+    {
+      copies->fds[i] = fcntl (handles->fds[i], F_DUPFD_CLOEXEC, 3);
+      if (copies->fds[i] < 0)
+        break;
+      copies->n++;
+    }
+  return copies;
+}
+
 CommyIo
 commy_channel_attach (CommyChannel *self, CommyHandles *handles)
 {
-  CommyIo io = self->ops->attach (self->connection, handles->fds, handles->n);
+  CommyHandles *copies = self->keep != NULL ? copy_handles (handles) : NULL;
+  CommyIo io;
 
+  if (copies != NULL && copies->n != handles->n)
+    {
+      commy_handles_free (copies);
+      return COMMY_IO_WOULD_BLOCK; /* when others have been closed, there may be room */
+    }
+  io = self->ops->attach (self->connection, handles->fds, handles->n);
+  if (io != COMMY_IO_OK)
+    commy_handles_free (copies);
+  else if (copies != NULL)
+    commy_channel_keep_handles (self, copies);
   if (io == COMMY_IO_OK)
     handles->n = 0; /* they are the transport's now */
   return io;

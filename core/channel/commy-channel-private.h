@@ -4,7 +4,9 @@
  */
 #pragma once
 
+#include "channel/commy-channel-move.h"
 #include "channel/commy-channel-stream.h"
+#include "channel/commy-keep.h"
 #include "channel/commy-spin.h"
 #include "channel/commy-train.h"
 
@@ -36,6 +38,27 @@ typedef struct
   const char *origin; /* of the policy's answer */
 } CommyIncomingMethod;
 
+/* What lets the flow outlive its path; commy-channel-move.c. */
+typedef struct
+{
+  gboolean agreed; /* both sides can */
+  gboolean adrift; /* there is no path at present */
+  CommyFlowName flow;
+  guint32 number;       /* of the last move */
+  CommyPrincipal *peer; /* its name on a path taken since, or NULL */
+  gboolean (*on_adrift) (gpointer data, CommyChannel *channel, const GError *error);
+  GQueue undelivered; /* while adrift: what was sent before and may not have arrived */
+  GQueue handles;     /* copies of descriptors that went with frames of `keep` */
+  GSList *old;        /* paths of which messages are borrowed */
+  guint8 *lost_span;  /* an open reservation in the path that went */
+  int pidfd;          /* of the peer, while adrift; or -1 */
+  gint64 since_ns, give_up_ns;
+  guint64 n_moves, n_replayed, n_duplicates, largest_gap_ns; /* atomic; one writer */
+  GMutex lock;                                               /* of visits */
+  GQueue visits;
+  guint32 n_visits; /* atomic: a hint that saves the lock */
+} CommyMoves;
+
 struct _CommyChannel
 {
   gatomicrefcount refs;
@@ -54,6 +77,7 @@ struct _CommyChannel
   char *service;
   char *instance;
   CommyPrincipal *peer;
+  CommySeat *seat; /* accepting side: among the open ones, moving or not */
   CommyPlugin *serializers[COMMY_CHANNEL_SERIALIZERS]; /* by wire index; 0 is unused */
 
   const CommyChannelHandler *handler; /* accepting side */
@@ -92,6 +116,10 @@ struct _CommyChannel
   guint8 *scratch;          /* where frames of peers that are not trusted are copied to */
   gsize scratch_size;
   guint32 borrowed;           /* messages not released yet */
+  guint32 pins;               /* who writes to or reads from the connection's memory */
+  guint32 path_number;        /* of the connection, which borrowed messages are marked with */
+  CommyKeep *keep;            /* copies of what has not arrived; NULL: the path keeps it */
+  gboolean peer_keeps;        /* and waits for acknowledgements */
   gsize cut_above;            /* larger payloads go in pieces; G_MAXSIZE: none does */
   CommyTrainsOut *trains_out; /* NULL before the first */
   CommyTrainsIn trains_in;
@@ -106,6 +134,7 @@ struct _CommyChannel
   guint32 last_ping, last_pong;
 
   CommyCounters counters;
+  CommyMoves moves;
 };
 
 /* What set-up found out; takes over the connection. */
@@ -118,6 +147,7 @@ typedef struct
   CommyPrincipal *peer;     /* (transfer none) */
   char *const *serializers; /* acceptor's list, in wire order from 1 */
   int peer_cpu;
+  CommySeat *seat; /* (transfer full), or NULL */
 } CommyChannelSetup;
 
 CommyChannel *commy_channel_new (CommyWorker *worker,
@@ -186,6 +216,7 @@ gint64 commy_channel_expire_pipes (CommyChannel *channel, gint64 now_ns);
 /* The path is gone: ends what has no caller's slot. */
 void commy_channel_fail_pipes (CommyChannel *channel);
 /* commy-channel-send.c */
+void commy_channel_acknowledge (CommyChannel *channel);
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
 void commy_channel_count_sent (CommyChannel *channel, const CommyFrameSpec *spec, gsize payload);
 /* The reservation may be one that can be ended now. */
@@ -199,6 +230,74 @@ commy_channel_settle (CommyChannel *channel)
 }
 
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
+
+/* Frames that have a place in the flow: all but those that are about the path. */
+static inline gboolean
+commy_channel_is_ordered (guint8 type)
+{
+  switch (type)
+    {
+    case COMMY_FRAME_METHOD:
+    case COMMY_FRAME_CALL:
+    case COMMY_FRAME_REPLY:
+    case COMMY_FRAME_ERROR:
+    case COMMY_FRAME_ONEWAY:
+    case COMMY_FRAME_CANCEL:
+    case COMMY_FRAME_GOAWAY:
+    case COMMY_FRAME_FRAGMENT:
+    case COMMY_FRAME_DATA:
+    case COMMY_FRAME_CREDIT:
+    case COMMY_FRAME_END:
+      return TRUE;
+    default:
+      return FALSE;
+    }
+}
+
+/* No more is sent before the peer has acknowledged some: room on the path is of no use. */
+static inline gboolean
+commy_channel_awaits_ack (const CommyChannel *channel)
+{
+  return G_UNLIKELY (channel->keep != NULL) && !commy_keep_has_room (channel->keep);
+}
+
+/* So much arrived that the peer is to be told, if nothing else goes its way. */
+static inline gboolean
+commy_channel_owes_ack (const CommyChannel *channel)
+{
+  return G_UNLIKELY (channel->unacked >= COMMY_TRAIN_ACK_AFTER) && channel->span == NULL;
+}
+
+static inline gboolean
+commy_channel_has_visits (const CommyChannel *channel)
+{
+  return G_UNLIKELY (__atomic_load_n (&channel->moves.n_visits, __ATOMIC_ACQUIRE) > 0);
+}
+
+/* commy-no-path.c; its connection is the channel */
+extern const CommyTransportOps commy_no_path;
+
+/* commy-channel-move.c */
+void commy_moves_init (CommyChannel *channel);
+void commy_moves_clear (CommyChannel *channel);
+gboolean commy_path_can_tell (const CommyPlugin *transport, gpointer connection);
+gboolean commy_path_needs_copies (const CommyPlugin *transport, gpointer connection);
+void commy_channel_use_path (CommyChannel *channel, CommyPlugin *transport, gpointer connection);
+void commy_channel_agree_on_moves (CommyChannel *channel,
+                                   const CommyFlowName *flow,
+                                   gboolean peer_keeps);
+/* Accepting side: FALSE if a later move than @number was heard of. */
+gboolean commy_channel_begin_move (CommyChannel *channel, guint32 number);
+gboolean commy_channel_lose_path (CommyChannel *channel);
+void commy_channel_run_visits (CommyChannel *channel);
+void commy_channel_acked (CommyChannel *channel, guint32 ack);
+void commy_channel_keep_handles (CommyChannel *channel, CommyHandles *copies);
+void commy_channel_release_old (CommyChannel *channel, const CommyMessage *message);
+void commy_channel_sweep_paths (CommyChannel *channel);
+gint64 commy_channel_expire_adrift (CommyChannel *channel, gint64 now_ns);
+/* commy-channel.c */
+void commy_channel_watch_death (CommyChannel *channel);
+void commy_channel_unwatch_death (CommyChannel *channel);
 
 /* commy-channel-probe.c */
 void commy_channel_on_ping (CommyChannel *channel, const CommyFrame *frame);

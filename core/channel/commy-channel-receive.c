@@ -6,7 +6,9 @@
  */
 #include "config.h"
 
+#include "base/commy-defence.h"
 #include "base/commy-error-private.h"
+#include "base/commy-failpoint.h"
 #include "channel/commy-channel-private.h"
 
 #include <string.h>
@@ -41,6 +43,11 @@ commy_incoming_steal (CommyChannel *self, CommyIncoming *incoming, CommyIncoming
 static void
 release_message (CommyChannel *self, const CommyMessage *message)
 {
+  if (G_UNLIKELY (message->reserved != self->path_number))
+    {
+      commy_channel_release_old (self, message);
+      return;
+    }
   if (self->connection != NULL)
     self->ops->release (self->connection, message);
   self->borrowed--;
@@ -117,7 +124,7 @@ make_stable (CommyChannel *self, CommyIncoming *incoming)
 {
   gsize size = incoming->message.size;
 
-  if (self->trusted || (incoming->message.flags & COMMY_MESSAGE_STABLE))
+  if (!COMMY_DEFENCE (9, !self->trusted && !(incoming->message.flags & COMMY_MESSAGE_STABLE)))
     {
       incoming->bytes = incoming->message.data;
       return TRUE;
@@ -158,6 +165,7 @@ take_sequence (CommyChannel *self, const CommyFrame *frame)
   if (ahead == 0 || ahead > G_MAXINT32)
     {
       commy_ledger_add (self->shared->ledger, COMMY_DROP_DUPLICATE, 1, self->peer_node);
+      __atomic_store_n (&self->moves.n_duplicates, self->moves.n_duplicates + 1, __ATOMIC_RELAXED);
       return FALSE;
     }
   commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "messages of the flow are missing");
@@ -188,6 +196,10 @@ on_method (CommyChannel *self, CommyIncoming *incoming)
   method.method = self->handler->resolve (self->handler_data, method.name);
   verdict = commy_policy_decide_peer (self->shared->policy, COMMY_VERB_CALL, self->peer,
                                       self->service, method.name);
+  if (self->moves.peer != NULL && verdict.allowed)
+    /* It has another name on the path it is on now: neither may be denied. */
+    verdict = commy_policy_decide_peer (self->shared->policy, COMMY_VERB_CALL, self->moves.peer,
+                                        self->service, method.name);
   method.allowed = verdict.allowed;
   method.origin = verdict.origin;
   g_array_append_val (self->methods_in, method);
@@ -340,6 +352,8 @@ on_end_of_path (CommyChannel *self)
   g_autoptr (GError) error = NULL;
   const char *why = self->ops->why (self->connection);
 
+  if (commy_channel_lose_path (self))
+    return;
   commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s", why != NULL ? why : "connection ended");
   self->closing = TRUE; /* there is nobody to tell */
   commy_channel_close (self, error);
@@ -352,6 +366,8 @@ take_frame (CommyChannel *self, CommyIncoming *incoming)
 
   if (self->trains_out != NULL)
     commy_train_acked (self, frame->ack);
+  if (self->keep != NULL)
+    commy_channel_acked (self, frame->ack);
   if (frame->type == COMMY_FRAME_ACK)
     return;
   if (commy_train_is_piece (frame))
@@ -362,7 +378,8 @@ take_frame (CommyChannel *self, CommyIncoming *incoming)
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED,
                       commy_frame_messages (frame->flags, frame->method, frame->payload_size));
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
-  if (self->trains_in.trains != NULL && (frame->flags & COMMY_FRAME_FLAG_ORDERED) != 0)
+  if ((self->peer_keeps || self->trains_in.trains != NULL)
+      && (frame->flags & COMMY_FRAME_FLAG_ORDERED) != 0)
     commy_train_acknowledge (self, frame);
   commy_channel_dispatch (self, incoming);
 }
@@ -387,6 +404,7 @@ commy_channel_take (CommyChannel *self)
 
   /* Whoever is here is inside the worker, which keeps the channels that close meanwhile. */
   self->borrowed++;
+  incoming.message.reserved = self->path_number;
   incoming.borrowed = TRUE;
   incoming.copy = NULL;
   incoming.is_exact = FALSE;
@@ -394,7 +412,7 @@ commy_channel_take (CommyChannel *self)
   incoming.handles = G_UNLIKELY (self->passes_handles)
                          ? commy_channel_take_handles (self, &incoming.message)
                          : NULL;
-  if (!make_stable (self, &incoming))
+  if (COMMY_FAILPOINT ("channel-received") || !make_stable (self, &incoming))
     status = COMMY_FRAME_TOO_BIG;
   else
     status = commy_frame_parse (incoming.bytes, incoming.message.size, self->shared->max_payload,
@@ -418,5 +436,9 @@ commy_channel_poll (CommyChannel *self)
 {
   gboolean more = self->trains_out != NULL && commy_train_pump (self);
 
+  if (G_UNLIKELY (self->backlog.length > 0))
+    commy_channel_flush_backlog (self);
+  if (commy_channel_owes_ack (self))
+    commy_channel_acknowledge (self);
   return commy_channel_take (self) || more;
 }

@@ -22,12 +22,12 @@ is_message (guint8 type)
 static void
 stamp (CommyChannel *self, CommyFrameSpec *spec)
 {
-  if (is_message (spec->type))
+  if (commy_channel_is_ordered (spec->type))
     {
       spec->flags |= COMMY_FRAME_FLAG_ORDERED;
       spec->flow = self->flow;
       spec->sequence = ++self->tx_sequence;
-      if (self->trains_out != NULL)
+      if (self->trains_out != NULL && is_message (spec->type))
         self->trains_out->alone = 0;
     }
   spec->ack = self->rx_sequence;
@@ -64,9 +64,14 @@ commy_channel_reserve (CommyChannel *self,
     return commy_train_reserve (self, spec, payload, out_span);
   if (self->backlog.length > 0 && !commy_channel_flush_backlog (self))
     return self->closed ? COMMY_IO_CLOSED : COMMY_IO_WOULD_BLOCK;
-  io = self->ops->reserve (self->connection, prefix + payload, &span);
-  if (io != COMMY_IO_OK)
+  if (commy_channel_awaits_ack (self) && commy_channel_is_ordered (spec->type))
+    io = COMMY_IO_WOULD_BLOCK;
+  else
+    io = self->ops->reserve (self->connection, prefix + payload, &span);
+  if (G_UNLIKELY (io != COMMY_IO_OK))
     {
+      if (io == COMMY_IO_CLOSED && commy_channel_lose_path (self))
+        io = COMMY_IO_WOULD_BLOCK;
       if (io == COMMY_IO_WOULD_BLOCK)
         {
           self->wanted = prefix + payload;
@@ -85,9 +90,21 @@ commy_channel_reserve (CommyChannel *self,
 static void
 wake_waiting (CommyChannel *self)
 {
-  if (self->backlog.length + self->room_waiters.length > 0
+  if (self->backlog.length + self->room_waiters.length > 0 || commy_channel_has_visits (self)
+      || commy_channel_owes_ack (self)
       || (self->trains_out != NULL && self->trains_out->queue.n > 0))
     commy_worker_set_hot (self->worker, self);
+}
+
+/* What is kept is sent again: a path that ends now is no failure of this frame. */
+static CommyIo
+commit_span (CommyChannel *self, gsize size)
+{
+  CommyIo io = self->ops->commit (self->connection, size);
+
+  if (G_LIKELY (io == COMMY_IO_OK) || self->keep == NULL)
+    return io;
+  return commy_channel_lose_path (self) ? COMMY_IO_OK : io;
 }
 
 CommyIo
@@ -116,11 +133,13 @@ commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
   stamp (self, spec);
   prefix = commy_frame_write (self->span, spec, used);
   g_assert (prefix + used <= self->span_size);
+  if (self->keep != NULL && (spec->flags & COMMY_FRAME_FLAG_ORDERED) != 0)
+    commy_keep_add (self->keep, spec->sequence, self->span, prefix + used);
   self->span = NULL;
   self->end_loan = NULL;
   commy_channel_count_sent (self, spec, used);
   wake_waiting (self);
-  return self->ops->commit (self->connection, prefix + used);
+  return commit_span (self, prefix + used);
 }
 
 void
@@ -166,10 +185,17 @@ commy_channel_abandon (CommyChannel *self)
 CommyIo
 commy_channel_flush (CommyChannel *self)
 {
+  CommyIo io;
+
   if (self->closed)
     return COMMY_IO_CLOSED;
   commy_channel_settle (self);
-  return self->ops->flush (self->connection);
+  io = self->ops->flush (self->connection);
+  if (G_UNLIKELY (io == COMMY_IO_CLOSED) && commy_channel_lose_path (self))
+    io = COMMY_IO_WOULD_BLOCK;
+  if (G_UNLIKELY (self->backlog.length > 0) && io == COMMY_IO_OK)
+    io = COMMY_IO_WOULD_BLOCK; /* what is sent once more waits for room */
+  return io;
 }
 
 static CommyIo
@@ -182,7 +208,7 @@ enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize 
     return COMMY_IO_WOULD_BLOCK;
   frame = g_malloc (prefix + size);
   /* The number comes when it leaves: a reserved span may go first. */
-  if (is_message (spec->type))
+  if (commy_channel_is_ordered (spec->type))
     spec->flags |= COMMY_FRAME_FLAG_ORDERED;
   commy_frame_write (frame, spec, size);
   if (size > 0)
@@ -209,9 +235,14 @@ commy_channel_flush_backlog (CommyChannel *self)
       g_autoptr (GBytes) frame = NULL;
       gsize size;
       gconstpointer data = g_bytes_get_data (self->backlog.head->data, &size);
+      gboolean ordered
+          = commy_channel_is_ordered (((const guint8 *) data)[COMMY_FRAME_TYPE_OFFSET]);
       CommySpan span;
-      CommyIo io = self->ops->reserve (self->connection, size, &span);
+      CommyIo io;
 
+      if (ordered && commy_channel_awaits_ack (self))
+        break;
+      io = self->ops->reserve (self->connection, size, &span);
       if (io != COMMY_IO_OK)
         break;
       if (commy_channel_attach_held (self, self->backlog.head->data) != COMMY_IO_OK)
@@ -220,11 +251,13 @@ commy_channel_flush_backlog (CommyChannel *self)
           break;
         }
       memcpy (span.data, data, size);
-      if (is_message (span.data[COMMY_FRAME_TYPE_OFFSET]))
+      if (ordered)
         commy_frame_restamp (span.data, self->flow, ++self->tx_sequence, self->rx_sequence);
       else
         commy_frame_acknowledge (span.data, self->rx_sequence);
       self->unacked = 0;
+      if (self->keep != NULL && ordered)
+        commy_keep_add (self->keep, self->tx_sequence, span.data, size);
       self->ops->commit (self->connection, size);
       frame = g_queue_pop_head (&self->backlog);
       self->backlog_bytes -= size;
@@ -233,6 +266,29 @@ commy_channel_flush_backlog (CommyChannel *self)
   if (any)
     self->ops->flush (self->connection);
   return self->backlog.length == 0;
+}
+
+/* Past what waits for room: the peer may wait for this word, and this side for the peer's. Where
+ * there is no room it is still owed. */
+void
+commy_channel_acknowledge (CommyChannel *self)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_ACK, .flow = self->flow };
+  CommySpan span;
+  gsize prefix = commy_frame_prefix_size (&spec);
+
+  if (self->closed || self->span != NULL)
+    return; /* the open reservation will say it */
+  if (self->ops->reserve (self->connection, prefix, &span) != COMMY_IO_OK)
+    {
+      commy_worker_set_hot (self->worker, self);
+      return;
+    }
+  stamp (self, &spec);
+  commy_frame_write (span.data, &spec, 0);
+  self->ops->commit (self->connection, prefix);
+  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK)
+    commy_worker_set_hot (self->worker, self);
 }
 
 CommyIo

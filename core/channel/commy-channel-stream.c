@@ -438,6 +438,7 @@ keep (CommyPipe *self, const CommyIncoming *incoming, GBytes *bytes)
 
   message->link.data = message;
   message->serializer = incoming->frame.serializer;
+  message->number = incoming->frame.flags & COMMY_FRAME_FLAG_RUN ? 0 : incoming->frame.method;
   message->signature = signature_of (self, incoming);
   message->bytes = bytes;
   message->credit = g_bytes_get_size (bytes);

@@ -18,6 +18,7 @@ typedef struct
   char *signature; /* GRefString; NULL: raw bytes */
   gsize credit;    /* to give back when it was read */
   guint16 serializer;
+  guint32 number; /* the frame's field "method", which streams leave to their owners */
 } CommyPipeMessage;
 
 typedef struct

@@ -8,6 +8,7 @@
 #include "base/commy-error-private.h"
 #include "channel/commy-channel-private.h"
 #include "channel/commy-death-watch.h"
+#include "channel/commy-flow-table.h"
 #include "channel/commy-spin.h"
 
 #include <errno.h>
@@ -53,28 +54,20 @@ commy_channel_new (CommyWorker *worker,
                    const CommyChannelSetup *setup)
 {
   CommyChannel *self = g_new0 (CommyChannel, 1);
-  gboolean is_pidfd;
-  int fd;
 
   g_atomic_ref_count_init (&self->refs);
   self->serial = commy_env_random64 (shared->env) | 1;
   self->worker = commy_worker_hold (worker);
   self->shared = shared;
-  self->transport = setup->transport;
-  __atomic_add_fetch (&self->transport->connections, 1, __ATOMIC_RELAXED);
-  self->ops = &setup->transport->ops.transport;
-  self->connection = setup->connection;
+  commy_moves_init (self);
+  commy_channel_use_path (self, setup->transport, setup->connection);
   self->accepting = setup->accepting;
   self->peer_node = g_strdup (setup->peer_node);
   self->service = g_strdup (setup->service);
   self->instance = g_strdup (setup->instance);
   self->peer = commy_principal_ref (setup->peer);
+  self->seat = setup->seat;
   self->trusted = is_own (shared, setup->peer);
-  self->cut_above = setup->transport->profile.capabilities & COMMY_CAP_ZERO_COPY
-                        ? G_MAXSIZE
-                        : COMMY_TRAIN_ABOVE;
-  self->cheap_poll = (setup->transport->profile.capabilities & COMMY_CAP_CHEAP_POLL) != 0;
-  self->passes_handles = (setup->transport->profile.capabilities & COMMY_CAP_FD_PASSING) != 0;
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
   for (guint i = 0; setup->serializers[i] != NULL && i + 1 < G_N_ELEMENTS (self->serializers); i++)
     self->serializers[i + 1]
@@ -86,10 +79,18 @@ commy_channel_new (CommyWorker *worker,
   g_queue_init (&self->backlog);
   g_queue_init (&self->room_waiters);
   g_queue_init (&self->deferred);
-  fd = death_fd (self, &is_pidfd);
-  self->watched = TRUE;
-  commy_death_watch_add (shared->deaths, self->serial, fd, is_pidfd, worker);
+  commy_channel_watch_death (self);
   return self;
+}
+
+void
+commy_channel_watch_death (CommyChannel *self)
+{
+  gboolean is_pidfd;
+  int fd = death_fd (self, &is_pidfd);
+
+  self->watched = TRUE;
+  commy_death_watch_add (self->shared->deaths, self->serial, fd, is_pidfd, self->worker);
 }
 
 CommyChannel *
@@ -100,8 +101,8 @@ commy_channel_ref (CommyChannel *channel)
 }
 
 /* Once: a channel that closed may live longer than the watch. */
-static void
-unwatch_death (CommyChannel *self)
+void
+commy_channel_unwatch_death (CommyChannel *self)
 {
   gboolean is_pidfd;
 
@@ -114,9 +115,11 @@ unwatch_death (CommyChannel *self)
 static void
 free_connection (CommyChannel *self)
 {
+  if (self->connection == self) /* no path */
+    self->connection = NULL;
   if (self->connection == NULL)
     return;
-  unwatch_death (self);
+  commy_channel_unwatch_death (self);
   self->ops->close (self->connection);
   g_clear_pointer (&self->connection, free);
   __atomic_sub_fetch (&self->transport->connections, 1, __ATOMIC_RELEASE);
@@ -128,6 +131,7 @@ commy_channel_unref (CommyChannel *self)
   if (self == NULL || !g_atomic_ref_count_dec (&self->refs))
     return;
   free_connection (self);
+  commy_moves_clear (self);
   g_queue_clear_full (&self->backlog, (GDestroyNotify) g_bytes_unref);
   commy_channel_clear_handles (self);
   commy_train_abandon (self);
@@ -138,6 +142,7 @@ commy_channel_unref (CommyChannel *self)
   g_array_free (self->methods_in, TRUE);
   g_hash_table_unref (self->methods_out);
   commy_principal_unref (self->peer);
+  commy_seat_free (self->seat);
   g_clear_error (&self->close_error);
   g_free (self->scratch);
   g_free (self->peer_node);
@@ -158,7 +163,7 @@ commy_channel_get_worker (CommyChannel *channel)
 const char *
 commy_channel_get_transport (CommyChannel *channel)
 {
-  return channel->transport->note.id;
+  return __atomic_load_n (&channel->transport, __ATOMIC_RELAXED)->note.id;
 }
 
 CommyPrincipal *
@@ -277,6 +282,8 @@ serve_waiting (CommyChannel *self)
 {
   if (self->backlog.length > 0)
     commy_channel_flush_backlog (self);
+  if (commy_channel_owes_ack (self))
+    commy_channel_acknowledge (self);
   if (self->room_waiters.length > 0)
     commy_channel_serve_pipes (self);
   return commy_channel_run_deferred (self, TURN_MESSAGES);
@@ -290,6 +297,10 @@ commy_channel_serve (CommyChannel *self)
 
   if (self->closed)
     return FALSE;
+  if (G_UNLIKELY (commy_channel_has_visits (self)))
+    commy_channel_run_visits (self);
+  if (G_UNLIKELY (commy_channel_owes_ack (self) && self->backlog.length == 0))
+    commy_channel_acknowledge (self);
   if (G_UNLIKELY (self->backlog.length + self->room_waiters.length + self->deferred.length > 0))
     any = serve_waiting (self);
   for (guint i = 0; i < TURN_MESSAGES; i++)
@@ -320,7 +331,9 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
     return TRUE;
   if (commy_channel_flush (self) == COMMY_IO_WOULD_BLOCK
       || (self->trains_out != NULL && self->trains_out->stuck)
-      || (self->backlog.length + self->room_waiters.length > 0 && self->span == NULL))
+      || (self->backlog.length + self->room_waiters.length > 0 && self->span == NULL
+          && !commy_channel_awaits_ack (self))
+      || commy_channel_owes_ack (self))
     interest |= COMMY_INTEREST_WRITE;
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
@@ -331,6 +344,8 @@ gint64
 commy_channel_expire (CommyChannel *self, gint64 now_ns)
 {
   gint64 next = commy_channel_expire_pipes (self, now_ns);
+
+  next = MIN (next, commy_channel_expire_adrift (self, now_ns));
 
   for (guint32 i = 0; i < self->pending.n_slots && self->pending.n_used > 0; i++)
     {
@@ -423,7 +438,7 @@ has_room (CommyChannel *self)
 {
   CommySpan span;
 
-  if (self->closed || self->span != NULL || self->wanted == 0)
+  if (self->closed || self->span != NULL || self->wanted == 0 || commy_channel_awaits_ack (self))
     return FALSE;
   if (self->ops->reserve (self->connection, self->wanted, &span) != COMMY_IO_OK)
     return FALSE;
@@ -485,6 +500,8 @@ look_for_end (CommyChannel *self)
   guint events;
 
   commy_worker_drain_kick (self->worker);
+  if (commy_channel_has_visits (self))
+    commy_channel_run_visits (self);
   self->ops->arm (self->connection, COMMY_INTEREST_READ, &events);
 }
 
@@ -519,9 +536,19 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
 
   if (self->closed || start >= deadline_ns)
     return;
+  if (commy_channel_has_visits (self))
+    commy_channel_settle (self);
+  if (commy_channel_has_visits (self) && self->span == NULL)
+    {
+      commy_channel_run_visits (self);
+      return;
+    }
   /* Room is of no use to what waits for an acknowledgement. */
   if (self->trains_out != NULL && self->trains_out->queue.n > 0)
     write = self->trains_out->stuck || self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK;
+  if (commy_channel_awaits_ack (self))
+    write = self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK;
+  write |= commy_channel_owes_ack (self);
   if (budget > 0)
     {
       caught = spin (self, until, write, kick_seen);
@@ -536,13 +563,15 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
 void
 commy_channel_pin (CommyChannel *self)
 {
-  self->borrowed++;
+  self->pins++;
 }
 
 void
 commy_channel_unpin (CommyChannel *self)
 {
-  self->borrowed--;
+  self->pins--;
+  if (G_UNLIKELY (self->moves.old != NULL))
+    commy_channel_sweep_paths (self);
 }
 
 /* --- the end --- */
@@ -628,9 +657,12 @@ commy_channel_close (CommyChannel *self, const GError *error)
   else if (self->on_closed != NULL)
     self->on_closed (self->on_closed_data, self);
   commy_worker_remove_channel (self->worker, self);
-  unwatch_death (self);
+  commy_channel_unwatch_death (self);
+  if (self->accepting && self->moves.agreed)
+    commy_flow_table_remove (self->shared->flows, &self->moves.flow);
+  commy_channel_run_visits (self);
   /* What is still borrowed keeps the connection: the last reference closes it. */
-  if (self->borrowed == 0)
+  if (self->borrowed == 0 && self->pins == 0)
     free_connection (self);
   commy_channel_unref (self);
 }

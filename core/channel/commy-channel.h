@@ -10,6 +10,7 @@
 #include "observe/commy-counters.h"
 #include "plugin/commy-catalog.h"
 #include "security/commy-policy.h"
+#include "security/commy-quota.h"
 #include "wire/commy-frame.h"
 
 #include <commy/commy-hot.h>
@@ -39,8 +40,11 @@ typedef struct
   guint max_methods;
   guint max_pending;
   guint max_streams;
-  gint64 stream_window; /* bytes of one stream that the application has not read yet */
-  gsize max_backlog;    /* bytes that wait in memory for room on the path */
+  gint64 stream_window;          /* bytes of one stream that the application has not read yet */
+  gsize max_backlog;             /* bytes that wait in memory for room on the path */
+  gsize max_kept;                /* bytes kept until they have arrived, over paths that copy */
+  gint64 resume_ns;              /* how long a flow waits for another path */
+  struct _CommyFlowTable *flows; /* accepted here that may move */
   CommyWaitMode wait_mode;
   gint64 spin_max_ns;
   int single_cpu; /* the only processor this process may use, or -1 */

@@ -19,6 +19,61 @@ little_endian (GVariant *value)
   return G_BYTE_ORDER == G_LITTLE_ENDIAN ? g_variant_ref (value) : g_variant_byteswap (value);
 }
 
+static void
+add_flow (GVariantBuilder *builder, const char *key, const CommyFlowName *flow)
+{
+  g_variant_builder_add (
+      builder, "{sv}", key,
+      g_variant_new (
+          "(t@ay)", flow->id,
+          g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, flow->secret, sizeof flow->secret, 1)));
+}
+
+/* FALSE: it is there and wrong. */
+static gboolean
+take_flow (GVariant *dict, const char *key, CommyFlowName *out_flow)
+{
+  g_autoptr (GVariant) value = g_variant_lookup_value (dict, key, NULL);
+  g_autoptr (GVariant) secret = NULL;
+  gconstpointer bytes;
+  gsize n;
+
+  if (value == NULL)
+    return TRUE;
+  if (!g_variant_is_of_type (value, G_VARIANT_TYPE ("(tay)")))
+    return FALSE;
+  g_variant_get (value, "(t@ay)", &out_flow->id, &secret);
+  bytes = g_variant_get_fixed_array (secret, &n, 1);
+  if (out_flow->id == 0 || n != sizeof out_flow->secret)
+    return FALSE;
+  memcpy (out_flow->secret, bytes, n);
+  return TRUE;
+}
+
+static void
+add_resume (GVariantBuilder *builder, const CommyHello *hello)
+{
+  if (hello->features != 0)
+    g_variant_builder_add (builder, "{sv}", "features", g_variant_new_uint32 (hello->features));
+  if (hello->flow.id != 0)
+    add_flow (builder, "flow", &hello->flow);
+  if (!hello->has_resume)
+    return;
+  if (hello->resume.id != 0)
+    add_flow (builder, "resume-flow", &hello->resume);
+  g_variant_builder_add (builder, "{sv}", "resume",
+                         g_variant_new ("(uu)", hello->resume_number, hello->resume_received));
+}
+
+static gboolean
+take_resume (GVariant *dict, CommyHello *hello)
+{
+  g_variant_lookup (dict, "features", "u", &hello->features);
+  hello->has_resume
+      = g_variant_lookup (dict, "resume", "(uu)", &hello->resume_number, &hello->resume_received);
+  return take_flow (dict, "flow", &hello->flow) && take_flow (dict, "resume-flow", &hello->resume);
+}
+
 GBytes *
 commy_hello_write (const CommyHello *hello)
 {
@@ -39,6 +94,7 @@ commy_hello_write (const CommyHello *hello)
   g_variant_builder_add (&builder, "{sv}", "max-version",
                          g_variant_new_uint32 (hello->max_version));
   g_variant_builder_add (&builder, "{sv}", "cpu", g_variant_new_int32 (hello->cpu));
+  add_resume (&builder, hello);
   value = g_variant_ref_sink (g_variant_builder_end (&builder));
   wire = little_endian (value);
   return g_variant_get_data_as_bytes (wire);
@@ -86,6 +142,12 @@ commy_hello_read (const guint8 *data, gsize size, CommyHello *out_hello, GError 
       return FALSE;
     }
   g_variant_lookup (dict, "cpu", "i", &hello.cpu);
+  if (!take_resume (dict, &hello))
+    {
+      commy_hello_clear (&hello);
+      commy_set_error (error, COMMY_ERROR_PROTOCOL, "a hello with a flow that is none");
+      return FALSE;
+    }
   *out_hello = hello;
   return TRUE;
 }

@@ -7,6 +7,22 @@
 
 #include <glib.h>
 
+#define COMMY_FLOW_SECRET_SIZE 32u
+
+/* What a side offers beyond the frames themselves; unknown bits are ignored. */
+typedef enum
+{
+  COMMY_FEATURE_MOVES = 1 << 0, /* the flow may outlive its path */
+  COMMY_FEATURE_KEEPS = 1 << 1, /* this side keeps copies and wants acknowledgements */
+} CommyFeatures;
+
+/* A flow, as its acceptor named it, and what proves that somebody was told of it. */
+typedef struct
+{
+  guint64 id; /* 0: none */
+  guint8 secret[COMMY_FLOW_SECRET_SIZE];
+} CommyFlowName;
+
 typedef struct
 {
   char *mesh;
@@ -17,6 +33,13 @@ typedef struct
   char **serializers;
   guint32 min_version, max_version; /* of frames */
   gint32 cpu;                       /* the only processor of the process, or -1 */
+  guint32 features;                 /* CommyFeatures */
+  CommyFlowName flow;               /* WELCOME: what was given to this flow; none without MOVES */
+  /* "resume" */
+  gboolean has_resume;
+  CommyFlowName resume;    /* HELLO: the flow that goes on here */
+  guint32 resume_number;   /* which move of it this is, counted up; WELCOME: the same */
+  guint32 resume_received; /* WELCOME: the last sequence that arrived */
 } CommyHello;
 
 GBytes *commy_hello_write (const CommyHello *hello);

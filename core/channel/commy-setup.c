@@ -16,34 +16,17 @@
 #include "base/commy-failpoint.h"
 #include "channel/commy-channel-private.h"
 #include "channel/commy-death-watch.h"
+#include "channel/commy-flow-table.h"
 #include "channel/commy-hello.h"
+#include "channel/commy-setup-private.h"
 
 #include <commy/commy-version.h>
 #include <glib-unix.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SETUP_FRAME_MAX 16384u
-
-struct _CommySetup
-{
-  CommySetupShared *shared;
-  CommyListener *listener; /* NULL: connecting side */
-  CommyPlugin *transport;
-  const CommyTransportOps *ops;
-  gpointer connection;
-  CommyWorker *worker; /* connecting side: (transfer full) */
-  char *service;
-  char *instance;
-  char *expected_node;
-  CommySetupDoneFunc done;
-  gpointer data;
-  CommyPrincipal *peer;
-  GSource *fd_source;
-  guint fd_events;
-  GSource *timeout;
-  gboolean open;
-};
 
 struct _CommyListener
 {
@@ -52,9 +35,8 @@ struct _CommyListener
   CommyAcceptor acceptor;
   gpointer memory;
   GHashTable *setups; /* connection -> CommySetup */
+  guint turned_away;  /* because there were too many */
 };
-
-static void progress (CommySetup *self);
 
 static gpointer
 aligned_zero (gsize size)
@@ -67,8 +49,8 @@ aligned_zero (gsize size)
   return memset (memory, 0, rounded);
 }
 
-static void
-drop_source (GSource **source)
+void
+commy_setup_drop_source (GSource **source)
 {
   if (*source == NULL)
     return;
@@ -77,11 +59,11 @@ drop_source (GSource **source)
 }
 
 /* Frees what is left; the connection too unless it was handed on. */
-static void
-setup_free (CommySetup *self)
+void
+commy_setup_free (CommySetup *self)
 {
-  drop_source (&self->fd_source);
-  drop_source (&self->timeout);
+  commy_setup_drop_source (&self->fd_source);
+  commy_setup_drop_source (&self->timeout);
   if (self->connection != NULL)
     {
       if (self->listener != NULL)
@@ -89,9 +71,13 @@ setup_free (CommySetup *self)
       self->ops->close (self->connection);
       free (self->connection);
     }
-  self->shared->handshakes--;
+  commy_seat_free (self->seat);
+  commy_seat_free (self->channel);
   if (self->shared->connecting != NULL)
     g_hash_table_remove (self->shared->connecting, self);
+  commy_setup_drop_ticket (self);
+  g_clear_pointer (&self->flow, commy_channel_unref);
+  explicit_bzero (&self->given, sizeof self->given);
   g_clear_pointer (&self->peer, commy_principal_unref);
   commy_worker_unref (self->worker);
   g_free (self->service);
@@ -100,10 +86,16 @@ setup_free (CommySetup *self)
   g_free (self);
 }
 
+void
+commy_setup_forget_connection (CommySetup *self)
+{
+  g_hash_table_remove (self->listener->setups, self->connection);
+}
+
 /* --- frames of set-up --- */
 
-static gboolean
-send_frame (CommySetup *self, CommyFrameSpec *spec, gconstpointer payload, gsize size)
+gboolean
+commy_setup_send_frame (CommySetup *self, CommyFrameSpec *spec, gconstpointer payload, gsize size)
 {
   gsize prefix = commy_frame_prefix_size (spec);
   CommySpan span;
@@ -124,12 +116,22 @@ send_close (CommySetup *self, const GError *error)
   const char *text = commy_error_bare (error);
 
   if (self->open)
-    send_frame (self, &spec, text, MIN (strlen (text), 1024));
+    commy_setup_send_frame (self, &spec, text, MIN (strlen (text), 1024));
+}
+
+/* Whether the log hears of it: of floods, the first, second, fourth, eighth ... only. */
+static gboolean
+is_told (CommyListener *listener, int code)
+{
+  if (code != COMMY_ERROR_BUSY)
+    return TRUE;
+  listener->turned_away++;
+  return (listener->turned_away & (listener->turned_away - 1)) == 0;
 }
 
 /* The set-up failed: both sides hear why. */
-static void
-fail (CommySetup *self, const GError *error, gboolean tell_peer)
+void
+commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer)
 {
   CommySetupDoneFunc done = self->done;
   gpointer data = self->data;
@@ -137,9 +139,9 @@ fail (CommySetup *self, const GError *error, gboolean tell_peer)
 
   if (tell_peer)
     send_close (self, copy);
-  if (self->listener != NULL)
+  if (self->listener != NULL && is_told (self->listener, copy->code))
     g_message ("refused a peer on %s: %s", self->transport->note.id, copy->message);
-  setup_free (self);
+  commy_setup_free (self);
   if (done != NULL)
     done (data, NULL, copy);
 }
@@ -153,7 +155,7 @@ on_timeout (gpointer data)
   commy_set_error (&error, COMMY_ERROR_HANDSHAKE,
                    "set-up over %s was not finished within %" G_GINT64_FORMAT " ms",
                    self->transport->note.id, self->shared->timeout_ns / 1000000);
-  fail (self, error, TRUE);
+  commy_setup_fail (self, error, TRUE);
   return G_SOURCE_REMOVE;
 }
 
@@ -170,7 +172,6 @@ setup_new (CommySetupShared *shared, CommyListener *listener, CommyPlugin *trans
   self->timeout = g_timeout_source_new ((guint) (shared->timeout_ns / 1000000));
   g_source_set_callback (self->timeout, on_timeout, self, NULL);
   g_source_attach (self->timeout, shared->context);
-  shared->handshakes++;
   return self;
 }
 
@@ -238,10 +239,25 @@ may_enter (CommySetup *self, GError **error)
   return FALSE;
 }
 
+/* A place among the open channels, of which nobody gets all. */
+static gboolean
+take_place (CommySetup *self, GError **error)
+{
+  const char *name = commy_principal_get_name (self->peer);
+
+  self->channel
+      = commy_quota_take (self->shared->channels, name, commy_principal_is_own (self->peer));
+  if (self->channel != NULL)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_BUSY,
+                   "%s has all the connections it may have here (limit \"channels\")", name);
+  return FALSE;
+}
+
 /* --- hello and welcome --- */
 
-static gboolean
-send_greeting (CommySetup *self, guint8 type)
+gboolean
+commy_setup_send_greeting (CommySetup *self, guint8 type)
 {
   CommyFrameSpec spec = { .type = type };
   g_autoptr (GBytes) payload = NULL;
@@ -259,9 +275,10 @@ send_greeting (CommySetup *self, guint8 type)
     .cpu = self->shared->channel->single_cpu,
   };
 
+  commy_setup_add_moves (self, type, &hello);
   payload = commy_hello_write (&hello);
   data = g_bytes_get_data (payload, &size);
-  return send_frame (self, &spec, data, size);
+  return commy_setup_send_frame (self, &spec, data, size);
 }
 
 static gboolean
@@ -297,9 +314,10 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
     .peer = self->peer,
     .serializers = wire,
     .peer_cpu = hello->cpu,
+    .seat = g_steal_pointer (&self->channel),
   };
 
-  drop_source (&self->fd_source);
+  commy_setup_drop_source (&self->fd_source);
   if (self->listener != NULL)
     g_hash_table_remove (self->listener->setups, self->connection);
   self->connection = NULL;
@@ -336,13 +354,21 @@ on_welcome (CommySetup *self, const CommyHello *hello)
   g_autoptr (GError) error = NULL;
   CommyChannel *channel;
 
+  if (self->flow != NULL)
+    {
+      commy_setup_on_resumed (self, hello);
+      return;
+    }
   if (!take_choice (self, hello, &error))
     {
-      fail (self, error, TRUE);
+      commy_setup_fail (self, error, TRUE);
       return;
     }
   channel = make_channel (self, self->worker, hello, hello->serializers);
-  setup_free (self);
+  if (self->wants_moves && (hello->features & COMMY_FEATURE_MOVES) && hello->flow.id != 0)
+    commy_channel_agree_on_moves (channel, &hello->flow,
+                                  (hello->features & COMMY_FEATURE_KEEPS) != 0);
+  commy_setup_free (self);
   done (data, channel, NULL);
 }
 
@@ -357,33 +383,49 @@ on_hello (CommySetup *self, const CommyHello *hello)
   g_free (self->instance);
   self->service = g_strdup (hello->service);
   self->instance = g_strdup (hello->instance);
-  if (!may_enter (self, &error)
+  if (hello->has_resume && may_enter (self, &error))
+    {
+      commy_setup_on_resume (self, hello);
+      return;
+    }
+  if (error != NULL || !may_enter (self, &error) || !take_place (self, &error)
       || !self->shared->locate (self->shared->locate_data, hello->service, hello->instance,
                                 &destination, &error))
     {
-      fail (self, error, TRUE);
+      commy_setup_fail (self, error, TRUE);
       return;
     }
   g_free (self->instance);
   self->instance = g_strdup (destination.instance);
-  if (COMMY_FAILPOINT ("setup-welcome") || !send_greeting (self, COMMY_FRAME_WELCOME))
+  if ((hello->features & COMMY_FEATURE_MOVES)
+      && commy_path_can_tell (self->transport, self->connection))
+    commy_flow_name_make (&self->given, self->shared->channel->env);
+  if (COMMY_FAILPOINT ("setup-welcome") || !commy_setup_send_greeting (self, COMMY_FRAME_WELCOME))
     {
       destination.handler->closed (destination.handler_data, NULL);
       commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the path closed before the welcome");
-      fail (self, error, FALSE);
+      commy_setup_fail (self, error, FALSE);
       return;
     }
   channel = make_channel (self, destination.worker, hello, self->shared->serializers);
   channel->handler = destination.handler;
   channel->handler_data = destination.handler_data;
-  setup_free (self);
+  if (self->given.id != 0)
+    {
+      commy_channel_agree_on_moves (channel, &self->given,
+                                    (hello->features & COMMY_FEATURE_KEEPS) != 0);
+      commy_flow_table_add (self->shared->channel->flows, channel, &self->given);
+    }
+  commy_setup_free (self);
   commy_channel_adopt (channel);
 }
 
 static void
 on_frame (CommySetup *self, const guint8 *data, gsize size)
 {
-  guint8 wanted = self->listener != NULL ? COMMY_FRAME_HELLO : COMMY_FRAME_WELCOME;
+  guint8 wanted = self->listener == NULL ? COMMY_FRAME_WELCOME
+                  : self->awaits_ack     ? COMMY_FRAME_ACK
+                                         : COMMY_FRAME_HELLO;
   CommyFrame frame;
   CommyHello hello = { 0 };
   g_autoptr (GError) error = NULL;
@@ -403,12 +445,17 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
       error = commy_error_new_from_wire (
           frame.method == COMMY_ERROR_NO_SERVICE ? (guint32) COMMY_ERROR_UNREACHABLE : frame.method,
           FALSE, valid);
-      fail (self, error, FALSE);
+      commy_setup_fail (self, error, FALSE);
       return;
     }
   else if (frame.type != wanted)
     commy_set_error (&error, COMMY_ERROR_PROTOCOL, "%s before the end of set-up",
                      commy_frame_type_to_string (frame.type));
+  else if (self->awaits_ack)
+    {
+      commy_setup_on_received (self, frame.ack);
+      return;
+    }
   else if (commy_hello_read (data + frame.payload_offset, frame.payload_size, &hello, &error)
            && check_greeting (self, &hello, &error))
     {
@@ -420,7 +467,7 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
       return;
     }
   commy_hello_clear (&hello);
-  fail (self, error, TRUE);
+  commy_setup_fail (self, error, TRUE);
 }
 
 /* --- progress --- */
@@ -428,7 +475,7 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
 static gboolean
 on_ready (int fd, GIOCondition condition, gpointer data)
 {
-  progress (data);
+  commy_setup_progress (data);
   return G_SOURCE_CONTINUE;
 }
 
@@ -437,7 +484,7 @@ watch (CommySetup *self, guint events)
 {
   if (self->fd_source != NULL && self->fd_events == events)
     return;
-  drop_source (&self->fd_source);
+  commy_setup_drop_source (&self->fd_source);
   self->fd_events = events;
   self->fd_source = g_unix_fd_source_new (self->ops->fd (self->connection),
                                           (GIOCondition) events | G_IO_HUP | G_IO_ERR);
@@ -446,8 +493,8 @@ watch (CommySetup *self, guint events)
 }
 
 /* Reads the one frame that set-up waits for, or sleeps until it is there. */
-static void
-progress (CommySetup *self)
+void
+commy_setup_progress (CommySetup *self)
 {
   g_autofree guint8 *copy = NULL;
   g_autoptr (GError) error = NULL;
@@ -476,7 +523,7 @@ progress (CommySetup *self)
 
       commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the peer ended the set-up over %s: %s",
                        self->transport->note.id, why != NULL ? why : "no reason given");
-      fail (self, error, FALSE);
+      commy_setup_fail (self, error, FALSE);
       return;
     }
   size = message.size;
@@ -485,7 +532,7 @@ progress (CommySetup *self)
       self->ops->release (self->connection, &message);
       commy_set_error (&error, COMMY_ERROR_PROTOCOL, "a set-up frame of %" G_GSIZE_FORMAT " bytes",
                        size);
-      fail (self, error, TRUE);
+      commy_setup_fail (self, error, TRUE);
       return;
     }
   /* Nobody is authenticated yet: never parse where the peer can still write. */
@@ -502,18 +549,18 @@ on_open (CommySetup *self)
   self->open = TRUE;
   if (!judge (self, &error) || (self->listener == NULL && !may_offer (self, &error)))
     {
-      fail (self, error, TRUE);
+      commy_setup_fail (self, error, TRUE);
       return;
     }
   if (self->listener == NULL
-      && (COMMY_FAILPOINT ("setup-hello") || !send_greeting (self, COMMY_FRAME_HELLO)))
+      && (COMMY_FAILPOINT ("setup-hello") || !commy_setup_send_greeting (self, COMMY_FRAME_HELLO)))
     {
       commy_set_error (&error, COMMY_ERROR_HANDSHAKE, "the path over %s closed before the hello",
                        self->transport->note.id);
-      fail (self, error, FALSE);
+      commy_setup_fail (self, error, FALSE);
       return;
     }
-  progress (self);
+  commy_setup_progress (self);
 }
 
 /* --- connecting side --- */
@@ -532,7 +579,7 @@ on_connected (gpointer user_data, gpointer connection, const GError *cause)
   g_clear_pointer (&self->connection, free); /* the transport cleaned up */
   commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
                    self->transport->note.id, commy_error_bare (cause));
-  fail (self, error, FALSE);
+  commy_setup_fail (self, error, FALSE);
 }
 
 CommySetup *
@@ -561,6 +608,12 @@ commy_setup_connect (CommySetupShared *shared,
 }
 
 void
+commy_setup_allow_moves (CommySetup *setup)
+{
+  setup->wants_moves = TRUE;
+}
+
+void
 commy_setup_cancel_all (CommySetupShared *shared)
 {
   g_autoptr (GError) error = NULL;
@@ -572,7 +625,7 @@ commy_setup_cancel_all (CommySetupShared *shared)
     {
       g_hash_table_iter_init (&iter, shared->connecting);
       if (g_hash_table_iter_next (&iter, &setup, NULL))
-        fail (setup, error, TRUE);
+        commy_setup_fail (setup, error, TRUE);
     }
   g_clear_pointer (&shared->connecting, g_hash_table_unref);
 }
@@ -580,20 +633,41 @@ commy_setup_cancel_all (CommySetupShared *shared)
 /* --- accepting side --- */
 
 static gpointer
-listener_alloc (gpointer user_data)
+begin (CommyListener *self, const char *who, gboolean is_own)
 {
-  CommyListener *self = user_data;
+  CommySeat *seat = commy_quota_take (self->shared->handshakes, who, is_own);
   CommySetup *setup;
 
-  if (self->shared->handshakes >= self->shared->max_handshakes)
+  if (seat == NULL)
     {
-      g_message ("%s: %u set-ups are under way, the next one is dropped (limit \"handshakes\")",
-                 self->transport->note.id, self->shared->handshakes);
+      if (is_told (self, COMMY_ERROR_BUSY))
+        g_message ("%s: %u set-ups are under way, the next one of %s is dropped (limit "
+                   "\"handshakes\")",
+                   self->transport->note.id, commy_quota_get_used (self->shared->handshakes), who);
       return NULL;
     }
   setup = setup_new (self->shared, self, self->transport);
+  setup->seat = seat;
   g_hash_table_insert (self->setups, setup->connection, setup);
   return setup->connection;
+}
+
+/* Nobody knows yet who it is: all of them share what one user may have. */
+static gpointer
+listener_alloc (gpointer user_data)
+{
+  CommyListener *self = user_data;
+
+  return begin (self, self->transport->note.id, FALSE);
+}
+
+static gpointer
+listener_alloc_for_user (gpointer user_data, guint32 uid)
+{
+  char who[32];
+
+  g_snprintf (who, sizeof who, "user %u", uid);
+  return begin (user_data, who, uid == geteuid ());
 }
 
 static void
@@ -610,7 +684,7 @@ listener_opened (gpointer user_data, gpointer connection, const GError *cause)
     }
   g_hash_table_remove (self->setups, connection);
   g_clear_pointer (&setup->connection, free);
-  fail (setup, cause, FALSE);
+  commy_setup_fail (setup, cause, FALSE);
 }
 
 CommyListener *
@@ -626,7 +700,8 @@ commy_listener_new (CommySetupShared *shared, CommyPlugin *transport, GError **e
   self->acceptor = (CommyAcceptor){ .struct_size = sizeof (CommyAcceptor),
                                     .alloc = listener_alloc,
                                     .opened = listener_opened,
-                                    .user_data = self };
+                                    .user_data = self,
+                                    .alloc_for_user = listener_alloc_for_user };
   if (!ops->listen (transport->instance, self->memory, &self->acceptor, error))
     {
       g_clear_pointer (&self->memory, free);
@@ -662,7 +737,7 @@ commy_listener_free (CommyListener *self)
     {
       g_hash_table_iter_steal (&iter);
       ((CommySetup *) setup)->listener = NULL;
-      setup_free (setup);
+      commy_setup_free (setup);
     }
   if (self->memory != NULL)
     {

@@ -30,8 +30,8 @@ typedef struct
   char **serializers; /* offered, in wire order from 1 */
   CommyPlugin **auth; /* asked in this order; NULL-terminated */
   gint64 timeout_ns;
-  guint max_handshakes;
-  guint handshakes;       /* under way */
+  CommyQuota *handshakes; /* accepted and under way */
+  CommyQuota *channels;   /* accepted and open */
   GHashTable *connecting; /* CommySetup of this side; NULL: none yet */
   /* Finds the instance an incoming hello names; @instance "": any of @service. */
   gboolean (*locate) (gpointer data,
@@ -55,6 +55,18 @@ CommySetup *commy_setup_connect (CommySetupShared *shared,
                                  CommyWorker *worker,
                                  CommySetupDoneFunc done,
                                  gpointer data);
+/* Right after it: its caller looks for another path when the channel loses this one
+ * (commy_channel_on_adrift()). */
+void commy_setup_allow_moves (CommySetup *setup);
+/* Connects for a flow that @channel has; its worker is told first, and @done is called then,
+ * without a channel: whether the flow is adrift tells how it went. With @error nothing happened. */
+void commy_setup_resume (CommySetupShared *shared,
+                         CommyPlugin *transport,
+                         const CommyEndpoint *endpoint,
+                         CommyChannel *channel,
+                         guint32 number,
+                         CommySetupDoneFunc done,
+                         gpointer data);
 /* Fails all that connect, and tells them. */
 void commy_setup_cancel_all (CommySetupShared *shared);
 

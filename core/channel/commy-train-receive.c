@@ -10,11 +10,9 @@
 void
 commy_train_acknowledge (CommyChannel *self, const CommyFrame *frame)
 {
-  CommyFrameSpec spec = { .type = COMMY_FRAME_ACK, .flow = self->flow };
-
   self->unacked += frame->payload_offset + frame->payload_size;
   if (self->unacked >= COMMY_TRAIN_ACK_AFTER)
-    commy_channel_send (self, &spec, NULL, 0, TRUE);
+    commy_channel_acknowledge (self);
 }
 
 void

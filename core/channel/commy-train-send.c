@@ -198,8 +198,10 @@ send_piece (CommyChannel *self, CommyTrain *train)
   commy_frame_write (span.data, &spec, size);
   if (size > 0)
     memcpy (span.data + prefix, train->data + train->at, size);
+  if (self->keep != NULL && !self->closing)
+    commy_keep_add (self->keep, spec.sequence, span.data, prefix + size);
   io = self->ops->commit (self->connection, prefix + size);
-  if (io != COMMY_IO_OK)
+  if (io != COMMY_IO_OK && self->keep == NULL)
     return io;
   commy_window_sent (&out->window, spec.sequence, (guint32) (prefix + size),
                      commy_env_now (self->shared->env));
@@ -238,6 +240,8 @@ has_room (CommyChannel *self, const CommyTrain *train)
 
   self->trains_out->window.floor
       = self->trains_out->alone >= COMMY_TRAIN_ALONE_AFTER ? COMMY_TRAIN_ALONE_FLOOR : 0;
+  if (commy_channel_awaits_ack (self))
+    return FALSE;
   return commy_window_has_room (&self->trains_out->window, size);
 }
 
@@ -322,6 +326,70 @@ commy_train_acked (CommyChannel *self, guint32 ack)
 
   if (commy_window_is_news (window, ack) && (gint32) (self->tx_sequence - ack) >= 0)
     commy_window_acked (window, ack, commy_env_now (self->shared->env));
+}
+
+/* --- what goes once more --- */
+
+static CommyFrameSpec
+spec_of (const guint8 *data, const CommyFrame *frame)
+{
+  CommyFrameSpec spec = { .type = frame->type,
+                          .flags = frame->flags,
+                          .serializer = frame->serializer,
+                          .stream = frame->stream,
+                          .method = frame->method,
+                          .dwell_ns = frame->dwell_ns,
+                          .priority = (guint8) (frame->priority + 1),
+                          .n_handles = frame->n_handles };
+
+  if (frame->has_deadline)
+    spec.deadline_ns = MAX (frame->deadline_ns, 1);
+  if (frame->signature_size > 0)
+    {
+      spec.signature = (const char *) data + frame->signature_offset;
+      spec.signature_size = frame->signature_size;
+    }
+  return spec;
+}
+
+static void
+push_piece (GQueue *pieces, const CommyFrameSpec *spec, const guint8 *payload, gsize size)
+{
+  gsize prefix = commy_frame_prefix_size (spec);
+  guint8 *data = g_malloc (prefix + size);
+
+  commy_frame_write (data, spec, size);
+  memcpy (data + prefix, payload, size);
+  g_queue_push_tail (pieces, g_bytes_new_take (data, prefix + size));
+}
+
+void
+commy_train_cut (CommyChannel *self, GBytes *bytes, GQueue *pieces)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  CommyFrame frame;
+  CommyFrameSpec spec;
+
+  if (size <= self->cut_above
+      || commy_frame_parse (data, size, self->shared->max_payload, &frame) != COMMY_FRAME_OK
+      || frame.payload_size <= self->cut_above)
+    {
+      g_queue_push_tail (pieces, g_bytes_ref (bytes));
+      return;
+    }
+  spec = spec_of (data, &frame);
+  spec.train = trains (self)->last_id == G_MAXUINT32 ? 1 : self->trains_out->last_id + 1;
+  spec.train_size = frame.payload_size;
+  self->trains_out->last_id = spec.train;
+  for (gsize at = 0; at < frame.payload_size; at += COMMY_TRAIN_PIECE)
+    {
+      push_piece (pieces, &spec, data + frame.payload_offset + at,
+                  MIN (frame.payload_size - at, COMMY_TRAIN_PIECE));
+      spec = (CommyFrameSpec){ .type = COMMY_FRAME_FRAGMENT,
+                               .flags = COMMY_FRAME_FLAG_ORDERED,
+                               .stream = self->trains_out->last_id };
+    }
 }
 
 /* --- what does not arrive --- */

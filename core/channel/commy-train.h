@@ -111,6 +111,8 @@ gboolean commy_train_pump (CommyChannel *channel);
 gboolean commy_train_is_ready (CommyChannel *channel);
 /* The peer has everything up to @ack. */
 void commy_train_acked (CommyChannel *channel, guint32 ack);
+/* Appends the frame to @pieces, in pieces if the path does not take it whole. */
+void commy_train_cut (CommyChannel *channel, GBytes *frame, GQueue *pieces);
 /* Gives the transport what it takes at once, before an orderly end. */
 void commy_train_hurry (CommyChannel *channel);
 /* The channel closed. */

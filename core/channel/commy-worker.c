@@ -518,6 +518,28 @@ commy_worker_remove_channel (CommyWorker *worker, CommyChannel *channel)
 }
 
 void
+commy_worker_unwatch_channel (CommyWorker *worker, CommyChannel *channel)
+{
+  int fd = commy_channel_get_fd (channel);
+
+  if (fd >= 0)
+    epoll_ctl (worker->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+  channel->epoll_events = 0;
+}
+
+void
+commy_worker_watch_channel (CommyWorker *worker, CommyChannel *channel)
+{
+  struct epoll_event event = { .events = 0, .data.ptr = channel };
+  int fd = commy_channel_get_fd (channel);
+
+  if (fd >= 0 && epoll_ctl (worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+    g_warning ("cannot watch a channel: %s", g_strerror (errno));
+  channel->epoll_events = 0;
+  commy_worker_set_hot (worker, channel);
+}
+
+void
 commy_worker_foreach_channel (CommyWorker *worker, GFunc func, gpointer data)
 {
   g_ptr_array_foreach (worker->channels, func, data);

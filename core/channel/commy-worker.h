@@ -76,6 +76,9 @@ void commy_worker_run_inbox (CommyWorker *worker);
 void commy_worker_add_channel (CommyWorker *worker, CommyChannel *channel);
 /* The channel's reference is dropped at the end of the turn. */
 void commy_worker_remove_channel (CommyWorker *worker, CommyChannel *channel);
+/* Its descriptor is about to become another one, or has. */
+void commy_worker_unwatch_channel (CommyWorker *worker, CommyChannel *channel);
+void commy_worker_watch_channel (CommyWorker *worker, CommyChannel *channel);
 void commy_worker_foreach_channel (CommyWorker *worker, GFunc func, gpointer data);
 /* There is, or may be, something to do for @channel. */
 void commy_worker_set_hot (CommyWorker *worker, CommyChannel *channel);

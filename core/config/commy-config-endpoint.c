@@ -6,6 +6,7 @@
 
 #include "config/commy-config-endpoint.h"
 
+#include "base/commy-dotted-name.h"
 #include "config/commy-config-value.h"
 
 #include <gio/gio.h>
@@ -186,11 +187,13 @@ commy_config_endpoint_srv_name (const char *rest, const char *service, char **ou
   g_autofree char *domain = NULL;
   g_autofree char *lower = NULL;
   g_autofree char *name = NULL;
+  const char *topic;
   guint n;
 
   if (*rest == '_')
     return g_strdup (rest);
-  parts = g_strsplit (service, ".", -1);
+  topic = commy_topic_of_endpoint (service);
+  parts = g_strsplit (topic != NULL ? topic : service, ".", -1);
   n = g_strv_length (parts);
   if (*rest == '\0' && n < 3)
     {

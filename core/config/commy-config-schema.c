@@ -117,16 +117,30 @@ static const CommyKeySchema limits_keys[] = {
   { "pending-calls", WHOLE (INT, 1, 1 << 24), "65536", "unanswered calls of one channel" },
   { "streams", WHOLE (INT, 1, 65535), "256", "open streams of one channel" },
   { "stream-window", WHOLE (SIZE, 256 * KIB, GIB), "256KiB", "unread bytes of one stream" },
+  { "kept", WHOLE (SIZE, 256 * KIB, GIB), "16MiB",
+    "sent bytes of a channel kept until they arrive" },
+  { "resume-within", WHOLE (DURATION, MS, HOUR), "5s", "time to find another path for a lost one" },
   { "methods", WHOLE (INT, 1, 65535), "1024", "names of methods remembered for a channel" },
   { "call-timeout", WHOLE (DURATION, 1, 24 * HOUR), "10s", "time for a call that names none" },
+  { "topics", WHOLE (INT, 1, 1 << 20), "1024", "topics that a mesh's subscriptions follow" },
+  { "subscriptions", WHOLE (INT, 1, 1 << 20), "256", "subscriptions of a mesh" },
+  { "subscribers", WHOLE (INT, 1, 65535), "1024", "subscribers of one publisher" },
+  { "topic-history", WHOLE (INT, 0, 1 << 20), "1024", "publications kept for who comes later" },
+  { "topic-depth", WHOLE (INT, 1, 1 << 20), "4096", "publications that wait for a subscriber" },
+  { "topic-memory", WHOLE (SIZE, 64 * KIB, GIB), "16MiB",
+    "bytes of a publisher's history, and those that wait for a subscriber" },
+  { "publish-timeout", WHOLE (DURATION, 0, HOUR), "1s",
+    "longest time that subscribers hold up a publisher" },
 };
 
 static const CommyKeySchema policy_keys[] = {
   { "principals", LIST (GLOB), NULL, "whom the rule is about" },
   { "services", LIST (GLOB), "*", "names of services" },
   { "methods", LIST (GLOB), "*", "names of methods; does not matter for offer" },
-  { "verbs", VALUE (CHOICE, .is_list = TRUE, .choices = "call;offer"), "call", "what they do" },
+  { "verbs", VALUE (CHOICE, .is_list = TRUE, .choices = "call;offer;subscribe;publish"), "call",
+    "what they do" },
   { "effect", CHOICE ("allow;deny"), NULL, "what the rule says" },
+  { "topics", LIST (GLOB), "*", "names of topics, for subscribe and publish" },
 };
 
 static const CommyKeySchema log_keys[] = {

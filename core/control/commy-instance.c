@@ -6,6 +6,7 @@
 
 #include "control/commy-instance.h"
 
+#include "base/commy-dotted-name.h"
 #include "base/commy-error-private.h"
 
 #include <string.h>
@@ -13,29 +14,11 @@
 #define RECORD_MAX 65536u
 #define ENDPOINTS_MAX 32u
 #define SERIALIZERS_MAX 15u
-#define NAME_MAX_BYTES 255u
 
 gboolean
 commy_service_name_is_valid (const char *name)
 {
-  gboolean part_begins = TRUE;
-
-  if (name == NULL || strlen (name) > NAME_MAX_BYTES)
-    return FALSE;
-  for (const char *c = name; *c != '\0'; c++)
-    {
-      if (*c == '.')
-        {
-          if (part_begins)
-            return FALSE;
-          part_begins = TRUE;
-        }
-      else if (g_ascii_isalnum (*c) || *c == '_' || *c == '-')
-        part_begins = FALSE;
-      else
-        return FALSE;
-    }
-  return !part_begins;
+  return commy_dotted_name_is_valid (name);
 }
 
 CommyInstance *

@@ -7,6 +7,7 @@
 
 #include "control/commy-registry.h"
 
+#include "base/commy-dotted-name.h"
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
 #include "config/commy-config-endpoint.h"
@@ -47,6 +48,8 @@ struct _CommyRegistry
   GHashTable *watched; /* service -> Watched */
   void (*survey) (gpointer data, CommySnapshot *snapshot);
   gpointer survey_data;
+  void (*listen) (gpointer data, CommySnapshot *snapshot);
+  gpointer listen_data;
   GMutex lock;           /* of snapshots */
   GHashTable *snapshots; /* service -> CommySnapshot */
   guint32 epoch;         /* atomic */
@@ -119,7 +122,8 @@ publish (gpointer data)
   CommyRegistry *self = watched->registry;
   const CommySource *store = watched->sources->pdata[0];
   g_autofree char *notice = join_notices (watched);
-  CommySnapshot *snapshot = commy_snapshot_new (watched->service, store->revision, notice);
+  g_autoptr (CommySnapshot) snapshot
+      = commy_snapshot_new (watched->service, store->revision, notice);
 
   for (guint i = 0; i < watched->sources->len; i++)
     add_instances (watched, watched->sources->pdata[i], snapshot->instances);
@@ -127,9 +131,12 @@ publish (gpointer data)
   if (self->survey != NULL)
     self->survey (self->survey_data, snapshot);
   g_mutex_lock (&self->lock);
-  g_hash_table_replace (self->snapshots, g_strdup (watched->service), snapshot);
+  g_hash_table_replace (self->snapshots, g_strdup (watched->service),
+                        commy_snapshot_ref (snapshot));
   g_mutex_unlock (&self->lock);
   __atomic_add_fetch (&self->epoch, 1, __ATOMIC_RELEASE);
+  if (self->listen != NULL)
+    self->listen (self->listen_data, snapshot);
 }
 
 CommySnapshot *
@@ -334,6 +341,25 @@ commy_registry_ensure (
   answer_if_settled (watched);
 }
 
+gboolean
+commy_registry_forget (CommyRegistry *self, const char *service)
+{
+  Watched *watched = g_hash_table_lookup (self->watched, service);
+
+  if (watched == NULL)
+    return TRUE;
+  if (watched->waiters->len > 0 || watched->beginning)
+    return FALSE;
+  for (guint i = 0; i < watched->sources->len; i++)
+    if (((CommySource *) watched->sources->pdata[i])->busy)
+      return FALSE;
+  g_mutex_lock (&self->lock);
+  g_hash_table_remove (self->snapshots, service);
+  g_mutex_unlock (&self->lock);
+  g_hash_table_remove (self->watched, service);
+  return TRUE;
+}
+
 void
 commy_registry_met (CommyRegistry *self,
                     const char *service,
@@ -523,7 +549,7 @@ commy_registry_list (CommyRegistry *self,
       const char *service = (const char *) groups->pdata[i] + strlen ("service ");
 
       if (commy_config_get (self->config, groups->pdata[i], "endpoints") == NULL
-          || !commy_service_name_is_valid (service) || !is_wanted (listing, service))
+          || !commy_endpoint_name_is_valid (service) || !is_wanted (listing, service))
         continue;
       listing->pending++;
       commy_registry_ensure (self, service, FALSE, list_asked, listing);
@@ -547,6 +573,15 @@ commy_registry_set_surveyor (CommyRegistry *self,
 {
   self->survey = survey;
   self->survey_data = data;
+}
+
+void
+commy_registry_set_listener (CommyRegistry *self,
+                             void (*listen) (gpointer data, CommySnapshot *snapshot),
+                             gpointer data)
+{
+  self->listen = listen;
+  self->listen_data = data;
 }
 
 CommyRegistry *

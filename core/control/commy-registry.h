@@ -44,6 +44,12 @@ void commy_registry_ensure (CommyRegistry *registry,
                             gboolean fresh,
                             CommyRegistryFunc done,
                             gpointer data);
+/* Forgets a service that nobody uses any more. FALSE: it is being asked for; try later. */
+gboolean commy_registry_forget (CommyRegistry *registry, const char *service);
+/* Told of each snapshot after others can see it. */
+void commy_registry_set_listener (CommyRegistry *registry,
+                                  void (*listen) (gpointer data, CommySnapshot *snapshot),
+                                  gpointer data);
 /* A connection to an endpoint told who is there: the node, the instance's id over there, and the
  * serializers that both sides know. */
 void commy_registry_met (CommyRegistry *registry,

@@ -20,8 +20,7 @@ typedef struct
   GMainContext *context;
   char *service;
   char *prefix;
-  guint watch;      /* 0: none */
-  gboolean ranging; /* a range is under way */
+  guint watch; /* 0: none */
   GSource *retry;
 } StoreSource;
 
@@ -137,7 +136,7 @@ on_range (gpointer user_data, const CommyStoreResult *result, const GError *erro
 {
   StoreSource *self = user_data;
 
-  self->ranging = FALSE;
+  self->source.busy = FALSE;
   if (error != NULL)
     {
       g_message ("the store does not answer for %s: %s", self->service, error->message);
@@ -161,9 +160,9 @@ on_range (gpointer user_data, const CommyStoreResult *result, const GError *erro
 static void
 start_range (StoreSource *self)
 {
-  if (self->ranging)
+  if (self->source.busy)
     return;
-  self->ranging = TRUE;
+  self->source.busy = TRUE;
   self->ops->range (self->store->instance, self->prefix, on_range, self);
 }
 
@@ -191,11 +190,12 @@ store_free (CommySource *source)
   g_free (self);
 }
 
-CommySource *
-commy_source_store_new (CommyPlugin *store,
-                        GMainContext *context,
-                        const char *service,
-                        const CommySourceListener *listener)
+static CommySource *
+store_new (CommyPlugin *store,
+           GMainContext *context,
+           const char *what,
+           char *prefix,
+           const CommySourceListener *listener)
 {
   static const CommySourceOps ops = { store_refresh, store_free };
   StoreSource *self = g_new0 (StoreSource, 1);
@@ -204,7 +204,25 @@ commy_source_store_new (CommyPlugin *store,
   self->store = store;
   self->ops = &store->ops.store;
   self->context = context;
-  self->service = g_strdup (service);
-  self->prefix = g_strdup_printf (PREFIX "%s/", service);
+  self->service = g_strdup (what);
+  self->prefix = prefix;
   return &self->source;
+}
+
+CommySource *
+commy_source_store_new (CommyPlugin *store,
+                        GMainContext *context,
+                        const char *service,
+                        const CommySourceListener *listener)
+{
+  return store_new (store, context, service, g_strdup_printf (PREFIX "%s/", service), listener);
+}
+
+CommySource *
+commy_source_store_new_all (CommyPlugin *store,
+                            GMainContext *context,
+                            const char *beginning,
+                            const CommySourceListener *listener)
+{
+  return store_new (store, context, beginning, g_strconcat (PREFIX, beginning, NULL), listener);
 }

@@ -36,6 +36,7 @@ struct _CommySource
   char *notice;          /* what to know about them, such as that they are old; or NULL */
   gboolean live;         /* it has answered and keeps itself fresh */
   gboolean asking;
+  gboolean busy; /* must not be freed: somebody will answer it */
 };
 
 void commy_source_init (CommySource *source,
@@ -59,6 +60,11 @@ CommySource *commy_source_store_new (CommyPlugin *store,
                                      GMainContext *context,
                                      const char *service,
                                      const CommySourceListener *listener);
+/* All instances of services whose names have this beginning; ids are "REST/ID". */
+CommySource *commy_source_store_new_all (CommyPlugin *store,
+                                         GMainContext *context,
+                                         const char *beginning,
+                                         const CommySourceListener *listener);
 /* NULL: no record of an instance; the log says why. */
 CommyInstance *commy_source_store_read (const CommyStoreEntry *entry);
 

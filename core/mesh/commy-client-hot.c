@@ -227,7 +227,8 @@ commy_client_reserve (
 static gboolean
 reservation_lives (CommyHotReservation *hot)
 {
-  return hot->path->channel == hot->channel && commy_channel_is_open (hot->channel);
+  /* A channel may have been given to another path meanwhile: the span is where it was. */
+  return commy_channel_is_open (hot->channel);
 }
 
 /* What closed is not kept: the last reference frees its connection. */

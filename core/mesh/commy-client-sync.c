@@ -61,7 +61,8 @@ send_sync (CommyClient *self,
 
       if (io == COMMY_IO_OK)
         return TRUE;
-      if (io != COMMY_IO_WOULD_BLOCK || request->one_way
+      /* A one-way message does not wait for room, but for the flow's next path. */
+      if (io != COMMY_IO_WOULD_BLOCK || (request->one_way && !commy_channel_is_adrift (channel))
           || !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_BUSY))
         {
           g_propagate_error (error, g_steal_pointer (&cause));

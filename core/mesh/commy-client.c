@@ -7,6 +7,7 @@
 
 #include "mesh/commy-client-private.h"
 
+#include "base/commy-dotted-name.h"
 #include "base/commy-error-private.h"
 #include "mesh/commy-service-private.h"
 
@@ -35,6 +36,17 @@ clear_routes (CommyClient *self)
 }
 
 static void
+leave_homes (CommyClient *self)
+{
+  if (self->worker == NULL)
+    return;
+  commy_worker_enter (self->worker->worker);
+  for (guint i = 0; i < COMMY_FLAVOUR_LAST; i++)
+    commy_home_leave (&self->routes[i].home);
+  commy_worker_exit (self->worker->worker);
+}
+
+static void
 commy_client_finalize (GObject *object)
 {
   CommyClient *self = COMMY_CLIENT (object);
@@ -48,6 +60,7 @@ commy_client_finalize (GObject *object)
   commy_client_discard (self);
   g_clear_pointer (&self->hot.held, commy_channel_unref);
   clear_routes (self);
+  leave_homes (self);
   g_clear_pointer (&self->worker, commy_mesh_worker_unref);
   g_clear_pointer (&self->requirements, commy_requirements_free);
   g_array_unref (self->methods);
@@ -159,7 +172,7 @@ commy_client_check (CommyClient *self, GError **error)
                        "the client of %s belongs to the thread that made it", self->service);
       return FALSE;
     }
-  if (!commy_service_name_is_valid (self->service))
+  if (!commy_endpoint_name_is_valid (self->service))
     {
       commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "\"%.64s\" is no name for a service",
                        self->service);
@@ -333,20 +346,31 @@ feels_different (const CommyClient *self, gsize size, double measured_ns)
   return late || slow || self->routes[0].requirements_unmet || self->routes[1].requirements_unmet;
 }
 
-gboolean
-commy_client_route_sync (CommyClient *self,
-                         CommyFlavour flavour,
-                         gsize size,
-                         gint64 deadline_us,
-                         GCancellable *cancellable,
-                         GError **error)
+/* Whether the route can be used as it is, as commy_route_is_fresh() says, for what every call goes
+ * through. Asked inside the worker: the registry stays as long as this thread does. */
+static inline gboolean
+is_current (CommyClient *self, const CommyRoute *route)
+{
+  return commy_mesh_is_up (self->mesh) && !self->fresh && route->n_members > 0
+         && route->samples < COMMY_ROUTE_RECHECK_SAMPLES && route->recheck_ns == G_MAXINT64
+         && route->registry_epoch == commy_registry_get_epoch (self->mesh->registry)
+         && route->peers_epoch == commy_peers_get_epoch (self->worker->peers)
+         && route->prober_epoch == commy_prober_get_epoch (self->mesh->prober);
+}
+
+static G_GNUC_NO_INLINE gboolean
+route_anew (CommyClient *self,
+            CommyFlavour flavour,
+            gsize size,
+            gint64 deadline_us,
+            GCancellable *cancellable,
+            GError **error)
 {
   CommyRoute *route = &self->routes[flavour];
   g_autoptr (CommySnapshot) snapshot = NULL;
   g_autoptr (GError) cause = NULL;
   CommyRouteKey key;
 
-  /* Asked inside the worker: the registry stays as long as this thread does. */
   if (G_UNLIKELY (!commy_mesh_is_up (self->mesh)))
     return commy_mesh_check_joined (self->mesh, error);
   commy_client_key (self, &key);
@@ -366,6 +390,19 @@ commy_client_route_sync (CommyClient *self,
       return FALSE;
     }
   return commy_client_decide (self, flavour, size, error);
+}
+
+gboolean
+commy_client_route_sync (CommyClient *self,
+                         CommyFlavour flavour,
+                         gsize size,
+                         gint64 deadline_us,
+                         GCancellable *cancellable,
+                         GError **error)
+{
+  if (G_LIKELY (is_current (self, &self->routes[flavour])))
+    return TRUE;
+  return route_anew (self, flavour, size, deadline_us, cancellable, error);
 }
 
 /* --- waiting --- */

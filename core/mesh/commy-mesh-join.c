@@ -7,16 +7,21 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "channel/commy-flow-table.h"
 #include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
+#include "mesh/commy-topics.h"
 
 #include <sched.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define MAX_SERIALIZERS 15u
 #define DRAIN_NS G_GINT64_CONSTANT (5000000000)
 #define DRAIN_LOOK_US 1000
+/* As many as the transports inside a host need at most. */
+#define DESCRIPTORS_A_CHANNEL 2
 
 /* --- plugins --- */
 
@@ -260,6 +265,9 @@ fill_shared (CommyMesh *self, GError **error)
   self->shared.max_streams = (guint) commy_config_get_int (config, "limits", "streams");
   self->shared.stream_window = (gint64) commy_config_get_size (config, "limits", "stream-window");
   self->shared.max_backlog = self->shared.max_payload;
+  self->shared.max_kept = commy_config_get_size (config, "limits", "kept");
+  self->shared.resume_ns = commy_config_get_duration (config, "limits", "resume-within");
+  self->shared.flows = commy_flow_table_new ();
   self->shared.wait_mode = n_cpus > 1 ? wait_mode (self) : COMMY_WAIT_BLOCK;
   self->shared.spin_max_ns = commy_config_get_duration (config, "wait", "spin-max");
   self->shared.single_cpu = single_cpu ();
@@ -269,16 +277,31 @@ fill_shared (CommyMesh *self, GError **error)
   return self->policy != NULL;
 }
 
+/* Connections of other users that this process has descriptors for, and a quarter to spare. */
+static guint
+descriptors_for_others (void)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+    return G_MAXUINT;
+  return (guint) MIN (limit.rlim_cur / 4 * 3 / DESCRIPTORS_A_CHANNEL, G_MAXUINT);
+}
+
 static void
 fill_setup (CommyMesh *self)
 {
+  guint handshakes = (guint) commy_config_get_int (self->config, "limits", "handshakes");
+  guint channels = (guint) commy_config_get_int (self->config, "limits", "channels");
+
   self->setup.channel = &self->shared;
   self->setup.context = self->context;
   self->setup.mesh = self->name;
   self->setup.node = self->node;
   self->setup.serializers = offered_serializers (self);
   self->setup.timeout_ns = commy_config_get_duration (self->config, "limits", "handshake-timeout");
-  self->setup.max_handshakes = (guint) commy_config_get_int (self->config, "limits", "handshakes");
+  self->setup.handshakes = commy_quota_new (handshakes, handshakes);
+  self->setup.channels = commy_quota_new (channels, MIN (channels, descriptors_for_others ()));
   self->setup.locate = locate;
   self->setup.locate_data = self;
 }
@@ -472,8 +495,10 @@ stop_plugin (CommyPlugin *plugin)
 void
 commy_mesh_leave_here (CommyMesh *self)
 {
+  (void) COMMY_FAILPOINT ("leave"); /* it cannot fail, but its process can */
   if (self->prober != NULL)
     commy_prober_stop (self->prober);
+  commy_mesh_drop_publishers (self);
   stop_offers (self);
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
   commy_setup_cancel_all (&self->setup);
@@ -482,6 +507,7 @@ commy_mesh_leave_here (CommyMesh *self)
     commy_plugin_quiesce (self->started->pdata[i]);
   commy_mesh_shut_workers (self, FALSE);
   commy_setup_cancel_all (&self->setup);
+  g_clear_pointer (&self->topics, commy_topics_free);
   g_clear_pointer (&self->registry, commy_registry_free);
   g_clear_pointer (&self->prober, commy_prober_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
@@ -492,6 +518,9 @@ commy_mesh_leave_here (CommyMesh *self)
   g_clear_pointer (&self->deaths, commy_death_watch_free);
   g_clear_pointer (&self->setup.serializers, g_strfreev);
   g_clear_pointer (&self->setup.auth, g_free);
+  g_clear_pointer (&self->shared.flows, commy_flow_table_free);
+  g_clear_pointer (&self->setup.handshakes, commy_quota_unref);
+  g_clear_pointer (&self->setup.channels, commy_quota_unref);
   g_clear_pointer (&self->shared.own_principals, g_strfreev);
   g_clear_pointer (&self->policy, commy_policy_unref);
   self->store = NULL;

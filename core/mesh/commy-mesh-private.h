@@ -28,6 +28,7 @@ typedef enum
 
 typedef struct _CommyPeers CommyPeers;
 typedef struct _CommyProber CommyProber;
+typedef struct _CommyTopics CommyTopics;
 
 /* A worker with what clients on it share. */
 typedef struct
@@ -57,10 +58,11 @@ struct _CommyMesh
   CommyLedger ledger;
 
   GCond left;  /* of state: no longer LEAVING */
-  GMutex lock; /* of state, workers, decisions, and of context once joined */
+  GMutex lock; /* of state, workers, decisions, watchers, and of context once joined */
   CommyMeshState state;
-  GPtrArray *workers; /* CommyMeshWorker, borrowed */
-  GQueue decisions;   /* CommyDecision, the last ones */
+  GPtrArray *workers;  /* CommyMeshWorker, borrowed */
+  GQueue decisions;    /* CommyDecision, the last ones */
+  GPtrArray *watchers; /* CommyTopicWatcher, one reference each */
 
   /* from join to leave; immutable between */
   GMainContext *context;
@@ -79,6 +81,8 @@ struct _CommyMesh
   GPtrArray *listeners; /* CommyListener */
   GHashTable *offers;   /* instance id -> CommyService (ref); changed under lock */
   CommyService *node_service;
+  CommyTopics *topics;       /* NULL: nobody has subscribed yet */
+  GPtrArray *own_publishers; /* CommyPublisher, of commy_mesh_publish(); under lock; or NULL */
   gboolean left_from_inside; /* a handler or callback leaves: nothing can be waited for */
 };
 
@@ -131,6 +135,9 @@ void commy_mesh_leave_here (CommyMesh *mesh);
 
 /* The service behind an instance of this node, or NULL. Any thread. (transfer full) */
 CommyService *commy_mesh_dup_offer (CommyMesh *mesh, const char *instance);
+
+/* commy-mesh-publish.c: mesh thread; what commy_mesh_publish() kept */
+void commy_mesh_drop_publishers (CommyMesh *mesh);
 
 /* commy-survey.c */
 void commy_survey_snapshot (gpointer mesh, CommySnapshot *snapshot);

@@ -54,6 +54,7 @@ commy_mesh_finalize (GObject *object)
     commy_mesh_leave_sync (self, NULL, NULL);
   g_queue_clear_full (&self->decisions, (GDestroyNotify) commy_decision_unref);
   g_ptr_array_unref (self->workers);
+  g_ptr_array_unref (self->watchers);
   g_clear_pointer (&self->policy, commy_policy_unref);
   g_clear_pointer (&self->catalog, commy_catalog_free);
   g_clear_pointer (&self->config, commy_config_unref);
@@ -81,6 +82,7 @@ commy_mesh_init (CommyMesh *self)
   g_cond_init (&self->left);
   g_queue_init (&self->decisions);
   self->workers = g_ptr_array_new ();
+  self->watchers = g_ptr_array_new ();
   self->env = commy_env_system ();
   self->pid = getpid ();
   self->own_word = own_word_new ();

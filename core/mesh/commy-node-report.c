@@ -8,6 +8,7 @@
 #include "mesh/commy-node-report.h"
 
 #include "mesh/commy-service-private.h"
+#include "mesh/commy-topics.h"
 
 #include <string.h>
 
@@ -137,6 +138,48 @@ describe_sum (const Sum *sum)
   return g_variant_builder_end (&record);
 }
 
+/* --- topics --- */
+
+static const char *const publisher_keys[] = { "subscribers", "published", "delivered", "dropped" };
+static const char *const subscription_keys[] = { "publishers", "received", NULL, "lost" };
+
+/* @keys: what peers, published, sent and dropped are called; NULL: left out */
+static void
+describe_counts (GVariantBuilder *record, CommyTopicCounts *counts, const char *const *keys)
+{
+  const guint64 values[] = { __atomic_load_n (&counts->peers, __ATOMIC_RELAXED),
+                             __atomic_load_n (&counts->published, __ATOMIC_RELAXED),
+                             __atomic_load_n (&counts->sent, __ATOMIC_RELAXED),
+                             __atomic_load_n (&counts->dropped, __ATOMIC_RELAXED) };
+
+  for (guint i = 0; i < G_N_ELEMENTS (values); i++)
+    if (keys[i] != NULL)
+      g_variant_builder_add (record, "{sv}", keys[i], g_variant_new_uint64 (values[i]));
+}
+
+static GVariant *
+describe_subscriptions (CommyMesh *mesh)
+{
+  GVariantBuilder list;
+
+  g_variant_builder_init (&list, G_VARIANT_TYPE ("aa{sv}"));
+  g_mutex_lock (&mesh->lock);
+  for (guint i = 0; i < mesh->watchers->len; i++)
+    {
+      CommyTopicWatcher *watcher = mesh->watchers->pdata[i];
+      GVariantBuilder record;
+
+      g_variant_builder_init (&record, G_VARIANT_TYPE_VARDICT);
+      g_variant_builder_add (&record, "{sv}", "pattern", g_variant_new_string (watcher->pattern));
+      describe_counts (&record, watcher->counts, subscription_keys);
+      g_variant_builder_add_value (&list, g_variant_builder_end (&record));
+    }
+  g_mutex_unlock (&mesh->lock);
+  return g_variant_builder_end (&list);
+}
+
+/* --- offers --- */
+
 static void
 describe_offer (CommyService *service, const char *id, const Sum *sum, GVariantBuilder *offers)
 {
@@ -155,6 +198,8 @@ describe_offer (CommyService *service, const char *id, const Sum *sum, GVariantB
   add_uint (&record, "threads", threads);
   add_uint (&record, "in-flight", in_flight);
   add_sum (&record, sum != NULL ? sum : &none);
+  if (service->counts != NULL)
+    describe_counts (&record, service->counts, publisher_keys);
   g_variant_builder_add_value (offers, g_variant_builder_end (&record));
 }
 
@@ -186,12 +231,13 @@ commy_node_report_stats (CommyMesh *mesh)
   g_variant_builder_init (&record, G_VARIANT_TYPE_VARDICT);
   add_uint (&record, "services", g_hash_table_size (mesh->offers));
   add_uint (&record, "listeners", mesh->listeners->len);
-  add_uint (&record, "handshakes", mesh->setup.handshakes);
+  add_uint (&record, "handshakes", commy_quota_get_used (mesh->setup.handshakes));
   g_variant_builder_add (&record, "{sv}", "dropped", g_variant_new_uint64 (dropped));
   add_uint (&record, "busy-threads", busy);
   g_variant_builder_add (&record, "{sv}", "calls", describe_sum (&sums.calls));
   g_variant_builder_add (&record, "{sv}", "serves", describe_sum (&sums.serves));
   g_variant_builder_add (&record, "{sv}", "offers", describe_offers (mesh, &sums));
+  g_variant_builder_add (&record, "{sv}", "subscriptions", describe_subscriptions (mesh));
   return g_variant_builder_end (&record);
 }
 

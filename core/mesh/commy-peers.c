@@ -7,19 +7,12 @@
 #include "mesh/commy-peers.h"
 
 #include "base/commy-error-private.h"
+#include "mesh/commy-path-move.h"
 
 #include <string.h>
 
 #define BACKOFF_FIRST_NS G_GINT64_CONSTANT (100000000)
 #define BACKOFF_MAX_NS G_GINT64_CONSTANT (5000000000)
-
-struct _CommyPeers
-{
-  CommyMesh *mesh;
-  CommyWorker *worker;
-  GHashTable *peers; /* instance id -> CommyPeer */
-  guint32 epoch;
-};
 
 typedef struct
 {
@@ -91,10 +84,12 @@ path_free (gpointer data)
   if (path->channel != NULL)
     {
       commy_channel_on_closed (path->channel, NULL, NULL);
+      commy_channel_on_adrift (path->channel, NULL);
       commy_channel_close (path->channel, NULL);
       commy_channel_unref (path->channel);
     }
   g_ptr_array_unref (path->waiters);
+  g_ptr_array_unref (path->homes);
   g_free (path->address);
   g_free (path->failure);
   g_free (path);
@@ -158,6 +153,7 @@ commy_peer_ensure_path (CommyPeer *peer, CommyPlugin *transport, const char *add
   path->transport = transport;
   path->address = g_strdup (address);
   path->waiters = g_ptr_array_new_with_free_func (g_free);
+  path->homes = g_ptr_array_new ();
   g_ptr_array_add (peer->paths, path);
   return path;
 }
@@ -216,7 +212,9 @@ drop_channel (CommyPath *path)
   if (path->channel == NULL)
     return;
   commy_channel_on_closed (path->channel, NULL, NULL);
+  commy_channel_on_adrift (path->channel, NULL);
   g_clear_pointer (&path->channel, commy_channel_unref);
+  path->move = NULL; /* whoever carries it finds out */
 }
 
 static void
@@ -237,6 +235,13 @@ on_channel_closed (gpointer data, CommyChannel *channel)
     commy_peers_touch (path->peer->peers); /* our own doing */
 }
 
+void
+commy_path_own_channel (CommyPath *path)
+{
+  commy_channel_on_closed (path->channel, on_channel_closed, path);
+  commy_channel_on_adrift (path->channel, commy_path_on_adrift);
+}
+
 /* @channel: (transfer full). On the worker. */
 static void
 take_channel (CommyPath *path, CommyChannel *channel)
@@ -249,7 +254,7 @@ take_channel (CommyPath *path, CommyChannel *channel)
     }
   drop_channel (path);
   path->channel = commy_channel_ref (channel);
-  commy_channel_on_closed (channel, on_channel_closed, path);
+  commy_path_own_channel (path);
   commy_channel_adopt_here (channel);
   path->failures = 0;
   path->retry_at_ns = 0;
@@ -356,9 +361,9 @@ attempt_start (gpointer data)
       attempt_done (attempt, NULL, error);
       return;
     }
-  commy_setup_connect (&attempt->mesh->setup, attempt->transport, &endpoint,
-                       attempt->instance->service, listed ? attempt->instance->id : "",
-                       attempt->worker, attempt_done, attempt);
+  commy_setup_allow_moves (commy_setup_connect (
+      &attempt->mesh->setup, attempt->transport, &endpoint, attempt->instance->service,
+      listed ? attempt->instance->id : "", attempt->worker, attempt_done, attempt));
 }
 
 static Attempt *

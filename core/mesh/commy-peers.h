@@ -6,19 +6,32 @@
  */
 #pragma once
 
+#include "channel/commy-channel-move.h"
 #include "channel/commy-setup.h"
 #include "control/commy-instance.h"
 #include "mesh/commy-mesh-private.h"
 #include "route/commy-route.h"
 
 typedef struct _CommyPeer CommyPeer;
+typedef struct _CommyPathMove CommyPathMove;
+typedef struct _CommyHome CommyHome;
+
+struct _CommyPeers
+{
+  CommyMesh *mesh;
+  CommyWorker *worker;
+  GHashTable *peers; /* instance id -> CommyPeer */
+  guint32 epoch;
+};
 
 typedef struct
 {
   CommyPeer *peer; /* borrowed */
   CommyPlugin *transport;
   char *address;
-  CommyChannel *channel; /* NULL: not connected */
+  CommyChannel *channel; /* NULL: not connected; it may still be on its way from another path */
+  CommyPathMove *move;   /* that is under way; commy-path-move.c */
+  GPtrArray *homes;      /* CommyHome of the routes that keep their order here */
   CommyCalibration calibration;
   guint failures;     /* in a row */
   gint64 retry_at_ns; /* not to be tried before */
@@ -59,5 +72,7 @@ gboolean commy_path_connect_sync (CommyPath *path,
                                   gint64 deadline_us,
                                   GCancellable *cancellable,
                                   GError **error);
+/* The channel was put into the path: its end is told here. */
+void commy_path_own_channel (CommyPath *path);
 /* It failed: back off, and let the store look whether the peer is dead. */
 void commy_path_failed (CommyPath *path, const GError *error);

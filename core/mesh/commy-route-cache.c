@@ -69,6 +69,77 @@ remember_incumbent (CommyRoute *route, const CommyCandidate *chosen, gint64 now_
   route->incumbent = (CommySwitch){ .since_ns = now_ns };
 }
 
+static gint
+by_score (gconstpointer a, gconstpointer b, gpointer data)
+{
+  const CommyRouteField *field = data;
+  double first = field->assessments[*(const guint *) a].flow_score;
+  double second = field->assessments[*(const guint *) b].flow_score;
+
+  return (first > second) - (first < second);
+}
+
+static CommyPath *
+path_of (const CommyRouteField *field, CommyPeer *peer, guint i)
+{
+  return commy_peer_find_path (peer, field->endpoint_of[i]->id);
+}
+
+/* All paths of the chosen instance that are allowed now, best first. */
+static GPtrArray *
+allowed_paths (const CommyRouteField *field, CommyPeer *peer, guint chosen)
+{
+  g_autoptr (GArray) indices = g_array_new (FALSE, FALSE, sizeof (guint));
+  GPtrArray *paths = g_ptr_array_new ();
+
+  for (guint i = 0; i < field->n; i++)
+    if (field->instance_of[i] == field->instance_of[chosen]
+        && field->assessments[i].rejection.filter == COMMY_FILTER_NONE)
+      g_array_append_val (indices, i);
+  g_array_sort_with_data (indices, by_score, (gpointer) field);
+  for (guint i = 0; i < indices->len; i++)
+    {
+      CommyPath *path = path_of (field, peer, g_array_index (indices, guint, i));
+
+      if (path != NULL && !g_ptr_array_find (paths, path, NULL))
+        g_ptr_array_add (paths, path);
+    }
+  return paths;
+}
+
+/* The flow goes where the route goes: its messages keep their order. Whether it moves. */
+static gboolean
+settle_home (CommyRoute *route,
+             const CommyRouteField *field,
+             const CommyRouteKey *key,
+             guint chosen)
+{
+  CommyPeer *peer = commy_peers_ensure (
+      key->worker->peers, field->snapshot->instances->pdata[field->instance_of[chosen]]);
+  CommyPath *path = path_of (field, peer, chosen);
+  GPtrArray *allowed;
+  gboolean may_stay;
+
+  if (path == NULL)
+    return FALSE;
+  allowed = allowed_paths (field, peer, chosen);
+  may_stay = route->home.path == NULL || g_ptr_array_find (allowed, route->home.path, NULL);
+  return commy_home_settle (&route->home, peer, path, allowed, !may_stay);
+}
+
+/* The channel moved, for another client's sake or because its path was lost. */
+static void
+follow_home (CommyRoute *route)
+{
+  if (!route->home.was_moved || route->home.path == NULL)
+    return;
+  route->home.was_moved = FALSE;
+  g_free (route->incumbent_transport);
+  g_free (route->incumbent_instance);
+  route->incumbent_transport = g_strdup (route->home.path->transport->note.id);
+  route->incumbent_instance = g_strdup (route->home.peer->instance->id);
+}
+
 /* Whom a probe tells apart: those that are allowed, and those that only fail a requirement, which
  * must be able to meet it again. Not where there is no choice, unless a requirement hangs on it. */
 static gboolean
@@ -182,6 +253,7 @@ commy_route_decide_now (
     return FALSE;
   route->incumbent_instance = g_steal_pointer (&incumbent_instance);
   route->incumbent_transport = g_steal_pointer (&incumbent_transport);
+  follow_home (route);
   commy_route_demand (key, flavour, &demand);
   commy_route_field_decide (&field, &demand, &plan);
   if (plan.chosen >= 0)
@@ -205,6 +277,7 @@ commy_route_decide_now (
       return FALSE;
     }
   remember_incumbent (route, &field.candidates[plan.chosen], demand.now_ns);
+  settle_home (route, &field, key, (guint) plan.chosen);
   commy_route_fill_members (route, &field, key, &demand, (guint) plan.chosen);
   commy_route_update_balancer (route, key);
   route->snapshot = commy_snapshot_ref (field.snapshot);

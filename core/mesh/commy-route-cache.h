@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "mesh/commy-peers.h"
+#include "mesh/commy-path-move.h"
 #include "mesh/commy-prober.h"
 #include "route/commy-decision-private.h"
 
@@ -24,13 +24,18 @@ typedef struct
   CommyPlugin *serializer;
 } CommyStack;
 
+/* Who carries what of a size class: together, because a call looks at one class only. */
+typedef struct
+{
+  guint64 split; /* up to it `lo`, beyond `hi` */
+  CommyStack lo, hi;
+} CommyRouteClass;
+
 /* One instance that is good enough to be balanced over. */
 typedef struct
 {
   CommyPeer *peer; /* reference */
-  guint64 split[COMMY_SIZE_CLASSES];
-  CommyStack lo[COMMY_SIZE_CLASSES];
-  CommyStack hi[COMMY_SIZE_CLASSES];
+  CommyRouteClass classes[COMMY_SIZE_CLASSES];
 } CommyRouteMember;
 
 typedef struct
@@ -48,6 +53,7 @@ typedef struct
   gpointer balancer_state;
   char *incumbent_instance, *incumbent_transport;
   CommySwitch incumbent;
+  CommyHome home; /* where the messages keep their order; stays when the route is cleared */
   gboolean requirements_unmet; /* by what the last decision knew */
   gboolean requirements_held;  /* they were met once */
   CommyDecision *news;         /* the last decision, if it changed whether they are met */

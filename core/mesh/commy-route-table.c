@@ -22,6 +22,7 @@ commy_route_clear (CommyRoute *route, CommyPlugin *balancer)
     balancer->ops.balancer.clear (route->balancer_state);
   g_clear_pointer (&route->balancer_state, free);
   g_clear_pointer (&route->snapshot, commy_snapshot_unref);
+  commy_home_doubt (&route->home);
   g_clear_pointer (&route->incumbent_instance, g_free);
   g_clear_pointer (&route->incumbent_transport, g_free);
   g_clear_pointer (&route->news, commy_decision_unref);
@@ -63,9 +64,9 @@ fill_member (CommyRouteMember *member,
       gint lo = plan.lo[c] >= 0 ? plan.lo[c] : plan.chosen;
       gint hi = plan.hi[c] >= 0 ? plan.hi[c] : plan.chosen;
 
-      member->split[c] = plan.split[c];
-      member->lo[c] = stack_of (field, key, first + (guint) lo);
-      member->hi[c] = stack_of (field, key, first + (guint) hi);
+      member->classes[c] = (CommyRouteClass){ .split = plan.split[c],
+                                              .lo = stack_of (field, key, first + (guint) lo),
+                                              .hi = stack_of (field, key, first + (guint) hi) };
     }
 }
 
@@ -112,30 +113,33 @@ commy_route_update_balancer (CommyRoute *route, const CommyRouteKey *key)
                commy_env_random64 (key->mesh->env));
 }
 
-CommyRouteMember *
-commy_route_pick (CommyRoute *route, CommyPlugin *balancer, guint *out_index)
+static G_GNUC_NO_INLINE guint
+ask_balancer (CommyRoute *route, CommyPlugin *balancer)
 {
   CommyBalancerSnapshot snapshot = { .struct_size = sizeof snapshot,
                                      .members = route->balancer_members,
                                      .n_members = route->n_members };
   gssize index;
 
-  *out_index = 0;
-  if (route->n_members == 1 || route->balancer_state == NULL)
-    return &route->members[0];
   for (guint i = 0; i < route->n_members; i++)
     route->balancer_members[i].in_flight = route->members[i].peer->in_flight;
   index = balancer->ops.balancer.pick (route->balancer_state, &snapshot, 0, NULL);
-  if (index < 0 || (gsize) index >= route->n_members)
-    index = 0;
-  *out_index = (guint) index;
-  return &route->members[index];
+  return index < 0 || (gsize) index >= route->n_members ? 0 : (guint) index;
+}
+
+CommyRouteMember *
+commy_route_pick (CommyRoute *route, CommyPlugin *balancer, guint *out_index)
+{
+  *out_index = 0;
+  if (G_UNLIKELY (route->n_members > 1 && route->balancer_state != NULL))
+    *out_index = ask_balancer (route, balancer);
+  return &route->members[*out_index];
 }
 
 const CommyStack *
 commy_route_member_stack (const CommyRouteMember *member, gsize size)
 {
-  guint c = commy_size_class (size);
+  const CommyRouteClass *in = &member->classes[commy_size_class (size)];
 
-  return size <= member->split[c] ? &member->lo[c] : &member->hi[c];
+  return size <= in->split ? &in->lo : &in->hi;
 }

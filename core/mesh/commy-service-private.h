@@ -6,6 +6,7 @@
 
 #include "channel/commy-spin.h"
 #include "mesh/commy-request.h"
+#include "mesh/commy-topic-private.h"
 
 typedef struct
 {
@@ -53,7 +54,9 @@ struct _CommyService
   char *name;
   GDBusInterfaceInfo *interface;
   GMainContext *context;
-  gint workers; /* -1: as the keyfile says */
+  CommyTopicCounts *counts; /* of a publisher's service, else NULL */
+  CommyMeshWorker *home;    /* its only worker, which somebody moves; NULL: it has its own */
+  gint workers;             /* -1: as the keyfile says */
   GHashTable *methods;
 
   GMutex lock; /* of state, instance, threads */
@@ -84,6 +87,11 @@ CommyService *commy_service_new_internal (CommyMesh *mesh,
                                           const char *name,
                                           GDBusInterfaceInfo *interface,
                                           GMainContext *context);
+/* What a publisher offers: an endpoint of a reserved name, on @home. */
+CommyService *commy_service_new_for_topic (CommyMesh *mesh,
+                                           const char *endpoint,
+                                           CommyMeshWorker *home,
+                                           CommyTopicCounts *counts);
 void commy_service_offer_here (CommyService *service, CommyRegistryFunc done, gpointer data);
 
 /* Whether the call is of the method's kind: one that streams, or not. If not it is refused. */

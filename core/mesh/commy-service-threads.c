@@ -86,7 +86,9 @@ add_thread (CommyService *self, gboolean own, GError **error)
   g_atomic_ref_count_init (&thread->refs);
   thread->own = own;
   thread->context = own ? g_main_context_new () : g_main_context_ref (self->context);
-  thread->worker = commy_mesh_dup_worker_for (self->mesh, thread->context, error);
+  thread->worker = self->home != NULL
+                       ? commy_mesh_worker_ref (self->home)
+                       : commy_mesh_dup_worker_for (self->mesh, thread->context, error);
   if (thread->worker == NULL)
     {
       g_main_context_unref (thread->context);
@@ -106,7 +108,7 @@ add_thread (CommyService *self, gboolean own, GError **error)
 gboolean
 commy_service_start_threads (CommyService *self, GError **error)
 {
-  gint n = self->workers;
+  gint n = self->home != NULL ? 0 : self->workers;
 
   if (n < 0)
     {

@@ -47,6 +47,8 @@ commy_service_finalize (GObject *object)
   g_ptr_array_unref (self->stop_tasks);
   g_clear_pointer (&self->instance, commy_instance_unref);
   g_clear_pointer (&self->interface, g_dbus_interface_info_unref);
+  commy_topic_counts_unref (self->counts);
+  g_clear_pointer (&self->home, commy_mesh_worker_unref);
   g_main_context_unref (self->context);
   g_mutex_clear (&self->lock);
   g_free (self->name);
@@ -87,6 +89,20 @@ commy_service_new_internal (CommyMesh *mesh,
   self->context = g_main_context_ref (context);
   if (interface != NULL)
     self->interface = g_dbus_interface_info_ref (interface);
+  return self;
+}
+
+CommyService *
+commy_service_new_for_topic (CommyMesh *mesh,
+                             const char *endpoint,
+                             CommyMeshWorker *home,
+                             CommyTopicCounts *counts)
+{
+  CommyService *self
+      = commy_service_new_internal (mesh, endpoint, NULL, commy_worker_get_context (home->worker));
+
+  self->counts = commy_topic_counts_ref (counts);
+  self->home = commy_mesh_worker_ref (home);
   return self;
 }
 
@@ -414,7 +430,8 @@ may_start (CommyService *self, GError **error)
 {
   if (!commy_mesh_check_joined (self->mesh, error))
     return FALSE;
-  if (!commy_service_name_is_valid (self->name) || g_str_has_prefix (self->name, "org.commy."))
+  if (self->counts == NULL
+      && (!commy_service_name_is_valid (self->name) || g_str_has_prefix (self->name, "org.commy.")))
     {
       commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
                        "\"%.64s\" is no name for a service (letters, digits, '_', '-' in parts "

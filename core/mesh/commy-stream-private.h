@@ -52,6 +52,9 @@ struct _CommyStream
   CommyWorkFunc written; /* waits until everything was written */
   gpointer written_data;
 
+  CommyWorkFunc watch; /* told whenever the pipe changed */
+  gpointer watch_data;
+
   /* hot */
   gboolean peeked;        /* a message is lent */
   CommyLentRun lent_run;  /* the rest of the frame in @lent, the lent one included */
@@ -80,6 +83,9 @@ CommyStream *commy_stream_new_accepted (CommyService *service,
                                         CommyServiceMethod *method,
                                         CommyPipe *pipe,
                                         CommyPlugin *serializer);
+
+/* For who reads and writes the pipe itself; NULL: nobody. On the worker. */
+void commy_stream_watch (CommyStream *stream, CommyWorkFunc func, gpointer data);
 
 /* --- handler's side, on the worker --- */
 

@@ -139,7 +139,16 @@ on_changed (gpointer owner)
   if (!self->pipe->is_open)
     release_peer (self);
   commy_stream_serve (self);
+  if (self->watch != NULL)
+    self->watch (self->watch_data);
   g_object_unref (self);
+}
+
+void
+commy_stream_watch (CommyStream *self, CommyWorkFunc func, gpointer data)
+{
+  self->watch = func;
+  self->watch_data = data;
 }
 
 static void

@@ -47,6 +47,12 @@ stub_take_fds (gpointer connection, const CommyMessage *message, int *out_fds, g
   return 0;
 }
 
+static gboolean
+stub_unsent (gpointer connection, CommyUnsentFunc each, gpointer user_data)
+{
+  return FALSE;
+}
+
 static void
 stub_auth_begin (gpointer instance,
                  gpointer session,
@@ -139,6 +145,7 @@ static const Slot transport_slots[] = {
   REQUIRED (CommyTransportOps, close),
   OPTIONAL (CommyTransportOps, attach, stub_attach),
   OPTIONAL (CommyTransportOps, take_fds, stub_take_fds),
+  OPTIONAL (CommyTransportOps, unsent, stub_unsent),
 };
 
 static const Slot transport_sizes[] = {

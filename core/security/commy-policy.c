@@ -7,6 +7,7 @@
 
 #include "security/commy-policy.h"
 
+#include "base/commy-dotted-name.h"
 #include "base/commy-error-private.h"
 
 #include <string.h>
@@ -20,6 +21,7 @@ typedef struct
   GPtrArray *principals; /* of GPatternSpec, as are the next two */
   GPtrArray *services;
   GPtrArray *methods;
+  GPtrArray *topics;
 } Rule;
 
 struct _CommyPolicy
@@ -39,6 +41,7 @@ rule_free (gpointer data)
   g_clear_pointer (&rule->principals, g_ptr_array_unref);
   g_clear_pointer (&rule->services, g_ptr_array_unref);
   g_clear_pointer (&rule->methods, g_ptr_array_unref);
+  g_clear_pointer (&rule->topics, g_ptr_array_unref);
   g_free (rule);
 }
 
@@ -71,7 +74,8 @@ check_keys (CommyConfig *config, const char *group, GError **error)
     { "principals", "add principals=PATTERN;... (\"*\" for everybody)" },
     { "services", "write services=PATTERN;... (\"*\" for all)" },
     { "methods", "write methods=PATTERN;... (\"*\" for all)" },
-    { "verbs", "write verbs=call, verbs=offer or verbs=call;offer" },
+    { "topics", "write topics=PATTERN;... (\"*\" for all)" },
+    { "verbs", "write verbs=call;..., out of call, offer, subscribe and publish" },
     { "effect", "add effect=allow or effect=deny" },
   };
 
@@ -91,6 +95,27 @@ check_keys (CommyConfig *config, const char *group, GError **error)
   return TRUE;
 }
 
+static guint
+read_verbs (const char *const *words)
+{
+  static const struct
+  {
+    const char *word;
+    CommyVerb verb;
+  } all[] = {
+    { "call", COMMY_VERB_CALL },
+    { "offer", COMMY_VERB_OFFER },
+    { "subscribe", COMMY_VERB_SUBSCRIBE },
+    { "publish", COMMY_VERB_PUBLISH },
+  };
+  guint verbs = 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (all); i++)
+    if (g_strv_contains (words, all[i].word))
+      verbs |= all[i].verb;
+  return verbs;
+}
+
 static Rule *
 compile_rule (CommyConfig *config, const char *group, GError **error)
 {
@@ -104,13 +129,11 @@ compile_rule (CommyConfig *config, const char *group, GError **error)
   rule->name = g_strdup (group + strlen ("policy "));
   rule->origin = g_strdup (commy_config_get_origin (config, group, "effect"));
   rule->allow = g_str_equal (commy_config_get (config, group, "effect"), "allow");
-  if (g_strv_contains ((const char *const *) verbs, "call"))
-    rule->verbs |= COMMY_VERB_CALL;
-  if (g_strv_contains ((const char *const *) verbs, "offer"))
-    rule->verbs |= COMMY_VERB_OFFER;
+  rule->verbs = read_verbs ((const char *const *) verbs);
   rule->principals = compile_key (config, group, "principals");
   rule->services = compile_key (config, group, "services");
   rule->methods = compile_key (config, group, "methods");
+  rule->topics = compile_key (config, group, "topics");
   return rule;
 }
 
@@ -172,6 +195,7 @@ is_text (const char *text)
   return text != NULL && g_utf8_validate (text, -1, NULL);
 }
 
+/* To call what publishes a topic is to subscribe to it; to offer it is to publish. */
 static gboolean
 rule_matches (const Rule *rule,
               CommyVerb verb,
@@ -179,6 +203,12 @@ rule_matches (const Rule *rule,
               const char *service,
               const char *method)
 {
+  const char *topic = commy_topic_of_endpoint (service);
+
+  if (topic != NULL)
+    return (rule->verbs & (verb == COMMY_VERB_OFFER ? COMMY_VERB_PUBLISH : COMMY_VERB_SUBSCRIBE))
+               != 0
+           && matches_any (rule->principals, principal) && matches_any (rule->topics, topic);
   return (rule->verbs & verb) != 0 && matches_any (rule->principals, principal)
          && matches_any (rule->services, service)
          && (verb == COMMY_VERB_OFFER || matches_any (rule->methods, method));
@@ -230,6 +260,16 @@ commy_policy_decide_peer (CommyPolicy *policy,
                  service, method);
 }
 
+/* For some method. */
+static gboolean
+may_match (const Rule *rule, const char *principal, const char *service)
+{
+  if (commy_topic_of_endpoint (service) != NULL)
+    return rule_matches (rule, COMMY_VERB_CALL, principal, service, NULL);
+  return (rule->verbs & COMMY_VERB_CALL) != 0 && matches_any (rule->principals, principal)
+         && matches_any (rule->services, service);
+}
+
 gboolean
 commy_policy_may_call_any (CommyPolicy *policy, const char *principal, const char *service)
 {
@@ -241,8 +281,7 @@ commy_policy_may_call_any (CommyPolicy *policy, const char *principal, const cha
     {
       const Rule *rule = g_ptr_array_index (policy->rules, i);
 
-      if (rule->allow && (rule->verbs & COMMY_VERB_CALL)
-          && matches_any (rule->principals, principal) && matches_any (rule->services, service))
+      if (rule->allow && may_match (rule, principal, service))
         return TRUE;
     }
   return FALSE;

@@ -4,10 +4,11 @@
  * Every call is decided here, on every path. Immutable after compiling; shared between threads.
  *
  * Keyfile: groups [policy NAME] in order of layer and line, the last that matches wins:
- *   principals=GLOB;...   services=GLOB;...   methods=GLOB;...   verbs=call;offer
- *   effect=allow|deny
+ *   principals=GLOB;...   services=GLOB;...   methods=GLOB;...   topics=GLOB;...
+ *   verbs=call;offer;subscribe;publish   effect=allow|deny
  * principals and effect must be there; services and methods are "*" and verbs is "call" where
- * nothing is said. Methods do not matter for an offer. What is no UTF-8 is denied.
+ * nothing is said. Methods do not matter for an offer; for subscribe and publish only topics do.
+ * What is no UTF-8 is denied.
  * With no group that matches: allowed for one's own user (the node's own principals, and whom
  * their provider takes for the same user on another host), denied for everybody else.
  */
@@ -28,6 +29,8 @@ typedef enum
 {
   COMMY_VERB_CALL = 1 << 0,
   COMMY_VERB_OFFER = 1 << 1,
+  COMMY_VERB_SUBSCRIBE = 1 << 2, /* in rules: a call of "topic:NAME" */
+  COMMY_VERB_PUBLISH = 1 << 3,   /* in rules: an offer of it */
 } CommyVerb;
 
 typedef struct _CommyPolicy CommyPolicy;

@@ -347,6 +347,14 @@ commy_hook_take_fds (gpointer connection, const CommyMessage *message, int *out_
   return self->next->take_fds (self->wrapped, message, out_fds, max);
 }
 
+static inline gboolean
+commy_hook_unsent (gpointer connection, CommyUnsentFunc each, gpointer user_data)
+{
+  CommyHookConnection *self = (CommyHookConnection *) connection;
+
+  return self->next->unsent (self->wrapped, each, user_data);
+}
+
 /* --- sleeping, and the rest --- */
 
 static inline int
@@ -425,6 +433,7 @@ commy_hook_why (gpointer connection)
           .close = commy_hook_close,                                                             \
           .attach = commy_hook_attach,                                                           \
           .take_fds = commy_hook_take_fds,                                                       \
+          .unsent = commy_hook_unsent,                                                           \
           __VA_ARGS__ };                                                                         \
   _Pragma ("GCC diagnostic pop")
 

@@ -9,6 +9,7 @@
 #include <commy/commy-client.h>
 #include <commy/commy-service.h>
 #include <commy/commy-stream.h>
+#include <commy/commy-topic.h>
 #include <commy/commy-transport.h>
 
 G_BEGIN_DECLS
@@ -250,5 +251,60 @@ COMMY_API gboolean commy_stream_peek (CommyStream *stream,
  * Since: 0.1
  */
 COMMY_API void commy_stream_release (CommyStream *stream);
+
+/**
+ * commy_publisher_reserve: (skip)
+ * @publisher: a publisher
+ * @size: bytes of a publication, at most
+ * @out_span: (out): where to write it
+ * @error: return location
+ *
+ * Room for one publication of raw bytes, shared by all subscribers. One at a time, ended by
+ * commy_publisher_commit() or commy_publisher_discard(). Allocates nothing where the last one was
+ * taken by everybody and had room enough.
+ *
+ * Returns: success
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_publisher_reserve (CommyPublisher *publisher,
+                                            gsize size,
+                                            CommySpan *out_span,
+                                            GError **error);
+/**
+ * commy_publisher_commit: (skip)
+ * @publisher: a publisher
+ * @span: the reserved span; `size` may have been lowered
+ * @error: return location
+ *
+ * Publishes it, as commy_publisher_publish_bytes(). It leaves with commy_publisher_flush(), or with
+ * the next publication that is flushed.
+ *
+ * Returns: whether it was published
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_publisher_commit (CommyPublisher *publisher,
+                                           const CommySpan *span,
+                                           GError **error);
+/**
+ * commy_publisher_discard: (skip)
+ * @publisher: a publisher
+ *
+ * Gives a reservation back unpublished.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_publisher_discard (CommyPublisher *publisher);
+/**
+ * commy_publisher_flush: (skip)
+ * @publisher: a publisher
+ *
+ * Sends what was committed to every subscriber, and what waits for those that have credit again.
+ * Does not block.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_publisher_flush (CommyPublisher *publisher);
 
 G_END_DECLS

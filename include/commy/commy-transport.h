@@ -172,7 +172,10 @@ typedef struct
  *   transport has no watch or timer on it any more; with @error it failed, was cleaned up by
  *   the transport, and its memory is the core's again. Exactly once per `alloc`, unless the
  *   core called `close` first. Mesh thread
- * @user_data: for both
+ * @user_data: for all
+ * @alloc_for_user: like `alloc`, for who knows already which user of this host connects: limits
+ *   are then shared between users, and none can take all. Absent (see @struct_size) or %NULL in
+ *   older cores
  *
  * The core's side of a listener.
  */
@@ -182,6 +185,7 @@ typedef struct
   gpointer (*alloc) (gpointer user_data);
   void (*opened) (gpointer user_data, gpointer connection, const GError *error);
   gpointer user_data;
+  gpointer (*alloc_for_user) (gpointer user_data, guint32 uid);
 } CommyAcceptor;
 
 /**
@@ -471,6 +475,38 @@ typedef gsize (*CommyTransportTakeFdsFunc) (gpointer connection,
                                             gsize max);
 
 /**
+ * CommyUnsentFunc:
+ * @user_data: as given to the slot
+ * @data: a message, as it was committed; valid until the function returns
+ * @size: its bytes
+ *
+ * One message of which the connection does not know that the other side has it.
+ *
+ * Since: 0.1
+ */
+typedef void (*CommyUnsentFunc) (gpointer user_data, const guint8 *data, gsize size);
+
+/**
+ * CommyTransportUnsentFunc:
+ * @connection: a connection, open or at its end, not yet closed
+ * @each: (nullable): called for each message, oldest first; %NULL only asks whether the
+ *   connection can tell
+ * @user_data: for @each
+ *
+ * Walks what was committed and what the other side may not have taken: rather too much than too
+ * little, because the core knows which of them arrived. For transports whose messages stay in the
+ * sender's own memory until the receiver is through with them; of any other one the core keeps
+ * copies. Optional. Data slot; never blocks.
+ *
+ * Returns: %FALSE, with @each never called, if the connection cannot tell
+ *
+ * Since: 0.1
+ */
+typedef gboolean (*CommyTransportUnsentFunc) (gpointer connection,
+                                              CommyUnsentFunc each,
+                                              gpointer user_data);
+
+/**
  * CommyTransportOps:
  * @struct_size: `sizeof (CommyTransportOps)`
  * @listener_size: bytes of one listener
@@ -495,6 +531,7 @@ typedef gsize (*CommyTransportTakeFdsFunc) (gpointer connection,
  * @close: required
  * @attach: optional
  * @take_fds: optional
+ * @unsent: optional
  *
  * The operations of a transport. New slots are appended.
  *
@@ -525,6 +562,7 @@ struct _CommyTransportOps
   CommyTransportCloseFunc close;
   CommyTransportAttachFunc attach;
   CommyTransportTakeFdsFunc take_fds;
+  CommyTransportUnsentFunc unsent;
 };
 
 G_END_DECLS

@@ -21,5 +21,7 @@ typedef struct _CommyCallOptions CommyCallOptions;
 typedef struct _CommyWhatIf CommyWhatIf;
 typedef struct _CommyDecision CommyDecision;
 typedef struct _CommyStream CommyStream;
+typedef struct _CommyPublisher CommyPublisher;
+typedef struct _CommySubscription CommySubscription;
 
 G_END_DECLS

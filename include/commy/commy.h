@@ -13,5 +13,6 @@
 #include <commy/commy-requirements.h>
 #include <commy/commy-service.h>
 #include <commy/commy-stream.h>
+#include <commy/commy-topic.h>
 #include <commy/commy-types.h>
 #include <commy/commy-version.h>

@@ -7,8 +7,12 @@
 
 #include "commy-door-keeper.h"
 
+#include "commy-defence.h"
+#include "commy-failpoints.h"
+
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +33,24 @@ watch_again (gpointer user_data)
   self->watch = self->host->watch_fd (self->host, self->fd, G_IO_IN, accept_more, self);
 }
 
+/* Says it once, until somebody came in again. */
+static void
+complain (DoorKeeper *self, int error_number)
+{
+  struct rlimit limit = { 0 };
+  g_autofree char *text = NULL;
+
+  if (self->complained)
+    return;
+  self->complained = TRUE;
+  getrlimit (RLIMIT_NOFILE, &limit);
+  text = g_strdup_printf ("peers wait at the door: %s (descriptors of this process: at most %lu, "
+                          "and it may raise that to %lu; see ulimit -n, LimitNOFILE=)",
+                          g_strerror (error_number), (gulong) limit.rlim_cur,
+                          (gulong) limit.rlim_max);
+  self->host->log (self->host, G_LOG_LEVEL_WARNING, text);
+}
+
 /* Out of descriptors: a listening socket stays ready, so it is left alone for a moment. */
 static void
 pause_accepting (DoorKeeper *self)
@@ -45,15 +67,24 @@ accept_more (gpointer user_data, int listening_fd, guint condition)
 
   for (int i = 0; i < ACCEPT_AT_ONCE; i++)
     {
-      int fd = accept4 (listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+      int fd = accept4 (listening_fd, NULL, NULL,
+                        (COMMY_DEFENCE (15, true) ? SOCK_CLOEXEC : 0)
+                            | (COMMY_DEFENCE (11, true) ? SOCK_NONBLOCK : 0));
 
       if (fd < 0)
         {
           if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            pause_accepting (self);
+            {
+              complain (self, errno);
+              pause_accepting (self);
+            }
           return;
         }
-      self->func (self->user_data, fd);
+      self->complained = FALSE;
+      if (COMMY_FAILPOINT ("door-accepted"))
+        close (fd);
+      else
+        self->func (self->user_data, fd);
     }
 }
 
@@ -84,6 +115,20 @@ commy_door_keeper_stop (DoorKeeper *self)
   self->watch = self->timer = 0;
   commy_door_close (self->fd, self->address);
   g_clear_pointer (&self->address, g_free);
+}
+
+gpointer
+commy_door_admit (const CommyAcceptor *acceptor, int fd)
+{
+  struct ucred credentials;
+  socklen_t size = sizeof credentials;
+
+  if (acceptor->struct_size
+          >= G_STRUCT_OFFSET (CommyAcceptor, alloc_for_user) + sizeof acceptor->alloc_for_user
+      && acceptor->alloc_for_user != NULL
+      && getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0)
+    return acceptor->alloc_for_user (acceptor->user_data, credentials.uid);
+  return acceptor->alloc (acceptor->user_data);
 }
 
 /* --- caller --- */

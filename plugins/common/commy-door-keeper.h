@@ -19,6 +19,7 @@ typedef struct
   int fd;
   guint watch;
   guint timer; /* while the process has no descriptor left */
+  gboolean complained;
   DoorVisitorFunc func;
   gpointer user_data;
 } DoorKeeper;
@@ -29,6 +30,9 @@ gboolean commy_door_keeper_start (DoorKeeper *self,
                                   DoorVisitorFunc func,
                                   gpointer user_data,
                                   GError **error);
+/* The core's memory for the visitor behind @fd, counted for its user where the core can do that;
+ * NULL: there are too many. */
+gpointer commy_door_admit (const CommyAcceptor *acceptor, int fd);
 /* Shuts the door and takes it away. */
 void commy_door_keeper_stop (DoorKeeper *self);
 

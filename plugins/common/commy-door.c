@@ -11,6 +11,9 @@
 
 #include "commy-door.h"
 
+#include "commy-defence.h"
+#include "commy-failpoints.h"
+
 #include <commy/commy-plugin.h>
 
 #include <dirent.h>
@@ -71,29 +74,72 @@ address_through (int fd, const char *name, struct sockaddr_un *out_address)
   return n > 0 && (gsize) n < sizeof out_address->sun_path;
 }
 
+static gboolean
+is_ours_alone (int directory_fd)
+{
+  struct stat status;
+
+  return fstat (directory_fd, &status) == 0 && status.st_uid == geteuid ()
+         && (status.st_mode & WRITABLE_BY_OTHERS) == 0;
+}
+
+/* Whether nobody can put another directory in the place of this one: what lies above is writable
+ * by everybody only where the sticky bit keeps others' things from being moved. */
+static gboolean
+is_safely_above (int directory_fd)
+{
+  int fd = fcntl (directory_fd, F_DUPFD_CLOEXEC, 0);
+  struct stat below;
+  struct stat status;
+  gboolean is_safe = fd >= 0 && fstat (fd, &below) == 0;
+
+  while (is_safe)
+    {
+      int above = openat (fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+      close (fd);
+      fd = above;
+      is_safe = fd >= 0 && fstat (fd, &status) == 0
+                && ((status.st_mode & S_IWOTH) == 0 || (status.st_mode & S_ISVTX) != 0);
+      if (is_safe && status.st_dev == below.st_dev && status.st_ino == below.st_ino)
+        break; /* nothing is above the root */
+      below = status;
+    }
+  clear_fd (&fd);
+  return is_safe;
+}
+
+static gboolean
+check_directory (int fd, const char *path, GError **error)
+{
+  if (!is_ours_alone (fd))
+    commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
+                          "the runtime directory %s belongs to or can be written by others; "
+                          "give it to user %u with mode 0700",
+                          path, (unsigned) geteuid ());
+  else if (!is_safely_above (fd))
+    commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
+                          "a folder above the runtime directory %s can be written by everybody; "
+                          "choose another runtime-dir",
+                          path);
+  else
+    return TRUE;
+  return FALSE;
+}
+
 /* The runtime directory, if nobody else can put or swap things in it. */
 static int
 open_directory (const char *path, GError **error)
 {
-  struct stat status;
   int fd = open (path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
   if (fd < 0)
-    {
-      commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
-                            "the runtime directory %s cannot be opened: %s", path,
-                            g_strerror (errno));
-      return -1;
-    }
-  if (fstat (fd, &status) == 0 && status.st_uid == geteuid ()
-      && (status.st_mode & WRITABLE_BY_OTHERS) == 0)
-    return fd;
-  commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
-                        "the runtime directory %s belongs to or can be written by others; "
-                        "give it to user %u with mode 0700",
-                        path, (unsigned) geteuid ());
-  close (fd);
-  return -1;
+    commy_door_set_error (error, COMMY_ERROR_STATE_DIR,
+                          "the runtime directory %s cannot be opened: %s", path,
+                          g_strerror (errno));
+  else if (COMMY_DEFENCE (14, !check_directory (fd, path, error)))
+    clear_fd (&fd);
+  return fd;
 }
 
 static int
@@ -162,6 +208,13 @@ is_dead (int directory_fd, const char *name)
   return dead;
 }
 
+/* PREFIX-NODE.sock, or what it is called before it is ready: .PREFIX-NODE.sock.PID. */
+static gboolean
+is_door (const char *name, const char *prefix)
+{
+  return g_str_has_prefix (name + (name[0] == '.'), prefix) && strstr (name, ".sock") != NULL;
+}
+
 /* Nodes that were killed left their doors behind: whoever comes next takes them away. */
 static void
 sweep_dead (const DoorStyle *style, const char *directory, int directory_fd)
@@ -171,8 +224,7 @@ sweep_dead (const DoorStyle *style, const char *directory, int directory_fd)
   struct dirent *entry;
 
   while (dir != NULL && (entry = readdir (dir)) != NULL)
-    if (g_str_has_prefix (entry->d_name, prefix) && g_str_has_suffix (entry->d_name, ".sock")
-        && is_dead (directory_fd, entry->d_name))
+    if (is_door (entry->d_name, prefix) && is_dead (directory_fd, entry->d_name))
       unlinkat (directory_fd, entry->d_name, 0);
   if (dir != NULL)
     closedir (dir);
@@ -195,7 +247,8 @@ bind_and_listen (int fd, int directory_fd, const char *name, GError **error)
   if (fchmod (fd, S_IRUSR | S_IWUSR) == 0
       && bind (fd, (const struct sockaddr *) &address, sizeof address) == 0)
     {
-      if (listen (fd, BACKLOG) == 0 && renameat (directory_fd, early, directory_fd, name) == 0)
+      if (!COMMY_FAILPOINT ("door-bound") && listen (fd, BACKLOG) == 0
+          && renameat (directory_fd, early, directory_fd, name) == 0)
         return TRUE;
     }
   commy_door_set_error (error, COMMY_ERROR_STATE_DIR, "cannot listen at %s: %s", name,
@@ -350,6 +403,8 @@ commy_door_identify (int fd, gboolean force_fallback, DoorPeer *out_peer, GError
     }
   if (force_fallback || getsockopt (fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &pidfd_size) < 0)
     pidfd = open_pidfd_by_pid (fd, credentials.pid);
+  if (!COMMY_DEFENCE (13, true))
+    clear_fd (&pidfd);
   *out_peer = (DoorPeer){
     .uid = credentials.uid, .gid = credentials.gid, .pid = credentials.pid, .pidfd = pidfd
   };

@@ -470,7 +470,8 @@ COMMY_HOOK_OPS (delay_ops,
                 .fd = delay_fd,
                 .arm = delay_arm,
                 .wait = NULL,
-                .attach = delay_attach);
+                .attach = delay_attach,
+                .unsent = NULL /* what waits here is in nobody's ring */);
 
 /* --- the plugin --- */
 

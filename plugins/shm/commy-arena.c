@@ -8,6 +8,8 @@
  */
 #include "commy-arena.h"
 
+#include "plugins/common/commy-defence.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -306,6 +308,22 @@ shm_arena_lend (
                                  .length = length };
 }
 
+/* A chunk that was lent again, or of which the segment went, has another generation or id. */
+const uint8_t *
+shm_arena_find (const ShmArena *self, const ShmLoanRecord *record)
+{
+  const ShmArenaTable *table = self->table;
+  const ShmArenaSegment *segment;
+
+  if (table == NULL || record->slot >= SHM_LOAN_SLOTS
+      || table->slots[record->slot].generation != record->generation
+      || table->slots[record->slot].state != SLOT_HELD)
+    return NULL;
+  segment = &table->segments[record->segment % SHM_ARENA_SEGMENTS];
+  return segment->data != NULL && segment->id == record->segment ? segment->data + record->offset
+                                                                 : NULL;
+}
+
 void
 shm_arena_deinit (ShmArena *self)
 {
@@ -372,11 +390,13 @@ shm_foreign_borrow (ShmForeign *self, const ShmLoanRecord *record, const uint8_t
 {
   ShmForeignSegment *segment = find_foreign (self, record->segment);
 
-  if (record->slot >= SHM_LOAN_SLOTS || record->offset % SHM_LINE != 0 || record->length == 0)
+  if (COMMY_DEFENCE (7, record->slot >= SHM_LOAN_SLOTS || record->offset % SHM_LINE != 0
+                            || record->length == 0))
     return SHM_BROKEN;
   if (segment == NULL)
     return SHM_EMPTY;
-  if (record->offset > segment->size || record->length > segment->size - record->offset)
+  if (COMMY_DEFENCE (7, record->offset > segment->size
+                            || record->length > segment->size - record->offset))
     return SHM_BROKEN;
   segment->borrowed++;
   *out_data = segment->data + record->offset;

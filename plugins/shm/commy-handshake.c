@@ -13,6 +13,7 @@
 #include "commy-handshake.h"
 
 #include "commy-packet.h"
+#include "plugins/common/commy-failpoints.h"
 
 #include <errno.h>
 #include <string.h>
@@ -118,7 +119,8 @@ send_proof (ShmHandshake *self)
   memcpy (proof.nonce, header->nonce, NONCE_BYTES);
   remember_nonces (self, proof.nonce);
   self->greeted = TRUE;
-  if (shm_packet_send (self->link->socket_fd, &proof, sizeof proof, -1) != SHM_PACKET_OK)
+  if (COMMY_FAILPOINT ("shm-proof")
+      || shm_packet_send (self->link->socket_fd, &proof, sizeof proof, -1) != SHM_PACKET_OK)
     finish_with (self, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");
 }
 
@@ -156,18 +158,17 @@ take_hello (ShmHandshake *self, const Hello *hello, int fd)
 static void
 take_proof (ShmHandshake *self, const Proof *proof)
 {
-  GError *error = NULL;
-
   if (proof->magic != MAGIC || memcmp (proof->nonce, own_header (self)->nonce, NONCE_BYTES) != 0)
     {
       finish_with (self, COMMY_ERROR_HANDSHAKE,
                    "the peer could not read our memory; it is not on this host");
       return;
     }
-  if (!shm_link_open (self->link, &self->own_shape, &self->peer_shape, self->borrow_limit))
-    commy_door_set_error (&error, COMMY_ERROR_HANDSHAKE, "cannot watch the connection: %s",
-                          g_strerror (errno));
-  finish (self, error);
+  shm_link_open (self->link, &self->own_shape, &self->peer_shape, self->borrow_limit);
+  if (COMMY_FAILPOINT ("shm-open"))
+    finish_with (self, COMMY_ERROR_HANDSHAKE, "fail point shm-open");
+  else
+    finish (self, NULL);
 }
 
 static void
@@ -194,8 +195,7 @@ on_readable (gpointer user_data, int socket_fd, guint condition)
     {
     case SHM_PACKET_OK:
       take_packet (self, packet, size, fd);
-      if (fd >= 0)
-        close (fd);
+      shm_packet_discard (fd);
       break;
     case SHM_PACKET_END:
       finish_with (self, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");
@@ -220,7 +220,8 @@ send_hello (ShmHandshake *self, int memory_fd, GError **error)
                   .arena_max = self->own_shape.arena_max,
                   .max_inline = self->own_shape.max_inline };
 
-  if (shm_packet_send (self->link->socket_fd, &hello, sizeof hello, memory_fd) == SHM_PACKET_OK)
+  if (!COMMY_FAILPOINT ("shm-hello")
+      && shm_packet_send (self->link->socket_fd, &hello, sizeof hello, memory_fd) == SHM_PACKET_OK)
     return TRUE;
   commy_door_set_error (error, COMMY_ERROR_HANDSHAKE, "the peer hung up during set-up");
   return FALSE;
@@ -255,10 +256,11 @@ commy_shm_handshake_start (ShmHandshake *self, int fd, gboolean is_client, GErro
   self->peer.pidfd = -1;
   self->link->socket_fd = fd;
   self->link->pid_fd = -1;
-  self->link->poll_fd = -1;
+  self->link->release_pid = commy_shm_peers_release;
+  self->link->release_data = self->peers;
   if (commy_door_identify (fd, FALSE, &self->peer, error))
     {
-      self->link->pid_fd = self->peer.pidfd;
+      self->link->pid_fd = commy_shm_peers_share (self->peers, self->peer.pid, self->peer.pidfd);
       self->link->peer_pid = self->peer.pid;
       if (greet (self, error))
         {

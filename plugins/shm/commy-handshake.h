@@ -7,6 +7,7 @@
 #pragma once
 
 #include "commy-link.h"
+#include "commy-peers.h"
 #include "plugins/common/commy-door.h"
 
 #include <commy/commy-plugin.h>
@@ -20,6 +21,7 @@ typedef void (*ShmHandshakeDone) (ShmHandshake *handshake, const GError *error);
 struct _ShmHandshake
 {
   CommyHost *host;
+  ShmPeers *peers;
   ShmLink *link;
   ShmShape own_shape;
   ShmShape peer_shape;
@@ -32,8 +34,8 @@ struct _ShmHandshake
   ShmHandshakeDone done;
 };
 
-/* Takes @fd and sends our hello. `host`, `link`, shape, limit and `done` are set. With FALSE
- * nothing is left and `done` is not called. */
+/* Takes @fd and sends our hello. `host`, `peers`, `link`, shape, limit and `done` are set. With
+ * FALSE nothing is left and `done` is not called. */
 gboolean commy_shm_handshake_start (ShmHandshake *self, int fd, gboolean is_client, GError **error);
 /* Ends it without a word; closes the link. */
 void commy_shm_handshake_stop (ShmHandshake *self);

@@ -9,11 +9,12 @@
 #include "commy-link.h"
 
 #include "commy-packet.h"
+#include "plugins/common/commy-failpoints.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,7 +54,10 @@ static ShmResult
 fail (ShmLink *self, const char *why)
 {
   if (!self->broken)
-    self->why = why;
+    {
+      self->why = why;
+      shm_packet_refuse_fds (self->socket_fd);
+    }
   self->broken = true;
   return SHM_BROKEN;
 }
@@ -143,8 +147,7 @@ drain_packets (ShmLink *self)
         handle_packet (self, &notice, size, fd);
       /* There is room in the socket again, which the peer may have been short of. */
       self->unsettled = true;
-      if (fd >= 0)
-        close (fd);
+      shm_packet_discard (fd);
       if (result == SHM_PACKET_END)
         note_hang_up (self);
       if (result == SHM_PACKET_FAULT)
@@ -154,19 +157,20 @@ drain_packets (ShmLink *self)
     }
 }
 
-/* Reads what came over the socket and finds out whether the peer is gone. */
+/* Reads what came over the socket and finds out whether the peer is gone: it hung up, or, with a
+ * child of it that keeps the socket open, its process ended. */
 static void
 probe (ShmLink *self)
 {
-  struct epoll_event events[2];
-  int n = epoll_wait (self->poll_fd, events, 2, 0);
+  struct pollfd ready[] = { { .fd = self->socket_fd, .events = POLLIN | POLLRDHUP },
+                            { .fd = self->pid_fd, .events = POLLIN } };
 
-  for (int i = 0; i < n; i++)
-    {
-      drain_packets (self);
-      if (events[i].data.fd == self->pid_fd)
-        note_hang_up (self);
-    }
+  if (poll (ready, 2, 0) <= 0)
+    return;
+  if (ready[0].revents != 0 || ready[1].revents != 0)
+    drain_packets (self);
+  if (ready[1].revents != 0)
+    note_hang_up (self);
 }
 
 /* --- the arena's way to the kernel and the peer --- */
@@ -192,7 +196,7 @@ grow_arena (void *user_data, uint32_t id, uint64_t size)
   bool told;
   int saved_errno;
 
-  if (!shm_segment_create (&segment, size, &fd, &step))
+  if (COMMY_FAILPOINT ("shm-grow") || !shm_segment_create (&segment, size, &fd, &step))
     return NULL;
   told = tell (self, &notice, fd);
   saved_errno = errno;
@@ -210,7 +214,7 @@ drop_from_arena (void *user_data, uint32_t id, uint8_t *data, uint64_t size)
   Notice notice = { .kind = NOTICE_DROP, .id = id };
   ShmSegment segment = { .data = data, .size = size };
 
-  if (!self->closing && !tell (self, &notice, -1))
+  if (!self->closing && (COMMY_FAILPOINT ("shm-shrink") || !tell (self, &notice, -1)))
     return false;
   shm_segment_clear (&segment);
   return true;
@@ -218,15 +222,7 @@ drop_from_arena (void *user_data, uint32_t id, uint8_t *data, uint64_t size)
 
 /* --- life --- */
 
-static bool
-watch (ShmLink *self, int fd)
-{
-  struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.fd = fd };
-
-  return fd < 0 || epoll_ctl (self->poll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-bool
+void
 shm_link_open (ShmLink *self,
                const ShmShape *own_shape,
                const ShmShape *peer_shape,
@@ -244,8 +240,6 @@ shm_link_open (ShmLink *self,
   shm_bell_init (&self->bell, own, peer, self->socket_fd);
   shm_arena_init (&self->arena, own_shape->arena_max, peer, grow_arena, drop_from_arena, self);
   self->foreign = (ShmForeign){ .limit = peer_shape->arena_max };
-  self->poll_fd = epoll_create1 (EPOLL_CLOEXEC);
-  return self->poll_fd >= 0 && watch (self, self->socket_fd) && watch (self, self->pid_fd);
 }
 
 static void
@@ -262,19 +256,11 @@ unmap_foreign (ShmLink *self)
   self->foreign.segments = NULL;
 }
 
-static void
-clear_fd (int *fd)
-{
-  if (*fd >= 0)
-    close (*fd);
-  *fd = -1;
-}
-
 void
 shm_link_close (ShmLink *self)
 {
   self->closing = true;
-  if (self->tx.own != NULL)
+  if (self->tx.own != NULL && !COMMY_FAILPOINT ("shm-close"))
     {
       /* What was committed and never flushed is not sent. */
       self->tx.head = self->tx.published;
@@ -284,10 +270,13 @@ shm_link_close (ShmLink *self)
     }
   unmap_foreign (self);
   if (self->socket_fd >= 0)
-    shutdown (self->socket_fd, SHUT_RDWR);
-  clear_fd (&self->poll_fd);
-  clear_fd (&self->pid_fd);
-  clear_fd (&self->socket_fd);
+    {
+      shutdown (self->socket_fd, SHUT_RDWR);
+      close (self->socket_fd);
+    }
+  if (self->pid_fd >= 0)
+    self->release_pid (self->release_data, self->pid_fd);
+  self->socket_fd = self->pid_fd = -1;
   shm_segment_clear (&self->own);
   shm_segment_clear (&self->peer);
   free (self->borrows);
@@ -401,17 +390,41 @@ settle (ShmLink *self)
 ShmResult
 shm_link_flush (ShmLink *self)
 {
+  if (COMMY_FAILPOINT ("shm-publish"))
+    return fail (self, "fail point shm-publish");
   if (shm_producer_publish (&self->tx))
     {
       /* One fence answers for both. */
       publish_cursor (self);
       self->settled_cursor = self->rx.cursor;
       self->unsettled = false;
+      if (COMMY_FAILPOINT ("shm-published"))
+        return fail (self, "fail point shm-published");
       shm_bell_ring (&self->bell, SHM_STATE_DATA | SHM_STATE_ROOM);
     }
   else
     settle (self);
   return self->why != NULL ? SHM_BROKEN : SHM_OK;
+}
+
+bool
+shm_link_unsent (ShmLink *self, uint64_t *position, ShmMessage *out_message)
+{
+  ShmRecord record;
+
+  while (shm_producer_walk (&self->tx, position, &record))
+    {
+      out_message->data = record.data;
+      out_message->size = record.size;
+      if (record.is_loan)
+        {
+          out_message->data = shm_arena_find (&self->arena, &record.loan);
+          out_message->size = record.loan.length;
+        }
+      if (out_message->data != NULL)
+        return true;
+    }
+  return false;
 }
 
 /* --- receiving --- */
@@ -508,6 +521,8 @@ hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
   uint16_t index = self->free_entry;
   ShmBorrow *borrow = &self->borrows[index];
 
+  if (COMMY_FAILPOINT ("shm-borrow"))
+    return fail (self, "fail point shm-borrow");
   out_message->data = record->data;
   out_message->size = record->size;
   if (record->is_loan)
@@ -584,6 +599,8 @@ shm_link_release (ShmLink *self, uint64_t token)
 
   if (index >= self->n_entries || borrow->kind == BORROW_FREE || borrow->serial != token >> 32)
     return;
+  if (COMMY_FAILPOINT ("shm-release"))
+    fail (self, "fail point shm-release");
   if (borrow->kind == BORROW_INLINE)
     remove_inline (self, borrow);
   else

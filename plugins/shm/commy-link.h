@@ -61,8 +61,9 @@ typedef struct
   ShmSegment own;
   ShmSegment peer;
   int socket_fd;
-  int pid_fd;
-  int poll_fd;
+  int pid_fd; /* of the peer's process, shared with other links to it; -1: none */
+  void (*release_pid) (void *data, int pid_fd);
+  void *release_data;
   int peer_pid;
   const char *why;
   char why_text[96];
@@ -75,9 +76,9 @@ typedef struct
   uint64_t token;
 } ShmMessage;
 
-/* `own`, `peer`, `socket_fd`, `pid_fd` and `peer_pid` are set; they become the link's. Returns
- * false with errno; the link is then to be closed all the same. */
-bool shm_link_open (ShmLink *self,
+/* `own`, `peer`, `socket_fd`, `pid_fd` with its release and `peer_pid` are set; they become the
+ * link's. The socket is what tells that there is something to do. */
+void shm_link_open (ShmLink *self,
                     const ShmShape *own_shape,
                     const ShmShape *peer_shape,
                     uint16_t borrow_limit);
@@ -89,6 +90,10 @@ ShmResult shm_link_flush (ShmLink *self);
 /* SHM_BROKEN stands for every end: the peer closed, died or broke the rules; `why` says. */
 ShmResult shm_link_peek (ShmLink *self, ShmMessage *out_message);
 void shm_link_release (ShmLink *self, uint64_t token);
+
+/* The next message that was committed and that the peer may not have taken; *@position is 0 at
+ * first. False at the end. */
+bool shm_link_unsent (ShmLink *self, uint64_t *position, ShmMessage *out_message);
 
 /* Bits: 1 read, 2 write. */
 unsigned shm_link_arm (ShmLink *self, unsigned interest);

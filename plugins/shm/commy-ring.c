@@ -13,6 +13,8 @@
  */
 #include "commy-ring.h"
 
+#include "plugins/common/commy-defence.h"
+
 enum
 {
   KIND_NONE = 0,
@@ -86,7 +88,8 @@ refresh_cursor (ShmProducer *self)
 {
   uint64_t cursor = __atomic_load_n (&self->peer->cursor, __ATOMIC_ACQUIRE);
 
-  if (cursor < self->peer_cursor || cursor > self->published || cursor % SHM_LINE != 0)
+  if (COMMY_DEFENCE (8, cursor < self->peer_cursor || cursor > self->published
+                            || cursor % SHM_LINE != 0))
     {
       self->broken = "the peer's read position is impossible";
       return false;
@@ -197,6 +200,41 @@ shm_producer_publish (ShmProducer *self)
   return true;
 }
 
+/* Everything that is read here is our own; only where to begin is the peer's word, and checked. */
+bool
+shm_producer_walk (ShmProducer *self, uint64_t *position, ShmRecord *out_record)
+{
+  shm_producer_publish (self); /* now each record has its mark */
+  if (self->broken == NULL)
+    refresh_cursor (self);
+  if (*position < self->peer_cursor)
+    *position = self->peer_cursor;
+  while (*position < self->head)
+    {
+      uint64_t mark = *mark_at (self, *position);
+      uint32_t kind = (uint32_t) mark >> KIND_SHIFT;
+      const uint8_t *payload = (const uint8_t *) mark_at (self, *position) + SHM_MARK_BYTES;
+      uint64_t bytes = (uint32_t) mark & SIZE_MASK;
+
+      out_record->size = (uint32_t) mark & SIZE_MASK;
+      out_record->start = *position;
+      if (kind != KIND_PADDING)
+        bytes = lines (out_record->size);
+      if (bytes == 0 || bytes > self->head - *position
+          || (*position & (self->capacity - 1)) + bytes > self->capacity)
+        return false; /* the cursor was a lie: this is no record's beginning */
+      *position += bytes;
+      if (kind == KIND_PADDING)
+        continue;
+      out_record->is_loan = kind == KIND_LOAN;
+      out_record->data = out_record->is_loan ? NULL : payload;
+      if (out_record->is_loan)
+        __builtin_memcpy (&out_record->loan, payload, sizeof out_record->loan);
+      return true;
+    }
+  return false;
+}
+
 void
 shm_producer_close (ShmProducer *self)
 {
@@ -245,19 +283,19 @@ check_mark (const ShmConsumer *self, uint64_t mark)
   uint64_t offset = self->position & (self->capacity - 1);
   uint64_t bytes = kind == KIND_PADDING ? size : lines (size);
 
-  if (mark >> 32 != mark_new (self->position, 0, 0) >> 32)
+  if (COMMY_DEFENCE (8, mark >> 32 != mark_new (self->position, 0, 0) >> 32))
     return "a record has the wrong sequence number";
   if (kind == KIND_NONE || size == 0)
     return "a record has no kind or no size";
   if (kind == KIND_PADDING && (offset == 0 || offset + size != self->capacity))
     return "padding does not end where the ring does";
-  if (kind == KIND_INLINE && size > self->max_inline)
+  if (COMMY_DEFENCE (7, kind == KIND_INLINE && size > self->max_inline))
     return "a record is larger than was agreed";
   if (kind == KIND_LOAN && size != sizeof (ShmLoanRecord))
     return "a loan record has the wrong size";
-  if (offset + bytes > self->capacity)
+  if (COMMY_DEFENCE (7, offset + bytes > self->capacity))
     return "a record goes beyond the end of the ring";
-  if (self->position + bytes + SHM_LINE - self->cursor > self->capacity)
+  if (COMMY_DEFENCE (7, self->position + bytes + SHM_LINE - self->cursor > self->capacity))
     return "the producer wrote over records that were not given back";
   return NULL;
 }
@@ -301,6 +339,8 @@ shm_consumer_take (ShmConsumer *self, ShmRecord *out_record)
       if (why != NULL)
         return broken (self, why);
     }
+  if (!COMMY_DEFENCE (6, true))
+    mark = mark_load (self, self->position);
   payload = self->data + (self->position & (self->capacity - 1)) + SHM_MARK_BYTES;
   out_record->size = (uint32_t) mark & SIZE_MASK;
   out_record->start = self->position;

@@ -133,6 +133,9 @@ void shm_producer_commit (ShmProducer *self, uint32_t used);
 /* The same for a record that points into the arena; the reservation was for its size. */
 void shm_producer_commit_loan (ShmProducer *self, const ShmLoanRecord *loan);
 void shm_producer_cancel (ShmProducer *self);
+/* Walks what is committed and was not given back, oldest first: starts at *@position, 0 at first,
+ * and moves it on. The payload stays where it is; a loan's record is copied. False at the end. */
+bool shm_producer_walk (ShmProducer *self, uint64_t *position, ShmRecord *out_record);
 /* Makes everything committed visible. Says whether there was anything. Needs a full fence
  * afterwards before the peer's state is looked at. */
 bool shm_producer_publish (ShmProducer *self);

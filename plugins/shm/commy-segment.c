@@ -8,6 +8,8 @@
 
 #include "commy-segment.h"
 
+#include "plugins/common/commy-defence.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -50,10 +52,18 @@ map (ShmSegment *self, int fd, size_t size, int protection)
   self->data = data;
   self->size = size;
   /* A forked child must not write into, nor keep, what belongs to its parent's peers. */
-  if (madvise (data, size, MADV_DONTFORK) == 0)
+  if (!COMMY_DEFENCE (15, true) || madvise (data, size, MADV_DONTFORK) == 0)
     return true;
   shm_segment_clear (self);
   return false;
+}
+
+/* What keeps others from writing to, and from punching holes into, what we write: one peer alone
+ * (3), and the next one whom the same memory is shown to (10). */
+static int
+own_seals (void)
+{
+  return COMMY_DEFENCE (3, COMMY_DEFENCE (10, true)) ? SEALS : SEALS & ~F_SEAL_FUTURE_WRITE;
 }
 
 /* Pages are reserved now, so that a lack of memory is an error here and not a signal later. */
@@ -71,7 +81,7 @@ fill_and_seal (ShmSegment *self, int fd, size_t size, const char **out_step)
   if (!map (self, fd, size, PROT_READ | PROT_WRITE))
     return false;
   *out_step = "sealing shared memory";
-  if (fcntl (fd, F_ADD_SEALS, SEALS) == 0)
+  if (fcntl (fd, F_ADD_SEALS, own_seals ()) == 0)
     return true;
   shm_segment_clear (self);
   return false;
@@ -98,26 +108,48 @@ shm_segment_create (ShmSegment *self, size_t size, int *out_fd, const char **out
   return false;
 }
 
+/* A /dev/shm file answers too: the very bits count. NOEXEC_SEAL adds one that is harmless. */
+static bool
+are_right_seals (int seals)
+{
+  int differences = (seals & ~F_SEAL_EXEC) ^ SEALS;
+
+  if (COMMY_DEFENCE (1, (differences & ~F_SEAL_FUTURE_WRITE) != 0))
+    return false;
+  return !COMMY_DEFENCE (4, COMMY_DEFENCE (10, (differences & F_SEAL_FUTURE_WRITE) != 0));
+}
+
+/* NULL, or why this is not memory. */
+static const char *
+check_kind (int fd, const struct stat *status)
+{
+  struct statfs file_system;
+
+  if (!S_ISREG (status->st_mode))
+    return "the descriptor is not a regular file";
+  if (fstatfs (fd, &file_system) < 0 || file_system.f_type != TMPFS_MAGIC)
+    return "the memory is not of tmpfs";
+  return fcntl (fd, F_GET_SEALS) < 0 ? "the descriptor is not sealable memory" : NULL;
+}
+
 /* NULL, or what is wrong with a descriptor from outside. Nothing here touches its memory. */
 static const char *
 check (int fd, size_t size)
 {
   struct stat status;
-  struct statfs file_system;
+  const char *why;
   int seals = fcntl (fd, F_GET_SEALS);
 
-  if (seals < 0)
-    return "the descriptor is not sealable memory";
-  /* A /dev/shm file answers too: the very bits count. NOEXEC_SEAL adds one that is harmless. */
-  if ((seals & ~F_SEAL_EXEC) != SEALS)
+  if (fstat (fd, &status) < 0)
+    return "the descriptor is none";
+  why = check_kind (fd, &status);
+  if (COMMY_DEFENCE (2, why != NULL))
+    return why;
+  if (seals >= 0 && !are_right_seals (seals))
     return "the memory does not have the seals it must have";
-  if (fstat (fd, &status) < 0 || !S_ISREG (status.st_mode))
-    return "the descriptor is not a regular file";
-  if (fstatfs (fd, &file_system) < 0 || file_system.f_type != TMPFS_MAGIC)
-    return "the memory is not of tmpfs";
   if (status.st_size < 0 || (uint64_t) status.st_size != size)
     return "the memory does not have the size that was announced";
-  if ((uint64_t) status.st_blocks * BLOCK_BYTES < size)
+  if (COMMY_DEFENCE (5, (uint64_t) status.st_blocks * BLOCK_BYTES < size))
     return "the memory has holes";
   return NULL;
 }

@@ -89,6 +89,7 @@ static const CommyParamSpec shm_params[] = {
 typedef struct
 {
   CommyHost *host;
+  ShmPeers peers;
   ShmShape shape;
   guint16 borrow_limit;
 } Instance;
@@ -145,9 +146,11 @@ plugin_init (gpointer instance, CommyHost *host, GError **error)
   guint64 max_inline = param_number (host, "inline-max");
 
   self->host = host;
+  commy_shm_peers_init (&self->peers);
   self->shape.ring_size = round_up_to_power (param_number (host, "ring-size"));
   if (!shm_ring_valid_capacity (self->shape.ring_size))
     {
+      commy_shm_peers_clear (&self->peers);
       commy_door_set_error (error, COMMY_ERROR_PLUGIN_PARAM, "ring-size is out of range");
       return FALSE;
     }
@@ -160,6 +163,7 @@ plugin_init (gpointer instance, CommyHost *host, GError **error)
 static void
 plugin_fini (gpointer instance)
 {
+  commy_shm_peers_clear (&((Instance *) instance)->peers);
 }
 
 /* --- connections that are being set up --- */
@@ -193,8 +197,9 @@ static void
 prepare (Connection *self, Instance *instance, ShmHandshakeDone done)
 {
   self->instance = instance;
-  self->link.socket_fd = self->link.pid_fd = self->link.poll_fd = -1;
+  self->link.socket_fd = self->link.pid_fd = -1;
   self->handshake.host = instance->host;
+  self->handshake.peers = &instance->peers;
   self->handshake.link = &self->link;
   self->handshake.own_shape = instance->shape;
   self->handshake.borrow_limit = instance->borrow_limit;
@@ -224,7 +229,7 @@ static void
 take_in (gpointer user_data, int fd)
 {
   Listener *self = user_data;
-  Connection *connection = self->acceptor.alloc (self->acceptor.user_data);
+  Connection *connection = commy_door_admit (&self->acceptor, fd);
   g_autoptr (GError) error = NULL;
 
   if (connection == NULL)
@@ -395,7 +400,7 @@ transport_release (gpointer connection, const CommyMessage *message)
 static int
 transport_fd (gpointer connection)
 {
-  return ((ShmLink *) connection)->poll_fd;
+  return ((ShmLink *) connection)->socket_fd;
 }
 
 static guint
@@ -465,6 +470,18 @@ transport_close (gpointer connection)
   commy_shm_handshake_stop (&self->handshake);
 }
 
+static gboolean
+transport_unsent (gpointer connection, CommyUnsentFunc each, gpointer user_data)
+{
+  ShmLink *link = connection;
+  ShmMessage message;
+  uint64_t position = 0;
+
+  while (each != NULL && shm_link_unsent (link, &position, &message))
+    each (user_data, message.data, message.size);
+  return TRUE;
+}
+
 static const CommyTransportOps shm_ops = {
   .struct_size = sizeof (CommyTransportOps),
   .listener_size = sizeof (Listener),
@@ -486,6 +503,7 @@ static const CommyTransportOps shm_ops = {
   .evidence = transport_evidence,
   .why = transport_why,
   .close = transport_close,
+  .unsent = transport_unsent,
 };
 
 COMMY_PLUGIN_DEFINE (

@@ -9,6 +9,8 @@
 
 #include "commy-wait.h"
 
+#include "plugins/common/commy-defence.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/socket.h>
@@ -72,10 +74,11 @@ static bool
 send_byte (const ShmBell *self)
 {
   static const char byte = 'w';
+  const int flags = COMMY_DEFENCE (11, true) ? MSG_DONTWAIT | MSG_NOSIGNAL : MSG_NOSIGNAL;
   ssize_t sent;
 
   do
-    sent = send (self->socket_fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    sent = send (self->socket_fd, &byte, 1, flags);
   while (sent < 0 && errno == EINTR);
   return sent >= 0 || (errno != ENOBUFS && errno != ENOMEM);
 }

@@ -117,7 +117,7 @@ static void
 on_visitor (gpointer user_data, int fd)
 {
   UnixListener *self = user_data;
-  UnixConnection *connection = self->acceptor->alloc (self->acceptor->user_data);
+  UnixConnection *connection = commy_door_admit (self->acceptor, fd);
   g_autoptr (GError) error = NULL;
 
   if (connection == NULL)

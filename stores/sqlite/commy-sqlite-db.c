@@ -7,6 +7,8 @@
 
 #include "commy-sqlite-db.h"
 
+#include "plugins/common/commy-failpoints.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -152,8 +154,15 @@ commy_sqlite_db_begin (CommySqliteDb *self, CommySqliteStatement how, GError **e
 gboolean
 commy_sqlite_db_commit (CommySqliteDb *self, GError **error)
 {
-  if (commy_sqlite_db_run (self, commy_sqlite_db_get (self, COMMY_SQLITE_COMMIT, error), error))
-    return TRUE;
+  if (COMMY_FAILPOINT ("sqlite-commit"))
+    commy_sqlite_set_error (error, self->sql, self->path, "write to");
+  else if (commy_sqlite_db_run (self, commy_sqlite_db_get (self, COMMY_SQLITE_COMMIT, error),
+                                error))
+    {
+      if (!COMMY_FAILPOINT ("sqlite-committed"))
+        return TRUE;
+      commy_sqlite_set_error (error, self->sql, self->path, "write to");
+    }
   commy_sqlite_db_rollback (self);
   return FALSE;
 }

@@ -8,6 +8,8 @@
 #include "commy-sqlite-lease.h"
 #include "commy-sqlite-schema.h"
 
+#include "plugins/common/commy-failpoints.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -82,9 +84,17 @@ static gboolean
 lock_new (int fd)
 {
   struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+  return fcntl (fd, F_SETLK, &lock) == 0;
+}
+
+/* Whoever sweeps may have taken it for a dead one's before it was locked. */
+static gboolean
+was_swept (int fd)
+{
   struct stat info;
 
-  return fcntl (fd, F_SETLK, &lock) == 0 && fstat (fd, &info) == 0 && info.st_nlink > 0;
+  return fstat (fd, &info) != 0 || info.st_nlink == 0;
 }
 
 gboolean
@@ -102,13 +112,18 @@ commy_sqlite_leases_take (CommySqliteLeases *self, gint64 id, GError **error)
                    self->dir, name.text, g_strerror (errno));
       return FALSE;
     }
-  if (!lock_new (fd))
+  if (COMMY_FAILPOINT ("sqlite-lease") || !lock_new (fd))
     {
       g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STORE,
                    "cannot lock %s/%s: %s; the state directory must lie on a file system with"
                    " POSIX locks",
                    self->dir, name.text, g_strerror (errno));
       unlinkat (self->dir_fd, name.text, 0);
+      close (fd);
+      return FALSE;
+    }
+  if (was_swept (fd))
+    {
       close (fd);
       return FALSE;
     }
@@ -173,6 +188,36 @@ commy_sqlite_leases_is_dead (CommySqliteLeases *self, gint64 id, gint64 pid)
   if (pid == getpid () && is_open_here (&info))
     return FALSE;
   return is_unlocked (self, &name);
+}
+
+/* The id that a file's name says; 0 if it is none of ours. */
+static gint64
+id_of (const char *name)
+{
+  guint64 id = 0;
+  Name again;
+
+  if (!g_ascii_string_to_unsigned (name, 16, 1, G_MAXINT64, &id, NULL))
+    return 0;
+  again = name_of ((gint64) id);
+  return strcmp (again.text, name) == 0 ? (gint64) id : 0;
+}
+
+void
+commy_sqlite_leases_sweep (CommySqliteLeases *self, GHashTable *known)
+{
+  g_autoptr (GDir) dir = g_dir_open (self->dir, 0, NULL);
+  const char *entry;
+
+  while (dir != NULL && (entry = g_dir_read_name (dir)) != NULL)
+    {
+      gint64 id = id_of (entry);
+
+      /* Its owner may be another mesh of this process: getpid() makes that be looked at. */
+      if (id != 0 && !g_hash_table_contains (known, &id)
+          && commy_sqlite_leases_is_dead (self, id, getpid ()))
+        unlinkat (self->dir_fd, entry, 0);
+    }
 }
 
 GArray *

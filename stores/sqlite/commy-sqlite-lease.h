@@ -21,5 +21,8 @@ gboolean commy_sqlite_leases_take (CommySqliteLeases *self, gint64 id, GError **
 void commy_sqlite_leases_drop (CommySqliteLeases *self, gint64 id);
 /* Whether the owner of a lease that process @pid took is gone. */
 gboolean commy_sqlite_leases_is_dead (CommySqliteLeases *self, gint64 id, gint64 pid);
+/* Removes the files of owners that died before their lease was written down, or while another's
+ * was being removed. @known: the leases (gint64 *) that are written down, read before. */
+void commy_sqlite_leases_sweep (CommySqliteLeases *self, GHashTable *known);
 /* The ids of our own leases. */
 GArray *commy_sqlite_leases_list (CommySqliteLeases *self);

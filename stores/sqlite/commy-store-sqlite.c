@@ -182,6 +182,16 @@ reap (Store *self, const GArray *dead)
     announce (self, state.revision);
 }
 
+static void
+sweep (Store *self, const GArray *rows)
+{
+  g_autoptr (GHashTable) known = g_hash_table_new (g_int64_hash, g_int64_equal);
+
+  for (guint i = 0; i < rows->len; i++)
+    g_hash_table_add (known, &g_array_index (rows, CommySqliteLeaseRow, i).id);
+  commy_sqlite_leases_sweep (self->leases, known);
+}
+
 /* Looks at one lease, or at all of them with 0. */
 static void
 look_for_dead (Store *self, gint64 only)
@@ -203,6 +213,8 @@ look_for_dead (Store *self, gint64 only)
           && commy_sqlite_leases_is_dead (self->leases, row->id, row->pid))
         g_array_append_val (dead, row->id);
     }
+  if (only == 0)
+    sweep (self, rows);
   reap (self, dead);
 }
 

@@ -44,6 +44,33 @@ function valuesKeepTheirTypes() {
         dictionary.k[0] === 7 && equal(texts, ['x']) && nothing === null && number === 5);
 }
 
+// --- topics ---
+
+async function topics() {
+    const mesh = Commy.Mesh.new('test');
+    await mesh.join(null);
+    const options = Commy.PublisherOptions.new();
+    options.set_history(2);
+    const publisher = Commy.Publisher.new(mesh, 'news.sports', options);
+    publisher.start_sync(null);
+    for (const number of [0, 1, 2])
+        publisher.publish(new GLib.Variant('i', number));
+    const wishes = Commy.SubscribeOptions.new();
+    wishes.set_history(10);
+    const there = hold();
+    const got = [];
+    const subscription = mesh.subscribe('news.*', wishes, (_, publication) => {
+        got.push(publication.get_value().unpack());
+        if (got.length === 2)
+            there.release();
+    });
+    await there.promise;
+    subscription.close();
+    publisher.close();
+    await mesh.leave(null);
+    check('a-topic-is-published-and-read', equal(got, [1, 2]));
+}
+
 // --- calls ---
 
 async function manyCalls(service, client) {
@@ -258,6 +285,7 @@ async function ownership() {
 async function main() {
     valuesKeepTheirTypes();
     await ownership();
+    await topics();
     for (const attempt of [manyCalls, failures, cancellation, callbacks, decisions, interfaces,
         mixedStreams, cancelledStreams]) {
         const mesh = Commy.Mesh.new('test');

@@ -84,6 +84,40 @@ async def values_that_cannot_be_packed_are_told():
         assert False, (value, types)
 
 
+# --- topics ---
+
+
+@case
+async def a_topic_is_published_and_read():
+    mesh = Commy.Mesh.new("test")
+    await mesh.join()
+    options = Commy.PublisherOptions.new()
+    options.set_history(2)
+    publisher = Commy.Publisher.new(mesh, "news.sports", options)
+    publisher.start_sync(None)
+    for number in range(3):
+        publisher.publish(GLib.Variant("i", number))
+    wishes = Commy.SubscribeOptions.new()
+    wishes.set_policy(Commy.SlowPolicy.BLOCK, 8)
+    wishes.set_history(10)
+    got, there = [], asyncio.get_running_loop().create_future()
+
+    def take(_, publication):
+        number = publication.get_value().unpack()
+        got.append((publication.get_topic(), publication.get_sequence(), number))
+        if number == 1:
+            publisher.publish(GLib.Variant("i", 3))
+        if number == 3:
+            there.set_result(True)
+
+    subscription = mesh.subscribe("news.*", wishes, take)
+    await there
+    assert got == [("news.sports", n + 1, n) for n in (1, 2, 3)], got
+    subscription.close()
+    publisher.close()
+    await mesh.leave()
+
+
 # --- calls ---
 
 

@@ -165,22 +165,36 @@ fake_client_greet (FakeClient *self, CommyHello *hello)
 }
 
 gboolean
-fake_client_receive (FakeClient *self, CommyFrame *out_frame, char **out_text)
+fake_client_receive_bytes (FakeClient *self, CommyFrame *out_frame, GBytes **out_payload)
 {
   gint64 until = g_get_monotonic_time () + PATIENCE_US;
   CommyMessage message;
   CommyIo io;
 
-  *out_text = NULL;
+  *out_payload = NULL;
   while ((io = self->ops->peek (self->connection, &message)) == COMMY_IO_WOULD_BLOCK)
     await (self, COMMY_INTEREST_READ, until);
   if (io != COMMY_IO_OK)
     return FALSE;
   g_assert_cmpint (commy_frame_parse (message.data, message.size, FRAME_MAX_BYTES, out_frame), ==,
                    COMMY_FRAME_OK);
-  *out_text = g_strndup ((const char *) message.data + out_frame->payload_offset,
-                         out_frame->payload_size);
+  *out_payload = g_bytes_new (message.data + out_frame->payload_offset, out_frame->payload_size);
   self->ops->release (self->connection, &message);
+  return TRUE;
+}
+
+gboolean
+fake_client_receive (FakeClient *self, CommyFrame *out_frame, char **out_text)
+{
+  g_autoptr (GBytes) payload = NULL;
+  gconstpointer data;
+  gsize size;
+
+  *out_text = NULL;
+  if (!fake_client_receive_bytes (self, out_frame, &payload))
+    return FALSE;
+  data = g_bytes_get_data (payload, &size);
+  *out_text = g_strndup (data, size);
   return TRUE;
 }
 

@@ -28,6 +28,9 @@ void fake_client_send_frame (FakeClient *client,
 void fake_client_greet (FakeClient *client, CommyHello *hello);
 /* Waits for a frame. FALSE: the path ended. @out_text: (transfer full): its payload. */
 gboolean fake_client_receive (FakeClient *client, CommyFrame *out_frame, char **out_text);
+/* The same with all bytes of the payload. */
+gboolean
+fake_client_receive_bytes (FakeClient *client, CommyFrame *out_frame, GBytes **out_payload);
 /* Waits for the CLOSE frame with this number and these words, and for the end of the path. What
  * only acknowledges may come before. */
 void fake_client_expect_close (FakeClient *client, guint32 code, const char *words);

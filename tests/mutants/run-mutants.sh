@@ -53,7 +53,7 @@ build () {
       # shellcheck disable=SC2086
       $CC -g -O1 -w -DG_LOG_DOMAIN='"Commy"' -DCOMMY_LOCALE_DIR='""' -I"$tree/core" -I"$tree/include" \
         -I"$BUILDDIR" -I"$BUILDDIR/include" -I"$SRCDIR/include" -I"$SRCDIR/core" \
-        -iquote "$(dirname "$SRCDIR/$source")" $CFLAGS $flags \
+        -I"$tree" -I"$SRCDIR" -iquote "$(dirname "$SRCDIR/$source")" $CFLAGS $flags \
         -c -o "$object" "$from" || return 1
     fi
     objects="$objects $object"

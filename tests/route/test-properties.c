@@ -49,11 +49,18 @@ permutation_gives_the_same_winner (void)
 
   for (guint round = 0; round < ROUNDS; round++)
     {
+      CommyCalibration calibrations[12] = { 0 };
       CommyDemand demand = random_demand (rand);
       FixtureSet set, other;
       Outcome a, b;
 
       fixture_random_set (&set, rand, 1 + round % 12);
+      for (guint i = 0; i < set.n; i++)
+        if (g_rand_boolean (rand))
+          {
+            commy_calibration_add (&calibrations[i], 64, fixture_spread (rand, 100, 1e5), 1000, 0);
+            set.candidates[i].calibration = &calibrations[i];
+          }
       /* Duplicates by cost: only the names decide. */
       for (guint i = 1; i < set.n; i++)
         if (g_rand_boolean (rand))

@@ -4,7 +4,9 @@
 import re
 
 LICENCE = "SPDX-License-Identifier: LGPL-2.1-or-later"
-CODE = (".c", ".h", ".h.in", ".am", ".inc", ".ac", ".m4", ".sh", ".py")
+CODE = (
+    ".c", ".h", ".h.in", ".am", ".inc", ".ac", ".m4", ".sh", ".py", ".cc", ".rs", ".proto", ".toml"
+)
 HOSTS = re.compile(
     r"^(localhost|127\.|\[|%|\$|([\w-]+\.)*(example\.(org|com|net)|gnu\.org|gtk\.org|gnome\.org|debian\.org"
     r"|freedesktop\.org|kernel\.org|ietf\.org|rfc-editor\.org|w3\.org|spiffe\.io|sqlite\.org"
@@ -36,7 +38,7 @@ def white_space(tree):
         for number, line in enumerate(text.split("\n"), 1):
             if line != line.rstrip():
                 yield path, number, "trailing blank"
-            elif "\t" in line and path.endswith((".c", ".h", ".py", ".md", ".sh")):
+            elif "\t" in line and path.endswith((".c", ".h", ".py", ".md", ".sh", ".cc", ".rs")):
                 yield path, number, "tab"
         if not text.endswith("\n") or text.endswith("\n\n"):
             yield path, text.count("\n"), "does not end with one newline"

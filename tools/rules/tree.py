@@ -70,7 +70,7 @@ class Tree:
         return self._texts[path]
 
     def c_files(self):
-        return [p for p in self.paths if p.endswith((".c", ".h"))]
+        return [p for p in self.paths if p.endswith((".c", ".h", ".cc"))]
 
     def text_files(self):
         return [p for p in self.paths if "/corpus/" not in p and b"\0" not in self.bytes(p)[:4096]]

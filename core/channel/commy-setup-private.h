@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The inside of a set-up, for its two files: new channels, and flows that go on over another path.
+ * Mesh thread only.
+ */
+#pragma once
+
+#include "channel/commy-channel-private.h"
+#include "channel/commy-setup.h"
+
+struct _CommySetup
+{
+  CommySetupShared *shared;
+  CommyListener *listener; /* NULL: connecting side */
+  CommyPlugin *transport;
+  const CommyTransportOps *ops;
+  gpointer connection;
+  CommyWorker *worker; /* connecting side: (transfer full) */
+  char *service;
+  char *instance;
+  char *expected_node;
+  CommySetupDoneFunc done;
+  gpointer data;
+  CommyPrincipal *peer;
+  CommySeat *seat;    /* accepting side: among those that are set up */
+  CommySeat *channel; /* and among the open ones; the channel's once there is one */
+  GSource *fd_source;
+  guint fd_events;
+  GSource *timeout;
+  gboolean open;
+
+  /* flows that move; commy-setup-move.c */
+  gboolean wants_moves; /* connecting side: its caller can look for another path */
+  CommyFlowName given;  /* accepting side: the name of the new flow; 0: it cannot move */
+  CommyChannel *flow;   /* that goes on here, or NULL; a reference */
+  guint32 number;       /* of its move */
+  struct _CommySetupTicket *ticket; /* accepting side: its worker is asked */
+  gboolean awaits_ack; /* accepting side: what the other side received is still to come */
+  guint32 received;    /* what this side received */
+  gboolean peer_keeps;
+  int peer_cpu;
+};
+
+void commy_setup_drop_source (GSource **source);
+/* Frees what is left; the connection too unless it was handed on. */
+void commy_setup_free (CommySetup *self);
+/* Accepting side: the connection is not the listener's any more. */
+void commy_setup_forget_connection (CommySetup *self);
+/* It failed: both sides hear why. */
+void commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer);
+gboolean
+commy_setup_send_frame (CommySetup *self, CommyFrameSpec *spec, gconstpointer payload, gsize size);
+gboolean commy_setup_send_greeting (CommySetup *self, guint8 type);
+/* Reads the one frame that set-up waits for, or sleeps until it is there. */
+void commy_setup_progress (CommySetup *self);
+
+/* --- commy-setup-move.c --- */
+
+/* What a greeting says of moves. */
+void commy_setup_add_moves (CommySetup *self, guint8 type, CommyHello *hello);
+/* Accepting side: a HELLO with "resume". */
+void commy_setup_on_resume (CommySetup *self, const CommyHello *hello);
+/* Accepting side: the last word of it, what the other side received. */
+void commy_setup_on_received (CommySetup *self, guint32 received);
+/* Connecting side: the WELCOME to a flow that goes on. */
+void commy_setup_on_resumed (CommySetup *self, const CommyHello *hello);
+void commy_setup_drop_ticket (CommySetup *self);

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Every fail point of the core and of the plugins it loads, enumerated from the linker's sections
+ * so that none is forgotten. Two nodes, each a process: one dies or fails at the point while it
+ * serves, then another while it calls. Each point must have been passed on one side at least; what
+ * died leaves nothing that the next does not take over, and what failed can be tried again. Only
+ * in builds with --enable-failpoints.
+ */
+#include "config.h"
+
+#include "base/commy-failpoint.h"
+#include "mesh-fixture.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TRIES 8
+#define LARGE 200000
+
+/* --- what the two processes do --- */
+
+static CommyMesh *
+join_somehow (const char *settings)
+{
+  g_autoptr (CommyMesh) mesh = commy_mesh_new_with_settings ("test", settings, NULL);
+
+  for (guint i = 0; i < TRIES && mesh != NULL; i++)
+    if (commy_mesh_join_sync (mesh, NULL, NULL))
+      return g_steal_pointer (&mesh);
+  return NULL;
+}
+
+static gboolean
+start_somehow (CommyService *service)
+{
+  for (guint i = 0; i < TRIES; i++)
+    if (commy_service_start_sync (service, NULL, NULL))
+      return TRUE;
+  return FALSE;
+}
+
+static int
+serve (const char *settings)
+{
+  g_autoptr (CommyMesh) mesh = join_somehow (settings);
+  g_autoptr (CommyService) service = mesh != NULL ? test_service_new (mesh, 1) : NULL;
+  char byte;
+
+  if (service == NULL || !start_somehow (service) || write (1, "r", 1) != 1)
+    return 2;
+  while (read (0, &byte, 1) > 0)
+    ;
+  return commy_mesh_leave_sync (mesh, NULL, NULL) ? 0 : 3;
+}
+
+static gboolean
+call_somehow (CommyClient *client, gsize size)
+{
+  g_autoptr (CommyCallOptions) options = commy_call_options_new ();
+  g_autoptr (GBytes) bytes = g_bytes_new_take (g_malloc0 (size), size);
+
+  commy_call_options_set_idempotent (options, TRUE);
+  commy_call_options_set_timeout (options, 2 * G_USEC_PER_SEC);
+  for (guint i = 0; i < TRIES; i++)
+    {
+      g_autoptr (GBytes) answer
+          = commy_client_call_bytes_sync (client, "Echo", bytes, options, NULL, NULL);
+
+      if (answer != NULL)
+        return g_bytes_equal (answer, bytes);
+      g_usleep (100000); /* longer than the first back-off of a path that failed */
+    }
+  return FALSE;
+}
+
+static int
+call (const char *settings)
+{
+  g_autoptr (CommyMesh) mesh = join_somehow (settings);
+  g_autoptr (CommyClient) client = mesh != NULL ? commy_client_new (mesh, TEST_SERVICE) : NULL;
+  static const gsize sizes[] = { 16, LARGE, 4 * LARGE, 5 * 1024, 64 };
+  gboolean ok = client != NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes) && ok; i++)
+    ok = call_somehow (client, sizes[i]);
+  g_clear_object (&client);
+  return ok && commy_mesh_leave_sync (mesh, NULL, NULL) ? 0 : 4;
+}
+
+static void
+print_point (const CommyFailpoint *point, void *data)
+{
+  g_print ("%s\n", point->name);
+}
+
+/* With all plugins loaded. */
+static int
+list (const char *settings)
+{
+  g_autoptr (CommyMesh) mesh = join_somehow (settings);
+
+  commy_failpoints_foreach (print_point, NULL);
+  return mesh != NULL && commy_mesh_leave_sync (mesh, NULL, NULL) ? 0 : 5;
+}
+
+/* --- the two of them --- */
+
+typedef struct
+{
+  MeshFixture *fixture;
+  const char *name;
+  const char *action;
+} Case;
+
+static GSubprocess *
+start (MeshFixture *fixture, const char *role, const char *failpoint)
+{
+  g_autoptr (GSubprocessLauncher) launcher
+      = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE);
+  /* An arena so small that it must give memory up to find some. */
+  g_autofree char *settings = g_strdup_printf ("[mesh]\nruntime-dir=%s/run\nstate-dir=%s/state\n"
+                                               "[plugin transport/shm]\nparam.arena-max=1MiB\n",
+                                               fixture->dir, fixture->dir);
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *log = g_build_filename (fixture->dir, role, NULL);
+  g_autoptr (GError) error = NULL;
+  GSubprocess *process;
+
+  g_subprocess_launcher_set_stderr_file_path (launcher, log);
+  if (failpoint != NULL)
+    g_subprocess_launcher_setenv (launcher, "COMMY_FAILPOINT", failpoint, TRUE);
+  process = g_subprocess_launcher_spawn (launcher, &error, self, role, settings, NULL);
+  g_assert_no_error (error);
+  return process;
+}
+
+/* Whether it died as the fail point wants it, and not otherwise. */
+static gboolean
+end (GSubprocess *process, gboolean may_be_killed, int may_fail_with)
+{
+  g_output_stream_close (g_subprocess_get_stdin_pipe (process), NULL, NULL);
+  g_subprocess_wait (process, NULL, NULL);
+  if (g_subprocess_get_if_signaled (process))
+    {
+      g_assert_true (may_be_killed);
+      g_assert_cmpint (g_subprocess_get_term_sig (process), ==, SIGKILL);
+      return TRUE;
+    }
+  if (may_fail_with == 0 || g_subprocess_get_exit_status (process) != may_fail_with)
+    g_assert_cmpint (g_subprocess_get_exit_status (process), ==, 0);
+  return FALSE;
+}
+
+static gboolean
+is_ready (GSubprocess *server)
+{
+  char byte;
+
+  return g_input_stream_read (g_subprocess_get_stdout_pipe (server), &byte, 1, NULL, NULL) == 1;
+}
+
+static gboolean
+says_it_fired (MeshFixture *fixture, const char *role, const char *name)
+{
+  g_autofree char *log = g_build_filename (fixture->dir, role, NULL);
+  g_autofree char *words = g_strdup_printf ("fail point %s:", name);
+  g_autofree char *text = NULL;
+
+  return g_file_get_contents (log, &text, NULL, NULL) && strstr (text, words) != NULL;
+}
+
+/* A pair that nothing happens to. */
+static void
+run_well (MeshFixture *fixture)
+{
+  g_autoptr (GSubprocess) server = start (fixture, "--serve", NULL);
+  g_autoptr (GSubprocess) client = NULL;
+
+  g_assert_true (is_ready (server));
+  client = start (fixture, "--call", NULL);
+  end (client, FALSE, 0);
+  end (server, FALSE, 0);
+}
+
+/* Whether the point was passed. */
+static gboolean
+run_serving (MeshFixture *fixture, const char *name, const char *spec)
+{
+  g_autoptr (GSubprocess) server = start (fixture, "--serve", spec);
+  g_autoptr (GSubprocess) client = NULL;
+
+  if (is_ready (server))
+    {
+      client = start (fixture, "--call", NULL);
+      /* Nobody answers any more if the server died meanwhile. */
+      g_subprocess_wait (client, NULL, NULL);
+    }
+  if (!end (server, TRUE, 0) && client != NULL)
+    g_assert_cmpint (g_subprocess_get_exit_status (client), ==, 0);
+  else if (client != NULL)
+    end (client, FALSE, 4);
+  return says_it_fired (fixture, "--serve", name);
+}
+
+static gboolean
+run_calling (MeshFixture *fixture, const char *name, const char *spec)
+{
+  g_autoptr (GSubprocess) server = start (fixture, "--serve", NULL);
+  g_autoptr (GSubprocess) client = NULL;
+
+  g_assert_true (is_ready (server));
+  client = start (fixture, "--call", spec);
+  end (client, TRUE, 0);
+  end (server, FALSE, 0);
+  return says_it_fired (fixture, "--call", name);
+}
+
+/* --- what is left --- */
+
+static void
+collect_names (const char *path, GPtrArray *names)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *child = g_build_filename (path, name, NULL);
+
+      if (g_file_test (child, G_FILE_TEST_IS_DIR))
+        collect_names (child, names);
+      else
+        g_ptr_array_add (names, g_steal_pointer (&child));
+    }
+}
+
+static guint
+count_files (MeshFixture *fixture, const char *folder)
+{
+  g_autofree char *path = g_build_filename (fixture->dir, folder, NULL);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+
+  collect_names (path, names);
+  for (guint i = 0; i < names->len; i++)
+    g_test_message ("left: %s", (char *) names->pdata[i]);
+  return names->len;
+}
+
+/* Whoever joins next finds nobody. */
+static void
+check_nothing_is_offered (MeshFixture *fixture)
+{
+  g_autoptr (CommyMesh) mesh = mesh_fixture_join (fixture, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) services = commy_mesh_list_services_sync (mesh, TEST_SERVICE, NULL, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_variant_n_children (services), ==, 0);
+  commy_mesh_leave_sync (mesh, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static void
+check_point (MeshFixture *fixture, gconstpointer data)
+{
+  const char *spec = data;
+  g_auto (GStrv) parts = g_strsplit (spec, ":", -1);
+  guint n_run, n_state;
+  gboolean served, called;
+
+  run_well (fixture);
+  check_nothing_is_offered (fixture);
+  n_run = count_files (fixture, "run");
+  n_state = count_files (fixture, "state");
+  served = run_serving (fixture, parts[0], spec);
+  run_well (fixture);
+  called = run_calling (fixture, parts[0], spec);
+  g_test_message ("%s: %s%s", spec, served ? "serving " : "", called ? "calling" : "");
+  g_assert_true (served || called);
+  run_well (fixture);
+  check_nothing_is_offered (fixture);
+  g_assert_cmpuint (count_files (fixture, "run"), ==, n_run);
+  g_assert_cmpuint (count_files (fixture, "state"), ==, n_state);
+}
+
+static void
+add (const char *what, const char *action, const char *name)
+{
+  g_autofree char *path = g_strdup_printf ("/fail-points/%s/%s", name, what);
+  char *spec = g_strdup_printf ("%s:1:%s", name, action);
+
+  g_test_add (path, MeshFixture, spec, mesh_fixture_set_up, check_point, mesh_fixture_tear_down);
+}
+
+static void
+add_all (void)
+{
+  MeshFixture fixture = { 0 };
+  g_autoptr (GSubprocess) lister = NULL;
+  g_autofree char *text = NULL;
+  g_auto (GStrv) names = NULL;
+  g_autoptr (GHashTable) known = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (GError) error = NULL;
+
+  mesh_fixture_set_up (&fixture, NULL);
+  lister = start (&fixture, "--list", NULL);
+  g_subprocess_communicate_utf8 (lister, NULL, NULL, &text, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_subprocess_get_successful (lister));
+  mesh_fixture_tear_down (&fixture, NULL);
+  names = g_strsplit (g_strchomp (text), "\n", -1);
+  for (char **name = names; *name != NULL; name++)
+    {
+      /* What plugins share is in each of them. */
+      if (!g_hash_table_add (known, *name))
+        continue;
+      add ("killed-there", "kill", *name);
+      add ("failing-there", "error", *name);
+    }
+}
+
+int
+main (int argc, char **argv)
+{
+  if (argc == 3 && strcmp (argv[1], "--serve") == 0)
+    return serve (argv[2]);
+  if (argc == 3 && strcmp (argv[1], "--call") == 0)
+    return call (argv[2]);
+  if (argc == 3 && strcmp (argv[1], "--list") == 0)
+    return list (argv[2]);
+  g_test_init (&argc, &argv, NULL);
+  add_all ();
+  return g_test_run ();
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the router costs a call: is the route still right, which instance, which stack for this
+ * size, and is the call measured. 64 routes in turn at random, sizes at random, on a real mesh.
+ * The loop alone is measured beside it.
+ */
+#include "config.h"
+
+#include "mesh-fixture.h"
+#include "mesh/commy-client-private.h"
+
+#include <string.h>
+#include <time.h>
+
+#define ROUTES 64u
+#define DRAWS 4096u
+#define TURNS 2000u
+
+typedef struct
+{
+  guint8 route;
+  gsize size;
+} Draw;
+
+static gint64
+now_ns (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_MONOTONIC, &now);
+  return (gint64) now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void
+offer (CommyMesh *mesh, CommyService **services, CommyClient **clients)
+{
+  for (guint i = 0; i < ROUTES; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("org.example.Route%u", i);
+      g_autoptr (GError) error = NULL;
+
+      services[i] = commy_service_new (mesh, name, NULL);
+      commy_service_start_sync (services[i], NULL, &error);
+      g_assert_no_error (error);
+      clients[i] = commy_client_new (mesh, name);
+      commy_client_check (clients[i], &error);
+      g_assert_no_error (error);
+    }
+}
+
+static gpointer
+look_up (CommyClient *client, gsize size)
+{
+  CommyRoute *route = &client->routes[COMMY_FLAVOUR_BYTES];
+  CommyRouteMember *member;
+  guint index;
+
+  if (!commy_client_route_sync (client, COMMY_FLAVOUR_BYTES, size, G_MAXINT64, NULL, NULL))
+    g_error ("no route");
+  member = commy_route_pick (route, client->balancer, &index);
+  if (commy_client_sample (client, route))
+    return NULL;
+  return commy_route_member_stack (member, size)->path;
+}
+
+static gpointer
+look_at (CommyClient *client, gsize size)
+{
+  return (gpointer) ((gsize) client + size);
+}
+
+static int
+compare (gconstpointer a, gconstpointer b)
+{
+  double x = *(const double *) a, y = *(const double *) b;
+
+  return x < y ? -1 : x > y;
+}
+
+static double
+measure (CommyClient **clients, const Draw *draws, gpointer (*func) (CommyClient *, gsize), guint n)
+{
+  g_autofree double *ns = g_new (double, n);
+  volatile gpointer sink;
+
+  for (guint turn = 0; turn < n; turn++)
+    {
+      gint64 start = now_ns ();
+
+      for (guint i = 0; i < DRAWS; i++)
+        sink = func (clients[draws[i].route], draws[i].size);
+      ns[turn] = (double) (now_ns () - start) / DRAWS;
+    }
+  (void) sink;
+  qsort (ns, n, sizeof *ns, compare);
+  return ns[n / 2];
+}
+
+int
+main (int argc, char **argv)
+{
+  guint turns = argc > 1 && strcmp (argv[1], "--smoke") == 0 ? 3 : TURNS;
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+  g_autofree Draw *draws = g_new (Draw, DRAWS);
+  CommyService *services[ROUTES];
+  CommyClient *clients[ROUTES];
+  MeshFixture fixture = { 0 };
+  CommyMesh *mesh;
+  double loop, both;
+
+  mesh_fixture_set_up (&fixture, NULL);
+  mesh = mesh_fixture_join (&fixture, "[calibration]\nmode=passive\n");
+  offer (mesh, services, clients);
+  for (guint i = 0; i < DRAWS; i++)
+    draws[i] = (Draw){ .route = (guint8) g_rand_int_range (rand, 0, ROUTES),
+                       .size = (gsize) 1 << g_rand_int_range (rand, 0, 26) };
+  measure (clients, draws, look_up, 1); /* decides */
+  loop = measure (clients, draws, look_at, turns);
+  both = measure (clients, draws, look_up, turns);
+  g_print ("router, %u routes, random sizes: p50 %.1f ns a call, of which the loop %.1f ns\n",
+           ROUTES, both, loop);
+  for (guint i = 0; i < ROUTES; i++)
+    {
+      g_object_unref (clients[i]);
+      g_object_unref (services[i]);
+    }
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_unref (mesh);
+  mesh_fixture_tear_down (&fixture, NULL);
+  return 0;
+}
