@@ -116,7 +116,10 @@ static void
 free_connection (CommyChannel *self)
 {
   if (self->connection == self) /* no path */
-    self->connection = NULL;
+    {
+      self->connection = NULL;
+      g_clear_pointer (&self->seat, commy_seat_free);
+    }
   if (self->connection == NULL)
     return;
   commy_channel_unwatch_death (self);

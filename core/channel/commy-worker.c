@@ -143,6 +143,20 @@ commy_worker_ref (CommyWorker *worker)
   return worker;
 }
 
+gboolean
+commy_worker_try_ref (CommyWorker *worker)
+{
+  int users = g_atomic_int_get (&worker->users);
+
+  while (users > 0)
+    {
+      if (g_atomic_int_compare_and_exchange (&worker->users, users, users + 1))
+        return TRUE;
+      users = g_atomic_int_get (&worker->users);
+    }
+  return FALSE;
+}
+
 static void
 release_memory (CommyWorker *self)
 {

@@ -21,6 +21,8 @@ typedef void (*CommyWorkFunc) (gpointer data);
 CommyWorker *
 commy_worker_new (GMainContext *context, gboolean attach, const CommyEnv *env, GError **error);
 CommyWorker *commy_worker_ref (CommyWorker *worker);
+/* For who only holds it: whether it was still somebody's, and is now the caller's too. */
+gboolean commy_worker_try_ref (CommyWorker *worker);
 /* Any thread. The last reference closes the channels and ends the source. */
 void commy_worker_unref (CommyWorker *worker);
 /* Any thread. What holds a worker can still post to it and enter it after the last reference

@@ -268,12 +268,15 @@ start (gpointer data)
                              .address = move->address,
                              .host_id = listed ? instance->host_id : NULL,
                              .node = commy_channel_get_peer_node (move->channel) };
+  CommyWorker *worker = commy_channel_get_worker (move->channel);
   g_autoptr (GError) error = NULL;
 
-  if (move->mesh->state == COMMY_MESH_JOINED)
+  /* A channel only holds its worker, whose last user may have gone meanwhile. */
+  if (move->mesh->state == COMMY_MESH_JOINED && commy_worker_try_ref (worker))
     {
       commy_setup_resume (&move->mesh->setup, move->transport, &endpoint, move->channel,
                           move->number, done, move);
+      commy_worker_unref (worker);
       return;
     }
   commy_set_error (&error, COMMY_ERROR_LEAVING, "the mesh is being left");

@@ -245,9 +245,9 @@ is_sane_profile (const CommyProfile *profile)
     {
       const CommyProfileSegment *segment = &profile->segments[i];
 
-      sane &= is_number (segment->latency_ns) & is_number (segment->wire_ns_per_byte)
-              & is_number (segment->send_cpu_ns) & is_number (segment->send_cpu_ns_per_byte)
-              & is_number (segment->recv_cpu_ns) & is_number (segment->recv_cpu_ns_per_byte);
+      sane = sane && is_number (segment->latency_ns) && is_number (segment->wire_ns_per_byte)
+             && is_number (segment->send_cpu_ns) && is_number (segment->send_cpu_ns_per_byte)
+             && is_number (segment->recv_cpu_ns) && is_number (segment->recv_cpu_ns_per_byte);
     }
   return sane;
 }

@@ -266,8 +266,9 @@ shm_link_close (ShmLink *self)
       self->tx.head = self->tx.published;
       shm_producer_close (&self->tx);
       shm_bell_ring (&self->bell, SHM_STATE_DATA | SHM_STATE_ROOM);
-      shm_arena_deinit (&self->arena);
     }
+  if (self->tx.own != NULL)
+    shm_arena_deinit (&self->arena);
   unmap_foreign (self);
   if (self->socket_fd >= 0)
     {

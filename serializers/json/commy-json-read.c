@@ -551,10 +551,12 @@ GVariant *
 commy_json_read (
     const char *text, gsize size, const GVariantType *type, guint max_values, char **out_why)
 {
-  Reader reader = { .start = text, .at = text, .end = text + size, .values_left = max_values };
+  Reader reader = { .start = text, .at = text, .end = text, .values_left = max_values };
   const char *bad = NULL;
   GVariant *value = NULL;
 
+  if (size > 0) /* no text may have no address */
+    reader.end += size;
   if (commy_values_nesting (type) > COMMY_VALUES_MAX_NESTING)
     fail (&reader, "a type of more than %u levels", COMMY_VALUES_MAX_NESTING);
   else if (size == 0)

@@ -14,7 +14,7 @@ export LC_ALL
 
 # Sanitizers, coverage and fail points add symbols of their own.
 nm -D --defined-only "$build_dir/.libs/libcommy-1.so" | awk '{ print $NF }' |
-  grep -vE '^_|asan|ubsan|tsan|gcov|^mangle_path$' | sort >"$work/exported"
+  grep -vE '^_|asan|ubsan|tsan|gcov|^mangle_path$|^commy_failpoint(_hit|s_add)$' | sort >"$work/exported"
 if [ "${1-}" = --update ]; then
   version=$(sed -n 's/.*AC_INIT(\[commy\], \[\([^]]*\)\].*/\1/p' "$source_dir/configure.ac")
   awk -v version=" $version" '

@@ -10,6 +10,8 @@
 
 #include "attack.h"
 
+#include <ftw.h>
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,8 +95,15 @@ end_of (int status)
   return WTERMSIG (status) == SIGALRM ? ATTACK_HANG : ATTACK_CRASH;
 }
 
+static int
+remove_entry (const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+  return g_remove (path);
+}
+
+/* @directory: for its files, which a victim that dies leaves behind. */
 static char **
-make_environment (const Attack *attack, gboolean without)
+make_environment (const Attack *attack, gboolean without, const char *directory)
 {
   char **env = g_get_environ ();
   g_autofree char *number = g_strdup_printf ("%d", attack->number);
@@ -106,6 +115,7 @@ make_environment (const Attack *attack, gboolean without)
   env = g_environ_setenv (env, "ASAN_OPTIONS", asan, TRUE);
   if (without)
     env = g_environ_setenv (env, "COMMY_WITHOUT_DEFENCE", number, TRUE);
+  env = g_environ_setenv (env, "TMPDIR", directory, TRUE);
   return g_environ_setenv (env, "COMMY_ATTACK_PATIENCE",
                            without && attack->without == ATTACK_HANG ? SHORT_PATIENCE : PATIENCE,
                            TRUE);
@@ -117,12 +127,18 @@ run_attack (const Attack *attack, gboolean without, char **out_text)
 {
   g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
   char *argv[] = { self, (char *) "--attack", (char *) attack->name, NULL };
-  g_auto (GStrv) env = make_environment (attack, without);
   g_autoptr (GError) error = NULL;
+  g_autofree char *directory = g_dir_make_tmp ("attack-XXXXXX", &error);
+  g_auto (GStrv) env = NULL;
   int status = 0;
+
+  g_assert_no_error (error);
+  g_assert_cmpint (g_chmod (directory, 0711), ==, 0); /* for the other users */
+  env = make_environment (attack, without, directory);
 
   g_spawn_sync (NULL, argv, env, G_SPAWN_DEFAULT, NULL, NULL, out_text, NULL, &status, &error);
   g_assert_no_error (error);
+  g_assert_cmpint (nftw (directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS), ==, 0);
   return end_of (status);
 }
 

@@ -13,7 +13,8 @@
 
 typedef struct
 {
-  guint32 sender;
+  guint16 sender;
+  guint16 round;
   guint32 number;
   guint64 sum;
 } Head;
@@ -31,6 +32,7 @@ kill_ledger_new (void)
 void
 kill_ledger_clear (KillLedger *self)
 {
+  __atomic_add_fetch (&self->round, 1, __ATOMIC_SEQ_CST);
   for (guint i = 0; i < KILL_NODES; i++)
     {
       memset (self->seen[i], 0, sizeof self->seen[i][0] * self->sent[i]);
@@ -56,9 +58,10 @@ kill_ledger_fail (KillLedger *self, const char *format, ...)
 /* --- messages --- */
 
 static guint64
-sum_of (const guint8 *bytes, gsize size, guint32 number)
+sum_of (const guint8 *bytes, gsize size, const Head *head)
 {
-  guint64 sum = 0xcbf29ce484222325u ^ number;
+  guint64 sum = 0xcbf29ce484222325u ^ head->number ^ (guint64) head->round << 32
+                ^ (guint64) head->sender << 48;
 
   for (gsize i = sizeof (Head); i < size; i++)
     sum = (sum ^ bytes[i]) * 0x100000001b3u;
@@ -78,12 +81,12 @@ kill_ledger_write (KillLedger *self, guint sender, guint *out_number)
   guint number = self->sent[sender];
   gsize size = size_of (number);
   guint8 *bytes = g_malloc (size);
-  Head head = { .sender = sender, .number = number };
+  Head head = { .sender = (guint16) sender, .round = (guint16) self->round, .number = number };
 
   g_assert (number < KILL_MESSAGES);
   for (gsize i = sizeof head; i < size; i++)
     bytes[i] = (guint8) (i * 7 + number);
-  head.sum = sum_of (bytes, size, number);
+  head.sum = sum_of (bytes, size, &head);
   memcpy (bytes, &head, sizeof head);
   *out_number = number;
   __atomic_store_n (&self->sent[sender], number + 1, __ATOMIC_SEQ_CST);
@@ -99,12 +102,17 @@ kill_ledger_note (KillLedger *self, guint server, GBytes *message)
 
   if (size >= sizeof head)
     memcpy (&head, bytes, sizeof head);
-  if (size < sizeof head || head.sender >= KILL_NODES || head.number >= self->sent[head.sender]
-      || size != size_of (head.number) || head.sum != sum_of (bytes, size, head.number))
+  if (size < sizeof head || head.sender >= KILL_NODES || head.number >= KILL_MESSAGES
+      || size != size_of (head.number) || head.sum != sum_of (bytes, size, &head))
     {
       kill_ledger_fail (self, "node %u got a torn message of %" G_GSIZE_FORMAT " bytes", server,
                         size);
       return FALSE;
+    }
+  if (head.round != (guint16) self->round)
+    {
+      __atomic_add_fetch (&self->late, 1, __ATOMIC_SEQ_CST);
+      return TRUE;
     }
   if (__atomic_fetch_add (&self->seen[head.sender][head.number], 1, __ATOMIC_SEQ_CST) != 0)
     kill_ledger_fail (self, "message %u of node %u came twice", head.number, head.sender);

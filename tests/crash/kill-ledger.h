@@ -23,6 +23,8 @@ typedef enum
 
 typedef struct
 {
+  guint round;
+  guint late; /* messages of an earlier round, whose sender was dead when they were handled */
   guint sent[KILL_NODES];
   guint answered[KILL_NODES]; /* so far, for who waits until a node works */
   guint seen[KILL_NODES][KILL_MESSAGES];
@@ -33,7 +35,7 @@ typedef struct
 
 /* In shared memory, for this process and its children. */
 KillLedger *kill_ledger_new (void);
-/* Everything again; nobody else is alive. */
+/* The next round: everything again; the senders of the last one are dead. */
 void kill_ledger_clear (KillLedger *self);
 void kill_ledger_fail (KillLedger *self, const char *format, ...) G_GNUC_PRINTF (2, 3);
 

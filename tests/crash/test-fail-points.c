@@ -285,16 +285,17 @@ check_point (MeshFixture *fixture, gconstpointer data)
 }
 
 static void
-add (const char *what, const char *action, const char *name)
+add (GPtrArray *specs, const char *what, const char *action, const char *name)
 {
   g_autofree char *path = g_strdup_printf ("/fail-points/%s/%s", name, what);
   char *spec = g_strdup_printf ("%s:1:%s", name, action);
 
+  g_ptr_array_add (specs, spec);
   g_test_add (path, MeshFixture, spec, mesh_fixture_set_up, check_point, mesh_fixture_tear_down);
 }
 
 static void
-add_all (void)
+add_all (GPtrArray *specs)
 {
   MeshFixture fixture = { 0 };
   g_autoptr (GSubprocess) lister = NULL;
@@ -315,14 +316,16 @@ add_all (void)
       /* What plugins share is in each of them. */
       if (!g_hash_table_add (known, *name))
         continue;
-      add ("killed-there", "kill", *name);
-      add ("failing-there", "error", *name);
+      add (specs, "killed-there", "kill", *name);
+      add (specs, "failing-there", "error", *name);
     }
 }
 
 int
 main (int argc, char **argv)
 {
+  g_autoptr (GPtrArray) specs = g_ptr_array_new_with_free_func (g_free);
+
   if (argc == 3 && strcmp (argv[1], "--serve") == 0)
     return serve (argv[2]);
   if (argc == 3 && strcmp (argv[1], "--call") == 0)
@@ -330,6 +333,6 @@ main (int argc, char **argv)
   if (argc == 3 && strcmp (argv[1], "--list") == 0)
     return list (argv[2]);
   g_test_init (&argc, &argv, NULL);
-  add_all ();
+  add_all (specs);
   return g_test_run ();
 }

@@ -336,9 +336,10 @@ run_loop (Loop *self)
     }
   g_test_message ("%u killed; %" G_GUINT64_FORMAT " sent = %" G_GUINT64_FORMAT
                   " answered + %" G_GUINT64_FORMAT " outcome unknown + %" G_GUINT64_FORMAT
-                  " not sent + %" G_GUINT64_FORMAT " that died with their sender",
+                  " not sent + %" G_GUINT64_FORMAT
+                  " that died with their sender (%u of these were handled after the audit)",
                   kills, sum.sent, sum.outcomes[KILL_DELIVERED], sum.outcomes[KILL_UNKNOWN],
-                  sum.outcomes[KILL_NOT_SENT], sum.outcomes[KILL_UNDER_WAY]);
+                  sum.outcomes[KILL_NOT_SENT], sum.outcomes[KILL_UNDER_WAY], self->ledger->late);
   g_assert_cmpuint (sum.sent, ==,
                     sum.outcomes[KILL_DELIVERED] + sum.outcomes[KILL_UNKNOWN]
                         + sum.outcomes[KILL_NOT_SENT] + sum.outcomes[KILL_UNDER_WAY]);

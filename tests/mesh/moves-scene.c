@@ -108,9 +108,9 @@ on_ticks (CommyService *service, CommyInvocation *invocation, gpointer data)
 static void
 on_fd (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  commy_invocation_return_value_with_unix_fd_list (
-      invocation, commy_invocation_get_parameters (invocation),
-      commy_invocation_get_unix_fd_list (invocation));
+  commy_invocation_return_value_with_unix_fd_list (invocation,
+                                                   commy_invocation_get_parameters (invocation),
+                                                   commy_invocation_get_unix_fd_list (invocation));
 }
 
 void
@@ -195,6 +195,14 @@ present_path (MovesScene *scene)
     if (((CommyPath *) peer->paths->pdata[i])->channel == scene->channel)
       return peer->paths->pdata[i];
   return NULL;
+}
+
+gboolean
+moves_is_moving (MovesScene *scene)
+{
+  CommyPath *path = present_path (scene);
+
+  return path == NULL || path->move != NULL;
 }
 
 CommyPath *

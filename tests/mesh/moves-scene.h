@@ -63,6 +63,8 @@ void moves_scene_move (MovesScene *scene, int to);
 void moves_scene_cut (MovesScene *scene, int to);
 /* Ends the path under the flow, as seen by both sides. */
 void moves_cut_path (CommyChannel *channel, int how);
+/* Its mover has not heard the end of it yet. */
+gboolean moves_is_moving (MovesScene *scene);
 /* Notes the end of the one under way; whether there is none any more. */
 gboolean moves_scene_settled (MovesScene *scene);
 gboolean moves_scene_is_through (MovesScene *scene);

@@ -177,17 +177,28 @@ leave (CommyMesh *mesh)
   g_object_unref (mesh);
 }
 
+static void
+keep_result (GObject *source, GAsyncResult *result, gpointer data)
+{
+  *(GAsyncResult **) data = g_object_ref (result);
+}
+
+/* The main context is iterated meanwhile: this process's publishers are served there. */
 GVariant *
 tell (CommyMesh *mesh, ServiceChild *child, const char *method, GVariant *arguments)
 {
   g_autoptr (CommyClient) client = commy_client_new (mesh, TEST_SERVICE);
+  g_autoptr (GAsyncResult) result = NULL;
   g_autoptr (GError) error = NULL;
-  GVariant *result;
+  GVariant *answer;
 
   commy_client_set_instance (client, child->instance);
-  result = commy_client_call_sync (client, method, arguments, NULL, NULL, &error);
+  commy_client_call (client, method, arguments, NULL, NULL, keep_result, &result);
+  while (result == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  answer = commy_client_call_finish (client, result, &error);
   g_assert_no_error (error);
-  return result;
+  return answer;
 }
 
 /* --- puppet --- */
