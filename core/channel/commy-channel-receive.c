@@ -395,7 +395,11 @@ commy_channel_take (CommyChannel *self)
     return FALSE;
   io = self->ops->peek (self->connection, &incoming.message);
   if (io == COMMY_IO_WOULD_BLOCK)
-    return FALSE;
+    {
+      if (G_UNLIKELY (self->holders.length > 0))
+        commy_channel_free_held (self);
+      return FALSE;
+    }
   if (io != COMMY_IO_OK)
     {
       on_end_of_path (self);

@@ -54,6 +54,7 @@ commy_channel_reserve (CommyChannel *self,
   CommySpan span;
   CommyIo io;
 
+  commy_channel_settle (self); /* which may close it */
   if (self->closed)
     return COMMY_IO_CLOSED;
   if (payload > self->shared->max_payload || prefix == 0)
@@ -187,9 +188,9 @@ commy_channel_flush (CommyChannel *self)
 {
   CommyIo io;
 
+  commy_channel_settle (self);
   if (self->closed)
     return COMMY_IO_CLOSED;
-  commy_channel_settle (self);
   io = self->ops->flush (self->connection);
   if (G_UNLIKELY (io == COMMY_IO_CLOSED) && commy_channel_lose_path (self))
     io = COMMY_IO_WOULD_BLOCK;

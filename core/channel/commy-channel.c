@@ -67,6 +67,7 @@ commy_channel_new (CommyWorker *worker,
   self->instance = g_strdup (setup->instance);
   self->peer = commy_principal_ref (setup->peer);
   self->seat = setup->seat;
+  self->takes_runs = setup->takes_runs;
   self->trusted = is_own (shared, setup->peer);
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
   for (guint i = 0; setup->serializers[i] != NULL && i + 1 < G_N_ELEMENTS (self->serializers); i++)
@@ -78,6 +79,7 @@ commy_channel_new (CommyWorker *worker,
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
   g_queue_init (&self->room_waiters);
+  g_queue_init (&self->holders);
   g_queue_init (&self->deferred);
   commy_channel_watch_death (self);
   return self;
@@ -248,6 +250,12 @@ commy_channel_wire_of (CommyChannel *channel, const CommyPlugin *serializer)
 }
 
 gboolean
+commy_channel_takes_runs (CommyChannel *channel)
+{
+  return channel->takes_runs;
+}
+
+gboolean
 commy_channel_is_open (CommyChannel *channel)
 {
   return !channel->closed;
@@ -332,6 +340,9 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
     return FALSE;
   if (commy_channel_has_deferred (self) || commy_train_is_ready (self))
     return TRUE;
+  commy_channel_settle (self);
+  if (self->closed)
+    return FALSE;
   if (commy_channel_flush (self) == COMMY_IO_WOULD_BLOCK
       || (self->trains_out != NULL && self->trains_out->stuck)
       || (self->backlog.length + self->room_waiters.length > 0 && self->span == NULL
@@ -541,6 +552,8 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
     return;
   if (commy_channel_has_visits (self))
     commy_channel_settle (self);
+  if (self->closed)
+    return;
   if (commy_channel_has_visits (self) && self->span == NULL)
     {
       commy_channel_run_visits (self);
@@ -630,10 +643,10 @@ say_close (CommyChannel *self, const GError *error)
 void
 commy_channel_close (CommyChannel *self, const GError *error)
 {
+  commy_channel_settle (self); /* which may close it */
   if (self->closed)
     return;
   commy_channel_ref (self);
-  commy_channel_settle (self);
   if (!self->closing)
     {
       self->closing = TRUE;

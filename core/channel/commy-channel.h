@@ -101,6 +101,8 @@ char **commy_channel_dup_serializers (CommyChannel *channel);
 guint16 commy_channel_find_serializer (CommyChannel *channel, const char *id);
 /* The same for a serializer of the channel's own catalog, without comparing names. */
 guint16 commy_channel_wire_of (CommyChannel *channel, const CommyPlugin *serializer);
+/* The peer understands several messages of a stream in one frame. */
+gboolean commy_channel_takes_runs (CommyChannel *channel);
 gboolean commy_channel_is_open (CommyChannel *channel);
 /* The peer said that it takes nothing new. */
 gboolean commy_channel_is_draining (CommyChannel *channel);

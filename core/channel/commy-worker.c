@@ -24,6 +24,8 @@
 /* A thread that spins looks at the clock once in so many turns, and steps aside for so long. */
 #define TURNS_A_LOOK 64u
 #define STEPS_ASIDE 5u
+/* Other sources of its context wait at most so long for it. */
+#define SPIN_LONGEST_NS INT64_C (2000000)
 
 typedef struct
 {
@@ -34,6 +36,7 @@ typedef struct
 /* A thread that spins. */
 typedef struct
 {
+  gint64 began;      /* 0: it did not look yet */
   gint64 idle_since; /* 0: it is not, or did not look yet */
   gboolean is_idle;  /* for long enough */
 } Spin;
@@ -68,8 +71,10 @@ struct _CommyWorker
   /* inside */
   guint inside; /* how often the current thread entered */
   guint in_sync;
-  GArray *deferred; /* Item; of turns before this one */
-  guint turns;
+  GArray *deferred;   /* Item: completions, in order */
+  gboolean telling;   /* they are being run */
+  gboolean in_source; /* what is run now, the context's own source calls */
+  guint iteration;    /* of the context */
   GPtrArray *channels; /* one reference each */
   GPtrArray *hot;      /* borrowed from channels */
   GPtrArray *turn;     /* memory of the turn under way or to come; NULL while one is */
@@ -194,6 +199,36 @@ source_finalize (GSource *source)
   release_memory (((WorkerSource *) source)->worker);
 }
 
+static void
+run_deferred (CommyWorker *self)
+{
+  g_autoptr (GArray) items = NULL;
+
+  gboolean telling = self->telling;
+
+  self->telling = TRUE;
+  items = self->deferred;
+  self->deferred = g_array_new (FALSE, FALSE, sizeof (Item));
+  for (guint i = 0; i < items->len; i++)
+    {
+      Item *item = &g_array_index (items, Item, i);
+
+      item->func (item->data);
+    }
+  self->telling = telling;
+}
+
+/* What was posted and deferred may hold this worker, and the loop that would run it may be gone. */
+static void
+run_rest (CommyWorker *self)
+{
+  while (self->deferred->len > 0 || __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED))
+    {
+      commy_worker_run_inbox (self);
+      run_deferred (self);
+    }
+}
+
 void
 commy_worker_unref (CommyWorker *self)
 {
@@ -204,7 +239,7 @@ commy_worker_unref (CommyWorker *self)
   self->ended = TRUE;
   g_mutex_unlock (&self->lock);
   commy_worker_enter (self);
-  commy_worker_run_inbox (self);
+  run_rest (self);
   commy_worker_exit (self);
   if (self->source != NULL)
     {
@@ -325,8 +360,7 @@ commy_worker_try_shut (CommyWorker *self)
     }
   __atomic_store_n (&self->wanted, 0, __ATOMIC_RELAXED);
   shut_inside (self);
-  /* What was posted may hold this worker, and the loop that would run it may be gone. */
-  commy_worker_run_inbox (self);
+  run_rest (self);
   commy_worker_exit (self);
   return TRUE;
 }
@@ -398,6 +432,7 @@ commy_worker_post (CommyWorker *worker, CommyWorkFunc func, gpointer data)
   commy_worker_hold (worker); /* @func may drop what holds it */
   commy_worker_enter (worker);
   func (data);
+  run_rest (worker);
   commy_worker_exit (worker);
   commy_worker_release (worker);
 }
@@ -454,6 +489,24 @@ commy_worker_defer (CommyWorker *worker, CommyWorkFunc func, gpointer data)
   g_array_append_val (worker->deferred, item);
 }
 
+guint
+commy_worker_get_iteration (CommyWorker *worker)
+{
+  return worker->iteration;
+}
+
+/* A GTask calls back at once only where a source of its context is dispatched, in a later iteration
+ * than the one that made it; else it takes a source of its own, which others would overtake. */
+void
+commy_worker_complete (CommyWorker *worker, guint began, CommyWorkFunc func, gpointer data)
+{
+  if (worker->in_source && worker->in_sync == 0 && began != worker->iteration && !worker->telling
+      && worker->deferred->len == 0)
+    func (data);
+  else
+    commy_worker_defer (worker, func, data);
+}
+
 void
 commy_worker_run_inbox (CommyWorker *self)
 {
@@ -466,23 +519,6 @@ commy_worker_run_inbox (CommyWorker *self)
   self->inbox = g_array_new (FALSE, FALSE, sizeof (Item));
   __atomic_store_n (&self->inbox_full, 0, __ATOMIC_RELAXED);
   g_mutex_unlock (&self->lock);
-  for (guint i = 0; i < items->len; i++)
-    {
-      Item *item = &g_array_index (items, Item, i);
-
-      item->func (item->data);
-    }
-}
-
-static void
-run_deferred (CommyWorker *self)
-{
-  g_autoptr (GArray) items = NULL;
-
-  if (self->deferred->len == 0 || self->in_sync > 0)
-    return;
-  items = self->deferred;
-  self->deferred = g_array_new (FALSE, FALSE, sizeof (Item));
   for (guint i = 0; i < items->len; i++)
     {
       Item *item = &g_array_index (items, Item, i);
@@ -633,26 +669,22 @@ serve_channels (CommyWorker *self)
   return any;
 }
 
+/* Completions come first: they are older than what is found now. Where there is a source they wait
+ * for it. */
 static gboolean
 turn_inside (CommyWorker *self)
 {
   gboolean any = __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED) != 0;
 
-  self->turns++;
   if (G_UNLIKELY (any))
     commy_worker_run_inbox (self);
-  if (G_UNLIKELY (self->deferred->len > 0))
+  if (G_UNLIKELY (self->deferred->len > 0) && self->in_sync == 0
+      && (self->in_source || self->source == NULL))
     {
       run_deferred (self);
       any = TRUE;
     }
   return serve_channels (self) || any;
-}
-
-guint
-commy_worker_get_turn (CommyWorker *worker)
-{
-  return worker->turns;
 }
 
 gboolean
@@ -686,14 +718,15 @@ look_around (CommyWorker *self, Spin *spin, gint64 idle_ns)
   if (G_UNLIKELY (__atomic_load_n (&self->wanted, __ATOMIC_RELAXED)))
     step_aside (self);
   now = commy_env_now (self->env);
+  spin->began = spin->began != 0 ? spin->began : now;
   spin->idle_since = spin->idle_since != 0 ? spin->idle_since : now;
   spin->is_idle = now - spin->idle_since >= idle_ns;
   if (now >= self->deadline_ns)
     expire_deadlines (self);
-  return !spin->is_idle;
+  return !spin->is_idle && now - spin->began < SPIN_LONGEST_NS;
 }
 
-void
+gboolean
 commy_worker_spin (CommyWorker *self, CommySpinner *spinner, gint64 idle_ns, const guint32 *stop)
 {
   Spin spin = { 0 };
@@ -708,12 +741,14 @@ commy_worker_spin (CommyWorker *self, CommySpinner *spinner, gint64 idle_ns, con
         }
       else
         commy_relax ();
-      if (turns % TURNS_A_LOOK == 0 && !look_around (self, &spin, idle_ns))
+      if (G_UNLIKELY (self->deferred->len > 0)
+          || (turns % TURNS_A_LOOK == 0 && !look_around (self, &spin, idle_ns)))
         break;
     }
   commy_worker_exit (self);
   if (spin.is_idle)
     commy_spinner_learn (spinner, FALSE);
+  return spin.is_idle;
 }
 
 /* --- the source --- */
@@ -734,6 +769,8 @@ arm_channels (CommyWorker *self)
           ready = TRUE;
           continue;
         }
+      if (!commy_channel_is_open (channel))
+        return TRUE; /* it has changed the list, and perhaps more */
       if (events != channel->epoll_events)
         {
           struct epoll_event event = { .events = events, .data.ptr = channel };
@@ -756,7 +793,8 @@ has_work (CommyWorker *self)
 gboolean
 commy_worker_has_more (CommyWorker *worker)
 {
-  return has_work (worker) || worker->hot->len > 1;
+  return has_work (worker) || worker->hot->len > 1
+         || (worker->hot->len == 1 && commy_channel_has_waiting (worker->hot->pdata[0]));
 }
 
 static gboolean
@@ -767,6 +805,7 @@ source_prepare (GSource *source, int *timeout)
 
   *timeout = -1;
   commy_worker_enter (self);
+  self->iteration++;
   ready = has_work (self) || arm_channels (self);
   commy_worker_exit (self);
   return ready;
@@ -792,9 +831,11 @@ source_dispatch (GSource *source, GSourceFunc callback, gpointer data)
   CommyWorker *self = ((WorkerSource *) source)->worker;
 
   commy_worker_enter (self);
+  self->in_source = TRUE;
   collect_events (self);
-  commy_worker_turn (self);
+  turn_inside (self);
   expire_deadlines (self);
+  self->in_source = FALSE;
   commy_worker_exit (self);
   return G_SOURCE_CONTINUE;
 }

@@ -29,7 +29,7 @@ typedef struct
   gboolean pending;  /* the channel expects the answer */
   gboolean finished; /* the result is set */
   gint64 started_ns;
-  guint turn; /* of the worker, when it began */
+  guint began; /* iteration of the worker's context */
   gulong cancel_handler;
   GSource *deadline; /* while no channel watches it; NULL: none */
   gpointer result;
@@ -83,7 +83,7 @@ async_return (gpointer data)
   async_unref (call);
 }
 
-/* Ends the call; while a synchronous call is under way the callback waits. */
+/* Ends the call; the callback may have to wait. */
 static void
 async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GError *error)
 {
@@ -100,12 +100,7 @@ async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GErr
   call->result = result;
   call->result_free = result_free;
   call->result_error = error;
-  /* A task that returns in the iteration that began it costs a source and a wake-up of its own;
-   * in the next one it calls back at once. */
-  if (commy_worker_in_sync (worker) || call->turn == commy_worker_get_turn (worker))
-    commy_worker_defer (worker, async_return, call);
-  else
-    async_return (call);
+  commy_worker_complete (worker, call->began, async_return, call);
 }
 
 static gboolean
@@ -478,7 +473,7 @@ start_call (CommyClient *self, GTask *task, const CommyRequest *request, GError 
   call->client = g_object_ref (self);
   call->task = task;
   call->request = *request;
-  call->turn = commy_worker_get_turn (self->worker->worker);
+  call->began = commy_worker_get_iteration (self->worker->worker);
   commy_request_keep (&call->request);
   if (cancellable != NULL)
     call->cancel_handler

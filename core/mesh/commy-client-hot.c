@@ -90,11 +90,10 @@ reserve_at_once (CommyClient *self, guint32 method, gsize size)
   CommyHotReservation *hot = &self->hot;
   CommyRoute *route = &self->routes[COMMY_FLAVOUR_BYTES];
   const CommyClientMethod *entry = &g_array_index (self->methods, CommyClientMethod, method - 1);
-  CommyRouteKey key = { .mesh = self->mesh, .worker = self->worker };
   const CommyStack *stack;
   guint index;
 
-  if (self->fresh || !commy_mesh_is_up (self->mesh) || !commy_route_is_fresh (route, &key))
+  if (!commy_client_is_current (self, route))
     return FALSE;
   stack = commy_route_member_stack (commy_route_pick (route, self->balancer, &index), size);
   if (!commy_path_is_up (stack->path)
@@ -318,14 +317,15 @@ exchange_here (
   hot->spec.deadline_ns = (guint64) MAX (deadline_ns - now, 1);
   hot->spec.flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0;
   hot->spec.stream = commy_channel_expect (channel, deadline_ns, commy_client_on_answer, &wait);
-  drop_hold (hot);
   if (hot->spec.stream == 0)
     {
       commy_channel_abandon (channel);
+      drop_hold (hot);
       commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, error);
       return FALSE;
     }
   io = commy_channel_commit (channel, &hot->spec, used);
+  drop_hold (hot); /* not before: it may be all that keeps the memory that was written to */
   commy_channel_mark_sent (channel, hot->spec.stream);
   if (io == COMMY_IO_OK)
     commy_channel_flush (channel);

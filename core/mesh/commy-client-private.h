@@ -66,6 +66,9 @@ void commy_client_key (CommyClient *client, CommyRouteKey *out_key);
 /* A CommyPendingFunc that fills a CommyWait. */
 void commy_client_on_answer (
     gpointer wait, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent);
+/* Whether the route can be used as it is, as commy_route_is_fresh() says, for what every call goes
+ * through. Asked inside the worker: the registry stays as long as this thread does. */
+gboolean commy_client_is_current (CommyClient *client, const CommyRoute *route);
 /* Decides a route, finding the service first if need be; blocks up to @deadline_us. */
 gboolean commy_client_route_sync (CommyClient *client,
                                   CommyFlavour flavour,

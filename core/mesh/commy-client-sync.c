@@ -186,10 +186,15 @@ attempt_sync (CommyClient *self,
   CommyPick picked;
 
   *out_sent = FALSE;
-  if (!commy_mesh_check_joined (self->mesh, error)
-      || !commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
-                                   error))
+  if (!commy_mesh_check_joined (self->mesh, error))
     return FALSE;
+  if (G_UNLIKELY (!commy_client_is_current (self, &self->routes[request->flavour])))
+    {
+      if (!commy_client_route_sync (self, request->flavour, request->size, deadline_us,
+                                    cancellable, error))
+        return FALSE;
+      request->now_ns = commy_env_now (self->mesh->env); /* that may have taken its time */
+    }
   if (!commy_client_pick (self, request, &picked))
     {
       commy_set_error (error, COMMY_ERROR_NO_ROUTE, "no path to %s", self->service);

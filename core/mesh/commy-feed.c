@@ -293,7 +293,7 @@ skip_to_newest (CommyFeed *self)
     ;
   /* That disarmed the path: the loop must arm it again. */
   commy_worker_set_hot (worker_of (self), pipe->channel);
-  while (pipe->inbox.length > 1)
+  while (pipe->n_unread > 1)
     {
       g_autoptr (CommyPipeMessage) message = commy_pipe_take (pipe);
 

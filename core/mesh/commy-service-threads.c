@@ -37,10 +37,12 @@ thread_main (gpointer data)
     {
       gint64 budget = spin_budget (self);
 
-      if (budget > 0)
-        commy_worker_spin (self->worker->worker, &self->spinner, budget, &self->stop);
+      gboolean is_idle
+          = budget == 0
+            || commy_worker_spin (self->worker->worker, &self->spinner, budget, &self->stop);
+
       if (!__atomic_load_n (&self->stop, __ATOMIC_ACQUIRE))
-        g_main_context_iteration (self->context, TRUE);
+        g_main_context_iteration (self->context, is_idle);
     }
   /* What was posted just before, such as the closing of channels. */
   commy_worker_turn (self->worker->worker);

@@ -29,36 +29,61 @@ give_back (CommyStream *self, gsize credit)
   self->owed = 0;
 }
 
-/* Sends what was committed of a run, if anything was. Inside the worker. */
-static gboolean
-end_run (CommyStream *self, GError **error)
+/* Gives the reservation back to the path. The path may be one that was left, which stays until it
+ * is not pinned any more. */
+static void
+abandon (CommyStream *self)
 {
   CommyChannel *channel = self->pipe->channel;
-  gsize bytes = (gsize) (self->run.at - self->run.begin);
-  CommyFrameSpec spec = self->spec;
-  gboolean ok = commy_stream_may_write (self, NULL, error);
 
-  self->run.begin = NULL;
+  if (commy_channel_is_open (channel))
+    commy_channel_abandon (channel);
   commy_channel_unpin (channel);
-  commy_channel_lend (channel, NULL, NULL);
-  if (!ok || bytes == 0)
+}
+
+/* What was written to the reservation becomes a frame. */
+static gboolean
+publish (CommyStream *self, CommyFrameSpec *spec, gsize size, GError **error)
+{
+  CommyChannel *channel = self->pipe->channel;
+  CommyIo io;
+
+  if (!commy_stream_may_write (self, NULL, error))
     {
-      if (commy_channel_is_open (channel))
-        commy_channel_abandon (channel);
-      return ok;
+      abandon (self);
+      return FALSE;
     }
-  if (bytes > self->run.size)
-    {
-      spec.flags |= COMMY_FRAME_FLAG_RUN;
-      spec.method = (guint32) self->run.size;
-    }
-  if (commy_channel_commit (channel, &spec, bytes) != COMMY_IO_OK)
+  io = commy_channel_commit (channel, spec, size);
+  commy_channel_unpin (channel);
+  if (io != COMMY_IO_OK)
     {
       commy_channel_io_error (channel, COMMY_IO_CLOSED, error);
       return FALSE;
     }
-  commy_pipe_charge (self->pipe, bytes);
+  commy_pipe_charge (self->pipe, size);
   return TRUE;
+}
+
+/* Sends what was committed of a run, if anything was. Inside the worker. */
+static gboolean
+end_run (CommyStream *self, GError **error)
+{
+  CommyRun run = self->run;
+  gsize bytes = (gsize) (run.at - run.begin);
+  CommyFrameSpec spec = self->spec;
+
+  self->run = (CommyRun){ 0 };
+  commy_channel_lend (self->pipe->channel, NULL, NULL);
+  if (bytes == 0)
+    {
+      abandon (self);
+      return TRUE;
+    }
+  if (bytes == run.stride)
+    return publish (self, &spec, run.size, error);
+  spec.flags |= COMMY_FRAME_FLAG_RUN;
+  spec.method = (guint32) run.size;
+  return publish (self, &spec, bytes, error);
 }
 
 /* The path is wanted for something else. */
@@ -76,7 +101,15 @@ on_wanted (gpointer stream)
 static void
 begin_run (CommyStream *self, gsize size)
 {
-  self->run = (CommyRun){ self->span.data, self->span.data, self->span.size, size };
+  gsize stride = commy_frame_stride (size);
+
+  self->run = (CommyRun){ .begin = self->span.data,
+                          .at = self->span.data,
+                          .size = size,
+                          .stride = stride,
+                          .n_left = self->span.size / stride };
+  if (stride > size)
+    memset (self->span.data, 0, self->span.size); /* nobody writes what is between them */
   commy_channel_lend (self->pipe->channel, on_wanted, self);
 }
 
@@ -160,7 +193,8 @@ reserve_on_path (CommyStream *self, gsize room, GError **error)
 static gboolean
 wants_run (const CommyStream *self, gsize size)
 {
-  return size > 0 && size <= RUN_BYTES / 4 && (self->since_flush > 0 || self->flushes_many);
+  return size > 0 && size <= RUN_BYTES / 4 && (self->since_flush > 0 || self->flushes_many)
+         && commy_channel_takes_runs (self->pipe->channel);
 }
 
 /* Out of line, as all that is not needed for most messages of a run: their few instructions would
@@ -188,7 +222,7 @@ commy_stream_reserve (CommyStream *self, gsize size, CommySpan *out_span, GError
   if (!commy_stream_check (self, error))
     return FALSE;
 #endif
-  if (G_LIKELY (self->run.begin != NULL && size == self->run.size && size <= self->run.left))
+  if (G_LIKELY (self->run.n_left > 0 && size == self->run.size))
     {
       /* Word by word: what is copied whole right after it was written in parts costs a stall. */
       out_span->data = self->span.data = self->run.at;
@@ -214,24 +248,18 @@ commit_apart (CommyStream *self, gsize size, GError **error)
 static gboolean
 commit_alone (CommyStream *self, gsize size, GError **error)
 {
-  CommyChannel *channel = self->pipe->channel;
   CommyFrameSpec spec = self->spec;
 
   self->span.data = NULL;
-  commy_channel_unpin (channel);
-  if (!commy_stream_may_write (self, NULL, error))
-    {
-      if (commy_channel_is_open (channel))
-        commy_channel_abandon (channel);
-      return FALSE;
-    }
-  if (commy_channel_commit (channel, &spec, size) != COMMY_IO_OK)
-    {
-      commy_channel_io_error (channel, COMMY_IO_CLOSED, error);
-      return FALSE;
-    }
-  commy_pipe_charge (self->pipe, size);
-  return TRUE;
+  return publish (self, &spec, size, error);
+}
+
+static inline void
+commit_in_run (CommyStream *self)
+{
+  self->run.at += self->run.stride;
+  self->run.n_left--;
+  self->span.data = NULL;
 }
 
 static gboolean __attribute__ ((noinline))
@@ -243,9 +271,7 @@ commit_slowly (CommyStream *self, gsize size, GError **error)
   commy_worker_enter (worker);
   if (self->run.begin != NULL && size == self->run.size)
     {
-      self->run.at += size;
-      self->run.left -= size;
-      self->span.data = NULL;
+      commit_in_run (self);
       ok = self->pipe->is_open || end_run (self, error);
     }
   else
@@ -262,12 +288,10 @@ commy_stream_commit (CommyStream *self, const CommySpan *span, GError **error)
   g_return_val_if_fail (self->span.data != NULL && span->data == self->span.data, FALSE);
   g_return_val_if_fail (span->size <= self->span.size, FALSE);
   self->since_flush++;
-  if (G_LIKELY (self->run.begin != NULL && span->size == self->run.size && self->owed == 0
-                && self->pipe->is_open))
+  if (G_LIKELY (self->run.n_left > 0 && span->size == self->run.size && self->owed == 0
+                && __atomic_load_n (&self->pipe->is_open, __ATOMIC_RELAXED)))
     {
-      self->run.at += span->size;
-      self->run.left -= span->size;
-      self->span.data = NULL;
+      commit_in_run (self);
       return TRUE;
     }
   return commit_slowly (self, span->size, error);
@@ -307,16 +331,14 @@ commy_stream_flush (CommyStream *self, GError **error)
 static gboolean
 lend_kept (CommyStream *self, const guint8 **out_data, gsize *out_size, GError **error)
 {
-  CommyPipeMessage *first = commy_pipe_peek (self->pipe);
-
-  if (first->signature != NULL)
+  if (commy_pipe_peek (self->pipe)->signature != NULL)
     {
       commy_set_error (error, COMMY_ERROR_TYPE,
                        "the next message of %s is a value: use commy_stream_read()", self->method);
       return FALSE;
     }
   self->kept = commy_pipe_take (self->pipe);
-  *out_data = g_bytes_get_data (first->bytes, out_size);
+  *out_data = g_bytes_get_data (self->kept->bytes, out_size);
   self->peeked = TRUE;
   return TRUE;
 }
@@ -339,19 +361,38 @@ begin_lending (CommyStream *self)
   self->kept = NULL;
   self->lent_run = (CommyLentRun){ .at = commy_incoming_payload (&self->lent),
                                    .size = is_run ? frame->method : frame->payload_size,
+                                   .stride = commy_frame_stride (frame->method),
                                    .n = commy_frame_messages (frame->flags, frame->method,
                                                               frame->payload_size) };
+  self->lent_credit = frame->payload_size + COMMY_FRAME_STREAM_COST;
+  if (self->lent_run.n > 1)
+    commy_pipe_hold (self->pipe);
 }
 
 /* The frame that was lent is not needed any more. Inside the worker. */
 static void
 end_lending (CommyStream *self)
 {
-  gsize credit = self->lent.frame.payload_size + COMMY_FRAME_STREAM_COST;
-
   self->lent_run.n = 0;
+  commy_pipe_let_go (self->pipe);
   commy_incoming_release (self->pipe->channel, &self->lent);
-  give_back (self, credit);
+  give_back (self, self->lent_credit);
+}
+
+void
+commy_stream_keep_rest (CommyStream *self)
+{
+  guint n_lent = self->peeked && self->kept == NULL;
+  gsize size = (self->lent_run.n - n_lent) * self->lent_run.stride;
+
+  if (size == 0)
+    return;
+  commy_pipe_put_back (self->pipe, self->lent_run.at + n_lent * self->lent_run.stride, size,
+                       self->lent_run.size, self->lent.frame.serializer, size);
+  self->lent_credit -= size;
+  self->lent_run.n = n_lent;
+  if (n_lent == 0)
+    end_lending (self);
 }
 
 /* What a cancelled stream had taken and not lent is dropped. */
@@ -382,7 +423,7 @@ commy_stream_take_lent (CommyStream *self)
   if (!has_rest (self))
     return NULL;
   bytes = g_bytes_new (self->lent_run.at, self->lent_run.size);
-  self->lent_run.at += self->lent_run.size;
+  self->lent_run.at += self->lent_run.stride;
   if (--self->lent_run.n == 0)
     end_lending (self);
   return bytes;
@@ -445,7 +486,8 @@ commy_stream_peek (CommyStream *self, const guint8 **out_data, gsize *out_size, 
     return FALSE;
 #endif
   g_return_val_if_fail (!self->peeked, FALSE);
-  if (G_LIKELY (self->lent_run.n > 0 && self->pipe->error == NULL))
+  if (G_LIKELY (self->lent_run.n > 0
+                && __atomic_load_n (&self->pipe->error, __ATOMIC_RELAXED) == NULL))
     {
       lend_next (self, out_data, out_size);
       return TRUE;
@@ -481,7 +523,7 @@ commy_stream_release (CommyStream *self)
       release_slowly (self);
       return;
     }
-  self->lent_run.at += self->lent_run.size;
+  self->lent_run.at += self->lent_run.stride;
   self->lent_run.n--;
 }
 
@@ -492,11 +534,7 @@ commy_stream_clear_hot (CommyStream *self)
   if (self->lent_run.n > 0)
     drop_rest (self);
   if (self->span.data != NULL && self->run.begin == NULL)
-    {
-      commy_channel_unpin (self->pipe->channel);
-      if (commy_channel_is_open (self->pipe->channel))
-        commy_channel_abandon (self->pipe->channel);
-    }
+    abandon (self);
   self->span.data = NULL;
   commy_stream_end_run (self);
 }

@@ -15,8 +15,9 @@ typedef struct
 {
   guint8 *begin; /* of the reservation; NULL: there is no run */
   guint8 *at;    /* of the next message */
-  gsize left;    /* bytes from there */
   gsize size;    /* of each message */
+  gsize stride;  /* from one to the next */
+  gsize n_left;  /* messages that there is room for, the one being written included */
 } CommyRun;
 
 /* What is left of a frame that was taken from the path. */
@@ -24,7 +25,8 @@ typedef struct
 {
   const guint8 *at;
   gsize size; /* of each message */
-  guint n;    /* 0: nothing was taken */
+  gsize stride;
+  guint n; /* 0: nothing was taken */
 } CommyLentRun;
 
 struct _CommyStream
@@ -58,6 +60,7 @@ struct _CommyStream
   /* hot */
   gboolean peeked;        /* a message is lent */
   CommyLentRun lent_run;  /* the rest of the frame in @lent, the lent one included */
+  gsize lent_credit;      /* to give back when it was read */
   CommyIncoming lent;     /* it, as it lies on the path */
   CommyPipeMessage *kept; /* or as it lay in the inbox, owned; NULL: on the path */
   CommySpan span;         /* the application's open reservation; NULL data: none */
@@ -115,6 +118,8 @@ gboolean commy_stream_wait (CommyStream *stream,
                             GError **error);
 /* commy-stream-hot.c: gives back what is lent and reserved. */
 void commy_stream_clear_hot (CommyStream *stream);
+/* What commy_stream_peek() took and did not lend yet is copied, so that the path is free. */
+void commy_stream_keep_rest (CommyStream *stream);
 /* Sends the messages that were committed, as far as they have not left yet. Inside the worker. */
 void commy_stream_end_run (CommyStream *stream);
 /* The next message of a frame that commy_stream_peek() took and did not lend yet; inside the

@@ -159,7 +159,13 @@ on_answered (gpointer owner, CommyChannel *channel, CommyIncoming *incoming)
   self->result = commy_value_from_incoming (channel, incoming, &self->result_error);
 }
 
-static const CommyPipeOwner pipe_owner = { on_changed, on_answered };
+static void
+on_wanted (gpointer owner)
+{
+  commy_stream_keep_rest (owner);
+}
+
+static const CommyPipeOwner pipe_owner = { on_changed, on_answered, on_wanted };
 
 static CommyStream *
 stream_new (CommyPipe *pipe, const char *method, CommyPlugin *serializer)
@@ -240,7 +246,7 @@ commy_stream_get_unread (CommyStream *self)
 {
   g_return_val_if_fail (COMMY_IS_STREAM (self), 0);
   g_return_val_if_fail (is_here (self), 0);
-  return self->pipe->inbox.length + self->lent_run.n - (self->peeked && self->kept == NULL);
+  return self->pipe->n_unread + self->lent_run.n - (self->peeked && self->kept == NULL);
 }
 
 gint64

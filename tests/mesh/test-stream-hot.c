@@ -229,6 +229,47 @@ test_runs_end (MeshFixture *fixture, gconstpointer transport)
   scene_free (scene);
 }
 
+/* A reader that stops within a frame holds up nothing that comes behind it, nor the other side. */
+static void
+test_runs_wait (MeshFixture *fixture, gconstpointer transport)
+{
+  Scene *scene = scene_new (fixture, transport, 1, NULL);
+  CommyStream *stream = open_stream (scene, "Mirror", NULL);
+  g_autoptr (CommyCallOptions) options = commy_call_options_new ();
+  g_autoptr (GError) error = NULL;
+  guint n = WINDOW / 2 / (64 + COST);
+  const guint8 *data;
+  gsize size;
+
+  write_run (stream, 40);
+  commy_stream_flush (stream, NULL);
+  expect_hot (stream, 0, 64);
+  commy_stream_release (stream);
+  g_assert_true (commy_stream_peek (stream, &data, &size, NULL));
+  /* The handler keeps its thread, so that this only looks at the path, and in vain. */
+  commy_call_options_set_timeout (options, 1000);
+  g_assert_null (commy_client_call_sync (scene->client, "Inside", NULL, options, NULL, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_DEADLINE);
+  g_assert_cmpuint (size, ==, 64);
+  g_assert_true (data[0] == 1 && data[63] == 1);
+  commy_stream_release (stream);
+  expect_hot (stream, 2, 64);
+  commy_stream_release (stream);
+  for (guint i = 0; i < n; i++)
+    write_hot (stream, 40 + i, 64);
+  close_write (stream);
+  g_assert_cmpuint (result_u (stream), ==, 40 + n);
+  g_assert_cmpuint (commy_stream_get_unread (stream), ==, 37 + n);
+  for (guint i = 3; i < 40 + n; i++)
+    {
+      expect_hot (stream, i, 64);
+      commy_stream_release (stream);
+    }
+  g_assert_cmpuint (commy_stream_get_unread (stream), ==, 0);
+  g_object_unref (stream);
+  scene_free (scene);
+}
+
 /* What was taken in one frame and not read is dropped when its stream is cancelled. */
 static void
 test_runs_are_dropped (MeshFixture *fixture, gconstpointer transport)
@@ -292,6 +333,7 @@ main (int argc, char **argv)
       add ("messages-in-place", transports[i], test_hot);
       add ("small-messages-share-frames", transports[i], test_runs);
       add ("shared-frames-end-when-the-path-is-wanted", transports[i], test_runs_end);
+      add ("shared-frames-wait-for-their-reader", transports[i], test_runs_wait);
       add ("shared-frames-are-dropped-with-their-stream", transports[i], test_runs_are_dropped);
     }
   return g_test_run ();

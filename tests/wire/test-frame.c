@@ -248,7 +248,10 @@ test_runs (void)
     { COMMY_FRAME_DATA, 8, 64, 0, COMMY_FRAME_OK },
     { COMMY_FRAME_DATA, 64, 64, 0, COMMY_FRAME_OK },
     { COMMY_FRAME_DATA, 1, 64, 0, COMMY_FRAME_OK },
-    { COMMY_FRAME_DATA, 7, 64, 0, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_DATA, 7, 64, 0, COMMY_FRAME_OK },
+    { COMMY_FRAME_DATA, 7, 63, 0, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_DATA, 17, 64, 0, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_DATA, 57, 64, 0, COMMY_FRAME_OK },
     { COMMY_FRAME_DATA, 65, 64, 0, COMMY_FRAME_BAD_FLAGS },
     { COMMY_FRAME_DATA, G_MAXUINT32, 64, 0, COMMY_FRAME_BAD_FLAGS },
     { COMMY_FRAME_DATA, 0, 64, 0, COMMY_FRAME_BAD_FLAGS },
@@ -273,6 +276,7 @@ test_runs (void)
                        ==, cases[i].expected);
     }
   g_assert_cmpuint (commy_frame_messages (COMMY_FRAME_FLAG_RUN, 8, 64), ==, 8);
+  g_assert_cmpuint (commy_frame_messages (COMMY_FRAME_FLAG_RUN, 9, 64), ==, 4);
   g_assert_cmpuint (commy_frame_messages (0, 8, 64), ==, 1);
   g_assert_cmpuint (commy_frame_messages (COMMY_FRAME_FLAG_RUN, 0, 64), ==, 1);
 }
