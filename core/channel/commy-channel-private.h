@@ -106,7 +106,7 @@ struct _CommyChannel
   guint32 last_method_id;
   gpointer span; /* start of the open reservation; NULL: none */
   gsize span_size;
-  gsize wanted; /* bytes, of the last reservation that found no room */
+  gsize wanted;                             /* bytes, of the last reservation that found no room */
   gboolean (*end_loan) (gpointer borrower); /* ends the reservation; NULL: only its owner does */
   gpointer borrower;
   GThread *borrowers_thread;

@@ -446,12 +446,8 @@ commy_pipe_let_go (CommyPipe *self)
 }
 
 void
-commy_pipe_put_back (CommyPipe *self,
-                     gconstpointer data,
-                     gsize size,
-                     gsize each,
-                     guint16 serializer,
-                     gsize credit)
+commy_pipe_put_back (
+    CommyPipe *self, gconstpointer data, gsize size, gsize each, guint16 serializer, gsize credit)
 {
   CommyPipeMessage *message = g_new0 (CommyPipeMessage, 1);
 

@@ -88,7 +88,8 @@ CommyPipeMessage *commy_pipe_take (CommyPipe *pipe);
 /* Its owner took several messages in one frame, and has not read all of them; or has. */
 void commy_pipe_hold (CommyPipe *pipe);
 void commy_pipe_let_go (CommyPipe *pipe);
-/* Raw messages of @each bytes, taken before all that wait, are to be read later. They are copied. */
+/* Raw messages of @each bytes, taken before all that wait, are to be read later. They are copied.
+ */
 void commy_pipe_put_back (
     CommyPipe *pipe, gconstpointer data, gsize size, gsize each, guint16 serializer, gsize credit);
 /* Messages that came with so much credit were read. */

@@ -24,8 +24,6 @@
 /* A thread that spins looks at the clock once in so many turns, and steps aside for so long. */
 #define TURNS_A_LOOK 64u
 #define STEPS_ASIDE 5u
-/* Other sources of its context wait at most so long for it. */
-#define SPIN_LONGEST_NS INT64_C (2000000)
 
 typedef struct
 {
@@ -36,7 +34,6 @@ typedef struct
 /* A thread that spins. */
 typedef struct
 {
-  gint64 began;      /* 0: it did not look yet */
   gint64 idle_since; /* 0: it is not, or did not look yet */
   gboolean is_idle;  /* for long enough */
 } Spin;
@@ -71,10 +68,10 @@ struct _CommyWorker
   /* inside */
   guint inside; /* how often the current thread entered */
   guint in_sync;
-  GArray *deferred;   /* Item: completions, in order */
-  gboolean telling;   /* they are being run */
-  gboolean in_source; /* what is run now, the context's own source calls */
-  guint iteration;    /* of the context */
+  GArray *deferred;    /* Item: completions, in order */
+  gboolean telling;    /* they are being run */
+  gboolean in_source;  /* what is run now, the context's own source calls */
+  guint iteration;     /* of the context */
   GPtrArray *channels; /* one reference each */
   GPtrArray *hot;      /* borrowed from channels */
   GPtrArray *turn;     /* memory of the turn under way or to come; NULL while one is */
@@ -718,12 +715,11 @@ look_around (CommyWorker *self, Spin *spin, gint64 idle_ns)
   if (G_UNLIKELY (__atomic_load_n (&self->wanted, __ATOMIC_RELAXED)))
     step_aside (self);
   now = commy_env_now (self->env);
-  spin->began = spin->began != 0 ? spin->began : now;
   spin->idle_since = spin->idle_since != 0 ? spin->idle_since : now;
   spin->is_idle = now - spin->idle_since >= idle_ns;
   if (now >= self->deadline_ns)
     expire_deadlines (self);
-  return !spin->is_idle && now - spin->began < SPIN_LONGEST_NS;
+  return !spin->is_idle;
 }
 
 gboolean

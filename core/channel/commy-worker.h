@@ -73,8 +73,7 @@ gboolean commy_worker_in_sync (CommyWorker *worker);
 void commy_worker_defer (CommyWorker *worker, CommyWorkFunc func, gpointer data);
 /* Runs @func, which returns the GTask of what began in the iteration @began, now or when that lets
  * it call back: always in the order of these calls. */
-void
-commy_worker_complete (CommyWorker *worker, guint began, CommyWorkFunc func, gpointer data);
+void commy_worker_complete (CommyWorker *worker, guint began, CommyWorkFunc func, gpointer data);
 /* Of the worker's context, as its source sees them. */
 guint commy_worker_get_iteration (CommyWorker *worker);
 /* Items posted so far; for workers that are not attached. */
@@ -98,8 +97,8 @@ gboolean commy_worker_turn (CommyWorker *worker);
 /* Whether a turn may find something beside messages of the one channel that its caller has just
  * looked at. */
 gboolean commy_worker_has_more (CommyWorker *worker);
-/* Turns until there was nothing to do for roughly @idle_ns (TRUE), or the context may want its turn,
- * or *@stop, which somebody sets atomically, is not 0. For worker threads of services, which spin
- * before they let the context sleep; @spinner learns. */
+/* Turns until there was nothing to do for roughly @idle_ns (TRUE), or a completion waits for the
+ * context, or *@stop, which somebody sets atomically, is not 0. For worker threads of services,
+ * which spin before they let the context sleep; @spinner learns. */
 gboolean
 commy_worker_spin (CommyWorker *worker, CommySpinner *spinner, gint64 idle_ns, const guint32 *stop);

@@ -190,8 +190,8 @@ attempt_sync (CommyClient *self,
     return FALSE;
   if (G_UNLIKELY (!commy_client_is_current (self, &self->routes[request->flavour])))
     {
-      if (!commy_client_route_sync (self, request->flavour, request->size, deadline_us,
-                                    cancellable, error))
+      if (!commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
+                                    error))
         return FALSE;
       request->now_ns = commy_env_now (self->mesh->env); /* that may have taken its time */
     }

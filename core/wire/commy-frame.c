@@ -205,8 +205,7 @@ static bool
 is_good_run (const CommyFrame *frame)
 {
   return frame->type == COMMY_FRAME_DATA && frame->method != 0 && frame->payload_size > 0
-         && frame->payload_size % commy_frame_stride (frame->method) == 0
-         && frame->ext_length == 0;
+         && frame->payload_size % commy_frame_stride (frame->method) == 0 && frame->ext_length == 0;
 }
 
 static void

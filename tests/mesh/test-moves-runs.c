@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#define ROUND 60u  /* messages before a flush, at most */
+#define ROUND 60u   /* messages before a flush, at most */
 #define WINDOW 400u /* and on their way */
 
 typedef struct

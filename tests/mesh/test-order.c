@@ -188,6 +188,7 @@ tear_down (Order *order)
   g_clear_object (&order->stream);
   g_object_unref (order->client);
   commy_mesh_leave_sync (order->mesh, NULL, NULL);
+  g_object_run_dispose (G_OBJECT (order->service)); /* a handler may hold what holds the service */
   g_object_unref (order->service);
   g_object_unref (order->mesh);
   g_main_loop_unref (order->loop);
@@ -220,8 +221,7 @@ on_failed (GObject *source, GAsyncResult *result, gpointer data)
 {
   guint *failed = data;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) bytes
-      = commy_client_call_bytes_finish (COMMY_CLIENT (source), result, &error);
+  g_autoptr (GBytes) bytes = commy_client_call_bytes_finish (COMMY_CLIENT (source), result, &error);
 
   g_assert_null (bytes);
   g_assert_nonnull (error);
