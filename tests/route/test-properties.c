@@ -503,8 +503,8 @@ confidence_is_the_share_that_is_right (void)
 
       g_test_message ("stated %.3f right %.3f of %u", stated, share, bins[b].n);
       if (bins[b].n >= 200)
-        g_assert_cmpfloat_with_epsilon (
-            stated, share, BIAS + ERRORS * sqrt (stated * (1 - stated) / bins[b].n));
+        g_assert_cmpfloat_with_epsilon (stated, share,
+                                        BIAS + ERRORS * sqrt (stated * (1 - stated) / bins[b].n));
     }
 }
 
