@@ -155,7 +155,7 @@ commy_channel_agree_on_moves (CommyChannel *self, const CommyFlowName *flow, gbo
   self->moves.agreed = TRUE;
   self->peer_keeps = peer_keeps;
   if (commy_path_needs_copies (self->transport, self->connection))
-    self->keep = commy_keep_new (self->shared->max_kept);
+    self->keep = commy_keep_new (self->shared->max_kept, self->shared->stock);
 }
 
 /* --- facts --- */
@@ -593,7 +593,7 @@ commy_channel_land (CommyChannel *self, CommyNewPath *path)
   self->peer_keeps = path->peer_keeps;
   self->same_core = self->shared->single_cpu >= 0 && path->peer_cpu == self->shared->single_cpu;
   if (commy_path_needs_copies (self->transport, self->connection))
-    self->keep = commy_keep_new (self->shared->max_kept);
+    self->keep = commy_keep_new (self->shared->max_kept, self->shared->stock);
   g_clear_pointer (&self->moves.peer, commy_principal_unref);
   self->moves.peer = g_steal_pointer (&path->peer);
   commy_channel_watch_death (self);

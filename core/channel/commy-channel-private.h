@@ -117,7 +117,7 @@ struct _CommyChannel
   GQueue departures;        /* Departure: who waits for that */
   CommyHandles *handles;    /* for the next frame, or NULL */
   GHashTable *held_handles; /* of frames in the backlog; NULL until there are some */
-  guint8 *scratch;          /* where frames of peers that are not trusted are copied to */
+  guint8 *scratch;          /* a block: frames of peers that are not trusted are copied to it */
   gsize scratch_size;
   guint32 borrowed;           /* messages not released yet */
   guint32 pins;               /* who writes to or reads from the connection's memory */

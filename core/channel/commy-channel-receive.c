@@ -56,7 +56,7 @@ release_message (CommyChannel *self, const CommyMessage *message)
 void
 commy_incoming_release (CommyChannel *self, CommyIncoming *incoming)
 {
-  g_clear_pointer (&incoming->copy, g_free);
+  g_clear_pointer (&incoming->copy, commy_block_free);
   g_clear_object (&incoming->handles);
   if (!incoming->borrowed)
     return;
@@ -107,7 +107,8 @@ commy_incoming_dup_payload (CommyChannel *self, CommyIncoming *incoming)
   Loan *loan;
 
   if (incoming->is_exact && incoming->copy != NULL)
-    return g_bytes_new_with_free_func (payload, size, g_free, g_steal_pointer (&incoming->copy));
+    return g_bytes_new_with_free_func (payload, size, commy_block_free,
+                                       g_steal_pointer (&incoming->copy));
   if (!incoming->borrowed || size < WRAP_PAYLOAD_FROM)
     return g_bytes_new (payload, size);
   loan = g_new (Loan, 1);
@@ -135,9 +136,9 @@ make_stable (CommyChannel *self, CommyIncoming *incoming)
 
       if (size > limit)
         return FALSE;
-      g_free (self->scratch);
-      self->scratch_size = MAX (size, 4096);
-      self->scratch = g_malloc (self->scratch_size);
+      commy_block_free (self->scratch);
+      self->scratch = commy_stock_take (self->shared->stock, MAX (size, 4096));
+      self->scratch_size = commy_block_get_size (self->scratch);
     }
   memcpy (self->scratch, incoming->message.data, size);
   incoming->bytes = self->scratch;

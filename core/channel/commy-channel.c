@@ -59,6 +59,7 @@ commy_channel_new (CommyWorker *worker,
   self->serial = commy_env_random64 (shared->env) | 1;
   self->worker = commy_worker_hold (worker);
   self->shared = shared;
+  self->trains_in.stock = shared->stock;
   commy_moves_init (self);
   commy_channel_use_path (self, setup->transport, setup->connection);
   self->accepting = setup->accepting;
@@ -150,7 +151,7 @@ commy_channel_unref (CommyChannel *self)
   commy_principal_unref (self->peer);
   commy_seat_free (self->seat);
   g_clear_error (&self->close_error);
-  g_free (self->scratch);
+  commy_block_free (self->scratch);
   g_free (self->peer_node);
   g_free (self->service);
   g_free (self->instance);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/commy-stock.h"
 #include "channel/commy-worker.h"
 #include "observe/commy-counters.h"
 #include "plugin/commy-catalog.h"
@@ -45,6 +46,7 @@ typedef struct
   gsize max_kept;                /* bytes kept until they have arrived, over paths that copy */
   gint64 resume_ns;              /* how long a flow waits for another path */
   struct _CommyFlowTable *flows; /* accepted here that may move */
+  CommyStock *stock;             /* of memory for large messages */
   CommyWaitMode wait_mode;
   gint64 spin_max_ns;
   int single_cpu; /* the only processor this process may use, or -1 */
@@ -57,7 +59,7 @@ typedef struct
   const guint8 *bytes; /* the frame; what offsets count from */
   CommyMessage message;
   gboolean borrowed; /* @bytes lie in @message, which must be released */
-  guint8 *copy;      /* or here: stolen from a peer that is not trusted, or put together */
+  guint8 *copy;      /* or here, a block: of a peer that is not trusted, or put together */
   gboolean is_exact; /* @copy holds this message and nothing else */
   gint64 received_ns;
   GUnixFDList *handles; /* descriptors that came with it, or NULL */

@@ -398,7 +398,7 @@ commy_reply_clear (CommyReply *reply)
   if (reply->data == NULL)
     return;
   if (reply->channel == NULL)
-    g_free ((gpointer) (gsize) reply->message.token);
+    commy_block_free ((gpointer) (gsize) reply->message.token);
   else
     {
       CommyWorker *worker = commy_channel_get_worker (reply->channel);
