@@ -371,6 +371,8 @@ commy_channel_serve_pipes (CommyChannel *self)
 gboolean
 commy_channel_push (CommyChannel *self)
 {
+  gboolean waits;
+
   if (self->closed)
     return FALSE;
   if (self->backlog.length > 0)
@@ -378,9 +380,9 @@ commy_channel_push (CommyChannel *self)
   if (self->room_waiters.length > 0)
     commy_channel_serve_pipes (self);
   commy_train_pump (self);
-  return !self->closed
-         && (self->backlog.length + self->room_waiters.length > 0
-             || commy_channel_flush (self) == COMMY_IO_WOULD_BLOCK);
+  /* In any case: room comes from what the other side reads. */
+  waits = commy_channel_flush (self) == COMMY_IO_WOULD_BLOCK;
+  return !self->closed && (waits || self->backlog.length + self->room_waiters.length > 0);
 }
 
 /* --- reading --- */
