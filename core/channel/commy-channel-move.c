@@ -142,7 +142,6 @@ commy_channel_use_path (CommyChannel *self, CommyPlugin *transport, gpointer con
   self->connection = connection;
   self->path_number++;
   self->cut_above = caps & COMMY_CAP_ZERO_COPY ? G_MAXSIZE : COMMY_TRAIN_ABOVE;
-  self->cheap_poll = (caps & COMMY_CAP_CHEAP_POLL) != 0;
   self->passes_handles = (caps & COMMY_CAP_FD_PASSING) != 0;
 }
 
@@ -427,8 +426,8 @@ commy_channel_cast_off (CommyChannel *self)
   self->connection = self;
   self->moves.adrift = TRUE;
   self->moves.lost_span = self->span;
-  self->cheap_poll = FALSE;
-  self->unacked = 0;
+  commy_channel_acked_all (self);
+  self->alone = 0;
   self->moves.since_ns = commy_env_now (self->shared->env);
   self->moves.give_up_ns = self->moves.since_ns + self->shared->resume_ns;
   commy_worker_watch_channel (self->worker, self);

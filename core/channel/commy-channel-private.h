@@ -70,7 +70,6 @@ struct _CommyChannel
   gpointer connection;
   gboolean accepting;
   gboolean trusted;
-  gboolean cheap_poll;
   gboolean passes_handles;
   gboolean same_core;
   char *peer_node;
@@ -117,7 +116,11 @@ struct _CommyChannel
   gsize cut_above;            /* larger payloads go in pieces; G_MAXSIZE: none does */
   CommyTrainsOut *trains_out; /* NULL before the first */
   CommyTrainsIn trains_in;
-  gsize unacked; /* bytes that arrived since the peer, who sends trains, was told anything */
+  gsize unacked;   /* bytes that arrived since the peer, who sends trains, was told anything */
+  gsize ack_after; /* then it is told by a frame of its own */
+  gboolean unacked_pieces;
+  gsize alone; /* bytes of pieces that arrived since any other message */
+  guint empty_polls;
   CommySpinner spinner;
   guint32 unanswered;  /* atomic: calls that handlers have not answered yet */
   GHashTable *pipes;   /* stream -> CommyPipe (ref); NULL: there was none yet */
@@ -211,9 +214,18 @@ gint64 commy_channel_expire_pipes (CommyChannel *channel, gint64 now_ns);
 void commy_channel_fail_pipes (CommyChannel *channel);
 /* commy-channel-send.c */
 void commy_channel_acknowledge (CommyChannel *channel);
+/* Nothing more is there to read at present: what arrived is acknowledged before it is usual. */
+void commy_channel_acknowledge_rest (CommyChannel *channel);
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
 void commy_channel_count_sent (CommyChannel *channel, guint8 type, gsize payload);
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
+
+static inline gboolean
+commy_channel_is_message (guint8 type)
+{
+  return type == COMMY_FRAME_CALL || type == COMMY_FRAME_REPLY || type == COMMY_FRAME_ERROR
+         || type == COMMY_FRAME_ONEWAY || type == COMMY_FRAME_DATA;
+}
 
 /* Frames that have a place in the flow: all but those that are about the path. */
 static inline gboolean
@@ -249,7 +261,16 @@ commy_channel_awaits_ack (const CommyChannel *channel)
 static inline gboolean
 commy_channel_owes_ack (const CommyChannel *channel)
 {
-  return G_UNLIKELY (channel->unacked >= COMMY_TRAIN_ACK_AFTER) && channel->span == NULL;
+  return G_UNLIKELY (channel->unacked > 0 && channel->unacked >= channel->ack_after)
+         && channel->span == NULL;
+}
+
+/* The frame that is sent now says so. */
+static inline void
+commy_channel_acked_all (CommyChannel *channel)
+{
+  channel->unacked = 0;
+  channel->unacked_pieces = FALSE;
 }
 
 static inline gboolean

@@ -395,7 +395,12 @@ commy_channel_take (CommyChannel *self)
     return FALSE;
   io = self->ops->peek (self->connection, &incoming.message);
   if (io == COMMY_IO_WOULD_BLOCK)
-    return FALSE;
+    {
+      if (G_UNLIKELY (self->unacked >= COMMY_TRAIN_ACK_AFTER)
+          && ++self->empty_polls >= COMMY_TRAIN_ACK_POLLS)
+        commy_channel_acknowledge_rest (self);
+      return FALSE;
+    }
   if (io != COMMY_IO_OK)
     {
       on_end_of_path (self);

@@ -11,13 +11,6 @@
 
 #include <string.h>
 
-static gboolean
-is_message (guint8 type)
-{
-  return type == COMMY_FRAME_CALL || type == COMMY_FRAME_REPLY || type == COMMY_FRAME_ERROR
-         || type == COMMY_FRAME_ONEWAY || type == COMMY_FRAME_DATA;
-}
-
 /* Sequence and acknowledgement are given at the moment a frame takes its place in the flow. */
 static void
 stamp (CommyChannel *self, CommyFrameSpec *spec)
@@ -27,17 +20,17 @@ stamp (CommyChannel *self, CommyFrameSpec *spec)
       spec->flags |= COMMY_FRAME_FLAG_ORDERED;
       spec->flow = self->flow;
       spec->sequence = ++self->tx_sequence;
-      if (self->trains_out != NULL && is_message (spec->type))
+      if (self->trains_out != NULL && commy_channel_is_message (spec->type))
         self->trains_out->alone = 0;
     }
   spec->ack = self->rx_sequence;
-  self->unacked = 0;
+  commy_channel_acked_all (self);
 }
 
 void
 commy_channel_count_sent (CommyChannel *self, guint8 type, gsize payload)
 {
-  if (!is_message (type))
+  if (!commy_channel_is_message (type))
     return;
   commy_counters_add (&self->counters, COMMY_COUNT_SENT, 1);
   commy_counters_add (&self->counters, COMMY_COUNT_SENT_BYTES, payload);
@@ -225,7 +218,7 @@ commy_channel_flush_backlog (CommyChannel *self)
         commy_frame_restamp (span.data, self->flow, ++self->tx_sequence, self->rx_sequence);
       else
         commy_frame_acknowledge (span.data, self->rx_sequence);
-      self->unacked = 0;
+      commy_channel_acked_all (self);
       if (self->keep != NULL && ordered)
         commy_keep_add (self->keep, self->tx_sequence, span.data, size);
       self->ops->commit (self->connection, size);
@@ -259,6 +252,15 @@ commy_channel_acknowledge (CommyChannel *self)
   self->ops->commit (self->connection, prefix);
   if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK)
     commy_worker_set_hot (self->worker, self);
+}
+
+void
+commy_channel_acknowledge_rest (CommyChannel *self)
+{
+  if (self->unacked < COMMY_TRAIN_ACK_AFTER)
+    return;
+  self->ack_after = COMMY_TRAIN_ACK_AFTER; /* owed from now on, should there be no room */
+  commy_channel_acknowledge (self);
 }
 
 CommyIo

@@ -313,6 +313,7 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
     return FALSE;
   if (commy_channel_has_deferred (self) || commy_train_is_ready (self))
     return TRUE;
+  commy_channel_acknowledge_rest (self);
   if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK
       || (self->trains_out != NULL && self->trains_out->stuck)
       || (self->backlog.length + self->room_waiters.length > 0 && self->span == NULL
@@ -409,7 +410,7 @@ spin_budget (CommyChannel *self)
 {
   gint64 max = self->shared->spin_max_ns;
 
-  if (!self->cheap_poll || self->same_core || self->shared->wait_mode == COMMY_WAIT_BLOCK)
+  if (self->moves.adrift || self->same_core || self->shared->wait_mode == COMMY_WAIT_BLOCK)
     return 0;
   if (self->shared->wait_mode == COMMY_WAIT_SPIN)
     return G_MAXINT64;
@@ -481,6 +482,7 @@ park (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
   CommyIo io = COMMY_IO_UNSUPPORTED;
 
   commy_counters_add (&self->counters, COMMY_COUNT_PARKED, 1);
+  commy_channel_acknowledge_rest (self);
   if (!write)
     io = self->ops->wait (self->connection, commy_worker_get_kick_word (self->worker), kick_seen,
                           deadline_ns);
