@@ -419,7 +419,7 @@ shm_link_unsent (ShmLink *self, uint64_t *position, ShmMessage *out_message)
       out_message->size = record.size;
       if (record.is_loan)
         {
-          out_message->data = shm_arena_find (&self->arena, &record.loan);
+          out_message->data = shm_arena_find (&self->arena, &record.loan, record.start);
           out_message->size = record.loan.length;
         }
       if (out_message->data != NULL)
