@@ -63,6 +63,7 @@ static const BenchScene scenes[] = {
   /* both sides look all the time */
   LIMIT ("limit/spin", "spin", "shared memory, bare", limit_memory, "spin"),
   LIMIT ("limit/spin-sockets", "spin", "sockets, bare", limit_sockets, "spin"),
+  LIMIT ("limit/spin-tls", "spin", "GnuTLS, bare", limit_tls, "spin"),
   LIMIT ("limit/value", "spin", "GVariant alone", limit_values, "spin"),
   TRIPS ("shm", "spin", "in-place"),
   TRIPS ("unix", "spin", NULL),
@@ -103,8 +104,10 @@ static const BenchScene scenes[] = {
   STREAM ("shm", "spin"),
   STREAM ("shm", "adaptive"),
   STREAM ("shm", "block"),
+  STREAM ("unix", "spin"),
   STREAM ("unix", "adaptive"),
   STREAM ("unix", "block"),
+  STREAM ("tls", "spin"),
   STREAM ("tls", "adaptive"),
   STREAM ("tls", "block"),
   /* one way at a rate */
