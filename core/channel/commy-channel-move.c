@@ -250,6 +250,7 @@ void
 commy_channel_run_visits (CommyChannel *self)
 {
   /* What an application is writing lies in the present path: that one is left behind it. */
+  commy_channel_settle (self);
   while (commy_channel_has_visits (self) && (self->span == NULL || self->closed))
     {
       g_autofree Visit *visit = NULL;

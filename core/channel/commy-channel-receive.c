@@ -376,7 +376,8 @@ take_frame (CommyChannel *self, CommyIncoming *incoming)
       commy_train_receive (self, incoming);
       return;
     }
-  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
+  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED,
+                      commy_frame_messages (frame->flags, frame->method, frame->payload_size));
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
   if ((self->peer_keeps || self->trains_in.trains != NULL)
       && (frame->flags & COMMY_FRAME_FLAG_ORDERED) != 0)
@@ -399,6 +400,8 @@ commy_channel_take (CommyChannel *self)
       if (G_UNLIKELY (self->unacked >= COMMY_TRAIN_ACK_AFTER)
           && ++self->empty_polls >= COMMY_TRAIN_ACK_POLLS)
         commy_channel_acknowledge_rest (self);
+      if (G_UNLIKELY (self->holders.length > 0))
+        commy_channel_free_held (self);
       return FALSE;
     }
   if (io != COMMY_IO_OK)
@@ -407,14 +410,16 @@ commy_channel_take (CommyChannel *self)
       return FALSE;
     }
 
-  commy_channel_ref (self);
+  /* Whoever is here is inside the worker, which keeps the channels that close meanwhile. */
   self->borrowed++;
   incoming.message.reserved = self->path_number;
   incoming.borrowed = TRUE;
   incoming.copy = NULL;
   incoming.is_exact = FALSE;
   incoming.received_ns = 0;
-  incoming.handles = commy_channel_take_handles (self, &incoming.message);
+  incoming.handles = G_UNLIKELY (self->passes_handles)
+                         ? commy_channel_take_handles (self, &incoming.message)
+                         : NULL;
   if (COMMY_FAILPOINT ("channel-received") || !make_stable (self, &incoming))
     status = COMMY_FRAME_TOO_BIG;
   else
@@ -424,20 +429,20 @@ commy_channel_take (CommyChannel *self)
     commy_channel_protocol_error (
         self, status == COMMY_FRAME_BAD_VERSION ? COMMY_ERROR_VERSION : COMMY_ERROR_PROTOCOL,
         commy_frame_status_to_string (status));
-  else if (!commy_channel_handles_match (&incoming))
+  else if (G_UNLIKELY ((incoming.handles != NULL || incoming.frame.n_handles != 0)
+                       && !commy_channel_handles_match (&incoming)))
     commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL,
                                   "other descriptors came than the frame announces");
   else if (take_sequence (self, &incoming.frame))
     take_frame (self, &incoming);
   commy_incoming_release (self, &incoming);
-  commy_channel_unref (self);
   return TRUE;
 }
 
 gboolean
 commy_channel_poll (CommyChannel *self)
 {
-  gboolean more = commy_train_pump (self);
+  gboolean more = self->trains_out != NULL && commy_train_pump (self);
 
   if (G_UNLIKELY (self->backlog.length > 0))
     commy_channel_flush_backlog (self);

@@ -67,7 +67,7 @@ add (CommyChannel *self, CommyTrain *train)
                          + (gint64) MIN (train->spec.deadline_ns, G_MAXINT64 / 4);
   train->cargo = g_steal_pointer (&self->handles);
   train->cargo_free = commy_handles_free;
-  commy_channel_count_sent (self, train->spec.type, train->size);
+  commy_channel_count_sent (self, &train->spec, train->size);
   commy_train_queue_add (&trains (self)->queue, train);
   commy_worker_set_hot (self->worker, self);
   commy_train_pump (self);
