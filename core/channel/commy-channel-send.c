@@ -291,7 +291,10 @@ commy_channel_acknowledge_rest (CommyChannel *self)
   if (self->unacked < COMMY_TRAIN_ACK_AFTER)
     return;
   self->ack_after = COMMY_TRAIN_ACK_AFTER; /* owed from now on, should there be no room */
-  commy_channel_acknowledge (self);
+  if (self->end_loan != NULL)
+    commy_channel_flush (self); /* what is being filled says it */
+  if (self->unacked > 0)
+    commy_channel_acknowledge (self);
 }
 
 CommyIo
