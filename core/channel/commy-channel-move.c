@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* A frame that was sent and of which nobody knows whether it arrived. */
@@ -426,6 +427,7 @@ commy_channel_cast_off (CommyChannel *self)
   self->ops = &commy_no_path;
   self->connection = self;
   self->moves.adrift = TRUE;
+  self->moves.doubted = FALSE;
   self->moves.lost_span = self->span;
   commy_channel_acked_all (self);
   self->alone = 0;
@@ -437,6 +439,25 @@ commy_channel_cast_off (CommyChannel *self)
     commy_channel_sweep_paths (self);
 }
 
+static gboolean
+may_lose_path (CommyChannel *self)
+{
+  return self->moves.agreed && !self->moves.adrift && !self->closing && !self->draining
+         && commy_channel_can_move (self);
+}
+
+/* The path takes nothing any more. TRUE: what it brought is to be read first, which may say why,
+ * and then it is lost. */
+gboolean
+commy_channel_doubt_path (CommyChannel *self)
+{
+  if (!may_lose_path (self))
+    return FALSE;
+  self->moves.doubted = TRUE;
+  commy_worker_set_hot (self->worker, self);
+  return TRUE;
+}
+
 /* The path is lost. TRUE: the flow waits for another one. */
 gboolean
 commy_channel_lose_path (CommyChannel *self)
@@ -446,8 +467,7 @@ commy_channel_lose_path (CommyChannel *self)
   g_autoptr (GError) error = NULL;
   const char *why;
 
-  if (!self->moves.agreed || self->moves.adrift || self->closing || self->draining
-      || !commy_channel_can_move (self))
+  if (!may_lose_path (self))
     return FALSE;
   self->ops->evidence (self->connection, &evidence);
   pidfd.fd = evidence.pidfd;
@@ -459,6 +479,8 @@ commy_channel_lose_path (CommyChannel *self)
       && (self->moves.on_adrift == NULL
           || !self->moves.on_adrift (self->on_closed_data, self, error)))
     return FALSE;
+  /* What is borrowed keeps the connection; the other side should know now that it is over. */
+  shutdown (self->ops->fd (self->connection), SHUT_RDWR);
   commy_channel_cast_off (self);
   return TRUE;
 }
@@ -496,6 +518,7 @@ put_back (CommyChannel *self, Undelivered *lost)
         self->held_handles = g_hash_table_new_full (NULL, NULL, NULL, commy_handles_free);
       g_hash_table_insert (self->held_handles, pieces.head->data, g_steal_pointer (&lost->handles));
     }
+  self->n_departed -= pieces.length;
   while ((last = g_queue_pop_tail_link (&pieces)) != NULL)
     g_queue_push_head_link (&self->backlog, last);
   self->backlog_bytes += size;

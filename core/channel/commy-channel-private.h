@@ -41,8 +41,9 @@ typedef struct
 /* What lets the flow outlive its path; commy-channel-move.c. */
 typedef struct
 {
-  gboolean agreed; /* both sides can */
-  gboolean adrift; /* there is no path at present */
+  gboolean agreed;  /* both sides can */
+  gboolean doubted; /* the path takes nothing: what it brought is read, then it is lost */
+  gboolean adrift;  /* there is no path at present */
   CommyFlowName flow;
   guint32 number;       /* of the last move */
   CommyPrincipal *peer; /* its name on a path taken since, or NULL */
@@ -111,6 +112,8 @@ struct _CommyChannel
   GThread *borrowers_thread;
   GQueue backlog; /* GBytes: frames that found no room */
   gsize backlog_bytes;
+  guint64 n_departed;       /* from the backlog; less those that came back into it */
+  GQueue departures;        /* Departure: who waits for that */
   CommyHandles *handles;    /* for the next frame, or NULL */
   GHashTable *held_handles; /* of frames in the backlog; NULL until there are some */
   guint8 *scratch;          /* a block: frames of peers that are not trusted are copied to it */
@@ -228,6 +231,10 @@ void commy_channel_acknowledge (CommyChannel *channel);
 /* Nothing more is there to read at present: what arrived is acknowledged before it is usual. */
 void commy_channel_acknowledge_rest (CommyChannel *channel);
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
+/* Has @done called when what is in the backlog now has left, or never will; FALSE: it is empty. */
+gboolean commy_channel_on_departed (CommyChannel *channel, void (*done) (gpointer), gpointer data);
+/* @all: whether they left or not. */
+void commy_channel_tell_departed (CommyChannel *channel, gboolean all);
 void commy_channel_count_sent (CommyChannel *channel, const CommyFrameSpec *spec, gsize payload);
 /* The reservation may be one that can be ended now. */
 void commy_channel_end_loan (CommyChannel *channel);
@@ -322,6 +329,7 @@ void commy_channel_agree_on_moves (CommyChannel *channel,
                                    gboolean peer_keeps);
 /* Accepting side: FALSE if a later move than @number was heard of. */
 gboolean commy_channel_begin_move (CommyChannel *channel, guint32 number);
+gboolean commy_channel_doubt_path (CommyChannel *channel);
 gboolean commy_channel_lose_path (CommyChannel *channel);
 void commy_channel_run_visits (CommyChannel *channel);
 void commy_channel_acked (CommyChannel *channel, guint32 ack);

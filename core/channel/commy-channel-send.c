@@ -64,7 +64,7 @@ commy_channel_reserve (CommyChannel *self,
     io = self->ops->reserve (self->connection, prefix + payload, &span);
   if (G_UNLIKELY (io != COMMY_IO_OK))
     {
-      if (io == COMMY_IO_CLOSED && commy_channel_lose_path (self))
+      if (io == COMMY_IO_CLOSED && commy_channel_doubt_path (self))
         io = COMMY_IO_WOULD_BLOCK;
       if (io == COMMY_IO_WOULD_BLOCK)
         {
@@ -98,7 +98,7 @@ commit_span (CommyChannel *self, gsize size)
 
   if (G_LIKELY (io == COMMY_IO_OK) || self->keep == NULL)
     return io;
-  return commy_channel_lose_path (self) ? COMMY_IO_OK : io;
+  return commy_channel_doubt_path (self) ? COMMY_IO_OK : io;
 }
 
 CommyIo
@@ -185,7 +185,7 @@ commy_channel_flush (CommyChannel *self)
   if (self->closed)
     return COMMY_IO_CLOSED;
   io = self->ops->flush (self->connection);
-  if (G_UNLIKELY (io == COMMY_IO_CLOSED) && commy_channel_lose_path (self))
+  if (G_UNLIKELY (io == COMMY_IO_CLOSED) && commy_channel_doubt_path (self))
     io = COMMY_IO_WOULD_BLOCK;
   if (G_UNLIKELY (self->backlog.length > 0) && io == COMMY_IO_OK)
     io = COMMY_IO_WOULD_BLOCK; /* what is sent once more waits for room */
@@ -213,6 +213,41 @@ enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize 
   commy_channel_count_sent (self, spec, size);
   commy_worker_set_hot (self->worker, self);
   return COMMY_IO_OK;
+}
+
+/* Who waits for frames to leave the backlog. */
+typedef struct
+{
+  guint64 at; /* so many have left then */
+  void (*done) (gpointer);
+  gpointer data;
+} Departure;
+
+gboolean
+commy_channel_on_departed (CommyChannel *self, void (*done) (gpointer), gpointer data)
+{
+  Departure *departure;
+
+  if (self->closed || self->backlog.length == 0)
+    return FALSE;
+  departure = g_new (Departure, 1);
+  *departure = (Departure){ self->n_departed + self->backlog.length, done, data };
+  g_queue_push_tail (&self->departures, departure);
+  return TRUE;
+}
+
+void
+commy_channel_tell_departed (CommyChannel *self, gboolean all)
+{
+  Departure *first;
+
+  while ((first = g_queue_peek_head (&self->departures)) != NULL
+         && (all || (gint64) (self->n_departed - first->at) >= 0))
+    {
+      g_queue_pop_head (&self->departures);
+      first->done (first->data);
+      g_free (first);
+    }
 }
 
 /* Whether the backlog is empty now. */
@@ -255,10 +290,13 @@ commy_channel_flush_backlog (CommyChannel *self)
       self->ops->commit (self->connection, size);
       frame = g_queue_pop_head (&self->backlog);
       self->backlog_bytes -= size;
+      self->n_departed++;
       any = TRUE;
     }
   if (any)
     self->ops->flush (self->connection);
+  if (G_UNLIKELY (self->departures.length > 0))
+    commy_channel_tell_departed (self, FALSE);
   return self->backlog.length == 0;
 }
 

@@ -79,6 +79,7 @@ commy_channel_new (CommyWorker *worker,
   g_array_set_clear_func (self->methods_in, method_clear);
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
+  g_queue_init (&self->departures);
   g_queue_init (&self->room_waiters);
   g_queue_init (&self->holders);
   g_queue_init (&self->deferred);
@@ -351,6 +352,8 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
           && !commy_channel_awaits_ack (self))
       || commy_channel_owes_ack (self))
     interest |= COMMY_INTEREST_WRITE;
+  if (G_UNLIKELY (self->moves.doubted))
+    return TRUE;
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
   return met != 0;
@@ -548,11 +551,14 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
 {
   gint64 start = commy_env_now (self->shared->env);
   gint64 budget = spin_budget (self);
-  gint64 until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
+  gint64 until;
   gboolean caught = FALSE;
 
+  /* Nobody else looks at how long the next path takes while this thread waits. */
+  deadline_ns = MIN (deadline_ns, commy_channel_expire_adrift (self, start));
   if (self->closed || start >= deadline_ns)
     return;
+  until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
   if (commy_channel_has_visits (self))
     commy_channel_settle (self);
   if (self->closed)
@@ -668,6 +674,7 @@ commy_channel_close (CommyChannel *self, const GError *error)
     commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, self->backlog.length,
                       self->peer_node);
   commy_train_lose (self);
+  commy_channel_tell_departed (self, TRUE);
   fail_pending (self);
   commy_channel_fail_pipes (self);
   commy_channel_clear_deferred (self);

@@ -441,6 +441,8 @@ commy_channel_on_left (
   CommyTrain *train
       = has_trains (self) ? commy_train_queue_find (&self->trains_out->queue, type, stream) : NULL;
 
+  if (train == NULL && type == COMMY_FRAME_REPLY)
+    return commy_channel_on_departed (self, done, data);
   if (train == NULL || train->done != NULL)
     return FALSE;
   train->done = done;

@@ -419,6 +419,8 @@ commy_worker_post (CommyWorker *worker, CommyWorkFunc func, gpointer data)
   Item item = { func, data };
   gboolean ended;
 
+  /* What runs there, perhaps before this returns, may drop the last that holds it. */
+  commy_worker_hold (worker);
   g_mutex_lock (&worker->lock);
   ended = worker->ended;
   if (!ended)
@@ -428,15 +430,14 @@ commy_worker_post (CommyWorker *worker, CommyWorkFunc func, gpointer data)
     }
   g_mutex_unlock (&worker->lock);
   if (!ended)
+    commy_worker_kick (worker);
+  else
     {
-      commy_worker_kick (worker);
-      return;
+      commy_worker_enter (worker);
+      func (data);
+      run_rest (worker);
+      commy_worker_exit (worker);
     }
-  commy_worker_hold (worker); /* @func may drop what holds it */
-  commy_worker_enter (worker);
-  func (data);
-  run_rest (worker);
-  commy_worker_exit (worker);
   commy_worker_release (worker);
 }
 

@@ -498,9 +498,20 @@ struct _CommySpanCall
   CommyIncoming *incoming;
   CommyFrameSpec spec;
   gsize size;
+  guint8 *own; /* the answer, where the path had no room; NULL: it is on the path */
   gboolean reserved;
   gboolean failed;
 };
+
+/* Only what this call reserved: a stream may write to the same path. */
+static void
+give_back (CommySpanCall *call)
+{
+  if (call->reserved && call->own == NULL)
+    commy_channel_abandon (call->channel);
+  g_clear_pointer (&call->own, g_free);
+  call->reserved = FALSE;
+}
 
 gboolean
 commy_span_call_reserve (CommySpanCall *call, gsize size, CommySpan *out_span)
@@ -509,9 +520,11 @@ commy_span_call_reserve (CommySpanCall *call, gsize size, CommySpan *out_span)
 
   if (call->failed || call->incoming->frame.type != COMMY_FRAME_CALL)
     return FALSE;
-  commy_channel_abandon (call->channel);
+  give_back (call);
   io = commy_channel_reserve (call->channel, &call->spec, MAX (size, 1), out_span);
-  call->reserved = io == COMMY_IO_OK;
+  if (G_UNLIKELY (io == COMMY_IO_WOULD_BLOCK))
+    out_span->data = call->own = g_malloc0 (MAX (size, 1));
+  call->reserved = io == COMMY_IO_OK || io == COMMY_IO_WOULD_BLOCK;
   call->size = size;
   out_span->size = size;
   return call->reserved;
@@ -522,8 +535,7 @@ commy_span_call_fail (CommySpanCall *call, const char *message)
 {
   if (call->failed || call->incoming->frame.type != COMMY_FRAME_CALL)
     return;
-  commy_channel_abandon (call->channel);
-  call->reserved = FALSE;
+  give_back (call);
   call->failed = TRUE;
   commy_channel_send_error (call->channel, call->incoming->frame.stream, COMMY_ERROR_REMOTE, TRUE,
                             message);
@@ -533,6 +545,21 @@ CommyPrincipal *
 commy_span_call_get_caller (CommySpanCall *call)
 {
   return commy_channel_get_peer (call->channel);
+}
+
+/* It waits for room in the channel's memory. */
+static void
+send_own (CommySpanCall *call)
+{
+  g_autofree guint8 *own = g_steal_pointer (&call->own);
+
+  if (commy_channel_send (call->channel, &call->spec, own, call->size, TRUE)
+      != COMMY_IO_WOULD_BLOCK)
+    return;
+  commy_ledger_add (commy_channel_get_shared (call->channel)->ledger, COMMY_DROP_BUSY, 1,
+                    call->service->name);
+  commy_channel_send_error (call->channel, call->spec.stream, COMMY_ERROR_BUSY, FALSE,
+                            "the path takes no more at present");
 }
 
 void
@@ -572,6 +599,8 @@ commy_span_call_dispatch (CommyService *service,
       commy_channel_send (channel, &call.spec, NULL, 0, TRUE);
       return;
     }
-  if (commy_channel_commit (channel, &call.spec, call.size) == COMMY_IO_OK)
+  if (G_UNLIKELY (call.own != NULL))
+    send_own (&call);
+  else if (commy_channel_commit (channel, &call.spec, call.size) == COMMY_IO_OK)
     commy_channel_flush (channel);
 }

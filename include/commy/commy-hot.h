@@ -139,7 +139,9 @@ typedef void (*CommySpanFunc) (CommySpanCall *call,
  * @size: bytes of the answer
  * @out_span: (out): where to write it
  *
- * Returns: whether there is room; else fail the call
+ * Where the path has no room now the answer is written elsewhere and waits.
+ *
+ * Returns: success; else fail the call: it wants no answer, or the answer is too large
  *
  * Since: 0.1
  */

@@ -315,6 +315,43 @@ test_hot (MeshFixture *fixture, gconstpointer transport)
 }
 
 static void
+on_reversed (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Many *many = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = commy_client_call_bytes_finish (COMMY_CLIENT (source), result, &error);
+  gsize size;
+  const guint8 *answer;
+
+  g_assert_no_error (error);
+  answer = g_bytes_get_data (bytes, &size);
+  g_assert_cmpuint (size, ==, 1000);
+  g_assert_cmpuint (answer[999], ==, 200 - many->left);
+  if (--many->left == 0)
+    g_main_loop_quit (many->loop);
+}
+
+/* Nobody takes the answers until all calls were sent. */
+static void
+test_hot_room (MeshFixture *fixture, gconstpointer transport)
+{
+  Pair *pair = pair_new (fixture, transport, 1);
+  Many many = { g_main_loop_new (NULL, FALSE), 200 };
+  guint8 argument[1000] = { 0 };
+
+  check_echo (pair->client, 1);
+  for (; argument[0] < 200; argument[0]++)
+    {
+      g_autoptr (GBytes) bytes = g_bytes_new (argument, sizeof argument);
+
+      commy_client_call_bytes (pair->client, "Span", bytes, NULL, NULL, on_reversed, &many);
+    }
+  g_main_loop_run (many.loop);
+  g_main_loop_unref (many.loop);
+  pair_free (pair);
+}
+
+static void
 test_hot_error (MeshFixture *fixture, gconstpointer transport)
 {
   Pair *pair = pair_new (fixture, transport, 1);
@@ -502,6 +539,7 @@ main (int argc, char **argv)
       add ("one-way", transports[i], test_one_way);
       add ("async-many", transports[i], test_async);
       add ("hot", transports[i], test_hot);
+      add ("hot-answers-wait-for-room", transports[i], test_hot_room);
       add ("hot-error", transports[i], test_hot_error);
       add ("who", transports[i], test_who);
       add ("killed-server-is-an-error", transports[i], test_killed);
