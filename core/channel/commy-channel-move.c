@@ -428,6 +428,7 @@ commy_channel_cast_off (CommyChannel *self)
   self->moves.adrift = TRUE;
   self->moves.lost_span = self->span;
   self->cheap_poll = FALSE;
+  self->borrows = FALSE;
   self->unacked = 0;
   self->moves.since_ns = commy_env_now (self->shared->env);
   self->moves.give_up_ns = self->moves.since_ns + self->shared->resume_ns;
@@ -567,6 +568,7 @@ commy_channel_land (CommyChannel *self, CommyNewPath *path)
   commy_channel_use_path (self, path->transport, g_steal_pointer (&path->connection));
   self->moves.adrift = FALSE;
   self->peer_keeps = path->peer_keeps;
+  self->borrows = path->borrows;
   self->same_core = self->shared->single_cpu >= 0 && path->peer_cpu == self->shared->single_cpu;
   if (commy_path_needs_copies (self->transport, self->connection))
     self->keep = commy_keep_new (self->shared->max_kept);

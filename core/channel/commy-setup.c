@@ -314,6 +314,8 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
     .peer = self->peer,
     .serializers = wire,
     .peer_cpu = hello->cpu,
+    .borrows = (hello->features & COMMY_FEATURE_BODIES) != 0
+               && commy_path_has_bodies (self->transport, self->connection),
     .seat = g_steal_pointer (&self->channel),
   };
 

@@ -124,6 +124,11 @@ typedef struct
 CommyFrameStatus
 commy_frame_parse (const uint8_t *data, size_t size, size_t max_payload, CommyFrame *out);
 
+/* The same for a frame of which @data holds only the first @head_size bytes, header and extensions
+ * at least; @size is that of all. */
+CommyFrameStatus commy_frame_parse_head (
+    const uint8_t *data, size_t head_size, size_t size, size_t max_payload, CommyFrame *out);
+
 /* A phrase for logs and the CLOSE frame; never NULL. */
 const char *commy_frame_status_to_string (CommyFrameStatus status);
 const char *commy_frame_type_to_string (uint8_t type);
