@@ -126,20 +126,21 @@ encode (CommyPost *self, CommyPlugin *serializer, CommyBuffer **out_shared, GErr
   gsize bound = MAX (ops->bound (serializer->instance, self->value), 1);
   g_autoptr (CommyBuffer) shared = NULL;
   g_autofree guint8 *buffer = NULL;
+  guint8 *out;
   gssize size;
 
   if (self->pool != NULL && bound >= COMMY_POOL_FROM)
     shared = commy_pool_take (self->pool, bound);
   if (shared == NULL)
     buffer = g_malloc (bound);
-  size = ops->encode (serializer->instance, self->value,
-                      shared != NULL ? shared->block.data : buffer, bound, error);
+  out = shared != NULL ? shared->block.data : buffer;
+  size = ops->encode (serializer->instance, self->value, out, bound, error);
   if (size < 0)
     return NULL;
   if (shared == NULL)
     return g_bytes_new_take (g_steal_pointer (&buffer), (gsize) size);
   *out_shared = commy_buffer_ref (shared);
-  return g_bytes_new_with_free_func (shared->block.data, (gsize) size, commy_buffer_unref,
+  return g_bytes_new_with_free_func (out, (gsize) size, commy_buffer_unref,
                                      g_steal_pointer (&shared));
 }
 
