@@ -44,6 +44,7 @@ let_go (CommyPublisher *self)
     return;
   method = g_hash_table_lookup (self->service->methods, COMMY_TOPIC_METHOD);
   method->user_data = NULL;
+  commy_mesh_remove_topic (self->mesh, self->service);
   commy_service_stop (self->service, NULL, NULL, NULL);
   g_clear_object (&self->service);
 }
@@ -266,6 +267,7 @@ prepare (CommyPublisher *self, GError **error)
       = commy_service_new_for_topic (self->mesh, self->endpoint, self->worker, self->counts);
   commy_service_handle_stream (self->service, COMMY_TOPIC_METHOD, COMMY_STREAM_KIND_SERVER,
                                on_subscribe, self, NULL);
+  commy_mesh_add_topic (self->mesh, self->service);
   return TRUE;
 }
 
