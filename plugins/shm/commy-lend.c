@@ -205,11 +205,13 @@ shm_split_fill (ShmSplit **split, const ShmRecord *record, const uint8_t *body)
   ShmSplit *parts = *split;
 
   if (parts == NULL || parts->room < head_size)
-    parts = realloc (parts, sizeof *parts + head_size);
-  if (parts == NULL)
-    return false;
-  *split = parts;
-  parts->room = parts->room < head_size ? head_size : parts->room;
+    {
+      parts = realloc (parts, sizeof *parts + head_size);
+      if (parts == NULL)
+        return false;
+      parts->room = head_size;
+      *split = parts;
+    }
   memcpy (parts->head, record->data, head_size);
   parts->body = body;
   parts->body_size = record->loan.length;
