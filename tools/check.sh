@@ -3,7 +3,7 @@
 # The whole verification, stage by stage. A stage that fails does not hide what the others say.
 # usage: check.sh [STAGE...]     stages: see all_stages
 #
-# CHECK_MINUTES (75): after this time everything is stopped; it should take half of it. FUZZ_SECONDS (15): for each fuzzer.
+# CHECK_MINUTES (75): after this time everything is stopped; it should take half of it. FUZZ_SECONDS (10): for each fuzzer.
 # CI=true: a skipped test is a failure, unless tests/allowed-skips has its reason or it passed in
 # another stage of the same run.
 set -eu
@@ -92,42 +92,7 @@ stage_tsan () {
 stage_fuzz () {
   configured fuzz --enable-fuzzing --disable-introspection --with-sanitizer=address,undefined CC=clang
   run_make fuzz fuzzers
-  fuzzers=$(make -s -C "$top/_build/fuzz" --no-print-directory print-fuzzers)
-  status=0
-  : >"$out/fuzz.cases"
-  for fuzzer in $fuzzers; do
-    name=$(basename "$fuzzer")
-    if fuzz_one "$fuzzer" "$name"; then
-      result=PASS
-    else
-      result=FAIL
-      status=1
-    fi
-    printf 'fuzz\t%s\t%s\t%s\t\n' "$result" "$fuzzer" "/fuzz/$name" >>"$out/fuzz.cases"
-  done
-  [ -s "$out/fuzz.cases" ] || { echo 'fuzz: there is no fuzzer' && return 1; }
-  return "$status"
-}
-
-# The corpus is tests/fuzz/corpus/NAME for a program fuzz-NAME; a copy of it grows.
-fuzz_one () { # program, name
-  work=$(mktemp -d)
-  corpus=$top/tests/fuzz/corpus/${2#fuzz-}
-  if [ -z "$(ls -A "$corpus" 2>/dev/null)" ]; then
-    echo "fuzz: $2 has no corpus in tests/fuzz/corpus/${2#fuzz-}"
-    rm -rf "$work"
-    return 1
-  fi
-  cp -r "$corpus" "$work/corpus"
-  mkdir -p "$out/crashes"
-  echo "# $2: $(find "$work/corpus" -type f | wc -l) inputs, ${FUZZ_SECONDS:-15} s"
-  fuzzed=0
-  "$top/_build/fuzz/$1" -max_total_time="${FUZZ_SECONDS:-15}" -timeout=10 -rss_limit_mb=2048 \
-    -print_final_stats=1 -artifact_prefix="$out/crashes/$2-" "$work/corpus" >"$work/log" 2>&1 || fuzzed=$?
-  tail -n 8 "$work/log"
-  [ "$fuzzed" -eq 0 ] || grep -E 'ERROR|SUMMARY|runtime error|Test unit' "$work/log" || true
-  rm -rf "$work"
-  return "$fuzzed"
+  /usr/bin/python3 "$top/tools/fuzz.py" check "$top/_build/fuzz" "$out"
 }
 
 stage_bench () {
@@ -147,7 +112,8 @@ stage_mutants () {
 stage_distcheck () {
   configured default --enable-werror
   # An archive made without git and without tools of the maintainer: everything must be in it.
-  make -C "$top/_build/default" --no-print-directory -j"$jobs" distcheck \
+  tests=$(make -s -C "$top/_build/default" --no-print-directory print-dist-tests)
+  make -C "$top/_build/default" --no-print-directory -j"$jobs" distcheck TESTS="$tests" \
     DISTCHECK_CONFIGURE_FLAGS="${COMMY_CONFIGURE_FLAGS-}"
   archive=$(find "$top/_build/default" -maxdepth 1 -name 'commy-*.tar.xz')
   if [ -e "$top/.git" ]; then
@@ -198,7 +164,7 @@ run_stage () { # stage, seconds left
   trap - INT TERM
   seconds=$(($(date +%s) - begin))
   if [ "$status" -ne 0 ]; then
-    grep -a -E '^(FAIL|ERROR|XPASS): ' "$out/$stage.log" | head -n 20 | sed 's/^/   /' || true
+    grep -a -E '^(FAIL|ERROR|XPASS): |^not ok|^make.*\*\*\* ' "$out/$stage.log" | head -n 20 | sed 's/^/   /' || true
     echo "   failed; the end of _build/results/$stage.log:"
     tail -n "${CHECK_TAIL:-60}" "$out/$stage.log" | sed 's/^/   | /'
     [ "$status" -ne 124 ] || echo "   stopped: the time for everything was used up (CHECK_MINUTES)"

@@ -200,13 +200,16 @@ commy_set_error (GError **error, CommyError code, const char *format, ...)
 {
   va_list args;
   g_autofree char *text = NULL;
+  g_autofree char *valid = NULL;
 
   if (error == NULL)
     return;
   va_start (args, format);
   text = g_strdup_vprintf (translate (format), args);
   va_end (args);
-  g_set_error (error, COMMY_ERROR, code, "CMY%04d: %s", (int) code, text);
+  /* What is quoted may be anybody's, and is cut by bytes. */
+  valid = g_utf8_make_valid (text, -1);
+  g_set_error (error, COMMY_ERROR, code, "CMY%04d: %s", (int) code, valid);
 }
 
 GError *

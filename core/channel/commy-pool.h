@@ -49,13 +49,13 @@ CommyBuffer *commy_buffer_ref (CommyBuffer *buffer); /* any thread */
 void commy_buffer_unref (gpointer buffer);           /* any thread */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyBuffer, commy_buffer_unref)
 
-/* --- commy-channel-lend.c --- */
+/* --- commy-channel-shared.c --- */
 
 /* Whether the path of @channel takes messages that lie in pools. */
 gboolean commy_channel_borrows (CommyChannel *channel);
 /* One frame with the first @size bytes of @buffer as its payload, held back until it is flushed. As
  * reserving and committing, or UNSUPPORTED: copy it. */
-CommyIo commy_channel_lend (CommyChannel *channel,
+CommyIo commy_channel_send_shared (CommyChannel *channel,
                             CommyFrameSpec *spec,
                             CommyBuffer *buffer,
                             gsize size);

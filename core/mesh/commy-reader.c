@@ -209,7 +209,7 @@ send_large (CommyReader *self,
 
   if (shared != NULL)
     {
-      CommyIo io = commy_channel_lend (channel, spec, shared, size);
+      CommyIo io = commy_channel_send_shared (channel, spec, shared, size);
 
       if (io != COMMY_IO_UNSUPPORTED)
         return io;

@@ -308,20 +308,24 @@ shm_arena_lend (
                                  .length = length };
 }
 
-/* A chunk that was lent again, or of which the segment went, has another generation or id. */
+/* A chunk that was lent again, or of which the segment went, has another generation or id. Where
+ * it lies is our own memory's to say; of the record only the length counts. */
 const uint8_t *
-shm_arena_find (const ShmArena *self, const ShmLoanRecord *record)
+shm_arena_find (const ShmArena *self, const ShmLoanRecord *record, uint64_t position)
 {
   const ShmArenaTable *table = self->table;
   const ShmArenaSegment *segment;
+  const ShmSlot *slot;
 
-  if (table == NULL || record->slot >= SHM_LOAN_SLOTS
-      || table->slots[record->slot].generation != record->generation
-      || table->slots[record->slot].state != SLOT_HELD)
+  if (table == NULL || record->slot >= SHM_LOAN_SLOTS)
     return NULL;
-  segment = &table->segments[record->segment % SHM_ARENA_SEGMENTS];
-  return segment->data != NULL && segment->id == record->segment ? segment->data + record->offset
-                                                                 : NULL;
+  slot = &table->slots[record->slot];
+  segment = &table->segments[slot->segment];
+  if (slot->state != SLOT_HELD || slot->generation != record->generation
+      || slot->position != position || segment->data == NULL || segment->id != record->segment
+      || record->length > class_bytes (self, slot->size_class))
+    return NULL;
+  return segment->data + slot->offset;
 }
 
 void

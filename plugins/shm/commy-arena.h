@@ -79,8 +79,11 @@ void shm_arena_cancel (ShmArena *self, uint32_t slot);
 void shm_arena_lend (
     ShmArena *self, uint32_t slot, uint64_t length, uint64_t position, ShmLoanRecord *out_record);
 bool shm_arena_has_room (ShmArena *self, uint64_t size);
-/* The bytes that a record of our own points to; NULL if the chunk came back since. */
-const uint8_t *shm_arena_find (const ShmArena *self, const ShmLoanRecord *record);
+/* The bytes that our own record at @position points to; NULL if the chunk came back since, or if it
+ * is none of ours: who lies about where our records begin may have had us write something that
+ * looks like one. */
+const uint8_t *
+shm_arena_find (const ShmArena *self, const ShmLoanRecord *record, uint64_t position);
 
 /* The reader's side. */
 typedef struct

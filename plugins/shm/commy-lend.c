@@ -176,7 +176,8 @@ shm_link_lend (
       return SHM_NEVER;
     }
   slot = (uint32_t) (loan - link->lender->loans);
-  shm_loan_begin (loan, block, &link->tx.peer->lent[slot], &link->lender->lent);
+  shm_loan_begin (loan, block, link->tx.head + link->tx.padding, &link->tx.peer->lent[slot],
+                  &link->lender->lent);
   record = (ShmLoanRecord){
     .segment = known->id, .slot = slot, .generation = loan->generation, .length = size
   };
@@ -186,14 +187,17 @@ shm_link_lend (
 }
 
 const uint8_t *
-shm_lender_find (const ShmLender *self, const ShmLoanRecord *record)
+shm_lender_find (const ShmLender *self, const ShmLoanRecord *record, uint64_t position)
 {
   const ShmLoan *loan;
 
   if (self == NULL || record->slot >= SHM_LENT_SLOTS)
     return NULL;
   loan = &self->loans[record->slot];
-  return loan->block != NULL && loan->generation == record->generation ? loan->block->data : NULL;
+  if (loan->block == NULL || loan->generation != record->generation || loan->position != position
+      || record->length > loan->block->size)
+    return NULL;
+  return loan->block->data;
 }
 
 /* --- reading --- */

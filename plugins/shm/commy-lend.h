@@ -51,8 +51,10 @@ ShmResult shm_link_lend (struct _ShmLink *link,
 void shm_lender_settle (struct _ShmLink *link);
 /* Everything is at home. */
 void shm_lender_free (struct _ShmLink *link);
-/* What a record of our own points to; NULL if it came back since. */
-const uint8_t *shm_lender_find (const ShmLender *self, const ShmLoanRecord *record);
+/* What our own record at @position points to; NULL if it came back since, or if it is none of ours:
+ * see shm_arena_find(). */
+const uint8_t *
+shm_lender_find (const ShmLender *self, const ShmLoanRecord *record, uint64_t position);
 
 /* Whether a record that was taken is of a message in two parts. */
 static inline bool

@@ -436,14 +436,14 @@ shm_link_unsent (ShmLink *self, uint64_t *position, ShmMessage *out_message)
       if (shm_record_is_split (&record))
         {
           out_message->size -= sizeof record.loan;
-          out_message->body = shm_lender_find (self->lender, &record.loan);
+          out_message->body = shm_lender_find (self->lender, &record.loan, record.start);
           out_message->body_size = record.loan.length;
           if (out_message->body == NULL)
             continue;
         }
       else if (record.is_loan)
         {
-          out_message->data = shm_arena_find (&self->arena, &record.loan);
+          out_message->data = shm_arena_find (&self->arena, &record.loan, record.start);
           out_message->size = record.loan.length;
         }
       if (out_message->data != NULL)

@@ -94,12 +94,14 @@ is_free (const ShmBlock *block)
 /* --- loans --- */
 
 void
-shm_loan_begin (ShmLoan *loan, ShmBlock *block, const uint32_t *word, ShmLent *account)
+shm_loan_begin (
+    ShmLoan *loan, ShmBlock *block, uint64_t position, const uint32_t *word, ShmLent *account)
 {
   /* Zero is what the words in the reader's header begin with. */
   if (++loan->generation == 0)
     loan->generation = 1;
   loan->block = block;
+  loan->position = position;
   loan->word = word;
   loan->account = account;
   loan->previous = NULL;

@@ -32,6 +32,7 @@ struct _ShmLoan
   ShmLoan *next; /* of the same block */
   const uint32_t *word;
   ShmLent *account;
+  uint64_t position; /* of its record */
   uint32_t generation;
 };
 
@@ -61,7 +62,8 @@ void shm_block_hold (ShmBlock *block);
 void shm_block_drop (ShmBlock *block);
 
 /* @word: where the reader will write the new generation. */
-void shm_loan_begin (ShmLoan *loan, ShmBlock *block, const uint32_t *word, ShmLent *account);
+void shm_loan_begin (
+    ShmLoan *loan, ShmBlock *block, uint64_t position, const uint32_t *word, ShmLent *account);
 void shm_loan_end (ShmLoan *loan);
 /* Ends it if the reader gave it back. */
 void shm_loan_look (ShmLoan *loan);

@@ -22,6 +22,18 @@ test_number (void)
   commy_set_error (NULL, COMMY_ERROR_FAILED, "nobody listens");
 }
 
+/* Quoted by bytes, as formats cut: an error can be printed, sent and shown whatever it quotes. */
+static void
+test_quoted (void)
+{
+  g_autoptr (GError) error = NULL;
+
+  commy_set_error (&error, COMMY_ERROR_INVALID_ARGUMENT, "\"%.3s\" is none", "ab\303\251");
+  g_assert_true (g_utf8_validate (error->message, -1, NULL));
+  g_assert_true (g_str_has_prefix (commy_error_bare (error), "\"ab"));
+  g_assert_true (g_str_has_suffix (error->message, "\" is none"));
+}
+
 static void
 test_bare_of_others (void)
 {
@@ -81,6 +93,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/error/text-carries-the-number", test_number);
+  g_test_add_func ("/error/text-is-utf-8-whatever-it-quotes", test_quoted);
   g_test_add_func ("/error/bare-leaves-other-texts-alone", test_bare_of_others);
   g_test_add_func ("/error/remote-text-can-be-taken-out", test_remote);
   g_test_add_func ("/error/unknown-wire-code-becomes-failed", test_wire);

@@ -521,7 +521,7 @@ principals (MeshFixture *fixture, gconstpointer data)
   channel = channel_of (scene, 1);
   channel->moves.peer = commy_principal_ref (other);
   g_assert_false (commy_pool_admits (first, channel));
-  g_assert_cmpint (commy_channel_lend (channel, &spec, old, 100), ==, COMMY_IO_UNSUPPORTED);
+  g_assert_cmpint (commy_channel_send_shared (channel, &spec, old, 100), ==, COMMY_IO_UNSUPPORTED);
   publish_some (scene, AS_VALUE, 2);
   second = commy_pool_ref (scene->publisher->pool);
   g_assert_true (second != first);
@@ -577,6 +577,10 @@ static const Lie lies[] = {
     { .type = COMMY_FRAME_DATA, .stream = 1, .train = 1, .train_size = 100000 },
     0,
     "unknown" },
+  { "a run",
+    { .type = COMMY_FRAME_DATA, .flags = COMMY_FRAME_FLAG_RUN, .stream = 1, .method = 8 },
+    0,
+    "flags" },
   { "half a header", { .type = COMMY_FRAME_DATA, .stream = 1 }, 16, "shorter" },
   { "half an extension",
     { .type = COMMY_FRAME_DATA, .stream = 1, .signature = "(ii)", .signature_size = 4 },

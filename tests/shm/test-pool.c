@@ -704,6 +704,31 @@ test_lying_reader (Fan *fan, gconstpointer params)
   give (fan, 1, &message);
 }
 
+/* What looks like a record of ours, but is something that we were asked to send, is none: the
+ * reader may lie about where our records begin. */
+static void
+test_lying_cursor (Fan *fan, gconstpointer params)
+{
+  ShmLink *link = fan->writers[0];
+  ShmLender *lender;
+  CommyBlock block = take (fan, 50000, 5);
+  ShmLoanRecord record;
+
+  g_assert_cmpint (lend (fan, 0, &block, 50000), ==, COMMY_IO_OK);
+  lender = link->lender;
+  record = (ShmLoanRecord){ .generation = lender->loans[0].generation, .length = 50000 };
+  g_assert_true (shm_lender_find (lender, &record, lender->loans[0].position) == block.data);
+  g_assert_null (shm_lender_find (lender, &record, lender->loans[0].position + 64));
+  record.length = block.size + 1;
+  g_assert_null (shm_lender_find (lender, &record, lender->loans[0].position));
+  record.length = block.size;
+  record.generation++;
+  g_assert_null (shm_lender_find (lender, &record, lender->loans[0].position));
+  record.slot = SHM_LENT_SLOTS;
+  g_assert_null (shm_lender_find (lender, &record, lender->loans[0].position));
+  fan->ops->pool_give (&block);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -728,6 +753,7 @@ main (int argc, char **argv)
   CASE ("forged-records-end-the-connection", test_forged_records);
   CASE ("forged-notices-end-the-connection", test_forged_notices);
   CASE ("a-lying-reader-ends-only-its-own-loans", test_lying_reader);
+  CASE ("what-only-looks-like-a-loan-is-none", test_lying_cursor);
 #undef CASE
   return g_test_run ();
 }

@@ -366,6 +366,46 @@ test_arena_limit (void)
   g_aligned_free (peer);
 }
 
+/* What looks like a record of ours, but is something that we were asked to send, is none. */
+static void
+test_own_loans (void)
+{
+  ShmHeader *peer = g_aligned_alloc0 (1, sizeof (ShmHeader), 64);
+  Backing backing = { 0 };
+  ShmArena arena;
+  ShmLoanRecord record, lie;
+  const guint8 *data;
+  guint8 *chunk;
+  guint32 slot;
+
+  shm_arena_init (&arena, 1 << 20, peer, grow, drop, &backing);
+  g_assert_cmpint (shm_arena_take (&arena, 5000, &slot, &chunk), ==, SHM_OK);
+  shm_arena_lend (&arena, slot, 5000, 640, &record);
+  data = shm_arena_find (&arena, &record, 640);
+  g_assert_true (data == chunk);
+  g_assert_null (shm_arena_find (&arena, &record, 704));
+  lie = record;
+  lie.offset = 1 << 30;
+  g_assert_true (shm_arena_find (&arena, &lie, 640) == chunk);
+#define LIE(field, value) \
+  lie = record;           \
+  lie.field = (value);    \
+  g_assert_null (shm_arena_find (&arena, &lie, 640))
+  LIE (length, 8193);
+  LIE (length, G_MAXUINT64);
+  LIE (segment, record.segment + 1);
+  LIE (segment, record.segment + SHM_ARENA_SEGMENTS);
+  LIE (slot, record.slot + 1);
+  LIE (slot, SHM_LOAN_SLOTS);
+  LIE (generation, record.generation + 1);
+#undef LIE
+  peer->released[record.slot] = record.generation;
+  g_assert_true (shm_arena_has_room (&arena, 5000));
+  g_assert_null (shm_arena_find (&arena, &record, 640));
+  shm_arena_deinit (&arena);
+  g_aligned_free (peer);
+}
+
 static void
 test_loan_lies (void)
 {
@@ -423,5 +463,6 @@ main (int argc, char **argv)
   g_test_add_func ("/shm/arena/last-released-is-next", test_arena_reuse);
   g_test_add_func ("/shm/arena/limit-holds-and-idle-memory-moves", test_arena_limit);
   g_test_add_func ("/shm/arena/lies-about-loans-are-refused", test_loan_lies);
+  g_test_add_func ("/shm/arena/only-its-own-records-are-sent-again", test_own_loans);
   return g_test_run ();
 }

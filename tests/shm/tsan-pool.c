@@ -119,7 +119,7 @@ post (Box *box, ShmLoan *loans, ShmLent *lent, ShmBlock *block, uint32_t number)
   while ((loan = find_place (loans)) == NULL
          || sent - __atomic_load_n (&box->taken, __ATOMIC_ACQUIRE) == MAIL)
     sched_yield ();
-  shm_loan_begin (loan, block, &box->words[loan - loans], lent);
+  shm_loan_begin (loan, block, 0, &box->words[loan - loans], lent);
   box->letters[sent % MAIL] = (Letter){ .data = block->data,
                                         .number = number,
                                         .slot = (uint32_t) (loan - loans),

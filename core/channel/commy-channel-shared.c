@@ -24,6 +24,7 @@ commy_channel_borrows (CommyChannel *channel)
 static CommyIo
 may_send (CommyChannel *self, const CommyFrameSpec *spec, gsize size)
 {
+  commy_channel_settle (self); /* which may close it */
   if (self->closed)
     return COMMY_IO_CLOSED;
   if (size > self->shared->max_payload || commy_frame_prefix_size (spec) == 0)
@@ -46,12 +47,12 @@ count (CommyChannel *self, const CommyFrameSpec *spec, gsize size)
   self->unacked = 0;
   if (self->trains_out != NULL)
     self->trains_out->alone = 0;
-  commy_channel_count_sent (self, spec->type, size);
+  commy_channel_count_sent (self, spec, size);
   __atomic_store_n (&self->n_lent, self->n_lent + 1, __ATOMIC_RELAXED);
 }
 
 CommyIo
-commy_channel_lend (CommyChannel *self, CommyFrameSpec *spec, CommyBuffer *buffer, gsize size)
+commy_channel_send_shared (CommyChannel *self, CommyFrameSpec *spec, CommyBuffer *buffer, gsize size)
 {
   _Alignas (8) guint8 head[COMMY_FRAME_HEADER_SIZE + COMMY_FRAME_EXT_MAX];
   gsize prefix;
@@ -74,7 +75,10 @@ commy_channel_lend (CommyChannel *self, CommyFrameSpec *spec, CommyBuffer *buffe
   else if (io == COMMY_IO_CLOSED && commy_channel_lose_path (self))
     io = COMMY_IO_WOULD_BLOCK;
   if (io == COMMY_IO_WOULD_BLOCK)
-    commy_counters_add (&self->counters, COMMY_COUNT_BLOCKED, 1);
+    {
+      self->wanted = prefix;
+      commy_counters_add (&self->counters, COMMY_COUNT_BLOCKED, 1);
+    }
   return io;
 }
 
@@ -97,5 +101,7 @@ commy_channel_check_body (const CommyIncoming *incoming)
     return COMMY_FRAME_BAD_LENGTH;
   if (incoming->frame.type != COMMY_FRAME_DATA || incoming->frame.has_train)
     return COMMY_FRAME_BAD_TYPE;
+  if ((incoming->frame.flags & COMMY_FRAME_FLAG_RUN) != 0)
+    return COMMY_FRAME_BAD_FLAGS;
   return COMMY_FRAME_OK;
 }

@@ -1,0 +1,317 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs the fuzzers of a build folder.
+
+fuzz.py check BUILD-DIR RESULTS    each from a copy of its corpus, FUZZ_SECONDS (10) each; the
+                                   canary's planted mistake must be found
+fuzz.py resume BUILD-DIR RESULTS   each from where the last run ended, FUZZ_SECONDS (300) each or
+                                   those that FUZZERS names; what is new comes into the tree
+fuzz.py owed                       what the ledger says is still to be done
+
+tests/fuzz/corpus/NAME/ holds inputs that somebody named, and `found.pack`: those that were found,
+each behind its length in four bytes, little-endian. tests/fuzz/ledger.tsv adds up what was done.
+"""
+
+import os
+import re
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CORPUS = os.path.join(TOP, "tests", "fuzz", "corpus")
+LEDGER = os.path.join(TOP, "tests", "fuzz", "ledger.tsv")
+PACK = "found.pack"
+PACK_BYTES = 300 * 1024
+MAX_INPUT = 4096
+SLICE = 60
+CANARY_SECONDS = 60
+# Without a new edge: so many executions, or so much of a processor's time.
+GOAL_EXECUTIONS = 10**8
+GOAL_SECONDS = 7200
+COLUMNS = ("fuzzer", "executions", "cpu-seconds", "quiet-executions", "quiet-cpu-seconds", "edges")
+FLAGS = ["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1", "-use_value_profile=0"]
+
+
+# --- corpora ---
+
+
+def unpack(path, folder):
+    with open(path, "rb") as stream:
+        data = stream.read()
+    at = 0
+    while at + 4 <= len(data):
+        (size,) = struct.unpack_from("<I", data, at)
+        at += 4
+        with open(os.path.join(folder, f"found-{at:08d}"), "wb") as stream:
+            stream.write(data[at : at + size])
+        at += size
+
+
+def copy_corpus(name, folder):
+    """The named inputs of a fuzzer and those that were found, as files. How many."""
+    source = os.path.join(CORPUS, name)
+    for entry in sorted(os.listdir(source) if os.path.isdir(source) else []):
+        path = os.path.join(source, entry)
+        if entry == PACK:
+            unpack(path, folder)
+        else:
+            shutil.copy(path, os.path.join(folder, entry))
+    return len(os.listdir(folder))
+
+
+def write_pack(name, inputs):
+    """The smallest first, as many as there is room for."""
+    size = 0
+    kept = []
+    for data in sorted(inputs, key=lambda data: (len(data), data)):
+        if size + 4 + len(data) > PACK_BYTES:
+            break
+        size += 4 + len(data)
+        kept.append(data)
+    path = os.path.join(CORPUS, name, PACK)
+    if kept:
+        with open(path, "wb") as stream:
+            stream.writelines(struct.pack("<I", len(data)) + data for data in kept)
+    return len(kept), len(inputs) - len(kept)
+
+
+def minimise(program, name, grown):
+    """Replaces the pack by what of @grown adds something to the named inputs."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(CORPUS, name)
+        named = set(os.listdir(source)) - {PACK}
+        for entry in named:
+            shutil.copy(os.path.join(source, entry), os.path.join(folder, entry))
+        done = run([program, "-merge=1", f"-max_len={MAX_INPUT}", *FLAGS, folder, grown])
+        if done.status != 0:
+            print(f"  the corpus stays as it was: merging ended with {done.status}")
+            return
+        found = []
+        for entry in set(os.listdir(folder)) - named:
+            with open(os.path.join(folder, entry), "rb") as stream:
+                found.append(stream.read())
+    kept, left_out = write_pack(name, found)
+    print(f"  {kept} inputs were found so far" + (f", {left_out} more had no room" * (left_out > 0)))
+
+
+# --- running ---
+
+
+class Run:
+    def __init__(self, status, text, cpu):
+        self.status = status
+        self.text = text
+        self.cpu = cpu
+
+    def number(self, pattern):
+        found = re.findall(pattern, self.text)
+        return int(found[-1]) if found else 0
+
+    def executions(self):
+        return self.number(r"stat::number_of_executed_units:\s+(\d+)")
+
+    def first_edges(self):
+        found = re.search(r"INITED\s+cov: (\d+)", self.text)
+        return int(found.group(1)) if found else 0
+
+    def edges(self):
+        return self.number(r"\bcov: (\d+)")
+
+
+def run(command, env=None):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        command,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Run(done.returncode, done.stdout, cpu)
+
+
+def fuzz(program, corpus, seconds, artifacts):
+    return run(
+        [
+            program,
+            f"-max_total_time={max(int(seconds), 1)}",
+            f"-max_len={MAX_INPUT}",
+            f"-artifact_prefix={artifacts}",
+            *FLAGS,
+            corpus,
+        ]
+    )
+
+
+def show(done):
+    telling = r"ERROR|SUMMARY|runtime error|not true|Test unit|stat::number|^ +#\d+ .*(core|plugins|tests)/"
+    for line in done.text.splitlines():
+        if re.search(telling, line):
+            print("  " + line.strip())
+
+
+def programs(build, variable):
+    text = subprocess.run(
+        ["make", "-s", "-C", build, "--no-print-directory", f"print-{variable}"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    return [os.path.join(build, program) for program in text.split()]
+
+
+def name_of(program):
+    return os.path.basename(program)[len("fuzz-") :]
+
+
+# --- for a change ---
+
+
+def check_one(program, seconds, crashes):
+    name = name_of(program)
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = copy_corpus(name, folder)
+        if inputs == 0:
+            print(f"{name}: no corpus in tests/fuzz/corpus/{name}")
+            return False
+        done = fuzz(program, folder, seconds, os.path.join(crashes, name + "-"))
+    print(f"# {name}: {inputs} inputs, {done.executions()} executions, {done.edges()} edges")
+    if done.status != 0:
+        show(done)
+    return done.status == 0
+
+
+def check_canary(program):
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.monotonic()
+        done = fuzz(program, folder, CANARY_SECONDS, os.path.join(folder, "found-"))
+    found = done.status != 0 and "heap-buffer-overflow" in done.text
+    seconds = time.monotonic() - begin
+    print(
+        f"# {name_of(program)}: "
+        + (f"found in {seconds:.1f} s" if found else "the planted mistake was NOT found")
+    )
+    return found
+
+
+def check(build, results):
+    seconds = float(os.environ.get("FUZZ_SECONDS", "10"))
+    crashes = os.path.join(results, "crashes")
+    os.makedirs(crashes, exist_ok=True)
+    canaries = programs(build, "fuzz-canary")
+    rows = [(program, check_canary(program)) for program in canaries]
+    rows += [(program, check_one(program, seconds, crashes)) for program in programs(build, "fuzzers")]
+    with open(os.path.join(results, "fuzz.cases"), "w", encoding="utf-8") as stream:
+        for program, good in rows:
+            result = "PASS" if good else "FAIL"
+            path = os.path.relpath(program, build)
+            stream.write(f"fuzz\t{result}\t{path}\t/fuzz/{name_of(program)}\t\n")
+    if not canaries or len(rows) == len(canaries):
+        print("fuzz: there is no fuzzer, or no canary")
+        return 1
+    return 0 if all(good for _, good in rows) else 1
+
+
+# --- without end ---
+
+
+def read_ledger():
+    rows = {}
+    if os.path.exists(LEDGER):
+        with open(LEDGER, encoding="utf-8") as stream:
+            for line in stream.read().splitlines()[1:]:
+                name, *numbers = line.split("\t")
+                rows[name] = [int(number) for number in numbers]
+    return rows
+
+
+def write_ledger(rows):
+    with open(LEDGER, "w", encoding="utf-8") as stream:
+        stream.write("\t".join(COLUMNS) + "\n")
+        for name in sorted(rows):
+            stream.write("\t".join([name, *map(str, rows[name])]) + "\n")
+
+
+def note(name, done, cpu):
+    """Adds a slice to the ledger; what was quiet before counts only if this one was, too."""
+    rows = read_ledger()
+    executions, seconds, quiet, quiet_seconds, edges = rows.get(name, [0, 0, 0, 0, 0])
+    new = done.status != 0 or done.edges() > max(done.first_edges(), edges)
+    rows[name] = [
+        executions + done.executions(),
+        seconds + round(cpu),
+        0 if new else quiet + done.executions(),
+        0 if new else quiet_seconds + round(cpu),
+        max(edges, done.edges()),
+    ]
+    write_ledger(rows)
+
+
+def resume_one(program, seconds, crashes):
+    name = name_of(program)
+    end = time.monotonic() + seconds
+    good = True
+    with tempfile.TemporaryDirectory() as folder:
+        copy_corpus(name, folder)
+        while good and time.monotonic() < end:
+            left = min(SLICE, end - time.monotonic())
+            done = fuzz(program, folder, left, os.path.join(crashes, name + "-"))
+            note(name, done, done.cpu)
+            good = done.status == 0
+            print(f"{name}: {done.executions()} executions, {done.edges()} edges", flush=True)
+            if not good:
+                show(done)
+        minimise(program, name, folder)
+    return good
+
+
+def owed():
+    for name, (_, _, quiet, seconds, edges) in sorted(read_ledger().items()):
+        if quiet >= GOAL_EXECUTIONS or seconds >= GOAL_SECONDS:
+            print(f"{name:16} done: {quiet} executions, {seconds} s without a new edge ({edges})")
+        else:
+            print(
+                f"{name:16} {GOAL_EXECUTIONS - quiet} executions or {GOAL_SECONDS - seconds} s of a"
+                f" processor without a new edge ({edges}) are owed"
+            )
+    return 0
+
+
+def resume(build, results):
+    seconds = float(os.environ.get("FUZZ_SECONDS", "300"))
+    wanted = os.environ.get("FUZZERS", "").split()
+    crashes = os.path.join(results, "crashes")
+    os.makedirs(crashes, exist_ok=True)
+    os.nice(19)
+    bad = [
+        name_of(program)
+        for program in programs(build, "fuzzers")
+        if not wanted or name_of(program) in wanted
+        if not resume_one(program, seconds, crashes)
+    ]
+    owed()
+    if bad:
+        print(f"found something: {' '.join(bad)}; the inputs are in {crashes}")
+    return 1 if bad else 0
+
+
+def main(arguments):
+    if arguments == ["owed"]:
+        return owed()
+    if len(arguments) == 3 and arguments[0] in ("check", "resume"):
+        return (check if arguments[0] == "check" else resume)(*arguments[1:])
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
