@@ -52,9 +52,12 @@ count (CommyChannel *self, const CommyFrameSpec *spec, gsize size)
 }
 
 CommyIo
-commy_channel_send_shared (CommyChannel *self, CommyFrameSpec *spec, CommyBuffer *buffer, gsize size)
+commy_channel_send_shared (CommyChannel *self,
+                           CommyFrameSpec *spec,
+                           CommyBuffer *buffer,
+                           gsize size)
 {
-  _Alignas (8) guint8 head[COMMY_FRAME_HEADER_SIZE + COMMY_FRAME_EXT_MAX];
+  _Alignas(8) guint8 head[COMMY_FRAME_HEADER_SIZE + COMMY_FRAME_EXT_MAX];
   gsize prefix;
   CommyIo io;
 

@@ -56,6 +56,6 @@ gboolean commy_channel_borrows (CommyChannel *channel);
 /* One frame with the first @size bytes of @buffer as its payload, held back until it is flushed. As
  * reserving and committing, or UNSUPPORTED: copy it. */
 CommyIo commy_channel_send_shared (CommyChannel *channel,
-                            CommyFrameSpec *spec,
-                            CommyBuffer *buffer,
-                            gsize size);
+                                   CommyFrameSpec *spec,
+                                   CommyBuffer *buffer,
+                                   gsize size);

@@ -15,12 +15,12 @@ typedef struct
 {
   gatomicrefcount refs;
   guint64 sequence;
-  gsize size;      /* what it counts for in limits */
-  GVariant *value; /* NULL: raw bytes, */
-  GBytes *bytes;   /* these or */
-  guint8 *buffer;  /* these: of the hot loop, 64-byte aligned */
-  gsize capacity;  /* of @buffer */
-  CommyPool *pool; /* where to put what is shared, or NULL */
+  gsize size;          /* what it counts for in limits */
+  GVariant *value;     /* NULL: raw bytes, */
+  GBytes *bytes;       /* these or */
+  guint8 *buffer;      /* these: of the hot loop, 64-byte aligned */
+  gsize capacity;      /* of @buffer */
+  CommyPool *pool;     /* where to put what is shared, or NULL */
   CommyBuffer *shared; /* raw bytes in the pool: @buffer or a copy of @bytes; or NULL */
   struct
   {
@@ -37,8 +37,8 @@ CommyPost *commy_post_new_buffer (gsize capacity); /* `size` is for who fills it
 CommyPost *commy_post_new_shared (CommyPool *pool, gsize capacity);
 /* What is sent of it is to lie in @pool, as far as there is room. */
 void commy_post_set_pool (CommyPost *post, CommyPool *pool);
-CommyPost *commy_post_ref (CommyPost *post);       /* any thread */
-void commy_post_unref (gpointer post);             /* any thread */
+CommyPost *commy_post_ref (CommyPost *post); /* any thread */
+void commy_post_unref (gpointer post);       /* any thread */
 /* Whether the caller's is the only reference. */
 gboolean commy_post_is_alone (CommyPost *post);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPost, commy_post_unref)
@@ -53,8 +53,7 @@ gboolean commy_post_payload (CommyPost *post,
 /* The same as bytes that keep the post. (transfer full) */
 GBytes *commy_post_dup_payload (CommyPost *post, CommyPlugin *serializer, GError **error);
 /* The same where @channel can be lent it. (transfer none); NULL: it cannot, copy */
-CommyBuffer *
-commy_post_shared (CommyPost *post, CommyPlugin *serializer, CommyChannel *channel);
+CommyBuffer *commy_post_shared (CommyPost *post, CommyPlugin *serializer, CommyChannel *channel);
 
 /* --- queues --- */
 

@@ -195,13 +195,11 @@ send_copy (CommyReader *self, CommyFrameSpec *spec, const guint8 *data, gsize si
   return commy_channel_commit (channel, spec, size);
 }
 
-/* Where it lies, if the subscriber may read it there; else as bytes that are kept while they wait. */
+/* Where it lies, if the subscriber may read it there; else as bytes that are kept while they wait.
+ */
 static CommyIo
-send_large (CommyReader *self,
-            CommyFrameSpec *spec,
-            CommyPost *post,
-            CommyPlugin *serializer,
-            gsize size)
+send_large (
+    CommyReader *self, CommyFrameSpec *spec, CommyPost *post, CommyPlugin *serializer, gsize size)
 {
   CommyChannel *channel = self->stream->pipe->channel;
   CommyBuffer *shared = commy_post_shared (post, serializer, channel);

@@ -76,11 +76,8 @@ stub_pool_give (const CommyBlock *block)
 }
 
 static CommyIo
-stub_lend (gpointer connection,
-           gconstpointer head,
-           gsize head_size,
-           const CommyBlock *block,
-           gsize size)
+stub_lend (
+    gpointer connection, gconstpointer head, gsize head_size, const CommyBlock *block, gsize size)
 {
   return COMMY_IO_UNSUPPORTED;
 }

@@ -597,11 +597,8 @@ typedef void (*CommyTransportPoolGiveFunc) (const CommyBlock *block);
  *
  * Since: 0.1
  */
-typedef CommyIo (*CommyTransportLendFunc) (gpointer connection,
-                                           gconstpointer head,
-                                           gsize head_size,
-                                           const CommyBlock *block,
-                                           gsize size);
+typedef CommyIo (*CommyTransportLendFunc) (
+    gpointer connection, gconstpointer head, gsize head_size, const CommyBlock *block, gsize size);
 
 /**
  * CommyTransportBodyFunc:

@@ -147,8 +147,7 @@ find_place (ShmLender *self, const ShmBlock *block)
 }
 
 ShmResult
-shm_link_lend (
-    ShmLink *link, const void *head, uint64_t head_size, ShmBlock *block, uint64_t size)
+shm_link_lend (ShmLink *link, const void *head, uint64_t head_size, ShmBlock *block, uint64_t size)
 {
   uint8_t *data;
   ShmResult result;

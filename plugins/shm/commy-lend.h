@@ -34,19 +34,17 @@ typedef struct
   const uint8_t *body;
   uint64_t body_size;
   uint32_t room;
-  _Alignas (8) uint8_t head[];
+  _Alignas(8) uint8_t head[];
 } ShmSplit;
 
 struct _ShmLink;
 
 /* A message of @head and the first @size bytes of @block, to be published by shm_link_flush(). As
  * shm_link_reserve(), and SHM_NEVER if it is to be sent another way: the head is too large, the
- * reader has too much already, or cannot be told of the block. An open reservation is given back. */
-ShmResult shm_link_lend (struct _ShmLink *link,
-                         const void *head,
-                         uint64_t head_size,
-                         ShmBlock *block,
-                         uint64_t size);
+ * reader has too much already, or cannot be told of the block. An open reservation is given back.
+ */
+ShmResult shm_link_lend (
+    struct _ShmLink *link, const void *head, uint64_t head_size, ShmBlock *block, uint64_t size);
 /* Looks what came back, and has the reader forget what is not used any more. */
 void shm_lender_settle (struct _ShmLink *link);
 /* Everything is at home. */

@@ -245,8 +245,8 @@ unmap (ShmForeign *table)
 {
   for (int i = 0; table->segments != NULL && i < SHM_ARENA_SEGMENTS; i++)
     {
-      ShmSegment segment = { .data = (uint8_t *) table->segments[i].data,
-                             .size = table->segments[i].size };
+      ShmSegment segment
+          = { .data = (uint8_t *) table->segments[i].data, .size = table->segments[i].size };
 
       shm_segment_clear (&segment);
     }

@@ -97,8 +97,7 @@ ShmResult shm_link_flush (ShmLink *self);
 ShmResult shm_link_peek (ShmLink *self, ShmMessage *out_message);
 void shm_link_release (ShmLink *self, uint64_t token);
 /* The second part of a borrowed message. False if it has none. */
-bool
-shm_link_body (ShmLink *self, uint64_t token, const uint8_t **out_data, uint64_t *out_size);
+bool shm_link_body (ShmLink *self, uint64_t token, const uint8_t **out_data, uint64_t *out_size);
 
 /* The next message that was committed and that the peer may not have taken; *@position is 0 at
  * first. False at the end. */

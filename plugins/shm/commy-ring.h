@@ -137,8 +137,7 @@ void shm_producer_commit (ShmProducer *self, uint32_t used);
 /* The same for a record that points into the arena; the reservation was for its size. */
 void shm_producer_commit_loan (ShmProducer *self, const ShmLoanRecord *loan);
 /* And with @head bytes behind it, which are there already. */
-void
-shm_producer_commit_split (ShmProducer *self, const ShmLoanRecord *loan, uint32_t head);
+void shm_producer_commit_split (ShmProducer *self, const ShmLoanRecord *loan, uint32_t head);
 void shm_producer_cancel (ShmProducer *self);
 /* Walks what is committed and was not given back, oldest first: starts at *@position, 0 at first,
  * and moves it on. The payload stays where it is; a loan's record is copied. False at the end. */

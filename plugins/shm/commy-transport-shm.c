@@ -535,11 +535,8 @@ transport_pool_give (const CommyBlock *block)
 }
 
 static CommyIo
-transport_lend (gpointer connection,
-                gconstpointer head,
-                gsize head_size,
-                const CommyBlock *block,
-                gsize size)
+transport_lend (
+    gpointer connection, gconstpointer head, gsize head_size, const CommyBlock *block, gsize size)
 {
   ShmResult result = shm_link_lend (connection, head, head_size, block->token, size);
 

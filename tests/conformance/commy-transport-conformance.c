@@ -70,11 +70,8 @@ void
 commy_transport_conformance_add (const CommyTransportSubject *subject)
 {
   const Rule *(*const chapters[]) (gsize * out_n) = {
-    commy_transport_rules_set_up,
-    commy_transport_rules_messages,
-    commy_transport_rules_waking,
-    commy_transport_rules_handles,
-    commy_transport_rules_pools,
+    commy_transport_rules_set_up,  commy_transport_rules_messages, commy_transport_rules_waking,
+    commy_transport_rules_handles, commy_transport_rules_pools,
   };
 
   for (gsize chapter = 0; chapter < G_N_ELEMENTS (chapters); chapter++)

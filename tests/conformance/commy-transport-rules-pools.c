@@ -138,9 +138,9 @@ shared_until_all_gave_back (Rig *rig, const RuleCase *test)
       lend (rig, rig->server, "first", &block, 50 * KIB);
       lend (rig, server, "second", &block, 40 * KIB);
       receive (rig, rig->client, rig->server, "first", 50 * KIB, &first);
-      g_assert_cmpuint (receive (rig, other_end->connection, server, "second", 40 * KIB,
-                                 &second)[40 * KIB - 1],
-                        ==, order);
+      g_assert_cmpuint (
+          receive (rig, other_end->connection, server, "second", 40 * KIB, &second)[40 * KIB - 1],
+          ==, order);
       for (guint step = 0; step < G_N_ELEMENTS (orders[order]); step++)
         {
           CommyBlock other = take (rig, pool, 50 * KIB, 0xff);

@@ -99,8 +99,9 @@ taste (CommySubscription *subscription, CommyPublication *publication, gpointer 
 {
   Taster *self = data;
   GVariant *value = commy_publication_get_value (publication);
-  g_autoptr (GBytes) bytes = value != NULL ? g_variant_get_data_as_bytes (value)
-                                           : g_bytes_ref (commy_publication_get_bytes (publication));
+  g_autoptr (GBytes) bytes = value != NULL
+                                 ? g_variant_get_data_as_bytes (value)
+                                 : g_bytes_ref (commy_publication_get_bytes (publication));
   guint64 number = commy_publication_get_sequence (publication);
   gsize size;
   const guint8 *content = g_bytes_get_data (bytes, &size);
@@ -144,7 +145,8 @@ on_tasted (CommyService *service, CommyInvocation *invocation, gpointer data)
       const guint8 *content
           = g_bytes_get_data (commy_publication_get_bytes (self->kept->pdata[i]), &size);
 
-      self->wrong += !is_right (content, size, commy_publication_get_sequence (self->kept->pdata[i]));
+      self->wrong
+          += !is_right (content, size, commy_publication_get_sequence (self->kept->pdata[i]));
     }
   commy_invocation_return_value (
       invocation, g_variant_new ("(tttt)", self->received, self->wrong, self->lost, self->last));
@@ -634,7 +636,7 @@ main (int argc, char **argv)
   if (service_child_main_with (argc, argv, extend, &status))
     return status;
   g_test_init (&argc, &argv, NULL);
-#define CASE(name, function)                                                                   \
+#define CASE(name, function)                                                           \
   g_test_add ("/mesh/fan-out/" name, MeshFixture, NULL, mesh_fixture_set_up, function, \
               mesh_fixture_tear_down)
   CASE ("one-buffer-for-one-to-eight", one_buffer);

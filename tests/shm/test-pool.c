@@ -217,7 +217,8 @@ test_warmest_first (Fan *fan, gconstpointer params)
   fan->ops->pool_give (&again);
 }
 
-/* They keep their place among all others, and a head is gone from the ring as soon as it was read. */
+/* They keep their place among all others, and a head is gone from the ring as soon as it was read.
+ */
 static void
 test_among_others (Fan *fan, gconstpointer params)
 {
@@ -575,10 +576,7 @@ typedef struct
 
 static const Forgery forgeries[] = {
   { "beyond-its-block", { 0, 0, 1, 0, 0, 16385 }, 8, "a loan points outside of its arena" },
-  { "with-an-offset-beyond",
-    { 0, 0, 1, 0, 16384, 64 },
-    8,
-    "a loan points outside of its arena" },
+  { "with-an-offset-beyond", { 0, 0, 1, 0, 16384, 64 }, 8, "a loan points outside of its arena" },
   { "with-an-offset-that-wraps",
     { 0, 0, 1, 0, G_MAXUINT64 - 63, 128 },
     8,
