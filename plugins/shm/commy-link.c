@@ -596,7 +596,9 @@ hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
       append_inline (self, index);
       return SHM_OK;
     }
-  borrow->kind = record->data != NULL ? BORROW_SPLIT : BORROW_LOAN;
+  borrow->kind = BORROW_LOAN;
+  if (record->data != NULL)
+    borrow->kind = BORROW_SPLIT;
   borrow->segment = record->loan.segment;
   borrow->slot = record->loan.slot;
   borrow->generation = record->loan.generation;
