@@ -431,6 +431,7 @@ commy_channel_cast_off (CommyChannel *self)
   self->moves.lost_span = self->span;
   commy_channel_acked_all (self);
   self->alone = 0;
+  self->borrows = FALSE;
   self->moves.since_ns = commy_env_now (self->shared->env);
   self->moves.give_up_ns = self->moves.since_ns + self->shared->resume_ns;
   commy_worker_watch_channel (self->worker, self);
@@ -590,6 +591,7 @@ commy_channel_land (CommyChannel *self, CommyNewPath *path)
   commy_channel_use_path (self, path->transport, g_steal_pointer (&path->connection));
   self->moves.adrift = FALSE;
   self->peer_keeps = path->peer_keeps;
+  self->borrows = path->borrows;
   self->same_core = self->shared->single_cpu >= 0 && path->peer_cpu == self->shared->single_cpu;
   if (commy_path_needs_copies (self->transport, self->connection))
     self->keep = commy_keep_new (self->shared->max_kept, self->shared->stock);

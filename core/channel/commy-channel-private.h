@@ -123,6 +123,8 @@ struct _CommyChannel
   guint32 path_number;        /* of the connection, which borrowed messages are marked with */
   CommyKeep *keep;            /* copies of what has not arrived; NULL: the path keeps it */
   gboolean peer_keeps;        /* and waits for acknowledgements */
+  gboolean borrows;           /* both sides take messages in two parts over this path */
+  guint64 n_lent;             /* atomic: messages that lay in a pool; one writer */
   gsize cut_above;            /* larger payloads go in pieces; G_MAXSIZE: none does */
   CommyTrainsOut *trains_out; /* NULL before the first */
   CommyTrainsIn trains_in;
@@ -155,6 +157,7 @@ typedef struct
   CommyPrincipal *peer;     /* (transfer none) */
   char *const *serializers; /* acceptor's list, in wire order from 1 */
   int peer_cpu;
+  gboolean borrows;
   gboolean takes_runs;
   CommySeat *seat; /* (transfer full), or NULL */
 } CommyChannelSetup;
@@ -306,6 +309,14 @@ commy_channel_has_visits (const CommyChannel *channel)
 {
   return G_UNLIKELY (__atomic_load_n (&channel->moves.n_visits, __ATOMIC_ACQUIRE) > 0);
 }
+
+/* commy-channel-shared.c */
+/* Whether messages in two parts can go over a path. */
+gboolean commy_path_has_bodies (const CommyPlugin *transport, gpointer connection);
+/* The second part of a message that says it has one. */
+void commy_channel_find_body (CommyChannel *channel, CommyIncoming *incoming);
+/* Whether a frame that was parsed may have come in two parts. */
+CommyFrameStatus commy_channel_check_body (const CommyIncoming *incoming);
 
 /* Whether something waits here that a turn would look after, beside messages that come. */
 static inline gboolean

@@ -71,6 +71,7 @@ commy_channel_new (CommyWorker *worker,
   self->takes_runs = setup->takes_runs;
   self->trusted = is_own (shared, setup->peer);
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
+  self->borrows = setup->borrows;
   for (guint i = 0; setup->serializers[i] != NULL && i + 1 < G_N_ELEMENTS (self->serializers); i++)
     self->serializers[i + 1]
         = commy_catalog_find (shared->catalog, COMMY_PLUGIN_SERIALIZER, setup->serializers[i]);

@@ -58,6 +58,8 @@ typedef struct
   CommyFrame frame;
   const guint8 *bytes; /* the frame; what offsets count from */
   CommyMessage message;
+  const guint8 *body; /* the payload, where it does not lie behind the rest of the frame; or NULL */
+  gsize body_size;
   gboolean borrowed; /* @bytes lie in @message, which must be released */
   guint8 *copy;      /* or here, a block: of a peer that is not trusted, or put together */
   gboolean is_exact; /* @copy holds this message and nothing else */
@@ -219,7 +221,7 @@ GBytes *commy_incoming_dup_payload (CommyChannel *channel, CommyIncoming *incomi
 static inline const guint8 *
 commy_incoming_payload (const CommyIncoming *incoming)
 {
-  return incoming->bytes + incoming->frame.payload_offset;
+  return incoming->body != NULL ? incoming->body : incoming->bytes + incoming->frame.payload_offset;
 }
 
 /* A pinned channel keeps its connection's memory after it closed. Owner's thread. */
