@@ -403,6 +403,7 @@ commy_channel_take (CommyChannel *self)
 
   commy_channel_ref (self);
   self->borrowed++;
+  self->heard++;
   incoming.message.reserved = self->path_number;
   incoming.borrowed = TRUE;
   incoming.copy = NULL;

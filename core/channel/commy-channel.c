@@ -79,6 +79,7 @@ commy_channel_new (CommyWorker *worker,
   g_queue_init (&self->backlog);
   g_queue_init (&self->room_waiters);
   g_queue_init (&self->deferred);
+  self->vigil.look_ns = G_MAXINT64;
   commy_channel_watch_death (self);
   return self;
 }
@@ -318,9 +319,22 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
           && !commy_channel_awaits_ack (self))
       || commy_channel_owes_ack (self))
     interest |= COMMY_INTEREST_WRITE;
+  commy_channel_keep_vigil (self);
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
   return met != 0;
+}
+
+void
+commy_channel_deadline_error (CommyChannel *self, GError **error)
+{
+  if (self->vigil.is_hung)
+    commy_set_error (error, COMMY_ERROR_DEADLINE,
+                     "%s did not answer in time (over %s): it is hung, connected but silent",
+                     self->service, self->transport->note.id);
+  else
+    commy_set_error (error, COMMY_ERROR_DEADLINE, "%s did not answer in time (over %s)",
+                     self->service, self->transport->note.id);
 }
 
 gint64
@@ -329,6 +343,8 @@ commy_channel_expire (CommyChannel *self, gint64 now_ns)
   gint64 next = commy_channel_expire_pipes (self, now_ns);
 
   next = MIN (next, commy_channel_expire_adrift (self, now_ns));
+  commy_channel_look_after (self, now_ns);
+  next = MIN (next, self->vigil.look_ns);
 
   for (guint32 i = 0; i < self->pending.n_slots && self->pending.n_used > 0; i++)
     {
@@ -345,8 +361,7 @@ commy_channel_expire (CommyChannel *self, gint64 now_ns)
           next = MIN (next, slot->deadline_ns);
           continue;
         }
-      commy_set_error (&error, COMMY_ERROR_DEADLINE, "%s did not answer in time (over %s)",
-                       self->service, self->transport->note.id);
+      commy_channel_deadline_error (self, &error);
       commy_channel_forget (self, commy_pending_stream (&self->pending, slot));
       func (data, self, NULL, error, sent);
     }
@@ -500,11 +515,23 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
 {
   gint64 start = commy_env_now (self->shared->env);
   gint64 budget = spin_budget (self);
-  gint64 until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
+  gint64 until;
   gboolean caught = FALSE;
 
   if (self->closed || start >= deadline_ns)
     return;
+  if (G_UNLIKELY (start >= self->vigil.look_ns))
+    {
+      commy_channel_look_after (self, start);
+      return;
+    }
+  /* Nobody else may be there to end it. */
+  if (G_UNLIKELY (self->moves.adrift))
+    {
+      deadline_ns = MIN (deadline_ns, commy_channel_expire_adrift (self, start));
+      if (self->closed)
+        return;
+    }
   if (commy_channel_has_visits (self) && self->span == NULL)
     {
       commy_channel_run_visits (self);
@@ -516,6 +543,8 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
   if (commy_channel_awaits_ack (self))
     write = self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK;
   write |= commy_channel_owes_ack (self);
+  deadline_ns = MIN (deadline_ns, commy_channel_vigil_from (self, start));
+  until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
   if (budget > 0)
     {
       caught = spin (self, until, kick_seen);
@@ -554,9 +583,12 @@ commy_channel_drain (CommyChannel *self)
   commy_channel_send (self, &spec, NULL, 0, TRUE);
 }
 
+/* @why: the text; for streams, too, if @streams. */
 static void
-fail_pending (CommyChannel *self)
+fail_pending (CommyChannel *self, const GError *why, gboolean streams)
 {
+  CommyDrop reason = self->vigil.is_hung ? COMMY_DROP_HUNG : COMMY_DROP_PEER_GONE;
+
   for (guint32 i = 0; i < self->pending.n_slots; i++)
     {
       CommyPendingSlot *slot = &self->pending.slots[i];
@@ -565,19 +597,30 @@ fail_pending (CommyChannel *self)
       gboolean sent = slot->sent;
       g_autoptr (GError) error = NULL;
 
-      if (func == NULL)
+      if (func == NULL
+          || (!streams
+              && commy_channel_find_pipe (self, commy_pending_stream (&self->pending, slot))))
         continue;
-      commy_pending_remove (&self->pending, slot);
+      if (streams)
+        commy_pending_remove (&self->pending, slot);
+      else
+        commy_channel_forget (self, commy_pending_stream (&self->pending, slot));
       if (sent)
         commy_set_error (&error, COMMY_ERROR_OUTCOME_UNKNOWN, "outcome unknown from %s over %s: %s",
-                         self->service, self->transport->note.id,
-                         commy_error_bare (self->close_error));
+                         self->service, self->transport->note.id, commy_error_bare (why));
       else
         commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
-                         self->transport->note.id, commy_error_bare (self->close_error));
-      commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, 1, self->peer_node);
+                         self->transport->note.id, commy_error_bare (why));
+      commy_ledger_add (self->shared->ledger, reason, 1, self->peer_node);
       func (data, self, NULL, error, sent);
     }
+}
+
+void
+commy_channel_fail_calls (CommyChannel *self, const GError *error)
+{
+  if (self->pending.n_used > 0)
+    fail_pending (self, error, FALSE);
 }
 
 static void
@@ -615,7 +658,7 @@ commy_channel_close (CommyChannel *self, const GError *error)
     commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, self->backlog.length,
                       self->peer_node);
   commy_train_lose (self);
-  fail_pending (self);
+  fail_pending (self, self->close_error, TRUE);
   commy_channel_fail_pipes (self);
   commy_channel_clear_deferred (self);
   if (self->accepting)

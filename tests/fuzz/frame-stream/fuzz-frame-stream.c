@@ -126,6 +126,8 @@ make_surroundings (Fuzz *self, guint choice)
     .resume_ns = 1000000000,
     .flows = commy_flow_table_new (),
     .wait_mode = COMMY_WAIT_BLOCK,
+    .hung_after_ns = (choice & 8) != 0 ? 2000 : 0,
+    .hung_policy = (choice >> 4) % (COMMY_HUNG_DISCONNECT + 1),
     .single_cpu = -1,
   };
   fuzz_transport_init (&self->transports[0], FALSE);
