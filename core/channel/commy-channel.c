@@ -36,16 +36,18 @@ is_own (const CommyChannelShared *shared, CommyPrincipal *peer)
                           commy_principal_get_name (peer));
 }
 
-/* What tells the end of the peer: its pidfd where the kernel gave one, else the connection's own
- * descriptor. */
-static int
-death_fd (CommyChannel *self, gboolean *out_is_pidfd)
+/* What tells the end of the peer: the connection's own descriptor, whose hang-up comes first, and
+ * its pidfd where the kernel gave one, because a child of the peer may keep the former open. */
+static void
+death_fds (CommyChannel *self, int *out_fd, int *out_pidfd)
 {
   CommyEvidence evidence = { .struct_size = sizeof evidence, .pidfd = -1 };
 
   self->ops->evidence (self->connection, &evidence);
-  *out_is_pidfd = evidence.pidfd >= 0;
-  return *out_is_pidfd ? evidence.pidfd : self->ops->fd (self->connection);
+  *out_pidfd = evidence.pidfd;
+  *out_fd = self->ops->fd (self->connection);
+  if (*out_fd == *out_pidfd)
+    *out_fd = -1; /* no path: there is the pidfd and nothing else */
 }
 
 CommyChannel *
@@ -87,11 +89,14 @@ commy_channel_new (CommyWorker *worker,
 void
 commy_channel_watch_death (CommyChannel *self)
 {
-  gboolean is_pidfd;
-  int fd = death_fd (self, &is_pidfd);
+  int fd, pidfd;
 
+  death_fds (self, &fd, &pidfd);
   self->watched = TRUE;
-  commy_death_watch_add (self->shared->deaths, self->serial, fd, is_pidfd, self->worker);
+  if (pidfd >= 0)
+    commy_death_watch_add (self->shared->deaths, self->serial, pidfd, TRUE, self->worker);
+  if (fd >= 0)
+    commy_death_watch_add (self->shared->deaths, self->serial, fd, FALSE, self->worker);
 }
 
 CommyChannel *
@@ -105,12 +110,16 @@ commy_channel_ref (CommyChannel *channel)
 void
 commy_channel_unwatch_death (CommyChannel *self)
 {
-  gboolean is_pidfd;
+  int fd, pidfd;
 
   if (!self->watched)
     return;
+  death_fds (self, &fd, &pidfd);
   self->watched = FALSE;
-  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
+  if (pidfd >= 0)
+    commy_death_watch_remove (self->shared->deaths, self->serial, pidfd);
+  if (fd >= 0)
+    commy_death_watch_remove (self->shared->deaths, self->serial, fd);
 }
 
 static void
