@@ -380,8 +380,8 @@ add_rest (const Page *page)
 {
   static const char *const rates[] = { "rate/", "async/", "beside/", NULL };
   static const char *const life[]
-      = { "start",  "fallback", "memory",   "many/",      "idle", "mix/",
-          "choice", "route",    "decision", "serializer", NULL };
+      = { "start", "death",  "fallback", "memory",   "many/",      "idle",
+          "mix/",  "choice", "route",    "decision", "serializer", NULL };
 
   open_section (
       page, "At a rate, and many at a time",

@@ -16,6 +16,11 @@
 #define NOT_HERE 77
 #define WORD "^[a-z0-9][a-z0-9.-]{0,23}$"
 
+/* What a peer may be asked for; a scene's number is its place here. */
+static const char *const known_metrics[] = { "rtt", "stream", "async", NULL };
+static const char *const known_waits[] = { "spin", "block", NULL };
+static const gsize call_size[] = { 64, 0 };
+
 /* --- asking --- */
 
 static void
@@ -126,28 +131,30 @@ free_peer (gpointer data)
   g_free (peer);
 }
 
+static const char *
+group_of (const char *metric, const char *wait)
+{
+  if (strcmp (metric, "rtt") != 0)
+    return metric;
+  return strcmp (wait, "spin") == 0 ? "spin" : "block";
+}
+
 static void
 add_scene (BenchPeer *peer, const char *metric, const char *transport, const char *wait)
 {
-  gboolean stream = strcmp (metric, "stream") == 0;
   BenchScene *scene = g_new0 (BenchScene, 1);
 
   scene->name = g_strdup_printf ("peer/%s/%s/%s/%s", peer->info.name, metric, transport, wait);
   scene->what = g_strdup_printf ("%s %s", peer->info.name, peer->info.version);
-  scene->group = stream ? "stream" : strcmp (wait, "spin") == 0 ? "spin" : "block";
+  scene->group = group_of (metric, wait);
   scene->measure = scene_peer;
   scene->transport = g_strdup (transport);
   scene->wait = g_strdup (wait);
   scene->pins = BENCH_PINS_TWO;
   scene->extra = (const char *) peer;
-  scene->number = stream;
+  while (strcmp (known_metrics[scene->number], metric) != 0)
+    scene->number++;
   g_ptr_array_add (peer->scenes, scene);
-}
-
-static gboolean
-is_known (const char *word, const char *a, const char *b)
-{
-  return strcmp (word, a) == 0 || strcmp (word, b) == 0;
 }
 
 static void
@@ -162,7 +169,7 @@ take_description (BenchPeer *peer, JsonObject *object)
   for (guint m = 0; metrics[m] != NULL; m++)
     for (guint t = 0; transports[t] != NULL; t++)
       for (guint w = 0; waits[w] != NULL; w++)
-        if (is_known (metrics[m], "rtt", "stream") && is_known (waits[w], "spin", "block"))
+        if (g_strv_contains (known_metrics, metrics[m]) && g_strv_contains (known_waits, waits[w]))
           add_scene (peer, metrics[m], transports[t], waits[w]);
 }
 
@@ -256,8 +263,8 @@ static gboolean
 take_answer (
     BenchRun *run, const BenchScene *scene, gsize size, JsonObject *object, gboolean *out_touched)
 {
-  gboolean stream = scene->number != 0;
-  BenchSample sample = { .unit = stream ? BENCH_RATE : BENCH_TIME,
+  gboolean rate = scene->number != 0;
+  BenchSample sample = { .unit = rate ? BENCH_RATE : BENCH_TIME,
                          .size = size,
                          .caller_cpu = -1,
                          .service_cpu = -1,
@@ -265,8 +272,8 @@ take_answer (
   double n = get_number (object, "n");
 
   *out_touched = json_object_get_boolean_member_with_default (object, "touched", TRUE);
-  sample.value = get_number (object, stream ? "messages_per_s" : "p50_ns");
-  sample.p99 = stream ? 0 : get_number (object, "p99_ns");
+  sample.value = get_number (object, rate ? "messages_per_s" : "p50_ns");
+  sample.p99 = rate ? 0 : get_number (object, "p99_ns");
   sample.n = n > 0 ? (guint64) n : 0;
   if (sample.value <= 0 || sample.p99 < 0 || n <= 0)
     return FALSE;
@@ -284,7 +291,7 @@ measure_size (
   g_autofree char *cpus = g_strdup_printf ("%d,%d", run->cpus[0], run->cpus[1]);
   g_autofree char *seconds
       = g_strdup_printf ("%.3f", MAX ((double) bench_get_budget (run) / 1e9, 0.01));
-  const char *const more[] = { scene->number != 0 ? "stream" : "rtt",
+  const char *const more[] = { known_metrics[scene->number],
                                "--transport",
                                scene->transport,
                                "--wait",
@@ -324,11 +331,19 @@ is_worth_untouched (gsize size)
   return size <= 64 || size == 1 << 20;
 }
 
+static const gsize *
+sizes_of (const BenchRun *run, const BenchScene *scene)
+{
+  if (strcmp (known_metrics[scene->number], "async") == 0)
+    return call_size;
+  return strcmp (known_metrics[scene->number], "rtt") == 0 ? bench_get_round_trip_sizes (run)
+                                                           : bench_get_stream_sizes (run);
+}
+
 gboolean
 scene_peer (BenchRun *run, const BenchScene *scene, GError **error)
 {
-  const gsize *sizes
-      = scene->number != 0 ? bench_get_stream_sizes (run) : bench_get_round_trip_sizes (run);
+  const gsize *sizes = sizes_of (run, scene);
 
   for (gsize i = 0; sizes[i] != 0; i++)
     {
@@ -338,7 +353,7 @@ scene_peer (BenchRun *run, const BenchScene *scene, GError **error)
         continue;
       if (is_worth_untouched (sizes[i]))
         measure_size (run, scene, sizes[i], FALSE, &touched);
-      if (!touched)
+      if (!touched && sizes != call_size)
         measure_size (run, scene, sizes[i], TRUE, &touched);
     }
   return TRUE;

@@ -28,12 +28,23 @@ bench_node_await_end (void)
     continue;
 }
 
-/* @argument: how many threads. */
+/* The memory that @argument asks for, in use. */
+static gpointer
+occupy (const char *argument)
+{
+  const char *comma = strchr (argument, ',');
+  gsize size = comma != NULL ? (gsize) atoi (comma + 1) << 20 : 0;
+
+  return size > 0 ? memset (g_malloc (size), 1, size) : NULL;
+}
+
+/* @argument: how many threads, and behind a comma how many MiB of memory are in use. */
 static gboolean
 role_serve (const char *keyfile, const char *argument, GError **error)
 {
   g_autoptr (CommyMesh) mesh = bench_join (keyfile, error);
   g_autoptr (CommyService) service = NULL;
+  g_autofree guint8 *memory = occupy (argument);
 
   if (mesh == NULL)
     return FALSE;

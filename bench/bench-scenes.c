@@ -131,6 +131,9 @@ static const BenchScene scenes[] = {
   /* a program's life */
   EDGE ("start", "from exec to the first answer", scene_start),
   EDGE ("fallback", "from a kill to another's answer", scene_fallback),
+  { "fallback/tls", "edges", "the same as between hosts", scene_fallback, "tls", "adaptive",
+    BENCH_PINS_FREE, NULL, 0 },
+  EDGE ("death", "from a kill until it is noticed", scene_death),
   EDGE ("memory", "what a service takes", scene_memory),
   MANY ("1", 1),
   MANY ("100", 100),

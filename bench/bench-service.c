@@ -14,7 +14,8 @@ static const char interface_xml[]
     = "<node><interface name='" BENCH_SERVICE "'>"
       "<method name='Add'><arg type='i' direction='in'/><arg type='i' direction='in'/>"
       "<arg type='i' direction='out'/></method>"
-      "<method name='Who'><arg type='i' direction='out'/></method></interface></node>";
+      "<method name='Wait'/><method name='Who'><arg type='i' "
+      "direction='out'/></method></interface></node>";
 
 /* The argument is copied to where the answer leaves. */
 static void
@@ -72,6 +73,13 @@ on_add (CommyService *service, CommyInvocation *invocation, gpointer data)
 
   g_variant_get (commy_invocation_get_parameters (invocation), "(ii)", &a, &b);
   commy_invocation_return_value (invocation, g_variant_new ("(i)", a + b));
+}
+
+/* Owes its answer for ever. */
+static void
+on_wait (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  g_object_ref (invocation);
 }
 
 static void
@@ -147,6 +155,7 @@ bench_serve (CommyMesh *mesh, guint workers, GError **error)
   commy_service_handle (service, "Sink", on_sink, NULL, NULL);
   commy_service_handle (service, "Add", on_add, NULL, NULL);
   commy_service_handle (service, "Who", on_who, NULL, NULL);
+  commy_service_handle (service, "Wait", on_wait, NULL, NULL);
   commy_service_handle_stream (service, "Pour", COMMY_STREAM_KIND_CLIENT, on_pour, NULL, NULL);
   commy_service_handle_stream (service, "Clocked", COMMY_STREAM_KIND_CLIENT, on_clocked, NULL,
                                NULL);

@@ -133,7 +133,7 @@ fall_back (BenchRun *run, const char *keyfile, BenchHistogram *histogram, GError
 gboolean
 scene_fallback (BenchRun *run, const BenchScene *scene, GError **error)
 {
-  g_autofree char *keyfile = bench_keyfile (run, scene->wait, NULL, NULL);
+  g_autofree char *keyfile = bench_keyfile (run, scene->wait, scene->transport, NULL);
   g_autoptr (BenchHistogram) histogram = bench_histogram_new ();
   gsize n = bench_get_count (run, 10);
   char id[BENCH_ID_MAX];

@@ -112,7 +112,8 @@ stage_mutants () {
 stage_distcheck () {
   configured default --enable-werror
   # An archive made without git and without tools of the maintainer: everything must be in it.
-  make -C "$top/_build/default" --no-print-directory -j"$jobs" distcheck \
+  tests=$(make -s -C "$top/_build/default" --no-print-directory print-dist-tests)
+  make -C "$top/_build/default" --no-print-directory -j"$jobs" distcheck TESTS="$tests" \
     DISTCHECK_CONFIGURE_FLAGS="${COMMY_CONFIGURE_FLAGS-}"
   archive=$(find "$top/_build/default" -maxdepth 1 -name 'commy-*.tar.xz')
   if [ -e "$top/.git" ]; then
@@ -163,7 +164,7 @@ run_stage () { # stage, seconds left
   trap - INT TERM
   seconds=$(($(date +%s) - begin))
   if [ "$status" -ne 0 ]; then
-    grep -a -E '^(FAIL|ERROR|XPASS): ' "$out/$stage.log" | head -n 20 | sed 's/^/   /' || true
+    grep -a -E '^(FAIL|ERROR|XPASS): |^not ok|^make.*\*\*\* ' "$out/$stage.log" | head -n 20 | sed 's/^/   /' || true
     echo "   failed; the end of _build/results/$stage.log:"
     tail -n "${CHECK_TAIL:-60}" "$out/$stage.log" | sed 's/^/   | /'
     [ "$status" -ne 124 ] || echo "   stopped: the time for everything was used up (CHECK_MINUTES)"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * GDBus from peer to peer, without a message bus, over a Unix socket: round trips are synchronous
- * method calls, streams calls that expect no answer. The payload is an "ay" made of the bytes
- * themselves. A connection queues without limit, so the producer flushes it every 4 MiB or 512
- * messages. GDBus reads and writes in a thread of its own.
+ * method calls, or many asynchronous ones from a main loop, streams calls that expect no answer.
+ * The payload is an "ay" made of the bytes themselves. A connection queues without limit, so the
+ * producer flushes it every 4 MiB or 512 messages. GDBus reads and writes in a thread of its own.
  */
 #include "peer.h"
 
@@ -30,6 +30,7 @@ typedef struct
   GDBusNodeInfo *node;
   guint8 *constant; /* what is sent untouched */
   guint64 came;
+  guint under_way;
   guint unflushed;
 } End;
 
@@ -186,6 +187,34 @@ produce (void *data)
     peer_fail ("%s", error->message);
 }
 
+static void
+on_answer (GObject *connection, GAsyncResult *result, gpointer data)
+{
+  End *end = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) answer
+      = g_dbus_connection_call_finish (G_DBUS_CONNECTION (connection), result, &error);
+  if (!answer)
+    peer_fail ("%s", error->message);
+  check_payload (end, answer);
+  end->under_way--;
+  end->came++;
+}
+
+static uint64_t
+pipeline (void *data)
+{
+  End *end = data;
+  guint64 before = end->came;
+  for (; end->under_way < PEER_UNDER_WAY; end->under_way++)
+    g_dbus_connection_call (end->connection, NULL, PATH, INTERFACE, "Echo",
+                            g_variant_new ("(@ay)", payload_of (end)), G_VARIANT_TYPE ("(ay)"),
+                            G_DBUS_CALL_FLAGS_NONE, FOR_EVER, NULL, on_answer, end);
+  while (end->came == before)
+    g_main_context_iteration (NULL, TRUE);
+  return end->came - before;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -198,6 +227,7 @@ main (int argc, char **argv)
                              .exchange = exchange,
                              .echo = echo,
                              .produce = produce,
-                             .consume = consume };
+                             .consume = consume,
+                             .pipeline = pipeline };
   return peer_main (&peer, argc, argv);
 }

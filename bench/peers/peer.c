@@ -185,8 +185,9 @@ measure_round_trips (const Peer *peer, const PeerRun *run, Shared *shared, void 
   free (took);
 }
 
+/* Counts what @turn says that has come. */
 static void
-measure_stream (const Peer *peer, const PeerRun *run, Shared *shared, void *end)
+measure_rate (const PeerRun *run, Shared *shared, uint64_t (*turn) (void *end), void *end)
 {
   /* The clock is read once in so many messages. */
   uint64_t every = peer_depth (run, 64 << 10, 64) / 2;
@@ -194,7 +195,7 @@ measure_stream (const Peer *peer, const PeerRun *run, Shared *shared, void *end)
   for (uint64_t n = 0; n < 16 || now < warm; now = peer_now ())
     for (uint64_t group = 0; group < every;)
       {
-        uint64_t came = peer->consume (end);
+        uint64_t came = turn (end);
         n += came;
         group += came;
       }
@@ -204,7 +205,7 @@ measure_stream (const Peer *peer, const PeerRun *run, Shared *shared, void *end)
   for (now = start; now < start + span; now = peer_now ())
     for (uint64_t group = 0; group < every;)
       {
-        uint64_t came = peer->consume (end);
+        uint64_t came = turn (end);
         n += came;
         group += came;
       }
@@ -252,7 +253,7 @@ run_server (void)
   void *end = peer->serve (&frame.run);
   tell ('r');
   if (frame.run.stream)
-    measure_stream (peer, &frame.run, frame.shared, end);
+    measure_rate (&frame.run, frame.shared, peer->consume, end);
   else
     while (!peer_over ())
       peer->echo (end);
@@ -264,7 +265,9 @@ run_client (void)
 {
   const Peer *peer = frame.peer;
   void *end = peer->connect (&frame.run);
-  if (!frame.run.stream)
+  if (frame.run.pipelined)
+    measure_rate (&frame.run, frame.shared, peer->pipeline, end);
+  else if (!frame.run.stream)
     measure_round_trips (peer, &frame.run, frame.shared, end);
   else
     while (!peer_over ())
@@ -446,6 +449,14 @@ measure (void)
   take_down ();
 }
 
+static const char *
+metric_of (const PeerRun *run)
+{
+  if (run->pipelined)
+    return "async";
+  return run->stream ? "stream" : "rtt";
+}
+
 static void
 print_result (void)
 {
@@ -453,9 +464,9 @@ print_result (void)
   const Shared *shared = frame.shared;
   printf ("{\"peer\":\"%s\",\"metric\":\"%s\",\"transport\":\"%s\",\"wait\":\"%s\",\"size\":%zu,"
           "\"n\":%llu,",
-          frame.peer->name, run->stream ? "stream" : "rtt", run->transport,
-          run->spin ? "spin" : "block", run->size, (unsigned long long) shared->n);
-  if (run->stream)
+          frame.peer->name, metric_of (run), run->transport, run->spin ? "spin" : "block",
+          run->size, (unsigned long long) shared->n);
+  if (run->stream || run->pipelined)
     printf ("\"messages_per_s\":%.1f,\"bytes_per_s\":%.0f,", shared->messages_per_s,
             shared->messages_per_s * run->size);
   else
@@ -502,7 +513,7 @@ describe (const Peer *peer)
 {
   printf ("{\"name\":\"%s\",\"version\":\"%s\"", peer->name, peer->version ());
   print_list ("transports", peer->transports);
-  print_list ("metrics", "rtt stream");
+  print_list ("metrics", peer->pipeline ? "rtt stream async" : "rtt stream");
   print_list ("waits", peer->waits);
   puts ("}");
 }
@@ -513,7 +524,7 @@ usage (const Peer *peer, int status)
   FILE *to = status ? stderr : stdout;
   fprintf (to,
            "usage: %s --describe\n"
-           "       %s rtt|stream --transport T --wait spin|block --size N --seconds S\n"
+           "       %s rtt|stream|async --transport T --wait spin|block --size N --seconds S\n"
            "         --cpus A,B [--touch]\n\n"
            "Measures %s between two processes of this host and prints one line of JSON.\n"
            "Ends with 77 and a sentence where that cannot be measured.\n",
@@ -599,10 +610,10 @@ parse (const Peer *peer, int argc, char **argv)
       default:
         usage (peer, letter == 'h' ? 0 : 2);
       }
-  if (argc - optind != 1
-      || (strcmp (argv[optind], "rtt") != 0 && strcmp (argv[optind], "stream") != 0))
+  if (argc - optind != 1 || !is_in (argv[optind], "rtt stream async"))
     usage (peer, 2);
   run->stream = strcmp (argv[optind], "stream") == 0;
+  run->pipelined = strcmp (argv[optind], "async") == 0;
   run->spin = strcmp (wait, "spin") == 0;
   if (!run->spin && strcmp (wait, "block") != 0)
     usage (peer, 2);
@@ -612,6 +623,8 @@ parse (const Peer *peer, int argc, char **argv)
     unable ("cannot wait so: ", wait);
   if (run->stream && peer_is_request (run))
     unable ("a stream has no answers: ", run->transport);
+  if (run->pipelined && (!peer->pipeline || run->touch))
+    unable ("no asynchronous calls", run->touch ? " whose bytes are touched" : "");
   const char *why = peer->why_not ? peer->why_not (run) : NULL;
   if (why)
     unable (why, "");

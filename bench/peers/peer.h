@@ -23,12 +23,14 @@ typedef struct
   double seconds;     /* how long to measure, warm-up not counted */
   int cpus[2];        /* of the client or producer, of the server or consumer */
   uint8_t sent, seen; /* of this process: what the next touched message is filled with */
-  bool stream;        /* else: round trips */
+  bool stream;        /* messages one way */
+  bool pipelined;     /* PEER_UNDER_WAY calls at a time; neither: round trips */
   bool spin;          /* else: the waiting side sleeps */
   bool touch;         /* the sender writes every byte, the receiver reads every byte */
 } PeerRun;
 
 #define PEER_ADDRESS_SIZE 4096
+#define PEER_UNDER_WAY 64u
 
 /* What a peer is. The first word of a list is what is taken where none is said; each end lives in a
  * process of its own, with the library's threads on the same processor. */
@@ -54,7 +56,10 @@ typedef struct
   void (*echo) (void *end);        /* the server: one answer, or a turn of its loop */
   void (*produce) (void *end);     /* the client: one message */
   uint64_t (*consume) (void *end); /* the server: how many messages came, at least one */
-  void (*close) (void *end);       /* where ends_itself */
+  /* The client: keeps PEER_UNDER_WAY calls under way, untouched ones, until some were answered; how
+   * many. NULL: the peer has no asynchronous calls. */
+  uint64_t (*pipeline) (void *end);
+  void (*close) (void *end); /* where ends_itself */
 } Peer;
 
 /* What main() returns. */

@@ -9,6 +9,8 @@
 #include "channel/commy-channel-private.h"
 #include "channel/commy-channel-stream.h"
 
+#include <string.h>
+
 /* Descriptors that wait here: this process has not many, and others need them, too. */
 #define MOST_HANDLES (2 * COMMY_FRAME_HANDLES_MAX)
 
@@ -26,7 +28,7 @@ deferred_free (gpointer data)
 {
   DeferredCall *call = data;
 
-  g_free (call->incoming.copy);
+  commy_block_free (call->incoming.copy);
   g_clear_object (&call->incoming.handles);
   commy_pipe_unref (call->pipe);
   g_free (call);
@@ -61,7 +63,8 @@ defer (CommyChannel *self, gpointer method, CommyIncoming *incoming, CommyPipe *
     return FALSE;
   call = g_new0 (DeferredCall, 1);
   call->incoming.frame = incoming->frame;
-  call->incoming.copy = g_memdup2 (incoming->bytes, size);
+  call->incoming.copy = commy_stock_take (self->shared->stock, size);
+  memcpy (call->incoming.copy, incoming->bytes, size);
   call->incoming.bytes = call->incoming.copy;
   call->incoming.handles = g_steal_pointer (&incoming->handles);
   call->size = size;

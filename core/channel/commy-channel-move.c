@@ -153,7 +153,7 @@ commy_channel_agree_on_moves (CommyChannel *self, const CommyFlowName *flow, gbo
   self->moves.agreed = TRUE;
   self->peer_keeps = peer_keeps;
   if (commy_path_needs_copies (self->transport, self->connection))
-    self->keep = commy_keep_new (self->shared->max_kept);
+    self->keep = commy_keep_new (self->shared->max_kept, self->shared->stock);
 }
 
 /* --- facts --- */
@@ -250,6 +250,7 @@ void
 commy_channel_run_visits (CommyChannel *self)
 {
   /* What an application is writing lies in the present path: that one is left behind it. */
+  commy_channel_settle (self);
   while (commy_channel_has_visits (self) && (self->span == NULL || self->closed))
     {
       g_autofree Visit *visit = NULL;
@@ -566,7 +567,7 @@ commy_channel_land (CommyChannel *self, CommyNewPath *path)
   self->peer_keeps = path->peer_keeps;
   self->same_core = self->shared->single_cpu >= 0 && path->peer_cpu == self->shared->single_cpu;
   if (commy_path_needs_copies (self->transport, self->connection))
-    self->keep = commy_keep_new (self->shared->max_kept);
+    self->keep = commy_keep_new (self->shared->max_kept, self->shared->stock);
   g_clear_pointer (&self->moves.peer, commy_principal_unref);
   self->moves.peer = g_steal_pointer (&path->peer);
   commy_channel_watch_death (self);

@@ -85,6 +85,7 @@ struct _CommyChannel
   gboolean cheap_poll;
   gboolean passes_handles;
   gboolean same_core;
+  gboolean takes_runs; /* the peer does */
   char *peer_node;
   char *service;
   char *instance;
@@ -113,13 +114,19 @@ struct _CommyChannel
   CommyPendingTable pending;
   GArray *methods_in;      /* CommyIncomingMethod; index is id - 1 */
   GHashTable *methods_out; /* name -> id */
-  gpointer span;           /* start of the open reservation; NULL: none */
+  const char *last_method; /* the table's; of the last lookup */
+  guint32 last_method_id;
+  gpointer span; /* start of the open reservation; NULL: none */
   gsize span_size;
+  gsize wanted;                             /* bytes, of the last reservation that found no room */
+  gboolean (*end_loan) (gpointer borrower); /* ends the reservation; NULL: only its owner does */
+  gpointer borrower;
+  GThread *borrowers_thread;
   GQueue backlog; /* GBytes: frames that found no room */
   gsize backlog_bytes;
   CommyHandles *handles;    /* for the next frame, or NULL */
   GHashTable *held_handles; /* of frames in the backlog; NULL until there are some */
-  guint8 *scratch;          /* where frames of peers that are not trusted are copied to */
+  guint8 *scratch;          /* a block: frames of peers that are not trusted are copied to it */
   gsize scratch_size;
   guint32 borrowed;           /* messages not released yet */
   guint32 pins;               /* who writes to or reads from the connection's memory */
@@ -134,6 +141,7 @@ struct _CommyChannel
   guint32 unanswered;  /* atomic: calls that handlers have not answered yet */
   GHashTable *pipes;   /* stream -> CommyPipe (ref); NULL: there was none yet */
   GQueue room_waiters; /* CommyPipe (ref): have something to send when there is room */
+  GQueue holders;      /* CommyPipe: hold memory of the path that nobody looks at just now */
   GQueue deferred;     /* DeferredCall: arrived while a handler waited synchronously */
   gsize deferred_bytes;
   guint deferred_handles;
@@ -156,6 +164,7 @@ typedef struct
   CommyPrincipal *peer;     /* (transfer none) */
   char *const *serializers; /* acceptor's list, in wire order from 1 */
   int peer_cpu;
+  gboolean takes_runs;
   CommySeat *seat; /* (transfer full), or NULL */
 } CommyChannelSetup;
 
@@ -224,10 +233,22 @@ void commy_channel_serve_pipes (CommyChannel *channel);
 gint64 commy_channel_expire_pipes (CommyChannel *channel, gint64 now_ns);
 /* The path is gone: ends what has no caller's slot. */
 void commy_channel_fail_pipes (CommyChannel *channel);
+/* Nothing came: perhaps because the path's memory is held. */
+void commy_channel_free_held (CommyChannel *channel);
 /* commy-channel-send.c */
 void commy_channel_acknowledge (CommyChannel *channel);
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
-void commy_channel_count_sent (CommyChannel *channel, guint8 type, gsize payload);
+void commy_channel_count_sent (CommyChannel *channel, const CommyFrameSpec *spec, gsize payload);
+/* The reservation may be one that can be ended now. */
+void commy_channel_end_loan (CommyChannel *channel);
+
+static inline void
+commy_channel_settle (CommyChannel *channel)
+{
+  if (G_UNLIKELY (channel->end_loan != NULL))
+    commy_channel_end_loan (channel);
+}
+
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
 
 /* Frames that have a place in the flow: all but those that are about the path. */
@@ -271,6 +292,14 @@ static inline gboolean
 commy_channel_has_visits (const CommyChannel *channel)
 {
   return G_UNLIKELY (__atomic_load_n (&channel->moves.n_visits, __ATOMIC_ACQUIRE) > 0);
+}
+
+/* Whether something waits here that a turn would look after, beside messages that come. */
+static inline gboolean
+commy_channel_has_waiting (const CommyChannel *channel)
+{
+  return channel->backlog.length + channel->room_waiters.length + channel->deferred.length > 0
+         || channel->trains_out != NULL || commy_channel_owes_ack (channel);
 }
 
 /* commy-no-path.c; its connection is the channel */

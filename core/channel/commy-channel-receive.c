@@ -56,7 +56,7 @@ release_message (CommyChannel *self, const CommyMessage *message)
 void
 commy_incoming_release (CommyChannel *self, CommyIncoming *incoming)
 {
-  g_clear_pointer (&incoming->copy, g_free);
+  g_clear_pointer (&incoming->copy, commy_block_free);
   g_clear_object (&incoming->handles);
   if (!incoming->borrowed)
     return;
@@ -107,7 +107,8 @@ commy_incoming_dup_payload (CommyChannel *self, CommyIncoming *incoming)
   Loan *loan;
 
   if (incoming->is_exact && incoming->copy != NULL)
-    return g_bytes_new_with_free_func (payload, size, g_free, g_steal_pointer (&incoming->copy));
+    return g_bytes_new_with_free_func (payload, size, commy_block_free,
+                                       g_steal_pointer (&incoming->copy));
   if (!incoming->borrowed || size < WRAP_PAYLOAD_FROM)
     return g_bytes_new (payload, size);
   loan = g_new (Loan, 1);
@@ -135,9 +136,9 @@ make_stable (CommyChannel *self, CommyIncoming *incoming)
 
       if (size > limit)
         return FALSE;
-      g_free (self->scratch);
-      self->scratch_size = MAX (size, 4096);
-      self->scratch = g_malloc (self->scratch_size);
+      commy_block_free (self->scratch);
+      self->scratch = commy_stock_take (self->shared->stock, MAX (size, 4096));
+      self->scratch_size = commy_block_get_size (self->scratch);
     }
   memcpy (self->scratch, incoming->message.data, size);
   incoming->bytes = self->scratch;
@@ -375,7 +376,8 @@ take_frame (CommyChannel *self, CommyIncoming *incoming)
       commy_train_receive (self, incoming);
       return;
     }
-  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED, 1);
+  commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED,
+                      commy_frame_messages (frame->flags, frame->method, frame->payload_size));
   commy_counters_add (&self->counters, COMMY_COUNT_RECEIVED_BYTES, frame->payload_size);
   if ((self->peer_keeps || self->trains_in.trains != NULL)
       && (frame->flags & COMMY_FRAME_FLAG_ORDERED) != 0)
@@ -394,14 +396,18 @@ commy_channel_take (CommyChannel *self)
     return FALSE;
   io = self->ops->peek (self->connection, &incoming.message);
   if (io == COMMY_IO_WOULD_BLOCK)
-    return FALSE;
+    {
+      if (G_UNLIKELY (self->holders.length > 0))
+        commy_channel_free_held (self);
+      return FALSE;
+    }
   if (io != COMMY_IO_OK)
     {
       on_end_of_path (self);
       return FALSE;
     }
 
-  commy_channel_ref (self);
+  /* Whoever is here is inside the worker, which keeps the channels that close meanwhile. */
   self->borrowed++;
   self->heard++;
   incoming.message.reserved = self->path_number;
@@ -409,7 +415,9 @@ commy_channel_take (CommyChannel *self)
   incoming.copy = NULL;
   incoming.is_exact = FALSE;
   incoming.received_ns = 0;
-  incoming.handles = commy_channel_take_handles (self, &incoming.message);
+  incoming.handles = G_UNLIKELY (self->passes_handles)
+                         ? commy_channel_take_handles (self, &incoming.message)
+                         : NULL;
   if (COMMY_FAILPOINT ("channel-received") || !make_stable (self, &incoming))
     status = COMMY_FRAME_TOO_BIG;
   else
@@ -419,20 +427,20 @@ commy_channel_take (CommyChannel *self)
     commy_channel_protocol_error (
         self, status == COMMY_FRAME_BAD_VERSION ? COMMY_ERROR_VERSION : COMMY_ERROR_PROTOCOL,
         commy_frame_status_to_string (status));
-  else if (!commy_channel_handles_match (&incoming))
+  else if (G_UNLIKELY ((incoming.handles != NULL || incoming.frame.n_handles != 0)
+                       && !commy_channel_handles_match (&incoming)))
     commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL,
                                   "other descriptors came than the frame announces");
   else if (take_sequence (self, &incoming.frame))
     take_frame (self, &incoming);
   commy_incoming_release (self, &incoming);
-  commy_channel_unref (self);
   return TRUE;
 }
 
 gboolean
 commy_channel_poll (CommyChannel *self)
 {
-  gboolean more = commy_train_pump (self);
+  gboolean more = self->trains_out != NULL && commy_train_pump (self);
 
   if (G_UNLIKELY (self->backlog.length > 0))
     commy_channel_flush_backlog (self);

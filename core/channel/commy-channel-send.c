@@ -35,11 +35,12 @@ stamp (CommyChannel *self, CommyFrameSpec *spec)
 }
 
 void
-commy_channel_count_sent (CommyChannel *self, guint8 type, gsize payload)
+commy_channel_count_sent (CommyChannel *self, const CommyFrameSpec *spec, gsize payload)
 {
-  if (!is_message (type))
+  if (!is_message (spec->type))
     return;
-  commy_counters_add (&self->counters, COMMY_COUNT_SENT, 1);
+  commy_counters_add (&self->counters, COMMY_COUNT_SENT,
+                      commy_frame_messages (spec->flags, spec->method, payload));
   commy_counters_add (&self->counters, COMMY_COUNT_SENT_BYTES, payload);
 }
 
@@ -53,6 +54,7 @@ commy_channel_reserve (CommyChannel *self,
   CommySpan span;
   CommyIo io;
 
+  commy_channel_settle (self); /* which may close it */
   if (self->closed)
     return COMMY_IO_CLOSED;
   if (payload > self->shared->max_payload || prefix == 0)
@@ -72,7 +74,10 @@ commy_channel_reserve (CommyChannel *self,
       if (io == COMMY_IO_CLOSED && commy_channel_lose_path (self))
         io = COMMY_IO_WOULD_BLOCK;
       if (io == COMMY_IO_WOULD_BLOCK)
-        commy_counters_add (&self->counters, COMMY_COUNT_BLOCKED, 1);
+        {
+          self->wanted = prefix + payload;
+          commy_counters_add (&self->counters, COMMY_COUNT_BLOCKED, 1);
+        }
       return io;
     }
   self->span = span.data;
@@ -132,20 +137,44 @@ commy_channel_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
   if (self->keep != NULL && (spec->flags & COMMY_FRAME_FLAG_ORDERED) != 0)
     commy_keep_add (self->keep, spec->sequence, self->span, prefix + used);
   self->span = NULL;
-  commy_channel_count_sent (self, spec->type, used);
+  self->end_loan = NULL;
+  commy_channel_count_sent (self, spec, used);
   wake_waiting (self);
   return commit_span (self, prefix + used);
+}
+
+void
+commy_channel_lend (CommyChannel *self, gboolean (*end) (gpointer borrower), gpointer borrower)
+{
+  self->end_loan = end;
+  self->borrower = borrower;
+  self->borrowers_thread = g_thread_self ();
+}
+
+/* Another thread, which closes the channel, does not touch what this one writes. */
+void
+commy_channel_end_loan (CommyChannel *self)
+{
+  gboolean (*end) (gpointer borrower) = self->end_loan;
+
+  if (self->borrowers_thread != g_thread_self ())
+    return;
+  self->end_loan = NULL;
+  if (!end (self->borrower))
+    self->end_loan = end;
 }
 
 gboolean
 commy_channel_is_reserved (CommyChannel *self)
 {
+  commy_channel_settle (self);
   return self->span != NULL || (self->trains_out != NULL && self->trains_out->building != NULL);
 }
 
 void
 commy_channel_abandon (CommyChannel *self)
 {
+  self->end_loan = NULL;
   commy_train_abandon (self);
   if (self->span == NULL)
     return;
@@ -159,6 +188,7 @@ commy_channel_flush (CommyChannel *self)
 {
   CommyIo io;
 
+  commy_channel_settle (self);
   if (self->closed)
     return COMMY_IO_CLOSED;
   io = self->ops->flush (self->connection);
@@ -187,7 +217,7 @@ enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize 
   g_queue_push_tail (&self->backlog, g_bytes_new_take (frame, prefix + size));
   commy_channel_hold_handles (self, self->backlog.tail->data);
   self->backlog_bytes += prefix + size;
-  commy_channel_count_sent (self, spec->type, size);
+  commy_channel_count_sent (self, spec, size);
   commy_worker_set_hot (self->worker, self);
   return COMMY_IO_OK;
 }
@@ -198,6 +228,7 @@ commy_channel_flush_backlog (CommyChannel *self)
 {
   gboolean any = FALSE;
 
+  commy_channel_settle (self);
   if (self->span != NULL)
     return FALSE;
   while (self->backlog.length > 0 && !self->closed)
@@ -345,11 +376,18 @@ guint32
 commy_channel_method (CommyChannel *self, const char *method, GError **error)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_METHOD };
-  guint32 id = GPOINTER_TO_UINT (g_hash_table_lookup (self->methods_out, method));
+  gpointer name, known;
+  guint32 id;
   CommyIo io;
 
-  if (id != 0)
-    return id;
+  if (self->last_method != NULL && strcmp (self->last_method, method) == 0)
+    return self->last_method_id;
+  if (g_hash_table_lookup_extended (self->methods_out, method, &name, &known))
+    {
+      self->last_method = name;
+      self->last_method_id = GPOINTER_TO_UINT (known);
+      return self->last_method_id;
+    }
   if (strlen (method) > COMMY_FRAME_NAME_MAX || method[0] == '\0')
     {
       commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "\"%.32s\" is no name for a method",

@@ -30,9 +30,10 @@ commy_pipe_message_free (CommyPipeMessage *message)
 static void
 drop_inbox (CommyPipe *self)
 {
-  if (self->inbox.length > 0)
-    commy_ledger_add (self->channel->shared->ledger, COMMY_DROP_CANCELLED, self->inbox.length,
+  if (self->n_unread > 0)
+    commy_ledger_add (self->channel->shared->ledger, COMMY_DROP_CANCELLED, self->n_unread,
                       self->channel->service);
+  self->n_unread = 0;
   while (self->inbox.length > 0)
     commy_pipe_message_free (g_queue_pop_head_link (&self->inbox)->data);
 }
@@ -121,10 +122,11 @@ finish (CommyPipe *self, GError *error)
     }
   if (self->tx_credit <= 0)
     channel->n_starved--;
-  self->is_open = FALSE;
+  /* The stream's owner looks at both without entering the worker. */
+  __atomic_store_n (&self->is_open, FALSE, __ATOMIC_RELAXED);
   self->rx_ended = self->tx_ended = TRUE;
   self->end_waits = FALSE;
-  self->error = error;
+  __atomic_store_n (&self->error, error, __ATOMIC_RELAXED);
   if (g_error_matches (error, COMMY_ERROR, COMMY_ERROR_CANCELLED))
     drop_inbox (self);
   if (self->room_waits && g_queue_remove (&channel->room_waiters, self))
@@ -384,7 +386,7 @@ commy_channel_push (CommyChannel *self)
   commy_train_pump (self);
   return !self->closed
          && (self->backlog.length + self->room_waiters.length > 0
-             || self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK);
+             || commy_channel_flush (self) == COMMY_IO_WOULD_BLOCK);
 }
 
 /* --- reading --- */
@@ -396,16 +398,86 @@ commy_pipe_peek (CommyPipe *self)
 }
 
 void
-commy_pipe_give_back (CommyPipe *self, gsize payload)
+commy_pipe_give_back (CommyPipe *self, gsize credit)
 {
-  self->unreported += (gint64) (payload + COMMY_FRAME_STREAM_COST);
+  self->unreported += (gint64) credit;
   say (self);
+}
+
+/* Copied, because who keeps one message should not keep all of them. */
+static CommyPipeMessage *
+take_of_run (CommyPipe *self, CommyPipeMessage *whole)
+{
+  CommyPipeMessage *message = g_new0 (CommyPipeMessage, 1);
+  gsize size;
+  const guint8 *data = g_bytes_get_data (whole->bytes, &size);
+
+  message->link.data = message;
+  message->serializer = whole->serializer;
+  message->bytes = g_bytes_new (data + whole->taken, whole->run);
+  whole->taken += commy_frame_stride (whole->run);
+  if (whole->taken == size)
+    {
+      message->credit = whole->credit;
+      commy_pipe_message_free (g_queue_pop_head_link (&self->inbox)->data);
+    }
+  return message;
 }
 
 CommyPipeMessage *
 commy_pipe_take (CommyPipe *self)
 {
-  return self->inbox.length > 0 ? g_queue_pop_head_link (&self->inbox)->data : NULL;
+  CommyPipeMessage *first = commy_pipe_peek (self);
+
+  if (first == NULL)
+    return NULL;
+  self->n_unread--;
+  return first->run > 0 ? take_of_run (self, first) : g_queue_pop_head_link (&self->inbox)->data;
+}
+
+void
+commy_pipe_hold (CommyPipe *self)
+{
+  self->holding.data = self;
+  g_queue_push_tail_link (&self->channel->holders, &self->holding);
+}
+
+void
+commy_pipe_let_go (CommyPipe *self)
+{
+  if (self->holding.data == NULL)
+    return;
+  self->holding.data = NULL;
+  g_queue_unlink (&self->channel->holders, &self->holding);
+}
+
+void
+commy_pipe_put_back (
+    CommyPipe *self, gconstpointer data, gsize size, gsize each, guint16 serializer, gsize credit)
+{
+  CommyPipeMessage *message = g_new0 (CommyPipeMessage, 1);
+
+  message->link.data = message;
+  message->serializer = serializer;
+  message->bytes = g_bytes_new (data, size);
+  message->run = each;
+  message->credit = credit;
+  g_queue_push_head_link (&self->inbox, &message->link);
+  self->n_unread += (guint) (size / commy_frame_stride (each));
+}
+
+/* Paths lend messages in order: one that an application has not come to keeps what follows. */
+void
+commy_channel_free_held (CommyChannel *self)
+{
+  while (self->holders.length > 0)
+    {
+      CommyPipe *pipe = self->holders.head->data;
+
+      commy_pipe_let_go (pipe);
+      if (pipe->owner != NULL)
+        pipe->functions->wanted (pipe->owner);
+    }
 }
 
 static char *
@@ -438,10 +510,27 @@ keep_payload (CommyChannel *channel, CommyIncoming *incoming)
 }
 
 static void
+keep (CommyPipe *self, CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+  CommyPipeMessage *message = g_new0 (CommyPipeMessage, 1);
+
+  message->link.data = message;
+  message->serializer = frame->serializer;
+  if ((frame->flags & COMMY_FRAME_FLAG_RUN) != 0)
+    message->run = frame->method;
+  else
+    message->number = frame->method;
+  message->signature = signature_of (self, incoming);
+  message->credit = frame->payload_size + COMMY_FRAME_STREAM_COST;
+  message->bytes = keep_payload (self->channel, incoming);
+  g_queue_push_tail_link (&self->inbox, &message->link);
+  self->n_unread += commy_frame_messages (frame->flags, frame->method, frame->payload_size);
+}
+
+static void
 on_data (CommyChannel *channel, CommyPipe *self, CommyIncoming *incoming)
 {
-  CommyPipeMessage *message;
-
   if (self->rx_ended)
     {
       commy_channel_protocol_error (channel, COMMY_ERROR_PROTOCOL,
@@ -461,13 +550,7 @@ on_data (CommyChannel *channel, CommyPipe *self, CommyIncoming *incoming)
       self->taker = NULL;
       return;
     }
-  message = g_new0 (CommyPipeMessage, 1);
-  message->link.data = message;
-  message->serializer = incoming->frame.serializer;
-  message->number = incoming->frame.method;
-  message->signature = signature_of (self, incoming);
-  message->bytes = keep_payload (channel, incoming);
-  g_queue_push_tail_link (&self->inbox, &message->link);
+  keep (self, incoming);
   commy_incoming_release (channel, incoming);
   notify (self);
 }
@@ -509,7 +592,9 @@ commy_channel_on_stream (CommyChannel *self, CommyIncoming *incoming)
   if (pipe == NULL)
     {
       if (frame->type == COMMY_FRAME_DATA)
-        commy_ledger_add (self->shared->ledger, COMMY_DROP_CANCELLED, 1, self->service);
+        commy_ledger_add (self->shared->ledger, COMMY_DROP_CANCELLED,
+                          commy_frame_messages (frame->flags, frame->method, frame->payload_size),
+                          self->service);
     }
   else if (frame->type == COMMY_FRAME_DATA)
     on_data (self, pipe, incoming);

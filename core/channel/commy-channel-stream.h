@@ -16,6 +16,9 @@ typedef struct
   GList link;
   GBytes *bytes;
   char *signature; /* GRefString; NULL: raw bytes */
+  gsize credit;    /* to give back when it was read */
+  gsize run;       /* bytes of each of several messages in @bytes; 0: it is one */
+  gsize taken;     /* bytes of them */
   guint16 serializer;
   guint32 number; /* the frame's field "method", which streams leave to their owners */
 } CommyPipeMessage;
@@ -26,6 +29,8 @@ typedef struct
   void (*changed) (gpointer owner);
   /* Connecting side: the answer came, with which the stream has ended. Before `changed`. */
   void (*answered) (gpointer owner, CommyChannel *channel, CommyIncoming *incoming);
+  /* The path's memory is wanted: what commy_pipe_hold() told of is to be put back or released. */
+  void (*wanted) (gpointer owner);
 } CommyPipeOwner;
 
 /* Fields are for reading. */
@@ -45,7 +50,9 @@ struct _CommyPipe
   gint64 tx_credit;
   gint64 rx_credit;
   gint64 unreported;    /* read, and not given back as credit */
-  GQueue inbox;         /* CommyPipeMessage */
+  GList holding;        /* among the channel's holders, if data is not NULL */
+  GQueue inbox;         /* CommyPipeMessage; as many bytes as came, however many messages */
+  guint n_unread;       /* messages in it */
   CommyIncoming *taker; /* where the next message goes if it is raw bytes; NULL: to the inbox */
   char *signature;      /* GRefString: of the last message, as most have the same */
   GError *error;        /* why it ended; NULL: it has not, or well */
@@ -66,18 +73,27 @@ CommyPipe *commy_channel_find_pipe (CommyChannel *channel, guint32 stream);
 /* @owner NULL: it lost interest. */
 void commy_pipe_own (CommyPipe *pipe, const CommyPipeOwner *functions, gpointer owner);
 
-/* A DATA frame with @payload bytes was sent; it may be while tx_credit is positive. */
+/* A DATA frame with @payload bytes, of one message or a run of them, was sent; it may be while
+ * tx_credit is positive. */
 void commy_pipe_charge (CommyPipe *pipe, gsize payload);
 /* `changed` is called when the channel may have room. */
 void commy_pipe_await_room (CommyPipe *pipe);
 /* This side sends no more messages. */
 void commy_pipe_end_write (CommyPipe *pipe);
 
-/* The oldest message stays, or is taken; its credit is given back when it was read. */
+/* The oldest message stays (of a run all that is left), or is taken; its credit is given back when
+ * it was read. */
 CommyPipeMessage *commy_pipe_peek (CommyPipe *pipe);
 CommyPipeMessage *commy_pipe_take (CommyPipe *pipe);
-/* A message with @payload bytes was read. */
-void commy_pipe_give_back (CommyPipe *pipe, gsize payload);
+/* Its owner took several messages in one frame, and has not read all of them; or has. */
+void commy_pipe_hold (CommyPipe *pipe);
+void commy_pipe_let_go (CommyPipe *pipe);
+/* Raw messages of @each bytes, taken before all that wait, are to be read later. They are copied.
+ */
+void commy_pipe_put_back (
+    CommyPipe *pipe, gconstpointer data, gsize size, gsize each, guint16 serializer, gsize credit);
+/* Messages that came with so much credit were read. */
+void commy_pipe_give_back (CommyPipe *pipe, gsize credit);
 void commy_pipe_message_free (CommyPipeMessage *message);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPipeMessage, commy_pipe_message_free)
 

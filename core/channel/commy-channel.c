@@ -61,6 +61,7 @@ commy_channel_new (CommyWorker *worker,
   self->serial = commy_env_random64 (shared->env) | 1;
   self->worker = commy_worker_hold (worker);
   self->shared = shared;
+  self->trains_in.stock = shared->stock;
   commy_moves_init (self);
   commy_channel_use_path (self, setup->transport, setup->connection);
   self->accepting = setup->accepting;
@@ -69,6 +70,7 @@ commy_channel_new (CommyWorker *worker,
   self->instance = g_strdup (setup->instance);
   self->peer = commy_principal_ref (setup->peer);
   self->seat = setup->seat;
+  self->takes_runs = setup->takes_runs;
   self->trusted = is_own (shared, setup->peer);
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
   for (guint i = 0; setup->serializers[i] != NULL && i + 1 < G_N_ELEMENTS (self->serializers); i++)
@@ -80,6 +82,7 @@ commy_channel_new (CommyWorker *worker,
   self->methods_out = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_queue_init (&self->backlog);
   g_queue_init (&self->room_waiters);
+  g_queue_init (&self->holders);
   g_queue_init (&self->deferred);
   self->vigil.look_ns = G_MAXINT64;
   commy_channel_watch_death (self);
@@ -157,7 +160,7 @@ commy_channel_unref (CommyChannel *self)
   commy_principal_unref (self->peer);
   commy_seat_free (self->seat);
   g_clear_error (&self->close_error);
-  g_free (self->scratch);
+  commy_block_free (self->scratch);
   g_free (self->peer_node);
   g_free (self->service);
   g_free (self->instance);
@@ -248,6 +251,21 @@ commy_channel_find_serializer (CommyChannel *channel, const char *id)
   return 0;
 }
 
+guint16
+commy_channel_wire_of (CommyChannel *channel, const CommyPlugin *serializer)
+{
+  for (guint16 i = 1; i < G_N_ELEMENTS (channel->serializers); i++)
+    if (channel->serializers[i] == serializer)
+      return i;
+  return 0;
+}
+
+gboolean
+commy_channel_takes_runs (CommyChannel *channel)
+{
+  return channel->takes_runs;
+}
+
 gboolean
 commy_channel_is_open (CommyChannel *channel)
 {
@@ -280,6 +298,19 @@ commy_channel_get_fd (CommyChannel *channel)
 
 /* --- turns --- */
 
+/* What waited for room, and calls that waited for a handler. */
+static gboolean
+serve_waiting (CommyChannel *self)
+{
+  if (self->backlog.length > 0)
+    commy_channel_flush_backlog (self);
+  if (commy_channel_owes_ack (self))
+    commy_channel_acknowledge (self);
+  if (self->room_waiters.length > 0)
+    commy_channel_serve_pipes (self);
+  return commy_channel_run_deferred (self, TURN_MESSAGES);
+}
+
 gboolean
 commy_channel_serve (CommyChannel *self)
 {
@@ -288,15 +319,12 @@ commy_channel_serve (CommyChannel *self)
 
   if (self->closed)
     return FALSE;
-  if (commy_channel_has_visits (self))
+  if (G_UNLIKELY (commy_channel_has_visits (self)))
     commy_channel_run_visits (self);
-  if (self->backlog.length > 0)
-    commy_channel_flush_backlog (self);
-  if (commy_channel_owes_ack (self))
+  if (G_UNLIKELY (commy_channel_owes_ack (self) && self->backlog.length == 0))
     commy_channel_acknowledge (self);
-  if (self->room_waiters.length > 0)
-    commy_channel_serve_pipes (self);
-  any = commy_channel_run_deferred (self, TURN_MESSAGES);
+  if (G_UNLIKELY (self->backlog.length + self->room_waiters.length + self->deferred.length > 0))
+    any = serve_waiting (self);
   for (guint i = 0; i < TURN_MESSAGES; i++)
     {
       if (!commy_channel_take (self))
@@ -306,9 +334,10 @@ commy_channel_serve (CommyChannel *self)
           > TURN_BYTES)
         break;
     }
-  any |= commy_train_pump (self);
-  if (any && !self->closed)
-    self->ops->flush (self->connection);
+  if (self->trains_out != NULL)
+    any |= commy_train_pump (self);
+  if (any)
+    commy_channel_flush (self);
   return any;
 }
 
@@ -322,7 +351,10 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
     return FALSE;
   if (commy_channel_has_deferred (self) || commy_train_is_ready (self))
     return TRUE;
-  if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK
+  commy_channel_settle (self);
+  if (self->closed)
+    return FALSE;
+  if (commy_channel_flush (self) == COMMY_IO_WOULD_BLOCK
       || (self->trains_out != NULL && self->trains_out->stuck)
       || (self->backlog.length + self->room_waiters.length > 0 && self->span == NULL
           && !commy_channel_awaits_ack (self))
@@ -439,9 +471,23 @@ spin_budget (CommyChannel *self)
   return commy_spinner_budget (&self->spinner, max);
 }
 
-/* A message may be there: asks without taking it. */
+/* Whether what found no room would find it now. */
 static gboolean
-spin (CommyChannel *self, gint64 until_ns, guint32 kick_seen)
+has_room (CommyChannel *self)
+{
+  CommySpan span;
+
+  if (self->closed || self->span != NULL || self->wanted == 0 || commy_channel_awaits_ack (self))
+    return FALSE;
+  if (self->ops->reserve (self->connection, self->wanted, &span) != COMMY_IO_OK)
+    return FALSE;
+  self->ops->commit (self->connection, 0);
+  return TRUE;
+}
+
+/* Takes what comes. Whether there was something, or (@write) there is room. */
+static gboolean
+spin (CommyChannel *self, gint64 until_ns, gboolean write, guint32 kick_seen)
 {
   const guint32 *kick = commy_worker_get_kick_word (self->worker);
 
@@ -453,7 +499,7 @@ spin (CommyChannel *self, gint64 until_ns, guint32 kick_seen)
             return TRUE;
           commy_relax ();
         }
-      if (__atomic_load_n (kick, __ATOMIC_RELAXED) != kick_seen)
+      if (__atomic_load_n (kick, __ATOMIC_RELAXED) != kick_seen || (write && has_room (self)))
         return TRUE;
       if (commy_env_now (self->shared->env) >= until_ns)
         return FALSE;
@@ -541,6 +587,10 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
       if (self->closed)
         return;
     }
+  if (commy_channel_has_visits (self))
+    commy_channel_settle (self);
+  if (self->closed)
+    return;
   if (commy_channel_has_visits (self) && self->span == NULL)
     {
       commy_channel_run_visits (self);
@@ -556,7 +606,7 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
   until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
   if (budget > 0)
     {
-      caught = spin (self, until, kick_seen);
+      caught = spin (self, until, write, kick_seen);
       commy_spinner_learn (&self->spinner, caught);
     }
   if (!caught)
@@ -646,6 +696,7 @@ say_close (CommyChannel *self, const GError *error)
 void
 commy_channel_close (CommyChannel *self, const GError *error)
 {
+  commy_channel_settle (self); /* which may close it */
   if (self->closed)
     return;
   commy_channel_ref (self);

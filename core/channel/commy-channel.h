@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/commy-stock.h"
 #include "channel/commy-worker.h"
 #include "observe/commy-counters.h"
 #include "plugin/commy-catalog.h"
@@ -53,6 +54,7 @@ typedef struct
   gsize max_kept;                /* bytes kept until they have arrived, over paths that copy */
   gint64 resume_ns;              /* how long a flow waits for another path */
   struct _CommyFlowTable *flows; /* accepted here that may move */
+  CommyStock *stock;             /* of memory for large messages */
   CommyWaitMode wait_mode;
   gint64 spin_max_ns;
   gint64 hung_after_ns; /* of silence of a peer that owes something; 0: nobody asks */
@@ -67,7 +69,7 @@ typedef struct
   const guint8 *bytes; /* the frame; what offsets count from */
   CommyMessage message;
   gboolean borrowed; /* @bytes lie in @message, which must be released */
-  guint8 *copy;      /* or here: stolen from a peer that is not trusted, or put together */
+  guint8 *copy;      /* or here, a block: of a peer that is not trusted, or put together */
   gboolean is_exact; /* @copy holds this message and nothing else */
   gint64 received_ns;
   GUnixFDList *handles; /* descriptors that came with it, or NULL */
@@ -109,6 +111,10 @@ CommyPlugin *commy_channel_get_serializer (CommyChannel *channel, guint16 wire);
 char **commy_channel_dup_serializers (CommyChannel *channel);
 /* The index for a serializer's id; 0: the peer does not know it. */
 guint16 commy_channel_find_serializer (CommyChannel *channel, const char *id);
+/* The same for a serializer of the channel's own catalog, without comparing names. */
+guint16 commy_channel_wire_of (CommyChannel *channel, const CommyPlugin *serializer);
+/* The peer understands several messages of a stream in one frame. */
+gboolean commy_channel_takes_runs (CommyChannel *channel);
 gboolean commy_channel_is_open (CommyChannel *channel);
 /* It lives, owes something and is silent; commy_channel_hung_error() says so. Worker's thread. */
 gboolean commy_channel_is_hung (const CommyChannel *channel);
@@ -137,6 +143,11 @@ CommyIo commy_channel_reserve (CommyChannel *channel,
 CommyIo commy_channel_commit (CommyChannel *channel, CommyFrameSpec *spec, gsize used);
 void commy_channel_abandon (CommyChannel *channel);
 gboolean commy_channel_is_reserved (CommyChannel *channel);
+/* An open reservation that is filled bit by bit: @end is to commit what is there (TRUE), or says
+ * that it is being written to, when this thread wants to send something else, to flush or to close.
+ * The next commit or abandon ends that. */
+void
+commy_channel_lend (CommyChannel *channel, gboolean (*end) (gpointer borrower), gpointer borrower);
 CommyIo commy_channel_flush (CommyChannel *channel);
 /* Copies and publishes one frame. Where the path has no room it waits in memory up to
  * max_backlog if @queue, else WOULD_BLOCK. Over paths that copy, large payloads always wait in

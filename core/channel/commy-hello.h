@@ -14,6 +14,7 @@ typedef enum
 {
   COMMY_FEATURE_MOVES = 1 << 0, /* the flow may outlive its path */
   COMMY_FEATURE_KEEPS = 1 << 1, /* this side keeps copies and wants acknowledgements */
+  COMMY_FEATURE_RUNS = 1 << 2,  /* it takes several messages in one frame */
 } CommyFeatures;
 
 /* A flow, as its acceptor named it, and what proves that somebody was told of it. */

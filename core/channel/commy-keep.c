@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ring of kept frames: each behind a word that says its size and sequence, padded to eight
- * bytes, and wrapped where the memory ends.
+ * Kept frames lie one behind the other in chunks: a small chunk of its own for the little that is
+ * usually on its way, and large ones, of the stock, for more. Each frame stands behind a word that
+ * says what it is, padded to eight bytes.
  */
 #include "config.h"
 
@@ -9,122 +10,185 @@
 
 #include <string.h>
 
-#define FIRST_SIZE 4096u
-#define IDLE_SIZE 65536u /* what an empty ring may hold on to */
+#define OWN_SIZE 4096u
+#define CHUNK_SIZE (64u << 10)
 
 typedef struct
 {
-  guint32 size;
+  guint32 size; /* of what is copied behind it */
   guint32 sequence;
 } Mark;
 
-/* Positions only grow; a position is in the memory at its remainder by the capacity. */
-struct _CommyKeep
+/* Behind the mark of a piece, then its prefix. The mark's size has this bit. */
+#define IS_PIECE (1u << 31)
+
+typedef struct
 {
-  guint8 *data;
-  gsize capacity; /* a power of two, or 0 */
-  guint64 head, tail;
-  gsize limit;
+  GBytes *message;
+  gsize at, size;
+} Piece;
+
+typedef struct _Chunk Chunk;
+
+struct _Chunk
+{
+  Chunk *next;
+  gsize size;     /* of the data */
+  gsize at, fill; /* what is kept lies between */
+  guint8 data[];
 };
 
+struct _CommyKeep
+{
+  CommyStock *stock;
+  gsize limit;
+  gsize bytes;         /* that are kept */
+  Chunk *first, *last; /* never NULL; the first one alone may be empty */
+};
+
+G_STATIC_ASSERT (sizeof (Chunk) % 8 == 0 && sizeof (Piece) % 8 == 0);
+
+static Chunk *
+chunk_new (CommyStock *stock, gsize size)
+{
+  Chunk *chunk = (Chunk *) commy_stock_take (stock, sizeof *chunk + size);
+
+  *chunk = (Chunk){ .size = size };
+  return chunk;
+}
+
 CommyKeep *
-commy_keep_new (gsize limit)
+commy_keep_new (gsize limit, CommyStock *stock)
 {
   CommyKeep *self = g_new0 (CommyKeep, 1);
 
   self->limit = limit;
+  self->stock = stock;
+  self->first = self->last = chunk_new (NULL, OWN_SIZE - sizeof (Chunk));
   return self;
-}
-
-void
-commy_keep_free (CommyKeep *self)
-{
-  if (self == NULL)
-    return;
-  g_free (self->data);
-  g_free (self);
 }
 
 gboolean
 commy_keep_has_room (const CommyKeep *self)
 {
-  return self->head - self->tail < self->limit;
+  return self->bytes < self->limit;
 }
 
 gboolean
 commy_keep_is_empty (const CommyKeep *self)
 {
-  return self->head == self->tail;
+  return self->first->at == self->first->fill;
 }
 
-static void
-read_at (const CommyKeep *self, guint64 position, gpointer out, gsize size)
-{
-  gsize at = (gsize) (position & (self->capacity - 1));
-  gsize first = MIN (size, self->capacity - at);
-
-  memcpy (out, self->data + at, first);
-  memcpy ((guint8 *) out + first, self->data, size - first);
-}
-
-static void
-write_at (CommyKeep *self, guint64 position, gconstpointer from, gsize size)
-{
-  gsize at = (gsize) (position & (self->capacity - 1));
-  gsize first = MIN (size, self->capacity - at);
-
-  memcpy (self->data + at, from, first);
-  memcpy (self->data, (const guint8 *) from + first, size - first);
-}
+/* --- one frame --- */
 
 static gsize
-room_of (gsize size)
+room_of (guint32 size)
 {
-  return sizeof (Mark) + ((size + 7) & ~(gsize) 7);
+  gsize copied = size & ~IS_PIECE;
+
+  return sizeof (Mark) + (size & IS_PIECE ? sizeof (Piece) : 0) + ((copied + 7) & ~(gsize) 7);
 }
 
+static guint8 *
+oldest (const CommyKeep *self, Mark *out_mark)
+{
+  guint8 *place = self->first->data + self->first->at;
+
+  memcpy (out_mark, place, sizeof *out_mark);
+  return place + sizeof *out_mark;
+}
+
+static guint8 *
+add (CommyKeep *self, guint32 size, guint32 sequence)
+{
+  Mark mark = { size, sequence };
+  gsize room = room_of (size);
+  Chunk *chunk = self->last;
+  guint8 *place;
+
+  if (G_UNLIKELY (chunk->fill + room > chunk->size))
+    {
+      chunk = chunk_new (self->stock, MAX (room, CHUNK_SIZE - sizeof *chunk));
+      self->last->next = chunk;
+      self->last = chunk;
+      if (commy_keep_is_empty (self))
+        {
+          commy_block_free (self->first);
+          self->first = chunk;
+        }
+    }
+  place = chunk->data + chunk->fill;
+  memcpy (place, &mark, sizeof mark);
+  chunk->fill += room;
+  return place + sizeof mark;
+}
+
+/* What an idle channel holds on to is a chunk of its own. */
 static void
-grow (CommyKeep *self, gsize wanted)
+leave_chunk (CommyKeep *self)
 {
-  gsize used = (gsize) (self->head - self->tail);
-  gsize capacity = MAX (self->capacity, FIRST_SIZE);
-  guint8 *data;
+  Chunk *chunk = self->first;
 
-  while (capacity < used + wanted)
-    capacity *= 2;
-  if (capacity == self->capacity)
-    return;
-  data = g_malloc (capacity);
-  if (used > 0)
-    read_at (self, self->tail, data, used);
-  g_free (self->data);
-  self->data = data;
-  self->capacity = capacity;
-  self->tail = 0;
-  self->head = used;
+  if (chunk->next != NULL)
+    self->first = chunk->next;
+  else if (chunk->size < CHUNK_SIZE - sizeof *chunk)
+    {
+      chunk->at = chunk->fill = 0;
+      return;
+    }
+  else
+    self->first = self->last = chunk_new (NULL, OWN_SIZE - sizeof *chunk);
+  commy_block_free (chunk);
 }
+
+/* Forgets the oldest one; its piece, if it is one, is the caller's. */
+static void
+pop (CommyKeep *self, const Mark *mark)
+{
+  Chunk *chunk = self->first;
+
+  chunk->at += room_of (mark->size);
+  if (chunk->at == chunk->fill)
+    leave_chunk (self);
+}
+
+/* --- frames --- */
 
 void
 commy_keep_add (CommyKeep *self, guint32 sequence, gconstpointer frame, gsize size)
 {
-  Mark mark = { (guint32) size, sequence };
-
-  if (G_UNLIKELY (self->head - self->tail + room_of (size) > self->capacity))
-    grow (self, room_of (size));
-  write_at (self, self->head, &mark, sizeof mark);
-  write_at (self, self->head + sizeof mark, frame, size);
-  self->head += room_of (size);
+  memcpy (add (self, (guint32) size, sequence), frame, size);
+  self->bytes += size;
 }
 
-/* An idle channel does not hold on to what a busy moment needed. */
-static void
-settle (CommyKeep *self)
+void
+commy_keep_add_piece (CommyKeep *self,
+                      guint32 sequence,
+                      gconstpointer prefix,
+                      gsize prefix_size,
+                      GBytes *message,
+                      gsize at,
+                      gsize size)
 {
-  if (self->head != self->tail || self->capacity <= IDLE_SIZE)
-    return;
-  g_clear_pointer (&self->data, g_free);
-  self->capacity = 0;
-  self->head = self->tail = 0;
+  guint8 *place = add (self, (guint32) prefix_size | IS_PIECE, sequence);
+  Piece piece = { .message = g_bytes_ref (message), .at = at, .size = size };
+
+  memcpy (place, &piece, sizeof piece);
+  memcpy (place + sizeof piece, prefix, prefix_size);
+  self->bytes += prefix_size + size;
+}
+
+static void
+drop_oldest (CommyKeep *self, const Mark *mark, const guint8 *place)
+{
+  Piece piece = { .message = NULL };
+
+  if (mark->size & IS_PIECE)
+    memcpy (&piece, place, sizeof piece);
+  self->bytes -= (mark->size & ~IS_PIECE) + piece.size;
+  pop (self, mark);
+  g_bytes_unref (piece.message);
 }
 
 void
@@ -132,29 +196,59 @@ commy_keep_acked (CommyKeep *self, guint32 sequence)
 {
   Mark mark;
 
-  while (self->head != self->tail)
+  while (!commy_keep_is_empty (self))
     {
-      read_at (self, self->tail, &mark, sizeof mark);
+      const guint8 *place = oldest (self, &mark);
+
       if ((gint32) (sequence - mark.sequence) < 0)
         return;
-      self->tail += room_of (mark.size);
+      drop_oldest (self, &mark, place);
     }
-  settle (self);
 }
 
 GBytes *
 commy_keep_take (CommyKeep *self, guint32 *out_sequence)
 {
+  Piece piece = { .message = NULL };
+  const guint8 *place;
+  gsize copied;
   guint8 *frame;
   Mark mark;
 
-  if (self->head == self->tail)
+  if (commy_keep_is_empty (self))
     return NULL;
-  read_at (self, self->tail, &mark, sizeof mark);
-  frame = g_malloc (MAX (mark.size, 1));
-  read_at (self, self->tail + sizeof mark, frame, mark.size);
-  self->tail += room_of (mark.size);
+  place = oldest (self, &mark);
+  copied = mark.size & ~IS_PIECE;
+  if (mark.size & IS_PIECE)
+    {
+      memcpy (&piece, place, sizeof piece);
+      place += sizeof piece;
+    }
+  frame = g_malloc (MAX (copied + piece.size, 1));
+  memcpy (frame, place, copied);
+  if (piece.message != NULL)
+    memcpy (frame + copied, (const guint8 *) g_bytes_get_data (piece.message, NULL) + piece.at,
+            piece.size);
+  self->bytes -= copied + piece.size;
+  pop (self, &mark);
+  g_bytes_unref (piece.message);
   *out_sequence = mark.sequence;
-  settle (self);
-  return g_bytes_new_take (frame, mark.size);
+  return g_bytes_new_take (frame, copied + piece.size);
+}
+
+void
+commy_keep_free (CommyKeep *self)
+{
+  Mark mark;
+
+  if (self == NULL)
+    return;
+  while (!commy_keep_is_empty (self))
+    {
+      const guint8 *place = oldest (self, &mark);
+
+      drop_oldest (self, &mark, place);
+    }
+  commy_block_free (self->first);
+  g_free (self);
 }

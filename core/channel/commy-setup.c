@@ -273,6 +273,7 @@ commy_setup_send_greeting (CommySetup *self, guint8 type)
     .min_version = COMMY_FRAME_MIN_VERSION,
     .max_version = COMMY_FRAME_VERSION,
     .cpu = self->shared->channel->single_cpu,
+    .features = COMMY_FEATURE_RUNS,
   };
 
   commy_setup_add_moves (self, type, &hello);
@@ -314,6 +315,7 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
     .peer = self->peer,
     .serializers = wire,
     .peer_cpu = hello->cpu,
+    .takes_runs = (hello->features & COMMY_FEATURE_RUNS) != 0,
     .seat = g_steal_pointer (&self->channel),
   };
 

@@ -31,7 +31,7 @@ static void
 forget (CommyTrainsIn *self, CommyTrainIn *train)
 {
   self->bytes -= train->fill;
-  g_free (train->bytes);
+  commy_block_free (train->bytes);
   g_clear_object (&train->handles);
   *train = self->trains[--self->n];
 }
@@ -44,8 +44,8 @@ append (CommyTrainsIn *self, CommyTrainIn *train, const guint8 *bytes, gsize siz
     {
       gsize room = MAX (train->fill + size, 2 * train->room);
 
-      train->room = MIN (MAX (room, ROOM_FIRST), train->size);
-      train->bytes = g_realloc (train->bytes, train->room);
+      train->bytes = commy_block_grow (train->bytes, MIN (room, train->size));
+      train->room = commy_block_get_size (train->bytes);
     }
   memcpy (train->bytes + train->fill, bytes, size);
   train->fill += size;
@@ -84,6 +84,11 @@ begin (CommyTrainsIn *self,
   train = &self->trains[self->n++];
   *train = (CommyTrainIn){ .frame = *frame,
                            .size = frame->payload_offset + (gsize) frame->train_size };
+  /* Memory that lies here anyway may be taken at the sender's word. */
+  train->bytes = commy_stock_find (self->stock, train->size);
+  if (train->bytes == NULL)
+    train->bytes = commy_stock_take (self->stock, MIN (train->size, ROOM_FIRST));
+  train->room = commy_block_get_size (train->bytes);
   train->frame.payload_size = (guint32) frame->train_size;
   train->frame.length = (guint32) train->size;
   append (self, train, bytes, frame->payload_offset + frame->payload_size);

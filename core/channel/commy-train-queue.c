@@ -45,7 +45,7 @@ commy_train_new (const CommyFrameSpec *spec)
 static void
 give_memory_back (CommyTrain *self)
 {
-  g_clear_pointer (&self->memory, g_free);
+  g_clear_pointer (&self->memory, commy_block_free);
   g_clear_pointer (&self->bytes, g_bytes_unref);
   self->data = NULL;
   if (self->cargo != NULL)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/commy-stock.h"
 #include "wire/commy-frame.h"
 
 #include <glib.h>
@@ -31,8 +32,8 @@ typedef struct
   gint64 deadline_ns; /* 0: none */
   const guint8 *data;
   gsize size, at;
-  guint8 *memory; /* these own what the train refers to */
-  GBytes *bytes;
+  guint8 *memory; /* a block that is still written to */
+  GBytes *bytes;  /* the message; NULL: empty, or not complete */
   char *signature;
   gpointer cargo; /* goes with the first piece: descriptors, or NULL */
   GDestroyNotify cargo_free;

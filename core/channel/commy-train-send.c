@@ -12,6 +12,8 @@
 /* What one turn sends: the program that runs in the same thread wants its turn, too. */
 #define PUMP_BYTES (4u * COMMY_TRAIN_PIECE)
 #define PIECE_MIN 1024u
+/* Smaller ones are kept as copies. */
+#define PIECE_KEPT 4096u
 
 static CommyTrainsOut *
 trains (CommyChannel *self)
@@ -65,10 +67,24 @@ add (CommyChannel *self, CommyTrain *train)
                          + (gint64) MIN (train->spec.deadline_ns, G_MAXINT64 / 4);
   train->cargo = g_steal_pointer (&self->handles);
   train->cargo_free = commy_handles_free;
-  commy_channel_count_sent (self, train->spec.type, train->size);
+  commy_channel_count_sent (self, &train->spec, train->size);
   commy_train_queue_add (&trains (self)->queue, train);
   commy_worker_set_hot (self->worker, self);
   commy_train_pump (self);
+}
+
+static void
+refer (CommyTrain *train, GBytes *bytes)
+{
+  train->bytes = bytes;
+  train->data = g_bytes_get_data (bytes, &train->size);
+}
+
+/* The train owns the block: what was sent of it is kept by reference until it has arrived. */
+static void
+own (CommyTrain *train, guint8 *block, gsize size)
+{
+  refer (train, g_bytes_new_with_free_func (block, size, commy_block_free, block));
 }
 
 CommyIo
@@ -83,8 +99,7 @@ commy_train_reserve (CommyChannel *self,
   if (io != COMMY_IO_OK)
     return io;
   train = commy_train_new (spec);
-  train->memory = g_malloc (payload);
-  train->data = train->memory;
+  train->memory = commy_stock_take (self->shared->stock, payload);
   trains (self)->building = train;
   out_span->data = train->memory;
   out_span->size = payload;
@@ -108,12 +123,11 @@ commy_train_commit (CommyChannel *self, CommyFrameSpec *spec, gsize used)
   if (self->closed)
     io = COMMY_IO_CLOSED;
   else if (!commy_train_is_needed (self, spec, used))
-    io = commy_channel_send (self, spec, built->data, used, TRUE); /* less than was expected */
+    io = commy_channel_send (self, spec, built->memory, used, TRUE); /* less than was expected */
   else
     {
       train = commy_train_new (spec);
-      train->data = train->memory = g_steal_pointer (&built->memory);
-      train->size = used;
+      own (train, g_steal_pointer (&built->memory), used);
       add (self, train);
     }
   commy_train_free (built);
@@ -133,14 +147,15 @@ commy_train_send (CommyChannel *self,
   if (io != COMMY_IO_OK)
     return io;
   train = commy_train_new (spec);
-  train->size = size;
   if (bytes != NULL)
-    {
-      train->bytes = g_bytes_ref (bytes);
-      train->data = g_bytes_get_data (bytes, NULL);
-    }
+    refer (train, g_bytes_ref (bytes));
   else if (size > 0)
-    train->data = train->memory = g_memdup2 (payload, size);
+    {
+      guint8 *block = commy_stock_take (self->shared->stock, size);
+
+      memcpy (block, payload, size);
+      own (train, block, size);
+    }
   add (self, train);
   return COMMY_IO_OK;
 }
@@ -173,6 +188,22 @@ next_piece (CommyChannel *self, const CommyTrain *train, gsize *out_size)
   return spec;
 }
 
+static void
+keep_piece (CommyChannel *self,
+            const CommyTrain *train,
+            const CommyFrameSpec *spec,
+            const CommySpan *span,
+            gsize size)
+{
+  gsize prefix = commy_frame_prefix_size (spec);
+
+  if (size < PIECE_KEPT)
+    commy_keep_add (self->keep, spec->sequence, span->data, prefix + size);
+  else
+    commy_keep_add_piece (self->keep, spec->sequence, span->data, prefix, train->bytes, train->at,
+                          size);
+}
+
 static CommyIo
 send_piece (CommyChannel *self, CommyTrain *train)
 {
@@ -199,7 +230,7 @@ send_piece (CommyChannel *self, CommyTrain *train)
   if (size > 0)
     memcpy (span.data + prefix, train->data + train->at, size);
   if (self->keep != NULL && !self->closing)
-    commy_keep_add (self->keep, spec.sequence, span.data, prefix + size);
+    keep_piece (self, train, &spec, &span, size);
   io = self->ops->commit (self->connection, prefix + size);
   if (io != COMMY_IO_OK && self->keep == NULL)
     return io;

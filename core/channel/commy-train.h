@@ -46,7 +46,7 @@ typedef struct
 typedef struct
 {
   CommyFrame frame; /* the first piece's, with the payload size of the whole */
-  guint8 *bytes;    /* its header and extensions, then the payload */
+  guint8 *bytes;    /* a block: its header and extensions, then the payload */
   gsize room;       /* in @bytes */
   gsize fill;
   gsize size;           /* of @bytes when whole */
@@ -58,7 +58,8 @@ typedef struct
 {
   CommyTrainIn *trains;
   guint n;
-  gsize bytes; /* that have arrived of them */
+  gsize bytes;       /* that have arrived of them */
+  CommyStock *stock; /* where they are put together; may be NULL */
 } CommyTrainsIn;
 
 typedef enum

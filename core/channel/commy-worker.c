@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -20,12 +21,22 @@
 
 #define EVENTS_A_TURN 64
 #define WAIT_US 200
+/* A thread that spins looks at the clock once in so many turns, and steps aside for so long. */
+#define TURNS_A_LOOK 64u
+#define STEPS_ASIDE 5u
 
 typedef struct
 {
   CommyWorkFunc func;
   gpointer data;
 } Item;
+
+/* A thread that spins. */
+typedef struct
+{
+  gint64 idle_since; /* 0: it is not, or did not look yet */
+  gboolean is_idle;  /* for long enough */
+} Spin;
 
 typedef struct
 {
@@ -50,13 +61,17 @@ struct _CommyWorker
   guint32 busy;       /* atomic: somebody is inside */
   guint32 is_shut;    /* atomic */
   GPid pid;           /* of the process that made it */
-  GThread *current;   /* atomic: who is inside */
-  GThread *home;      /* atomic: who was last */
+  guint32 wanted;     /* atomic: somebody else wants to get in */
+  gpointer current;   /* atomic: who is inside */
+  gpointer home;      /* atomic: who was last */
 
   /* inside */
   guint inside; /* how often the current thread entered */
   guint in_sync;
-  GArray *deferred;    /* Item */
+  GArray *deferred;    /* Item: completions, in order */
+  gboolean telling;    /* they are being run */
+  gboolean in_source;  /* what is run now, the context's own source calls */
+  guint iteration;     /* of the context */
   GPtrArray *channels; /* one reference each */
   GPtrArray *hot;      /* borrowed from channels */
   GPtrArray *turn;     /* memory of the turn under way or to come; NULL while one is */
@@ -115,7 +130,7 @@ commy_worker_new (GMainContext *context, gboolean with_source, const CommyEnv *e
   self->deferred = g_array_new (FALSE, FALSE, sizeof (Item));
   self->channels = g_ptr_array_new ();
   self->hot = g_ptr_array_new ();
-  self->turn = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
+  self->turn = g_ptr_array_new ();
   self->graveyard = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
   self->deadline_ns = G_MAXINT64;
   if (with_source)
@@ -181,6 +196,36 @@ source_finalize (GSource *source)
   release_memory (((WorkerSource *) source)->worker);
 }
 
+static void
+run_deferred (CommyWorker *self)
+{
+  g_autoptr (GArray) items = NULL;
+
+  gboolean telling = self->telling;
+
+  self->telling = TRUE;
+  items = self->deferred;
+  self->deferred = g_array_new (FALSE, FALSE, sizeof (Item));
+  for (guint i = 0; i < items->len; i++)
+    {
+      Item *item = &g_array_index (items, Item, i);
+
+      item->func (item->data);
+    }
+  self->telling = telling;
+}
+
+/* What was posted and deferred may hold this worker, and the loop that would run it may be gone. */
+static void
+run_rest (CommyWorker *self)
+{
+  while (self->deferred->len > 0 || __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED))
+    {
+      commy_worker_run_inbox (self);
+      run_deferred (self);
+    }
+}
+
 void
 commy_worker_unref (CommyWorker *self)
 {
@@ -191,7 +236,7 @@ commy_worker_unref (CommyWorker *self)
   self->ended = TRUE;
   g_mutex_unlock (&self->lock);
   commy_worker_enter (self);
-  commy_worker_run_inbox (self);
+  run_rest (self);
   commy_worker_exit (self);
   if (self->source != NULL)
     {
@@ -203,16 +248,23 @@ commy_worker_unref (CommyWorker *self)
 
 /* --- one at a time --- */
 
+/* What tells threads apart, for less than g_thread_self() costs. */
+static inline gpointer
+this_thread (void)
+{
+  return (gpointer) pthread_self ();
+}
+
 gboolean
 commy_worker_is_inside (CommyWorker *worker)
 {
-  return __atomic_load_n (&worker->current, __ATOMIC_RELAXED) == g_thread_self ();
+  return __atomic_load_n (&worker->current, __ATOMIC_RELAXED) == this_thread ();
 }
 
 gboolean
 commy_worker_is_home (CommyWorker *worker)
 {
-  return __atomic_load_n (&worker->home, __ATOMIC_RELAXED) == g_thread_self ();
+  return __atomic_load_n (&worker->home, __ATOMIC_RELAXED) == this_thread ();
 }
 
 static gboolean
@@ -222,10 +274,18 @@ try_enter (CommyWorker *self)
 
   if (!__atomic_compare_exchange_n (&self->busy, &no, 1, FALSE, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
     return FALSE;
-  __atomic_store_n (&self->current, g_thread_self (), __ATOMIC_RELAXED);
-  __atomic_store_n (&self->home, g_thread_self (), __ATOMIC_RELAXED);
+  __atomic_store_n (&self->current, this_thread (), __ATOMIC_RELAXED);
+  __atomic_store_n (&self->home, this_thread (), __ATOMIC_RELAXED);
   self->inside = 1;
   return TRUE;
+}
+
+/* Who spins inside steps aside for a moment. */
+static void
+want_in (CommyWorker *self)
+{
+  __atomic_store_n (&self->wanted, 1, __ATOMIC_RELAXED);
+  commy_worker_kick (self);
 }
 
 void
@@ -235,7 +295,11 @@ commy_worker_enter (CommyWorker *self)
     self->inside++;
   else
     while (!try_enter (self))
-      g_usleep (WAIT_US); /* only while a mesh is being left */
+      {
+        /* Only while a mesh is being left. */
+        want_in (self);
+        g_usleep (WAIT_US);
+      }
 }
 
 gboolean
@@ -256,7 +320,8 @@ commy_worker_exit (CommyWorker *self)
       self->inside--;
       return;
     }
-  g_ptr_array_set_size (self->graveyard, 0);
+  if (G_UNLIKELY (self->graveyard->len > 0))
+    g_ptr_array_set_size (self->graveyard, 0);
   self->inside = 0;
   __atomic_store_n (&self->current, NULL, __ATOMIC_RELAXED);
   __atomic_store_n (&self->busy, 0, __ATOMIC_RELEASE);
@@ -287,12 +352,12 @@ commy_worker_try_shut (CommyWorker *self)
     {
       if (__atomic_load_n (&self->is_shut, __ATOMIC_ACQUIRE))
         return TRUE;
-      commy_worker_kick (self);
+      want_in (self);
       return FALSE;
     }
+  __atomic_store_n (&self->wanted, 0, __ATOMIC_RELAXED);
   shut_inside (self);
-  /* What was posted may hold this worker, and the loop that would run it may be gone. */
-  commy_worker_run_inbox (self);
+  run_rest (self);
   commy_worker_exit (self);
   return TRUE;
 }
@@ -364,6 +429,7 @@ commy_worker_post (CommyWorker *worker, CommyWorkFunc func, gpointer data)
   commy_worker_hold (worker); /* @func may drop what holds it */
   commy_worker_enter (worker);
   func (data);
+  run_rest (worker);
   commy_worker_exit (worker);
   commy_worker_release (worker);
 }
@@ -420,6 +486,24 @@ commy_worker_defer (CommyWorker *worker, CommyWorkFunc func, gpointer data)
   g_array_append_val (worker->deferred, item);
 }
 
+guint
+commy_worker_get_iteration (CommyWorker *worker)
+{
+  return worker->iteration;
+}
+
+/* A GTask calls back at once only where a source of its context is dispatched, in a later iteration
+ * than the one that made it; else it takes a source of its own, which others would overtake. */
+void
+commy_worker_complete (CommyWorker *worker, guint began, CommyWorkFunc func, gpointer data)
+{
+  if (worker->in_source && worker->in_sync == 0 && began != worker->iteration && !worker->telling
+      && worker->deferred->len == 0)
+    func (data);
+  else
+    commy_worker_defer (worker, func, data);
+}
+
 void
 commy_worker_run_inbox (CommyWorker *self)
 {
@@ -432,23 +516,6 @@ commy_worker_run_inbox (CommyWorker *self)
   self->inbox = g_array_new (FALSE, FALSE, sizeof (Item));
   __atomic_store_n (&self->inbox_full, 0, __ATOMIC_RELAXED);
   g_mutex_unlock (&self->lock);
-  for (guint i = 0; i < items->len; i++)
-    {
-      Item *item = &g_array_index (items, Item, i);
-
-      item->func (item->data);
-    }
-}
-
-static void
-run_deferred (CommyWorker *self)
-{
-  g_autoptr (GArray) items = NULL;
-
-  if (self->deferred->len == 0 || self->in_sync > 0)
-    return;
-  items = self->deferred;
-  self->deferred = g_array_new (FALSE, FALSE, sizeof (Item));
   for (guint i = 0; i < items->len; i++)
     {
       Item *item = &g_array_index (items, Item, i);
@@ -572,19 +639,23 @@ collect_events (CommyWorker *self)
     }
 }
 
-/* Gives every hot channel its budget. They stay hot: only arming ends that. The list of the
- * turn is kept for the next one, because turns come by the million; a turn within a turn makes
- * its own. */
+/* Gives every hot channel its budget. They stay hot: only arming ends that. Serving changes the
+ * list, so it is copied; what closes meanwhile lives in the graveyard until this thread leaves. The
+ * copy's memory is kept for the next turn, because turns come by the million; a turn within a turn
+ * makes its own. */
 static gboolean
 serve_channels (CommyWorker *self)
 {
-  GPtrArray *turn = g_steal_pointer (&self->turn);
+  GPtrArray *turn;
   gboolean any = FALSE;
 
+  if (G_LIKELY (self->hot->len == 1))
+    return commy_channel_serve (self->hot->pdata[0]);
+  turn = g_steal_pointer (&self->turn);
   if (turn == NULL)
-    turn = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
+    turn = g_ptr_array_new ();
   for (guint i = 0; i < self->hot->len; i++)
-    g_ptr_array_add (turn, commy_channel_ref (self->hot->pdata[i]));
+    g_ptr_array_add (turn, self->hot->pdata[i]);
   for (guint i = 0; i < turn->len; i++)
     any |= commy_channel_serve (turn->pdata[i]);
   g_ptr_array_set_size (turn, 0);
@@ -595,19 +666,85 @@ serve_channels (CommyWorker *self)
   return any;
 }
 
+/* Completions come first: they are older than what is found now. Where there is a source they wait
+ * for it. */
+static gboolean
+turn_inside (CommyWorker *self)
+{
+  gboolean any = __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED) != 0;
+
+  if (G_UNLIKELY (any))
+    commy_worker_run_inbox (self);
+  if (G_UNLIKELY (self->deferred->len > 0) && self->in_sync == 0
+      && (self->in_source || self->source == NULL))
+    {
+      run_deferred (self);
+      any = TRUE;
+    }
+  return serve_channels (self) || any;
+}
+
 gboolean
 commy_worker_turn (CommyWorker *self)
 {
   gboolean any;
 
   commy_worker_enter (self);
-  any = __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED) != 0;
-  commy_worker_run_inbox (self);
-  any |= serve_channels (self);
-  any |= self->deferred->len > 0;
-  run_deferred (self);
+  any = turn_inside (self);
   commy_worker_exit (self);
   return any;
+}
+
+/* Lets those in who want to, unless they have given up. */
+static void
+step_aside (CommyWorker *self)
+{
+  commy_worker_exit (self);
+  for (guint i = 0; i < STEPS_ASIDE && __atomic_load_n (&self->wanted, __ATOMIC_RELAXED); i++)
+    g_usleep (WAIT_US);
+  commy_worker_enter (self);
+  __atomic_store_n (&self->wanted, 0, __ATOMIC_RELAXED);
+}
+
+/* What need not be looked at in every turn. Whether to go on spinning. */
+static gboolean
+look_around (CommyWorker *self, Spin *spin, gint64 idle_ns)
+{
+  gint64 now;
+
+  if (G_UNLIKELY (__atomic_load_n (&self->wanted, __ATOMIC_RELAXED)))
+    step_aside (self);
+  now = commy_env_now (self->env);
+  spin->idle_since = spin->idle_since != 0 ? spin->idle_since : now;
+  spin->is_idle = now - spin->idle_since >= idle_ns;
+  if (now >= self->deadline_ns)
+    expire_deadlines (self);
+  return !spin->is_idle;
+}
+
+gboolean
+commy_worker_spin (CommyWorker *self, CommySpinner *spinner, gint64 idle_ns, const guint32 *stop)
+{
+  Spin spin = { 0 };
+
+  commy_worker_enter (self);
+  for (guint turns = 1; !__atomic_load_n (stop, __ATOMIC_RELAXED); turns++)
+    {
+      if (turn_inside (self))
+        {
+          commy_spinner_learn (spinner, TRUE);
+          spin.idle_since = 0;
+        }
+      else
+        commy_relax ();
+      if (G_UNLIKELY (self->deferred->len > 0)
+          || (turns % TURNS_A_LOOK == 0 && !look_around (self, &spin, idle_ns)))
+        break;
+    }
+  commy_worker_exit (self);
+  if (spin.is_idle)
+    commy_spinner_learn (spinner, FALSE);
+  return spin.is_idle;
 }
 
 /* --- the source --- */
@@ -628,6 +765,8 @@ arm_channels (CommyWorker *self)
           ready = TRUE;
           continue;
         }
+      if (!commy_channel_is_open (channel))
+        return TRUE; /* it has changed the list, and perhaps more */
       if (events != channel->epoll_events)
         {
           struct epoll_event event = { .events = events, .data.ptr = channel };
@@ -647,6 +786,13 @@ has_work (CommyWorker *self)
   return __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED) || self->deferred->len > 0;
 }
 
+gboolean
+commy_worker_has_more (CommyWorker *worker)
+{
+  return has_work (worker) || worker->hot->len > 1
+         || (worker->hot->len == 1 && commy_channel_has_waiting (worker->hot->pdata[0]));
+}
+
 static gboolean
 source_prepare (GSource *source, int *timeout)
 {
@@ -655,6 +801,7 @@ source_prepare (GSource *source, int *timeout)
 
   *timeout = -1;
   commy_worker_enter (self);
+  self->iteration++;
   ready = has_work (self) || arm_channels (self);
   commy_worker_exit (self);
   return ready;
@@ -680,9 +827,11 @@ source_dispatch (GSource *source, GSourceFunc callback, gpointer data)
   CommyWorker *self = ((WorkerSource *) source)->worker;
 
   commy_worker_enter (self);
+  self->in_source = TRUE;
   collect_events (self);
-  commy_worker_turn (self);
+  turn_inside (self);
   expire_deadlines (self);
+  self->in_source = FALSE;
   commy_worker_exit (self);
   return G_SOURCE_CONTINUE;
 }

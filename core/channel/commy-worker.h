@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/commy-env.h"
+#include "channel/commy-spin.h"
 
 #include <gio/gio.h>
 
@@ -70,6 +71,11 @@ void commy_worker_leave_sync (CommyWorker *worker);
 gboolean commy_worker_in_sync (CommyWorker *worker);
 /* Run @func from the source, never re-entrantly. */
 void commy_worker_defer (CommyWorker *worker, CommyWorkFunc func, gpointer data);
+/* Runs @func, which returns the GTask of what began in the iteration @began, now or when that lets
+ * it call back: always in the order of these calls. */
+void commy_worker_complete (CommyWorker *worker, guint began, CommyWorkFunc func, gpointer data);
+/* Of the worker's context, as its source sees them. */
+guint commy_worker_get_iteration (CommyWorker *worker);
 /* Items posted so far; for workers that are not attached. */
 void commy_worker_run_inbox (CommyWorker *worker);
 
@@ -86,6 +92,13 @@ void commy_worker_set_hot (CommyWorker *worker, CommyChannel *channel);
 /* Look at the deadlines of calls not later than @when_ns. */
 void commy_worker_need_deadline (CommyWorker *worker, gint64 when_ns);
 
-/* One turn over inbox and hot channels without sleeping: whether anything was done. For worker
- * threads of services, which spin before they let the context sleep. */
+/* One turn over inbox and hot channels without sleeping: whether anything was done. */
 gboolean commy_worker_turn (CommyWorker *worker);
+/* Whether a turn may find something beside messages of the one channel that its caller has just
+ * looked at. */
+gboolean commy_worker_has_more (CommyWorker *worker);
+/* Turns until there was nothing to do for roughly @idle_ns (TRUE), or a completion waits for the
+ * context, or *@stop, which somebody sets atomically, is not 0. For worker threads of services,
+ * which spin before they let the context sleep; @spinner learns. */
+gboolean
+commy_worker_spin (CommyWorker *worker, CommySpinner *spinner, gint64 idle_ns, const guint32 *stop);

@@ -29,6 +29,7 @@ typedef struct
   gboolean pending;  /* the channel expects the answer */
   gboolean finished; /* the result is set */
   gint64 started_ns;
+  guint began; /* iteration of the worker's context */
   gulong cancel_handler;
   GSource *deadline; /* while no channel watches it; NULL: none */
   gpointer result;
@@ -82,7 +83,7 @@ async_return (gpointer data)
   async_unref (call);
 }
 
-/* Ends the call; while a synchronous call is under way the callback waits. */
+/* Ends the call; the callback may have to wait. */
 static void
 async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GError *error)
 {
@@ -99,10 +100,7 @@ async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GErr
   call->result = result;
   call->result_free = result_free;
   call->result_error = error;
-  if (commy_worker_in_sync (worker))
-    commy_worker_defer (worker, async_return, call);
-  else
-    async_return (call);
+  commy_worker_complete (worker, call->began, async_return, call);
 }
 
 static gboolean
@@ -187,8 +185,8 @@ on_async_answer (
   call->pending = FALSE;
   call->peer->in_flight--;
   g_clear_pointer (&call->peer, commy_peer_unref);
-  commy_client_report (call->client, call->request.flavour, call->index,
-                       commy_env_now (call->client->mesh->env) - call->started_ns, error != NULL);
+  commy_client_report (call->client, call->request.flavour, call->index, call->started_ns,
+                       error != NULL);
   if (error != NULL)
     async_failed (call, error, sent);
   else
@@ -228,13 +226,13 @@ async_send (AsyncCall *call)
   CommyChannel *channel = call->stack.path->channel;
   CommyIo io;
 
+  call->started_ns = call->request.now_ns = commy_env_now (call->client->mesh->env);
   if (call->request.streams)
     {
       async_open (call);
       return;
     }
   call->sampled = commy_client_sample (call->client, &call->client->routes[call->request.flavour]);
-  call->started_ns = commy_env_now (call->client->mesh->env);
   g_atomic_ref_count_inc (&call->refs);
   call->stream = commy_channel_expect (channel, call->request.deadline_ns, on_async_answer, call);
   if (call->stream == 0)
@@ -475,6 +473,8 @@ start_call (CommyClient *self, GTask *task, const CommyRequest *request, GError 
   call->client = g_object_ref (self);
   call->task = task;
   call->request = *request;
+  call->began = commy_worker_get_iteration (self->worker->worker);
+  commy_request_keep (&call->request);
   if (cancellable != NULL)
     call->cancel_handler
         = g_cancellable_connect (cancellable, G_CALLBACK (on_cancel_post), call, NULL);
@@ -506,7 +506,7 @@ call_async (CommyClient *self,
       && commy_request_init (&request, self->mesh->env, method, sunk, bytes, options,
                              self->timeout_ns, &error)
       && streams)
-    commy_request_open_stream (&request, self->mesh->env, options, self->timeout_ns);
+    commy_request_open_stream (&request, options, self->timeout_ns);
   start_call (self, task, &request, error);
 }
 

@@ -21,12 +21,13 @@ commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick
 
 void
 commy_client_report (
-    CommyClient *self, CommyFlavour flavour, guint index, gint64 latency_ns, gboolean failed)
+    CommyClient *self, CommyFlavour flavour, guint index, gint64 started_ns, gboolean failed)
 {
   CommyRoute *route = &self->routes[flavour];
 
   if (route->balancer_state != NULL && index < route->n_members)
-    self->balancer->ops.balancer.report (route->balancer_state, index, latency_ns, failed);
+    self->balancer->ops.balancer.report (route->balancer_state, index,
+                                         commy_env_now (self->mesh->env) - started_ns, failed);
 }
 
 void

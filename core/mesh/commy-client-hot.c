@@ -59,8 +59,58 @@ hear_news (CommyClient *self)
     commy_worker_turn (self->worker->worker);
 }
 
+static void
+begin_spec (CommyHotReservation *hot, CommyChannel *channel, guint32 id)
+{
+  hot->spec = (CommyFrameSpec){ .type = COMMY_FRAME_CALL,
+                                .deadline_ns = 1, /* room for the real one */
+                                .serializer = commy_channel_wire_of (channel, hot->serializer),
+                                .method = id };
+}
+
+/* The span is the caller's. The reference stays for the next one: the path is mostly the same. */
+static void
+hold (CommyHotReservation *hot, guint32 method, CommyChannel *channel)
+{
+  hot->method = method;
+  hot->channel = channel;
+  if (G_UNLIKELY (hot->held != channel))
+    {
+      commy_channel_unref (hot->held);
+      hot->held = commy_channel_ref (channel);
+    }
+  commy_channel_pin (channel);
+}
+
+/* Nearly always the route is fresh, its path up, the method known there, and there is room. FALSE:
+ * not now; nothing is reserved. */
 static gboolean
-choose_path (CommyClient *self, gsize size, gint64 deadline_us, GError **error)
+reserve_at_once (CommyClient *self, guint32 method, gsize size)
+{
+  CommyHotReservation *hot = &self->hot;
+  CommyRoute *route = &self->routes[COMMY_FLAVOUR_BYTES];
+  const CommyClientMethod *entry = &g_array_index (self->methods, CommyClientMethod, method - 1);
+  const CommyStack *stack;
+  guint index;
+
+  if (!commy_client_is_current (self, route))
+    return FALSE;
+  stack = commy_route_member_stack (commy_route_pick (route, self->balancer, &index), size);
+  if (!commy_path_is_up (stack->path)
+      || entry->channel_serial != commy_channel_get_serial (stack->path->channel))
+    return FALSE;
+  hot->path = stack->path;
+  hot->serializer = stack->serializer;
+  begin_spec (hot, stack->path->channel, entry->id);
+  if (commy_channel_reserve (stack->path->channel, &hot->spec, size, &hot->span) != COMMY_IO_OK)
+    return FALSE;
+  hold (hot, method, stack->path->channel);
+  return TRUE;
+}
+
+static gboolean
+choose_path (
+    CommyClient *self, gsize size, gint64 deadline_us, CommyChannel **out_channel, GError **error)
 {
   CommyRoute *route = &self->routes[COMMY_FLAVOUR_BYTES];
   CommyRouteMember *member;
@@ -83,44 +133,45 @@ choose_path (CommyClient *self, gsize size, gint64 deadline_us, GError **error)
         return FALSE;
     }
   self->hot.path = stack->path;
-  self->hot.channel = stack->path->channel;
   self->hot.serializer = stack->serializer;
+  *out_channel = stack->path->channel;
   return TRUE;
 }
 
 /* Reserves on the chosen path, waiting for room. */
 static gboolean
-reserve_here (CommyClient *self, guint32 method, gsize size, gint64 deadline_us, GError **error)
+reserve_here (CommyClient *self,
+              guint32 method,
+              gsize size,
+              gint64 deadline_us,
+              CommyChannel *channel,
+              GError **error)
 {
   CommyHotReservation *hot = &self->hot;
+  guint32 id = method_id (self, method, channel, error);
   CommyIo io;
 
-  hot->spec = (CommyFrameSpec){ .type = COMMY_FRAME_CALL, .deadline_ns = 1 };
-  hot->spec.serializer = commy_channel_find_serializer (hot->channel, hot->serializer->note.id);
-  hot->spec.method = method_id (self, method, hot->channel, error);
-  if (hot->spec.method == 0)
+  if (id == 0)
     return FALSE;
-  while ((io = commy_channel_reserve (hot->channel, &hot->spec, size, &hot->span))
+  begin_spec (hot, channel, id);
+  while ((io = commy_channel_reserve (channel, &hot->spec, size, &hot->span))
          == COMMY_IO_WOULD_BLOCK)
     {
-      guint32 kick_seen = commy_channel_kick_seen (hot->channel);
+      guint32 kick_seen = commy_channel_kick_seen (channel);
 
       /* Room does not help: another client of this thread holds a span of the same path. */
-      if (commy_channel_is_reserved (hot->channel)
+      if (commy_channel_is_reserved (channel)
           || commy_env_now (self->mesh->env) >= deadline_us * 1000)
         break;
-      if (!commy_channel_poll (hot->channel))
-        commy_channel_wait (hot->channel, deadline_us * 1000, TRUE, kick_seen);
+      if (!commy_channel_poll (channel))
+        commy_channel_wait (channel, deadline_us * 1000, TRUE, kick_seen);
     }
   if (io != COMMY_IO_OK)
     {
-      commy_channel_io_error (hot->channel, io, error);
+      commy_channel_io_error (channel, io, error);
       return FALSE;
     }
-  hot->method = method;
-  hot->channel_serial = commy_channel_get_serial (hot->channel);
-  hot->held = commy_channel_ref (hot->channel);
-  commy_channel_pin (hot->channel);
+  hold (hot, method, channel);
   return TRUE;
 }
 
@@ -131,11 +182,11 @@ reserve_somewhere (
   for (;;)
     {
       g_autoptr (GError) cause = NULL;
+      CommyChannel *channel;
 
-      if (choose_path (self, size, deadline_us, &cause)
-          && reserve_here (self, method, size, deadline_us, &cause))
+      if (choose_path (self, size, deadline_us, &channel, &cause)
+          && reserve_here (self, method, size, deadline_us, channel, &cause))
         return TRUE;
-      self->hot.channel = NULL;
       if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_UNREACHABLE)
           && !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_HANDSHAKE))
         {
@@ -154,10 +205,12 @@ commy_client_reserve (
   if (!commy_client_check (self, error))
     return FALSE;
 #endif
-  commy_client_discard (self);
+  if (G_UNLIKELY (self->hot.channel != NULL))
+    commy_client_discard (self);
   commy_worker_enter_sync (self->worker->worker);
-  if (reserve_somewhere (self, method, MAX (size, 1),
-                         g_get_monotonic_time () + self->timeout_ns / 1000, error))
+  if (G_LIKELY (reserve_at_once (self, method, MAX (size, 1)))
+      || reserve_somewhere (self, method, MAX (size, 1),
+                            g_get_monotonic_time () + self->timeout_ns / 1000, error))
     {
       *out_span = self->hot.span;
       out_span->size = size;
@@ -174,16 +227,16 @@ static gboolean
 reservation_lives (CommyHotReservation *hot)
 {
   /* A channel may have been given to another path meanwhile: the span is where it was. */
-  return hot->channel != NULL && hot->channel == hot->held
-         && commy_channel_get_serial (hot->channel) == hot->channel_serial
-         && commy_channel_is_open (hot->channel);
+  return commy_channel_is_open (hot->channel);
 }
 
+/* What closed is not kept: the last reference frees its connection. */
 static void
 drop_hold (CommyHotReservation *hot)
 {
-  commy_channel_unpin (hot->held);
-  g_clear_pointer (&hot->held, commy_channel_unref);
+  commy_channel_unpin (hot->channel);
+  if (G_UNLIKELY (!commy_channel_is_open (hot->channel)))
+    g_clear_pointer (&hot->held, commy_channel_unref);
   hot->channel = NULL;
 }
 
@@ -192,7 +245,7 @@ commy_client_discard (CommyClient *self)
 {
   CommyWorker *worker;
 
-  if (self->hot.held == NULL)
+  if (self->hot.channel == NULL)
     return;
   worker = self->worker->worker;
   commy_worker_enter (worker);
@@ -242,30 +295,36 @@ await_hot (
   return wait->error == NULL;
 }
 
+/* @deadline_ns: 0 for the default. @hot->held keeps the channel, this thread in the worker what it
+ * needs. */
 static gboolean
 exchange_here (
     CommyClient *self, gsize used, CommyReply *out_reply, gint64 deadline_ns, GError **error)
 {
   CommyHotReservation *hot = &self->hot;
-  CommyChannel *channel = commy_channel_ref (hot->channel);
+  CommyChannel *channel = hot->channel;
   gboolean sampled = commy_client_sample (self, &self->routes[COMMY_FLAVOUR_BYTES]);
   gint64 now = commy_env_now (self->mesh->env);
   CommyStack stack = { hot->path, hot->serializer };
-  CommyWait wait = { 0 };
+  CommyWait wait;
   CommyIo io;
 
+  wait.done = FALSE;
+  wait.error = NULL;
+  if (deadline_ns == 0)
+    deadline_ns = now + self->timeout_ns;
   hot->spec.deadline_ns = (guint64) MAX (deadline_ns - now, 1);
   hot->spec.flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0;
   hot->spec.stream = commy_channel_expect (channel, deadline_ns, commy_client_on_answer, &wait);
-  drop_hold (hot);
   if (hot->spec.stream == 0)
     {
       commy_channel_abandon (channel);
+      drop_hold (hot);
       commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, error);
-      commy_channel_unref (channel);
       return FALSE;
     }
   io = commy_channel_commit (channel, &hot->spec, used);
+  drop_hold (hot); /* not before: it may be all that keeps the memory that was written to */
   commy_channel_mark_sent (channel, hot->spec.stream);
   if (io == COMMY_IO_OK)
     commy_channel_flush (channel);
@@ -283,7 +342,8 @@ exchange_here (
     g_propagate_error (error, g_steal_pointer (&wait.error));
   /* Taking messages here disarmed the path: a loop must arm it again. */
   commy_worker_set_hot (self->worker->worker, channel);
-  commy_channel_unref (channel);
+  if (G_UNLIKELY (!commy_channel_is_open (channel)))
+    g_clear_pointer (&hot->held, commy_channel_unref);
   return out_reply->data != NULL;
 }
 
@@ -293,12 +353,9 @@ static gboolean
 move_reservation (CommyClient *self, const CommySpan *in, gint64 deadline_us, GError **error)
 {
   CommyHotReservation *hot = &self->hot;
-  g_autoptr (CommyChannel) dead = hot->held;
   g_autofree guint8 *copy = g_memdup2 (in->data, MAX (in->size, 1));
 
-  hot->held = NULL;
-  hot->channel = NULL;
-  commy_channel_unpin (dead);
+  drop_hold (hot);
   if (!reserve_somewhere (self, hot->method, MAX (in->size, 1), deadline_us, error))
     return FALSE;
   memcpy (hot->span.data, copy, in->size);
@@ -316,14 +373,16 @@ commy_client_exchange (CommyClient *self,
   gboolean ok = TRUE;
 
   memset (out_reply, 0, sizeof *out_reply);
-  g_return_val_if_fail (self->hot.held != NULL && self->hot.method == method, FALSE);
+  g_return_val_if_fail (self->hot.channel != NULL && self->hot.method == method, FALSE);
   g_return_val_if_fail (self->hot.span.data == in->data, FALSE);
   deadline_us = MIN (deadline_us, G_MAXINT64 / 4000);
-  if (deadline_us == 0)
-    deadline_us = g_get_monotonic_time () + self->timeout_ns / 1000;
   commy_worker_enter_sync (self->worker->worker);
   if (G_UNLIKELY (!reservation_lives (&self->hot)))
-    ok = move_reservation (self, in, deadline_us, error);
+    {
+      if (deadline_us == 0)
+        deadline_us = g_get_monotonic_time () + self->timeout_ns / 1000;
+      ok = move_reservation (self, in, deadline_us, error);
+    }
   ok = ok && exchange_here (self, in->size, out_reply, deadline_us * 1000, error);
   commy_worker_leave_sync (self->worker->worker);
   hear_news (self);
@@ -333,22 +392,21 @@ commy_client_exchange (CommyClient *self,
 void
 commy_reply_clear (CommyReply *reply)
 {
-  CommyIncoming incoming = { .borrowed = TRUE };
+  CommyIncoming incoming = { .borrowed = TRUE }; /* only what releasing looks at */
 
   if (reply->data == NULL)
     return;
   if (reply->channel == NULL)
-    g_free ((gpointer) (gsize) reply->message.token);
+    commy_block_free ((gpointer) (gsize) reply->message.token);
   else
     {
-      CommyWorker *worker = commy_worker_hold (commy_channel_get_worker (reply->channel));
+      CommyWorker *worker = commy_channel_get_worker (reply->channel);
 
       incoming.message = reply->message;
       commy_worker_enter (worker);
       commy_incoming_release (reply->channel, &incoming);
-      commy_channel_unref (reply->channel);
       commy_worker_exit (worker);
-      commy_worker_release (worker);
+      commy_channel_unref (reply->channel);
     }
   memset (reply, 0, sizeof *reply);
 }

@@ -16,10 +16,9 @@ typedef struct
 /* A hot reservation. */
 typedef struct
 {
-  CommyChannel *channel; /* NULL: none; borrowed from the path */
-  CommyChannel *held;    /* the same with a reference and a pin, while reserved */
+  CommyChannel *channel; /* NULL: none; the same as @held, which is pinned meanwhile */
+  CommyChannel *held;    /* reference, kept for the next reservation */
   CommyPath *path;
-  guint64 channel_serial;
   CommyPlugin *serializer;
   CommyFrameSpec spec;
   CommySpan span;
@@ -67,6 +66,9 @@ void commy_client_key (CommyClient *client, CommyRouteKey *out_key);
 /* A CommyPendingFunc that fills a CommyWait. */
 void commy_client_on_answer (
     gpointer wait, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent);
+/* Whether the route can be used as it is, as commy_route_is_fresh() says, for what every call goes
+ * through. Asked inside the worker: the registry stays as long as this thread does. */
+gboolean commy_client_is_current (CommyClient *client, const CommyRoute *route);
 /* Decides a route, finding the service first if need be; blocks up to @deadline_us. */
 gboolean commy_client_route_sync (CommyClient *client,
                                   CommyFlavour flavour,
@@ -108,7 +110,7 @@ typedef struct
 gboolean commy_client_pick (CommyClient *client, CommyRequest *request, CommyPick *out_pick);
 /* Tells the balancer how its pick turned out. */
 void commy_client_report (
-    CommyClient *client, CommyFlavour flavour, guint index, gint64 latency_ns, gboolean failed);
+    CommyClient *client, CommyFlavour flavour, guint index, gint64 started_ns, gboolean failed);
 /* An answer came: counts the call, and learns from it if it was sampled. */
 void commy_client_finish_call (CommyClient *client,
                                CommyFlavour flavour,

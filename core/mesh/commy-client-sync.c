@@ -72,6 +72,7 @@ send_sync (CommyClient *self,
         return FALSE;
       commy_channel_wait (channel, request->deadline_ns, TRUE, kick_seen);
       commy_channel_poll (channel);
+      request->now_ns = commy_env_now (self->mesh->env);
     }
 }
 
@@ -120,7 +121,7 @@ exchange (CommyClient *self,
           GError **error)
 {
   gboolean sampled = commy_client_sample (self, &self->routes[request->flavour]);
-  gint64 started = commy_env_now (self->mesh->env);
+  gint64 started = request->now_ns;
   guint32 stream
       = commy_channel_expect (channel, request->deadline_ns, commy_client_on_answer, wait);
 
@@ -185,16 +186,21 @@ attempt_sync (CommyClient *self,
               GError **error)
 {
   gint64 deadline_us = request->deadline_ns / 1000;
-  gint64 started = commy_env_now (self->mesh->env);
+  gint64 started = request->now_ns;
   CommyPeer *peer;
   gboolean ok;
   CommyPick picked;
 
   *out_sent = FALSE;
-  if (!commy_mesh_check_joined (self->mesh, error)
-      || !commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
-                                   error))
+  if (!commy_mesh_check_joined (self->mesh, error))
     return FALSE;
+  if (G_UNLIKELY (!commy_client_is_current (self, &self->routes[request->flavour])))
+    {
+      if (!commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
+                                    error))
+        return FALSE;
+      request->now_ns = commy_env_now (self->mesh->env); /* that may have taken its time */
+    }
   if (!commy_client_pick (self, request, &picked))
     {
       commy_set_error (error, COMMY_ERROR_NO_ROUTE, "no path to %s", self->service);
@@ -207,8 +213,12 @@ attempt_sync (CommyClient *self,
                        self->service);
       return FALSE;
     }
-  if (!commy_path_connect_sync (picked.stack->path, deadline_us, cancellable, error))
-    return FALSE;
+  if (G_UNLIKELY (!commy_path_is_up (picked.stack->path)))
+    {
+      if (!commy_path_connect_sync (picked.stack->path, deadline_us, cancellable, error))
+        return FALSE;
+      request->now_ns = commy_env_now (self->mesh->env);
+    }
   *out_channel = commy_channel_ref (picked.stack->path->channel);
   if (commy_channel_is_reserved (*out_channel))
     {
@@ -229,8 +239,7 @@ attempt_sync (CommyClient *self,
   /* Taking messages here disarmed the path: the loop must arm it again. */
   commy_worker_set_hot (self->worker->worker, *out_channel);
   if (!request->streams) /* how long opening took says nothing about the instance */
-    commy_client_report (self, request->flavour, picked.index,
-                         commy_env_now (self->mesh->env) - started, !ok);
+    commy_client_report (self, request->flavour, picked.index, started, !ok);
   return ok;
 }
 
@@ -278,11 +287,12 @@ call_sync (CommyClient *self,
       if (!commy_client_may_retry (request, last, sent)
           || commy_client_give_up (self, request, cancellable, NULL))
         break;
+      request->now_ns = commy_env_now (self->mesh->env);
     }
   if (handler != 0)
     g_cancellable_disconnect (cancellable, handler);
   commy_worker_leave_sync (worker);
-  if (!commy_worker_is_attached (worker))
+  if (!commy_worker_is_attached (worker) && commy_worker_has_more (worker))
     commy_worker_turn (worker); /* nobody else does */
   if (!ok)
     g_propagate_error (error, g_steal_pointer (&last));
@@ -428,7 +438,7 @@ commy_client_open_stream_sync (CommyClient *self,
       || !commy_request_init (&request, self->mesh->env, method, sunk, NULL, options,
                               self->timeout_ns, error))
     return NULL;
-  commy_request_open_stream (&request, self->mesh->env, options, self->timeout_ns);
+  commy_request_open_stream (&request, options, self->timeout_ns);
   if (call_sync (self, &request, cancellable, &wait, &channel, error))
     stream = wait.stream;
   commy_request_clear (&request);

@@ -58,6 +58,7 @@ commy_client_finalize (GObject *object)
       return;
     }
   commy_client_discard (self);
+  g_clear_pointer (&self->hot.held, commy_channel_unref);
   clear_routes (self);
   leave_homes (self);
   g_clear_pointer (&self->worker, commy_mesh_worker_unref);
@@ -345,10 +346,8 @@ feels_different (const CommyClient *self, gsize size, double measured_ns)
   return late || slow || self->routes[0].requirements_unmet || self->routes[1].requirements_unmet;
 }
 
-/* Whether the route can be used as it is, as commy_route_is_fresh() says, for what every call goes
- * through. Asked inside the worker: the registry stays as long as this thread does. */
-static inline gboolean
-is_current (CommyClient *self, const CommyRoute *route)
+gboolean
+commy_client_is_current (CommyClient *self, const CommyRoute *route)
 {
   return commy_mesh_is_up (self->mesh) && !self->fresh && route->n_members > 0
          && route->samples < COMMY_ROUTE_RECHECK_SAMPLES && route->recheck_ns == G_MAXINT64
@@ -399,7 +398,7 @@ commy_client_route_sync (CommyClient *self,
                          GCancellable *cancellable,
                          GError **error)
 {
-  if (G_LIKELY (is_current (self, &self->routes[flavour])))
+  if (G_LIKELY (commy_client_is_current (self, &self->routes[flavour])))
     return TRUE;
   return route_anew (self, flavour, size, deadline_us, cancellable, error);
 }

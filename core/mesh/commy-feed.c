@@ -293,11 +293,11 @@ skip_to_newest (CommyFeed *self)
     ;
   /* That disarmed the path: the loop must arm it again. */
   commy_worker_set_hot (worker_of (self), pipe->channel);
-  while (pipe->inbox.length > 1)
+  while (pipe->n_unread > 1)
     {
       g_autoptr (CommyPipeMessage) message = commy_pipe_take (pipe);
 
-      commy_pipe_give_back (pipe, g_bytes_get_size (message->bytes));
+      commy_pipe_give_back (pipe, message->credit);
       skipped++;
     }
   if (skipped > 0)
@@ -347,7 +347,7 @@ commy_feed_deliver (CommyFeed *self)
 
       if (message == NULL)
         break;
-      commy_pipe_give_back (pipe, g_bytes_get_size (message->bytes));
+      commy_pipe_give_back (pipe, message->credit);
       take_message (self, message);
     }
   if (self->stream != NULL && self->stream->pipe->inbox.length > 0)

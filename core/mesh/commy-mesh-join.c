@@ -20,6 +20,7 @@
 #define MAX_SERIALIZERS 15u
 #define DRAIN_NS G_GINT64_CONSTANT (5000000000)
 #define DRAIN_LOOK_US 1000
+#define STOCK_BYTES ((gsize) 32 << 20)
 /* As many as the transports inside a host need at most. */
 #define DESCRIPTORS_A_CHANNEL 2
 
@@ -282,6 +283,7 @@ fill_shared (CommyMesh *self, GError **error)
   self->shared.hung_after_ns = commy_config_get_duration (config, "limits", "hung-after");
   self->shared.hung_policy = hung_policy (self);
   self->shared.flows = commy_flow_table_new ();
+  self->shared.stock = commy_stock_new (STOCK_BYTES, self->context);
   self->shared.wait_mode = n_cpus > 1 ? wait_mode (self) : COMMY_WAIT_BLOCK;
   self->shared.spin_max_ns = commy_config_get_duration (config, "wait", "spin-max");
   self->shared.single_cpu = single_cpu ();
@@ -533,6 +535,7 @@ commy_mesh_leave_here (CommyMesh *self)
   g_clear_pointer (&self->setup.serializers, g_strfreev);
   g_clear_pointer (&self->setup.auth, g_free);
   g_clear_pointer (&self->shared.flows, commy_flow_table_free);
+  g_clear_pointer (&self->shared.stock, commy_stock_close);
   g_clear_pointer (&self->setup.handshakes, commy_quota_unref);
   g_clear_pointer (&self->setup.channels, commy_quota_unref);
   g_clear_pointer (&self->shared.own_principals, g_strfreev);

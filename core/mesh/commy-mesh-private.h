@@ -15,6 +15,8 @@
 
 #include <commy/commy.h>
 
+#include <unistd.h>
+
 typedef enum
 {
   COMMY_MESH_NEW,
@@ -45,7 +47,8 @@ struct _CommyMesh
 
   char *name;
   char node[33];
-  GPid pid; /* of the process that made it: a forked child's mesh is unusable */
+  GPid pid;                /* of the process that made it: a forked child's mesh is unusable */
+  const guint32 *own_word; /* 0 in a forked child; NULL: only the pid tells */
   const CommyEnv *env;
   CommyConfig *config;
   CommyCatalog *catalog;
@@ -85,6 +88,16 @@ struct _CommyMesh
 
 /* Whether the mesh can be used by this process now. */
 gboolean commy_mesh_check_joined (CommyMesh *mesh, GError **error);
+
+/* Whether this is a forked child of the process that made it; asks the kernel only where there is
+ * no other way, because every call wants to know. */
+static inline gboolean
+commy_mesh_is_inherited (const CommyMesh *mesh)
+{
+  if (G_LIKELY (mesh->own_word != NULL))
+    return *mesh->own_word == 0;
+  return mesh->pid != getpid ();
+}
 
 /* Inside a worker: leaving waits for who is inside, so what it takes down is still there. */
 static inline gboolean

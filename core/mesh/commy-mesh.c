@@ -13,6 +13,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,12 +21,30 @@
 
 G_DEFINE_FINAL_TYPE (CommyMesh, commy_mesh, G_TYPE_OBJECT)
 
+/* A page that the kernel empties in every child; NULL where it cannot. */
+static const guint32 *
+own_word_new (void)
+{
+  guint32 *word
+      = mmap (NULL, sizeof *word, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+  if (word == MAP_FAILED)
+    return NULL;
+  if (madvise (word, sizeof *word, MADV_WIPEONFORK) != 0)
+    {
+      munmap (word, sizeof *word);
+      return NULL;
+    }
+  *word = 1;
+  return word;
+}
+
 static void
 commy_mesh_finalize (GObject *object)
 {
   CommyMesh *self = COMMY_MESH (object);
 
-  if (self->pid != getpid ())
+  if (commy_mesh_is_inherited (self))
     {
       /* A forked child: everything below is its parent's, locks in unknown states included. */
       G_OBJECT_CLASS (commy_mesh_parent_class)->finalize (object);
@@ -45,6 +64,8 @@ commy_mesh_finalize (GObject *object)
   g_free (self->state_dir);
   g_free (self->credentials_dir);
   g_free (self->name);
+  if (self->own_word != NULL)
+    munmap ((gpointer) self->own_word, sizeof *self->own_word);
   G_OBJECT_CLASS (commy_mesh_parent_class)->finalize (object);
 }
 
@@ -64,6 +85,7 @@ commy_mesh_init (CommyMesh *self)
   self->watchers = g_ptr_array_new ();
   self->env = commy_env_system ();
   self->pid = getpid ();
+  self->own_word = own_word_new ();
   commy_env_new_id (self->env, self->node);
 }
 
@@ -190,7 +212,7 @@ commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **er
 gboolean
 commy_mesh_check_joined (CommyMesh *self, GError **error)
 {
-  if (G_UNLIKELY (self->pid != getpid ()))
+  if (G_UNLIKELY (commy_mesh_is_inherited (self)))
     commy_set_error (error, COMMY_ERROR_FORKED,
                      "this mesh belongs to the parent process %d: join again in the child",
                      (int) self->pid);

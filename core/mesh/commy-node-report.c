@@ -188,7 +188,7 @@ describe_offer (CommyService *service, const char *id, const Sum *sum, GVariantB
   guint in_flight, threads;
 
   g_mutex_lock (&service->lock);
-  in_flight = service->in_flight;
+  in_flight = __atomic_load_n (&service->in_flight, __ATOMIC_RELAXED);
   threads = service->threads->len;
   g_mutex_unlock (&service->lock);
   g_variant_builder_init (&record, G_VARIANT_TYPE_VARDICT);

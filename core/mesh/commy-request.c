@@ -50,8 +50,9 @@ init (CommyRequest *request,
   if (options != NULL && options->priority != COMMY_PRIORITY_DEFAULT)
     request->priority = (guint8) (options->priority + 1);
   request->idempotent = options != NULL && options->idempotent;
-  request->deadline_ns = commy_env_now (env) + timeout_ns;
-  request->method = g_strdup (method);
+  request->now_ns = commy_env_now (env);
+  request->deadline_ns = request->now_ns + timeout_ns;
+  request->method = method;
   return TRUE;
 }
 
@@ -114,7 +115,6 @@ commy_request_init_handles (CommyRequest *request,
 
 void
 commy_request_open_stream (CommyRequest *request,
-                           const CommyEnv *env,
                            const CommyCallOptions *options,
                            gint64 timeout_ns)
 {
@@ -122,14 +122,20 @@ commy_request_open_stream (CommyRequest *request,
 
   request->streams = TRUE;
   request->stream_deadline_ns = limited ? request->deadline_ns : G_MAXINT64;
-  request->deadline_ns = MIN (request->deadline_ns, commy_env_now (env) + timeout_ns);
+  request->deadline_ns = MIN (request->deadline_ns, request->now_ns + timeout_ns);
+}
+
+void
+commy_request_keep (CommyRequest *request)
+{
+  request->method = request->kept_method = g_strdup (request->method);
 }
 
 void
 commy_request_clear (CommyRequest *request)
 {
   g_clear_object (&request->handles);
-  g_clear_pointer (&request->method, g_free);
+  g_clear_pointer (&request->kept_method, g_free);
   g_clear_pointer (&request->value, g_variant_unref);
   g_clear_pointer (&request->bytes, g_bytes_unref);
 }
@@ -217,7 +223,7 @@ commy_payload_send (CommyChannel *channel,
         return COMMY_IO_UNSUPPORTED;
       spec->n_handles = (guint32) g_unix_fd_list_get_length (handles);
     }
-  spec->serializer = commy_channel_find_serializer (channel, serializer->note.id);
+  spec->serializer = commy_channel_wire_of (channel, serializer);
   if (value != NULL)
     {
       spec->signature = g_variant_get_type_string (value);
@@ -247,7 +253,7 @@ common_serializer (CommyChannel *channel, CommyPlugin *wanted, gboolean is_value
 {
   guint64 caps = is_value ? COMMY_CAP_VALUES : COMMY_CAP_BYTES;
 
-  if (commy_channel_find_serializer (channel, wanted->note.id) != 0)
+  if (commy_channel_wire_of (channel, wanted) != 0)
     return wanted;
   for (guint16 i = 1; i < COMMY_CHANNEL_SERIALIZERS; i++)
     {
@@ -269,9 +275,8 @@ commy_request_send (CommyRequest *request,
                     gboolean queue,
                     GError **error)
 {
-  const CommyChannelShared *shared = commy_channel_get_shared (channel);
   gint64 deadline_ns = request->streams ? request->stream_deadline_ns : request->deadline_ns;
-  gint64 left = deadline_ns - commy_env_now (shared->env);
+  gint64 left = deadline_ns - request->now_ns;
   CommyFrameSpec spec = { .type = request->one_way ? COMMY_FRAME_ONEWAY : COMMY_FRAME_CALL,
                           .flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0,
                           .stream = stream,

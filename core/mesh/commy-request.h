@@ -9,12 +9,14 @@
 
 typedef struct
 {
-  char *method;
+  const char *method; /* the caller's, or: */
+  char *kept_method;  /* its copy */
   CommyFlavour flavour;
   GVariant *value;      /* VALUE */
   GBytes *bytes;        /* BYTES */
   GUnixFDList *handles; /* HANDLES; or NULL */
   gsize size;           /* plain, for routing */
+  gint64 now_ns;        /* when it was made, or tried again */
   gint64 deadline_ns;
   gboolean idempotent;
   gboolean one_way;
@@ -23,7 +25,8 @@ typedef struct
   gint64 stream_deadline_ns;
 } CommyRequest;
 
-/* @parameters: NULL is (); floating is consumed. FALSE: not a tuple, or it wants descriptors. */
+/* @method: borrowed until commy_request_keep(). @parameters: NULL is (); floating is consumed.
+ * FALSE: not a tuple, or it wants descriptors. */
 gboolean commy_request_init (CommyRequest *request,
                              const CommyEnv *env,
                              const char *method,
@@ -44,9 +47,10 @@ gboolean commy_request_init_handles (CommyRequest *request,
                                      GError **error);
 /* Makes it one that opens a stream, within @timeout_ns. */
 void commy_request_open_stream (CommyRequest *request,
-                                const CommyEnv *env,
                                 const CommyCallOptions *options,
                                 gint64 timeout_ns);
+/* It lives longer than the call that made it. */
+void commy_request_keep (CommyRequest *request);
 void commy_request_clear (CommyRequest *request);
 
 /* Writes and publishes. @stream: 0 for one-way. */

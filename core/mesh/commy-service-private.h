@@ -59,13 +59,14 @@ struct _CommyService
   gint workers;             /* -1: as the keyfile says */
   GHashTable *methods;
 
-  GMutex lock; /* of state, instance, threads, in_flight */
+  GMutex lock; /* of state, instance, threads */
   CommyServiceState state;
   CommyInstance *instance;
   GPtrArray *threads; /* CommyServiceThread */
   guint next_thread;
-  guint in_flight; /* calls that are not answered */
-  guint32 stops;   /* atomic: how often it was stopped; handlers that wait look at it */
+  guint in_flight;      /* atomic: calls that are not answered */
+  gboolean is_stopping; /* atomic: somebody may wait for the last of them */
+  guint32 stops;        /* atomic: how often it was stopped; handlers that wait look at it */
   GPtrArray *stop_tasks;
   GSource *stop_timeout;
 };

@@ -26,26 +26,6 @@ spin_budget (CommyServiceThread *self)
   return commy_spinner_budget (&self->spinner, self->spin_ns);
 }
 
-/* Whether there was something to do before @budget ran out. */
-static gboolean
-spin (CommyServiceThread *self, gint64 budget)
-{
-  const CommyEnv *env = self->worker->mesh->env;
-  gint64 began = commy_env_now (env);
-  gboolean paid = FALSE;
-
-  while (!paid && !__atomic_load_n (&self->stop, __ATOMIC_RELAXED))
-    {
-      paid = commy_worker_turn (self->worker->worker);
-      if (!paid && commy_env_now (env) - began >= budget)
-        break;
-      if (!paid)
-        commy_relax ();
-    }
-  commy_spinner_learn (&self->spinner, paid);
-  return paid;
-}
-
 /* Polls while there is traffic or it may come soon, then sleeps in the context. */
 static gpointer
 thread_main (gpointer data)
@@ -57,8 +37,12 @@ thread_main (gpointer data)
     {
       gint64 budget = spin_budget (self);
 
-      if (budget == 0 || !spin (self, budget))
-        g_main_context_iteration (self->context, TRUE);
+      gboolean is_idle
+          = budget == 0
+            || commy_worker_spin (self->worker->worker, &self->spinner, budget, &self->stop);
+
+      if (!__atomic_load_n (&self->stop, __ATOMIC_ACQUIRE))
+        g_main_context_iteration (self->context, is_idle);
     }
   /* What was posted just before, such as the closing of channels. */
   commy_worker_turn (self->worker->worker);

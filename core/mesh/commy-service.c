@@ -445,6 +445,7 @@ may_start (CommyService *self, GError **error)
       return FALSE;
     }
   self->state = COMMY_SERVICE_STARTING;
+  __atomic_store_n (&self->is_stopping, FALSE, __ATOMIC_RELAXED);
   return TRUE;
 }
 
@@ -524,9 +525,7 @@ commy_service_start_sync (CommyService *self, GCancellable *cancellable, GError 
 void
 commy_service_call_began (CommyService *self)
 {
-  g_mutex_lock (&self->lock);
-  self->in_flight++;
-  g_mutex_unlock (&self->lock);
+  __atomic_add_fetch (&self->in_flight, 1, __ATOMIC_RELAXED);
 }
 
 typedef struct
@@ -627,10 +626,12 @@ commy_service_call_ended (CommyService *self)
 {
   gboolean drained;
 
+  /* Either this sees that somebody waits, or who begins to wait sees that this was the last. */
+  if (__atomic_sub_fetch (&self->in_flight, 1, __ATOMIC_SEQ_CST) > 0
+      || !__atomic_load_n (&self->is_stopping, __ATOMIC_SEQ_CST))
+    return;
   g_mutex_lock (&self->lock);
-  self->in_flight--;
-  drained
-      = self->in_flight == 0 && self->state == COMMY_SERVICE_STOPPING && self->stop_timeout != NULL;
+  drained = self->state == COMMY_SERVICE_STOPPING && self->stop_timeout != NULL;
   g_mutex_unlock (&self->lock);
   if (drained)
     commy_mesh_post (self->mesh, finish_stop, g_object_ref (self));
@@ -652,8 +653,10 @@ unregistered (gpointer data, const GError *error)
   if (error != NULL)
     g_message ("%s could not be taken out of the store: %s", self->name, error->message);
   sweep_channels (self, FALSE);
+  __atomic_store_n (&self->is_stopping, TRUE, __ATOMIC_SEQ_CST);
   g_mutex_lock (&self->lock);
-  drained = self->in_flight == 0 || self->state != COMMY_SERVICE_STOPPING;
+  drained = __atomic_load_n (&self->in_flight, __ATOMIC_SEQ_CST) == 0
+            || self->state != COMMY_SERVICE_STOPPING;
   if (!drained)
     {
       self->stop_timeout = g_timeout_source_new (DRAIN_MS);
@@ -734,7 +737,7 @@ commy_service_is_draining (CommyService *self)
   g_mutex_lock (&self->lock);
   for (guint i = 0; i < self->threads->len; i++)
     own |= ((CommyServiceThread *) self->threads->pdata[i])->own;
-  draining = own && self->in_flight > 0;
+  draining = own && __atomic_load_n (&self->in_flight, __ATOMIC_RELAXED) > 0;
   g_mutex_unlock (&self->lock);
   return draining;
 }

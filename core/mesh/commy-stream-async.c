@@ -23,6 +23,7 @@ struct _CommyStreamOp
   OpKind kind;
   CommyStream *stream; /* reference */
   GTask *task;         /* NULL once it returned */
+  guint began;         /* iteration of the worker's context */
   GQueue *queue;       /* where it waits; NULL: it is done */
   GVariant *value;     /* of a write */
   GBytes *bytes;
@@ -72,10 +73,7 @@ op_done (CommyStreamOp *op)
   CommyWorker *worker = commy_channel_get_worker (op->stream->pipe->channel);
 
   op->queue = NULL;
-  if (commy_worker_in_sync (worker))
-    commy_worker_defer (worker, op_return, op);
-  else
-    op_return (op);
+  commy_worker_complete (worker, op->began, op_return, op);
 }
 
 /* --- serving --- */
@@ -203,6 +201,7 @@ begin (CommyStream *self, OpKind kind, GQueue *queue, GVariant *value, GBytes *b
   op->kind = kind;
   op->stream = g_object_ref (self);
   op->task = task;
+  op->began = commy_worker_get_iteration (worker);
   op->queue = queue;
   op->value = value != NULL ? g_variant_ref (value) : NULL;
   op->bytes = bytes != NULL ? g_bytes_ref (bytes) : NULL;

@@ -10,6 +10,25 @@
 
 typedef struct _CommyStreamOp CommyStreamOp;
 
+/* Equal small messages on their way out that share one frame. */
+typedef struct
+{
+  guint8 *begin; /* of the reservation; NULL: there is no run */
+  guint8 *at;    /* of the next message */
+  gsize size;    /* of each message */
+  gsize stride;  /* from one to the next */
+  gsize n_left;  /* messages that there is room for, the one being written included */
+} CommyRun;
+
+/* What is left of a frame that was taken from the path. */
+typedef struct
+{
+  const guint8 *at;
+  gsize size; /* of each message */
+  gsize stride;
+  guint n; /* 0: nothing was taken */
+} CommyLentRun;
+
 struct _CommyStream
 {
   GObject parent_instance;
@@ -40,11 +59,16 @@ struct _CommyStream
 
   /* hot */
   gboolean peeked;        /* a message is lent */
+  CommyLentRun lent_run;  /* the rest of the frame in @lent, the lent one included */
+  gsize lent_credit;      /* to give back when it was read */
   CommyIncoming lent;     /* it, as it lies on the path */
   CommyPipeMessage *kept; /* or as it lay in the inbox, owned; NULL: on the path */
-  CommySpan span;         /* the open reservation; NULL data: none */
-  CommyFrameSpec spec;    /* of its frame */
+  CommySpan span;         /* the application's open reservation; NULL data: none */
+  CommyRun run;           /* what it is part of, if begin is not NULL */
+  CommyFrameSpec spec;    /* of frames with one message */
   gsize owed;             /* credit for what was released meanwhile */
+  guint since_flush;      /* messages that were committed; 1 stands for more as well */
+  gboolean flushes_many;  /* there were several before the last flush */
 
   GQueue reads;  /* CommyStreamOp */
   GQueue writes; /* the same, in order of sending */
@@ -94,6 +118,13 @@ gboolean commy_stream_wait (CommyStream *stream,
                             GError **error);
 /* commy-stream-hot.c: gives back what is lent and reserved. */
 void commy_stream_clear_hot (CommyStream *stream);
+/* What commy_stream_peek() took and did not lend yet is copied, so that the path is free. */
+void commy_stream_keep_rest (CommyStream *stream);
+/* Sends the messages that were committed, as far as they have not left yet. Inside the worker. */
+void commy_stream_end_run (CommyStream *stream);
+/* The next message of a frame that commy_stream_peek() took and did not lend yet; inside the
+ * worker. NULL: there is none. (transfer full) */
+GBytes *commy_stream_take_lent (CommyStream *stream);
 /* Sends one message now. WOULD_BLOCK: no credit, or (*out_room) no room on the path. */
 CommyIo commy_stream_try_write (
     CommyStream *stream, GVariant *value, GBytes *bytes, gboolean *out_room, GError **error);

@@ -39,7 +39,7 @@ commy_stream_end_wait (CommyStream *self, GCancellable *cancellable, gulong hand
   /* Taking messages here disarmed the path: the loop must arm it again. */
   commy_worker_set_hot (worker, self->pipe->channel);
   commy_worker_leave_sync (worker);
-  if (!commy_worker_is_attached (worker))
+  if (!commy_worker_is_attached (worker) && commy_worker_has_more (worker))
     commy_worker_turn (worker); /* nobody else does */
 }
 

@@ -159,7 +159,13 @@ on_answered (gpointer owner, CommyChannel *channel, CommyIncoming *incoming)
   self->result = commy_value_from_incoming (channel, incoming, &self->result_error);
 }
 
-static const CommyPipeOwner pipe_owner = { on_changed, on_answered };
+static void
+on_wanted (gpointer owner)
+{
+  commy_stream_keep_rest (owner);
+}
+
+static const CommyPipeOwner pipe_owner = { on_changed, on_answered, on_wanted };
 
 static CommyStream *
 stream_new (CommyPipe *pipe, const char *method, CommyPlugin *serializer)
@@ -240,7 +246,7 @@ commy_stream_get_unread (CommyStream *self)
 {
   g_return_val_if_fail (COMMY_IS_STREAM (self), 0);
   g_return_val_if_fail (is_here (self), 0);
-  return self->pipe->inbox.length;
+  return self->pipe->n_unread + self->lent_run.n - (self->peeked && self->kept == NULL);
 }
 
 gint64
@@ -370,6 +376,7 @@ commy_stream_close_write (CommyStream *self, GError **error)
       return FALSE;
     }
   commy_worker_enter (worker_of (self));
+  commy_stream_end_run (self);
   self->closed_write = TRUE;
   commy_stream_serve (self);
   commy_worker_exit (worker_of (self));
@@ -396,17 +403,29 @@ fits (CommyStream *self, GVariant *value, GError **error)
   return FALSE;
 }
 
+/* (transfer full) @message */
 static GBytes *
-take_bytes (CommyStream *self, const CommyPipeMessage *message, GError **error)
+take_bytes (CommyStream *self, guint16 wire, GBytes *message, GError **error)
 {
-  CommyPlugin *serializer = commy_channel_get_serializer (self->pipe->channel, message->serializer);
+  CommyPlugin *serializer = commy_channel_get_serializer (self->pipe->channel, wire);
+  g_autoptr (GBytes) bytes = message;
 
   if (serializer == NULL || !(serializer->profile.capabilities & COMMY_CAP_BYTES))
     {
       commy_set_error (error, COMMY_ERROR_PROTOCOL, "an encoding that was not agreed on");
       return NULL;
     }
-  return fits (self, NULL, error) ? g_bytes_ref (message->bytes) : NULL;
+  return fits (self, NULL, error) ? g_steal_pointer (&bytes) : NULL;
+}
+
+static void
+set_other_kind (CommyStream *self, gboolean as_bytes, GError **error)
+{
+  commy_set_error (error, COMMY_ERROR_TYPE,
+                   as_bytes ? "the next message of %s is a value: use commy_stream_read()"
+                            : "the next message of %s is raw bytes: use "
+                              "commy_stream_read_bytes()",
+                   self->method);
 }
 
 static gpointer
@@ -418,17 +437,13 @@ take_message (CommyStream *self, gboolean as_bytes, GError **error)
 
   if ((first->signature == NULL) != as_bytes)
     {
-      commy_set_error (error, COMMY_ERROR_TYPE,
-                       as_bytes ? "the next message of %s is a value: use commy_stream_read()"
-                                : "the next message of %s is raw bytes: use "
-                                  "commy_stream_read_bytes()",
-                       self->method);
+      set_other_kind (self, as_bytes, error);
       return NULL;
     }
   message = commy_pipe_take (self->pipe);
-  commy_pipe_give_back (self->pipe, g_bytes_get_size (message->bytes));
+  commy_pipe_give_back (self->pipe, message->credit);
   if (as_bytes)
-    return take_bytes (self, message, error);
+    return take_bytes (self, message->serializer, g_bytes_ref (message->bytes), error);
   value = commy_value_decode (self->pipe->channel, message->serializer, message->signature,
                               message->bytes, error);
   return value != NULL && fits (self, value, error) ? g_steal_pointer (&value) : NULL;
@@ -445,6 +460,18 @@ commy_stream_try_read (CommyStream *self, gboolean as_bytes, gpointer *out, GErr
       commy_set_error (error, COMMY_ERROR_BUSY,
                        "a message of %s is lent: commy_stream_release() it first", self->method);
       return TRUE;
+    }
+  if (self->lent_run.n > 0)
+    {
+      guint16 wire = self->lent.frame.serializer;
+      GBytes *rest = as_bytes ? commy_stream_take_lent (self) : NULL;
+
+      if (!as_bytes)
+        set_other_kind (self, FALSE, error);
+      else if (rest != NULL)
+        *out = take_bytes (self, wire, rest, error);
+      if (!as_bytes || rest != NULL)
+        return TRUE;
     }
   if (commy_pipe_peek (pipe) != NULL)
     {

@@ -19,6 +19,7 @@
 #define EXT_TEXT_MAX 64u /* correlation id, idempotency key */
 #define EXT_TRACE_SIZE 25u
 #define EXT_TRAIN_SIZE 12u
+#define NUMBER_SPACE 16u /* of an extension whose value is a u64 */
 
 /* The compiler may not go back to the source of a copy made before this. */
 #define COPY_IS_FINAL() __asm__ volatile("" ::: "memory")
@@ -41,7 +42,7 @@ load64 (const uint8_t *p)
   return (uint64_t) load32 (p) | (uint64_t) load32 (p + 4) << 32;
 }
 
-static void
+static inline void
 store16 (uint8_t *p, uint16_t value)
 {
   p[0] = (uint8_t) value;
@@ -144,6 +145,21 @@ is_zero (const uint8_t *bytes, size_t size)
   return sum == 0;
 }
 
+/* What nearly every call has, and nothing else. Whether it is that. */
+static inline bool
+take_lone_deadline (const uint8_t *ext, CommyFrame *frame)
+{
+  uint8_t copy[NUMBER_SPACE];
+
+  memcpy (copy, ext, sizeof copy);
+  COPY_IS_FINAL ();
+  if (load32 (copy) != (COMMY_EXT_DEADLINE | 8u << 16) || load32 (copy + EXT_HEAD_SIZE + 8) != 0)
+    return false;
+  frame->has_deadline = true;
+  frame->deadline_ns = load64 (copy + EXT_HEAD_SIZE);
+  return true;
+}
+
 static bool
 parse_extensions (const uint8_t *ext, size_t ext_length, CommyFrame *frame)
 {
@@ -169,6 +185,27 @@ parse_extensions (const uint8_t *ext, size_t ext_length, CommyFrame *frame)
       at += space;
     }
   return true;
+}
+
+/* The slow way: any number of extensions. */
+static CommyFrameStatus
+take_extensions (const uint8_t *shared, size_t max_payload, CommyFrame *frame)
+{
+  uint8_t ext[COMMY_FRAME_EXT_MAX];
+
+  memcpy (ext, shared, frame->ext_length);
+  COPY_IS_FINAL ();
+  if (!parse_extensions (ext, frame->ext_length, frame))
+    return COMMY_FRAME_BAD_EXTENSION;
+  return frame->has_train && frame->train_size > max_payload ? COMMY_FRAME_TOO_BIG : COMMY_FRAME_OK;
+}
+
+/* Equal messages of a stream that lie whole in one frame. */
+static bool
+is_good_run (const CommyFrame *frame)
+{
+  return frame->type == COMMY_FRAME_DATA && frame->method != 0 && frame->payload_size > 0
+         && frame->payload_size % commy_frame_stride (frame->method) == 0 && frame->ext_length == 0;
 }
 
 static void
@@ -215,17 +252,17 @@ commy_frame_parse (const uint8_t *data, size_t size, size_t max_payload, CommyFr
   frame.payload_size = frame.length - frame.payload_offset;
   if (frame.payload_size > max_payload)
     return COMMY_FRAME_TOO_BIG;
-
-  if (frame.ext_length > 0)
+  if ((frame.flags & COMMY_FRAME_FLAG_RUN) != 0 && !is_good_run (&frame))
+    return COMMY_FRAME_BAD_FLAGS;
+  if (frame.ext_length > 0
+      && !(frame.ext_length == NUMBER_SPACE
+           && take_lone_deadline (data + COMMY_FRAME_HEADER_SIZE, &frame)))
     {
-      uint8_t ext[COMMY_FRAME_EXT_MAX];
+      CommyFrameStatus status
+          = take_extensions (data + COMMY_FRAME_HEADER_SIZE, max_payload, &frame);
 
-      memcpy (ext, data + COMMY_FRAME_HEADER_SIZE, frame.ext_length);
-      COPY_IS_FINAL ();
-      if (!parse_extensions (ext, frame.ext_length, &frame))
-        return COMMY_FRAME_BAD_EXTENSION;
-      if (frame.has_train && frame.train_size > max_payload)
-        return COMMY_FRAME_TOO_BIG;
+      if (status != COMMY_FRAME_OK)
+        return status;
     }
 
   *out = frame;
@@ -317,10 +354,10 @@ write_extension (uint8_t *at, uint8_t type, const void *value, size_t size)
 static uint8_t *
 write_number (uint8_t *at, uint8_t type, uint64_t number)
 {
-  uint8_t value[8];
-
-  store64 (value, number);
-  return write_extension (at, type, value, sizeof value);
+  store32 (at, type | 8u << 16);
+  store64 (at + EXT_HEAD_SIZE, number);
+  store32 (at + EXT_HEAD_SIZE + 8, 0);
+  return at + NUMBER_SPACE;
 }
 
 void

@@ -54,7 +54,8 @@ typedef enum
   COMMY_FRAME_FLAG_ORDERED = 1 << 1, /* flow and sequence are set */
   COMMY_FRAME_FLAG_REMOTE = 1 << 2,  /* ERROR: the handler's own error, not the mesh's */
   COMMY_FRAME_FLAG_STREAM = 1 << 3,  /* CALL: opens a stream; REPLY or ERROR ends it */
-  COMMY_FRAME_FLAGS_KNOWN = (1 << 4) - 1,
+  COMMY_FRAME_FLAG_RUN = 1 << 4,     /* DATA: messages of `method` bytes, one after another */
+  COMMY_FRAME_FLAGS_KNOWN = (1 << 5) - 1,
 } CommyFrameFlags;
 
 /* Extension types. Unknown ones with bit 7 clear are skipped; with bit 7 set they are an error. */
@@ -123,6 +124,23 @@ typedef struct
 /* Parses @size bytes at @data. @max_payload: limit; writes *@out only on COMMY_FRAME_OK. */
 CommyFrameStatus
 commy_frame_parse (const uint8_t *data, size_t size, size_t max_payload, CommyFrame *out);
+
+/* From one message of a run to the next: each begins where one of its own frame would, at a
+ * multiple of 8. */
+static inline size_t
+commy_frame_stride (size_t size)
+{
+  return (size + 7) & ~(size_t) 7;
+}
+
+/* Messages of the application in a frame with that header and payload. */
+static inline uint32_t
+commy_frame_messages (uint16_t flags, uint32_t method, size_t payload)
+{
+  return (flags & COMMY_FRAME_FLAG_RUN) != 0 && method != 0
+             ? (uint32_t) (payload / commy_frame_stride (method))
+             : 1;
+}
 
 /* A phrase for logs and the CLOSE frame; never NULL. */
 const char *commy_frame_status_to_string (CommyFrameStatus status);

@@ -70,7 +70,7 @@ expect_whole (Join *self, guint32 stream, const char *payload)
                    strlen (payload));
   g_assert_cmpuint ((gsize) commy_incoming_payload (&self->whole) % 8, ==, 0);
   g_assert_true (self->whole.is_exact && !self->whole.borrowed);
-  g_clear_pointer (&self->whole.copy, g_free);
+  g_clear_pointer (&self->whole.copy, commy_block_free);
 }
 
 static void

@@ -22,7 +22,8 @@ add (CommyTrainQueue *queue, guint8 type, guint32 stream, int priority, gsize pi
   CommyTrain *train = commy_train_new (&spec);
 
   train->size = pieces * PIECE;
-  train->data = train->memory = g_malloc0 (train->size);
+  train->bytes = g_bytes_new_take (g_malloc0 (train->size), train->size);
+  train->data = g_bytes_get_data (train->bytes, NULL);
   commy_train_queue_add (queue, train);
 }
 

@@ -21,8 +21,7 @@ moves_message (guint64 number, gsize size)
 {
   guint8 *data = g_malloc (MAX (size, sizeof number));
 
-  memset (data, (int) (number & 0xff), MAX (size, sizeof number));
-  memcpy (data, &number, sizeof number);
+  moves_fill (data, MAX (size, sizeof number), number);
   return g_bytes_new_take (data, MAX (size, sizeof number));
 }
 
@@ -38,6 +37,24 @@ moves_number (GBytes *message)
   for (gsize i = sizeof number; i < size; i++)
     g_assert_cmpuint (data[i], ==, number & 0xff);
   return number;
+}
+
+void
+moves_fill (guint8 *data, gsize size, guint64 number)
+{
+  g_assert_cmpuint (size, >=, sizeof number);
+  memset (data, (int) (number & 0xff), size);
+  memcpy (data, &number, sizeof number);
+}
+
+void
+moves_check (const guint8 *data, gsize size, guint64 number)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new_static (data, size);
+
+  if (moves_number (bytes) != number)
+    g_error ("message %" G_GUINT64_FORMAT " came where %" G_GUINT64_FORMAT " was next",
+             moves_number (bytes), number);
 }
 
 /* --- the service --- */
@@ -68,6 +85,42 @@ on_numbers (CommyService *service, CommyInvocation *invocation, gpointer data)
       if (!commy_stream_write_bytes_sync (stream, answer, NULL, &error))
         break;
     }
+  if (error != NULL)
+    commy_invocation_return_gerror (invocation, error);
+  else
+    commy_invocation_return_value (invocation, g_variant_new ("(t)", n));
+}
+
+/* The same in the memory of the path, where answers share frames until there is nothing to read. */
+static gboolean
+mirror_run (CommyStream *stream, guint64 *n, GError **error)
+{
+  const guint8 *data;
+  gsize size;
+  CommySpan span;
+  gboolean last;
+
+  if (!commy_stream_peek (stream, &data, &size, error))
+    return FALSE;
+  moves_check (data, size, *n);
+  if (!commy_stream_reserve (stream, size, &span, error))
+    return FALSE;
+  moves_fill (span.data, size, (*n)++);
+  last = commy_stream_get_unread (stream) == 0;
+  commy_stream_release (stream);
+  return commy_stream_commit (stream, &span, error)
+         && (!last || commy_stream_flush (stream, error));
+}
+
+static void
+on_runs (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyStream *stream = commy_invocation_get_stream (invocation);
+  g_autoptr (GError) error = NULL;
+  guint64 n = 0;
+
+  while (mirror_run (stream, &n, &error))
+    ;
   if (error != NULL)
     commy_invocation_return_gerror (invocation, error);
   else
@@ -119,6 +172,7 @@ moves_service_extend (CommyService *service)
   Counts *counts = g_new0 (Counts, 1);
 
   commy_service_handle_stream (service, "Numbers", COMMY_STREAM_KIND_BOTH, on_numbers, NULL, NULL);
+  commy_service_handle_stream (service, "Runs", COMMY_STREAM_KIND_BOTH, on_runs, NULL, NULL);
   commy_service_handle (service, "Next", on_next, counts, NULL);
   commy_service_handle (service, "Tick", on_tick, counts, NULL);
   commy_service_handle (service, "Fd", on_fd, NULL, NULL);

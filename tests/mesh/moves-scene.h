@@ -41,9 +41,9 @@ typedef struct
 } MovesScene;
 
 /* Methods of the service: "Numbers" (a stream; each message begins with its number, is checked
- * and answered by one as large), "Next" (a call with a number, answered by it), "Tick" (the same,
- * one-way), "Ticks" (how many came), "Fd" (gives its descriptors back). Whatever is out of order
- * ends the child. */
+ * and answered by one as large), "Runs" (the same with messages in place), "Next" (a call with a
+ * number, answered by it), "Tick" (the same, one-way), "Ticks" (how many came), "Fd" (gives its
+ * descriptors back). Whatever is out of order ends the child. */
 void moves_service_extend (CommyService *service);
 
 /* @seed 0: of COMMY_SEED, or by chance; printed. */
@@ -73,3 +73,6 @@ void moves_scene_report (MovesScene *scene, guint64 messages);
 /* A message with a number, of @size bytes, at least 8. */
 GBytes *moves_message (guint64 number, gsize size);
 guint64 moves_number (GBytes *message);
+/* The same in place. */
+void moves_fill (guint8 *data, gsize size, guint64 number);
+void moves_check (const guint8 *data, gsize size, guint64 number);

@@ -441,118 +441,6 @@ test_wide_window (MeshFixture *fixture, gconstpointer transport)
   scene_free (scene);
 }
 
-/* --- in place --- */
-
-static void
-write_hot (CommyStream *stream, guint32 i, gsize size)
-{
-  g_autoptr (GError) error = NULL;
-  CommySpan span;
-
-  commy_stream_reserve (stream, size + 8, &span, &error);
-  g_assert_no_error (error);
-  g_assert_cmpuint (span.size, ==, size + 8);
-  memset (span.data, (int) (i & 0xff), size);
-  span.size = size;
-  commy_stream_commit (stream, &span, &error);
-  g_assert_no_error (error);
-}
-
-static void
-expect_hot (CommyStream *stream, guint32 i, gsize size)
-{
-  g_autoptr (GError) error = NULL;
-  const guint8 *data;
-  gsize got;
-
-  g_assert_true (commy_stream_peek (stream, &data, &got, &error));
-  g_assert_no_error (error);
-  g_assert_cmpuint (got, ==, size);
-  g_assert_cmpuint (data[0], ==, i & 0xff);
-  g_assert_cmpuint (data[size - 1], ==, i & 0xff);
-}
-
-/* Messages in the memory of the path: one by one, then as many as the window lets out. */
-static void
-test_hot (MeshFixture *fixture, gconstpointer transport)
-{
-  Scene *scene = scene_new (fixture, transport, 1, NULL);
-  CommyStream *stream = open_stream (scene, "Mirror", NULL);
-  g_autoptr (GBytes) none = NULL;
-  g_autoptr (GError) error = NULL;
-  const guint8 *data;
-  gsize size;
-  guint32 n = 0;
-
-  for (guint32 i = 0; i < 5000; i++)
-    {
-      write_hot (stream, n + i, 64);
-      expect_hot (stream, n + i, 64);
-      commy_stream_release (stream);
-    }
-  n += 5000;
-  for (guint round = 0; round < 20; round++)
-    {
-      for (guint32 i = 0; i < 100; i++)
-        write_hot (stream, n + i, 1000);
-      commy_stream_flush (stream, &error);
-      g_assert_no_error (error);
-      for (guint32 i = 0; i < 100; i++)
-        {
-          expect_hot (stream, n + i, 1000);
-          commy_stream_release (stream);
-        }
-      n += 100;
-    }
-  for (guint32 i = 0; i < 10; i++)
-    {
-      write_hot (stream, n + i, 100000);
-      expect_hot (stream, n + i, 100000);
-      commy_stream_release (stream);
-    }
-  n += 10;
-  write_hot (stream, 1, 10);
-  commy_stream_flush (stream, NULL);
-  expect_hot (stream, 1, 10);
-  none = commy_stream_read_bytes_sync (stream, NULL, &error);
-  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_BUSY);
-  g_clear_error (&error);
-  commy_stream_release (stream);
-  commy_stream_write_sync (stream, g_variant_new_int32 (7), NULL, &error);
-  g_assert_no_error (error);
-  g_assert_false (commy_stream_peek (stream, &data, &size, &error));
-  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_TYPE);
-  g_clear_error (&error);
-  g_variant_unref (commy_stream_read_sync (stream, NULL, NULL));
-  close_write (stream);
-  g_assert_false (commy_stream_peek (stream, &data, &size, &error));
-  g_assert_no_error (error);
-  g_assert_cmpuint (result_u (stream), ==, n + 2);
-  g_object_unref (stream);
-
-  /* What is reserved and lent when the stream goes is given back. */
-  stream = open_stream (scene, "Mirror", NULL);
-  {
-    CommySpan span;
-
-    write_hot (stream, 1, 10);
-    expect_hot (stream, 1, 10);
-    g_assert_true (commy_stream_reserve (stream, 10, &span, NULL));
-    commy_stream_cancel (stream, NULL);
-    g_assert_false (commy_stream_commit (stream, &span, &error));
-    g_assert_error (error, COMMY_ERROR, COMMY_ERROR_CANCELLED);
-  }
-  g_object_unref (stream);
-  stream = open_stream (scene, "Mirror", NULL);
-  {
-    CommySpan span;
-
-    g_assert_true (commy_stream_reserve (stream, 10, &span, NULL));
-    g_object_unref (stream);
-  }
-  scene_free (scene);
-}
-
 /* --- how streams end --- */
 
 static void
@@ -1075,7 +963,6 @@ add_everywhere (const char *transport)
   add ("a-slow-reader-stops-its-writer-and-nobody-else", transport, test_slow_reader);
   add ("a-slow-caller-stops-the-service", transport, test_slow_caller);
   add ("cancelled-operations-harm-nothing", transport, test_cancelled_operations);
-  add ("messages-in-place", transport, test_hot);
   add ("half-close", transport, test_half_close);
   add ("either-side-cancels", transport, test_cancel);
   add ("other-threads-may-only-cancel", transport, test_threads);

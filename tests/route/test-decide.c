@@ -165,6 +165,27 @@ the_costlier_of_two_crossovers_is_kept (Fixture *f, gconstpointer data)
 }
 
 static void
+a_rival_may_win_only_between_the_ends (Fixture *f, gconstpointer data)
+{
+  /* In class 3 (1025..4096): b is slow at both ends, less so below, and by far the best
+   * from 1101 to 3000. */
+  f->a = fixture_profile (1000, 0, 0, 0);
+  f->b = fixture_profile (5000, 0, 0, 0);
+  f->b.n_segments = 3;
+  f->b.segments[1] = f->b.segments[2] = f->b.segments[0];
+  f->b.segments[0].max_bytes = 1100;
+  f->b.segments[0].latency_ns = 2000;
+  f->b.segments[1].max_bytes = 3000;
+  f->b.segments[1].latency_ns = 10;
+  f->c = fixture_profile (1e6, 0, 0, 0);
+  f->demand.ordered = false;
+  decide (f);
+  g_assert_cmpint (f->plan.lo[3], ==, 1);
+  g_assert_cmpint (f->plan.hi[3], ==, 0);
+  g_assert_cmpuint (f->plan.split[3], ==, 3000);
+}
+
+static void
 an_ordered_flow_keeps_its_transport_but_not_its_serializer (Fixture *f, gconstpointer data)
 {
   CommyProfile quick = fixture_serializer (0, 0.5, 1), lean = fixture_serializer (500, 0, 1);
@@ -335,6 +356,7 @@ main (int argc, char **argv)
   ADD ("crossover/an-unordered-flow-splits-exactly", an_unordered_flow_splits_exactly);
   ADD ("crossover/limits-split-a-class-too", limits_split_a_class_too);
   ADD ("crossover/the-costlier-of-two-is-kept", the_costlier_of_two_crossovers_is_kept);
+  ADD ("crossover/a-rival-may-win-only-between-the-ends", a_rival_may_win_only_between_the_ends);
   ADD ("decide/one-is-certain-none-is-nothing", one_candidate_is_certain_none_is_nothing);
   ADD ("decide/the-limit-of-candidates-is-kept", the_limit_of_candidates_is_kept);
   ADD ("confidence/a-rival-counts-once-however-many-serializers",

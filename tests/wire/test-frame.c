@@ -186,7 +186,7 @@ random_spec (CommyFrameSpec *spec, char *signature)
 {
   *spec = (CommyFrameSpec){
     .type = (guint8) g_test_rand_int_range (1, COMMY_FRAME_TYPE_LAST + 1),
-    .flags = (guint16) g_test_rand_int_range (0, COMMY_FRAME_FLAGS_KNOWN + 1),
+    .flags = (guint16) g_test_rand_int_range (0, COMMY_FRAME_FLAG_RUN), /* runs: below */
     .serializer = (guint16) random32 (),
     .stream = random32 (),
     .method = random32 (),
@@ -231,6 +231,75 @@ test_round_trip (void)
       g_assert_cmpuint (frame.payload_size, ==, payload);
     }
   guard_clear (&guard);
+}
+
+/* Only whole messages of one size, only of a stream, and with nothing else. */
+static void
+test_runs (void)
+{
+  static const struct
+  {
+    guint8 type;
+    guint32 each;
+    gsize payload;
+    guint64 deadline_ns;
+    CommyFrameStatus expected;
+  } cases[] = {
+    { COMMY_FRAME_DATA, 8, 64, 0, COMMY_FRAME_OK },
+    { COMMY_FRAME_DATA, 64, 64, 0, COMMY_FRAME_OK },
+    { COMMY_FRAME_DATA, 1, 64, 0, COMMY_FRAME_OK },
+    { COMMY_FRAME_DATA, 7, 64, 0, COMMY_FRAME_OK },
+    { COMMY_FRAME_DATA, 7, 63, 0, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_DATA, 17, 64, 0, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_DATA, 57, 64, 0, COMMY_FRAME_OK },
+    { COMMY_FRAME_DATA, 65, 64, 0, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_DATA, G_MAXUINT32, 64, 0, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_DATA, 0, 64, 0, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_DATA, 8, 0, 0, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_DATA, 8, 64, 1, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_CALL, 8, 64, 0, COMMY_FRAME_BAD_FLAGS },
+    { COMMY_FRAME_CREDIT, 8, 64, 0, COMMY_FRAME_BAD_FLAGS },
+  };
+  guint8 bytes[256] = { 0 };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      CommyFrameSpec spec = { .type = cases[i].type,
+                              .flags = COMMY_FRAME_FLAG_RUN,
+                              .method = cases[i].each,
+                              .deadline_ns = cases[i].deadline_ns };
+      gsize prefix = commy_frame_write (bytes, &spec, cases[i].payload);
+      CommyFrame frame;
+
+      g_test_message ("case %" G_GSIZE_FORMAT, i);
+      g_assert_cmpint (commy_frame_parse (bytes, prefix + cases[i].payload, G_MAXUINT32, &frame),
+                       ==, cases[i].expected);
+    }
+  g_assert_cmpuint (commy_frame_messages (COMMY_FRAME_FLAG_RUN, 8, 64), ==, 8);
+  g_assert_cmpuint (commy_frame_messages (COMMY_FRAME_FLAG_RUN, 9, 64), ==, 4);
+  g_assert_cmpuint (commy_frame_messages (0, 8, 64), ==, 1);
+  g_assert_cmpuint (commy_frame_messages (COMMY_FRAME_FLAG_RUN, 0, 64), ==, 1);
+}
+
+/* The one extension that most calls have is read in a way of its own. */
+static void
+test_lone_extension (void)
+{
+  for (guint byte = 0; byte < 16; byte++)
+    {
+      guint8 bytes[COMMY_FRAME_HEADER_SIZE + 16];
+      CommyFrameSpec spec = { .type = COMMY_FRAME_CALL, .deadline_ns = 0x0807060504030201 };
+      CommyFrame frame;
+      gboolean is_value = byte >= 4 && byte < 12;
+
+      g_assert_cmpuint (commy_frame_write (bytes, &spec, 0), ==, sizeof bytes);
+      g_assert_cmpint (commy_frame_parse (bytes, sizeof bytes, 0, &frame), ==, COMMY_FRAME_OK);
+      g_assert_true (frame.has_deadline);
+      g_assert_cmpuint (frame.deadline_ns, ==, spec.deadline_ns);
+      bytes[COMMY_FRAME_HEADER_SIZE + byte] ^= 0x40;
+      g_assert_cmpint (commy_frame_parse (bytes, sizeof bytes, 0, &frame), ==,
+                       is_value ? COMMY_FRAME_OK : COMMY_FRAME_BAD_EXTENSION);
+    }
 }
 
 static gsize
@@ -706,6 +775,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/wire/frame/layout-is-what-the-page-says", test_layout);
   g_test_add_func ("/wire/frame/what-is-written-is-read", test_round_trip);
+  g_test_add_func ("/wire/frame/runs-are-whole-messages-of-a-stream", test_runs);
+  g_test_add_func ("/wire/frame/lone-deadline-is-read-like-others", test_lone_extension);
   g_test_add_func ("/wire/frame/every-extension-is-read", test_every_extension);
   g_test_add_func ("/wire/frame/train-is-more-than-its-first-piece-and-has-a-name", test_trains);
   g_test_add_func ("/wire/frame/as-many-handles-as-a-message-carries", test_handles);

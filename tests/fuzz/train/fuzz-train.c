@@ -55,7 +55,7 @@ take (CommyTrainsIn *trains, const guint8 *data, gsize size)
       return FALSE;
     case COMMY_TRAIN_WHOLE:
       look_at (&whole);
-      g_free (whole.copy);
+      commy_block_free (whole.copy);
       break;
     case COMMY_TRAIN_MORE:
     case COMMY_TRAIN_END:
