@@ -83,8 +83,8 @@ commy_stream_wait (
   /* Whoever finds the peer hung must see that somebody waits. */
   if (room)
     commy_pipe_await_room (pipe);
-  commy_channel_wait (pipe->channel, MIN (pipe->deadline_ns, now + LONGEST_PARK_NS),
-                      room || others, kick_seen);
+  commy_channel_wait (pipe->channel, MIN (pipe->deadline_ns, now + LONGEST_PARK_NS), room || others,
+                      kick_seen);
   return TRUE;
 }
 
