@@ -10,7 +10,6 @@
 #include "base/commy-error-private.h"
 #include "channel/commy-death-watch.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -463,7 +462,6 @@ commy_channel_doubt_path (CommyChannel *self)
 gboolean
 commy_channel_lose_path (CommyChannel *self)
 {
-  struct pollfd pidfd = { .fd = -1, .events = POLLIN };
   CommyEvidence evidence = { .struct_size = sizeof evidence, .pidfd = -1 };
   g_autoptr (GError) error = NULL;
   const char *why;
@@ -471,8 +469,7 @@ commy_channel_lose_path (CommyChannel *self)
   if (!may_lose_path (self))
     return FALSE;
   self->ops->evidence (self->connection, &evidence);
-  pidfd.fd = evidence.pidfd;
-  if (pidfd.fd >= 0 && poll (&pidfd, 1, 0) > 0)
+  if (evidence.pidfd >= 0 && commy_process_is_ending (evidence.pidfd))
     return FALSE; /* nobody will come back */
   why = self->ops->why (self->connection);
   commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s", why != NULL ? why : "connection ended");

@@ -60,6 +60,18 @@ typedef struct
   guint32 n_visits; /* atomic: a hint that saves the lock */
 } CommyMoves;
 
+/* Whether the peer serves, looked at while it owes something; commy-vigil.c. */
+typedef struct
+{
+  gint64 look_ns; /* when to look; G_MAXINT64: nothing is owed */
+  guint64 heard;  /* messages that had come when it was looked last */
+  gboolean asked; /* a PING went, and nothing came since */
+  gboolean is_hung;
+  gboolean told;   /* the log knows */
+  gint64 heard_ns; /* hung: when something came last, or later */
+  guint64 n_hung;  /* how often it was */
+} CommyVigil;
+
 struct _CommyChannel
 {
   gatomicrefcount refs;
@@ -142,6 +154,9 @@ struct _CommyChannel
   gsize deferred_bytes;
   guint deferred_handles;
   guint32 last_ping, last_pong;
+  guint64 heard;     /* messages that came, of whatever kind */
+  guint32 n_starved; /* streams that wait for credit */
+  CommyVigil vigil;
 
   CommyCounters counters;
   CommyMoves moves;
@@ -351,6 +366,17 @@ gint64 commy_channel_expire_adrift (CommyChannel *channel, gint64 now_ns);
 /* commy-channel.c */
 void commy_channel_watch_death (CommyChannel *channel);
 void commy_channel_unwatch_death (CommyChannel *channel);
+
+/* commy-vigil.c */
+/* When to look after the peer, from now on if it owes something; G_MAXINT64: it does not. */
+gint64 commy_channel_vigil_from (CommyChannel *channel, gint64 now_ns);
+/* Before sleeping: has the worker look when it is time. */
+void commy_channel_keep_vigil (CommyChannel *channel);
+/* Looks if it is time; may close the channel. */
+void commy_channel_look_after (CommyChannel *channel, gint64 now_ns);
+/* commy-channel.c, commy-channel-stream.c: what a hung peer owes ends with @error. */
+void commy_channel_fail_calls (CommyChannel *channel, const GError *error);
+void commy_channel_abort_waiting_pipes (CommyChannel *channel, const GError *error);
 
 /* commy-channel-probe.c */
 void commy_channel_on_ping (CommyChannel *channel, const CommyFrame *frame);

@@ -434,6 +434,7 @@ commy_channel_take (CommyChannel *self)
 
   /* Whoever is here is inside the worker, which keeps the channels that close meanwhile. */
   self->borrowed++;
+  self->heard++;
   incoming.message.reserved = self->path_number;
   incoming.borrowed = TRUE;
   incoming.body = NULL;

@@ -392,7 +392,10 @@ commy_channel_send_error (
 void
 commy_channel_io_error (CommyChannel *self, CommyIo io, GError **error)
 {
-  if (io == COMMY_IO_WOULD_BLOCK)
+  if (io == COMMY_IO_WOULD_BLOCK && self->vigil.is_hung
+      && self->shared->hung_policy != COMMY_HUNG_WARN)
+    commy_channel_hung_error (self, error);
+  else if (io == COMMY_IO_WOULD_BLOCK)
     commy_set_error (error, COMMY_ERROR_BUSY, "%s over %s takes no more at present", self->service,
                      self->transport->note.id);
   else if (io == COMMY_IO_TOO_BIG)

@@ -44,7 +44,7 @@ static void
 count (CommyChannel *self, const CommyFrameSpec *spec, gsize size)
 {
   self->tx_sequence = spec->sequence;
-  self->unacked = 0;
+  commy_channel_acked_all (self);
   if (self->trains_out != NULL)
     self->trains_out->alone = 0;
   commy_channel_count_sent (self, spec, size);

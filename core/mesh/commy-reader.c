@@ -86,7 +86,8 @@ on_changed (gpointer data)
     commy_reader_end (self,
                       g_error_matches (pipe->error, COMMY_ERROR, COMMY_ERROR_CANCELLED)
                           ? COMMY_DROP_CANCELLED
-                          : COMMY_DROP_PEER_GONE,
+                      : commy_channel_is_hung (pipe->channel) ? COMMY_DROP_HUNG
+                                                              : COMMY_DROP_PEER_GONE,
                       0, NULL);
   else
     commy_reader_pump (self);
