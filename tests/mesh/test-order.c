@@ -34,6 +34,7 @@ struct _Order
   CommyService *service;
   CommyClient *client;
   CommyStream *stream; /* or NULL: calls */
+  GPtrArray *kept;     /* CommyInvocation, not answered */
   GMainLoop *loop;
   guint8 told[COUNT];
   guint n_told;
@@ -80,6 +81,16 @@ on_next (CommyService *service, CommyInvocation *invocation, gpointer data)
   await_allowed (&order->gate, 1u + *(const guint8 *) g_bytes_get_data (bytes, NULL));
   commy_invocation_return_bytes (invocation, bytes);
   say_done (&order->gate);
+}
+
+static void
+on_keep (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  Order *order = data;
+
+  g_mutex_lock (&order->gate.lock);
+  g_ptr_array_add (order->kept, invocation);
+  g_mutex_unlock (&order->gate.lock);
 }
 
 static void
@@ -172,6 +183,7 @@ set_up (Order *order, MeshFixture *fixture)
   order->mesh = mesh_fixture_join (fixture, NULL);
   order->service = test_service_new (order->mesh, 1);
   commy_service_handle (order->service, "Next", on_next, order, NULL);
+  commy_service_handle (order->service, "Keep", on_keep, order, NULL);
   commy_service_handle_stream (order->service, "Numbers", COMMY_STREAM_KIND_SERVER, on_numbers,
                                order, NULL);
   commy_service_start_sync (order->service, NULL, &error);
@@ -180,6 +192,7 @@ set_up (Order *order, MeshFixture *fixture)
   echo = commy_client_call_bytes_sync (order->client, "Echo", some, NULL, NULL, &error);
   g_assert_no_error (error);
   order->loop = g_main_loop_new (NULL, FALSE);
+  order->kept = g_ptr_array_new ();
 }
 
 static void
@@ -188,7 +201,13 @@ tear_down (Order *order)
   g_clear_object (&order->stream);
   g_object_unref (order->client);
   commy_mesh_leave_sync (order->mesh, NULL, NULL);
-  g_object_run_dispose (G_OBJECT (order->service)); /* a handler may hold what holds the service */
+  for (guint i = 0; i < order->kept->len; i++)
+    {
+      g_autoptr (GBytes) late = g_bytes_new_static ("", 1);
+
+      commy_invocation_return_bytes (order->kept->pdata[i], late);
+    }
+  g_ptr_array_unref (order->kept);
   g_object_unref (order->service);
   g_object_unref (order->mesh);
   g_main_loop_unref (order->loop);
@@ -240,7 +259,7 @@ test_leaving (MeshFixture *fixture, gconstpointer data)
     {
       g_autoptr (GBytes) bytes = g_bytes_new (&i, 1);
 
-      commy_client_call_bytes (order.client, "Slow", bytes, NULL, NULL, on_failed, &failed);
+      commy_client_call_bytes (order.client, "Keep", bytes, NULL, NULL, on_failed, &failed);
     }
   commy_mesh_leave_sync (order.mesh, NULL, NULL);
   while (failed < COUNT)
