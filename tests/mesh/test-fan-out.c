@@ -519,6 +519,7 @@ principals (MeshFixture *fixture, gconstpointer data)
   add_child (scene, fixture, FALSE, COMMY_SLOW_BLOCK, 4);
   publish_some (scene, AS_BYTES, 2);
   g_assert_true (scene->publisher->pool == first); /* the same user's */
+  g_assert_true (commy_publisher_drain_sync (scene->publisher, 30 * G_USEC_PER_SEC, NULL));
   old = commy_pool_take (first, 100);
   channel = channel_of (scene, 1);
   channel->moves.peer = commy_principal_ref (other);
@@ -529,13 +530,14 @@ principals (MeshFixture *fixture, gconstpointer data)
   g_assert_true (second != first);
   g_assert_true (commy_pool_admits (second, channel_of (scene, 0)));
   g_assert_true (commy_pool_admits (second, channel));
+  g_assert_true (commy_publisher_drain_sync (scene->publisher, 30 * G_USEC_PER_SEC, NULL));
   g_assert_cmpuint (channel->n_lent, ==, 4);
   TELL (scene->mesh, scene->children[1], "StopTasting", "()");
   await_subscribers (scene->publisher, 1);
   publish_some (scene, AS_SPAN, 2);
   g_assert_true (scene->publisher->pool != second);
-  g_assert_cmpuint (channel_of (scene, 0)->n_lent, ==, 8);
   check_all (scene, 0, 8);
+  g_assert_cmpuint (channel_of (scene, 0)->n_lent, ==, 8);
   TELL (scene->mesh, scene->children[0], "StopTasting", "()");
   await_subscribers (scene->publisher, 0);
   publish_some (scene, AS_SPAN, 2);
