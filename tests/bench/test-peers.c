@@ -106,9 +106,10 @@ static void
 test_describes (Fixture *fixture, gconstpointer data)
 {
   run (fixture, "--describe");
-  assert_prints (fixture, "^{\"name\":\"gdbus\",\"version\":\"" NUMBER "[^\"]*\","
-                          "\"transports\":\\[\"unix\"\\],\"metrics\":\\[\"rtt\",\"stream\"\\],"
-                          "\"waits\":\\[\"block\"\\]}\n$");
+  assert_prints (fixture,
+                 "^{\"name\":\"gdbus\",\"version\":\"" NUMBER "[^\"]*\","
+                 "\"transports\":\\[\"unix\"\\],\"metrics\":\\[\"rtt\",\"stream\",\"async\"\\],"
+                 "\"waits\":\\[\"block\"\\]}\n$");
 }
 
 static void
@@ -139,10 +140,23 @@ test_measures (Fixture *fixture, gconstpointer touch)
 }
 
 static void
+test_counts_calls (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *async = g_strdup_printf (
+      "async --transport unix --wait block --seconds 0.02 --cpus %s", fixture->cpus);
+
+  run (fixture, async);
+  assert_prints (fixture, "^{\"peer\":\"gdbus\",\"metric\":\"async\",\"transport\":\"unix\","
+                          "\"wait\":\"block\",\"size\":64,\"n\":[1-9][0-9]*,"
+                          "\"messages_per_s\":" NUMBER ",\"bytes_per_s\":" NUMBER ","
+                          "\"touched\":false}\n$");
+}
+
+static void
 test_refuses (Fixture *fixture, gconstpointer data)
 {
   static const char *const unable[]
-      = { "rtt --wait spin", "rtt --transport tcp", "rtt --transport ''" };
+      = { "rtt --wait spin", "rtt --transport tcp", "rtt --transport ''", "async --touch" };
   static const char *const wrong[] = {
     "",
     "fly",
@@ -260,6 +274,7 @@ main (int argc, char **argv)
   ADD ("/bench/peers/describes-itself-in-one-line", NULL, test_describes);
   ADD ("/bench/peers/measures-without-touching", "", test_measures);
   ADD ("/bench/peers/measures-touching", "--touch", test_measures);
+  ADD ("/bench/peers/counts-calls-under-way", NULL, test_counts_calls);
   ADD ("/bench/peers/refuses-with-a-sentence", NULL, test_refuses);
   ADD ("/bench/peers/an-end-that-fails-fails-the-run", NULL, test_reports_an_end_that_fails);
   ADD ("/bench/peers/told-to-end-it-leaves-nothing", NULL, test_takes_down_when_told_to_end);
