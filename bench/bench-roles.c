@@ -103,6 +103,7 @@ bench_node_main (int argc, char **argv, int *out_status)
     { "call", role_call },
     { "bare", role_bare },
     { "many", bench_role_many },
+    { "subscribe", bench_role_subscribe },
   };
   g_autoptr (GError) error = NULL;
   gboolean ok = FALSE;

@@ -49,6 +49,11 @@
   {                                                                                \
     "mix/" name, "mix", what, scene_mix, NULL, "adaptive", BENCH_PINS_TWO, more, 0 \
   }
+#define FAN_OUT(n, number)                                                                   \
+  {                                                                                          \
+    "fan-out/shm/block/" n "-subscribers", "fan-out", "1 MiB to " n " subscribers over shm", \
+        scene_fan_out, "shm", "block", BENCH_PINS_TWO, NULL, number                          \
+  }
 #define MANY(n, number)                                                                        \
   {                                                                                            \
     "many/" n, "many", n " connections", scene_many, "shm", "adaptive", BENCH_PINS_FREE, NULL, \
@@ -63,6 +68,7 @@ static const BenchScene scenes[] = {
   /* both sides look all the time */
   LIMIT ("limit/spin", "spin", "shared memory, bare", limit_memory, "spin"),
   LIMIT ("limit/spin-sockets", "spin", "sockets, bare", limit_sockets, "spin"),
+  LIMIT ("limit/spin-tls", "spin", "GnuTLS, bare", limit_tls, "spin"),
   LIMIT ("limit/value", "spin", "GVariant alone", limit_values, "spin"),
   TRIPS ("shm", "spin", "in-place"),
   TRIPS ("unix", "spin", NULL),
@@ -103,8 +109,10 @@ static const BenchScene scenes[] = {
   STREAM ("shm", "spin"),
   STREAM ("shm", "adaptive"),
   STREAM ("shm", "block"),
+  STREAM ("unix", "spin"),
   STREAM ("unix", "adaptive"),
   STREAM ("unix", "block"),
+  STREAM ("tls", "spin"),
   STREAM ("tls", "adaptive"),
   STREAM ("tls", "block"),
   /* one way at a rate */
@@ -119,6 +127,10 @@ static const BenchScene scenes[] = {
   ASYNC ("tls", "adaptive"),
   { "beside/tls", "beside", "small calls beside 64 MiB over tls", scene_beside, "tls", "adaptive",
     BENCH_PINS_TWO, NULL, 0 },
+  FAN_OUT ("1", 1),
+  FAN_OUT ("2", 2),
+  FAN_OUT ("4", 4),
+  FAN_OUT ("8", 8),
   /* the choice */
   { "choice", "mix", "64 bytes, as chosen", scene_choice, NULL, "adaptive", BENCH_PINS_TWO,
     QUICK_PROBES, 0 },

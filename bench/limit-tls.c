@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the library of the TLS transport does by itself: TLS 1.3 with AES-128-GCM over TCP on
- * loopback, both sides with certificates, records written and read by a plain blocking loop.
+ * loopback, both sides with certificates, records written and read by a plain loop that sleeps in
+ * the kernel, or asks it again and again.
  */
 #include "config.h"
 
 #include "limit.h"
 
+#include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #ifdef WITH_TLS
@@ -22,6 +25,7 @@ typedef struct
   const BenchRun *run;
   int fds[2];
   gsize size;
+  gboolean spins;
   guint8 *bytes;
   gnutls_session_t session; /* of the caller */
 } Tls;
@@ -41,13 +45,13 @@ make_credentials (const BenchRun *run, gnutls_certificate_credentials_t *out)
 
 /* NULL: it could not be made, or the other side did not agree. */
 static gnutls_session_t
-shake_hands (const BenchRun *run, int fd, guint role)
+shake_hands (const Tls *self, int fd, guint role)
 {
   gnutls_certificate_credentials_t credentials = NULL;
   gnutls_session_t session = NULL;
   int code;
 
-  if (!make_credentials (run, &credentials) || gnutls_init (&session, role) < 0
+  if (!make_credentials (self->run, &credentials) || gnutls_init (&session, role) < 0
       || gnutls_priority_set_direct (session, PRIORITY, NULL) < 0
       || gnutls_credentials_set (session, GNUTLS_CRD_CERTIFICATE, credentials) < 0)
     return NULL;
@@ -58,6 +62,8 @@ shake_hands (const BenchRun *run, int fd, guint role)
   do
     code = gnutls_handshake (session);
   while (code < 0 && !gnutls_error_is_fatal (code));
+  if (code >= 0 && self->spins)
+    code = fcntl (fd, F_SETFL, O_NONBLOCK);
   /* Credentials stay as long as this process, which is no longer than the row. */
   return code < 0 ? NULL : session;
 }
@@ -87,7 +93,7 @@ answer (gpointer data)
   gnutls_session_t session;
 
   close (self->fds[0]);
-  session = shake_hands (self->run, self->fds[1], GNUTLS_SERVER);
+  session = shake_hands (self, self->fds[1], GNUTLS_SERVER);
   while (session != NULL && move (session, self->bytes, self->size, FALSE)
          && move (session, self->bytes, self->size, TRUE))
     continue;
@@ -113,7 +119,7 @@ drain (gpointer data)
   ssize_t got = 0;
 
   close (self->fds[0]);
-  session = shake_hands (self->run, self->fds[1], GNUTLS_SERVER);
+  session = shake_hands (self, self->fds[1], GNUTLS_SERVER);
   if (session == NULL)
     return;
   do
@@ -160,7 +166,7 @@ measure (BenchRun *run,
          gboolean (*func) (BenchRun *, const char *, Tls *, GError **),
          GError **error)
 {
-  Tls self = { .run = run, .size = size };
+  Tls self = { .run = run, .size = size, .spins = strcmp (scene->wait, "spin") == 0 };
   char id[BENCH_ID_MAX];
   GPid partner;
   gboolean ok;
@@ -174,7 +180,7 @@ measure (BenchRun *run,
   if (ok)
     {
       close (self.fds[1]);
-      self.session = shake_hands (run, self.fds[0], GNUTLS_CLIENT);
+      self.session = shake_hands (&self, self.fds[0], GNUTLS_CLIENT);
       ok = self.session != NULL ? func (run, id, &self, error)
                                 : bench_fail (error, "no TLS 1.3 with AES-128-GCM here");
       if (self.session != NULL)

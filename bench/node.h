@@ -64,6 +64,7 @@ void bench_node_await_end (void);
 
 /* Roles that belong to one scenario. */
 gboolean bench_role_many (const char *keyfile, const char *argument, GError **error);
+gboolean bench_role_subscribe (const char *keyfile, const char *argument, GError **error);
 
 /* --- scenarios --- */
 
@@ -83,4 +84,5 @@ gboolean scene_memory (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_choice (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_beside (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_decision (BenchRun *run, const BenchScene *scene, GError **error);
+gboolean scene_fan_out (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_route (BenchRun *run, const BenchScene *scene, GError **error);

@@ -136,6 +136,18 @@ add_number (CommyTable *table, GVariant *record, const char *key)
                     g_strdup_printf ("%" G_GUINT64_FORMAT, commy_record_get_uint (record, key)));
 }
 
+/* Of a topic's publisher; services have none. */
+static void
+add_subscribers (CommyTable *table, GVariant *offer)
+{
+  g_autoptr (GVariant) n = g_variant_lookup_value (offer, "subscribers", NULL);
+
+  if (n != NULL)
+    add_number (table, offer, "subscribers");
+  else
+    commy_table_add (table, "-");
+}
+
 static void
 add_offers (Query *query, CommyTable *table, const char *node, GVariant *stats)
 {
@@ -156,6 +168,7 @@ add_offers (Query *query, CommyTable *table, const char *node, GVariant *stats)
       add_number (table, offer, "methods");
       add_number (table, offer, "threads");
       add_number (table, offer, "channels");
+      add_subscribers (table, offer);
       add_number (table, offer, "in-flight");
       add_number (table, offer, "received");
       add_number (table, offer, "sent");
@@ -218,7 +231,7 @@ show_stats (gpointer data)
   g_autoptr (GPtrArray) nodes = commy_lookup_all_nodes (query->mesh, query->of, &error);
   g_autoptr (CommyTable) offers
       = commy_table_new ("NODE", "SERVICE", "INSTANCE", "METHODS", "THREADS", "CHANNELS",
-                         "IN FLIGHT", "RECEIVED", "SENT", NULL);
+                         "SUBSCRIBERS", "IN FLIGHT", "RECEIVED", "SENT", NULL);
   g_autoptr (CommyTable) flows = commy_node_view_new_flows (TRUE);
   Tables tables = { .offers = offers, .flows = flows };
   CommyExit status = COMMY_EXIT_DONE;

@@ -64,6 +64,10 @@ commy_channel_describe (CommyChannel *self, GVariantBuilder *flows)
   add_uint64 (&flow, "pending", self->pending.n_used);
   add_uint64 (&flow, "unanswered", __atomic_load_n (&self->unanswered, __ATOMIC_RELAXED));
   add_uint64 (&flow, "backlog-bytes", self->backlog_bytes);
+  if (self->borrows)
+    add_uint64 (&flow, "lent", __atomic_load_n (&self->n_lent, __ATOMIC_RELAXED));
+  add_uint64 (&flow, "hung", self->vigil.is_hung);
+  add_uint64 (&flow, "times-hung", self->vigil.n_hung);
   describe_moves (&self->moves, &flow);
   g_variant_builder_add_value (flows, g_variant_builder_end (&flow));
 }

@@ -10,7 +10,6 @@
 #include "base/commy-error-private.h"
 #include "channel/commy-death-watch.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -143,7 +142,6 @@ commy_channel_use_path (CommyChannel *self, CommyPlugin *transport, gpointer con
   self->connection = connection;
   self->path_number++;
   self->cut_above = caps & COMMY_CAP_ZERO_COPY ? G_MAXSIZE : COMMY_TRAIN_ABOVE;
-  self->cheap_poll = (caps & COMMY_CAP_CHEAP_POLL) != 0;
   self->passes_handles = (caps & COMMY_CAP_FD_PASSING) != 0;
 }
 
@@ -430,8 +428,9 @@ commy_channel_cast_off (CommyChannel *self)
   self->moves.adrift = TRUE;
   self->moves.doubted = FALSE;
   self->moves.lost_span = self->span;
-  self->cheap_poll = FALSE;
-  self->unacked = 0;
+  commy_channel_acked_all (self);
+  self->alone = 0;
+  self->borrows = FALSE;
   self->moves.since_ns = commy_env_now (self->shared->env);
   self->moves.give_up_ns = self->moves.since_ns + self->shared->resume_ns;
   commy_worker_watch_channel (self->worker, self);
@@ -463,7 +462,6 @@ commy_channel_doubt_path (CommyChannel *self)
 gboolean
 commy_channel_lose_path (CommyChannel *self)
 {
-  struct pollfd pidfd = { .fd = -1, .events = POLLIN };
   CommyEvidence evidence = { .struct_size = sizeof evidence, .pidfd = -1 };
   g_autoptr (GError) error = NULL;
   const char *why;
@@ -471,8 +469,7 @@ commy_channel_lose_path (CommyChannel *self)
   if (!may_lose_path (self))
     return FALSE;
   self->ops->evidence (self->connection, &evidence);
-  pidfd.fd = evidence.pidfd;
-  if (pidfd.fd >= 0 && poll (&pidfd, 1, 0) > 0)
+  if (evidence.pidfd >= 0 && commy_process_is_ending (evidence.pidfd))
     return FALSE; /* nobody will come back */
   why = self->ops->why (self->connection);
   commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s", why != NULL ? why : "connection ended");
@@ -591,6 +588,7 @@ commy_channel_land (CommyChannel *self, CommyNewPath *path)
   commy_channel_use_path (self, path->transport, g_steal_pointer (&path->connection));
   self->moves.adrift = FALSE;
   self->peer_keeps = path->peer_keeps;
+  self->borrows = path->borrows;
   self->same_core = self->shared->single_cpu >= 0 && path->peer_cpu == self->shared->single_cpu;
   if (commy_path_needs_copies (self->transport, self->connection))
     self->keep = commy_keep_new (self->shared->max_kept, self->shared->stock);

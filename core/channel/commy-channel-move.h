@@ -18,6 +18,7 @@ typedef struct
   guint32 number;      /* of the move */
   guint32 received;    /* the last sequence that the other side has */
   gboolean peer_keeps; /* and wants acknowledgements */
+  gboolean borrows;    /* both sides take messages in two parts over it */
   int peer_cpu;
   CommyPrincipal *peer; /* who it proved to be on this connection */
 } CommyNewPath;

@@ -60,6 +60,18 @@ typedef struct
   guint32 n_visits; /* atomic: a hint that saves the lock */
 } CommyMoves;
 
+/* Whether the peer serves, looked at while it owes something; commy-vigil.c. */
+typedef struct
+{
+  gint64 look_ns; /* when to look; G_MAXINT64: nothing is owed */
+  guint64 heard;  /* messages that had come when it was looked last */
+  gboolean asked; /* a PING went, and nothing came since */
+  gboolean is_hung;
+  gboolean told;   /* the log knows */
+  gint64 heard_ns; /* hung: when something came last, or later */
+  guint64 n_hung;  /* how often it was */
+} CommyVigil;
+
 struct _CommyChannel
 {
   gatomicrefcount refs;
@@ -71,7 +83,6 @@ struct _CommyChannel
   gpointer connection;
   gboolean accepting;
   gboolean trusted;
-  gboolean cheap_poll;
   gboolean passes_handles;
   gboolean same_core;
   gboolean takes_runs; /* the peer does */
@@ -124,10 +135,16 @@ struct _CommyChannel
   guint32 path_number;        /* of the connection, which borrowed messages are marked with */
   CommyKeep *keep;            /* copies of what has not arrived; NULL: the path keeps it */
   gboolean peer_keeps;        /* and waits for acknowledgements */
+  gboolean borrows;           /* both sides take messages in two parts over this path */
+  guint64 n_lent;             /* atomic: messages that lay in a pool; one writer */
   gsize cut_above;            /* larger payloads go in pieces; G_MAXSIZE: none does */
   CommyTrainsOut *trains_out; /* NULL before the first */
   CommyTrainsIn trains_in;
-  gsize unacked; /* bytes that arrived since the peer, who sends trains, was told anything */
+  gsize unacked;   /* bytes that arrived since the peer, who sends trains, was told anything */
+  gsize ack_after; /* then it is told by a frame of its own */
+  gboolean unacked_pieces;
+  gsize alone; /* bytes of pieces that arrived since any other message */
+  guint empty_polls;
   CommySpinner spinner;
   guint32 unanswered;  /* atomic: calls that handlers have not answered yet */
   GHashTable *pipes;   /* stream -> CommyPipe (ref); NULL: there was none yet */
@@ -137,6 +154,9 @@ struct _CommyChannel
   gsize deferred_bytes;
   guint deferred_handles;
   guint32 last_ping, last_pong;
+  guint64 heard;     /* messages that came, of whatever kind */
+  guint32 n_starved; /* streams that wait for credit */
+  CommyVigil vigil;
 
   CommyCounters counters;
   CommyMoves moves;
@@ -152,6 +172,7 @@ typedef struct
   CommyPrincipal *peer;     /* (transfer none) */
   char *const *serializers; /* acceptor's list, in wire order from 1 */
   int peer_cpu;
+  gboolean borrows;
   gboolean takes_runs;
   CommySeat *seat; /* (transfer full), or NULL */
 } CommyChannelSetup;
@@ -225,6 +246,8 @@ void commy_channel_fail_pipes (CommyChannel *channel);
 void commy_channel_free_held (CommyChannel *channel);
 /* commy-channel-send.c */
 void commy_channel_acknowledge (CommyChannel *channel);
+/* Nothing more is there to read at present: what arrived is acknowledged before it is usual. */
+void commy_channel_acknowledge_rest (CommyChannel *channel);
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
 /* Has @done called when what is in the backlog now has left, or never will; FALSE: it is empty. */
 gboolean commy_channel_on_departed (CommyChannel *channel, void (*done) (gpointer), gpointer data);
@@ -242,6 +265,13 @@ commy_channel_settle (CommyChannel *channel)
 }
 
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
+
+static inline gboolean
+commy_channel_is_message (guint8 type)
+{
+  return type == COMMY_FRAME_CALL || type == COMMY_FRAME_REPLY || type == COMMY_FRAME_ERROR
+         || type == COMMY_FRAME_ONEWAY || type == COMMY_FRAME_DATA;
+}
 
 /* Frames that have a place in the flow: all but those that are about the path. */
 static inline gboolean
@@ -277,7 +307,16 @@ commy_channel_awaits_ack (const CommyChannel *channel)
 static inline gboolean
 commy_channel_owes_ack (const CommyChannel *channel)
 {
-  return G_UNLIKELY (channel->unacked >= COMMY_TRAIN_ACK_AFTER) && channel->span == NULL;
+  return G_UNLIKELY (channel->unacked > 0 && channel->unacked >= channel->ack_after)
+         && channel->span == NULL;
+}
+
+/* The frame that is sent now says so. */
+static inline void
+commy_channel_acked_all (CommyChannel *channel)
+{
+  channel->unacked = 0;
+  channel->unacked_pieces = FALSE;
 }
 
 static inline gboolean
@@ -285,6 +324,14 @@ commy_channel_has_visits (const CommyChannel *channel)
 {
   return G_UNLIKELY (__atomic_load_n (&channel->moves.n_visits, __ATOMIC_ACQUIRE) > 0);
 }
+
+/* commy-channel-shared.c */
+/* Whether messages in two parts can go over a path. */
+gboolean commy_path_has_bodies (const CommyPlugin *transport, gpointer connection);
+/* The second part of a message that says it has one. */
+void commy_channel_find_body (CommyChannel *channel, CommyIncoming *incoming);
+/* Whether a frame that was parsed may have come in two parts. */
+CommyFrameStatus commy_channel_check_body (const CommyIncoming *incoming);
 
 /* Whether something waits here that a turn would look after, beside messages that come. */
 static inline gboolean
@@ -319,6 +366,17 @@ gint64 commy_channel_expire_adrift (CommyChannel *channel, gint64 now_ns);
 /* commy-channel.c */
 void commy_channel_watch_death (CommyChannel *channel);
 void commy_channel_unwatch_death (CommyChannel *channel);
+
+/* commy-vigil.c */
+/* When to look after the peer, from now on if it owes something; G_MAXINT64: it does not. */
+gint64 commy_channel_vigil_from (CommyChannel *channel, gint64 now_ns);
+/* Before sleeping: has the worker look when it is time. */
+void commy_channel_keep_vigil (CommyChannel *channel);
+/* Looks if it is time; may close the channel. */
+void commy_channel_look_after (CommyChannel *channel, gint64 now_ns);
+/* commy-channel.c, commy-channel-stream.c: what a hung peer owes ends with @error. */
+void commy_channel_fail_calls (CommyChannel *channel, const GError *error);
+void commy_channel_abort_waiting_pipes (CommyChannel *channel, const GError *error);
 
 /* commy-channel-probe.c */
 void commy_channel_on_ping (CommyChannel *channel, const CommyFrame *frame);

@@ -123,7 +123,8 @@ commy_incoming_dup_payload (CommyChannel *self, CommyIncoming *incoming)
 static gboolean
 make_stable (CommyChannel *self, CommyIncoming *incoming)
 {
-  gsize size = incoming->message.size;
+  gsize head_size = incoming->message.size;
+  gsize size = head_size + incoming->body_size;
 
   if (!COMMY_DEFENCE (9, !self->trusted && !(incoming->message.flags & COMMY_MESSAGE_STABLE)))
     {
@@ -140,7 +141,10 @@ make_stable (CommyChannel *self, CommyIncoming *incoming)
       self->scratch = commy_stock_take (self->shared->stock, MAX (size, 4096));
       self->scratch_size = commy_block_get_size (self->scratch);
     }
-  memcpy (self->scratch, incoming->message.data, size);
+  memcpy (self->scratch, incoming->message.data, head_size);
+  if (incoming->body_size > 0)
+    memcpy (self->scratch + head_size, incoming->body, incoming->body_size);
+  incoming->body = NULL;
   incoming->bytes = self->scratch;
   incoming->borrowed = FALSE;
   release_message (self, &incoming->message);
@@ -385,6 +389,22 @@ take_frame (CommyChannel *self, CommyIncoming *incoming)
   commy_channel_dispatch (self, incoming);
 }
 
+/* Stable bytes, a header that was understood, and a payload that is where it says. */
+static CommyFrameStatus
+read_frame (CommyChannel *self, CommyIncoming *incoming)
+{
+  gsize size = incoming->message.size + incoming->body_size;
+  CommyFrameStatus status;
+
+  if (COMMY_FAILPOINT ("channel-received") || !make_stable (self, incoming))
+    return COMMY_FRAME_TOO_BIG;
+  if (G_LIKELY (incoming->body_size == 0))
+    return commy_frame_parse (incoming->bytes, size, self->shared->max_payload, &incoming->frame);
+  status = commy_frame_parse_head (incoming->bytes, incoming->message.size, size,
+                                   self->shared->max_payload, &incoming->frame);
+  return status == COMMY_FRAME_OK ? commy_channel_check_body (incoming) : status;
+}
+
 gboolean
 commy_channel_take (CommyChannel *self)
 {
@@ -399,6 +419,9 @@ commy_channel_take (CommyChannel *self)
     io = COMMY_IO_CLOSED;
   if (io == COMMY_IO_WOULD_BLOCK)
     {
+      if (G_UNLIKELY (self->unacked >= COMMY_TRAIN_ACK_AFTER)
+          && ++self->empty_polls >= COMMY_TRAIN_ACK_POLLS)
+        commy_channel_acknowledge_rest (self);
       if (G_UNLIKELY (self->holders.length > 0))
         commy_channel_free_held (self);
       return FALSE;
@@ -411,19 +434,20 @@ commy_channel_take (CommyChannel *self)
 
   /* Whoever is here is inside the worker, which keeps the channels that close meanwhile. */
   self->borrowed++;
+  self->heard++;
   incoming.message.reserved = self->path_number;
   incoming.borrowed = TRUE;
+  incoming.body = NULL;
+  incoming.body_size = 0;
   incoming.copy = NULL;
   incoming.is_exact = FALSE;
   incoming.received_ns = 0;
   incoming.handles = G_UNLIKELY (self->passes_handles)
                          ? commy_channel_take_handles (self, &incoming.message)
                          : NULL;
-  if (COMMY_FAILPOINT ("channel-received") || !make_stable (self, &incoming))
-    status = COMMY_FRAME_TOO_BIG;
-  else
-    status = commy_frame_parse (incoming.bytes, incoming.message.size, self->shared->max_payload,
-                                &incoming.frame);
+  if (G_UNLIKELY (incoming.message.flags & COMMY_MESSAGE_SPLIT))
+    commy_channel_find_body (self, &incoming);
+  status = read_frame (self, &incoming);
   if (status != COMMY_FRAME_OK)
     commy_channel_protocol_error (
         self, status == COMMY_FRAME_BAD_VERSION ? COMMY_ERROR_VERSION : COMMY_ERROR_PROTOCOL,

@@ -11,13 +11,6 @@
 
 #include <string.h>
 
-static gboolean
-is_message (guint8 type)
-{
-  return type == COMMY_FRAME_CALL || type == COMMY_FRAME_REPLY || type == COMMY_FRAME_ERROR
-         || type == COMMY_FRAME_ONEWAY || type == COMMY_FRAME_DATA;
-}
-
 /* Sequence and acknowledgement are given at the moment a frame takes its place in the flow. */
 static void
 stamp (CommyChannel *self, CommyFrameSpec *spec)
@@ -27,17 +20,17 @@ stamp (CommyChannel *self, CommyFrameSpec *spec)
       spec->flags |= COMMY_FRAME_FLAG_ORDERED;
       spec->flow = self->flow;
       spec->sequence = ++self->tx_sequence;
-      if (self->trains_out != NULL && is_message (spec->type))
+      if (self->trains_out != NULL && commy_channel_is_message (spec->type))
         self->trains_out->alone = 0;
     }
   spec->ack = self->rx_sequence;
-  self->unacked = 0;
+  commy_channel_acked_all (self);
 }
 
 void
 commy_channel_count_sent (CommyChannel *self, const CommyFrameSpec *spec, gsize payload)
 {
-  if (!is_message (spec->type))
+  if (!commy_channel_is_message (spec->type))
     return;
   commy_counters_add (&self->counters, COMMY_COUNT_SENT,
                       commy_frame_messages (spec->flags, spec->method, payload));
@@ -291,7 +284,7 @@ commy_channel_flush_backlog (CommyChannel *self)
         commy_frame_restamp (span.data, self->flow, ++self->tx_sequence, self->rx_sequence);
       else
         commy_frame_acknowledge (span.data, self->rx_sequence);
-      self->unacked = 0;
+      commy_channel_acked_all (self);
       if (self->keep != NULL && ordered)
         commy_keep_add (self->keep, self->tx_sequence, span.data, size);
       self->ops->commit (self->connection, size);
@@ -328,6 +321,18 @@ commy_channel_acknowledge (CommyChannel *self)
   self->ops->commit (self->connection, prefix);
   if (self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK)
     commy_worker_set_hot (self->worker, self);
+}
+
+void
+commy_channel_acknowledge_rest (CommyChannel *self)
+{
+  if (self->unacked < COMMY_TRAIN_ACK_AFTER)
+    return;
+  self->ack_after = COMMY_TRAIN_ACK_AFTER; /* owed from now on, should there be no room */
+  if (self->end_loan != NULL)
+    commy_channel_flush (self); /* what is being filled says it */
+  if (self->unacked > 0)
+    commy_channel_acknowledge (self);
 }
 
 CommyIo
@@ -387,7 +392,10 @@ commy_channel_send_error (
 void
 commy_channel_io_error (CommyChannel *self, CommyIo io, GError **error)
 {
-  if (io == COMMY_IO_WOULD_BLOCK)
+  if (io == COMMY_IO_WOULD_BLOCK && self->vigil.is_hung
+      && self->shared->hung_policy != COMMY_HUNG_WARN)
+    commy_channel_hung_error (self, error);
+  else if (io == COMMY_IO_WOULD_BLOCK)
     commy_set_error (error, COMMY_ERROR_BUSY, "%s over %s takes no more at present", self->service,
                      self->transport->note.id);
   else if (io == COMMY_IO_TOO_BIG)

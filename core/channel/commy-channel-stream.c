@@ -120,6 +120,8 @@ finish (CommyPipe *self, GError *error)
       g_clear_error (&error);
       return;
     }
+  if (self->tx_credit <= 0)
+    channel->n_starved--;
   /* The stream's owner looks at both without entering the worker. */
   __atomic_store_n (&self->is_open, FALSE, __ATOMIC_RELAXED);
   self->rx_ended = self->tx_ended = TRUE;
@@ -332,7 +334,11 @@ commy_channel_accept_pipe (CommyChannel *channel, CommyIncoming *incoming)
 void
 commy_pipe_charge (CommyPipe *self, gsize payload)
 {
+  gboolean had_credit = self->tx_credit > 0;
+
   self->tx_credit -= (gint64) (payload + COMMY_FRAME_STREAM_COST);
+  if (had_credit && self->tx_credit <= 0 && self->is_open)
+    self->channel->n_starved++;
 }
 
 void
@@ -560,6 +566,8 @@ on_credit (CommyChannel *channel, CommyPipe *self, guint32 bytes)
                                     "credit of a stream out of bounds");
       return;
     }
+  if (self->tx_credit <= 0 && self->tx_credit + bytes > 0)
+    channel->n_starved--;
   self->tx_credit += bytes;
   notify (self);
 }
@@ -655,6 +663,23 @@ commy_channel_expire_pipes (CommyChannel *self, gint64 now_ns)
         next = MIN (next, pipe->deadline_ns);
     }
   return next;
+}
+
+void
+commy_channel_abort_waiting_pipes (CommyChannel *self, const GError *error)
+{
+  g_autoptr (GPtrArray) pipes = NULL;
+
+  if (self->pipes == NULL || self->n_starved + self->room_waiters.length == 0)
+    return;
+  pipes = collect (self);
+  for (guint i = 0; i < pipes->len; i++)
+    {
+      CommyPipe *pipe = pipes->pdata[i];
+
+      if (pipe->is_open && (pipe->tx_credit <= 0 || pipe->room_waits))
+        commy_pipe_abort (pipe, (guint32) error->code, commy_error_bare (error));
+    }
 }
 
 void

@@ -36,16 +36,18 @@ is_own (const CommyChannelShared *shared, CommyPrincipal *peer)
                           commy_principal_get_name (peer));
 }
 
-/* What tells the end of the peer: its pidfd where the kernel gave one, else the connection's own
- * descriptor. */
-static int
-death_fd (CommyChannel *self, gboolean *out_is_pidfd)
+/* What tells the end of the peer: the connection's own descriptor, whose hang-up comes first, and
+ * its pidfd where the kernel gave one, because a child of the peer may keep the former open. */
+static void
+death_fds (CommyChannel *self, int *out_fd, int *out_pidfd)
 {
   CommyEvidence evidence = { .struct_size = sizeof evidence, .pidfd = -1 };
 
   self->ops->evidence (self->connection, &evidence);
-  *out_is_pidfd = evidence.pidfd >= 0;
-  return *out_is_pidfd ? evidence.pidfd : self->ops->fd (self->connection);
+  *out_pidfd = evidence.pidfd;
+  *out_fd = self->ops->fd (self->connection);
+  if (*out_fd == *out_pidfd)
+    *out_fd = -1; /* no path: there is the pidfd and nothing else */
 }
 
 CommyChannel *
@@ -71,6 +73,7 @@ commy_channel_new (CommyWorker *worker,
   self->takes_runs = setup->takes_runs;
   self->trusted = is_own (shared, setup->peer);
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
+  self->borrows = setup->borrows;
   for (guint i = 0; setup->serializers[i] != NULL && i + 1 < G_N_ELEMENTS (self->serializers); i++)
     self->serializers[i + 1]
         = commy_catalog_find (shared->catalog, COMMY_PLUGIN_SERIALIZER, setup->serializers[i]);
@@ -83,6 +86,7 @@ commy_channel_new (CommyWorker *worker,
   g_queue_init (&self->room_waiters);
   g_queue_init (&self->holders);
   g_queue_init (&self->deferred);
+  self->vigil.look_ns = G_MAXINT64;
   commy_channel_watch_death (self);
   return self;
 }
@@ -90,11 +94,14 @@ commy_channel_new (CommyWorker *worker,
 void
 commy_channel_watch_death (CommyChannel *self)
 {
-  gboolean is_pidfd;
-  int fd = death_fd (self, &is_pidfd);
+  int fd, pidfd;
 
+  death_fds (self, &fd, &pidfd);
   self->watched = TRUE;
-  commy_death_watch_add (self->shared->deaths, self->serial, fd, is_pidfd, self->worker);
+  if (pidfd >= 0)
+    commy_death_watch_add (self->shared->deaths, self->serial, pidfd, TRUE, self->worker);
+  if (fd >= 0)
+    commy_death_watch_add (self->shared->deaths, self->serial, fd, FALSE, self->worker);
 }
 
 CommyChannel *
@@ -108,12 +115,16 @@ commy_channel_ref (CommyChannel *channel)
 void
 commy_channel_unwatch_death (CommyChannel *self)
 {
-  gboolean is_pidfd;
+  int fd, pidfd;
 
   if (!self->watched)
     return;
+  death_fds (self, &fd, &pidfd);
   self->watched = FALSE;
-  commy_death_watch_remove (self->shared->deaths, self->serial, death_fd (self, &is_pidfd));
+  if (pidfd >= 0)
+    commy_death_watch_remove (self->shared->deaths, self->serial, pidfd);
+  if (fd >= 0)
+    commy_death_watch_remove (self->shared->deaths, self->serial, fd);
 }
 
 static void
@@ -345,6 +356,7 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
   commy_channel_settle (self);
   if (self->closed)
     return FALSE;
+  commy_channel_acknowledge_rest (self);
   if (commy_channel_flush (self) == COMMY_IO_WOULD_BLOCK
       || (self->trains_out != NULL && self->trains_out->stuck)
       || (self->backlog.length + self->room_waiters.length > 0 && self->span == NULL
@@ -353,9 +365,22 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
     interest |= COMMY_INTEREST_WRITE;
   if (G_UNLIKELY (self->moves.doubted))
     return TRUE;
+  commy_channel_keep_vigil (self);
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);
   return met != 0;
+}
+
+void
+commy_channel_deadline_error (CommyChannel *self, GError **error)
+{
+  if (self->vigil.is_hung)
+    commy_set_error (error, COMMY_ERROR_DEADLINE,
+                     "%s did not answer in time (over %s): it is hung, connected but silent",
+                     self->service, self->transport->note.id);
+  else
+    commy_set_error (error, COMMY_ERROR_DEADLINE, "%s did not answer in time (over %s)",
+                     self->service, self->transport->note.id);
 }
 
 gint64
@@ -364,6 +389,8 @@ commy_channel_expire (CommyChannel *self, gint64 now_ns)
   gint64 next = commy_channel_expire_pipes (self, now_ns);
 
   next = MIN (next, commy_channel_expire_adrift (self, now_ns));
+  commy_channel_look_after (self, now_ns);
+  next = MIN (next, self->vigil.look_ns);
 
   for (guint32 i = 0; i < self->pending.n_slots && self->pending.n_used > 0; i++)
     {
@@ -380,8 +407,7 @@ commy_channel_expire (CommyChannel *self, gint64 now_ns)
           next = MIN (next, slot->deadline_ns);
           continue;
         }
-      commy_set_error (&error, COMMY_ERROR_DEADLINE, "%s did not answer in time (over %s)",
-                       self->service, self->transport->note.id);
+      commy_channel_deadline_error (self, &error);
       commy_channel_forget (self, commy_pending_stream (&self->pending, slot));
       func (data, self, NULL, error, sent);
     }
@@ -443,7 +469,7 @@ spin_budget (CommyChannel *self)
 {
   gint64 max = self->shared->spin_max_ns;
 
-  if (!self->cheap_poll || self->same_core || self->shared->wait_mode == COMMY_WAIT_BLOCK)
+  if (self->moves.adrift || self->same_core || self->shared->wait_mode == COMMY_WAIT_BLOCK)
     return 0;
   if (self->shared->wait_mode == COMMY_WAIT_SPIN)
     return G_MAXINT64;
@@ -529,6 +555,7 @@ park (CommyChannel *self, gint64 deadline_ns, gboolean write, guint32 kick_seen)
   CommyIo io = COMMY_IO_UNSUPPORTED;
 
   commy_counters_add (&self->counters, COMMY_COUNT_PARKED, 1);
+  commy_channel_acknowledge_rest (self);
   if (!write)
     io = self->ops->wait (self->connection, commy_worker_get_kick_word (self->worker), kick_seen,
                           deadline_ns);
@@ -556,7 +583,11 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
   deadline_ns = MIN (deadline_ns, commy_channel_expire_adrift (self, start));
   if (self->closed || start >= deadline_ns)
     return;
-  until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
+  if (G_UNLIKELY (start >= self->vigil.look_ns))
+    {
+      commy_channel_look_after (self, start);
+      return;
+    }
   if (commy_channel_has_visits (self))
     commy_channel_settle (self);
   if (self->closed)
@@ -572,6 +603,8 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
   if (commy_channel_awaits_ack (self))
     write = self->ops->flush (self->connection) == COMMY_IO_WOULD_BLOCK;
   write |= commy_channel_owes_ack (self);
+  deadline_ns = MIN (deadline_ns, commy_channel_vigil_from (self, start));
+  until = budget == G_MAXINT64 ? deadline_ns : MIN (deadline_ns, start + budget);
   if (budget > 0)
     {
       caught = spin (self, until, write, kick_seen);
@@ -610,9 +643,12 @@ commy_channel_drain (CommyChannel *self)
   commy_channel_send (self, &spec, NULL, 0, TRUE);
 }
 
+/* @why: the text; for streams, too, if @streams. */
 static void
-fail_pending (CommyChannel *self)
+fail_pending (CommyChannel *self, const GError *why, gboolean streams)
 {
+  CommyDrop reason = self->vigil.is_hung ? COMMY_DROP_HUNG : COMMY_DROP_PEER_GONE;
+
   for (guint32 i = 0; i < self->pending.n_slots; i++)
     {
       CommyPendingSlot *slot = &self->pending.slots[i];
@@ -621,19 +657,30 @@ fail_pending (CommyChannel *self)
       gboolean sent = slot->sent;
       g_autoptr (GError) error = NULL;
 
-      if (func == NULL)
+      if (func == NULL
+          || (!streams
+              && commy_channel_find_pipe (self, commy_pending_stream (&self->pending, slot))))
         continue;
-      commy_pending_remove (&self->pending, slot);
+      if (streams)
+        commy_pending_remove (&self->pending, slot);
+      else
+        commy_channel_forget (self, commy_pending_stream (&self->pending, slot));
       if (sent)
         commy_set_error (&error, COMMY_ERROR_OUTCOME_UNKNOWN, "outcome unknown from %s over %s: %s",
-                         self->service, self->transport->note.id,
-                         commy_error_bare (self->close_error));
+                         self->service, self->transport->note.id, commy_error_bare (why));
       else
         commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
-                         self->transport->note.id, commy_error_bare (self->close_error));
-      commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, 1, self->peer_node);
+                         self->transport->note.id, commy_error_bare (why));
+      commy_ledger_add (self->shared->ledger, reason, 1, self->peer_node);
       func (data, self, NULL, error, sent);
     }
+}
+
+void
+commy_channel_fail_calls (CommyChannel *self, const GError *error)
+{
+  if (self->pending.n_used > 0)
+    fail_pending (self, error, FALSE);
 }
 
 static void
@@ -673,7 +720,7 @@ commy_channel_close (CommyChannel *self, const GError *error)
                       self->peer_node);
   commy_train_lose (self);
   commy_channel_tell_departed (self, TRUE);
-  fail_pending (self);
+  fail_pending (self, self->close_error, TRUE);
   commy_channel_fail_pipes (self);
   commy_channel_clear_deferred (self);
   if (self->accepting)

@@ -27,6 +27,14 @@ typedef enum
   COMMY_WAIT_BLOCK,
 } CommyWaitMode;
 
+/* What becomes of what a peer owes that lives and does not serve. */
+typedef enum
+{
+  COMMY_HUNG_WARN,
+  COMMY_HUNG_DROP,
+  COMMY_HUNG_DISCONNECT,
+} CommyHungPolicy;
+
 /* What all channels of a mesh share; immutable but for the atomics inside. */
 typedef struct
 {
@@ -49,6 +57,8 @@ typedef struct
   CommyStock *stock;             /* of memory for large messages */
   CommyWaitMode wait_mode;
   gint64 spin_max_ns;
+  gint64 hung_after_ns; /* of silence of a peer that owes something; 0: nobody asks */
+  CommyHungPolicy hung_policy;
   int single_cpu; /* the only processor this process may use, or -1 */
 } CommyChannelShared;
 
@@ -58,6 +68,8 @@ typedef struct
   CommyFrame frame;
   const guint8 *bytes; /* the frame; what offsets count from */
   CommyMessage message;
+  const guint8 *body; /* the payload, where it does not lie behind the rest of the frame; or NULL */
+  gsize body_size;
   gboolean borrowed; /* @bytes lie in @message, which must be released */
   guint8 *copy;      /* or here, a block: of a peer that is not trusted, or put together */
   gboolean is_exact; /* @copy holds this message and nothing else */
@@ -106,6 +118,9 @@ guint16 commy_channel_wire_of (CommyChannel *channel, const CommyPlugin *seriali
 /* The peer understands several messages of a stream in one frame. */
 gboolean commy_channel_takes_runs (CommyChannel *channel);
 gboolean commy_channel_is_open (CommyChannel *channel);
+/* It lives, owes something and is silent; commy_channel_hung_error() says so. Worker's thread. */
+gboolean commy_channel_is_hung (const CommyChannel *channel);
+void commy_channel_hung_error (const CommyChannel *channel, GError **error);
 /* The peer said that it takes nothing new. */
 gboolean commy_channel_is_draining (CommyChannel *channel);
 
@@ -191,6 +206,8 @@ void commy_channel_forget (CommyChannel *channel, guint32 stream);
 
 /* For who waits synchronously: sends what found no room before. Whether something is left. */
 gboolean commy_channel_push (CommyChannel *channel);
+/* Says that a call was not answered in time, and what is known of the reason. */
+void commy_channel_deadline_error (CommyChannel *channel, GError **error);
 /* Takes one message from the path and deals with it. Whether there was one. */
 gboolean commy_channel_poll (CommyChannel *channel);
 /* Spins and parks until a message may be there, the channel closed, @deadline_ns passed or the
@@ -219,7 +236,7 @@ GBytes *commy_incoming_dup_payload (CommyChannel *channel, CommyIncoming *incomi
 static inline const guint8 *
 commy_incoming_payload (const CommyIncoming *incoming)
 {
-  return incoming->bytes + incoming->frame.payload_offset;
+  return incoming->body != NULL ? incoming->body : incoming->bytes + incoming->frame.payload_offset;
 }
 
 /* A pinned channel keeps its connection's memory after it closed. Owner's thread. */

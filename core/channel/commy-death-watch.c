@@ -11,8 +11,15 @@
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+/* PF_EXITING of the kernel, in /proc/PID/stat since there is such a file. */
+#define FLAG_EXITING 4u
 
 /* A channel whose peer's end shows at a descriptor. */
 typedef struct
@@ -113,6 +120,56 @@ on_events (int fd, GIOCondition condition, gpointer data)
     tell (data, events[i].data.fd);
   return G_SOURCE_CONTINUE;
 }
+
+/* --- processes --- */
+
+/* As this process's namespace numbers it; 0: nobody says. */
+static int
+pid_of (int pidfd)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", pidfd);
+  g_autofree char *text = NULL;
+  const char *line;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL))
+    return 0;
+  line = strstr (text, "\nPid:");
+  return line != NULL ? atoi (line + strlen ("\nPid:")) : 0;
+}
+
+/* The state, and the kernel's flags of the process: the second and the ninth field of its line, of
+ * which the first two may contain anything. */
+static gboolean
+says_that_it_ends (const char *stat)
+{
+  const char *fields = strrchr (stat, ')');
+  char state;
+  unsigned flags;
+
+  if (fields == NULL || sscanf (fields, ") %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2)
+    return FALSE;
+  return state == 'Z' || state == 'X' || (flags & FLAG_EXITING) != 0;
+}
+
+gboolean
+commy_process_is_ending (int pidfd)
+{
+  struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+  g_autofree char *path = NULL;
+  g_autofree char *text = NULL;
+  int pid;
+
+  if (poll (&ended, 1, 0) > 0)
+    return TRUE;
+  pid = pid_of (pidfd);
+  path = g_strdup_printf ("/proc/%d/stat", pid);
+  if (pid <= 0 || !g_file_get_contents (path, &text, NULL, NULL))
+    return FALSE;
+  /* The number was that process's all the time if it is not reaped even now. */
+  return says_that_it_ends (text) || poll (&ended, 1, 0) > 0;
+}
+
+/* --- life --- */
 
 CommyDeathWatch *
 commy_death_watch_new (GMainContext *context, GError **error)

@@ -16,3 +16,7 @@ void commy_death_watch_free (CommyDeathWatch *watch); /* the mesh thread, or aft
 void commy_death_watch_add (
     CommyDeathWatch *watch, guint64 serial, int fd, gboolean is_pidfd, CommyWorker *worker);
 void commy_death_watch_remove (CommyDeathWatch *watch, guint64 serial, int fd);
+
+/* Whether the process of a pidfd has ended or is about to: the kernel closes its descriptors long
+ * before the pidfd tells. */
+gboolean commy_process_is_ending (int pidfd);

@@ -12,9 +12,10 @@
 /* What a side offers beyond the frames themselves; unknown bits are ignored. */
 typedef enum
 {
-  COMMY_FEATURE_MOVES = 1 << 0, /* the flow may outlive its path */
-  COMMY_FEATURE_KEEPS = 1 << 1, /* this side keeps copies and wants acknowledgements */
-  COMMY_FEATURE_RUNS = 1 << 2,  /* it takes several messages in one frame */
+  COMMY_FEATURE_MOVES = 1 << 0,  /* the flow may outlive its path */
+  COMMY_FEATURE_KEEPS = 1 << 1,  /* this side keeps copies and wants acknowledgements */
+  COMMY_FEATURE_RUNS = 1 << 2,   /* it takes several messages in one frame */
+  COMMY_FEATURE_BODIES = 1 << 3, /* over this path it takes messages in two parts */
 } CommyFeatures;
 
 /* A flow, as its acceptor named it, and what proves that somebody was told of it. */

@@ -143,4 +143,5 @@ const CommyTransportOps commy_no_path = {
   .attach = no_attach,
   .take_fds = no_take_fds,
   .unsent = no_unsent,
+  /* No `lend` and no `body`: a channel without a path borrows nothing (`borrows`). */
 };

@@ -65,6 +65,8 @@ commy_setup_add_moves (CommySetup *self, guint8 type, CommyHello *hello)
     hello->features |= COMMY_FEATURE_MOVES;
   if (commy_path_needs_copies (self->transport, self->connection))
     hello->features |= COMMY_FEATURE_KEEPS;
+  if (commy_path_has_bodies (self->transport, self->connection))
+    hello->features |= COMMY_FEATURE_BODIES;
   hello->flow = self->given;
   if (self->flow == NULL)
     return;
@@ -89,6 +91,7 @@ make_path (CommySetup *self, guint32 received)
   path->number = self->number;
   path->received = received;
   path->peer_keeps = self->peer_keeps;
+  path->borrows = self->borrows;
   path->peer_cpu = self->peer_cpu;
   path->peer = commy_principal_ref (self->peer);
   return path;
@@ -168,6 +171,8 @@ commy_setup_on_resume (CommySetup *self, const CommyHello *hello)
     }
   self->number = hello->resume_number;
   self->peer_keeps = (hello->features & COMMY_FEATURE_KEEPS) != 0;
+  self->borrows = (hello->features & COMMY_FEATURE_BODIES) != 0
+                  && commy_path_has_bodies (self->transport, self->connection);
   self->peer_cpu = hello->cpu;
   commy_setup_drop_source (&self->fd_source);
   ticket = g_new0 (CommySetupTicket, 1);
@@ -246,6 +251,8 @@ commy_setup_on_resumed (CommySetup *self, const CommyHello *hello)
       return;
     }
   self->peer_keeps = (hello->features & COMMY_FEATURE_KEEPS) != 0;
+  self->borrows = (hello->features & COMMY_FEATURE_BODIES) != 0
+                  && commy_path_has_bodies (self->transport, self->connection);
   self->peer_cpu = hello->cpu;
   commy_channel_visit (self->flow, visit_to_move, make_path (self, hello->resume_received));
   commy_setup_free (self);

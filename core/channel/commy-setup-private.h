@@ -38,6 +38,7 @@ struct _CommySetup
   gboolean awaits_ack; /* accepting side: what the other side received is still to come */
   guint32 received;    /* what this side received */
   gboolean peer_keeps;
+  gboolean borrows; /* messages in two parts can go over it */
   int peer_cpu;
 };
 

@@ -315,6 +315,8 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
     .peer = self->peer,
     .serializers = wire,
     .peer_cpu = hello->cpu,
+    .borrows = (hello->features & COMMY_FEATURE_BODIES) != 0
+               && commy_path_has_bodies (self->transport, self->connection),
     .takes_runs = (hello->features & COMMY_FEATURE_RUNS) != 0,
     .seat = g_steal_pointer (&self->channel),
   };

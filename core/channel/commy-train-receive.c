@@ -10,8 +10,20 @@
 void
 commy_train_acknowledge (CommyChannel *self, const CommyFrame *frame)
 {
+  gboolean waits; /* the sender may, for word of less than usual */
+
   self->unacked += frame->payload_offset + frame->payload_size;
-  if (self->unacked >= COMMY_TRAIN_ACK_AFTER)
+  if (commy_train_is_piece (frame))
+    {
+      self->alone += frame->payload_size;
+      self->unacked_pieces = TRUE;
+    }
+  else if (commy_channel_is_message (frame->type))
+    self->alone = 0; /* as at its sender */
+  waits = self->unacked_pieces && self->alone < COMMY_TRAIN_ALONE_AFTER;
+  self->ack_after = waits ? COMMY_TRAIN_ACK_AFTER : COMMY_TRAIN_ACK_BULK;
+  self->empty_polls = 0;
+  if (self->unacked >= self->ack_after)
     commy_channel_acknowledge (self);
 }
 

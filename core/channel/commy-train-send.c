@@ -225,7 +225,7 @@ send_piece (CommyChannel *self, CommyTrain *train)
   if (io != COMMY_IO_OK)
     return io;
   spec.sequence = ++self->tx_sequence;
-  self->unacked = 0;
+  commy_channel_acked_all (self);
   commy_frame_write (span.data, &spec, size);
   if (size > 0)
     memcpy (span.data + prefix, train->data + train->at, size);
@@ -323,10 +323,12 @@ gboolean
 commy_train_pump (CommyChannel *self)
 {
   gboolean more = FALSE;
+  gboolean alone;
 
   if (!may_pump (self) || (self->backlog.length > 0 && !commy_channel_flush_backlog (self)))
     return FALSE;
-  pump (self, PUMP_BYTES, TRUE, &more);
+  alone = self->trains_out->alone >= COMMY_TRAIN_ALONE_AFTER;
+  pump (self, alone ? COMMY_TRAIN_ALONE_BATCH : PUMP_BYTES, TRUE, &more);
   return more;
 }
 

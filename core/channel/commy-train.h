@@ -26,10 +26,15 @@
 #define COMMY_TRAIN_ALONE_AFTER (256u << 10)
 #define COMMY_TRAIN_ALONE_FLOOR (1u << 20)
 /* Then they are handed to the transport some at a time. */
-#define COMMY_TRAIN_ALONE_BATCH (4u * COMMY_TRAIN_PIECE)
+#define COMMY_TRAIN_ALONE_BATCH (8u * COMMY_TRAIN_PIECE)
 /* Received and not acknowledged yet: then a frame goes that says nothing else. Less than the
  * smallest window, or a sender could wait for a word that never comes. */
 #define COMMY_TRAIN_ACK_AFTER (2u * COMMY_TRAIN_PIECE)
+/* The same while only whole messages come, which wait for room in what their sender keeps, or
+ * while pieces come alone, which have the larger window; less than the limit "kept" may be. Who
+ * has nothing more to read does not wait for that much. */
+#define COMMY_TRAIN_ACK_BULK (12u * COMMY_TRAIN_PIECE)
+#define COMMY_TRAIN_ACK_POLLS 64u
 
 /* What a channel sends; made with the first train. */
 typedef struct

@@ -51,6 +51,7 @@ struct _CommyWorker
   GMainContext *context;
   const CommyEnv *env;
   GSource *source; /* NULL: not attached */
+  gpointer source_fd;
   int epoll_fd;
   int event_fd;
   guint32 kick_word;  /* atomic; only grows */
@@ -77,6 +78,9 @@ struct _CommyWorker
   GPtrArray *turn;     /* memory of the turn under way or to come; NULL while one is */
   GPtrArray *graveyard;
   gint64 deadline_ns;
+  gboolean dispatching;
+  gboolean collected; /* the kernel was asked in this turn of the loop */
+  gboolean is_mute;   /* a loop within a dispatch does not poll for this source */
 };
 
 /* --- life --- */
@@ -93,8 +97,10 @@ attach (CommyWorker *self)
   source->worker = self;
   g_atomic_ref_count_inc (&self->refs);
   g_source_set_name (self->source, "commy worker");
-  g_source_set_can_recurse (self->source, FALSE);
-  g_source_add_unix_fd (self->source, self->epoll_fd, G_IO_IN);
+  /* One that may not takes its descriptor from the loop and puts it back with every dispatch, and
+   * wakes the loop up each time; see source_prepare(). */
+  g_source_set_can_recurse (self->source, TRUE);
+  self->source_fd = g_source_add_unix_fd (self->source, self->epoll_fd, G_IO_IN);
   g_source_attach (self->source, self->context);
 }
 
@@ -599,7 +605,7 @@ commy_worker_need_deadline (CommyWorker *worker, gint64 when_ns)
   if (when_ns >= worker->deadline_ns)
     return;
   worker->deadline_ns = when_ns;
-  if (worker->source != NULL)
+  if (worker->source != NULL && !worker->is_mute)
     g_source_set_ready_time (worker->source, when_ns / 1000 + 1);
 }
 
@@ -787,6 +793,28 @@ has_work (CommyWorker *self)
   return __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED) || self->deferred->len > 0;
 }
 
+/* A handler runs the loop, in which this source has no turn: nor may it keep that loop awake. */
+static void
+mute (CommyWorker *self)
+{
+  if (self->is_mute)
+    return;
+  self->is_mute = TRUE;
+  g_source_modify_unix_fd (self->source, self->source_fd, 0);
+  g_source_set_ready_time (self->source, -1);
+}
+
+static void
+unmute (CommyWorker *self)
+{
+  self->is_mute = FALSE;
+  if (g_source_is_destroyed (self->source))
+    return;
+  g_source_modify_unix_fd (self->source, self->source_fd, G_IO_IN);
+  if (self->deadline_ns < G_MAXINT64)
+    g_source_set_ready_time (self->source, self->deadline_ns / 1000 + 1);
+}
+
 gboolean
 commy_worker_has_more (CommyWorker *worker)
 {
@@ -801,6 +829,11 @@ source_prepare (GSource *source, int *timeout)
   gboolean ready;
 
   *timeout = -1;
+  if (self->dispatching)
+    {
+      mute (self);
+      return FALSE;
+    }
   commy_worker_enter (self);
   self->iteration++;
   ready = has_work (self) || arm_channels (self);
@@ -812,12 +845,15 @@ static gboolean
 source_check (GSource *source)
 {
   CommyWorker *self = ((WorkerSource *) source)->worker;
-  struct epoll_event event;
   gboolean ready;
 
+  if (self->dispatching)
+    return FALSE;
   /* The descriptor's tag would do, but asking the kernel also sees what came since. */
   commy_worker_enter (self);
-  ready = has_work (self) || self->hot->len > 0 || epoll_wait (self->epoll_fd, &event, 1, 0) > 0;
+  collect_events (self);
+  self->collected = TRUE;
+  ready = has_work (self) || self->hot->len > 0;
   commy_worker_exit (self);
   return ready;
 }
@@ -827,12 +863,18 @@ source_dispatch (GSource *source, GSourceFunc callback, gpointer data)
 {
   CommyWorker *self = ((WorkerSource *) source)->worker;
 
+  if (self->dispatching)
+    return G_SOURCE_CONTINUE;
   commy_worker_enter (self);
-  self->in_source = TRUE;
-  collect_events (self);
+  self->dispatching = self->in_source = TRUE;
+  if (!self->collected)
+    collect_events (self);
+  self->collected = FALSE;
   turn_inside (self);
   expire_deadlines (self);
-  self->in_source = FALSE;
+  self->dispatching = self->in_source = FALSE;
+  if (G_UNLIKELY (self->is_mute))
+    unmute (self);
   commy_worker_exit (self);
   return G_SOURCE_CONTINUE;
 }

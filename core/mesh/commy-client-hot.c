@@ -286,8 +286,7 @@ await_hot (
       if (commy_env_now (self->mesh->env) >= deadline_ns)
         {
           commy_channel_forget (channel, stream);
-          commy_set_error (&wait->error, COMMY_ERROR_DEADLINE, "%s was not answered in time",
-                           self->service);
+          commy_channel_deadline_error (channel, &wait->error);
           return FALSE;
         }
       more = commy_channel_flush (channel) == COMMY_IO_WOULD_BLOCK;

@@ -93,6 +93,12 @@ await_answer (CommyClient *self,
         continue;
       if (commy_client_give_up (self, request, cancellable, &wait->error))
         {
+          if (commy_channel_is_hung (channel)
+              && g_error_matches (wait->error, COMMY_ERROR, COMMY_ERROR_DEADLINE))
+            {
+              g_clear_error (&wait->error);
+              commy_channel_deadline_error (channel, &wait->error);
+            }
           commy_channel_forget (channel, stream);
           wait->done = TRUE;
           wait->sent = TRUE;

@@ -201,6 +201,18 @@ wait_mode (CommyMesh *self)
   return COMMY_WAIT_ADAPTIVE;
 }
 
+static CommyHungPolicy
+hung_policy (CommyMesh *self)
+{
+  const char *word = commy_config_get (self->config, "limits", "hung");
+
+  if (g_strcmp0 (word, "drop") == 0)
+    return COMMY_HUNG_DROP;
+  if (g_strcmp0 (word, "disconnect") == 0)
+    return COMMY_HUNG_DISCONNECT;
+  return COMMY_HUNG_WARN;
+}
+
 /* Any of ours with this name that takes calls, or NULL. Several share what comes. */
 static CommyService *
 pick_offer (CommyMesh *self, const char *service)
@@ -268,6 +280,8 @@ fill_shared (CommyMesh *self, GError **error)
   self->shared.max_backlog = self->shared.max_payload;
   self->shared.max_kept = commy_config_get_size (config, "limits", "kept");
   self->shared.resume_ns = commy_config_get_duration (config, "limits", "resume-within");
+  self->shared.hung_after_ns = commy_config_get_duration (config, "limits", "hung-after");
+  self->shared.hung_policy = hung_policy (self);
   self->shared.flows = commy_flow_table_new ();
   self->shared.stock = commy_stock_new (STOCK_BYTES, self->context);
   self->shared.wait_mode = n_cpus > 1 ? wait_mode (self) : COMMY_WAIT_BLOCK;

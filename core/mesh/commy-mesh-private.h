@@ -83,6 +83,7 @@ struct _CommyMesh
   CommyService *node_service;
   CommyTopics *topics;       /* NULL: nobody has subscribed yet */
   GPtrArray *own_publishers; /* CommyPublisher, of commy_mesh_publish(); under lock; or NULL */
+  GPtrArray *topic_services; /* CommyService of started publishers, theirs; under lock; or NULL */
   gboolean left_from_inside; /* a handler or callback leaves: nothing can be waited for */
 };
 
@@ -138,6 +139,11 @@ CommyService *commy_mesh_dup_offer (CommyMesh *mesh, const char *instance);
 
 /* commy-mesh-publish.c: mesh thread; what commy_mesh_publish() kept */
 void commy_mesh_drop_publishers (CommyMesh *mesh);
+/* Any thread: the service of a publisher, from its start until before its end. */
+void commy_mesh_add_topic (CommyMesh *mesh, CommyService *service);
+void commy_mesh_remove_topic (CommyMesh *mesh, CommyService *service);
+/* The mesh was joined again: what publishers offered before. */
+void commy_mesh_offer_topics (CommyMesh *mesh);
 
 /* commy-survey.c */
 void commy_survey_snapshot (gpointer mesh, CommySnapshot *snapshot);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Publishing now and then: the mesh keeps a publisher for each topic and thread.
+ * Publishing now and then: the mesh keeps a publisher for each topic and thread. And what those of
+ * the application offer, to offer it again when the mesh is joined again.
  */
 #include "config.h"
 
@@ -71,4 +72,47 @@ commy_mesh_drop_publishers (CommyMesh *mesh)
   g_mutex_lock (&mesh->lock);
   publishers = g_steal_pointer (&mesh->own_publishers);
   g_mutex_unlock (&mesh->lock);
+}
+
+/* --- the application's own --- */
+
+void
+commy_mesh_add_topic (CommyMesh *mesh, CommyService *service)
+{
+  g_mutex_lock (&mesh->lock);
+  if (mesh->topic_services == NULL)
+    mesh->topic_services = g_ptr_array_new ();
+  g_ptr_array_add (mesh->topic_services, service);
+  g_mutex_unlock (&mesh->lock);
+}
+
+void
+commy_mesh_remove_topic (CommyMesh *mesh, CommyService *service)
+{
+  g_mutex_lock (&mesh->lock);
+  g_ptr_array_remove_fast (mesh->topic_services, service);
+  g_mutex_unlock (&mesh->lock);
+}
+
+static void
+on_offered (GObject *source, GAsyncResult *result, gpointer data)
+{
+  CommyService *service = COMMY_SERVICE (source);
+  g_autoptr (GError) error = NULL;
+
+  if (!commy_service_start_finish (service, result, &error))
+    g_message ("%s is not offered again: %s", service->name, error->message);
+}
+
+void
+commy_mesh_offer_topics (CommyMesh *mesh)
+{
+  g_autoptr (GPtrArray) services = g_ptr_array_new_with_free_func (g_object_unref);
+
+  g_mutex_lock (&mesh->lock);
+  for (guint i = 0; mesh->topic_services != NULL && i < mesh->topic_services->len; i++)
+    g_ptr_array_add (services, g_object_ref (mesh->topic_services->pdata[i]));
+  g_mutex_unlock (&mesh->lock);
+  for (guint i = 0; i < services->len; i++)
+    commy_service_start (services->pdata[i], NULL, on_offered, NULL);
 }

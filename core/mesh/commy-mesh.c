@@ -55,6 +55,7 @@ commy_mesh_finalize (GObject *object)
   g_queue_clear_full (&self->decisions, (GDestroyNotify) commy_decision_unref);
   g_ptr_array_unref (self->workers);
   g_ptr_array_unref (self->watchers);
+  g_clear_pointer (&self->topic_services, g_ptr_array_unref);
   g_clear_pointer (&self->policy, commy_policy_unref);
   g_clear_pointer (&self->catalog, commy_catalog_free);
   g_clear_pointer (&self->config, commy_config_unref);
@@ -406,7 +407,10 @@ commy_mesh_join_sync (CommyMesh *self, GCancellable *cancellable, GError **error
   self->thread = g_thread_new ("commy-mesh", mesh_thread, g_main_loop_ref (self->loop));
   commy_mesh_reopen_workers (self);
   if (run_and_wait (self, join_work, error))
-    return TRUE;
+    {
+      commy_mesh_offer_topics (self);
+      return TRUE;
+    }
   end_thread (self);
   set_state (self, COMMY_MESH_NEW);
   return FALSE;

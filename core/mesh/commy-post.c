@@ -10,6 +10,7 @@
 #include "base/commy-error-private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ALIGNMENT 64u
 #define FIRST_CAPACITY 8u
@@ -57,10 +58,40 @@ commy_post_new_buffer (gsize capacity)
 }
 
 CommyPost *
+commy_post_new_shared (CommyPool *pool, gsize capacity)
+{
+  CommyBuffer *shared = commy_pool_take (pool, capacity);
+  CommyPost *self;
+
+  if (shared == NULL)
+    return NULL;
+  self = post_new (0);
+  self->pool = commy_pool_ref (pool);
+  self->shared = shared;
+  self->buffer = shared->block.data;
+  self->capacity = shared->block.size;
+  return self;
+}
+
+void
+commy_post_set_pool (CommyPost *post, CommyPool *pool)
+{
+  if (post->pool == NULL && pool != NULL)
+    post->pool = commy_pool_ref (pool);
+}
+
+CommyPost *
 commy_post_ref (CommyPost *post)
 {
   g_atomic_ref_count_inc (&post->refs);
   return post;
+}
+
+static void
+forget_encoding (CommyPost *self, guint i)
+{
+  g_clear_pointer (&self->encodings[i].bytes, g_bytes_unref);
+  g_clear_pointer (&self->encodings[i].shared, commy_buffer_unref);
 }
 
 void
@@ -71,10 +102,13 @@ commy_post_unref (gpointer data)
   if (self == NULL || !g_atomic_ref_count_dec (&self->refs))
     return;
   for (guint i = 0; i < COMMY_POST_ENCODINGS; i++)
-    g_clear_pointer (&self->encodings[i].bytes, g_bytes_unref);
+    forget_encoding (self, i);
   g_clear_pointer (&self->value, g_variant_unref);
   g_clear_pointer (&self->bytes, g_bytes_unref);
-  free (self->buffer);
+  if (self->shared == NULL)
+    free (self->buffer);
+  commy_buffer_unref (self->shared);
+  commy_pool_unref (self->pool);
   g_free (self);
 }
 
@@ -84,34 +118,51 @@ commy_post_is_alone (CommyPost *post)
   return g_atomic_ref_count_compare (&post->refs, 1);
 }
 
+/* @out_shared: where they lie, or NULL. Both (transfer full) */
 static GBytes *
-encode (CommyPost *self, CommyPlugin *serializer, GError **error)
+encode (CommyPost *self, CommyPlugin *serializer, CommyBuffer **out_shared, GError **error)
 {
   const CommySerializerOps *ops = &serializer->ops.serializer;
   gsize bound = MAX (ops->bound (serializer->instance, self->value), 1);
-  g_autofree guint8 *buffer = g_malloc (bound);
-  gssize size = ops->encode (serializer->instance, self->value, buffer, bound, error);
+  g_autoptr (CommyBuffer) shared = NULL;
+  g_autofree guint8 *buffer = NULL;
+  guint8 *out;
+  gssize size;
 
-  return size < 0 ? NULL : g_bytes_new_take (g_steal_pointer (&buffer), (gsize) size);
+  if (self->pool != NULL && bound >= COMMY_POOL_FROM)
+    shared = commy_pool_take (self->pool, bound);
+  if (shared == NULL)
+    buffer = g_malloc (bound);
+  out = shared != NULL ? shared->block.data : buffer;
+  size = ops->encode (serializer->instance, self->value, out, bound, error);
+  if (size < 0)
+    return NULL;
+  if (shared == NULL)
+    return g_bytes_new_take (g_steal_pointer (&buffer), (gsize) size);
+  *out_shared = commy_buffer_ref (shared);
+  return g_bytes_new_with_free_func (out, (gsize) size, commy_buffer_unref,
+                                     g_steal_pointer (&shared));
 }
 
 /* (transfer full) */
 static GBytes *
 dup_encoding (CommyPost *self, CommyPlugin *serializer, GError **error)
 {
+  CommyBuffer *shared = NULL;
   GBytes *bytes;
   guint i;
 
   for (i = 0; i < COMMY_POST_ENCODINGS && self->encodings[i].bytes != NULL; i++)
     if (self->encodings[i].serializer == serializer)
       return g_bytes_ref (self->encodings[i].bytes);
-  bytes = encode (self, serializer, error);
+  bytes = encode (self, serializer, &shared, error);
   if (bytes == NULL)
     return NULL;
   /* The last place is for whoever came last. */
   i = MIN (i, COMMY_POST_ENCODINGS - 1);
-  g_clear_pointer (&self->encodings[i].bytes, g_bytes_unref);
+  forget_encoding (self, i);
   self->encodings[i].serializer = serializer;
+  self->encodings[i].shared = shared;
   self->encodings[i].bytes = g_bytes_ref (bytes);
   return bytes;
 }
@@ -148,6 +199,38 @@ commy_post_dup_payload (CommyPost *self, CommyPlugin *serializer, GError **error
     return g_bytes_ref (self->bytes);
   return g_bytes_new_with_free_func (self->buffer, self->size, commy_post_unref,
                                      commy_post_ref (self));
+}
+
+/* Bytes of the application's are copied once, for all. */
+static CommyBuffer *
+share_bytes (CommyPost *self)
+{
+  gsize size;
+  gconstpointer data;
+
+  if (self->shared != NULL || self->bytes == NULL)
+    return self->shared;
+  data = g_bytes_get_data (self->bytes, &size);
+  self->shared = commy_pool_take (self->pool, size);
+  if (self->shared != NULL)
+    memcpy (self->shared->block.data, data, size);
+  else
+    g_clear_pointer (&self->pool, commy_pool_unref); /* the next one need not try again */
+  return self->shared;
+}
+
+CommyBuffer *
+commy_post_shared (CommyPost *self, CommyPlugin *serializer, CommyChannel *channel)
+{
+  if (self->pool == NULL || !commy_pool_reaches (self->pool, channel)
+      || !commy_pool_admits (self->pool, channel))
+    return NULL;
+  if (self->value == NULL)
+    return share_bytes (self);
+  for (guint i = 0; i < COMMY_POST_ENCODINGS && self->encodings[i].bytes != NULL; i++)
+    if (self->encodings[i].serializer == serializer)
+      return self->encodings[i].shared;
+  return NULL;
 }
 
 /* --- queues --- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Publishing in the hot loop: raw bytes in a buffer that all subscribers share, used again as soon
- * as nobody needs it. Nothing is allocated while everybody keeps up.
+ * as nobody needs it. What is large is written where they read it, if they can. No payload's
+ * memory is allocated while everybody keeps up.
  */
 #include "config.h"
 
@@ -15,10 +16,40 @@
 static void
 keep_spare (CommyPublisher *self, CommyPost *post)
 {
-  if (self->spare == NULL && post->capacity <= SPARE_MAX && commy_post_is_alone (post))
+  if (self->spare == NULL && post->shared == NULL && post->capacity <= SPARE_MAX
+      && commy_post_is_alone (post))
     self->spare = post;
   else
     commy_post_unref (post);
+}
+
+/* NULL: in memory of its own. */
+static CommyPost *
+reserve_shared (CommyPublisher *self, gsize size)
+{
+  CommyWorker *worker = self->worker->worker;
+  CommyPost *post = NULL;
+  CommyPool *pool;
+
+  if (size < COMMY_POOL_FROM)
+    return NULL;
+  commy_worker_enter (worker);
+  pool = commy_publisher_get_pool (self);
+  if (pool != NULL)
+    post = commy_post_new_shared (pool, size);
+  commy_worker_exit (worker);
+  return post;
+}
+
+static CommyPost *
+reserve_private (CommyPublisher *self, gsize size)
+{
+  CommyPost *post = g_steal_pointer (&self->spare);
+
+  if (post != NULL && post->capacity >= size)
+    return post;
+  commy_post_unref (post);
+  return commy_post_new_buffer (size);
 }
 
 gboolean
@@ -36,12 +67,9 @@ commy_publisher_reserve (CommyPublisher *self, gsize size, CommySpan *out_span, 
                        size);
       return FALSE;
     }
-  post = g_steal_pointer (&self->spare);
-  if (post == NULL || post->capacity < size)
-    {
-      commy_post_unref (post);
-      post = commy_post_new_buffer (size);
-    }
+  post = reserve_shared (self, size);
+  if (post == NULL)
+    post = reserve_private (self, size);
   self->building = post;
   out_span->data = post->buffer;
   out_span->size = size;

@@ -49,6 +49,7 @@ struct _CommyPublisher
   guint told;          /* of subscribers */
   CommyPost *spare;    /* a buffer to use again */
   CommyPost *building; /* the open reservation */
+  CommyPool *pool;     /* for the subscribers that were there when it was last looked at, or NULL */
 };
 
 /* --- commy-publisher.c --- */
@@ -61,6 +62,12 @@ void commy_publisher_spread (CommyPublisher *publisher, CommyPost *post, gboolea
 void commy_publisher_turn (CommyPublisher *publisher);
 /* Lets go of readers that have ended. */
 void commy_publisher_sweep (CommyPublisher *publisher);
+
+/* --- commy-publisher-pool.c --- */
+
+/* The pool that the present subscribers can read, and nobody else. Inside the worker. (transfer
+ * none); NULL: none of them takes anything from a pool */
+CommyPool *commy_publisher_get_pool (CommyPublisher *publisher);
 
 /* --- commy-reader.c --- */
 

@@ -44,6 +44,7 @@ let_go (CommyPublisher *self)
     return;
   method = g_hash_table_lookup (self->service->methods, COMMY_TOPIC_METHOD);
   method->user_data = NULL;
+  commy_mesh_remove_topic (self->mesh, self->service);
   commy_service_stop (self->service, NULL, NULL, NULL);
   g_clear_object (&self->service);
 }
@@ -73,6 +74,7 @@ commy_publisher_finalize (GObject *object)
   commy_post_queue_clear (&self->history);
   commy_post_unref (self->spare);
   commy_post_unref (self->building);
+  commy_pool_unref (self->pool);
   g_ptr_array_unref (self->readers);
   commy_topic_counts_unref (self->counts);
   g_free (self->endpoint);
@@ -265,6 +267,7 @@ prepare (CommyPublisher *self, GError **error)
       = commy_service_new_for_topic (self->mesh, self->endpoint, self->worker, self->counts);
   commy_service_handle_stream (self->service, COMMY_TOPIC_METHOD, COMMY_STREAM_KIND_SERVER,
                                on_subscribe, self, NULL);
+  commy_mesh_add_topic (self->mesh, self->service);
   return TRUE;
 }
 
@@ -363,6 +366,7 @@ commy_publisher_close (CommyPublisher *self)
   for (guint i = 0; i < self->readers->len; i++)
     commy_reader_end (self->readers->pdata[i], COMMY_DROP_STOPPING, 0, NULL);
   self->walking--;
+  g_clear_pointer (&self->pool, commy_pool_unref);
   let_go (self);
   commy_publisher_sweep (self);
   commy_worker_exit (worker);
@@ -392,6 +396,8 @@ commy_publisher_spread (CommyPublisher *self, CommyPost *post, gboolean flush)
 
   post->sequence = self->counts->published + 1;
   commy_worker_enter_sync (worker);
+  if (post->size >= COMMY_POOL_FROM && post->buffer == NULL)
+    commy_post_set_pool (post, commy_publisher_get_pool (self));
   self->walking++;
   commy_topic_count (&self->counts->published, 1);
   for (guint i = 0; i < self->readers->len; i++)
@@ -401,7 +407,7 @@ commy_publisher_spread (CommyPublisher *self, CommyPost *post, gboolean flush)
   spare = commy_post_queue_remember (&self->history, post);
   self->walking--;
   commy_worker_leave_sync (worker);
-  if (spare != NULL && spare->buffer != NULL && self->spare == NULL)
+  if (spare != NULL && spare->buffer != NULL && spare->shared == NULL && self->spare == NULL)
     self->spare = g_steal_pointer (&spare);
   commy_post_unref (spare);
   if (flush)

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define LONGEST_PARK_NS (60 * INT64_C (1000000000))
-#define SHARE_FROM 16384u /* below, a copy is cheaper than keeping the publication */
 
 /* --- life --- */
 
@@ -87,7 +86,8 @@ on_changed (gpointer data)
     commy_reader_end (self,
                       g_error_matches (pipe->error, COMMY_ERROR, COMMY_ERROR_CANCELLED)
                           ? COMMY_DROP_CANCELLED
-                          : COMMY_DROP_PEER_GONE,
+                      : commy_channel_is_hung (pipe->channel) ? COMMY_DROP_HUNG
+                                                              : COMMY_DROP_PEER_GONE,
                       0, NULL);
   else
     commy_reader_pump (self);
@@ -196,6 +196,27 @@ send_copy (CommyReader *self, CommyFrameSpec *spec, const guint8 *data, gsize si
   return commy_channel_commit (channel, spec, size);
 }
 
+/* Where it lies, if the subscriber may read it there; else as bytes that are kept while they wait.
+ */
+static CommyIo
+send_large (
+    CommyReader *self, CommyFrameSpec *spec, CommyPost *post, CommyPlugin *serializer, gsize size)
+{
+  CommyChannel *channel = self->stream->pipe->channel;
+  CommyBuffer *shared = commy_post_shared (post, serializer, channel);
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (shared != NULL)
+    {
+      CommyIo io = commy_channel_send_shared (channel, spec, shared, size);
+
+      if (io != COMMY_IO_UNSUPPORTED)
+        return io;
+    }
+  bytes = commy_post_dup_payload (post, serializer, NULL);
+  return commy_channel_send_bytes (channel, spec, bytes, FALSE);
+}
+
 /* Sends one publication to this subscriber: the one place where what all share becomes a message of
  * one path. WOULD_BLOCK: no credit, or no room, for which the pipe then waits. */
 static CommyIo
@@ -222,14 +243,8 @@ send_post (CommyReader *self, CommyPost *post)
       spec.signature = g_variant_get_type_string (post->value);
       spec.signature_size = strlen (spec.signature);
     }
-  if (size < SHARE_FROM)
-    io = send_copy (self, &spec, data, size);
-  else
-    {
-      g_autoptr (GBytes) bytes = commy_post_dup_payload (post, serializer, NULL);
-
-      io = commy_channel_send_bytes (pipe->channel, &spec, bytes, FALSE);
-    }
+  io = size < COMMY_POOL_FROM ? send_copy (self, &spec, data, size)
+                              : send_large (self, &spec, post, serializer, size);
   if (io == COMMY_IO_OK)
     commy_pipe_charge (pipe, size);
   else if (io == COMMY_IO_WOULD_BLOCK)

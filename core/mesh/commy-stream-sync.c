@@ -69,6 +69,7 @@ commy_stream_wait (
     CommyStream *self, gboolean room, guint32 kick_seen, GCancellable *cancellable, GError **error)
 {
   CommyPipe *pipe = self->pipe;
+  gboolean others;
   gint64 now;
 
   if (commy_channel_poll (pipe->channel))
@@ -78,8 +79,11 @@ commy_stream_wait (
   now = commy_env_now (commy_channel_get_shared (pipe->channel)->env);
   if (commy_pipe_expire (pipe, now))
     return TRUE;
-  room |= commy_channel_push (pipe->channel);
-  commy_channel_wait (pipe->channel, MIN (pipe->deadline_ns, now + LONGEST_PARK_NS), room,
+  others = commy_channel_push (pipe->channel);
+  /* Whoever finds the peer hung must see that somebody waits. */
+  if (room)
+    commy_pipe_await_room (pipe);
+  commy_channel_wait (pipe->channel, MIN (pipe->deadline_ns, now + LONGEST_PARK_NS), room || others,
                       kick_seen);
   return TRUE;
 }

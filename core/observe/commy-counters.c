@@ -37,6 +37,7 @@ commy_drop_to_string (CommyDrop reason)
     [COMMY_DROP_DUPLICATE] = "duplicate",
     [COMMY_DROP_STOPPING] = "stopping",
     [COMMY_DROP_LATE_REPLY] = "late-reply",
+    [COMMY_DROP_HUNG] = "hung",
   };
 
   return (unsigned) reason < COMMY_DROP_LAST ? names[reason] : "?";

@@ -53,6 +53,44 @@ stub_unsent (gpointer connection, CommyUnsentFunc each, gpointer user_data)
   return FALSE;
 }
 
+static gpointer
+stub_pool_new (gpointer instance, gsize limit)
+{
+  return NULL;
+}
+
+static void
+stub_pool_free (gpointer pool)
+{
+}
+
+static CommyIo
+stub_pool_take (gpointer pool, gsize size, CommyBlock *out_block)
+{
+  return COMMY_IO_UNSUPPORTED;
+}
+
+static void
+stub_pool_give (const CommyBlock *block)
+{
+}
+
+static CommyIo
+stub_lend (
+    gpointer connection, gconstpointer head, gsize head_size, const CommyBlock *block, gsize size)
+{
+  return COMMY_IO_UNSUPPORTED;
+}
+
+static gboolean
+stub_body (gpointer connection,
+           const CommyMessage *message,
+           const guint8 **out_data,
+           gsize *out_size)
+{
+  return FALSE;
+}
+
 static void
 stub_auth_begin (gpointer instance,
                  gpointer session,
@@ -146,6 +184,12 @@ static const Slot transport_slots[] = {
   OPTIONAL (CommyTransportOps, attach, stub_attach),
   OPTIONAL (CommyTransportOps, take_fds, stub_take_fds),
   OPTIONAL (CommyTransportOps, unsent, stub_unsent),
+  OPTIONAL (CommyTransportOps, pool_new, stub_pool_new),
+  OPTIONAL (CommyTransportOps, pool_free, stub_pool_free),
+  OPTIONAL (CommyTransportOps, pool_take, stub_pool_take),
+  OPTIONAL (CommyTransportOps, pool_give, stub_pool_give),
+  OPTIONAL (CommyTransportOps, lend, stub_lend),
+  OPTIONAL (CommyTransportOps, body, stub_body),
 };
 
 static const Slot transport_sizes[] = {
@@ -244,6 +288,21 @@ check_sizes (const Kind *kind, const guint8 *ops, GError **error)
   return TRUE;
 }
 
+/* A transport has pools or it has not; half of the slots would lose a message's second part. */
+static gboolean
+check_transport (const CommyTransportOps *ops, GError **error)
+{
+  guint n = (ops->pool_new != NULL) + (ops->pool_free != NULL) + (ops->pool_take != NULL)
+            + (ops->pool_give != NULL) + (ops->lend != NULL) + (ops->body != NULL);
+
+  if (n == 0 || n == 6)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_PLUGIN_SLOT,
+                   "it has some of the operations of pools, 'lend' and 'body'; all or none of "
+                   "them");
+  return FALSE;
+}
+
 /* A provider goes by steps or it does not; half of the slots would hang a handshake. */
 static gboolean
 check_auth (const CommyAuthOps *ops, GError **error)
@@ -282,6 +341,7 @@ commy_plugin_fill_ops (guint kind, gconstpointer theirs, CommyPluginOps *out_ops
   memcpy (&ops, &table->size, sizeof table->size);
   if (!check_sizes (table, (const guint8 *) &ops, error)
       || (kind == COMMY_PLUGIN_AUTH && !check_auth (&ops.auth, error))
+      || (kind == COMMY_PLUGIN_TRANSPORT && !check_transport (&ops.transport, error))
       || !fill_slots (table, (guint8 *) &ops, error))
     return FALSE;
   *out_ops = ops;

@@ -227,10 +227,17 @@ parse_header (const uint8_t *header, CommyFrame *frame)
 CommyFrameStatus
 commy_frame_parse (const uint8_t *data, size_t size, size_t max_payload, CommyFrame *out)
 {
+  return commy_frame_parse_head (data, size, size, max_payload, out);
+}
+
+CommyFrameStatus
+commy_frame_parse_head (
+    const uint8_t *data, size_t head_size, size_t size, size_t max_payload, CommyFrame *out)
+{
   uint8_t header[COMMY_FRAME_HEADER_SIZE];
   CommyFrame frame = { .priority = COMMY_FRAME_PRIORITY_DEFAULT };
 
-  if (size < COMMY_FRAME_HEADER_SIZE)
+  if (head_size < COMMY_FRAME_HEADER_SIZE)
     return COMMY_FRAME_TRUNCATED;
   memcpy (header, data, sizeof header);
   COPY_IS_FINAL ();
@@ -245,7 +252,7 @@ commy_frame_parse (const uint8_t *data, size_t size, size_t max_payload, CommyFr
   if ((frame.flags & ~COMMY_FRAME_FLAGS_KNOWN) != 0)
     return COMMY_FRAME_BAD_FLAGS;
   if (frame.ext_length % 8 != 0 || frame.ext_length > COMMY_FRAME_EXT_MAX
-      || frame.ext_length > size - COMMY_FRAME_HEADER_SIZE)
+      || frame.ext_length > head_size - COMMY_FRAME_HEADER_SIZE)
     return COMMY_FRAME_BAD_EXTENSION;
 
   frame.payload_offset = COMMY_FRAME_HEADER_SIZE + frame.ext_length;

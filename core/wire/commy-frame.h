@@ -125,6 +125,11 @@ typedef struct
 CommyFrameStatus
 commy_frame_parse (const uint8_t *data, size_t size, size_t max_payload, CommyFrame *out);
 
+/* The same for a frame of which @data holds only the first @head_size bytes, header and extensions
+ * at least; @size is that of all. */
+CommyFrameStatus commy_frame_parse_head (
+    const uint8_t *data, size_t head_size, size_t size, size_t max_payload, CommyFrame *out);
+
 /* From one message of a run to the next: each begins where one of its own frame would, at a
  * multiple of 8. */
 static inline size_t

@@ -127,7 +127,7 @@ typedef enum
  * CommyCapability:
  * @COMMY_CAP_ZERO_COPY: what is reserved is where the receiver reads
  * @COMMY_CAP_FD_PASSING: carries file descriptors
- * @COMMY_CAP_CHEAP_POLL: asking for a message costs no system call, so spinning is worth while
+ * @COMMY_CAP_CHEAP_POLL: asking for a message costs no system call
  * @COMMY_CAP_VALUES: serializers only; carries every GVariant
  * @COMMY_CAP_BYTES: serializers only; carries opaque bytes unchanged
  * @COMMY_CAP_SELF_DESCRIBING: serializers only; needs no type to decode

@@ -286,7 +286,8 @@ commy_publisher_new (CommyMesh *mesh, const char *topic, const CommyPublisherOpt
  * @user_data: for @callback
  *
  * Makes the publisher known, so that subscribers find it. Publications before that are kept as
- * history. Does not block.
+ * history. Where the mesh is left and joined again, it is made known again by itself. Does not
+ * block.
  *
  * Since: 0.1
  */

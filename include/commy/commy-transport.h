@@ -87,12 +87,14 @@ typedef struct
  * CommyMessageFlags:
  * @COMMY_MESSAGE_STABLE: nobody can change the bytes any more. Without it the sender could:
  *   the core then copies before it parses, unless policy trusts the peer
+ * @COMMY_MESSAGE_SPLIT: @data is only the first part of the message; `body` knows the second
  *
  * Flags of a received message.
  */
 typedef enum
 {
   COMMY_MESSAGE_STABLE = 1 << 0,
+  COMMY_MESSAGE_SPLIT = 1 << 1,
 } CommyMessageFlags;
 
 /**
@@ -113,6 +115,23 @@ typedef struct
   guint32 reserved;
   guint64 token;
 } CommyMessage;
+
+/**
+ * CommyBlock:
+ * @data: the first byte, aligned to 64
+ * @size: how many; at least what was asked for
+ * @token: the transport's own
+ *
+ * Memory of a pool, which can be lent over several connections at a time.
+ *
+ * Since: 0.1
+ */
+typedef struct
+{
+  guint8 *data;
+  gsize size;
+  gpointer token;
+} CommyBlock;
 
 /**
  * CommyEvidenceKind:
@@ -507,6 +526,101 @@ typedef gboolean (*CommyTransportUnsentFunc) (gpointer connection,
                                               gpointer user_data);
 
 /**
+ * CommyTransportPoolNewFunc:
+ * @instance: the plugin's instance
+ * @limit: most bytes of all its blocks together
+ *
+ * A pool: memory for messages that go to several others, who then share it. Whoever is lent one of
+ * its blocks may be able to read all of them from then on, as long as the pool lives, and can
+ * write none: the core makes a pool for each set of principals. A pool and the connections that
+ * its blocks are lent over belong to one thread. Optional, with all slots of pools and `body`:
+ * all of them or none. Data slot.
+ *
+ * Returns: (nullable): the pool; %NULL if there is no memory for it, or without the slot
+ *
+ * Since: 0.1
+ */
+typedef gpointer (*CommyTransportPoolNewFunc) (gpointer instance, gsize limit);
+
+/**
+ * CommyTransportPoolFreeFunc:
+ * @pool: a pool
+ *
+ * No more blocks are taken. Those that were not given back, and what was lent of them, stay as they
+ * are until then. Data slot.
+ *
+ * Since: 0.1
+ */
+typedef void (*CommyTransportPoolFreeFunc) (gpointer pool);
+
+/**
+ * CommyTransportPoolTakeFunc:
+ * @pool: a pool
+ * @size: bytes wanted, at least 1
+ * @out_block: (out): the block
+ *
+ * A block to write to. It stays the caller's until `pool_give`, and must not be written to once it
+ * was lent. Data slot; never blocks.
+ *
+ * Returns: %COMMY_IO_OK; %COMMY_IO_WOULD_BLOCK while too much is on loan; %COMMY_IO_TOO_BIG if it
+ *   can never be; or %COMMY_IO_UNSUPPORTED
+ *
+ * Since: 0.1
+ */
+typedef CommyIo (*CommyTransportPoolTakeFunc) (gpointer pool, gsize size, CommyBlock *out_block);
+
+/**
+ * CommyTransportPoolGiveFunc:
+ * @block: as `pool_take` gave it
+ *
+ * Gives a block back: it is taken again when all that it was lent to gave it back, too, closed or
+ * died. Any thread; at any time, after `pool_free` too.
+ *
+ * Since: 0.1
+ */
+typedef void (*CommyTransportPoolGiveFunc) (const CommyBlock *block);
+
+/**
+ * CommyTransportLendFunc:
+ * @connection: an open connection without a reservation
+ * @head: (array length=head_size): the first part of the message, copied
+ * @head_size: at least 1
+ * @block: the second part: its first @size bytes
+ * @size: at least 1
+ *
+ * Sends one message of two parts, of which the second is not copied. Like a commit it may be held
+ * back until `flush`; the receiver's `peek` says %COMMY_MESSAGE_SPLIT. What one connection keeps
+ * of a pool is limited: then, or where the head is too large, the caller sends another way. Data
+ * slot; never blocks; all or nothing.
+ *
+ * Returns: as `reserve`, or %COMMY_IO_UNSUPPORTED: not this way
+ *
+ * Since: 0.1
+ */
+typedef CommyIo (*CommyTransportLendFunc) (
+    gpointer connection, gconstpointer head, gsize head_size, const CommyBlock *block, gsize size);
+
+/**
+ * CommyTransportBodyFunc:
+ * @connection: a connection, open or at its end, not yet closed
+ * @message: (nullable): as `peek` gave it, still borrowed; %NULL only asks whether the connection
+ *   can send and receive messages of two parts
+ * @out_data: (out): the second part, aligned to 64; read only, and borrowed with the message. As
+ *   the first it may be changed by its sender, unless the message is %COMMY_MESSAGE_STABLE
+ * @out_size: (out): how many bytes
+ *
+ * The second part of a message with %COMMY_MESSAGE_SPLIT. Data slot; never blocks.
+ *
+ * Returns: %FALSE if the message has none, or without the slot
+ *
+ * Since: 0.1
+ */
+typedef gboolean (*CommyTransportBodyFunc) (gpointer connection,
+                                            const CommyMessage *message,
+                                            const guint8 **out_data,
+                                            gsize *out_size);
+
+/**
  * CommyTransportOps:
  * @struct_size: `sizeof (CommyTransportOps)`
  * @listener_size: bytes of one listener
@@ -532,6 +646,12 @@ typedef gboolean (*CommyTransportUnsentFunc) (gpointer connection,
  * @attach: optional
  * @take_fds: optional
  * @unsent: optional
+ * @pool_new: optional, with all that follow
+ * @pool_free: optional
+ * @pool_take: optional
+ * @pool_give: optional
+ * @lend: optional
+ * @body: optional
  *
  * The operations of a transport. New slots are appended.
  *
@@ -563,6 +683,12 @@ struct _CommyTransportOps
   CommyTransportAttachFunc attach;
   CommyTransportTakeFdsFunc take_fds;
   CommyTransportUnsentFunc unsent;
+  CommyTransportPoolNewFunc pool_new;
+  CommyTransportPoolFreeFunc pool_free;
+  CommyTransportPoolTakeFunc pool_take;
+  CommyTransportPoolGiveFunc pool_give;
+  CommyTransportLendFunc lend;
+  CommyTransportBodyFunc body;
 };
 
 G_END_DECLS

@@ -34,12 +34,7 @@ enum
   BORROW_FREE = 0,
   BORROW_INLINE,
   BORROW_LOAN,
-};
-
-enum
-{
-  NOTICE_SEGMENT = 1,
-  NOTICE_DROP = 2,
+  BORROW_SPLIT,
 };
 
 /* What a packet says that is longer than a doorbell's byte. */
@@ -83,9 +78,9 @@ note_hang_up (ShmLink *self)
 /* --- the slow side: packets from the peer --- */
 
 static void
-add_segment (ShmLink *self, const Notice *notice, int fd)
+add_segment (ShmLink *self, ShmForeign *table, const Notice *notice, int fd)
 {
-  const char *why = shm_foreign_check_add (&self->foreign, notice->id, notice->size);
+  const char *why = shm_foreign_check_add (table, notice->id, notice->size);
   ShmSegment segment;
 
   if (why == NULL && !shm_segment_map (&segment, fd, notice->size, &why))
@@ -93,7 +88,7 @@ add_segment (ShmLink *self, const Notice *notice, int fd)
       fail (self, why);
       return;
     }
-  if (why == NULL && !shm_foreign_add (&self->foreign, notice->id, segment.data, segment.size))
+  if (why == NULL && !shm_foreign_add (table, notice->id, segment.data, segment.size))
     {
       shm_segment_clear (&segment);
       why = "no memory for the table of arena segments";
@@ -103,10 +98,10 @@ add_segment (ShmLink *self, const Notice *notice, int fd)
 }
 
 static void
-remove_segment (ShmLink *self, const Notice *notice)
+remove_segment (ShmLink *self, ShmForeign *table, const Notice *notice)
 {
   ShmForeignSegment segment;
-  const char *why = shm_foreign_remove (&self->foreign, notice->id, &segment);
+  const char *why = shm_foreign_remove (table, notice->id, &segment);
   ShmSegment mapped;
 
   if (why != NULL)
@@ -121,14 +116,16 @@ remove_segment (ShmLink *self, const Notice *notice)
 static void
 handle_packet (ShmLink *self, const Notice *notice, size_t size, int fd)
 {
-  bool is_notice = size == sizeof *notice;
+  uint32_t kind = size == sizeof *notice ? notice->kind : 0;
+  bool is_block = kind == SHM_NOTICE_BLOCK || kind == SHM_NOTICE_BLOCK_DROP;
+  ShmForeign *table = is_block ? &self->blocks : &self->foreign;
 
   if (size == 1 && fd < 0)
     return;
-  if (is_notice && notice->kind == NOTICE_SEGMENT && fd >= 0)
-    add_segment (self, notice, fd);
-  else if (is_notice && notice->kind == NOTICE_DROP && fd < 0)
-    remove_segment (self, notice);
+  if ((kind == SHM_NOTICE_SEGMENT || kind == SHM_NOTICE_BLOCK) && fd >= 0)
+    add_segment (self, table, notice, fd);
+  else if ((kind == SHM_NOTICE_DROP || kind == SHM_NOTICE_BLOCK_DROP) && fd < 0)
+    remove_segment (self, table, notice);
   else
     fail (self, "the peer sent a packet that makes no sense");
 }
@@ -175,10 +172,11 @@ probe (ShmLink *self)
 
 /* --- the arena's way to the kernel and the peer --- */
 
-static bool
-tell (ShmLink *self, const Notice *notice, int fd)
+bool
+shm_link_tell (ShmLink *self, uint32_t kind, uint32_t id, uint64_t size, int fd)
 {
-  ShmPacket result = shm_packet_send (self->socket_fd, notice, sizeof *notice, fd);
+  Notice notice = { .kind = kind, .id = id, .size = size };
+  ShmPacket result = shm_packet_send (self->socket_fd, &notice, sizeof notice, fd);
 
   /* A peer that is gone is found on the reading side, with what it left behind. */
   errno = result == SHM_PACKET_FAULT ? EIO : EAGAIN;
@@ -189,7 +187,6 @@ static uint8_t *
 grow_arena (void *user_data, uint32_t id, uint64_t size)
 {
   ShmLink *self = user_data;
-  Notice notice = { .kind = NOTICE_SEGMENT, .id = id, .size = size };
   ShmSegment segment;
   const char *step;
   int fd;
@@ -198,7 +195,7 @@ grow_arena (void *user_data, uint32_t id, uint64_t size)
 
   if (COMMY_FAILPOINT ("shm-grow") || !shm_segment_create (&segment, size, &fd, &step))
     return NULL;
-  told = tell (self, &notice, fd);
+  told = shm_link_tell (self, SHM_NOTICE_SEGMENT, id, size, fd);
   saved_errno = errno;
   close (fd);
   if (!told)
@@ -211,10 +208,10 @@ static bool
 drop_from_arena (void *user_data, uint32_t id, uint8_t *data, uint64_t size)
 {
   ShmLink *self = user_data;
-  Notice notice = { .kind = NOTICE_DROP, .id = id };
   ShmSegment segment = { .data = data, .size = size };
 
-  if (!self->closing && (COMMY_FAILPOINT ("shm-shrink") || !tell (self, &notice, -1)))
+  if (!self->closing
+      && (COMMY_FAILPOINT ("shm-shrink") || !shm_link_tell (self, SHM_NOTICE_DROP, id, 0, -1)))
     return false;
   shm_segment_clear (&segment);
   return true;
@@ -240,20 +237,31 @@ shm_link_open (ShmLink *self,
   shm_bell_init (&self->bell, own, peer, self->socket_fd);
   shm_arena_init (&self->arena, own_shape->arena_max, peer, grow_arena, drop_from_arena, self);
   self->foreign = (ShmForeign){ .limit = peer_shape->arena_max };
+  self->blocks = (ShmForeign){ .limit = peer_shape->arena_max };
 }
 
 static void
-unmap_foreign (ShmLink *self)
+unmap (ShmForeign *table)
 {
-  for (int i = 0; self->foreign.segments != NULL && i < SHM_ARENA_SEGMENTS; i++)
+  for (int i = 0; table->segments != NULL && i < SHM_ARENA_SEGMENTS; i++)
     {
-      ShmSegment segment = { .data = (uint8_t *) self->foreign.segments[i].data,
-                             .size = self->foreign.segments[i].size };
+      ShmSegment segment
+          = { .data = (uint8_t *) table->segments[i].data, .size = table->segments[i].size };
 
       shm_segment_clear (&segment);
     }
-  free (self->foreign.segments);
-  self->foreign.segments = NULL;
+  free (table->segments);
+  table->segments = NULL;
+}
+
+static void
+free_borrows (ShmLink *self)
+{
+  for (uint16_t i = 0; i < self->n_entries; i++)
+    free (self->borrows[i].split);
+  free (self->borrows);
+  self->borrows = NULL;
+  self->n_entries = 0;
 }
 
 void
@@ -269,7 +277,9 @@ shm_link_close (ShmLink *self)
     }
   if (self->tx.own != NULL)
     shm_arena_deinit (&self->arena);
-  unmap_foreign (self);
+  shm_lender_free (self);
+  unmap (&self->foreign);
+  unmap (&self->blocks);
   if (self->socket_fd >= 0)
     {
       shutdown (self->socket_fd, SHUT_RDWR);
@@ -280,8 +290,7 @@ shm_link_close (ShmLink *self)
   self->socket_fd = self->pid_fd = -1;
   shm_segment_clear (&self->own);
   shm_segment_clear (&self->peer);
-  free (self->borrows);
-  self->borrows = NULL;
+  free_borrows (self);
 }
 
 /* --- sending --- */
@@ -360,6 +369,14 @@ shm_link_commit (ShmLink *self, uint64_t used)
   return SHM_OK;
 }
 
+void
+shm_link_commit_split (ShmLink *self, const ShmLoanRecord *record, uint32_t head)
+{
+  self->open_size = 0;
+  self->wanted = 0;
+  shm_producer_commit_split (&self->tx, record, head);
+}
+
 /* The producer may overwrite everything before the oldest inline message that is borrowed. */
 static uint64_t
 cursor_target (const ShmLink *self)
@@ -415,9 +432,16 @@ shm_link_unsent (ShmLink *self, uint64_t *position, ShmMessage *out_message)
 
   while (shm_producer_walk (&self->tx, position, &record))
     {
-      out_message->data = record.data;
-      out_message->size = record.size;
-      if (record.is_loan)
+      *out_message = (ShmMessage){ .data = record.data, .size = record.size };
+      if (shm_record_is_split (&record))
+        {
+          out_message->size -= sizeof record.loan;
+          out_message->body = shm_lender_find (self->lender, &record.loan, record.start);
+          out_message->body_size = record.loan.length;
+          if (out_message->body == NULL)
+            continue;
+        }
+      else if (record.is_loan)
         {
           out_message->data = shm_arena_find (&self->arena, &record.loan, record.start);
           out_message->size = record.loan.length;
@@ -501,9 +525,12 @@ advance_cursor (ShmLink *self)
 }
 
 static ShmResult
-borrow_loan (ShmLink *self, const ShmLoanRecord *record, const uint8_t **out_data)
+borrow_loan (ShmLink *self,
+             ShmForeign *table,
+             const ShmLoanRecord *record,
+             const uint8_t **out_data)
 {
-  ShmResult result = shm_foreign_borrow (&self->foreign, record, out_data);
+  ShmResult result = shm_foreign_borrow (table, record, out_data);
 
   if (result == SHM_EMPTY)
     {
@@ -511,9 +538,29 @@ borrow_loan (ShmLink *self, const ShmLoanRecord *record, const uint8_t **out_dat
       probe (self);
       if (self->broken)
         return SHM_BROKEN;
-      result = shm_foreign_borrow (&self->foreign, record, out_data);
+      result = shm_foreign_borrow (table, record, out_data);
     }
   return result == SHM_OK ? SHM_OK : fail (self, "a loan points outside of its arena");
+}
+
+/* The head leaves the ring at once: who keeps the block for long holds up nothing. */
+static ShmResult
+borrow_split (ShmLink *self, const ShmRecord *record, ShmBorrow *borrow, ShmMessage *out_message)
+{
+  const uint8_t *body;
+
+  /* The slot is an index into our own header. */
+  if (record->loan.slot >= SHM_LENT_SLOTS)
+    return fail (self, "a lent block has an impossible slot");
+  if (borrow_loan (self, &self->blocks, &record->loan, &body) != SHM_OK)
+    return SHM_BROKEN;
+  if (!shm_split_fill (&borrow->split, record, body))
+    return fail (self, "no memory for a message in two parts");
+  out_message->data = borrow->split->head;
+  out_message->size = record->size - sizeof record->loan;
+  out_message->body = body;
+  out_message->body_size = record->loan.length;
+  return SHM_OK;
 }
 
 static ShmResult
@@ -526,9 +573,15 @@ hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
     return fail (self, "fail point shm-borrow");
   out_message->data = record->data;
   out_message->size = record->size;
-  if (record->is_loan)
+  out_message->body = NULL;
+  if (record->is_loan && record->data != NULL)
     {
-      if (borrow_loan (self, &record->loan, &out_message->data) != SHM_OK)
+      if (borrow_split (self, record, borrow, out_message) != SHM_OK)
+        return SHM_BROKEN;
+    }
+  else if (record->is_loan)
+    {
+      if (borrow_loan (self, &self->foreign, &record->loan, &out_message->data) != SHM_OK)
         return SHM_BROKEN;
       out_message->size = record->loan.length;
     }
@@ -544,6 +597,8 @@ hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
       return SHM_OK;
     }
   borrow->kind = BORROW_LOAN;
+  if (record->data != NULL)
+    borrow->kind = BORROW_SPLIT;
   borrow->segment = record->loan.segment;
   borrow->slot = record->loan.slot;
   borrow->generation = record->loan.generation;
@@ -604,6 +659,11 @@ shm_link_release (ShmLink *self, uint64_t token)
     fail (self, "fail point shm-release");
   if (borrow->kind == BORROW_INLINE)
     remove_inline (self, borrow);
+  else if (borrow->kind == BORROW_SPLIT)
+    {
+      shm_consumer_release_lent (&self->rx, borrow->slot, borrow->generation);
+      shm_foreign_release (&self->blocks, borrow->segment);
+    }
   else
     {
       shm_consumer_release_loan (&self->rx, borrow->slot, borrow->generation);
@@ -619,6 +679,19 @@ shm_link_release (ShmLink *self, uint64_t token)
   self->n_borrowed--;
   if (self->armed)
     settle (self);
+}
+
+bool
+shm_link_body (ShmLink *self, uint64_t token, const uint8_t **out_data, uint64_t *out_size)
+{
+  const ShmBorrow *borrow = &self->borrows[(uint16_t) token];
+
+  if ((uint16_t) token >= self->n_entries || borrow->kind != BORROW_SPLIT
+      || borrow->serial != token >> 32)
+    return false;
+  *out_data = borrow->split->body;
+  *out_size = borrow->split->body_size;
+  return true;
 }
 
 /* --- sleeping --- */
@@ -665,6 +738,7 @@ shm_link_arm (ShmLink *self, unsigned interest)
   unsigned bits;
 
   probe (self);
+  shm_lender_settle (self);
   shm_link_flush (self);
   if ((interest & INTEREST_READ) != 0)
     how |= SHM_STATE_DATA;

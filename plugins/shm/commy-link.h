@@ -7,6 +7,7 @@
 #pragma once
 
 #include "commy-arena.h"
+#include "commy-lend.h"
 #include "commy-ring.h"
 #include "commy-segment.h"
 #include "commy-wait.h"
@@ -30,9 +31,10 @@ typedef struct
   uint16_t previous;
   uint16_t next;
   uint8_t kind;
+  ShmSplit *split; /* the parts of one in two parts; stays for the next one */
 } ShmBorrow;
 
-typedef struct
+typedef struct _ShmLink
 {
   ShmProducer tx;
   ShmConsumer rx;
@@ -58,6 +60,8 @@ typedef struct
   bool open_is_loan;
   ShmArena arena;
   ShmForeign foreign;
+  ShmLender *lender; /* NULL: nothing was lent yet */
+  ShmForeign blocks; /* of pools, lent by the peer */
   ShmSegment own;
   ShmSegment peer;
   int socket_fd;
@@ -74,6 +78,8 @@ typedef struct
   const uint8_t *data;
   uint64_t size;
   uint64_t token;
+  const uint8_t *body; /* the second part of one in two parts, or NULL */
+  uint64_t body_size;
 } ShmMessage;
 
 /* `own`, `peer`, `socket_fd`, `pid_fd` with its release and `peer_pid` are set; they become the
@@ -90,10 +96,27 @@ ShmResult shm_link_flush (ShmLink *self);
 /* SHM_BROKEN stands for every end: the peer closed, died or broke the rules; `why` says. */
 ShmResult shm_link_peek (ShmLink *self, ShmMessage *out_message);
 void shm_link_release (ShmLink *self, uint64_t token);
+/* The second part of a borrowed message. False if it has none. */
+bool shm_link_body (ShmLink *self, uint64_t token, const uint8_t **out_data, uint64_t *out_size);
 
 /* The next message that was committed and that the peer may not have taken; *@position is 0 at
  * first. False at the end. */
 bool shm_link_unsent (ShmLink *self, uint64_t *position, ShmMessage *out_message);
+
+/* --- for commy-lend.c --- */
+
+enum
+{
+  SHM_NOTICE_SEGMENT = 1,
+  SHM_NOTICE_DROP = 2,
+  SHM_NOTICE_BLOCK = 3,
+  SHM_NOTICE_BLOCK_DROP = 4,
+};
+
+/* A packet for the slow side of the peer; false (with errno, EAGAIN: later) if it did not go. */
+bool shm_link_tell (ShmLink *self, uint32_t kind, uint32_t id, uint64_t size, int fd);
+/* The record for which there is a reservation, with @head bytes that are behind it already. */
+void shm_link_commit_split (ShmLink *self, const ShmLoanRecord *record, uint32_t head);
 
 /* Bits: 1 read, 2 write. */
 unsigned shm_link_arm (ShmLink *self, unsigned interest);

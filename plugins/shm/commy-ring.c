@@ -175,9 +175,24 @@ shm_producer_commit (ShmProducer *self, uint32_t used)
 void
 shm_producer_commit_loan (ShmProducer *self, const ShmLoanRecord *loan)
 {
+  shm_producer_commit_split (self, loan, 0);
+}
+
+void
+shm_producer_commit_split (ShmProducer *self, const ShmLoanRecord *loan, uint32_t head)
+{
+  uint32_t size = (uint32_t) sizeof *loan + head;
+
   append_padding (self);
   __builtin_memcpy ((uint8_t *) mark_at (self, self->head) + SHM_MARK_BYTES, loan, sizeof *loan);
-  append_mark (self, mark_new (self->head, KIND_LOAN, sizeof *loan), lines (sizeof *loan));
+  append_mark (self, mark_new (self->head, KIND_LOAN, size), lines (size));
+}
+
+/* The head behind a loan's record. */
+static const uint8_t *
+head_of (const uint8_t *payload, uint32_t size)
+{
+  return size > sizeof (ShmLoanRecord) ? payload + sizeof (ShmLoanRecord) : NULL;
 }
 
 void
@@ -227,7 +242,7 @@ shm_producer_walk (ShmProducer *self, uint64_t *position, ShmRecord *out_record)
       if (kind == KIND_PADDING)
         continue;
       out_record->is_loan = kind == KIND_LOAN;
-      out_record->data = out_record->is_loan ? NULL : payload;
+      out_record->data = out_record->is_loan ? head_of (payload, out_record->size) : payload;
       if (out_record->is_loan)
         __builtin_memcpy (&out_record->loan, payload, sizeof out_record->loan);
       return true;
@@ -291,7 +306,9 @@ check_mark (const ShmConsumer *self, uint64_t mark)
     return "padding does not end where the ring does";
   if (COMMY_DEFENCE (7, kind == KIND_INLINE && size > self->max_inline))
     return "a record is larger than was agreed";
-  if (kind == KIND_LOAN && size != sizeof (ShmLoanRecord))
+  if (kind == KIND_LOAN
+      && (size < sizeof (ShmLoanRecord)
+          || (size > sizeof (ShmLoanRecord) && size > self->max_inline)))
     return "a loan record has the wrong size";
   if (COMMY_DEFENCE (7, offset + bytes > self->capacity))
     return "a record goes beyond the end of the ring";
@@ -349,7 +366,7 @@ shm_consumer_take (ShmConsumer *self, ShmRecord *out_record)
   if (out_record->is_loan)
     {
       copy_loan (payload, &out_record->loan);
-      out_record->data = NULL;
+      out_record->data = head_of (payload, out_record->size);
     }
   self->position += lines (out_record->size);
   if (out_record->is_loan)
@@ -369,4 +386,10 @@ void
 shm_consumer_release_loan (ShmConsumer *self, uint32_t slot, uint32_t generation)
 {
   __atomic_store_n (&self->own->released[slot], generation, __ATOMIC_RELEASE);
+}
+
+void
+shm_consumer_release_lent (ShmConsumer *self, uint32_t slot, uint32_t generation)
+{
+  __atomic_store_n (&self->own->lent[slot], generation, __ATOMIC_RELEASE);
 }

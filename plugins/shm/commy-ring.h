@@ -22,6 +22,7 @@
 /* The word in front of a record's payload. */
 #define SHM_MARK_BYTES 8u
 #define SHM_LOAN_SLOTS 256u
+#define SHM_LENT_SLOTS 16u /* blocks of pools that one reader may have at a time */
 
 /* Positions are multiples of a line; this bit of the tail says "nothing follows". */
 #define SHM_TAIL_CLOSED 1u
@@ -49,7 +50,9 @@ typedef struct
   uint8_t fill3[SHM_LINE - 4];
   /* Consumer: the generation of the loan that was given back last, a word per slot. */
   uint32_t released[SHM_LOAN_SLOTS];
-  uint8_t fill4[SHM_HEADER_BYTES - 4 * SHM_LINE - 4 * SHM_LOAN_SLOTS];
+  /* The same for blocks of pools. */
+  uint32_t lent[SHM_LENT_SLOTS];
+  uint8_t fill4[SHM_HEADER_BYTES - 4 * SHM_LINE - 4 * SHM_LOAN_SLOTS - 4 * SHM_LENT_SLOTS];
 } ShmHeader;
 
 _Static_assert(sizeof (ShmHeader) == SHM_HEADER_BYTES, "the header is one page");
@@ -63,7 +66,8 @@ typedef enum
   SHM_BROKEN, /* the other side broke the rules; ask `broken` */
 } ShmResult;
 
-/* What a record that points into the arena says. */
+/* What a record that points into the arena says; one that points to a block of a pool has a head
+ * behind it: the first part of its message. */
 typedef struct
 {
   uint32_t segment;
@@ -108,8 +112,8 @@ typedef struct
 /* One record as the consumer took it. */
 typedef struct
 {
-  const uint8_t *data; /* NULL for a loan */
-  uint32_t size;
+  const uint8_t *data; /* NULL for a loan, but the head behind it, if there is one */
+  uint32_t size;       /* of the record: with a head that of both */
   bool is_loan;
   uint64_t start;
   ShmLoanRecord loan;
@@ -132,6 +136,8 @@ bool shm_producer_has_room (ShmProducer *self, uint32_t size);
 void shm_producer_commit (ShmProducer *self, uint32_t used);
 /* The same for a record that points into the arena; the reservation was for its size. */
 void shm_producer_commit_loan (ShmProducer *self, const ShmLoanRecord *loan);
+/* And with @head bytes behind it, which are there already. */
+void shm_producer_commit_split (ShmProducer *self, const ShmLoanRecord *loan, uint32_t head);
 void shm_producer_cancel (ShmProducer *self);
 /* Walks what is committed and was not given back, oldest first: starts at *@position, 0 at first,
  * and moves it on. The payload stays where it is; a loan's record is copied. False at the end. */
@@ -155,5 +161,7 @@ bool shm_consumer_ready (const ShmConsumer *self);
 /* Everything before @cursor may be overwritten. */
 void shm_consumer_release_to (ShmConsumer *self, uint64_t cursor);
 void shm_consumer_release_loan (ShmConsumer *self, uint32_t slot, uint32_t generation);
+/* The same for a block of a pool. */
+void shm_consumer_release_lent (ShmConsumer *self, uint32_t slot, uint32_t generation);
 /* Whether the producer said that nothing follows. */
 bool shm_consumer_closed (const ShmConsumer *self);

@@ -388,6 +388,8 @@ transport_peek (gpointer connection, CommyMessage *out_message)
     return io_from (result);
   *out_message
       = (CommyMessage){ .data = message.data, .size = message.size, .token = message.token };
+  if (G_UNLIKELY (message.body != NULL))
+    out_message->flags = COMMY_MESSAGE_SPLIT;
   return COMMY_IO_OK;
 }
 
@@ -470,6 +472,23 @@ transport_close (gpointer connection)
   commy_shm_handshake_stop (&self->handshake);
 }
 
+/* One in two parts is put together: who asks has lost a path, and copies it anyway. */
+static void
+tell_unsent (const ShmMessage *message, CommyUnsentFunc each, gpointer user_data)
+{
+  g_autofree guint8 *whole = NULL;
+
+  if (message->body == NULL)
+    {
+      each (user_data, message->data, message->size);
+      return;
+    }
+  whole = g_malloc (message->size + message->body_size);
+  memcpy (whole, message->data, message->size);
+  memcpy (whole + message->size, message->body, message->body_size);
+  each (user_data, whole, message->size + message->body_size);
+}
+
 static gboolean
 transport_unsent (gpointer connection, CommyUnsentFunc each, gpointer user_data)
 {
@@ -478,8 +497,59 @@ transport_unsent (gpointer connection, CommyUnsentFunc each, gpointer user_data)
   uint64_t position = 0;
 
   while (each != NULL && shm_link_unsent (link, &position, &message))
-    each (user_data, message.data, message.size);
+    tell_unsent (&message, each, user_data);
   return TRUE;
+}
+
+/* --- pools --- */
+
+static gpointer
+transport_pool_new (gpointer instance, gsize limit)
+{
+  const Instance *self = instance;
+
+  return shm_pool_new (MIN (limit, self->shape.arena_max));
+}
+
+static void
+transport_pool_free (gpointer pool)
+{
+  shm_pool_free (pool);
+}
+
+static CommyIo
+transport_pool_take (gpointer pool, gsize size, CommyBlock *out_block)
+{
+  ShmBlock *block;
+  ShmResult result = shm_pool_take (pool, size, &block);
+
+  if (result == SHM_OK)
+    *out_block = (CommyBlock){ .data = block->data, .size = block->size, .token = block };
+  return io_from (result);
+}
+
+static void
+transport_pool_give (const CommyBlock *block)
+{
+  shm_block_give (block->token);
+}
+
+static CommyIo
+transport_lend (
+    gpointer connection, gconstpointer head, gsize head_size, const CommyBlock *block, gsize size)
+{
+  ShmResult result = shm_link_lend (connection, head, head_size, block->token, size);
+
+  return result == SHM_NEVER ? COMMY_IO_UNSUPPORTED : io_from (result);
+}
+
+static gboolean
+transport_body (gpointer connection,
+                const CommyMessage *message,
+                const guint8 **out_data,
+                gsize *out_size)
+{
+  return message == NULL || shm_link_body (connection, message->token, out_data, out_size);
 }
 
 static const CommyTransportOps shm_ops = {
@@ -504,6 +574,12 @@ static const CommyTransportOps shm_ops = {
   .why = transport_why,
   .close = transport_close,
   .unsent = transport_unsent,
+  .pool_new = transport_pool_new,
+  .pool_free = transport_pool_free,
+  .pool_take = transport_pool_take,
+  .pool_give = transport_pool_give,
+  .lend = transport_lend,
+  .body = transport_body,
 };
 
 COMMY_PLUGIN_DEFINE (

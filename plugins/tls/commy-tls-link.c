@@ -43,6 +43,7 @@ link_pull (gnutls_transport_ptr_t data, void *to, size_t size)
         }
       self->in_at = self->in_end = 0;
       got = recv (self->fd, self->in, self->in_size, MSG_DONTWAIT);
+      self->in_empty = got < (ssize_t) self->in_size;
       if (got <= 0)
         {
           self->in_eof = got == 0;
@@ -52,7 +53,7 @@ link_pull (gnutls_transport_ptr_t data, void *to, size_t size)
           return got;
         }
       self->in_end = (gsize) got;
-      self->in_drained = self->in_end < self->in_size;
+      self->in_drained = self->in_empty;
     }
   size = MIN (size, self->in_end - self->in_at);
   memcpy (to, self->in + self->in_at, size);

@@ -122,6 +122,7 @@ tls_peek (gpointer connection, CommyMessage *out_message)
       return result;
     }
   size = get_u32 (commy_inbox_data (&self->inbox));
+  self->ahead -= MIN (self->ahead, 2 * (gsize) size);
   out_message->data = commy_inbox_data (&self->inbox) + TLS_HEADER_SIZE;
   out_message->size = size;
   out_message->flags = COMMY_MESSAGE_STABLE;
@@ -147,11 +148,13 @@ tls_arm (gpointer connection, guint interest, guint *out_events)
     tls_send_push (self);
   if ((interest & COMMY_INTEREST_READ) != 0)
     {
-      self->link.in_drained = FALSE; /* before a sleep the kernel itself has to say it */
+      /* Who looked in vain just now lets the kernel say what came since: it wakes at once. */
+      self->link.in_drained = self->link.in_empty;
       if (receive (self, TLS_RECORD_MESSAGE) != COMMY_IO_WOULD_BLOCK)
         met |= COMMY_INTEREST_READ;
       else
         *out_events |= POLLIN;
+      self->link.in_drained = self->link.in_empty = FALSE;
     }
   if ((interest & COMMY_INTEREST_WRITE) != 0)
     {

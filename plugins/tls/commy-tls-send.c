@@ -57,6 +57,7 @@ encrypt (TlsConnection *self, gsize until)
           return FALSE;
         }
       self->plain_at += (gsize) sent;
+      self->ahead += (gsize) sent;
     }
   return TRUE;
 }
@@ -66,8 +67,11 @@ tls_send_push (TlsConnection *self)
 {
   gboolean taken = TRUE;
 
+  /* Where both sides speak in turns, the peer decrypts the first record while the next ones are
+   * made; where this one speaks alone, larger calls of the kernel are cheaper. */
   while (taken && tls_send_pending (self))
-    taken = encrypt (self, CIPHER_MAX) && tls_link_flush (&self->link);
+    taken = encrypt (self, CLAMP (self->ahead, RECORD_MAX, CIPHER_MAX))
+            && tls_link_flush (&self->link);
   if (self->link.out_errno != 0)
     end_sending (self, g_strerror (self->link.out_errno));
   if (self->plain_at < self->plain_end || self->reserved != 0)

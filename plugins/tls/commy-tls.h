@@ -80,7 +80,8 @@ typedef struct
   gboolean may_grow;        /* once the peer is known, buffers may follow the traffic */
   guint8 *in;
   gsize in_size, in_at, in_end;
-  gboolean in_drained; /* the last read was short: the socket is empty, most likely */
+  gboolean in_empty;   /* the last read said that the socket is, most likely */
+  gboolean in_drained; /* the same, and nobody was told yet */
   int in_errno;
   gboolean in_eof;
   guint8 *out;
@@ -137,6 +138,7 @@ struct _TlsConnection
   gsize plain_size, plain_at, plain_flushed, plain_end;
   gsize reserved; /* with header and padding; 0 without a reservation */
   gsize refused;  /* what the last reservation that did not fit wanted */
+  gsize ahead;    /* bytes that were sent, less what was received since, twice */
   char *send_why; /* NULL while sending works */
 
   /* receiving */

@@ -92,6 +92,7 @@ receive_more (UnixConnection *self, gsize need)
   guint8 *place = commy_inbox_room (&self->inbox, need, &room);
   ssize_t got = unix_socket_receive (self->fd, place, room, &bundle);
 
+  self->empty = got < (ssize_t) room && bundle == NULL;
   if (got <= 0)
     {
       unix_bundle_free (bundle);
@@ -99,7 +100,7 @@ receive_more (UnixConnection *self, gsize need)
     }
   commy_inbox_filled (&self->inbox, (gsize) got);
   self->received += (guint64) got;
-  self->drained = (gsize) got < room && bundle == NULL;
+  self->drained = self->empty;
   return bundle != NULL ? keep_bundle (self, bundle) : COMMY_IO_OK;
 }
 
@@ -251,11 +252,13 @@ unix_arm (gpointer connection, guint interest, guint *out_events)
     unix_send_push (self);
   if ((interest & COMMY_INTEREST_READ) != 0 && !is_full (self))
     {
-      self->drained = FALSE; /* before a sleep the kernel itself has to say it */
+      /* Who looked in vain just now lets the kernel say what came since: it wakes at once. */
+      self->drained = self->empty;
       if (receive (self) != COMMY_IO_WOULD_BLOCK)
         met |= COMMY_INTEREST_READ;
       else
         *out_events |= POLLIN;
+      self->drained = self->empty = FALSE;
     }
   if ((interest & COMMY_INTEREST_WRITE) != 0
       && (unix_send_has_room (self) || self->send_why != NULL || self->receive_why != NULL))

@@ -63,7 +63,10 @@ unix_socket_send (int fd, const struct iovec *parts, guint n_parts, const UnixBu
       memcpy (CMSG_DATA (header), bundle->fds, size);
     }
   do
-    sent = sendmsg (fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (bundle == NULL && n_parts == 1) /* the kernel has less to read */
+      sent = send (fd, parts->iov_base, parts->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    else
+      sent = sendmsg (fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   while (sent < 0 && errno == EINTR);
   return sent;
 }

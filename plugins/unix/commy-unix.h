@@ -80,7 +80,8 @@ struct _UnixConnection
   /* receiving */
   Inbox inbox;
   guint64 received; /* bytes so far */
-  gboolean drained; /* the last read was short: the socket is empty, most likely */
+  gboolean empty;   /* the last read said that the socket is, most likely */
+  gboolean drained; /* the same, and nobody was told yet */
   GQueue arrived;   /* of UnixBundle whose messages are not complete yet */
   GQueue lent;      /* of UnixBundle whose messages are borrowed */
   guint n_held;     /* descriptors in the latter */

@@ -210,7 +210,8 @@ test_goal_reasons (void)
                    "the processors moved between the rows");
   g_assert_cmpstr (find (goals, "10,000 connections: at most 1 GiB")->told, ==,
                    "many/10000/memory: took too long and was ended");
-  g_assert_cmpstr (find (goals, "8 subscribers")->told, ==, "needs publish/subscribe");
+  g_assert_cmpstr (find (goals, "8 subscribers")->told, ==,
+                   "fan-out/shm/block/8-subscribers/1048576 was not run");
 }
 
 /* --- units --- */

@@ -26,6 +26,8 @@ why_skip (const Rule *rule,
   if ((rule->needs & NEEDS_HANDLES) != 0
       && (descriptor->note->profile.capabilities & COMMY_CAP_FD_PASSING) == 0)
     return "the transport carries no descriptors";
+  if ((rule->needs & NEEDS_POOLS) != 0 && (ops->lend == NULL || outer->lend == NULL))
+    return "the transport has no pools";
   if ((rule->needs & NEEDS_WAIT) != 0 && (ops->wait == NULL || outer->wait == NULL))
     return "the transport has no wait: the core arms and polls";
   if ((rule->needs & NEEDS_PROCESSES) != 0
@@ -68,10 +70,8 @@ void
 commy_transport_conformance_add (const CommyTransportSubject *subject)
 {
   const Rule *(*const chapters[]) (gsize * out_n) = {
-    commy_transport_rules_set_up,
-    commy_transport_rules_messages,
-    commy_transport_rules_waking,
-    commy_transport_rules_handles,
+    commy_transport_rules_set_up,  commy_transport_rules_messages, commy_transport_rules_waking,
+    commy_transport_rules_handles, commy_transport_rules_pools,
   };
 
   for (gsize chapter = 0; chapter < G_N_ELEMENTS (chapters); chapter++)

@@ -15,6 +15,7 @@ typedef enum
   NEEDS_PROCESSES = 1 << 2, /* the transport reaches other processes */
   OWN_RIG = 1 << 3,         /* the rule makes its rigs */
   NEEDS_HANDLES = 1 << 4,   /* the transport carries descriptors */
+  NEEDS_POOLS = 1 << 5,     /* the transport has pools */
 } Needs;
 
 typedef struct
@@ -34,3 +35,4 @@ const Rule *commy_transport_rules_set_up (gsize *out_n);
 const Rule *commy_transport_rules_messages (gsize *out_n);
 const Rule *commy_transport_rules_waking (gsize *out_n);
 const Rule *commy_transport_rules_handles (gsize *out_n);
+const Rule *commy_transport_rules_pools (gsize *out_n);

@@ -129,6 +129,21 @@ fake_client_send (FakeClient *self, gconstpointer data, gsize size)
 }
 
 void
+fake_client_lend (FakeClient *self, gconstpointer head, gsize head_size, gsize size)
+{
+  gpointer pool = self->ops->pool_new (self->instance, 1 << 20);
+  CommyBlock block;
+
+  g_assert_cmpint (self->ops->pool_take (pool, size, &block), ==, COMMY_IO_OK);
+  memset (block.data, 0, size);
+  g_assert_cmpint (self->ops->lend (self->connection, head, head_size, &block, size), ==,
+                   COMMY_IO_OK);
+  self->ops->flush (self->connection);
+  self->ops->pool_give (&block);
+  self->ops->pool_free (pool);
+}
+
+void
 fake_client_send_frame (FakeClient *self,
                         const CommyFrameSpec *spec,
                         gconstpointer payload,

@@ -24,6 +24,8 @@ void fake_client_send_frame (FakeClient *client,
                              const CommyFrameSpec *spec,
                              gconstpointer payload,
                              gsize size);
+/* One message of two parts: @head, and @size zeros that lie in a pool. */
+void fake_client_lend (FakeClient *client, gconstpointer head, gsize head_size, gsize size);
 /* A right HELLO but for what the caller changed in @hello; NULL members are filled in. */
 void fake_client_greet (FakeClient *client, CommyHello *hello);
 /* Waits for a frame. FALSE: the path ended. @out_text: (transfer full): its payload. */

@@ -208,6 +208,68 @@ test_big_late_answer (MeshFixture *fixture, gconstpointer transport)
   own_free (own);
 }
 
+/* --- a handler that runs the loop --- */
+
+typedef struct
+{
+  CommyClient *client;
+  guint pinged, answered, turns;
+} Nest;
+
+static gboolean
+on_time (gpointer over)
+{
+  *(gboolean *) over = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* Something waits for this very worker all the time. */
+static void
+on_nest (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  Nest *nest = data;
+  gboolean over = FALSE;
+
+  commy_client_call (nest->client, "Ping", NULL, NULL, NULL, on_value, &nest->pinged);
+  g_timeout_add (20, on_time, &over);
+  for (nest->turns = 0; !over; nest->turns++)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (nest->pinged, ==, 0);
+  commy_invocation_return_value (invocation, NULL);
+}
+
+/* What comes meanwhile waits, as it does for any handler, and does not keep that loop awake. */
+static void
+test_nested_loop (MeshFixture *fixture, gconstpointer transport)
+{
+  g_autofree char *settings = only (transport);
+  g_autoptr (GError) error = NULL;
+  CommyService *service;
+  CommyMesh *mesh;
+  Nest nest = { .client = NULL };
+
+  mesh_fixture_make_credentials (fixture);
+  mesh = mesh_fixture_join (fixture, settings);
+  service = commy_service_new (mesh, "org.example.Nest", NULL);
+  commy_service_handle (service, "Nest", on_nest, &nest, NULL);
+  commy_service_handle (service, "Ping", on_ping, NULL, NULL);
+  commy_service_start_sync (service, NULL, &error);
+  g_assert_no_error (error);
+  nest.client = commy_client_new (mesh, "org.example.Nest");
+  for (guint i = 1; i <= 3; i++)
+    {
+      commy_client_call (nest.client, "Nest", NULL, NULL, NULL, on_value, &nest.answered);
+      while (nest.answered < i || nest.pinged < 1)
+        g_main_context_iteration (NULL, TRUE);
+      g_assert_cmpuint (nest.turns, <, 1000);
+      nest.pinged = 0;
+    }
+  g_object_unref (nest.client);
+  g_object_unref (service);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_unref (mesh);
+}
+
 /* --- deadlines --- */
 
 static void
@@ -302,6 +364,8 @@ main (int argc, char **argv)
   add ("/review/shm/two-spans-of-one-path-are-busy", NULL, test_two_spans);
   add ("/review/shm/loop-is-woken-after-sync-call", "shm", test_loop_after_sync);
   add ("/review/shm/big-answer-from-outside", "shm", test_big_late_answer);
+  add ("/review/shm/a-handler-may-run-the-loop", "shm", test_nested_loop);
+  add ("/review/unix/a-handler-may-run-the-loop", "unix", test_nested_loop);
   add ("/review/deadline-of-a-call-made-in-a-late-callback", NULL, test_deadline_in_callback);
   add ("/review/deadline-while-connecting", NULL, test_deadline_while_connecting);
 #ifdef HAVE_GNUTLS

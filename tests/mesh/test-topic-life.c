@@ -166,6 +166,43 @@ closed_with_a_rest (MeshFixture *fixture, gconstpointer data)
   leave (mesh);
 }
 
+/* It is found again by itself, unless it was closed. */
+static void
+joined_again (MeshFixture *fixture, gconstpointer data)
+{
+  CommyMesh *mesh = mesh_fixture_join (fixture, NULL);
+  ServiceChild *child = service_child_start (fixture, NULL, 0);
+  CommyPublisher *publisher = publisher_new (mesh, "t", 10);
+  CommyPublisher *closed = publisher_new (mesh, "closed", 10);
+
+  TELL (mesh, child, "Follow", "(suuu)", "*", COMMY_SLOW_BLOCK, 8, 0);
+  await_subscribers (publisher, 1);
+  commy_publisher_close (closed);
+  for (gint32 round = 0; round < 3; round++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) seen = NULL;
+      guint64 received, lost, wrong;
+
+      publish (publisher, 5 * round + 1, 5);
+      seen = tell (mesh, child, "Await", g_variant_new ("(t)", 5 * round + 5));
+      g_variant_get (seen, "(tttiis)", &received, &lost, &wrong, NULL, NULL, NULL);
+      g_assert_cmpuint (received, ==, 5 * round + 5);
+      g_assert_cmpuint (lost + wrong, ==, 0);
+      commy_mesh_leave_sync (mesh, NULL, NULL);
+      g_assert_false (
+          commy_publisher_publish (publisher, g_variant_new_int32 (0), NULL)); /* not joined */
+      commy_mesh_join_sync (mesh, NULL, &error);
+      g_assert_no_error (error);
+      await_subscribers (publisher, 1);
+    }
+  g_assert_cmpuint (commy_publisher_get_subscribers (closed), ==, 0);
+  g_object_unref (closed);
+  g_object_unref (publisher);
+  leave (mesh);
+  service_child_free (child);
+}
+
 /* --- who may --- */
 
 static void
@@ -650,6 +687,7 @@ main (int argc, char **argv)
   CASE ("/topics/cut/nothing-comes-twice-and-gaps-are-told/shm", path_cut, "shm");
   CASE ("/topics/cut/nothing-comes-twice-and-gaps-are-told/tls", path_cut, "tls");
   CASE ("/topics/closed/a-publisher-tells-what-it-did-not-send", closed_with_a_rest, NULL);
+  CASE ("/topics/joined-again/a-publisher-offers-again", joined_again, NULL);
   CASE ("/topics/denied/who-may-not-subscribe-gets-nothing", denied, NULL);
   CASE ("/topics/denied/who-may-not-publish-is-not-read", may_not_publish, NULL);
   CASE ("/topics/limits/subscribers-beyond-it-wait-for-a-place", too_many_subscribers, NULL);

@@ -360,6 +360,13 @@ test_missing_slot (Case *self, gconstpointer data)
 }
 
 static void
+test_half_pools (Case *self, gconstpointer data)
+{
+  assert_fails_to_load (self, "libcommy-transport-half-pools.so", COMMY_ERROR_PLUGIN_SLOT,
+                        "all or none of them");
+}
+
+static void
 test_note_differs (Case *self, gconstpointer data)
 {
   assert_fails_to_load (self, "libcommy-transport-note-differs.so", COMMY_ERROR_PLUGIN_MISMATCH,
@@ -751,6 +758,7 @@ main (int argc, char **argv)
   ADD ("/plugin/catalog/operator's-profile-is-taken", test_profile_override);
   ADD ("/plugin/catalog/listing-names-everything", test_listing);
   ADD ("/plugin/load/missing-slot-is-named", test_missing_slot);
+  ADD ("/plugin/load/half-of-the-pool-slots-is-refused", test_half_pools);
   ADD ("/plugin/load/note-and-descriptor-must-agree", test_note_differs);
   ADD ("/plugin/load/query-symbol-must-exist", test_no_query);
   ADD ("/plugin/load/query-symbol-must-be-its-own", test_borrowed_query);

@@ -213,7 +213,8 @@ test_forged_marks (void)
   broken_at (0, 1, (1u << 30) - 1, "a record is larger than was agreed");
   broken_at (4032, 1, 57, "a record goes beyond the end of the ring");
   broken_at (0, 2, 31, "a loan record has the wrong size");
-  broken_at (0, 2, 33, "a loan record has the wrong size");
+  broken_at (0, 2, 1017, "a loan record has the wrong size");
+  broken_at (4032, 2, 57, "a record goes beyond the end of the ring");
   broken_at (0, 3, 4096, "padding does not end where the ring does");
   broken_at (64, 3, 4096, "padding does not end where the ring does");
   broken_at (64, 3, 64, "padding does not end where the ring does");

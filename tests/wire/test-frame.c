@@ -769,6 +769,37 @@ test_texts (void)
   g_assert_nonnull (commy_frame_status_to_string ((CommyFrameStatus) 99));
 }
 
+/* The head alone may be there: nothing behind it is read, and less than it is refused. */
+static void
+test_head_alone (void)
+{
+  guint8 bytes[1024];
+  gsize size = rich_frame (bytes);
+  Guard guard;
+  CommyFrame whole, frame;
+  guint8 *at;
+
+  guard_init (&guard);
+  g_assert_cmpint (commy_frame_parse (bytes, size, NO_LIMIT, &whole), ==, COMMY_FRAME_OK);
+  for (gsize head = 0; head <= whole.payload_offset; head++)
+    {
+      CommyFrameStatus wanted = head < COMMY_FRAME_HEADER_SIZE ? COMMY_FRAME_TRUNCATED
+                                : head < whole.payload_offset  ? COMMY_FRAME_BAD_EXTENSION
+                                                               : COMMY_FRAME_OK;
+
+      at = guard.pages + guard.size - head;
+      memcpy (at, bytes, head);
+      g_assert_cmpint (commy_frame_parse_head (at, head, size, NO_LIMIT, &frame), ==, wanted);
+    }
+  g_assert_cmpuint (frame.payload_offset, ==, whole.payload_offset);
+  g_assert_cmpuint (frame.payload_size, ==, whole.payload_size);
+  g_assert_cmpuint (frame.train_size, ==, whole.train_size);
+  at = guard.pages + guard.size - whole.payload_offset;
+  g_assert_cmpint (commy_frame_parse_head (at, whole.payload_offset, size + 1, NO_LIMIT, &frame),
+                   ==, COMMY_FRAME_BAD_LENGTH);
+  guard_clear (&guard);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -792,6 +823,7 @@ main (int argc, char **argv)
   g_test_add_func ("/wire/extension/doubled-is-refused", test_ext_doubled);
   g_test_add_func ("/wire/extension/padding-is-zero", test_ext_padding);
   g_test_add_func ("/wire/extension/priority-is-at-most-7", test_ext_priority);
+  g_test_add_func ("/wire/frame/a-head-alone-is-enough", test_head_alone);
   g_test_add_func ("/wire/frame/alignment-does-not-matter", test_unaligned);
   g_test_add_func ("/wire/frame/writer-refuses-what-does-not-fit", test_writer_limits);
   g_test_add_func ("/wire/frame/every-status-and-type-has-its-text", test_texts);
