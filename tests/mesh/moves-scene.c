@@ -9,6 +9,7 @@
 #include "mesh/commy-path-move.h"
 #include "plugins/shm/commy-link.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -332,7 +333,8 @@ moves_cut_path (CommyChannel *channel, int how)
   int fd = strcmp (transport, "shm") == 0 ? ((ShmLink *) channel->connection)->socket_fd
                                           : channel->ops->fd (channel->connection);
 
-  g_assert_cmpint (shutdown (fd, how), ==, 0);
+  /* The other side may have ended it already. */
+  g_assert_true (shutdown (fd, how) == 0 || errno == ENOTCONN);
 }
 
 void
