@@ -44,7 +44,7 @@ struct _CommyStock
 static Block *
 block_of (gconstpointer bytes)
 {
-  return (Block *) ((guint8 *) bytes - sizeof (Block));
+  return (Block *) (gpointer) ((guint8 *) bytes - sizeof (Block));
 }
 
 static guint8 *

@@ -51,7 +51,7 @@ G_STATIC_ASSERT (sizeof (Chunk) % 8 == 0 && sizeof (Piece) % 8 == 0);
 static Chunk *
 chunk_new (CommyStock *stock, gsize size)
 {
-  Chunk *chunk = (Chunk *) commy_stock_take (stock, sizeof *chunk + size);
+  Chunk *chunk = (Chunk *) (gpointer) commy_stock_take (stock, sizeof *chunk + size);
 
   *chunk = (Chunk){ .size = size };
   return chunk;
