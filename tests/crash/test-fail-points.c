@@ -11,12 +11,15 @@
 #include "base/commy-failpoint.h"
 #include "mesh-fixture.h"
 
+#include <glib-unix.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #define TRIES 8
 #define LARGE 200000
+#define TOPIC "fail.points"
+#define PATIENCE_US (3 * G_USEC_PER_SEC)
 
 /* --- what the two processes do --- */
 
@@ -40,18 +43,75 @@ start_somehow (CommyService *service)
   return FALSE;
 }
 
+static gboolean
+on_end_of_input (int fd, GIOCondition condition, gpointer loop)
+{
+  g_main_loop_quit (loop);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+on_publication (CommySubscription *subscription, CommyPublication *publication, gpointer data)
+{
+}
+
+/* Offers a service from a thread, and reads a topic in this one. */
 static int
 serve (const char *settings)
 {
   g_autoptr (CommyMesh) mesh = join_somehow (settings);
   g_autoptr (CommyService) service = mesh != NULL ? test_service_new (mesh, 1) : NULL;
-  char byte;
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  g_autoptr (CommySubscription) subscription = NULL;
 
-  if (service == NULL || !start_somehow (service) || write (1, "r", 1) != 1)
+  if (service == NULL || !start_somehow (service))
     return 2;
-  while (read (0, &byte, 1) > 0)
-    ;
+  subscription = commy_mesh_subscribe (mesh, TOPIC, NULL, on_publication, NULL, NULL, NULL);
+  if (subscription == NULL || write (1, "r", 1) != 1)
+    return 2;
+  g_unix_fd_add (0, G_IO_IN | G_IO_HUP, on_end_of_input, loop);
+  g_main_loop_run (loop);
+  commy_subscription_close (subscription);
   return commy_mesh_leave_sync (mesh, NULL, NULL) ? 0 : 3;
+}
+
+static gboolean
+await_subscriber (CommyPublisher *publisher)
+{
+  gint64 until = g_get_monotonic_time () + PATIENCE_US;
+
+  while (commy_publisher_get_subscribers (publisher) == 0 && g_get_monotonic_time () < until)
+    if (!g_main_context_iteration (NULL, FALSE))
+      g_usleep (1000);
+  return commy_publisher_get_subscribers (publisher) > 0;
+}
+
+/* One that is large enough to be written where others read it. */
+static gboolean
+publish (CommyPublisher *publisher)
+{
+  CommySpan span;
+
+  if (!await_subscriber (publisher) || !commy_publisher_reserve (publisher, LARGE, &span, NULL))
+    return FALSE;
+  memset (span.data, 1, LARGE);
+  span.size = LARGE;
+  return commy_publisher_commit (publisher, &span, NULL)
+         && commy_publisher_drain_sync (publisher, PATIENCE_US, NULL);
+}
+
+static gboolean
+publish_somehow (CommyMesh *mesh)
+{
+  g_autoptr (CommyPublisher) publisher = commy_publisher_new (mesh, TOPIC, NULL);
+  gboolean started = FALSE, done = FALSE;
+
+  for (guint i = 0; i < TRIES && !started; i++)
+    started = commy_publisher_start_sync (publisher, NULL, NULL);
+  for (guint i = 0; i < TRIES && started && !done; i++)
+    done = publish (publisher);
+  commy_publisher_close (publisher);
+  return done;
 }
 
 static gboolean
@@ -84,6 +144,7 @@ call (const char *settings)
 
   for (guint i = 0; i < G_N_ELEMENTS (sizes) && ok; i++)
     ok = call_somehow (client, sizes[i]);
+  ok = ok && publish_somehow (mesh);
   g_clear_object (&client);
   return ok && commy_mesh_leave_sync (mesh, NULL, NULL) ? 0 : 4;
 }

@@ -198,15 +198,17 @@ test_one_way (MeshFixture *fixture, gconstpointer data)
 {
   Hung *self = hung_new (fixture, data);
   g_autoptr (GError) error = NULL;
-  guint taken = 0;
+  guint taken = 0, dropped;
 
   stop (self);
   while (taken < ONE_WAYS && commy_client_send (self->client, "Count", NULL, self->patient, &error))
     taken++;
   g_assert_nonnull (error);
   g_test_message ("%u were taken, then: %s", taken, error->message);
+  /* Now: calls that come too early for who has much to catch up with are dropped, too. */
+  dropped = count_dropped (self);
   go_on (self);
-  g_assert_cmpuint ((guint) insist (self, "Counted", NULL) + count_dropped (self), ==, taken);
+  g_assert_cmpuint ((guint) insist (self, "Counted", NULL) + dropped, ==, taken);
   hung_free (self);
 }
 
