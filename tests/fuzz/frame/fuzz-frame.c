@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_PAYLOAD 4096
+
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
 static void
@@ -22,7 +24,7 @@ check (bool ok)
 static void
 write_again (const uint8_t *data, const CommyFrame *frame)
 {
-  uint8_t out[COMMY_FRAME_HEADER_SIZE + COMMY_FRAME_EXT_MAX];
+  uint8_t out[COMMY_FRAME_HEADER_SIZE + COMMY_FRAME_EXT_MAX + MAX_PAYLOAD] = { 0 };
   CommyFrameSpec spec = {
     .type = frame->type,
     .flags = frame->flags,
@@ -38,10 +40,11 @@ write_again (const uint8_t *data, const CommyFrame *frame)
     .signature_size = frame->signature_size,
   };
   CommyFrame again;
-  size_t prefix = commy_frame_write (out, &spec, 0);
+  size_t payload = frame->payload_size;
+  size_t prefix = commy_frame_write (out, &spec, payload);
 
   check (prefix != 0 && prefix <= frame->payload_offset);
-  check (commy_frame_parse (out, prefix, 0, &again) == COMMY_FRAME_OK);
+  check (commy_frame_parse (out, prefix + payload, MAX_PAYLOAD, &again) == COMMY_FRAME_OK);
   check (again.stream == frame->stream && again.sequence == frame->sequence);
   check (again.deadline_ns == frame->deadline_ns && again.dwell_ns == frame->dwell_ns);
   check (again.signature_size == frame->signature_size);
@@ -54,12 +57,12 @@ int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   CommyFrame frame;
-  CommyFrameStatus status = commy_frame_parse (data, size, 4096, &frame);
+  CommyFrameStatus status = commy_frame_parse (data, size, MAX_PAYLOAD, &frame);
 
   check (commy_frame_status_to_string (status) != NULL);
   if (status != COMMY_FRAME_OK)
     return 0;
-  check (frame.length == size && frame.payload_size <= 4096);
+  check (frame.length == size && frame.payload_size <= MAX_PAYLOAD);
   check ((size_t) frame.payload_offset + frame.payload_size == size);
   check ((size_t) frame.signature_offset + frame.signature_size <= frame.payload_offset);
   check (frame.trace_offset == 0 || frame.trace_offset + 25u <= frame.payload_offset);
