@@ -37,7 +37,7 @@
 
 #define WARM_UP 1000
 #define MEASURED 2000
-#define ROUNDS 5u
+#define ROUNDS 20u
 #define SPIN "[wait]\nmode=spin\n[selection]\npreference=pin\ntransports=shm\n"
 
 typedef struct

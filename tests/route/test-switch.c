@@ -80,12 +80,14 @@ every_verdict_has_words (void)
 
 /* --- a flow in virtual time --- */
 
+#define ROUNDS 10
+
 typedef struct
 {
   double claimed[2], truth[2]; /* ns, of any size */
   gint right;                  /* who must carry the flow at the end; -1: either */
-  guint most_switches;
-  double slower_from; /* message after which @truth[0] is eight times as long; 0: never */
+  guint most_switches;         /* of a flow */
+  double slower_from;          /* message after which @truth[0] is eight times as long; 0: never */
 } Case;
 
 typedef struct
@@ -148,8 +150,9 @@ is_worth_probing (const Flow *flow, gint rival)
 
 /* 8 probes of each at first, one message in 64 is measured, one probe of the other every 30 s and
  * three every 5 s while it may be better. */
-static void
-simulate (const Case *c, GRand *rand)
+/* Whether the right one carries the flow at the end; adds to *@switches. */
+static bool
+simulate (const Case *c, GRand *rand, guint *switches)
 {
   Flow flow = { .incumbent = -1, .now_ns = 1000 * MS };
 
@@ -175,18 +178,22 @@ simulate (const Case *c, GRand *rand)
         for (guint p = 0; p < 3; p++)
           measure (&flow, c, (guint) (1 - flow.incumbent), rand, message);
     }
-  g_assert_cmpuint (flow.switches, <=, c->most_switches);
-  if (c->right >= 0)
-    g_assert_cmpint (flow.incumbent, ==, c->right);
+  *switches += flow.switches;
+  return c->right < 0 || flow.incumbent == c->right;
 }
 
+/* Chance may mislead one flow in ten, or have two of them go there and back. */
 static void
 simulate_case (gconstpointer data)
 {
+  const Case *c = data;
   g_autoptr (GRand) rand = fixture_rand ();
+  guint switches = 0, wrong = 0;
 
-  for (guint round = 0; round < 5; round++)
-    simulate (data, rand);
+  for (guint round = 0; round < ROUNDS; round++)
+    wrong += !simulate (c, rand, &switches);
+  g_assert_cmpuint (wrong, <=, 1);
+  g_assert_cmpuint (switches, <=, ROUNDS * c->most_switches + 2);
 }
 
 int
