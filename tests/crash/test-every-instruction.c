@@ -13,7 +13,7 @@
 
 /* A sanitizer makes both the steps and the copies many times dearer. */
 #ifdef __SANITIZE_ADDRESS__
-#define EVERY 2000
+#define EVERY 5000
 #define RANDOM_STEPS 10
 #else
 #define EVERY 50
