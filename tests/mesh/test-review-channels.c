@@ -232,8 +232,12 @@ on_nest (CommyService *service, CommyInvocation *invocation, gpointer data)
 
   commy_client_call (nest->client, "Ping", NULL, NULL, NULL, on_value, &nest->pinged);
   g_timeout_add (20, on_time, &over);
-  for (nest->turns = 0; !over; nest->turns++)
-    g_main_context_iteration (NULL, TRUE);
+  nest->turns = 0;
+  while (!over)
+    {
+      g_main_context_iteration (NULL, TRUE);
+      nest->turns++;
+    }
   g_assert_cmpuint (nest->pinged, ==, 0);
   commy_invocation_return_value (invocation, NULL);
 }
