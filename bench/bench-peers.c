@@ -131,11 +131,12 @@ free_peer (gpointer data)
   g_free (peer);
 }
 
+/* Of a known metric; not the caller's words, which do not stay. */
 static const char *
-group_of (const char *metric, const char *wait)
+group_of (guint metric, const char *wait)
 {
-  if (strcmp (metric, "rtt") != 0)
-    return metric;
+  if (strcmp (known_metrics[metric], "rtt") != 0)
+    return known_metrics[metric];
   return strcmp (wait, "spin") == 0 ? "spin" : "block";
 }
 
@@ -146,7 +147,6 @@ add_scene (BenchPeer *peer, const char *metric, const char *transport, const cha
 
   scene->name = g_strdup_printf ("peer/%s/%s/%s/%s", peer->info.name, metric, transport, wait);
   scene->what = g_strdup_printf ("%s %s", peer->info.name, peer->info.version);
-  scene->group = group_of (metric, wait);
   scene->measure = scene_peer;
   scene->transport = g_strdup (transport);
   scene->wait = g_strdup (wait);
@@ -154,6 +154,7 @@ add_scene (BenchPeer *peer, const char *metric, const char *transport, const cha
   scene->extra = (const char *) peer;
   while (strcmp (known_metrics[scene->number], metric) != 0)
     scene->number++;
+  scene->group = group_of (scene->number, wait);
   g_ptr_array_add (peer->scenes, scene);
 }
 
