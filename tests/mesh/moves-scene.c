@@ -370,6 +370,17 @@ moves_scene_next (MovesScene *scene)
   return TRUE;
 }
 
+void
+moves_scene_call (MovesScene *scene)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) value = commy_client_call_sync (
+      scene->client, "Add", g_variant_new ("(ii)", 3, 4), NULL, NULL, &error);
+
+  g_assert_no_error (error);
+  g_assert_nonnull (value);
+}
+
 gboolean
 moves_scene_settled (MovesScene *scene)
 {

@@ -55,6 +55,8 @@ int moves_path_of (const CommyPath *path);
 CommyPath *moves_find_path (MovesScene *scene, int path);
 /* Takes hold of the client's flow, after its first call. */
 void moves_scene_attach (MovesScene *scene);
+/* Calls, which must succeed: the path is there then. */
+void moves_scene_call (MovesScene *scene);
 
 /* Begins the next move that the schedule wants, if none is under way. FALSE: there is none left. */
 gboolean moves_scene_next (MovesScene *scene);

@@ -23,17 +23,6 @@ typedef struct
 } Numbers;
 
 static void
-call_once (MovesScene *scene)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = commy_client_call_sync (
-      scene->client, "Add", g_variant_new ("(ii)", 3, 4), NULL, NULL, &error);
-
-  g_assert_no_error (error);
-  g_assert_nonnull (value);
-}
-
-static void
 write_number (Numbers *self, gsize size)
 {
   g_autoptr (GError) error = NULL;
@@ -109,7 +98,7 @@ test_runs (MeshFixture *fixture, gconstpointer data)
   g_autoptr (GVariant) result = NULL;
   guint64 n;
 
-  call_once (scene);
+  moves_scene_call (scene);
   moves_scene_attach (scene);
   scene->wanted = 4;
   scene->wanted_cut = 2;
@@ -151,7 +140,7 @@ test_span (MeshFixture *fixture, gconstpointer data)
   g_autoptr (GError) error = NULL;
   CommyMethod method;
 
-  call_once (scene);
+  moves_scene_call (scene);
   moves_scene_attach (scene);
   method = commy_client_resolve (scene->client, "Span", &error);
   g_assert_no_error (error);
@@ -170,7 +159,7 @@ test_span (MeshFixture *fixture, gconstpointer data)
       g_assert_cmpmem (reply.data, reply.size, "\4\3\2\1", 4);
       commy_reply_clear (&reply);
       while (!moves_scene_settled (scene))
-        call_once (scene);
+        moves_scene_call (scene);
     }
   moves_scene_report (scene, 2 * MOVES_PATHS);
   moves_scene_free (scene);
@@ -184,7 +173,7 @@ test_stream_span (MeshFixture *fixture, gconstpointer data)
   Numbers numbers = { .scene = scene };
   g_autoptr (GError) error = NULL;
 
-  call_once (scene);
+  moves_scene_call (scene);
   moves_scene_attach (scene);
   numbers.stream = commy_client_open_stream_sync (scene->client, "Runs", NULL, NULL, NULL, &error);
   g_assert_no_error (error);

@@ -24,17 +24,6 @@ number_of (const char *variable, guint64 otherwise)
   return text != NULL && text[0] != '\0' ? g_ascii_strtoull (text, NULL, 10) : otherwise;
 }
 
-static void
-call_once (MovesScene *scene)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value = commy_client_call_sync (
-      scene->client, "Add", g_variant_new ("(ii)", 3, 4), NULL, NULL, &error);
-
-  g_assert_no_error (error);
-  g_assert_nonnull (value);
-}
-
 static gsize
 any_size (GRand *rand)
 {
@@ -119,7 +108,7 @@ test_stream (MeshFixture *fixture, gconstpointer data)
   Numbers numbers = { .scene = scene };
   guint64 n;
 
-  call_once (scene);
+  moves_scene_call (scene);
   moves_scene_attach (scene);
   scene->wanted = (moves + 5) / 6;
   scene->wanted_cut = (scene->wanted * 2 + 2) / 3;
@@ -208,7 +197,7 @@ test_calls (MeshFixture *fixture, gconstpointer data)
   g_autoptr (GVariant) ticks = NULL;
   guint64 n;
 
-  call_once (scene);
+  moves_scene_call (scene);
   moves_scene_attach (scene);
   scene->wanted = 4;
   scene->wanted_cut = 2;
@@ -234,7 +223,7 @@ test_span (MeshFixture *fixture, gconstpointer data)
   g_autoptr (GError) error = NULL;
   CommyMethod method;
 
-  call_once (scene);
+  moves_scene_call (scene);
   moves_scene_attach (scene);
   method = commy_client_resolve (scene->client, "Span", &error);
   g_assert_no_error (error);
@@ -256,7 +245,7 @@ test_span (MeshFixture *fixture, gconstpointer data)
       g_assert_cmpmem (reply.data, reply.size, "\4\3\2\1", 4);
       commy_reply_clear (&reply);
       while (!moves_scene_settled (scene))
-        call_once (scene);
+        moves_scene_call (scene);
     }
   moves_scene_report (scene, 12);
   moves_scene_free (scene);
@@ -301,7 +290,7 @@ test_requirements (MeshFixture *fixture, gconstpointer data)
   g_autoptr (GError) error = NULL;
   Numbers numbers = { .scene = scene };
 
-  call_once (scene);
+  moves_scene_call (scene);
   moves_scene_attach (scene);
   numbers.stream
       = commy_client_open_stream_sync (scene->client, "Numbers", NULL, NULL, NULL, &error);
@@ -342,7 +331,7 @@ test_death (MeshFixture *fixture, gconstpointer data)
   g_autoptr (GBytes) message = NULL;
   CommyStream *stream;
 
-  call_once (scene);
+  moves_scene_call (scene);
   moves_scene_attach (scene);
   stream = commy_client_open_stream_sync (scene->client, "Numbers", NULL, NULL, NULL, &error);
   g_assert_no_error (error);
