@@ -245,15 +245,6 @@ commy_channel_dup_serializers (CommyChannel *channel)
 }
 
 guint16
-commy_channel_find_serializer (CommyChannel *channel, const char *id)
-{
-  for (guint16 i = 1; i < G_N_ELEMENTS (channel->serializers); i++)
-    if (channel->serializers[i] != NULL && strcmp (channel->serializers[i]->note.id, id) == 0)
-      return i;
-  return 0;
-}
-
-guint16
 commy_channel_wire_of (CommyChannel *channel, const CommyPlugin *serializer)
 {
   for (guint16 i = 1; i < G_N_ELEMENTS (channel->serializers); i++)

@@ -111,9 +111,7 @@ const CommyChannelShared *commy_channel_get_shared (CommyChannel *channel);
 CommyPlugin *commy_channel_get_serializer (CommyChannel *channel, guint16 wire);
 /* Ids of those that both sides know. (transfer full) */
 char **commy_channel_dup_serializers (CommyChannel *channel);
-/* The index for a serializer's id; 0: the peer does not know it. */
-guint16 commy_channel_find_serializer (CommyChannel *channel, const char *id);
-/* The same for a serializer of the channel's own catalog, without comparing names. */
+/* The index for a serializer of this side's catalog; 0: the peer does not know it. */
 guint16 commy_channel_wire_of (CommyChannel *channel, const CommyPlugin *serializer);
 /* The peer understands several messages of a stream in one frame. */
 gboolean commy_channel_takes_runs (CommyChannel *channel);

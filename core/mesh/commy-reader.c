@@ -237,7 +237,7 @@ send_post (CommyReader *self, CommyPost *post)
   serializer = serializer_for (self, post, NULL);
   if (serializer == NULL || !commy_post_payload (post, serializer, &data, &size, NULL))
     return COMMY_IO_UNSUPPORTED;
-  spec.serializer = commy_channel_find_serializer (pipe->channel, serializer->note.id);
+  spec.serializer = commy_channel_wire_of (pipe->channel, serializer);
   if (post->value != NULL)
     {
       spec.signature = g_variant_get_type_string (post->value);
