@@ -148,6 +148,7 @@ commy_compact_format_init (CompactFormat *self, gsize max_size)
   self->codes = g_new (CompactCode, COMPACT_CODES);
   self->nodes = g_new (CompactNode, n_nodes);
   self->max_size = max_size;
+  memset (self->letters, 0, sizeof self->letters);
   n_nodes = 0;
   for (guint i = 0; i < COMPACT_CODES; i++)
     {
@@ -159,6 +160,8 @@ commy_compact_format_init (CompactFormat *self, gsize max_size)
                                   &code->type))
         g_assert_not_reached ();
       n_nodes += code->length;
+      if (code->length == 1)
+        self->letters[(guint8) coded[i][0]] = code;
     }
 }
 
@@ -172,6 +175,10 @@ commy_compact_format_clear (CompactFormat *self)
 const CompactCode *
 commy_compact_find_code (const CompactFormat *self, const char *signature, gsize length)
 {
+  guint8 letter = length > 0 ? (guint8) signature[0] : 0;
+
+  if (length == 1)
+    return letter < G_N_ELEMENTS (self->letters) ? self->letters[letter] : NULL;
   for (guint i = 0; i < COMPACT_CODES; i++)
     if (self->codes[i].length == length
         && memcmp (self->codes[i].signature, signature, length) == 0)

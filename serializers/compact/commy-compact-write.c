@@ -9,7 +9,7 @@
 #include "commy-compact-varint.h"
 #include "commy-compact.h"
 
-#define CHEAP_BOUND_MAX 256u /* bytes of a value that is not measured before it is written */
+#define CHEAP_BOUND_MAX 65536u /* bytes of a value that is not measured before it is written */
 
 typedef struct
 {
@@ -398,17 +398,16 @@ commy_compact_write (const CompactFormat *format, GVariant *value, guint8 *out, 
   return writer.size;
 }
 
-/* No value needs more than twice its memory and a byte: a number up to half more, and a count, a
- * bitmap or a flag only where memory has an offset or the value is the last of its tuple. */
+/* A number is at most half longer than in memory, which is the worst of all ratios. A count, a
+ * bitmap or a flag stands only where memory has an offset, or where the value is the last of its
+ * tuple; counts of more than a byte are those of 128 bytes and more. */
 gsize
 commy_compact_bound (const CompactFormat *format, GVariant *value)
 {
   g_autoptr (GVariant) normal = g_variant_get_normal_form (value);
   gsize size = g_variant_get_size (normal);
 
-  if (size > CHEAP_BOUND_MAX || strchr (g_variant_get_type_string (value), 'v') != NULL)
-    return commy_compact_write (format, normal, NULL, 0);
-  return commy_values_nesting (g_variant_get_type (value)) <= COMMY_VALUES_MAX_NESTING
-             ? 2 * size + 1
-             : 0;
+  if (size <= CHEAP_BOUND_MAX)
+    return size + size / 2 + size / 16 + 2;
+  return commy_compact_write (format, normal, NULL, 0);
 }

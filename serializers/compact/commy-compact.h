@@ -50,9 +50,10 @@ typedef struct
 
 typedef struct
 {
-  CompactCode *codes; /* commy_compact_n_codes of them */
-  CompactNode *nodes; /* of all of them */
-  gsize max_size;     /* most bytes of a value in memory */
+  CompactCode *codes;              /* commy_compact_n_codes of them */
+  CompactNode *nodes;              /* of all of them */
+  const CompactCode *letters[128]; /* the codes of single letters */
+  gsize max_size;                  /* most bytes of a value in memory */
 } CompactFormat;
 
 /* --- types (commy-compact-type.c) --- */

@@ -70,7 +70,7 @@ static const CommyParamSpec params[] = {
     .default_value = "1GiB",
     .minimum = 1024 * 1024,
     .maximum = G_MAXUINT32,
-    .help = "Most memory of one value. A message may unfold to 32 times its size while it is "
+    .help = "Most memory of one value. A message may unfold to 48 times its size while it is "
             "read." },
 };
 
