@@ -33,33 +33,31 @@ align_to (gsize at, guint8 align)
   return (at + align) & ~(gsize) align;
 }
 
+/* What a letter alone stands for. */
+static const struct
+{
+  guint8 kind, fixed, align;
+  gboolean is_signed, is_known;
+} basics[128] = {
+  ['b'] = { COMPACT_BOOL, 1, 0, FALSE, TRUE },      ['y'] = { COMPACT_BYTE, 1, 0, FALSE, TRUE },
+  ['n'] = { COMPACT_INTEGER, 2, 1, TRUE, TRUE },    ['q'] = { COMPACT_INTEGER, 2, 1, FALSE, TRUE },
+  ['i'] = { COMPACT_INTEGER, 4, 3, TRUE, TRUE },    ['u'] = { COMPACT_INTEGER, 4, 3, FALSE, TRUE },
+  ['x'] = { COMPACT_INTEGER, 8, 7, TRUE, TRUE },    ['t'] = { COMPACT_INTEGER, 8, 7, FALSE, TRUE },
+  ['h'] = { COMPACT_INTEGER, 4, 3, FALSE, TRUE },   ['d'] = { COMPACT_DOUBLE, 8, 7, FALSE, TRUE },
+  ['s'] = { COMPACT_STRING, 0, 0, FALSE, TRUE },    ['o'] = { COMPACT_PATH, 0, 0, FALSE, TRUE },
+  ['g'] = { COMPACT_SIGNATURE, 0, 0, FALSE, TRUE }, ['v'] = { COMPACT_VARIANT, 0, 7, FALSE, TRUE },
+};
+
 static gboolean
 compile_basic (CompactNode *node, char letter)
 {
-  static const char letters[] = "bynqiuxthdsogv";
-  static const struct
-  {
-    guint8 kind, size;
-    gboolean is_signed;
-  } basics[] = {
-    { COMPACT_BOOL, 1, FALSE },      { COMPACT_BYTE, 1, FALSE },    { COMPACT_INTEGER, 2, TRUE },
-    { COMPACT_INTEGER, 2, FALSE },   { COMPACT_INTEGER, 4, TRUE },  { COMPACT_INTEGER, 4, FALSE },
-    { COMPACT_INTEGER, 8, TRUE },    { COMPACT_INTEGER, 8, FALSE }, { COMPACT_INTEGER, 4, FALSE },
-    { COMPACT_DOUBLE, 8, FALSE },    { COMPACT_STRING, 0, FALSE },  { COMPACT_PATH, 0, FALSE },
-    { COMPACT_SIGNATURE, 0, FALSE }, { COMPACT_VARIANT, 0, FALSE },
-  };
-  const char *found = letter != '\0' ? strchr (letters, letter) : NULL;
+  guint8 index = (guint8) letter & 127;
 
-  if (found == NULL)
-    return FALSE;
-  node->kind = basics[found - letters].kind;
-  node->fixed = basics[found - letters].size;
-  node->is_signed = basics[found - letters].is_signed;
-  if (node->kind == COMPACT_VARIANT)
-    node->align = 7;
-  else
-    node->align = (guint8) (MAX (node->fixed, 1) - 1);
-  return TRUE;
+  *node = (CompactNode){ .kind = basics[index].kind,
+                         .align = basics[index].align,
+                         .is_signed = basics[index].is_signed,
+                         .fixed = basics[index].fixed };
+  return basics[index].is_known && (guint8) letter < 128;
 }
 
 /* Behind "(" or "{"; at @index in the nodes. */
@@ -105,7 +103,6 @@ compile (Compiler *self, guint level)
     return FALSE;
   letter = *self->at++;
   self->n_nodes++;
-  memset (node, 0, sizeof *node);
   if (!compile_basic (node, letter))
     {
       if (level >= COMMY_VALUES_MAX_NESTING)

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "../../bench/samples.h"
 #include "../conformance/commy-serializer-conformance.h"
 
 #include <gio/gio.h>
@@ -301,6 +302,113 @@ test_integers (Compact *compact, gconstpointer data)
   g_rand_free (rand);
 }
 
+/* --- how small --- */
+
+static gsize
+msgpack_header (gsize n, gsize in_one_byte)
+{
+  return n <= in_one_byte ? 1 : n <= G_MAXUINT16 ? 3 : 5;
+}
+
+static gsize
+msgpack_integer_size (guint64 magnitude, gboolean negative)
+{
+  if (negative)
+    return magnitude <= 32                                ? 1
+           : magnitude <= 128                             ? 2
+           : magnitude <= 32768                           ? 3
+           : magnitude <= G_GUINT64_CONSTANT (2147483648) ? 5
+                                                          : 9;
+  return magnitude <= 127           ? 1
+         : magnitude <= G_MAXUINT8  ? 2
+         : magnitude <= G_MAXUINT16 ? 3
+         : magnitude <= G_MAXUINT32 ? 5
+                                    : 9;
+}
+
+static gsize
+msgpack_number_size (GVariant *value)
+{
+  gint64 x;
+
+  switch (g_variant_classify (value))
+    {
+    case G_VARIANT_CLASS_BOOLEAN:
+      return 1;
+    case G_VARIANT_CLASS_BYTE:
+      return msgpack_integer_size (g_variant_get_byte (value), FALSE);
+    case G_VARIANT_CLASS_UINT16:
+      return msgpack_integer_size (g_variant_get_uint16 (value), FALSE);
+    case G_VARIANT_CLASS_UINT32:
+      return msgpack_integer_size (g_variant_get_uint32 (value), FALSE);
+    case G_VARIANT_CLASS_UINT64:
+      return msgpack_integer_size (g_variant_get_uint64 (value), FALSE);
+    case G_VARIANT_CLASS_DOUBLE:
+      return (double) (float) g_variant_get_double (value) == g_variant_get_double (value) ? 5 : 9;
+    case G_VARIANT_CLASS_INT16:
+      x = g_variant_get_int16 (value);
+      break;
+    case G_VARIANT_CLASS_INT32:
+      x = g_variant_get_int32 (value);
+      break;
+    default:
+      x = g_variant_get_int64 (value);
+    }
+  return msgpack_integer_size (x < 0 ? -(guint64) x : (guint64) x, x < 0);
+}
+
+/* The least that MessagePack's specification allows for a value that is to come back equal: a
+ * variant says its type, floats are short where nothing is lost. */
+static gsize
+msgpack_size (GVariant *value)
+{
+  gsize n, size;
+
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_BYTESTRING))
+    {
+      n = g_variant_n_children (value);
+      return n + (n <= G_MAXUINT8 ? 2 : msgpack_header (n, 0));
+    }
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_STRING))
+    {
+      g_variant_get_string (value, &n);
+      return n + (n <= 31 ? 1 : n <= G_MAXUINT8 ? 2 : msgpack_header (n, 0));
+    }
+  if (!g_variant_is_container (value))
+    return msgpack_number_size (value);
+  n = g_variant_n_children (value);
+  size = g_variant_is_of_type (value, G_VARIANT_TYPE_DICT_ENTRY) ? 0
+         : g_variant_is_of_type (value, G_VARIANT_TYPE_MAYBE)    ? n == 0
+                                                                 : msgpack_header (n, 15);
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) child = g_variant_get_child_value (value, i);
+
+      size += msgpack_size (child);
+      if (g_variant_is_of_type (value, G_VARIANT_TYPE_VARIANT))
+        size += 1 + strlen (g_variant_get_type_string (child));
+    }
+  return size;
+}
+
+static void
+test_samples (Compact *compact, gconstpointer data)
+{
+  for (const BenchSampleValue *sample = bench_samples (); sample->name != NULL; sample++)
+    {
+      g_autoptr (GVariant) value = sample->make ();
+      g_autoptr (GBytes) bytes = encode (compact, value);
+      g_autoptr (GVariant) back = decode (compact, bytes, g_variant_get_type_string (value), NULL);
+      gsize theirs = msgpack_size (value);
+
+      g_test_message ("%s: %" G_GSIZE_FORMAT " bytes, at least %" G_GSIZE_FORMAT " by MessagePack",
+                      sample->name, g_bytes_get_size (bytes), theirs);
+      g_assert_cmpuint (g_bytes_get_size (bytes), <, theirs);
+      g_assert_true (g_variant_is_normal_form (back));
+      g_assert_true (g_variant_equal (back, value));
+    }
+}
+
 /* --- limits --- */
 
 static void
@@ -445,6 +553,7 @@ main (int argc, char **argv)
   ADD ("bytes/what-is-wrong-is-said-with-its-place", NULL, test_told);
   ADD ("bytes/one-value-has-one-encoding", NULL, test_canonical);
   ADD ("bytes/integers-in-every-form", NULL, test_integers);
+  ADD ("size/every-sample-is-smaller-than-messagepack", NULL, test_samples);
   ADD ("limits/memory-of-a-value", "1MiB", test_max_size);
   ADD ("limits/six-bytes-take-no-kilobyte", NULL, test_announcements);
   ADD ("interop/python-vectors", NULL, test_python_vectors);
