@@ -567,12 +567,16 @@ commy_compact_read (const CompactFormat *format,
   gsize length = g_variant_type_get_string_length (type);
   CompactNode few[COMPACT_NODES_INLINE];
   g_autofree CompactNode *many = length > G_N_ELEMENTS (few) ? g_new (CompactNode, length) : NULL;
-  Reader reader = { .format = format, .start = data, .at = data, .end = data };
+  Reader reader = { .format = format, .start = data, .at = data };
   GVariant *value = NULL;
   CompactType compiled;
 
-  if (size > 0) /* no bytes may have no address */
-    reader.end += size;
+  if (size == 0) /* which may have no address */
+    {
+      *out_why = g_strdup ("nothing at byte 0");
+      return NULL;
+    }
+  reader.end = data + size;
   /* Most values are about as large as their message. */
   reader.room = MIN (format->max_size, size + MIN (size, SLACK_MAX / 2) + 16);
   reader.memory = g_malloc (reader.room);

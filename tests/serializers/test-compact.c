@@ -174,6 +174,7 @@ test_told (Compact *compact, gconstpointer data)
   {
     const char *type, *hex, *why;
   } cases[] = {
+    { "(ai)", "", "nothing at byte 0" },
     { "q", "8001", "a number that is cut off or longer than it needs to be at byte 0" },
     { "(yq)", "05c10000", "a number that is too large at byte 1" },
     { "(yb)", "0205", "a bit that means nothing at byte 0" },
