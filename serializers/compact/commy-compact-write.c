@@ -385,14 +385,15 @@ commy_compact_write (const CompactFormat *format, GVariant *value, guint8 *out, 
   g_autofree CompactNode *many = length > G_N_ELEMENTS (few) ? g_new (CompactNode, length) : NULL;
   g_autoptr (GVariant) normal = NULL;
   Writer writer = { .format = format, .out = out, .room = room };
+  const guint8 nothing = 0; /* no bytes may have no address */
   CompactType type;
   Memory memory;
 
   if (!commy_compact_compile (signature, length, many != NULL ? many : few, &type))
     return 0;
   normal = g_variant_get_normal_form (value);
-  memory.data = g_variant_get_data (normal);
   memory.size = g_variant_get_size (normal);
+  memory.data = memory.size > 0 ? g_variant_get_data (normal) : &nothing;
   if (memory.size > format->max_size || !write_value (&writer, type.nodes, memory, 0))
     return 0;
   return writer.size;

@@ -87,8 +87,7 @@ GVariant *commy_compact_read (const CompactFormat *format,
 
 /* --- arrays of integers (commy-compact-integers.c) --- */
 
-#define COMPACT_FORM_BITS 3u /* of an array's count */
-#define COMPACT_FORM_MAX 4u  /* 0: variable; n: 2^(n-1) bytes each */
+#define COMPACT_FORM_BITS 3u /* of an array's count; 0: variable, n: 2^(n-1) bytes each */
 
 /* The form in which the @n integers in memory are written, and the bytes of all of them. */
 guint commy_compact_choose_form (const CompactNode *integer,
