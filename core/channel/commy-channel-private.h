@@ -42,7 +42,7 @@ typedef struct
 typedef struct
 {
   gboolean agreed;  /* both sides can */
-  gboolean doubted; /* the path takes nothing: what it brought is read, then it is lost */
+  gboolean doubted; /* the path takes nothing: what it brought is read to its end, then it is lost */
   gboolean adrift;  /* there is no path at present */
   CommyFlowName flow;
   guint32 number;       /* of the last move */
