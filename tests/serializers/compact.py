@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The compact format a second time, from docs/formats/compact.md alone, against the serializer.
 
+Where the two differ the document decides; this one is for reading, not for speed.
+
 compact.py vectors FILE: encodes and decodes every vector of FILE, and refuses what it says.
 compact.py lines: does the same with lines of TYPE COMPACT NORMAL, the last two in hex; NORMAL is
 GVariant's normal form in this machine's byte order. Prints what it did; ends with 1 at the first
