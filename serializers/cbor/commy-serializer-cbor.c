@@ -15,6 +15,8 @@
 
 #define HEAD_MAX 9 /* bytes of a number, or of the head of anything else */
 #define MAJOR_TAG 6
+#define TAG_BIGNUM 2          /* an integer as bytes, the highest first */
+#define TAG_NEGATIVE_BIGNUM 3 /* -1 - the integer */
 #define PLAIN_NAN G_GUINT64_CONSTANT (0x7ff8000000000000)
 
 /* --- writing --- */
@@ -378,6 +380,9 @@ on_end (gpointer context)
 static void
 on_tag (gpointer context, guint64 tag)
 {
+  CommyItem *item = context;
+
+  item->number = tag;
 }
 
 static const struct cbor_callbacks callbacks = {
@@ -407,11 +412,27 @@ static const struct cbor_callbacks callbacks = {
   .indef_break = on_end,
 };
 
-/* Tags say what else could be made of an item; here the type has said it. */
+/* JavaScript writes its large integers so, also those that would fit into 64 bits. */
+static void
+read_bignum (CommyItem *item, gboolean negative)
+{
+  gboolean fits = item->kind == COMMY_ITEM_BYTES && item->size != COMMY_ITEM_OPEN;
+
+  item->number = 0;
+  for (gsize i = 0; fits && i < item->size; i++)
+    {
+      fits = item->number >> 56 == 0;
+      item->number = item->number << 8 | item->data[i];
+    }
+  item->kind = !fits ? COMMY_ITEM_OTHER : negative ? COMMY_ITEM_NEGATIVE : COMMY_ITEM_UNSIGNED;
+}
+
+/* Other tags say what else could be made of an item; here the type has said it. */
 static gsize
 next_item (const guint8 *at, gsize size, CommyItem *out)
 {
   gsize used = 0;
+  guint64 tag = 0;
   gboolean is_tag;
 
   do
@@ -427,8 +448,12 @@ next_item (const guint8 *at, gsize size, CommyItem *out)
       if (used > 0 && !is_tag && out->kind == COMMY_ITEM_END)
         return 0; /* a tag of nothing */
       used += result.read;
+      if (is_tag)
+        tag = out->number;
     }
   while (is_tag);
+  if (tag == TAG_BIGNUM || tag == TAG_NEGATIVE_BIGNUM)
+    read_bignum (out, tag == TAG_NEGATIVE_BIGNUM);
   return used;
 }
 
