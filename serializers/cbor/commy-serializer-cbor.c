@@ -25,8 +25,7 @@
 static guint8 *
 head_begin (CommyItemOut *out, guint8 spare[HEAD_MAX])
 {
-  gboolean fits
-      = out->data != NULL && out->size <= out->room && out->room - out->size >= HEAD_MAX;
+  gboolean fits = out->data != NULL && out->size <= out->room && out->room - out->size >= HEAD_MAX;
 
   return fits ? out->data + out->size : spare;
 }
@@ -40,11 +39,11 @@ head_end (CommyItemOut *out, const guint8 *head, const guint8 spare[HEAD_MAX], g
     out->size += size;
 }
 
-#define PUT(ENCODE, ...) \
-  { \
-    guint8 spare[HEAD_MAX]; \
-    guint8 *head = head_begin (out, spare); \
-\
+#define PUT(ENCODE, ...)                                               \
+  {                                                                    \
+    guint8 spare[HEAD_MAX];                                            \
+    guint8 *head = head_begin (out, spare);                            \
+                                                                       \
     head_end (out, head, spare, ENCODE (__VA_ARGS__, head, HEAD_MAX)); \
   }
 
@@ -133,13 +132,13 @@ put_real (CommyItemOut *out, const guint8 *data)
     PUT (cbor_encode_double, real)
 }
 
-#define PUT_ALL(TYPE, FUNC) \
-  for (gsize i = 0; i < n; i++) \
-    { \
-      TYPE number; \
-\
+#define PUT_ALL(TYPE, FUNC)                                      \
+  for (gsize i = 0; i < n; i++)                                  \
+    {                                                            \
+      TYPE number;                                               \
+                                                                 \
       memcpy (&number, data + i * sizeof number, sizeof number); \
-      FUNC (out, number); \
+      FUNC (out, number);                                        \
     }
 
 static void

@@ -19,7 +19,7 @@ typedef struct
 /* A container that is open. */
 typedef struct
 {
-  gsize start;   /* where it begins in the data */
+  gsize start;  /* where it begins in the data */
   gsize n_ends; /* how many ends there were before */
 } CommyFillFrame;
 

@@ -30,8 +30,8 @@ typedef struct
   gsize left; /* COMMY_ITEM_OPEN: up to an end */
 } Parts;
 
-static gboolean read_value (
-    Reader *reader, const CommyLayout *layout, guint level, const CommyItem *item);
+static gboolean
+read_value (Reader *reader, const CommyLayout *layout, guint level, const CommyItem *item);
 
 /* --- errors --- */
 
@@ -115,8 +115,7 @@ open_parts (Reader *reader,
   if (item->kind != kind)
     return fail_type (reader, layout);
   out->left = item->size;
-  if (item->size != COMMY_ITEM_OPEN
-      && item->size > (gsize) (reader->end - reader->at) / least)
+  if (item->size != COMMY_ITEM_OPEN && item->size > (gsize) (reader->end - reader->at) / least)
     return fail (reader, "more parts than bytes");
   return TRUE;
 }
@@ -422,8 +421,7 @@ static gboolean
 read_inner (Reader *reader, const CommyItem *type, Parts *parts, guint level)
 {
   CommyLayouts layouts;
-  const CommyLayout *layout
-      = commy_layouts_take (&layouts, (const char *) type->data, type->size);
+  const CommyLayout *layout = commy_layouts_take (&layouts, (const char *) type->data, type->size);
   CommyItem item;
   gboolean done;
 

@@ -99,12 +99,8 @@ open_parts (Writer *writer, const CommyLayout *element, gsize n)
 
 /* In a map the entry is its two parts. */
 static gboolean
-write_element (Writer *writer,
-               Parts *parts,
-               const CommyLayout *element,
-               gsize end,
-               gsize limit,
-               guint level)
+write_element (
+    Writer *writer, Parts *parts, const CommyLayout *element, gsize end, gsize limit, guint level)
 {
   gsize start = commy_layout_align (parts->at, element->alignment);
 
@@ -211,8 +207,7 @@ write_variant (Writer *writer, const guint8 *data, gsize size, guint level)
 
 /* As deep as the type, which is bounded where a value or a variant begins. */
 static gboolean
-write_value (
-    Writer *writer, const CommyLayout *layout, const guint8 *data, gsize size, guint level)
+write_value (Writer *writer, const CommyLayout *layout, const guint8 *data, gsize size, guint level)
 {
   if (layout->fixed_size > 0 && size != layout->fixed_size)
     return FALSE;
@@ -253,8 +248,8 @@ write_all (Writer *writer, GVariant *value)
   const guint8 *data = size > 0 ? g_variant_get_data (normal) : &none; /* no bytes, no address */
   CommyLayouts layouts;
   const CommyLayout *layout = commy_layouts_take (&layouts, type, strlen (type));
-  gboolean done = layout->nesting <= COMMY_VALUES_MAX_NESTING
-                  && write_value (writer, layout, data, size, 0);
+  gboolean done
+      = layout->nesting <= COMMY_VALUES_MAX_NESTING && write_value (writer, layout, data, size, 0);
 
   commy_layouts_clear (&layouts);
   return done;

@@ -13,15 +13,15 @@ typedef struct
 {
   const char *text; /* its type string, not ended by a NUL */
   gsize text_size;
-  gsize fixed_size;  /* of every value of it; 0 if they differ */
-  gsize n_layouts;   /* of itself and all inside: so far is the next one on the same level */
-  gsize n_members;   /* of a tuple or dictionary entry */
-  guint8 alignment;  /* less one */
-  guint8 nesting;    /* levels of containers */
-  char kind;         /* the first letter of the type string */
+  gsize fixed_size; /* of every value of it; 0 if they differ */
+  gsize n_layouts;  /* of itself and all inside: so far is the next one on the same level */
+  gsize n_members;  /* of a tuple or dictionary entry */
+  guint8 alignment; /* less one */
+  guint8 nesting;   /* levels of containers */
+  char kind;        /* the first letter of the type string */
 } CommyLayout;
 
-#define COMMY_LAYOUTS_FEW 8
+#define COMMY_LAYOUTS_FEW 12
 
 typedef struct
 {

@@ -86,10 +86,11 @@ commy_values_check_type (const GVariantType *type, const char *format, GError **
 gssize
 commy_values_refuse_value (GVariant *value, const char *format, GError **error)
 {
-  g_set_error (error, error_domain (), COMMY_ERROR_TYPE,
-               "%s does not carry this value of type %s: it has more than %u levels, or a part that "
-               "is larger than the format can say",
-               format, g_variant_get_type_string (value), COMMY_VALUES_MAX_NESTING);
+  g_set_error (
+      error, error_domain (), COMMY_ERROR_TYPE,
+      "%s does not carry this value of type %s: it has more than %u levels, or a part that "
+      "is larger than the format can say",
+      format, g_variant_get_type_string (value), COMMY_VALUES_MAX_NESTING);
   return -1;
 }
 

@@ -28,7 +28,8 @@ guint commy_values_nesting (const GVariantType *type);
 /* Whether @type says what to decode. Error: names @format, which does not say it itself. */
 gboolean commy_values_check_type (const GVariantType *type, const char *format, GError **error);
 
-/* "FORMAT does not carry this value of type T": it is too deep, or a part of it too big. Returns -1.
+/* "FORMAT does not carry this value of type T": it is too deep, or a part of it too big. Returns
+ * -1.
  */
 gssize commy_values_refuse_value (GVariant *value, const char *format, GError **error);
 

@@ -42,13 +42,13 @@ put_nothing (CommyItemOut *out)
 }
 
 /* Numbers of one type, as they lie in memory. */
-#define PACK_ALL(TYPE, PACK) \
-  for (gsize i = 0; i < n; i++) \
-    { \
-      TYPE number; \
-\
+#define PACK_ALL(TYPE, PACK)                                     \
+  for (gsize i = 0; i < n; i++)                                  \
+    {                                                            \
+      TYPE number;                                               \
+                                                                 \
       memcpy (&number, data + i * sizeof number, sizeof number); \
-      PACK (out, number); \
+      PACK (out, number);                                        \
     }
 
 static void

@@ -1,36 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A serializer of items under test: see the header.
+ * Files of vectors: see the header.
  */
 #include "config.h"
 
-#include "items-rig.h"
+#include "vectors.h"
 
 #include <string.h>
 
 #define FOLDER "serializers", "vectors"
 
-void
-items_rig_start (ItemsRig *rig, gconstpointer id)
-{
-  g_autoptr (GError) error = NULL;
-  const CommyPluginDescriptor *descriptor = commy_test_load ("serializer", id, &error);
-
-  g_assert_no_error (error);
-  rig->host = commy_test_host_new (NULL, descriptor);
-  rig->ops = descriptor->ops;
-  rig->instance = commy_test_host_start (rig->host, &error);
-  g_assert_no_error (error);
-}
-
-void
-items_rig_stop (ItemsRig *rig, gconstpointer id)
-{
-  commy_test_host_free (rig->host);
-}
-
 GVariant *
-items_parse (const char *text)
+vector_parse (const char *text)
 {
   static const guint64 plain_nan = G_GUINT64_CONSTANT (0x7ff8000000000000);
   g_autoptr (GError) error = NULL;
@@ -48,19 +29,19 @@ items_parse (const char *text)
 }
 
 GBytes *
-items_from_hex (const char *hex)
+vector_from_hex (const char *hex)
 {
   gsize size = strlen (hex) / 2;
   guint8 *data = g_malloc (size);
 
   for (gsize i = 0; i < size; i++)
-    data[i] = (guint8) (g_ascii_xdigit_value (hex[2 * i]) << 4
-                        | g_ascii_xdigit_value (hex[2 * i + 1]));
+    data[i]
+        = (guint8) (g_ascii_xdigit_value (hex[2 * i]) << 4 | g_ascii_xdigit_value (hex[2 * i + 1]));
   return g_bytes_new_take (data, size);
 }
 
 char *
-items_to_hex (GBytes *bytes)
+vector_to_hex (GBytes *bytes)
 {
   GString *hex = g_string_new (NULL);
   gsize size;
@@ -71,45 +52,17 @@ items_to_hex (GBytes *bytes)
   return g_string_free (hex, FALSE);
 }
 
-GBytes *
-items_encode (ItemsRig *rig, GVariant *value)
-{
-  gsize bound = rig->ops->bound (rig->instance, value);
-  guint8 *out = g_malloc (bound);
-  g_autoptr (GError) error = NULL;
-  gssize size = rig->ops->encode (rig->instance, value, out, bound, &error);
-
-  g_assert_no_error (error);
-  g_assert_cmpint (size, >, 0);
-  return g_bytes_new_take (out, (gsize) size);
-}
-
-GVariant *
-items_decode (ItemsRig *rig, GBytes *bytes, const char *type, GError **error)
-{
-  GVariant *value = rig->ops->decode (rig->instance, bytes, G_VARIANT_TYPE (type), error);
-  g_autoptr (GBytes) memory = NULL;
-  g_autoptr (GVariant) untrusted = NULL;
-
-  if (value == NULL)
-    return NULL;
-  memory = g_variant_get_data_as_bytes (value);
-  untrusted = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), memory, FALSE));
-  g_assert_true (g_variant_is_normal_form (untrusted));
-  return value;
-}
-
 static void
 vector_free (gpointer data)
 {
-  ItemsVector *vector = data;
+  Vector *vector = data;
 
   g_strfreev (vector->columns);
   g_free (vector);
 }
 
 GPtrArray *
-items_load_vectors (const char *name)
+vectors_load (const char *name)
 {
   g_autofree char *path = g_test_build_filename (G_TEST_DIST, FOLDER, name, NULL);
   GPtrArray *vectors = g_ptr_array_new_with_free_func (vector_free);
@@ -122,11 +75,11 @@ items_load_vectors (const char *name)
   lines = g_strsplit (text, "\n", -1);
   for (char **line = lines; *line != NULL; line++)
     {
-      ItemsVector *vector;
+      Vector *vector;
 
       if (strchr ("=<~!", **line) == NULL || **line == '\0')
         continue;
-      vector = g_new0 (ItemsVector, 1);
+      vector = g_new0 (Vector, 1);
       vector->what = **line;
       vector->columns = g_strsplit (*line + 2, "\t", -1);
       g_assert_cmpuint (g_strv_length (vector->columns), ==, vector->what == '!' ? 3 : 2);
@@ -142,7 +95,7 @@ compare_names (gconstpointer a, gconstpointer b)
 }
 
 GPtrArray *
-items_list_vectors (const char *id)
+vectors_list (const char *id)
 {
   g_autofree char *path = g_test_build_filename (G_TEST_DIST, FOLDER, NULL);
   g_autofree char *prefix = g_strconcat (id, "-", NULL);
