@@ -21,53 +21,25 @@
 
 /* --- writing --- */
 
-/* Room for a head: in the message, or in @spare where there is none, or less. */
-static guint8 *
-head_begin (CommyItemOut *out, guint8 spare[HEAD_MAX])
+/* Each encodes at @at, where there is room for HEAD_MAX bytes or all that the type can need, and
+ * returns what it needed. */
+static inline gsize
+encode_flag (guint8 flag, guint8 *at)
 {
-  gboolean fits = out->data != NULL && out->size <= out->room && out->room - out->size >= HEAD_MAX;
-
-  return fits ? out->data + out->size : spare;
+  return cbor_encode_bool (flag != 0, at, HEAD_MAX);
 }
 
-static void
-head_end (CommyItemOut *out, const guint8 *head, const guint8 spare[HEAD_MAX], gsize size)
+static inline gsize
+encode_unsigned (guint64 number, guint8 *at)
 {
-  if (head == spare)
-    commy_item_put (out, spare, size);
-  else
-    out->size += size;
+  return cbor_encode_uint (number, at, HEAD_MAX);
 }
 
-#define PUT(ENCODE, ...)                                               \
-  {                                                                    \
-    guint8 spare[HEAD_MAX];                                            \
-    guint8 *head = head_begin (out, spare);                            \
-                                                                       \
-    head_end (out, head, spare, ENCODE (__VA_ARGS__, head, HEAD_MAX)); \
-  }
-
-static void
-put_nothing (CommyItemOut *out)
+static inline gsize
+encode_signed (gint64 number, guint8 *at)
 {
-  guint8 head[1];
-
-  commy_item_put (out, head, cbor_encode_null (head, sizeof head));
-}
-
-static void
-put_signed (CommyItemOut *out, gint64 number)
-{
-  if (number < 0)
-    PUT (cbor_encode_negint, ~(guint64) number)
-  else
-    PUT (cbor_encode_uint, (guint64) number)
-}
-
-static void
-put_unsigned (CommyItemOut *out, guint64 number)
-{
-  PUT (cbor_encode_uint, number)
+  return number < 0 ? cbor_encode_negint (~(guint64) number, at, HEAD_MAX)
+                    : cbor_encode_uint ((guint64) number, at, HEAD_MAX);
 }
 
 /* Whether 16 bits (IEEE 754 binary16) hold the number of these bits, and which. libcbor's own
@@ -99,113 +71,136 @@ half_of_double (guint64 bits, guint16 *out)
   return TRUE;
 }
 
+static gsize
+encode_half (guint16 half, guint8 *at)
+{
+  at[0] = 0xf9;
+  at[1] = (guint8) (half >> 8);
+  at[2] = (guint8) half;
+  return 3;
+}
+
 /* The shortest form that is the same number. A NaN that is not the plain one keeps its bits, which
  * libcbor does not promise. */
-static void
-put_real (CommyItemOut *out, const guint8 *data)
+static gsize
+encode_real (double real, guint8 *at)
 {
-  guint8 bytes[HEAD_MAX] = { 0xfb };
-  double real;
   guint64 bits;
   guint16 half;
 
-  memcpy (&bits, data, sizeof bits);
-  memcpy (&real, data, sizeof real);
-  if (isnan (real) && bits != PLAIN_NAN)
+  memcpy (&bits, &real, sizeof bits);
+  if (bits == PLAIN_NAN)
+    return encode_half (0x7e00, at);
+  if (isnan (real))
     {
       bits = GUINT64_TO_BE (bits);
-      memcpy (bytes + 1, &bits, sizeof bits);
-      commy_item_put (out, bytes, sizeof bytes);
+      at[0] = 0xfb;
+      memcpy (at + 1, &bits, sizeof bits);
+      return 1 + sizeof bits;
     }
-  else if (isnan (real) || half_of_double (bits, &half))
-    {
-      if (isnan (real))
-        half = 0x7e00;
-      bytes[0] = 0xf9;
-      bytes[1] = (guint8) (half >> 8);
-      bytes[2] = (guint8) half;
-      commy_item_put (out, bytes, 3);
-    }
-  else if (fabs (real) <= G_MAXFLOAT && (double) (float) real == real)
-    PUT (cbor_encode_single, (float) real)
-  else
-    PUT (cbor_encode_double, real)
+  if (half_of_double (bits, &half))
+    return encode_half (half, at);
+  if (fabs (real) <= G_MAXFLOAT && (double) (float) real == real)
+    return cbor_encode_single ((float) real, at, HEAD_MAX);
+  return cbor_encode_double (real, at, HEAD_MAX);
 }
 
-#define PUT_ALL(TYPE, FUNC)                                      \
+/* Straight into the message if it has room for whatever these numbers are. */
+#define PUT_ALL(TYPE, ENCODE)                                    \
   for (gsize i = 0; i < n; i++)                                  \
     {                                                            \
       TYPE number;                                               \
+      guint8 spare[HEAD_MAX];                                    \
                                                                  \
       memcpy (&number, data + i * sizeof number, sizeof number); \
-      FUNC (out, number);                                        \
+      if (fits)                                                  \
+        out->size += ENCODE (number, out->data + out->size);     \
+      else                                                       \
+        commy_item_put (out, spare, ENCODE (number, spare));     \
     }
 
 static void
 put_numbers (CommyItemOut *out, char kind, const guint8 *data, gsize n)
 {
+  gsize most = n * commy_item_width (kind);
+  gboolean fits = out->size <= out->room && most <= out->room - out->size;
+
   if (out->data == NULL)
     {
-      out->size += n * commy_item_width (kind);
+      out->size += most;
       return;
     }
   switch (kind)
     {
     case 'b':
-      for (gsize i = 0; i < n; i++)
-        PUT (cbor_encode_bool, data[i] != 0)
+      PUT_ALL (guint8, encode_flag)
       break;
     case 'd':
-      for (gsize i = 0; i < n; i++)
-        put_real (out, data + i * sizeof (double));
+      PUT_ALL (double, encode_real)
       break;
     case 'y':
-      PUT_ALL (guint8, put_unsigned)
+      PUT_ALL (guint8, encode_unsigned)
       break;
     case 'n':
-      PUT_ALL (gint16, put_signed)
+      PUT_ALL (gint16, encode_signed)
       break;
     case 'q':
-      PUT_ALL (guint16, put_unsigned)
+      PUT_ALL (guint16, encode_unsigned)
       break;
     case 'u':
-      PUT_ALL (guint32, put_unsigned)
+      PUT_ALL (guint32, encode_unsigned)
       break;
     case 'x':
-      PUT_ALL (gint64, put_signed)
+      PUT_ALL (gint64, encode_signed)
       break;
     case 't':
-      PUT_ALL (guint64, put_unsigned)
+      PUT_ALL (guint64, encode_unsigned)
       break;
     default: /* 'i', 'h' */
-      PUT_ALL (gint32, put_signed)
+      PUT_ALL (gint32, encode_signed)
     }
+}
+
+static void
+put_nothing (CommyItemOut *out)
+{
+  guint8 head[1];
+
+  commy_item_put (out, head, cbor_encode_null (head, sizeof head));
+}
+
+static void
+put_head (CommyItemOut *out, gsize (*encode) (gsize n, guint8 *at, gsize size), gsize n)
+{
+  guint8 head[HEAD_MAX];
+
+  commy_item_put (out, head, encode (n, head, sizeof head));
 }
 
 static void
 put_text (CommyItemOut *out, const char *text, gsize size)
 {
-  PUT (cbor_encode_string_start, size)
+  put_head (out, cbor_encode_string_start, size);
   commy_item_put (out, text, size);
 }
 
 static void
 put_bytes (CommyItemOut *out, const guint8 *data, gsize size)
 {
-  PUT (cbor_encode_bytestring_start, size)
+  put_head (out, cbor_encode_bytestring_start, size);
   commy_item_put (out, data, size);
 }
 
 static void
 put_array (CommyItemOut *out, gsize n)
 {
-  PUT (cbor_encode_array_start, n)
+  put_head (out, cbor_encode_array_start, n);
 }
 
 static void
 put_map (CommyItemOut *out, gsize n)
 {
-  PUT (cbor_encode_map_start, n)
+  put_head (out, cbor_encode_map_start, n);
 }
 
 static const CommyItemForm form = {
@@ -426,34 +421,42 @@ read_bignum (CommyItem *item, gboolean negative)
   item->kind = !fits ? COMMY_ITEM_OTHER : negative ? COMMY_ITEM_NEGATIVE : COMMY_ITEM_UNSIGNED;
 }
 
-/* Other tags say what else could be made of an item; here the type has said it. */
+static inline gsize
+decode_one (const guint8 *at, gsize size, CommyItem *out)
+{
+  struct cbor_decoder_result result = cbor_stream_decode (at, size, &callbacks, out);
+
+  return result.status == CBOR_DECODER_FINISHED ? result.read : 0;
+}
+
+/* An item behind tags. Most say what else could be made of it; here the type has said it. */
+static gsize
+next_tagged (const guint8 *at, gsize size, CommyItem *out)
+{
+  guint64 tag = 0;
+  gsize used = 0;
+  gsize more;
+
+  while (used < size && at[used] >> 5 == MAJOR_TAG)
+    {
+      more = decode_one (at + used, size - used, out);
+      if (more == 0)
+        return 0;
+      used += more;
+      tag = out->number;
+    }
+  more = decode_one (at + used, size - used, out);
+  if (more == 0 || out->kind == COMMY_ITEM_END)
+    return 0;
+  if (tag == TAG_BIGNUM || tag == TAG_NEGATIVE_BIGNUM)
+    read_bignum (out, tag == TAG_NEGATIVE_BIGNUM);
+  return used + more;
+}
+
 static gsize
 next_item (const guint8 *at, gsize size, CommyItem *out)
 {
-  gsize used = 0;
-  guint64 tag = 0;
-  gboolean is_tag;
-
-  do
-    {
-      struct cbor_decoder_result result;
-
-      if (used == size)
-        return 0;
-      is_tag = at[used] >> 5 == MAJOR_TAG;
-      result = cbor_stream_decode (at + used, size - used, &callbacks, out);
-      if (result.status != CBOR_DECODER_FINISHED)
-        return 0;
-      if (used > 0 && !is_tag && out->kind == COMMY_ITEM_END)
-        return 0; /* a tag of nothing */
-      used += result.read;
-      if (is_tag)
-        tag = out->number;
-    }
-  while (is_tag);
-  if (tag == TAG_BIGNUM || tag == TAG_NEGATIVE_BIGNUM)
-    read_bignum (out, tag == TAG_NEGATIVE_BIGNUM);
-  return used;
+  return *at >> 5 == MAJOR_TAG ? next_tagged (at, size, out) : decode_one (at, size, out);
 }
 
 static const CommyItemReader reader = {
@@ -500,18 +503,18 @@ COMMY_PLUGIN_NOTE (SERIALIZER,
                    COMMY_PLUGIN_FLAG_NONE,
                    .provenance = COMMY_PROVENANCE_MEASURED_ELSEWHERE,
                    .capabilities = COMMY_CAP_VALUES,
-                   .size_factor = 0.9,
+                   .size_factor = 0.85,
                    .sigma = 0.7,
                    .n_segments = 2,
                    .segments = { { .max_bytes = 1024,
                                    .send_cpu_ns = 150,
-                                   .send_cpu_ns_per_byte = 2,
+                                   .send_cpu_ns_per_byte = 3,
                                    .recv_cpu_ns = 250,
                                    .recv_cpu_ns_per_byte = 3 },
                                  { .max_bytes = G_MAXUINT64,
                                    .send_cpu_ns = 1000,
-                                   .send_cpu_ns_per_byte = 1,
+                                   .send_cpu_ns_per_byte = 0.6,
                                    .recv_cpu_ns = 1500,
-                                   .recv_cpu_ns_per_byte = 1.5 } });
+                                   .recv_cpu_ns_per_byte = 1.2 } });
 COMMY_PLUGIN_DEFINE (
     CommyStateless, commy_stateless_init, NULL, commy_stateless_fini, NULL, 0, &cbor_ops);

@@ -60,7 +60,7 @@ fail_type (Reader *reader, const CommyLayout *layout)
 
 /* --- items --- */
 
-static gboolean
+static inline gboolean
 next_item (Reader *reader, CommyItem *out)
 {
   gsize size;
@@ -76,7 +76,7 @@ next_item (Reader *reader, CommyItem *out)
 }
 
 /* The next part of a container. FALSE: there is none, or it cannot be read (`why` is set). */
-static gboolean
+static inline gboolean
 next_part (Reader *reader, Parts *parts, CommyItem *out)
 {
   if (parts->left == COMMY_ITEM_OPEN)
@@ -170,7 +170,7 @@ maximum_of (char kind)
     }
 }
 
-static void
+static inline void
 add_integer (CommyFill *fill, gsize size, guint64 number)
 {
   guint8 *out = commy_fill_add (fill, size);
@@ -318,10 +318,13 @@ static gboolean
 read_numbers (Reader *reader, const CommyLayout *element, Parts *parts)
 {
   guint64 maximum = maximum_of (element->kind);
+  gboolean integers = element->kind != 'd' && element->kind != 'b';
   CommyItem item;
 
   while (next_part (reader, parts, &item))
-    if (!read_number (reader, element, maximum, &item))
+    if (integers && item.kind == COMMY_ITEM_UNSIGNED && item.number <= maximum) /* most are */
+      add_integer (&reader->fill, element->fixed_size, item.number);
+    else if (!read_number (reader, element, maximum, &item))
       return FALSE;
   return reader->why == NULL;
 }

@@ -39,7 +39,7 @@ test_six_bytes (Format *format)
           { 0xff, 0xff, 0xff, 0xff, 0xff }, { 0x80, 0x80, 0x80, 0x80, 0x08 } };
   gsize most = 0;
 
-  cost_of (format, "123456", 6, "v"); /* what is allocated once */
+  cost_of (format, "123456", 6, "v");                          /* what is allocated once */
   g_assert_cmpuint (cost_of (format, "123456", 6, "v"), >, 0); /* it is counted */
   for (gsize i = 0; i < G_N_ELEMENTS (types); i++)
     for (guint head = 0; head < 256; head++)
