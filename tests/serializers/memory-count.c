@@ -31,7 +31,10 @@ count (gsize size)
 }
 
 #ifdef WITH_HOOKS
-#include <sanitizer/allocator_interface.h>
+/* As <sanitizer/allocator_interface.h> has it, which comes with clang only. */
+extern int __sanitizer_install_malloc_and_free_hooks (void (*malloc_hook) (const volatile void *,
+                                                                           size_t),
+                                                      void (*free_hook) (const volatile void *));
 
 static void
 on_malloc (const volatile void *block, size_t size)

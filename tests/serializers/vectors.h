@@ -17,7 +17,7 @@ char *vector_to_hex (GBytes *bytes);
 typedef struct
 {
   char what;      /* '=', '<', '~' or '!' */
-  char **columns; /* the bytes; a value, or a type and a part of what is said about them */
+  char **columns; /* the bytes; a value, or a type and perhaps a part of what is said about them */
 } Vector;
 
 /* The vectors of tests/serializers/vectors/NAME, each an Vector. */
