@@ -19,7 +19,6 @@ typedef struct
   guint8 *out;
   gsize room;
   gsize size; /* of the whole text, also beyond the room */
-  guint values_left;
   gboolean refused;
 } Writer;
 
@@ -246,12 +245,6 @@ write_variant (Writer *writer, GVariant *value, guint level)
 static void
 write_value (Writer *writer, GVariant *value, guint level)
 {
-  if (writer->values_left == 0)
-    {
-      writer->refused = TRUE;
-      return;
-    }
-  writer->values_left--;
   switch (g_variant_classify (value))
     {
     case G_VARIANT_CLASS_ARRAY:
@@ -277,10 +270,10 @@ write_value (Writer *writer, GVariant *value, guint level)
 }
 
 gsize
-commy_json_write (GVariant *value, guint max_values, guint8 *out, gsize size)
+commy_json_write (GVariant *value, guint8 *out, gsize size)
 {
   g_autoptr (GVariant) normal = NULL;
-  Writer writer = { .out = out, .room = size, .values_left = max_values };
+  Writer writer = { .out = out, .room = size };
 
   if (commy_values_nesting (g_variant_get_type (value)) > COMMY_VALUES_MAX_NESTING)
     return 0;
