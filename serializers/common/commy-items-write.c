@@ -14,7 +14,7 @@
 typedef struct
 {
   const CommyItemForm *form;
-  CommyItemOut out;
+  CommyItemOut *out;
 } Writer;
 
 static gboolean write_value (
@@ -91,9 +91,9 @@ open_parts (Writer *writer, const CommyLayout *element, gsize n)
   if (n > writer->form->max_parts)
     return FALSE;
   if (element->kind == '{')
-    writer->form->map (&writer->out, n);
+    writer->form->map (writer->out, n);
   else
-    writer->form->array (&writer->out, n);
+    writer->form->array (writer->out, n);
   return TRUE;
 }
 
@@ -123,14 +123,14 @@ write_fixed_array (
     {
       if (size > writer->form->max_parts)
         return FALSE;
-      writer->form->bytes (&writer->out, data, size);
+      writer->form->bytes (writer->out, data, size);
       return TRUE;
     }
   if (!open_parts (writer, element, n))
     return FALSE;
   if (element->nesting == 0)
     {
-      writer->form->numbers (&writer->out, element->kind, data, n);
+      writer->form->numbers (writer->out, element->kind, data, n);
       return TRUE;
     }
   for (gsize i = 1; i <= n; i++)
@@ -172,11 +172,11 @@ write_maybe (
 {
   if (size == 0)
     {
-      writer->form->nothing (&writer->out);
+      writer->form->nothing (writer->out);
       return TRUE;
     }
   if (element->kind == 'm')
-    writer->form->array (&writer->out, 1);
+    writer->form->array (writer->out, 1);
   /* A byte behind it tells it from nothing, if its size does not. */
   return write_value (writer, element, data, element->fixed_size > 0 ? size : size - 1, level);
 }
@@ -197,8 +197,8 @@ write_variant (Writer *writer, const guint8 *data, gsize size, guint level)
   layout = commy_layouts_take (&layouts, type, (gsize) (type_end - type));
   if (level + layout->nesting <= COMMY_VALUES_MAX_NESTING)
     {
-      writer->form->array (&writer->out, 2);
-      writer->form->text (&writer->out, type, layout->text_size);
+      writer->form->array (writer->out, 2);
+      writer->form->text (writer->out, type, layout->text_size);
       done = write_value (writer, layout, data, (gsize) (end - data), level);
     }
   commy_layouts_clear (&layouts);
@@ -218,10 +218,10 @@ write_value (Writer *writer, const CommyLayout *layout, const guint8 *data, gsiz
     case 'm':
       return write_maybe (writer, layout + 1, data, size, level + 1);
     case '(':
-      writer->form->array (&writer->out, layout->n_members);
+      writer->form->array (writer->out, layout->n_members);
       return write_members (writer, layout, data, size, level);
     case '{':
-      writer->form->map (&writer->out, 1);
+      writer->form->map (writer->out, 1);
       return write_members (writer, layout, data, size, level);
     case 'v':
       return write_variant (writer, data, size, level + 1);
@@ -230,17 +230,18 @@ write_value (Writer *writer, const CommyLayout *layout, const guint8 *data, gsiz
     case 'g':
       if (size == 0 || size > writer->form->max_parts)
         return FALSE;
-      writer->form->text (&writer->out, (const char *) data, size - 1);
+      writer->form->text (writer->out, (const char *) data, size - 1);
       return TRUE;
     default:
-      writer->form->numbers (&writer->out, layout->kind, data, 1);
+      writer->form->numbers (writer->out, layout->kind, data, 1);
       return TRUE;
     }
 }
 
-static gboolean
-write_all (Writer *writer, GVariant *value)
+gboolean
+commy_items_write (const CommyItemForm *form, GVariant *value, CommyItemOut *out)
 {
+  Writer writer = { .form = form, .out = out };
   const char *type = g_variant_get_type_string (value);
   g_autoptr (GVariant) normal = g_variant_get_normal_form (value);
   gsize size = g_variant_get_size (normal);
@@ -249,7 +250,7 @@ write_all (Writer *writer, GVariant *value)
   CommyLayouts layouts;
   const CommyLayout *layout = commy_layouts_take (&layouts, type, strlen (type));
   gboolean done
-      = layout->nesting <= COMMY_VALUES_MAX_NESTING && write_value (writer, layout, data, size, 0);
+      = layout->nesting <= COMMY_VALUES_MAX_NESTING && write_value (&writer, layout, data, size, 0);
 
   commy_layouts_clear (&layouts);
   return done;
@@ -258,9 +259,9 @@ write_all (Writer *writer, GVariant *value)
 gsize
 commy_items_bound (const CommyItemForm *form, GVariant *value)
 {
-  Writer writer = { .form = form };
+  CommyItemOut out = { .data = NULL };
 
-  return write_all (&writer, value) ? writer.out.size : 0;
+  return commy_items_write (form, value, &out) ? out.size : 0;
 }
 
 gssize
@@ -268,11 +269,11 @@ commy_items_encode (
     const CommyItemForm *form, GVariant *value, guint8 *out, gsize size, GError **error)
 {
   guint8 none;
-  Writer writer = { .form = form, .out = { .data = size > 0 ? out : &none, .room = size } };
+  CommyItemOut to = { .data = size > 0 ? out : &none, .room = size };
 
-  if (!write_all (&writer, value))
+  if (!commy_items_write (form, value, &to))
     return commy_values_refuse_value (value, form->name, error);
-  if (writer.out.size > size)
-    return commy_values_refuse_room (value, writer.out.size, size, error);
-  return (gssize) writer.out.size;
+  if (to.size > size)
+    return commy_values_refuse_room (value, to.size, size, error);
+  return (gssize) to.size;
 }

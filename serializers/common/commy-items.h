@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What MessagePack and CBOR have in common: a value is a row of items, each a number, a text,
+ * What JSON, MessagePack and CBOR have in common: a value is a row of items, each a number, a text,
  * bytes, or the head of an array or map. Here is which items a GVariant becomes and which are
  * taken for it (README.md has the table); how an item is written and read is the format's.
  */
@@ -62,7 +62,11 @@ typedef struct
   void (*map) (CommyItemOut *out, gsize n);
 } CommyItemForm;
 
-/* What `bound` and `encode` of a serializer return. */
+/* Writes @value to @out, which is where the functions of @form find it: a format that keeps a state
+ * has it behind. FALSE if the value is too deep, or a part of it larger than the format can say. */
+gboolean commy_items_write (const CommyItemForm *form, GVariant *value, CommyItemOut *out);
+
+/* What `bound` and `encode` of a serializer without such a state return. */
 gsize commy_items_bound (const CommyItemForm *form, GVariant *value);
 gssize commy_items_encode (
     const CommyItemForm *form, GVariant *value, guint8 *out, gsize size, GError **error);

@@ -6,30 +6,7 @@
 #include "config.h"
 
 #include "commy-layout.h"
-
-static guint
-size_of_basic (char kind)
-{
-  switch (kind)
-    {
-    case 'b':
-    case 'y':
-      return 1;
-    case 'n':
-    case 'q':
-      return 2;
-    case 'i':
-    case 'u':
-    case 'h':
-      return 4;
-    case 'x':
-    case 't':
-    case 'd':
-      return 8;
-    default:
-      return 0;
-    }
-}
+#include "commy-values.h"
 
 static const char *add_layout (const char *at, CommyLayout **next);
 
@@ -63,7 +40,7 @@ static const char *
 add_layout (const char *at, CommyLayout **next)
 {
   CommyLayout *self = (*next)++;
-  guint basic = size_of_basic (*at);
+  guint basic = commy_values_basic_size (*at);
 
   *self = (CommyLayout){ .text = at, .kind = *at, .fixed_size = basic };
   at++;

@@ -30,11 +30,12 @@ commy_stateless_fini (gpointer instance)
   self->host = NULL;
 }
 
-gsize
-commy_values_number_size (const GVariantType *type)
+guint
+commy_values_basic_size (char kind)
 {
-  switch (g_variant_type_peek_string (type)[0])
+  switch (kind)
     {
+    case 'b':
     case 'y':
       return 1;
     case 'n':
@@ -51,6 +52,14 @@ commy_values_number_size (const GVariantType *type)
     default:
       return 0;
     }
+}
+
+gsize
+commy_values_number_size (const GVariantType *type)
+{
+  char kind = g_variant_type_peek_string (type)[0];
+
+  return kind == 'b' ? 0 : commy_values_basic_size (kind);
 }
 
 /* Valid types have at most 128 levels, which is as deep as this goes. */

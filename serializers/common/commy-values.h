@@ -19,6 +19,9 @@ typedef struct
 gboolean commy_stateless_init (gpointer instance, CommyHost *host, GError **error);
 void commy_stateless_fini (gpointer instance);
 
+/* Bytes of a value of the basic type @kind; 0 for texts and all other types. */
+guint commy_values_basic_size (char kind);
+
 /* Bytes of one number; 0 for all types that not every byte sequence is a value of. */
 gsize commy_values_number_size (const GVariantType *type);
 
