@@ -64,13 +64,13 @@ COMMY_PLUGIN_NOTE (SERIALIZER,
                    .n_segments = 2,
                    .segments = { { .max_bytes = 1024,
                                    .send_cpu_ns = 500,
-                                   .send_cpu_ns_per_byte = 12,
-                                   .recv_cpu_ns = 500,
-                                   .recv_cpu_ns_per_byte = 12 },
+                                   .send_cpu_ns_per_byte = 8,
+                                   .recv_cpu_ns = 400,
+                                   .recv_cpu_ns_per_byte = 6 },
                                  { .max_bytes = G_MAXUINT64,
                                    .send_cpu_ns = 5000,
                                    .send_cpu_ns_per_byte = 8,
                                    .recv_cpu_ns = 5000,
-                                   .recv_cpu_ns_per_byte = 8 } });
+                                   .recv_cpu_ns_per_byte = 5 } });
 COMMY_PLUGIN_DEFINE (
     CommyStateless, commy_stateless_init, NULL, commy_stateless_fini, NULL, 0, &json_ops);
