@@ -52,8 +52,7 @@ format_start (Format *self, guint number)
 {
   self->descriptor = formats[number]();
   self->ops = self->descriptor->ops;
-  self->host
-      = (CommyHost){ .struct_size = sizeof (CommyHost), .core = self, .param = default_of };
+  self->host = (CommyHost){ .struct_size = sizeof (CommyHost), .core = self, .param = default_of };
   self->instance = g_aligned_alloc0 (1, MAX (self->descriptor->instance_size, 1), 64);
   g_assert (self->descriptor->init (self->instance, &self->host, NULL));
 }
