@@ -404,9 +404,10 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   self->started = g_ptr_array_new ();
   self->listeners = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_listener_free);
   self->offers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
-  self->deaths = commy_death_watch_new (self->context, error);
+  self->deaths = commy_death_watch_new (error);
   if (self->deaths == NULL || !start_auth (self, error))
     return FALSE;
+  commy_death_watch_start (self->deaths);
   self->store = start_named (self, COMMY_PLUGIN_STORE, "store", store, error);
   if (self->store == NULL)
     return FALSE;
