@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define PROCESSES 10u
-#define SETTINGS "[limits]\nchannels=65536\nhandshakes=1024\n"
+#define SETTINGS "[limits]\nchannels=16384\nhandshakes=1024\n"
 
 /* What a process of clients says when it was asked to call. */
 typedef struct
