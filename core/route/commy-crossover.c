@@ -206,8 +206,12 @@ enter_rivals (Sweep *sweep, const guint16 *eligible, guint n, guint64 from, guin
   for (guint i = 0; i < n; i++)
     if (stays[i])
       {
-        sweep->eligible[kept] = sweep->eligible[i];
-        sweep->costs[kept++] = sweep->costs[i];
+        if (kept < i)
+          {
+            sweep->eligible[kept] = sweep->eligible[i];
+            sweep->costs[kept] = sweep->costs[i];
+          }
+        kept++;
       }
   sweep->n_eligible = kept;
 }
