@@ -394,7 +394,8 @@ start_registry (CommyMesh *self, GError **error)
 {
   Answer answer = { 0 };
 
-  self->registry = commy_registry_new (self->store, self->config, self->env, self->context);
+  self->registry
+      = commy_registry_new (self->store, self->config, self->env, self->context, &self->epoch);
   commy_registry_set_surveyor (self->registry, commy_survey_snapshot, self);
   commy_registry_start (self->registry, take_answer, &answer);
   return settle (self, &answer, error);

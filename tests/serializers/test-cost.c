@@ -12,7 +12,8 @@
 
 #define SIX_BYTES_MOST 1024
 #define LARGE 65536
-#define MOST_FOR_A_BYTE 64 /* asked for in all, what grew and was given back included */
+/* Asked for in all, what grew and was given back included. A byte of compact may be eight flags. */
+#define MOST_FOR_A_BYTE 96
 
 static const char *const types[] = { "ay", "as", "av",  "ax",     "aas", "a{sv}",      "a{uv}",
                                      "s",  "v",  "mms", "a(yst)", "amt", "(asa{sv}av)" };
