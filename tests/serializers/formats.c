@@ -16,6 +16,9 @@ const char *const formats_names[] = {
 #ifdef WITH_JSON
   "json",
 #endif
+#ifdef WITH_COMPACT
+  "compact",
+#endif
 #ifdef WITH_MSGPACK
   "msgpack",
 #endif
