@@ -512,9 +512,9 @@ COMMY_PLUGIN_NOTE (SERIALIZER,
                                    .recv_cpu_ns = 250,
                                    .recv_cpu_ns_per_byte = 3 },
                                  { .max_bytes = G_MAXUINT64,
-                                   .send_cpu_ns = 1000,
+                                   .send_cpu_ns = 2200,
                                    .send_cpu_ns_per_byte = 0.6,
-                                   .recv_cpu_ns = 1500,
+                                   .recv_cpu_ns = 1800,
                                    .recv_cpu_ns_per_byte = 1.2 } });
 COMMY_PLUGIN_DEFINE (
     CommyStateless, commy_stateless_init, NULL, commy_stateless_fini, NULL, 0, &cbor_ops);

@@ -282,9 +282,9 @@ COMMY_PLUGIN_NOTE (SERIALIZER,
                                    .recv_cpu_ns = 250,
                                    .recv_cpu_ns_per_byte = 2.5 },
                                  { .max_bytes = G_MAXUINT64,
-                                   .send_cpu_ns = 1000,
+                                   .send_cpu_ns = 1500,
                                    .send_cpu_ns_per_byte = 0.4,
-                                   .recv_cpu_ns = 1500,
+                                   .recv_cpu_ns = 1700,
                                    .recv_cpu_ns_per_byte = 0.9 } });
 COMMY_PLUGIN_DEFINE (
     CommyStateless, commy_stateless_init, NULL, commy_stateless_fini, NULL, 0, &msgpack_ops);

@@ -12,8 +12,8 @@
 
 #define SIX_BYTES_MOST 1024
 #define LARGE 65536
-/* Asked for in all, what grew and was given back included. A byte of compact may be eight flags. */
-#define MOST_FOR_A_BYTE 96
+/* Asked for in all, what grew and was given back included; compact has eight maybes in one. */
+#define MOST_FOR_A_BYTE 128
 
 static const char *const types[] = { "ay", "as", "av",  "ax",     "aas", "a{sv}",      "a{uv}",
                                      "s",  "v",  "mms", "a(yst)", "amt", "(asa{sv}av)" };
