@@ -2,114 +2,69 @@
 /*
  * All encodings against each other. Input: the number of a format, as a digit, a type string, a
  * NUL, bytes in that format. What one reads, all others carry: each gives the same value back, or
- * each says that it is too deep. A format is a line of the table and its two functions.
+ * each says that it is too deep. A format is a line of the table and a file that brings it in.
  */
 #include "config.h"
 
-#include "../../../serializers/common/commy-normal.h"
 #include "../../../serializers/common/commy-values.h"
-#include "../../../serializers/compact/commy-compact.h"
-#include "../../../serializers/json/commy-json-text.h"
 
+#include <commy/commy-plugin.h>
 #include <stdint.h>
 #include <string.h>
 
-#define MAX_VALUES 1000000u
-#define MAX_SIZE (16u << 20)
+const CommyPluginDescriptor *commy_plugin_query_gvariant (void);
+const CommyPluginDescriptor *commy_plugin_query_json (void);
+const CommyPluginDescriptor *commy_plugin_query_compact (void);
+const CommyPluginDescriptor *commy_plugin_query_msgpack (void);
+const CommyPluginDescriptor *commy_plugin_query_cbor (void);
 
-typedef struct
-{
-  const char *id;
-  /* NULL if the format does not carry the value. */
-  GBytes *(*write) (GVariant *value);
-  /* NULL if the bytes are no such value. */
-  GVariant *(*read) (GBytes *bytes, const GVariantType *type);
-} Encoding;
+/* The numbers are in the corpus: a new one goes to the end. */
+static const CommyPluginDescriptor *(*const formats[]) (void) = {
+  commy_plugin_query_gvariant, commy_plugin_query_json, commy_plugin_query_compact,
+  commy_plugin_query_msgpack,  commy_plugin_query_cbor,
+};
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
-/* --- gvariant --- */
+/* --- a plugin without a core --- */
 
-static GBytes *
-write_gvariant (GVariant *value)
+typedef struct
 {
-  return g_bytes_new (g_variant_get_data (value), g_variant_get_size (value));
+  CommyHost host;
+  const CommyPluginDescriptor *descriptor;
+  const CommySerializerOps *ops;
+  gpointer instance;
+} Format;
+
+static const char *
+default_of (CommyHost *host, const char *name)
+{
+  const CommyPluginDescriptor *descriptor = ((Format *) host->core)->descriptor;
+
+  for (gsize i = 0; i < descriptor->n_params; i++)
+    if (strcmp (descriptor->params[i].name, name) == 0)
+      return "1073741824"; /* all of them are bytes, at most */
+  g_assert_not_reached ();
 }
 
-/* --- json --- */
-
-static GBytes *
-write_json (GVariant *value)
+static void
+format_start (Format *self, guint number)
 {
-  gsize size = commy_json_write (value, MAX_VALUES, NULL, 0);
-  guint8 *out = g_malloc (MAX (size, 1));
-
-  commy_json_write (value, MAX_VALUES, out, size);
-  if (size > 0)
-    return g_bytes_new_take (out, size);
-  g_free (out);
-  return NULL;
+  self->descriptor = formats[number]();
+  self->ops = self->descriptor->ops;
+  self->host = (CommyHost){ .struct_size = sizeof (CommyHost), .core = self, .param = default_of };
+  self->instance = g_aligned_alloc0 (1, MAX (self->descriptor->instance_size, 1), 64);
+  g_assert (self->descriptor->init (self->instance, &self->host, NULL));
 }
 
-static GVariant *
-read_json (GBytes *bytes, const GVariantType *type)
+static void
+format_stop (Format *self)
 {
-  g_autofree char *why = NULL;
-  gsize size;
-  const char *text = g_bytes_get_data (bytes, &size);
-
-  return commy_json_read (text, size, type, MAX_VALUES, &why);
+  self->descriptor->fini (self->instance);
+  g_aligned_free (self->instance);
 }
 
-/* --- compact --- */
-
-static GBytes *
-write_compact (GVariant *value)
-{
-  CompactFormat format;
-  gsize bound, size;
-  guint8 *out;
-
-  commy_compact_format_init (&format, MAX_SIZE);
-  bound = commy_compact_bound (&format, value);
-  out = g_malloc (MAX (bound, 1));
-  size = commy_compact_write (&format, value, out, bound);
-  commy_compact_format_clear (&format);
-  g_assert (size <= bound);
-  if (size > 0)
-    return g_bytes_new_take (out, size);
-  g_free (out);
-  return NULL;
-}
-
-static GVariant *
-read_compact (GBytes *bytes, const GVariantType *type)
-{
-  g_autofree char *why = NULL;
-  CompactFormat format;
-  gsize size;
-  const guint8 *data = g_bytes_get_data (bytes, &size);
-  GVariant *value;
-
-  commy_compact_format_init (&format, MAX_SIZE);
-  value = commy_compact_read (&format, data, size, type, &why);
-  commy_compact_format_clear (&format);
-  return value;
-}
-
-static GVariant *
-read_gvariant (GBytes *bytes, const GVariantType *type)
-{
-  g_autoptr (GBytes) copy = g_bytes_new (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
-
-  return commy_normal_from_bytes (type, copy);
-}
-
-static const Encoding encodings[] = {
-  { "gvariant", write_gvariant, read_gvariant },
-  { "json", write_json, read_json },
-  { "compact", write_compact, read_compact },
-};
+/* --- the comparison --- */
 
 /* Levels of the value, those in its variants included. */
 static guint
@@ -149,22 +104,46 @@ make_anew (GVariant *value)
 
 /* @read is what a format gave, @value the same made anew. */
 static void
-assert_carried (const Encoding *encoding, GVariant *read, GVariant *value)
+assert_carried (guint number, GVariant *read, GVariant *value)
 {
-  g_autoptr (GBytes) bytes = encoding->write (read);
+  Format format;
+  g_autofree guint8 *out = NULL;
+  g_autoptr (GBytes) bytes = NULL;
   g_autoptr (GVariant) back = NULL;
   g_autoptr (GVariant) anew = NULL;
+  gsize bound;
+  gssize size;
 
-  if (bytes == NULL)
+  format_start (&format, number);
+  bound = format.ops->bound (format.instance, read);
+  out = g_malloc (MAX (bound, 1));
+  size = format.ops->encode (format.instance, read, out, bound, NULL);
+  if (size < 0)
+    g_assert (depth_of (value) > COMMY_VALUES_MAX_NESTING);
+  else
     {
-      g_assert (depth_of (value) > COMMY_VALUES_MAX_NESTING);
-      return;
+      bytes = g_bytes_new (out, (gsize) size);
+      back = format.ops->decode (format.instance, bytes, g_variant_get_type (value), NULL);
+      anew = back != NULL ? make_anew (back) : NULL;
+      if (anew == NULL || !g_variant_equal (anew, value))
+        g_error ("format %u does not carry a value of type %s", number,
+                 g_variant_get_type_string (value));
     }
-  back = encoding->read (bytes, g_variant_get_type (value));
-  anew = back != NULL ? make_anew (back) : NULL;
-  if (anew == NULL || !g_variant_equal (anew, value))
-    g_error ("%s does not carry a value of type %s", encoding->id,
-             g_variant_get_type_string (value));
+  g_clear_pointer (&back, g_variant_unref);
+  format_stop (&format);
+}
+
+static GVariant *
+read_value (guint number, const uint8_t *data, size_t size, const GVariantType *type)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new (data, size);
+  Format format;
+  GVariant *value;
+
+  format_start (&format, number);
+  value = format.ops->decode (format.instance, bytes, type, NULL);
+  format_stop (&format);
+  return value;
 }
 
 int
@@ -173,18 +152,16 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   const uint8_t *end = size > 1 ? memchr (data + 1, 0, MIN (size - 1, 256)) : NULL;
   guint number = size > 0 ? (guint) data[0] - '0' : G_MAXUINT;
   const GVariantType *type = (const GVariantType *) (data + 1);
-  g_autoptr (GBytes) bytes = NULL;
   g_autoptr (GVariant) read = NULL;
   g_autoptr (GVariant) value = NULL;
 
-  if (end == NULL || number >= G_N_ELEMENTS (encodings)
+  if (end == NULL || number >= G_N_ELEMENTS (formats)
       || !g_variant_type_string_is_valid ((const char *) data + 1)
       || !g_variant_type_is_definite (type))
     return 0;
-  bytes = g_bytes_new (end + 1, size - (size_t) (end + 1 - data));
-  read = encodings[number].read (bytes, type);
+  read = read_value (number, end + 1, size - (size_t) (end + 1 - data), type);
   value = read != NULL ? make_anew (read) : NULL;
-  for (gsize i = 0; value != NULL && i < G_N_ELEMENTS (encodings); i++)
-    assert_carried (&encodings[i], read, value);
+  for (guint i = 0; value != NULL && i < G_N_ELEMENTS (formats); i++)
+    assert_carried (i, read, value);
   return 0;
 }
