@@ -29,10 +29,13 @@ typedef struct
   gsize at;    /* where the last part ended */
 } Parts;
 
+/* GLib calls a tuple normal that has no bytes at all, not even offsets. */
 static Parts
 parts_of (const guint8 *data, gsize size)
 {
-  return (Parts){ .data = data, .size = size, .width = commy_layout_offset_size (size, 0) };
+  return (Parts){ .data = data,
+                  .size = size,
+                  .width = size > 0 ? commy_layout_offset_size (size, 0) : 0 };
 }
 
 static gsize

@@ -87,10 +87,15 @@ align_to (gsize at, const CompactNode *node)
   return (at + node->align) & ~(gsize) node->align;
 }
 
+/* GLib calls a tuple normal that has no bytes at all, not even framing offsets. */
 static gsize
 offset_size (gsize size)
 {
-  return size <= G_MAXUINT8 ? 1 : size <= G_MAXUINT16 ? 2 : size <= G_MAXUINT32 ? 4 : 8;
+  return size == 0             ? 0
+         : size <= G_MAXUINT8  ? 1
+         : size <= G_MAXUINT16 ? 2
+         : size <= G_MAXUINT32 ? 4
+                               : 8;
 }
 
 static gsize
