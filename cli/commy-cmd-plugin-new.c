@@ -140,8 +140,8 @@ commy_plugin_new (const char *kind, const char *name)
     return commy_cli_fail (error);
   else
     {
-      commy_output_print (_ ("%s/ has a %s that works; now:\n  cd %s && make check\n"), name, kind,
-                          name);
+      commy_output_print (_ ("%s/ has a plugin that works (%s); now:\n  cd %s && make check\n"),
+                          name, kind, name);
       return COMMY_EXIT_DONE;
     }
   return COMMY_EXIT_USAGE;

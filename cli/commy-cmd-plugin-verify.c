@@ -162,26 +162,37 @@ short_name (const char *path)
   return third != NULL ? third + 1 : path + 1;
 }
 
+/* Why a rule failed; a plugin that exits in good order has not passed either. */
+static const char *
+why_failed (const CommyToolRun *run, const char *bail)
+{
+  if (bail != NULL)
+    return bail;
+  if (run->failure != NULL)
+    return run->failure;
+  return run->ok ? "it ended the process before the rule was through" : run->output;
+}
+
 static gboolean
 run_rule (Verify *self, const char *path, gboolean *out_ok, GError **error)
 {
   g_auto (CommyToolRun) run = { 0 };
-  g_autofree char *line = g_strdup_printf ("ok 1 %s # SKIP ", path);
+  g_autofree char *line = g_strconcat ("ok 1 ", path, NULL);
+  g_autofree char *skip = g_strconcat (line, " # SKIP ", NULL);
+  g_autofree char *passed = NULL;
   g_autofree char *skipped = NULL;
   g_autofree char *bail = NULL;
 
   if (!run_tool (self, "suite", "-p", path, &run, error))
     return FALSE;
-  *out_ok = run.ok;
-  skipped = commy_tool_dup_last (run.output, line);
+  passed = commy_tool_dup_last (run.output, line);
+  skipped = commy_tool_dup_last (run.output, skip);
   bail = commy_tool_dup_last (run.output, "Bail out! ");
-  if (run.ok)
+  *out_ok = run.ok && passed != NULL;
+  if (*out_ok)
     add_check (self, short_name (path), skipped != NULL ? CHECK_SKIPPED : CHECK_OK, skipped);
   else
-    add_check (self, short_name (path), CHECK_FAILED,
-               bail != NULL          ? bail
-               : run.failure != NULL ? run.failure
-                                     : run.output);
+    add_check (self, short_name (path), CHECK_FAILED, why_failed (&run, bail));
   return TRUE;
 }
 

@@ -155,16 +155,38 @@ measure_transport (const CommyPluginDescriptor *descriptor,
 
 /* --- serializers --- */
 
-/* A record of strings and numbers of about @size bytes. */
+/* About @size bytes of what most programs send; of less, where the format carries less. */
 static GVariant *
-make_record (gsize size)
+make_value (const char *type, gsize size)
 {
-  GVariantBuilder builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a(sdu)"));
+  GVariantBuilder builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE (type));
   gsize n = MAX (size / 32, 1);
 
   for (gsize i = 0; i < n; i++)
-    g_variant_builder_add (&builder, "(sdu)", "a reading", (double) i / 3, (guint32) i);
+    if (strcmp (type, "a(sdu)") == 0)
+      g_variant_builder_add (&builder, "(sdu)", "a reading", (double) i / 3, (guint32) i);
+    else if (strcmp (type, "as") == 0)
+      g_variant_builder_add (&builder, "s", "a reading of thirty-one letters");
+    else
+      for (guint j = 0; j < 32; j++)
+        g_variant_builder_add (&builder, "y", j);
   return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
+/* The first of these that the format carries. */
+static const char *
+choose_type (const CommySerializerOps *ops, gpointer instance)
+{
+  static const char *const types[] = { "a(sdu)", "as", "ay" };
+
+  for (gsize i = 0; i + 1 < G_N_ELEMENTS (types); i++)
+    {
+      g_autoptr (GVariant) value = make_value (types[i], sizes[0]);
+
+      if (ops->bound (instance, value) > 0)
+        return types[i];
+    }
+  return types[G_N_ELEMENTS (types) - 1];
 }
 
 static gboolean
@@ -197,13 +219,15 @@ measure_serializer (const CommyPluginDescriptor *descriptor,
 {
   g_autoptr (CommyTestHost) host = commy_test_host_new (NULL, descriptor);
   g_autofree Round *rounds = g_new (Round, MAX_ROUNDS);
+  const char *type;
   gpointer instance;
 
   commy_conformance_prepare (options, host);
   instance = commy_test_host_start (host, error);
+  type = instance != NULL ? choose_type (descriptor->ops, instance) : NULL;
   for (gsize i = 0; instance != NULL && i < G_N_ELEMENTS (sizes); i++)
     {
-      g_autoptr (GVariant) value = make_record (sizes[i]);
+      g_autoptr (GVariant) value = make_value (type, sizes[i]);
       gint64 until = now_ns () + budget_ns / COMMY_MEASURE_SIZES;
       guint n = 0;
 
