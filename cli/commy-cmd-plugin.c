@@ -561,6 +561,7 @@ options_clear (Options *options)
   g_free (options->of);
   g_free (options->work.on);
   g_free (options->work.credentials);
+  g_free (options->work.rule);
   g_strfreev (options->work.params);
 }
 
@@ -643,6 +644,8 @@ commy_cmd_plugin (CommyCli *cli, char **argv)
       N_ ("verify: put a hook on this transport, an id or a path (unix)"), "TRANSPORT" },
     { "credentials", 0, 0, G_OPTION_ARG_FILENAME, &options.work.credentials,
       N_ ("verify, bench: a folder with ca.pem, cert.pem and key.pem for the plugin"), "FOLDER" },
+    { "rule", 0, 0, G_OPTION_ARG_STRING, &options.work.rule,
+      N_ ("verify: only the rules whose names begin so"), "NAME" },
     { "timeout", 0, 0, G_OPTION_ARG_INT, &options.work.seconds,
       N_ ("verify, bench: how long one rule may take (120)"), "SECONDS" },
     { NULL },

@@ -11,6 +11,7 @@ typedef struct
   char *on;          /* verify: the transport that a hook is put on */
   char **params;     /* NAME=VALUE */
   char *credentials; /* folder */
+  char *rule;        /* verify: only those whose names begin so, or NULL */
   int seconds;       /* for each rule; a positive number */
 } CommyPluginWork;
 

@@ -58,7 +58,7 @@ static const CommyVerb verbs[] = {
     COMMY_TASK_LOOK },
   { "route", commy_cmd_route, N_ ("which path a message takes, and why: explain"),
     "commy route explain org.example.Echo --size 64,4k,1M", COMMY_TASK_UNDERSTAND },
-  { "plugin", commy_cmd_plugin, N_ ("plugins, their states and profiles: list, info, release, pin"),
+  { "plugin", commy_cmd_plugin, N_ ("plugins: list, info, release, pin; for authors new, verify, bench"),
     "commy plugin list", COMMY_TASK_UNDERSTAND },
   { "doctor", commy_cmd_doctor, N_ ("whether this machine is fit, and what to do if not"),
     "commy doctor", COMMY_TASK_UNDERSTAND },

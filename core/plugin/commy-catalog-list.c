@@ -146,7 +146,7 @@ commy_catalog_list (CommyCatalog *catalog)
   guint n_plugins = commy_catalog_get_n_plugins (catalog);
 
   for (guint i = 0; i < n_plugins; i++)
-    g_variant_builder_add_value (&builder,
-                                 commy_plugin_list (commy_catalog_get_plugin (catalog, i), catalog));
+    g_variant_builder_add_value (
+        &builder, commy_plugin_list (commy_catalog_get_plugin (catalog, i), catalog));
   return g_variant_builder_end (&builder);
 }
