@@ -446,13 +446,15 @@ may_lose_path (CommyChannel *self)
          && commy_channel_can_move (self);
 }
 
-/* The path takes nothing any more. TRUE: what it brought is to be read first, which may say why,
- * and then it is lost. */
+/* The path takes nothing any more. TRUE: what it brought is to be read first, to its end, and then
+ * it is lost. An end there will be: nothing comes after what is there. */
 gboolean
 commy_channel_doubt_path (CommyChannel *self)
 {
   if (!may_lose_path (self))
     return FALSE;
+  if (!self->moves.doubted)
+    shutdown (self->ops->fd (self->connection), SHUT_RDWR);
   self->moves.doubted = TRUE;
   commy_worker_set_hot (self->worker, self);
   return TRUE;

@@ -415,8 +415,6 @@ commy_channel_take (CommyChannel *self)
   if (self->closed)
     return FALSE;
   io = self->ops->peek (self->connection, &incoming.message);
-  if (G_UNLIKELY (self->moves.doubted) && io == COMMY_IO_WOULD_BLOCK)
-    io = COMMY_IO_CLOSED;
   if (io == COMMY_IO_WOULD_BLOCK)
     {
       if (G_UNLIKELY (self->unacked >= COMMY_TRAIN_ACK_AFTER)

@@ -75,7 +75,7 @@ commy_channel_send_shared (CommyChannel *self,
   io = self->ops->lend (self->connection, head, prefix, &buffer->block, size);
   if (io == COMMY_IO_OK)
     count (self, spec, size);
-  else if (io == COMMY_IO_CLOSED && commy_channel_lose_path (self))
+  else if (io == COMMY_IO_CLOSED && commy_channel_doubt_path (self))
     io = COMMY_IO_WOULD_BLOCK;
   if (io == COMMY_IO_WOULD_BLOCK)
     {

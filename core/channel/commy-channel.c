@@ -355,7 +355,7 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
       || commy_channel_owes_ack (self))
     interest |= COMMY_INTEREST_WRITE;
   if (G_UNLIKELY (self->moves.doubted))
-    return TRUE;
+    interest = COMMY_INTEREST_READ; /* it would always be ready to say that it takes nothing */
   commy_channel_keep_vigil (self);
   met = self->ops->arm (self->connection, interest, out_events);
   *out_events = (*out_events & POLLIN ? EPOLLIN : 0) | (*out_events & POLLOUT ? EPOLLOUT : 0);

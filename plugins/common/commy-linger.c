@@ -7,12 +7,16 @@
 #include "commy-linger.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define MS G_GINT64_CONSTANT (1000000)
 #define LINGER_NS (2000 * MS)
+/* Of a peer that goes on reading, so many times. */
+#define LINGER_TURNS 15
 #define LINGER_MAX 256
 #define LAST_FLUSH_MS 250
 
@@ -22,6 +26,8 @@ typedef struct
   int fd;
   guint8 *buffer;
   gsize at, end;
+  gsize taken; /* what the peer had taken when the timer began */
+  guint turns;
   gboolean failed;
   gboolean started; /* the mesh thread knows of it; protected by the list's lock */
   gboolean finished_sending;
@@ -81,13 +87,56 @@ linger_end (Linger *self)
   g_mutex_unlock (&list->lock);
 }
 
+/* Sent, and not waiting in the kernel: what a slow reader takes shows here long before the socket
+ * has room again. */
+static gsize
+count_taken (Linger *self)
+{
+  int waiting = 0;
+
+  ioctl (self->fd, SIOCOUTQ, &waiting);
+  return self->at - (gsize) waiting;
+}
+
+/* These are in nobody's count: they were sent before the connection was closed. */
+static void
+tell_lost (Linger *self)
+{
+  CommyHost *host = self->list->host;
+  g_autofree char *line = NULL;
+
+  if (self->at == self->end)
+    return;
+  line = g_strdup_printf ("%" G_GSIZE_FORMAT " bytes sent before a connection was closed are lost: "
+                          "the peer did not take them in time",
+                          self->end - self->at);
+  host->log (host, G_LOG_LEVEL_WARNING, line);
+}
+
+static void on_timeout (gpointer user_data);
+
+static void
+begin_turn (Linger *self)
+{
+  CommyHost *host = self->list->host;
+
+  self->taken = count_taken (self);
+  self->timer = host->add_timer (host, LINGER_NS, on_timeout, self);
+}
+
 static void
 on_timeout (gpointer user_data)
 {
   Linger *self = user_data;
 
   self->timer = 0;
-  linger_end (self);
+  if (count_taken (self) == self->taken || ++self->turns >= LINGER_TURNS)
+    {
+      tell_lost (self);
+      linger_end (self);
+    }
+  else
+    begin_turn (self);
 }
 
 /* Throws away what still comes. TRUE once the peer is at its end too. */
@@ -171,7 +220,7 @@ on_mesh_thread (gpointer user_data)
 
   while ((linger = take_unstarted (list)) != NULL)
     {
-      linger->timer = list->host->add_timer (list->host, LINGER_NS, on_timeout, linger);
+      begin_turn (linger);
       linger_continue (linger);
     }
 }

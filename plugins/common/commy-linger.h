@@ -20,5 +20,6 @@ void commy_linger_init (LingerList *list, CommyHost *host);
 void commy_linger_deinit (LingerList *list);
 /* Takes over @fd and @buffer (nullable; g_free()), of which [@at, @end) is still to be sent; then
  * says that nothing follows, and waits a little for the peer, because closing at once could
- * throw away what the peer has not read yet. Any thread. */
+ * throw away what the peer has not read yet; longer, but not without end, for one that goes on
+ * reading. Any thread. */
 void commy_linger_add (LingerList *list, int fd, guint8 *buffer, gsize at, gsize end);
