@@ -190,17 +190,17 @@ commy_plugin_bench (CommyCli *cli, const char *path, const CommyPluginWork *work
 {
   Bench self = { NULL };
   g_autoptr (GError) error = NULL;
-  gboolean ok = run (&self, path, work, &error);
-  g_autoptr (GVariant) plugin = self.plugin;
+  CommyExit status = COMMY_EXIT_DONE;
 
-  if (!ok)
-    return commy_cli_fail (error);
-  if (cli->json)
+  if (!run (&self, path, work, &error))
+    status = commy_cli_fail (error);
+  else if (cli->json)
     commy_output_json (to_record (&self));
   else
     {
       print_table (&self);
       print_fragment (&self);
     }
-  return COMMY_EXIT_DONE;
+  g_clear_pointer (&self.plugin, g_variant_unref);
+  return status;
 }

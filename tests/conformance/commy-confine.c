@@ -231,7 +231,7 @@ commy_confine_system_calls (GError **error)
 {
   g_autoptr (GArray) program = make_filter ();
   struct sock_fprog filter
-      = { .len = (unsigned short) program->len, .filter = (struct sock_filter *) program->data };
+      = { .len = (unsigned short) program->len, .filter = (gpointer) program->data };
 
   if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
       && prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0)

@@ -17,6 +17,7 @@
 #define MIN_ROUNDS 5u
 #define LIE_FACTOR 20.0
 #define LIE_NS 1e6
+#define LATE_FACTOR 3 /* over the budget by so much, larger sizes are left out */
 #define PATIENCE_NS G_GINT64_CONSTANT (60000000000)
 
 static const gsize sizes[COMMY_MEASURE_SIZES] = { 64, 1024, 16384, 131072, 1048576 };
@@ -148,7 +149,9 @@ measure_transport (const CommyPluginDescriptor *descriptor,
   began = now_ns ();
   rig_make_pair (rig);
   out->connect_ns = (double) (now_ns () - began);
-  for (gsize i = 0; i < G_N_ELEMENTS (sizes) && (limit == 0 || sizes[i] <= limit); i++)
+  for (gsize i = 0; i < G_N_ELEMENTS (sizes) && (limit == 0 || sizes[i] <= limit)
+                    && now_ns () - began < LATE_FACTOR * budget_ns;
+       i++)
     measure_size (rig, sizes[i], budget_ns / COMMY_MEASURE_SIZES, out);
   rig_free (rig);
 }
@@ -221,11 +224,15 @@ measure_serializer (const CommyPluginDescriptor *descriptor,
   g_autofree Round *rounds = g_new (Round, MAX_ROUNDS);
   const char *type;
   gpointer instance;
+  gint64 began;
 
   commy_conformance_prepare (options, host);
   instance = commy_test_host_start (host, error);
   type = instance != NULL ? choose_type (descriptor->ops, instance) : NULL;
-  for (gsize i = 0; instance != NULL && i < G_N_ELEMENTS (sizes); i++)
+  began = now_ns ();
+  for (gsize i = 0;
+       instance != NULL && i < G_N_ELEMENTS (sizes) && now_ns () - began < LATE_FACTOR * budget_ns;
+       i++)
     {
       g_autoptr (GVariant) value = make_value (type, sizes[i]);
       gint64 until = now_ns () + budget_ns / COMMY_MEASURE_SIZES;
