@@ -71,7 +71,7 @@ run plugin verify -o json "$folder/libcommy-transport-short.so"
 ok kit/verify/a-truncated-file-fails-at-note judged note
 
 # --- our own ---
-for plugin in serializer-gvariant auth-peercred balancer-round-robin transport-trace; do
+for plugin in serializer-gvariant auth-peercred balancer-round-robin; do
   if [ -e "$modules/libcommy-$plugin.so" ]; then
     run plugin verify -o json "$modules/libcommy-$plugin.so"
     ok "kit/verify/$plugin-passes" exits 0
