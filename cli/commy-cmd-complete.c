@@ -314,7 +314,8 @@ offer_kind (Completion *self, const char *kind, const char *words, const char *b
       offer_instances (self, "service", FALSE, 0);
       commy_output_print (":files\n");
     }
-  else if (strcmp (kind, "FILE") == 0 || strcmp (kind, "DIR") == 0)
+  else if (strcmp (kind, "FILE") == 0 || strcmp (kind, "DIR") == 0 || strcmp (kind, "PATH") == 0
+           || strcmp (kind, "FOLDER") == 0)
     commy_output_print (":files\n");
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * `commy plugin list | info | release | pin`: every plugin file that was found, the unusable ones
- * with the reason, what their notes say; ending a quarantine, and hashes for the keyfile.
+ * with the reason, what their notes say; ending a quarantine, and hashes for the keyfile. What is
+ * for authors (new, verify, bench) is in files of its own.
  */
 #include "config.h"
 
+#include "cli/commy-cmd-plugin.h"
 #include "cli/commy-cmd.h"
 #include "cli/commy-lookup.h"
 #include "cli/commy-output.h"
@@ -14,12 +16,19 @@
 
 static const CommyCliVerb verb = {
   .name = "plugin",
-  .usage = "list | info [KIND/]ID | release [KIND/]ID|--all | pin [[KIND/]ID...]",
+  .usage = "list | info [KIND/]ID | release [KIND/]ID|--all | pin [[KIND/]ID...] | new KIND NAME | "
+           "verify PATH | bench PATH",
   .summary
   = N_ ("  list     every plugin found: state, what it claims to cost, why it is not used\n"
         "  info     all fields of a plugin's note, its profile size by size\n"
         "  release  starts a plugin again that is quarantined because a process ended in it\n"
-        "  pin      keyfile lines with the SHA-256 of plugins as they are now, for trust=hash"),
+        "  pin      keyfile lines with the SHA-256 of plugins as they are now, for trust=hash\n"
+        "For authors:\n"
+        "  new      a folder NAME with a plugin that works; KIND is transport, hook, serializer,\n"
+        "           auth or balancer\n"
+        "  verify   what a mesh would say of a plugin file, and every rule of its kind, each in\n"
+        "           a process of its own without network and with limits\n"
+        "  bench    measures a transport or serializer; prints a keyfile with its true profile"),
   .description
   = N_ ("States: found (looked at, not run), disabled (by a keyfile), hidden (another file of\n"
         "that id was first), rejected (never run: see the reason), quarantined (a process ended\n"
@@ -31,9 +40,14 @@ static const CommyCliVerb verb = {
         "  commy plugin list --of org.example.Echo\n"
         "  commy plugin info transport/shm\n"
         "Example: only the plugins that are there today\n"
-        "  commy plugin pin > pinned.conf"),
+        "  commy plugin pin > pinned.conf\n"
+        "Example: a transport of one's own\n"
+        "  commy plugin new transport mine && cd mine && make\n"
+        "  commy plugin verify ./libcommy-transport-mine.so"),
   .has_format = TRUE,
 };
+
+#define RULE_SECONDS 120
 
 typedef struct
 {
@@ -538,7 +552,20 @@ typedef struct
 {
   gboolean verbose, all;
   char *of;
+  CommyPluginWork work;
 } Options;
+
+static void
+options_clear (Options *options)
+{
+  g_free (options->of);
+  g_free (options->work.on);
+  g_free (options->work.credentials);
+  g_free (options->work.rule);
+  g_strfreev (options->work.params);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
 
 /* Whether the words behind the subcommand fit it; else says how it is meant. */
 static gboolean
@@ -548,12 +575,17 @@ check_usage (const char *what, guint n, const Options *options)
     commy_cli_misuse (&verb, "list takes no arguments");
   else if (g_strcmp0 (what, "info") == 0 && n != 1)
     commy_cli_misuse (&verb, "info needs the id of one plugin");
+  else if (g_strcmp0 (what, "new") == 0 && n != 2)
+    commy_cli_misuse (&verb, "new needs a kind and a name");
+  else if ((g_strcmp0 (what, "verify") == 0 || g_strcmp0 (what, "bench") == 0) && n != 1)
+    commy_cli_misuse (&verb, "%s needs the path of one plugin file", what);
+  else if (options->work.seconds < 1)
+    commy_cli_misuse (&verb, "--timeout is in seconds, at least 1");
   else if (g_strcmp0 (what, "release") == 0 && n != (options->all ? 0u : 1u))
     commy_cli_misuse (&verb, "release needs the id of one plugin, or --all");
   else if (options->all && g_strcmp0 (what, "release") != 0)
     commy_cli_misuse (&verb, "--all is for release");
-  else if (options->of != NULL
-           && (g_strcmp0 (what, "release") == 0 || g_strcmp0 (what, "pin") == 0))
+  else if (options->of != NULL && g_strcmp0 (what, "list") != 0 && g_strcmp0 (what, "info") != 0)
     commy_cli_misuse (&verb, "--of is for list and info: %s is about files here", what);
   else
     return TRUE;
@@ -579,11 +611,26 @@ look (CommyCli *cli, char **arguments, const Options *options)
   return COMMY_EXIT_DONE;
 }
 
+static CommyExit
+run_subcommand (CommyCli *cli, char **arguments, const Options *options)
+{
+  if (strcmp (arguments[1], "release") == 0)
+    return release (cli, arguments[2]);
+  if (strcmp (arguments[1], "new") == 0)
+    return commy_plugin_new (arguments[2], arguments[3]);
+  if (strcmp (arguments[1], "verify") == 0)
+    return commy_plugin_verify (cli, arguments[2], &options->work);
+  if (strcmp (arguments[1], "bench") == 0)
+    return commy_plugin_bench (cli, arguments[2], &options->work);
+  return look (cli, arguments, options);
+}
+
 CommyExit
 commy_cmd_plugin (CommyCli *cli, char **argv)
 {
-  static const char *const subcommands[] = { "list", "info", "release", "pin", NULL };
-  Options options = { 0 };
+  static const char *const subcommands[]
+      = { "list", "info", "release", "pin", "new", "verify", "bench", NULL };
+  g_auto (Options) options = { .work = { .seconds = RULE_SECONDS } };
   const GOptionEntry entries[] = {
     { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, N_ ("list: the file's path too"),
       NULL },
@@ -591,18 +638,26 @@ commy_cmd_plugin (CommyCli *cli, char **argv)
       N_ ("Of this running node: the beginning of its id, or a service it offers"), "NODE" },
     { "all", 0, 0, G_OPTION_ARG_NONE, &options.all,
       N_ ("release: every plugin that is quarantined"), NULL },
+    { "param", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.work.params,
+      N_ ("verify, bench: a parameter of the plugin, as in a keyfile"), "NAME=VALUE" },
+    { "on", 0, 0, G_OPTION_ARG_FILENAME, &options.work.on,
+      N_ ("verify: put a hook on this transport, an id or a path (unix)"), "TRANSPORT" },
+    { "credentials", 0, 0, G_OPTION_ARG_FILENAME, &options.work.credentials,
+      N_ ("verify, bench: a folder with ca.pem, cert.pem and key.pem for the plugin"), "FOLDER" },
+    { "rule", 0, 0, G_OPTION_ARG_STRING, &options.work.rule,
+      N_ ("verify: only the rules whose names begin so"), "NAME" },
+    { "timeout", 0, 0, G_OPTION_ARG_INT, &options.work.seconds,
+      N_ ("verify, bench: how long one rule may take (120)"), "SECONDS" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
-  g_autofree char *of = options.of;
   guint n = arguments != NULL ? g_strv_length (arguments) : 0;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
   if (n < 2 || !g_strv_contains (subcommands, arguments[1]))
-    return commy_cli_misuse (&verb, "say one of list, info, release, pin");
+    return commy_cli_misuse (&verb, "say one of list, info, release, pin, new, verify, bench");
   if (!check_usage (arguments[1], n - 2, &options))
     return COMMY_EXIT_USAGE;
-  return strcmp (arguments[1], "release") == 0 ? release (cli, arguments[2])
-                                               : look (cli, arguments, &options);
+  return run_subcommand (cli, arguments, &options);
 }

@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "plugin/commy-catalog.h"
+#include "plugin/commy-plugin-private.h"
 
 static GVariant *
 list_segments (const CommyProfile *profile)
@@ -103,8 +103,8 @@ list_hooks (GVariantDict *dict, CommyCatalog *catalog, const CommyPlugin *plugin
     }
 }
 
-static GVariant *
-list_plugin (CommyCatalog *catalog, const CommyPlugin *plugin)
+GVariant *
+commy_plugin_list (const CommyPlugin *plugin, CommyCatalog *catalog)
 {
   g_auto (GStrv) parts = g_strsplit (plugin->name, "/", 2);
   g_autofree char *path = g_filename_display_name (plugin->path);
@@ -133,7 +133,8 @@ list_plugin (CommyCatalog *catalog, const CommyPlugin *plugin)
       g_variant_dict_insert (&dict, "summary", "s", plugin->note.summary);
       g_variant_dict_insert (&dict, "abi", "s", abi);
       g_variant_dict_insert_value (&dict, "profile", list_profile (plugin));
-      list_hooks (&dict, catalog, plugin);
+      if (catalog != NULL)
+        list_hooks (&dict, catalog, plugin);
     }
   return g_variant_dict_end (&dict);
 }
@@ -145,7 +146,7 @@ commy_catalog_list (CommyCatalog *catalog)
   guint n_plugins = commy_catalog_get_n_plugins (catalog);
 
   for (guint i = 0; i < n_plugins; i++)
-    g_variant_builder_add_value (&builder,
-                                 list_plugin (catalog, commy_catalog_get_plugin (catalog, i)));
+    g_variant_builder_add_value (
+        &builder, commy_plugin_list (commy_catalog_get_plugin (catalog, i), catalog));
   return g_variant_builder_end (&builder);
 }

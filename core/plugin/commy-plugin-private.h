@@ -43,6 +43,9 @@ void commy_host_set_next (CommyHost *host,
                           gpointer instance);
 void commy_host_free (CommyHost *host);
 
+/* An a{sv}, floating, of one plugin; @catalog tells what hooks are on; NULL: nobody asks. */
+GVariant *commy_plugin_list (const CommyPlugin *plugin, CommyCatalog *catalog);
+
 void commy_plugin_quiesce_hooks (CommyPlugin *plugin);
 /* Takes the hooks off again, outermost first. */
 void commy_plugin_unwrap (CommyPlugin *plugin);

@@ -32,8 +32,10 @@ export PKG_CONFIG_PATH
 if test -n "$DESTDIR"; then
   # A sysroot would also move the folders of GLib: move only those of Commy.
   mkdir "$dir/pkgconfig"
-  sed "s|^prefix=|prefix=$DESTDIR|; s|^\(exec_prefix\|libdir\|includedir\)=/|\1=$DESTDIR/|" \
-    "$DESTDIR$libdir/pkgconfig/commy-plugin-1.pc" >"$dir/pkgconfig/commy-plugin-1.pc"
+  for name in commy-plugin-1.pc commy-conformance-1.pc; do
+    sed "s|^prefix=|prefix=$DESTDIR|; s|^\(exec_prefix\|libdir\|includedir\)=/|\1=$DESTDIR/|" \
+      "$DESTDIR$libdir/pkgconfig/$name" >"$dir/pkgconfig/$name"
+  done
   PKG_CONFIG_PATH=$dir/pkgconfig:$PKG_CONFIG_PATH
 fi
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$dir" ${CC:+CC="$CC"} PKG_CONFIG="$PKG_CONFIG" \
@@ -48,7 +50,30 @@ if readelf -d "$module" | grep NEEDED | grep -q libcommy; then
   fail "the plugin links libcommy"
 fi
 
-# 3. The command finds it through a keyfile, and the scorer chooses it for what it claims.
+# 3. The installed suite is a library, and a test of one's own with it passes.
+cat >"$dir/own-test.c" <<'EOF'
+#include <commy-conformance/commy-conformance.h>
+
+int
+main (int argc, char **argv)
+{
+  const CommyConformanceOptions options = { .path = argv[1] };
+  const CommyPluginDescriptor *descriptor;
+
+  g_test_init (&argc, &argv, NULL);
+  descriptor = commy_test_load ("transport", options.path, NULL);
+  g_assert_nonnull (descriptor);
+  commy_conformance_add (descriptor, &options);
+  return g_test_run ();
+}
+EOF
+# shellcheck disable=SC2046 # lists of words
+${CC:-cc} -o "$dir/own-test" "$dir/own-test.c" \
+  $("$PKG_CONFIG" --cflags --libs commy-conformance-1)
+"$dir/own-test" "$module" -p "/plugin/seqpacket" >"$dir/own-test.log" ||
+  fail "a test of one's own fails: $(cat "$dir/own-test.log")"
+
+# 4. The command finds it through a keyfile, and the scorer chooses it for what it claims.
 commy=$DESTDIR$bindir/commy
 if ! test -x "$commy"; then
   echo "installcheck: the example builds; $commy is not installed, so nothing can find it"

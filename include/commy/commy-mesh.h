@@ -229,6 +229,25 @@ COMMY_API GVariant *commy_mesh_list_keyfiles (void);
  */
 COMMY_API GVariant *commy_mesh_list_plugins (CommyMesh *mesh);
 /**
+ * commy_plugin_inspect:
+ * @path: (type filename): of a plugin file, wherever it lies and whoever owns it
+ * @load: whether to load it, too: its code then becomes part of this process for good and may do
+ *   anything, so let a process of its own do this
+ * @error: return location
+ *
+ * What the file says of itself, checked as a mesh checks it. Without @load nothing of it runs.
+ * Any thread; blocks for as long as reading the file takes.
+ *
+ * Returns: (transfer full): an `a{sv}` with the fields of commy_mesh_list_plugins() and `hook`,
+ *   and after loading `parameters`, an `aa{sv}` with `name`, `type`, `default`, `help`; or %NULL
+ *   with @error set: %COMMY_ERROR_PLUGIN_FILE, %COMMY_ERROR_PLUGIN_ABI,
+ * %COMMY_ERROR_PLUGIN_PROFILE, %COMMY_ERROR_PLUGIN_SLOT, %COMMY_ERROR_PLUGIN_MISMATCH or
+ * %COMMY_ERROR_PLUGIN_PARAM
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_plugin_inspect (const char *path, gboolean load, GError **error);
+/**
  * commy_mesh_release_plugins:
  * @mesh: a mesh, joined or not
  * @name: (nullable): `kind/id` or `id` of a plugin; %NULL for all

@@ -541,12 +541,17 @@ commy_test_load (const char *kind, const char *id, GError **error)
   const char *folder = g_getenv ("COMMY_PLUGIN_PATH");
   const char *build = g_getenv ("COMMY_BUILD_DIR");
   g_autofree char *name = g_strdup_printf ("libcommy-%s-%s.so", kind, id);
-  g_autofree char *path = folder != NULL ? g_build_filename (folder, name, NULL)
-                                         : g_build_filename (build != NULL ? build : ".", "modules",
-                                                             ".libs", name, NULL);
-  gpointer module = dlopen (path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  g_autofree char *path = NULL;
+  gpointer module;
   CommyPluginQueryFunc query = NULL;
 
+  if (strchr (id, '/') != NULL)
+    path = g_strdup (id);
+  else if (folder != NULL)
+    path = g_build_filename (folder, name, NULL);
+  else
+    path = g_build_filename (build != NULL ? build : ".", "modules", ".libs", name, NULL);
+  module = dlopen (path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (module == NULL)
     {
       g_set_error_literal (error, COMMY_TEST_ERROR, 201, dlerror ());

@@ -15,7 +15,8 @@ typedef struct _CommyTestHost CommyTestHost;
 /* The error domain of plugins, without linking the core. */
 #define COMMY_TEST_ERROR (g_quark_from_static_string ("commy-error-quark"))
 
-/* Loads libcommy-KIND-ID.so from COMMY_PLUGIN_PATH or COMMY_BUILD_DIR/modules/.libs. */
+/* Loads libcommy-KIND-ID.so from COMMY_PLUGIN_PATH or COMMY_BUILD_DIR/modules/.libs; an @id with a
+ * slash is the path of a file, of any kind. */
 const CommyPluginDescriptor *commy_test_load (const char *kind, const char *id, GError **error);
 
 /* @context is the mesh thread's; NULL for the default one. */

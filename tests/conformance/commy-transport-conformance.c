@@ -9,9 +9,11 @@
 
 #include "commy-transport-rules.h"
 
+#include <string.h>
+
 typedef struct
 {
-  const CommyTransportSubject *subject;
+  CommyTransportSubject subject; /* what its pointers mean outlives the run */
   const Rule *rule;
 } Run;
 
@@ -41,12 +43,12 @@ run_rule (gconstpointer data)
 {
   const Run *run = data;
   g_autoptr (GError) error = NULL;
-  RuleCase test = { run->subject, commy_test_load ("transport", run->subject->id, &error) };
+  RuleCase test = { &run->subject, commy_test_load ("transport", run->subject.id, &error) };
   const CommyPluginDescriptor *hook = NULL;
   Rig *rig = NULL;
 
-  if (test.descriptor != NULL && run->subject->hook != NULL)
-    hook = commy_test_load ("transport", run->subject->hook, &error);
+  if (test.descriptor != NULL && run->subject.hook != NULL)
+    hook = commy_test_load ("transport", run->subject.hook, &error);
   if (error != NULL)
     {
       g_test_skip (error->message);
@@ -66,6 +68,19 @@ run_rule (gconstpointer data)
     rig_free (rig);
 }
 
+/* What a subject is called in the names of cases; a path is called as its file. */
+static char *
+dup_short_name (const char *id)
+{
+  g_autofree char *base = g_path_get_basename (id);
+  const char *from = g_str_has_prefix (base, "libcommy-transport-")
+                         ? base + strlen ("libcommy-transport-")
+                         : base;
+
+  return g_str_has_suffix (from, ".so") ? g_strndup (from, strlen (from) - strlen (".so"))
+                                        : g_strdup (from);
+}
+
 void
 commy_transport_conformance_add (const CommyTransportSubject *subject)
 {
@@ -81,12 +96,13 @@ commy_transport_conformance_add (const CommyTransportSubject *subject)
 
       for (gsize i = 0; i < n; i++)
         {
-          g_autofree char *path
-              = g_strdup_printf ("/conformance/%s%s%s/%s", subject->hook ? subject->hook : "",
-                                 subject->hook ? "-on-" : "", subject->id, rules[i].name);
+          g_autofree char *id = dup_short_name (subject->id);
+          g_autofree char *hook = subject->hook ? dup_short_name (subject->hook) : g_strdup ("");
+          g_autofree char *path = g_strdup_printf ("/conformance/%s%s%s/%s", hook,
+                                                   subject->hook ? "-on-" : "", id, rules[i].name);
           Run *run = g_new (Run, 1);
 
-          run->subject = subject;
+          run->subject = *subject;
           run->rule = &rules[i];
           g_test_add_data_func_full (path, run, run_rule, g_free);
         }

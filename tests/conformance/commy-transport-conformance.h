@@ -7,7 +7,8 @@
 
 #include "commy-transport-rig.h"
 
-/* Adds every rule for @subject, which must outlive the run. Where its module, or its hook's, is not
- * built, or the transport does not claim what a rule is about, the case is skipped with the reason.
+/* Adds every rule for @subject, whose strings must outlive the run. Where its module, or its
+ * hook's, is not built, or the transport does not claim what a rule is about, the case is skipped
+ * with the reason.
  */
 void commy_transport_conformance_add (const CommyTransportSubject *subject);

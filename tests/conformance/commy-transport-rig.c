@@ -139,7 +139,9 @@ add_hook (Rig *rig, const CommyTransportSubject *subject)
     {
       rig->hook_hosts[i] = commy_test_host_new (rig->contexts[i], hook);
       commy_test_host_set_seed (rig->hook_hosts[i], g_random_int ());
-      commy_test_host_set_info (rig->hook_hosts[i], COMMY_HOST_WRAPPED, subject->id);
+      commy_test_host_set_info (rig->hook_hosts[i], COMMY_HOST_WRAPPED, rig->descriptor->note->id);
+      if (subject->options != NULL)
+        commy_conformance_prepare (subject->options, rig->hook_hosts[i]);
       if (subject->prepare_hook != NULL)
         subject->prepare_hook (rig->hook_hosts[i]);
     }
@@ -184,6 +186,8 @@ rig_new (const CommyPluginDescriptor *descriptor,
     {
       rig->hosts[i] = commy_test_host_new (rig->contexts[i], descriptor);
       commy_test_host_set_seed (rig->hosts[i], g_random_int ());
+      if (subject->options != NULL && subject->hook == NULL)
+        commy_conformance_prepare (subject->options, rig->hosts[i]);
     }
   if (subject->prepare != NULL)
     subject->prepare (rig->hosts[0], rig->hosts[1]);

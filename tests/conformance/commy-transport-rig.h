@@ -5,17 +5,19 @@
  */
 #pragma once
 
-#include "commy-test-host.h"
+#include "commy-conformance.h"
 
 /* What the suite must know of a transport beside its descriptor. */
 typedef struct
 {
-  const char *id;
+  const char *id; /* or the path of its file */
   /* Gives both hosts what they need before they start (credentials, say); NULL if nothing. */
   void (*prepare) (CommyTestHost *server, CommyTestHost *client);
-  const char *hook; /* id of a hook that wraps it, or NULL */
+  const char *hook; /* id or path of a hook that wraps it, or NULL */
   /* Gives the hook's host its parameters; NULL if the defaults do. */
   void (*prepare_hook) (CommyTestHost *host);
+  /* (nullable): parameters and credentials of the plugin, or of the hook if there is one */
+  const CommyConformanceOptions *options;
 } CommyTransportSubject;
 
 /* One `connect` under way. */

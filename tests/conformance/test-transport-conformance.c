@@ -42,6 +42,13 @@ prepare_trace (CommyTestHost *host)
   commy_test_host_set_param (host, "bytes", "8");
 }
 
+/* A hook that does harm does none without a chance of it. */
+static void
+prepare_harmless (CommyTestHost *host)
+{
+  commy_test_host_set_param (host, "per-million", "0");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -53,6 +60,10 @@ main (int argc, char **argv)
     { .id = "shm", .hook = "trace" },
     { .id = "unix", .hook = "trace", .prepare_hook = prepare_trace },
     { .id = "unix", .hook = "delay", .prepare_hook = prepare_delay },
+    { .id = "unix", .hook = "loss", .prepare_hook = prepare_harmless },
+    { .id = "unix", .hook = "reorder", .prepare_hook = prepare_harmless },
+    { .id = "unix", .hook = "cut", .prepare_hook = prepare_harmless },
+    { .id = "shm", .hook = "corrupt", .prepare_hook = prepare_harmless },
 #ifdef WITH_TLS
     { .id = "tls", .prepare = prepare_tls },
     { .id = "tls", .prepare = prepare_tls, .hook = "trace" },

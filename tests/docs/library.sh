@@ -37,6 +37,32 @@ blocks () {
     file { print > file }' "$1"
 }
 
+# 01.sh, what it must say in 01.says; usage: shell_blocks FILE FOLDER
+shell_blocks () {
+  mkdir -p "$2"
+  awk -v folder="$2" '
+    /^```sh$/ { file = sprintf ("%s/%02d.sh", folder, ++n); next }
+    /^```text$/ && behind { file = sprintf ("%s/%02d.says", folder, n); behind = 0; next }
+    /^```/ { behind = (file ~ /\.sh$/); close (file); file = ""; next }
+    { behind = 0 }
+    file != "" { print > file }' "$1"
+}
+
+# Whether every line of a file, "..." for anything, is in another.
+all_said () { # wanted, output
+  while IFS= read -r line; do
+    pattern=$(printf '%s' "$line" | sed 's/[][\\.*^$]/\\&/g; s/\\\.\\\.\\\./.*/g; s/  */ */g')
+    grep -q -e "^$pattern" "$2" || { echo "did not say: $line"; return 1; }
+  done <"$1"
+}
+
+# Runs a block in $HOME; what it must say is beside it.
+run_block () {
+  (cd "$HOME" && sh -eu "$1") >"$1.out" 2>&1 </dev/null || { cat "$1.out"; return 1; }
+  wanted=${1%.sh}.says
+  [ ! -e "$wanted" ] || all_said "$wanted" "$1.out" || { cat "$1.out"; return 1; }
+}
+
 finish () {
   echo "1..$case_number"
   [ "$failed" -eq 0 ] || exit 1

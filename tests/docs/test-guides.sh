@@ -15,25 +15,6 @@ LANGUAGE=
 export PATH LC_ALL LANGUAGE
 unset XDG_CONFIG_HOME XDG_STATE_HOME XDG_RUNTIME_DIR NO_COLOR
 
-# 01.sh, what it must say in 01.says; usage: shell_blocks FILE FOLDER
-shell_blocks () {
-  mkdir -p "$2"
-  awk -v folder="$2" '
-    /^```sh$/ { file = sprintf ("%s/%02d.sh", folder, ++n); next }
-    /^```text$/ && behind { file = sprintf ("%s/%02d.says", folder, n); behind = 0; next }
-    /^```/ { behind = (file ~ /\.sh$/); close (file); file = ""; next }
-    { behind = 0 }
-    file != "" { print > file }' "$1"
-}
-
-# Whether every line of a file, "..." for anything, is in another.
-all_said () { # wanted, output
-  while IFS= read -r line; do
-    pattern=$(printf '%s' "$line" | sed 's/[][\\.*^$]/\\&/g; s/\\\.\\\.\\\./.*/g; s/  */ */g')
-    grep -q -e "^$pattern" "$2" || { echo "did not say: $line"; return 1; }
-  done <"$1"
-}
-
 # A home of its own for each guide, and somebody who echoes.
 begin () { # guide
   HOME=$folder/$1/home
@@ -58,12 +39,6 @@ end () {
 }
 server=
 trap '[ -z "$server" ] || kill -KILL "$server"; rm -rf "$folder"' EXIT
-
-run_block () {
-  (cd "$HOME" && sh -eu "$1") >"$1.out" 2>&1 </dev/null || { cat "$1.out"; return 1; }
-  wanted=${1%.sh}.says
-  [ ! -e "$wanted" ] || all_said "$wanted" "$1.out" || { cat "$1.out"; return 1; }
-}
 
 keyfiles () { # guide
   blocks "$guides/$1.md" ini "$folder/$1/keyfiles"

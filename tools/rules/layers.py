@@ -95,8 +95,13 @@ def layers(tree):
                 yield path, line_of(code, found.start()), why
 
 
+WORDS = ("raw", "unix", "token", "trace", "delay", "random", "weighted", "performance", "cut", "reorder", "corrupt")
+# A field of every profile, too: there the string alone says nothing of the plugin.
+FIELDS = ("loss",)
+
+
 def ordinary_word(plugin_id):
-    return plugin_id in ("raw", "unix", "token", "trace", "delay", "random", "weighted", "performance")
+    return plugin_id in WORDS + FIELDS
 
 
 def core_names(tree):
@@ -111,7 +116,9 @@ def core_names(tree):
             for plugin_id, kind in ids.items():
                 word = r"(?<![\w-])%s(?![\w-])" % re.escape(plugin_id)
                 if ordinary_word(plugin_id):
-                    word = r"^%s$|%s[ /:-]%s(?![\w-])" % (plugin_id, kind, plugin_id)
+                    word = r"%s[ /:-]%s(?![\w-])" % (kind, plugin_id)
+                    if plugin_id not in FIELDS:
+                        word = r"^%s$|%s" % (plugin_id, word)
                 if re.search(word, content):
                     yield path, line, 'names the %s "%s" in a string' % (kind, plugin_id)
 

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Runs commy-conformance, which loads plugins in a process of its own, and says how that process
+ * ended: well, badly, by a signal, or not at all until its time was over.
+ */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  gboolean ok;   /* it exited with 0 */
+  char *failure; /* how it ended if not by an exit: a phrase, or NULL */
+  char *output;  /* valid UTF-8 */
+  char *errors;
+} CommyToolRun;
+
+void commy_tool_run_clear (CommyToolRun *run);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CommyToolRun, commy_tool_run_clear)
+
+/* @arguments up to NULL, without the program. What it started ends with it. FALSE with @error set
+ * if it cannot be started. */
+gboolean
+commy_tool_run (const char *const *arguments, guint seconds, CommyToolRun *out_run, GError **error);
+
+/* (transfer full) (nullable): what stands behind the last line that begins with @prefix */
+char *commy_tool_dup_last (const char *text, const char *prefix);
+
+G_END_DECLS

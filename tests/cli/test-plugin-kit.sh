@@ -1,0 +1,125 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The kit for authors: what `new` writes builds and passes `verify`; our own plugins pass; every bad
+# fixture is judged for what is bad in it, whatever it does to its process; `bench` writes a keyfile.
+# shellcheck disable=SC1091,SC2034,SC2154 # the library has and uses the variables
+. "$COMMY_SOURCE_DIR/tests/cli/library.sh"
+# shellcheck disable=SC3045 # dash and bash have it
+ulimit -c 0
+fixtures=$COMMY_BUILD_DIR/tests/fixtures/plugins/.libs
+modules=$COMMY_BUILD_DIR/modules/.libs
+unset COMMY_FIXTURE_MARKER
+
+# --- usage ---
+run plugin new
+ok kit/new-without-words-exits-2 exits 2
+run plugin new teapot mine
+ok kit/new-of-no-kind-exits-2 exits 2
+ok kit/new-of-no-kind-names-the-kinds complains 'say transport, hook, serializer, auth or balancer'
+for name in '' Mine 9th ../mine mine- a_b 0123456789012345678901234567890123456789; do
+  run plugin new transport "$name"
+  ok "kit/new-with-the-name-($name)-exits-2" exits 2
+done
+run plugin verify
+ok kit/verify-without-a-path-exits-2 exits 2
+run plugin verify "$folder/nothing.so"
+ok kit/verify-of-nothing-exits-3 exits 3
+run plugin verify --timeout 0 "$folder/nothing.so"
+ok kit/a-timeout-of-nothing-exits-2 exits 2
+
+# --- bad files: CHECK is what has to fail, and nothing before it ---
+judged () { json "[c['name'] for c in it['checks'] if c['result'] == 'failed'] == ['$1']" && exits 1; }
+judge () { # fixture, check, option...
+  fixture=$1
+  check=$2
+  shift 2
+  run plugin verify --rule starts "$@" -o json "$fixtures/libcommy-$fixture.so"
+  ok "kit/verify/$fixture-fails-at-$check" judged "$check"
+}
+judge transport-wrong-major note
+judge transport-two-notes note
+judge transport-profile-descending profile
+judge transport-profile-nan profile
+judge transport-profile-negative profile
+judge transport-no-query load
+judge transport-borrowed-query load
+judge transport-crash-constructor load
+judge transport-crash-query load
+judge transport-note-differs descriptor
+judge transport-missing-slot descriptor
+judge transport-half-pools descriptor
+run plugin verify --rule starts -o json "$fixtures/libcommy-auth-short-ops.so"
+ok kit/verify/short-ops-is-an-older-minor-and-fine exits 0
+judge transport-extra-export symbols
+judge transport-fail-init starts-and-stops
+judge transport-crash-init starts-and-stops
+judge transport-exit-init starts-and-stops
+COMMY_FIXTURE_HANG=yes
+export COMMY_FIXTURE_HANG
+judge transport-hang-init starts-and-stops --timeout 5
+unset COMMY_FIXTURE_HANG
+judge transport-boaster claim --rule claim
+run plugin verify --rule starts -o json "$fixtures/libcommy-transport-good.so"
+ok kit/verify/good-starts exits 0
+run plugin verify --rule claim -o json "$fixtures/libcommy-transport-honest.so"
+ok kit/verify/honest-claims-what-it-takes exits 0
+echo 'no plugin' > "$folder/libcommy-transport-text.so"
+run plugin verify -o json "$folder/libcommy-transport-text.so"
+ok kit/verify/text-fails-at-note judged note
+head -c 3000 "$fixtures/libcommy-transport-good.so" > "$folder/libcommy-transport-short.so"
+run plugin verify -o json "$folder/libcommy-transport-short.so"
+ok kit/verify/a-truncated-file-fails-at-note judged note
+
+# --- our own ---
+for plugin in serializer-gvariant auth-peercred balancer-round-robin; do
+  if [ -e "$modules/libcommy-$plugin.so" ]; then
+    run plugin verify -o json "$modules/libcommy-$plugin.so"
+    ok "kit/verify/$plugin-passes" exits 0
+  else
+    skip "kit/verify/$plugin-passes" 'this build is without it'
+  fi
+done
+
+# --- from nothing to a plugin that passes ---
+cc=${COMMY_CC:-cc}
+if [ -z "$(pkg-config --cflags gio-unix-2.0 2>/dev/null)" ]; then
+  skip kit/new 'no compiler or no pkg-config'
+  finish
+fi
+# As installed: one folder with the headers, and a file for pkg-config.
+mkdir -p "$folder/include/commy-1/commy"
+cp "$COMMY_SOURCE_DIR"/include/commy/*.h "$COMMY_BUILD_DIR"/include/commy/*.h \
+  "$folder/include/commy-1/commy"
+sed "s|^includedir=.*|includedir=$folder/include|; s|^plugindir=.*|plugindir=$folder/plugins|" \
+  "$COMMY_BUILD_DIR/commy-plugin-1.pc" > "$folder/commy-plugin-1.pc"
+PKG_CONFIG_PATH=$folder${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+export PKG_CONFIG_PATH
+cd "$folder" || exit 1
+builds () {
+  env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "my-$1" CC="${cc#ccache }" COMMY="$commy" \
+    CFLAGS='-O2 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers' \
+    all install > "$out" 2>&1
+}
+for kind in transport hook serializer auth balancer; do
+  run plugin new "$kind" "my-$kind"
+  ok "kit/new/$kind-is-written" exits 0
+  ok "kit/new/$kind-builds" builds "$kind"
+  plugin=$(echo "$folder"/plugins/libcommy-*-my-"$kind".so)
+  run plugin verify -o json "$plugin"
+  ok "kit/new/$kind-passes" exits 0
+  ok "kit/new/$kind-is-what-it-says" json "it['id'] == 'my-$kind' and it['passed'] > 10"
+done
+run plugin new transport my-transport
+ok kit/new-over-a-folder-exits-2 exits 2
+
+# --- bench ---
+run plugin bench "$folder/plugins/libcommy-transport-my-transport.so"
+ok kit/bench/exits-0 exits 0
+cp "$out" "$folder/measured.conf"
+run config check "$folder/measured.conf"
+ok kit/bench/writes-a-keyfile exits 0
+run plugin bench -o json "$folder/plugins/libcommy-serializer-my-serializer.so"
+ok kit/bench/json json "it['kind'] == 'serializer' and len (it['sizes']) >= 1"
+run plugin bench "$folder/plugins/libcommy-balancer-my-balancer.so"
+ok kit/bench/of-a-balancer-says-why complains 'only transports and serializers'
+finish
