@@ -47,4 +47,5 @@ CommyExit commy_cmd_doctor (CommyCli *cli, char **argv);
 CommyExit commy_cmd_help (CommyCli *cli, char **argv);
 CommyExit commy_cmd_publish (CommyCli *cli, char **argv);
 CommyExit commy_cmd_subscribe (CommyCli *cli, char **argv);
+CommyExit commy_cmd_bridge (CommyCli *cli, char **argv);
 CommyExit commy_cmd_complete (CommyCli *cli, char **argv);
