@@ -19,6 +19,10 @@
 /* Below this no value can become too large: the wire takes at most eight times as much. */
 #define SURELY_SMALL (4u << 20)
 
+/* Of a description; GIO's reader takes the square of its nesting. */
+#define XML_MAX (4u << 20)
+#define XML_DEPTH_MAX 32u
+
 #define CALLS_MAX 1024u
 #define BYTES_MAX (256u << 20)
 
@@ -297,10 +301,49 @@ choose_interface (GDBusNodeInfo *node, const char *name, const char *likely, GEr
   return NULL;
 }
 
+static void
+on_element (GMarkupParseContext *context,
+            const char *element,
+            const char **names,
+            const char **values,
+            gpointer depth,
+            GError **error)
+{
+  if (++*(guint *) depth > XML_DEPTH_MAX)
+    g_set_error (error, G_MARKUP_ERROR, G_MARKUP_ERROR_INVALID_CONTENT,
+                 "elements are nested more than %u levels deep", XML_DEPTH_MAX);
+}
+
+static void
+on_element_end (GMarkupParseContext *context, const char *element, gpointer depth, GError **error)
+{
+  --*(guint *) depth;
+}
+
+/* It comes from another program. */
+static gboolean
+check_xml (const char *xml, GError **error)
+{
+  static const GMarkupParser parser
+      = { .start_element = on_element, .end_element = on_element_end };
+  guint depth = 0;
+  g_autoptr (GMarkupParseContext) context = NULL;
+
+  if (strlen (xml) > XML_MAX)
+    {
+      commy_cli_set_error (error, COMMY_ERROR_TOO_BIG, "the description has more than %u bytes",
+                           XML_MAX);
+      return FALSE;
+    }
+  context = g_markup_parse_context_new (&parser, G_MARKUP_DEFAULT_FLAGS, &depth, NULL);
+  return g_markup_parse_context_parse (context, xml, -1, error)
+         && g_markup_parse_context_end_parse (context, error);
+}
+
 GDBusInterfaceInfo *
 commy_bridge_read_interface (const char *xml, const char *name, const char *likely, GError **error)
 {
-  GDBusNodeInfo *node = g_dbus_node_info_new_for_xml (xml, error);
+  GDBusNodeInfo *node = check_xml (xml, error) ? g_dbus_node_info_new_for_xml (xml, error) : NULL;
   GDBusInterfaceInfo *found = node != NULL ? choose_interface (node, name, likely, error) : NULL;
 
   if (found != NULL)
