@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "mesh-fixture.h"
+#include "tests/mesh/mesh-fixture.h"
 
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>

@@ -45,9 +45,7 @@ ok bridge/an-address-that-is-none-exits-1 exits 1
 
 # --- a bus that finds what Debian ships ---
 mkdir "$folder/services"
-for service in ca.desrt.dconf; do
-  cp "/usr/share/dbus-1/services/$service.service" "$folder/services" 2>/dev/null
-done
+cp /usr/share/dbus-1/services/ca.desrt.dconf.service "$folder/services" 2> /dev/null
 cat > "$folder/bus.conf" <<END
 <busconfig>
   <type>session</type>
@@ -91,7 +89,6 @@ ok bridge/export/gdbus-introspects says 'Changed(s '
 with busctl --address="$DBUS_SESSION_BUS_ADDRESS" call org.example.Echo /org/example/Echo \
   org.example.Echo Echo i 5
 ok bridge/export/wrong-types-are-refused test "$status" -ne 0
-exports=$server
 
 # --- services of others, called through the mesh ---
 background daemon "$commy" bridge dbus import org.freedesktop.DBus
@@ -117,17 +114,18 @@ if [ -e "$folder/services/ca.desrt.dconf.service" ]; then
     > "$folder/changes" 2> "$folder/changes.err" &
   changes=$!
   servers="$servers $changes"
-  # Until the subscription stands, which the publisher's node tells.
-  until "$commy" node topics --of org.example.Settings -o json 2>&1 | grep -q '"subscribers" *: *1'; do
-    kill -0 "$changes" || break
+  # What dconf stores: {'/commy': <N>} as a{smv}. Another N until the subscription had one.
+  number=0
+  while kill -0 "$changes" 2> /dev/null; do
+    number=$(((number + 1) % 256))
+    run call org.example.Settings Change \
+      "[byte 47, 99, 111, 109, 109, 121, 0, 0, $number, 0, 0, 0, 0, 105, 0, 7, 16]"
+    exits 0 || break
   done
-  # What dconf stores: {'/commy': <7>} as a{smv}
-  run call org.example.Settings Change \
-    "[byte 47, 99, 111, 109, 109, 121, 0, 0, 7, 0, 0, 0, 0, 105, 0, 7, 16]"
   ok bridge/import/dconf-stores exits 0
   wait "$changes"
   cp "$folder/changes" "$out"
-  ok bridge/import/a-signal-of-dconf-is-a-publication says "^org.example.Settings.Notify #1 ('/commy', "
+  ok bridge/import/a-signal-of-dconf-is-a-publication says "^org.example.Settings.Notify #[0-9]* ('/commy', "
 else
   skip bridge/import/another-name 'dconf-service is not installed'
 fi
