@@ -378,6 +378,7 @@ add_table (const Page *page, const char *const *prefixes)
 static void
 add_rest (const Page *page)
 {
+  static const char *const encodings[] = { "encoding/", NULL };
   static const char *const rates[] = { "rate/", "async/", "beside/", NULL };
   static const char *const life[]
       = { "start", "death",  "fallback", "memory",   "many/",      "idle",
@@ -388,6 +389,11 @@ add_rest (const Page *page)
       "Messages that come at a rate are timed from the moment at which they were meant to "
       "leave, so a stall is told by all who waited in it.");
   add_table (page, rates);
+  close_section (page);
+  open_section (page, "Encodings",
+                "Each serializer alone, on the published set of values: from memory to bytes, from "
+                "bytes to memory, and how many bytes.");
+  add_table (page, encodings);
   close_section (page);
   open_section (
       page, "A program's life, many connections, and the choice",

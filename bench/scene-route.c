@@ -118,5 +118,7 @@ scene_route (BenchRun *run, const BenchScene *scene, GError **error)
   return tell_figure (run, scene, "hot-path", "tests/mesh/bench-router",
                       "p50 ([0-9.]+) ns a call, of which the loop ([0-9.]+) ns", error)
          && tell_figure (run, scene, "re-score", "tests/route/bench-route",
-                         "chosen +p50 +([0-9]+) ns", error);
+                         " ordered +chosen +p50 +([0-9]+) ns", error)
+         && tell_figure (run, scene, "re-score-by-size", "tests/route/bench-route",
+                         " unordered +chosen +p50 +([0-9]+) ns", error);
 }

@@ -309,6 +309,11 @@ offer_kind (Completion *self, const char *kind, const char *words, const char *b
     offer_pages (self);
   else if (g_str_has_prefix (kind, "D0"))
     offer_checks (self);
+  else if (strcmp (kind, "OLD") == 0 || strcmp (kind, "NEW") == 0 || strcmp (kind, "SOURCE") == 0)
+    {
+      offer_instances (self, "service", FALSE, 0);
+      commy_output_print (":files\n");
+    }
   else if (strcmp (kind, "FILE") == 0 || strcmp (kind, "DIR") == 0)
     commy_output_print (":files\n");
 }

@@ -471,7 +471,7 @@ commy_channel_lose_path (CommyChannel *self)
   if (!may_lose_path (self))
     return FALSE;
   self->ops->evidence (self->connection, &evidence);
-  if (evidence.pidfd >= 0 && commy_process_is_ending (evidence.pidfd))
+  if (evidence.pidfd >= 0 && commy_death_watch_is_over (self->shared->deaths, evidence.pidfd))
     return FALSE; /* nobody will come back */
   why = self->ops->why (self->connection);
   commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s", why != NULL ? why : "connection ended");

@@ -98,10 +98,7 @@ commy_channel_watch_death (CommyChannel *self)
 
   death_fds (self, &fd, &pidfd);
   self->watched = TRUE;
-  if (pidfd >= 0)
-    commy_death_watch_add (self->shared->deaths, self->serial, pidfd, TRUE, self->worker);
-  if (fd >= 0)
-    commy_death_watch_add (self->shared->deaths, self->serial, fd, FALSE, self->worker);
+  commy_death_watch_add (self->shared->deaths, self->serial, fd, pidfd, self->worker);
 }
 
 CommyChannel *
@@ -121,10 +118,7 @@ commy_channel_unwatch_death (CommyChannel *self)
     return;
   death_fds (self, &fd, &pidfd);
   self->watched = FALSE;
-  if (pidfd >= 0)
-    commy_death_watch_remove (self->shared->deaths, self->serial, pidfd);
-  if (fd >= 0)
-    commy_death_watch_remove (self->shared->deaths, self->serial, fd);
+  commy_death_watch_remove (self->shared->deaths, self->serial, fd, pidfd);
 }
 
 static void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Death notices: the mesh thread watches the descriptors of all channels for hang-up and kicks
- * the worker, which may be parked in a futex that a dead peer never wakes.
+ * Death notices: a thread watches the descriptors and the processes of all channels for their end
+ * and kicks the worker, which may be parked in a futex that a dead peer never wakes.
  */
 #pragma once
 
@@ -9,14 +9,18 @@
 
 typedef struct _CommyDeathWatch CommyDeathWatch;
 
-CommyDeathWatch *commy_death_watch_new (GMainContext *context, GError **error);
-void commy_death_watch_free (CommyDeathWatch *watch); /* the mesh thread, or after it ended */
+CommyDeathWatch *commy_death_watch_new (GError **error);
+/* Once; before it nothing is told. */
+void commy_death_watch_start (CommyDeathWatch *watch);
+/* No other thread uses it; waits for its own. */
+void commy_death_watch_free (CommyDeathWatch *watch);
 
-/* Any thread. @serial is unique; @fd stays the caller's and is open until removed. */
+/* Any thread. @serial is unique; the connection's descriptor @fd and the @pidfd of the process at
+ * its other end, either of which may be -1, stay the caller's and are open until removed. When the
+ * process is over, @fd is shut down. */
 void commy_death_watch_add (
-    CommyDeathWatch *watch, guint64 serial, int fd, gboolean is_pidfd, CommyWorker *worker);
-void commy_death_watch_remove (CommyDeathWatch *watch, guint64 serial, int fd);
+    CommyDeathWatch *watch, guint64 serial, int fd, int pidfd, CommyWorker *worker);
+void commy_death_watch_remove (CommyDeathWatch *watch, guint64 serial, int fd, int pidfd);
 
-/* Whether the process of a pidfd has ended or is about to: the kernel closes its descriptors long
- * before the pidfd tells. */
-gboolean commy_process_is_ending (int pidfd);
+/* Whether the process of a pidfd has ended or is about to. */
+gboolean commy_death_watch_is_over (CommyDeathWatch *watch, int pidfd);

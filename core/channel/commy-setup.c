@@ -239,14 +239,23 @@ may_enter (CommySetup *self, GError **error)
   return FALSE;
 }
 
-/* A place among the open channels, of which nobody gets all. */
+/* By one of our own names, or by another one on another host. */
+static gboolean
+is_own_user (const CommySetup *self)
+{
+  const char *const *own = (const char *const *) self->shared->channel->own_principals;
+
+  return commy_principal_is_own (self->peer)
+         || g_strv_contains (own, commy_principal_get_name (self->peer));
+}
+
+/* A place among the open channels, of which no other user gets all. */
 static gboolean
 take_place (CommySetup *self, GError **error)
 {
   const char *name = commy_principal_get_name (self->peer);
 
-  self->channel
-      = commy_quota_take (self->shared->channels, name, commy_principal_is_own (self->peer));
+  self->channel = commy_quota_take (self->shared->channels, name, is_own_user (self));
   if (self->channel != NULL)
     return TRUE;
   commy_set_error (error, COMMY_ERROR_BUSY,

@@ -52,7 +52,7 @@ struct _CommyRegistry
   gpointer listen_data;
   GMutex lock;           /* of snapshots */
   GHashTable *snapshots; /* service -> CommySnapshot */
-  guint32 epoch;         /* atomic */
+  guint32 *epoch;        /* atomic; the mesh's */
 };
 
 typedef struct
@@ -134,7 +134,7 @@ publish (gpointer data)
   g_hash_table_replace (self->snapshots, g_strdup (watched->service),
                         commy_snapshot_ref (snapshot));
   g_mutex_unlock (&self->lock);
-  __atomic_add_fetch (&self->epoch, 1, __ATOMIC_RELEASE);
+  __atomic_add_fetch (self->epoch, 1, __ATOMIC_RELEASE);
   if (self->listen != NULL)
     self->listen (self->listen_data, snapshot);
 }
@@ -150,12 +150,6 @@ commy_registry_lookup (CommyRegistry *self, const char *service)
     commy_snapshot_ref (snapshot);
   g_mutex_unlock (&self->lock);
   return snapshot;
-}
-
-guint32
-commy_registry_get_epoch (CommyRegistry *registry)
-{
-  return __atomic_load_n (&registry->epoch, __ATOMIC_ACQUIRE);
 }
 
 /* --- waiting --- */
@@ -588,7 +582,8 @@ CommyRegistry *
 commy_registry_new (CommyPlugin *store,
                     CommyConfig *config,
                     const CommyEnv *env,
-                    GMainContext *context)
+                    GMainContext *context,
+                    guint32 *epoch)
 {
   CommyRegistry *self = g_new0 (CommyRegistry, 1);
 
@@ -597,8 +592,9 @@ commy_registry_new (CommyPlugin *store,
   self->context = context;
   self->config = commy_config_ref (config);
   self->env = env;
+  self->epoch = epoch;
   /* Routes outlive a registry: one decided from the last must not look fresh. */
-  self->epoch = g_random_int ();
+  __atomic_add_fetch (epoch, 1, __ATOMIC_RELEASE);
   self->watched = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, watched_free);
   g_mutex_init (&self->lock);
   self->snapshots = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,

@@ -18,11 +18,12 @@ typedef void (*CommyRegistryListFunc) (gpointer data, GPtrArray *instances, cons
 
 /* --- mesh thread --- */
 
-/* @store: started. */
+/* @store: started. @epoch grows, atomically, after every new snapshot and outlives the registry. */
 CommyRegistry *commy_registry_new (CommyPlugin *store,
                                    CommyConfig *config,
                                    const CommyEnv *env,
-                                   GMainContext *context);
+                                   GMainContext *context,
+                                   guint32 *epoch);
 void commy_registry_free (CommyRegistry *registry);
 /* Called on the mesh thread for each snapshot before others see it; may fill in its survey. */
 void commy_registry_set_surveyor (CommyRegistry *registry,
@@ -70,5 +71,3 @@ void commy_registry_suspect (CommyRegistry *registry, gint64 lease);
 
 /* (transfer full); NULL: nobody asked for this service yet. */
 CommySnapshot *commy_registry_lookup (CommyRegistry *registry, const char *service);
-/* Grows with every new snapshot. */
-guint32 commy_registry_get_epoch (CommyRegistry *registry);

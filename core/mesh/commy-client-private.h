@@ -39,23 +39,25 @@ struct _CommyClient
 {
   GObject parent_instance;
 
+  /* What every call looks at, in one place. */
   CommyMesh *mesh;
+  CommyMeshWorker *worker; /* made at the first use */
+  CommyPlugin *balancer;
+  guint64 calls;       /* so far */
+  guint64 next_sample; /* the call that is measured next, or looks whether one is */
+  gboolean fresh;      /* linearizable: ask the store first */
+  gboolean calibrate;
+  CommyRoute routes[COMMY_FLAVOUR_LAST];
+
   char *service;
   char *instance;
   GThread *thread;
-  CommyMeshWorker *worker; /* made at the first use */
   CommyRequirements *requirements;
-  CommyPlugin *balancer;
   gint64 timeout_ns;
   guint sample_every; /* 0: never */
-  gboolean calibrate;
-  gboolean fresh; /* linearizable: ask the store first */
-
-  CommyRoute routes[COMMY_FLAVOUR_LAST];
-  guint tick;
-  gboolean doubts;   /* a sample said that something changed */
-  gboolean has_news; /* of its requirements; maybe told by now */
-  GArray *methods;   /* CommyClientMethod; hot */
+  gboolean doubts;    /* a sample said that something changed */
+  gboolean has_news;  /* of its requirements; maybe told by now */
+  GArray *methods;    /* CommyClientMethod; hot */
   CommyHotReservation hot;
 };
 
@@ -68,7 +70,15 @@ void commy_client_on_answer (
     gpointer wait, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent);
 /* Whether the route can be used as it is, as commy_route_is_fresh() says, for what every call goes
  * through. Asked inside the worker: the registry stays as long as this thread does. */
-gboolean commy_client_is_current (CommyClient *client, const CommyRoute *route);
+static inline gboolean
+commy_client_is_current (CommyClient *client, const CommyRoute *route)
+{
+  return commy_mesh_is_up (client->mesh) && !client->fresh && route->n_members > 0
+         && route->samples < COMMY_ROUTE_RECHECK_SAMPLES && route->recheck_ns == G_MAXINT64
+         && route->mesh_epoch == commy_mesh_get_epoch (client->mesh)
+         && route->peers_epoch == commy_peers_get_epoch (client->worker->peers);
+}
+
 /* Decides a route, finding the service first if need be; blocks up to @deadline_us. */
 gboolean commy_client_route_sync (CommyClient *client,
                                   CommyFlavour flavour,
@@ -82,8 +92,16 @@ gboolean
 commy_client_decide (CommyClient *client, CommyFlavour flavour, gsize size, GError **error);
 /* The calling context's own service? */
 gboolean commy_client_would_deadlock (CommyClient *client, CommyPeer *peer);
-/* Whether this call shall be measured. */
-gboolean commy_client_sample (CommyClient *client, CommyRoute *route);
+/* Whether this call shall be measured, and which one is next. */
+gboolean commy_client_is_sample (CommyClient *client, CommyRoute *route);
+
+static inline gboolean
+commy_client_sample (CommyClient *client, CommyRoute *route)
+{
+  return G_UNLIKELY (++client->calls >= client->next_sample)
+         && commy_client_is_sample (client, route);
+}
+
 /* What a measured call taught. */
 void commy_client_learn (CommyClient *client,
                          CommyFlavour flavour,

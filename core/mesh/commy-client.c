@@ -192,7 +192,7 @@ commy_client_key (CommyClient *self, CommyRouteKey *out_key)
                               .instance = self->instance,
                               .requirements = self->requirements,
                               .balancer = self->balancer,
-                              .probes = self->tick >= FIRST_SAMPLES,
+                              .probes = self->calls >= FIRST_SAMPLES,
                               .doubts = self->doubts };
 }
 
@@ -346,16 +346,6 @@ feels_different (const CommyClient *self, gsize size, double measured_ns)
   return late || slow || self->routes[0].requirements_unmet || self->routes[1].requirements_unmet;
 }
 
-gboolean
-commy_client_is_current (CommyClient *self, const CommyRoute *route)
-{
-  return commy_mesh_is_up (self->mesh) && !self->fresh && route->n_members > 0
-         && route->samples < COMMY_ROUTE_RECHECK_SAMPLES && route->recheck_ns == G_MAXINT64
-         && route->registry_epoch == commy_registry_get_epoch (self->mesh->registry)
-         && route->peers_epoch == commy_peers_get_epoch (self->worker->peers)
-         && route->prober_epoch == commy_prober_get_epoch (self->mesh->prober);
-}
-
 static G_GNUC_NO_INLINE gboolean
 route_anew (CommyClient *self,
             CommyFlavour flavour,
@@ -422,15 +412,21 @@ commy_client_on_answer (
 /* --- learning --- */
 
 gboolean
-commy_client_sample (CommyClient *self, CommyRoute *route)
+commy_client_is_sample (CommyClient *self, CommyRoute *route)
 {
-  self->tick++;
+  gboolean samples = self->calibrate && self->sample_every != 0;
+
+  if (self->calls < FIRST_SAMPLES)
+    {
+      self->next_sample = self->calls + 1;
+      return samples;
+    }
   /* It calls again and again: now it is worth looking for something better. */
-  if (self->tick == FIRST_SAMPLES)
+  if (self->calls == FIRST_SAMPLES)
     route->samples = COMMY_ROUTE_RECHECK_SAMPLES;
-  if (!self->calibrate || self->sample_every == 0)
-    return FALSE;
-  return self->tick <= FIRST_SAMPLES || self->tick % self->sample_every == 0;
+  self->next_sample
+      = samples ? (self->calls / self->sample_every + 1) * self->sample_every : G_MAXUINT64;
+  return samples;
 }
 
 void

@@ -8,6 +8,7 @@
 #include "mesh/commy-measurement-file.h"
 
 #include "base/commy-error-private.h"
+#include "plugin/commy-plugin-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,12 +59,11 @@ commy_machine_name (void)
 void
 commy_plugin_build (const CommyPlugin *plugin, char *out, gsize size)
 {
-  g_autofree char *contents = NULL;
-  g_autofree char *hash = NULL;
-  gsize length;
+  int fd = open (plugin->path, O_RDONLY | O_CLOEXEC);
+  g_autofree char *hash = fd >= 0 ? commy_trust_hash (fd, plugin->path, NULL) : NULL;
 
-  if (g_file_get_contents (plugin->path, &contents, &length, NULL))
-    hash = g_compute_checksum_for_data (G_CHECKSUM_SHA256, (const guint8 *) contents, length);
+  if (fd >= 0)
+    close (fd);
   g_snprintf (out, size, "%s %.*s", plugin->note.version, HASH_DIGITS,
               hash != NULL ? hash : "unknown");
 }

@@ -293,15 +293,29 @@ fill_shared (CommyMesh *self, GError **error)
   return self->policy != NULL;
 }
 
-/* Connections of other users that this process has descriptors for, and a quarter to spare. */
 static guint
-descriptors_for_others (void)
+count_descriptors (void)
 {
   struct rlimit limit;
 
   if (getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
     return G_MAXUINT;
-  return (guint) MIN (limit.rlim_cur / 4 * 3 / DESCRIPTORS_A_CHANNEL, G_MAXUINT);
+  return (guint) MIN (limit.rlim_cur, G_MAXUINT);
+}
+
+/* How many channels other users may have: those for which there are descriptors, and a quarter of
+ * these to spare. One's own user may have as many as the limit says, which should be possible. */
+static guint
+channels_for_others (CommyMesh *self, guint channels)
+{
+  guint descriptors = count_descriptors ();
+  const char *origin = commy_config_get_origin (self->config, "limits", "channels");
+
+  if (channels > descriptors && g_strcmp0 (origin, "default") != 0)
+    g_message ("the limit \"channels\" is %u (%s), but this process may have %u descriptors: "
+               "raise those (ulimit -n, LimitNOFILE=)",
+               channels, origin, descriptors);
+  return MIN (channels, descriptors / 4 * 3 / DESCRIPTORS_A_CHANNEL);
 }
 
 static void
@@ -317,7 +331,7 @@ fill_setup (CommyMesh *self)
   self->setup.serializers = offered_serializers (self);
   self->setup.timeout_ns = commy_config_get_duration (self->config, "limits", "handshake-timeout");
   self->setup.handshakes = commy_quota_new (handshakes, handshakes);
-  self->setup.channels = commy_quota_new (channels, MIN (channels, descriptors_for_others ()));
+  self->setup.channels = commy_quota_new (channels, channels_for_others (self, channels));
   self->setup.locate = locate;
   self->setup.locate_data = self;
 }
@@ -380,7 +394,8 @@ start_registry (CommyMesh *self, GError **error)
 {
   Answer answer = { 0 };
 
-  self->registry = commy_registry_new (self->store, self->config, self->env, self->context);
+  self->registry
+      = commy_registry_new (self->store, self->config, self->env, self->context, &self->epoch);
   commy_registry_set_surveyor (self->registry, commy_survey_snapshot, self);
   commy_registry_start (self->registry, take_answer, &answer);
   return settle (self, &answer, error);
@@ -404,9 +419,10 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   self->started = g_ptr_array_new ();
   self->listeners = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_listener_free);
   self->offers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
-  self->deaths = commy_death_watch_new (self->context, error);
+  self->deaths = commy_death_watch_new (error);
   if (self->deaths == NULL || !start_auth (self, error))
     return FALSE;
+  commy_death_watch_start (self->deaths);
   self->store = start_named (self, COMMY_PLUGIN_STORE, "store", store, error);
   if (self->store == NULL)
     return FALSE;

@@ -60,6 +60,7 @@ struct _CommyMesh
   GCond left;  /* of state: no longer LEAVING */
   GMutex lock; /* of state, workers, decisions, watchers, and of context once joined */
   CommyMeshState state;
+  guint32 epoch;       /* atomic; grows with what routes are decided from: snapshots, findings */
   GPtrArray *workers;  /* CommyMeshWorker, borrowed */
   GQueue decisions;    /* CommyDecision, the last ones */
   GPtrArray *watchers; /* CommyTopicWatcher, one reference each */
@@ -105,6 +106,12 @@ static inline gboolean
 commy_mesh_is_up (CommyMesh *mesh)
 {
   return __atomic_load_n (&mesh->state, __ATOMIC_ACQUIRE) == COMMY_MESH_JOINED;
+}
+
+static inline guint32
+commy_mesh_get_epoch (CommyMesh *mesh)
+{
+  return __atomic_load_n (&mesh->epoch, __ATOMIC_ACQUIRE);
 }
 
 /* Runs on the mesh thread, at once if this is it; or if the mesh was left. */

@@ -62,12 +62,6 @@ commy_peers_free (CommyPeers *self)
   g_free (self);
 }
 
-guint32
-commy_peers_get_epoch (CommyPeers *peers)
-{
-  return peers->epoch;
-}
-
 void
 commy_peers_touch (CommyPeers *peers)
 {

@@ -54,7 +54,12 @@ typedef void (*CommyPathFunc) (gpointer data, CommyPath *path, const GError *err
 CommyPeers *commy_peers_new (CommyMesh *mesh, CommyWorker *worker);
 void commy_peers_free (CommyPeers *peers);
 /* Grows whenever a path came or went: routes look again. */
-guint32 commy_peers_get_epoch (CommyPeers *peers);
+static inline guint32
+commy_peers_get_epoch (const CommyPeers *peers)
+{
+  return peers->epoch;
+}
+
 void commy_peers_touch (CommyPeers *peers);
 
 CommyPeer *commy_peers_ensure (CommyPeers *peers, CommyInstance *instance); /* (transfer none) */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who is due is probed, oldest first, while the budget lasts; when all are done the epoch grows and
- * routes look again. A little later it grows once more, so that a route that is still in use asks
- * again: this is what keeps probes coming, and what ends them when nobody calls any more.
+ * Who is due is probed, oldest first, while the budget lasts; when all are done the mesh's epoch
+ * grows and routes look again. A little later it grows once more, so that a route that is still in
+ * use asks again: this is what keeps probes coming, and what ends them when nobody calls any more.
  */
 #include "config.h"
 
@@ -55,7 +55,6 @@ struct _CommyProber
   gint64 every_ns;
   double time_share, byte_rate;
   char *path, *machine;
-  guint32 epoch; /* atomic */
 
   GMutex lock; /* of the rest */
   GCond wake;
@@ -138,7 +137,6 @@ commy_prober_new (CommyMesh *mesh)
   self->time_left_ns = self->time_share * BUDGET_SECONDS * SECOND;
   self->bytes_left = self->byte_rate * BUDGET_SECONDS;
   self->filled_ns = self->saved_ns = commy_env_now (mesh->env);
-  self->epoch = (guint32) commy_env_random64 (mesh->env); /* unlike an earlier join's */
   g_mutex_init (&self->lock);
   g_cond_init (&self->wake);
   if (self->persist)
@@ -207,12 +205,6 @@ commy_prober_free (CommyProber *self)
 
 /* --- the table --- */
 
-guint32
-commy_prober_get_epoch (CommyProber *prober)
-{
-  return __atomic_load_n (&prober->epoch, __ATOMIC_ACQUIRE);
-}
-
 gboolean
 commy_prober_is_active (CommyProber *prober)
 {
@@ -222,7 +214,7 @@ commy_prober_is_active (CommyProber *prober)
 static void
 bump (CommyProber *self)
 {
-  __atomic_add_fetch (&self->epoch, 1, __ATOMIC_RELEASE);
+  __atomic_add_fetch (&self->mesh->epoch, 1, __ATOMIC_RELEASE);
 }
 
 static const char *

@@ -33,10 +33,9 @@ CommyProber *commy_prober_new (CommyMesh *mesh);
 void commy_prober_stop (CommyProber *prober);
 void commy_prober_free (CommyProber *prober);
 
-/* Any thread inside a worker from here on. */
+/* Any thread inside a worker from here on. The mesh's epoch grows whenever there is something new
+ * to decide by. */
 
-/* Grows whenever there is something new to decide by. */
-guint32 commy_prober_get_epoch (CommyProber *prober);
 /* Whether probes are made at all (mode active and ceilings above nothing). */
 gboolean commy_prober_is_active (CommyProber *prober);
 /* Fills @out_finding, all zero if nothing is known. */

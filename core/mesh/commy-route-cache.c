@@ -223,10 +223,8 @@ urgency_of (const CommyRouteKey *key, CommySwitchVerdict verdict)
 gboolean
 commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key)
 {
-  if (route->n_members == 0
-      || route->registry_epoch != commy_registry_get_epoch (key->mesh->registry)
+  if (route->n_members == 0 || route->mesh_epoch != commy_mesh_get_epoch (key->mesh)
       || route->peers_epoch != commy_peers_get_epoch (key->worker->peers)
-      || route->prober_epoch != commy_prober_get_epoch (key->mesh->prober)
       || route->samples >= COMMY_ROUTE_RECHECK_SAMPLES)
     return FALSE;
   return route->recheck_ns == G_MAXINT64 || commy_env_now (key->mesh->env) < route->recheck_ns;
@@ -240,8 +238,7 @@ commy_route_decide_now (
   g_autoptr (CommyDecision) decision = NULL;
   g_autofree char *notes = NULL;
   g_autofree char *switch_text = NULL;
-  guint32 registry_epoch = commy_registry_get_epoch (key->mesh->registry);
-  guint32 prober_epoch = commy_prober_get_epoch (key->mesh->prober);
+  guint32 mesh_epoch = commy_mesh_get_epoch (key->mesh);
   CommySwitchVerdict verdict = COMMY_SWITCH_STAY_BEST;
   g_autofree char *incumbent_instance = g_steal_pointer (&route->incumbent_instance);
   g_autofree char *incumbent_transport = g_steal_pointer (&route->incumbent_transport);
@@ -281,8 +278,7 @@ commy_route_decide_now (
   commy_route_fill_members (route, &field, key, &demand, (guint) plan.chosen);
   commy_route_update_balancer (route, key);
   route->snapshot = commy_snapshot_ref (field.snapshot);
-  route->registry_epoch = registry_epoch;
-  route->prober_epoch = prober_epoch;
+  route->mesh_epoch = mesh_epoch;
   route->peers_epoch = commy_peers_get_epoch (key->worker->peers);
   route->samples = 0;
   route->decided_ns = demand.now_ns;

@@ -38,19 +38,20 @@ typedef struct
   CommyRouteClass classes[COMMY_SIZE_CLASSES];
 } CommyRouteMember;
 
+/* What every call looks at comes first: it fits a cache line. */
 typedef struct
 {
-  guint32 registry_epoch;
+  guint32 mesh_epoch;
   guint32 peers_epoch;
-  guint32 prober_epoch;
   guint samples; /* since it was decided */
-  gint64 decided_ns;
-  gint64 recheck_ns; /* a path that failed may be tried again then */
-  CommySnapshot *snapshot;
-  CommyRouteMember *members;
   guint n_members;
-  CommyBalancerMember *balancer_members;
+  gint64 recheck_ns; /* a path that failed may be tried again then */
+  CommyRouteMember *members;
   gpointer balancer_state;
+
+  gint64 decided_ns;
+  CommySnapshot *snapshot;
+  CommyBalancerMember *balancer_members;
   char *incumbent_instance, *incumbent_transport;
   CommySwitch incumbent;
   CommyHome home; /* where the messages keep their order; stays when the route is cleared */
@@ -83,9 +84,26 @@ gboolean commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key);
  * nothing is allowed (COMMY_ERROR_NO_ROUTE with the decision's summary). */
 gboolean commy_route_decide_now (
     CommyRoute *route, const CommyRouteKey *key, CommyFlavour flavour, gsize size, GError **error);
+/* Of more than one. */
+guint commy_route_ask_balancer (CommyRoute *route, CommyPlugin *balancer);
+
 /* Picks an instance and looks the stack up. Never fails on a decided route. */
-CommyRouteMember *commy_route_pick (CommyRoute *route, CommyPlugin *balancer, guint *out_index);
-const CommyStack *commy_route_member_stack (const CommyRouteMember *member, gsize size);
+static inline CommyRouteMember *
+commy_route_pick (CommyRoute *route, CommyPlugin *balancer, guint *out_index)
+{
+  *out_index = 0;
+  if (G_UNLIKELY (route->n_members > 1 && route->balancer_state != NULL))
+    *out_index = commy_route_ask_balancer (route, balancer);
+  return &route->members[*out_index];
+}
+
+static inline const CommyStack *
+commy_route_member_stack (const CommyRouteMember *member, gsize size)
+{
+  const CommyRouteClass *in = &member->classes[commy_size_class (size)];
+
+  return size <= in->split ? &in->lo : &in->hi;
+}
 
 /* What encoding and decoding cost on the way. */
 const CommyProfile *commy_route_serializer_profile (CommyFlavour flavour, CommyPlugin *serializer);

@@ -113,8 +113,8 @@ commy_route_update_balancer (CommyRoute *route, const CommyRouteKey *key)
                commy_env_random64 (key->mesh->env));
 }
 
-static G_GNUC_NO_INLINE guint
-ask_balancer (CommyRoute *route, CommyPlugin *balancer)
+guint
+commy_route_ask_balancer (CommyRoute *route, CommyPlugin *balancer)
 {
   CommyBalancerSnapshot snapshot = { .struct_size = sizeof snapshot,
                                      .members = route->balancer_members,
@@ -125,21 +125,4 @@ ask_balancer (CommyRoute *route, CommyPlugin *balancer)
     route->balancer_members[i].in_flight = route->members[i].peer->in_flight;
   index = balancer->ops.balancer.pick (route->balancer_state, &snapshot, 0, NULL);
   return index < 0 || (gsize) index >= route->n_members ? 0 : (guint) index;
-}
-
-CommyRouteMember *
-commy_route_pick (CommyRoute *route, CommyPlugin *balancer, guint *out_index)
-{
-  *out_index = 0;
-  if (G_UNLIKELY (route->n_members > 1 && route->balancer_state != NULL))
-    *out_index = ask_balancer (route, balancer);
-  return &route->members[*out_index];
-}
-
-const CommyStack *
-commy_route_member_stack (const CommyRouteMember *member, gsize size)
-{
-  const CommyRouteClass *in = &member->classes[commy_size_class (size)];
-
-  return size <= in->split ? &in->lo : &in->hi;
 }

@@ -13,11 +13,28 @@
 #include <errno.h>
 #include <link.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define MAX_INSTANCE_SIZE (64u << 20)
 #define MAX_PARAMS 256u
+
+/* The whole file, or NULL with errno; munmap() it. Read, not mapped: one that is cut short
+ * meanwhile would end in SIGBUS. Not from malloc() either: once it has freed such a block it keeps
+ * as much of everything that is freed later, in every program that loads a plugin. */
+static void *
+read_image (int fd, gsize size)
+{
+  void *image = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+  if (image == MAP_FAILED)
+    return NULL;
+  if (pread (fd, image, size, 0) == (gssize) size)
+    return image;
+  munmap (image, size);
+  return NULL;
+}
 
 int
 commy_plugin_open (const char *path,
@@ -39,16 +56,18 @@ commy_plugin_open (const char *path,
       close (fd);
       return -1;
     }
-  /* Read, not mapped: a file that is cut short meanwhile would end in SIGBUS. */
-  image = g_try_malloc (MAX (info.st_size, 1));
-  if (image == NULL || pread (fd, image, info.st_size, 0) != info.st_size)
+  if (info.st_size == 0)
+    ok = commy_note_parse ((const guint8 *) "", 0, out_note, error);
+  else if ((image = read_image (fd, (gsize) info.st_size)) != NULL)
+    {
+      ok = commy_note_parse (image, (gsize) info.st_size, out_note, error);
+      munmap (image, (gsize) info.st_size);
+    }
+  else
     {
       commy_set_error (error, COMMY_ERROR_PLUGIN_FILE, "cannot be read: %s", g_strerror (errno));
       ok = FALSE;
     }
-  else
-    ok = commy_note_parse (image, info.st_size, out_note, error);
-  g_free (image);
   if (ok)
     return fd;
   close (fd);

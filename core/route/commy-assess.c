@@ -53,6 +53,8 @@ commy_work_init (CommyWork *work,
   work->assessments = assessments;
   work->n = MIN (n, COMMY_ROUTE_MAX_CANDIDATES);
   work->recent.profile = NULL;
+  work->recent.risk_sd = 0;
+  work->recent.risk = 1;
   spread_shares (work);
 }
 
@@ -63,12 +65,12 @@ commy_work_init (CommyWork *work,
 static void
 lay_over_stack (CommyPosterior *posterior, double transport_ns, double stack_ns)
 {
-  double true_ns = transport_ns * exp (posterior->mean);
-  double rest_ns = fmax (stack_ns - transport_ns, 0);
+  double true_ns = transport_ns * posterior->factor;
+  double rest_ns = MAX (stack_ns - transport_ns, 0);
 
   if (!(transport_ns > 0) || !(rest_ns > 0))
     return;
-  posterior->mean = log ((true_ns + rest_ns) / stack_ns);
+  posterior->factor = (true_ns + rest_ns) / stack_ns;
   posterior->sd *= true_ns / (true_ns + rest_ns);
 }
 
@@ -110,7 +112,8 @@ believe (CommyWork *work, const CommyCandidate *candidate, guint size_class, dou
     return commy_inference_get (&recent->inference, size_class, stack_ns);
   if ((recent->known & bit) == 0)
     {
-      double alone = transport_alone (candidate, size_class);
+      double alone = candidate->serializer_profile != NULL ? transport_alone (candidate, size_class)
+                                                           : stack_ns;
 
       recent->transport_ns[size_class] = alone;
       recent->posteriors[size_class] = commy_inference_get (&recent->inference, size_class, alone);
@@ -144,6 +147,17 @@ believe_felt (const CommyWork *work, const CommyCandidate *candidate, guint size
 
 /* --- cost --- */
 
+static double
+risk_of (CommyWork *work, double sd)
+{
+  if (sd != work->recent.risk_sd)
+    {
+      work->recent.risk_sd = sd;
+      work->recent.risk = exp (work->demand->risk * sd);
+    }
+  return work->recent.risk;
+}
+
 void
 commy_work_assess (CommyWork *work, guint i, guint size_class)
 {
@@ -160,7 +174,9 @@ commy_work_assess (CommyWork *work, guint i, guint size_class)
   commy_cost_compute (candidate->transport_profile, candidate->serializer_profile,
                       commy_size_class_representative (size_class), &cost);
   *posterior = believe (work, candidate, size_class, cost.t_latency_ns);
-  scale = commy_scale_for (work->demand, candidate, posterior);
+  assessment->piece[size_class] = (guint8) cost.piece;
+  assessment->risk[size_class] = risk_of (work, posterior->sd);
+  scale = commy_scale_for (work->demand, candidate, posterior, assessment->risk[size_class]);
   assessment->claimed_ns[size_class]
       = commy_candidate_weigh (candidate, &work->demand->weights, &cost);
   assessment->expected_ns[size_class]
@@ -253,9 +269,15 @@ is_sane_profile (const CommyProfile *profile)
 }
 
 static bool
-is_sane (const CommyCandidate *candidate)
+is_sane (const CommyWork *work, guint i)
 {
-  return is_sane_profile (candidate->transport_profile) && !(candidate->bias > G_MAXDOUBLE)
+  const CommyCandidate *candidate = &work->candidates[i];
+  /* Neighbours share a transport; what was costed is sane. */
+  bool looked_at = i > 0 && work->assessments[i - 1].assessed != 0
+                   && candidate->transport_profile == candidate[-1].transport_profile;
+
+  return (looked_at || is_sane_profile (candidate->transport_profile))
+         && !(candidate->bias > G_MAXDOUBLE)
          && (candidate->serializer_profile == NULL
              || is_sane_profile (candidate->serializer_profile));
 }
@@ -291,7 +313,7 @@ begin_one (CommyWork *work, guint i)
   assessment->degraded = assessment->tied = false;
   assessment->flow_score = assessment->flow_sd = 0;
   assessment->latency_ns = assessment->throughput = 0;
-  if (candidate->transport_profile == NULL || !is_sane (candidate))
+  if (candidate->transport_profile == NULL || !is_sane (work, i))
     {
       memset (assessment, 0, sizeof *assessment);
       refuse_nonsense (assessment,
@@ -316,5 +338,8 @@ commy_work_begin (CommyWork *work)
     degrade (work);
   for (guint i = 0; i < work->n; i++)
     if (commy_work_is_allowed (work, i))
-      work->limits[i] = commy_candidate_limit (&work->candidates[i]);
+      {
+        work->limits[i] = commy_candidate_limit (&work->candidates[i]);
+        work->tiers[i] = (guint8) commy_candidate_tier (work->demand, &work->candidates[i]);
+      }
 }

@@ -35,6 +35,8 @@
 #define LEAST_FOREIGN_SIGMA (G_LN2 * 0.584962500721156) /* ln 1.5 */
 #define MOST_SD 2.8                                     /* knowing nothing: a factor of 16 */
 #define MOST_LOG 18.0                                   /* e^18: what is beyond is a broken clock */
+#define MOST_FACTOR 65659969.137330511
+#define LEAST_FACTOR (1 / MOST_FACTOR)
 
 /* Of a provenance, where the profile does not say. */
 static double
@@ -180,12 +182,15 @@ find_sources (const CommyCalibration *calibration,
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     {
       const CommyCell *cell = &calibration->classes[c];
+      double samples;
       CommyNormal belief;
 
       if (!(cell->n > 0))
         continue;
-      belief = learn (cell, aged (cell, now_ns), sigma, claim);
+      samples = aged (cell, now_ns);
+      belief = learn (cell, samples, sigma, claim);
       out_sources[n++] = (CommyWitness){ .size_class = c,
+                                         .samples = samples,
                                          .claimed_ns = cell->claimed_ns,
                                          .excess_ns = cell->claimed_ns * expm1 (belief.mean),
                                          .variance = belief.variance };
@@ -199,7 +204,7 @@ find_sources (const CommyCalibration *calibration,
 static CommyNormal
 inherit (const CommyWitness *source, double claimed_ns, CommyNormal claim)
 {
-  double class_variance = fmin (CLASS_VARIANCE, claim.variance / 2);
+  double class_variance = MIN (CLASS_VARIANCE, claim.variance / 2);
   double own_ns = source->claimed_ns;
   double unseen, sd; /* unseen: the share of the time that nobody has looked at yet */
 
@@ -208,8 +213,8 @@ inherit (const CommyWitness *source, double claimed_ns, CommyNormal claim)
   else
     unseen = (own_ns - claimed_ns) / own_ns;
   sd = (1 - unseen) * sqrt (source->variance + class_variance) + unseen * sqrt (claim.variance);
-  return (CommyNormal){ .mean = source->excess_ns / fmax (claimed_ns, own_ns),
-                        .variance = fmin (sd * sd, fmax (source->variance, claim.variance)) };
+  return (CommyNormal){ .mean = source->excess_ns / MAX (claimed_ns, own_ns),
+                        .variance = MIN (sd * sd, MAX (source->variance, claim.variance)) };
 }
 
 /* True ns per claimed ns, as a log, between two classes with samples. */
@@ -251,12 +256,12 @@ interpolate (const CommyWitness *low,
                         .variance = sd * sd + class_variance };
 }
 
-/* The same line beyond @high: what comes on top is as sure as the slope. */
+/* The same line beyond @high: what comes on top is as sure as the slope, whose mean is a factor. */
 static CommyNormal
 extrapolate (const CommyWitness *high, CommyNormal slope, double claimed_ns, double class_variance)
 {
   double high_ns = high->claimed_ns + high->excess_ns;
-  double more_ns = (claimed_ns - high->claimed_ns) * exp (slope.mean);
+  double more_ns = (claimed_ns - high->claimed_ns) * slope.mean;
   double sd = (high_ns * sqrt (high->variance + class_variance)
                + more_ns * sqrt (slope.variance + class_variance))
               / (high_ns + more_ns);
@@ -264,17 +269,28 @@ extrapolate (const CommyWitness *high, CommyNormal slope, double claimed_ns, dou
   return (CommyNormal){ .mean = (high_ns + more_ns) / claimed_ns - 1, .variance = sd * sd };
 }
 
+static CommyNormal
+slope_between (CommyInference *inference, const CommyWitness *least, const CommyWitness *low)
+{
+  if (inference->slope_to != low)
+    {
+      inference->slope_to = low;
+      inference->slope = slope_of (least, low, inference->sigma, inference->claim);
+      inference->slope.mean = exp (inference->slope.mean);
+    }
+  return inference->slope;
+}
+
 /* What two others say together. FALSE: there are not two on the right sides. */
 static bool
-inherit_line (const CommyWitness *sources,
-              guint n,
+inherit_line (CommyInference *inference,
               guint size_class,
               double claimed_ns,
-              double sigma,
-              CommyNormal claim,
               CommyNormal *out_belief)
 {
-  double class_variance = fmin (LINE_VARIANCE, claim.variance / 2);
+  const CommyWitness *sources = inference->witnesses;
+  guint n = inference->n_witnesses;
+  double class_variance = MIN (LINE_VARIANCE, inference->claim.variance / 2);
   const CommyWitness *low = NULL, *high = NULL, *least = NULL;
 
   for (guint i = 0; i < n; i++)
@@ -294,38 +310,33 @@ inherit_line (const CommyWitness *sources,
     *out_belief = interpolate (low, high, claimed_ns, class_variance);
   else if (high == NULL && least->claimed_ns < low->claimed_ns)
     *out_belief
-        = extrapolate (low, slope_of (least, low, sigma, claim), claimed_ns, class_variance);
+        = extrapolate (low, slope_between (inference, least, low), claimed_ns, class_variance);
   else
     return false;
   return true;
 }
 
 /* What all others say about a class: a line through two, else the word of the one that knows most,
- * as they all err alike. */
+ * as they all err alike. The mean is of true / claimed. */
 static CommyNormal
-inherit_best (const CommyWitness *sources,
-              guint n,
-              guint size_class,
-              double claimed_ns,
-              double sigma,
-              CommyNormal claim)
+inherit_best (CommyInference *inference, guint size_class, double claimed_ns)
 {
   CommyNormal best = { .variance = INFINITY };
-  bool line = inherit_line (sources, n, size_class, claimed_ns, sigma, claim, &best);
+  bool line = inherit_line (inference, size_class, claimed_ns, &best);
 
-  for (guint i = 0; i < n && !line; i++)
+  for (guint i = 0; i < inference->n_witnesses && !line; i++)
     {
       CommyNormal belief;
 
-      if (sources[i].size_class == size_class)
+      if (inference->witnesses[i].size_class == size_class)
         continue;
-      belief = inherit (&sources[i], claimed_ns, claim);
+      belief = inherit (&inference->witnesses[i], claimed_ns, inference->claim);
       if (belief.variance < best.variance)
         best = belief;
     }
   if (!(best.variance < INFINITY))
-    return claim;
-  best.mean = CLAMP (log1p (best.mean), -MOST_LOG, MOST_LOG);
+    best.variance = inference->claim.variance;
+  best.mean = CLAMP (1 + best.mean, LEAST_FACTOR, MOST_FACTOR);
   return best;
 }
 
@@ -341,6 +352,7 @@ commy_inference_init (CommyInference *inference,
   inference->calibration = calibration;
   inference->now_ns = now_ns;
   inference->sigma = sigma;
+  inference->slope_to = NULL;
   inference->claim = (CommyNormal){ .variance = sigma * sigma / prior_weight };
   /* The operator's numbers are taken as given; what was measured is only shown. */
   inference->pinned = profile->provenance == COMMY_PROVENANCE_OPERATOR;
@@ -349,11 +361,21 @@ commy_inference_init (CommyInference *inference,
                                                : 0;
 }
 
+static double
+samples_of (const CommyInference *inference, guint size_class)
+{
+  for (guint i = 0; i < inference->n_witnesses; i++)
+    if (inference->witnesses[i].size_class == size_class)
+      return inference->witnesses[i].samples;
+  return 0;
+}
+
 CommyPosterior
-commy_inference_get (const CommyInference *inference, guint size_class, double claimed_ns)
+commy_inference_get (CommyInference *inference, guint size_class, double claimed_ns)
 {
   CommyNormal claim = inference->claim, belief;
-  CommyPosterior posterior = { .sd = fmin (sqrt (claim.variance), MOST_SD), .ratio = 1 };
+  CommyPosterior posterior
+      = { .factor = 1, .sd = MIN (sqrt (claim.variance), MOST_SD), .ratio = 1 };
   const CommyCell *cell;
 
   if (inference->n_witnesses == 0)
@@ -361,18 +383,21 @@ commy_inference_get (const CommyInference *inference, guint size_class, double c
   cell = &inference->calibration->classes[size_class];
   if (cell->n > 0)
     {
-      posterior.samples = aged (cell, inference->now_ns);
+      posterior.samples = samples_of (inference, size_class);
       posterior.ratio = exp (cell->mu);
     }
   if (inference->pinned)
     return posterior;
-  belief = inherit_best (inference->witnesses, inference->n_witnesses, size_class, claimed_ns,
-                         inference->sigma, claim);
+  belief = inherit_best (inference, size_class, claimed_ns);
   if (posterior.samples > 0)
-    belief = learn (cell, posterior.samples, inference->sigma, belief);
+    {
+      belief.mean = log (belief.mean);
+      belief = learn (cell, posterior.samples, inference->sigma, belief);
+      belief.mean = exp (belief.mean);
+    }
   posterior.contradicted = contradicts (cell, inference->sigma);
-  posterior.mean = belief.mean;
-  posterior.sd = fmin (sqrt (belief.variance), MOST_SD);
+  posterior.factor = belief.mean;
+  posterior.sd = MIN (sqrt (belief.variance), MOST_SD);
   return posterior;
 }
 

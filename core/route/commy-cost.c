@@ -41,12 +41,14 @@ commy_cost_compute (const CommyProfile *transport,
   if (serializer != NULL)
     {
       segment = commy_profile_segment (serializer, (double) size);
+      cost.piece = COMMY_PROFILE_SEGMENTS * (guint) (segment - serializer->segments);
       cost.encode_ns = affine (segment->send_cpu_ns, segment->send_cpu_ns_per_byte, (double) size);
       cost.decode_ns = affine (segment->recv_cpu_ns, segment->recv_cpu_ns_per_byte, (double) size);
       cost.wire_bytes = (double) size * serializer->size_factor + serializer->header_bytes;
     }
   cost.wire_bytes += transport->header_bytes;
   segment = commy_profile_segment (transport, cost.wire_bytes);
+  cost.piece += (guint) (segment - transport->segments);
   cost.send_cpu_ns = affine (segment->send_cpu_ns, segment->send_cpu_ns_per_byte, cost.wire_bytes);
   cost.recv_cpu_ns = affine (segment->recv_cpu_ns, segment->recv_cpu_ns_per_byte, cost.wire_bytes);
   cost.wire_ns = segment->wire_ns_per_byte * cost.wire_bytes;
@@ -91,7 +93,9 @@ commy_cost_weigh (const CommyCost *cost, const CommyWeights *weights)
 static double
 tries (const CommyCandidate *candidate)
 {
-  return 1 / (1 - CLAMP (candidate->transport_profile->loss, 0, MAX_LOSS));
+  double loss = candidate->transport_profile->loss;
+
+  return loss > 0 ? 1 / (1 - MIN (loss, MAX_LOSS)) : 1;
 }
 
 double
@@ -112,31 +116,12 @@ commy_candidate_claimed (const CommyCandidate *candidate, const CommyWeights *we
 }
 
 double
-commy_candidate_connect (const CommyDemand *demand, const CommyCandidate *candidate)
-{
-  if (candidate->connected)
-    return 0;
-  return candidate->transport_profile->connect_ns / fmax (demand->expected_messages, 1);
-}
-
-CommyScale
-commy_scale_for (const CommyDemand *demand,
-                 const CommyCandidate *candidate,
-                 const CommyPosterior *posterior)
-{
-  return (CommyScale){ .ratio = exp (posterior->mean),
-                       .connect_ns = commy_candidate_connect (demand, candidate),
-                       .bias = candidate->bias > 0 ? candidate->bias : 1,
-                       .risk = exp (demand->risk * posterior->sd) };
-}
-
-double
 commy_candidate_expected (const CommyDemand *demand,
                           const CommyCandidate *candidate,
                           const CommyPosterior *posterior,
                           double claimed_ns)
 {
-  CommyScale scale = commy_scale_for (demand, candidate, posterior);
+  CommyScale scale = commy_scale_for (demand, candidate, posterior, 1);
 
   return commy_scale_expected (&scale, claimed_ns);
 }
@@ -154,7 +139,7 @@ commy_candidate_latency (const CommyCandidate *candidate, const CommyPosterior *
 {
   CommyWeights latency = { .latency = 1 };
 
-  return commy_candidate_claimed (candidate, &latency, 64) * exp (posterior->mean);
+  return commy_candidate_claimed (candidate, &latency, 64) * posterior->factor;
 }
 
 double
@@ -162,7 +147,7 @@ commy_candidate_throughput (const CommyCandidate *candidate, const CommyPosterio
 {
   CommyWeights throughput = { .throughput = 1 };
   gsize size = 64 * 1024;
-  double ns = commy_candidate_claimed (candidate, &throughput, size) * exp (posterior->mean);
+  double ns = commy_candidate_claimed (candidate, &throughput, size) * posterior->factor;
 
   return ns > 0 ? (double) size * 1e9 / ns : G_MAXDOUBLE;
 }

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #define MAX_POINTS 128
+#define SLACK (1 + 1e-9)                         /* for rounding */
 #define LAST_SIZE (G_GUINT64_CONSTANT (1) << 40) /* what "more" means in the last class */
 
 /* The envelope at one size. Between neighbouring points every line is straight. */
@@ -22,20 +23,27 @@ typedef struct
   double cost;
 } Point;
 
+/* A line, and the sizes from the one up to the other that it holds for. */
+typedef struct
+{
+  guint64 from, below;
+  CommyLine line;
+} Piece;
+
 /* What a candidate costs in the class. */
 typedef struct
 {
   CommyScale scale;
   guint64 limit;
-  guint64 straight_below; /* `line` holds from the beginning of the class up to there */
-  CommyLine line;
+  Piece now, before; /* the piece that was found last, and the one before it */
+  bool is_straight;  /* in all of the class; then what it costs at its ends: */
+  double first, last;
 } Cost;
 
 typedef struct
 {
+  const CommyWork *work;
   const CommyDemand *demand;
-  const CommyCandidate *candidates;
-  const CommyAssessment *assessments;
   guint16 eligible[COMMY_ROUTE_MAX_CANDIDATES]; /* who can win somewhere in the class, or tie */
   guint n_eligible;
   guint size_class;
@@ -47,24 +55,32 @@ typedef struct
 static const CommyCandidate *
 candidate_of (const Sweep *sweep, guint i)
 {
-  return &sweep->candidates[sweep->eligible[i]];
+  return &sweep->work->candidates[sweep->eligible[i]];
 }
 
 static const CommyPosterior *
 posterior_of (const Sweep *sweep, guint i)
 {
-  return &sweep->assessments[sweep->eligible[i]].posterior[sweep->size_class];
+  return &sweep->work->assessments[sweep->eligible[i]].posterior[sweep->size_class];
 }
 
-static double
+static inline double
+score_on (const Cost *cost, const CommyLine *line, guint64 size)
+{
+  return commy_scale_score (&cost->scale, line->fixed + line->slope * (double) size);
+}
+
+static inline double
 cost_at (const Sweep *sweep, guint i, guint64 size)
 {
   const Cost *cost = &sweep->costs[i];
 
   if (size > cost->limit)
     return INFINITY;
-  if (size < cost->straight_below)
-    return commy_scale_score (&cost->scale, cost->line.fixed + cost->line.slope * (double) size);
+  if (size >= cost->now.from && size < cost->now.below)
+    return score_on (cost, &cost->now.line, size);
+  if (size >= cost->before.from && size < cost->before.below)
+    return score_on (cost, &cost->before.line, size);
   return commy_scale_score (&cost->scale, commy_candidate_claimed (candidate_of (sweep, i),
                                                                    &sweep->demand->weights, size));
 }
@@ -77,69 +93,126 @@ one_straight_to (const Sweep *sweep, guint i, guint64 size, guint64 end)
   return commy_candidate_one_segment_to (candidate_of (sweep, i), size, end);
 }
 
+/* The line that @i is on at @size; none where the slowest part of a pipeline counts. */
+static void
+find_line (Sweep *sweep, guint i, guint64 size, guint64 end)
+{
+  Cost *cost = &sweep->costs[i];
+
+  cost->before = cost->now;
+  cost->now.from = size;
+  cost->now.below = 0;
+  if (sweep->demand->weights.throughput > 0 || cost->limit < size)
+    return;
+  cost->now.line = commy_candidate_line (candidate_of (sweep, i), &sweep->demand->weights, size);
+  cost->now.below = one_straight_to (sweep, i, size, end) + 1;
+}
+
+/* The same without asking the profiles: what costs on one piece at the ends of this class and of
+ * the one below does so in between. */
+static bool
+recall_line (Sweep *sweep, guint i, guint64 from, guint64 end)
+{
+  const CommyAssessment *assessment = &sweep->work->assessments[sweep->eligible[i]];
+  guint c = sweep->size_class;
+  Cost *cost = &sweep->costs[i];
+  double low = (double) (from - 1), high = (double) end;
+  CommyLine line;
+
+  if (c == 0 || c == COMMY_SIZE_CLASSES - 1 || sweep->demand->weights.throughput > 0
+      || (assessment->assessed & 1u << (c - 1)) == 0
+      || assessment->piece[c - 1] != assessment->piece[c])
+    return false;
+  line.slope = (assessment->claimed_ns[c] - assessment->claimed_ns[c - 1]) / (high - low);
+  line.fixed = assessment->claimed_ns[c] - line.slope * high;
+  cost->now = (Piece){ .from = from, .below = end + 1, .line = line };
+  return true;
+}
+
 static void
 enter (Sweep *sweep, guint16 candidate, guint64 from, guint64 end)
 {
+  const CommyAssessment *assessment = &sweep->work->assessments[candidate];
   guint i = sweep->n_eligible++;
   Cost *cost = &sweep->costs[i];
 
   sweep->eligible[i] = candidate;
-  cost->limit = commy_candidate_limit (candidate_of (sweep, i));
-  cost->scale = commy_scale_for (sweep->demand, candidate_of (sweep, i), posterior_of (sweep, i));
-  cost->straight_below = 0;
-  if (sweep->demand->weights.throughput > 0 || cost->limit < from)
+  cost->limit = sweep->work->limits[candidate];
+  cost->scale = commy_scale_for (sweep->demand, candidate_of (sweep, i), posterior_of (sweep, i),
+                                 assessment->risk[sweep->size_class]);
+  cost->now.below = cost->before.below = 0;
+  if (!recall_line (sweep, i, from, end))
+    find_line (sweep, i, from, end);
+  cost->is_straight = cost->limit >= end
+                      && (cost->now.below > end || one_straight_to (sweep, i, from, end) >= end);
+  if (!cost->is_straight)
     return;
-  cost->line = commy_candidate_line (candidate_of (sweep, i), &sweep->demand->weights, from);
-  cost->straight_below = one_straight_to (sweep, i, from, end) + 1;
+  cost->first = cost_at (sweep, i, from);
+  cost->last = cost_at (sweep, i, end);
 }
 
-/* What one candidate costs at both ends of the class. */
-typedef struct
+/* Whether @i costs more than @low, which is straight in the class, by more than the tie band
+ * everywhere in it. From joint to joint @i is straight, too. */
+static bool
+is_above (const Sweep *sweep, guint i, guint low, guint64 from, guint64 end)
 {
-  double first, last;
-  bool is_straight; /* in between */
-} Ends;
+  const Cost *cost = &sweep->costs[i];
+  double band = (1 + sweep->demand->tie_band) * SLACK;
 
-/* Enters those that can win or tie: a straight line that is above another one, by more than the
- * tie band, at both ends is so in between. */
+  if (cost->is_straight)
+    return cost->first > sweep->costs[low].first * band
+           && cost->last > sweep->costs[low].last * band;
+  end = MIN (end, cost->limit);
+  while (from <= end)
+    {
+      guint64 to
+          = from < cost->now.below ? cost->now.below - 1 : one_straight_to (sweep, i, from, end);
+
+      to = MIN (to, end);
+      if (!(cost_at (sweep, i, from) > cost_at (sweep, low, from) * band)
+          || !(cost_at (sweep, i, to) > cost_at (sweep, low, to) * band))
+        return false;
+      from = to + 1;
+    }
+  return true;
+}
+
+/* Enters those that can win or tie: who is above a straight line everywhere, by more than the tie
+ * band, cannot. */
 static void
 enter_rivals (Sweep *sweep, const guint16 *eligible, guint n, guint64 from, guint64 end)
 {
-  Ends ends[COMMY_ROUTE_MAX_CANDIDATES];
-  double band = 1 + sweep->demand->tie_band, slack = 1 + 1e-9;
+  bool stays[COMMY_ROUTE_MAX_CANDIDATES];
   gint low_first = -1, low_last = -1;
   guint kept = 0;
 
   for (guint i = 0; i < n; i++)
     {
       enter (sweep, eligible[i], from, end);
-      ends[i] = (Ends){ .first = cost_at (sweep, i, from), .last = cost_at (sweep, i, end) };
-      ends[i].is_straight = sweep->costs[i].limit >= end
-                            && (sweep->costs[i].straight_below > end
-                                || one_straight_to (sweep, i, from, end) >= end);
-      if (!ends[i].is_straight)
+      if (!sweep->costs[i].is_straight)
         continue;
-      if (low_first < 0 || ends[i].first < ends[low_first].first)
+      if (low_first < 0 || sweep->costs[i].first < sweep->costs[low_first].first)
         low_first = (gint) i;
-      if (low_last < 0 || ends[i].last < ends[low_last].last)
+      if (low_last < 0 || sweep->costs[i].last < sweep->costs[low_last].last)
         low_last = (gint) i;
     }
   for (guint i = 0; i < n; i++)
     {
-      bool beaten = false;
-
-      for (guint k = 0; k < 2 && low_first >= 0; k++)
-        {
-          const Ends *low = &ends[k == 0 ? low_first : low_last];
-
-          beaten |= ends[i].is_straight && ends[i].first > low->first * band * slack
-                    && ends[i].last > low->last * band * slack;
-        }
-      if (beaten)
-        continue;
-      sweep->eligible[kept] = sweep->eligible[i];
-      sweep->costs[kept++] = sweep->costs[i];
+      stays[i]
+          = low_first < 0
+            || (!is_above (sweep, i, (guint) low_first, from, end)
+                && (low_last == low_first || !is_above (sweep, i, (guint) low_last, from, end)));
     }
+  for (guint i = 0; i < n; i++)
+    if (stays[i])
+      {
+        if (kept < i)
+          {
+            sweep->eligible[kept] = sweep->eligible[i];
+            sweep->costs[kept] = sweep->costs[i];
+          }
+        kept++;
+      }
   sweep->n_eligible = kept;
 }
 
@@ -183,21 +256,23 @@ add_point (Sweep *sweep, guint64 size)
 }
 
 static guint64
-straight_to (const Sweep *sweep, guint64 size, guint64 end)
+straight_to (Sweep *sweep, guint64 size, guint64 end)
 {
+  guint64 to = end;
+
   for (guint i = 0; i < sweep->n_eligible; i++)
     {
       const Cost *cost = &sweep->costs[i];
 
       if (size > cost->limit)
         continue;
-      end = MIN (end, cost->limit);
-      if (size < cost->straight_below)
-        end = MIN (end, cost->straight_below - 1);
-      else
-        end = one_straight_to (sweep, i, size, end);
+      if (size >= cost->now.below)
+        find_line (sweep, i, size, end);
+      to = MIN (to, cost->limit);
+      to = MIN (to,
+                cost->now.below > 0 ? cost->now.below - 1 : one_straight_to (sweep, i, size, to));
     }
-  return end;
+  return to;
 }
 
 /* Moves the ends next to where two straight lines should cross, after @share of the way; the ends
@@ -320,9 +395,7 @@ best_cut (const Sweep *sweep)
 }
 
 CommyCrossover
-commy_crossover_find (const CommyDemand *demand,
-                      const CommyCandidate *candidates,
-                      const CommyAssessment *assessments,
+commy_crossover_find (const CommyWork *work,
                       const guint16 *eligible,
                       guint n_eligible,
                       guint size_class)
@@ -335,9 +408,8 @@ commy_crossover_find (const CommyDemand *demand,
 
   if (n_eligible == 1)
     return (CommyCrossover){ .lo = eligible[0], .hi = eligible[0], .split = upper };
-  sweep.demand = demand;
-  sweep.candidates = candidates;
-  sweep.assessments = assessments;
+  sweep.work = work;
+  sweep.demand = work->demand;
   sweep.n_eligible = sweep.n_points = 0;
   sweep.size_class = size_class;
   enter_rivals (&sweep, eligible, n_eligible, from, MIN (upper, LAST_SIZE));

@@ -74,9 +74,8 @@ commy_candidate_compare (const CommyDemand *demand,
   return order;
 }
 
-/* What ranks before cost: the place in a list, or the reach that is preferred. */
-static guint
-tier_of (const CommyDemand *demand, const CommyCandidate *candidate)
+guint
+commy_candidate_tier (const CommyDemand *demand, const CommyCandidate *candidate)
 {
   bool network = candidate->reach == COMMY_REACH_NETWORK;
 
@@ -102,10 +101,9 @@ tier_of (const CommyDemand *demand, const CommyCandidate *candidate)
 static guint
 flow_tier (const CommyWork *work, guint i)
 {
-  const CommyCandidate *candidate = &work->candidates[i];
   guint64 whole = commy_size_class_representative (work->largest);
 
-  return 2 * tier_of (work->demand, candidate) + (work->limits[i] < whole);
+  return 2 * work->tiers[i] + (work->limits[i] < whole);
 }
 
 /* The best of the flow, without @except (-1: none). */
@@ -178,6 +176,17 @@ collect_rivals (const CommyWork *work, guint chosen, guint16 *out_rivals)
   return n;
 }
 
+/* Costs them in every class that they carry any of. One after the other, because what is believed
+ * of a transport is worked out once for all its classes. */
+static void
+assess_rivals (CommyWork *work, const guint16 *rivals, guint n)
+{
+  for (guint k = 0; k < n && n > 1; k++)
+    for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+      if (work->limits[rivals[k]] >= commy_size_class_least (c))
+        commy_work_assess (work, rivals[k], c);
+}
+
 /* Who of them is compared in a class: those of the best tier that carry any of it. */
 static guint
 collect (const CommyWork *work,
@@ -196,7 +205,7 @@ collect (const CommyWork *work,
 
       if (work->limits[i] < least)
         continue;
-      mine = tier_of (work->demand, &work->candidates[i]);
+      mine = work->tiers[i];
       if (mine > tier)
         continue;
       if (mine < tier)
@@ -216,12 +225,8 @@ plan_class (
   CommyCrossover crossover
       = { .lo = plan->chosen, .hi = plan->chosen, .split = commy_size_class_upper (size_class) };
 
-  if (n > 1)
-    for (guint k = 0; k < n; k++)
-      commy_work_assess (work, eligible[k], size_class);
   if (n > 0)
-    crossover = commy_crossover_find (work->demand, work->candidates, work->assessments, eligible,
-                                      n, size_class);
+    crossover = commy_crossover_find (work, eligible, n, size_class);
   plan->lo[size_class] = crossover.lo;
   plan->hi[size_class] = crossover.hi;
   plan->split[size_class] = crossover.split;
@@ -247,6 +252,7 @@ commy_route_choose (const CommyDemand *demand,
     {
       plan.runner_up = best_of_flow (&work, plan.chosen);
       n_rivals = collect_rivals (&work, (guint) plan.chosen, rivals);
+      assess_rivals (&work, rivals, n_rivals);
     }
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     {

@@ -9,6 +9,7 @@
 #include "route/commy-record.h"
 #include "route/commy-route-private.h"
 
+#include <math.h>
 #include <string.h>
 
 #define SHORT_INSTANCE 8
@@ -375,7 +376,7 @@ add_posterior (GVariantBuilder *builder, const CommyPosterior *posterior)
 {
   add_double (builder, "measured-ratio", posterior->ratio);
   add_double (builder, "samples", posterior->samples);
-  add_double (builder, "posterior-mean", posterior->mean);
+  add_double (builder, "posterior-mean", posterior->factor > 0 ? log (posterior->factor) : 0);
   add_double (builder, "posterior-sd", posterior->sd);
   add_bool (builder, "contradicted", posterior->contradicted);
 }

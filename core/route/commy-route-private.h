@@ -63,6 +63,7 @@ typedef struct
 typedef struct
 {
   guint size_class;
+  double samples; /* effective */
   double claimed_ns, excess_ns;
   double variance; /* of its own ln(true / claimed) */
 } CommyWitness;
@@ -77,6 +78,9 @@ typedef struct
   bool pinned;
   guint n_witnesses;
   CommyWitness witnesses[COMMY_SIZE_CLASSES];
+  /* The last slope that was asked for: classes beyond all witnesses have the same. */
+  const CommyWitness *slope_to; /* NULL: none yet */
+  CommyNormal slope;            /* the mean is of true / claimed */
 } CommyInference;
 
 void commy_inference_init (CommyInference *inference,
@@ -84,8 +88,7 @@ void commy_inference_init (CommyInference *inference,
                            const CommyProfile *profile,
                            gint64 now_ns,
                            double prior_weight);
-CommyPosterior
-commy_inference_get (const CommyInference *inference, guint size_class, double claimed_ns);
+CommyPosterior commy_inference_get (CommyInference *inference, guint size_class, double claimed_ns);
 
 /* --- everything that one decision works on (commy-assess.c) --- */
 
@@ -95,7 +98,8 @@ typedef struct
   const CommyCalibration *calibration;
   const CommyProfile *profile; /* NULL: nothing yet */
   CommyInference inference;
-  guint16 known; /* bits of the classes below; only if the calibration is bare */
+  double risk_sd, risk; /* the last factor for an sd: most are alike */
+  guint16 known;        /* bits of the classes below; only if the calibration is bare */
   double transport_ns[COMMY_SIZE_CLASSES];
   CommyPosterior posteriors[COMMY_SIZE_CLASSES];
 } CommyTransportBelief;
@@ -110,6 +114,7 @@ typedef struct
   guint16 in_use;                             /* bits of the classes with a share */
   guint largest;                              /* class in use */
   guint64 limits[COMMY_ROUTE_MAX_CANDIDATES]; /* largest message, of those that are allowed */
+  guint8 tiers[COMMY_ROUTE_MAX_CANDIDATES];   /* what ranks before cost, likewise */
   CommyTransportBelief recent;
 } CommyWork;
 
@@ -152,6 +157,8 @@ typedef struct
 /* P(@chosen is the least), all independent. */
 double commy_confidence_least (const CommyBelief *chosen, const CommyBelief *rivals, guint n);
 
+/* What ranks before cost: the place in a list, or the reach that is preferred. */
+guint commy_candidate_tier (const CommyDemand *demand, const CommyCandidate *candidate);
 /* Who goes first of two that cost the same: negative for @a. */
 int commy_candidate_compare (const CommyDemand *demand,
                              const CommyCandidate *a,
@@ -167,9 +174,7 @@ typedef struct
   guint64 split;
 } CommyCrossover;
 
-CommyCrossover commy_crossover_find (const CommyDemand *demand,
-                                     const CommyCandidate *candidates,
-                                     const CommyAssessment *assessments,
+CommyCrossover commy_crossover_find (const CommyWork *work,
                                      const guint16 *eligible,
                                      guint n_eligible,
                                      guint size_class);
@@ -185,17 +190,34 @@ double commy_candidate_score (const CommyDemand *demand,
 /* What turns a claimed cost into an expected and a ranked one, for those who do it often. */
 typedef struct
 {
-  double ratio, connect_ns, bias, risk;
+  double factor, connect_ns, bias, risk;
 } CommyScale;
 
-CommyScale commy_scale_for (const CommyDemand *demand,
-                            const CommyCandidate *candidate,
-                            const CommyPosterior *posterior);
+/* One connection's cost per message; 0 if it is paid already. */
+static inline double
+commy_candidate_connect (const CommyDemand *demand, const CommyCandidate *candidate)
+{
+  if (candidate->connected)
+    return 0;
+  return candidate->transport_profile->connect_ns / MAX (demand->expected_messages, 1);
+}
+
+static inline CommyScale
+commy_scale_for (const CommyDemand *demand,
+                 const CommyCandidate *candidate,
+                 const CommyPosterior *posterior,
+                 double risk)
+{
+  return (CommyScale){ .factor = posterior->factor,
+                       .connect_ns = commy_candidate_connect (demand, candidate),
+                       .bias = candidate->bias > 0 ? candidate->bias : 1,
+                       .risk = risk };
+}
 
 static inline double
 commy_scale_expected (const CommyScale *scale, double claimed_ns)
 {
-  return (claimed_ns * scale->ratio + scale->connect_ns) * scale->bias;
+  return (claimed_ns * scale->factor + scale->connect_ns) * scale->bias;
 }
 
 static inline double
@@ -203,9 +225,6 @@ commy_scale_score (const CommyScale *scale, double claimed_ns)
 {
   return commy_scale_expected (scale, claimed_ns) * scale->risk;
 }
-
-/* One connection's cost per message; 0 if it is paid already. */
-double commy_candidate_connect (const CommyDemand *demand, const CommyCandidate *candidate);
 
 /* Numbers for people, into a buffer and in every locale alike: "14.1 us", "64 KiB", "1.2 GiB/s". */
 void commy_text_duration (char *out, gsize size, double ns);

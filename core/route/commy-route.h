@@ -10,13 +10,37 @@
 #include <commy/commy-requirements.h>
 #include <stdbool.h>
 
-/* --- size classes: up to 64 B, 256 B, 1 KiB ... 64 MiB, more (commy-size-class.c) --- */
+/* --- size classes: up to 64 B, 256 B, 1 KiB ... 64 MiB, more --- */
 
 #define COMMY_SIZE_CLASSES 12
+#define COMMY_SIZE_CLASS_BITS 6 /* of the first: 64 bytes */
 
-guint commy_size_class (gsize size);
-gsize commy_size_class_upper (guint size_class);          /* G_MAXSIZE for the last */
-gsize commy_size_class_representative (guint size_class); /* the size a class is costed at */
+/* Every message asks. A factor of four each, so it is a matter of the highest bit. */
+static inline guint
+commy_size_class (gsize size)
+{
+  guint64 most = (guint64) MAX (size, 1u << COMMY_SIZE_CLASS_BITS) - 1;
+  guint bits = 64 - (guint) __builtin_clzll (most);
+  guint size_class = (bits - COMMY_SIZE_CLASS_BITS + 1) / 2;
+
+  return MIN (size_class, COMMY_SIZE_CLASSES - 1);
+}
+
+/* G_MAXSIZE for the last. */
+static inline gsize
+commy_size_class_upper (guint size_class)
+{
+  if (size_class >= COMMY_SIZE_CLASSES - 1)
+    return G_MAXSIZE;
+  return (gsize) 1 << (COMMY_SIZE_CLASS_BITS + 2 * size_class);
+}
+
+/* The size a class is costed at: its end, which is where people ask (64, 4k, 64k, 1M). */
+static inline gsize
+commy_size_class_representative (guint size_class)
+{
+  return (gsize) 1 << (COMMY_SIZE_CLASS_BITS + 2 * MIN (size_class, COMMY_SIZE_CLASSES - 1));
+}
 
 /* --- cost of a stack, ns (commy-cost.c) --- */
 
@@ -27,6 +51,7 @@ typedef struct
   double t_latency_ns;    /* one message, idle path: the sum */
   double t_throughput_ns; /* ns per message at saturation: the slowest part */
   double t_cpu_ns;        /* processor time of both sides */
+  guint piece;            /* which segments it came from: one number for each pair */
 } CommyCost;
 
 /* The segment of @profile that is valid for @bytes. */
@@ -67,7 +92,8 @@ typedef struct
 
 typedef struct
 {
-  double mean, sd;   /* of ln(true / claimed) */
+  double factor;     /* true / claimed, as believed */
+  double sd;         /* of ln(true / claimed) */
   double samples;    /* effective, of the class */
   double ratio;      /* measured / claimed by the samples alone; 1 without samples */
   bool contradicted; /* the samples contradict the claim, which was dropped */
@@ -84,7 +110,7 @@ bool commy_calibration_add (CommyCalibration *calibration,
                             double claimed_ns,
                             gint64 now_ns);
 /* @calibration NULL: the claim alone. A class without samples inherits what others take longer than
- * claimed as ns, not as a ratio. Provenance OPERATOR pins the claim: mean 0, sd 0. */
+ * claimed as ns, not as a ratio. Provenance OPERATOR pins the claim: factor 1, sd 0. */
 CommyPosterior commy_calibration_get (const CommyCalibration *calibration,
                                       const CommyProfile *profile,
                                       guint size_class,
@@ -208,6 +234,8 @@ typedef struct
   double expected_ns[COMMY_SIZE_CLASSES]; /* objective, corrected by what was measured, bias and
                                              connect */
   double score[COMMY_SIZE_CLASSES];       /* ranked by: expected * exp(risk * sd) */
+  double risk[COMMY_SIZE_CLASSES];        /* what expected_ns is multiplied with for that */
+  guint8 piece[COMMY_SIZE_CLASSES];       /* of the profiles, where a class is costed */
   double flow_score, flow_sd;             /* by the flow's shares */
   double latency_ns, throughput; /* what requirements are compared with, if there are any */
   CommyPosterior posterior[COMMY_SIZE_CLASSES];

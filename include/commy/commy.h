@@ -11,6 +11,7 @@
 #include <commy/commy-macros.h>
 #include <commy/commy-mesh.h>
 #include <commy/commy-requirements.h>
+#include <commy/commy-schema.h>
 #include <commy/commy-service.h>
 #include <commy/commy-stream.h>
 #include <commy/commy-topic.h>

@@ -30,11 +30,12 @@ commy_stateless_fini (gpointer instance)
   self->host = NULL;
 }
 
-gsize
-commy_values_number_size (const GVariantType *type)
+guint
+commy_values_basic_size (char kind)
 {
-  switch (g_variant_type_peek_string (type)[0])
+  switch (kind)
     {
+    case 'b':
     case 'y':
       return 1;
     case 'n':
@@ -51,6 +52,14 @@ commy_values_number_size (const GVariantType *type)
     default:
       return 0;
     }
+}
+
+gsize
+commy_values_number_size (const GVariantType *type)
+{
+  char kind = g_variant_type_peek_string (type)[0];
+
+  return kind == 'b' ? 0 : commy_values_basic_size (kind);
 }
 
 /* Valid types have at most 128 levels, which is as deep as this goes. */
@@ -81,6 +90,17 @@ commy_values_check_type (const GVariantType *type, const char *format, GError **
   g_set_error (error, error_domain (), COMMY_ERROR_TYPE,
                "%s does not say its type: a definite type must be given", format);
   return FALSE;
+}
+
+gssize
+commy_values_refuse_value (GVariant *value, const char *format, GError **error)
+{
+  g_set_error (
+      error, error_domain (), COMMY_ERROR_TYPE,
+      "%s does not carry this value of type %s: it has more than %u levels, or a part that "
+      "is larger than the format can say",
+      format, g_variant_get_type_string (value), COMMY_VALUES_MAX_NESTING);
+  return -1;
 }
 
 gssize

@@ -19,6 +19,9 @@ typedef struct
 gboolean commy_stateless_init (gpointer instance, CommyHost *host, GError **error);
 void commy_stateless_fini (gpointer instance);
 
+/* Bytes of a value of the basic type @kind; 0 for texts and all other types. */
+guint commy_values_basic_size (char kind);
+
 /* Bytes of one number; 0 for all types that not every byte sequence is a value of. */
 gsize commy_values_number_size (const GVariantType *type);
 
@@ -27,6 +30,11 @@ guint commy_values_nesting (const GVariantType *type);
 
 /* Whether @type says what to decode. Error: names @format, which does not say it itself. */
 gboolean commy_values_check_type (const GVariantType *type, const char *format, GError **error);
+
+/* "FORMAT does not carry this value of type T": it is too deep, or a part of it too big. Returns
+ * -1.
+ */
+gssize commy_values_refuse_value (GVariant *value, const char *format, GError **error);
 
 /* "a value of type T needs N bytes, there is room for only M". Returns -1. */
 gssize commy_values_refuse_room (GVariant *value, gsize needed, gsize room, GError **error);

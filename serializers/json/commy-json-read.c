@@ -2,26 +2,26 @@
 /*
  * JSON text to a value of a known type, in one pass and by RFC 8259 to the letter. The type leads:
  * depth is its depth, a number is read as what it must be, and nothing is built that does not
- * belong to the value. Every part that costs memory beyond its text counts against a limit.
+ * belong to the value. That is built in the memory it will have.
  */
 #include "config.h"
 
+#include "../common/commy-fill.h"
 #include "../common/commy-values.h"
 #include "commy-json-text.h"
 
 #include <string.h>
 
-#define NUMBER_TEXT_MAX 400    /* digits in plenty; a double needs 17 */
-#define NUMBERS_MAX (1u << 30) /* bytes of one array; what GLib can count is not far above */
+#define NUMBER_TEXT_MAX 400 /* digits in plenty; a double needs 17 */
 
 typedef struct
 {
   const char *start, *at, *end;
-  guint values_left;
+  CommyFill fill;
   char *why;
 } Reader;
 
-static GVariant *read_value (Reader *reader, const GVariantType *type, guint level);
+static gboolean read_value (Reader *reader, const CommyLayout *layout, guint level);
 
 /* The first reason counts. Returns FALSE, for the caller to pass on. */
 static gboolean G_GNUC_PRINTF (2, 3) fail (Reader *reader, const char *format, ...)
@@ -40,11 +40,27 @@ static gboolean G_GNUC_PRINTF (2, 3) fail (Reader *reader, const char *format, .
 }
 
 static gboolean
-fail_type (Reader *reader, const GVariantType *type)
+fail_type (Reader *reader, const CommyLayout *layout)
 {
-  g_autofree char *name = g_variant_type_dup_string (type);
+  return fail (reader, "what is no %.*s%s", (int) MIN (layout->text_size, 32), layout->text,
+               layout->text_size > 32 ? "..." : "");
+}
 
-  return fail (reader, "what is no %.32s%s", name, strlen (name) > 32 ? "..." : "");
+/* --- texts that are no part of the value: at the end of it for a while --- */
+
+static void
+add_text (Reader *reader, const char *text, gsize size)
+{
+  if (size > 0)
+    memcpy (commy_fill_add (&reader->fill, size), text, size);
+}
+
+/* Takes off what was added since @size, and returns it; valid until more is added. */
+static const char *
+take_back (Reader *reader, gsize size)
+{
+  reader->fill.size = size;
+  return (const char *) reader->fill.data + size;
 }
 
 /* --- tokens --- */
@@ -105,8 +121,9 @@ take_unit (Reader *reader, guint32 *out)
 
 /* Behind "\u": one character, which beyond the first 65536 comes in two halves. */
 static gboolean
-read_unicode (Reader *reader, GString *out)
+read_unicode (Reader *reader)
 {
+  char text[6];
   guint32 c, low;
 
   if (!take_unit (reader, &c))
@@ -124,12 +141,12 @@ read_unicode (Reader *reader, GString *out)
     return fail (reader, "half of a character");
   if (c == 0)
     return fail (reader, "a character 0, which no text of GVariant holds,");
-  g_string_append_unichar (out, c);
+  add_text (reader, text, (gsize) g_unichar_to_utf8 (c, text));
   return TRUE;
 }
 
 static gboolean
-read_escape (Reader *reader, GString *out)
+read_escape (Reader *reader)
 {
   static const char letters[] = "\"\\/bfnrt";
   static const char meanings[] = "\"\\/\b\f\n\r\t";
@@ -137,23 +154,20 @@ read_escape (Reader *reader, GString *out)
   char c = reader->at < reader->end ? *reader->at++ : '\0';
 
   if (c == 'u')
-    return read_unicode (reader, out);
+    return read_unicode (reader);
   found = c != '\0' ? strchr (letters, c) : NULL;
   if (found == NULL)
     return fail (reader, "an unknown escape");
-  g_string_append_c (out, meanings[found - letters]);
+  add_text (reader, &meanings[found - letters], 1);
   return TRUE;
 }
 
-/* (transfer full); the text is UTF-8, which was checked as a whole. */
-static char *
+/* Adds a text and a NUL; it is UTF-8, which was checked as a whole. */
+static gboolean
 read_string (Reader *reader)
 {
-  g_autoptr (GString) out = NULL;
-
   if (!expect (reader, '"'))
-    return NULL;
-  out = g_string_new (NULL);
+    return FALSE;
   for (;;)
     {
       const char *from = reader->at;
@@ -161,17 +175,16 @@ read_string (Reader *reader)
       while (reader->at < reader->end && (guchar) *reader->at >= 0x20 && *reader->at != '"'
              && *reader->at != '\\')
         reader->at++;
-      g_string_append_len (out, from, reader->at - from);
+      add_text (reader, from, (gsize) (reader->at - from));
       if (reader->at == reader->end || (guchar) *reader->at < 0x20)
-        {
-          fail (reader, "a text that does not end");
-          return NULL;
-        }
+        return fail (reader, "a text that does not end");
       if (*reader->at++ == '"')
-        return g_string_free (g_steal_pointer (&out), FALSE);
-      if (!read_escape (reader, out))
-        return NULL;
+        break;
+      if (!read_escape (reader))
+        return FALSE;
     }
+  add_text (reader, "", 1);
+  return TRUE;
 }
 
 static gsize
@@ -219,127 +232,103 @@ measure_number (const char *at, const char *end)
 
 /* --- basic values --- */
 
-/* "true" and numbers into @out, 8 bytes of room; from quoted text too. */
+/* "true" and numbers, from quoted text too. */
 static gboolean
-number_from_text (Reader *reader, const GVariantType *type, const char *text, gpointer out)
+add_number (Reader *reader, const CommyLayout *layout, const char *text)
 {
-  char letter = g_variant_type_peek_string (type)[0];
-  guint8 *flag = out;
+  guint8 number[8] = { 0 };
+  gboolean done;
 
-  if (letter != 'b')
-    return commy_json_parse_number (letter, text, out) || fail_type (reader, type);
-  *flag = strcmp (text, "true") == 0;
-  return *flag || strcmp (text, "false") == 0 || fail_type (reader, type);
+  if (layout->kind != 'b')
+    done = commy_json_parse_number (layout->kind, text, number);
+  else
+    {
+      number[0] = strcmp (text, "true") == 0;
+      done = number[0] || strcmp (text, "false") == 0;
+    }
+  if (!done)
+    return fail_type (reader, layout);
+  memcpy (commy_fill_add (&reader->fill, layout->fixed_size), number, layout->fixed_size);
+  return TRUE;
 }
 
 static gboolean
-read_number (Reader *reader, const GVariantType *type, gpointer out)
+read_quoted_number (Reader *reader, const CommyLayout *layout)
 {
-  char letter = g_variant_type_peek_string (type)[0];
-  guint8 *flag = out;
+  gsize start = reader->fill.size;
+  g_autofree char *text = NULL;
+
+  if (!read_string (reader))
+    return FALSE;
+  text = g_strdup (take_back (reader, start));
+  return add_number (reader, layout, text);
+}
+
+static gboolean
+read_number (Reader *reader, const CommyLayout *layout)
+{
   gsize size;
   char text[NUMBER_TEXT_MAX];
 
-  if (letter == 'b')
+  if (layout->kind == 'b')
     {
-      *flag = take_word (reader, "true");
-      return *flag || take_word (reader, "false") || fail_type (reader, type);
+      if (take_word (reader, "true"))
+        return add_number (reader, layout, "true");
+      return take_word (reader, "false") ? add_number (reader, layout, "false")
+                                         : fail_type (reader, layout);
     }
   if (peek (reader) == '"')
-    {
-      g_autofree char *quoted = read_string (reader);
-
-      return quoted != NULL && number_from_text (reader, type, quoted, out);
-    }
+    return read_quoted_number (reader, layout);
   size = measure_number (reader->at, reader->end);
   if (size == 0 || size >= sizeof text)
-    return fail_type (reader, type);
+    return fail_type (reader, layout);
   memcpy (text, reader->at, size);
   text[size] = '\0';
-  if (!number_from_text (reader, type, text, out))
+  if (!add_number (reader, layout, text))
     return FALSE;
   reader->at += size;
   return TRUE;
 }
 
-static gsize
-size_of (const GVariantType *type)
-{
-  return g_variant_type_equal (type, G_VARIANT_TYPE_BOOLEAN) ? 1 : commy_values_number_size (type);
-}
-
-static GVariant *
-take_memory (const GVariantType *type, GByteArray *memory)
-{
-  g_autoptr (GBytes) bytes = g_byte_array_free_to_bytes (memory);
-
-  return g_variant_new_from_bytes (type, bytes, TRUE);
-}
-
-/* Takes @text. */
-static GVariant *
-string_value (Reader *reader, const GVariantType *type, char *text)
-{
-  g_autofree char *owned = text;
-  char letter = g_variant_type_peek_string (type)[0];
-
-  if ((letter == 'o' && !g_variant_is_object_path (text))
-      || (letter == 'g' && !g_variant_is_signature (text)))
-    {
-      fail_type (reader, type);
-      return NULL;
-    }
-  if (letter == 'o')
-    return g_variant_new_object_path (text);
-  if (letter == 'g')
-    return g_variant_new_signature (text);
-  return g_variant_new_take_string (g_steal_pointer (&owned));
-}
-
 /* @is_key: of an object: numbers stand in quotes there. */
-static GVariant *
-read_basic (Reader *reader, const GVariantType *type, gboolean is_key)
+static gboolean
+read_basic (Reader *reader, const CommyLayout *layout, gboolean is_key)
 {
-  gsize size = size_of (type);
-  guint64 number = 0;
+  gsize start = reader->fill.size;
+  const char *text;
 
-  if (size == 0 || is_key)
-    {
-      g_autofree char *text = read_string (reader);
-
-      if (text == NULL)
-        return NULL;
-      if (size == 0)
-        return string_value (reader, type, g_steal_pointer (&text));
-      if (!number_from_text (reader, type, text, &number))
-        return NULL;
-    }
-  else if (!read_number (reader, type, &number))
-    return NULL;
-  return take_memory (type, g_byte_array_append (g_byte_array_new (), (guint8 *) &number, size));
+  if (layout->fixed_size > 0)
+    return is_key ? read_quoted_number (reader, layout) : read_number (reader, layout);
+  if (!read_string (reader))
+    return FALSE;
+  text = (const char *) reader->fill.data + start;
+  if ((layout->kind == 'o' && !g_variant_is_object_path (text))
+      || (layout->kind == 'g' && !g_variant_is_signature (text)))
+    return fail_type (reader, layout);
+  return TRUE;
 }
 
 /* --- containers --- */
 
-static GVariant *
+static gboolean
 read_base64 (Reader *reader)
 {
-  g_autofree char *text = read_string (reader);
+  gsize start = reader->fill.size;
   g_autofree char *again = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  guint8 *data;
+  g_autofree guint8 *data = NULL;
+  const char *text;
   gsize size;
 
-  if (text == NULL)
-    return NULL;
+  if (!read_string (reader))
+    return FALSE;
+  text = take_back (reader, start);
   data = g_base64_decode (text, &size);
-  bytes = g_bytes_new_take (data, size);
   /* GLib skips what is no base64; one byte string has one text. */
   again = g_base64_encode (data, size);
-  if (strcmp (again, text) == 0)
-    return g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE);
-  fail (reader, "no base64 in the text that ends");
-  return NULL;
+  if (strcmp (again, text) != 0)
+    return fail (reader, "no base64 in the text that ends");
+  add_text (reader, (const char *) data, size);
+  return TRUE;
 }
 
 /* After a part: more follow, or the end. */
@@ -350,229 +339,179 @@ take_separator (Reader *reader, char end, gboolean *out_more)
   return *out_more || expect (reader, end);
 }
 
-/* Numbers are not counted: their texts are at least a quarter of what they need. */
-static GVariant *
-read_numbers (Reader *reader, const GVariantType *type)
-{
-  const GVariantType *element = g_variant_type_element (type);
-  g_autoptr (GByteArray) memory = g_byte_array_new ();
-  gsize size = size_of (element);
-  gboolean more;
-
-  if (!expect (reader, '['))
-    return NULL;
-  for (more = !take (reader, ']'); more;)
-    {
-      guint64 number;
-
-      if (!read_number (reader, element, &number) || !take_separator (reader, ']', &more))
-        return NULL;
-      if (memory->len >= NUMBERS_MAX)
-        {
-          fail (reader, "an array of more than 1 GiB");
-          return NULL;
-        }
-      g_byte_array_append (memory, (guint8 *) &number, (guint) size);
-    }
-  return take_memory (type, g_steal_pointer (&memory));
-}
-
-static void
-unref_parts (GPtrArray *parts)
-{
-  for (guint i = 0; i < parts->len; i++)
-    g_variant_unref (g_variant_ref_sink (parts->pdata[i]));
-  g_ptr_array_unref (parts);
-}
-
-/* What was read so far is floating. */
-typedef GPtrArray Parts;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Parts, unref_parts)
-
-static GVariant *
-read_entry (Reader *reader, const GVariantType *type, guint level)
-{
-  GVariant *key = read_basic (reader, g_variant_type_key (type), TRUE);
-  GVariant *value = NULL;
-
-  if (key != NULL && expect (reader, ':'))
-    value = read_value (reader, g_variant_type_value (type), level + 1);
-  if (value != NULL)
-    return g_variant_new_dict_entry (key, value);
-  g_clear_pointer (&key, g_variant_unref);
-  return NULL;
-}
-
-static GVariant *
-read_array (Reader *reader, const GVariantType *type, guint level)
-{
-  const GVariantType *element = g_variant_type_element (type);
-  gboolean entries = g_variant_type_is_dict_entry (element);
-  g_autoptr (Parts) parts = g_ptr_array_new ();
-  GVariant *array;
-  char end = entries ? '}' : ']';
-  gboolean more;
-
-  if (g_variant_type_equal (type, G_VARIANT_TYPE_BYTESTRING) && peek (reader) == '"')
-    return read_base64 (reader);
-  if (size_of (element) > 0)
-    return read_numbers (reader, type);
-  if (!expect (reader, entries ? '{' : '['))
-    return NULL;
-  for (more = !take (reader, end); more;)
-    {
-      GVariant *part = entries ? read_entry (reader, element, level + 1)
-                               : read_value (reader, element, level + 1);
-
-      if (part == NULL)
-        return NULL;
-      g_ptr_array_add (parts, part);
-      if (!take_separator (reader, end, &more))
-        return NULL;
-    }
-  array = g_variant_new_array (element, (GVariant *const *) parts->pdata, parts->len);
-  g_ptr_array_set_size (parts, 0); /* the array has them now */
-  return array;
-}
-
-static GVariant *
-read_tuple (Reader *reader, const GVariantType *type, guint level)
-{
-  const GVariantType *first = g_variant_type_first (type);
-  g_autoptr (Parts) parts = g_ptr_array_new ();
-  GVariant *tuple;
-
-  if (!expect (reader, '['))
-    return NULL;
-  for (const GVariantType *member = first; member != NULL; member = g_variant_type_next (member))
-    {
-      GVariant *part;
-
-      if (member != first && !expect (reader, ','))
-        return NULL;
-      part = read_value (reader, member, level + 1);
-      if (part == NULL)
-        return NULL;
-      g_ptr_array_add (parts, part);
-    }
-  if (!expect (reader, ']'))
-    return NULL;
-  tuple = g_variant_new_tuple ((GVariant *const *) parts->pdata, parts->len);
-  g_ptr_array_set_size (parts, 0);
-  return tuple;
-}
-
-static GVariant *
-read_maybe (Reader *reader, const GVariantType *type, guint level)
-{
-  const GVariantType *element = g_variant_type_element (type);
-  gboolean wrapped = g_variant_type_is_maybe (element);
-  GVariant *just;
-
-  if (take_word (reader, "null"))
-    return g_variant_new_maybe (element, NULL);
-  if (wrapped && !expect (reader, '['))
-    return NULL;
-  just = read_value (reader, element, level + 1);
-  if (just == NULL)
-    return NULL;
-  if (!wrapped || expect (reader, ']'))
-    return g_variant_new_maybe (element, just);
-  g_variant_unref (just);
-  return NULL;
-}
-
-/* The type comes from outside: it must be one, and not deeper than is left. */
 static gboolean
-check_inner_type (Reader *reader, const char *text, guint level)
+read_entry (Reader *reader, const CommyLayout *layout, guint level)
 {
-  if (!g_variant_type_string_is_valid (text) || !g_variant_type_is_definite (G_VARIANT_TYPE (text)))
-    return fail (reader, "\"%.32s\", which is no type,", text);
-  if (level + 1 + commy_values_nesting (G_VARIANT_TYPE (text)) > COMMY_VALUES_MAX_NESTING)
-    return fail (reader, "more than %u levels", COMMY_VALUES_MAX_NESTING);
+  const CommyLayout *key = layout + 1;
+  CommyFillFrame frame;
+
+  commy_fill_align (&reader->fill, layout->alignment);
+  frame = commy_fill_open (&reader->fill);
+  if (!read_basic (reader, key, TRUE) || !expect (reader, ':'))
+    return FALSE;
+  if (key->fixed_size == 0)
+    commy_fill_end_part (&reader->fill, frame);
+  if (!read_value (reader, key + 1, level + 1))
+    return FALSE;
+  commy_fill_close_tuple (&reader->fill, frame, layout);
   return TRUE;
 }
 
-static GVariant *
-read_variant (Reader *reader, guint level)
+static gboolean
+read_array (Reader *reader, const CommyLayout *layout, guint level)
 {
-  g_autofree char *type = NULL;
-  GVariant *inner;
+  const CommyLayout *element = layout + 1;
+  gboolean entries = element->kind == '{';
+  CommyFillFrame frame = commy_fill_open (&reader->fill);
+  char end = entries ? '}' : ']';
+  gboolean more;
+
+  if (element->kind == 'y' && peek (reader) == '"')
+    return read_base64 (reader);
+  if (!expect (reader, entries ? '{' : '['))
+    return FALSE;
+  for (more = !take (reader, end); more;)
+    {
+      if (entries ? !read_entry (reader, element, level + 1)
+                  : !read_value (reader, element, level + 1))
+        return FALSE;
+      if (element->fixed_size == 0)
+        commy_fill_end_part (&reader->fill, frame);
+      if (!take_separator (reader, end, &more))
+        return FALSE;
+    }
+  commy_fill_close_array (&reader->fill, frame);
+  return TRUE;
+}
+
+static gboolean
+read_tuple (Reader *reader, const CommyLayout *layout, guint level)
+{
+  CommyFillFrame frame = commy_fill_open (&reader->fill);
+  const CommyLayout *member = layout + 1;
 
   if (!expect (reader, '['))
-    return NULL;
-  type = read_string (reader);
-  if (type == NULL || !check_inner_type (reader, type, level) || !expect (reader, ','))
-    return NULL;
-  inner = read_value (reader, G_VARIANT_TYPE (type), level + 1);
-  if (inner == NULL)
-    return NULL;
-  if (expect (reader, ']'))
-    return g_variant_new_variant (inner);
-  g_variant_unref (inner);
-  return NULL;
-}
-
-static GVariant *
-read_lone_entry (Reader *reader, const GVariantType *type, guint level)
-{
-  GVariant *entry = expect (reader, '{') ? read_entry (reader, type, level) : NULL;
-
-  if (entry == NULL || expect (reader, '}'))
-    return entry;
-  g_variant_unref (entry);
-  return NULL;
-}
-
-/* As deep as the type, which is bounded where the text or a variant begins. Floating. */
-static GVariant *
-read_value (Reader *reader, const GVariantType *type, guint level)
-{
-  if (reader->values_left == 0)
+    return FALSE;
+  for (gsize i = 0; i < layout->n_members; i++, member += member->n_layouts)
     {
-      fail (reader, "more values than max-values of this serializer allows");
-      return NULL;
+      if ((i > 0 && !expect (reader, ',')) || !read_value (reader, member, level + 1))
+        return FALSE;
+      if (member->fixed_size == 0 && i + 1 < layout->n_members)
+        commy_fill_end_part (&reader->fill, frame);
     }
-  reader->values_left--;
-  if (g_variant_type_is_array (type))
-    return read_array (reader, type, level);
-  if (g_variant_type_is_tuple (type))
-    return read_tuple (reader, type, level);
-  if (g_variant_type_is_dict_entry (type))
-    return read_lone_entry (reader, type, level);
-  if (g_variant_type_is_maybe (type))
-    return read_maybe (reader, type, level);
-  if (g_variant_type_is_variant (type))
-    return read_variant (reader, level);
-  return read_basic (reader, type, FALSE);
+  commy_fill_close_tuple (&reader->fill, frame, layout);
+  return expect (reader, ']');
+}
+
+static gboolean
+read_maybe (Reader *reader, const CommyLayout *layout, guint level)
+{
+  const CommyLayout *element = layout + 1;
+  gboolean wrapped = element->kind == 'm';
+
+  if (take_word (reader, "null"))
+    return TRUE;
+  if ((wrapped && !expect (reader, '[')) || !read_value (reader, element, level + 1))
+    return FALSE;
+  if (element->fixed_size == 0)
+    add_text (reader, "", 1);
+  return !wrapped || expect (reader, ']');
+}
+
+/* What is in a variant of type @type, which comes from outside: it must be one, and not deeper than
+ * is left. */
+static gboolean
+read_inner (Reader *reader, const char *type, guint level)
+{
+  CommyLayouts layouts;
+  const CommyLayout *layout;
+  gboolean done;
+
+  if (!g_variant_type_string_is_valid (type) || !g_variant_type_is_definite (G_VARIANT_TYPE (type)))
+    return fail (reader, "\"%.32s\", which is no type,", type);
+  layout = commy_layouts_take (&layouts, type, strlen (type));
+  if (level + layout->nesting > COMMY_VALUES_MAX_NESTING)
+    done = fail (reader, "more than %u levels", COMMY_VALUES_MAX_NESTING);
+  else
+    done = expect (reader, ',') && read_value (reader, layout, level);
+  commy_layouts_clear (&layouts);
+  return done;
+}
+
+static gboolean
+read_variant (Reader *reader, guint level)
+{
+  gsize start = reader->fill.size;
+  g_autofree char *type = NULL;
+
+  if (!expect (reader, '[') || !read_string (reader))
+    return FALSE;
+  type = g_strdup (take_back (reader, start));
+  if (!read_inner (reader, type, level + 1))
+    return FALSE;
+  add_text (reader, "", 1);
+  add_text (reader, type, strlen (type));
+  return expect (reader, ']');
+}
+
+/* As deep as the type, which is bounded where the text or a variant begins. */
+static gboolean
+read_value (Reader *reader, const CommyLayout *layout, guint level)
+{
+  commy_fill_align (&reader->fill, layout->alignment);
+  switch (layout->kind)
+    {
+    case 'a':
+      return read_array (reader, layout, level);
+    case '(':
+      return read_tuple (reader, layout, level);
+    case '{':
+      return expect (reader, '{') && read_entry (reader, layout, level) && expect (reader, '}');
+    case 'm':
+      return read_maybe (reader, layout, level);
+    case 'v':
+      return read_variant (reader, level);
+    default:
+      return read_basic (reader, layout, FALSE);
+    }
+}
+
+static gboolean
+read_all (Reader *reader, const GVariantType *type)
+{
+  CommyLayouts layouts;
+  const CommyLayout *layout = commy_layouts_take (&layouts, g_variant_type_peek_string (type),
+                                                  g_variant_type_get_string_length (type));
+  const char *bad = NULL;
+  gboolean done = FALSE;
+
+  if (layout->nesting > COMMY_VALUES_MAX_NESTING)
+    fail (reader, "a type of more than %u levels", COMMY_VALUES_MAX_NESTING);
+  else if (reader->at == reader->end)
+    fail (reader, "nothing");
+  else if (!g_utf8_validate_len (reader->at, (gsize) (reader->end - reader->at), &bad))
+    {
+      reader->at = bad;
+      fail (reader, "what is no UTF-8");
+    }
+  else
+    done = read_value (reader, layout, 0);
+  commy_layouts_clear (&layouts);
+  return done && (peek (reader) == '\0' || fail (reader, "more than one value"));
 }
 
 GVariant *
-commy_json_read (
-    const char *text, gsize size, const GVariantType *type, guint max_values, char **out_why)
+commy_json_read (const char *text, gsize size, const GVariantType *type, char **out_why)
 {
-  Reader reader = { .start = text, .at = text, .end = text, .values_left = max_values };
-  const char *bad = NULL;
+  Reader reader = { .start = text, .at = text, .end = text };
   GVariant *value = NULL;
 
   if (size > 0) /* no text may have no address */
     reader.end += size;
-  if (commy_values_nesting (type) > COMMY_VALUES_MAX_NESTING)
-    fail (&reader, "a type of more than %u levels", COMMY_VALUES_MAX_NESTING);
-  else if (size == 0)
-    fail (&reader, "nothing");
-  else if (!g_utf8_validate_len (text, size, &bad))
-    {
-      reader.at = bad;
-      fail (&reader, "what is no UTF-8");
-    }
-  else
-    value = read_value (&reader, type, 0);
-  if (value != NULL && peek (&reader) != '\0')
-    {
-      fail (&reader, "more than one value");
-      g_clear_pointer (&value, g_variant_unref);
-    }
+  commy_fill_init (&reader.fill, size);
+  if (read_all (&reader, type))
+    value = g_variant_ref_sink (commy_fill_take (&reader.fill, type));
+  commy_fill_clear (&reader.fill);
   *out_why = reader.why;
-  return value != NULL ? g_variant_ref_sink (value) : NULL;
+  return value;
 }

@@ -8,13 +8,12 @@
 #include <glib.h>
 
 /* Writes @value at @out, or as much of it as @size allows. Returns the bytes that all of it needs;
- * 0 if it is nested too deep or has more than @max_values parts. @out may be NULL to measure. */
-gsize commy_json_write (GVariant *value, guint max_values, guint8 *out, gsize size);
+ * 0 if it is nested too deep. @out may be NULL to measure. */
+gsize commy_json_write (GVariant *value, guint8 *out, gsize size);
 
 /* The value, not floating; or NULL with a sentence in @out_why (transfer full). @type is definite.
  */
-GVariant *commy_json_read (
-    const char *text, gsize size, const GVariantType *type, guint max_values, char **out_why);
+GVariant *commy_json_read (const char *text, gsize size, const GVariantType *type, char **out_why);
 
 /* Room for any number, a NUL included. */
 #define COMMY_JSON_NUMBER_MAX 40

@@ -1,71 +1,70 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A value as JSON text, straight into the frame: no tree in between. Writing without room
- * measures, by the same steps.
+ * A value as JSON text, straight into the frame: no tree in between. The items come from
+ * ../common/commy-items.h; what stands between them and ends them is found here from how many parts
+ * an array or object has left. Writing without room measures, by the same steps.
  */
 #include "config.h"
 
+#include "../common/commy-items.h"
 #include "../common/commy-values.h"
 #include "commy-json-text.h"
 
 #include <string.h>
 
 #define BASE64_STEP 3072 /* bytes at a time; a multiple of 3, so that no padding is in between */
+#define LEVELS_MAX (COMMY_VALUES_MAX_NESTING + 1)
 /* The integers that every reader of JSON has exactly: RFC 7493, 2.2. */
 #define EXACT_MAX G_GINT64_CONSTANT (9007199254740991)
 
+/* An array or object that is open. */
 typedef struct
 {
-  guint8 *out;
-  gsize room;
-  gsize size; /* of the whole text, also beyond the room */
-  guint values_left;
-  gboolean refused;
+  gsize left; /* items */
+  gboolean begun;
+  gboolean object; /* a key, if an even number is left */
+} Level;
+
+typedef struct
+{
+  CommyItemOut out; /* first: it is what the items are written to */
+  guint n_levels;
+  Level levels[LEVELS_MAX];
 } Writer;
 
-static void write_value (Writer *writer, GVariant *value, guint level);
-
 static void
-put (Writer *writer, const char *text, gsize size)
+put_char (CommyItemOut *out, char c)
 {
-  if (writer->out != NULL && writer->size <= writer->room && size <= writer->room - writer->size)
-    memcpy (writer->out + writer->size, text, size);
-  writer->size += size;
-}
-
-static void
-put_char (Writer *writer, char c)
-{
-  put (writer, &c, 1);
+  commy_item_put (out, &c, 1);
 }
 
 /* GVariant's strings are UTF-8 without NUL: only what JSON forbids is escaped. */
 static void
-put_string (Writer *writer, const char *text)
+write_string (CommyItemOut *out, const char *text, gsize size)
 {
-  put_char (writer, '"');
+  const char *end = text + size;
+
+  put_char (out, '"');
   for (;;)
     {
-      gsize plain = 0;
-      guchar c;
+      const char *from = text;
       char escape[7];
 
-      while ((guchar) text[plain] >= 0x20 && text[plain] != '"' && text[plain] != '\\')
-        plain++;
-      put (writer, text, plain);
-      c = (guchar) text[plain];
-      if (c == '\0')
+      while (text < end && (guchar) *text >= 0x20 && *text != '"' && *text != '\\')
+        text++;
+      commy_item_put (out, from, (gsize) (text - from));
+      if (text == end)
         break;
-      if (c == '"' || c == '\\')
-        g_snprintf (escape, sizeof escape, "\\%c", c);
-      else if (c == '\n')
+      if (*text == '"' || *text == '\\')
+        g_snprintf (escape, sizeof escape, "\\%c", *text);
+      else if (*text == '\n')
         g_strlcpy (escape, "\\n", sizeof escape);
       else
-        g_snprintf (escape, sizeof escape, "\\u%04x", c);
-      put (writer, escape, strlen (escape));
-      text += plain + 1;
+        g_snprintf (escape, sizeof escape, "\\u%04x", (guint) *text);
+      commy_item_put (out, escape, strlen (escape));
+      text++;
     }
-  put_char (writer, '"');
+  put_char (out, '"');
 }
 
 static gboolean
@@ -91,7 +90,7 @@ needs_quotes (char type, gconstpointer data, const char *text)
 
 /* @is_key: of an object, where only strings stand. */
 static void
-write_number (Writer *writer, char type, gconstpointer data, gboolean is_key)
+write_number (CommyItemOut *out, char type, gconstpointer data, gboolean is_key)
 {
   char text[COMMY_JSON_NUMBER_MAX];
   gboolean quotes;
@@ -106,185 +105,134 @@ write_number (Writer *writer, char type, gconstpointer data, gboolean is_key)
     commy_json_format_number (type, data, text);
   quotes = is_key || needs_quotes (type, data, text);
   if (quotes)
-    put_char (writer, '"');
-  put (writer, text, strlen (text));
+    put_char (out, '"');
+  commy_item_put (out, text, strlen (text));
   if (quotes)
-    put_char (writer, '"');
+    put_char (out, '"');
+}
+
+/* --- what stands between items --- */
+
+/* Before each item. Returns whether it is a key. */
+static gboolean
+begin_item (CommyItemOut *out)
+{
+  Writer *writer = (Writer *) out;
+  Level *level = writer->n_levels > 0 ? &writer->levels[writer->n_levels - 1] : NULL;
+  gboolean is_key;
+
+  if (level == NULL)
+    return FALSE;
+  is_key = level->object && level->left % 2 == 0;
+  if (level->object && !is_key)
+    put_char (out, ':');
+  else if (level->begun)
+    put_char (out, ',');
+  level->begun = TRUE;
+  level->left--;
+  return is_key;
+}
+
+/* After each item: closes what has no part left, which ends an item in turn. */
+static void
+end_item (CommyItemOut *out)
+{
+  Writer *writer = (Writer *) out;
+
+  while (writer->n_levels > 0 && writer->levels[writer->n_levels - 1].left == 0)
+    put_char (out, writer->levels[--writer->n_levels].object ? '}' : ']');
 }
 
 static void
-write_basic (Writer *writer, GVariant *value, gboolean is_key)
+open_level (CommyItemOut *out, gboolean object, gsize n_items)
 {
-  char type = g_variant_get_type_string (value)[0];
+  Writer *writer = (Writer *) out;
 
-  if (type == 's' || type == 'o' || type == 'g')
-    put_string (writer, g_variant_get_string (value, NULL));
-  else
-    write_number (writer, type, g_variant_get_data (value), is_key);
+  begin_item (out);
+  put_char (out, object ? '{' : '[');
+  writer->levels[writer->n_levels++] = (Level){ .left = n_items, .object = object };
+  end_item (out);
+}
+
+/* --- items --- */
+
+static void
+put_nothing (CommyItemOut *out)
+{
+  begin_item (out);
+  commy_item_put (out, "null", strlen ("null"));
+  end_item (out);
 }
 
 static void
-write_bytes (Writer *writer, GVariant *value)
+put_numbers (CommyItemOut *out, char kind, const guint8 *data, gsize n)
 {
-  gsize size;
-  const guint8 *data = g_variant_get_fixed_array (value, &size, 1);
+  gsize width = commy_values_basic_size (kind);
 
-  put_char (writer, '"');
-  if (writer->out == NULL)
-    writer->size += (size + 2) / 3 * 4;
+  for (gsize i = 0; i < n; i++)
+    {
+      gboolean is_key = begin_item (out);
+
+      write_number (out, kind, data + i * width, is_key);
+      end_item (out);
+    }
+}
+
+static void
+put_text (CommyItemOut *out, const char *text, gsize size)
+{
+  begin_item (out);
+  write_string (out, text, size);
+  end_item (out);
+}
+
+static void
+put_bytes (CommyItemOut *out, const guint8 *data, gsize size)
+{
+  begin_item (out);
+  put_char (out, '"');
+  if (out->data == NULL)
+    out->size += (size + 2) / 3 * 4;
   else
     for (gsize at = 0; at < size; at += BASE64_STEP)
       {
         g_autofree char *text = g_base64_encode (data + at, MIN (size - at, BASE64_STEP));
 
-        put (writer, text, strlen (text));
+        commy_item_put (out, text, strlen (text));
       }
-  put_char (writer, '"');
+  put_char (out, '"');
+  end_item (out);
 }
 
 static void
-write_numbers (Writer *writer, GVariant *value, const GVariantType *type)
+put_array (CommyItemOut *out, gsize n)
 {
-  gsize step = MAX (commy_values_number_size (type), 1);
-  gsize n;
-  const guint8 *data = g_variant_get_fixed_array (value, &n, step);
-  char letter = g_variant_type_peek_string (type)[0];
-
-  put_char (writer, '[');
-  for (gsize i = 0; i < n; i++)
-    {
-      if (i > 0)
-        put_char (writer, ',');
-      write_number (writer, letter, data + i * step, FALSE);
-    }
-  put_char (writer, ']');
+  open_level (out, FALSE, n);
 }
 
 static void
-write_entry (Writer *writer, GVariant *entry, guint level)
+put_map (CommyItemOut *out, gsize n)
 {
-  g_autoptr (GVariant) key = g_variant_get_child_value (entry, 0);
-  g_autoptr (GVariant) value = g_variant_get_child_value (entry, 1);
-
-  write_basic (writer, key, TRUE);
-  put_char (writer, ':');
-  write_value (writer, value, level);
+  open_level (out, TRUE, 2 * n);
 }
 
-/* The parts of an array or tuple; @entries: of an array of dictionary entries. */
-static void
-write_parts (Writer *writer, GVariant *value, gboolean entries, guint level)
-{
-  gsize n = g_variant_n_children (value);
-
-  put_char (writer, entries ? '{' : '[');
-  for (gsize i = 0; i < n && !writer->refused; i++)
-    {
-      g_autoptr (GVariant) part = g_variant_get_child_value (value, i);
-
-      if (i > 0)
-        put_char (writer, ',');
-      if (entries)
-        write_entry (writer, part, level + 2);
-      else
-        write_value (writer, part, level + 1);
-    }
-  put_char (writer, entries ? '}' : ']');
-}
-
-static void
-write_array (Writer *writer, GVariant *value, guint level)
-{
-  const GVariantType *element = g_variant_type_element (g_variant_get_type (value));
-  char letter = g_variant_type_peek_string (element)[0];
-
-  if (letter == 'y')
-    write_bytes (writer, value);
-  else if (letter == 'b' || commy_values_number_size (element) > 0)
-    write_numbers (writer, value, element);
-  else
-    write_parts (writer, value, g_variant_type_is_dict_entry (element), level);
-}
-
-/* What is there stands for itself, unless it could be null too. */
-static void
-write_maybe (Writer *writer, GVariant *value, guint level)
-{
-  g_autoptr (GVariant) just = g_variant_get_maybe (value);
-  gboolean wrapped = g_variant_type_is_maybe (g_variant_type_element (g_variant_get_type (value)));
-
-  if (just == NULL)
-    {
-      put (writer, "null", strlen ("null"));
-      return;
-    }
-  if (wrapped)
-    put_char (writer, '[');
-  write_value (writer, just, level + 1);
-  if (wrapped)
-    put_char (writer, ']');
-}
-
-static void
-write_variant (Writer *writer, GVariant *value, guint level)
-{
-  g_autoptr (GVariant) inner = g_variant_get_variant (value);
-
-  if (level + 1 + commy_values_nesting (g_variant_get_type (inner)) > COMMY_VALUES_MAX_NESTING)
-    {
-      writer->refused = TRUE;
-      return;
-    }
-  put_char (writer, '[');
-  put_string (writer, g_variant_get_type_string (inner));
-  put_char (writer, ',');
-  write_value (writer, inner, level + 1);
-  put_char (writer, ']');
-}
-
-/* As deep as the type, which is bounded where a value or a variant begins. */
-static void
-write_value (Writer *writer, GVariant *value, guint level)
-{
-  if (writer->values_left == 0)
-    {
-      writer->refused = TRUE;
-      return;
-    }
-  writer->values_left--;
-  switch (g_variant_classify (value))
-    {
-    case G_VARIANT_CLASS_ARRAY:
-      write_array (writer, value, level);
-      break;
-    case G_VARIANT_CLASS_TUPLE:
-      write_parts (writer, value, FALSE, level);
-      break;
-    case G_VARIANT_CLASS_DICT_ENTRY:
-      put_char (writer, '{');
-      write_entry (writer, value, level + 1);
-      put_char (writer, '}');
-      break;
-    case G_VARIANT_CLASS_MAYBE:
-      write_maybe (writer, value, level);
-      break;
-    case G_VARIANT_CLASS_VARIANT:
-      write_variant (writer, value, level);
-      break;
-    default:
-      write_basic (writer, value, FALSE);
-    }
-}
+static const CommyItemForm form = {
+  .name = "json",
+  .max_parts = G_MAXSSIZE,
+  .nothing = put_nothing,
+  .numbers = put_numbers,
+  .text = put_text,
+  .bytes = put_bytes,
+  .array = put_array,
+  .map = put_map,
+};
 
 gsize
-commy_json_write (GVariant *value, guint max_values, guint8 *out, gsize size)
+commy_json_write (GVariant *value, guint8 *out, gsize size)
 {
-  g_autoptr (GVariant) normal = NULL;
-  Writer writer = { .out = out, .room = size, .values_left = max_values };
+  Writer writer;
 
-  if (commy_values_nesting (g_variant_get_type (value)) > COMMY_VALUES_MAX_NESTING)
-    return 0;
-  normal = g_variant_get_normal_form (value);
-  write_value (&writer, normal, 0);
-  return writer.refused ? 0 : writer.size;
+  writer.out = (CommyItemOut){ .data = out, .room = size };
+  writer.n_levels = 0;
+  return commy_items_write (&form, value, &writer.out) ? writer.out.size : 0;
 }

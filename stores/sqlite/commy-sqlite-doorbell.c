@@ -21,7 +21,8 @@ open_file (CommySqliteDoorbell *self)
   if (self->file_fd < 0)
     return FALSE;
   if (self->inotify_fd >= 0)
-    self->watch = inotify_add_watch (self->inotify_fd, self->path, IN_MODIFY | IN_DONT_FOLLOW);
+    self->watch = inotify_add_watch (self->inotify_fd, self->path,
+                                     IN_MODIFY | IN_ATTRIB | IN_MOVE_SELF | IN_DONT_FOLLOW);
   return TRUE;
 }
 
@@ -36,12 +37,25 @@ close_file (CommySqliteDoorbell *self)
   self->watch = -1;
 }
 
+/* An owner that leaves in order removes its file before it closes it: nobody needs to look. */
+static int
+watch_leases (int inotify_fd, const char *dir)
+{
+  g_autofree char *path = g_build_filename (dir, "leases", NULL);
+
+  if (inotify_fd < 0)
+    return -1;
+  return inotify_add_watch (inotify_fd, path,
+                            IN_CLOSE_WRITE | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK);
+}
+
 gboolean
 commy_sqlite_doorbell_open (CommySqliteDoorbell *self, const char *dir, GError **error)
 {
   self->path = g_build_filename (dir, "changed", NULL);
   self->inotify_fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
   self->watch = -1;
+  self->leases_watch = watch_leases (self->inotify_fd, dir);
   if (open_file (self))
     return TRUE;
   g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STATE_DIR, "cannot open %s: %s", self->path,
@@ -75,13 +89,43 @@ commy_sqlite_doorbell_ring (CommySqliteDoorbell *self, gint64 revision)
     g_debug ("cannot write %s: %s", self->path, g_strerror (errno));
 }
 
+/* Whether the file is somewhere else now, or not at all. */
+static gboolean
+take_event (CommySqliteDoorbell *self,
+            const struct inotify_event *event,
+            CommySqliteDoorbellFunc left,
+            gpointer data)
+{
+  if ((event->mask & IN_Q_OVERFLOW) != 0)
+    left (data, NULL);
+  else if (event->wd == self->leases_watch && event->len > 0)
+    left (data, event->name);
+  return event->wd == self->watch && (event->mask & (IN_ATTRIB | IN_MOVE_SELF)) != 0;
+}
+
 void
-commy_sqlite_doorbell_drain (CommySqliteDoorbell *self)
+commy_sqlite_doorbell_drain (CommySqliteDoorbell *self, CommySqliteDoorbellFunc left, gpointer data)
 {
   char buffer[4096] __attribute__ ((aligned (__alignof__(struct inotify_event))));
+  gboolean moved = FALSE;
+  ssize_t size;
 
-  while (read (self->inotify_fd, buffer, sizeof buffer) > 0)
-    continue;
+  while ((size = read (self->inotify_fd, buffer, sizeof buffer)) > 0)
+    for (ssize_t at = 0; at < size;)
+      {
+        const struct inotify_event *event = (const struct inotify_event *) (gpointer) (buffer + at);
+
+        moved |= take_event (self, event, left, data);
+        at += (ssize_t) (sizeof *event + event->len);
+      }
+  if (moved)
+    commy_sqlite_doorbell_renew (self);
+}
+
+gboolean
+commy_sqlite_doorbell_hears_all (const CommySqliteDoorbell *self)
+{
+  return self->inotify_fd >= 0 && self->watch >= 0 && self->leases_watch >= 0;
 }
 
 void

@@ -161,11 +161,12 @@ is_open_here (const struct stat *file)
   return found;
 }
 
+/* Only the owner's descriptor can write: that it is closed is what others are notified of. */
 static gboolean
 is_unlocked (CommySqliteLeases *self, const Name *name)
 {
   struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-  int fd = openat (self->dir_fd, name->text, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  int fd = openat (self->dir_fd, name->text, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   gboolean unlocked;
 
   if (fd < 0)
@@ -190,9 +191,8 @@ commy_sqlite_leases_is_dead (CommySqliteLeases *self, gint64 id, gint64 pid)
   return is_unlocked (self, &name);
 }
 
-/* The id that a file's name says; 0 if it is none of ours. */
-static gint64
-id_of (const char *name)
+gint64
+commy_sqlite_leases_id_of (const char *name)
 {
   guint64 id = 0;
   Name again;
@@ -211,7 +211,7 @@ commy_sqlite_leases_sweep (CommySqliteLeases *self, GHashTable *known)
 
   while (dir != NULL && (entry = g_dir_read_name (dir)) != NULL)
     {
-      gint64 id = id_of (entry);
+      gint64 id = commy_sqlite_leases_id_of (entry);
 
       /* Its owner may be another mesh of this process: getpid() makes that be looked at. */
       if (id != 0 && !g_hash_table_contains (known, &id)

@@ -24,5 +24,7 @@ gboolean commy_sqlite_leases_is_dead (CommySqliteLeases *self, gint64 id, gint64
 /* Removes the files of owners that died before their lease was written down, or while another's
  * was being removed. @known: the leases (gint64 *) that are written down, read before. */
 void commy_sqlite_leases_sweep (CommySqliteLeases *self, GHashTable *known);
+/* The id that the name of a file says; 0 if it is none of ours. */
+gint64 commy_sqlite_leases_id_of (const char *name);
 /* The ids of our own leases. */
 GArray *commy_sqlite_leases_list (CommySqliteLeases *self);

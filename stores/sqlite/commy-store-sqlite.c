@@ -17,6 +17,9 @@
 /* Without notifications (the system has a limit of them) the store is looked at this often. */
 #define POLL_NS (100 * G_GINT64_CONSTANT (1000000))
 #define GRANT_ATTEMPTS 16
+/* The longer nothing was missed, the more seldom it is looked for: nobody wakes an idle machine. */
+#define QUIET_GROWTH 8
+#define QUIET_MOST 32
 
 typedef struct
 {
@@ -29,8 +32,9 @@ typedef struct
   guint doorbell_watch;
   guint deliver_timer; /* 0: nothing to deliver */
   guint reread_timer;
-  gint64 reread_ns;
-  pid_t pid; /* who opened all this: a forked child must not use it */
+  gint64 reread_ns; /* after something happened */
+  gint64 pause_ns;  /* now */
+  pid_t pid;        /* who opened all this: a forked child must not use it */
 } Store;
 
 typedef struct
@@ -135,17 +139,6 @@ deliver_soon (Store *self)
     self->deliver_timer = self->host->add_timer (self->host, 0, on_deliver, self);
 }
 
-static void
-on_doorbell (gpointer user_data, int fd, guint condition)
-{
-  Store *self = user_data;
-
-  if (!check_process (self, NULL))
-    return;
-  commy_sqlite_doorbell_drain (&self->doorbell);
-  deliver (self);
-}
-
 /* Others are told at once, our own watches from the main context. */
 static void
 announce (Store *self, gint64 revision)
@@ -241,12 +234,45 @@ end_all_watches (Store *self, const GError *error)
 static void on_reread (gpointer user_data);
 
 static void
-plan_reread (Store *self)
+plan_reread (Store *self, gint64 pause_ns)
 {
-  gint64 delay_ns
-      = self->doorbell.inotify_fd < 0 ? MIN (self->reread_ns, POLL_NS) : self->reread_ns;
+  if (self->doorbell.inotify_fd < 0)
+    pause_ns = MIN (self->reread_ns, POLL_NS);
+  else if (!commy_sqlite_doorbell_hears_all (&self->doorbell))
+    pause_ns = self->reread_ns;
+  self->pause_ns = pause_ns;
+  self->reread_timer = self->host->add_timer (self->host, pause_ns, on_reread, self);
+}
 
-  self->reread_timer = self->host->add_timer (self->host, delay_ns, on_reread, self);
+/* Something happens: it is looked at soon whether all of it was heard. */
+static void
+look_again_soon (Store *self)
+{
+  if (self->pause_ns <= self->reread_ns)
+    return;
+  self->host->remove (self->host, self->reread_timer);
+  plan_reread (self, self->reread_ns);
+}
+
+static void
+on_owner_left (gpointer user_data, const char *name)
+{
+  gint64 id = name != NULL ? commy_sqlite_leases_id_of (name) : 0;
+
+  if (name == NULL || id != 0)
+    look_for_dead (user_data, id);
+}
+
+static void
+on_doorbell (gpointer user_data, int fd, guint condition)
+{
+  Store *self = user_data;
+
+  if (!check_process (self, NULL))
+    return;
+  commy_sqlite_doorbell_drain (&self->doorbell, on_owner_left, self);
+  look_again_soon (self);
+  deliver (self);
 }
 
 /* The safety net under everything that is notified. */
@@ -259,7 +285,7 @@ on_reread (gpointer user_data)
   self->reread_timer = 0;
   if (!check_process (self, NULL))
     return;
-  plan_reread (self);
+  plan_reread (self, MIN (self->pause_ns * QUIET_GROWTH, self->reread_ns * QUIET_MOST));
   if (!commy_sqlite_db_check_file (self->db, &error))
     {
       log_warning (self, error);
@@ -490,6 +516,8 @@ store_init (gpointer instance, CommyHost *host, GError **error)
   self->pid = getpid ();
   self->doorbell.file_fd = -1;
   self->doorbell.inotify_fd = -1;
+  self->doorbell.watch = -1;
+  self->doorbell.leases_watch = -1;
   self->reread_ns = number (host, "reread");
   self->watches = g_ptr_array_new_with_free_func (watch_unref);
   if (!open_all (self, error))
@@ -504,7 +532,7 @@ store_init (gpointer instance, CommyHost *host, GError **error)
     host->log (host, G_LOG_LEVEL_WARNING,
                "no inotify instance is left (fs.inotify.max_user_instances): the store is polled");
   look_for_dead (self, 0);
-  plan_reread (self);
+  plan_reread (self, self->reread_ns);
   return TRUE;
 }
 

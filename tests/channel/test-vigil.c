@@ -69,7 +69,7 @@ scene_set_up (Scene *self, gconstpointer policy)
   self->shared = (CommyChannelShared){ .env = &self->env,
                                        .ledger = &self->ledger,
                                        .policy = commy_policy_compile (config, NULL, &error),
-                                       .deaths = commy_death_watch_new (self->context, &error),
+                                       .deaths = commy_death_watch_new (&error),
                                        .own_principals = (char **) none,
                                        .max_payload = FUZZ_PAYLOAD_MAX,
                                        .max_methods = 8,

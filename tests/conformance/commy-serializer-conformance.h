@@ -11,4 +11,7 @@ G_BEGIN_DECLS
 
 void commy_serializer_conformance_add (const CommyPluginDescriptor *descriptor);
 
+/* A value of a made-up type; not floating. */
+GVariant *commy_serializer_conformance_make_up (GRand *rand);
+
 G_END_DECLS

@@ -25,7 +25,7 @@
 #define SAMPLES 100000u /* times of calls that a client keeps */
 
 /* The keyfile that the service needs where more come than a usual one expects. */
-#define SETTINGS "[calibration]\nmode=off\n[limits]\nchannels=65536\nhandshake-timeout=60s\n"
+#define SETTINGS "[calibration]\nmode=off\n[limits]\nchannels=16384\nhandshake-timeout=60s\n"
 
 /* --- a client: a process with many contexts, each with a channel of its own --- */
 
@@ -400,6 +400,37 @@ a_channel_costs_the_service_one_descriptor (Scene *scene, gconstpointer data)
   call_all (scene);
 }
 
+/* --- the limit --- */
+
+#define FEW 8u
+
+static void
+ones_own_user_may_have_all_of_the_limit (MeshFixture *fixture, gconstpointer data)
+{
+  ServiceChild *child
+      = service_child_start (fixture, "[calibration]\nmode=off\n[limits]\nchannels=8\n", 0);
+  CommyMesh *mesh = mesh_fixture_join (
+      fixture, "[calibration]\nmode=off\n[selection]\npreference=pin\ntransports=shm\n");
+  Caller callers[FEW + 1];
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i <= FEW; i++)
+    {
+      callers[i].context = g_main_context_new ();
+      callers[i].client = commy_client_new (mesh, TEST_SERVICE);
+      g_assert_true (call_once (&callers[i], i, &error) == (i < FEW));
+    }
+  g_assert_nonnull (strstr (error->message, "limit \"channels\""));
+  for (guint i = 0; i <= FEW; i++)
+    {
+      g_object_unref (callers[i].client);
+      g_main_context_unref (callers[i].context);
+    }
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_unref (mesh);
+  service_child_free (child);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -416,5 +447,7 @@ main (int argc, char **argv)
 #define ADD(PATH, FUNC) g_test_add ("/mesh/many/" PATH, Scene, NULL, set_up, FUNC, tear_down)
   ADD ("all-are-answered-and-none-is-starved", all_are_answered_and_none_is_starved);
   ADD ("a-channel-costs-the-service-one-descriptor", a_channel_costs_the_service_one_descriptor);
+  g_test_add ("/mesh/many/ones-own-user-may-have-all-of-the-limit", MeshFixture, NULL,
+              mesh_fixture_set_up, ones_own_user_may_have_all_of_the_limit, mesh_fixture_tear_down);
   return g_test_run ();
 }

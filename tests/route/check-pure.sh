@@ -4,7 +4,7 @@
 # data of their own. Their object files show it: what they call, and that they keep nothing.
 set -u
 objects=$COMMY_BUILD_DIR/core/route
-pure='calibration confidence cost crossover decide filter size-class switch words'
+pure='calibration confidence cost crossover decide filter judge switch words'
 allowed='^(commy_.*|__.*|_GLOBAL_OFFSET_TABLE_|erfc|exp|exp2|fmax|fmin|log|log1p|expm1|hypot|sqrt|floor|ceil|strcmp|mem(set|cpy|move)|g_snprintf|g_strcmp0|g_strlcat|g_strlcpy|isfinite|finite)$'
 
 echo 1..18

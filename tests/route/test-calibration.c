@@ -22,7 +22,7 @@ without_samples_the_claim_counts (void)
   CommyCalibration empty = { 0 };
   CommyPosterior posterior = commy_calibration_get (NULL, &profile, 0, 0);
 
-  g_assert_cmpfloat (posterior.mean, ==, 0);
+  g_assert_cmpfloat (log (posterior.factor), ==, 0);
   g_assert_cmpfloat_with_epsilon (posterior.sd, G_LN2, 1e-9);
   g_assert_cmpfloat (posterior.ratio, ==, 1);
   posterior = commy_calibration_get (&empty, &profile, 3, 0);
@@ -65,11 +65,11 @@ samples_win_over_the_claim (void)
   /* One sample is weighed once: as sure as its spread, against the claim. */
   feed (&calibration, 64, 2, 1, SECOND);
   posterior = commy_calibration_get (&calibration, &profile, 0, SECOND);
-  g_assert_cmpfloat_with_epsilon (posterior.mean,
+  g_assert_cmpfloat_with_epsilon (log (posterior.factor),
                                   log (2) * G_LN2 * G_LN2 / (G_LN2 * G_LN2 + 0.25 * 0.25), 1e-9);
   feed (&calibration, 64, 2, 39, SECOND);
   posterior = commy_calibration_get (&calibration, &profile, 0, SECOND);
-  g_assert_cmpfloat_with_epsilon (posterior.mean, log (2), 0.02);
+  g_assert_cmpfloat_with_epsilon (log (posterior.factor), log (2), 0.02);
   g_assert_cmpfloat_with_epsilon (posterior.ratio, 2, 0.02);
   g_assert_cmpfloat (posterior.sd, <, 0.05);
   g_assert_cmpfloat_with_epsilon (posterior.samples, 40, 1e-6);
@@ -87,8 +87,8 @@ one_outlier_hardly_moves (void)
   feed (&calibration, 64, 1, 1, SECOND);
   feed (&calibration, 64, 1000, 2, SECOND);
   feed (&calibration, 64, 1, 1, SECOND);
-  g_assert_cmpfloat_with_epsilon (commy_calibration_get (&calibration, &profile, 0, SECOND).mean, 0,
-                                  0.06);
+  g_assert_cmpfloat_with_epsilon (
+      log (commy_calibration_get (&calibration, &profile, 0, SECOND).factor), 0, 0.06);
 }
 
 static void
@@ -101,7 +101,7 @@ three_in_a_row_are_a_step (void)
   feed (&calibration, 64, 1, 40, SECOND);
   feed (&calibration, 64, 8, 3, SECOND);
   posterior = commy_calibration_get (&calibration, &profile, 0, SECOND);
-  g_assert_cmpfloat (posterior.mean, >, log (4));
+  g_assert_cmpfloat (log (posterior.factor), >, log (4));
   /* and it is less sure than before */
   g_assert_cmpfloat (posterior.sd, >, 0.2);
 }
@@ -118,7 +118,8 @@ outliers_of_both_signs_are_no_step (void)
       feed (&calibration, 64, 50, 2, SECOND);
       feed (&calibration, 64, 0.02, 2, SECOND);
     }
-  g_assert_cmpfloat (fabs (commy_calibration_get (&calibration, &profile, 0, SECOND).mean), <, 0.3);
+  g_assert_cmpfloat (fabs (log (commy_calibration_get (&calibration, &profile, 0, SECOND).factor)),
+                     <, 0.3);
 }
 
 static void
@@ -149,15 +150,15 @@ contradicted_claims_are_dropped_and_stay_so (void)
   feed (&calibration, 64, 100, 1, SECOND);
   posterior = commy_calibration_get (&calibration, &profile, 0, SECOND);
   g_assert_true (posterior.contradicted);
-  g_assert_cmpfloat_with_epsilon (posterior.mean, log (100), 1e-6);
+  g_assert_cmpfloat_with_epsilon (log (posterior.factor), log (100), 1e-6);
   /* Time alone does not make a liar credible. */
   posterior = commy_calibration_get (&calibration, &profile, 0, 600 * SECOND);
   g_assert_true (posterior.contradicted);
-  g_assert_cmpfloat_with_epsilon (posterior.mean, log (100), 1e-6);
+  g_assert_cmpfloat_with_epsilon (log (posterior.factor), log (100), 1e-6);
   g_assert_cmpfloat (posterior.sd, >, 1);
   posterior = commy_calibration_get (&calibration, &profile, 0, 1000000 * SECOND);
   g_assert_true (posterior.contradicted);
-  g_assert_cmpfloat_with_epsilon (posterior.mean, log (100), 1e-6);
+  g_assert_cmpfloat_with_epsilon (log (posterior.factor), log (100), 1e-6);
 }
 
 /* --- what a class without samples inherits --- */
@@ -189,7 +190,7 @@ expected (const CommyCalibration *calibration, guint size_class, CommyPosterior 
 
   *out_posterior = commy_calibration_get (calibration, &profile, size_class, SECOND);
   commy_cost_compute (&profile, NULL, commy_size_class_representative (size_class), &cost);
-  return cost.t_latency_ns * exp (out_posterior->mean);
+  return cost.t_latency_ns * out_posterior->factor;
 }
 
 static void
@@ -249,8 +250,8 @@ less_than_claimed_is_inherited_too (void)
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     {
       g_assert_cmpfloat (expected (&calibration, c, &posterior), >, 0);
-      g_assert_cmpfloat (posterior.mean, >=, log (24.0 / 1124) - 1e-9);
-      g_assert_true (isfinite (posterior.mean) && isfinite (posterior.sd));
+      g_assert_cmpfloat (log (posterior.factor), >=, log (24.0 / 1124) - 1e-9);
+      g_assert_true (isfinite (log (posterior.factor)) && isfinite (posterior.sd));
     }
 }
 
@@ -301,7 +302,7 @@ two_classes_make_a_line (void)
   g_assert_cmpfloat (posterior.sd, <, 0.4);
   /* Beyond them the line goes on, between what was measured and what is claimed. */
   g_assert_cmpfloat (expected (&calibration, 8, &posterior), >, 9e5 + 100 + (1 << 22));
-  g_assert_cmpfloat (posterior.mean, <, log (slope));
+  g_assert_cmpfloat (log (posterior.factor), <, log (slope));
 }
 
 static void
@@ -319,7 +320,7 @@ a_lie_by_a_factor_holds_for_every_size (void)
       for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
         {
           expected (&calibration, c, &posterior);
-          g_assert_cmpfloat_with_epsilon (posterior.mean, log (factors[i]), 0.1);
+          g_assert_cmpfloat_with_epsilon (log (posterior.factor), log (factors[i]), 0.1);
           g_assert_cmpfloat (posterior.sd, <, 0.6);
         }
     }
@@ -388,8 +389,8 @@ what_is_inherited_ages_like_the_rest (void)
   feed_ns (&calibration, 64, 164, 4);
   fresh = commy_calibration_get (&calibration, &profile, 1, SECOND);
   old = commy_calibration_get (&calibration, &profile, 1, 1201 * SECOND);
-  g_assert_cmpfloat (fresh.mean, >, 0.1);
-  g_assert_cmpfloat (fabs (old.mean), <, 0.01);
+  g_assert_cmpfloat (log (fresh.factor), >, 0.1);
+  g_assert_cmpfloat (fabs (log (old.factor)), <, 0.01);
   g_assert_cmpfloat (old.sd, >, fresh.sd);
   g_assert_cmpfloat_with_epsilon (old.sd, G_LN2, 0.01);
 }
@@ -453,7 +454,7 @@ the_operators_numbers_are_taken_as_given (void)
   profile.provenance = COMMY_PROVENANCE_OPERATOR;
   feed (&calibration, 64, 100, 40, SECOND);
   posterior = commy_calibration_get (&calibration, &profile, 0, SECOND);
-  g_assert_cmpfloat (posterior.mean, ==, 0);
+  g_assert_cmpfloat (log (posterior.factor), ==, 0);
   g_assert_cmpfloat (posterior.sd, ==, 0);
   g_assert_cmpfloat_with_epsilon (posterior.ratio, 100, 1);
   g_assert_false (posterior.contradicted);
@@ -490,10 +491,10 @@ adaptive_weighs_the_claim_less (void)
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     claimed[c] = 1000;
   commy_calibration_infer (&calibration, &profile, claimed, SECOND, 0.25, adaptive);
-  g_assert_cmpfloat (adaptive[0].mean, >, usual.mean);
-  g_assert_cmpfloat (adaptive[0].mean, <, log (2));
-  g_assert_cmpfloat (adaptive[1].mean, >, 0);
-  g_assert_cmpfloat (adaptive[1].mean, <=, adaptive[0].mean);
+  g_assert_cmpfloat (adaptive[0].factor, >, usual.factor);
+  g_assert_cmpfloat (adaptive[0].factor, <, 2);
+  g_assert_cmpfloat (adaptive[1].factor, >, 1);
+  g_assert_cmpfloat (adaptive[1].factor, <=, adaptive[0].factor);
 }
 
 int

@@ -101,7 +101,7 @@ loss_connect_and_bias_cost (void)
   CommyProfile shm = fixture_shm ();
   CommyCandidate candidate = fixture_candidate ("shm", &shm);
   CommyDemand demand = fixture_demand ();
-  CommyPosterior sure = { .ratio = 1 };
+  CommyPosterior sure = { .factor = 1, .ratio = 1 };
   double plain = commy_candidate_claimed (&candidate, &demand.weights, 64);
 
   shm.loss = 0.5;

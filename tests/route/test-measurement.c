@@ -131,7 +131,7 @@ a_liar_of_yesterday_is_still_one (void)
   commy_measurement_age (&entry, 1000 + DAY, 5);
   posterior = commy_calibration_get (&entry.calibration, &profile, 0, 5);
   g_assert_true (posterior.contradicted);
-  g_assert_cmpfloat_with_epsilon (posterior.mean, -6.25, 1e-6);
+  g_assert_cmpfloat_with_epsilon (log (posterior.factor), -6.25, 1e-6);
 }
 
 static void

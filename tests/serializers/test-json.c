@@ -19,22 +19,20 @@ typedef struct
 } Json;
 
 static void
-json_start (Json *json, gconstpointer max_values)
+json_start (Json *json, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   const CommyPluginDescriptor *descriptor = commy_test_load ("serializer", "json", &error);
 
   g_assert_no_error (error);
   json->host = commy_test_host_new (NULL, descriptor);
-  if (max_values != NULL)
-    commy_test_host_set_param (json->host, "max-values", max_values);
   json->ops = descriptor->ops;
   json->instance = commy_test_host_start (json->host, &error);
   g_assert_no_error (error);
 }
 
 static void
-json_stop (Json *json, gconstpointer max_values)
+json_stop (Json *json, gconstpointer data)
 {
   commy_test_host_free (json->host);
 }
@@ -319,55 +317,6 @@ test_deep (Json *json, gconstpointer data)
   g_assert_nonnull (strstr (error->message, "more than 120 levels"));
 }
 
-/* @n times @part between brackets. */
-static char *
-list_of (const char *part, guint n)
-{
-  GString *text = g_string_new ("[");
-
-  for (guint i = 0; i < n; i++)
-    g_string_append_printf (text, "%s%s", i > 0 ? "," : "", part);
-  g_string_append_c (text, ']');
-  return g_string_free (text, FALSE);
-}
-
-static void
-test_limit (Json *json, gconstpointer data)
-{
-  g_autofree char *fits = list_of ("[]", 999);
-  g_autofree char *beyond = list_of ("[]", 1000);
-  g_autofree char *numbers = list_of ("7", 5000);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) most = from_text (json, fits, -1, "a()", &error);
-  g_autoptr (GVariant) many = from_text (json, numbers, -1, "at", &error);
-  g_autoptr (GVariant) units = NULL;
-  guint8 out[8];
-
-  g_assert_no_error (error);
-  g_assert_cmpuint (g_variant_n_children (most), ==, 999);
-  g_assert_cmpuint (g_variant_n_children (many), ==, 5000);
-  g_assert_null (from_text (json, beyond, -1, "a()", &error));
-  g_assert_nonnull (strstr (error->message, "max-values"));
-  g_clear_error (&error);
-
-  /* The same limit for writing: what the other side will not take is not sent. */
-  units = g_variant_ref_sink (g_variant_new_parsed ("[(), ()]"));
-  g_assert_cmpuint (json->ops->bound (json->instance, most), >, 0);
-  g_clear_pointer (&units, g_variant_unref);
-  {
-    g_autoptr (GPtrArray) parts = g_ptr_array_new ();
-
-    for (int i = 0; i < 1000; i++)
-      g_ptr_array_add (parts, g_variant_new_string ("x"));
-    units = g_variant_ref_sink (
-        g_variant_new_array (G_VARIANT_TYPE_STRING, (GVariant *const *) parts->pdata, parts->len));
-  }
-  g_assert_cmpuint (json->ops->bound (json->instance, units), ==, 0);
-  g_assert_cmpint (json->ops->encode (json->instance, units, out, 0, &error), ==, -1);
-  g_assert_error (error, COMMY_TEST_ERROR, COMMY_ERROR_TYPE);
-  g_assert_nonnull (strstr (error->message, "type as: it has more than 1000 values"));
-}
-
 /* Where the README says "as json-glib does", json-glib reads ours and is read. */
 static void
 test_json_glib (Json *json, gconstpointer data)
@@ -439,15 +388,14 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-#define ADD(PATH, LIMIT, FUNC) \
-  g_test_add ("/serializer/json/" PATH, Json, LIMIT, json_start, FUNC, json_stop)
-  ADD ("text/is-as-documented", NULL, test_text);
-  ADD ("text/every-nan-has-one", NULL, test_not_a_number);
-  ADD ("text/of-others-is-read", NULL, test_foreign_text);
-  ADD ("text/what-is-wrong-is-said-with-its-place", NULL, test_refused);
-  ADD ("limits/depth-costs-no-stack", NULL, test_deep);
-  ADD ("limits/values-of-one-message", "1000", test_limit);
-  ADD ("interop/json-glib", NULL, test_json_glib);
-  ADD ("interop/python", NULL, test_python);
+#define ADD(PATH, FUNC) \
+  g_test_add ("/serializer/json/" PATH, Json, NULL, json_start, FUNC, json_stop)
+  ADD ("text/is-as-documented", test_text);
+  ADD ("text/every-nan-has-one", test_not_a_number);
+  ADD ("text/of-others-is-read", test_foreign_text);
+  ADD ("text/what-is-wrong-is-said-with-its-place", test_refused);
+  ADD ("limits/depth-costs-no-stack", test_deep);
+  ADD ("interop/json-glib", test_json_glib);
+  ADD ("interop/python", test_python);
   return g_test_run ();
 }

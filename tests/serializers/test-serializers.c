@@ -175,5 +175,20 @@ main (int argc, char **argv)
   if (g_test_perf ())
     g_test_add_data_func ("/serializer/json/cost", "json", test_cost);
 #endif
+#ifdef WITH_COMPACT
+  commy_serializer_conformance_add (load ("compact"));
+  if (g_test_perf ())
+    g_test_add_data_func ("/serializer/compact/cost", "compact", test_cost);
+#endif
+#ifdef WITH_MSGPACK
+  commy_serializer_conformance_add (load ("msgpack"));
+  if (g_test_perf ())
+    g_test_add_data_func ("/serializer/msgpack/cost", "msgpack", test_cost);
+#endif
+#ifdef WITH_CBOR
+  commy_serializer_conformance_add (load ("cbor"));
+  if (g_test_perf ())
+    g_test_add_data_func ("/serializer/cbor/cost", "cbor", test_cost);
+#endif
   return g_test_run ();
 }

@@ -416,6 +416,38 @@ test_reread_finds_dead (Fixture *fixture, gconstpointer unused)
   g_assert_cmpuint (commy_store_count (&fixture->store, ""), ==, 0);
 }
 
+/* Nothing was missed for long: what nobody is notified of waits, but not for ever. */
+static void
+test_reread_becomes_rare (Fixture *fixture, gconstpointer unused)
+{
+  commy_test_host_use_virtual_clock (fixture->host);
+  fixture_start (fixture);
+  commy_test_host_advance (fixture->host, 2 * SECOND_NS);
+  leave_dead_lease (fixture);
+  commy_test_host_advance (fixture->host, 15 * SECOND_NS);
+  g_assert_cmpuint (commy_store_count (&fixture->store, ""), ==, 1);
+  commy_test_host_advance (fixture->host, SECOND_NS);
+  g_assert_cmpuint (commy_store_count (&fixture->store, ""), ==, 0);
+}
+
+/* The kernel closes the files of who dies; by the clock nothing would happen. */
+static void
+test_closed_file_ends_lease (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *path = g_strdup_printf ("%s/leases/%016x", fixture->state, 77);
+  int fd;
+
+  commy_test_host_use_virtual_clock (fixture->host);
+  fixture_start (fixture);
+  fd = open (path, O_RDWR | O_CREAT, 0600);
+  g_assert_cmpint (fd, >=, 0);
+  leave_dead_lease (fixture);
+  g_assert_cmpuint (commy_store_count (&fixture->store, ""), ==, 1);
+  close (fd);
+  commy_test_run_until (NULL, commy_store_count (&fixture->store, "") == 0);
+  g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
+}
+
 static void
 test_start_finds_dead (Fixture *fixture, gconstpointer unused)
 {
@@ -519,6 +551,8 @@ main (int argc, char **argv)
   ADD ("limits/deletions-are-forgotten", test_deletions_are_forgotten);
   ADD ("reread/finds-changes-without-a-doorbell", test_reread_finds_changes);
   ADD ("reread/finds-dead-owners", test_reread_finds_dead);
+  ADD ("reread/becomes-rare-while-nothing-happens", test_reread_becomes_rare);
+  ADD ("lease/ends-when-its-file-is-closed", test_closed_file_ends_lease);
   ADD ("lease/start-removes-what-the-dead-left", test_start_finds_dead);
   ADD ("lease/two-instances-in-one-process", test_two_in_one_process);
   ADD ("process/forked-child-is-refused", test_forked_child_is_refused);

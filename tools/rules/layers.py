@@ -10,6 +10,7 @@ FLOORS = {
     "base": 1,
     "wire": 1,
     "route": 1,
+    "schema": 1,
     "observe": 2,
     "config": 2,
     "plugin": 2,
@@ -125,7 +126,7 @@ LOCKS = r"g_mutex_\w+|pthread_\w+|g_cond_\w+|g_rw_lock_\w+"
 PURE = "|".join((TIME, CHANCE, OUTSIDE, LOGS, LOCKS))
 # What is kept and told about a decision is allocated; deciding is not.
 MAY_ALLOCATE = re.compile(
-    r"/commy-(requirements|demand|decision(-[\w-]+)?|measurement|explain(-[\w-]+)?|words)\.[ch]$"
+    r"/commy-(requirements|demand|decision(-[\w-]+)?|measurement|explain(-[\w-]+)?|schema(-[\w-]+)?|words)\.[ch]$"
 )
 PLAIN_HEADERS = re.compile(
     r"^(std(bool|def|int|arg|align)|string|limits|inttypes|assert|endian|errno)\.h$"
@@ -133,9 +134,9 @@ PLAIN_HEADERS = re.compile(
 
 
 def pure(tree):
-    """core/route and core/wire take everything as arguments; wire/ is plain C without GLib"""
+    """core/route, core/schema and core/wire take everything as arguments; wire/ is plain C without GLib"""
     for path in tree.c_files():
-        if not path.startswith(("core/route/", "core/wire/")):
+        if not path.startswith(("core/route/", "core/schema/", "core/wire/")):
             continue
         wire = path.startswith("core/wire/")
         words = PURE if MAY_ALLOCATE.search(path) else PURE + "|" + MEMORY + "|" + MORE_MEMORY

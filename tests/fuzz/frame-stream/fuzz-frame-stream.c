@@ -115,7 +115,7 @@ make_surroundings (Fuzz *self, guint choice)
     .env = &self->env,
     .ledger = &self->ledger,
     .policy = make_policy ((choice & 1) == 0),
-    .deaths = commy_death_watch_new (self->context, NULL),
+    .deaths = commy_death_watch_new (NULL),
     .own_principals = (char **) ((choice & 2) == 0 ? own : others),
     .max_payload = FUZZ_PAYLOAD_MAX,
     .max_methods = LIMIT_METHODS,

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The plugin "msgpack" under a name of its own: several lie in one program. */
+#define commy_plugin_query_v1 commy_plugin_query_msgpack
+#include "../../../serializers/msgpack/commy-serializer-msgpack.c"
