@@ -47,6 +47,7 @@ CommyExit commy_cmd_doctor (CommyCli *cli, char **argv);
 CommyExit commy_cmd_help (CommyCli *cli, char **argv);
 CommyExit commy_cmd_publish (CommyCli *cli, char **argv);
 CommyExit commy_cmd_subscribe (CommyCli *cli, char **argv);
+CommyExit commy_cmd_bridge (CommyCli *cli, char **argv);
 CommyExit commy_cmd_schema (CommyCli *cli, char **argv);
 CommyExit commy_cmd_codegen (CommyCli *cli, char **argv);
 CommyExit commy_cmd_complete (CommyCli *cli, char **argv);

@@ -46,6 +46,8 @@ static const CommyVerb verbs[] = {
     "commy publish sensors.temp 21.5", COMMY_TASK_USE },
   { "subscribe", commy_cmd_subscribe, N_ ("print what is published to topics"),
     "commy subscribe 'sensors.**'", COMMY_TASK_USE },
+  { "bridge", commy_cmd_bridge, N_ ("services to and from a D-Bus message bus: dbus"),
+    "commy bridge dbus export org.example.Echo --xml echo.xml", COMMY_TASK_USE },
   { "services", commy_cmd_services, N_ ("who offers what: ls, info"), "commy services ls",
     COMMY_TASK_LOOK },
   { "nodes", commy_cmd_nodes, N_ ("the processes of the mesh: ls, info"), "commy nodes ls",

@@ -111,7 +111,7 @@ if [ -n "$(pkg-config --cflags gio-unix-2.0 2>/dev/null)" ] && command -v cc >/d
 else
   flags=
 fi
-for guide in configuration security tuning embedding; do
+for guide in configuration security tuning embedding dbus; do
   begin "$guide"
   ok "$guide/a-service-runs-beside-it" test -n "$serving"
   shell_blocks "$guides/$guide.md" "$folder/$guide/blocks"
