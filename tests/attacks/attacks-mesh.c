@@ -105,6 +105,7 @@ typedef struct
   ShmTestHost *host;
   gpointer connection;
   guint32 stream;
+  guint16 raw; /* what stands for "raw" in frames: its place in the WELCOME */
 } Caller;
 
 static guint8 *
@@ -126,6 +127,18 @@ send_frame (Caller *self, const CommyFrameSpec *spec, gconstpointer payload, gsi
   return span.data + prefix;
 }
 
+static void
+find_raw (Caller *self, const guint8 *payload, gsize size)
+{
+  CommyHello hello;
+
+  g_assert_true (commy_hello_read (payload, size, &hello, NULL));
+  for (guint16 i = 0; hello.serializers[i] != NULL; i++)
+    if (strcmp (hello.serializers[i], "raw") == 0)
+      self->raw = i + 1;
+  commy_hello_clear (&hello);
+}
+
 /* The type of the next frame; 0 if the path ended. */
 static guint8
 receive_frame (Caller *self, guint32 *out_stream)
@@ -137,6 +150,8 @@ receive_frame (Caller *self, guint32 *out_stream)
     return 0;
   g_assert_cmpint (commy_frame_parse (message.data, message.size, 1 << 20, &frame), ==,
                    COMMY_FRAME_OK);
+  if (frame.type == COMMY_FRAME_WELCOME)
+    find_raw (self, (const guint8 *) message.data + frame.payload_offset, frame.payload_size);
   self->host->ops->release (self->connection, &message);
   *out_stream = frame.stream;
   return frame.type;
@@ -182,8 +197,9 @@ caller_leave (Caller *self)
 static guint8 *
 send_call (Caller *self, gconstpointer payload, gsize size)
 {
-  const CommyFrameSpec call
-      = { .type = COMMY_FRAME_CALL, .serializer = 2, .method = 1, .stream = ++self->stream };
+  const CommyFrameSpec call = {
+    .type = COMMY_FRAME_CALL, .serializer = self->raw, .method = 1, .stream = ++self->stream
+  };
 
   return send_frame (self, &call, payload, size);
 }

@@ -25,6 +25,7 @@ struct _FakeClient
   gboolean answered;
   GError *error;
   guint32 sequence;
+  char **serializers; /* of the WELCOME, or NULL */
 };
 
 FakeClient *
@@ -62,6 +63,7 @@ fake_client_free (FakeClient *self)
   commy_test_host_free (self->host);
   g_main_context_unref (self->context);
   g_clear_error (&self->error);
+  g_strfreev (self->serializers);
   g_free (self);
 }
 
@@ -179,6 +181,21 @@ fake_client_greet (FakeClient *self, CommyHello *hello)
   fake_client_send_frame (self, &spec, data, size);
 }
 
+/* Frames name them by their place in the list of who welcomes. */
+static void
+learn_serializers (FakeClient *self, GBytes *welcome)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (welcome, &size);
+  CommyHello hello;
+
+  if (!commy_hello_read (data, size, &hello, NULL))
+    return;
+  g_strfreev (self->serializers);
+  self->serializers = g_steal_pointer (&hello.serializers);
+  commy_hello_clear (&hello);
+}
+
 gboolean
 fake_client_receive_bytes (FakeClient *self, CommyFrame *out_frame, GBytes **out_payload)
 {
@@ -195,7 +212,18 @@ fake_client_receive_bytes (FakeClient *self, CommyFrame *out_frame, GBytes **out
                    COMMY_FRAME_OK);
   *out_payload = g_bytes_new (message.data + out_frame->payload_offset, out_frame->payload_size);
   self->ops->release (self->connection, &message);
+  if (out_frame->type == COMMY_FRAME_WELCOME)
+    learn_serializers (self, *out_payload);
   return TRUE;
+}
+
+guint16
+fake_client_wire_of (FakeClient *self, const char *serializer)
+{
+  for (guint16 i = 0; self->serializers != NULL && self->serializers[i] != NULL; i++)
+    if (strcmp (self->serializers[i], serializer) == 0)
+      return i + 1;
+  g_assert_not_reached ();
 }
 
 gboolean

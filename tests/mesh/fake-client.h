@@ -33,6 +33,8 @@ gboolean fake_client_receive (FakeClient *client, CommyFrame *out_frame, char **
 /* The same with all bytes of the payload. */
 gboolean
 fake_client_receive_bytes (FakeClient *client, CommyFrame *out_frame, GBytes **out_payload);
+/* What stands for it in frames, once the WELCOME was received. */
+guint16 fake_client_wire_of (FakeClient *client, const char *serializer);
 /* Waits for the CLOSE frame with this number and these words, and for the end of the path. What
  * only acknowledges may come before. */
 void fake_client_expect_close (FakeClient *client, guint32 code, const char *words);

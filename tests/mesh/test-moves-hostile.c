@@ -158,7 +158,7 @@ call_pid (FakeClient *fake, guint32 sequence, guint32 ack, CommyFrame *answer)
   };
   CommyFrameSpec call = { .type = COMMY_FRAME_CALL,
                           .flags = COMMY_FRAME_FLAG_ORDERED,
-                          .serializer = 1,
+                          .serializer = fake_client_wire_of (fake, "gvariant"),
                           .stream = 5,
                           .method = 1,
                           .sequence = sequence + 1,

@@ -120,7 +120,7 @@ send_count (FakeClient *fake, guint32 sequence)
   g_autoptr (GVariant) nothing = g_variant_ref_sink (g_variant_new ("()"));
   CommyFrameSpec spec = { .type = COMMY_FRAME_ONEWAY,
                           .flags = COMMY_FRAME_FLAG_ORDERED,
-                          .serializer = 1,
+                          .serializer = fake_client_wire_of (fake, "gvariant"),
                           .method = 1,
                           .flow = 1,
                           .sequence = sequence,
@@ -343,7 +343,7 @@ send_first (
 {
   CommyFrameSpec spec = { .type = type,
                           .flags = COMMY_FRAME_FLAG_ORDERED,
-                          .serializer = 2,
+                          .serializer = fake_client_wire_of (fake, "raw"),
                           .stream = 100 + train,
                           .method = 1,
                           .flow = 1,

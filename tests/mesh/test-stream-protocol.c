@@ -125,7 +125,7 @@ open_as (FakeClient *fake, guint8 type, guint32 method, guint32 stream)
 {
   CommyFrameSpec spec = { .type = type,
                           .flags = COMMY_FRAME_FLAG_STREAM,
-                          .serializer = 1,
+                          .serializer = fake_client_wire_of (fake, "gvariant"),
                           .stream = stream,
                           .method = method,
                           .signature = "()",
@@ -143,7 +143,9 @@ open_held (FakeClient *fake)
 static void
 send_data (FakeClient *fake, guint32 stream, gsize size)
 {
-  CommyFrameSpec spec = { .type = COMMY_FRAME_DATA, .serializer = 2, .stream = stream };
+  CommyFrameSpec spec = { .type = COMMY_FRAME_DATA,
+                          .serializer = fake_client_wire_of (fake, "raw"),
+                          .stream = stream };
   g_autofree guint8 *data = g_malloc0 (MAX (size, 1));
 
   fake_client_send_frame (fake, &spec, data, size);
