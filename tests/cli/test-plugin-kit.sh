@@ -111,6 +111,12 @@ for kind in transport hook serializer auth balancer; do
 done
 run plugin new transport my-transport
 ok kit/new-over-a-folder-exits-2 exits 2
+run plugin new hook zebra
+for name in tally-fast my-tally a-tally-of-tally; do
+  run plugin new hook "$name"
+  sed "s/zebra_/$(echo "$name" | tr - _)_/g; s/zebra/$name/g" zebra/commy-transport-zebra.c > "$folder/expected.c"
+  ok "kit/new/$name-keeps-its-name" cmp "$folder/expected.c" "$name/commy-transport-$name.c"
+done
 
 # --- bench ---
 run plugin bench "$folder/plugins/libcommy-transport-my-transport.so"
