@@ -82,14 +82,16 @@ says_that_it_ends (const char *stat)
          || (strtoul (fields[FIELD_PENDING], NULL, 10) & BIT_OF (SIGKILL)) != 0;
 }
 
-/* One that is gone has ended. */
+/* One that is gone has ended; one that cannot be asked, for want of a descriptor, may live. */
 static gboolean
 is_thread_ending (int pid, const char *tid)
 {
   g_autofree char *path = g_strdup_printf ("/proc/%d/task/%s/stat", pid, tid);
   g_autofree char *text = NULL;
 
-  return !g_file_get_contents (path, &text, NULL, NULL) || says_that_it_ends (text);
+  if (g_file_get_contents (path, &text, NULL, NULL))
+    return says_that_it_ends (text);
+  return access (path, F_OK) < 0 && errno == ENOENT;
 }
 
 static GDir *
@@ -162,9 +164,10 @@ commy_process_open_thread (int pidfd, int but, int *out_tid)
       if (tid == NULL)
         return -1;
       *out_tid = atoi (tid);
-      errno = ESRCH;
       if (*out_tid != pid && *out_tid != but && !is_thread_ending (pid, tid))
         fd = open_thread (pid, tid);
+      else
+        errno = ESRCH;
     }
   return fd;
 }

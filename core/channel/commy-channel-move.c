@@ -10,6 +10,7 @@
 #include "base/commy-error-private.h"
 #include "channel/commy-death-watch.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -447,14 +448,16 @@ may_lose_path (CommyChannel *self)
 }
 
 /* The path takes nothing any more. TRUE: what it brought is to be read first, to its end, and then
- * it is lost. An end there will be: nothing comes after what is there. */
+ * it is lost. An end there will be: nothing comes after what is there. Of what is no socket that is
+ * unknown. */
 gboolean
 commy_channel_doubt_path (CommyChannel *self)
 {
   if (!may_lose_path (self))
     return FALSE;
   if (!self->moves.doubted)
-    shutdown (self->ops->fd (self->connection), SHUT_RDWR);
+    self->moves.endless
+        = shutdown (self->ops->fd (self->connection), SHUT_RDWR) < 0 && errno == ENOTSOCK;
   self->moves.doubted = TRUE;
   commy_worker_set_hot (self->worker, self);
   return TRUE;

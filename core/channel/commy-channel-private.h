@@ -41,10 +41,10 @@ typedef struct
 /* What lets the flow outlive its path; commy-channel-move.c. */
 typedef struct
 {
-  gboolean agreed; /* both sides can */
-  gboolean
-      doubted;     /* the path takes nothing: what it brought is read to its end, then it is lost */
-  gboolean adrift; /* there is no path at present */
+  gboolean agreed;  /* both sides can */
+  gboolean doubted; /* the path takes nothing: what it brought is read, then it is lost */
+  gboolean endless; /* and has no end that shows: it is over when nothing is there */
+  gboolean adrift;  /* there is no path at present */
   CommyFlowName flow;
   guint32 number;       /* of the last move */
   CommyPrincipal *peer; /* its name on a path taken since, or NULL */

@@ -415,6 +415,8 @@ commy_channel_take (CommyChannel *self)
   if (self->closed)
     return FALSE;
   io = self->ops->peek (self->connection, &incoming.message);
+  if (G_UNLIKELY (self->moves.doubted && self->moves.endless) && io == COMMY_IO_WOULD_BLOCK)
+    io = COMMY_IO_CLOSED;
   if (io == COMMY_IO_WOULD_BLOCK)
     {
       if (G_UNLIKELY (self->unacked >= COMMY_TRAIN_ACK_AFTER)

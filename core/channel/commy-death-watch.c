@@ -366,7 +366,9 @@ watch (gpointer data)
   while (!__atomic_load_n (&self->stop, __ATOMIC_ACQUIRE))
     {
       gboolean came = wait_for_events (self);
-      int n = came ? epoll_wait (self->epoll_fd, events, G_N_ELEMENTS (events), -1) : 0;
+      /* What came may be gone again: those that are doubted are not forgotten over it. */
+      int patience = self->doubted->len > 0 ? 0 : -1;
+      int n = came ? epoll_wait (self->epoll_fd, events, G_N_ELEMENTS (events), patience) : 0;
 
       if (!came)
         handle (self, DOUBT);

@@ -202,6 +202,19 @@ check_interface (GDBusInterfaceInfo *interface, GError **error)
   return check_properties (&place, interface->properties, error);
 }
 
+/* And those of the nodes in it: how deep they may be was checked. */
+static gboolean
+check_node (GDBusNodeInfo *node, GError **error)
+{
+  for (GDBusInterfaceInfo **at = node->interfaces; at != NULL && *at != NULL; at++)
+    if (!check_interface (*at, error))
+      return FALSE;
+  for (GDBusNodeInfo **at = node->nodes; at != NULL && *at != NULL; at++)
+    if (!check_node (*at, error))
+      return FALSE;
+  return TRUE;
+}
+
 GDBusNodeInfo *
 commy_schema_parse (const char *xml, gssize size, GError **error)
 {
@@ -226,8 +239,5 @@ commy_schema_parse (const char *xml, gssize size, GError **error)
       set_malformed (error, cause);
       return NULL;
     }
-  for (GDBusInterfaceInfo **at = node->interfaces; at != NULL && *at != NULL; at++)
-    if (!check_interface (*at, error))
-      return NULL;
-  return g_steal_pointer (&node);
+  return check_node (node, error) ? g_steal_pointer (&node) : NULL;
 }

@@ -238,7 +238,10 @@ commy_linger_add (LingerList *list, int fd, guint8 *buffer, gsize at, gsize end)
     g_ptr_array_add (list->lingers, self);
   g_mutex_unlock (&list->lock);
   if (full)
-    linger_free (self);
+    {
+      tell_lost (self);
+      linger_free (self);
+    }
   else
     list->host->post (list->host, on_mesh_thread, list);
 }

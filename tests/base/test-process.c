@@ -8,11 +8,13 @@
 #include "base/commy-process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -144,6 +146,37 @@ test_first_thread (void)
   other_end (&other);
 }
 
+/* Who cannot look does not say that it is dead. */
+static void
+test_no_descriptors (void)
+{
+  struct rlimit before, few;
+  int taken[64];
+  Other other;
+
+  other_start (&other, FALSE);
+  g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &before), ==, 0);
+  few = before;
+  few.rlim_cur = G_N_ELEMENTS (taken);
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &few), ==, 0);
+  for (guint n_free = 0; n_free < 6; n_free++)
+    {
+      guint n = 0;
+      gboolean ending;
+
+      while (n < G_N_ELEMENTS (taken) && (taken[n] = open ("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        n++;
+      for (guint i = 0; i < n_free && n > 0; i++)
+        close (taken[--n]);
+      ending = commy_process_is_ending (other.pidfd);
+      while (n > 0)
+        close (taken[--n]);
+      g_assert_false (ending);
+    }
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &before), ==, 0);
+  other_end (&other);
+}
+
 static gboolean
 has_thread_pidfds (const Other *other)
 {
@@ -226,6 +259,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/base/process/one-that-was-killed-ends", test_ends);
   g_test_add_func ("/base/process/one-whose-first-thread-left-lives", test_first_thread);
+  g_test_add_func ("/base/process/who-cannot-look-takes-nobody-for-dead", test_no_descriptors);
   g_test_add_func ("/base/process/the-end-of-a-thread-is-told", test_threads);
   g_test_add_func ("/base/process/a-process-is-known-by-its-id", test_id);
   g_test_add_func ("/base/process/what-is-no-process-tells-nothing", test_nonsense);

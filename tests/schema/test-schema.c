@@ -62,6 +62,9 @@ what_is_no_description_is_refused (void)
       "org.commy.Stream is client, server or both" },
     { INTERFACE ("<method name='A'><annotation name='org.commy.Stream.In' value='?'/></method>"),
       "not one type" },
+    { "<node><node name='x'><interface name='org.example.A'>"
+      "<property name='A' type='(' access='read'/></interface></node></node>",
+      "not one type" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
