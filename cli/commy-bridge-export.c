@@ -199,7 +199,7 @@ on_call (GDBusConnection *connection,
   call->invocation = invocation;
   call->size = size;
   call->with_handles = handles != NULL || returns_handles (invocation);
-  if (strcmp (interface, self->interface->name) != 0)
+  if (strcmp (interface, COMMY_BRIDGE_PROPERTIES) == 0)
     method = qualified = g_strconcat (interface, ".", method, NULL);
   if (call->with_handles)
     commy_client_call_with_unix_fd_list (self->client, method, parameters, handles, self->options,
