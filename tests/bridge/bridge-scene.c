@@ -168,6 +168,14 @@ scene_offer_in_mesh (Scene *scene, gboolean typed)
   g_assert_no_error (error);
 }
 
+void
+scene_answer_slow (Scene *scene)
+{
+  if (scene->slow_in_mesh != NULL)
+    commy_invocation_return_value (scene->slow_in_mesh, NULL);
+  scene->slow_in_mesh = NULL;
+}
+
 static void
 on_name (GDBusConnection *connection, const char *name, gpointer data)
 {
@@ -299,6 +307,7 @@ void
 scene_tear_down (Scene *scene, gconstpointer data)
 {
   scene_stop_bus (scene);
+  scene_answer_slow (scene);
   g_clear_object (&scene->service);
   commy_mesh_leave_sync (scene->mesh, NULL, NULL);
   g_clear_object (&scene->mesh);

@@ -29,7 +29,7 @@ typedef struct
   int level;                          /* its property */
   GPtrArray *heard;                   /* one-way messages */
   GDBusMethodInvocation *slow_on_bus; /* what Slow left unanswered */
-  CommyInvocation *slow_in_mesh;      /* the same of the other laboratory; or NULL */
+  CommyInvocation *slow_in_mesh;      /* the same of the other laboratory, or NULL */
 } Scene;
 
 typedef struct
@@ -48,6 +48,8 @@ void scene_stop_bus (Scene *scene);
 void scene_start_bus (Scene *scene);
 
 void scene_offer_in_mesh (Scene *scene, gboolean typed);
+/* What Slow left unanswered in the mesh, if anything. */
+void scene_answer_slow (Scene *scene);
 void scene_offer_on_bus (Scene *scene);
 void scene_leave_bus (Scene *scene);
 

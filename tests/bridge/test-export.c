@@ -278,7 +278,7 @@ test_leaving (Scene *scene, gconstpointer data)
     g_main_context_iteration (NULL, TRUE);
   bridge_terminate (bridge);
   await_leaving (scene);
-  commy_invocation_return_value (scene->slow_in_mesh, NULL);
+  scene_answer_slow (scene);
   while (!answered)
     g_main_context_iteration (NULL, TRUE);
   bridge_stop (bridge);
