@@ -108,6 +108,8 @@ commy_bridge_dup_remote_text (const GError *error)
     name = g_strdup ("org.freedesktop.DBus.Error.Timeout");
   else if (name == NULL && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CLOSED))
     name = g_strdup ("org.freedesktop.DBus.Error.Disconnected");
+  else if (name == NULL && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    name = g_strdup ("org.freedesktop.DBus.Error.NoReply");
   if (name == NULL)
     return g_strdup (error->message);
   g_dbus_error_strip_remote_error (bare);

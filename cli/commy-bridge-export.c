@@ -39,6 +39,7 @@ typedef struct
   CommyBridgeLoad load;
 
   GDBusConnection *connection; /* NULL: there is no bus at present */
+  gboolean leaving;            /* it ends with the calls that are under way */
   gboolean announced;          /* it worked once: from then on it waits for what is missing */
   gsize unwritten;             /* bytes of signals */
   gsize writing;               /* of these, what is being flushed */
@@ -82,16 +83,22 @@ refuse (GDBusMethodInvocation *invocation, const GError *error)
   g_dbus_method_invocation_return_dbus_error (invocation, name, message);
 }
 
+static gboolean
+is_get (GDBusMethodInvocation *invocation)
+{
+  return g_dbus_method_invocation_get_property_info (invocation) != NULL
+         && strcmp (g_dbus_method_invocation_get_method_name (invocation), "Get") == 0;
+}
+
 /* What an answer must be; GIO drops those that are something else without a word to the caller. */
 static char *
 dup_result_type (GDBusMethodInvocation *invocation)
 {
   const GDBusPropertyInfo *property = g_dbus_method_invocation_get_property_info (invocation);
   const GDBusMethodInfo *method = g_dbus_method_invocation_get_method_info (invocation);
-  const char *name = g_dbus_method_invocation_get_method_name (invocation);
 
   if (property != NULL)
-    return g_strdup (strcmp (name, "Get") == 0 ? "(v)" : "()");
+    return g_strdup (is_get (invocation) ? "(v)" : "()");
   if (method != NULL)
     return commy_bridge_dup_tuple (method->out_args);
   return g_strdup ("(a{sv})"); /* GetAll */
@@ -105,7 +112,7 @@ check_result (GDBusMethodInvocation *invocation, GVariant *result, GError **erro
   g_autofree char *wanted = dup_result_type (invocation);
   g_autoptr (GVariant) inner = NULL;
 
-  if (strcmp (type, "(v)") == 0 && property != NULL)
+  if (is_get (invocation) && strcmp (type, "(v)") == 0)
     {
       g_variant_get (result, "(v)", &inner);
       type = g_variant_get_type_string (inner);
@@ -147,6 +154,16 @@ returns_handles (GDBusMethodInvocation *invocation)
   return strchr (tuple, 'h') != NULL;
 }
 
+/* Who keeps calling would keep it here. */
+static void
+refuse_while_leaving (GDBusMethodInvocation *invocation)
+{
+  g_autoptr (GError) error = NULL;
+
+  commy_cli_set_error (&error, COMMY_ERROR_LEAVING, "the bridge is about to end");
+  refuse (invocation, error);
+}
+
 /* One for properties too, which GIO hands over as the calls that they are. Who wants no answer does
  * not make it one-way: it stays in order with the calls around it and never holds the others up. */
 static void
@@ -163,8 +180,14 @@ on_call (GDBusConnection *connection,
   GUnixFDList *handles
       = g_dbus_message_get_unix_fd_list (g_dbus_method_invocation_get_message (invocation));
   gsize size = g_variant_get_size (parameters);
+  g_autofree char *qualified = NULL;
   Call *call;
 
+  if (self->leaving)
+    {
+      refuse_while_leaving (invocation);
+      return;
+    }
   if (!commy_bridge_admit (&self->load, size))
     {
       g_dbus_method_invocation_return_dbus_error (
@@ -176,6 +199,8 @@ on_call (GDBusConnection *connection,
   call->invocation = invocation;
   call->size = size;
   call->with_handles = handles != NULL || returns_handles (invocation);
+  if (strcmp (interface, COMMY_BRIDGE_PROPERTIES) == 0)
+    method = qualified = g_strconcat (interface, ".", method, NULL);
   if (call->with_handles)
     commy_client_call_with_unix_fd_list (self->client, method, parameters, handles, self->options,
                                          NULL, on_result, call);
@@ -483,6 +508,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Export, export_clear)
 static void
 finish_calls (Export *self)
 {
+  self->leaving = TRUE;
   while (self->load.calls > 0)
     g_main_context_iteration (NULL, TRUE);
 }

@@ -23,11 +23,14 @@ typedef struct
   const char *wanted; /* interface; NULL: find out */
   const char *as;     /* NULL: as the interface */
   const char *bus;
+  gint64 timeout_us; /* no call takes longer */
 
   CommyBridgeRun run;
   CommyMesh *mesh;
   CommyBridgeLoad load;
-  gboolean announced; /* it worked once: from then on it waits for what is missing */
+  GCancellable *calling; /* of all calls: cancelled at the end */
+  guint stopping;        /* services that finish what they have begun */
+  gboolean announced;    /* it worked once: from then on it waits for what is missing */
 
   GDBusConnection *connection; /* NULL: there is no bus at present */
   GCancellable *asking;        /* of what was asked of this connection */
@@ -106,13 +109,14 @@ on_result (GObject *source, GAsyncResult *result, gpointer data)
   g_free (call);
 }
 
-/* What the caller still waits, which is what this side waits: at least a moment. */
+/* What the caller still waits, which is what this side waits: at least a moment, and not for ever,
+ * as some callers would. */
 static gint
-get_timeout_ms (CommyInvocation *invocation)
+get_timeout_ms (const Import *self, CommyInvocation *invocation)
 {
   gint64 left_us = commy_invocation_get_deadline (invocation) - g_get_monotonic_time ();
 
-  return (gint) CLAMP (left_us / 1000, 1, G_MAXINT - 1);
+  return (gint) CLAMP (MIN (left_us, self->timeout_us) / 1000, 1, G_MAXINT - 1);
 }
 
 static gboolean
@@ -134,9 +138,12 @@ send_one_way (Import *self,
 }
 
 static void
-forward (Import *self, CommyInvocation *invocation, const char *interface, GVariant *parameters)
+forward (Import *self,
+         CommyInvocation *invocation,
+         const char *interface,
+         const char *method,
+         GVariant *parameters)
 {
-  const char *method = commy_invocation_get_method (invocation);
   GUnixFDList *handles = commy_invocation_get_unix_fd_list (invocation);
   g_autoptr (GError) error = NULL;
   Call *call;
@@ -158,13 +165,18 @@ forward (Import *self, CommyInvocation *invocation, const char *interface, GVari
       g_free (call);
       return;
     }
-  g_dbus_connection_call_with_unix_fd_list (
-      self->connection, self->name, self->path, interface, method, parameters, NULL,
-      G_DBUS_CALL_FLAGS_NONE, get_timeout_ms (invocation), handles, NULL, on_result, call);
+  g_dbus_connection_call_with_unix_fd_list (self->connection, self->name, self->path, interface,
+                                            method, parameters, NULL, G_DBUS_CALL_FLAGS_NONE,
+                                            get_timeout_ms (self, invocation), handles,
+                                            self->calling, on_result, call);
 }
 
 static void
-receive (Import *self, CommyService *service, CommyInvocation *invocation, const char *interface)
+receive (Import *self,
+         CommyService *service,
+         CommyInvocation *invocation,
+         const char *interface,
+         const char *method)
 {
   GVariant *parameters = commy_invocation_get_parameters (invocation);
   g_autoptr (GError) error = NULL;
@@ -177,7 +189,7 @@ receive (Import *self, CommyService *service, CommyInvocation *invocation, const
   else if (!commy_bridge_check_value (parameters, &error))
     commy_invocation_return_gerror (invocation, error);
   else
-    forward (self, invocation, interface, parameters);
+    forward (self, invocation, interface, method, parameters);
 }
 
 static void
@@ -185,13 +197,67 @@ on_call (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
   Import *self = data;
 
-  receive (self, service, invocation, self->interface != NULL ? self->interface->name : NULL);
+  receive (self, service, invocation, self->interface != NULL ? self->interface->name : NULL,
+           commy_invocation_get_method (invocation));
+}
+
+/* How properties are called, which the interface does not say. */
+static const struct
+{
+  const char *name;
+  const char *type;
+} property_methods[] = {
+  { COMMY_BRIDGE_PROPERTY_METHOD "Get", "(ss)" },
+  { COMMY_BRIDGE_PROPERTY_METHOD "GetAll", "(s)" },
+  { COMMY_BRIDGE_PROPERTY_METHOD "Set", "(ssv)" },
+};
+
+static const char *
+get_property_type (const char *method)
+{
+  guint i = 0;
+
+  while (strcmp (property_methods[i].name, method) != 0)
+    i++;
+  return property_methods[i].type;
+}
+
+/* Those of the object's other interfaces are not offered. */
+static gboolean
+check_property_call (const Import *self, const char *method, GVariant *parameters, GError **error)
+{
+  const char *type = get_property_type (method);
+  const char *interface;
+
+  if (parameters == NULL || self->interface == NULL)
+    return TRUE; /* receive() refuses it */
+  if (!g_variant_is_of_type (parameters, G_VARIANT_TYPE (type)))
+    {
+      commy_cli_set_error (error, COMMY_ERROR_TYPE, "%s takes %s, the call has %.64s", method, type,
+                           g_variant_get_type_string (parameters));
+      return FALSE;
+    }
+  g_variant_get_child (parameters, 0, "&s", &interface);
+  if (strcmp (interface, self->interface->name) == 0)
+    return TRUE;
+  commy_cli_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
+                       "the properties offered here are those of %s, not of \"%.64s\"",
+                       self->interface->name, interface);
+  return FALSE;
 }
 
 static void
 on_property_call (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  receive (data, service, invocation, COMMY_BRIDGE_PROPERTIES);
+  Import *self = data;
+  const char *method = commy_invocation_get_method (invocation);
+  g_autoptr (GError) error = NULL;
+
+  if (check_property_call (self, method, commy_invocation_get_parameters (invocation), &error))
+    receive (self, service, invocation, COMMY_BRIDGE_PROPERTIES,
+             method + strlen (COMMY_BRIDGE_PROPERTY_METHOD));
+  else
+    commy_invocation_return_gerror (invocation, error);
 }
 
 /* --- signals --- */
@@ -316,17 +382,23 @@ on_started (GObject *source, GAsyncResult *result, gpointer data)
 static void
 offer (Import *self, GDBusInterfaceInfo *interface)
 {
-  static const char *const properties[] = { "Get", "GetAll", "Set" };
-
   self->interface = interface;
   self->service = commy_service_new (self->mesh, get_service_name (self), interface);
   for (guint i = 0; interface->methods != NULL && interface->methods[i] != NULL; i++)
     commy_service_handle (self->service, interface->methods[i]->name, on_call, self, NULL);
-  for (guint i = 0; has_properties (self) && i < G_N_ELEMENTS (properties); i++)
-    if (g_dbus_interface_info_lookup_method (interface, properties[i]) == NULL)
-      commy_service_handle (self->service, properties[i], on_property_call, self, NULL);
+  for (guint i = 0; has_properties (self) && i < G_N_ELEMENTS (property_methods); i++)
+    commy_service_handle (self->service, property_methods[i].name, on_property_call, self, NULL);
   add_feeds (self);
   commy_service_start (self->service, NULL, on_started, self);
+}
+
+static void
+on_stopped (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Import *self = data;
+
+  commy_service_stop_finish (COMMY_SERVICE (source), result, NULL);
+  self->stopping--;
 }
 
 static void
@@ -334,7 +406,10 @@ withdraw (Import *self)
 {
   g_ptr_array_set_size (self->feeds, 0);
   if (self->service != NULL)
-    commy_service_stop (self->service, NULL, NULL, NULL);
+    {
+      self->stopping++;
+      commy_service_stop (self->service, NULL, on_stopped, self);
+    }
   g_clear_object (&self->service);
   g_clear_pointer (&self->interface, g_dbus_interface_info_unref);
 }
@@ -470,11 +545,13 @@ on_link (GDBusConnection *connection, const GError *cause, gpointer data)
 
 /* --- all --- */
 
-/* Calls that are under way hold on to the bridge: their answers are waited for. */
+/* Calls that are under way hold on to the bridge: their callers are told, and that is waited for.
+ */
 static void
 finish_calls (Import *self)
 {
-  while (self->load.calls > 0)
+  g_cancellable_cancel (self->calling);
+  while (self->load.calls > 0 || self->stopping > 0)
     g_main_context_iteration (NULL, TRUE);
 }
 
@@ -503,6 +580,7 @@ import_clear (Import *self)
   if (self->mesh != NULL)
     commy_mesh_leave_sync (self->mesh, NULL, NULL);
   g_clear_object (&self->mesh);
+  g_clear_object (&self->calling);
   g_clear_pointer (&self->run.loop, g_main_loop_unref);
   g_clear_error (&self->run.error);
 }
@@ -516,8 +594,10 @@ commy_bridge_import (CommyCli *cli, const CommyBridgeWishes *wishes)
                            .path = wishes->path != NULL ? wishes->path : path,
                            .wanted = wishes->interface,
                            .as = wishes->as,
-                           .bus = wishes->bus };
+                           .bus = wishes->bus,
+                           .timeout_us = wishes->timeout_us };
 
+  self.calling = g_cancellable_new ();
   self.run.loop = g_main_loop_new (NULL, FALSE);
   self.feeds = g_ptr_array_new_with_free_func (feed_free);
   return run (cli, &self);

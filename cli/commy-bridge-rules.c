@@ -13,7 +13,7 @@
 /* The limits of the D-Bus specification. */
 #define SIGNATURE_MAX 255u
 #define NESTING_MAX 32u
-#define DEPTH_MAX 64u
+#define DEPTH_MAX 64u /* with the tuple of arguments, which GLib counts */
 #define MESSAGE_MAX (128u << 20)
 
 /* Below this no value can become too large: the wire takes at most eight times as much. */
@@ -44,6 +44,31 @@ is_too_deep (const GVariantType *type, guint arrays, guint structs)
   return FALSE;
 }
 
+/* How many containers are around the innermost type. */
+static guint
+count_levels (const GVariantType *type)
+{
+  guint most = 0;
+
+  if (g_variant_type_is_array (type))
+    return 1 + count_levels (g_variant_type_element (type));
+  if (!g_variant_type_is_tuple (type) && !g_variant_type_is_dict_entry (type))
+    return 0;
+  for (const GVariantType *item = g_variant_type_first (type); item != NULL;
+       item = g_variant_type_next (item))
+    most = MAX (most, count_levels (item));
+  return 1 + most;
+}
+
+static gboolean
+has_bare_entry (const char *signature)
+{
+  for (const char *at = strchr (signature, '{'); at != NULL; at = strchr (at + 1, '{'))
+    if (at == signature || at[-1] != 'a')
+      return TRUE;
+  return FALSE;
+}
+
 /* @signature: types in a row. NULL: D-Bus has them. */
 static const char *
 find_flaw (const char *signature)
@@ -56,6 +81,8 @@ find_flaw (const char *signature)
     return N_ ("maybe types (m)");
   if (strstr (signature, "()") != NULL)
     return N_ ("empty tuples inside of values");
+  if (has_bare_entry (signature))
+    return N_ ("dictionary entries outside of arrays");
   if (!g_variant_is_signature (signature) || !g_variant_type_string_is_valid (tuple))
     return N_ ("such a type");
   /* The tuple around all of it does not count. */
@@ -91,27 +118,48 @@ check_one (const char *what, const char *type, GError **error)
 
 /* --- values --- */
 
+/* What one value of type g says. */
+static gboolean
+check_signature (const char *text, GError **error)
+{
+  const char *flaw = find_flaw (text);
+
+  if (flaw == NULL)
+    return TRUE;
+  commy_cli_set_error (error, COMMY_ERROR_TYPE,
+                       "a value is the signature \"%.64s\": D-Bus does not have %s", text,
+                       _ (flaw));
+  return FALSE;
+}
+
+/* A type that was not seen yet, of a value inside of @depth others. */
+static gboolean
+check_depth (GVariant *value, guint depth, GError **error)
+{
+  if (depth + count_levels (g_variant_get_type (value)) <= DEPTH_MAX)
+    return TRUE;
+  commy_cli_set_error (error, COMMY_ERROR_TYPE,
+                       "a value is nested more than %u levels deep, which D-Bus does not allow",
+                       DEPTH_MAX - 1);
+  return FALSE;
+}
+
 static gboolean
 check_inside (GVariant *value, guint depth, GError **error)
 {
   gsize n;
 
-  if (depth > DEPTH_MAX)
-    {
-      commy_cli_set_error (error, COMMY_ERROR_TYPE,
-                           "a value is nested more than %u levels deep, which D-Bus does not allow",
-                           DEPTH_MAX);
-      return FALSE;
-    }
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_SIGNATURE))
+    return check_signature (g_variant_get_string (value, NULL), error);
   if (g_variant_is_of_type (value, G_VARIANT_TYPE_VARIANT))
     {
       g_autoptr (GVariant) inner = g_variant_get_variant (value);
 
       return check_type (_ ("a value"), g_variant_get_type_string (inner), error)
-             && check_inside (inner, depth + 1, error);
+             && check_depth (inner, depth + 1, error) && check_inside (inner, depth + 1, error);
     }
-  /* Only variants bring types that were not seen yet. */
-  if (strchr (g_variant_get_type_string (value), 'v') == NULL)
+  /* Variants bring types that were not seen yet, and so do signatures. */
+  if (strpbrk (g_variant_get_type_string (value), "vg") == NULL)
     return TRUE;
   n = g_variant_n_children (value);
   for (gsize i = 0; i < n; i++)
@@ -156,11 +204,18 @@ gboolean
 commy_bridge_check_value (GVariant *value, GError **error)
 {
   const char *type = g_variant_get_type_string (value);
-  /* The arguments are a tuple, which a message does not have. */
-  g_autofree char *inner = g_strndup (type + 1, strlen (type) - 2);
+  g_autofree char *inner = NULL;
 
-  return check_type (_ ("a value"), inner, error) && check_inside (value, 0, error)
-         && check_size (value, error);
+  if (!g_variant_is_of_type (value, G_VARIANT_TYPE_TUPLE))
+    {
+      commy_cli_set_error (error, COMMY_ERROR_TYPE,
+                           "D-Bus takes a tuple of arguments, not a value of type %.64s", type);
+      return FALSE;
+    }
+  /* The tuple is what a message does not have. */
+  inner = g_strndup (type + 1, strlen (type) - 2);
+  return check_type (_ ("a value"), inner, error) && check_depth (value, 0, error)
+         && check_inside (value, 0, error) && check_size (value, error);
 }
 
 /* --- interfaces --- */

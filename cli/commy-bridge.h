@@ -9,6 +9,9 @@
 
 #define COMMY_BRIDGE_PROPERTIES "org.freedesktop.DBus.Properties"
 #define COMMY_BRIDGE_CHANGED "PropertiesChanged"
+/* Before the names of their methods, in the mesh. */
+#define COMMY_BRIDGE_PROPERTY_METHOD COMMY_BRIDGE_PROPERTIES "."
+
 #define COMMY_BRIDGE_CALL_TIMEOUT_US (25 * G_USEC_PER_SEC) /* what D-Bus libraries wait */
 
 /* What was asked for. Strings are borrowed; NULL: not given. */
@@ -21,7 +24,7 @@ typedef struct
   const char *interface;
   const char *as; /* the service that an import offers */
   const char *xml;
-  gint64 timeout_us; /* of a call from the bus */
+  gint64 timeout_us; /* of a call from the bus, or what a call to it may take at most */
 } CommyBridgeWishes;
 
 /* Both run until interrupted; errors are told. */
@@ -69,7 +72,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyBridgeLink, commy_bridge_link_free)
 GDBusInterfaceInfo *
 commy_bridge_read_interface (const char *xml, const char *name, const char *likely, GError **error);
 
-/* Whether a bus takes it: types that it has, no deeper and larger than it allows. */
+/* Whether a bus takes it as the arguments of a message: a tuple of types that it has, no deeper and
+ * larger than it allows. */
 gboolean commy_bridge_check_value (GVariant *value, GError **error);
 
 /* (transfer full): "(is)" */

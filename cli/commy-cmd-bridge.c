@@ -22,9 +22,10 @@ static const CommyCliVerb verb = {
       "Both run until interrupted, and go on by themselves when the bus, the owner of the name or\n"
       "the service was away. When it works one line is printed: exporting ..., importing ...."),
   .description
-  = N_ ("Methods, properties (as the methods Get, Set and GetAll), descriptors and deadlines go\n"
-        "through, and signals: the signal Changed of the service org.example.Echo is the topic\n"
-        "org.example.Echo.Changed. Whoever calls through a bridge is the user that runs it.\n\n"
+  = N_ ("Methods, properties (called like org.freedesktop.DBus.Properties.Get), descriptors and\n"
+        "deadlines go through, and signals: the signal Changed of the service org.example.Echo is\n"
+        "the topic org.example.Echo.Changed. Whoever calls through a bridge is the user that runs\n"
+        "it.\n\n"
         "Example: a service of the mesh for D-Bus, and the bus itself for the mesh\n"
         "  commy bridge dbus export org.example.Echo --xml echo.xml &\n"
         "  gdbus call --session -d org.example.Echo -o /org/example/Echo -m org.example.Echo.Echo "
@@ -79,8 +80,8 @@ find_misuse (const Options *options, gboolean export, const char *subject)
 
   if (export && options->as != NULL)
     return N_ ("--as is for import; the name on the bus is said with --name");
-  if (!export && (options->name != NULL || options->xml != NULL || options->timeout != NULL))
-    return N_ ("--name, --xml and --timeout are for export");
+  if (!export && (options->name != NULL || options->xml != NULL))
+    return N_ ("--name and --xml are for export");
   if (!g_dbus_is_name (name) || (export && g_dbus_is_unique_name (name)))
     return export ? N_ ("the service's name is no name on a bus: give one with --name")
                   : N_ ("needs a name on the bus, such as org.freedesktop.DBus");
@@ -120,7 +121,7 @@ commy_cmd_bridge (CommyCli *cli, char **argv)
     { "as", 0, 0, G_OPTION_ARG_STRING, &options.as,
       N_ ("Import: name of the service (as the interface)"), "NAME" },
     { "timeout", 't', 0, G_OPTION_ARG_STRING, &options.timeout,
-      N_ ("Export: how long a call may take (25s)"), "TIME" },
+      N_ ("Longest that a call may take (25s)"), "TIME" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);

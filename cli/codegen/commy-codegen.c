@@ -17,6 +17,8 @@
 #define DOC "org.gtk.GDBus.DocString"
 #define UNIX_FD "org.gtk.GDBus.C.UnixFD"
 
+#define TOPIC_MAX 249u /* bytes of the name of a topic */
+
 static gboolean
 is_noted (GDBusAnnotationInfo **annotations, const char *name)
 {
@@ -276,6 +278,40 @@ add_method (CommyScope *interface,
   return TRUE;
 }
 
+/* The names that the library takes: parts with dots between them, which are not patterns. */
+static gboolean
+is_topic_name (const char *topic)
+{
+  g_auto (GStrv) parts = g_strsplit (topic, ".", -1);
+
+  if (topic[0] == '\0' || strlen (topic) > TOPIC_MAX)
+    return FALSE;
+  for (guint i = 0; parts[i] != NULL; i++)
+    if (parts[i][0] == '\0'
+        || parts[i][strspn (parts[i], G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_-")] != '\0')
+      return FALSE;
+  return TRUE;
+}
+
+/* The topic in C; without the annotation the code asks for the service's name. */
+static gboolean
+set_topic (CommyScope *scope, GDBusSignalInfo *signal, GError **error)
+{
+  const char *topic = g_dbus_annotation_info_lookup (signal->annotations, "org.commy.Topic");
+
+  if (topic != NULL && !is_topic_name (topic))
+    {
+      commy_cli_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
+                           "%s: org.commy.Topic is the name of a topic, such as "
+                           "org.example.Echo.Changed: not \"%.64s\"",
+                           signal->name, topic);
+      return FALSE;
+    }
+  commy_scope_take (scope, "topic",
+                    topic != NULL ? g_strdup_printf ("\"%s\"", topic) : g_strdup ("NULL"));
+  return TRUE;
+}
+
 static gboolean
 add_signal (CommyScope *interface,
             GDBusSignalInfo *signal,
@@ -286,19 +322,15 @@ add_signal (CommyScope *interface,
   CommyScope *scope = commy_scope_append (interface, "signals");
   g_autofree char *name = commy_codegen_dup_member (signal->name, signal->annotations);
   g_autofree char *hyphens = to_hyphens (name);
-  const char *topic = g_dbus_annotation_info_lookup (signal->annotations, "org.commy.Topic");
-  g_autofree char *escaped = g_strescape (topic != NULL ? topic : "", NULL);
 
   add_arguments (scope, "arguments", signal->args, 0);
   commy_scope_take (scope, "index", g_strdup_printf ("%u", index));
   commy_scope_set (scope, "Signal", signal->name);
   commy_scope_set (scope, "signal", name);
   commy_scope_set (scope, "signal-name", hyphens);
-  commy_scope_take (scope, "topic",
-                    topic != NULL ? g_strdup_printf ("\"%s\"", escaped) : g_strdup ("NULL"));
   commy_scope_take (scope, "n-values", g_strdup_printf ("%u", count_arguments (signal->args)));
   set_doc (scope, signal->annotations);
-  return claim (signals, hyphens, signal->name, error);
+  return claim (signals, hyphens, signal->name, error) && set_topic (scope, signal, error);
 }
 
 /* "G_TYPE_INT64" -> "g_param_spec_int64" */
@@ -410,6 +442,17 @@ set_names (CommyScope *scope, GDBusInterfaceInfo *interface, const CommyCodegenN
   set_doc (scope, interface->annotations);
 }
 
+/* @text inside of quotes in C, where "??/" would be a backslash to compilers that know trigraphs.
+ */
+static char *
+dup_escaped (const char *text)
+{
+  g_autofree char *escaped = g_strescape (text, NULL);
+  g_auto (GStrv) pieces = g_strsplit (escaped, "?", -1);
+
+  return g_strjoinv ("\\?", pieces);
+}
+
 /* The interface as text, a line of C each, for who has it read when the program runs. */
 static void
 add_xml (CommyScope *scope, GDBusInterfaceInfo *interface)
@@ -421,7 +464,7 @@ add_xml (CommyScope *scope, GDBusInterfaceInfo *interface)
   g_string_append (xml, "</node>");
   lines = g_strsplit (xml->str, "\n", -1);
   for (guint i = 0; lines[i] != NULL; i++)
-    commy_scope_take (commy_scope_append (scope, "xml"), "line", g_strescape (lines[i], NULL));
+    commy_scope_take (commy_scope_append (scope, "xml"), "line", dup_escaped (lines[i]));
 }
 
 static gboolean

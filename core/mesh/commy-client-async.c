@@ -19,6 +19,7 @@ typedef struct
   CommyRequest request;
   guint attempts;
   gboolean refreshed;
+  gboolean ensured; /* it went to the registry, and so did all that were begun before it */
   GError *last;
   CommyChannel *channel; /* while sent */
   guint32 stream;
@@ -291,6 +292,8 @@ async_after_ensure (gpointer data)
 {
   AsyncCall *call = data;
 
+  call->client->n_ensuring--;
+  call->ensured = TRUE;
   if (call->ensure_error != NULL && !call->finished)
     {
       g_autoptr (GError) error = g_steal_pointer (&call->ensure_error);
@@ -338,14 +341,17 @@ async_route (AsyncCall *call)
   CommyRoute *route = &client->routes[call->request.flavour];
   g_autoptr (CommySnapshot) snapshot = NULL;
   g_autoptr (GError) error = NULL;
+  /* Earlier ones are on their way back from the registry: this one goes behind them. */
+  gboolean behind = client->n_ensuring > 0 && !call->ensured;
   gboolean missing;
   CommyRouteKey key;
 
   commy_client_key (client, &key);
-  if ((!client->fresh || call->refreshed) && commy_route_is_fresh (route, &key))
+  if (G_LIKELY (!behind) && (!client->fresh || call->refreshed)
+      && commy_route_is_fresh (route, &key))
     return TRUE;
   snapshot = commy_registry_lookup (client->mesh->registry, client->service);
-  missing = snapshot == NULL || (client->fresh && !call->refreshed);
+  missing = behind || snapshot == NULL || (client->fresh && !call->refreshed);
   if (!missing)
     {
       if (commy_client_decide (client, call->request.flavour, call->request.size, &error))
@@ -354,7 +360,9 @@ async_route (AsyncCall *call)
     }
   if (missing)
     {
-      call->refreshed = snapshot != NULL || client->fresh;
+      if (!behind)
+        call->refreshed = snapshot != NULL || client->fresh;
+      client->n_ensuring++;
       async_watch_deadline (call);
       g_atomic_ref_count_inc (&call->refs);
       commy_mesh_invoke (client->mesh, async_ensure, call);

@@ -55,6 +55,7 @@ struct _CommyClient
   CommyRequirements *requirements;
   gint64 timeout_ns;
   guint sample_every; /* 0: never */
+  guint n_ensuring;   /* calls that are on their way to the registry and back */
   gboolean doubts;    /* a sample said that something changed */
   gboolean has_news;  /* of its requirements; maybe told by now */
   GArray *methods;    /* CommyClientMethod; hot */

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#define PROPERTIES "org.freedesktop.DBus.Properties."
+
 static const char lab_xml[]
     = "<node><interface name='" LAB "'>"
       "<method name='Echo'><arg type='v' direction='in'/><arg type='v' direction='out'/></method>"
@@ -61,6 +63,9 @@ work (Scene *scene, const char *method, GVariant *parameters, char **out_error)
         "(@as)", g_variant_new_strv ((const char *const *) scene->heard->pdata, scene->heard->len));
   if (strcmp (method, "Odd") == 0)
     return g_variant_new ("(v)", g_variant_new_maybe (G_VARIANT_TYPE_INT32, NULL));
+  /* In the mesh they are called with their interface. */
+  if (g_str_has_prefix (method, PROPERTIES))
+    method += strlen (PROPERTIES);
   if (strcmp (method, "Get") == 0)
     return g_variant_new ("(v)", g_variant_new_int32 (scene->level));
   if (strcmp (method, "GetAll") == 0)
@@ -78,12 +83,16 @@ work (Scene *scene, const char *method, GVariant *parameters, char **out_error)
 static void
 on_mesh_call (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
+  Scene *scene = data;
   const char *method = commy_invocation_get_method (invocation);
   g_autofree char *error = NULL;
   GVariant *result;
 
   if (strcmp (method, "Slow") == 0)
-    return;
+    {
+      scene->slow_in_mesh = invocation;
+      return;
+    }
   if (strcmp (method, "Give") == 0)
     {
       GUnixFDList *handles = commy_invocation_get_unix_fd_list (invocation);
@@ -92,7 +101,7 @@ on_mesh_call (CommyService *service, CommyInvocation *invocation, gpointer data)
           invocation, commy_invocation_get_parameters (invocation), handles);
       return;
     }
-  result = work (data, method, commy_invocation_get_parameters (invocation), &error);
+  result = work (scene, method, commy_invocation_get_parameters (invocation), &error);
   if (error != NULL)
     commy_invocation_return_error (invocation, error);
   else
@@ -138,8 +147,17 @@ on_bus_call (GDBusConnection *connection,
 void
 scene_offer_in_mesh (Scene *scene, gboolean typed)
 {
-  static const char *const methods[]
-      = { "Echo", "Add", "Fail", "Slow", "Note", "Notes", "Odd", "Give", "Get", "Set", "GetAll" };
+  static const char *const methods[] = { "Echo",
+                                         "Add",
+                                         "Fail",
+                                         "Slow",
+                                         "Note",
+                                         "Notes",
+                                         "Odd",
+                                         "Give",
+                                         PROPERTIES "Get",
+                                         PROPERTIES "Set",
+                                         PROPERTIES "GetAll" };
   g_autoptr (GError) error = NULL;
 
   scene->service = commy_service_new (scene->mesh, LAB, typed ? scene->interface : NULL);
@@ -148,6 +166,14 @@ scene_offer_in_mesh (Scene *scene, gboolean typed)
   commy_service_set_workers (scene->service, 0);
   commy_service_start_sync (scene->service, NULL, &error);
   g_assert_no_error (error);
+}
+
+void
+scene_answer_slow (Scene *scene)
+{
+  if (scene->slow_in_mesh != NULL)
+    commy_invocation_return_value (scene->slow_in_mesh, NULL);
+  scene->slow_in_mesh = NULL;
 }
 
 static void
@@ -281,6 +307,7 @@ void
 scene_tear_down (Scene *scene, gconstpointer data)
 {
   scene_stop_bus (scene);
+  scene_answer_slow (scene);
   g_clear_object (&scene->service);
   commy_mesh_leave_sync (scene->mesh, NULL, NULL);
   g_clear_object (&scene->mesh);
@@ -348,13 +375,22 @@ await (GAsyncResult **result)
   return *result;
 }
 
+void
+bridge_terminate (Bridge *bridge)
+{
+  /* A second one would end it at once. */
+  if (!bridge->terminated)
+    g_subprocess_send_signal (bridge->process, SIGTERM);
+  bridge->terminated = TRUE;
+}
+
 char *
 bridge_end (Bridge *bridge, int *out_status)
 {
   g_autoptr (GAsyncResult) result = NULL;
   char *told = NULL;
 
-  g_subprocess_send_signal (bridge->process, SIGTERM);
+  bridge_terminate (bridge);
   g_subprocess_communicate_utf8_async (bridge->process, NULL, NULL, take_result, &result);
   g_subprocess_communicate_utf8_finish (bridge->process, await (&result), NULL, &told, NULL);
   *out_status = g_subprocess_get_if_exited (bridge->process)

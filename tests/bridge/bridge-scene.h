@@ -29,12 +29,14 @@ typedef struct
   int level;                          /* its property */
   GPtrArray *heard;                   /* one-way messages */
   GDBusMethodInvocation *slow_on_bus; /* what Slow left unanswered */
+  CommyInvocation *slow_in_mesh;      /* the same of the other laboratory, or NULL */
 } Scene;
 
 typedef struct
 {
   GSubprocess *process;
   GDataInputStream *out;
+  gboolean terminated;
   char *line; /* the first that it wrote; NULL: it ended without one */
 } Bridge;
 
@@ -46,13 +48,17 @@ void scene_stop_bus (Scene *scene);
 void scene_start_bus (Scene *scene);
 
 void scene_offer_in_mesh (Scene *scene, gboolean typed);
+/* What Slow left unanswered in the mesh, if anything. */
+void scene_answer_slow (Scene *scene);
 void scene_offer_on_bus (Scene *scene);
 void scene_leave_bus (Scene *scene);
 
 /* `commy bridge dbus WORD...` with the address of the bus; returns when it wrote a line or ended.
  */
 Bridge *bridge_start (Scene *scene, ...) G_GNUC_NULL_TERMINATED;
-/* Terminates it, where it still runs; (transfer full): what it wrote to stderr. */
+/* Asks it to end, once; the next two do so too and wait for it. */
+void bridge_terminate (Bridge *bridge);
+/* (transfer full): what it wrote to stderr. */
 char *bridge_end (Bridge *bridge, int *out_status);
 /* It must end well. */
 void bridge_stop (Bridge *bridge);

@@ -12,6 +12,7 @@
 
 #define MANY 300u
 #define LARGE (8u << 20)
+#define PROPERTIES "org.freedesktop.DBus.Properties"
 
 static Bridge *
 start (Scene *scene)
@@ -66,8 +67,7 @@ static GVariant *
 call_property (Scene *scene, const char *method, GVariant *parameters)
 {
   g_autoptr (GError) error = NULL;
-  GVariant *result = scene_call_bus (scene, "org.freedesktop.DBus.Properties", method, parameters,
-                                     NULL, NULL, &error);
+  GVariant *result = scene_call_bus (scene, PROPERTIES, method, parameters, NULL, NULL, &error);
 
   g_assert_no_error (error);
   return result;
@@ -93,6 +93,32 @@ test_properties (Scene *scene, gconstpointer data)
   g_free (text);
   text = g_variant_print (all, FALSE);
   g_assert_cmpstr (text, ==, "({'Level': <7>},)");
+  bridge_stop (bridge);
+}
+
+static void
+on_wrong_set (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  commy_invocation_return_value (invocation, g_variant_new_parsed ("(<5>,)"));
+}
+
+/* Of one kind of service that exists: what the bus would drop without a word. */
+static void
+test_wrong_answers (Scene *scene, gconstpointer data)
+{
+  g_autoptr (CommyService) service = commy_service_new (scene->mesh, LAB, scene->interface);
+  g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GError) error = NULL;
+  Bridge *bridge;
+
+  commy_service_handle (service, PROPERTIES ".Set", on_wrong_set, NULL, NULL);
+  commy_service_start_sync (service, NULL, &error);
+  g_assert_no_error (error);
+  bridge = start (scene);
+  answer = scene_call_bus (scene, PROPERTIES, "Set",
+                           g_variant_new_parsed ("('" LAB "', 'Level', <7>)"), NULL, NULL, &error);
+  g_assert_null (answer);
+  scene_assert_error_name (error, "org.commy.Error.Type");
   bridge_stop (bridge);
 }
 
@@ -209,6 +235,55 @@ test_no_reply (Scene *scene, gconstpointer data)
   bridge_stop (bridge);
 }
 
+static void
+on_slow (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) nothing
+      = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
+
+  g_assert_no_error (error);
+  *(gboolean *) data = TRUE;
+}
+
+/* Calls until the bridge refuses. */
+static void
+await_leaving (Scene *scene)
+{
+  for (guint i = 0; i < 20000; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) sum
+          = scene_call_bus (scene, LAB, "Add", g_variant_new ("(ii)", 1, 2), NULL, NULL, &error);
+
+      if (error == NULL)
+        continue;
+      scene_assert_error_name (error, "org.commy.Error.Leaving");
+      return;
+    }
+  g_error ("a bridge that was told to end goes on");
+}
+
+static void
+test_leaving (Scene *scene, gconstpointer data)
+{
+  gboolean answered = FALSE;
+  Bridge *bridge;
+
+  scene_offer_in_mesh (scene, TRUE);
+  bridge = bridge_start (scene, "export", LAB, "--timeout", "1h", NULL);
+  g_dbus_connection_call (scene->bus, LAB, LAB_PATH, LAB, "Slow", NULL, NULL,
+                          G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL, on_slow, &answered);
+  while (scene->slow_in_mesh == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  bridge_terminate (bridge);
+  await_leaving (scene);
+  scene_answer_slow (scene);
+  while (!answered)
+    g_main_context_iteration (NULL, TRUE);
+  bridge_stop (bridge);
+}
+
 /* --- signals --- */
 
 static void
@@ -314,6 +389,7 @@ test_bad_interfaces (Scene *scene, gconstpointer data)
   } bad[] = {
     { "mi", "maybe types (m)" },
     { "a()", "empty tuples" },
+    { "({sv})", "dictionary entries" },
     { "ii", "is not the type of a value" },
     { "", "is not the type of a value" },
     { "*", "such a type" },
@@ -377,11 +453,13 @@ main (int argc, char **argv)
   g_test_add ("/bridge/export/" path, Scene, NULL, scene_set_up, func, scene_tear_down)
   ADD ("calls-pass", test_calls);
   ADD ("properties-are-calls", test_properties);
+  ADD ("answers-of-another-type-are-errors", test_wrong_answers);
   ADD ("errors-have-names", test_errors);
   ADD ("the-deadline-passes", test_deadline);
   ADD ("descriptors-go-there-and-back", test_handles);
   ADD ("many-and-large-ones", test_many_and_large);
   ADD ("who-wants-no-reply-is-served-in-order", test_no_reply);
+  ADD ("who-keeps-calling-does-not-keep-it-from-ending", test_leaving);
   ADD ("topics-are-signals", test_signals);
   ADD ("a-taken-name-is-told", test_taken_name);
   ADD ("types-that-the-bus-has-not-are-named", test_bad_interfaces);

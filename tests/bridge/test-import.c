@@ -6,12 +6,15 @@
 
 #include "bridge-scene.h"
 
+#include "tests/mesh/fake-client.h"
+
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define MANY 300u
 #define LARGE (8u << 20)
+#define PROPERTIES "org.freedesktop.DBus.Properties."
 
 static Bridge *
 start (Scene *scene)
@@ -63,10 +66,10 @@ test_calls (Scene *scene, gconstpointer data)
   says (call (scene, "Add", g_variant_new ("(ii)", 40, 2)), "(42,)");
   says (call (scene, "Echo", g_variant_new_parsed ("(<({'a': <[1, 2]>}, ['ü', ''])>,)")),
         "(<({'a': <[1, 2]>}, ['ü', ''])>,)");
-  says (call (scene, "Set", g_variant_new_parsed ("('" LAB "', 'Level', <7>)")), "()");
+  says (call (scene, PROPERTIES "Set", g_variant_new_parsed ("('" LAB "', 'Level', <7>)")), "()");
   g_assert_cmpint (scene->level, ==, 7);
-  says (call (scene, "Get", g_variant_new ("(ss)", LAB, "Level")), "(<7>,)");
-  says (call (scene, "GetAll", g_variant_new ("(s)", LAB)), "({'Level': <7>},)");
+  says (call (scene, PROPERTIES "Get", g_variant_new ("(ss)", LAB, "Level")), "(<7>,)");
+  says (call (scene, PROPERTIES "GetAll", g_variant_new ("(s)", LAB)), "({'Level': <7>},)");
   bridge_stop (bridge);
 }
 
@@ -81,7 +84,7 @@ test_errors (Scene *scene, gconstpointer data)
         "org.example.Lab.Error.Full: no paper");
   fail (scene, "Missing", NULL, COMMY_ERROR_NO_METHOD, "Missing");
   fail (scene, "Add", g_variant_new ("(s)", "a"), COMMY_ERROR_TYPE, "(ii)");
-  fail (scene, "Get", g_variant_new ("(ss)", LAB, "Nothing"), COMMY_ERROR_REMOTE,
+  fail (scene, PROPERTIES "Get", g_variant_new ("(ss)", LAB, "Nothing"), COMMY_ERROR_REMOTE,
         "org.freedesktop.DBus.Error.InvalidArgs: ");
   fail (scene, "Echo", g_variant_new_parsed ("(<@mi 5>,)"), COMMY_ERROR_REMOTE, "maybe types (m)");
   fail (scene, "Echo", g_variant_new_parsed ("(<[()]>,)"), COMMY_ERROR_REMOTE, "empty tuples");
@@ -90,17 +93,171 @@ test_errors (Scene *scene, gconstpointer data)
   bridge_stop (bridge);
 }
 
+/* An argument of so many levels: variants around arrays. */
+static GVariant *
+make_deep (guint variants, guint arrays)
+{
+  GVariant *value = g_variant_new_int32 (1);
+
+  for (guint i = 0; i < arrays; i++)
+    value = g_variant_new_array (NULL, &value, 1);
+  for (guint i = 0; i < variants; i++)
+    value = g_variant_new_variant (value);
+  return g_variant_new_tuple (&value, 1);
+}
+
 static void
 test_deep_values (Scene *scene, gconstpointer data)
 {
-  GVariant *value = g_variant_new_int32 (1);
   Bridge *bridge;
 
-  for (guint i = 0; i < 100; i++)
-    value = g_variant_new_variant (value);
   scene_offer_on_bus (scene);
   bridge = start (scene);
-  fail (scene, "Echo", g_variant_new ("(v)", value), COMMY_ERROR_REMOTE, "levels deep");
+  fail (scene, "Echo", make_deep (100, 0), COMMY_ERROR_REMOTE, "levels deep");
+  fail (scene, "Echo", make_deep (64, 0), COMMY_ERROR_REMOTE, "levels deep");
+  fail (scene, "Echo", make_deep (50, 32), COMMY_ERROR_REMOTE, "levels deep");
+  fail (scene, "Echo", make_deep (32, 32), COMMY_ERROR_REMOTE, "levels deep");
+  g_variant_unref (call (scene, "Echo", make_deep (63, 0)));
+  g_variant_unref (call (scene, "Echo", make_deep (31, 32)));
+  bridge_stop (bridge);
+}
+
+/* Values that a bus takes for an offence: what is no type there, and signatures that are none. */
+static void
+test_signatures (Scene *scene, gconstpointer data)
+{
+  g_autofree char *letters = g_strnfill (256, 'i');
+  Bridge *bridge;
+
+  scene_offer_on_bus (scene);
+  bridge = start (scene);
+  fail (scene, "Echo", g_variant_new_parsed ("(<{'a', <1>}>,)"), COMMY_ERROR_REMOTE,
+        "dictionary entries");
+  fail (scene, "Echo", g_variant_new_parsed ("(<({'a', <1>},)>,)"), COMMY_ERROR_REMOTE,
+        "dictionary entries");
+  fail (scene, "Echo", g_variant_new ("(v)", g_variant_new_signature (letters)), COMMY_ERROR_REMOTE,
+        "255 characters");
+  fail (scene, "Echo", g_variant_new_parsed ("(<[(1, [signature 'i', '{sv}'])]>,)"),
+        COMMY_ERROR_REMOTE, "dictionary entries");
+  fail (scene, "Echo", g_variant_new_parsed ("(<signature '()'>,)"), COMMY_ERROR_REMOTE,
+        "empty tuples");
+  letters[255] = '\0';
+  g_variant_unref (call (scene, "Echo", g_variant_new ("(v)", g_variant_new_signature (letters))));
+  says (call (scene, "Echo", g_variant_new_parsed ("(<[(1, [signature 'i', 'a{sv}'])]>,)")),
+        "(<[(1, [signature 'i', 'a{sv}'])]>,)");
+  bridge_stop (bridge);
+}
+
+/* The interface does not say what they take. */
+static void
+test_property_calls (Scene *scene, gconstpointer data)
+{
+  Bridge *bridge;
+
+  scene_offer_on_bus (scene);
+  bridge = start (scene);
+  fail (scene, PROPERTIES "Get", g_variant_new ("(i)", 1), COMMY_ERROR_REMOTE, "takes (ss)");
+  fail (scene, PROPERTIES "GetAll", NULL, COMMY_ERROR_REMOTE, "takes (s)");
+  fail (scene, PROPERTIES "Set", g_variant_new ("(ss)", LAB, "Level"), COMMY_ERROR_REMOTE,
+        "takes (ssv)");
+  fail (scene, PROPERTIES "Get", g_variant_new ("(ss)", "org.example.Other", "Level"),
+        COMMY_ERROR_REMOTE, "are those of " LAB);
+  fail (scene, PROPERTIES "GetAll", g_variant_new ("(s)", ""), COMMY_ERROR_REMOTE,
+        "are those of " LAB);
+  fail (scene, PROPERTIES "Set", g_variant_new_parsed ("('org.example.Other', 'Level', <1>)"),
+        COMMY_ERROR_REMOTE, "are those of " LAB);
+  fail (scene, "Get", g_variant_new ("(ss)", LAB, "Level"), COMMY_ERROR_NO_METHOD, "Get");
+  bridge_stop (bridge);
+}
+
+/* --- a caller that need not behave --- */
+
+static char *
+find_instance (Scene *scene, char **out_address)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) list = commy_mesh_list_services_sync (scene->mesh, LAB, NULL, &error);
+  g_autoptr (GVariant) entry = NULL;
+  g_autoptr (GVariantIter) endpoints = NULL;
+  const char *id, *address;
+  char *instance = NULL;
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_variant_n_children (list), ==, 1);
+  entry = g_variant_get_child_value (list, 0);
+  g_assert_true (g_variant_lookup (entry, "endpoints", "a(ss)", &endpoints));
+  g_assert_true (g_variant_lookup (entry, "instance", "s", &instance));
+  while (g_variant_iter_next (endpoints, "(&s&s)", &id, &address))
+    if (strcmp (id, "unix") == 0)
+      *out_address = g_strdup (address);
+  g_assert_nonnull (*out_address);
+  return instance;
+}
+
+static FakeClient *
+connect_fake (Scene *scene)
+{
+  FakeClient *fake = fake_client_new ("unix", NULL);
+  g_autofree char *address = NULL;
+  g_autofree char *instance = find_instance (scene, &address);
+  CommyHello hello = { .service = (char *) LAB, .instance = instance };
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+  CommyFrame frame;
+
+  fake_client_connect (fake, address, &error);
+  g_assert_no_error (error);
+  fake_client_greet (fake, &hello);
+  g_assert_true (fake_client_receive (fake, &frame, &text));
+  g_assert_cmpint (frame.type, ==, COMMY_FRAME_WELCOME);
+  return fake;
+}
+
+/* @arguments: anything */
+static void
+expect_refusal (FakeClient *fake, guint32 number, const char *method, const char *arguments)
+{
+  g_autoptr (GVariant) value = g_variant_ref_sink (g_variant_new_parsed (arguments));
+  const char *type = g_variant_get_type_string (value);
+  CommyFrameSpec name = { .type = COMMY_FRAME_METHOD, .method = number };
+  CommyFrameSpec spec = { .type = COMMY_FRAME_CALL,
+                          .flags = COMMY_FRAME_FLAG_ORDERED,
+                          .serializer = fake_client_wire_of (fake, "gvariant"),
+                          .stream = number,
+                          .method = number,
+                          .flow = 1,
+                          .sequence = number,
+                          .signature = type,
+                          .signature_size = (guint16) strlen (type) };
+  g_autofree char *text = NULL;
+  CommyFrame frame = { 0 };
+
+  fake_client_send_frame (fake, &name, method, strlen (method));
+  fake_client_send_frame (fake, &spec, g_variant_get_data (value), g_variant_get_size (value));
+  do
+    {
+      g_clear_pointer (&text, g_free);
+      g_assert_true (fake_client_receive (fake, &frame, &text));
+    }
+  while (frame.type == COMMY_FRAME_ACK);
+  g_assert_cmpint (frame.type, ==, COMMY_FRAME_ERROR);
+  g_assert_cmpuint (frame.stream, ==, number);
+  g_assert_nonnull (strstr (text, type));
+}
+
+static void
+test_no_tuple (Scene *scene, gconstpointer data)
+{
+  FakeClient *fake;
+  Bridge *bridge;
+
+  scene_offer_on_bus (scene);
+  bridge = start (scene);
+  fake = connect_fake (scene);
+  expect_refusal (fake, 1, PROPERTIES "Get", "'a'");
+  expect_refusal (fake, 2, PROPERTIES "GetAll", "['" LAB "']");
+  expect_refusal (fake, 3, PROPERTIES "Set", "<5>");
+  fake_client_free (fake);
   says (call (scene, "Add", g_variant_new ("(ii)", 1, 2)), "(3,)");
   bridge_stop (bridge);
 }
@@ -118,6 +275,47 @@ test_deadline (Scene *scene, gconstpointer data)
   if (!g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DEADLINE))
     g_assert_nonnull (strstr (error->message, "org.freedesktop.DBus.Error.Timeout"));
   bridge_stop (bridge);
+}
+
+static void
+test_longest_call (Scene *scene, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  Bridge *bridge;
+
+  scene_offer_on_bus (scene);
+  bridge = bridge_start (scene, "import", LAB, "--timeout", "50ms", NULL);
+  g_assert_nonnull (bridge->line);
+  g_assert_null (scene_call_mesh (scene, LAB, "Slow", NULL, NULL, NULL, G_MAXINT64, &error));
+  g_assert_nonnull (strstr (error->message, "org.freedesktop.DBus.Error.Timeout"));
+  bridge_stop (bridge);
+}
+
+static void
+on_slow (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_assert_null (commy_client_call_finish (COMMY_CLIENT (source), result, data));
+}
+
+/* Who calls may wait for ever, and whom is called may never answer. */
+static void
+test_ending (Scene *scene, gconstpointer data)
+{
+  g_autoptr (CommyClient) client = commy_client_new (scene->mesh, LAB);
+  g_autoptr (CommyCallOptions) options = commy_call_options_new ();
+  g_autoptr (GError) error = NULL;
+  Bridge *bridge;
+
+  scene_offer_on_bus (scene);
+  bridge = bridge_start (scene, "import", LAB, "--timeout", "1h", NULL);
+  commy_call_options_set_timeout (options, G_MAXINT64);
+  commy_client_call (client, "Slow", NULL, options, NULL, on_slow, &error);
+  while (scene->slow_on_bus == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  bridge_stop (bridge);
+  while (error == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_nonnull (strstr (error->message, "org.freedesktop.DBus.Error.NoReply"));
 }
 
 static void
@@ -415,7 +613,12 @@ main (int argc, char **argv)
   ADD ("calls-and-properties-pass", test_calls);
   ADD ("errors-keep-their-names", test_errors);
   ADD ("values-too-deep-are-refused", test_deep_values);
+  ADD ("values-that-a-bus-punishes-are-refused", test_signatures);
+  ADD ("properties-are-those-of-the-interface", test_property_calls);
+  ADD ("arguments-that-are-no-tuple-are-refused", test_no_tuple);
   ADD ("the-deadline-passes", test_deadline);
+  ADD ("no-call-takes-for-ever", test_longest_call);
+  ADD ("an-answer-that-never-comes-does-not-keep-it-from-ending", test_ending);
   ADD ("descriptors-go-there-and-back", test_handles);
   ADD ("many-and-large-ones", test_many_and_large);
   ADD ("one-way-messages-arrive", test_one_way);

@@ -34,7 +34,7 @@ ok bridge/unknown-direction-exits-2 exits 2
 run bridge dbus export Echo
 ok bridge/a-name-that-no-bus-has complains 'give one with --name'
 run bridge dbus import org.example.Echo --name org.example.Other
-ok bridge/options-of-the-other-direction complains '^commy: bridge: --name, --xml and --timeout are for'
+ok bridge/options-of-the-other-direction complains '^commy: bridge: --name and --xml are for'
 run bridge dbus import org.example.Echo --path nowhere
 ok bridge/path-that-is-none complains '^commy: bridge: --path is'
 run bridge dbus import org.example.Echo --bus "unix:path=$folder/nobody"
@@ -98,7 +98,7 @@ run call org.freedesktop.DBus GetNameOwner "'org.example.Echo'"
 ok bridge/import/the-daemon-answers says "^(':1\.[0-9]*',)$"
 run call org.freedesktop.DBus GetNameOwner "'org.example.Nobody'"
 ok bridge/import/the-daemon-refuses complains 'CMY0311: .*org.freedesktop.DBus.Error.NameHasNoOwner: '
-run call org.freedesktop.DBus Get "'org.freedesktop.DBus'" "'Interfaces'"
+run call org.freedesktop.DBus org.freedesktop.DBus.Properties.Get "'org.freedesktop.DBus'" "'Interfaces'"
 ok bridge/import/properties-of-the-daemon says Monitoring
 run introspect org.freedesktop.DBus -o xml
 ok bridge/import/its-interface-is-known says 'signal name="NameOwnerChanged"'

@@ -79,6 +79,13 @@ refuse one-name-for-two 'would both be called handle-get-it in C' '<method name=
 refuse notify 'GObject::notify' '<signal name="Notify"/>'
 refuse deadline 'org.commy.Deadline is a time' \
   '<method name="A"><annotation name="org.commy.Deadline" value="soon"/></method>'
+for topic in '' 'a b' 'a..b' 'lab.*' '??/' 'a\b'; do
+  refuse "topic-$topic" 'org.commy.Topic is the name of a topic' \
+    "<signal name='A'><annotation name='org.commy.Topic' value='$topic'/></signal>"
+done
+printf '<node><interface name="a.b"><annotation name="c.d" value="??/"/></interface></node>' > "$folder/c.xml"
+run codegen --body "$folder/c.xml"
+ok codegen/no-trigraphs says 'value=.*\\?\\?/'
 printf '<node/>\n' > "$folder/bad.xml"
 run codegen --header "$folder/bad.xml"
 ok codegen/no-interface-exits-2 exits 2

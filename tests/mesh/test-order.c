@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define ROUNDS 20
+
 enum
 {
   FIRST,
@@ -35,6 +37,7 @@ struct _Order
   CommyClient *client;
   CommyStream *stream; /* or NULL: calls */
   GPtrArray *kept;     /* CommyInvocation, not answered */
+  guint n_came;        /* calls of "Line" since the last first one, each with its number */
   GMainLoop *loop;
   guint8 told[COUNT];
   guint n_told;
@@ -91,6 +94,21 @@ on_keep (CommyService *service, CommyInvocation *invocation, gpointer data)
   g_mutex_lock (&order->gate.lock);
   g_ptr_array_add (order->kept, invocation);
   g_mutex_unlock (&order->gate.lock);
+}
+
+static void
+on_line (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  Order *order = data;
+  GBytes *bytes = commy_invocation_get_bytes (invocation);
+  guint8 number = *(const guint8 *) g_bytes_get_data (bytes, NULL);
+
+  if (number == 0)
+    order->n_came = 0;
+  if (number == order->n_came++)
+    commy_invocation_return_bytes (invocation, bytes);
+  else
+    commy_invocation_return_error (invocation, "it came out of turn");
 }
 
 static void
@@ -184,6 +202,7 @@ set_up (Order *order, MeshFixture *fixture)
   order->service = test_service_new (order->mesh, 1);
   commy_service_handle (order->service, "Next", on_next, order, NULL);
   commy_service_handle (order->service, "Keep", on_keep, order, NULL);
+  commy_service_handle (order->service, "Line", on_line, order, NULL);
   commy_service_handle_stream (order->service, "Numbers", COMMY_STREAM_KIND_SERVER, on_numbers,
                                order, NULL);
   commy_service_start_sync (order->service, NULL, &error);
@@ -249,6 +268,50 @@ on_failed (GObject *source, GAsyncResult *result, gpointer data)
 
 /* The loop sleeps, or does not run, while another part of the program leaves the mesh. */
 static void
+on_line_told (GObject *source, GAsyncResult *result, gpointer data)
+{
+  guint *n_told = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = commy_client_call_bytes_finish (COMMY_CLIENT (source), result, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (*(const guint8 *) g_bytes_get_data (bytes, NULL), ==, *n_told);
+  (*n_told)++;
+}
+
+/* Some are begun before the instances are known, some while they become so, some after. */
+static void
+test_line (MeshFixture *fixture, gconstpointer data)
+{
+  Order order = { 0 };
+
+  set_up (&order, fixture);
+  for (guint round = 0; round < ROUNDS; round++)
+    {
+      CommyMesh *mesh = mesh_fixture_join (fixture, NULL);
+      CommyClient *client = commy_client_new (mesh, TEST_SERVICE);
+      guint n_told = 0, n_begun = 0;
+
+      while (n_told == 0 || n_told < n_begun)
+        {
+          guint8 number = (guint8) n_begun;
+          g_autoptr (GBytes) bytes = g_bytes_new (&number, 1);
+
+          if (n_told == 0 && n_begun < G_MAXUINT8)
+            {
+              commy_client_call_bytes (client, "Line", bytes, NULL, NULL, on_line_told, &n_told);
+              n_begun++;
+            }
+          g_main_context_iteration (NULL, n_told > 0);
+        }
+      g_object_unref (client);
+      commy_mesh_leave_sync (mesh, NULL, NULL);
+      g_object_unref (mesh);
+    }
+  tear_down (&order);
+}
+
+static void
 test_leaving (MeshFixture *fixture, gconstpointer data)
 {
   Order order = { 0 };
@@ -279,6 +342,8 @@ main (int argc, char **argv)
               mesh_fixture_set_up, test_order, mesh_fixture_tear_down);
   g_test_add ("/mesh/order/reads-call-back-in-the-order-of-their-messages", MeshFixture, "streams",
               mesh_fixture_set_up, test_order, mesh_fixture_tear_down);
+  g_test_add ("/mesh/order/calls-of-a-new-client-stand-in-line", MeshFixture, NULL,
+              mesh_fixture_set_up, test_line, mesh_fixture_tear_down);
   g_test_add ("/mesh/order/calls-call-back-when-the-mesh-is-left", MeshFixture, NULL,
               mesh_fixture_set_up, test_leaving, mesh_fixture_tear_down);
   return g_test_run ();

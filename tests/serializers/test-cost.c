@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define SIX_BYTES_MOST 1024
-#define LARGE 65536
+#define LARGE 8192
 /* Asked for in all, what grew and was given back included; compact has eight maybes in one. */
 #define MOST_FOR_A_BYTE 128
 
