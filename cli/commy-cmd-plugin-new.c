@@ -93,19 +93,20 @@ static gboolean
 write_all (const Template *template, const char *name, GError **error)
 {
   g_autofree char *symbol = g_strdelimit (g_strdup (name), "-", '_');
-  g_autofree char *prefix = g_strconcat (symbol, "_", NULL);
   g_autofree char *old_prefix = g_strconcat (template->word, "_", NULL);
   g_autofree char *source_name = g_strdup_printf ("commy-%s-%s.c", template->file_kind, name);
   g_autofree char *source_resource = g_strconcat (template->kind, ".c", NULL);
   g_autofree char *source = dup_resource (source_resource);
-  const char *const names[] = { old_prefix, prefix, template->word, name, NULL };
+  /* Marks first: the new name may contain the template's, and must not be replaced again. */
+  const char *const words[] = { old_prefix, "@SYM@_", template->word, "@ID@", NULL };
   const char *const marks[] = { "@ID@",        name,
                                 "@SYM@",       symbol,
                                 "@FILE_KIND@", template->file_kind,
                                 "@FILE_SYM@",  template->file_kind,
                                 "@KIND@",      template->kind,
                                 NULL };
-  g_autofree char *code = dup_replaced (source, names);
+  g_autofree char *marked = dup_replaced (source, words);
+  g_autofree char *code = dup_replaced (marked, marks);
 
   if (!write_file (name, source_name, code, error))
     return FALSE;

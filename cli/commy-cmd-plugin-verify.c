@@ -74,13 +74,27 @@ add_check (Verify *self, const char *name, CheckResult result, const char *detai
   self->counts[result]++;
 }
 
-/* Takes the words of the first part: "pass NAME", "fail NAME: WHY", and facts. */
+/* The facts come before any code of the plugin is run, which could print others. */
+static void
+read_facts (Verify *self, const CommyToolRun *run)
+{
+  g_autofree char *hook = commy_tool_dup_first (run->output, "hook\t");
+
+  self->kind = commy_tool_dup_first (run->output, "kind\t");
+  self->id = commy_tool_dup_first (run->output, "id\t");
+  self->version = commy_tool_dup_first (run->output, "version\t");
+  self->unconfined = commy_tool_dup_first (run->output, "unconfined\t");
+  self->is_hook = g_strcmp0 (hook, "true") == 0;
+}
+
+/* Takes the words of the first part: "pass NAME", "fail NAME: WHY", and facts. A process that ended
+ * in good order before the last of them has not been through it. */
 static void
 read_inspection (Verify *self, const CommyToolRun *run)
 {
   g_auto (GStrv) lines = g_strsplit (run->output, "\n", -1);
   g_autofree char *step = commy_tool_dup_last (run->output, "step\t");
-  gboolean told = FALSE;
+  gboolean told = FALSE, through = FALSE;
 
   for (guint i = 0; lines[i] != NULL; i++)
     {
@@ -90,21 +104,22 @@ read_inspection (Verify *self, const CommyToolRun *run)
       g_autofree char *name = g_strndup (text, colon != NULL ? (gsize) (colon - text) : 0);
 
       if (g_str_has_prefix (lines[i], "pass\t"))
-        add_check (self, text, CHECK_OK, NULL);
+        {
+          add_check (self, text, CHECK_OK, NULL);
+          through = through || strcmp (text, "symbols") == 0;
+        }
       else if (g_str_has_prefix (lines[i], "fail\t") && colon != NULL)
         {
           add_check (self, name, CHECK_FAILED, colon + 2);
           told = TRUE;
         }
     }
-  self->kind = commy_tool_dup_last (run->output, "kind\t");
-  self->id = commy_tool_dup_last (run->output, "id\t");
-  self->version = commy_tool_dup_last (run->output, "version\t");
-  self->unconfined = commy_tool_dup_last (run->output, "unconfined\t");
-  self->is_hook = strstr (run->output, "\nhook\ttrue\n") != NULL;
-  if (!run->ok && !told)
+  read_facts (self, run);
+  if (!told && !(run->ok && through))
     add_check (self, step != NULL ? step : "start", CHECK_FAILED,
-               run->failure != NULL ? run->failure : run->errors);
+               run->failure != NULL ? run->failure
+               : run->ok            ? "it ended the process while it was looked at"
+                                    : run->errors);
 }
 
 /* (transfer full): `suite PATH --confine ...`, and @last words up to NULL */
@@ -146,7 +161,7 @@ run_tool (Verify *self,
 
   if (!commy_tool_run ((const char *const *) arguments->pdata, self->work->seconds, out_run, error))
     return FALSE;
-  refused = commy_tool_dup_last (out_run->errors, "unconfined\t");
+  refused = commy_tool_dup_first (out_run->errors, "unconfined\t");
   if (refused != NULL && self->unconfined == NULL)
     self->unconfined = g_steal_pointer (&refused);
   return TRUE;
@@ -209,6 +224,7 @@ run_rules (Verify *self, GError **error)
   g_auto (CommyToolRun) run = { 0 };
   g_auto (GStrv) paths = NULL;
   gboolean ok = TRUE;
+  guint n = 0;
 
   if (!run_tool (self, "suite", "-l", NULL, &run, error))
     return FALSE;
@@ -220,6 +236,7 @@ run_rules (Verify *self, GError **error)
   paths = g_strsplit (run.output, "\n", -1);
   for (guint i = 0; paths[i] != NULL; i++)
     {
+      n += paths[i][0] == '/';
       if (paths[i][0] != '/' || !is_asked_for (self, short_name (paths[i])))
         continue;
       if (!run_rule (self, paths[i], &ok, error))
@@ -230,6 +247,8 @@ run_rules (Verify *self, GError **error)
           break;
         }
     }
+  if (n == 0)
+    add_check (self, "rules", CHECK_FAILED, "it ended the process before its rules were listed");
   return TRUE;
 }
 
@@ -253,7 +272,9 @@ check_claim (Verify *self, GError **error)
                failure != NULL       ? failure
                : run.failure != NULL ? run.failure
                                      : run.errors);
-  else if (g_strcmp0 (contradicts, "true") == 0)
+  else if (contradicts == NULL)
+    add_check (self, "claim", CHECK_FAILED, "it ended the process before it was measured");
+  else if (strcmp (contradicts, "true") == 0)
     add_check (
         self, "claim", CHECK_FAILED,
         _ ("a message takes more than twenty times what the profile says (commy plugin bench "
@@ -340,6 +361,8 @@ print (const Verify *self)
   g_autoptr (CommyTable) table = commy_table_new ("CHECK", "RESULT", "WHY", NULL);
   g_autofree char *why
       = commy_output_clean (self->unconfined != NULL ? self->unconfined : "", FALSE);
+  g_autofree char *kind = commy_output_clean (self->kind != NULL ? self->kind : "?", FALSE);
+  g_autofree char *id = commy_output_clean (self->id != NULL ? self->id : "?", FALSE);
 
   for (guint i = 0; i < self->checks->len; i++)
     {
@@ -352,10 +375,8 @@ print (const Verify *self)
   commy_table_print (table);
   if (self->unconfined != NULL)
     commy_output_print ("unconfined: %s\n", why);
-  commy_output_print ("%s/%s: %u passed, %u failed, %u skipped\n",
-                      self->kind != NULL ? self->kind : "?", self->id != NULL ? self->id : "?",
-                      self->counts[CHECK_OK], self->counts[CHECK_FAILED],
-                      self->counts[CHECK_SKIPPED]);
+  commy_output_print ("%s/%s: %u passed, %u failed, %u skipped\n", kind, id, self->counts[CHECK_OK],
+                      self->counts[CHECK_FAILED], self->counts[CHECK_SKIPPED]);
 }
 
 static gboolean
@@ -368,7 +389,7 @@ run (Verify *self, CommyCli *cli, GError **error)
     return FALSE;
   read_inspection (self, &inspection);
   /* What exports too much can still be tried; what did not load cannot. */
-  if (!inspection.ok && strstr (inspection.output, "\nstep\tsymbols\n") == NULL)
+  if (strstr (inspection.output, "\nstep\tsymbols\n") == NULL)
     return TRUE;
   if (self->is_hook)
     self->wrapped = dup_transport (self->work->on, cli->mesh);

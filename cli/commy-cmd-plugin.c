@@ -27,7 +27,8 @@ static const CommyCliVerb verb = {
         "  new      a folder NAME with a plugin that works; KIND is transport, hook, serializer,\n"
         "           auth or balancer\n"
         "  verify   what a mesh would say of a plugin file, and every rule of its kind, each in\n"
-        "           a process of its own without network and with limits\n"
+        "           a process of its own without network and with limits; to your files and\n"
+        "           local sockets it has your rights, so verify only what you would run\n"
         "  bench    measures a transport or serializer; prints a keyfile with its true profile"),
   .description
   = N_ ("States: found (looked at, not run), disabled (by a keyfile), hidden (another file of\n"

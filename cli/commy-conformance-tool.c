@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The tool's process: see the header. It leads a group of its own, so that what it forked ends too.
+ * The tool's process: see the header. It leads a group of its own and dies with this process. Its
+ * end is told by a descriptor, not by its pipes: what it left behind may hold these open.
  */
 #include "config.h"
 
@@ -8,20 +9,40 @@
 
 #include "cli/commy-cli.h"
 
-#include <gio/gio.h>
+#include <errno.h>
+#include <glib-unix.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define TOOL "commy-conformance"
+#define OUTPUT_MIB 8u
+#define OUTPUT_BYTES (OUTPUT_MIB << 20)
+
+enum
+{
+  OUTPUT,
+  ERRORS,
+  N_STREAMS,
+};
 
 typedef struct
 {
-  GSubprocess *process;
-  GMainLoop *loop;
-  GBytes *output, *errors;
-  gboolean timed_out;
+  int fd; /* -1 once it has ended */
+  GByteArray *bytes;
+} Stream;
+
+typedef struct
+{
+  GPid pid;
+  Stream streams[N_STREAMS];
   guint seconds;
+  gboolean timed_out, flooded;
+  int status; /* of waitpid() */
 } Job;
 
 void
@@ -47,47 +68,85 @@ dup_tool (void)
   return g_build_filename (tree, TOOL, NULL);
 }
 
+/* In the child: a group of its own, and no life after that of @user_data, its parent. */
 static void
-own_group (gpointer unused)
+own_group (gpointer user_data)
 {
+  const pid_t *parent = user_data;
+
   setpgid (0, 0);
+  if (prctl (PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid () != *parent)
+    _exit (127);
 }
 
-static void
-kill_group (Job *job)
+/* What there is; FALSE: nothing now, or nothing any more. */
+static gboolean
+read_some (Stream *stream)
 {
-  const char *pid = g_subprocess_get_identifier (job->process);
+  guint8 buffer[16384];
+  gssize n = stream->fd >= 0 ? read (stream->fd, buffer, sizeof buffer) : -1;
 
-  if (pid != NULL)
-    kill (-(pid_t) g_ascii_strtoll (pid, NULL, 10), SIGKILL);
+  if (n > 0)
+    g_byte_array_append (stream->bytes, buffer, (guint) n);
+  else if (stream->fd >= 0 && (n == 0 || (errno != EAGAIN && errno != EINTR)))
+    {
+      close (stream->fd);
+      stream->fd = -1;
+    }
+  return n > 0;
 }
 
 static gboolean
-on_deadline (gpointer user_data)
+is_flooded (const Job *job)
 {
-  Job *job = user_data;
-
-  job->timed_out = TRUE;
-  kill_group (job);
-  return G_SOURCE_REMOVE;
+  return job->streams[OUTPUT].bytes->len > OUTPUT_BYTES
+         || job->streams[ERRORS].bytes->len > OUTPUT_BYTES;
 }
 
+/* Until it ended, its time is over, or it said more than anybody reads. */
 static void
-on_ended (GObject *source, GAsyncResult *result, gpointer user_data)
+follow (Job *job, int process)
 {
-  Job *job = user_data;
+  gint64 until = g_get_monotonic_time () + job->seconds * G_USEC_PER_SEC;
 
-  g_subprocess_communicate_finish (job->process, result, &job->output, &job->errors, NULL);
-  g_main_loop_quit (job->loop);
+  while (!job->timed_out && !job->flooded)
+    {
+      gint64 left_ms = (until - g_get_monotonic_time ()) / 1000;
+      struct pollfd fds[] = { { .fd = process, .events = POLLIN },
+                              { .fd = job->streams[OUTPUT].fd, .events = POLLIN },
+                              { .fd = job->streams[ERRORS].fd, .events = POLLIN } };
+
+      poll (fds, G_N_ELEMENTS (fds), (int) CLAMP (left_ms + 1, 0, G_MAXINT));
+      for (guint i = 0; i < N_STREAMS; i++)
+        if (fds[i + 1].revents != 0)
+          read_some (&job->streams[i]);
+      if ((fds[0].revents & POLLIN) != 0)
+        return;
+      job->timed_out = left_ms < 0;
+      job->flooded = is_flooded (job);
+    }
+}
+
+/* Its id stays its group's until it is waited for, so nobody else's group can be hit. What is in
+ * the pipes is what it said. */
+static void
+finish (Job *job)
+{
+  kill (-job->pid, SIGKILL);
+  while (waitpid (job->pid, &job->status, 0) < 0 && errno == EINTR)
+    continue;
+  for (guint i = 0; i < N_STREAMS; i++)
+    while (!is_flooded (job) && read_some (&job->streams[i]))
+      continue;
+  job->flooded = is_flooded (job);
 }
 
 static char *
-dup_text (GBytes *bytes)
+dup_text (const Stream *stream)
 {
-  gsize size = 0;
-  const char *data = bytes != NULL ? g_bytes_get_data (bytes, &size) : "";
+  guint length = stream->bytes->len;
 
-  return g_utf8_make_valid (data != NULL ? data : "", (gssize) size);
+  return g_utf8_make_valid (length > 0 ? (const char *) stream->bytes->data : "", length);
 }
 
 static char *
@@ -97,9 +156,11 @@ dup_failure (const Job *job)
 
   if (job->timed_out)
     return g_strdup_printf ("it was not through after %u s", job->seconds);
-  if (!g_subprocess_get_if_signaled (job->process))
+  if (job->flooded)
+    return g_strdup_printf ("it printed more than %u MiB", OUTPUT_MIB);
+  if (!WIFSIGNALED (job->status))
     return NULL;
-  number = g_subprocess_get_term_sig (job->process);
+  number = WTERMSIG (job->status);
   if (number == SIGSYS)
     return g_strdup (
         "it asks the kernel for more than looking at it needs, such as to open a socket, "
@@ -109,44 +170,72 @@ dup_failure (const Job *job)
   return g_strdup_printf ("it ended the process: %s", g_strsignal (number));
 }
 
-gboolean
-commy_tool_run (const char *const *arguments, guint seconds, CommyToolRun *out_run, GError **error)
+static gboolean
+start (Job *job, const char *const *arguments, GError **error)
 {
   g_autofree char *tool = dup_tool ();
-  g_autoptr (GSubprocessLauncher) launcher
-      = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
   g_autoptr (GPtrArray) argv = g_ptr_array_new ();
-  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  g_autoptr (GSource) deadline = g_timeout_source_new_seconds (seconds);
-  g_autoptr (GBytes) output = NULL;
-  g_autoptr (GBytes) errors = NULL;
-  Job job = { .loop = loop, .seconds = seconds };
+  pid_t self = getpid ();
 
   g_ptr_array_add (argv, tool);
   for (guint i = 0; arguments[i] != NULL; i++)
     g_ptr_array_add (argv, (gpointer) arguments[i]);
   g_ptr_array_add (argv, NULL);
-  g_subprocess_launcher_set_child_setup (launcher, own_group, NULL, NULL);
-  job.process = g_subprocess_launcher_spawnv (launcher, (const char *const *) argv->pdata, error);
-  if (job.process == NULL)
+  if (!g_spawn_async_with_pipes (NULL, (char **) argv->pdata, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
+                                 own_group, &self, &job->pid, NULL, &job->streams[OUTPUT].fd,
+                                 &job->streams[ERRORS].fd, error))
     return FALSE;
-  g_source_set_callback (deadline, on_deadline, &job, NULL);
-  g_source_attach (deadline, NULL);
-  g_subprocess_communicate_async (job.process, NULL, NULL, on_ended, &job);
-  g_main_loop_run (loop);
-  g_source_destroy (deadline);
-  kill_group (&job);
-  g_subprocess_wait (job.process, NULL, NULL);
-  output = job.output;
-  errors = job.errors;
-  *out_run = (CommyToolRun){
-    .ok = g_subprocess_get_successful (job.process),
-    .failure = dup_failure (&job),
-    .output = dup_text (output),
-    .errors = dup_text (errors),
-  };
-  g_object_unref (job.process);
+  for (guint i = 0; i < N_STREAMS; i++)
+    {
+      g_unix_set_fd_nonblocking (job->streams[i].fd, TRUE, NULL);
+      job->streams[i].bytes = g_byte_array_new ();
+    }
   return TRUE;
+}
+
+gboolean
+commy_tool_run (const char *const *arguments, guint seconds, CommyToolRun *out_run, GError **error)
+{
+  Job job = { .seconds = seconds };
+  int process, code;
+
+  if (!start (&job, arguments, error))
+    return FALSE;
+  process = (int) syscall (SYS_pidfd_open, job.pid, 0);
+  code = errno;
+  if (process >= 0)
+    follow (&job, process);
+  else
+    commy_cli_set_error (error, COMMY_ERROR_FAILED, "cannot follow " TOOL ": %s",
+                         g_strerror (code));
+  finish (&job);
+  *out_run = (CommyToolRun){
+    .ok = !job.timed_out && !job.flooded && WIFEXITED (job.status) && WEXITSTATUS (job.status) == 0,
+    .failure = dup_failure (&job),
+    .output = dup_text (&job.streams[OUTPUT]),
+    .errors = dup_text (&job.streams[ERRORS]),
+  };
+  for (guint i = 0; i < N_STREAMS; i++)
+    {
+      if (job.streams[i].fd >= 0)
+        close (job.streams[i].fd);
+      g_byte_array_unref (job.streams[i].bytes);
+    }
+  if (process < 0)
+    return FALSE;
+  close (process);
+  return TRUE;
+}
+
+char *
+commy_tool_dup_first (const char *text, const char *prefix)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+  for (guint i = 0; lines[i] != NULL; i++)
+    if (g_str_has_prefix (lines[i], prefix))
+      return g_strdup (lines[i] + strlen (prefix));
+  return NULL;
 }
 
 char *

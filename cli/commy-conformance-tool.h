@@ -13,17 +13,23 @@ typedef struct
 {
   gboolean ok;   /* it exited with 0 */
   char *failure; /* how it ended if not by an exit: a phrase, or NULL */
-  char *output;  /* valid UTF-8 */
+  char *output;  /* valid UTF-8, at most some MiB */
   char *errors;
 } CommyToolRun;
 
 void commy_tool_run_clear (CommyToolRun *run);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CommyToolRun, commy_tool_run_clear)
 
-/* @arguments up to NULL, without the program. What it started ends with it. FALSE with @error set
- * if it cannot be started. */
+/* @arguments up to NULL, without the program. It is given @seconds and ends with this process.
+ * What it started ends with it: all of it where the kernel grants the tool a namespace of
+ * processes, else what stayed in the tool's process group. It is never waited for. FALSE with
+ * @error set if the tool cannot be started. */
 gboolean
 commy_tool_run (const char *const *arguments, guint seconds, CommyToolRun *out_run, GError **error);
+
+/* (transfer full) (nullable): what stands behind the first line that begins with @prefix: for what
+ * the tool says before it runs code of a plugin, which could say the same again */
+char *commy_tool_dup_first (const char *text, const char *prefix);
 
 /* (transfer full) (nullable): what stands behind the last line that begins with @prefix */
 char *commy_tool_dup_last (const char *text, const char *prefix);

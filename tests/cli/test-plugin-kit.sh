@@ -70,6 +70,62 @@ head -c 3000 "$fixtures/libcommy-transport-good.so" > "$folder/libcommy-transpor
 run plugin verify -o json "$folder/libcommy-transport-short.so"
 ok kit/verify/a-truncated-file-fails-at-note judged note
 
+# --- what ends the process in good order has not passed ---
+for where in inspect suite measure; do
+  COMMY_FIXTURE_EXIT_IN=$where
+  export COMMY_FIXTURE_EXIT_IN
+  case $where in
+    inspect) judge transport-exit-constructor load ;;
+    suite) judge transport-exit-constructor rules ;;
+    measure) judge transport-exit-constructor claim --rule claim ;;
+  esac
+done
+unset COMMY_FIXTURE_EXIT_IN
+run plugin verify --rule starts "$fixtures/libcommy-transport-exit-constructor.so"
+ok kit/verify/exit-constructor-that-stays-passes exits 0
+
+# --- what it says of itself, what it reaches for, what it takes ---
+run plugin verify --rule starts -o json "$fixtures/libcommy-transport-pretends.so"
+ok kit/verify/pretends-is-known-by-its-note \
+  json "[it[k] for k in ('kind', 'id', 'version')] == ['transport', 'pretends', '1.2.3']"
+run plugin verify --rule starts "$fixtures/libcommy-transport-pretends.so"
+ok kit/verify/pretends-does-not-colour-the-terminal lacks "$(printf '\033')"
+judge transport-reaches-by-signal load
+judge transport-reaches-by-limit load
+judge transport-floods load
+ok kit/verify/floods-is-cut-off says 'more than 8 MiB'
+if [ "$(nm "$COMMY_BUILD_DIR/commy-conformance" 2>/dev/null | grep -c "__[at]san_init")" -gt 0 ]; then
+  skip kit/verify/hungry-does-not-get-it 'sanitizers need more memory than a limit allows'
+else
+  run plugin verify --rule starts -o json "$fixtures/libcommy-transport-hungry.so"
+  ok kit/verify/hungry-does-not-get-it exits 0
+fi
+
+# --- nothing is waited for that a plugin leaves behind, and nothing stays ---
+let_go () { timeout 60 flock -x "$COMMY_FIXTURE_HOLD" true; }
+held_and_let_go () { [ -s "$COMMY_FIXTURE_HOLD" ] && let_go; }
+COMMY_FIXTURE_HOLD=$folder/hold
+export COMMY_FIXTURE_HOLD
+: > "$COMMY_FIXTURE_HOLD"
+lingers=$fixtures/libcommy-transport-lingers.so
+status=0
+timeout -k 1 60 "$commy" plugin verify --rule starts -o json "$lingers" > "$out" 2> "$err" || status=$?
+ok kit/verify/lingers-is-not-waited-for exits 0
+if json "it['confined']"; then
+  ok kit/verify/lingers-ends-with-its-rule held_and_let_go
+  : > "$COMMY_FIXTURE_HOLD"
+  COMMY_FIXTURE_HANG=yes "$commy" plugin verify --rule starts "$lingers" > "$out" 2>&1 &
+  server=$!
+  servers="$servers $server"
+  while [ ! -s "$COMMY_FIXTURE_HOLD" ] && kill -0 "$server" 2>/dev/null; do :; done
+  stop KILL
+  ok kit/verify/lingers-ends-with-the-command held_and_let_go
+else
+  skip kit/verify/lingers-ends-with-its-rule 'the kernel refuses namespaces'
+  skip kit/verify/lingers-ends-with-the-command 'the kernel refuses namespaces'
+fi
+unset COMMY_FIXTURE_HOLD
+
 # --- our own ---
 for plugin in serializer-gvariant auth-peercred balancer-round-robin; do
   if [ -e "$modules/libcommy-$plugin.so" ]; then
@@ -111,6 +167,12 @@ for kind in transport hook serializer auth balancer; do
 done
 run plugin new transport my-transport
 ok kit/new-over-a-folder-exits-2 exits 2
+run plugin new hook zebra
+for name in tally-fast my-tally a-tally-of-tally; do
+  run plugin new hook "$name"
+  sed "s/zebra_/$(echo "$name" | tr - _)_/g; s/zebra/$name/g" zebra/commy-transport-zebra.c > "$folder/expected.c"
+  ok "kit/new/$name-keeps-its-name" cmp "$folder/expected.c" "$name/commy-transport-$name.c"
+done
 
 # --- bench ---
 run plugin bench "$folder/plugins/libcommy-transport-my-transport.so"

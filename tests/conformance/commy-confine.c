@@ -13,20 +13,27 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gio/gio.h>
 
 #define CPU_SECONDS 300
 #define FILE_BYTES (G_GUINT64_CONSTANT (1) << 30)
+#define MEMORY_BYTES (G_GUINT64_CONSTANT (8) << 30) /* of addresses */
+#define PROCESSES 4096
 
 #if defined(__x86_64__)
 #define THIS_ARCH AUDIT_ARCH_X86_64
@@ -45,7 +52,7 @@ fail (GError **error, const char *what)
   return FALSE;
 }
 
-/* --- namespaces --- */
+/* --- limits --- */
 
 static void
 set_limit (__rlimit_resource_t resource, guint64 value)
@@ -57,6 +64,19 @@ set_limit (__rlimit_resource_t resource, guint64 value)
   limit.rlim_max = limit.rlim_cur;
   setrlimit (resource, &limit);
 }
+
+void
+commy_confine_limits (void)
+{
+  set_limit (RLIMIT_CORE, 0);
+  set_limit (RLIMIT_CPU, CPU_SECONDS);
+  set_limit (RLIMIT_FSIZE, FILE_BYTES);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  set_limit (RLIMIT_AS, MEMORY_BYTES);
+#endif
+}
+
+/* --- namespaces --- */
 
 static gboolean
 write_text (const char *path, const char *text, GError **error)
@@ -87,6 +107,88 @@ raise_loopback (GError **error)
   return ok;
 }
 
+static int
+wait_for (pid_t child)
+{
+  int status = W_EXITCODE (EXIT_FAILURE, 0);
+  pid_t ended;
+
+  do
+    ended = waitpid (-1, &status, 0);
+  while (ended != child && (ended > 0 || errno == EINTR));
+  return status;
+}
+
+/* Ends as the process did of which waitpid() said @status. */
+static void G_GNUC_NORETURN
+end_like (int status)
+{
+  if (WIFSIGNALED (status))
+    {
+      signal (WTERMSIG (status), SIG_DFL);
+      raise (WTERMSIG (status));
+    }
+  _exit (WIFEXITED (status) ? WEXITSTATUS (status) : EXIT_FAILURE);
+}
+
+/* The first process of a namespace: it does not outlive its parent, nor the others it. Its own
+ * signals do nothing to it, so that a child of it does the work, in which this returns; how that
+ * ended is written to @report. A /proc that cannot be mounted stays that of outside. */
+static void
+be_first (int report)
+{
+  struct pollfd parent = { .fd = report };
+  int status;
+  pid_t child;
+
+  if (prctl (PR_SET_PDEATHSIG, SIGKILL) != 0 || poll (&parent, 1, 0) != 0)
+    _exit (EXIT_FAILURE);
+  if (mount (NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) == 0)
+    mount ("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  child = fork ();
+  if (child == 0)
+    {
+      close (report);
+      return;
+    }
+  status = wait_for (child);
+  _exit (write (report, &status, sizeof status) == sizeof status ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+/* Waits for the first process of a namespace. Without a word of how the work ended it was killed.
+ */
+static void G_GNUC_NORETURN
+stand_for (pid_t first, int report)
+{
+  int status;
+
+  if (read (report, &status, sizeof status) != sizeof status)
+    status = W_EXITCODE (0, SIGKILL);
+  wait_for (first);
+  end_like (status);
+}
+
+static gboolean
+enter_processes (GError **error)
+{
+  int report[2];
+  pid_t first;
+
+  if (pipe2 (report, O_CLOEXEC) != 0)
+    return fail (error, "cannot make a pipe");
+  first = unshare (CLONE_NEWPID | CLONE_NEWNS) == 0 ? fork () : -1;
+  if (first < 0)
+    fail (error, "the kernel refuses namespaces of processes");
+  close (report[first > 0 ? 1 : 0]);
+  if (first > 0)
+    stand_for (first, report[0]);
+  if (first == 0)
+    be_first (report[1]);
+  else
+    close (report[1]);
+  return first == 0;
+}
+
 gboolean
 commy_confine_namespaces (GError **error)
 {
@@ -94,16 +196,15 @@ commy_confine_namespaces (GError **error)
   g_autofree char *uids = g_strdup_printf ("%u %u 1\n", uid, uid);
   g_autofree char *gids = g_strdup_printf ("%u %u 1\n", gid, gid);
 
-  set_limit (RLIMIT_CORE, 0);
-  set_limit (RLIMIT_CPU, CPU_SECONDS);
-  set_limit (RLIMIT_FSIZE, FILE_BYTES);
   if (unshare (CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0)
     return fail (error, "the kernel refuses user and network namespaces");
+  set_limit (RLIMIT_NPROC, PROCESSES);
   return write_text ("/proc/self/setgroups", "deny", error)
          && write_text ("/proc/self/uid_map", uids, error)
          && write_text ("/proc/self/gid_map", gids, error) && raise_loopback (error)
          && (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-             || fail (error, "cannot give up new privileges"));
+             || fail (error, "cannot give up new privileges"))
+         && enter_processes (error);
 }
 
 /* --- system calls --- */
@@ -146,7 +247,6 @@ static const guint32 allowed[] = {
   SYS_gettimeofday,
   SYS_uname,
   SYS_sysinfo,
-  SYS_prlimit64,
   SYS_getrusage,
   SYS_readlinkat,
   SYS_faccessat,
@@ -160,7 +260,6 @@ static const guint32 allowed[] = {
   SYS_rseq,
   SYS_set_robust_list,
   SYS_dup,
-  SYS_tgkill,
   SYS_getdents64,
 #ifdef SYS_readlink
   SYS_readlink,
@@ -201,6 +300,17 @@ add_open (GArray *program, guint32 call, guint index)
   add (program, (struct sock_filter) ANSWER (SECCOMP_RET_ALLOW));
 }
 
+/* @call is allowed if its first argument is @process. */
+static void
+add_own (GArray *program, guint32 call, guint32 process)
+{
+  add (program, (struct sock_filter) BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, call, 0, 4));
+  add (program, (struct sock_filter) LOAD (args[0]));
+  add (program, (struct sock_filter) BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, process, 1, 0));
+  add (program, (struct sock_filter) ANSWER (SECCOMP_RET_KILL_PROCESS));
+  add (program, (struct sock_filter) ANSWER (SECCOMP_RET_ALLOW));
+}
+
 static GArray *
 make_filter (void)
 {
@@ -219,6 +329,8 @@ make_filter (void)
   add_open (program, SYS_open, 1);
 #endif
   add_open (program, SYS_openat, 2);
+  add_own (program, SYS_tgkill, (guint32) getpid ());
+  add_own (program, SYS_prlimit64, 0);
   /* The loader asks; "no" makes it go on. */
   add (program, (struct sock_filter) BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 1));
   add (program, (struct sock_filter) ANSWER (SECCOMP_RET_ERRNO | ENOTTY));

@@ -146,6 +146,7 @@ inspect (const char *path)
   g_autoptr (GVariant) record = NULL;
   g_autofree char *strange = NULL;
 
+  commy_confine_limits ();
   tell ("step", "note");
   note = commy_plugin_inspect (path, FALSE, &error);
   if (note == NULL)
@@ -214,6 +215,8 @@ load (Options *options, GError **error)
 {
   g_autoptr (GError) refused = NULL;
 
+  if (options->confine)
+    commy_confine_limits ();
   if (options->confine && !commy_confine_namespaces (&refused))
     g_printerr ("unconfined\t%s\n", refused->message);
   return commy_test_load ("plugin", options->conformance.path, error);
