@@ -24,6 +24,32 @@ typedef struct
   guint elements;
 } Cost;
 
+/* Where GIO's reader wants it; elsewhere some of its versions end the process. */
+static gboolean
+has_its_place (const char *element, const char *parent)
+{
+  static const struct
+  {
+    const char *element;
+    const char *parents; /* between spaces */
+  } places[] = {
+    { "interface", " node " },
+    { "method", " interface " },
+    { "signal", " interface " },
+    { "property", " interface " },
+    { "arg", " method signal " },
+    { "annotation", " interface method signal property arg annotation " },
+  };
+  g_autofree char *word = g_strconcat (" ", parent != NULL ? parent : "", " ", NULL);
+
+  if (strcmp (element, "node") == 0)
+    return parent == NULL || strcmp (parent, "node") == 0;
+  for (guint i = 0; i < G_N_ELEMENTS (places); i++)
+    if (strcmp (element, places[i].element) == 0)
+      return strstr (places[i].parents, word) != NULL;
+  return parent != NULL;
+}
+
 static void
 on_element (GMarkupParseContext *context,
             const char *element,
@@ -33,12 +59,18 @@ on_element (GMarkupParseContext *context,
             GError **error)
 {
   Cost *cost = data;
+  const GSList *parents = g_markup_parse_context_get_element_stack (context)->next;
+  const char *parent = parents != NULL ? parents->data : NULL;
 
   if (++cost->elements > MAX_ELEMENTS)
     commy_set_error (error, COMMY_ERROR_TOO_BIG, "the XML has more than %u elements", MAX_ELEMENTS);
   else if (++cost->depth > MAX_DEPTH)
     commy_set_error (error, COMMY_ERROR_TOO_BIG, "the XML is nested deeper than %u elements",
                      MAX_DEPTH);
+  else if (!has_its_place (element, parent))
+    commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
+                     "no introspection XML: <%.*s> has no place in <%.*s>", MAX_SHOWN, element,
+                     MAX_SHOWN, parent != NULL ? parent : "");
 }
 
 static void
