@@ -140,6 +140,7 @@ enter (Sweep *sweep, guint16 candidate, guint64 from, guint64 end)
   cost->limit = sweep->work->limits[candidate];
   cost->scale = commy_scale_for (sweep->demand, candidate_of (sweep, i), posterior_of (sweep, i),
                                  assessment->risk[sweep->size_class]);
+  cost->now.from = cost->before.from = 0;
   cost->now.below = cost->before.below = 0;
   if (!recall_line (sweep, i, from, end))
     find_line (sweep, i, from, end);

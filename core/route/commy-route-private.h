@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "commy-route.h"
+#include "route/commy-route.h"
 
 #include <string.h>
 
