@@ -141,12 +141,13 @@ all_are_there () {
 pattern_of () { # package
   triplet='[a-z0-9_]*-linux-gnu[a-z0-9]*'
   case $1 in
-    commy-tools) echo "bin/commy|share/(bash-completion|fish|zsh|man/man[157])/.*" ;;
+    commy-tools) echo "bin/commy|libexec/commy/commy-conformance|share/(bash-completion|fish|zsh|man/man[157])/.*" ;;
     gir1.2-commy-1) echo "lib/$triplet/girepository-1\.0/Commy-1\.typelib|.*/overrides/Commy\.(py|js)" ;;
     libcommy-1-0) echo "lib/$triplet/libcommy-1\.so\.0(\.[0-9.]*)?" ;;
     libcommy-common) echo "share/commy/commy\.conf|share/locale/[a-zA-Z_]*/LC_MESSAGES/commy-1\.mo" ;;
-    libcommy-dev) echo "include/commy-1/commy/.*\.h|lib/$triplet/pkgconfig/commy(-plugin)?-1\.pc|\
-lib/$triplet/libcommy-1\.so|share/gir-1\.0/Commy-1\.gir|share/vala/vapi/commy-1\..*" ;;
+    libcommy-dev) echo "include/commy-1/commy(-conformance)?/.*\.h|\
+lib/$triplet/pkgconfig/commy(-plugin|-conformance)?-1\.pc|\
+lib/$triplet/libcommy-1\.so|lib/$triplet/libcommy-conformance-1\.a|share/gir-1\.0/Commy-1\.gir|share/vala/vapi/commy-1\..*" ;;
     libcommy-plugins) echo "lib/$triplet/commy/plugins-1/libcommy-[a-z0-9-]*\.so" ;;
   esac
 }
