@@ -403,6 +403,18 @@ bridge_end (Bridge *bridge, int *out_status)
 }
 
 void
+bridge_expect_end (Bridge *bridge, int wanted, const char *text)
+{
+  int status;
+  gboolean silent = bridge->line == NULL;
+  g_autofree char *told = bridge_end (bridge, &status);
+
+  g_assert_true (silent);
+  if (status != wanted || strstr (told, text) == NULL)
+    g_error ("ended with %d instead of %d: %s", status, wanted, told);
+}
+
+void
 bridge_stop (Bridge *bridge)
 {
   int status;

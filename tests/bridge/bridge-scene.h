@@ -60,6 +60,8 @@ Bridge *bridge_start (Scene *scene, ...) G_GNUC_NULL_TERMINATED;
 void bridge_terminate (Bridge *bridge);
 /* (transfer full): what it wrote to stderr. */
 char *bridge_end (Bridge *bridge, int *out_status);
+/* It never got to its line, ends with this exit code, and says these words. */
+void bridge_expect_end (Bridge *bridge, int wanted, const char *text);
 /* It must end well. */
 void bridge_stop (Bridge *bridge);
 

@@ -361,23 +361,11 @@ test_signals (Scene *scene, gconstpointer data)
 /* --- what goes wrong --- */
 
 static void
-expect_end (Bridge *bridge, int wanted, const char *text)
-{
-  int status;
-  gboolean silent = bridge->line == NULL;
-  g_autofree char *told = bridge_end (bridge, &status);
-
-  g_assert_true (silent);
-  if (status != wanted || strstr (told, text) == NULL)
-    g_error ("ended with %d instead of %d: %s", status, wanted, told);
-}
-
-static void
 test_taken_name (Scene *scene, gconstpointer data)
 {
   scene_offer_in_mesh (scene, TRUE);
   scene_offer_on_bus (scene);
-  expect_end (bridge_start (scene, "export", LAB, NULL), 1, "another program on the bus");
+  bridge_expect_end (bridge_start (scene, "export", LAB, NULL), 1, "another program on the bus");
 }
 
 static void
@@ -406,8 +394,8 @@ test_bad_interfaces (Scene *scene, gconstpointer data)
                                               bad[i].type);
 
       g_assert_true (g_file_set_contents (scene->xml_file, xml, -1, NULL));
-      expect_end (bridge_start (scene, "export", LAB, "--xml", scene->xml_file, NULL), 1,
-                  bad[i].text);
+      bridge_expect_end (bridge_start (scene, "export", LAB, "--xml", scene->xml_file, NULL), 1,
+                         bad[i].text);
     }
 }
 
@@ -417,9 +405,9 @@ test_untyped (Scene *scene, gconstpointer data)
   g_autoptr (GVariant) sum = NULL;
   Bridge *bridge;
 
-  expect_end (bridge_start (scene, "export", LAB, NULL), 3, "nobody offers");
+  bridge_expect_end (bridge_start (scene, "export", LAB, NULL), 3, "nobody offers");
   scene_offer_in_mesh (scene, FALSE);
-  expect_end (bridge_start (scene, "export", LAB, NULL), 1, "--xml FILE");
+  bridge_expect_end (bridge_start (scene, "export", LAB, NULL), 1, "--xml FILE");
   bridge = bridge_start (scene, "export", LAB, "--xml", scene->xml_file, NULL);
   g_assert_nonnull (bridge->line);
   sum = call (scene, "Add", g_variant_new ("(ii)", 1, 2));

@@ -495,27 +495,16 @@ test_new_bus (Scene *scene, gconstpointer data)
 }
 
 static void
-expect_end (Bridge *bridge, int wanted, const char *text)
-{
-  int status;
-  gboolean silent = bridge->line == NULL;
-  g_autofree char *told = bridge_end (bridge, &status);
-
-  g_assert_true (silent);
-  if (status != wanted || strstr (told, text) == NULL)
-    g_error ("ended with %d instead of %d: %s", status, wanted, told);
-}
-
-static void
 test_nobody (Scene *scene, gconstpointer data)
 {
-  expect_end (bridge_start (scene, "import", LAB, NULL), 3, "nobody owns " LAB);
+  bridge_expect_end (bridge_start (scene, "import", LAB, NULL), 3, "nobody owns " LAB);
   scene_offer_on_bus (scene);
-  expect_end (bridge_start (scene, "import", LAB, "--path", "/elsewhere", NULL), 2,
-              "say which interface");
-  expect_end (bridge_start (scene, "import", LAB, "--interface", "org.example.Other", NULL), 2,
-              "there is no interface org.example.Other");
-  expect_end (bridge_start (scene, "import", LAB, "--as", "org.commy.Lab", NULL), 2, "CMY0002");
+  bridge_expect_end (bridge_start (scene, "import", LAB, "--path", "/elsewhere", NULL), 2,
+                     "say which interface");
+  bridge_expect_end (bridge_start (scene, "import", LAB, "--interface", "org.example.Other", NULL),
+                     2, "there is no interface org.example.Other");
+  bridge_expect_end (bridge_start (scene, "import", LAB, "--as", "org.commy.Lab", NULL), 2,
+                     "CMY0002");
 }
 
 /* --- a liar --- */
@@ -545,7 +534,7 @@ lie (Scene *scene, const char *description, int wanted, const char *text)
                                                     &vtable, (gpointer) description, NULL, NULL);
 
   g_assert_cmpuint (object, !=, 0);
-  expect_end (bridge_start (scene, "import", LAB, "--path", "/liar", NULL), wanted, text);
+  bridge_expect_end (bridge_start (scene, "import", LAB, "--path", "/liar", NULL), wanted, text);
   g_dbus_connection_unregister_object (scene->bus, object);
 }
 
