@@ -5,6 +5,8 @@
  */
 #include "config.h"
 
+#include "formats.h"
+
 #include "../conformance/commy-serializer-conformance.h"
 
 static const CommyPluginDescriptor *
@@ -156,39 +158,21 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  for (guint i = 0; formats_names[i] != NULL; i++)
+    {
+      g_autofree char *path = g_strdup_printf ("/serializer/%s/cost", formats_names[i]);
+
+      commy_serializer_conformance_add (load (formats_names[i]));
+      if (g_test_perf ())
+        g_test_add_data_func (path, formats_names[i], test_cost);
+    }
 #ifdef WITH_GVARIANT
-  commy_serializer_conformance_add (load ("gvariant"));
-  if (g_test_perf ())
-    g_test_add_data_func ("/serializer/gvariant/cost", "gvariant", test_cost);
   g_test_add_data_func ("/serializer/gvariant/decode/agrees-with-glib", "gvariant",
                         test_agrees_with_glib);
   g_test_add_func ("/serializer/gvariant/wire/little-endian-normal-form", test_wire_format);
 #endif
 #ifdef WITH_RAW
-  commy_serializer_conformance_add (load ("raw"));
-  if (g_test_perf ())
-    g_test_add_data_func ("/serializer/raw/cost", "raw", test_cost);
   g_test_add_data_func ("/serializer/raw/decode/agrees-with-glib", "raw", test_agrees_with_glib);
-#endif
-#ifdef WITH_JSON
-  commy_serializer_conformance_add (load ("json"));
-  if (g_test_perf ())
-    g_test_add_data_func ("/serializer/json/cost", "json", test_cost);
-#endif
-#ifdef WITH_COMPACT
-  commy_serializer_conformance_add (load ("compact"));
-  if (g_test_perf ())
-    g_test_add_data_func ("/serializer/compact/cost", "compact", test_cost);
-#endif
-#ifdef WITH_MSGPACK
-  commy_serializer_conformance_add (load ("msgpack"));
-  if (g_test_perf ())
-    g_test_add_data_func ("/serializer/msgpack/cost", "msgpack", test_cost);
-#endif
-#ifdef WITH_CBOR
-  commy_serializer_conformance_add (load ("cbor"));
-  if (g_test_perf ())
-    g_test_add_data_func ("/serializer/cbor/cost", "cbor", test_cost);
 #endif
   return g_test_run ();
 }
