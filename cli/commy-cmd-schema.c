@@ -246,9 +246,11 @@ static void
 compare_pair (Check *check, GDBusInterfaceInfo *old, GDBusInterfaceInfo *new)
 {
   g_autoptr (GVariant) differences = NULL;
+  const CommySchemaVerdict old_clients = commy_schema_compare (old, new, &differences);
+  const CommySchemaVerdict new_clients = commy_schema_compare (new, old, NULL);
 
-  check->old_clients = MAX (check->old_clients, commy_schema_compare (old, new, &differences));
-  check->new_clients = MAX (check->new_clients, commy_schema_compare (new, old, NULL));
+  check->old_clients = MAX (check->old_clients, old_clients);
+  check->new_clients = MAX (check->new_clients, new_clients);
   add_interface (check, old, new, differences);
 }
 
