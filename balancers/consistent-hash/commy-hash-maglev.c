@@ -64,6 +64,9 @@ new_walks (const CommyBalancerSnapshot *snapshot, guint32 n_slots, guint32 *out_
                          .skip = (guint32) (commy_balancing_mix (hash) % (n_slots - 1)) + 1 };
       *out_most = MAX (*out_most, weight);
     }
+  /* Turns of light members come at any time, or with few slots they had none. */
+  for (gsize i = 0; i < snapshot->n_members; i++)
+    walks[i].credit = (guint32) ((walks[i].hash >> 32) % *out_most);
   qsort (walks, snapshot->n_members, sizeof *walks, compare_walks);
   return walks;
 }

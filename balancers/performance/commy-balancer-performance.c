@@ -14,6 +14,8 @@
 
 #define SECOND_NS G_GINT64_CONSTANT (1000000000)
 #define LONGEST_NS (3600 * SECOND_NS) /* what takes longer says no more */
+#define OUTLIER 8                     /* times what is usual is bad: two others may be better */
+#define DRAWS 3                       /* of two, at most */
 
 typedef struct
 {
@@ -35,7 +37,8 @@ typedef struct
   const Performance *settings;
   Record *records;
   gsize n;
-  gint64 now_ns; /* of the last pick: reports bring no time of their own */
+  double usual_ns; /* load of those that are picked, averaged */
+  gint64 now_ns;   /* of the last pick: reports bring no time of their own */
   guint64 own;
 } State;
 
@@ -93,16 +96,31 @@ performance_pick (gpointer state_memory,
 {
   State *state = state_memory;
   guint64 random = commy_balancing_random (snapshot, &state->own);
-  gsize a, b;
+  double least = G_MAXDOUBLE;
+  gssize found = -1;
 
   if (COMMY_BALANCING_HAS (snapshot, now_ns))
     state->now_ns = MAX (state->now_ns, snapshot->now_ns);
-  if (!commy_balancing_two (snapshot, excluded, random, &a, &b))
-    return -1;
-  return (gssize) (load_of (state, &snapshot->members[b], &state->records[b])
-                           < load_of (state, &snapshot->members[a], &state->records[a])
-                       ? b
-                       : a);
+  for (guint draw = 0; draw < DRAWS; draw++)
+    {
+      double load_a, load_b;
+      gsize a, b;
+
+      if (!commy_balancing_two (snapshot, excluded, random, &a, &b))
+        return -1;
+      load_a = load_of (state, &snapshot->members[a], &state->records[a]);
+      load_b = load_of (state, &snapshot->members[b], &state->records[b]);
+      if (MIN (load_a, load_b) < least)
+        {
+          least = MIN (load_a, load_b);
+          found = (gssize) (load_b < load_a ? b : a);
+        }
+      if (G_LIKELY (least <= OUTLIER * state->usual_ns))
+        break;
+      random = commy_balancing_mix (random);
+    }
+  state->usual_ns += (least - state->usual_ns) / 32;
+  return found;
 }
 
 static void
