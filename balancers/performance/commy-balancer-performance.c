@@ -34,7 +34,7 @@ typedef struct
 
 typedef struct
 {
-  const Performance *settings;
+  double decay_ns, penalty_ns; /* the instance's: a report may come after its end */
   Record *records;
   gsize n;
   double usual_ns; /* load of those that are picked, averaged */
@@ -45,7 +45,7 @@ typedef struct
 static double
 decay (const State *state, const Record *record)
 {
-  double x = (double) (state->now_ns - record->seen_ns) / state->settings->decay_ns;
+  double x = (double) (state->now_ns - record->seen_ns) / state->decay_ns;
 
   if (x <= 0)
     return 1;
@@ -69,13 +69,15 @@ performance_update (gpointer instance,
                     const CommyBalancerSnapshot *snapshot,
                     guint64 seed)
 {
+  const Performance *settings = instance;
   State *state = state_memory;
   g_autoptr (GHashTable) known = g_hash_table_new (g_int64_hash, g_int64_equal);
   g_autofree Record *before = g_steal_pointer (&state->records);
 
   for (gsize i = 0; i < state->n; i++)
     g_hash_table_insert (known, &before[i].id, &before[i]);
-  state->settings = instance;
+  state->decay_ns = settings->decay_ns;
+  state->penalty_ns = (double) settings->penalty_ns;
   state->own = seed;
   state->n = snapshot->n_members;
   state->records = g_new (Record, state->n);
@@ -132,7 +134,7 @@ performance_report (gpointer state_memory, gsize index, gint64 latency_ns, gbool
   double kept;
 
   if (failed)
-    took = MAX (took, (double) state->settings->penalty_ns);
+    took = MAX (took, state->penalty_ns);
   kept = record->cost_ns == 0 ? 0 : decay (state, record);
   record->cost_ns = took > record->cost_ns ? took : took * (1 - kept) + record->cost_ns * kept;
   record->seen_ns = state->now_ns;

@@ -50,6 +50,7 @@ init (CommyRequest *request,
   if (options != NULL && options->priority != COMMY_PRIORITY_DEFAULT)
     request->priority = (guint8) (options->priority + 1);
   request->idempotent = options != NULL && options->idempotent;
+  request->sticky = options != NULL ? options->sticky : 0;
   request->now_ns = commy_env_now (env);
   request->deadline_ns = request->now_ns + timeout_ns;
   request->method = method;

@@ -245,7 +245,7 @@ commy_route_decide_now (
   CommyDemand demand;
   CommyPlan plan;
 
-  commy_route_clear (route, key->balancer);
+  commy_route_clear (route);
   if (!commy_route_field_make (&field, key, flavour, error))
     return FALSE;
   route->incumbent_instance = g_steal_pointer (&incumbent_instance);
@@ -276,7 +276,7 @@ commy_route_decide_now (
   remember_incumbent (route, &field.candidates[plan.chosen], demand.now_ns);
   settle_home (route, &field, key, (guint) plan.chosen);
   commy_route_fill_members (route, &field, key, &demand, (guint) plan.chosen);
-  commy_route_update_balancer (route, key);
+  commy_route_update_balance (route, &field, key);
   route->snapshot = commy_snapshot_ref (field.snapshot);
   route->mesh_epoch = mesh_epoch;
   route->peers_epoch = commy_peers_get_epoch (key->worker->peers);

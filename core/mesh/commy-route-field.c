@@ -310,6 +310,26 @@ note_hooks (GString *notes, CommyCatalog *catalog)
     }
 }
 
+/* Who picks, where there is more than one to pick from. */
+static void
+note_balancer (GString *notes, const CommyRouteKey *key, const CommyRouteField *field)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < field->n; i++)
+    if (i == 0 || field->instance_of[i] != field->instance_of[i - 1])
+      n++;
+  if (n < 2)
+    return;
+  if (key->balancer == NULL)
+    g_string_append_printf (notes, "%sno balancer: always the first instance",
+                            notes->len > 0 ? "; " : "");
+  else
+    g_string_append_printf (notes, "%sbalancer %s picks among instances of equal cost (%s)",
+                            notes->len > 0 ? "; " : "", key->balancer->note.id,
+                            key->balancer_origin);
+}
+
 char *
 commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
 {
@@ -319,6 +339,7 @@ commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
     g_string_append_printf (notes, "trust=any: plugin files are not checked (%s)",
                             commy_config_get_origin (key->mesh->config, "plugins", "trust"));
   note_hooks (notes, key->mesh->catalog);
+  note_balancer (notes, key, field);
   if (field->snapshot->notice != NULL)
     g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", field->snapshot->notice);
   if (key->mesh->prober != NULL)

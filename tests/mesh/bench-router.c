@@ -53,11 +53,11 @@ look_up (CommyClient *client, gsize size)
 {
   CommyRoute *route = &client->routes[COMMY_FLAVOUR_BYTES];
   CommyRouteMember *member;
-  guint index;
+  CommyTurn turn;
 
   if (!commy_client_route_sync (client, COMMY_FLAVOUR_BYTES, size, G_MAXINT64, NULL, NULL))
     g_error ("no route");
-  member = commy_route_pick (route, client->balancer, &index);
+  member = commy_route_pick (route, 0, 0, &turn);
   if (commy_client_sample (client, route))
     return NULL;
   return commy_route_member_stack (member, size)->path;
