@@ -255,6 +255,7 @@ commy_route_decide_now (
   commy_route_field_decide (&field, &demand, &plan);
   if (plan.chosen >= 0)
     switch_text = hold_incumbent (route, &field, &demand, &plan, &verdict);
+  commy_route_field_tie_instances (&field, &demand, &plan);
   if (key->probes && commy_prober_is_active (key->mesh->prober))
     ask_for_probes (key, &field, &demand, &plan, urgency_of (key, verdict));
   notes = commy_route_field_notes (key, &field);
@@ -304,6 +305,7 @@ commy_route_explain (const CommyRouteKey *key,
   demand.share[commy_size_class (size)] = 1;
   commy_demand_apply_what_if (&demand, what_if);
   commy_route_field_decide (&field, &demand, &plan);
+  commy_route_field_tie_instances (&field, &demand, &plan);
   notes = commy_route_field_notes (key, &field);
   commy_route_field_explain (&field, &demand, &plan);
   return commy_decision_new (key->service, size, &demand, field.candidates, field.assessments,
