@@ -8,6 +8,8 @@
 
 #include "../common/commy-balancing.h"
 
+#define CROWDED 4
+
 static int
 compare_points (const void *a, const void *b)
 {
@@ -18,12 +20,13 @@ compare_points (const void *a, const void *b)
   return (x->member > y->member) - (x->member < y->member);
 }
 
-/* How many points a weight of 1 is worth. */
+/* How many points a weight of 1 is worth. Very different weights do not make the ring larger than
+ * CROWDED times what equal ones would: sorting it takes time. */
 static double
 points_per_weight (const CommyBalancerSnapshot *snapshot, guint per_member)
 {
   guint32 least = G_MAXUINT32;
-  double total = 0, each;
+  double total = 0, each, most;
 
   for (gsize i = 0; i < snapshot->n_members; i++)
     {
@@ -33,7 +36,8 @@ points_per_weight (const CommyBalancerSnapshot *snapshot, guint per_member)
       total += weight;
     }
   each = (double) per_member / least;
-  return MIN (each, COMMY_HASH_MAX_POINTS / total);
+  most = MIN (CROWDED * (double) per_member * (double) snapshot->n_members, COMMY_HASH_MAX_POINTS);
+  return MIN (each, most / total);
 }
 
 static gsize

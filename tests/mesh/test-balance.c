@@ -360,7 +360,7 @@ static void
 test_misspelled (MeshFixture *fixture, gconstpointer data)
 {
   expect_refusal (fixture, "balancer=rond-robin\n", "did you mean \"round-robin\"");
-  expect_refusal (fixture, "[service org.example.Other]\nbalancer=wieghted\n",
+  expect_refusal (fixture, "[service org.example.Other]\nbalancer=weigted\n",
                   "[service org.example.Other] (program:");
   expect_refusal (fixture, "[plugins]\ndeny=balancer/*\n", "cannot be used");
 }
