@@ -297,7 +297,7 @@ measure_way (BenchRun *run,
              const char *way,
              const char *sample,
              Duel *duel,
-             const BenchOnce onces[3],
+             const BenchOnce ways[3],
              Worst *worst,
              GError **error)
 {
@@ -309,7 +309,7 @@ measure_way (BenchRun *run,
   double *most = duel->kind == RECORD ? &worst->record : &worst->large;
 
   for (guint i = 0; i < G_N_ELEMENTS (who); i++)
-    g_ptr_array_add (turns, bench_turn_new (onces[i], duel));
+    g_ptr_array_add (turns, bench_turn_new (ways[i], duel));
   if (!bench_time_in_turns (run, turns, error))
     return FALSE;
   for (guint i = 0; i < G_N_ELEMENTS (who); i++)

@@ -104,6 +104,49 @@ test_every_half (Format *format)
     }
 }
 
+/* Numbers of every length, some small. */
+static GVariant *
+make_numbers (char kind, gsize n)
+{
+  const char element[] = { kind, '\0' };
+  gsize width = strchr ("nq", kind) != NULL ? 2 : strchr ("iuh", kind) != NULL ? 4 : 8;
+  g_autofree guint8 *data = g_malloc (n * width);
+  guint64 number = 1;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      guint64 out;
+
+      number = number * G_GUINT64_CONSTANT (6364136223846793005) + 1442695040888963407;
+      out = number >> (number >> 58);
+      out = GUINT64_TO_LE ((i % 3) == 0 ? ~out : out);
+      memcpy (data + i * width, &out, width);
+    }
+  return g_variant_ref_sink (g_variant_new_fixed_array (G_VARIANT_TYPE (element), data, n, width));
+}
+
+/* Room for what the numbers are and not for what they could be: the same bytes, none behind. */
+static void
+test_just_enough_room (Format *format)
+{
+  for (const char *kind = "nqiuhxtd"; *kind != '\0'; kind++)
+    for (gsize n = 1; n < 60; n += 7)
+      {
+        g_autoptr (GVariant) value = make_numbers (*kind, n);
+        g_autoptr (GBytes) bytes = format_encode (format, value);
+        gsize size = g_bytes_get_size (bytes);
+        g_autofree guint8 *out = g_malloc (size); /* a sanitizer sees one byte too many */
+        g_autoptr (GVariant) back = decode (format, bytes, g_variant_get_type_string (value), NULL);
+
+        g_assert_true (g_variant_equal (back, value));
+        g_assert_cmpint (format->ops->encode (format->instance, value, out, size, NULL), ==,
+                         (gssize) size);
+        g_assert_cmpmem (out, size, g_bytes_get_data (bytes, NULL), size);
+        g_assert_cmpint (format->ops->encode (format->instance, value, out, size - 1, NULL), ==,
+                         -1);
+      }
+}
+
 /* --- limits --- */
 
 static void
@@ -210,6 +253,7 @@ static void
 add_cases (const char *id)
 {
   formats_add_case (id, "vectors/are-read-and-written", test_vectors);
+  formats_add_case (id, "numbers/in-just-enough-room", test_just_enough_room);
   formats_add_case (id, "limits/depth-costs-no-stack", test_deep);
   formats_add_case (id, "limits/long-types-cost-once", test_long_types);
   formats_add_case (id, "interop/python", test_python);
