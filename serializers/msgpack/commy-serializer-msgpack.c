@@ -117,38 +117,38 @@ put_numbers (CommyItemOut *out, char kind, const guint8 *data, gsize n)
     }
 }
 
-static inline void
-put_head (CommyItemOut *out, gsize (*encode) (gsize n, guint8 *at), gsize n)
-{
-  guint8 head[HEAD_MAX];
-
-  commy_item_put (out, head, encode (n, head));
-}
-
 static void
 put_text (CommyItemOut *out, const char *text, gsize size)
 {
-  put_head (out, encode_text_head, size);
+  guint8 head[HEAD_MAX];
+
+  commy_item_put (out, head, encode_text_head (size, head));
   commy_item_put (out, text, size);
 }
 
 static void
 put_bytes (CommyItemOut *out, const guint8 *data, gsize size)
 {
-  put_head (out, encode_bytes_head, size);
+  guint8 head[HEAD_MAX];
+
+  commy_item_put (out, head, encode_bytes_head (size, head));
   commy_item_put (out, data, size);
 }
 
 static void
 put_array (CommyItemOut *out, gsize n)
 {
-  put_head (out, encode_array_head, n);
+  guint8 head[HEAD_MAX];
+
+  commy_item_put (out, head, encode_array_head (n, head));
 }
 
 static void
 put_map (CommyItemOut *out, gsize n)
 {
-  put_head (out, encode_map_head, n);
+  guint8 head[HEAD_MAX];
+
+  commy_item_put (out, head, encode_map_head (n, head));
 }
 
 static const CommyItemForm form = {
