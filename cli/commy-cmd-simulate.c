@@ -23,7 +23,7 @@
 
 static const CommyCliVerb verb = {
   .name = "simulate",
-  .usage = "SCENARIO",
+  .usage = "SCENARIO | --keys",
   .summary
   = N_ ("Runs a scenario, a keyfile, in virtual time: calls arrive, instances serve them,\n"
         "become slow, fail and come back. Retries, breakers, ejection, limits and\n"
@@ -277,6 +277,37 @@ print_summary (GVariant *result)
                       get_count (result, "seed"));
 }
 
+/* --- what may stand in a scenario --- */
+
+static CommyExit
+show_keys (CommyCli *cli, GError **error)
+{
+  g_autoptr (GVariant) result = simulate ("--keys", NULL, NULL, error);
+  g_autoptr (GVariant) keys
+      = result != NULL ? g_variant_lookup_value (result, "keys", G_VARIANT_TYPE ("a(ssss)")) : NULL;
+  g_autoptr (CommyTable) table = commy_table_new ("GROUP", "KEY", "DEFAULT", "WHAT", NULL);
+  const char *group, *key, *value, *help;
+  GVariantIter iter;
+
+  if (keys == NULL)
+    return commy_cli_fail (*error);
+  if (cli->json)
+    {
+      commy_output_json (keys);
+      return COMMY_EXIT_DONE;
+    }
+  g_variant_iter_init (&iter, keys);
+  while (g_variant_iter_next (&iter, "(&s&s&s&s)", &group, &key, &value, &help))
+    {
+      commy_table_add (table, group);
+      commy_table_add (table, key);
+      commy_table_add (table, value[0] != '\0' ? value : NULL);
+      commy_table_add (table, help);
+    }
+  commy_table_print (table);
+  return COMMY_EXIT_DONE;
+}
+
 /* --- the verb --- */
 
 static gboolean
@@ -302,10 +333,12 @@ commy_cmd_simulate (CommyCli *cli, char **argv)
   g_autofree char *seed = NULL;
   g_autofree char *plot = NULL;
   g_auto (GStrv) settings = NULL;
+  gboolean keys = FALSE;
   const GOptionEntry entries[] = {
     { "set", 's', 0, G_OPTION_ARG_STRING_ARRAY, &settings,
       N_ ("another value for this run; may be given several times"), "GROUP.KEY=VALUE" },
     { "seed", 0, 0, G_OPTION_ARG_STRING, &seed, N_ ("another seed for this run"), "N" },
+    { "keys", 0, 0, G_OPTION_ARG_NONE, &keys, N_ ("list what a scenario may say"), NULL },
     { "plot", 'p', 0, G_OPTION_ARG_FILENAME, &plot, N_ ("draw the time lines, as SVG"), "FILE" },
     { NULL },
   };
@@ -315,7 +348,9 @@ commy_cmd_simulate (CommyCli *cli, char **argv)
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
-  if (g_strv_length (arguments) != 2)
+  if (keys && arguments[1] == NULL)
+    return show_keys (cli, &error);
+  if (keys || g_strv_length (arguments) != 2)
     return commy_cli_misuse (&verb, "give one scenario, a keyfile");
   result = simulate (arguments[1], settings, seed, &error);
   if (result == NULL || (plot != NULL && !write_plot (result, arguments[1], plot, &error)))

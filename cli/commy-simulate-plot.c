@@ -145,7 +145,8 @@ find_top (const Plot *plot, const Panel *panel)
 static char *
 format_tick (Kind kind, double value)
 {
-  return kind == KIND_TIME ? commy_quantity_format_ns (value) : g_strdup_printf ("%.4g", value);
+  return kind == KIND_TIME && value > 0 ? commy_quantity_format_ns (value)
+                                        : g_strdup_printf ("%.4g", value);
 }
 
 static void

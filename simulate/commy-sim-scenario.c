@@ -350,3 +350,23 @@ commy_sim_scenario_load (const char *path, const char *const *settings, GError *
   self->faults = g_ptr_array_new_with_free_func (fault_free);
   return read_all (self, config, path, error) ? g_steal_pointer (&self) : NULL;
 }
+
+GVariant *
+commy_sim_scenario_list_keys (void)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a(ssss)"));
+  for (gsize i = 0; i < G_N_ELEMENTS (groups); i++)
+    for (gsize k = 0; k < groups[i].n_keys; k++)
+      {
+        const CommyKeySchema *key = &groups[i].keys[k];
+        const char *instance = groups[i].instance;
+        g_autofree char *name = g_strconcat (groups[i].name, instance != NULL ? " " : "",
+                                             instance != NULL ? instance : "", NULL);
+
+        g_variant_builder_add (&builder, "(ssss)", name, key->name,
+                               key->default_value != NULL ? key->default_value : "", key->help);
+      }
+  return g_variant_builder_end (&builder);
+}

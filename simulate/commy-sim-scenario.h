@@ -62,4 +62,7 @@ commy_sim_scenario_load (const char *path, const char *const *settings, GError *
 void commy_sim_scenario_free (CommySimScenario *scenario);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommySimScenario, commy_sim_scenario_free)
 
+/* a(ssss) of group, key, default ("" for none) and what it says. Floating. */
+GVariant *commy_sim_scenario_list_keys (void);
+
 const char *commy_sim_fault_to_string (CommySimFaultKind kind);

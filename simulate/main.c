@@ -91,6 +91,16 @@ simulate (CommySimScenario *scenario, GError **error)
 }
 
 static GVariant *
+list_keys (void)
+{
+  GVariantDict dict;
+
+  g_variant_dict_init (&dict, NULL);
+  g_variant_dict_insert_value (&dict, "keys", commy_sim_scenario_list_keys ());
+  return g_variant_ref_sink (g_variant_dict_end (&dict));
+}
+
+static GVariant *
 error_to_variant (const GError *error)
 {
   GVariantDict dict;
@@ -113,11 +123,15 @@ main (int argc, char **argv)
   setlocale (LC_MESSAGES, "");
   if (argc < 2)
     {
-      fputs ("usage: commy-simulate SCENARIO [GROUP.KEY=VALUE...]; see commy simulate --help\n",
+      fputs ("usage: commy-simulate SCENARIO [GROUP.KEY=VALUE...] | --keys; see commy simulate "
+             "--help\n",
              stderr);
       return 2;
     }
-  scenario = commy_sim_scenario_load (argv[1], (const char *const *) argv + 2, &error);
+  if (g_str_equal (argv[1], "--keys"))
+    result = list_keys ();
+  else
+    scenario = commy_sim_scenario_load (argv[1], (const char *const *) argv + 2, &error);
   if (scenario != NULL)
     result = simulate (scenario, &error);
   if (result == NULL)

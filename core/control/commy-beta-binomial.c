@@ -25,28 +25,39 @@ log_beta (double a, double b)
   return log_gamma (a) + log_gamma (b) - log_gamma (a + b);
 }
 
+/* Where @k is above the mean, so that terms fall. */
+static double
+sum_tail (double n, double k, double a, double b)
+{
+  double term = exp (-log (n + 1) - log_beta (n - k + 1, k + 1) + log_beta (k + a, n - k + b)
+                     - log_beta (a, b));
+  double sum = 0;
+
+  for (double x = k; x <= n; x++)
+    {
+      const double ratio = (n - x) / (x + 1) * (a + x) / (b + n - x - 1);
+
+      sum += term;
+      /* What follows falls at least by this ratio, which falls too. */
+      if (ratio < 1 && term * ratio / (1 - ratio) <= NEGLIGIBLE * sum)
+        break;
+      term *= ratio;
+    }
+  return MIN (sum, 1);
+}
+
 double
 commy_beta_binomial_tail (guint64 n, guint64 k, guint64 failed, guint64 passed)
 {
   const double a = (double) failed + 1, b = (double) passed + 1;
   const double total = (double) n, first = (double) k;
-  double term, sum = 0;
 
   if (k == 0)
     return 1;
   if (k > n)
     return 0;
-  term = exp (-log (total + 1) - log_beta (total - first + 1, first + 1)
-              + log_beta (first + a, total - first + b) - log_beta (a, b));
-  for (double x = first; x <= total; x++)
-    {
-      const double ratio = (total - x) / (x + 1) * (a + x) / (b + total - x - 1);
-
-      sum += term;
-      /* They fall from here on, each at least by this ratio, as it falls too. */
-      if (ratio < 1 && term * ratio / (1 - ratio) < NEGLIGIBLE * sum)
-        break;
-      term *= ratio;
-    }
-  return MIN (sum, 1);
+  if (first > total * a / (a + b))
+    return sum_tail (total, first, a, b);
+  /* The rest is the shorter way: that so many succeed. */
+  return 1 - sum_tail (total, total - first + 1, b, a);
 }
