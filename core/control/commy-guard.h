@@ -4,17 +4,6 @@
  * begin, who may not be picked, an attempt begins, it ends, is it sent again, the call is over.
  * Belongs to one thread. Allocates when the set of instances changes and to explain, never for a
  * call; time and chance are arguments.
- *
- *   refused = commy_guard_admit (guard, left, now, random);
- *   do
- *     {
- *       index = pick (balancer, commy_guard_exclude (guard, tried, last, now));
- *       attempt = commy_guard_begin (guard, index, now);
- *       ... send, wait ...
- *       commy_guard_end (guard, &attempt, outcome, now, random);
- *     }
- *   while (commy_guard_decide_retry (guard, ...) == COMMY_RETRY_YES);
- *   commy_guard_finish (guard, ok, now);
  */
 #pragma once
 
@@ -32,6 +21,20 @@ typedef enum
 
 const char *commy_admission_to_string (CommyAdmission admission);
 
+/*
+ * A call, without hedges:
+ *
+ *   refused = commy_guard_admit (guard, left, now, random);
+ *   do
+ *     {
+ *       index = pick (balancer, commy_guard_exclude (guard, tried, last, now));
+ *       attempt = commy_guard_begin (guard, index, now);
+ *       ... send, wait ...
+ *       commy_guard_end (guard, &attempt, outcome, now, random);
+ *     }
+ *   while (commy_guard_decide_retry (guard, ...) == COMMY_RETRY_YES);
+ *   commy_guard_finish (guard, ok, now);
+ */
 typedef struct
 {
   const CommyResilience *policy;

@@ -143,7 +143,7 @@ wrong fault-after-the-end '[instance a]\n[fault x]\nkind=slow\nat=120s\n' 2 'wro
 wrong too-many-calls '[arrivals]\nrate=1000000\n[instance a]\n' 2 'at most 10000000 are simulated'
 wrong too-many-instances '[instance a]\ncount=9999\n[instance b]\ncount=2\n' 2 'wrong.conf:3: more than 10000 instances'
 wrong contradiction '[clients]\nretry-backoff=5s\n[instance a]\n' 2 'wrong.conf:2: .*retry-backoff-max=1s (default)'
-wrong unknown-balancer '[clients]\nbalancer=round-robbin\n[instance a]\n' 1 'there is no usable balancer "round-robbin"; there are: .*round-robin'
+wrong unknown-balancer '[clients]\nbalancer=round-about\n[instance a]\n' 1 'there is no usable balancer "round-about"; there are: .*round-robin'
 wrong bytes '\000\001\377' 2 'wrong.conf:1: '
 run simulate "$folder/none.conf"
 ok simulate/missing-file-exits-2 exits 2
