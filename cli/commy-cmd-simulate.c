@@ -44,7 +44,7 @@ static const CommyCliVerb verb = {
         "  instances=worker-1\n"
         "  at=20s\n\n"
         "  commy simulate scenario.conf\n"
-        "  commy simulate scenario.conf --set clients.retry-budget=0% --plot scenario.svg\n\n"
+        "  commy simulate scenario.conf --set clients.retry-budget=0.5 --plot scenario.svg\n\n"
         "Kinds of faults: slow (by factor=), fail (share= of the calls, at once), stop (until it\n"
         "goes on), crash (until it is back) and partition."),
   .has_format = TRUE,
