@@ -34,7 +34,7 @@ commy_sim_agenda_add (
   guint at = agenda->heap->len;
 
   g_array_append_val (agenda->heap, event);
-  heap = (CommySimEvent *) agenda->heap->data;
+  heap = (gpointer) agenda->heap->data;
   for (; at > 0 && is_before (&event, &heap[(at - 1) / 2]); at = (at - 1) / 2)
     heap[at] = heap[(at - 1) / 2];
   heap[at] = event;
@@ -43,7 +43,7 @@ commy_sim_agenda_add (
 gboolean
 commy_sim_agenda_take (CommySimAgenda *agenda, CommySimEvent *out_event)
 {
-  CommySimEvent *heap = (CommySimEvent *) agenda->heap->data;
+  CommySimEvent *heap = (gpointer) agenda->heap->data;
   CommySimEvent last;
   guint n = agenda->heap->len, at = 0;
 

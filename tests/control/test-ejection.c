@@ -151,6 +151,18 @@ test_last_one (gconstpointer data)
 }
 
 static void
+test_share_holds (gconstpointer data)
+{
+  Set set = make_set (GPOINTER_TO_UINT (data));
+
+  for (guint round = 0; round < 20; round++)
+    for (guint i = 0; i < set.n; i++)
+      tell (&set, i, i == 0 ? COMMY_OUTCOME_OK : COMMY_OUTCOME_FAILED);
+  g_assert_cmpuint (set.ejection.n_out, ==, MAX (set.n / 2, 1));
+  g_assert_false (set.hosts[0].out);
+}
+
+static void
 test_all_bad (gconstpointer data)
 {
   Set set = make_set (GPOINTER_TO_UINT (data));
@@ -428,6 +440,7 @@ main (int argc, char **argv)
   add_sizes ("failures-in-a-row-eject", test_row);
   ADD ("load-is-no-fault", test_limited);
   add_sizes ("the-last-one-stays", test_last_one);
+  add_sizes ("no-more-than-the-share-are-out", test_share_holds);
   add_sizes ("where-all-are-bad-nothing-happens", test_all_bad);
   ADD ("where-all-become-bad-all-come-back", test_all_become_bad);
   add_sizes ("the-worse-one-is-found", test_compared);
