@@ -26,7 +26,7 @@ typedef struct
 static const Template templates[] = {
   { "transport", "transport", "seqpacket" },   { "hook", "transport", "tally" },
   { "serializer", "serializer", "netstring" }, { "auth", "auth", "sameuser" },
-  { "balancer", "balancer", "leastbusy" },
+  { "balancer", "balancer", "leastbusy" },     { "store", "store", "onefile" },
 };
 
 static const char *const files[]
@@ -128,8 +128,8 @@ commy_plugin_new (const char *kind, const char *name)
   g_autoptr (GError) error = NULL;
 
   if (template == NULL)
-    commy_cli_note ("there is no template for \"%s\": say transport, hook, serializer, auth or "
-                    "balancer",
+    commy_cli_note ("there is no template for \"%s\": say transport, hook, serializer, auth, "
+                    "balancer or store",
                     kind);
   else if (!is_id (name))
     commy_cli_note ("\"%s\" is no name for a plugin: lower case letters, digits and '-', a letter "
