@@ -84,6 +84,21 @@ smoke () { # who, command that runs it...
   fi
 }
 
+# The tutorial for authors, word for word: the beginning, and the chapter about its own package.
+author () {
+  home=$work/author
+  mkdir -p "$home" && mkdir -m 700 "$home/run" "$home/state" || return 1
+  sed -n '/^## 1\. /,/^## 2\. /p; /^## 8\. /,$p' "$work/tutorial.md" >"$home/chapters.md"
+  (. "$work/library.sh" && shell_blocks "$home/chapters.md" "$home/blocks")
+}
+
+block_of_author () { # file
+  unset COMMY_CONFIG COMMY_SHIPPED_CONFIG COMMY_PLUGIN_PATH LD_LIBRARY_PATH PKG_CONFIG_PATH \
+    MAKEFLAGS MFLAGS MAKELEVEL DEB_BUILD_OPTIONS
+  (. "$work/library.sh" && HOME=$home COMMY_RUNTIME_DIR=$home/run COMMY_STATE_DIR=$home/state &&
+    export HOME COMMY_RUNTIME_DIR COMMY_STATE_DIR && run_block "$1")
+}
+
 cannot_lose_the_library () {
   ! dpkg --remove libcommy-plugins && dpkg-query -W -f '${db:Status-Status}' libcommy-plugins |
     grep -qx installed
@@ -117,6 +132,10 @@ if [ "${1-}" = --inside ]; then
   ok installed/plugins-cannot-go-alone cannot_lose_the_library
   smoke root env
   smoke user setpriv --reuid 4242 --regid 4242 --clear-groups env
+  ok installed/author/has-a-tutorial author
+  for block in "$home"/blocks/*.sh; do
+    ok "installed/author/$(basename "$block" .sh)" block_of_author "$block"
+  done
   ok purged/dpkg-purges purges
   ok purged/nothing-is-left nothing_is_left
   echo "$number" >"$work/number"
@@ -267,7 +286,8 @@ if [ -n "$why" ]; then
 else
   mkdir "$work/packages"
   cp "$packages"/*.deb "$work/packages"
-  cp "$source_dir/deploy/debian/tests/smoke" "$source_dir/tests/integration/debian.sh" "$work"
+  cp "$source_dir/deploy/debian/tests/smoke" "$source_dir/tests/integration/debian.sh" \
+    "$source_dir/docs/plugin-author/tutorial.md" "$source_dir/tests/docs/library.sh" "$work"
   chmod 755 "$work/smoke"
   unshare --mount --propagation private sh "$work/debian.sh" --inside \
     "$work" "$source_dir" "$build_dir" "$number" || failed=1
