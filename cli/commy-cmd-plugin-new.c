@@ -119,19 +119,18 @@ dup_maintainer (void)
                           mail != NULL ? mail : "you@example.org");
 }
 
-/* (transfer full): now, as a changelog has it in every language */
+/* (transfer full): as a changelog has it in every language */
 static char *
-dup_date (void)
+dup_date (GDateTime *date)
 {
   static const char *const days[] = { "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun" };
   static const char *const months[]
       = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
-  g_autofree char *rest = g_date_time_format (now, "%Y %H:%M:%S +0000");
+  g_autofree char *rest = g_date_time_format (date, "%Y %H:%M:%S +0000");
 
-  return g_strdup_printf ("%s, %02d %s %s", days[g_date_time_get_day_of_week (now) - 1],
-                          g_date_time_get_day_of_month (now),
-                          months[g_date_time_get_month (now) - 1], rest);
+  return g_strdup_printf ("%s, %02d %s %s", days[g_date_time_get_day_of_week (date) - 1],
+                          g_date_time_get_day_of_month (date),
+                          months[g_date_time_get_month (date) - 1], rest);
 }
 
 static gboolean
@@ -143,7 +142,9 @@ write_all (const Template *template, const char *name, GError **error)
   g_autofree char *source_resource = g_strconcat (template->kind, ".c", NULL);
   g_autofree char *source = dup_resource (source_resource);
   g_autofree char *maintainer = dup_maintainer ();
-  g_autofree char *date = dup_date ();
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  g_autofree char *date = dup_date (now);
+  g_autofree char *year = g_date_time_format (now, "%Y");
   /* Marks first: the new name may contain the template's, and must not be replaced again. */
   const Pair words[] = { { old_prefix, "@SYM@_" }, { template->word, "@ID@" }, { NULL, NULL } };
   const Pair marks[] = {
@@ -154,6 +155,7 @@ write_all (const Template *template, const char *name, GError **error)
     { "@KIND@", template->kind },
     { "@VERSION@", PACKAGE_VERSION },
     { "@DATE@", date },
+    { "@YEAR@", year },
     { "@MAINTAINER@", maintainer },
     { NULL, NULL },
   };
