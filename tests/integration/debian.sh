@@ -3,7 +3,7 @@
 # The Debian packages that `make deb` left in deb/: what is in them, and, as root, how they install,
 # work and go again. They are installed into a copy of the running system: /usr, /etc and /var get
 # an overlay in a mount namespace, dpkg's database with them, so that nothing of it remains.
-# shellcheck disable=SC2317 # functions are run by name
+# shellcheck disable=SC1091,SC2317 # functions are run by name; the library is copied to the work folder
 set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C.UTF-8
