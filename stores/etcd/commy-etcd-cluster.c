@@ -171,7 +171,7 @@ is_in_order (CommyEtcdCall *self, gint64 revision)
   line = g_strdup_printf ("the etcd cluster was set back from revision %" G_GINT64_FORMAT
                           " to %" G_GINT64_FORMAT,
                           cluster->revision, revision);
-  host->log (host, G_LOG_LEVEL_WARNING, line);
+  host->log (host, G_LOG_LEVEL_MESSAGE, line);
   cluster->revision = revision;
   cluster->behind_ns = 0;
   return TRUE;
@@ -433,7 +433,7 @@ commy_etcd_cluster_failed (CommyEtcdCluster *self, const char *member, const cha
     {
       g_autofree char *line = g_strdup_printf ("etcd's member %s failed: %s", member, why);
 
-      host->log (host, G_LOG_LEVEL_WARNING, line);
+      host->log (host, G_LOG_LEVEL_MESSAGE, line);
     }
   self->failures++;
   self->current = (self->current + 1) % self->n_members;
@@ -458,6 +458,12 @@ gint64
 commy_etcd_cluster_get_timeout (CommyEtcdCluster *self)
 {
   return self->settings.timeout_ns;
+}
+
+gint64
+commy_etcd_cluster_get_attempt (CommyEtcdCluster *self)
+{
+  return self->settings.attempt_ns;
 }
 
 gint64

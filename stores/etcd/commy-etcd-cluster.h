@@ -54,6 +54,7 @@ void commy_etcd_call_cancel (CommyEtcdCall *self);
 const char *commy_etcd_cluster_get_prefix (CommyEtcdCluster *self);
 const char *commy_etcd_cluster_get_member (CommyEtcdCluster *self);
 gint64 commy_etcd_cluster_get_timeout (CommyEtcdCluster *self);
+gint64 commy_etcd_cluster_get_attempt (CommyEtcdCluster *self);
 /* When it last answered a call; 0: never. */
 gint64 commy_etcd_cluster_get_heard (CommyEtcdCluster *self);
 gboolean commy_etcd_cluster_is_silent (CommyEtcdCluster *self);

@@ -216,6 +216,11 @@ commy_etcd_http_post (CommyEtcdHttp *self, const CommyEtcdRequest *request)
   if (request->token != NULL)
     soup_message_headers_replace (soup_message_get_request_headers (exchange->message),
                                   "Authorization", request->token);
+  /* A server that may use the connection again throws away what it has not read of a request when
+   * it begins to answer, and of many watches only the first ones would be there. */
+  if (request->line != NULL)
+    soup_message_headers_replace (soup_message_get_request_headers (exchange->message),
+                                  "Connection", "close");
   if (self->certificate != NULL)
     soup_message_set_tls_client_certificate (exchange->message, self->certificate);
   g_signal_connect (exchange->message, "starting", G_CALLBACK (on_starting), exchange);

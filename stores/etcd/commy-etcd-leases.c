@@ -53,7 +53,7 @@ log_about (Lease *self, const char *what)
 {
   g_autofree char *line = g_strdup_printf ("lease %" G_GINT64_FORMAT " %s", self->id, what);
 
-  self->owner->host->log (self->owner->host, G_LOG_LEVEL_WARNING, line);
+  self->owner->host->log (self->owner->host, G_LOG_LEVEL_MESSAGE, line);
 }
 
 static void

@@ -20,6 +20,7 @@ typedef struct
   CommyEtcdExchange *exchange;
   const char *member;
   GPtrArray *watches; /* of Watch, referenced; those that ended meanwhile too */
+  guint timer;        /* until all of them are there */
 } Stream;
 
 struct _CommyEtcdWatches
@@ -47,6 +48,7 @@ struct _Watch
   Stream *stream;                 /* NULL: it waits for one */
   CommyStoreWatchEventFunc event; /* NULL: over */
   gpointer user_data;
+  gboolean is_there;    /* etcd has said so on this stream */
   gboolean was_denied;  /* and tried again with another token */
   CommyEtcdCall *check; /* whether its revision is of the future */
 };
@@ -133,6 +135,8 @@ stream_free (gpointer data)
 
   if (self->exchange != NULL)
     commy_etcd_exchange_cancel (self->exchange);
+  if (self->timer != 0)
+    self->owner->host->remove (self->owner->host, self->timer);
   for (guint i = 0; i < self->watches->len; i++)
     {
       Watch *watch = self->watches->pdata[i];
@@ -300,6 +304,7 @@ take_line (Stream *stream, const CommyEtcdAnswer *answer)
       return;
     }
   watch->was_denied = FALSE;
+  watch->is_there = TRUE;
   /* This member may only be behind: the cluster as a whole decides. */
   if (answer->created && answer->revision < watch->after && watch->check == NULL)
     watch->check = ask_cluster (self->cluster, on_checked, watch);
@@ -361,6 +366,7 @@ static void
 add_to (Stream *stream, Watch *watch)
 {
   watch->stream = stream;
+  watch->is_there = FALSE;
   g_ptr_array_add (stream->watches, watch_ref (watch));
 }
 
@@ -392,6 +398,23 @@ take_in (CommyEtcdWatches *self, Stream *stream)
       g_ptr_array_remove_index_fast (self->streams, i);
       take_waiting (self, stream);
       i = 0;
+    }
+}
+
+static void
+on_late (gpointer user_data)
+{
+  Stream *stream = user_data;
+
+  stream->timer = 0;
+  for (guint i = 0; i < stream->watches->len; i++)
+    {
+      const Watch *watch = stream->watches->pdata[i];
+
+      if (watch->stream != stream || watch->is_there)
+        continue;
+      lose (stream, "it does not begin what it was asked to watch");
+      return;
     }
 }
 
@@ -430,6 +453,8 @@ open_stream (CommyEtcdWatches *self)
   g_ptr_array_add (self->streams, stream);
   stream->exchange = commy_etcd_cluster_open_stream (self->cluster, "/v3/watch", request, on_line,
                                                      on_stream_over, stream);
+  stream->timer = self->host->add_timer (self->host, commy_etcd_cluster_get_attempt (self->cluster),
+                                         on_late, stream);
 }
 
 /* A call has asked for a token, whatever else it did. */
