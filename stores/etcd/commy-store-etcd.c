@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define MAX_MEMBERS 64
+#define NAME_CHARACTERS G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-_.:"
 /* How long leaving a mesh may wait for the cluster to take the leases back; they end anyway. */
 #define LEAVE_NS G_GINT64_CONSTANT (1000000000)
 
@@ -134,9 +135,10 @@ read_member (const char *text, gboolean has_password, GError **error)
   const char *name = uri != NULL ? g_uri_get_host (uri) : NULL;
   gboolean is_plain = strcmp (scheme, "http") == 0;
 
-  if (name == NULL || name[0] == '\0' || (!is_plain && strcmp (scheme, "https") != 0)
-      || g_uri_get_userinfo (uri) != NULL || g_uri_get_query (uri) != NULL
-      || g_uri_get_fragment (uri) != NULL || strlen (g_uri_get_path (uri)) > 1)
+  if (name == NULL || name[0] == '\0' || strspn (name, NAME_CHARACTERS) != strlen (name)
+      || (!is_plain && strcmp (scheme, "https") != 0) || g_uri_get_userinfo (uri) != NULL
+      || g_uri_get_query (uri) != NULL || g_uri_get_fragment (uri) != NULL
+      || strlen (g_uri_get_path (uri)) > 1)
     {
       g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_CONFIG_VALUE,
                    "endpoints: \"%s\" is no member of an etcd cluster, write https://HOST:PORT or "

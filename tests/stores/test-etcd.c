@@ -173,83 +173,6 @@ test_order (Fixture *fixture, gconstpointer unused)
   g_assert_cmpstr (order->str, ==, "aBcd");
 }
 
-typedef struct
-{
-  guint n_entries;
-  GError *error;
-} Seen;
-
-static void
-on_event (gpointer user_data,
-          const CommyStoreEntry *entries,
-          gsize n_entries,
-          gint64 revision,
-          const GError *error)
-{
-  Seen *seen = user_data;
-
-  seen->n_entries += (guint) n_entries;
-  if (error != NULL)
-    seen->error = g_error_copy (error);
-}
-
-static void
-compact (gint64 revision)
-{
-  g_autofree char *body = g_strdup_printf ("{\"revision\":\"%" G_GINT64_FORMAT "\"}", revision);
-  g_autofree char *answer = etcd_cluster_post (cluster, 0, "/v3/kv/compaction", body);
-
-  g_assert_null (strstr (answer, "\"error\""));
-}
-
-/* One that is behind hears it; one that is not goes on. */
-static void
-test_compaction (Fixture *fixture, gconstpointer unused)
-{
-  const CommyStoreOps *ops = descriptor ()->ops;
-  Seen behind = { 0 };
-  Seen current = { 0 };
-  gint64 first;
-  gint64 last;
-
-  start (fixture);
-  first = commy_store_put (&fixture->store, "k", "1", 0);
-  commy_store_put (&fixture->store, "k", "2", 0);
-  last = commy_store_put (&fixture->store, "k", "3", 0);
-  compact (last);
-  ops->watch (fixture->store.instance, "", last, on_event, &current);
-  ops->watch (fixture->store.instance, "", first, on_event, &behind);
-  commy_test_run_until (NULL, behind.error != NULL);
-  g_assert_error (behind.error, COMMY_TEST_ERROR, 601);
-  g_assert_nonnull (strstr (behind.error->message, "read the range again"));
-  g_assert_nonnull (strstr (behind.error->message, "compacted"));
-  commy_store_put (&fixture->store, "k", "4", 0);
-  commy_test_run_until (NULL, current.n_entries == 1);
-  g_assert_no_error (current.error);
-  g_clear_error (&behind.error);
-}
-
-static void
-test_restart (Fixture *fixture, gconstpointer unused)
-{
-  const CommyStoreOps *ops = descriptor ()->ops;
-  Seen seen = { 0 };
-  gint64 before;
-
-  start (fixture);
-  before = commy_store_put (&fixture->store, "k", "1", 0);
-  ops->watch (fixture->store.instance, "", before, on_event, &seen);
-  commy_store_put (&fixture->store, "k", "2", 0);
-  commy_test_run_until (NULL, seen.n_entries == 1);
-  etcd_cluster_kill (cluster, 0);
-  etcd_cluster_start (cluster, 0);
-  etcd_cluster_wait (cluster, 0);
-  g_assert_cmpuint (commy_store_count (&fixture->store, "k"), ==, 1);
-  commy_store_put (&fixture->store, "k", "3", 0);
-  commy_test_run_until (NULL, seen.n_entries == 2);
-  g_assert_no_error (seen.error);
-}
-
 /* Somebody else ended it; so does time when the owner was stopped for too long. */
 static void
 test_lost_lease (Fixture *fixture, gconstpointer unused)
@@ -360,8 +283,6 @@ main (int argc, char **argv)
   ADD ("range/pages-of-large-values-are-smaller", test_pages_shrink);
   ADD ("limits/value", test_value_limit);
   ADD ("order/answers-come-in-order-of-asking", test_order);
-  ADD ("watch/compacted-is-said-to-who-is-behind", test_compaction);
-  ADD ("watch/goes-on-after-a-restart-of-the-server", test_restart);
   ADD ("lease/put-under-a-lost-one-is-refused", test_lost_lease);
   ADD ("settings/endpoints-are-checked", test_endpoints);
   ADD ("settings/no-password-in-the-clear", test_password_in_the_clear);
