@@ -359,6 +359,7 @@ attempt (CommyEtcdCall *self)
   request.member = self->member;
   request.path = self->is_login ? "/v3/auth/authenticate" : self->ask.path;
   request.body = self->is_login ? login : self->ask.body;
+  request.is_repeatable = self->is_login || self->ask.is_repeatable;
   request.token = self->is_login ? NULL : cluster->token;
   request.limit_ns = CLAMP (left_ns, MS, attempt_ns);
   self->exchange = commy_etcd_http_post (cluster->settings.http, &request);

@@ -15,15 +15,60 @@
 #define READ_SIZE 65536
 /* Streams take one connection each for good, so there must be room beside them. */
 #define MAX_CONNECTIONS 64
+#define GRACE_MS 500
+
+/* Shows our certificate to who asks for one. */
+#define COMMY_TYPE_ETCD_INTERACTION (commy_etcd_interaction_get_type ())
+G_DECLARE_FINAL_TYPE (
+    CommyEtcdInteraction, commy_etcd_interaction, COMMY, ETCD_INTERACTION, GTlsInteraction)
+
+struct _CommyEtcdInteraction
+{
+  GTlsInteraction parent;
+  GTlsCertificate *certificate;
+};
+
+G_DEFINE_TYPE (CommyEtcdInteraction, commy_etcd_interaction, G_TYPE_TLS_INTERACTION)
+
+static GTlsInteractionResult
+interaction_request_certificate (GTlsInteraction *interaction,
+                                 GTlsConnection *connection,
+                                 GTlsCertificateRequestFlags flags,
+                                 GCancellable *cancellable,
+                                 GError **error)
+{
+  CommyEtcdInteraction *self = COMMY_ETCD_INTERACTION (interaction);
+
+  g_tls_connection_set_certificate (connection, self->certificate);
+  return G_TLS_INTERACTION_HANDLED;
+}
+
+static void
+interaction_finalize (GObject *object)
+{
+  g_clear_object (&COMMY_ETCD_INTERACTION (object)->certificate);
+  G_OBJECT_CLASS (commy_etcd_interaction_parent_class)->finalize (object);
+}
+
+static void
+commy_etcd_interaction_class_init (CommyEtcdInteractionClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = interaction_finalize;
+  G_TLS_INTERACTION_CLASS (klass)->request_certificate = interaction_request_certificate;
+}
+
+static void
+commy_etcd_interaction_init (CommyEtcdInteraction *self)
+{
+}
 
 struct _CommyEtcdHttp
 {
   CommyHost *host;
   SoupSession *session;
-  GTlsCertificate *certificate; /* NULL: none is shown */
   gsize max_answer;
   GPtrArray *exchanges; /* under way */
-  guint n_open;         /* that libsoup holds */
+  GPtrArray *open;      /* that libsoup holds */
 };
 
 struct _CommyEtcdExchange
@@ -46,7 +91,8 @@ exchange_free (gpointer data)
 {
   CommyEtcdExchange *self = data;
 
-  self->http->n_open--;
+  if (self->http != NULL)
+    g_ptr_array_remove_fast (self->http->open, self);
   g_object_unref (self->message);
   g_object_unref (self->cancellable);
   g_clear_object (&self->stream);
@@ -211,7 +257,11 @@ commy_etcd_http_post (CommyEtcdHttp *self, const CommyEtcdRequest *request)
 
   exchange->http = self;
   exchange->message = soup_message_new (SOUP_METHOD_POST, uri); /* members were checked */
-  soup_message_add_flags (exchange->message, SOUP_MESSAGE_NO_REDIRECT);
+  /* A connection that was used before may have been closed meanwhile, and then libsoup would send
+   * the request twice: what must not happen twice goes over one of its own. */
+  soup_message_add_flags (exchange->message,
+                          SOUP_MESSAGE_NO_REDIRECT
+                              | (request->is_repeatable ? SOUP_MESSAGE_IDEMPOTENT : 0));
   soup_message_set_request_body_from_bytes (exchange->message, "application/json", body);
   if (request->token != NULL)
     soup_message_headers_replace (soup_message_get_request_headers (exchange->message),
@@ -221,8 +271,6 @@ commy_etcd_http_post (CommyEtcdHttp *self, const CommyEtcdRequest *request)
   if (request->line != NULL)
     soup_message_headers_replace (soup_message_get_request_headers (exchange->message),
                                   "Connection", "close");
-  if (self->certificate != NULL)
-    soup_message_set_tls_client_certificate (exchange->message, self->certificate);
   g_signal_connect (exchange->message, "starting", G_CALLBACK (on_starting), exchange);
   exchange->cancellable = g_cancellable_new ();
   exchange->body = g_byte_array_new ();
@@ -231,7 +279,7 @@ commy_etcd_http_post (CommyEtcdHttp *self, const CommyEtcdRequest *request)
   exchange->user_data = request->user_data;
   exchange->timer = self->host->add_timer (self->host, request->limit_ns, on_limit, exchange);
   g_ptr_array_add (self->exchanges, exchange);
-  self->n_open++;
+  g_ptr_array_add (self->open, exchange);
   soup_session_send_async (self->session, exchange->message, G_PRIORITY_DEFAULT,
                            exchange->cancellable, on_sent, exchange);
   return exchange;
@@ -244,6 +292,27 @@ commy_etcd_exchange_cancel (CommyEtcdExchange *self)
     return;
   forget (self);
   g_cancellable_cancel (self->cancellable);
+}
+
+static gboolean
+show_certificate (CommyEtcdHttp *self,
+                  const char *certificate_file,
+                  const char *key_file,
+                  GError **error)
+{
+  g_autoptr (CommyEtcdInteraction) interaction = NULL;
+  GTlsCertificate *certificate = g_tls_certificate_new_from_files (
+      certificate_file, key_file[0] != '\0' ? key_file : certificate_file, error);
+
+  if (certificate == NULL)
+    {
+      g_prefix_error (error, "certificate: ");
+      return FALSE;
+    }
+  interaction = g_object_new (COMMY_TYPE_ETCD_INTERACTION, NULL);
+  interaction->certificate = certificate;
+  soup_session_set_tls_interaction (self->session, G_TLS_INTERACTION (interaction));
+  return TRUE;
 }
 
 static gboolean
@@ -264,13 +333,7 @@ set_up_tls (CommyEtcdHttp *self,
         }
       soup_session_set_tls_database (self->session, authorities);
     }
-  if (certificate_file[0] == '\0')
-    return TRUE;
-  self->certificate = g_tls_certificate_new_from_files (
-      certificate_file, key_file[0] != '\0' ? key_file : certificate_file, error);
-  if (self->certificate == NULL)
-    g_prefix_error (error, "certificate: ");
-  return self->certificate != NULL;
+  return certificate_file[0] == '\0' || show_certificate (self, certificate_file, key_file, error);
 }
 
 CommyEtcdHttp *
@@ -286,6 +349,7 @@ commy_etcd_http_new (CommyHost *host,
   self->host = host;
   self->max_answer = max_answer;
   self->exchanges = g_ptr_array_new ();
+  self->open = g_ptr_array_new ();
   /* Neither proxies nor a body that grows when it is unpacked, and no passwords of its own. */
   self->session = soup_session_new_with_options ("max-conns", MAX_CONNECTIONS, "max-conns-per-host",
                                                  MAX_CONNECTIONS, "proxy-resolver", NULL, NULL);
@@ -296,6 +360,31 @@ commy_etcd_http_new (CommyHost *host,
   return self;
 }
 
+static gboolean
+on_grace_over (gpointer user_data)
+{
+  *(gboolean *) user_data = TRUE;
+  return G_SOURCE_CONTINUE;
+}
+
+/* What was cancelled calls back once more, but for what libsoup forgot when a server ended the
+ * connection between handshake and request. */
+static void
+wait_for_open (CommyEtcdHttp *self)
+{
+  GMainContext *context = g_main_context_get_thread_default ();
+  g_autoptr (GSource) grace = g_timeout_source_new (GRACE_MS);
+  gboolean is_over = FALSE;
+
+  g_source_set_callback (grace, on_grace_over, &is_over, NULL);
+  g_source_attach (grace, context);
+  while (self->open->len > 0 && !is_over)
+    g_main_context_iteration (context, TRUE);
+  g_source_destroy (grace);
+  for (guint i = 0; i < self->open->len; i++)
+    ((CommyEtcdExchange *) self->open->pdata[i])->http = NULL;
+}
+
 void
 commy_etcd_http_free (CommyEtcdHttp *self)
 {
@@ -304,11 +393,9 @@ commy_etcd_http_free (CommyEtcdHttp *self)
   while (self->exchanges->len > 0)
     commy_etcd_exchange_cancel (self->exchanges->pdata[0]);
   soup_session_abort (self->session);
-  /* What was cancelled calls back once more; its memory is ours. */
-  while (self->n_open > 0)
-    g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+  wait_for_open (self);
   g_object_unref (self->session);
-  g_clear_object (&self->certificate);
   g_ptr_array_unref (self->exchanges);
+  g_ptr_array_unref (self->open);
   g_free (self);
 }

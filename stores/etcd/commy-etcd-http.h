@@ -31,6 +31,7 @@ typedef struct
   const char *path;
   const char *token; /* or NULL */
   const char *body;
+  gboolean is_repeatable; /* libsoup may send it again on its own */
   gint64 limit_ns;        /* for the whole answer; of a stream for its first line */
   CommyEtcdLineFunc line; /* NULL: the answer is wanted whole */
   CommyEtcdReplyFunc done;

@@ -211,7 +211,7 @@ on_checked (gpointer user_data, const CommyEtcdAnswer *answer, int code, const G
 
   self->check = NULL;
   if (error != NULL)
-    end_with_error (self, COMMY_ERROR_STORE, error->message);
+    end_with_error (self, (CommyError) error->code, error->message);
   else if (answer->revision < self->after)
     end_with_error (self, COMMY_ERROR_STORE,
                     "etcd is not there yet: the revision is of another "
@@ -508,7 +508,7 @@ on_probed (gpointer user_data, const CommyEtcdAnswer *answer, int code, const GE
 
   self->probe = NULL;
   if (error != NULL)
-    end_all (self, COMMY_ERROR_STORE, error->message);
+    end_all (self, (CommyError) error->code, error->message);
   if (g_hash_table_size (self->watches) > 0)
     probe_later (self);
 }

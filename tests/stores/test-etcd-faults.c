@@ -8,6 +8,7 @@
 #include "etcd-cluster.h"
 #include "tests/conformance/commy-store-conformance.h"
 
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
 
@@ -283,14 +284,6 @@ test_unknown_authority (Fixture *fixture, gconstpointer unused)
 }
 
 static void
-test_no_certificate (Fixture *fixture, gconstpointer unused)
-{
-  use_secure (fixture->store.host);
-  commy_test_host_set_param (fixture->store.host, "certificate", "");
-  assert_refused (fixture, 601, "https://127.0.0.1");
-}
-
-static void
 test_no_user (Fixture *fixture, gconstpointer unused)
 {
   use_secure (fixture->store.host);
@@ -302,12 +295,21 @@ static void
 test_wrong_password (Fixture *fixture, gconstpointer unused)
 {
   use_secure (fixture->store.host);
-  set_file (fixture->store.host, "password-file", "client.pem");
-  assert_refused (fixture, 103, "1024 bytes");
-  commy_test_host_stop (fixture->store.host);
-  commy_test_host_set_param (fixture->store.host, "user", "nobody");
-  set_file (fixture->store.host, "password-file", "password");
+  set_file (fixture->store.host, "password-file", "ca.pem");
   assert_refused (fixture, 402, "password-file");
+}
+
+/* What others can read is no secret. */
+static void
+test_open_password (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *path = g_build_filename (etcd_cluster_get_dir (secure), "open", NULL);
+
+  g_assert_true (g_file_set_contents (path, ETCD_PASSWORD, -1, NULL));
+  g_assert_cmpint (g_chmod (path, 0644), ==, 0);
+  use_secure (fixture->store.host);
+  set_file (fixture->store.host, "password-file", "open");
+  assert_refused (fixture, 103, "only its owner");
 }
 
 static void
@@ -347,9 +349,9 @@ main (int argc, char **argv)
   ADD ("faults/compaction-is-said-to-who-is-behind", test_compaction);
   ADD ("faults/the-server-starts-anew", test_restart);
   ADD ("secure/unknown-authority-is-refused", test_unknown_authority);
-  ADD ("secure/etcd-wants-a-certificate", test_no_certificate);
   ADD ("secure/etcd-wants-a-user", test_no_user);
-  ADD ("secure/wrong-password-and-user", test_wrong_password);
+  ADD ("secure/wrong-password-is-refused", test_wrong_password);
+  ADD ("secure/password-that-others-can-read", test_open_password);
   ADD ("secure/keys-of-others-are-not-ours", test_other_prefix);
   status = g_test_run ();
   etcd_cluster_free (cluster);
