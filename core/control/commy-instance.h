@@ -22,6 +22,7 @@ typedef struct
   char *host;           /* the host's name, for people */
   char *host_id;        /* a hint for "the same host" */
   char *interface_name; /* "" if untyped */
+  char *interface_hash; /* commy_schema_to_hash() of it; NULL: it does not say */
   gint32 pid;
   guint32 weight;
   char **serializers;
@@ -64,6 +65,8 @@ CommyInstance *commy_instance_read (
     const char *id, const char *service, const char *text, gsize size, GError **error);
 /* a{sv}, floating, as commy_mesh_list_services_sync() documents. */
 GVariant *commy_instance_to_variant (CommyInstance *instance);
+
+gboolean commy_interface_hash_is_valid (const char *text);
 
 /* Letters, digits, '_', '-', in parts joined by '.'; at most 255 bytes. */
 gboolean commy_service_name_is_valid (const char *name);
