@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 
+#include <gio/gio.h>
 #include <libintl.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -246,4 +247,17 @@ commy_error_get_remote (const GError *error)
     return NULL;
   text = commy_error_bare (error);
   return g_str_has_prefix (text, REMOTE_MARK) ? text + strlen (REMOTE_MARK) : text;
+}
+
+/* Whatever else stands before a colon is no name. */
+char *
+commy_error_dup_remote_name (const GError *error)
+{
+  const char *text = commy_error_get_remote (error);
+  const char *colon = text != NULL ? strstr (text, ": ") : NULL;
+  g_autofree char *name = colon != NULL ? g_strndup (text, (gsize) (colon - text)) : NULL;
+
+  if (name == NULL || strstr (name, ".Error.") == NULL || !g_dbus_is_interface_name (name))
+    return NULL;
+  return g_steal_pointer (&name);
 }

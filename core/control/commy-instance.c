@@ -163,22 +163,21 @@ commy_instance_inherit (CommyInstance *self, const CommyInstance *old)
 }
 
 CommyInstance *
-commy_instance_met (const CommyInstance *self,
-                    const char *node,
-                    const char *peer_instance,
-                    const char *const *serializers)
+commy_instance_met (const CommyInstance *self, const CommyMeeting *meeting)
 {
   CommyInstance *met = commy_instance_new (self->id, self->service);
 
-  met->node = g_strdup (node);
+  met->node = g_strdup (meeting->node);
   met->host = g_strdup (self->host);
   met->host_id = g_strdup (self->host_id);
-  met->interface_name = g_strdup (self->interface_name);
+  met->interface_name
+      = g_strdup (meeting->interface_hash != NULL ? meeting->interface_name : self->interface_name);
+  met->interface_hash = g_strdup (meeting->interface_hash);
   met->weight = self->weight;
   met->priority = self->priority;
   met->origin = g_strdup (self->origin);
-  met->peer_instance = g_strdup (peer_instance);
-  met->serializers = g_strdupv ((char **) serializers);
+  met->peer_instance = g_strdup (meeting->instance);
+  met->serializers = g_strdupv ((char **) meeting->serializers);
   for (guint i = 0; i < self->n_endpoints; i++)
     commy_instance_add_endpoint (met, self->endpoints[i].transport, self->endpoints[i].address);
   return met;

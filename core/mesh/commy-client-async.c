@@ -284,6 +284,12 @@ on_path (gpointer data, CommyPath *path, const GError *error)
       g_clear_pointer (&call->peer, commy_peer_unref);
       async_failed (call, error != NULL ? error : gone, FALSE);
     }
+  else if (call->client->expectation != NULL && !commy_instance_is_known (call->peer->instance))
+    {
+      /* What it offers is known only now. */
+      g_clear_pointer (&call->peer, commy_peer_unref);
+      async_step (call);
+    }
   else
     async_send (call);
   async_unref (call);

@@ -176,6 +176,13 @@ open_stream (CommyClient *self,
   return TRUE;
 }
 
+/* Whether it is known only now, with the connection, what the instance offers. */
+static gboolean
+must_look_again (CommyClient *self, CommyPeer *peer)
+{
+  return self->expectation != NULL && !commy_instance_is_known (peer->instance);
+}
+
 static gboolean
 attempt_sync (CommyClient *self,
               CommyRequest *request,
@@ -215,9 +222,13 @@ attempt_sync (CommyClient *self,
     }
   if (G_UNLIKELY (!commy_path_is_up (picked.stack->path)))
     {
+      gboolean again = must_look_again (self, picked.member->peer);
+
       if (!commy_path_connect_sync (picked.stack->path, deadline_us, cancellable, error))
         return FALSE;
       request->now_ns = commy_env_now (self->mesh->env);
+      if (again)
+        return attempt_sync (self, request, cancellable, wait, out_channel, out_sent, error);
     }
   *out_channel = commy_channel_ref (picked.stack->path->channel);
   if (commy_channel_is_reserved (*out_channel))

@@ -11,16 +11,22 @@
 
 #include <string.h>
 
-/* A time without a unit would be nanoseconds, which nobody means. */
+/* A time without a unit would be nanoseconds, which nobody means. Minutes may be "m", as commands
+ * have them. */
 static gint64
 read_deadline (GDBusMethodInfo *method)
 {
   const char *text = g_dbus_annotation_info_lookup (method->annotations, "org.commy.Deadline");
+  gsize length = text != NULL ? strlen (text) : 0;
+  g_autofree char *in_full = NULL;
   gint64 ns;
 
-  if (text == NULL)
+  if (length == 0)
     return -1;
-  if (commy_parse_duration (text, &ns) && ns > 0 && !g_ascii_isdigit (text[strlen (text) - 1]))
+  if (text[length - 1] == 'm')
+    in_full = g_strconcat (text, "in", NULL);
+  if (!g_ascii_isdigit (text[length - 1])
+      && commy_parse_duration (in_full != NULL ? in_full : text, &ns) && ns > 0)
     return ns;
   g_critical ("%s: org.commy.Deadline is a time with its unit, such as 250ms: not \"%s\"",
               method->name, text);

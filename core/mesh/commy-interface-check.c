@@ -481,7 +481,8 @@ look_at_own (CommyInterfaceChecks *self,
 
   if (g_strcmp0 (instance->node, self->mesh->node) != 0)
     return FALSE;
-  service = commy_mesh_dup_offer (self->mesh, instance->id);
+  service = commy_mesh_dup_offer (
+      self->mesh, instance->peer_instance != NULL ? instance->peer_instance : instance->id);
   if (service == NULL || service->interface == NULL)
     return FALSE;
   compare (expectation->interface, service->interface, &entry.finding);

@@ -251,6 +251,8 @@ locate (gpointer data,
       && commy_service_destination (offer, out_destination))
     {
       out_destination->instance = offer->instance->id;
+      out_destination->interface_name = offer->instance->interface_name;
+      out_destination->interface_hash = offer->instance->interface_hash;
       return TRUE;
     }
   if (instance[0] == '\0')

@@ -57,6 +57,7 @@ test_remote (void)
   g_assert_error (error, COMMY_ERROR, COMMY_ERROR_REMOTE);
   g_assert_cmpstr (error->message, ==, "CMY0311: remote: disk is full");
   g_assert_cmpstr (commy_error_get_remote (error), ==, "disk is full");
+  g_assert_null (commy_error_dup_remote_name (error));
   g_assert_cmpstr (commy_error_get_remote (silent), ==, "");
 }
 
