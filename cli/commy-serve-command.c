@@ -145,7 +145,7 @@ on_deadline (gpointer data)
 }
 
 static gboolean
-on_ending (GCancellable *ending, gpointer data)
+on_ending (gpointer data)
 {
   kill_group (data, "was stopped because the service ends");
   return G_SOURCE_REMOVE;
@@ -168,13 +168,21 @@ add_source (GSource *source, GSourceFunc func, Job *job, GMainContext *context)
   g_source_unref (source);
 }
 
+/* On the thread that ends the service. (GLib's own source for this leaks where it is destroyed
+ * while its cancellable still tells others.) */
 static void
-add_limits (Job *job, GMainContext *context)
+on_cancelled (GCancellable *ending, gpointer data)
+{
+  Job *job = data;
+
+  add_source (g_idle_source_new (), on_ending, job, g_main_loop_get_context (job->loop));
+}
+
+static void
+add_deadline (Job *job, GMainContext *context)
 {
   gint64 deadline = commy_invocation_get_deadline (job->invocation);
-  GSource *ending = g_cancellable_source_new (job->entry->commands->ending);
 
-  add_source (ending, (GSourceFunc) (void (*) (void)) on_ending, job, context);
   if (deadline < G_MAXINT64)
     {
       gint64 left_ms = (deadline - g_get_monotonic_time ()) / 1000;
@@ -188,6 +196,8 @@ static gboolean
 run_command (Job *job, GError **error)
 {
   g_autoptr (GMainContext) context = g_main_context_new ();
+  GCancellable *ending = job->entry->commands->ending;
+  gulong connection;
 
   g_main_context_push_thread_default (context);
   job->process = start (job, error);
@@ -197,9 +207,11 @@ run_command (Job *job, GError **error)
 
       job->group = pid != NULL ? (pid_t) g_ascii_strtoll (pid, NULL, 10) : 0;
       job->loop = g_main_loop_new (context, FALSE);
-      add_limits (job, context);
+      add_deadline (job, context);
+      connection = g_cancellable_connect (ending, G_CALLBACK (on_cancelled), job, NULL);
       g_subprocess_communicate_async (job->process, NULL, NULL, on_done, job);
       g_main_loop_run (job->loop);
+      g_cancellable_disconnect (ending, connection);
       g_clear_pointer (&job->loop, g_main_loop_unref);
       g_subprocess_wait (job->process, NULL, NULL);
     }

@@ -4,22 +4,26 @@
 
 fuzz.py check BUILD-DIR RESULTS    each from a copy of its corpus, FUZZ_SECONDS (10) each; the
                                    canary's planted mistake must be found
-fuzz.py resume BUILD-DIR RESULTS   each from where the last run ended, FUZZ_SECONDS (300) each or
-                                   those that FUZZERS names; what is new comes into the tree
+fuzz.py resume BUILD-DIR RESULTS   each from where the last run ended, FUZZ_SECONDS (300) each, or
+                                   those that FUZZERS names, until nothing is owed; what is new
+                                   comes into the tree
 fuzz.py owed                       what the ledger says is still to be done
+
+As many at a time as there are processors.
 
 tests/fuzz/corpus/NAME/ holds inputs that somebody named, and `found.pack`: those that were found,
 each behind its length in four bytes, little-endian. tests/fuzz/ledger.tsv adds up what was done.
 """
 
+import concurrent.futures
 import os
 import re
-import resource
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -34,6 +38,7 @@ CANARY_SECONDS = 60
 GOAL_EXECUTIONS = 10**8
 GOAL_SECONDS = 7200
 COLUMNS = ("fuzzer", "executions", "cpu-seconds", "quiet-executions", "quiet-cpu-seconds", "edges")
+LOCK = threading.Lock()  # of the ledger
 FLAGS = ["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1", "-use_value_profile=0"]
 
 
@@ -124,19 +129,18 @@ class Run:
 
 
 def run(command, env=None):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        command,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Run(done.returncode, done.stdout, cpu)
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        text = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return Run(process.returncode, text, usage.ru_utime + usage.ru_stime)
+
+
+def side_by_side(func, items):
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return list(pool.map(func, items))
 
 
 def fuzz(program, corpus, seconds, artifacts):
@@ -209,7 +213,8 @@ def check(build, results):
     os.makedirs(crashes, exist_ok=True)
     canaries = programs(build, "fuzz-canary")
     rows = [(program, check_canary(program)) for program in canaries]
-    rows += [(program, check_one(program, seconds, crashes)) for program in programs(build, "fuzzers")]
+    fuzzers = programs(build, "fuzzers")
+    rows += zip(fuzzers, side_by_side(lambda program: check_one(program, seconds, crashes), fuzzers))
     with open(os.path.join(results, "fuzz.cases"), "w", encoding="utf-8") as stream:
         for program, good in rows:
             result = "PASS" if good else "FAIL"
@@ -243,17 +248,24 @@ def write_ledger(rows):
 
 def note(name, done, cpu):
     """Adds a slice to the ledger; what was quiet before counts only if this one was, too."""
-    rows = read_ledger()
-    executions, seconds, quiet, quiet_seconds, edges = rows.get(name, [0, 0, 0, 0, 0])
-    new = done.status != 0 or done.edges() > max(done.first_edges(), edges)
-    rows[name] = [
-        executions + done.executions(),
-        seconds + round(cpu),
-        0 if new else quiet + done.executions(),
-        0 if new else quiet_seconds + round(cpu),
-        max(edges, done.edges()),
-    ]
-    write_ledger(rows)
+    with LOCK:
+        rows = read_ledger()
+        executions, seconds, quiet, quiet_seconds, edges = rows.get(name, [0, 0, 0, 0, 0])
+        new = done.status != 0 or done.edges() > max(done.first_edges(), edges)
+        rows[name] = [
+            executions + done.executions(),
+            seconds + round(cpu),
+            0 if new else quiet + done.executions(),
+            0 if new else quiet_seconds + round(cpu),
+            max(edges, done.edges()),
+        ]
+        write_ledger(rows)
+
+
+def is_owed(name):
+    with LOCK:
+        _, _, quiet, seconds, _ = read_ledger().get(name, [0, 0, 0, 0, 0])
+    return quiet < GOAL_EXECUTIONS and seconds < GOAL_SECONDS
 
 
 def resume_one(program, seconds, crashes):
@@ -262,7 +274,7 @@ def resume_one(program, seconds, crashes):
     good = True
     with tempfile.TemporaryDirectory() as folder:
         copy_corpus(name, folder)
-        while good and time.monotonic() < end:
+        while good and time.monotonic() < end and is_owed(name):
             left = min(SLICE, end - time.monotonic())
             done = fuzz(program, folder, left, os.path.join(crashes, name + "-"))
             note(name, done, done.cpu)
@@ -276,13 +288,13 @@ def resume_one(program, seconds, crashes):
 
 def owed():
     for name, (_, _, quiet, seconds, edges) in sorted(read_ledger().items()):
-        if quiet >= GOAL_EXECUTIONS or seconds >= GOAL_SECONDS:
-            print(f"{name:16} done: {quiet} executions, {seconds} s without a new edge ({edges})")
-        else:
+        if is_owed(name):
             print(
                 f"{name:16} {GOAL_EXECUTIONS - quiet} executions or {GOAL_SECONDS - seconds} s of a"
                 f" processor without a new edge ({edges}) are owed"
             )
+        else:
+            print(f"{name:16} done: {quiet} executions, {seconds} s without a new edge ({edges})")
     return 0
 
 
@@ -292,12 +304,9 @@ def resume(build, results):
     crashes = os.path.join(results, "crashes")
     os.makedirs(crashes, exist_ok=True)
     os.nice(19)
-    bad = [
-        name_of(program)
-        for program in programs(build, "fuzzers")
-        if not wanted or name_of(program) in wanted
-        if not resume_one(program, seconds, crashes)
-    ]
+    chosen = [p for p in programs(build, "fuzzers") if not wanted or name_of(p) in wanted]
+    good = side_by_side(lambda program: resume_one(program, seconds, crashes), chosen)
+    bad = [name_of(program) for program, fine in zip(chosen, good) if not fine]
     owed()
     if bad:
         print(f"found something: {' '.join(bad)}; the inputs are in {crashes}")
