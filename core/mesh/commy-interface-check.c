@@ -135,11 +135,14 @@ static void G_GNUC_PRINTF (3, 4)
     set_finding (CommyInterfaceFinding *finding, CommyInterfaceState state, const char *format, ...)
 {
   va_list arguments;
+  const char *end;
 
   finding->state = state;
   va_start (arguments, format);
   g_vsnprintf (finding->text, sizeof finding->text, format, arguments);
   va_end (arguments);
+  if (!g_utf8_validate (finding->text, -1, &end)) /* cut inside of a letter */
+    finding->text[end - finding->text] = '\0';
 }
 
 /* What others wrote, short and printable. */
@@ -396,8 +399,11 @@ on_description (GObject *source, GAsyncResult *result, gpointer data)
     }
   else if (ask->checks != NULL)
     {
-      g_autofree char *why = g_strescape (commy_error_bare (error), "\"");
+      g_autofree char *why = g_strdup (commy_error_bare (error));
 
+      for (char *at = why; *at != '\0'; at++)
+        if (g_ascii_iscntrl (*at))
+          *at = ' ';
       set_finding (&entry.finding, COMMY_INTERFACE_UNKNOWN, "%s", why);
       if (may_pass (error))
         entry.again_ns = commy_env_now (ask->mesh->env) + ASK_AGAIN_NS;

@@ -28,7 +28,7 @@ typedef enum
 typedef struct
 {
   CommyInterfaceState state;
-  char text[COMMY_INTERFACE_TEXT]; /* ASCII, one line */
+  char text[COMMY_INTERFACE_TEXT]; /* UTF-8, one line */
 } CommyInterfaceFinding;
 
 CommyInterfaceChecks *commy_interface_checks_new (CommyMesh *mesh);
