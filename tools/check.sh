@@ -41,8 +41,25 @@ run_tests () { # name, stage, arguments: make's status counts, and so does what 
   find "$top/_build/$name" -name '*.trs' -exec rm -f {} +
   status=0
   run_make "$name" -k "$@" || status=$?
+  if [ "$status" -ne 0 ] && try_again "$@"; then
+    status=0
+  fi
   results collect "$top/_build/$name" "$stage" "$out/$stage.cases" || status=1
   return "$status"
+}
+
+# Tests run side by side on processors that others use, too, and one may come too late for what it
+# waits for. Three at most that failed run once more, alone; the report names them, to be mended.
+try_again () { # arguments; of run_tests: name, stage
+  failed=$(results failed "$top/_build/$name")
+  [ -n "$failed" ] && [ "$(echo "$failed" | wc -w)" -le 3 ] || return 1
+  for test in $failed; do
+    echo "   $stage: $test" >>"$out/unsteady"
+    mkdir -p "$out/first/$stage"
+    cp "$top/_build/$name/${test%.sh}.log" "$out/first/$stage/$(basename "$test").log"
+  done
+  echo "== once more, alone: $failed"
+  run_make "$name" -j1 -k "$@" TESTS="$failed"
 }
 
 stage_build () {
@@ -185,7 +202,7 @@ for stage; do
   esac
 done
 mkdir -p "$out"
-rm -f "$out"/stages "$out"/*.cases "$out"/*.log
+rm -rf "$out"/stages "$out"/unsteady "$out"/first "$out"/*.cases "$out"/*.log
 end=$(($(date +%s) + ${CHECK_MINUTES:-75} * 60))
 for stage; do
   left=$((end - $(date +%s)))

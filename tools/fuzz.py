@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the fuzzers of a build folder.
 
-fuzz.py check BUILD-DIR RESULTS    each from a copy of its corpus, FUZZ_SECONDS (10) each; the
-                                   canary's planted mistake must be found
+fuzz.py check BUILD-DIR RESULTS    each from a copy of its corpus, FUZZ_SECONDS (10) each, with the
+                                   same seed every time; the canary's planted mistake must be found
 fuzz.py resume BUILD-DIR RESULTS   each from where the last run ended, FUZZ_SECONDS (300) each, or
                                    those that FUZZERS names, until nothing is owed; what is new
                                    comes into the tree
@@ -143,10 +143,11 @@ def side_by_side(func, items):
         return list(pool.map(func, items))
 
 
-def fuzz(program, corpus, seconds, artifacts):
+def fuzz(program, corpus, seconds, artifacts, seed=0):
     return run(
         [
             program,
+            f"-seed={seed}",  # 0: another each time
             f"-max_total_time={max(int(seconds), 1)}",
             f"-max_len={MAX_INPUT}",
             f"-artifact_prefix={artifacts}",
@@ -187,7 +188,7 @@ def check_one(program, seconds, crashes):
         if inputs == 0:
             print(f"{name}: no corpus in tests/fuzz/corpus/{name}")
             return False
-        done = fuzz(program, folder, seconds, os.path.join(crashes, name + "-"))
+        done = fuzz(program, folder, seconds, os.path.join(crashes, name + "-"), seed=1)
     print(f"# {name}: {inputs} inputs, {done.executions()} executions, {done.edges()} edges")
     if done.status != 0:
         show(done)

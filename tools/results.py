@@ -3,6 +3,7 @@
 """Counts what the stages of tools/check.sh did.
 
 results.py collect BUILD-DIR STAGE FILE   the cases of every test that has a *.trs file
+results.py failed BUILD-DIR               the tests that failed
 results.py report DIR ALLOWED-SKIPS       every stage's outcome; the last line is the total
 
 A line of a FILE: stage, result, program, case, reason; separated by tabs.
@@ -12,6 +13,7 @@ import os
 import re
 import sys
 
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GOOD = ("PASS", "XFAIL")
 BAD = ("FAIL", "ERROR", "XPASS")
 # What the TAP driver adds to a log; the *.trs beside it holds the outcomes without their names.
@@ -33,7 +35,7 @@ def cases_of(program, text, stage):
             yield [stage, found.group(1), program, name or program, reason]
 
 
-def collect(build, stage, out):
+def read_cases(build, stage):
     rows = []
     for folder, folders, files in os.walk(build):
         folders[:] = [f for f in folders if not f.startswith("commy-0")]
@@ -45,6 +47,18 @@ def collect(build, stage, out):
                     rows += list(cases_of(program, stream.read(), stage)) or [
                         [stage, "ERROR", program, program, "ran no case"]
                     ]
+    return rows
+
+
+def failed(build):
+    programs = sorted({row[2] for row in read_cases(build, "") if row[1] in BAD})
+    scripts = [program + ".sh" for program in programs if os.path.exists(os.path.join(TOP, program + ".sh"))]
+    print(" ".join(scripts + [program for program in programs if program + ".sh" not in scripts]))
+    return 0
+
+
+def collect(build, stage, out):
+    rows = read_cases(build, stage)
     with open(out, "w", encoding="utf-8") as stream:
         stream.writelines("\t".join(row) + "\n" for row in rows)
     if not any(row[1] in GOOD + BAD for row in rows):
@@ -100,12 +114,20 @@ def report(folder, allowed_path, strict):
             print("\n== %s" % title)
             for stage, _result, program, name, reason in bad:
                 print("   %s: %s %s %s" % (stage, program, name, reason))
-    passed, failed = print_table(stages, by_stage)
-    failed += len(skips) if strict else 0
-    if passed == 0:
-        failed += 1
-    print("\n%d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
+    print_unsteady(os.path.join(folder, "unsteady"))
+    n_passed, n_failed = print_table(stages, by_stage)
+    n_failed += len(skips) if strict else 0
+    if n_passed == 0:
+        n_failed += 1
+    print("\n%d passed, %d failed" % (n_passed, n_failed))
+    return 1 if n_failed else 0
+
+
+def print_unsteady(path):
+    if os.path.exists(path):
+        print("\n== failed beside others, then run once more, alone (its first log: first/STAGE)")
+        with open(path, encoding="utf-8") as stream:
+            print(stream.read(), end="")
 
 
 def print_table(stages, by_stage):
@@ -130,6 +152,8 @@ def print_table(stages, by_stage):
 def main(arguments):
     if len(arguments) == 4 and arguments[0] == "collect":
         return collect(*arguments[1:])
+    if len(arguments) == 2 and arguments[0] == "failed":
+        return failed(arguments[1])
     if len(arguments) == 3 and arguments[0] == "report":
         return report(arguments[1], arguments[2], os.environ.get("CI") == "true")
     print(__doc__, file=sys.stderr)
