@@ -146,6 +146,34 @@ check_explained (CommyClient *client, const char *words)
     g_error ("\"%s\" is not what is explained: %s", words, text);
 }
 
+/* As `commy route explain` asks the process. */
+static char *
+dup_told_by_node (CommyMesh *mesh)
+{
+  g_autoptr (GVariant) all = commy_mesh_list_services_sync (mesh, "org.commy.Node1", NULL, NULL);
+  g_autoptr (CommyClient) client = commy_client_new (mesh, "org.commy.Node1");
+  g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GError) error = NULL;
+  const gsize n = g_variant_n_children (all);
+
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) node = g_variant_get_child_value (all, i);
+      const char *id = "", *instance = NULL;
+
+      g_variant_lookup (node, "node", "&s", &id);
+      g_variant_lookup (node, "instance", "&s", &instance);
+      if (strcmp (id, commy_mesh_get_node_id (mesh)) == 0)
+        commy_client_set_instance (client, instance);
+    }
+  answer = commy_client_call_sync (
+      client, "Explain",
+      g_variant_new ("(st@as)", TEST_SERVICE, (guint64) 64, g_variant_new_strv (NULL, 0)), NULL,
+      NULL, &error);
+  g_assert_no_error (error);
+  return g_variant_print (answer, FALSE);
+}
+
 /* --- verdicts --- */
 
 static void
@@ -196,10 +224,13 @@ test_incompatible (MeshFixture *fixture, gconstpointer transport)
 {
   Scene *scene = scene_new (fixture, transport, NULL);
   ServiceChild *child = offer (scene, OTHER);
+  g_autofree char *text = NULL;
 
   check_refused (scene->client, "method Add, argument 1 is \"s\", not \"i\"");
   check_explained (scene->client, "method Add, argument 1");
   g_assert_cmpint (g_atomic_int_get (&told), ==, 1);
+  text = dup_told_by_node (scene->mesh);
+  g_assert_nonnull (strstr (text, "method Add, argument 1"));
   commy_client_set_interface (scene->client, NULL);
   check_explained (scene->client, NULL);
   service_child_free (child);
