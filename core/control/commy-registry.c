@@ -351,9 +351,7 @@ void
 commy_registry_met (CommyRegistry *self,
                     const char *service,
                     const char *id,
-                    const char *node,
-                    const char *peer_instance,
-                    const char *const *serializers)
+                    const CommyMeeting *meeting)
 {
   Watched *watched = g_hash_table_lookup (self->watched, service);
 
@@ -362,9 +360,9 @@ commy_registry_met (CommyRegistry *self,
       CommySource *source = watched->sources->pdata[i];
       CommyInstance *instance = g_hash_table_lookup (source->instances, id);
 
-      if (instance == NULL || g_strcmp0 (instance->peer_instance, peer_instance) == 0)
+      if (instance == NULL || g_strcmp0 (instance->peer_instance, meeting->instance) == 0)
         continue;
-      instance = commy_instance_met (instance, node, peer_instance, serializers);
+      instance = commy_instance_met (instance, meeting);
       g_hash_table_replace (source->instances, g_strdup (id), instance);
       publish (watched);
     }
