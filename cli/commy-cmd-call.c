@@ -41,6 +41,7 @@ typedef struct
   char *bytes_text;
   char *bytes_file;
   char *timeout;
+  char *sticky;
   char **transports;
   gboolean idempotent;
   gboolean one_way;
@@ -53,6 +54,7 @@ options_clear (Options *options)
   g_free (options->bytes_text);
   g_free (options->bytes_file);
   g_free (options->timeout);
+  g_free (options->sticky);
   g_strfreev (options->transports);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
@@ -486,6 +488,8 @@ commy_cmd_call (CommyCli *cli, char **argv)
       "TIME" },
     { "idempotent", 0, 0, G_OPTION_ARG_NONE, &options.idempotent,
       N_ ("Carrying it out twice does no harm"), NULL },
+    { "sticky", 0, 0, G_OPTION_ARG_STRING, &options.sticky,
+      N_ ("All calls with the same key to the same instance, if the balancer knows keys"), "KEY" },
     { "one-way", 0, 0, G_OPTION_ARG_NONE, &options.one_way, N_ ("Want no answer"), NULL },
     { "transport", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.transports,
       N_ ("Only over this one; given more than once: the first that is allowed"), "ID" },
@@ -517,5 +521,6 @@ commy_cmd_call (CommyCli *cli, char **argv)
   call.call_options = commy_call_options_new ();
   commy_call_options_set_timeout (call.call_options, timeout_us);
   commy_call_options_set_idempotent (call.call_options, options.idempotent);
+  commy_call_options_set_sticky_key (call.call_options, options.sticky);
   return run (cli, &options, arguments, &call);
 }

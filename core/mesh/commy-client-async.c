@@ -26,8 +26,8 @@ typedef struct
   CommyChannel *channel; /* while sent */
   guint32 stream;
   CommyStack stack;
-  CommyPeer *peer;
-  guint index;
+  CommyPeer *peer; /* from the pick until the answer: its call is under way */
+  CommyTurn turn;
   gboolean sampled;
   gboolean pending;  /* the channel expects the answer */
   gboolean finished; /* the result is set */
@@ -47,6 +47,15 @@ static void
 async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GError *error);
 
 static void
+drop_peer (AsyncCall *call)
+{
+  if (call->peer == NULL)
+    return;
+  commy_peer_end (call->peer);
+  g_clear_pointer (&call->peer, commy_peer_unref);
+}
+
+static void
 async_unref (gpointer data)
 {
   AsyncCall *call = data;
@@ -59,7 +68,7 @@ async_unref (gpointer data)
   g_clear_error (&call->ensure_error);
   g_clear_object (&call->result_handles);
   g_clear_pointer (&call->channel, commy_channel_unref);
-  g_clear_pointer (&call->peer, commy_peer_unref);
+  drop_peer (call);
   g_clear_object (&call->client);
   g_free (call);
 }
@@ -142,6 +151,7 @@ async_watch_deadline (AsyncCall *call)
 static void
 async_failed (AsyncCall *call, const GError *error, gboolean sent)
 {
+  drop_peer (call);
   if (call->last == NULL || !g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NO_ROUTE))
     {
       g_clear_error (&call->last);
@@ -186,10 +196,8 @@ on_async_answer (
   AsyncCall *call = data;
 
   call->pending = FALSE;
-  call->peer->in_flight--;
-  g_clear_pointer (&call->peer, commy_peer_unref);
-  commy_client_report (call->client, call->request.flavour, call->index, call->started_ns,
-                       error != NULL);
+  drop_peer (call);
+  commy_client_report (call->client, call->request.flavour, call->turn, call->started_ns, error);
   if (error != NULL)
     async_failed (call, error, sent);
   else
@@ -201,7 +209,6 @@ on_async_answer (
 static void
 async_open (AsyncCall *call)
 {
-  g_autoptr (CommyPeer) peer = g_steal_pointer (&call->peer);
   g_autoptr (GError) error = NULL;
   CommyChannel *channel = call->stack.path->channel;
   g_autoptr (CommyPipe) pipe = commy_pipe_open (channel, call->request.stream_deadline_ns, &error);
@@ -216,10 +223,13 @@ async_open (AsyncCall *call)
       async_failed (call, error, FALSE);
     }
   else
-    async_finish (
-        call,
-        commy_stream_new_opened (call->client, &call->request, pipe, call->stack.serializer, peer),
-        g_object_unref, NULL);
+    {
+      CommyStream *stream = commy_stream_new_opened (call->client, &call->request, pipe,
+                                                     call->stack.serializer, call->peer);
+
+      drop_peer (call); /* the stream has a count of its own */
+      async_finish (call, stream, g_object_unref, NULL);
+    }
 }
 
 static void
@@ -247,7 +257,6 @@ async_send (AsyncCall *call)
     }
   g_clear_pointer (&call->channel, commy_channel_unref);
   call->channel = commy_channel_ref (channel);
-  call->peer->in_flight++;
   call->pending = TRUE;
   io = commy_request_send (&call->request, channel, call->stack.serializer, call->stream,
                            call->sampled, TRUE, &error);
@@ -257,8 +266,6 @@ async_send (AsyncCall *call)
         return; /* the channel closed meanwhile and has told the call */
       call->pending = FALSE;
       commy_channel_forget (channel, call->stream);
-      call->peer->in_flight--;
-      g_clear_pointer (&call->peer, commy_peer_unref);
       async_unref (call);
       async_failed (call, error, FALSE);
       return;
@@ -274,14 +281,13 @@ on_path (gpointer data, CommyPath *path, const GError *error)
   AsyncCall *call = data;
 
   if (call->finished)
-    g_clear_pointer (&call->peer, commy_peer_unref);
+    drop_peer (call);
   else if (error != NULL || !commy_path_is_up (path))
     {
       g_autoptr (GError) gone = NULL;
 
       if (error == NULL)
         commy_set_error (&gone, COMMY_ERROR_UNREACHABLE, "the channel closed at once");
-      g_clear_pointer (&call->peer, commy_peer_unref);
       async_failed (call, error != NULL ? error : gone, FALSE);
     }
   else if (call->client->expectation != NULL && !commy_instance_is_known (call->peer->instance))
@@ -414,8 +420,9 @@ async_step (AsyncCall *call)
       return;
     }
   call->stack = *picked.stack;
-  call->index = picked.index;
+  call->turn = picked.turn;
   call->peer = commy_peer_ref (picked.member->peer);
+  commy_peer_begin (call->peer);
   if (commy_path_is_up (call->stack.path))
     {
       async_send (call);
@@ -438,8 +445,7 @@ async_cancelled (gpointer data)
         {
           call->pending = FALSE;
           commy_channel_forget (call->channel, call->stream);
-          call->peer->in_flight--;
-          g_clear_pointer (&call->peer, commy_peer_unref);
+          drop_peer (call);
           async_unref (call); /* the pending slot's */
         }
       commy_set_error (&error, COMMY_ERROR_CANCELLED, "cancelled by the caller");

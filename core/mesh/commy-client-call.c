@@ -71,20 +71,25 @@ commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick
 {
   CommyRoute *route = &self->routes[request->flavour];
 
-  out_pick->member = commy_route_pick (route, self->balancer, &out_pick->index);
+  out_pick->member = commy_route_pick (route, request->sticky != 0 ? request->sticky : self->sticky,
+                                       request->now_ns, &out_pick->turn);
   out_pick->stack = commy_route_member_stack (out_pick->member, request->size);
   return out_pick->stack->path != NULL;
 }
 
 void
 commy_client_report (
-    CommyClient *self, CommyFlavour flavour, guint index, gint64 started_ns, gboolean failed)
+    CommyClient *self, CommyFlavour flavour, CommyTurn turn, gint64 started_ns, const GError *error)
 {
-  CommyRoute *route = &self->routes[flavour];
+  CommyBalance *balance = self->routes[flavour].balance;
+  CommyBlame blame;
 
-  if (route->balancer_state != NULL && index < route->n_members)
-    self->balancer->ops.balancer.report (route->balancer_state, index,
-                                         commy_env_now (self->mesh->env) - started_ns, failed);
+  if (G_LIKELY (turn.generation == 0) || balance == NULL)
+    return;
+  blame = commy_balance_judge (error);
+  if (blame != COMMY_BLAME_UNKNOWN)
+    commy_balance_report (balance, turn, commy_env_now (self->mesh->env) - started_ns,
+                          blame == COMMY_BLAME_INSTANCE);
 }
 
 void

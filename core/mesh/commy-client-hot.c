@@ -91,11 +91,10 @@ reserve_at_once (CommyClient *self, guint32 method, gsize size)
   CommyRoute *route = &self->routes[COMMY_FLAVOUR_BYTES];
   const CommyClientMethod *entry = &g_array_index (self->methods, CommyClientMethod, method - 1);
   const CommyStack *stack;
-  guint index;
 
   if (!commy_client_is_current (self, route))
     return FALSE;
-  stack = commy_route_member_stack (commy_route_pick (route, self->balancer, &index), size);
+  stack = commy_route_member_stack (commy_route_pick (route, self->sticky, 0, &hot->turn), size);
   if (!commy_path_is_up (stack->path)
       || entry->channel_serial != commy_channel_get_serial (stack->path->channel))
     return FALSE;
@@ -115,11 +114,10 @@ choose_path (
   CommyRoute *route = &self->routes[COMMY_FLAVOUR_BYTES];
   CommyRouteMember *member;
   const CommyStack *stack;
-  guint index;
 
   if (!commy_client_route_sync (self, COMMY_FLAVOUR_BYTES, size, deadline_us, NULL, error))
     return FALSE;
-  member = commy_route_pick (route, self->balancer, &index);
+  member = commy_route_pick (route, self->sticky, 0, &self->hot.turn);
   stack = commy_route_member_stack (member, size);
   if (G_UNLIKELY (!commy_path_is_up (stack->path)))
     {
@@ -295,6 +293,26 @@ await_hot (
   return wait->error == NULL;
 }
 
+/* Of several instances: this one has a call under way, and the balancer hears how it went. */
+static G_GNUC_NO_INLINE gboolean
+await_balanced (
+    CommyClient *self, CommyChannel *channel, guint32 stream, CommyWait *wait, gint64 deadline_ns)
+{
+  CommyTurn turn = self->hot.turn;
+  gint64 started_ns = commy_env_now (self->mesh->env);
+  g_autoptr (CommyPeer) peer
+      = commy_balance_dup_peer (self->routes[COMMY_FLAVOUR_BYTES].balance, turn);
+  gboolean ok;
+
+  if (peer != NULL)
+    commy_peer_begin (peer);
+  ok = await_hot (self, channel, stream, wait, deadline_ns);
+  if (peer != NULL)
+    commy_peer_end (peer);
+  commy_client_report (self, COMMY_FLAVOUR_BYTES, turn, started_ns, ok ? NULL : wait->error);
+  return ok;
+}
+
 /* @deadline_ns: 0 for the default. @hot->held keeps the channel, this thread in the worker what it
  * needs. */
 static gboolean
@@ -328,7 +346,9 @@ exchange_here (
   commy_channel_mark_sent (channel, hot->spec.stream);
   if (io == COMMY_IO_OK)
     commy_channel_flush (channel);
-  if (await_hot (self, channel, hot->spec.stream, &wait, deadline_ns))
+  if (G_LIKELY (hot->turn.generation == 0)
+          ? await_hot (self, channel, hot->spec.stream, &wait, deadline_ns)
+          : await_balanced (self, channel, hot->spec.stream, &wait, deadline_ns))
     {
       gint64 took = commy_env_now (self->mesh->env) - now;
 

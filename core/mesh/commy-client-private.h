@@ -20,6 +20,7 @@ typedef struct
   CommyChannel *held;    /* reference, kept for the next reservation */
   CommyPath *path;
   CommyPlugin *serializer;
+  CommyTurn turn;
   CommyFrameSpec spec;
   CommySpan span;
   guint32 method;
@@ -49,6 +50,8 @@ struct _CommyClient
   gboolean calibrate;
   CommyRoute routes[COMMY_FLAVOUR_LAST];
 
+  guint64 sticky; /* hash of the key; 0: none */
+  const char *balancer_origin;
   char *service;
   char *instance;
   GThread *thread;
@@ -124,7 +127,7 @@ gboolean commy_client_may_retry (const CommyRequest *request, const GError *erro
 typedef struct
 {
   CommyRouteMember *member;
-  guint index;
+  CommyTurn turn;
   const CommyStack *stack;
 } CommyPick;
 
@@ -147,9 +150,12 @@ gboolean commy_client_init_request_with_handles (CommyClient *client,
                                                  GError **error);
 /* Instance and stack for a request, by the route that was decided. FALSE: there is no path. */
 gboolean commy_client_pick (CommyClient *client, CommyRequest *request, CommyPick *out_pick);
-/* Tells the balancer how its pick turned out. */
-void commy_client_report (
-    CommyClient *client, CommyFlavour flavour, guint index, gint64 started_ns, gboolean failed);
+/* Tells the balancer how its pick turned out. @error: NULL if it went well. */
+void commy_client_report (CommyClient *client,
+                          CommyFlavour flavour,
+                          CommyTurn turn,
+                          gint64 started_ns,
+                          const GError *error);
 /* An answer came: counts the call, and learns from it if it was sampled. */
 void commy_client_finish_call (CommyClient *client,
                                CommyFlavour flavour,

@@ -193,7 +193,7 @@ attempt_sync (CommyClient *self,
               GError **error)
 {
   gint64 deadline_us = request->deadline_ns / 1000;
-  gint64 started = request->now_ns;
+  g_autoptr (GError) cause = NULL;
   CommyPeer *peer;
   gboolean ok;
   CommyPick picked;
@@ -241,16 +241,18 @@ attempt_sync (CommyClient *self,
     return send_sync (self, request, *out_channel, picked.stack->serializer, 0, FALSE, NULL, error)
            && await_leaving (self, request, *out_channel, picked.member, error);
   peer = commy_peer_ref (picked.member->peer);
-  peer->in_flight++;
+  commy_peer_begin (peer);
   ok = request->streams
-           ? open_stream (self, request, &picked, *out_channel, wait, cancellable, error)
-           : exchange (self, request, &picked, *out_channel, wait, cancellable, out_sent, error);
-  peer->in_flight--;
+           ? open_stream (self, request, &picked, *out_channel, wait, cancellable, &cause)
+           : exchange (self, request, &picked, *out_channel, wait, cancellable, out_sent, &cause);
+  commy_peer_end (peer);
   commy_peer_unref (peer);
   /* Taking messages here disarmed the path: the loop must arm it again. */
   commy_worker_set_hot (self->worker->worker, *out_channel);
   if (!request->streams) /* how long opening took says nothing about the instance */
-    commy_client_report (self, request->flavour, picked.index, started, !ok);
+    commy_client_report (self, request->flavour, picked.turn, request->now_ns, cause);
+  if (!ok)
+    g_propagate_error (error, g_steal_pointer (&cause));
   return ok;
 }
 

@@ -30,9 +30,20 @@ clear_routes (CommyClient *self)
   commy_worker_enter (self->worker->worker);
   for (guint i = 0; i < COMMY_FLAVOUR_LAST; i++)
     {
-      commy_route_clear (&self->routes[i], self->balancer);
+      commy_route_clear (&self->routes[i]);
       self->routes[i].requirements_unmet = self->routes[i].requirements_held = FALSE;
     }
+  commy_worker_exit (self->worker->worker);
+}
+
+static void
+forget_balances (CommyClient *self)
+{
+  if (self->worker == NULL)
+    return;
+  commy_worker_enter (self->worker->worker);
+  for (guint i = 0; i < COMMY_FLAVOUR_LAST; i++)
+    g_clear_pointer (&self->routes[i].balance, commy_balance_free);
   commy_worker_exit (self->worker->worker);
 }
 
@@ -61,6 +72,7 @@ commy_client_finalize (GObject *object)
   commy_client_discard (self);
   g_clear_pointer (&self->hot.held, commy_channel_unref);
   clear_routes (self);
+  forget_balances (self);
   leave_homes (self);
   g_clear_pointer (&self->worker, commy_mesh_worker_unref);
   g_clear_pointer (&self->requirements, commy_requirements_free);
@@ -95,20 +107,32 @@ commy_client_init (CommyClient *self)
   g_array_set_clear_func (self->methods, method_clear);
 }
 
+/* The keyfile's; the mesh was not joined if it is not there. */
+static CommyPlugin *
+find_balancer (CommyClient *self, const char **out_origin)
+{
+  CommyConfig *config = self->mesh->config;
+  g_autofree char *own = g_strdup_printf ("service %s", self->service);
+  const char *group = own, *id = commy_config_get (config, group, "balancer");
+  CommyPlugin *balancer;
+
+  if (id == NULL || id[0] == '\0')
+    id = commy_config_get (config, group = "mesh", "balancer");
+  *out_origin = commy_config_get_origin (config, group, "balancer");
+  if (id == NULL || id[0] == '\0')
+    return NULL;
+  balancer = commy_catalog_find (self->mesh->catalog, COMMY_PLUGIN_BALANCER, id);
+  return balancer != NULL && balancer->state == COMMY_PLUGIN_STATE_ACTIVE ? balancer : NULL;
+}
+
 static void
 read_settings (CommyClient *self)
 {
   CommyConfig *config = self->mesh->config;
   g_autofree char *group = g_strdup_printf ("service %s", self->service);
-  const char *balancer = commy_config_get (config, group, "balancer");
   const char *mode = commy_config_get (config, "calibration", "mode");
 
-  if (balancer == NULL || balancer[0] == '\0')
-    balancer = commy_config_get (config, "mesh", "balancer");
-  if (balancer != NULL)
-    self->balancer = commy_catalog_find (self->mesh->catalog, COMMY_PLUGIN_BALANCER, balancer);
-  if (self->balancer != NULL && self->balancer->state != COMMY_PLUGIN_STATE_ACTIVE)
-    self->balancer = NULL;
+  self->balancer = find_balancer (self, &self->balancer_origin);
   self->timeout_ns = commy_config_get_duration (config, group, "timeout");
   self->calibrate = g_strcmp0 (mode, "off") != 0 && g_strcmp0 (mode, "frozen") != 0;
   self->sample_every = (guint) commy_config_get_int (config, "calibration", "sample-every");
@@ -239,6 +263,7 @@ commy_client_key (CommyClient *self, CommyRouteKey *out_key)
                               .requirements = self->requirements,
                               .expectation = self->expectation,
                               .balancer = self->balancer,
+                              .balancer_origin = self->balancer_origin,
                               .probes = self->calls >= FIRST_SAMPLES,
                               .doubts = self->doubts };
 }
@@ -307,6 +332,72 @@ find_service_sync (CommyClient *self,
   ensure->latch = latch;
   commy_mesh_invoke (self->mesh, ensure_start, ensure);
   return commy_latch_wait (latch, deadline_us, cancellable, NULL, error);
+}
+
+/* --- balancing --- */
+
+typedef struct
+{
+  CommyMesh *mesh;
+  char *id, *who;
+  CommyLatch *latch;
+} Start;
+
+/* On the mesh thread. What was started is found in the catalog. */
+static void
+start_balancer (gpointer data)
+{
+  Start *start = data;
+  CommyLatch *latch = start->latch;
+  g_autoptr (GError) error = NULL;
+
+  if (start->mesh->registry == NULL)
+    commy_set_error (&error, COMMY_ERROR_LEAVING, "the mesh is being left");
+  else
+    commy_mesh_start_balancer (start->mesh, start->id, start->who, &error);
+  g_object_unref (start->mesh);
+  g_free (start->id);
+  g_free (start->who);
+  g_free (start);
+  commy_latch_answer (latch, NULL, NULL, error);
+}
+
+static gboolean
+start_balancer_sync (CommyClient *self, const char *id, GError **error)
+{
+  Start *start = g_new0 (Start, 1);
+  CommyLatch *latch = commy_latch_new ();
+
+  start->mesh = g_object_ref (self->mesh);
+  start->id = g_strdup (id);
+  start->who = g_strdup_printf ("a client of %s", self->service);
+  start->latch = latch;
+  commy_mesh_invoke (self->mesh, start_balancer, start);
+  return commy_latch_wait (latch, G_MAXINT64, NULL, NULL, error);
+}
+
+gboolean
+commy_client_set_balancer (CommyClient *self, const char *balancer, GError **error)
+{
+  g_return_val_if_fail (COMMY_IS_CLIENT (self), FALSE);
+  if (!commy_client_check (self, error)
+      || (balancer != NULL && !start_balancer_sync (self, balancer, error)))
+    return FALSE;
+  clear_routes (self);
+  forget_balances (self);
+  self->balancer_origin = "program";
+  if (balancer == NULL)
+    self->balancer = find_balancer (self, &self->balancer_origin);
+  else
+    self->balancer = commy_catalog_find (self->mesh->catalog, COMMY_PLUGIN_BALANCER, balancer);
+  return TRUE;
+}
+
+void
+commy_client_set_sticky_key (CommyClient *self, const char *key)
+{
+  g_return_if_fail (COMMY_IS_CLIENT (self));
+  self->sticky = commy_sticky_hash (key);
 }
 
 /* --- requirements --- */

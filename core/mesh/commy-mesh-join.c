@@ -8,6 +8,7 @@
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
 #include "channel/commy-flow-table.h"
+#include "config/commy-config-value.h"
 #include "mesh/commy-interface-check.h"
 #include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
@@ -53,6 +54,77 @@ start_plugin (CommyMesh *self, CommyPlugin *plugin, GError **error)
       return FALSE;
     }
   g_ptr_array_add (self->started, plugin);
+  return TRUE;
+}
+
+/* "; did you mean ...?" of those of a kind that can be used, or "". (transfer full) */
+static char *
+suggest (CommyMesh *self, guint kind, const char *id)
+{
+  g_autoptr (GPtrArray) ids = g_ptr_array_new ();
+
+  for (guint i = 0; i < commy_catalog_get_n_plugins (self->catalog); i++)
+    {
+      CommyPlugin *plugin = commy_catalog_get_plugin (self->catalog, i);
+
+      if (plugin->has_note && plugin->note.kind == kind
+          && commy_catalog_find (self->catalog, kind, plugin->note.id) == plugin)
+        g_ptr_array_add (ids, (gpointer) plugin->note.id);
+    }
+  g_ptr_array_add (ids, NULL);
+  return commy_value_suggest (id, (const char *const *) ids->pdata);
+}
+
+/* A balancer that @who asks for: "[service NAME]", with where that stands, or a program. */
+CommyPlugin *
+commy_mesh_start_balancer (CommyMesh *self, const char *id, const char *who, GError **error)
+{
+  CommyPlugin *plugin = commy_catalog_find (self->catalog, COMMY_PLUGIN_BALANCER, id);
+  CommyPlugin *listed = commy_catalog_find_any (self->catalog, COMMY_PLUGIN_BALANCER, id);
+
+  if (plugin == NULL && listed != NULL)
+    {
+      commy_set_error (error,
+                       listed->state == COMMY_PLUGIN_STATE_QUARANTINED
+                           ? COMMY_ERROR_PLUGIN_QUARANTINED
+                           : COMMY_ERROR_PLUGIN_MISSING,
+                       "balancer %s, which %s names, cannot be used: %s", id, who,
+                       listed->reason != NULL ? listed->reason : "see commy plugin list");
+      return NULL;
+    }
+  if (plugin == NULL)
+    {
+      g_autofree char *suggestion = suggest (self, COMMY_PLUGIN_BALANCER, id);
+
+      commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING,
+                       "there is no balancer \"%s\", which %s names%s", id, who, suggestion);
+      return NULL;
+    }
+  if (plugin->state != COMMY_PLUGIN_STATE_ACTIVE && !start_plugin (self, plugin, error))
+    return NULL;
+  return plugin;
+}
+
+/* Those that the keyfile names; others wait until a client asks for one. */
+static gboolean
+start_balancers (CommyMesh *self, GError **error)
+{
+  g_autoptr (GPtrArray) groups = commy_config_list_groups (self->config, "service ");
+
+  g_ptr_array_insert (groups, 0, (gpointer) "mesh");
+  for (guint i = 0; i < groups->len; i++)
+    {
+      const char *group = groups->pdata[i];
+      const char *id = commy_config_get (self->config, group, "balancer");
+      g_autofree char *who = NULL;
+
+      if (id == NULL || id[0] == '\0')
+        continue;
+      who = g_strdup_printf ("[%s] (%s)", group,
+                             commy_config_get_origin (self->config, group, "balancer"));
+      if (commy_mesh_start_balancer (self, id, who, error) == NULL)
+        return FALSE;
+    }
   return TRUE;
 }
 
@@ -435,7 +507,8 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
       return FALSE;
     }
   start_kind (self, COMMY_PLUGIN_SERIALIZER);
-  start_kind (self, COMMY_PLUGIN_BALANCER);
+  if (!start_balancers (self, error))
+    return FALSE;
   start_kind (self, COMMY_PLUGIN_TRANSPORT);
   if (!fill_shared (self, error))
     return FALSE;

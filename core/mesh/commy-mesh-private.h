@@ -142,6 +142,9 @@ void commy_mesh_record_decision (CommyMesh *mesh, CommyDecision *decision);
 
 /* commy-mesh-join.c: on the mesh thread */
 gboolean commy_mesh_join_here (CommyMesh *mesh, GError **error);
+/* On the mesh thread; @who asks for it, as errors name it. (transfer none) */
+CommyPlugin *
+commy_mesh_start_balancer (CommyMesh *mesh, const char *id, const char *who, GError **error);
 void commy_mesh_leave_here (CommyMesh *mesh);
 
 /* The service behind an instance of this node, or NULL. Any thread. (transfer full) */

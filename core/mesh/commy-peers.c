@@ -59,6 +59,7 @@ commy_peers_free (CommyPeers *self)
   while (g_hash_table_iter_next (&iter, NULL, &peer))
     ((CommyPeer *) peer)->peers = NULL;
   g_hash_table_unref (self->peers);
+  g_free (self->loads);
   g_free (self);
 }
 
@@ -99,10 +100,19 @@ commy_peers_ensure (CommyPeers *self, CommyInstance *instance)
   peer = g_new0 (CommyPeer, 1);
   g_atomic_ref_count_init (&peer->refs);
   peer->peers = self;
+  peer->slot = g_hash_table_size (self->peers);
   peer->instance = commy_instance_ref (instance);
   peer->paths = g_ptr_array_new_with_free_func (path_free);
   g_hash_table_insert (self->peers, peer->instance->id, peer);
   return peer;
+}
+
+guint32
+commy_peers_watch_loads (CommyPeers *self)
+{
+  if (self->loads == NULL)
+    self->loads = g_new0 (CommyLoads, 1);
+  return g_hash_table_size (self->peers);
 }
 
 CommyPeer *

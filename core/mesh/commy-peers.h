@@ -16,12 +16,20 @@ typedef struct _CommyPeer CommyPeer;
 typedef struct _CommyPathMove CommyPathMove;
 typedef struct _CommyHome CommyHome;
 
+/* Whose calls under way changed last: what routes that balance read. */
+typedef struct
+{
+  guint64 n_changes;
+  guint32 slots[64]; /* of the last ones, in a ring */
+} CommyLoads;
+
 struct _CommyPeers
 {
   CommyMesh *mesh;
   CommyWorker *worker;
   GHashTable *peers; /* instance id -> CommyPeer */
   guint32 epoch;
+  CommyLoads *loads; /* NULL: nobody balances */
 };
 
 typedef struct
@@ -45,8 +53,9 @@ struct _CommyPeer
   gatomicrefcount refs;
   CommyPeers *peers; /* borrowed; NULL once the table is gone */
   CommyInstance *instance;
-  GPtrArray *paths; /* CommyPath */
-  guint32 in_flight;
+  GPtrArray *paths;  /* CommyPath */
+  guint32 in_flight; /* calls and streams; commy_peer_begin() */
+  guint32 slot;      /* a number below that of the table's peers, its own */
 };
 
 typedef void (*CommyPathFunc) (gpointer data, CommyPath *path, const GError *error);
@@ -66,6 +75,34 @@ CommyPeer *commy_peers_ensure (CommyPeers *peers, CommyInstance *instance); /* (
 CommyPeer *commy_peer_ref (CommyPeer *peer);
 void commy_peer_unref (CommyPeer *peer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPeer, commy_peer_unref)
+
+/* From now on changes of calls under way are written down. How many slots there are. */
+guint32 commy_peers_watch_loads (CommyPeers *peers);
+
+static inline void
+commy_peer_note_load (CommyPeer *peer)
+{
+  CommyLoads *loads = peer->peers != NULL ? peer->peers->loads : NULL;
+
+  if (G_UNLIKELY (loads != NULL))
+    loads->slots[loads->n_changes++ % G_N_ELEMENTS (loads->slots)] = peer->slot;
+}
+
+/* A call is under way; each ends once. */
+static inline void
+commy_peer_begin (CommyPeer *peer)
+{
+  peer->in_flight++;
+  commy_peer_note_load (peer);
+}
+
+static inline void
+commy_peer_end (CommyPeer *peer)
+{
+  peer->in_flight--;
+  commy_peer_note_load (peer);
+}
+
 CommyPath *commy_peer_ensure_path (CommyPeer *peer, CommyPlugin *transport, const char *address);
 CommyPath *commy_peer_find_path (CommyPeer *peer, const char *transport);
 

@@ -51,6 +51,7 @@ init (CommyRequest *request,
     request->priority = (guint8) (options->priority + 1);
   request->idempotent = options != NULL && options->idempotent;
   request->limited = options != NULL && options->timeout_us >= 0;
+  request->sticky = options != NULL ? options->sticky : 0;
   request->now_ns = commy_env_now (env);
   request->deadline_ns = request->now_ns + timeout_ns;
   request->method = method;

@@ -24,6 +24,7 @@ typedef struct
   guint8 priority;  /* as in a CommyFrameSpec */
   gboolean streams; /* opens a stream; deadline_ns is that of the opening */
   gint64 stream_deadline_ns;
+  guint64 sticky; /* hash of the key that picks an instance; 0: none */
 } CommyRequest;
 
 /* @method: borrowed until commy_request_keep(). @parameters: NULL is (); floating is consumed.

@@ -245,7 +245,7 @@ commy_route_decide_now (
   CommyDemand demand;
   CommyPlan plan;
 
-  commy_route_clear (route, key->balancer);
+  commy_route_clear (route);
   route->awaits = FALSE;
   if (!commy_route_field_make (&field, key, flavour, error))
     return FALSE;
@@ -263,6 +263,7 @@ commy_route_decide_now (
     }
   if (plan.chosen >= 0)
     switch_text = hold_incumbent (route, &field, &demand, &plan, &verdict);
+  commy_route_field_tie_instances (&field, &demand, &plan);
   if (key->probes && commy_prober_is_active (key->mesh->prober))
     ask_for_probes (key, &field, &demand, &plan, urgency_of (key, verdict));
   notes = commy_route_field_notes (key, &field);
@@ -284,7 +285,7 @@ commy_route_decide_now (
   remember_incumbent (route, &field.candidates[plan.chosen], demand.now_ns);
   settle_home (route, &field, key, (guint) plan.chosen);
   commy_route_fill_members (route, &field, key, &demand, (guint) plan.chosen);
-  commy_route_update_balancer (route, key);
+  commy_route_update_balance (route, &field, key);
   route->snapshot = commy_snapshot_ref (field.snapshot);
   route->mesh_epoch = mesh_epoch;
   route->peers_epoch = commy_peers_get_epoch (key->worker->peers);
@@ -312,6 +313,7 @@ commy_route_explain (const CommyRouteKey *key,
   demand.share[commy_size_class (size)] = 1;
   commy_demand_apply_what_if (&demand, what_if);
   commy_route_field_decide (&field, &demand, &plan);
+  commy_route_field_tie_instances (&field, &demand, &plan);
   notes = commy_route_field_notes (key, &field);
   commy_route_field_explain (&field, &demand, &plan);
   return commy_decision_new (key->service, size, &demand, field.candidates, field.assessments,

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "mesh/commy-balance.h"
 #include "mesh/commy-expectation.h"
 #include "mesh/commy-path-move.h"
 #include "mesh/commy-prober.h"
@@ -36,6 +37,7 @@ typedef struct
 typedef struct
 {
   CommyPeer *peer; /* reference */
+  guint32 weight;
   CommyRouteClass classes[COMMY_SIZE_CLASSES];
 } CommyRouteMember;
 
@@ -48,11 +50,10 @@ typedef struct
   guint n_members;
   gint64 recheck_ns; /* a path that failed may be tried again then */
   CommyRouteMember *members;
-  gpointer balancer_state;
+  CommyBalance *balance; /* outlives decisions; NULL: there never was a choice */
 
   gint64 decided_ns;
   CommySnapshot *snapshot;
-  CommyBalancerMember *balancer_members;
   char *incumbent_instance, *incumbent_transport;
   CommySwitch incumbent;
   CommyHome home;  /* where the messages keep their order; stays when the route is cleared */
@@ -75,11 +76,13 @@ typedef struct
   const CommyRequirements *requirements;
   CommyExpectation *expectation; /* NULL: the client does not say what it was written for */
   CommyPlugin *balancer;
-  gboolean probes; /* the client calls often enough for its paths to be probed */
-  gboolean doubts; /* it felt a change */
+  const char *balancer_origin; /* where it is named */
+  gboolean probes;             /* the client calls often enough for its paths to be probed */
+  gboolean doubts;             /* it felt a change */
 } CommyRouteKey;
 
-void commy_route_clear (CommyRoute *route, CommyPlugin *balancer);
+/* What the balancer has learned stays. */
+void commy_route_clear (CommyRoute *route);
 
 /* Whether @route can be used as it is. */
 gboolean commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key);
@@ -88,17 +91,16 @@ gboolean commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key);
  */
 gboolean commy_route_decide_now (
     CommyRoute *route, const CommyRouteKey *key, CommyFlavour flavour, gsize size, GError **error);
-/* Of more than one. */
-guint commy_route_ask_balancer (CommyRoute *route, CommyPlugin *balancer);
 
-/* Picks an instance and looks the stack up. Never fails on a decided route. */
+/* Picks an instance and looks the stack up. Never fails on a decided route. @sticky: a key's hash,
+ * or 0. @now_ns: 0 for now. */
 static inline CommyRouteMember *
-commy_route_pick (CommyRoute *route, CommyPlugin *balancer, guint *out_index)
+commy_route_pick (CommyRoute *route, guint64 sticky, gint64 now_ns, CommyTurn *out_turn)
 {
-  *out_index = 0;
-  if (G_UNLIKELY (route->n_members > 1 && route->balancer_state != NULL))
-    *out_index = commy_route_ask_balancer (route, balancer);
-  return &route->members[*out_index];
+  *out_turn = (CommyTurn){ 0, 0 };
+  if (G_UNLIKELY (route->n_members > 1 && route->balance != NULL))
+    *out_turn = commy_balance_pick (route->balance, sticky, now_ns);
+  return &route->members[out_turn->index];
 }
 
 static inline const CommyStack *

@@ -10,6 +10,7 @@
 
 #include "base/commy-error-private.h"
 #include "mesh/commy-survey.h"
+#include "route/commy-route-private.h"
 
 #include <string.h>
 
@@ -402,6 +403,26 @@ note_interfaces (GString *notes, const CommyRouteKey *key, const CommyRouteField
     g_string_append_printf (notes, "; and so of %u more", noted - MAX_INTERFACES_NOTED);
 }
 
+/* Who picks, where there is more than one to pick from. */
+static void
+note_balancer (GString *notes, const CommyRouteKey *key, const CommyRouteField *field)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < field->n; i++)
+    if (i == 0 || field->instance_of[i] != field->instance_of[i - 1])
+      n++;
+  if (n < 2)
+    return;
+  if (key->balancer == NULL)
+    g_string_append_printf (notes, "%sno balancer: always the first instance",
+                            notes->len > 0 ? "; " : "");
+  else
+    g_string_append_printf (notes, "%sbalancer %s picks among instances of equal cost (%s)",
+                            notes->len > 0 ? "; " : "", key->balancer->note.id,
+                            key->balancer_origin);
+}
+
 char *
 commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
 {
@@ -411,6 +432,7 @@ commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
     g_string_append_printf (notes, "trust=any: plugin files are not checked (%s)",
                             commy_config_get_origin (key->mesh->config, "plugins", "trust"));
   note_hooks (notes, key->mesh->catalog);
+  note_balancer (notes, key, field);
   if (field->snapshot->notice != NULL)
     g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", field->snapshot->notice);
   note_interfaces (notes, key, field);
@@ -472,6 +494,49 @@ commy_route_field_decide (CommyRouteField *field, const CommyDemand *demand, Com
   commy_route_choose (demand, field->candidates, field->n, field->assessments, plan);
   if (plan->chosen >= 0 && hold_back (field, best_priority (field)))
     commy_route_choose (demand, field->candidates, field->n, field->assessments, plan);
+}
+
+static const CommyInstance *
+instance_at (const CommyRouteField *field, guint i)
+{
+  return field->snapshot->instances->pdata[field->instance_of[i]];
+}
+
+static double
+cost_once_connected (const CommyRouteField *field, const CommyDemand *demand, guint i)
+{
+  const CommyCandidate *candidate = &field->candidates[i];
+  double bias = candidate->bias > 0 ? candidate->bias : 1;
+
+  return field->assessments[i].flow_score - commy_candidate_connect (demand, candidate) * bias;
+}
+
+void
+commy_route_field_tie_instances (CommyRouteField *field,
+                                 const CommyDemand *demand,
+                                 const CommyPlan *plan)
+{
+  guint chosen = (guint) plan->chosen;
+  const char *host;
+  double most;
+
+  if (plan->chosen < 0)
+    return;
+  host = instance_at (field, chosen)->host_id;
+  most = cost_once_connected (field, demand, chosen) * (1 + demand->tie_band);
+  for (guint i = 0; i < field->n; i++)
+    {
+      const char *other = instance_at (field, i)->host_id;
+
+      if (field->assessments[i].rejection.filter != COMMY_FILTER_NONE
+          || field->instance_of[i] == field->instance_of[chosen]
+          || strcmp (field->candidates[i].transport, field->candidates[chosen].transport) != 0
+          || field->serializer_of[i] != field->serializer_of[chosen])
+        continue;
+      if ((host != NULL && host[0] != '\0' && g_strcmp0 (host, other) == 0)
+          || cost_once_connected (field, demand, i) <= most)
+        field->assessments[i].tied = field->assessments[chosen].tied = TRUE;
+    }
 }
 
 void

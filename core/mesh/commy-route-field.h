@@ -41,6 +41,13 @@ gboolean commy_route_field_make (CommyRouteField *out_field,
 /* Ranks them; instances of a lower priority only where no better one can be used. */
 void
 commy_route_field_decide (CommyRouteField *field, const CommyDemand *demand, CommyPlan *out_plan);
+/* Instances that are reached like the chosen one, over the same transport, tie with it, so that
+ * they are balanced over: on the same host whatever was measured, because how busy an instance is
+ * is the balancer's business; elsewhere where they cost the same. That one is connected already and
+ * another is not must not count, or the first would be the only one for ever. */
+void commy_route_field_tie_instances (CommyRouteField *field,
+                                      const CommyDemand *demand,
+                                      const CommyPlan *plan);
 /* The rest of what the record of the decision has. */
 void commy_route_field_explain (CommyRouteField *field, const CommyDemand *demand, CommyPlan *plan);
 /* What a reader of the decision must know beside it, or NULL. (transfer full) */

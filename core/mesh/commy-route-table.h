@@ -12,4 +12,7 @@ void commy_route_fill_members (CommyRoute *route,
                                const CommyRouteKey *key,
                                const CommyDemand *demand,
                                guint chosen);
-void commy_route_update_balancer (CommyRoute *route, const CommyRouteKey *key);
+/* The balancer learns of them, if there are several. */
+void commy_route_update_balance (CommyRoute *route,
+                                 const CommyRouteField *field,
+                                 const CommyRouteKey *key);

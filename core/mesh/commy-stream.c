@@ -33,7 +33,7 @@ release_peer (CommyStream *self)
 {
   if (self->peer == NULL)
     return;
-  self->peer->in_flight--;
+  commy_peer_end (self->peer);
   g_clear_pointer (&self->peer, commy_peer_unref);
 }
 
@@ -192,7 +192,7 @@ commy_stream_new_opened (CommyClient *client,
   self->keeper = commy_mesh_worker_ref (client->worker);
   self->same_context = commy_client_would_deadlock (client, peer);
   self->peer = commy_peer_ref (peer);
-  peer->in_flight++;
+  commy_peer_begin (peer);
   commy_pipe_opened (pipe);
   return self;
 }

@@ -27,7 +27,11 @@ struct _CommyCallOptions
   gint64 timeout_us;
   gboolean idempotent;
   guint priority;
+  guint64 sticky; /* commy_sticky_hash() */
 };
+
+/* Of a sticky key, the same in every process: FNV-1a, mixed. NULL is 0, and nothing else is. */
+guint64 commy_sticky_hash (const char *key);
 
 /* Fills a list of transports. FALSE, and @list empty: more than COMMY_MAX_LISTED, an empty id, or
  * one that does not fit. @ids NULL: an empty list. */

@@ -171,3 +171,28 @@ commy_call_options_set_priority (CommyCallOptions *options, guint priority)
 
   options->priority = priority;
 }
+
+/* --- sticky keys --- */
+
+guint64
+commy_sticky_hash (const char *key)
+{
+  guint64 hash = G_GUINT64_CONSTANT (0xcbf29ce484222325);
+
+  if (key == NULL)
+    return 0;
+  for (const char *c = key; *c != '\0'; c++)
+    hash = (hash ^ (guint8) *c) * G_GUINT64_CONSTANT (0x100000001b3);
+  hash = (hash ^ (hash >> 30)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
+  hash = (hash ^ (hash >> 27)) * G_GUINT64_CONSTANT (0x94d049bb133111eb);
+  hash ^= hash >> 31;
+  return MAX (hash, 1);
+}
+
+void
+commy_call_options_set_sticky_key (CommyCallOptions *options, const char *key)
+{
+  g_return_if_fail (options != NULL);
+
+  options->sticky = commy_sticky_hash (key);
+}

@@ -12,8 +12,8 @@ G_BEGIN_DECLS
 /**
  * CommyBalancerMember:
  * @id: of the instance
- * @weight: relative, 1 for normal
- * @in_flight: calls under way from this client's worker
+ * @weight: relative: twice as much is for twice as many calls; 1 to 1000, 1 for normal
+ * @in_flight: calls under way from this client's thread, by all of its clients
  *
  * One instance in a snapshot.
  */
@@ -29,14 +29,18 @@ typedef struct
  * @struct_size: `sizeof (CommyBalancerSnapshot)`
  * @members: (array length=n_members): the instances, in a stable order
  * @n_members: at least 1
+ * @now_ns: steady clock
+ * @random: all 64 bits by chance, others for each pick
  *
- * The instances to choose from.
+ * The instances to choose from. Fields after @n_members are there if @struct_size says so.
  */
 typedef struct
 {
   gsize struct_size;
   const CommyBalancerMember *members;
   gsize n_members;
+  gint64 now_ns;
+  guint64 random;
 } CommyBalancerSnapshot;
 
 /**
@@ -46,7 +50,8 @@ typedef struct
  * @snapshot: the members from now on; only valid during the call
  * @seed: random, for spreading
  *
- * The set of members changed. May allocate.
+ * The set of members or a weight changed. May allocate. What was learned of members that stay is
+ * kept, by their ids: their places may have changed.
  */
 typedef void (*CommyBalancerUpdateFunc) (gpointer instance,
                                          gpointer state,
@@ -57,7 +62,7 @@ typedef void (*CommyBalancerUpdateFunc) (gpointer instance,
  * CommyBalancerPickFunc:
  * @state: this client's state
  * @snapshot: the members of the last update, with fresh `in_flight`
- * @key: hash of the call's sticky key; 0 for none
+ * @key: hash of the call's sticky key, the same for all clients; 0 for none
  * @excluded: (array) (nullable): one bit a member: not this one
  *
  * Picks.
@@ -72,11 +77,12 @@ typedef gssize (*CommyBalancerPickFunc) (gpointer state,
 /**
  * CommyBalancerReportFunc:
  * @state: this client's state
- * @index: as picked
+ * @index: as picked; members have not changed since
  * @latency_ns: how long the call took
- * @failed: whether the instance failed it
+ * @failed: whether the instance failed it, or did not answer in time
  *
- * How a pick turned out. Optional.
+ * How a pick turned out. Optional. Not every pick is reported: calls that the caller gave up, or
+ * that the members changed under, are not.
  */
 typedef void (*CommyBalancerReportFunc) (gpointer state,
                                          gsize index,

@@ -77,6 +77,37 @@ COMMY_API void commy_client_set_requirements (CommyClient *client,
  * Since: 0.1
  */
 COMMY_API void commy_client_set_instance (CommyClient *client, const char *instance);
+/**
+ * commy_client_set_sticky_key:
+ * @client: a client
+ * @key: (nullable): any text, as the id of a user or a session; %NULL for none
+ *
+ * The key of all its calls that name none of their own (commy_call_options_set_sticky_key()), hot
+ * ones too. Calls with the same key go to the same instance as long as it is there, whoever calls,
+ * if the service's balancer knows keys, as `consistent-hash` does; others ignore it. Streams too,
+ * each as a whole.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_client_set_sticky_key (CommyClient *client, const char *key);
+/**
+ * commy_client_set_balancer:
+ * @client: a client of a mesh that is joined
+ * @balancer: (nullable): id of a balancer; %NULL for the one that the keyfile names
+ * @error: return location
+ *
+ * How one of several instances that are equally good is picked, instead of what `balancer` of
+ * `[service NAME]` or `[mesh]` says. What the last one has learned is forgotten. Starts the plugin
+ * if nobody used it yet, and waits for that. Fails with %COMMY_ERROR_PLUGIN_MISSING, or with the
+ * reason why the plugin does not start; the client then stays as it was.
+ *
+ * Returns: whether it is so
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_client_set_balancer (CommyClient *client,
+                                              const char *balancer,
+                                              GError **error);
 
 /**
  * commy_client_set_interface:

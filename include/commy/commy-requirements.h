@@ -301,6 +301,18 @@ COMMY_API void commy_call_options_set_idempotent (CommyCallOptions *options, gbo
  * Since: 0.1
  */
 COMMY_API void commy_call_options_set_priority (CommyCallOptions *options, guint priority);
+/**
+ * commy_call_options_set_sticky_key:
+ * @options: options
+ * @key: (nullable): any text; %NULL for the client's
+ *
+ * Calls with the same key go to the same instance as long as it is there, whoever calls: where the
+ * service's balancer knows keys, as `consistent-hash` does. See
+ * commy_client_set_sticky_key().
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_call_options_set_sticky_key (CommyCallOptions *options, const char *key);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyRequirements, commy_requirements_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyCallOptions, commy_call_options_free)

@@ -6,9 +6,11 @@
 
 #include "commy-balancer-conformance.h"
 
+#include <malloc.h>
 #include <string.h>
 
-#define N_MEMBERS 130 /* more than two words of exclusion bits */
+#define N_MEMBERS 1000
+#define SOME 130 /* more than two words of exclusion bits */
 #define N_WORDS ((N_MEMBERS + 63) / 64)
 
 typedef struct
@@ -59,7 +61,12 @@ is_excluded (const guint64 *excluded, gsize index)
 static gssize
 pick (Scene *scene, guint64 key, const guint64 *excluded)
 {
-  gssize index = scene->ops->pick (scene->state, &scene->snapshot, key, excluded);
+  gssize index;
+
+  /* Each pick has a time and chance of its own. */
+  scene->snapshot.now_ns += 1000;
+  scene->snapshot.random = (scene->snapshot.random + 1) * G_GUINT64_CONSTANT (0xd1342543de82ef95);
+  index = scene->ops->pick (scene->state, &scene->snapshot, key, excluded);
 
   g_assert_cmpint (index, >=, -1);
   g_assert_cmpint (index, <, (gssize) scene->snapshot.n_members);
@@ -77,7 +84,7 @@ report (Scene *scene, gssize index, gint64 latency_ns, gboolean failed)
 static void
 test_picks_a_member (Scene *scene)
 {
-  for (gsize n = 1; n <= N_MEMBERS; n++)
+  for (gsize n = 1; n <= N_MEMBERS; n += 1 + n / 3)
     {
       update (scene, n, n * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15));
       for (gsize i = 0; i < 2 * n; i++)
@@ -89,8 +96,8 @@ test_picks_a_member (Scene *scene)
 static void
 test_finds_the_last (Scene *scene)
 {
-  update (scene, N_MEMBERS, 1);
-  for (gsize left = 0; left < N_MEMBERS; left++)
+  update (scene, SOME, 1);
+  for (gsize left = 0; left < SOME; left++)
     {
       guint64 excluded[N_WORDS];
 
@@ -107,7 +114,7 @@ test_all_excluded (Scene *scene)
   guint64 all[N_WORDS];
 
   memset (all, 0xff, sizeof all);
-  for (gsize n = 1; n <= N_MEMBERS; n += 43)
+  for (gsize n = 1; n <= SOME; n += 37)
     {
       update (scene, n, n);
       g_assert_cmpint (pick (scene, 0, all), ==, -1);
@@ -123,9 +130,9 @@ test_members_come_and_go (Scene *scene)
   GRand *rand = g_rand_new_with_seed (seed);
 
   g_test_message ("seed %u (from the program's --seed)", seed);
-  for (int i = 0; i < 500; i++)
+  for (int i = 0; i < 200; i++)
     {
-      gsize n = (gsize) g_rand_int_range (rand, 1, N_MEMBERS + 1);
+      gsize n = (gsize) g_rand_int_range (rand, 1, i % 50 == 0 ? N_MEMBERS + 1 : SOME);
 
       for (gsize j = 0; j < n; j++)
         {
@@ -156,6 +163,70 @@ test_reports_of_any_kind (Scene *scene)
         report (scene, pick (scene, 0, NULL), times[i], failed);
         g_assert_cmpint (pick (scene, 0, NULL), >=, 0);
       }
+}
+
+/* One member gets everything, whatever it is told to be. */
+static void
+test_single (Scene *scene)
+{
+  static const guint32 extremes[] = { 0, 1, 1000, G_MAXUINT32 };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (extremes); i++)
+    {
+      scene->members[0].weight = scene->members[0].in_flight = extremes[i];
+      update (scene, 1, i);
+      for (guint64 key = 0; key < 20; key++)
+        {
+          g_assert_cmpint (pick (scene, key, NULL), ==, 0);
+          report (scene, 0, 1000, key % 2 == 0);
+        }
+    }
+}
+
+static void
+test_any_weight_and_load (Scene *scene)
+{
+  static const guint32 extremes[] = { 0, 1, 1000, G_MAXUINT32 };
+
+  for (gsize i = 0; i < 64; i++)
+    {
+      scene->members[i].weight = extremes[i % 4];
+      scene->members[i].in_flight = extremes[i / 4 % 4];
+    }
+  update (scene, 64, 1);
+  for (guint64 key = 0; key < 500; key++)
+    {
+      gssize index = pick (scene, key, NULL);
+
+      g_assert_cmpint (index, >=, 0);
+      report (scene, index, (gint64) key, FALSE);
+    }
+}
+
+/* A core that knows no time and chance: the fields after the first three are not there. */
+static void
+test_old_core (Scene *scene)
+{
+  scene->snapshot.struct_size = G_STRUCT_OFFSET (CommyBalancerSnapshot, now_ns);
+  update (scene, 10, 1);
+  for (guint64 key = 0; key < 100; key++)
+    g_assert_cmpint (pick (scene, key, NULL), >=, 0);
+}
+
+/* What picks and reports need was taken when the members changed. Under a sanitizer the numbers
+ * stand still. */
+static void
+test_takes_no_memory (Scene *scene)
+{
+  struct mallinfo2 before;
+
+  update (scene, N_MEMBERS, 1);
+  for (guint64 key = 0; key < 100; key++)
+    report (scene, pick (scene, key, NULL), 1000, FALSE);
+  before = mallinfo2 ();
+  for (guint64 key = 0; key < 5000; key++)
+    report (scene, pick (scene, key, NULL), 1000, key % 7 == 0);
+  g_assert_cmpuint (mallinfo2 ().uordblks, ==, before.uordblks);
 }
 
 /* Clients share the instance, never their state. */
@@ -222,6 +293,10 @@ commy_balancer_conformance_add (const CommyPluginDescriptor *descriptor,
     { "members-come-and-go", test_members_come_and_go },
     { "reports-of-any-kind", test_reports_of_any_kind },
     { "clients-are-apart", test_clients_are_apart },
+    { "a-single-member-gets-everything", test_single },
+    { "any-weight-and-load", test_any_weight_and_load },
+    { "a-core-without-time-and-chance", test_old_core },
+    { "picks-and-reports-take-no-memory", test_takes_no_memory },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)

@@ -2,7 +2,8 @@
 /*
  * What the router costs a call: is the route still right, which instance, which stack for this
  * size, and is the call measured. 64 routes in turn at random, sizes at random, on a real mesh.
- * The loop alone is measured beside it.
+ * The loop alone is measured beside it. And what a balancer takes to pick one of 100 instances,
+ * one of which has a call more or less each time.
  */
 #include "config.h"
 
@@ -15,6 +16,7 @@
 #define ROUTES 64u
 #define DRAWS 4096u
 #define TURNS 2000u
+#define INSTANCES 100u
 
 typedef struct
 {
@@ -53,11 +55,11 @@ look_up (CommyClient *client, gsize size)
 {
   CommyRoute *route = &client->routes[COMMY_FLAVOUR_BYTES];
   CommyRouteMember *member;
-  guint index;
+  CommyTurn turn;
 
   if (!commy_client_route_sync (client, COMMY_FLAVOUR_BYTES, size, G_MAXINT64, NULL, NULL))
     g_error ("no route");
-  member = commy_route_pick (route, client->balancer, &index);
+  member = commy_route_pick (route, 0, 0, &turn);
   if (commy_client_sample (client, route))
     return NULL;
   return commy_route_member_stack (member, size)->path;
@@ -96,6 +98,69 @@ measure (CommyClient **clients, const Draw *draws, gpointer (*func) (CommyClient
   return ns[n / 2];
 }
 
+/* --- one of several --- */
+
+static double
+measure_picks (CommyMesh *mesh, const char *id, guint turns)
+{
+  const CommyEnv *env = commy_env_system ();
+  g_autoptr (CommyClient) client = commy_client_new (mesh, "org.example.Many");
+  g_autofree double *ns = g_new (double, turns);
+  g_autoptr (GError) error = NULL;
+  CommyPeer *members[INSTANCES];
+  guint32 weights[INSTANCES];
+  CommyBalance *balance;
+  CommyPeers *peers;
+  gint64 now;
+
+  commy_client_set_balancer (client, id, &error);
+  g_assert_no_error (error);
+  peers = commy_peers_new (mesh, client->worker->worker);
+  for (guint i = 0; i < INSTANCES; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("instance-%u", i);
+      CommyInstance *instance = commy_instance_new (name, "org.example.Many");
+
+      members[i] = commy_peers_ensure (peers, instance);
+      weights[i] = 1 + i % 3;
+      commy_instance_unref (instance);
+    }
+  balance = commy_balance_new (client->balancer, env);
+  commy_balance_update (balance, peers, members, weights, INSTANCES);
+  now = commy_env_now (env);
+  for (guint turn = 0; turn < turns; turn++)
+    {
+      gint64 start = now_ns ();
+
+      for (guint64 i = 1; i <= DRAWS; i++)
+        {
+          CommyTurn picked = commy_balance_pick (balance, i, now += 1000);
+          CommyPeer *peer = members[picked.index];
+
+          if (i % 2 == 0 && peer->in_flight > 0)
+            commy_peer_end (peer);
+          else
+            commy_peer_begin (peer);
+        }
+      ns[turn] = (double) (now_ns () - start) / DRAWS;
+    }
+  qsort (ns, turns, sizeof *ns, compare);
+  commy_balance_free (balance);
+  commy_peers_free (peers);
+  return ns[turns / 2];
+}
+
+static void
+show_picks (CommyMesh *mesh, guint turns)
+{
+  static const char *const ids[] = { "round-robin",       "weighted",    "random",
+                                     "least-connections", "performance", "consistent-hash" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (ids); i++)
+    g_print ("balancer %s, %u instances: p50 %.1f ns a pick\n", ids[i], INSTANCES,
+             measure_picks (mesh, ids[i], turns));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -119,6 +184,7 @@ main (int argc, char **argv)
   both = measure (clients, draws, look_up, turns);
   g_print ("router, %u routes, random sizes: p50 %.1f ns a call, of which the loop %.1f ns\n",
            ROUTES, both, loop);
+  show_picks (mesh, turns);
   for (guint i = 0; i < ROUTES; i++)
     {
       g_object_unref (clients[i]);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A balancer at work for one route: its state, which outlives decisions, the members in the form
+ * it wants them, and their calls under way, which are kept up to date at a cost that does not grow
+ * with their number. Owner's thread only.
+ */
+#pragma once
+
+#include "mesh/commy-peers.h"
+
+/* Which pick a call was. */
+typedef struct
+{
+  guint32 index;
+  guint32 generation; /* of the members; 0: nobody was asked */
+} CommyTurn;
+
+typedef struct _CommyBalance CommyBalance;
+
+CommyBalance *commy_balance_new (CommyPlugin *balancer, const CommyEnv *env);
+void commy_balance_free (CommyBalance *balance);
+
+/* The members from now on, in this order; the balancer is told what changed. @weights: of each. */
+void commy_balance_update (CommyBalance *balance,
+                           CommyPeers *peers,
+                           CommyPeer *const *members,
+                           const guint32 *weights,
+                           guint n_members);
+/* @key: a sticky key's hash, or 0. @now_ns: 0 for now. */
+CommyTurn commy_balance_pick (CommyBalance *balance, guint64 key, gint64 now_ns);
+/* (transfer full) (nullable): whom @turn picked, if the members are still the same. */
+CommyPeer *commy_balance_dup_peer (CommyBalance *balance, CommyTurn turn);
+/* @failed: see commy_balance_judge(). Nothing where the members changed meanwhile. */
+void commy_balance_report (CommyBalance *balance, CommyTurn turn, gint64 took_ns, gboolean failed);
+
+typedef enum
+{
+  COMMY_BLAME_NOBODY,   /* it went well, or it was the caller's fault */
+  COMMY_BLAME_INSTANCE, /* it failed the call, or was too late */
+  COMMY_BLAME_UNKNOWN   /* the call says nothing of it */
+} CommyBlame;
+
+/* Whose fault @error is; NULL: it went well. */
+CommyBlame commy_balance_judge (const GError *error);
