@@ -377,7 +377,8 @@ test_false_ejections (gconstpointer data)
                   " false ejections; by 1.9 standard deviations in %.1f %% of intervals",
                   set.n, n_runs * set.n, set.ejection.n_ejections,
                   100.0 * (double) n_deviating / (double) n_runs);
-  g_assert_cmpuint (set.ejection.n_ejections, ==, 0);
+  /* One in 10^7 would be as designed; at the usual length that is none. */
+  g_assert_cmpuint (set.ejection.n_ejections, <=, n_runs * set.n / 5000000);
 }
 
 /* Calls one after the other, 20 a second to each, a good one fails 1 %: intervals until it is out.
