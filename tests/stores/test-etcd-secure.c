@@ -44,26 +44,13 @@ use_cluster (CommyTestHost *host, const char *place)
   set_file (host, "password-file", "password");
 }
 
-/* A change over TLS takes a connection of its own, so the whole suite takes half a minute. */
+/* A change over TLS takes a connection of its own, so the whole suite takes half a minute; one case
+ * that grants, puts, reads, watches and revokes is enough to see that each gets through. */
 static void
 choose_cases (int *argc, char ***argv)
 {
-  static char *chosen[] = { NULL,
-                            (char *) "-p",
-                            (char *) "/store/etcd/revisions",
-                            (char *) "-p",
-                            (char *) "/store/etcd/txn",
-                            (char *) "-p",
-                            (char *) "/store/etcd/values",
-                            (char *) "-p",
-                            (char *) "/store/etcd/watch/sees-another-process",
-                            (char *) "-p",
-                            (char *) "/store/etcd/lease/revoke-removes-its-keys",
-                            (char *) "-p",
-                            (char *) "/store/etcd/lease/exit-of-the-owner-ends-it",
-                            (char *) "-p",
-                            (char *) "/store/etcd/restart",
-                            NULL };
+  static char *chosen[]
+      = { NULL, (char *) "-p", (char *) "/store/etcd/lease/revoke-removes-its-keys", NULL };
 
   if (*argc > 1 || g_getenv ("COMMY_TEST_ALL") != NULL)
     return;
