@@ -14,7 +14,7 @@ typedef struct _CommyEtcdCall CommyEtcdCall;
 typedef struct
 {
   CommyHost *host;
-  char **members;     /* "https://host:port", at least one */
+  char **members;     /* "https://a.example.org:2379", at least one */
   const char *prefix; /* of all keys of this mesh */
   const char *user;   /* "": nobody in particular */
   const char *password_file;

@@ -27,7 +27,7 @@ typedef void (*CommyEtcdReplyFunc) (gpointer user_data,
 
 typedef struct
 {
-  const char *member; /* "https://host:port" */
+  const char *member; /* "https://a.example.org:2379" */
   const char *path;
   const char *token; /* or NULL */
   const char *body;

@@ -140,10 +140,11 @@ read_member (const char *text, gboolean has_password, GError **error)
       || g_uri_get_query (uri) != NULL || g_uri_get_fragment (uri) != NULL
       || strlen (g_uri_get_path (uri)) > 1)
     {
-      g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_CONFIG_VALUE,
-                   "endpoints: \"%s\" is no member of an etcd cluster, write https://HOST:PORT or "
-                   "http://HOST:PORT",
-                   text);
+      g_set_error (
+          error, COMMY_ETCD_ERROR, COMMY_ERROR_CONFIG_VALUE,
+          "endpoints: \"%s\" is no member of an etcd cluster, write https://a.example.org:2379 or "
+          "http://127.0.0.1:2379",
+          text);
       return NULL;
     }
   if (is_plain && has_password && !is_loopback (name))
@@ -277,7 +278,7 @@ static const CommyParamSpec store_params[] = {
          "http://127.0.0.1:2379",
          0,
          0,
-         "The members of the cluster, https://HOST:PORT, separated by semicolons"),
+         "The members of the cluster, https://a.example.org:2379, separated by semicolons"),
   PARAM (STRING, "prefix", "commy/", 0, 0, "What all keys begin with, before the mesh's name"),
   PARAM (STRING,
          "ca",
