@@ -52,6 +52,8 @@ ok call/stdin-comes-back cmp "$folder/random" "$out"
 run call org.example.Echo Echo --bytes-file "$folder/empty"
 ok call/nothing-comes-back test ! -s "$out"
 ok call/nothing-exits-0 exits 0
+run call org.example.Echo Echo "'x'" --sticky somebody
+ok call/sticky-comes-back says "^('x',)$"
 run call org.example.Echo Echo "'x'" --one-way
 ok call/one-way-exits-0 exits 0
 run call org.example.Echo Echo --bytes x --count 20 -o json
