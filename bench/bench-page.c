@@ -378,7 +378,7 @@ add_table (const Page *page, const char *const *prefixes)
 static void
 add_rest (const Page *page)
 {
-  static const char *const encodings[] = { "encoding/", NULL };
+  static const char *const encodings[] = { "encoding/", "direct/", NULL };
   static const char *const rates[] = { "rate/", "async/", "beside/", NULL };
   static const char *const life[]
       = { "start", "death",  "fallback", "memory",   "many/",      "idle",

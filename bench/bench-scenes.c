@@ -80,6 +80,8 @@ static const BenchScene scenes[] = {
     BENCH_PINS_TWO, NULL, 0 },
   { "encoding", "encoding", "each serializer alone", scene_encoding, NULL, NULL, BENCH_PINS_TWO,
     NULL, 0 },
+  { "direct", "encoding", "serializers beside their libraries", scene_direct, NULL, NULL,
+    BENCH_PINS_TWO, NULL, 0 },
   /* both sides sleep */
   LIMIT ("limit/block", "block", "futex and eventfd, bare", limit_wake, "block"),
   LIMIT ("limit/block-sockets", "block", "sockets, bare", limit_sockets, "block"),

@@ -129,6 +129,20 @@ gsize bench_get_count (const BenchRun *run, gsize full);
 /* Checks the placement, warms up, and times @once again and again. */
 gboolean bench_time_each (
     BenchRun *run, const char *id, gsize size, BenchOnce once, gpointer data, GError **error);
+/* One of several things that are timed in turns (bench-turns.c). */
+typedef struct
+{
+  BenchOnce once;
+  gpointer data;
+  gsize batch; /* so many are timed at once */
+  BenchHistogram *histogram;
+} BenchTurn;
+
+BenchTurn *bench_turn_new (BenchOnce once, gpointer data);
+void bench_turn_free (BenchTurn *turn);
+/* For half the budget each. */
+gboolean bench_time_in_turns (BenchRun *run, GPtrArray *turns, GError **error);
+
 /* Figures for the program that started this one. */
 void bench_tell_times (BenchRun *run,
                        const char *id,

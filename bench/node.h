@@ -84,6 +84,7 @@ gboolean scene_memory (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_choice (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_beside (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_encoding (BenchRun *run, const BenchScene *scene, GError **error);
+gboolean scene_direct (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_decision (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_fan_out (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_route (BenchRun *run, const BenchScene *scene, GError **error);

@@ -1,139 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Every serializer of this build alone, on the published set of values: the time to write a value
- * from memory and to make one of the bytes, and how many there are. The plugins are started with a
- * host that knows their parameters and nothing else, because a serializer asks for no more.
+ * from memory and to make one of the bytes, and how many there are.
  */
 #include "config.h"
 
+#include "formats.h"
 #include "node.h"
 #include "samples.h"
 
-#include <commy/commy-plugin.h>
-#include <dlfcn.h>
 #include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define BATCH_NS 20000 /* what is timed at once takes about as long */
-
+/* One value by one format. */
 typedef struct
 {
-  const CommyPluginDescriptor *descriptor;
-  const CommySerializerOps *ops;
-  CommyHost host;
-  gpointer instance;
-} Format;
-
-typedef struct _Codec Codec;
-typedef gboolean (*CodecOnce) (Codec *codec, GError **error);
-
-/* One value by one format. */
-struct _Codec
-{
-  const Format *format;
+  const BenchFormat *format;
   GVariant *value; /* this and the room for bytes are the same for all formats */
   guint8 *out;
   gsize room;
   GBytes *message;
-  gsize batch;               /* so many at once, so that reading the clock does not count */
-  BenchHistogram *histogram; /* of one way */
-  double time;               /* of both ways, medians */
-};
-
-/* --- plugins --- */
-
-/* Defaults as the core gives them: bytes without a unit. */
-static const char *
-get_param (CommyHost *host, const char *name)
-{
-  const CommyPluginDescriptor *descriptor = host->core;
-
-  for (guint i = 0; i < descriptor->n_params; i++)
-    if (strcmp (descriptor->params[i].name, name) == 0)
-      return descriptor->params[i].type == COMMY_PARAM_SIZE ? "1073741824"
-                                                            : descriptor->params[i].default_value;
-  return NULL;
-}
-
-static void
-format_free (Format *self)
-{
-  if (self->instance != NULL)
-    self->descriptor->fini (self->instance);
-  free (self->instance);
-  g_free (self);
-}
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Format, format_free)
-
-/* NULL without @error if this build has none. */
-static Format *
-format_load (const char *id, GError **error)
-{
-  g_autofree char *path
-      = g_strdup_printf ("%s/modules/.libs/libcommy-serializer-%s.so", BENCH_BUILD_DIR, id);
-  g_autoptr (Format) self = g_new0 (Format, 1);
-  gpointer module = dlopen (path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  CommyPluginQueryFunc query = NULL;
-  gpointer memory;
-
-  if (module == NULL)
-    return NULL;
-  *(void **) &query = dlsym (module, COMMY_QUERY_SYMBOL);
-  dlclose (module);
-  if (query == NULL)
-    {
-      bench_fail (error, "%s is no plugin", path);
-      return NULL;
-    }
-  self->descriptor = query ();
-  self->ops = self->descriptor->ops;
-  self->host = (CommyHost){ .struct_size = sizeof (CommyHost),
-                            .core = (gpointer) self->descriptor,
-                            .param = get_param };
-  if (posix_memalign (&memory, 64, self->descriptor->instance_size) != 0)
-    {
-      bench_fail (error, "no memory for %s", id);
-      return NULL;
-    }
-  memset (memory, 0, self->descriptor->instance_size);
-  if (!self->descriptor->init (memory, &self->host, error))
-    {
-      free (memory);
-      return NULL;
-    }
-  self->instance = memory;
-  return g_steal_pointer (&self);
-}
-
-static GPtrArray *
-load_formats (GError **error)
-{
-  static const char *const ids[] = { "json", "msgpack", "cbor", "gvariant", "compact", "raw" };
-  g_autoptr (GPtrArray) formats = g_ptr_array_new_with_free_func ((GDestroyNotify) format_free);
-
-  for (gsize i = 0; i < G_N_ELEMENTS (ids); i++)
-    {
-      g_autoptr (GError) cause = NULL;
-      Format *format = format_load (ids[i], &cause);
-
-      if (cause != NULL)
-        {
-          g_propagate_error (error, g_steal_pointer (&cause));
-          return NULL;
-        }
-      if (format != NULL)
-        g_ptr_array_add (formats, format);
-    }
-  return g_steal_pointer (&formats);
-}
+  double time; /* of both ways, medians */
+} Codec;
 
 /* --- what is timed --- */
 
 static gboolean
-encode (Codec *self, GError **error)
+encode (gpointer data, GError **error)
 {
+  Codec *self = data;
   gsize bound = self->format->ops->bound (self->format->instance, self->value);
 
   if (bound == 0 || bound > self->room)
@@ -143,40 +38,13 @@ encode (Codec *self, GError **error)
 }
 
 static gboolean
-decode (Codec *self, GError **error)
+decode (gpointer data, GError **error)
 {
+  Codec *self = data;
   g_autoptr (GVariant) value = self->format->ops->decode (self->format->instance, self->message,
                                                           g_variant_get_type (self->value), error);
 
   return value != NULL;
-}
-
-static gboolean
-time_batch (Codec *codec, CodecOnce once, gint64 *out_ns, GError **error)
-{
-  gint64 before = bench_now ();
-
-  for (gsize i = 0; i < codec->batch; i++)
-    if (!once (codec, error))
-      return FALSE;
-  *out_ns = bench_now () - before;
-  return TRUE;
-}
-
-/* Also warms up. */
-static gboolean
-find_batch (Codec *codec, CodecOnce once, GError **error)
-{
-  gint64 took = 0;
-
-  for (codec->batch = 1; codec->batch < 1024; codec->batch *= 2)
-    {
-      if (!time_batch (codec, once, &took, error))
-        return FALSE;
-      if (took >= BATCH_NS)
-        break;
-    }
-  return TRUE;
 }
 
 /* One way of all formats in turns, because a processor's speed changes. */
@@ -186,38 +54,24 @@ measure_way (BenchRun *run,
              const char *way,
              const char *sample,
              GPtrArray *codecs,
-             CodecOnce once,
+             BenchOnce once,
              GError **error)
 {
-  gint64 end = bench_now () + bench_get_budget (run) * codecs->len / 2;
+  g_autoptr (GPtrArray) turns = g_ptr_array_new_with_free_func ((GDestroyNotify) bench_turn_free);
 
+  for (guint i = 0; i < codecs->len; i++)
+    g_ptr_array_add (turns, bench_turn_new (once, codecs->pdata[i]));
+  if (!bench_time_in_turns (run, turns, error))
+    return FALSE;
   for (guint i = 0; i < codecs->len; i++)
     {
       Codec *codec = codecs->pdata[i];
-
-      if (!find_batch (codec, once, error))
-        return FALSE;
-      codec->histogram = bench_histogram_new ();
-    }
-  for (guint turn = 0; turn < 3 || bench_now () < end; turn++)
-    for (guint i = 0; i < codecs->len; i++)
-      {
-        Codec *codec = codecs->pdata[i];
-        gint64 took;
-
-        if (!time_batch (codec, once, &took, error))
-          return FALSE;
-        bench_histogram_add (codec->histogram, took / (gint64) codec->batch);
-      }
-  for (guint i = 0; i < codecs->len; i++)
-    {
-      Codec *codec = codecs->pdata[i];
+      const BenchTurn *turn = turns->pdata[i];
       char id[BENCH_ID_MAX];
 
       bench_id (id, scene, "%s/%s/%s", way, codec->format->descriptor->note->id, sample);
-      bench_tell_times (run, id, g_bytes_get_size (codec->message), codec->histogram, -1, -1);
-      codec->time += bench_histogram_get (codec->histogram, 0.5);
-      g_clear_pointer (&codec->histogram, bench_histogram_free);
+      bench_tell_times (run, id, g_bytes_get_size (codec->message), turn->histogram, -1, -1);
+      codec->time += bench_histogram_get (turn->histogram, 0.5);
     }
   return TRUE;
 }
@@ -229,14 +83,13 @@ codec_free (Codec *self)
 {
   g_clear_pointer (&self->value, g_variant_unref);
   g_clear_pointer (&self->message, g_bytes_unref);
-  g_clear_pointer (&self->histogram, bench_histogram_free);
   g_free (self);
 }
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Codec, codec_free)
 
 static Codec *
-codec_new (const Format *format, GVariant *value, guint8 *out, gsize room, GError **error)
+codec_new (const BenchFormat *format, GVariant *value, guint8 *out, gsize room, GError **error)
 {
   g_autoptr (Codec) self = g_new0 (Codec, 1);
   gssize size = format->ops->encode (format->instance, value, out, room, error);
@@ -259,7 +112,7 @@ get_room (const GPtrArray *formats, GVariant *value)
 
   for (guint i = 0; i < formats->len; i++)
     {
-      const Format *format = formats->pdata[i];
+      const BenchFormat *format = formats->pdata[i];
       gsize bound = format->ops->bound (format->instance, value);
 
       most = MAX (most, bound);
@@ -281,7 +134,7 @@ measure (BenchRun *run,
 
   for (guint i = 0; i < formats->len; i++)
     {
-      const Format *format = formats->pdata[i];
+      const BenchFormat *format = formats->pdata[i];
       Codec *codec = codec_new (format, value, out, room, error);
       char id[BENCH_ID_MAX];
 
@@ -357,7 +210,7 @@ compare (const GPtrArray *codecs)
 gboolean
 scene_encoding (BenchRun *run, const BenchScene *scene, GError **error)
 {
-  g_autoptr (GPtrArray) formats = load_formats (error);
+  g_autoptr (GPtrArray) formats = bench_formats_load (error);
   Ratios worst = { 0, 0 };
 
   if (formats == NULL)

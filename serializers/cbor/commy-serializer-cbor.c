@@ -17,6 +17,9 @@
 #define MAJOR_TAG 6
 #define TAG_BIGNUM 2          /* an integer as bytes, the highest first */
 #define TAG_NEGATIVE_BIGNUM 3 /* -1 - the integer */
+#define BITS_BEYOND_SINGLE G_GUINT64_CONSTANT (0x1fffffff) /* of a fraction's 52, 23 remain */
+#define INLINE_MAX 24 /* below it a head's number is in its first byte */
+#define DOUBLE 0xfb   /* the first byte of one */
 #define PLAIN_NAN G_GUINT64_CONSTANT (0x7ff8000000000000)
 
 /* --- writing --- */
@@ -80,84 +83,80 @@ encode_half (guint16 half, guint8 *at)
   return 3;
 }
 
-/* The shortest form that is the same number. A NaN that is not the plain one keeps its bits, which
- * libcbor does not promise. */
-static gsize
-encode_real (double real, guint8 *at)
+/* With its bits, also of a NaN, which libcbor does not promise. */
+static inline gsize
+encode_double (guint64 bits, guint8 *at)
 {
-  guint64 bits;
+  bits = GUINT64_TO_BE (bits);
+  at[0] = DOUBLE;
+  memcpy (at + 1, &bits, sizeof bits);
+  return 1 + sizeof bits;
+}
+
+/* The shortest form that is the same number, if that may be one of fewer bits. */
+static gsize
+encode_short (double real, guint64 bits, guint8 *at)
+{
   guint16 half;
 
-  memcpy (&bits, &real, sizeof bits);
   if (bits == PLAIN_NAN)
     return encode_half (0x7e00, at);
   if (isnan (real))
-    {
-      bits = GUINT64_TO_BE (bits);
-      at[0] = 0xfb;
-      memcpy (at + 1, &bits, sizeof bits);
-      return 1 + sizeof bits;
-    }
+    return encode_double (bits, at);
   if (half_of_double (bits, &half))
     return encode_half (half, at);
   if (fabs (real) <= G_MAXFLOAT && (double) (float) real == real)
     return cbor_encode_single ((float) real, at, HEAD_MAX);
-  return cbor_encode_double (real, at, HEAD_MAX);
+  return encode_double (bits, at);
 }
 
-/* Straight into the message if it has room for whatever these numbers are. */
-#define PUT_ALL(TYPE, ENCODE)                                    \
-  for (gsize i = 0; i < n; i++)                                  \
-    {                                                            \
-      TYPE number;                                               \
-      guint8 spare[HEAD_MAX];                                    \
-                                                                 \
-      memcpy (&number, data + i * sizeof number, sizeof number); \
-      if (fits)                                                  \
-        out->size += ENCODE (number, out->data + out->size);     \
-      else                                                       \
-        commy_item_put (out, spare, ENCODE (number, spare));     \
-    }
+/* Most numbers need all bits, which the last ones of the fraction say at once. */
+static inline gsize
+encode_real (double real, guint8 *at)
+{
+  guint64 bits;
+
+  memcpy (&bits, &real, sizeof bits);
+  return (bits & BITS_BEYOND_SINGLE) != 0 ? encode_double (bits, at)
+                                          : encode_short (real, bits, at);
+}
 
 static void
 put_numbers (CommyItemOut *out, char kind, const guint8 *data, gsize n)
 {
-  gsize most = n * commy_item_width (kind);
-  gboolean fits = out->size <= out->room && most <= out->room - out->size;
-
   if (out->data == NULL)
     {
-      out->size += most;
+      out->size += n * commy_item_width (kind);
       return;
     }
   switch (kind)
     {
     case 'b':
-      PUT_ALL (guint8, encode_flag)
+      COMMY_ITEMS_PUT_ALL (guint8, encode_flag)
       break;
     case 'd':
-      PUT_ALL (double, encode_real)
+      COMMY_ITEMS_PUT_ALL (double, encode_real)
       break;
     case 'y':
-      PUT_ALL (guint8, encode_unsigned)
+      COMMY_ITEMS_PUT_ALL (guint8, encode_unsigned)
       break;
     case 'n':
-      PUT_ALL (gint16, encode_signed)
+      COMMY_ITEMS_PUT_ALL (gint16, encode_signed)
       break;
     case 'q':
-      PUT_ALL (guint16, encode_unsigned)
+      COMMY_ITEMS_PUT_ALL (guint16, encode_unsigned)
       break;
     case 'u':
-      PUT_ALL (guint32, encode_unsigned)
+      COMMY_ITEMS_PUT_ALL (guint32, encode_unsigned)
       break;
     case 'x':
-      PUT_ALL (gint64, encode_signed)
+      COMMY_ITEMS_PUT_ALL (gint64, encode_signed)
       break;
     case 't':
-      PUT_ALL (guint64, encode_unsigned)
+      COMMY_ITEMS_PUT_ALL (guint64, encode_unsigned)
       break;
     default: /* 'i', 'h' */
-      PUT_ALL (gint32, encode_signed)
+      COMMY_ITEMS_PUT_ALL (gint32, encode_signed)
     }
 }
 
@@ -453,9 +452,54 @@ next_tagged (const guint8 *at, gsize size, CommyItem *out)
   return used + more;
 }
 
+static inline guint64
+read_big_endian (const guint8 *at)
+{
+  guint64 number;
+
+  memcpy (&number, at, sizeof number);
+  return GUINT64_FROM_BE (number);
+}
+
+/* What arrays are made of: libcbor's two jumps to an address for each item would cost more than the
+ * item. 0: something else, or the last bytes of the message. */
+static inline gsize
+next_number (const guint8 *at, gsize size, CommyItem *out)
+{
+  guint major = *at >> 5;
+  guint low = *at & 0x1f;
+  guint width;
+
+  if (size < HEAD_MAX)
+    return 0;
+  if (*at == DOUBLE)
+    {
+      guint64 bits = read_big_endian (at + 1);
+
+      out->kind = COMMY_ITEM_REAL;
+      memcpy (&out->real, &bits, sizeof bits);
+      return HEAD_MAX;
+    }
+  if (major > 1 || low >= INLINE_MAX + 4)
+    return 0;
+  out->kind = major == 0 ? COMMY_ITEM_UNSIGNED : COMMY_ITEM_NEGATIVE;
+  if (low < INLINE_MAX)
+    {
+      out->number = low;
+      return 1;
+    }
+  width = 1u << (low - INLINE_MAX);
+  out->number = read_big_endian (at + 1) >> (64 - 8 * width);
+  return 1 + width;
+}
+
 static gsize
 next_item (const guint8 *at, gsize size, CommyItem *out)
 {
+  gsize used = next_number (at, size, out);
+
+  if (used > 0)
+    return used;
   return *at >> 5 == MAJOR_TAG ? next_tagged (at, size, out) : decode_one (at, size, out);
 }
 

@@ -48,6 +48,42 @@ commy_item_width (char kind)
     }
 }
 
+/* In a `numbers` function: encodes its @n numbers, which are of @TYPE, by ENCODE (number, at),
+ * which needs at most commy_item_width() bytes and returns how many it did. Straight into the
+ * message as long as that has room for whatever they are; the place is a variable of its own, which
+ * the bytes that are written cannot be taken for. */
+#define COMMY_ITEMS_PUT_ALL(TYPE, ENCODE)                                      \
+  do                                                                           \
+    {                                                                          \
+      guint8 spare[9];                                                         \
+      gsize sure = commy_items_that_fit (out, kind, n);                        \
+      guint8 *start = sure > 0 ? out->data + out->size : spare;                \
+      guint8 *at = start;                                                      \
+      TYPE number;                                                             \
+                                                                               \
+      for (gsize i = 0; i < sure; i++)                                         \
+        {                                                                      \
+          __builtin_memcpy (&number, data + i * sizeof number, sizeof number); \
+          at += ENCODE (number, at);                                           \
+        }                                                                      \
+      out->size += (gsize) (at - start);                                       \
+      for (gsize i = sure; i < n; i++)                                         \
+        {                                                                      \
+          __builtin_memcpy (&number, data + i * sizeof number, sizeof number); \
+          commy_item_put (out, spare, ENCODE (number, spare));                 \
+        }                                                                      \
+    }                                                                          \
+  while (0);
+
+/* How many of @n items surely have room. */
+static inline gsize
+commy_items_that_fit (const CommyItemOut *out, char kind, gsize n)
+{
+  gsize room = out->size <= out->room ? out->room - out->size : 0;
+
+  return MIN (n, room / commy_item_width (kind));
+}
+
 /* How a format writes items. @numbers takes @n numbers or booleans of type @kind as they lie in a
  * GVariant; to measure, commy_item_width() of each is enough. */
 typedef struct

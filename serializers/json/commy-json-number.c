@@ -68,6 +68,51 @@ parse_not_finite (const char *text, double *out)
   return isnan (*out);
 }
 
+/* @whole divided by 10^@places. */
+static void
+format_decimal (gboolean negative, guint64 whole, guint places, char text[COMMY_JSON_NUMBER_MAX])
+{
+  char digits[COMMY_JSON_NUMBER_MAX];
+  char *at = digits + sizeof digits;
+
+  if (places == 0)
+    *--at = '0';
+  for (guint i = 0; i < places; i++, whole /= 10)
+    *--at = (char) ('0' + whole % 10);
+  *--at = '.';
+  do
+    *--at = (char) ('0' + whole % 10);
+  while ((whole /= 10) > 0);
+  if (negative)
+    *--at = '-';
+  memcpy (text, at, (gsize) (digits + sizeof digits - at));
+  text[digits + sizeof digits - at] = '\0';
+}
+
+/* Numbers that people and sensors wrote with some places, in a fraction of the time. Both parts of
+ * the division are exact, so its result is the double next to the decimal, as reading gives it; and
+ * with at most 15 digits no decimal is shorter and none of that length another one. */
+static gboolean
+format_few_places (double number, char text[COMMY_JSON_NUMBER_MAX])
+{
+  static const double tens[] = { 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6 };
+  double magnitude = fabs (number);
+
+  if (!(magnitude >= 1e-4 && magnitude < 1e9)) /* beyond, "%g" has an exponent, or 15 digits end */
+    return FALSE;
+  for (guint places = 0; places < G_N_ELEMENTS (tens); places++)
+    {
+      guint64 whole = (guint64) (magnitude * tens[places] + 0.5);
+
+      if ((double) whole / tens[places] == magnitude)
+        {
+          format_decimal (number < 0, whole, places, text);
+          return TRUE;
+        }
+    }
+  return FALSE;
+}
+
 /* As few digits as give the number back; with a point or an exponent, so that readers which tell
  * integers from doubles by their looks see a double. */
 static void
@@ -80,11 +125,15 @@ format_double (double number, char text[COMMY_JSON_NUMBER_MAX])
       format_not_finite (number, text);
       return;
     }
+  if (format_few_places (number, text))
+    return;
   for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
     {
       double back;
 
       g_ascii_formatd (text, COMMY_JSON_NUMBER_MAX, formats[i], number);
+      if (i + 1 == G_N_ELEMENTS (formats)) /* 17 digits always do */
+        break;
       back = g_ascii_strtod (text, NULL);
       if (memcmp (&back, &number, sizeof back) == 0)
         break;

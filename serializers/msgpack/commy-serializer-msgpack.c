@@ -11,6 +11,11 @@
 
 #include <string.h>
 
+#define HEAD_MAX 9  /* bytes of a number; the head of anything else has at most 5 */
+#define UINT_8 0xcc /* the first byte of an integer; those of more bytes follow */
+#define INT_8 0xd0
+#define DOUBLE 0xcb
+
 /* What the templates are made with: the byte order, and no level but the one of the item. */
 #define MSGPACK_ENDIAN_LITTLE_BYTE (G_BYTE_ORDER == G_LITTLE_ENDIAN)
 #define MSGPACK_ENDIAN_BIG_BYTE (G_BYTE_ORDER == G_BIG_ENDIAN)
@@ -22,101 +27,128 @@
 
 /* --- writing --- */
 
+/* Where the next bytes go; there is room for all that one of the templates writes. */
+typedef guint8 **Cursor;
+
 static inline int
-append (CommyItemOut *out, gconstpointer bytes, gsize size)
+append (Cursor cursor, gconstpointer bytes, gsize size)
 {
-  commy_item_put (out, bytes, size);
+  memcpy (*cursor, bytes, size);
+  *cursor += size;
   return 0;
 }
 
-#define msgpack_pack_inline_func(name) G_GNUC_UNUSED static inline int pack##name
+#define msgpack_pack_inline_func(name) G_GNUC_UNUSED G_ALWAYS_INLINE static inline int pack##name
 #define msgpack_pack_inline_func_cint(name) G_GNUC_UNUSED static inline int pack##name
-#define msgpack_pack_user CommyItemOut *
+#define msgpack_pack_user Cursor
 #define msgpack_pack_append_buffer(user, buf, len) return append (user, buf, len)
 #include <msgpack/pack_template.h>
+
+/* Each encodes at @at and returns what it needed. */
+#define DEFINE_ENCODE(NAME, TYPE, CALL)                         \
+  G_ALWAYS_INLINE static inline gsize NAME (TYPE n, guint8 *at) \
+  {                                                             \
+    guint8 *end = at;                                           \
+                                                                \
+    CALL;                                                       \
+    return (gsize) (end - at);                                  \
+  }
+
+DEFINE_ENCODE (encode_flag, guint8, n != 0 ? pack_true (&end) : pack_false (&end))
+DEFINE_ENCODE (encode_uint8, guint8, pack_uint8 (&end, n))
+DEFINE_ENCODE (encode_int16, gint16, pack_int16 (&end, n))
+DEFINE_ENCODE (encode_uint16, guint16, pack_uint16 (&end, n))
+DEFINE_ENCODE (encode_int32, gint32, pack_int32 (&end, n))
+DEFINE_ENCODE (encode_uint32, guint32, pack_uint32 (&end, n))
+DEFINE_ENCODE (encode_int64, gint64, pack_int64 (&end, n))
+DEFINE_ENCODE (encode_uint64, guint64, pack_uint64 (&end, n))
+DEFINE_ENCODE (encode_double, double, pack_double (&end, n))
+DEFINE_ENCODE (encode_text_head, gsize, pack_str (&end, n))
+DEFINE_ENCODE (encode_bytes_head, gsize, pack_bin (&end, n))
+DEFINE_ENCODE (encode_array_head, gsize, pack_array (&end, n))
+DEFINE_ENCODE (encode_map_head, gsize, pack_map (&end, n))
 
 static void
 put_nothing (CommyItemOut *out)
 {
-  pack_nil (out);
-}
+  guint8 head[1];
+  guint8 *end = head;
 
-/* Numbers of one type, as they lie in memory. */
-#define PACK_ALL(TYPE, PACK)                                     \
-  for (gsize i = 0; i < n; i++)                                  \
-    {                                                            \
-      TYPE number;                                               \
-                                                                 \
-      memcpy (&number, data + i * sizeof number, sizeof number); \
-      PACK (out, number);                                        \
-    }
-
-static void
-put_integers (CommyItemOut *out, char kind, const guint8 *data, gsize n)
-{
-  switch (kind)
-    {
-    case 'y':
-      PACK_ALL (guint8, pack_uint8)
-      break;
-    case 'n':
-      PACK_ALL (gint16, pack_int16)
-      break;
-    case 'q':
-      PACK_ALL (guint16, pack_uint16)
-      break;
-    case 'u':
-      PACK_ALL (guint32, pack_uint32)
-      break;
-    case 'x':
-      PACK_ALL (gint64, pack_int64)
-      break;
-    case 't':
-      PACK_ALL (guint64, pack_uint64)
-      break;
-    default: /* 'i', 'h' */
-      PACK_ALL (gint32, pack_int32)
-    }
+  pack_nil (&end);
+  commy_item_put (out, head, sizeof head);
 }
 
 static void
 put_numbers (CommyItemOut *out, char kind, const guint8 *data, gsize n)
 {
   if (out->data == NULL)
-    out->size += n * commy_item_width (kind);
-  else if (kind == 'd')
-    PACK_ALL (double, pack_double)
-  else if (kind == 'b')
-    for (gsize i = 0; i < n; i++)
-      data[i] ? pack_true (out) : pack_false (out);
-  else
-    put_integers (out, kind, data, n);
+    {
+      out->size += n * commy_item_width (kind);
+      return;
+    }
+  switch (kind)
+    {
+    case 'b':
+      COMMY_ITEMS_PUT_ALL (guint8, encode_flag)
+      break;
+    case 'd':
+      COMMY_ITEMS_PUT_ALL (double, encode_double)
+      break;
+    case 'y':
+      COMMY_ITEMS_PUT_ALL (guint8, encode_uint8)
+      break;
+    case 'n':
+      COMMY_ITEMS_PUT_ALL (gint16, encode_int16)
+      break;
+    case 'q':
+      COMMY_ITEMS_PUT_ALL (guint16, encode_uint16)
+      break;
+    case 'u':
+      COMMY_ITEMS_PUT_ALL (guint32, encode_uint32)
+      break;
+    case 'x':
+      COMMY_ITEMS_PUT_ALL (gint64, encode_int64)
+      break;
+    case 't':
+      COMMY_ITEMS_PUT_ALL (guint64, encode_uint64)
+      break;
+    default: /* 'i', 'h' */
+      COMMY_ITEMS_PUT_ALL (gint32, encode_int32)
+    }
 }
 
 static void
 put_text (CommyItemOut *out, const char *text, gsize size)
 {
-  pack_str (out, size);
+  guint8 head[HEAD_MAX];
+
+  commy_item_put (out, head, encode_text_head (size, head));
   commy_item_put (out, text, size);
 }
 
 static void
 put_bytes (CommyItemOut *out, const guint8 *data, gsize size)
 {
-  pack_bin (out, size);
+  guint8 head[HEAD_MAX];
+
+  commy_item_put (out, head, encode_bytes_head (size, head));
   commy_item_put (out, data, size);
 }
 
 static void
 put_array (CommyItemOut *out, gsize n)
 {
-  pack_array (out, n);
+  guint8 head[HEAD_MAX];
+
+  commy_item_put (out, head, encode_array_head (n, head));
 }
 
 static void
 put_map (CommyItemOut *out, gsize n)
 {
-  pack_map (out, n);
+  guint8 head[HEAD_MAX];
+
+  commy_item_put (out, head, encode_map_head (n, head));
 }
 
 static const CommyItemForm form = {
@@ -213,12 +245,57 @@ set_parts (Slot slot, CommyItemKind kind, gsize n)
 #define msgpack_unpack_user Slot
 #include <msgpack/unpack_template.h>
 
+static inline guint64
+read_big_endian (const guint8 *at)
+{
+  guint64 number;
+
+  memcpy (&number, at, sizeof number);
+  return GUINT64_FROM_BE (number);
+}
+
+/* What arrays are made of, without the template's stack. 0: something else, or the last bytes of
+ * the message. */
+static inline gsize
+next_number (const guint8 *at, gsize size, CommyItem *out)
+{
+  guint first = *at;
+  guint64 bits;
+  guint width;
+
+  if (size < HEAD_MAX)
+    return 0;
+  if (first < 0x80 || first >= 0xe0)
+    {
+      set_signed (out, (gint8) first);
+      return 1;
+    }
+  bits = read_big_endian (at + 1);
+  if (first == DOUBLE)
+    {
+      out->kind = COMMY_ITEM_REAL;
+      memcpy (&out->real, &bits, sizeof bits);
+      return HEAD_MAX;
+    }
+  if (first < UINT_8 || first >= INT_8 + 4)
+    return 0;
+  width = 1u << (first & 3);
+  if (first < INT_8)
+    set_unsigned (out, bits >> (64 - 8 * width));
+  else
+    set_signed (out, (gint64) bits >> (64 - 8 * width));
+  return 1 + width;
+}
+
 static gsize
 next_item (const guint8 *at, gsize size, CommyItem *out)
 {
   struct template_context context = { .user = out };
-  gsize used = 0;
+  gsize used = next_number (at, size, out);
   int outcome;
+
+  if (used > 0)
+    return used;
 
   template_init (&context);
   outcome = template_execute (&context, (const char *) at, size, &used);

@@ -7,8 +7,8 @@
 
 #include "../../bench/samples.h"
 #include "../conformance/commy-serializer-conformance.h"
+#include "languages.h"
 
-#include <gio/gio.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -494,22 +494,49 @@ has_python (void)
   return FALSE;
 }
 
+/* What a program says that was given the vectors: how many it carried and refused. */
+static void
+assert_all_vectors (const char *output)
+{
+  g_autoptr (JsonParser) parser = NULL;
+  g_autoptr (JsonParser) other = NULL;
+  g_autofree char *expected
+      = g_strdup_printf ("%u %u\n", json_array_get_length (load_vectors ("vectors", &parser)),
+                         json_array_get_length (load_vectors ("refused", &other)));
+
+  g_assert_cmpstr (output, ==, expected);
+}
+
 static void
 test_python_vectors (Compact *compact, gconstpointer data)
 {
   g_autofree char *path
       = g_test_build_filename (G_TEST_DIST, "serializers/compact-vectors.json", NULL);
   g_autofree char *output = NULL;
-  g_autofree char *expected = NULL;
-  g_autoptr (JsonParser) parser = NULL;
-  g_autoptr (JsonParser) other = NULL;
 
   if (!has_python ())
     return;
   output = run_python ("vectors", path, "");
-  expected = g_strdup_printf ("%u %u\n", json_array_get_length (load_vectors ("vectors", &parser)),
-                              json_array_get_length (load_vectors ("refused", &other)));
-  g_assert_cmpstr (output, ==, expected);
+  assert_all_vectors (output);
+}
+
+static void
+test_node_vectors (Compact *compact, gconstpointer data)
+{
+  g_autofree char *path
+      = g_test_build_filename (G_TEST_DIST, "serializers/compact-vectors.json", NULL);
+  g_autoptr (GSubprocess) process = language_start (LANGUAGE_NODE, "compact.js", path);
+  g_autofree char *output = NULL;
+  g_autofree char *complaint = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (process == NULL)
+    return;
+  g_subprocess_communicate_utf8 (process, "", NULL, &output, &complaint, &error);
+  g_assert_no_error (error);
+  if (!g_subprocess_get_successful (process))
+    g_error ("compact.js: %s", complaint);
+  assert_all_vectors (output);
 }
 
 /* Values that are made up here, their bytes by this serializer, judged there. */
@@ -558,6 +585,7 @@ main (int argc, char **argv)
   ADD ("limits/memory-of-a-value", "1MiB", test_max_size);
   ADD ("limits/six-bytes-take-no-kilobyte", NULL, test_announcements);
   ADD ("interop/python-vectors", NULL, test_python_vectors);
+  ADD ("interop/node-vectors", NULL, test_node_vectors);
   ADD ("interop/python-made-up-values", NULL, test_python_random);
   return g_test_run ();
 }

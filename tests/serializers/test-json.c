@@ -9,6 +9,7 @@
 
 #include <gio/gio.h>
 #include <json-glib/json-glib.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct
@@ -122,6 +123,46 @@ test_text (Json *json, gconstpointer data)
 
       g_assert_cmpstr (text, ==, pairs[i].text);
     }
+}
+
+/* Doubles with few decimals, which are written another way than all others, and their neighbours:
+ * as printf() has them with the least digits that read back. */
+static void
+assert_shortest (Json *json, double number)
+{
+  g_autoptr (GVariant) value = g_variant_ref_sink (g_variant_new_double (number));
+  g_autofree char *text = to_text (json, value);
+  char expected[64];
+
+  for (int digits = 15; digits <= 17; digits++)
+    {
+      char format[] = "%.15g";
+
+      format[3] = (char) ('0' + digits % 10);
+      g_ascii_formatd (expected, sizeof expected, format, number);
+      if (g_ascii_strtod (expected, NULL) == number)
+        break;
+    }
+  if (strpbrk (expected, ".e") == NULL)
+    g_strlcat (expected, ".0", sizeof expected);
+  g_assert_cmpstr (text, ==, expected);
+}
+
+static void
+test_decimals (Json *json, gconstpointer data)
+{
+  double divisor = 1;
+
+  for (guint places = 0; places < 10; places++, divisor *= 10)
+    for (guint64 whole = 1; whole < G_GUINT64_CONSTANT (10000000000000000); whole += whole / 7 + 1)
+      {
+        double number = (double) whole / divisor;
+
+        assert_shortest (json, number);
+        assert_shortest (json, -number);
+        assert_shortest (json, nextafter (number, 0));
+        assert_shortest (json, nextafter (number, HUGE_VAL));
+      }
 }
 
 static void
@@ -392,6 +433,7 @@ main (int argc, char **argv)
   g_test_add ("/serializer/json/" PATH, Json, NULL, json_start, FUNC, json_stop)
   ADD ("text/is-as-documented", test_text);
   ADD ("text/every-nan-has-one", test_not_a_number);
+  ADD ("text/decimals-are-as-short-as-can-be", test_decimals);
   ADD ("text/of-others-is-read", test_foreign_text);
   ADD ("text/what-is-wrong-is-said-with-its-place", test_refused);
   ADD ("limits/depth-costs-no-stack", test_deep);
