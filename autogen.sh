@@ -9,7 +9,7 @@ if_needed=
 mkdir -p build-aux
 places=
 for place in core plugins serializers auth balancers stores cli daemon bindings examples bench deploy \
-  docs po tests tools; do
+  docs po simulate tests tools; do
   [ ! -d "$place" ] || places="$places $place"
 done
 # Every folder describes itself; the order does not matter, so it is the alphabet's.

@@ -49,5 +49,6 @@ CommyExit commy_cmd_publish (CommyCli *cli, char **argv);
 CommyExit commy_cmd_subscribe (CommyCli *cli, char **argv);
 CommyExit commy_cmd_bridge (CommyCli *cli, char **argv);
 CommyExit commy_cmd_schema (CommyCli *cli, char **argv);
+CommyExit commy_cmd_simulate (CommyCli *cli, char **argv);
 CommyExit commy_cmd_codegen (CommyCli *cli, char **argv);
 CommyExit commy_cmd_complete (CommyCli *cli, char **argv);

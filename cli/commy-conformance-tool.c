@@ -53,19 +53,18 @@ commy_tool_run_clear (CommyToolRun *run)
   g_clear_pointer (&run->errors, g_free);
 }
 
-/* Beside this program in the tree where it was built, else where it was installed. */
-static char *
-dup_tool (void)
+char *
+commy_tool_dup_path (const char *name)
 {
   g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
   g_autofree char *folder = g_path_get_dirname (self != NULL ? self : ".");
-  g_autofree char *name = g_path_get_basename (folder);
+  g_autofree char *last = g_path_get_basename (folder);
   g_autofree char *tree = NULL;
 
-  if (strcmp (name, ".libs") != 0)
-    return g_build_filename (COMMY_LIBEXEC_DIR, TOOL, NULL);
+  if (strcmp (last, ".libs") != 0)
+    return g_build_filename (COMMY_LIBEXEC_DIR, name, NULL);
   tree = g_path_get_dirname (folder);
-  return g_build_filename (tree, TOOL, NULL);
+  return g_build_filename (tree, name, NULL);
 }
 
 /* In the child: a group of its own, and no life after that of @user_data, its parent. */
@@ -173,7 +172,7 @@ dup_failure (const Job *job)
 static gboolean
 start (Job *job, const char *const *arguments, GError **error)
 {
-  g_autofree char *tool = dup_tool ();
+  g_autofree char *tool = commy_tool_dup_path (TOOL);
   g_autoptr (GPtrArray) argv = g_ptr_array_new ();
   pid_t self = getpid ();
 

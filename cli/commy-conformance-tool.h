@@ -20,6 +20,10 @@ typedef struct
 void commy_tool_run_clear (CommyToolRun *run);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CommyToolRun, commy_tool_run_clear)
 
+/* (transfer full): where a program of ours is that only this command starts: beside it in the tree
+ * where it was built, else where it was installed */
+char *commy_tool_dup_path (const char *name);
+
 /* @arguments up to NULL, without the program. It is given @seconds and ends with this process.
  * What it started ends with it: all of it where the kernel grants the tool a namespace of
  * processes, else what stayed in the tool's process group. It is never waited for. FALSE with

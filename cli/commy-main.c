@@ -65,6 +65,8 @@ static const CommyVerb verbs[] = {
     COMMY_TASK_UNDERSTAND },
   { "schema", commy_cmd_schema, N_ ("interfaces: whether a new one fits the old: check, hash"),
     "commy schema check old.xml new.xml", COMMY_TASK_UNDERSTAND },
+  { "simulate", commy_cmd_simulate, N_ ("what would happen if: a scenario, in virtual time"),
+    "commy simulate scenario.conf --plot scenario.svg", COMMY_TASK_UNDERSTAND },
   { "doctor", commy_cmd_doctor, N_ ("whether this machine is fit, and what to do if not"),
     "commy doctor", COMMY_TASK_UNDERSTAND },
   { "help", commy_cmd_help, N_ ("a verb, a topic, or the number of an error"), "commy help CMY0301",

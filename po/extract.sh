@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Collects what is to be translated from core/ and cli/ into a template: extract.sh SOURCE OUT.
+# Collects what is to be translated from core/, cli/ and simulate/ into a template: extract.sh SOURCE OUT.
 # Functions that take a format look it up themselves, so their callers mark nothing: they are
 # keywords here, and everything else is marked with _ () or N_ ().
 set -eu
@@ -10,7 +10,7 @@ out=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
 cd "$1"
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-files=$(find core cli -name '*.c' -o -path 'cli/*' -name '*.h' | LC_ALL=C sort)
+files=$(find core cli simulate -name '*.c' -o -path 'cli/*' -name '*.h' | LC_ALL=C sort)
 
 # xgettext knows the C library's macros for formats, not GLib's.
 for file in $files; do

@@ -171,6 +171,42 @@ commy_config_check_file (const char *path, GError **error)
   return add_file (config, path, TRUE, error);
 }
 
+static gboolean
+add_setting (CommyConfig *config, const char *setting, GError **error)
+{
+  const char *equals = strchr (setting, '=');
+  const char *dot = equals != NULL ? g_strrstr_len (setting, equals - setting, ".") : NULL;
+  g_autofree char *text = NULL;
+
+  if (dot == NULL || dot == setting || dot + 1 == equals)
+    {
+      commy_set_error (error, COMMY_ERROR_CONFIG, "\"%.80s\" is no setting; write GROUP.KEY=VALUE",
+                       setting);
+      return FALSE;
+    }
+  text = g_strdup_printf ("[%.*s]\n%s\n", (int) (dot - setting), setting, dot + 1);
+  return commy_config_add_text (config, text, strlen (text), setting, error);
+}
+
+CommyConfig *
+commy_config_load_as (const CommyGroupSchema *groups,
+                      gsize n_groups,
+                      const char *path,
+                      const char *const *settings,
+                      GError **error)
+{
+  g_autoptr (CommyConfig) config = commy_config_new ();
+
+  config->schema = groups;
+  config->n_schema = n_groups;
+  if (!add_file (config, path, TRUE, error))
+    return NULL;
+  for (; settings != NULL && *settings != NULL; settings++)
+    if (!add_setting (config, *settings, error))
+      return NULL;
+  return g_steal_pointer (&config);
+}
+
 CommyConfig *
 commy_config_load_text (const char *text, gsize size, const char *origin, GError **error)
 {

@@ -30,6 +30,8 @@ typedef struct
 struct _CommyConfig
 {
   gatomicrefcount ref_count;
+  const CommyGroupSchema *schema; /* which groups and keys there are; static */
+  gsize n_schema;
   GPtrArray *groups;   /* of CommyConfigGroup, in order of first appearance */
   GHashTable *by_name; /* name -> CommyConfigGroup */
 };

@@ -6,27 +6,9 @@
 
 #include "config/commy-config-schema.h"
 
+#include "config/commy-config-table.h"
+
 #include <string.h>
-
-#define US G_GINT64_CONSTANT (1000)
-#define MS (1000 * US)
-#define S (1000 * MS)
-#define HOUR (3600 * S)
-#define KIB G_GINT64_CONSTANT (1024)
-#define GIB (KIB * KIB * KIB)
-
-#define VALUE(TYPE, ...)                    \
-  {                                         \
-    .type = COMMY_VALUE_##TYPE, __VA_ARGS__ \
-  }
-#define PLAIN(TYPE)            \
-  {                            \
-    .type = COMMY_VALUE_##TYPE \
-  }
-#define LIST(TYPE) VALUE (TYPE, .is_list = TRUE)
-#define WHOLE(TYPE, MIN_, MAX_) VALUE (TYPE, .minimum = (MIN_), .maximum = (MAX_))
-#define REAL(TYPE, MIN_, MAX_) VALUE (TYPE, .real_minimum = (MIN_), .real_maximum = (MAX_))
-#define CHOICE(TEXT) VALUE (CHOICE, .choices = TEXT)
 
 #define OBJECTIVES "latency;throughput;cpu;balanced"
 #define SECURITIES "none;kernel;authenticated;confidential;mutual"
@@ -151,11 +133,6 @@ static const CommyKeySchema log_keys[] = {
   { "level", CHOICE ("error;warning;message;info;debug"), "message", "the least level logged" },
 };
 
-#define GROUP(NAME, INSTANCE, KEYS)           \
-  {                                           \
-    NAME, INSTANCE, KEYS, G_N_ELEMENTS (KEYS) \
-  }
-
 static const CommyGroupSchema groups[] = {
   GROUP ("commy", NULL, commy_keys),
   GROUP ("plugins", NULL, plugins_keys),
@@ -178,13 +155,13 @@ commy_config_schema (gsize *out_n_groups)
 }
 
 static char *
-explain_unknown (const char *group, const char *word)
+explain_unknown (const CommyGroupSchema *table, gsize n, const char *group, const char *word)
 {
-  const char *names[G_N_ELEMENTS (groups) + 1] = { NULL };
+  g_autofree const char **names = g_new0 (const char *, n + 1);
   g_autofree char *suggestion = NULL;
 
-  for (gsize i = 0; i < G_N_ELEMENTS (groups); i++)
-    names[i] = groups[i].name;
+  for (gsize i = 0; i < n; i++)
+    names[i] = table[i].name;
   suggestion = commy_value_suggest (word, names);
   return g_strdup_printf ("unknown group [%s]%s", group, suggestion);
 }
@@ -207,19 +184,22 @@ check_instance (const CommyGroupSchema *schema, const char *group, const char *i
 }
 
 const CommyGroupSchema *
-commy_config_schema_find_group (const char *group, char **out_why)
+commy_config_schema_find_group (const CommyGroupSchema *table,
+                                gsize n_groups,
+                                const char *group,
+                                char **out_why)
 {
   const char *space = strchr (group, ' ');
   gsize length = space != NULL ? (gsize) (space - group) : strlen (group);
   g_autofree char *word = g_strndup (group, length);
 
-  for (gsize i = 0; i < G_N_ELEMENTS (groups); i++)
-    if (g_str_equal (groups[i].name, word))
+  for (gsize i = 0; i < n_groups; i++)
+    if (g_str_equal (table[i].name, word))
       {
-        char *why = check_instance (&groups[i], group, space != NULL ? space + 1 : NULL);
+        char *why = check_instance (&table[i], group, space != NULL ? space + 1 : NULL);
 
         if (why == NULL)
-          return &groups[i];
+          return &table[i];
         if (out_why != NULL)
           *out_why = why;
         else
@@ -227,7 +207,7 @@ commy_config_schema_find_group (const char *group, char **out_why)
         return NULL;
       }
   if (out_why != NULL)
-    *out_why = explain_unknown (group, word);
+    *out_why = explain_unknown (table, n_groups, group, word);
   return NULL;
 }
 

@@ -60,7 +60,8 @@ read_group (Reader *reader, const char *line, GError **error)
                  "a group is written as [name], with nothing after it");
   g_free (reader->group);
   reader->group = g_strndup (line + 1, (gsize) (end - line - 1));
-  reader->schema = commy_config_schema_find_group (reader->group, &why);
+  reader->schema = commy_config_schema_find_group (reader->config->schema, reader->config->n_schema,
+                                                   reader->group, &why);
   if (reader->schema == NULL)
     return fail (reader, COMMY_ERROR_CONFIG_UNKNOWN, error, why);
   what = g_strdup_printf ("group [%s]", reader->group);

@@ -35,6 +35,7 @@ commy_config_new (void)
   CommyConfig *config = g_new0 (CommyConfig, 1);
 
   g_atomic_ref_count_init (&config->ref_count);
+  config->schema = commy_config_schema (&config->n_schema);
   config->groups = g_ptr_array_new_with_free_func (group_free);
   config->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   return config;
@@ -110,9 +111,10 @@ commy_config_put (CommyConfigGroup *group, CommyConfigEntry *entry)
 }
 
 static const CommyKeySchema *
-find_schema (const char *group, const char *key)
+find_schema (CommyConfig *config, const char *group, const char *key)
 {
-  const CommyGroupSchema *schema = commy_config_schema_find_group (group, NULL);
+  const CommyGroupSchema *schema
+      = commy_config_schema_find_group (config->schema, config->n_schema, group, NULL);
 
   return schema != NULL ? commy_config_schema_find_key (schema, key) : NULL;
 }
@@ -125,7 +127,7 @@ commy_config_get (CommyConfig *config, const char *group, const char *key)
 
   if (entry != NULL)
     return entry->text;
-  schema = find_schema (group, key);
+  schema = find_schema (config, group, key);
   return schema != NULL ? schema->default_value : NULL;
 }
 
@@ -152,7 +154,7 @@ commy_config_get_bool (CommyConfig *config, const char *group, const char *key)
 gint64
 commy_config_get_int (CommyConfig *config, const char *group, const char *key)
 {
-  const CommyKeySchema *schema = find_schema (group, key);
+  const CommyKeySchema *schema = find_schema (config, group, key);
   const char *text = commy_config_get (config, group, key);
 
   g_return_val_if_fail (schema != NULL, 0);
@@ -174,7 +176,7 @@ commy_config_get_duration (CommyConfig *config, const char *group, const char *k
 double
 commy_config_get_double (CommyConfig *config, const char *group, const char *key)
 {
-  const CommyKeySchema *schema = find_schema (group, key);
+  const CommyKeySchema *schema = find_schema (config, group, key);
   const char *text = commy_config_get (config, group, key);
 
   g_return_val_if_fail (schema != NULL, 0);
@@ -239,13 +241,12 @@ GVariant *
 commy_config_list (CommyConfig *config)
 {
   GVariantBuilder builder;
-  gsize n_groups;
-  const CommyGroupSchema *schema = commy_config_schema (&n_groups);
+  const CommyGroupSchema *schema = config->schema;
 
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("a(ssss)"));
   for (guint i = 0; i < config->groups->len; i++)
     list_set (g_ptr_array_index (config->groups, i), &builder);
-  for (gsize i = 0; i < n_groups; i++)
+  for (gsize i = 0; i < config->n_schema; i++)
     if (schema[i].instance == NULL)
       list_defaults (config, &schema[i], schema[i].name, &builder);
   for (guint i = 0; i < config->groups->len; i++)

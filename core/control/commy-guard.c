@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who is blocked is kept as bits that change with what is told and with time, so that asking is
+ * cheap however many instances there are.
+ */
+#include "config.h"
+
+#include "control/commy-guard.h"
+
+#include <string.h>
+
+#define MOST_NAMED 8u
+
+const char *
+commy_admission_to_string (CommyAdmission admission)
+{
+  static const char *const names[] = { "admitted", "deadline", "rate", "bulkhead", "throttle" };
+
+  return names[admission];
+}
+
+static gboolean
+get_bit (const guint64 *bits, guint index)
+{
+  return (bits[index / 64] >> (index % 64) & 1) != 0;
+}
+
+static void
+set_bit (guint64 *bits, guint index, gboolean on)
+{
+  const guint64 bit = G_GUINT64_CONSTANT (1) << (index % 64);
+
+  bits[index / 64] = on ? bits[index / 64] | bit : bits[index / 64] & ~bit;
+}
+
+/* --- the set --- */
+
+void
+commy_guard_init (CommyGuard *guard, const CommyResilience *policy)
+{
+  memset (guard, 0, sizeof *guard);
+  guard->policy = policy;
+}
+
+void
+commy_guard_clear (CommyGuard *guard)
+{
+  g_clear_pointer (&guard->breakers, g_free);
+  g_clear_pointer (&guard->hosts, g_free);
+  g_clear_pointer (&guard->draining, g_free);
+  g_clear_pointer (&guard->blocked, g_free);
+  g_clear_pointer (&guard->excluded, g_free);
+  guard->n_members = guard->n_words = 0;
+}
+
+void
+commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from)
+{
+  CommyGuard old = *guard;
+
+  guard->n_members = n;
+  guard->n_words = (n + 63) / 64;
+  guard->breakers = g_new0 (CommyBreaker, n);
+  guard->hosts = g_new0 (CommyEjectionHost, n);
+  guard->draining = g_new0 (gboolean, n);
+  guard->blocked = g_new0 (guint64, guard->n_words);
+  guard->excluded = g_new0 (guint64, guard->n_words);
+  guard->ejection.n_out = 0;
+  guard->next_ns = 0; /* anew when it is asked */
+  for (guint i = 0; i < n; i++)
+    {
+      if (from == NULL || from[i] < 0)
+        continue;
+      guard->breakers[i] = old.breakers[from[i]];
+      guard->hosts[i] = old.hosts[from[i]];
+      guard->draining[i] = old.draining[from[i]];
+      /* Who would be the last one is not out. */
+      guard->hosts[i].out = guard->hosts[i].out && guard->ejection.n_out + 1 < n;
+      guard->ejection.n_out += guard->hosts[i].out;
+    }
+  commy_guard_clear (&old);
+}
+
+static void
+update_member (CommyGuard *guard, guint index, gint64 now_ns)
+{
+  const CommyBreaker *breaker = &guard->breakers[index];
+
+  set_bit (guard->blocked, index,
+           guard->draining[index] || guard->hosts[index].out
+               || !commy_breaker_admits (breaker, &guard->policy->breaker, now_ns));
+  if (breaker->open && now_ns < breaker->until_ns)
+    guard->next_ns = MIN (guard->next_ns, breaker->until_ns);
+}
+
+static void
+update_all (CommyGuard *guard, gint64 now_ns)
+{
+  commy_ejection_check (&guard->ejection, &guard->policy->ejection, guard->hosts, guard->n_members,
+                        now_ns);
+  guard->next_ns = guard->policy->ejection.enabled
+                       ? commy_ejection_get_next (&guard->ejection, guard->hosts, guard->n_members)
+                       : G_MAXINT64;
+  for (guint i = 0; i < guard->n_members; i++)
+    update_member (guard, i, now_ns);
+}
+
+void
+commy_guard_set_draining (CommyGuard *guard, guint index, gboolean draining, gint64 now_ns)
+{
+  guard->draining[index] = draining;
+  update_member (guard, index, now_ns);
+}
+
+gboolean
+commy_guard_is_blocked (const CommyGuard *guard, guint index)
+{
+  return get_bit (guard->blocked, index);
+}
+
+/* How many members are left. */
+static guint
+exclude (CommyGuard *guard, const guint64 *tried)
+{
+  guint n_left = guard->n_members;
+
+  for (guint i = 0; i < guard->n_words; i++)
+    {
+      guard->excluded[i] = guard->blocked[i] | (tried != NULL ? tried[i] : 0);
+      n_left -= (guint) __builtin_popcountll (guard->excluded[i]);
+    }
+  return n_left;
+}
+
+const guint64 *
+commy_guard_exclude (CommyGuard *guard, const guint64 *tried, gssize last, gint64 now_ns)
+{
+  guint n_left;
+
+  if (now_ns >= guard->next_ns)
+    update_all (guard, now_ns);
+  n_left = exclude (guard, tried);
+  if (n_left == 0 && tried != NULL)
+    {
+      n_left = exclude (guard, NULL);
+      if (last >= 0 && guard->n_members > 1 && !get_bit (guard->excluded, (guint) last))
+        {
+          set_bit (guard->excluded, (guint) last, TRUE);
+          n_left--;
+        }
+    }
+  return n_left < guard->n_members ? guard->excluded : NULL;
+}
+
+/* --- a call --- */
+
+CommyAdmission
+commy_guard_admit (CommyGuard *guard, gint64 left_ns, gint64 now_ns, guint64 random)
+{
+  const CommyResilience *policy = guard->policy;
+
+  if (left_ns <= 0)
+    return COMMY_ADMIT_DEADLINE;
+  if (!commy_throttle_admit (&guard->throttle, &policy->throttle, now_ns, random))
+    return COMMY_ADMIT_THROTTLE;
+  if (!commy_rate_limit_take (&guard->rate, &policy->rate, now_ns, NULL))
+    return COMMY_ADMIT_RATE;
+  if (!commy_bulkhead_enter (&guard->bulkhead, policy->bulkhead))
+    return COMMY_ADMIT_BULKHEAD;
+  commy_retry_budget_deposit (&guard->budget, now_ns);
+  return COMMY_ADMITTED;
+}
+
+void
+commy_guard_finish (CommyGuard *guard, gboolean accepted, gint64 now_ns)
+{
+  commy_bulkhead_leave (&guard->bulkhead);
+  if (accepted)
+    commy_throttle_accept (&guard->throttle, &guard->policy->throttle, now_ns);
+}
+
+CommyGuardAttempt
+commy_guard_begin (CommyGuard *guard, guint index, gint64 now_ns)
+{
+  CommyGuardAttempt attempt = { index, commy_breaker_begin (&guard->breakers[index]), now_ns };
+
+  update_member (guard, index, now_ns);
+  return attempt;
+}
+
+gboolean
+commy_guard_end (CommyGuard *guard,
+                 const CommyGuardAttempt *attempt,
+                 CommyOutcome outcome,
+                 gint64 now_ns,
+                 guint64 random)
+{
+  const CommyResilience *policy = guard->policy;
+  const guint index = attempt->index;
+  CommyBreaker *breaker = &guard->breakers[index];
+  const gboolean was_open = breaker->open;
+  gboolean ejected;
+
+  commy_breaker_end (breaker, &policy->breaker, attempt->era, outcome, now_ns, random);
+  guard->n_openings += breaker->open && !was_open;
+  ejected = commy_ejection_tell (&guard->ejection, &policy->ejection, guard->hosts,
+                                 guard->n_members, index, outcome, now_ns);
+  if (ejected)
+    guard->next_ns = MIN (guard->next_ns, guard->hosts[index].until_ns);
+  if (outcome == COMMY_OUTCOME_OK)
+    commy_service_time_add (&guard->times, now_ns, now_ns - attempt->begun_ns);
+  update_member (guard, index, now_ns);
+  return ejected || (breaker->open && !was_open);
+}
+
+CommyRetryVerdict
+commy_guard_decide_retry (CommyGuard *guard,
+                          guint n_attempts,
+                          CommyOutcome outcome,
+                          gboolean idempotent,
+                          gint64 now_ns,
+                          gint64 deadline_ns,
+                          guint64 random,
+                          gint64 *out_at_ns)
+{
+  return commy_retry_decide (&guard->policy->retry, &guard->budget, n_attempts, outcome, idempotent,
+                             now_ns, deadline_ns, random, out_at_ns);
+}
+
+gint64
+commy_guard_get_hedge_due (CommyGuard *guard, guint n_sent, gboolean idempotent, gint64 sent_ns)
+{
+  return commy_hedge_get_due (&guard->policy->hedge, &guard->times, n_sent, idempotent, sent_ns);
+}
+
+gboolean
+commy_guard_take_hedge (CommyGuard *guard, gint64 now_ns)
+{
+  return commy_retry_budget_withdraw (&guard->budget, &guard->policy->retry, now_ns);
+}
+
+/* --- why --- */
+
+static void
+explain_member (CommyGuard *guard, guint index, gboolean tried, gint64 now_ns, GString *text)
+{
+  if (guard->draining[index])
+    g_string_append (text, "draining");
+  else if (!commy_breaker_explain (&guard->breakers[index], &guard->policy->breaker, now_ns, text)
+           && !commy_ejection_explain (&guard->hosts[index], now_ns, text))
+    g_string_append (text, tried ? "tried" : "can be picked");
+}
+
+char *
+commy_guard_explain (CommyGuard *guard,
+                     const char *const *names,
+                     const guint64 *tried,
+                     gint64 now_ns)
+{
+  GString *text = g_string_new (NULL);
+
+  for (guint i = 0; i < MIN (guard->n_members, MOST_NAMED); i++)
+    {
+      g_string_append_printf (text, "%s%s: ", i > 0 ? ", " : "", names[i]);
+      explain_member (guard, i, tried != NULL && get_bit (tried, i), now_ns, text);
+    }
+  if (guard->n_members > MOST_NAMED)
+    g_string_append_printf (text, ", and %u more", guard->n_members - MOST_NAMED);
+  return g_string_free (text, FALSE);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * All policies of one client for one service, in the order in which a call meets them: may it
+ * begin, who may not be picked, an attempt begins, it ends, is it sent again, the call is over.
+ * Belongs to one thread. Allocates when the set of instances changes and to explain, never for a
+ * call; time and chance are arguments.
+ */
+#pragma once
+
+#include "control/commy-bulkhead.h"
+#include "control/commy-resilience.h"
+
+typedef enum
+{
+  COMMY_ADMITTED,
+  COMMY_ADMIT_DEADLINE,
+  COMMY_ADMIT_RATE,
+  COMMY_ADMIT_BULKHEAD,
+  COMMY_ADMIT_THROTTLE,
+} CommyAdmission;
+
+const char *commy_admission_to_string (CommyAdmission admission);
+
+/*
+ * A call, without hedges:
+ *
+ *   refused = commy_guard_admit (guard, left, now, random);
+ *   do
+ *     {
+ *       index = pick (balancer, commy_guard_exclude (guard, tried, last, now));
+ *       attempt = commy_guard_begin (guard, index, now);
+ *       ... send, wait ...
+ *       commy_guard_end (guard, &attempt, outcome, now, random);
+ *     }
+ *   while (commy_guard_decide_retry (guard, ...) == COMMY_RETRY_YES);
+ *   commy_guard_finish (guard, ok, now);
+ */
+typedef struct
+{
+  const CommyResilience *policy;
+  guint n_members, n_words;
+  CommyBreaker *breakers; /* of each member, as all that follows */
+  CommyEjectionHost *hosts;
+  gboolean *draining;
+  guint64 *blocked;  /* one bit a member: not to be picked */
+  guint64 *excluded; /* those and the ones that were tried: what the balancer sees */
+  gint64 next_ns;    /* when time alone changes who is blocked */
+  CommyEjection ejection;
+  CommyRetryBudget budget;
+  CommyRateLimit rate;
+  CommyBulkhead bulkhead;
+  CommyThrottle throttle;
+  CommyServiceTime times; /* of calls that succeeded */
+  guint64 n_openings;     /* of breakers */
+} CommyGuard;
+
+/* @policy must outlive it. */
+void commy_guard_init (CommyGuard *guard, const CommyResilience *policy);
+void commy_guard_clear (CommyGuard *guard);
+/* The instances from now on. @from (nullable) says of each which it was before, or -1; what is
+ * known of it stays. Attempts under way must be ended before, or with their new index. */
+void commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from);
+void commy_guard_set_draining (CommyGuard *guard, guint index, gboolean draining, gint64 now_ns);
+
+/* Whether a call may begin of which @left_ns are left. If so, commy_guard_finish() ends it. */
+CommyAdmission commy_guard_admit (CommyGuard *guard, gint64 left_ns, gint64 now_ns, guint64 random);
+void commy_guard_finish (CommyGuard *guard, gboolean accepted, gint64 now_ns);
+
+/* One bit a member that is not to be picked: those that may not be called, and those that this
+ * call has @tried (nullable; one bit a member). If that leaves nobody, of the latter only @last,
+ * which failed last (-1: none); a single one is tried again. NULL: all may be. Good until the next
+ * call of this file. */
+const guint64 *
+commy_guard_exclude (CommyGuard *guard, const guint64 *tried, gssize last, gint64 now_ns);
+
+typedef struct
+{
+  guint index;
+  guint32 era;
+  gint64 begun_ns;
+} CommyGuardAttempt;
+
+CommyGuardAttempt commy_guard_begin (CommyGuard *guard, guint index, gint64 now_ns);
+/* TRUE: because of it, its instance may not be picked any more. */
+gboolean commy_guard_end (CommyGuard *guard,
+                          const CommyGuardAttempt *attempt,
+                          CommyOutcome outcome,
+                          gint64 now_ns,
+                          guint64 random);
+gboolean commy_guard_is_blocked (const CommyGuard *guard, guint index);
+
+/* As commy_retry_decide(). */
+CommyRetryVerdict commy_guard_decide_retry (CommyGuard *guard,
+                                            guint n_attempts,
+                                            CommyOutcome outcome,
+                                            gboolean idempotent,
+                                            gint64 now_ns,
+                                            gint64 deadline_ns,
+                                            guint64 random,
+                                            gint64 *out_at_ns);
+/* As commy_hedge_get_due(). Who sends the copy takes it from the budget first: */
+gint64
+commy_guard_get_hedge_due (CommyGuard *guard, guint n_sent, gboolean idempotent, gint64 sent_ns);
+gboolean commy_guard_take_hedge (CommyGuard *guard, gint64 now_ns);
+
+/* (transfer full): why nobody can be picked, such as "a: open since 12 s (7 failures), b: draining,
+ * c: tried"; names by index, at most as many as a line takes */
+char *commy_guard_explain (CommyGuard *guard,
+                           const char *const *names,
+                           const guint64 *tried,
+                           gint64 now_ns);

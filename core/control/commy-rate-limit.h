@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A rate limit as a bucket of tokens: so many a second, and so many at once after a rest. Pure.
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef struct
+{
+  double rate; /* a second; 0: no limit */
+  guint burst; /* at least 1 */
+} CommyRateLimitPolicy;
+
+typedef struct
+{
+  double missing; /* tokens taken and not yet there again */
+  gint64 at_ns;
+} CommyRateLimit;
+
+/* Takes a token; FALSE: there is none before @out_wait_ns (nullable) from now. */
+gboolean commy_rate_limit_take (CommyRateLimit *limit,
+                                const CommyRateLimitPolicy *policy,
+                                gint64 now_ns,
+                                gint64 *out_wait_ns);

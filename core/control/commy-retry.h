@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Retries: whether a call that failed is sent again, and when. Only what is safe, only while
+ * the budget lasts, never past the deadline; who failed is left out by the guard. Pure.
+ */
+#pragma once
+
+#include "control/commy-tally.h"
+
+/* What became of an attempt, as far as sending it again goes. */
+typedef enum
+{
+  COMMY_OUTCOME_OK,
+  COMMY_OUTCOME_NOT_SENT,  /* never left, or was refused unread: anybody may do it again */
+  COMMY_OUTCOME_LIMITED,   /* the instance said that it has too much to do */
+  COMMY_OUTCOME_FAILED,    /* it failed, or nobody knows what became of it */
+  COMMY_OUTCOME_ABANDONED, /* nobody waits for it any more, such as of a hedge; says nothing */
+} CommyOutcome;
+
+typedef struct
+{
+  guint attempts; /* of one call, the first included */
+  gint64 backoff_ns, backoff_max_ns;
+  gint64 attempt_timeout_ns; /* 0: none */
+  double budget_share;       /* of calls */
+  guint budget_reserve;      /* a second, if that is more */
+} CommyRetryPolicy;
+
+/* How much sending again there was lately. */
+typedef struct
+{
+  CommyTally tally; /* 0: calls, 1: retries and hedges */
+} CommyRetryBudget;
+
+/* A call was begun. */
+void commy_retry_budget_deposit (CommyRetryBudget *budget, gint64 now_ns);
+/* Takes one; FALSE: it is used up. */
+gboolean commy_retry_budget_withdraw (CommyRetryBudget *budget,
+                                      const CommyRetryPolicy *policy,
+                                      gint64 now_ns);
+
+/* The wait before retry number @n (1 is the first). */
+gint64 commy_retry_backoff (const CommyRetryPolicy *policy, guint n, guint64 random);
+
+typedef enum
+{
+  COMMY_RETRY_YES,
+  COMMY_RETRY_SUCCEEDED,
+  COMMY_RETRY_UNSAFE,
+  COMMY_RETRY_ATTEMPTS,
+  COMMY_RETRY_DEADLINE, /* it would begin after it */
+  COMMY_RETRY_BUDGET,
+} CommyRetryVerdict;
+
+const char *commy_retry_verdict_to_string (CommyRetryVerdict verdict);
+
+/* Whether a call is sent again that has been sent @n_attempts times, the last with @outcome; if so
+ * one is taken from the budget and @out_at_ns is when. */
+CommyRetryVerdict commy_retry_decide (const CommyRetryPolicy *policy,
+                                      CommyRetryBudget *budget,
+                                      guint n_attempts,
+                                      CommyOutcome outcome,
+                                      gboolean idempotent,
+                                      gint64 now_ns,
+                                      gint64 deadline_ns,
+                                      guint64 random,
+                                      gint64 *out_at_ns);
