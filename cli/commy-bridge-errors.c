@@ -69,24 +69,11 @@ find_nick (gint code)
   return "Failed";
 }
 
-/* @text: of a handler. Errors of services on a bus are called like org.example.Error.Full; whatever
- * else stands before a colon is no name. */
-static char *
-dup_name_in (const char *text)
-{
-  const char *colon = strstr (text, ": ");
-  g_autofree char *name = colon != NULL ? g_strndup (text, (gsize) (colon - text)) : NULL;
-
-  if (name == NULL || strstr (name, ".Error.") == NULL || !g_dbus_is_interface_name (name))
-    return NULL;
-  return g_steal_pointer (&name);
-}
-
 char *
 commy_bridge_dup_error_name (const GError *error, char **out_message)
 {
   const char *remote = commy_error_get_remote (error);
-  char *name = remote != NULL ? dup_name_in (remote) : NULL;
+  char *name = commy_error_dup_remote_name (error);
 
   if (name != NULL)
     {

@@ -8,6 +8,8 @@
 
 #include "cli/commy-bridge.h"
 
+#include "cli/commy-topic-name.h"
+
 #include <string.h>
 
 /* The limits of the D-Bus specification. */
@@ -265,6 +267,7 @@ check_interface (GDBusInterfaceInfo *interface, GError **error)
     }
   for (guint i = 0; interface->signals != NULL && interface->signals[i] != NULL; i++)
     if (!check_name (name, interface->signals[i]->name, error)
+        || !commy_topic_name_check (interface->signals[i], error)
         || !check_arguments (interface->signals[i]->name, interface->signals[i]->args, error))
       return FALSE;
   for (guint i = 0; interface->properties != NULL && interface->properties[i] != NULL; i++)

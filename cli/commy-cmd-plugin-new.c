@@ -26,11 +26,24 @@ typedef struct
 static const Template templates[] = {
   { "transport", "transport", "seqpacket" },   { "hook", "transport", "tally" },
   { "serializer", "serializer", "netstring" }, { "auth", "auth", "sameuser" },
-  { "balancer", "balancer", "leastbusy" },
+  { "balancer", "balancer", "leastbusy" },     { "store", "store", "onefile" },
 };
 
-static const char *const files[]
-    = { "Makefile", "README.md", "autotools/configure.ac", "autotools/Makefile.am" };
+static const struct
+{
+  const char *name;
+  int mode;
+} files[] = {
+  { "Makefile", 0644 },
+  { "README.md", 0644 },
+  { "autotools/configure.ac", 0644 },
+  { "autotools/Makefile.am", 0644 },
+  { "debian/changelog", 0644 },
+  { "debian/control", 0644 },
+  { "debian/copyright", 0644 },
+  { "debian/rules", 0755 },
+  { "debian/source/format", 0644 },
+};
 
 static const Template *
 find_template (const char *kind)
@@ -63,19 +76,25 @@ dup_resource (const char *name)
   return g_strndup (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
 }
 
-/* (transfer full): @text with pairs of words replaced, in the order in which they come */
+typedef struct
+{
+  const char *from;
+  const char *to;
+} Pair;
+
+/* (transfer full): @text with words replaced, in the order of @pairs, whose last is empty */
 static char *
-dup_replaced (const char *text, const char *const *pairs)
+dup_replaced (const char *text, const Pair *pairs)
 {
   GString *out = g_string_new (text);
 
-  for (gsize i = 0; pairs[i] != NULL; i += 2)
-    g_string_replace (out, pairs[i], pairs[i + 1], 0);
+  for (; pairs->from != NULL; pairs++)
+    g_string_replace (out, pairs->from, pairs->to, 0);
   return g_string_free (out, FALSE);
 }
 
 static gboolean
-write_file (const char *folder, const char *name, const char *text, GError **error)
+write_file (const char *folder, const char *name, const char *text, int mode, GError **error)
 {
   g_autofree char *path = g_build_filename (folder, name, NULL);
   g_autofree char *parent = g_path_get_dirname (path);
@@ -86,7 +105,32 @@ write_file (const char *folder, const char *name, const char *text, GError **err
                            g_strerror (errno));
       return FALSE;
     }
-  return g_file_set_contents (path, text, -1, error);
+  return g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, mode, error);
+}
+
+/* (transfer full): whose package it is, from the variables that Debian's own tools read */
+static char *
+dup_maintainer (void)
+{
+  const char *name = g_getenv ("DEBFULLNAME");
+  const char *mail = g_getenv ("DEBEMAIL");
+
+  return g_strdup_printf ("%s <%s>", name != NULL ? name : "Your Name",
+                          mail != NULL ? mail : "you@example.org");
+}
+
+/* (transfer full): as a changelog has it in every language */
+static char *
+dup_date (GDateTime *date)
+{
+  static const char *const days[] = { "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun" };
+  static const char *const months[]
+      = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+  g_autofree char *rest = g_date_time_format (date, "%Y %H:%M:%S +0000");
+
+  return g_strdup_printf ("%s, %02d %s %s", days[g_date_time_get_day_of_week (date) - 1],
+                          g_date_time_get_day_of_month (date),
+                          months[g_date_time_get_month (date) - 1], rest);
 }
 
 static gboolean
@@ -97,25 +141,35 @@ write_all (const Template *template, const char *name, GError **error)
   g_autofree char *source_name = g_strdup_printf ("commy-%s-%s.c", template->file_kind, name);
   g_autofree char *source_resource = g_strconcat (template->kind, ".c", NULL);
   g_autofree char *source = dup_resource (source_resource);
+  g_autofree char *maintainer = dup_maintainer ();
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  g_autofree char *date = dup_date (now);
+  g_autofree char *year = g_date_time_format (now, "%Y");
   /* Marks first: the new name may contain the template's, and must not be replaced again. */
-  const char *const words[] = { old_prefix, "@SYM@_", template->word, "@ID@", NULL };
-  const char *const marks[] = { "@ID@",        name,
-                                "@SYM@",       symbol,
-                                "@FILE_KIND@", template->file_kind,
-                                "@FILE_SYM@",  template->file_kind,
-                                "@KIND@",      template->kind,
-                                NULL };
+  const Pair words[] = { { old_prefix, "@SYM@_" }, { template->word, "@ID@" }, { NULL, NULL } };
+  const Pair marks[] = {
+    { "@ID@", name },
+    { "@SYM@", symbol },
+    { "@FILE_KIND@", template->file_kind },
+    { "@FILE_SYM@", template->file_kind },
+    { "@KIND@", template->kind },
+    { "@VERSION@", PACKAGE_VERSION },
+    { "@DATE@", date },
+    { "@YEAR@", year },
+    { "@MAINTAINER@", maintainer },
+    { NULL, NULL },
+  };
   g_autofree char *marked = dup_replaced (source, words);
   g_autofree char *code = dup_replaced (marked, marks);
 
-  if (!write_file (name, source_name, code, error))
+  if (!write_file (name, source_name, code, 0644, error))
     return FALSE;
   for (gsize i = 0; i < G_N_ELEMENTS (files); i++)
     {
-      g_autofree char *text = dup_resource (files[i]);
+      g_autofree char *text = dup_resource (files[i].name);
       g_autofree char *done = dup_replaced (text, marks);
 
-      if (!write_file (name, files[i], done, error))
+      if (!write_file (name, files[i].name, done, files[i].mode, error))
         return FALSE;
     }
   return TRUE;
@@ -128,8 +182,8 @@ commy_plugin_new (const char *kind, const char *name)
   g_autoptr (GError) error = NULL;
 
   if (template == NULL)
-    commy_cli_note ("there is no template for \"%s\": say transport, hook, serializer, auth or "
-                    "balancer",
+    commy_cli_note ("there is no template for \"%s\": say transport, hook, serializer, auth, "
+                    "balancer or store",
                     kind);
   else if (!is_id (name))
     commy_cli_note ("\"%s\" is no name for a plugin: lower case letters, digits and '-', a letter "

@@ -223,7 +223,8 @@ dup_difference (GVariant *record, GVariant *row)
 static char *
 dup_sentence_of_refusal (GVariant *rejection)
 {
-  static const char *const plain[] = { "enabled", "state", "reachable", "peer", "breaker", NULL };
+  static const char *const plain[]
+      = { "enabled", "state", "reachable", "peer", "interface", "breaker", NULL };
   const char *field = commy_record_get_string (rejection, "field");
   const char *required = commy_record_get_string (rejection, "required");
   const char *offered = commy_record_get_string (rejection, "offered");

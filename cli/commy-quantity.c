@@ -55,7 +55,7 @@ gboolean
 commy_quantity_parse_time (const char *text, gint64 *out_us)
 {
   static const Unit units[] = {
-    { "us", 1 }, { "ms", 1e3 }, { "s", 1e6 }, { "m", 60e6 }, { "h", 3600e6 },
+    { "us", 1 }, { "ms", 1e3 }, { "s", 1e6 }, { "m", 60e6 }, { "min", 60e6 }, { "h", 3600e6 },
   };
   double us;
 

@@ -16,7 +16,8 @@ commy_sim_client_init (CommySimWorld *world, CommySimClient *client)
   const CommySimScenario *scenario = world->scenario;
   const guint n = scenario->places->len;
   const gsize size = (MAX (world->balancer.ops->state_size, 1) + 63) & ~(gsize) 63;
-  CommyBalancerSnapshot snapshot = { .struct_size = sizeof snapshot, .n_members = n };
+  CommyBalancerSnapshot snapshot
+      = { .struct_size = sizeof snapshot, .n_members = n, .now_ns = world->now_ns };
 
   commy_guard_init (&client->guard, &scenario->policy);
   commy_guard_set_members (&client->guard, n, NULL);
@@ -147,7 +148,9 @@ pick (CommySimWorld *world, CommySimCall *call)
       = commy_guard_exclude (&client->guard, call->tried, call->failed_at, world->now_ns);
   CommyBalancerSnapshot snapshot = { .struct_size = sizeof snapshot,
                                      .members = client->members,
-                                     .n_members = client->guard.n_members };
+                                     .n_members = client->guard.n_members,
+                                     .now_ns = world->now_ns,
+                                     .random = commy_sim_random_next (&world->random) };
 
   for (guint i = 0; i < client->guard.n_members; i++)
     client->members[i].in_flight = client->guard.breakers[i].in_flight;

@@ -9,6 +9,7 @@
 
 #include "cli/commy-cli.h"
 #include "cli/commy-quantity.h"
+#include "cli/commy-topic-name.h"
 
 #include <string.h>
 
@@ -16,8 +17,6 @@
 #define DEPRECATED "org.freedesktop.DBus.Deprecated"
 #define DOC "org.gtk.GDBus.DocString"
 #define UNIX_FD "org.gtk.GDBus.C.UnixFD"
-
-#define TOPIC_MAX 249u /* bytes of the name of a topic */
 
 static gboolean
 is_noted (GDBusAnnotationInfo **annotations, const char *name)
@@ -278,35 +277,14 @@ add_method (CommyScope *interface,
   return TRUE;
 }
 
-/* The names that the library takes: parts with dots between them, which are not patterns. */
-static gboolean
-is_topic_name (const char *topic)
-{
-  g_auto (GStrv) parts = g_strsplit (topic, ".", -1);
-
-  if (topic[0] == '\0' || strlen (topic) > TOPIC_MAX)
-    return FALSE;
-  for (guint i = 0; parts[i] != NULL; i++)
-    if (parts[i][0] == '\0'
-        || parts[i][strspn (parts[i], G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_-")] != '\0')
-      return FALSE;
-  return TRUE;
-}
-
 /* The topic in C; without the annotation the code asks for the service's name. */
 static gboolean
 set_topic (CommyScope *scope, GDBusSignalInfo *signal, GError **error)
 {
   const char *topic = g_dbus_annotation_info_lookup (signal->annotations, "org.commy.Topic");
 
-  if (topic != NULL && !is_topic_name (topic))
-    {
-      commy_cli_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
-                           "%s: org.commy.Topic is the name of a topic, such as "
-                           "org.example.Echo.Changed: not \"%.64s\"",
-                           signal->name, topic);
-      return FALSE;
-    }
+  if (!commy_topic_name_check (signal, error))
+    return FALSE;
   commy_scope_take (scope, "topic",
                     topic != NULL ? g_strdup_printf ("\"%s\"", topic) : g_strdup ("NULL"));
   return TRUE;

@@ -8,7 +8,7 @@ source = commy-@FILE_KIND@-@ID@.c
 all: $(plugin)
 
 $(plugin): $(source)
-	$(CC) -std=gnu11 -fPIC -fvisibility=hidden -D_GNU_SOURCE $(CFLAGS) \
+	$(CC) -std=gnu11 -fPIC -fvisibility=hidden -D_GNU_SOURCE $(CPPFLAGS) $(CFLAGS) \
 		`$(PKG_CONFIG) --cflags commy-plugin-1` -shared -Wl,-z,now -Wl,-z,defs $(LDFLAGS) \
 		-o $@ $(source) `$(PKG_CONFIG) --libs commy-plugin-1`
 

@@ -12,6 +12,7 @@
 #include <sys/auxv.h>
 
 #define REMOTE_MARK "remote: "
+#define NAME_MAX_BYTES 255u /* of an error on D-Bus */
 
 typedef struct
 {
@@ -246,4 +247,30 @@ commy_error_get_remote (const GError *error)
     return NULL;
   text = commy_error_bare (error);
   return g_str_has_prefix (text, REMOTE_MARK) ? text + strlen (REMOTE_MARK) : text;
+}
+
+/* As on D-Bus: parts with dots between them that do not begin with a digit. */
+static gboolean
+is_error_name (const char *name)
+{
+  g_auto (GStrv) parts = g_strsplit (name, ".", -1);
+
+  for (guint i = 0; parts[i] != NULL; i++)
+    if (parts[i][0] == '\0' || g_ascii_isdigit (parts[i][0])
+        || parts[i][strspn (parts[i], G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_")] != '\0')
+      return FALSE;
+  return strstr (name, ".Error.") != NULL && strlen (name) <= NAME_MAX_BYTES;
+}
+
+/* Whatever else stands before a colon is no name. */
+char *
+commy_error_dup_remote_name (const GError *error)
+{
+  const char *text = commy_error_get_remote (error);
+  const char *colon = text != NULL ? strstr (text, ": ") : NULL;
+  g_autofree char *name = colon != NULL ? g_strndup (text, (gsize) (colon - text)) : NULL;
+
+  if (name == NULL || !is_error_name (name))
+    return NULL;
+  return g_steal_pointer (&name);
 }

@@ -90,6 +90,8 @@ struct _CommyChannel
   char *peer_node;
   char *service;
   char *instance;
+  char *interface_name; /* what the instance said it offers, or NULL */
+  char *interface_hash;
   CommyPrincipal *peer;
   CommySeat *seat; /* accepting side: among the open ones, moving or not */
   CommyPlugin *serializers[COMMY_CHANNEL_SERIALIZERS]; /* by wire index; 0 is unused */
@@ -170,6 +172,7 @@ typedef struct
   gpointer connection;
   gboolean accepting;
   const char *peer_node, *service, *instance;
+  const char *interface_name, *interface_hash;
   CommyPrincipal *peer;     /* (transfer none) */
   char *const *serializers; /* acceptor's list, in wire order from 1 */
   int peer_cpu;

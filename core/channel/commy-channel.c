@@ -68,6 +68,8 @@ commy_channel_new (CommyWorker *worker,
   self->peer_node = g_strdup (setup->peer_node);
   self->service = g_strdup (setup->service);
   self->instance = g_strdup (setup->instance);
+  self->interface_name = g_strdup (setup->interface_name);
+  self->interface_hash = g_strdup (setup->interface_hash);
   self->peer = commy_principal_ref (setup->peer);
   self->seat = setup->seat;
   self->takes_runs = setup->takes_runs;
@@ -158,6 +160,8 @@ commy_channel_unref (CommyChannel *self)
   g_clear_error (&self->close_error);
   commy_block_free (self->scratch);
   g_free (self->peer_node);
+  g_free (self->interface_name);
+  g_free (self->interface_hash);
   g_free (self->service);
   g_free (self->instance);
   commy_worker_release (self->worker);
@@ -182,6 +186,13 @@ CommyPrincipal *
 commy_channel_get_peer (CommyChannel *channel)
 {
   return channel->peer;
+}
+
+const char *
+commy_channel_get_interface (CommyChannel *channel, const char **out_hash)
+{
+  *out_hash = channel->interface_hash;
+  return channel->interface_name;
 }
 
 const char *

@@ -101,6 +101,8 @@ CommyWorker *commy_channel_get_worker (CommyChannel *channel);
 const char *commy_channel_get_transport (CommyChannel *channel);
 CommyPrincipal *commy_channel_get_peer (CommyChannel *channel);
 const char *commy_channel_get_peer_node (CommyChannel *channel);
+/* What the instance said that it offers; both NULL: nothing. */
+const char *commy_channel_get_interface (CommyChannel *channel, const char **out_hash);
 const char *commy_channel_get_service (CommyChannel *channel);
 const char *commy_channel_get_instance (CommyChannel *channel); /* its id on the accepting side */
 gboolean commy_channel_is_accepting (CommyChannel *channel);

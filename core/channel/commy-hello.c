@@ -7,6 +7,7 @@
 #include "channel/commy-hello.h"
 
 #include "base/commy-error-private.h"
+#include "control/commy-instance.h"
 
 #include <string.h>
 
@@ -94,6 +95,13 @@ commy_hello_write (const CommyHello *hello)
   g_variant_builder_add (&builder, "{sv}", "max-version",
                          g_variant_new_uint32 (hello->max_version));
   g_variant_builder_add (&builder, "{sv}", "cpu", g_variant_new_int32 (hello->cpu));
+  if (hello->interface_hash != NULL)
+    {
+      g_variant_builder_add (&builder, "{sv}", "interface",
+                             g_variant_new_string (hello->interface_name));
+      g_variant_builder_add (&builder, "{sv}", "interface-hash",
+                             g_variant_new_string (hello->interface_hash));
+    }
   add_resume (&builder, hello);
   value = g_variant_ref_sink (g_variant_builder_end (&builder));
   wire = little_endian (value);
@@ -106,6 +114,18 @@ take_text (GVariant *dict, const char *key, char **out_text)
   if (!g_variant_lookup (dict, key, "s", out_text))
     return FALSE;
   return strlen (*out_text) <= TEXT_MAX;
+}
+
+/* Both, or nothing is known. */
+static void
+take_interface (GVariant *dict, CommyHello *hello)
+{
+  if (take_text (dict, "interface", &hello->interface_name)
+      && take_text (dict, "interface-hash", &hello->interface_hash)
+      && commy_interface_hash_is_valid (hello->interface_hash))
+    return;
+  g_clear_pointer (&hello->interface_name, g_free);
+  g_clear_pointer (&hello->interface_hash, g_free);
 }
 
 gboolean
@@ -142,6 +162,7 @@ commy_hello_read (const guint8 *data, gsize size, CommyHello *out_hello, GError 
       return FALSE;
     }
   g_variant_lookup (dict, "cpu", "i", &hello.cpu);
+  take_interface (dict, &hello);
   if (!take_resume (dict, &hello))
     {
       commy_hello_clear (&hello);
@@ -160,5 +181,7 @@ commy_hello_clear (CommyHello *hello)
   g_clear_pointer (&hello->service, g_free);
   g_clear_pointer (&hello->instance, g_free);
   g_clear_pointer (&hello->library, g_free);
+  g_clear_pointer (&hello->interface_name, g_free);
+  g_clear_pointer (&hello->interface_hash, g_free);
   g_clear_pointer (&hello->serializers, g_strfreev);
 }

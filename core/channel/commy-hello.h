@@ -34,9 +34,11 @@ typedef struct
   char *library;
   char **serializers;
   guint32 min_version, max_version; /* of frames */
-  gint32 cpu;                       /* the only processor of the process, or -1 */
-  guint32 features;                 /* CommyFeatures */
-  CommyFlowName flow;               /* WELCOME: what was given to this flow; none without MOVES */
+  char *interface_name;             /* WELCOME: what the instance offers; NULL: it does not say */
+  char *interface_hash;
+  gint32 cpu;         /* the only processor of the process, or -1 */
+  guint32 features;   /* CommyFeatures */
+  CommyFlowName flow; /* WELCOME: what was given to this flow; none without MOVES */
   /* "resume" */
   gboolean has_resume;
   CommyFlowName resume;    /* HELLO: the flow that goes on here */

@@ -18,6 +18,8 @@ struct _CommySetup
   CommyWorker *worker; /* connecting side: (transfer full) */
   char *service;
   char *instance;
+  const char *interface_name; /* accepting side: what the instance offers, for the welcome */
+  const char *interface_hash;
   char *expected_node;
   CommySetupDoneFunc done;
   gpointer data;

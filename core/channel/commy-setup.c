@@ -277,6 +277,8 @@ commy_setup_send_greeting (CommySetup *self, guint8 type)
     .node = (char *) self->shared->node,
     .service = self->service,
     .instance = self->instance,
+    .interface_name = (char *) self->interface_name,
+    .interface_hash = (char *) self->interface_hash,
     .library = (char *) COMMY_VERSION,
     .serializers = self->shared->serializers,
     .min_version = COMMY_FRAME_MIN_VERSION,
@@ -321,6 +323,8 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
     .peer_node = hello->node,
     .service = self->service,
     .instance = self->instance,
+    .interface_name = hello->interface_name,
+    .interface_hash = hello->interface_hash,
     .peer = self->peer,
     .serializers = wire,
     .peer_cpu = hello->cpu,
@@ -410,6 +414,8 @@ on_hello (CommySetup *self, const CommyHello *hello)
     }
   g_free (self->instance);
   self->instance = g_strdup (destination.instance);
+  self->interface_name = destination.interface_name;
+  self->interface_hash = destination.interface_hash;
   if ((hello->features & COMMY_FEATURE_MOVES)
       && commy_path_can_tell (self->transport, self->connection))
     commy_flow_name_make (&self->given, self->shared->channel->env);

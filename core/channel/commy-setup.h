@@ -16,8 +16,10 @@ typedef struct
 {
   CommyWorker *worker; /* (transfer none) */
   const CommyChannelHandler *handler;
-  gpointer handler_data; /* a reference of the channel's; given back by handler->closed */
-  const char *instance;  /* its id, (transfer none) */
+  gpointer handler_data;      /* a reference of the channel's; given back by handler->closed */
+  const char *instance;       /* its id, (transfer none) */
+  const char *interface_name; /* what it offers, (transfer none); NULL: it does not say */
+  const char *interface_hash;
 } CommyDestination;
 
 /* What all set-ups of a node share; mesh thread. */

@@ -73,6 +73,8 @@ static const CommyKeySchema service_keys[] = {
   { "preference", CHOICE (PREFERENCES), NULL, "as in [selection], for calls to this service" },
   { "transports", LIST (ID), NULL, "as in [selection], for calls to this service" },
   { "endpoints", LIST (ENDPOINT), NULL, "instances that no store lists" },
+  { "interface-check", CHOICE ("strict;warn;off"), "strict",
+    "what becomes of instances whose interface does not fit the client's" },
 };
 
 static const CommyKeySchema mesh_keys[] = {

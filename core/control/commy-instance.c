@@ -65,6 +65,7 @@ commy_instance_unref (CommyInstance *self)
   g_free (self->host);
   g_free (self->host_id);
   g_free (self->interface_name);
+  g_free (self->interface_hash);
   g_free (self->origin);
   g_free (self->peer_instance);
   g_free (self);
@@ -116,6 +117,8 @@ add_common (CommyInstance *self, GVariantBuilder *builder)
   add_text (builder, "host", self->host);
   add_text (builder, "host-id", self->host_id);
   add_text (builder, "interface", self->interface_name);
+  if (self->interface_hash != NULL)
+    add_text (builder, "interface-hash", self->interface_hash);
   g_variant_builder_add (builder, "{sv}", "pid", g_variant_new_int32 (self->pid));
   g_variant_builder_add (builder, "{sv}", "weight", g_variant_new_uint32 (self->weight));
   g_variant_builder_add (builder, "{sv}", "serializers",
@@ -153,25 +156,28 @@ commy_instance_inherit (CommyInstance *self, const CommyInstance *old)
   self->peer_instance = g_strdup (old->peer_instance);
   g_strfreev (self->serializers);
   self->serializers = g_strdupv (old->serializers);
+  g_free (self->interface_name);
+  self->interface_name = g_strdup (old->interface_name);
+  g_free (self->interface_hash);
+  self->interface_hash = g_strdup (old->interface_hash);
 }
 
 CommyInstance *
-commy_instance_met (const CommyInstance *self,
-                    const char *node,
-                    const char *peer_instance,
-                    const char *const *serializers)
+commy_instance_met (const CommyInstance *self, const CommyMeeting *meeting)
 {
   CommyInstance *met = commy_instance_new (self->id, self->service);
 
-  met->node = g_strdup (node);
+  met->node = g_strdup (meeting->node);
   met->host = g_strdup (self->host);
   met->host_id = g_strdup (self->host_id);
-  met->interface_name = g_strdup (self->interface_name);
+  met->interface_name
+      = g_strdup (meeting->interface_hash != NULL ? meeting->interface_name : self->interface_name);
+  met->interface_hash = g_strdup (meeting->interface_hash);
   met->weight = self->weight;
   met->priority = self->priority;
   met->origin = g_strdup (self->origin);
-  met->peer_instance = g_strdup (peer_instance);
-  met->serializers = g_strdupv ((char **) serializers);
+  met->peer_instance = g_strdup (meeting->instance);
+  met->serializers = g_strdupv ((char **) meeting->serializers);
   for (guint i = 0; i < self->n_endpoints; i++)
     commy_instance_add_endpoint (met, self->endpoints[i].transport, self->endpoints[i].address);
   return met;
@@ -211,6 +217,12 @@ read_pairs (GVariant *dict, const char *key, CommyInstanceEndpoint **endpoints, 
   return TRUE;
 }
 
+gboolean
+commy_interface_hash_is_valid (const char *text)
+{
+  return strlen (text) == 32 && strspn (text, "0123456789abcdef") == 32;
+}
+
 CommyInstance *
 commy_instance_read (
     const char *id, const char *service, const char *text, gsize size, GError **error)
@@ -244,6 +256,9 @@ commy_instance_read (
       commy_set_error (error, COMMY_ERROR_STORE, "the record of instance %s lacks a field", id);
       return NULL;
     }
+  if (g_variant_lookup (dict, "interface-hash", "s", &self->interface_hash)
+      && !commy_interface_hash_is_valid (self->interface_hash))
+    g_clear_pointer (&self->interface_hash, g_free);
   g_variant_lookup (dict, "weight", "u", &self->weight);
   self->weight = CLAMP (self->weight, 1, 1000);
   return g_steal_pointer (&self);

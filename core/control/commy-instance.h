@@ -22,6 +22,7 @@ typedef struct
   char *host;           /* the host's name, for people */
   char *host_id;        /* a hint for "the same host" */
   char *interface_name; /* "" if untyped */
+  char *interface_hash; /* commy_schema_to_hash() of it; NULL: it does not say */
   gint32 pid;
   guint32 weight;
   char **serializers;
@@ -51,11 +52,18 @@ commy_instance_add_withheld (CommyInstance *instance, const char *transport, con
 char *commy_instance_write (CommyInstance *instance);
 /* Whether its serializers and its node are known: of a store, or met. */
 gboolean commy_instance_is_known (const CommyInstance *instance);
-/* A copy of an endpoint's, with what a peer said of itself. @serializers: those both sides know. */
-CommyInstance *commy_instance_met (const CommyInstance *instance,
-                                   const char *node,
-                                   const char *peer_instance,
-                                   const char *const *serializers);
+/* What a peer said of itself. */
+typedef struct
+{
+  const char *node;
+  const char *instance;           /* its id over there */
+  const char *const *serializers; /* those both sides know */
+  const char *interface_name;     /* what it offers; NULL: it does not say */
+  const char *interface_hash;
+} CommyMeeting;
+
+/* A copy of an endpoint's, with what came out there. */
+CommyInstance *commy_instance_met (const CommyInstance *instance, const CommyMeeting *meeting);
 /* While it is being made: takes over what @old, of the same address, had learnt. */
 void commy_instance_inherit (CommyInstance *instance, const CommyInstance *old);
 
@@ -64,6 +72,8 @@ CommyInstance *commy_instance_read (
     const char *id, const char *service, const char *text, gsize size, GError **error);
 /* a{sv}, floating, as commy_mesh_list_services_sync() documents. */
 GVariant *commy_instance_to_variant (CommyInstance *instance);
+
+gboolean commy_interface_hash_is_valid (const char *text);
 
 /* Letters, digits, '_', '-', in parts joined by '.'; at most 255 bytes. */
 gboolean commy_service_name_is_valid (const char *name);

@@ -11,12 +11,12 @@
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
 #include "config/commy-config-endpoint.h"
+#include "control/commy-registration.h"
 #include "control/commy-source.h"
 
 #include <string.h>
 
 #define PREFIX COMMY_SERVICES_PREFIX
-#define LEASE_TTL_NS G_GINT64_CONSTANT (2000000000)
 
 typedef struct
 {
@@ -44,7 +44,7 @@ struct _CommyRegistry
   GMainContext *context;
   CommyConfig *config;
   const CommyEnv *env;
-  gint64 lease;
+  CommyRegistration *registration;
   GHashTable *watched; /* service -> Watched */
   void (*survey) (gpointer data, CommySnapshot *snapshot);
   gpointer survey_data;
@@ -54,13 +54,6 @@ struct _CommyRegistry
   GHashTable *snapshots; /* service -> CommySnapshot */
   guint32 *epoch;        /* atomic; the mesh's */
 };
-
-typedef struct
-{
-  CommyRegistry *registry;
-  CommyRegistryFunc func;
-  gpointer data;
-} Operation;
 
 /* --- snapshots --- */
 
@@ -358,9 +351,7 @@ void
 commy_registry_met (CommyRegistry *self,
                     const char *service,
                     const char *id,
-                    const char *node,
-                    const char *peer_instance,
-                    const char *const *serializers)
+                    const CommyMeeting *meeting)
 {
   Watched *watched = g_hash_table_lookup (self->watched, service);
 
@@ -369,9 +360,9 @@ commy_registry_met (CommyRegistry *self,
       CommySource *source = watched->sources->pdata[i];
       CommyInstance *instance = g_hash_table_lookup (source->instances, id);
 
-      if (instance == NULL || g_strcmp0 (instance->peer_instance, peer_instance) == 0)
+      if (instance == NULL || g_strcmp0 (instance->peer_instance, meeting->instance) == 0)
         continue;
-      instance = commy_instance_met (instance, node, peer_instance, serializers);
+      instance = commy_instance_met (instance, meeting);
       g_hash_table_replace (source->instances, g_strdup (id), instance);
       publish (watched);
     }
@@ -379,41 +370,10 @@ commy_registry_met (CommyRegistry *self,
 
 /* --- our own instances --- */
 
-static void
-operation_done (gpointer user_data, const CommyStoreResult *result, const GError *error)
-{
-  Operation *operation = user_data;
-
-  operation->func (operation->data, error);
-  g_free (operation);
-}
-
-static void
-lease_done (gpointer user_data, const CommyStoreResult *result, const GError *error)
-{
-  Operation *operation = user_data;
-
-  if (error == NULL)
-    operation->registry->lease = result->lease;
-  operation_done (user_data, result, error);
-}
-
-static Operation *
-operation_new (CommyRegistry *self, CommyRegistryFunc func, gpointer data)
-{
-  Operation *operation = g_new0 (Operation, 1);
-
-  operation->registry = self;
-  operation->func = func;
-  operation->data = data;
-  return operation;
-}
-
 void
 commy_registry_start (CommyRegistry *self, CommyRegistryFunc done, gpointer data)
 {
-  self->ops->grant (self->store->instance, LEASE_TTL_NS, lease_done,
-                    operation_new (self, done, data));
+  commy_registration_start (self->registration, done, data);
 }
 
 void
@@ -425,7 +385,6 @@ commy_registry_add (CommyRegistry *self,
   g_autofree char *key = g_strdup_printf (PREFIX "%s/%s", instance->service, instance->id);
   char *text = commy_instance_write (instance);
   g_autoptr (GBytes) value = g_bytes_new_take (text, strlen (text));
-  CommyStoreOp op = { .kind = COMMY_STORE_PUT, .key = key, .value = value, .lease = self->lease };
   g_autoptr (GError) error = NULL;
 
   if (COMMY_FAILPOINT ("registry-add"))
@@ -434,8 +393,7 @@ commy_registry_add (CommyRegistry *self,
       done (data, error);
       return;
     }
-  self->ops->txn (self->store->instance, NULL, 0, &op, 1, operation_done,
-                  operation_new (self, done, data));
+  commy_registration_add (self->registration, key, value, done, data);
 }
 
 void
@@ -445,10 +403,8 @@ commy_registry_remove (CommyRegistry *self,
                        gpointer data)
 {
   g_autofree char *key = g_strdup_printf (PREFIX "%s/%s", instance->service, instance->id);
-  CommyStoreOp op = { .kind = COMMY_STORE_DELETE, .key = key };
 
-  self->ops->txn (self->store->instance, NULL, 0, &op, 1, operation_done,
-                  operation_new (self, done, data));
+  commy_registration_remove (self->registration, key, done, data);
 }
 
 /* --- listing --- */
@@ -493,7 +449,9 @@ list_done (gpointer user_data, const CommyStoreResult *result, const GError *err
 
   if (error == NULL)
     add_entries (listing, result, instances);
-  g_hash_table_iter_init (&iter, listing->registry->watched);
+  /* With an error the registry may be gone: the mesh is being left. */
+  if (error == NULL)
+    g_hash_table_iter_init (&iter, listing->registry->watched);
   while (error == NULL && g_hash_table_iter_next (&iter, NULL, &value))
     {
       Watched *watched = value;
@@ -554,7 +512,7 @@ commy_registry_list (CommyRegistry *self,
 void
 commy_registry_suspect (CommyRegistry *self, gint64 lease)
 {
-  if (lease != 0 && lease != self->lease)
+  if (lease != 0 && lease != commy_registration_get_lease (self->registration))
     self->ops->suspect (self->store->instance, lease);
 }
 
@@ -590,6 +548,7 @@ commy_registry_new (CommyPlugin *store,
   self->store = store;
   self->ops = &store->ops.store;
   self->context = context;
+  self->registration = commy_registration_new (store, context);
   self->config = commy_config_ref (config);
   self->env = env;
   self->epoch = epoch;
@@ -620,6 +579,7 @@ commy_registry_free (CommyRegistry *self)
   if (self == NULL)
     return;
   dismiss_waiters (self);
+  commy_registration_free (self->registration);
   g_hash_table_unref (self->watched);
   g_hash_table_unref (self->snapshots);
   g_mutex_clear (&self->lock);

@@ -51,14 +51,11 @@ gboolean commy_registry_forget (CommyRegistry *registry, const char *service);
 void commy_registry_set_listener (CommyRegistry *registry,
                                   void (*listen) (gpointer data, CommySnapshot *snapshot),
                                   gpointer data);
-/* A connection to an endpoint told who is there: the node, the instance's id over there, and the
- * serializers that both sides know. */
+/* A connection to the endpoint @id of @service told who is there. */
 void commy_registry_met (CommyRegistry *registry,
                          const char *service,
                          const char *id,
-                         const char *node,
-                         const char *peer_instance,
-                         const char *const *serializers);
+                         const CommyMeeting *meeting);
 /* All instances below a glob on the name. */
 void commy_registry_list (CommyRegistry *registry,
                           const char *pattern,

@@ -22,6 +22,7 @@ typedef struct
   char *prefix;
   guint watch; /* 0: none */
   GSource *retry;
+  gboolean is_freed; /* while the store was being asked */
 } StoreSource;
 
 static void start_range (StoreSource *self);
@@ -136,6 +137,11 @@ on_range (gpointer user_data, const CommyStoreResult *result, const GError *erro
 {
   StoreSource *self = user_data;
 
+  if (self->is_freed)
+    {
+      g_free (self);
+      return;
+    }
   self->source.busy = FALSE;
   if (error != NULL)
     {
@@ -187,7 +193,9 @@ store_free (CommySource *source)
   commy_source_clear (source);
   g_free (self->service);
   g_free (self->prefix);
-  g_free (self);
+  self->is_freed = TRUE;
+  if (!self->source.busy)
+    g_free (self);
 }
 
 static CommySource *

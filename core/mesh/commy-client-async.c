@@ -8,6 +8,7 @@
 #include "mesh/commy-stream-private.h"
 
 #include "base/commy-error-private.h"
+#include "mesh/commy-interface-check.h"
 
 #include <string.h>
 
@@ -20,6 +21,7 @@ typedef struct
   guint attempts;
   gboolean refreshed;
   gboolean ensured; /* it went to the registry, and so did all that were begun before it */
+  gboolean awaits;  /* it goes to see what an instance says of its interface */
   GError *last;
   CommyChannel *channel; /* while sent */
   guint32 stream;
@@ -288,6 +290,12 @@ on_path (gpointer data, CommyPath *path, const GError *error)
         commy_set_error (&gone, COMMY_ERROR_UNREACHABLE, "the channel closed at once");
       async_failed (call, error != NULL ? error : gone, FALSE);
     }
+  else if (call->client->expectation != NULL && !commy_instance_is_known (call->peer->instance))
+    {
+      /* What it offers is known only now. */
+      g_clear_pointer (&call->peer, commy_peer_unref);
+      async_step (call);
+    }
   else
     async_send (call);
   async_unref (call);
@@ -335,8 +343,12 @@ async_ensure (gpointer data)
       async_ensured (call, error);
       return;
     }
-  commy_registry_ensure (client->mesh->registry, client->service, client->fresh || call->refreshed,
-                         async_ensured, call);
+  if (call->awaits && client->expectation != NULL)
+    commy_interface_checks_wait (client->mesh->interface_checks, client->expectation, async_ensured,
+                                 call);
+  else
+    commy_registry_ensure (client->mesh->registry, client->service,
+                           client->fresh || call->refreshed, async_ensured, call);
 }
 
 /* Whether the route is there; else something is under way or the call ended. */
@@ -358,15 +370,17 @@ async_route (AsyncCall *call)
     return TRUE;
   snapshot = commy_registry_lookup (client->mesh->registry, client->service);
   missing = behind || snapshot == NULL || (client->fresh && !call->refreshed);
+  call->awaits = FALSE;
   if (!missing)
     {
       if (commy_client_decide (client, call->request.flavour, call->request.size, &error))
         return TRUE;
+      call->awaits = route->awaits;
       missing = g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NO_SERVICE) && !call->refreshed;
     }
-  if (missing)
+  if (missing || call->awaits)
     {
-      if (!behind)
+      if (missing && !behind)
         call->refreshed = snapshot != NULL || client->fresh;
       client->n_ensuring++;
       async_watch_deadline (call);
@@ -517,10 +531,9 @@ call_async (CommyClient *self,
   CommyRequest request;
 
   if (commy_client_check (self, &error)
-      && commy_request_init (&request, self->mesh->env, method, sunk, bytes, options,
-                             self->timeout_ns, &error)
+      && commy_client_init_request (self, &request, method, sunk, bytes, options, &error)
       && streams)
-    commy_request_open_stream (&request, options, self->timeout_ns);
+    commy_request_open_stream (&request, self->timeout_ns);
   start_call (self, task, &request, error);
 }
 
@@ -566,8 +579,7 @@ commy_client_call_with_unix_fd_list (CommyClient *self,
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, commy_client_call_with_unix_fd_list);
   if (commy_client_check (self, &error))
-    commy_request_init_handles (&request, self->mesh->env, method, sunk, fd_list, options,
-                                self->timeout_ns, &error);
+    commy_client_init_request_with_handles (self, &request, method, sunk, fd_list, options, &error);
   start_call (self, task, &request, error);
 }
 

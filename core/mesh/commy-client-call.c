@@ -9,6 +9,63 @@
 
 #include "base/commy-error-private.h"
 
+static const CommyMethodTerms *
+terms_of (CommyClient *self, const char *method)
+{
+  return self->expectation != NULL ? commy_expectation_get_terms (self->expectation, method) : NULL;
+}
+
+static gint64
+timeout_of (CommyClient *self, const CommyMethodTerms *terms)
+{
+  return terms != NULL && terms->timeout_ns >= 0 ? terms->timeout_ns : self->timeout_ns;
+}
+
+static void
+apply (const CommyMethodTerms *terms, CommyRequest *request)
+{
+  if (terms == NULL)
+    return;
+  request->idempotent |= terms->idempotent;
+  request->limited |= terms->timeout_ns >= 0;
+}
+
+gboolean
+commy_client_init_request (CommyClient *self,
+                           CommyRequest *request,
+                           const char *method,
+                           GVariant *parameters,
+                           GBytes *bytes,
+                           const CommyCallOptions *options,
+                           GError **error)
+{
+  const CommyMethodTerms *terms = terms_of (self, method);
+
+  if (!commy_request_init (request, self->mesh->env, method, parameters, bytes, options,
+                           timeout_of (self, terms), error))
+    return FALSE;
+  apply (terms, request);
+  return TRUE;
+}
+
+gboolean
+commy_client_init_request_with_handles (CommyClient *self,
+                                        CommyRequest *request,
+                                        const char *method,
+                                        GVariant *parameters,
+                                        GUnixFDList *handles,
+                                        const CommyCallOptions *options,
+                                        GError **error)
+{
+  const CommyMethodTerms *terms = terms_of (self, method);
+
+  if (!commy_request_init_handles (request, self->mesh->env, method, parameters, handles, options,
+                                   timeout_of (self, terms), error))
+    return FALSE;
+  apply (terms, request);
+  return TRUE;
+}
+
 gboolean
 commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick)
 {

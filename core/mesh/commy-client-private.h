@@ -56,15 +56,18 @@ struct _CommyClient
   char *instance;
   GThread *thread;
   CommyRequirements *requirements;
+  CommyExpectation *expectation; /* what it was written for, or NULL */
   gint64 timeout_ns;
   guint sample_every; /* 0: never */
-  guint n_ensuring;   /* calls that are on their way to the registry and back */
+  guint n_ensuring;   /* calls that are on their way to the registry or a description, and back */
   gboolean doubts;    /* a sample said that something changed */
   gboolean has_news;  /* of its requirements; maybe told by now */
   GArray *methods;    /* CommyClientMethod; hot */
   CommyHotReservation hot;
 };
 
+/* Takes over what the last client of this service in this process was written for, if any. */
+void commy_client_expect_as_others (CommyClient *client);
 /* Mesh usable, thread right, worker there. */
 gboolean commy_client_check (CommyClient *client, GError **error);
 void commy_client_key (CommyClient *client, CommyRouteKey *out_key);
@@ -128,6 +131,23 @@ typedef struct
   const CommyStack *stack;
 } CommyPick;
 
+/* commy_request_init() with what the client's interface says of the method, where @options do not
+ * say otherwise. */
+gboolean commy_client_init_request (CommyClient *client,
+                                    CommyRequest *request,
+                                    const char *method,
+                                    GVariant *parameters,
+                                    GBytes *bytes,
+                                    const CommyCallOptions *options,
+                                    GError **error);
+/* The same of commy_request_init_handles(). */
+gboolean commy_client_init_request_with_handles (CommyClient *client,
+                                                 CommyRequest *request,
+                                                 const char *method,
+                                                 GVariant *parameters,
+                                                 GUnixFDList *handles,
+                                                 const CommyCallOptions *options,
+                                                 GError **error);
 /* Instance and stack for a request, by the route that was decided. FALSE: there is no path. */
 gboolean commy_client_pick (CommyClient *client, CommyRequest *request, CommyPick *out_pick);
 /* Tells the balancer how its pick turned out. @error: NULL if it went well. */

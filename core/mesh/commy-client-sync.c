@@ -176,6 +176,13 @@ open_stream (CommyClient *self,
   return TRUE;
 }
 
+/* Whether it is known only now, with the connection, what the instance offers. */
+static gboolean
+must_look_again (CommyClient *self, CommyPeer *peer)
+{
+  return self->expectation != NULL && !commy_instance_is_known (peer->instance);
+}
+
 static gboolean
 attempt_sync (CommyClient *self,
               CommyRequest *request,
@@ -215,9 +222,13 @@ attempt_sync (CommyClient *self,
     }
   if (G_UNLIKELY (!commy_path_is_up (picked.stack->path)))
     {
+      gboolean again = must_look_again (self, picked.member->peer);
+
       if (!commy_path_connect_sync (picked.stack->path, deadline_us, cancellable, error))
         return FALSE;
       request->now_ns = commy_env_now (self->mesh->env);
+      if (again)
+        return attempt_sync (self, request, cancellable, wait, out_channel, out_sent, error);
     }
   *out_channel = commy_channel_ref (picked.stack->path->channel);
   if (commy_channel_is_reserved (*out_channel))
@@ -338,8 +349,7 @@ commy_client_call_sync (CommyClient *self,
   g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
   g_return_val_if_fail (method != NULL, NULL);
   if (!commy_client_check (self, error)
-      || !commy_request_init (&request, self->mesh->env, method, sunk, NULL, options,
-                              self->timeout_ns, error))
+      || !commy_client_init_request (self, &request, method, sunk, NULL, options, error))
     return NULL;
   return value_sync (self, &request, NULL, cancellable, error);
 }
@@ -361,8 +371,8 @@ commy_client_call_with_unix_fd_list_sync (CommyClient *self,
   g_return_val_if_fail (method != NULL, NULL);
   g_return_val_if_fail (fd_list == NULL || G_IS_UNIX_FD_LIST (fd_list), NULL);
   if (!commy_client_check (self, error)
-      || !commy_request_init_handles (&request, self->mesh->env, method, sunk, fd_list, options,
-                                      self->timeout_ns, error))
+      || !commy_client_init_request_with_handles (self, &request, method, sunk, fd_list, options,
+                                                  error))
     return NULL;
   return value_sync (self, &request, out_fd_list, cancellable, error);
 }
@@ -383,8 +393,7 @@ commy_client_call_bytes_sync (CommyClient *self,
   g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
   g_return_val_if_fail (method != NULL && bytes != NULL, NULL);
   if (!commy_client_check (self, error)
-      || !commy_request_init (&request, self->mesh->env, method, NULL, bytes, options,
-                              self->timeout_ns, error))
+      || !commy_client_init_request (self, &request, method, NULL, bytes, options, error))
     return NULL;
   if (call_sync (self, &request, cancellable, &wait, &channel, error))
     {
@@ -411,8 +420,7 @@ commy_client_send (CommyClient *self,
   g_return_val_if_fail (COMMY_IS_CLIENT (self), FALSE);
   g_return_val_if_fail (method != NULL, FALSE);
   if (!commy_client_check (self, error)
-      || !commy_request_init (&request, self->mesh->env, method, sunk, NULL, options,
-                              self->timeout_ns, error))
+      || !commy_client_init_request (self, &request, method, sunk, NULL, options, error))
     return FALSE;
   request.one_way = TRUE;
   ok = call_sync (self, &request, NULL, &wait, &channel, error);
@@ -437,10 +445,9 @@ commy_client_open_stream_sync (CommyClient *self,
   g_return_val_if_fail (COMMY_IS_CLIENT (self), NULL);
   g_return_val_if_fail (method != NULL, NULL);
   if (!commy_client_check (self, error)
-      || !commy_request_init (&request, self->mesh->env, method, sunk, NULL, options,
-                              self->timeout_ns, error))
+      || !commy_client_init_request (self, &request, method, sunk, NULL, options, error))
     return NULL;
-  commy_request_open_stream (&request, options, self->timeout_ns);
+  commy_request_open_stream (&request, self->timeout_ns);
   if (call_sync (self, &request, cancellable, &wait, &channel, error))
     stream = wait.stream;
   commy_request_clear (&request);

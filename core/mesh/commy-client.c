@@ -9,6 +9,7 @@
 
 #include "base/commy-dotted-name.h"
 #include "base/commy-error-private.h"
+#include "mesh/commy-interface-check.h"
 #include "mesh/commy-service-private.h"
 
 #include <string.h>
@@ -75,6 +76,7 @@ commy_client_finalize (GObject *object)
   leave_homes (self);
   g_clear_pointer (&self->worker, commy_mesh_worker_unref);
   g_clear_pointer (&self->requirements, commy_requirements_free);
+  g_clear_pointer (&self->expectation, commy_expectation_unref);
   g_array_unref (self->methods);
   g_free (self->service);
   g_free (self->instance);
@@ -170,6 +172,50 @@ commy_client_set_instance (CommyClient *self, const char *instance)
   clear_routes (self);
 }
 
+/* What the process tells of the service it tells with this client's eyes. */
+static void
+note_expectation (CommyMesh *mesh, const char *service, CommyExpectation *expectation)
+{
+  g_mutex_lock (&mesh->lock);
+  if (mesh->expected == NULL)
+    mesh->expected = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                            (GDestroyNotify) commy_expectation_unref);
+  g_hash_table_replace (mesh->expected, g_strdup (service), commy_expectation_ref (expectation));
+  g_mutex_unlock (&mesh->lock);
+}
+
+static void
+expect (CommyClient *self, CommyExpectation *expectation)
+{
+  g_clear_pointer (&self->expectation, commy_expectation_unref);
+  self->expectation = expectation;
+  clear_routes (self);
+}
+
+void
+commy_client_set_interface (CommyClient *self, GDBusInterfaceInfo *interface)
+{
+  g_return_if_fail (COMMY_IS_CLIENT (self));
+  g_return_if_fail (self->thread == g_thread_self ());
+  expect (self, interface != NULL ? commy_expectation_new (interface) : NULL);
+  if (interface != NULL)
+    note_expectation (self->mesh, self->service, self->expectation);
+}
+
+void
+commy_client_expect_as_others (CommyClient *self)
+{
+  CommyExpectation *expectation = NULL;
+
+  g_mutex_lock (&self->mesh->lock);
+  if (self->mesh->expected != NULL)
+    expectation = g_hash_table_lookup (self->mesh->expected, self->service);
+  if (expectation != NULL)
+    commy_expectation_ref (expectation);
+  g_mutex_unlock (&self->mesh->lock);
+  expect (self, expectation);
+}
+
 /* --- readiness --- */
 
 gboolean
@@ -215,6 +261,7 @@ commy_client_key (CommyClient *self, CommyRouteKey *out_key)
                               .service = self->service,
                               .instance = self->instance,
                               .requirements = self->requirements,
+                              .expectation = self->expectation,
                               .balancer = self->balancer,
                               .balancer_origin = self->balancer_origin,
                               .probes = self->calls >= FIRST_SAMPLES,
@@ -225,6 +272,7 @@ typedef struct
 {
   CommyMesh *mesh;
   char *service;
+  CommyExpectation *awaited; /* its comparison instead of the service; NULL: the service */
   gboolean fresh;
   CommyLatch *latch;
 } Ensure;
@@ -238,6 +286,7 @@ ensure_done (gpointer data, const GError *error)
 
   /* The waiter may drop the mesh at once: ours must not be the last reference. */
   g_object_unref (ensure->mesh);
+  g_clear_pointer (&ensure->awaited, commy_expectation_unref);
   g_free (ensure->service);
   g_free (ensure);
   commy_latch_answer (latch, NULL, NULL, error);
@@ -255,13 +304,20 @@ ensure_start (gpointer data)
       ensure_done (ensure, error);
       return;
     }
-  commy_registry_ensure (ensure->mesh->registry, ensure->service, ensure->fresh, ensure_done,
-                         ensure);
+  if (ensure->awaited != NULL)
+    commy_interface_checks_wait (ensure->mesh->interface_checks, ensure->awaited, ensure_done,
+                                 ensure);
+  else
+    commy_registry_ensure (ensure->mesh->registry, ensure->service, ensure->fresh, ensure_done,
+                           ensure);
 }
 
+/* Until there is a snapshot of the service; or, with @awaits, one of its instances has said what it
+ * offers. */
 static gboolean
 find_service_sync (CommyClient *self,
                    gboolean fresh,
+                   gboolean awaits,
                    gint64 deadline_us,
                    GCancellable *cancellable,
                    GError **error)
@@ -272,6 +328,7 @@ find_service_sync (CommyClient *self,
   ensure->mesh = g_object_ref (self->mesh);
   ensure->service = g_strdup (self->service);
   ensure->fresh = fresh;
+  ensure->awaited = awaits ? commy_expectation_ref (self->expectation) : NULL;
   ensure->latch = latch;
   commy_mesh_invoke (self->mesh, ensure_start, ensure);
   return commy_latch_wait (latch, deadline_us, cancellable, NULL, error);
@@ -437,6 +494,31 @@ feels_different (const CommyClient *self, gsize size, double measured_ns)
   return late || slow || self->routes[0].requirements_unmet || self->routes[1].requirements_unmet;
 }
 
+/* Waits for what has to be compared first, except on the thread that finds it out. */
+static gboolean
+decide_sync (CommyClient *self,
+             CommyFlavour flavour,
+             gsize size,
+             gint64 deadline_us,
+             GCancellable *cancellable,
+             GError **error)
+{
+  for (;;)
+    {
+      g_autoptr (GError) cause = NULL;
+
+      if (commy_client_decide (self, flavour, size, &cause))
+        return TRUE;
+      if (!self->routes[flavour].awaits || commy_mesh_is_mesh_thread (self->mesh))
+        {
+          g_propagate_error (error, g_steal_pointer (&cause));
+          return FALSE;
+        }
+      if (!find_service_sync (self, FALSE, TRUE, deadline_us, cancellable, error))
+        return FALSE;
+    }
+}
+
 static G_GNUC_NO_INLINE gboolean
 route_anew (CommyClient *self,
             CommyFlavour flavour,
@@ -457,18 +539,18 @@ route_anew (CommyClient *self,
     return TRUE;
   snapshot = commy_registry_lookup (self->mesh->registry, self->service);
   if ((snapshot == NULL || self->fresh)
-      && !find_service_sync (self, self->fresh, deadline_us, cancellable, error))
+      && !find_service_sync (self, self->fresh, FALSE, deadline_us, cancellable, error))
     return FALSE;
-  if (commy_client_decide (self, flavour, size, &cause))
+  if (decide_sync (self, flavour, size, deadline_us, cancellable, &cause))
     return TRUE;
   /* A name that is new, or a restarted instance, may be on its way: ask the store itself once. */
   if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_NO_SERVICE)
-      || !find_service_sync (self, TRUE, deadline_us, cancellable, NULL))
+      || !find_service_sync (self, TRUE, FALSE, deadline_us, cancellable, NULL))
     {
       g_propagate_error (error, g_steal_pointer (&cause));
       return FALSE;
     }
-  return commy_client_decide (self, flavour, size, error);
+  return decide_sync (self, flavour, size, deadline_us, cancellable, error);
 }
 
 gboolean

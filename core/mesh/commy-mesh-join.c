@@ -9,6 +9,7 @@
 #include "base/commy-failpoint.h"
 #include "channel/commy-flow-table.h"
 #include "config/commy-config-value.h"
+#include "mesh/commy-interface-check.h"
 #include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
 #include "mesh/commy-topics.h"
@@ -322,6 +323,8 @@ locate (gpointer data,
       && commy_service_destination (offer, out_destination))
     {
       out_destination->instance = offer->instance->id;
+      out_destination->interface_name = offer->instance->interface_name;
+      out_destination->interface_hash = offer->instance->interface_hash;
       return TRUE;
     }
   if (instance[0] == '\0')
@@ -511,6 +514,7 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
     return FALSE;
   fill_setup (self);
   self->prober = commy_prober_new (self);
+  self->interface_checks = commy_interface_checks_new (self);
   if (!start_registry (self, error))
     return FALSE;
   start_listeners (self);
@@ -603,6 +607,8 @@ commy_mesh_leave_here (CommyMesh *self)
   (void) COMMY_FAILPOINT ("leave"); /* it cannot fail, but its process can */
   if (self->prober != NULL)
     commy_prober_stop (self->prober);
+  if (self->interface_checks != NULL)
+    commy_interface_checks_stop (self->interface_checks);
   commy_mesh_drop_publishers (self);
   stop_offers (self);
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
@@ -615,6 +621,7 @@ commy_mesh_leave_here (CommyMesh *self)
   g_clear_pointer (&self->topics, commy_topics_free);
   g_clear_pointer (&self->registry, commy_registry_free);
   g_clear_pointer (&self->prober, commy_prober_free);
+  g_clear_pointer (&self->interface_checks, commy_interface_checks_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     stop_plugin (self->started->pdata[i]);
   g_clear_pointer (&self->started, g_ptr_array_unref);

@@ -27,6 +27,7 @@ typedef enum
 } CommyMeshState;
 
 typedef struct _CommyPeers CommyPeers;
+typedef struct _CommyInterfaceChecks CommyInterfaceChecks;
 typedef struct _CommyProber CommyProber;
 typedef struct _CommyTopics CommyTopics;
 
@@ -58,12 +59,13 @@ struct _CommyMesh
   CommyLedger ledger;
 
   GCond left;  /* of state: no longer LEAVING */
-  GMutex lock; /* of state, workers, decisions, watchers, and of context once joined */
+  GMutex lock; /* of state, workers, decisions, watchers, expected, and of context once joined */
   CommyMeshState state;
-  guint32 epoch;       /* atomic; grows with what routes are decided from: snapshots, findings */
-  GPtrArray *workers;  /* CommyMeshWorker, borrowed */
-  GQueue decisions;    /* CommyDecision, the last ones */
-  GPtrArray *watchers; /* CommyTopicWatcher, one reference each */
+  guint32 epoch;        /* atomic; grows with what routes are decided from: snapshots, findings */
+  GPtrArray *workers;   /* CommyMeshWorker, borrowed */
+  GQueue decisions;     /* CommyDecision, the last ones */
+  GPtrArray *watchers;  /* CommyTopicWatcher, one reference each */
+  GHashTable *expected; /* service -> CommyExpectation of the last client that has one; or NULL */
 
   /* from join to leave; immutable between */
   GMainContext *context;
@@ -75,6 +77,7 @@ struct _CommyMesh
   CommySetupShared setup;
   CommyRegistry *registry;
   CommyProber *prober;
+  CommyInterfaceChecks *interface_checks;
   CommyPlugin *store;
   GPtrArray *started; /* CommyPlugin, in order of start */
 

@@ -292,8 +292,8 @@ describe_methods (CommyService *service)
   return g_variant_builder_end (&methods);
 }
 
-static char *
-dup_xml (GDBusInterfaceInfo *interface)
+char *
+commy_node_report_dup_xml (GDBusInterfaceInfo *interface)
 {
   GString *xml = g_string_new (NULL);
 
@@ -315,8 +315,9 @@ describe_interface (CommyService *service, const char *id)
   g_variant_builder_add (&record, "{sv}", "service", g_variant_new_string (service->name));
   g_variant_builder_add (&record, "{sv}", "instance", g_variant_new_string (id));
   g_variant_builder_add (&record, "{sv}", "interface", g_variant_new_string (name));
-  g_variant_builder_add (&record, "{sv}", "xml",
-                         g_variant_new_take_string (dup_xml (service->interface)));
+  g_variant_builder_add (
+      &record, "{sv}", "xml",
+      g_variant_new_take_string (commy_node_report_dup_xml (service->interface)));
   g_variant_builder_add (&record, "{sv}", "methods", describe_methods (service));
   return g_variant_builder_end (&record);
 }

@@ -13,6 +13,8 @@
 GVariant *commy_node_report_flows (CommyMesh *mesh);
 /* a{sv}: counts of the node, the sum of its open channels, and the same for each offer. */
 GVariant *commy_node_report_stats (CommyMesh *mesh);
+/* (transfer full): the interface as XML; "" for NULL. Any thread. */
+char *commy_node_report_dup_xml (GDBusInterfaceInfo *interface);
 /* aa{sv}: one an instance this node offers. @service, @instance: "" for all; @instance may be the
  * beginning of an id. */
 GVariant *commy_node_report_interfaces (CommyMesh *mesh, const char *service, const char *instance);

@@ -141,6 +141,7 @@ on_explain (CommyService *service, CommyInvocation *invocation, gpointer data)
   if (what_if != NULL)
     {
       client = commy_client_new (service->mesh, name);
+      commy_client_expect_as_others (client);
       decision = commy_client_explain (client, size, what_if, NULL, &error);
     }
   if (decision == NULL)

@@ -318,13 +318,17 @@ static void
 meet (Attempt *attempt, CommyChannel *channel)
 {
   g_auto (GStrv) serializers = NULL;
+  CommyMeeting meeting = { 0 };
 
   if (attempt->instance->origin == NULL || attempt->mesh->registry == NULL)
     return;
   serializers = commy_channel_dup_serializers (channel);
+  meeting.node = commy_channel_get_peer_node (channel);
+  meeting.instance = commy_channel_get_instance (channel);
+  meeting.serializers = (const char *const *) serializers;
+  meeting.interface_name = commy_channel_get_interface (channel, &meeting.interface_hash);
   commy_registry_met (attempt->mesh->registry, attempt->instance->service, attempt->instance->id,
-                      commy_channel_get_peer_node (channel), commy_channel_get_instance (channel),
-                      (const char *const *) serializers);
+                      &meeting);
 }
 
 static void

@@ -50,6 +50,7 @@ init (CommyRequest *request,
   if (options != NULL && options->priority != COMMY_PRIORITY_DEFAULT)
     request->priority = (guint8) (options->priority + 1);
   request->idempotent = options != NULL && options->idempotent;
+  request->limited = options != NULL && options->timeout_us >= 0;
   request->sticky = options != NULL ? options->sticky : 0;
   request->now_ns = commy_env_now (env);
   request->deadline_ns = request->now_ns + timeout_ns;
@@ -115,14 +116,10 @@ commy_request_init_handles (CommyRequest *request,
 }
 
 void
-commy_request_open_stream (CommyRequest *request,
-                           const CommyCallOptions *options,
-                           gint64 timeout_ns)
+commy_request_open_stream (CommyRequest *request, gint64 timeout_ns)
 {
-  gboolean limited = options != NULL && options->timeout_us >= 0;
-
   request->streams = TRUE;
-  request->stream_deadline_ns = limited ? request->deadline_ns : G_MAXINT64;
+  request->stream_deadline_ns = request->limited ? request->deadline_ns : G_MAXINT64;
   request->deadline_ns = MIN (request->deadline_ns, request->now_ns + timeout_ns);
 }
 

@@ -19,6 +19,7 @@ typedef struct
   gint64 now_ns;        /* when it was made, or tried again */
   gint64 deadline_ns;
   gboolean idempotent;
+  gboolean limited; /* somebody said how long it may take */
   gboolean one_way;
   guint8 priority;  /* as in a CommyFrameSpec */
   gboolean streams; /* opens a stream; deadline_ns is that of the opening */
@@ -47,9 +48,7 @@ gboolean commy_request_init_handles (CommyRequest *request,
                                      gint64 default_timeout_ns,
                                      GError **error);
 /* Makes it one that opens a stream, within @timeout_ns. */
-void commy_request_open_stream (CommyRequest *request,
-                                const CommyCallOptions *options,
-                                gint64 timeout_ns);
+void commy_request_open_stream (CommyRequest *request, gint64 timeout_ns);
 /* It lives longer than the call that made it. */
 void commy_request_keep (CommyRequest *request);
 void commy_request_clear (CommyRequest *request);

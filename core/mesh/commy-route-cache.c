@@ -246,6 +246,7 @@ commy_route_decide_now (
   CommyPlan plan;
 
   commy_route_clear (route);
+  route->awaits = FALSE;
   if (!commy_route_field_make (&field, key, flavour, error))
     return FALSE;
   route->incumbent_instance = g_steal_pointer (&incumbent_instance);
@@ -253,6 +254,13 @@ commy_route_decide_now (
   follow_home (route);
   commy_route_demand (key, flavour, &demand);
   commy_route_field_decide (&field, &demand, &plan);
+  if (plan.chosen < 0 && field.awaits)
+    {
+      route->awaits = TRUE;
+      commy_set_error (error, COMMY_ERROR_NO_ROUTE,
+                       "no path to %s yet: it is being asked what it offers", key->service);
+      return FALSE;
+    }
   if (plan.chosen >= 0)
     switch_text = hold_incumbent (route, &field, &demand, &plan, &verdict);
   commy_route_field_tie_instances (&field, &demand, &plan);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "mesh/commy-balance.h"
+#include "mesh/commy-expectation.h"
 #include "mesh/commy-path-move.h"
 #include "mesh/commy-prober.h"
 #include "route/commy-decision-private.h"
@@ -55,7 +56,8 @@ typedef struct
   CommySnapshot *snapshot;
   char *incumbent_instance, *incumbent_transport;
   CommySwitch incumbent;
-  CommyHome home; /* where the messages keep their order; stays when the route is cleared */
+  CommyHome home;  /* where the messages keep their order; stays when the route is cleared */
+  gboolean awaits; /* the last decision failed because interfaces are still being compared */
   gboolean requirements_unmet; /* by what the last decision knew */
   gboolean requirements_held;  /* they were met once */
   CommyDecision *news;         /* the last decision, if it changed whether they are met */
@@ -72,6 +74,7 @@ typedef struct
   const char *service;
   const char *instance; /* NULL: any */
   const CommyRequirements *requirements;
+  CommyExpectation *expectation; /* NULL: the client does not say what it was written for */
   CommyPlugin *balancer;
   const char *balancer_origin; /* where it is named */
   gboolean probes;             /* the client calls often enough for its paths to be probed */
@@ -84,7 +87,8 @@ void commy_route_clear (CommyRoute *route);
 /* Whether @route can be used as it is. */
 gboolean commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key);
 /* Decides from the last snapshot. FALSE: nobody offers the service (COMMY_ERROR_NO_SERVICE), or
- * nothing is allowed (COMMY_ERROR_NO_ROUTE with the decision's summary). */
+ * nothing is allowed (COMMY_ERROR_NO_ROUTE with the decision's summary), or nothing yet (`awaits`).
+ */
 gboolean commy_route_decide_now (
     CommyRoute *route, const CommyRouteKey *key, CommyFlavour flavour, gsize size, GError **error);
 

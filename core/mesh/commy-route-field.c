@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+#define MAX_INTERFACES_NOTED 4u
+
 void
 commy_route_field_clear (CommyRouteField *field)
 {
@@ -23,6 +25,7 @@ commy_route_field_clear (CommyRouteField *field)
   g_free (field->instance_of);
   g_free (field->endpoint_of);
   g_free (field->serializer_of);
+  g_free (field->interfaces);
   g_clear_pointer (&field->findings, g_ptr_array_unref);
 }
 
@@ -146,6 +149,25 @@ add_finding (CommyCandidate *candidate, const CommyPath *path, const CommyFindin
   candidate->felt = felt_since (path, finding->probed_ns);
 }
 
+/* What no filter before it has refused, and offers something else. */
+static void
+mark_interface (CommyCandidate *candidate, const CommyRouteField *field, guint index)
+{
+  const CommyInterfaceFinding *finding
+      = field->interfaces != NULL ? &field->interfaces[index] : NULL;
+  const gboolean differs = finding != NULL && finding->state == COMMY_INTERFACE_DIFFERS
+                           && g_strcmp0 (field->interface_check, "warn") != 0;
+
+  if (candidate->known.filter != COMMY_FILTER_NONE
+      || (!differs && (finding == NULL || finding->state != COMMY_INTERFACE_AWAITED)))
+    return;
+  candidate->known.filter = COMMY_FILTER_INTERFACE;
+  g_strlcpy (candidate->known.required, "what the client was written for",
+             sizeof candidate->known.required);
+  g_strlcpy (candidate->known.offered, finding->text, sizeof candidate->known.offered);
+  candidate->known.origin = field->interface_check_origin;
+}
+
 static void
 add_candidate (CommyRouteField *field,
                const CommyRouteKey *key,
@@ -189,6 +211,7 @@ add_candidate (CommyRouteField *field,
       candidate->profile_origin = endpoint->transport->profile_origin;
     }
   add_finding (candidate, path, finding);
+  mark_interface (candidate, field, index);
   mark_failed (candidate, path, now_ns, field);
   field->instance_of[field->n] = index;
   field->endpoint_of[field->n] = endpoint;
@@ -242,6 +265,33 @@ add_endpoint (CommyRouteField *field,
     }
 }
 
+/* Asks what each instance offers, if the client says what it needs. */
+static void
+compare_interfaces (CommyRouteField *field, const CommyRouteKey *key)
+{
+  CommyConfig *config = key->mesh->config;
+  g_autofree char *group = g_strdup_printf ("service %s", key->service);
+  const GPtrArray *instances = field->snapshot->instances;
+
+  if (key->expectation == NULL)
+    return;
+  field->interface_check = commy_config_get (config, group, "interface-check");
+  field->interface_check_origin = commy_config_get_origin (config, group, "interface-check");
+  if (g_strcmp0 (field->interface_check, "off") == 0)
+    return;
+  field->interfaces = g_new0 (CommyInterfaceFinding, instances->len);
+  for (guint i = 0; i < instances->len; i++)
+    {
+      CommyInstance *instance = instances->pdata[i];
+
+      if (key->instance != NULL && strcmp (key->instance, instance->id) != 0)
+        continue;
+      commy_interface_checks_get (key->mesh->interface_checks, key->expectation, instance,
+                                  &field->interfaces[i]);
+      field->awaits |= field->interfaces[i].state == COMMY_INTERFACE_AWAITED;
+    }
+}
+
 gboolean
 commy_route_field_make (CommyRouteField *field,
                         const CommyRouteKey *key,
@@ -271,6 +321,7 @@ commy_route_field_make (CommyRouteField *field,
   field->endpoint_of = g_new0 (CommySurveyEndpoint *, COMMY_ROUTE_MAX_CANDIDATES);
   field->serializer_of = g_new0 (CommyPlugin *, COMMY_ROUTE_MAX_CANDIDATES);
   field->findings = g_ptr_array_new_with_free_func (g_free);
+  compare_interfaces (field, key);
   for (guint i = 0; i < survey->n_instances; i++)
     {
       CommyInstance *instance = field->snapshot->instances->pdata[i];
@@ -311,6 +362,47 @@ note_hooks (GString *notes, CommyCatalog *catalog)
     }
 }
 
+/* What is refused because of it says so itself. */
+static const char *
+interface_words (CommyInterfaceState state)
+{
+  switch (state)
+    {
+    case COMMY_INTERFACE_WARNS:
+      return "fits with a warning";
+    case COMMY_INTERFACE_DIFFERS:
+      return "does not fit";
+    case COMMY_INTERFACE_UNKNOWN:
+      return "is not checked";
+    default:
+      return NULL;
+    }
+}
+
+static void
+note_interfaces (GString *notes, const CommyRouteKey *key, const CommyRouteField *field)
+{
+  guint noted = 0;
+
+  if (key->expectation != NULL && field->interfaces == NULL)
+    g_string_append_printf (notes, "%sinterfaces are not checked: interface-check=%s (%s)",
+                            notes->len > 0 ? "; " : "", field->interface_check,
+                            field->interface_check_origin);
+  for (guint i = 0; field->interfaces != NULL && i < field->snapshot->instances->len; i++)
+    {
+      const CommyInstance *instance = field->snapshot->instances->pdata[i];
+      const CommyInterfaceFinding *finding = &field->interfaces[i];
+      const char *words = interface_words (finding->state);
+
+      if (words == NULL || ++noted > MAX_INTERFACES_NOTED)
+        continue;
+      g_string_append_printf (notes, "%sthe interface of %.8s %s: %s", notes->len > 0 ? "; " : "",
+                              instance->id, words, finding->text);
+    }
+  if (noted > MAX_INTERFACES_NOTED)
+    g_string_append_printf (notes, "; and so of %u more", noted - MAX_INTERFACES_NOTED);
+}
+
 /* Who picks, where there is more than one to pick from. */
 static void
 note_balancer (GString *notes, const CommyRouteKey *key, const CommyRouteField *field)
@@ -343,6 +435,7 @@ commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
   note_balancer (notes, key, field);
   if (field->snapshot->notice != NULL)
     g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", field->snapshot->notice);
+  note_interfaces (notes, key, field);
   if (key->mesh->prober != NULL)
     {
       g_autofree char *probes = commy_prober_describe (key->mesh->prober);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "mesh/commy-interface-check.h"
 #include "mesh/commy-route-cache.h"
 #include "mesh/commy-survey.h"
 
@@ -16,7 +17,11 @@ typedef struct
   guint *instance_of; /* index into the snapshot */
   CommySurveyEndpoint **endpoint_of;
   CommyPlugin **serializer_of;
-  GPtrArray *findings; /* CommyFinding, one an endpoint */
+  GPtrArray *findings;               /* CommyFinding, one an endpoint */
+  CommyInterfaceFinding *interfaces; /* one an instance; NULL: nothing is compared */
+  const char *interface_check;       /* of the keyfile, and where it stands */
+  const char *interface_check_origin;
+  gboolean awaits; /* an instance is being asked what it offers */
   guint n;
   gboolean truncated;
   gint64 recheck_ns;

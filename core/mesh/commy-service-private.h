@@ -58,6 +58,7 @@ struct _CommyService
   CommyMeshWorker *home;    /* its only worker, which somebody moves; NULL: it has its own */
   gint workers;             /* -1: as the keyfile says */
   GHashTable *methods;
+  CommyServiceMethod *describe; /* says what the interface is; NULL: untyped */
 
   GMutex lock; /* of state, instance, threads */
   CommyServiceState state;

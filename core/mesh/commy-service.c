@@ -7,6 +7,8 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "mesh/commy-interface-check.h"
+#include "mesh/commy-node-report.h"
 #include "mesh/commy-service-private.h"
 
 #include <string.h>
@@ -43,6 +45,7 @@ commy_service_finalize (GObject *object)
       return;
     }
   g_hash_table_unref (self->methods);
+  g_clear_pointer (&self->describe, method_free);
   g_ptr_array_unref (self->threads);
   g_ptr_array_unref (self->stop_tasks);
   g_clear_pointer (&self->instance, commy_instance_unref);
@@ -75,6 +78,15 @@ commy_service_init (CommyService *self)
   self->stop_tasks = g_ptr_array_new_with_free_func (g_object_unref);
 }
 
+/* What clients ask that were written for another interface. */
+static void
+on_describe (CommyService *self, CommyInvocation *invocation, gpointer data)
+{
+  g_autofree char *xml = commy_node_report_dup_xml (self->interface);
+
+  commy_invocation_return_value (invocation, g_variant_new ("(s)", xml));
+}
+
 CommyService *
 commy_service_new_internal (CommyMesh *mesh,
                             const char *name,
@@ -87,8 +99,12 @@ commy_service_new_internal (CommyMesh *mesh,
   self->mesh = self->internal ? mesh : g_object_ref (mesh);
   self->name = g_strdup (name);
   self->context = g_main_context_ref (context);
-  if (interface != NULL)
-    self->interface = g_dbus_interface_info_ref (interface);
+  if (interface == NULL)
+    return self;
+  self->interface = g_dbus_interface_info_ref (interface);
+  self->describe = g_new0 (CommyServiceMethod, 1);
+  self->describe->name = g_strdup (COMMY_INTERFACE_METHOD);
+  self->describe->func = on_describe;
   return self;
 }
 
@@ -247,7 +263,11 @@ commy_service_get_instance_id (CommyService *self)
 static gpointer
 on_resolve (gpointer data, const char *name)
 {
-  return g_hash_table_lookup (((CommyService *) data)->methods, name);
+  CommyService *self = data;
+  gpointer method = g_hash_table_lookup (self->methods, name);
+
+  /* A handler of the application's own goes first. */
+  return method == NULL && strcmp (name, COMMY_INTERFACE_METHOD) == 0 ? self->describe : method;
 }
 
 static void
@@ -319,6 +339,8 @@ fill_instance (CommyService *self, CommyInstance *instance)
   instance->host = g_strdup (g_get_host_name ());
   instance->host_id = g_strdup (commy_env_host_id ());
   instance->interface_name = g_strdup (self->interface != NULL ? self->interface->name : "");
+  if (self->interface != NULL)
+    instance->interface_hash = commy_schema_to_hash (self->interface);
   instance->pid = getpid ();
   instance->serializers = g_strdupv (mesh->setup.serializers);
   for (guint i = 0; i < mesh->listeners->len; i++)

@@ -370,6 +370,9 @@ dup_refusal (const CommyRecordRow *row)
 
   switch (rejection->filter)
     {
+    case COMMY_FILTER_INTERFACE:
+      return g_strdup_printf ("%s: interface: %s (%s)", row->transport, rejection->offered,
+                              rejection->origin);
     case COMMY_FILTER_ENABLED:
     case COMMY_FILTER_STATE:
     case COMMY_FILTER_REACHABLE:

@@ -13,13 +13,14 @@ const char *
 commy_filter_to_string (CommyFilter filter)
 {
   static const char *const names[COMMY_FILTER_LAST] = {
-    [COMMY_FILTER_NONE] = "none",         [COMMY_FILTER_ENABLED] = "enabled",
-    [COMMY_FILTER_STATE] = "state",       [COMMY_FILTER_REACHABLE] = "reachable",
-    [COMMY_FILTER_SECURITY] = "security", [COMMY_FILTER_DELIVERY] = "delivery",
-    [COMMY_FILTER_ORDERING] = "ordering", [COMMY_FILTER_CAPABILITY] = "capability",
-    [COMMY_FILTER_SIZE] = "size",         [COMMY_FILTER_PEER] = "peer",
-    [COMMY_FILTER_BREAKER] = "breaker",   [COMMY_FILTER_PREFERENCE] = "preference",
-    [COMMY_FILTER_LATENCY] = "latency",   [COMMY_FILTER_THROUGHPUT] = "throughput",
+    [COMMY_FILTER_NONE] = "none",           [COMMY_FILTER_ENABLED] = "enabled",
+    [COMMY_FILTER_STATE] = "state",         [COMMY_FILTER_REACHABLE] = "reachable",
+    [COMMY_FILTER_SECURITY] = "security",   [COMMY_FILTER_DELIVERY] = "delivery",
+    [COMMY_FILTER_ORDERING] = "ordering",   [COMMY_FILTER_CAPABILITY] = "capability",
+    [COMMY_FILTER_SIZE] = "size",           [COMMY_FILTER_PEER] = "peer",
+    [COMMY_FILTER_BREAKER] = "breaker",     [COMMY_FILTER_PREFERENCE] = "preference",
+    [COMMY_FILTER_LATENCY] = "latency",     [COMMY_FILTER_THROUGHPUT] = "throughput",
+    [COMMY_FILTER_INTERFACE] = "interface",
   };
 
   return (guint) filter < COMMY_FILTER_LAST ? names[filter] : "?";

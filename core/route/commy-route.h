@@ -185,8 +185,9 @@ typedef enum
   COMMY_FILTER_ORDERING,
   COMMY_FILTER_CAPABILITY,
   COMMY_FILTER_SIZE,
-  COMMY_FILTER_PEER,    /* the peer does not accept it */
-  COMMY_FILTER_BREAKER, /* failed lately */
+  COMMY_FILTER_PEER,      /* the peer does not accept it */
+  COMMY_FILTER_INTERFACE, /* it offers something else than the client was written for */
+  COMMY_FILTER_BREAKER,   /* failed lately */
   COMMY_FILTER_PREFERENCE,
   COMMY_FILTER_LATENCY,    /* requirement */
   COMMY_FILTER_THROUGHPUT, /* requirement */
@@ -199,7 +200,7 @@ typedef struct
 {
   CommyFilter filter;
   char required[64];
-  char offered[96];
+  char offered[160];
   const char *origin; /* keyfile line or who demanded; never NULL if filter is set */
 } CommyRejection;
 
@@ -219,7 +220,7 @@ typedef struct
   const char *bias_origin;             /* or NULL */
   const char *profile_origin;          /* keyfile line that overrides the profile, or NULL */
   const char *measured;                /* where @calibration comes from, a phrase, or NULL */
-  /* found by the caller: ENABLED, STATE, REACHABLE, PEER, BREAKER; else NONE */
+  /* found by the caller: ENABLED, STATE, REACHABLE, PEER, INTERFACE, BREAKER; else NONE */
   CommyRejection known;
 } CommyCandidate;
 

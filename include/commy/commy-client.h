@@ -110,6 +110,27 @@ COMMY_API gboolean commy_client_set_balancer (CommyClient *client,
                                               GError **error);
 
 /**
+ * commy_client_set_interface:
+ * @client: a client
+ * @interface: (nullable) (transfer none): what the client was written for; %NULL: it does not say
+ *
+ * States which interface the caller knows. An instance that offers another one is asked once for
+ * its description, which is compared as commy_schema_compare() does; the verdict is kept. Instances
+ * that are incompatible are not called, and commy_client_explain() names the first difference;
+ * where no other is left, calls fail with %COMMY_ERROR_NO_ROUTE. What is worth a look is logged
+ * once. Instances that do not say what they offer are used as without this. The setting
+ * `interface-check` of the service may make it warn only, or turn it off.
+ *
+ * Its annotations then count where the options of a call say nothing else: `org.commy.Deadline` is
+ * the method's timeout, `org.commy.Idempotent` makes its calls idempotent. Without an @interface
+ * nothing is compared. Call it on the client's thread, before its calls; the route is decided anew
+ * at the next one. Generated proxies do it themselves.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_client_set_interface (CommyClient *client, GDBusInterfaceInfo *interface);
+
+/**
  * commy_client_call:
  * @client: a client
  * @method: a method's name

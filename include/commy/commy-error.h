@@ -146,6 +146,22 @@ COMMY_API GQuark commy_error_quark (void);
 COMMY_API const char *commy_error_get_remote (const GError *error);
 
 /**
+ * commy_error_dup_remote_name:
+ * @error: an error of %COMMY_ERROR_REMOTE
+ *
+ * The name that the remote's words begin with, such as `org.example.Error.Full` of
+ * `org.example.Error.Full: no paper`: parts with dots between them, one of which is `Error` and
+ * stands between others. Errors of D-Bus that come through `commy bridge dbus` begin with theirs;
+ * handlers may begin theirs like that. What follows the colon and the space is the message: with
+ * both, g_dbus_error_new_for_dbus_error() makes the #GError that GDBus would. Any thread.
+ *
+ * Returns: (transfer full) (nullable): the name; %NULL if there is none
+ *
+ * Since: 0.1
+ */
+COMMY_API char *commy_error_dup_remote_name (const GError *error);
+
+/**
  * commy_error_explain:
  * @code: a #CommyError value
  *

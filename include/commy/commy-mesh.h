@@ -296,8 +296,9 @@ COMMY_API gboolean commy_mesh_check_keyfile (const char *path, GError **error);
  * context.
  *
  * Returns: (transfer full): an `aa{sv}`, one an instance: `service`, `instance`, `node`, `host`,
- *   `pid`, `endpoints`, `interface`; for an endpoint that no store lists also `origin` (the line
- *   of the keyfile, or the name in DNS) and `priority`, with no `node` until it was connected to
+ *   `pid`, `endpoints`, `interface`; with an interface also `interface-hash`, which is its
+ *   commy_schema_to_hash(); for an endpoint that no store lists also `origin` (the line of the
+ *   keyfile, or the name in DNS) and `priority`, with no `node` until it was connected to
  *
  * Since: 0.1
  */

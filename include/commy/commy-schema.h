@@ -42,7 +42,9 @@ typedef enum
  * `both`), `org.commy.Stream.In` and `org.commy.Stream.Out` (types of the messages to and from the
  * service), `org.commy.Idempotent` (`true`), `org.commy.Deadline` (a time with its unit, such as
  * `250ms`: how long callers wait unless they say otherwise); of signals `org.commy.Topic` (the
- * topic they are published to; without it SERVICE.SIGNAL). One-way methods have D-Bus's
+ * topic they are published to; without it SERVICE.SIGNAL). Services follow those of streams,
+ * clients those that commy_client_set_interface() names, generated code and bridges all of them.
+ * One-way methods have D-Bus's
  * `org.freedesktop.DBus.Method.NoReply`.
  *
  * Returns: (transfer full): the interfaces, or %NULL with @error set: %COMMY_ERROR_TOO_BIG for a

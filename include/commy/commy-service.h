@@ -265,7 +265,10 @@ G_DECLARE_FINAL_TYPE (CommyService, commy_service, COMMY, SERVICE, GObject)
  * @name: dotted name, such as `org.example.Digest`; names that begin with `org.commy.` are reserved
  * @interface: (nullable): what it offers; arguments and results are then checked against it
  *
- * A service that is not offered yet. Its handlers run in the calling thread's default context.
+ * A service that is not offered yet. Its handlers run in the calling thread's default context. It
+ * announces the commy_schema_to_hash() of its @interface, and whoever may call its method
+ * `org.freedesktop.DBus.Introspectable.Introspect` gets the description: clients that were written
+ * for another version do (commy_client_set_interface()).
  *
  * Returns: (transfer full): a service
  *

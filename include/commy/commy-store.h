@@ -127,7 +127,8 @@ typedef void (*CommyStoreRangeFunc) (gpointer instance,
  * @instance: the plugin's instance
  * @compares: (array length=n_compares): all must hold
  * @n_compares: how many; may be 0
- * @ops: (array length=n_ops): then all of these happen, at one new revision
+ * @ops: (array length=n_ops): then all of these happen, at one new revision; no key is in two of
+ *   them
  * @n_ops: how many
  * @done: called exactly once
  * @user_data: for @done

@@ -57,7 +57,39 @@ test_remote (void)
   g_assert_error (error, COMMY_ERROR, COMMY_ERROR_REMOTE);
   g_assert_cmpstr (error->message, ==, "CMY0311: remote: disk is full");
   g_assert_cmpstr (commy_error_get_remote (error), ==, "disk is full");
+  g_assert_null (commy_error_dup_remote_name (error));
   g_assert_cmpstr (commy_error_get_remote (silent), ==, "");
+}
+
+static void
+test_remote_name (void)
+{
+  static const struct
+  {
+    const char *text, *name;
+  } words[] = {
+    { "org.example.Error.Full: no paper", "org.example.Error.Full" },
+    { "a.Error.b: ", "a.Error.b" },
+    { "org.example.Error.Full", NULL },
+    { "org.example.Full: no paper", NULL },
+    { "org..Error.Full: no paper", NULL },
+    { "org.Error.9: no paper", NULL },
+    { ".Error.: no paper", NULL },
+    { "the file a.Error.b: no paper", NULL },
+    { "Error: no paper", NULL },
+    { "", NULL },
+  };
+  g_autoptr (GError) other = g_error_new_literal (COMMY_ERROR, COMMY_ERROR_TYPE, words[0].text);
+
+  for (guint i = 0; i < G_N_ELEMENTS (words); i++)
+    {
+      g_autoptr (GError) error
+          = commy_error_new_from_wire (COMMY_ERROR_REMOTE, TRUE, words[i].text);
+      g_autofree char *name = commy_error_dup_remote_name (error);
+
+      g_assert_cmpstr (name, ==, words[i].name);
+    }
+  g_assert_null (commy_error_dup_remote_name (other));
 }
 
 static void
@@ -96,6 +128,7 @@ main (int argc, char **argv)
   g_test_add_func ("/error/text-is-utf-8-whatever-it-quotes", test_quoted);
   g_test_add_func ("/error/bare-leaves-other-texts-alone", test_bare_of_others);
   g_test_add_func ("/error/remote-text-can-be-taken-out", test_remote);
+  g_test_add_func ("/error/names-of-remote-errors-are-found", test_remote_name);
   g_test_add_func ("/error/unknown-wire-code-becomes-failed", test_wire);
   g_test_add_func ("/error/every-code-is-explained", test_explain);
   return g_test_run ();

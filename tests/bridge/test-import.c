@@ -93,6 +93,30 @@ test_errors (Scene *scene, gconstpointer data)
   bridge_stop (bridge);
 }
 
+/* A program that was written for D-Bus finds what it looks for. */
+static void
+test_error_names (Scene *scene, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) there = NULL;
+  g_autofree char *name = NULL;
+  g_autofree char *again = NULL;
+  Bridge *bridge;
+
+  scene_offer_on_bus (scene);
+  bridge = start (scene);
+  g_assert_null (scene_call_mesh (scene, LAB, PROPERTIES "Get",
+                                  g_variant_new ("(ss)", LAB, "Nothing"), NULL, NULL, -1, &error));
+  name = commy_error_dup_remote_name (error);
+  g_assert_cmpstr (name, ==, "org.freedesktop.DBus.Error.InvalidArgs");
+  there
+      = g_dbus_error_new_for_dbus_error (name, commy_error_get_remote (error) + strlen (name) + 2);
+  g_assert_error (there, G_DBUS_ERROR, G_DBUS_ERROR_INVALID_ARGS);
+  again = g_dbus_error_get_remote_error (there);
+  g_assert_cmpstr (again, ==, name);
+  bridge_stop (bridge);
+}
+
 /* An argument of so many levels: variants around arrays. */
 static GVariant *
 make_deep (guint variants, guint arrays)
@@ -559,6 +583,10 @@ test_liars (Scene *scene, gconstpointer data)
        "<node><interface name='" LAB "'><property name='A' type='' access='read'/>"
        "</interface></node>",
        1, "is not the type of a value");
+  lie (scene,
+       "<node><interface name='" LAB "'><signal name='A'>"
+       "<annotation name='org.commy.Topic' value='lab.*'/></signal></interface></node>",
+       2, "org.commy.Topic is the name of a topic");
   lie (scene, deep->str, 1, LAB);
   scene_leave_bus (scene);
 }
@@ -617,5 +645,6 @@ main (int argc, char **argv)
   ADD ("what-is-not-there-is-told", test_nobody);
   ADD ("descriptions-that-lie-are-refused", test_liars);
   ADD ("errors-come-back-as-they-were", test_round_trip);
+  ADD ("errors-of-the-bus-keep-their-names", test_error_names);
   return g_test_run ();
 }

@@ -15,7 +15,7 @@ run plugin new
 ok kit/new-without-words-exits-2 exits 2
 run plugin new teapot mine
 ok kit/new-of-no-kind-exits-2 exits 2
-ok kit/new-of-no-kind-names-the-kinds complains 'say transport, hook, serializer, auth or balancer'
+ok kit/new-of-no-kind-names-the-kinds complains 'say transport, hook, serializer, auth, balancer or store'
 for name in '' Mine 9th ../mine mine- a_b 0123456789012345678901234567890123456789; do
   run plugin new transport "$name"
   ok "kit/new-with-the-name-($name)-exits-2" exits 2
@@ -158,7 +158,7 @@ builds () {
     CFLAGS='-O2 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers' \
     all install > "$out" 2>&1
 }
-for kind in transport hook serializer auth balancer; do
+for kind in transport hook serializer auth balancer store; do
   run plugin new "$kind" "my-$kind"
   ok "kit/new/$kind-is-written" exits 0
   ok "kit/new/$kind-builds" builds "$kind"
@@ -175,6 +175,20 @@ for name in tally-fast my-tally a-tally-of-tally; do
   sed "s/zebra_/$(echo "$name" | tr - _)_/g; s/zebra/$name/g" zebra/commy-transport-zebra.c > "$folder/expected.c"
   ok "kit/new/$name-keeps-its-name" cmp "$folder/expected.c" "$name/commy-transport-$name.c"
 done
+
+# --- a mesh keeps its services in a store that was written anew; they go with who offers them ---
+printf '[plugins]\npath=%s\n[mesh]\nstore=my-store\n' "$folder/plugins" > "$folder/store.conf"
+kept_config=$COMMY_CONFIG
+COMMY_CONFIG=$COMMY_CONFIG:$folder/store.conf
+serve org.example.Kept
+run services ls
+ok kit/new/store-lists-a-service says org.example.Kept
+ok kit/new/store-has-its-own-folder test -s "$(find "$COMMY_STATE_DIR" -path '*/my-store/state')"
+stop KILL
+gone () { run services ls && lacks org.example.Kept; }
+while ! gone; do :; done
+ok kit/new/store-forgets-the-killed gone
+COMMY_CONFIG=$kept_config
 
 # --- bench ---
 run plugin bench "$folder/plugins/libcommy-transport-my-transport.so"

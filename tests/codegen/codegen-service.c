@@ -300,6 +300,11 @@ codegen_service_extend (CommyService *service)
   g_autoptr (RealPortalNotification) notification = real_portal_notification_skeleton_new ();
   g_autoptr (RealPortalDocuments) documents = real_portal_documents_skeleton_new ();
   g_autoptr (RealAvahiServer) avahi = real_avahi_server_skeleton_new ();
+  g_autoptr (GDBusNodeInfo) once = commy_schema_parse (
+      "<node><interface name='" EVERYTHING "'><method name='Add'><arg name='a' type='i'/>"
+      "<arg name='sum' type='i' direction='out'/></method></interface></node>",
+      -1, NULL);
+  CommyService *older = commy_service_new (mesh, OLDER, once->interfaces[0]);
   CommyService *liar = commy_service_new (mesh, LIAR, NULL);
 
   real_portal_network_monitor_set_version (monitor, 3);
@@ -319,5 +324,6 @@ codegen_service_extend (CommyService *service)
                      REAL_PORTAL_DOCUMENTS_SKELETON (documents), mesh, DOCUMENTS));
   keep (service,
         real_avahi_server_skeleton_new_service (REAL_AVAHI_SERVER_SKELETON (avahi), mesh, AVAHI));
+  keep (service, older);
   keep (service, liar);
 }

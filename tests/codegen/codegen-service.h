@@ -11,7 +11,8 @@
 #define NOTIFICATION "org.freedesktop.portal.Notification"
 #define DOCUMENTS "org.freedesktop.portal.Documents"
 #define AVAHI "org.freedesktop.Avahi.Server"
-#define LIAR "org.example.Liar" /* says it is Everything, and answers with other types */
+#define OLDER "org.example.Older" /* Everything as it once was */
+#define LIAR "org.example.Liar"   /* says it is Everything, and answers with other types */
 
 /* Handlers of everything run on a thread of the service; those of the others in the child's main
  * context. All live as long as @service. */

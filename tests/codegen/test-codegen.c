@@ -171,6 +171,20 @@ what_nobody_handles_is_an_error (Scene *self, gconstpointer transport)
 G_GNUC_END_IGNORE_DEPRECATIONS
 
 static void
+who_offers_another_version_is_not_called (Scene *self, gconstpointer transport)
+{
+  g_autoptr (TestEverything) older = test_everything_proxy_new (self->mesh, OLDER);
+  g_autoptr (GError) error = NULL;
+  gint sum;
+
+  g_test_expect_message ("Commy", G_LOG_LEVEL_MESSAGE, "*" OLDER "*does not fit*");
+  g_assert_false (test_everything_call_add_sync (older, 1, 2, &sum, NULL, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_NO_ROUTE);
+  g_assert_nonnull (strstr (error->message, "interface: method Add"));
+  g_test_assert_expected_messages ();
+}
+
+static void
 read_all (GUnixFDList *list, const char *expected)
 {
   g_autoptr (GError) error = NULL;
@@ -501,6 +515,8 @@ add_all (const char *transport)
   add (transport, "all-types-come-back-equal", all_types_come_back_equal);
   add (transport, "odd-names-of-arguments-work", odd_names_of_arguments_work);
   add (transport, "what-nobody-handles-is-an-error", what_nobody_handles_is_an_error);
+  add (transport, "who-offers-another-version-is-not-called",
+       who_offers_another_version_is_not_called);
   add (transport, "descriptors-travel", descriptors_travel);
   add (transport, "annotated-methods-stream", annotated_methods_stream);
   add (transport, "one-way-messages-and-signals-arrive", one_way_messages_and_signals_arrive);

@@ -163,6 +163,7 @@ test_same_again (void)
   DnsServer server = { NULL };
   Watch watch;
   const char *const serializers[] = { "gvariant", NULL };
+  const CommyMeeting meeting = { .node = "cafe", .instance = "beef", .serializers = serializers };
   CommyInstance *one, *met;
   guint before;
 
@@ -171,7 +172,7 @@ test_same_again (void)
   watch_ask (&watch);
   one = find (&watch, "host-a.example.org:7001");
   g_assert_nonnull (one);
-  met = commy_instance_met (one, "cafe", "beef", serializers);
+  met = commy_instance_met (one, &meeting);
   g_hash_table_replace (watch.source->instances, g_strdup (met->id), met);
   before = watch.changes;
   for (guint i = 0; i < 3; i++)

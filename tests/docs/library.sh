@@ -44,7 +44,7 @@ shell_blocks () {
     /^```sh$/ { file = sprintf ("%s/%02d.sh", folder, ++n); next }
     /^```text$/ && behind { file = sprintf ("%s/%02d.says", folder, n); behind = 0; next }
     /^```/ { behind = (file ~ /\.sh$/); close (file); file = ""; next }
-    { behind = 0 }
+    NF { behind = 0 }
     file != "" { print > file }' "$1"
 }
 

@@ -3,7 +3,7 @@
 # The Debian packages that `make deb` left in deb/: what is in them, and, as root, how they install,
 # work and go again. They are installed into a copy of the running system: /usr, /etc and /var get
 # an overlay in a mount namespace, dpkg's database with them, so that nothing of it remains.
-# shellcheck disable=SC2317 # functions are run by name
+# shellcheck disable=SC1091,SC2317 # functions are run by name; the library is copied to the work folder
 set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C.UTF-8
@@ -84,6 +84,21 @@ smoke () { # who, command that runs it...
   fi
 }
 
+# The tutorial for authors, word for word: the beginning, and the chapter about its own package.
+author () {
+  home=$work/author
+  mkdir -p "$home" && mkdir -m 700 "$home/run" "$home/state" || return 1
+  sed -n '/^## 1\. /,/^## 2\. /p; /^## 8\. /,$p' "$work/tutorial.md" >"$home/chapters.md"
+  (. "$work/library.sh" && shell_blocks "$home/chapters.md" "$home/blocks")
+}
+
+block_of_author () { # file
+  unset COMMY_CONFIG COMMY_SHIPPED_CONFIG COMMY_PLUGIN_PATH LD_LIBRARY_PATH PKG_CONFIG_PATH \
+    MAKEFLAGS MFLAGS MAKELEVEL DEB_BUILD_OPTIONS
+  (. "$work/library.sh" && HOME=$home COMMY_RUNTIME_DIR=$home/run COMMY_STATE_DIR=$home/state &&
+    export HOME COMMY_RUNTIME_DIR COMMY_STATE_DIR && run_block "$1")
+}
+
 cannot_lose_the_library () {
   ! dpkg --remove libcommy-plugins && dpkg-query -W -f '${db:Status-Status}' libcommy-plugins |
     grep -qx installed
@@ -117,6 +132,10 @@ if [ "${1-}" = --inside ]; then
   ok installed/plugins-cannot-go-alone cannot_lose_the_library
   smoke root env
   smoke user setpriv --reuid 4242 --regid 4242 --clear-groups env
+  ok installed/author/has-a-tutorial author
+  for block in "$home"/blocks/*.sh; do
+    ok "installed/author/$(basename "$block" .sh)" block_of_author "$block"
+  done
   ok purged/dpkg-purges purges
   ok purged/nothing-is-left nothing_is_left
   echo "$number" >"$work/number"
@@ -189,8 +208,9 @@ dependencies_are_right () {
 
 symbols_are_those_listed () {
   dpkg-deb -I "$packages"/libcommy-1-0_*.deb symbols |
-    sed -n 's/^ \(commy_[a-z0-9_]*\)@Base [0-9.]*$/\1/p' | sort >"$work/symbols"
-  awk '{ print $1 }' "$source_dir/tests/api/commy-1.symbols" | sort | diff - "$work/symbols"
+    sed -n 's/^ \(commy_[a-z0-9_]*@COMMY_[0-9.]*\) [0-9.]*$/\1/p' | sort >"$work/symbols"
+  awk '{ print $1 "@COMMY_" (NF > 1 ? $2 : "0.1.0") }' "$source_dir/tests/api/commy-1.symbols" |
+    sort | diff - "$work/symbols"
 }
 
 # Full RELRO, no executable stack, position-independent, no path of the machine that built it.
@@ -266,7 +286,8 @@ if [ -n "$why" ]; then
 else
   mkdir "$work/packages"
   cp "$packages"/*.deb "$work/packages"
-  cp "$source_dir/deploy/debian/tests/smoke" "$source_dir/tests/integration/debian.sh" "$work"
+  cp "$source_dir/deploy/debian/tests/smoke" "$source_dir/tests/integration/debian.sh" \
+    "$source_dir/docs/plugin-author/tutorial.md" "$source_dir/tests/docs/library.sh" "$work"
   chmod 755 "$work/smoke"
   unshare --mount --propagation private sh "$work/debian.sh" --inside \
     "$work" "$source_dir" "$build_dir" "$number" || failed=1

@@ -38,6 +38,7 @@ void mesh_fixture_make_credentials (MeshFixture *fixture);
 
 /* The test service: Echo (v raw or value), Add (ii)->(i), Fail, Slow (never answers by itself),
  * Pid ()->(i), Who ()->(ss) principal and transport, Count (one-way), Counted ()->(i), Span. */
+#define TEST_INTERFACE "COMMY_TEST_INTERFACE" /* environment: XML to offer; "<node/>": untyped */
 CommyService *test_service_new (CommyMesh *mesh, guint workers);
 
 typedef struct

@@ -179,6 +179,72 @@ test_called (Hosts *hosts, gconstpointer data)
 }
 
 /* Another process at the same address is another node, and that is all right. */
+/* Who is there says at the door what it offers. */
+static CommyClient *
+written_for_pid (CommyMesh *mesh)
+{
+  g_autoptr (GDBusNodeInfo) node
+      = commy_schema_parse ("<node><interface name='" TEST_SERVICE "'><method name='Pid'>"
+                            "<arg type='i' direction='out'/></method></interface></node>",
+                            -1, NULL);
+  CommyClient *client = commy_client_new (mesh, TEST_SERVICE);
+
+  commy_client_set_interface (client, node->interfaces[0]);
+  return client;
+}
+
+static void
+test_other_version (Hosts *hosts, gconstpointer data)
+{
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (GError) error = NULL;
+  ServiceChild *child;
+
+  g_setenv (TEST_INTERFACE,
+            "<node><interface name='" TEST_SERVICE "'><method name='Pid'>"
+            "<arg type='s' direction='out'/></method></interface></node>",
+            TRUE);
+  child = service_child_start (&hosts->there, NULL, 0);
+  g_unsetenv (TEST_INTERFACE);
+  mesh = join_with (hosts, "tls://127.0.0.1:%u", port_of (&hosts->there, child));
+  client = written_for_pid (mesh);
+  g_assert_null (commy_client_call_sync (client, "Pid", NULL, NULL, NULL, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_NO_ROUTE);
+  g_assert_nonnull (strstr (error->message, "method Pid, result 1 is \"s\", not \"i\""));
+  g_clear_object (&client);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
+static void
+keep_result (GObject *source, GAsyncResult *result, gpointer data)
+{
+  *(GAsyncResult **) data = g_object_ref (result);
+}
+
+static void
+test_newer_version (Hosts *hosts, gconstpointer data)
+{
+  ServiceChild *child = service_child_start (&hosts->there, NULL, 0);
+  g_autoptr (CommyMesh) mesh
+      = join_with (hosts, "tls://127.0.0.1:%u", port_of (&hosts->there, child));
+  g_autoptr (CommyClient) client = written_for_pid (mesh);
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GError) error = NULL;
+
+  commy_client_call (client, "Pid", NULL, NULL, NULL, keep_result, &result);
+  while (result == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  value = commy_client_call_finish (client, result, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (call_pid (client), ==, child->pid);
+  g_clear_object (&client);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
 static void
 test_restarted (Hosts *hosts, gconstpointer data)
 {
@@ -425,6 +491,8 @@ main (int argc, char **argv)
   why = dns_fixture_enter ();
   g_test_init (&argc, &argv, NULL);
   add ("a-host-without-common-store-is-called", test_called);
+  add ("another-version-is-not-called", test_other_version);
+  add ("a-version-that-offers-more-is-called", test_newer_version);
   add ("another-process-at-the-address-is-taken", test_restarted);
   add ("several-share-the-calls-and-stand-in", test_several);
   add ("an-instance-of-the-store-is-not-counted-twice", test_listed_twice);

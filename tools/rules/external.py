@@ -42,7 +42,7 @@ def compile_alone(tree, flags, path, compiler):
 def headers(tree):
     """each header compiles alone: public ones as C and as C++, the others as C"""
     modules = ["glib-2.0", "gobject-2.0", "gio-2.0", "gio-unix-2.0"]
-    for extra in ("gnutls", "sqlite3", "json-glib-1.0"):
+    for extra in ("gnutls", "sqlite3", "json-glib-1.0", "libsoup-3.0"):
         if subprocess.run(["pkg-config", "--exists", extra], check=False).returncode == 0:
             modules.append(extra)
     flags = subprocess.run(

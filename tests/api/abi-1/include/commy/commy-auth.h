@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The auth vtable: who the other side *proved* to be. Always asked on both sides.
+ * All slots run on the mesh thread and must not block.
+ */
+#pragma once
+
+#include <commy/commy-descriptor.h>
+#include <commy/commy-transport.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CommyAuthVerdict:
+ * @COMMY_AUTH_ACCEPTED: the principal is proved
+ * @COMMY_AUTH_REFUSED: the evidence is of the right kind and not good enough
+ * @COMMY_AUTH_NOT_MINE: not the kind of evidence this provider judges
+ * @COMMY_AUTH_CONTINUE: (steps only) send the bytes and call again with the answer
+ *
+ * A provider's word.
+ */
+typedef enum
+{
+  COMMY_AUTH_ACCEPTED = 0,
+  COMMY_AUTH_REFUSED = 1,
+  COMMY_AUTH_NOT_MINE = 2,
+  COMMY_AUTH_CONTINUE = 3,
+} CommyAuthVerdict;
+
+/**
+ * COMMY_PRINCIPAL_MAX:
+ *
+ * Room for a principal's name, its NUL included.
+ */
+#define COMMY_PRINCIPAL_MAX 512
+
+/**
+ * CommyAuthJudgeFunc:
+ * @instance: the plugin's instance
+ * @evidence: what the transport knows
+ * @principal: (out caller-allocates): %COMMY_PRINCIPAL_MAX bytes: the proved name, such as
+ *   `unix:uid=1000` or `spiffe://domain/host/h/user/u`
+ * @reason: (out caller-allocates): when refused: why, a phrase; may be sent to the peer, so
+ *   without secrets
+ * @reason_size: room of @reason
+ *
+ * Decides from the transport's evidence alone.
+ *
+ * Returns: accepted, refused or not-mine
+ */
+typedef CommyAuthVerdict (*CommyAuthJudgeFunc) (gpointer instance,
+                                                const CommyEvidence *evidence,
+                                                char *principal,
+                                                char *reason,
+                                                gsize reason_size);
+
+/**
+ * CommyAuthStepDoneFunc:
+ * @user_data: as given
+ * @verdict: the provider's word
+ * @bytes: (nullable): for the peer
+ * @text: (nullable): the principal, or the reason of a refusal
+ *
+ * The end of a step; may come at once or later, on the mesh thread.
+ */
+typedef void (*CommyAuthStepDoneFunc) (gpointer user_data,
+                                       CommyAuthVerdict verdict,
+                                       GBytes *bytes,
+                                       const char *text);
+
+/**
+ * CommyAuthBeginFunc:
+ * @instance: the plugin's instance
+ * @session: zeroed memory of `session_size`
+ * @evidence: what the transport knows; its `binding` ties the proof to this channel
+ * @accepting: %TRUE on the side that accepted the connection
+ *
+ * Starts an exchange of steps.
+ */
+typedef void (*CommyAuthBeginFunc) (gpointer instance,
+                                    gpointer session,
+                                    const CommyEvidence *evidence,
+                                    gboolean accepting);
+
+/**
+ * CommyAuthStepFunc:
+ * @session: the session
+ * @bytes: (nullable): what the peer sent; %NULL for the first step of the side that begins
+ * @done: called exactly once
+ * @user_data: for @done
+ *
+ * One step. Input is hostile.
+ */
+typedef void (*CommyAuthStepFunc) (gpointer session,
+                                   GBytes *bytes,
+                                   CommyAuthStepDoneFunc done,
+                                   gpointer user_data);
+
+/**
+ * CommyAuthEndFunc:
+ * @session: the session
+ *
+ * Ends an exchange; a step under way is not answered any more.
+ */
+typedef void (*CommyAuthEndFunc) (gpointer session);
+
+/**
+ * CommyAuthSelfFunc:
+ * @instance: the plugin's instance
+ * @principal: (out caller-allocates): the name that this node's own credentials prove to others
+ * @size: its room
+ *
+ * Peers that prove one of these names count as the own user.
+ *
+ * Returns: whether this node has such a name
+ */
+typedef gboolean (*CommyAuthSelfFunc) (gpointer instance, char *principal, gsize size);
+
+/**
+ * CommyAuthSameUserFunc:
+ * @instance: the plugin's instance
+ * @principal: a name that this provider accepted just now
+ *
+ * Whether @principal is the user of this node under another name, such as on another host: such
+ * a peer counts as the own user, too. Mesh thread.
+ *
+ * Returns: whether it is
+ */
+typedef gboolean (*CommyAuthSameUserFunc) (gpointer instance, const char *principal);
+
+/**
+ * CommyAuthOps:
+ * @struct_size: `sizeof (CommyAuthOps)`
+ * @session_size: bytes of one exchange of steps; 0 for providers that judge alone
+ * @judge: required
+ * @begin: optional; with `step` and `end`, or none of them
+ * @step: optional
+ * @end: optional
+ * @self: optional
+ * @same_user: optional
+ *
+ * The operations of an auth provider.
+ *
+ * Since: 0.1
+ */
+struct _CommyAuthOps
+{
+  gsize struct_size;
+  gsize session_size;
+  CommyAuthJudgeFunc judge;
+  CommyAuthBeginFunc begin;
+  CommyAuthStepFunc step;
+  CommyAuthEndFunc end;
+  CommyAuthSelfFunc self;
+  CommyAuthSameUserFunc same_user;
+};
+
+G_END_DECLS
