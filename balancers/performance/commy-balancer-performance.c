@@ -15,6 +15,7 @@
 #define SECOND_NS G_GINT64_CONSTANT (1000000000)
 #define LONGEST_NS (3600 * SECOND_NS) /* what takes longer says no more */
 #define OUTLIER 8                     /* times what is usual is bad: two others may be better */
+#define UNKNOWN 16                    /* a part of the penalty */
 #define DRAWS 3                       /* of two, at most */
 
 typedef struct
@@ -52,14 +53,16 @@ decay (const State *state, const Record *record)
   return x < 0.001 ? 1 - x : exp (-x);
 }
 
-/* Who was never called is tried at once, by one call. */
+/* Who was never called is tried at once, by one call. Until that is answered it is slower than
+ * others are, and better than one that failed: a share of the penalty for each call. */
 static double
 load_of (const State *state, const CommyBalancerMember *member, const Record *record)
 {
   double calls = member->in_flight + 1.0;
 
   if (record->cost_ns == 0)
-    return member->in_flight == 0 ? 0 : (double) LONGEST_NS * calls;
+    return member->in_flight == 0 ? 0
+                                  : MAX (state->penalty_ns / UNKNOWN, SECOND_NS / UNKNOWN) * calls;
   return record->cost_ns * decay (state, record) * calls / commy_balancing_weight (member);
 }
 
