@@ -69,6 +69,7 @@ keys_exist () { # file
     while read -r name; do
       grep -q -F -w -e "$name" "$folder/keys" && continue
       commy config show -o json | grep -q -F -w -e "$name" && continue
+      commy plugin list -o json | grep -q -F -e "\"id\" : \"$name\"" && continue
       [ "$1" = "$guides/simulate.md" ] && commy simulate --keys | grep -q -F -w -e "${name#\[}" && continue
       echo "$(basename "$1") speaks of $name, which commy.conf(5) does not have"
       exit 1
