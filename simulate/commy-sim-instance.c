@@ -15,6 +15,7 @@ commy_sim_instance_init (CommySimInstance *instance, const CommySimPlace *place,
   *instance = (CommySimInstance){ .place = place, .index = index, .slow = 1 };
   g_queue_init (&instance->waiting);
   instance->serving = g_ptr_array_new ();
+  instance->failing = g_ptr_array_new ();
 }
 
 static void
@@ -28,6 +29,7 @@ commy_sim_instance_clear (CommySimInstance *instance)
 {
   g_queue_clear_full (&instance->waiting, unref_attempt);
   g_ptr_array_unref (instance->serving);
+  g_ptr_array_unref (instance->failing);
 }
 
 /* --- answers --- */
@@ -215,6 +217,18 @@ go_on (CommySimWorld *world, CommySimInstance *instance)
   begin_next (world, instance);
 }
 
+static void
+find_share (CommySimInstance *instance)
+{
+  instance->fail = 0;
+  for (guint i = 0; i < instance->failing->len; i++)
+    {
+      const CommySimFault *fault = g_ptr_array_index (instance->failing, i);
+
+      instance->fail = MAX (instance->fail, fault->share);
+    }
+}
+
 void
 commy_sim_instance_begin_fault (CommySimWorld *world,
                                 CommySimInstance *instance,
@@ -226,7 +240,8 @@ commy_sim_instance_begin_fault (CommySimWorld *world,
       instance->slow *= fault->factor;
       break;
     case COMMY_SIM_FAIL:
-      instance->fail = fault->share;
+      g_ptr_array_add (instance->failing, (gpointer) fault);
+      find_share (instance);
       break;
     case COMMY_SIM_STOP:
       if (instance->n_stops++ == 0)
@@ -254,7 +269,8 @@ commy_sim_instance_end_fault (CommySimWorld *world,
       instance->slow /= fault->factor;
       break;
     case COMMY_SIM_FAIL:
-      instance->fail = 0;
+      g_ptr_array_remove_fast (instance->failing, (gpointer) fault);
+      find_share (instance);
       break;
     case COMMY_SIM_STOP:
       if (--instance->n_stops == 0)

@@ -30,9 +30,10 @@ typedef struct
   CommyServiceTime times;
   /* Faults that are on, how many of each: they may overlap. */
   guint n_stops, n_crashes, n_partitions;
-  double slow;       /* factor */
-  double fail;       /* share */
-  gint64 stopped_ns; /* since when */
+  double slow;        /* factor */
+  double fail;        /* share: the greatest of the faults that are on */
+  GPtrArray *failing; /* of CommySimFault, borrowed */
+  gint64 stopped_ns;  /* since when */
 } CommySimInstance;
 
 typedef struct

@@ -14,6 +14,7 @@ PYTHONDONTWRITEBYTECODE=1
 export PYTHONDONTWRITEBYTECODE
 out=$top/_build/results
 jobs=$(nproc)
+test_jobs=$((jobs + 1)) # most tests wait now and then
 all_stages='build lint check clang installcheck asan tsan fuzz bench mutants coverage valgrind deb distcheck'
 
 results () {
@@ -30,7 +31,7 @@ configured () { # name, flags: a build folder of its own
 run_make () { # name, arguments
   name=$1
   shift
-  make -C "$top/_build/$name" -j"$jobs" --no-print-directory "$@"
+  make -C "$top/_build/$name" -j"$jobs" --no-print-directory "$@" # the last -j counts
 }
 
 run_tests () { # name, stage, arguments: make's status counts, and so does what the tests wrote
@@ -40,7 +41,7 @@ run_tests () { # name, stage, arguments: make's status counts, and so does what 
   # Results of an earlier run must not count.
   find "$top/_build/$name" -name '*.trs' -exec rm -f {} +
   status=0
-  run_make "$name" -k "$@" || status=$?
+  run_make "$name" -j"$test_jobs" -k "$@" || status=$?
   if [ "$status" -ne 0 ] && try_again "$@"; then
     status=0
   fi
@@ -59,6 +60,7 @@ try_again () { # arguments; of run_tests: name, stage
     cp "$top/_build/$name/${test%.sh}.log" "$out/first/$stage/$(basename "$test").log"
   done
   echo "== once more, alone: $failed"
+  [ "$stage" != tsan ] || set -- check-TESTS # what it stands for names its tests itself
   run_make "$name" -j1 -k "$@" TESTS="$failed"
 }
 
@@ -97,7 +99,7 @@ stage_installcheck () {
 
 stage_asan () { # counts lines too: see coverage
   configured asan --enable-werror --enable-failpoints --enable-coverage --disable-introspection \
-    --with-sanitizer=address,undefined CFLAGS='-g -O1'
+    --with-sanitizer=address,undefined CFLAGS='-g1 -O1'
   find "$top/_build/asan" -name '*.gcda' -exec rm -f {} +
   run_tests asan asan check
 }

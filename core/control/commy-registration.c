@@ -19,12 +19,13 @@ struct _CommyRegistration
   const CommyStoreOps *ops;
   GMainContext *context;
   gint64 lease;
-  GHashTable *keys; /* key to GBytes */
-  char *watched;    /* one of the keys, or NULL */
-  guint watch;      /* 0: none */
-  gboolean is_busy; /* looking or registering anew */
-  guint n_pending;  /* keys that are put anew */
-  gboolean has_failed;
+  GHashTable *keys;    /* key to GBytes */
+  char *watched;       /* one of the keys, or NULL */
+  guint watch;         /* 0: none */
+  gboolean is_busy;    /* looking or registering anew */
+  guint n_pending;     /* keys that are put anew */
+  GHashTable *missing; /* those of the keys that could not be put anew */
+  gboolean must_look;  /* the watched key went while the store was being asked */
   GSource *retry;
 };
 
@@ -47,6 +48,7 @@ registration_unref (CommyRegistration *self)
   if (!g_ref_count_dec (&self->refs))
     return;
   g_hash_table_unref (self->keys);
+  g_hash_table_unref (self->missing);
   g_free (self->watched);
   g_free (self);
 }
@@ -128,32 +130,64 @@ settle (CommyRegistration *self)
 }
 
 static void
-on_put_anew (gpointer user_data, const CommyStoreResult *result, const GError *error)
+end_of_puts (CommyRegistration *self)
 {
-  CommyRegistration *self = user_data;
-
-  if (!settle (self))
-    return;
-  self->n_pending--;
-  if (error != NULL)
-    {
-      self->has_failed = TRUE;
-      retry_later (self, "what is offered here is not in the store", error);
-    }
-  if (self->n_pending > 0)
+  if (--self->n_pending > 0)
     return;
   self->is_busy = FALSE;
-  if (!self->has_failed)
+  if (g_hash_table_size (self->missing) == 0 || self->retry == NULL)
     look (self); /* and is watched from now on */
+}
+
+static void
+nothing (gpointer data, const GError *error)
+{
+}
+
+static void
+on_put_anew (gpointer user_data, const CommyStoreResult *result, const GError *error)
+{
+  Operation *operation = user_data;
+  CommyRegistration *self = operation->registration;
+
+  if (!self->is_closed)
+    {
+      g_hash_table_remove (self->missing, operation->key);
+      if (error != NULL && g_hash_table_contains (self->keys, operation->key))
+        {
+          g_hash_table_add (self->missing, g_strdup (operation->key));
+          retry_later (self, "what is offered here is not in the store", error);
+        }
+      end_of_puts (self);
+    }
+  operation_end (operation, error);
+}
+
+/* All keys, or those that are missing. */
+static void
+put_anew (CommyRegistration *self, GHashTable *which)
+{
+  g_autofree gpointer *keys = g_hash_table_get_keys_as_array (which, NULL);
+
+  /* One more, so that answers that come at once do not end it in the middle. */
+  self->is_busy = TRUE;
+  self->n_pending = 1;
+  for (guint i = 0; keys[i] != NULL; i++)
+    {
+      Operation *operation = operation_new (self, nothing, NULL);
+
+      operation->key = g_strdup (keys[i]);
+      self->n_pending++;
+      put (self, operation->key, g_hash_table_lookup (self->keys, operation->key), on_put_anew,
+           operation);
+    }
+  end_of_puts (self);
 }
 
 static void
 on_lease_anew (gpointer user_data, const CommyStoreResult *result, const GError *error)
 {
   CommyRegistration *self = user_data;
-  GHashTableIter iter;
-  gpointer key;
-  gpointer value;
 
   if (!settle (self))
     return;
@@ -164,16 +198,8 @@ on_lease_anew (gpointer user_data, const CommyStoreResult *result, const GError 
       return;
     }
   self->lease = result->lease;
-  self->has_failed = FALSE;
-  /* One more, so that answers that come at once do not end it in the middle. */
-  self->n_pending = 1;
-  g_hash_table_iter_init (&iter, self->keys);
-  while (g_hash_table_iter_next (&iter, &key, &value))
-    {
-      self->n_pending++;
-      put (self, key, value, on_put_anew, registration_ref (self));
-    }
-  on_put_anew (registration_ref (self), result, NULL);
+  g_hash_table_remove_all (self->missing);
+  put_anew (self, self->keys);
 }
 
 static void
@@ -214,6 +240,7 @@ on_events (gpointer user_data,
   for (gsize i = 0; i < n_entries; i++)
     if (g_strcmp0 (entries[i].key, self->watched) == 0)
       is_gone = entries[i].value == NULL;
+  self->must_look |= is_gone && self->is_busy;
   if (is_gone && !self->is_busy && g_hash_table_contains (self->keys, self->watched))
     register_anew (self);
 }
@@ -231,11 +258,21 @@ on_looked (gpointer user_data, const CommyStoreResult *result, const GError *err
       retry_later (self, "whether our lease lasts is not known", error);
       return;
     }
-  if (self->watched == NULL || !g_hash_table_contains (self->keys, self->watched))
-    look (self); /* it was taken away meanwhile */
-  else if (result->n_entries == 0)
-    register_anew (self);
-  else if (self->watch == 0)
+  if (self->watched == NULL || !g_hash_table_contains (self->keys, self->watched)
+      || self->must_look)
+    {
+      self->must_look = FALSE;
+      look (self); /* it was taken away or went meanwhile */
+      return;
+    }
+  if (result->n_entries == 0)
+    {
+      register_anew (self);
+      return;
+    }
+  if (g_hash_table_size (self->missing) > 0)
+    put_anew (self, self->missing);
+  if (self->watch == 0)
     self->watch = self->ops->watch (self->store->instance, self->watched, result->revision,
                                     on_events, self);
 }
@@ -333,6 +370,7 @@ commy_registration_remove (CommyRegistration *self,
   const CommyStoreOp op = { .kind = COMMY_STORE_DELETE, .key = key };
 
   g_hash_table_remove (self->keys, key);
+  g_hash_table_remove (self->missing, key);
   look (self); /* watches another one, if it was this one */
   self->ops->txn (self->store->instance, NULL, 0, &op, 1, on_removed,
                   operation_new (self, done, data));
@@ -355,6 +393,7 @@ commy_registration_new (CommyPlugin *store, GMainContext *context)
   self->context = context;
   self->keys
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  self->missing = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   return self;
 }
 

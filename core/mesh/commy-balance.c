@@ -29,6 +29,14 @@ struct _CommyBalance
   guint64 chance;
 };
 
+/* Unlike that of any other set of members, of any balance: a turn may outlive its balance. */
+static guint32
+next_generation (CommyPeers *peers)
+{
+  peers->last_generation = MAX (peers->last_generation + 1, 1);
+  return peers->last_generation;
+}
+
 CommyBalance *
 commy_balance_new (CommyPlugin *balancer, const CommyEnv *env)
 {
@@ -123,7 +131,7 @@ commy_balance_update (CommyBalance *self,
   self->snapshot.members = self->members;
   self->snapshot.n_members = n_members;
   read_all_calls (self);
-  self->generation = MAX (self->generation + 1, 1);
+  self->generation = next_generation (peers);
   self->snapshot.now_ns = commy_env_now (self->env);
   self->balancer->ops.balancer.update (self->instance, self->state, &self->snapshot,
                                        commy_env_random64 (self->env));

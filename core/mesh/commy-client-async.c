@@ -20,8 +20,9 @@ typedef struct
   CommyRequest request;
   guint attempts;
   gboolean refreshed;
-  gboolean ensured; /* it went to the registry, and so did all that were begun before it */
-  gboolean awaits;  /* it goes to see what an instance says of its interface */
+  gboolean ensured;          /* it went to the registry, and so did all that were begun before it */
+  gboolean awaits;           /* it goes to see what an instance says of its interface, */
+  CommyExpectation *awaited; /* which is held against this */
   GError *last;
   CommyChannel *channel; /* while sent */
   guint32 stream;
@@ -69,6 +70,7 @@ async_unref (gpointer data)
   g_clear_object (&call->result_handles);
   g_clear_pointer (&call->channel, commy_channel_unref);
   drop_peer (call);
+  g_clear_pointer (&call->awaited, commy_expectation_unref);
   g_clear_object (&call->client);
   g_free (call);
 }
@@ -290,10 +292,10 @@ on_path (gpointer data, CommyPath *path, const GError *error)
         commy_set_error (&gone, COMMY_ERROR_UNREACHABLE, "the channel closed at once");
       async_failed (call, error != NULL ? error : gone, FALSE);
     }
-  else if (call->client->expectation != NULL && !commy_instance_is_known (call->peer->instance))
+  else if (call->client->expectation != NULL && call->peer->instance->origin != NULL)
     {
       /* What it offers is known only now. */
-      g_clear_pointer (&call->peer, commy_peer_unref);
+      drop_peer (call);
       async_step (call);
     }
   else
@@ -343,8 +345,8 @@ async_ensure (gpointer data)
       async_ensured (call, error);
       return;
     }
-  if (call->awaits && client->expectation != NULL)
-    commy_interface_checks_wait (client->mesh->interface_checks, client->expectation, async_ensured,
+  if (call->awaited != NULL)
+    commy_interface_checks_wait (client->mesh->interface_checks, call->awaited, async_ensured,
                                  call);
   else
     commy_registry_ensure (client->mesh->registry, client->service,
@@ -371,11 +373,14 @@ async_route (AsyncCall *call)
   snapshot = commy_registry_lookup (client->mesh->registry, client->service);
   missing = behind || snapshot == NULL || (client->fresh && !call->refreshed);
   call->awaits = FALSE;
+  g_clear_pointer (&call->awaited, commy_expectation_unref);
   if (!missing)
     {
       if (commy_client_decide (client, call->request.flavour, call->request.size, &error))
         return TRUE;
       call->awaits = route->awaits;
+      if (call->awaits && client->expectation != NULL)
+        call->awaited = commy_expectation_ref (client->expectation);
       missing = g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NO_SERVICE) && !call->refreshed;
     }
   if (missing || call->awaits)

@@ -85,16 +85,18 @@ hold (CommyHotReservation *hot, guint32 method, CommyChannel *channel)
 /* Nearly always the route is fresh, its path up, the method known there, and there is room. FALSE:
  * not now; nothing is reserved. */
 static gboolean
-reserve_at_once (CommyClient *self, guint32 method, gsize size)
+reserve_at_once (CommyClient *self, guint32 method, gsize size, CommyRouteMember **out_picked)
 {
   CommyHotReservation *hot = &self->hot;
   CommyRoute *route = &self->routes[COMMY_FLAVOUR_BYTES];
   const CommyClientMethod *entry = &g_array_index (self->methods, CommyClientMethod, method - 1);
   const CommyStack *stack;
 
+  *out_picked = NULL;
   if (!commy_client_is_current (self, route))
     return FALSE;
-  stack = commy_route_member_stack (commy_route_pick (route, self->sticky, 0, &hot->turn), size);
+  *out_picked = commy_route_pick (route, self->sticky, 0, &hot->turn);
+  stack = commy_route_member_stack (*out_picked, size);
   if (!commy_path_is_up (stack->path)
       || entry->channel_serial != commy_channel_get_serial (stack->path->channel))
     return FALSE;
@@ -108,16 +110,23 @@ reserve_at_once (CommyClient *self, guint32 method, gsize size)
 }
 
 static gboolean
-choose_path (
-    CommyClient *self, gsize size, gint64 deadline_us, CommyChannel **out_channel, GError **error)
+choose_path (CommyClient *self,
+             gsize size,
+             gint64 deadline_us,
+             CommyRouteMember *member,
+             CommyChannel **out_channel,
+             GError **error)
 {
   CommyRoute *route = &self->routes[COMMY_FLAVOUR_BYTES];
-  CommyRouteMember *member;
   const CommyStack *stack;
+  gboolean again;
 
-  if (!commy_client_route_sync (self, COMMY_FLAVOUR_BYTES, size, deadline_us, NULL, error))
-    return FALSE;
-  member = commy_route_pick (route, self->sticky, 0, &self->hot.turn);
+  if (member == NULL)
+    {
+      if (!commy_client_route_sync (self, COMMY_FLAVOUR_BYTES, size, deadline_us, NULL, error))
+        return FALSE;
+      member = commy_route_pick (route, self->sticky, 0, &self->hot.turn);
+    }
   stack = commy_route_member_stack (member, size);
   if (G_UNLIKELY (!commy_path_is_up (stack->path)))
     {
@@ -127,8 +136,11 @@ choose_path (
                            self->service);
           return FALSE;
         }
+      again = self->expectation != NULL && member->peer->instance->origin != NULL;
       if (!commy_path_connect_sync (stack->path, deadline_us, NULL, error))
         return FALSE;
+      if (again)
+        return choose_path (self, size, deadline_us, NULL, out_channel, error);
     }
   self->hot.path = stack->path;
   self->hot.serializer = stack->serializer;
@@ -174,15 +186,19 @@ reserve_here (CommyClient *self,
 }
 
 static gboolean
-reserve_somewhere (
-    CommyClient *self, guint32 method, gsize size, gint64 deadline_us, GError **error)
+reserve_somewhere (CommyClient *self,
+                   guint32 method,
+                   gsize size,
+                   gint64 deadline_us,
+                   CommyRouteMember *picked,
+                   GError **error)
 {
-  for (;;)
+  for (;; picked = NULL)
     {
       g_autoptr (GError) cause = NULL;
       CommyChannel *channel;
 
-      if (choose_path (self, size, deadline_us, &channel, &cause)
+      if (choose_path (self, size, deadline_us, picked, &channel, &cause)
           && reserve_here (self, method, size, deadline_us, channel, &cause))
         return TRUE;
       if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_UNREACHABLE)
@@ -203,12 +219,14 @@ commy_client_reserve (
   if (!commy_client_check (self, error))
     return FALSE;
 #endif
+  CommyRouteMember *picked;
+
   if (G_UNLIKELY (self->hot.channel != NULL))
     commy_client_discard (self);
   commy_worker_enter_sync (self->worker->worker);
-  if (G_LIKELY (reserve_at_once (self, method, MAX (size, 1)))
+  if (G_LIKELY (reserve_at_once (self, method, MAX (size, 1), &picked))
       || reserve_somewhere (self, method, MAX (size, 1),
-                            g_get_monotonic_time () + self->timeout_ns / 1000, error))
+                            g_get_monotonic_time () + self->timeout_ns / 1000, picked, error))
     {
       *out_span = self->hot.span;
       out_span->size = size;
@@ -376,7 +394,7 @@ move_reservation (CommyClient *self, const CommySpan *in, gint64 deadline_us, GE
   g_autofree guint8 *copy = g_memdup2 (in->data, MAX (in->size, 1));
 
   drop_hold (hot);
-  if (!reserve_somewhere (self, hot->method, MAX (in->size, 1), deadline_us, error))
+  if (!reserve_somewhere (self, hot->method, MAX (in->size, 1), deadline_us, NULL, error))
     return FALSE;
   memcpy (hot->span.data, copy, in->size);
   return TRUE;

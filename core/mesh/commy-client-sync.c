@@ -17,11 +17,11 @@ static gboolean
 await_leaving (CommyClient *self,
                CommyRequest *request,
                CommyChannel *channel,
-               CommyRouteMember *member,
+               CommyPeer *peer,
                GError **error)
 {
   if (!commy_channel_is_leaving (channel, COMMY_FRAME_ONEWAY, 0)
-      || commy_client_would_deadlock (self, member->peer))
+      || commy_client_would_deadlock (self, peer))
     return TRUE;
   while (commy_channel_is_leaving (channel, COMMY_FRAME_ONEWAY, 0))
     {
@@ -157,6 +157,7 @@ open_stream (CommyClient *self,
              CommyRequest *request,
              const CommyPick *picked,
              CommyChannel *channel,
+             CommyPeer *peer,
              CommyWait *wait,
              GCancellable *cancellable,
              GError **error)
@@ -171,8 +172,7 @@ open_stream (CommyClient *self,
       commy_pipe_close (pipe);
       return FALSE;
     }
-  wait->stream = commy_stream_new_opened (self, request, pipe, picked->stack->serializer,
-                                          picked->member->peer);
+  wait->stream = commy_stream_new_opened (self, request, pipe, picked->stack->serializer, peer);
   return TRUE;
 }
 
@@ -180,7 +180,7 @@ open_stream (CommyClient *self,
 static gboolean
 must_look_again (CommyClient *self, CommyPeer *peer)
 {
-  return self->expectation != NULL && !commy_instance_is_known (peer->instance);
+  return self->expectation != NULL && peer->instance->origin != NULL;
 }
 
 static gboolean
@@ -194,7 +194,9 @@ attempt_sync (CommyClient *self,
 {
   gint64 deadline_us = request->deadline_ns / 1000;
   g_autoptr (GError) cause = NULL;
-  CommyPeer *peer;
+  g_autoptr (CommyPeer) peer = NULL;
+  gint64 started;
+  CommyStack stack;
   gboolean ok;
   CommyPick picked;
 
@@ -230,7 +232,13 @@ attempt_sync (CommyClient *self,
       if (again)
         return attempt_sync (self, request, cancellable, wait, out_channel, out_sent, error);
     }
-  *out_channel = commy_channel_ref (picked.stack->path->channel);
+  /* What is taken from the channel may let another call decide the route anew. */
+  stack = *picked.stack;
+  picked.stack = &stack;
+  peer = commy_peer_ref (picked.member->peer);
+  picked.member = NULL;
+  started = request->now_ns;
+  *out_channel = commy_channel_ref (stack.path->channel);
   if (commy_channel_is_reserved (*out_channel))
     {
       commy_set_error (error, COMMY_ERROR_BUSY,
@@ -239,18 +247,16 @@ attempt_sync (CommyClient *self,
     }
   if (request->one_way)
     return send_sync (self, request, *out_channel, picked.stack->serializer, 0, FALSE, NULL, error)
-           && await_leaving (self, request, *out_channel, picked.member, error);
-  peer = commy_peer_ref (picked.member->peer);
+           && await_leaving (self, request, *out_channel, peer, error);
   commy_peer_begin (peer);
   ok = request->streams
-           ? open_stream (self, request, &picked, *out_channel, wait, cancellable, &cause)
+           ? open_stream (self, request, &picked, *out_channel, peer, wait, cancellable, &cause)
            : exchange (self, request, &picked, *out_channel, wait, cancellable, out_sent, &cause);
   commy_peer_end (peer);
-  commy_peer_unref (peer);
   /* Taking messages here disarmed the path: the loop must arm it again. */
   commy_worker_set_hot (self->worker->worker, *out_channel);
   if (!request->streams) /* how long opening took says nothing about the instance */
-    commy_client_report (self, request->flavour, picked.turn, request->now_ns, cause);
+    commy_client_report (self, request->flavour, picked.turn, started, cause);
   if (!ok)
     g_propagate_error (error, g_steal_pointer (&cause));
   return ok;

@@ -353,8 +353,8 @@ start_balancer (gpointer data)
 
   if (start->mesh->registry == NULL)
     commy_set_error (&error, COMMY_ERROR_LEAVING, "the mesh is being left");
-  else
-    commy_mesh_start_balancer (start->mesh, start->id, start->who, &error);
+  else if (commy_mesh_start_balancer (start->mesh, start->id, start->who, &error) != NULL)
+    commy_mesh_keep_balancer (start->mesh, start->id);
   g_object_unref (start->mesh);
   g_free (start->id);
   g_free (start->who);

@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#define DESCRIPTION_MAX (64u * 1024) /* comparing takes the mesh thread some ms then */
 #define ASK_TIMEOUT_US (5 * G_USEC_PER_SEC)
 #define ASK_AGAIN_NS G_GINT64_CONSTANT (30000000000)
 #define ASKS_AT_ONCE 8u
@@ -370,6 +371,12 @@ read_description (const Ask *ask, GVariant *answer, GError **error)
       return NULL;
     }
   g_variant_get (answer, "(&s)", &xml);
+  if (strlen (xml) > DESCRIPTION_MAX)
+    {
+      commy_set_error (error, COMMY_ERROR_TOO_BIG, "its description is longer than %u bytes",
+                       DESCRIPTION_MAX);
+      return NULL;
+    }
   node = commy_schema_parse (xml, -1, error);
   if (node == NULL)
     return NULL;
@@ -494,7 +501,7 @@ look_at_own (CommyInterfaceChecks *self,
   compare (expectation->interface, service->interface, &entry.finding);
   g_mutex_lock (&self->lock);
   news = is_news (self, expectation, instance, &entry);
-  put_entry (self, expectation, instance, FALSE, &entry);
+  put_entry (self, expectation, instance, TRUE, &entry); /* its record may lie about the hash */
   g_mutex_unlock (&self->lock);
   if (news)
     tell (instance, &entry.finding);
@@ -541,8 +548,11 @@ commy_interface_checks_wait (CommyInterfaceChecks *self,
                              gpointer data)
 {
   gboolean waits = FALSE;
+  g_autoptr (GError) left = NULL;
 
   g_mutex_lock (&self->lock);
+  if (self->stopped)
+    commy_set_error (&left, COMMY_ERROR_LEAVING, "the mesh is being left");
   for (guint i = 0; i < self->asks->len && !waits; i++)
     waits = strcmp (((Ask *) self->asks->pdata[i])->expectation->hash, expectation->hash) == 0;
   if (waits)
@@ -553,6 +563,6 @@ commy_interface_checks_wait (CommyInterfaceChecks *self,
       g_queue_push_tail (&self->waiters, waiter);
     }
   else
-    done (data, NULL);
+    done (data, left);
   g_mutex_unlock (&self->lock);
 }

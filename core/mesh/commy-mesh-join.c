@@ -105,6 +105,31 @@ commy_mesh_start_balancer (CommyMesh *self, const char *id, const char *who, GEr
   return plugin;
 }
 
+void
+commy_mesh_keep_balancer (CommyMesh *self, const char *id)
+{
+  const char *known = g_intern_string (id);
+
+  if (self->kept_balancers == NULL)
+    self->kept_balancers = g_ptr_array_new ();
+  if (!g_ptr_array_find (self->kept_balancers, known, NULL))
+    g_ptr_array_add (self->kept_balancers, (gpointer) known);
+}
+
+/* Those that programs named when the mesh was joined before. */
+static void
+start_kept_balancers (CommyMesh *self)
+{
+  for (guint i = 0; self->kept_balancers != NULL && i < self->kept_balancers->len; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (commy_mesh_start_balancer (self, self->kept_balancers->pdata[i], "a client", &error)
+          == NULL)
+        g_warning ("%s", error->message);
+    }
+}
+
 /* Those that the keyfile names; others wait until a client asks for one. */
 static gboolean
 start_balancers (CommyMesh *self, GError **error)
@@ -125,6 +150,7 @@ start_balancers (CommyMesh *self, GError **error)
       if (commy_mesh_start_balancer (self, id, who, error) == NULL)
         return FALSE;
     }
+  start_kept_balancers (self);
   return TRUE;
 }
 

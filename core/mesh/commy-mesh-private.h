@@ -88,6 +88,7 @@ struct _CommyMesh
   CommyTopics *topics;       /* NULL: nobody has subscribed yet */
   GPtrArray *own_publishers; /* CommyPublisher, of commy_mesh_publish(); under lock; or NULL */
   GPtrArray *topic_services; /* CommyService of started publishers, theirs; under lock; or NULL */
+  GPtrArray *kept_balancers; /* ids, interned, that programs named; on the mesh thread; or NULL */
   gboolean left_from_inside; /* a handler or callback leaves: nothing can be waited for */
 };
 
@@ -145,6 +146,8 @@ gboolean commy_mesh_join_here (CommyMesh *mesh, GError **error);
 /* On the mesh thread; @who asks for it, as errors name it. (transfer none) */
 CommyPlugin *
 commy_mesh_start_balancer (CommyMesh *mesh, const char *id, const char *who, GError **error);
+/* A program named it: it is started again when the mesh is joined again. */
+void commy_mesh_keep_balancer (CommyMesh *mesh, const char *id);
 void commy_mesh_leave_here (CommyMesh *mesh);
 
 /* The service behind an instance of this node, or NULL. Any thread. (transfer full) */

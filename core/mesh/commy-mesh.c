@@ -57,6 +57,7 @@ commy_mesh_finalize (GObject *object)
   g_ptr_array_unref (self->watchers);
   g_clear_pointer (&self->expected, g_hash_table_unref);
   g_clear_pointer (&self->topic_services, g_ptr_array_unref);
+  g_clear_pointer (&self->kept_balancers, g_ptr_array_unref);
   g_clear_pointer (&self->policy, commy_policy_unref);
   g_clear_pointer (&self->catalog, commy_catalog_free);
   g_clear_pointer (&self->config, commy_config_unref);

@@ -29,7 +29,8 @@ struct _CommyPeers
   CommyWorker *worker;
   GHashTable *peers; /* instance id -> CommyPeer */
   guint32 epoch;
-  CommyLoads *loads; /* NULL: nobody balances */
+  CommyLoads *loads;       /* NULL: nobody balances */
+  guint32 last_generation; /* of the sets of members that are balanced over */
 };
 
 typedef struct

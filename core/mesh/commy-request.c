@@ -53,7 +53,7 @@ init (CommyRequest *request,
   request->limited = options != NULL && options->timeout_us >= 0;
   request->sticky = options != NULL ? options->sticky : 0;
   request->now_ns = commy_env_now (env);
-  request->deadline_ns = request->now_ns + timeout_ns;
+  request->deadline_ns = request->now_ns + MIN (timeout_ns, G_MAXINT64 / 4);
   request->method = method;
   return TRUE;
 }

@@ -94,7 +94,10 @@ commy_route_update_balance (CommyRoute *route,
   g_autofree CommyPeer **peers = NULL;
   g_autofree guint32 *weights = NULL;
 
-  if (key->balancer == NULL || route->n_members < 2)
+  /* One that a program named is not started again with its mesh. */
+  if (key->balancer != NULL && key->balancer->instance == NULL)
+    g_clear_pointer (&route->balance, commy_balance_free);
+  if (key->balancer == NULL || key->balancer->instance == NULL || route->n_members < 2)
     return;
   peers = g_new (CommyPeer *, route->n_members);
   weights = g_new (guint32, route->n_members);

@@ -42,6 +42,7 @@ struct _CommyEtcdCall
   guint timer;
   CommyEtcdExchange *exchange;
   const char *member;
+  gint64 floor; /* the newest revision that was seen when it was asked */
   gboolean is_login;
   gboolean had_new_token; /* a token that was refused is renewed once */
   GError *last;           /* why the last attempt failed */
@@ -159,7 +160,7 @@ is_in_order (CommyEtcdCall *self, gint64 revision)
 
   if (self->ask.kind != COMMY_ETCD_RANGE && self->ask.kind != COMMY_ETCD_TXN)
     return TRUE; /* what a member says that may be a little behind */
-  if (revision >= cluster->revision)
+  if (revision >= self->floor)
     {
       cluster->behind_ns = 0;
       return TRUE;
@@ -170,7 +171,7 @@ is_in_order (CommyEtcdCall *self, gint64 revision)
     return FALSE;
   line = g_strdup_printf ("the etcd cluster was set back from revision %" G_GINT64_FORMAT
                           " to %" G_GINT64_FORMAT,
-                          cluster->revision, revision);
+                          self->floor, revision);
   host->log (host, G_LOG_LEVEL_MESSAGE, line);
   cluster->revision = revision;
   cluster->behind_ns = 0;
@@ -203,7 +204,7 @@ take_answer (CommyEtcdCall *self, const CommyEtcdReply *reply)
     {
       g_autofree char *why = g_strdup_printf ("it answers from revision %" G_GINT64_FORMAT
                                               ", and %" G_GINT64_FORMAT " was seen already",
-                                              answer.revision, cluster->revision);
+                                              answer.revision, self->floor);
 
       fail_or_repeat (self, why);
       return;
@@ -250,7 +251,10 @@ take_failure (CommyEtcdCall *self, const CommyEtcdReply *reply)
   if (!commy_etcd_read (COMMY_ETCD_FAILURE, "", reply->data, reply->size, &failure, NULL))
     {
       g_autofree char *text = commy_etcd_one_line (reply->data, (gssize) MIN (reply->size, 100));
-      g_autofree char *why = g_strdup_printf ("status %u: %s", reply->status, text);
+      /* Who answers a login with something else may quote the password. */
+      g_autofree char *why = self->is_login
+                                 ? g_strdup_printf ("status %u", reply->status)
+                                 : g_strdup_printf ("status %u: %s", reply->status, text);
 
       fail_or_repeat (self, why);
       return;
@@ -350,6 +354,7 @@ attempt (CommyEtcdCall *self)
   CommyEtcdRequest request = { .line = NULL, .done = on_reply, .user_data = self };
 
   self->member = commy_etcd_cluster_get_member (cluster);
+  self->floor = cluster->revision;
   self->is_login = commy_etcd_cluster_lacks_token (cluster);
   if (self->is_login && (login = write_login (self, &error)) == NULL)
     {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 /* The deepest true answer has six levels; the parser recurses on what it is given. */
+#define SOME 16u
 #define MAX_DEPTH 16
 #define MAX_MESSAGE 300
 #define MAX_TOKEN 4096
@@ -372,6 +373,7 @@ is_plain (const char *data, gsize size)
 {
   gboolean in_string = FALSE;
   guint depth = 0;
+  gsize n_open = 0, n_commas = 0;
 
   for (gsize i = 0; i < size; i++)
     {
@@ -381,7 +383,9 @@ is_plain (const char *data, gsize size)
         in_string = !in_string;
       else if (in_string)
         i += c == '\\';
-      else if ((c == '{' || c == '[') && ++depth > MAX_DEPTH)
+      else if ((c == '{' || c == '[') && (++depth > MAX_DEPTH || ++n_open > SOME + size / 32))
+        return FALSE; /* a true entry is longer: no memory for a multitude of empty ones */
+      else if (c == ',' && ++n_commas > SOME + size / 8)
         return FALSE;
       else if (c == '}' || c == ']')
         depth -= depth > 0;
@@ -404,7 +408,7 @@ commy_etcd_read (CommyEtcdAnswerKind kind,
   JsonObject *object;
   JsonNode *root;
 
-  if (!is_plain (data, size))
+  if (size == 0 || !is_plain (data, size))
     return refuse (error, "it", "is not the JSON that etcd writes");
   if (size > G_MAXSSIZE || !g_utf8_validate (data, (gssize) size, NULL))
     return refuse (error, "it", "is not text");

@@ -13,6 +13,10 @@
 
 typedef struct _Watch Watch;
 
+/* A connection can be lost without a word; a stream that says nothing for so long is opened anew.
+ */
+#define SILENCE_NS G_GINT64_CONSTANT (10000000000)
+
 /* One at most is being opened. */
 typedef struct
 {
@@ -21,6 +25,7 @@ typedef struct
   const char *member;
   GPtrArray *watches; /* of Watch, referenced; those that ended meanwhile too */
   guint timer;        /* until all of them are there */
+  gint64 heard_ns;    /* when it last said anything */
 } Stream;
 
 struct _CommyEtcdWatches
@@ -204,6 +209,19 @@ find_watch (Stream *stream, gint64 id)
   return watch != NULL && watch->stream == stream ? watch : NULL;
 }
 
+static Watch *
+find_awaited (Stream *stream)
+{
+  for (guint i = 0; i < stream->watches->len; i++)
+    {
+      Watch *watch = stream->watches->pdata[i];
+
+      if (watch->stream == stream && !watch->is_there)
+        return watch;
+    }
+  return NULL;
+}
+
 static void
 on_checked (gpointer user_data, const CommyEtcdAnswer *answer, int code, const GError *error)
 {
@@ -281,7 +299,8 @@ on_cancelled (Watch *self, const CommyEtcdAnswer *answer)
       end_with_error (self, COMMY_ERROR_STORE, compacted);
       return TRUE;
     }
-  if (g_strstr_len (why, -1, "ermission") == NULL)
+  if (strstr (why, "ermission") == NULL && strstr (why, "auth token") == NULL
+      && strstr (why, "auth store is old") == NULL && strstr (why, "user name is empty") == NULL)
     return FALSE;
   on_denied (self, why);
   return TRUE;
@@ -294,6 +313,10 @@ take_line (Stream *stream, const CommyEtcdAnswer *answer)
   Watch *watch = find_watch (stream, answer->watch);
 
   self->away_ns = 0;
+  stream->heard_ns = self->host->now_ns (self->host);
+  /* Since 3.5 etcd does not name the watch that it refuses; it answers in order of asking. */
+  if (watch == NULL && answer->watch == -1 && answer->created && answer->cancelled)
+    watch = find_awaited (stream);
   commy_etcd_cluster_saw (self->cluster, answer->revision);
   if (watch == NULL)
     return; /* of one that is over */
@@ -450,6 +473,7 @@ open_stream (CommyEtcdWatches *self)
   take_in (self, stream);
   request = write_request (self, stream);
   stream->member = commy_etcd_cluster_get_member (self->cluster);
+  stream->heard_ns = self->host->now_ns (self->host);
   g_ptr_array_add (self->streams, stream);
   stream->exchange = commy_etcd_cluster_open_stream (self->cluster, "/v3/watch", request, on_line,
                                                      on_stream_over, stream);
@@ -513,6 +537,23 @@ on_probed (gpointer user_data, const CommyEtcdAnswer *answer, int code, const GE
     probe_later (self);
 }
 
+static void
+renew_silent (CommyEtcdWatches *self, gint64 now_ns)
+{
+  for (guint i = 0; i < self->streams->len;)
+    {
+      const Stream *stream = self->streams->pdata[i];
+
+      if (now_ns - stream->heard_ns < SILENCE_NS)
+        {
+          i++;
+          continue;
+        }
+      g_ptr_array_remove_index_fast (self->streams, i);
+      open_soon (self, 0);
+    }
+}
+
 /* A silent stream may be one without news or one to a member that is gone. */
 static void
 on_probe_timer (gpointer user_data)
@@ -523,6 +564,7 @@ on_probe_timer (gpointer user_data)
   self->probe_timer = 0;
   if (g_hash_table_size (self->watches) == 0)
     return;
+  renew_silent (self, now_ns);
   if (now_ns - commy_etcd_cluster_get_heard (self->cluster) < self->probe_ns)
     {
       probe_later (self);

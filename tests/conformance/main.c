@@ -261,13 +261,14 @@ measure (Options *options)
 int
 main (int argc, char **argv)
 {
-  Options options = { .params = g_ptr_array_new_with_free_func (g_free) };
+  Options options = { 0 };
   g_autoptr (GError) error = NULL;
   g_autofree char *path = NULL;
   int status = 2;
 
   if (commy_conformance_child (argc, argv, &status))
     return status;
+  options.params = g_ptr_array_new_with_free_func (g_free);
   g_set_prgname ("commy-conformance");
   if (argc < 3 || !parse (&options, &argc, &argv, &error))
     {

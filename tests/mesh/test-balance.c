@@ -141,21 +141,58 @@ set_balancer (CommyClient *client, const char *id)
 }
 
 static void
-test_turns (MeshFixture *fixture, gconstpointer data)
+check_turns (MeshFixture *fixture, const char *instances, guint n)
 {
   g_auto (Scene) scene = { 0 };
   guint hot[MAX_CHILDREN] = { 0 };
 
-  scene_init (&scene, fixture, "good good good", UNMEASURED);
-  for (guint i = 0; i < 30; i++)
+  scene_init (&scene, fixture, instances, UNMEASURED);
+  for (guint i = 0; i < 10 * n; i++)
     scene.calls[ask (&scene, scene.client, NULL)]++;
-  for (guint i = 0; i < 30; i++)
+  for (guint i = 0; i < 10 * n; i++)
     hot[ask_hot (&scene, scene.client)]++;
-  for (guint i = 0; i < 3; i++)
+  for (guint i = 0; i < n; i++)
     {
       g_assert_cmpuint (scene.calls[i], ==, 10);
       g_assert_cmpuint (hot[i], ==, 10);
     }
+}
+
+static void
+test_turns (MeshFixture *fixture, gconstpointer data)
+{
+  check_turns (fixture, "good good good", 3);
+}
+
+/* Who asked the balancer twice for a call would always call the same one. */
+static void
+test_turns_of_two (MeshFixture *fixture, gconstpointer data)
+{
+  check_turns (fixture, "good good", 2);
+}
+
+/* What a program named is there again when the mesh is joined again. */
+static void
+test_joined_again (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  g_autoptr (CommyDecision) decision = NULL;
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+
+  scene_init (&scene, fixture, "good good", UNMEASURED);
+  set_balancer (scene.client, "performance");
+  for (guint i = 0; i < 4; i++)
+    ask (&scene, scene.client, NULL);
+  commy_mesh_leave_sync (scene.mesh, NULL, NULL);
+  commy_mesh_join_sync (scene.mesh, NULL, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < 4; i++)
+    ask (&scene, scene.client, NULL);
+  decision = commy_client_explain (scene.client, 64, NULL, NULL, &error);
+  g_assert_no_error (error);
+  text = commy_decision_to_string (decision);
+  g_assert_nonnull (strstr (text, "balancer performance picks"));
 }
 
 /* --- many at a time --- */
@@ -406,10 +443,12 @@ main (int argc, char **argv)
     return status;
   g_test_init (&argc, &argv, NULL);
   ADD ("/balance/round-robin/instances-take-turns-in-named-and-hot-calls", test_turns);
+  ADD ("/balance/round-robin/two-take-turns-too", test_turns_of_two);
   ADD ("/balance/load/calls-under-way-are-known", test_calls_under_way);
   ADD ("/balance/load/those-of-another-client-too", test_clients_know_of_each_other);
   ADD ("/balance/sticky/a-key-has-one-instance-for-all-clients", test_sticky);
   ADD ("/balance/name/a-program-names-one", test_named_by_program);
+  ADD ("/balance/name/it-is-there-again-with-the-mesh", test_joined_again);
   ADD ("/balance/name/a-misspelled-one-is-refused-with-the-nearest", test_misspelled);
   ADD ("/balance/run/one-slow-and-one-that-fails-fast", test_one_slow_one_failing);
   return g_test_run ();

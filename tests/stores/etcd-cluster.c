@@ -16,8 +16,11 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define MEMBER_BYTES (G_GUINT64_CONSTANT (160) << 20) /* it makes its log of 61 MiB beforehand */
 
 typedef struct
 {
@@ -28,7 +31,8 @@ typedef struct
   char *peer_uri;
   GThread *reader;
   int log;
-  gboolean is_ready; /* under the cluster's lock */
+  gboolean is_ready; /* under the cluster's lock, as that it ended */
+  gboolean is_over;
 } Member;
 
 struct _EtcdCluster
@@ -174,6 +178,10 @@ read_log (gpointer data)
         g_test_message ("etcd %u: %s", self->index, g_strchomp (line));
     }
   fclose (stream);
+  g_mutex_lock (&cluster->lock);
+  self->is_over = TRUE;
+  g_cond_broadcast (&cluster->changed);
+  g_mutex_unlock (&cluster->lock);
   return NULL;
 }
 
@@ -227,7 +235,7 @@ etcd_cluster_start (EtcdCluster *self, guint index)
   if (self->is_secure)
     add_secure (self, argv);
   g_ptr_array_add (argv, NULL);
-  member->is_ready = FALSE;
+  member->is_ready = member->is_over = FALSE;
   g_spawn_async_with_pipes (
       NULL, (char **) argv->pdata, NULL,
       G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL,
@@ -240,9 +248,11 @@ void
 etcd_cluster_wait (EtcdCluster *self, guint index)
 {
   g_mutex_lock (&self->lock);
-  while (!self->members[index].is_ready)
+  while (!self->members[index].is_ready && !self->members[index].is_over)
     g_cond_wait (&self->changed, &self->lock);
   g_mutex_unlock (&self->lock);
+  if (!self->members[index].is_ready)
+    g_error ("etcd %u ended before it was ready; run with --verbose to see why", index);
 }
 
 void
@@ -419,14 +429,23 @@ choose_ports (EtcdCluster *self)
 }
 
 /* In memory where there is such a place: etcd waits for the disk at every change. */
+static gboolean
+has_room_in_memory (guint n_members)
+{
+  struct statvfs room;
+
+  return statvfs ("/dev/shm", &room) == 0
+         && (guint64) room.f_bavail * room.f_frsize > n_members * MEMBER_BYTES;
+}
+
 static char *
-make_dir (void)
+make_dir (guint n_members)
 {
   g_autofree char *in_memory = g_strdup ("/dev/shm/commy-etcd-XXXXXX");
   g_autoptr (GError) error = NULL;
   char *dir;
 
-  if (g_mkdtemp (in_memory) != NULL)
+  if (has_room_in_memory (n_members) && g_mkdtemp (in_memory) != NULL)
     return g_steal_pointer (&in_memory);
   dir = g_dir_make_tmp ("commy-etcd-XXXXXX", &error);
   g_assert_no_error (error);
@@ -438,7 +457,7 @@ etcd_cluster_new (guint n_members, gboolean is_secure)
 {
   EtcdCluster *self = g_new0 (EtcdCluster, 1);
 
-  self->dir = make_dir ();
+  self->dir = make_dir (n_members);
   self->n_members = n_members;
   self->is_secure = is_secure;
   g_mutex_init (&self->lock);
