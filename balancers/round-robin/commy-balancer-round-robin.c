@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include <commy/commy-plugin.h>
+#include "../common/commy-balancing.h"
 
 typedef struct
 {
@@ -33,12 +33,6 @@ round_robin_update (gpointer instance,
     state->next = 0;
 }
 
-static gboolean
-is_excluded (const guint64 *excluded, gsize index)
-{
-  return excluded != NULL && (excluded[index / 64] >> (index % 64) & 1) != 0;
-}
-
 static gssize
 round_robin_pick (gpointer state_memory,
                   const CommyBalancerSnapshot *snapshot,
@@ -53,7 +47,7 @@ round_robin_pick (gpointer state_memory,
     {
       gsize following = index + 1 < n ? index + 1 : 0;
 
-      if (!is_excluded (excluded, index))
+      if (!commy_balancing_is_excluded (excluded, index))
         {
           state->next = following;
           return (gssize) index;

@@ -452,15 +452,6 @@ next_tagged (const guint8 *at, gsize size, CommyItem *out)
   return used + more;
 }
 
-static inline guint64
-read_big_endian (const guint8 *at)
-{
-  guint64 number;
-
-  memcpy (&number, at, sizeof number);
-  return GUINT64_FROM_BE (number);
-}
-
 /* What arrays are made of: libcbor's two jumps to an address for each item would cost more than the
  * item. 0: something else, or the last bytes of the message. */
 static inline gsize
@@ -474,7 +465,7 @@ next_number (const guint8 *at, gsize size, CommyItem *out)
     return 0;
   if (*at == DOUBLE)
     {
-      guint64 bits = read_big_endian (at + 1);
+      guint64 bits = commy_items_read_big_endian (at + 1);
 
       out->kind = COMMY_ITEM_REAL;
       memcpy (&out->real, &bits, sizeof bits);
@@ -489,7 +480,7 @@ next_number (const guint8 *at, gsize size, CommyItem *out)
       return 1;
     }
   width = 1u << (low - INLINE_MAX);
-  out->number = read_big_endian (at + 1) >> (64 - 8 * width);
+  out->number = commy_items_read_big_endian (at + 1) >> (64 - 8 * width);
   return 1 + width;
 }
 

@@ -8,6 +8,8 @@
 
 #include <commy/commy-plugin.h>
 
+#include <string.h>
+
 /* --- writing --- */
 
 /* Where a value is written to. */
@@ -154,3 +156,13 @@ GVariant *commy_items_decode (const CommyItemReader *reader,
                               GBytes *bytes,
                               const GVariantType *type,
                               GError **error);
+
+/* The eight bytes at @at, wherever it is. */
+static inline guint64
+commy_items_read_big_endian (const guint8 *at)
+{
+  guint64 number;
+
+  memcpy (&number, at, sizeof number);
+  return GUINT64_FROM_BE (number);
+}

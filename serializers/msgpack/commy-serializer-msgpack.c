@@ -245,15 +245,6 @@ set_parts (Slot slot, CommyItemKind kind, gsize n)
 #define msgpack_unpack_user Slot
 #include <msgpack/unpack_template.h>
 
-static inline guint64
-read_big_endian (const guint8 *at)
-{
-  guint64 number;
-
-  memcpy (&number, at, sizeof number);
-  return GUINT64_FROM_BE (number);
-}
-
 /* What arrays are made of, without the template's stack. 0: something else, or the last bytes of
  * the message. */
 static inline gsize
@@ -270,7 +261,7 @@ next_number (const guint8 *at, gsize size, CommyItem *out)
       set_signed (out, (gint8) first);
       return 1;
     }
-  bits = read_big_endian (at + 1);
+  bits = commy_items_read_big_endian (at + 1);
   if (first == DOUBLE)
     {
       out->kind = COMMY_ITEM_REAL;
