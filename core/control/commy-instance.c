@@ -14,6 +14,8 @@
 #define RECORD_MAX 65536u
 #define ENDPOINTS_MAX 32u
 #define SERIALIZERS_MAX 15u
+#define TAGS_MAX 64u
+#define METADATA_MAX 64u
 
 gboolean
 commy_service_name_is_valid (const char *name)
@@ -30,6 +32,11 @@ commy_instance_new (const char *id, const char *service)
   self->id = g_strdup (id);
   self->service = g_strdup (service);
   self->weight = 1;
+  self->zone = g_strdup ("");
+  self->region = g_strdup ("");
+  self->version = g_strdup ("");
+  self->tags = g_new0 (char *, 1);
+  self->metadata = g_variant_ref_sink (g_variant_new ("a{ss}", NULL));
   return self;
 }
 
@@ -59,6 +66,11 @@ commy_instance_unref (CommyInstance *self)
   endpoints_free (self->endpoints, self->n_endpoints);
   endpoints_free (self->withheld, self->n_withheld);
   g_strfreev (self->serializers);
+  g_strfreev (self->tags);
+  g_variant_unref (self->metadata);
+  g_free (self->zone);
+  g_free (self->region);
+  g_free (self->version);
   g_free (self->id);
   g_free (self->service);
   g_free (self->node);
@@ -121,6 +133,14 @@ add_common (CommyInstance *self, GVariantBuilder *builder)
     add_text (builder, "interface-hash", self->interface_hash);
   g_variant_builder_add (builder, "{sv}", "pid", g_variant_new_int32 (self->pid));
   g_variant_builder_add (builder, "{sv}", "weight", g_variant_new_uint32 (self->weight));
+  add_text (builder, "zone", self->zone);
+  add_text (builder, "region", self->region);
+  add_text (builder, "version", self->version);
+  g_variant_builder_add (builder, "{sv}", "tags",
+                         g_variant_new_strv ((const char *const *) self->tags, -1));
+  g_variant_builder_add (builder, "{sv}", "metadata", self->metadata);
+  g_variant_builder_add (builder, "{sv}", "started", g_variant_new_int64 (self->started_s));
+  g_variant_builder_add (builder, "{sv}", "draining", g_variant_new_boolean (self->draining));
   g_variant_builder_add (builder, "{sv}", "serializers",
                          g_variant_new_strv ((const char *const *) self->serializers, -1));
   g_variant_builder_add (builder, "{sv}", "endpoints", pairs (self->endpoints, self->n_endpoints));
@@ -162,6 +182,15 @@ commy_instance_inherit (CommyInstance *self, const CommyInstance *old)
   self->interface_hash = g_strdup (old->interface_hash);
 }
 
+static void
+copy_place (CommyInstance *self, const CommyInstance *from)
+{
+  g_free (self->zone);
+  self->zone = g_strdup (from->zone);
+  g_free (self->region);
+  self->region = g_strdup (from->region);
+}
+
 CommyInstance *
 commy_instance_met (const CommyInstance *self, const CommyMeeting *meeting)
 {
@@ -174,6 +203,7 @@ commy_instance_met (const CommyInstance *self, const CommyMeeting *meeting)
       = g_strdup (meeting->interface_hash != NULL ? meeting->interface_name : self->interface_name);
   met->interface_hash = g_strdup (meeting->interface_hash);
   met->weight = self->weight;
+  copy_place (met, self);
   met->priority = self->priority;
   met->origin = g_strdup (self->origin);
   met->peer_instance = g_strdup (meeting->instance);
@@ -217,10 +247,54 @@ read_pairs (GVariant *dict, const char *key, CommyInstanceEndpoint **endpoints, 
   return TRUE;
 }
 
+static void
+read_text (GVariant *dict, const char *key, char **text)
+{
+  char *found;
+
+  if (!g_variant_lookup (dict, key, "s", &found))
+    return;
+  g_free (*text);
+  *text = found;
+}
+
 gboolean
 commy_interface_hash_is_valid (const char *text)
 {
   return strlen (text) == 32 && strspn (text, "0123456789abcdef") == 32;
+}
+
+/* What older ones do not say, and what cannot be right, is as if it had not been said. */
+static void
+read_optional (CommyInstance *self, GVariant *dict)
+{
+  char **tags;
+  GVariant *metadata;
+
+  if (g_variant_lookup (dict, "interface-hash", "s", &self->interface_hash)
+      && !commy_interface_hash_is_valid (self->interface_hash))
+    g_clear_pointer (&self->interface_hash, g_free);
+  g_variant_lookup (dict, "weight", "u", &self->weight);
+  self->weight = CLAMP (self->weight, 1, 1000);
+  read_text (dict, "zone", &self->zone);
+  read_text (dict, "region", &self->region);
+  read_text (dict, "version", &self->version);
+  g_variant_lookup (dict, "started", "x", &self->started_s);
+  g_variant_lookup (dict, "draining", "b", &self->draining);
+  if (g_variant_lookup (dict, "tags", "^as", &tags))
+    {
+      g_strfreev (self->tags);
+      self->tags = tags;
+      for (guint n = g_strv_length (tags); n > TAGS_MAX; n--)
+        g_clear_pointer (&tags[n - 1], g_free);
+    }
+  metadata = g_variant_lookup_value (dict, "metadata", G_VARIANT_TYPE ("a{ss}"));
+  if (metadata != NULL && g_variant_n_children (metadata) <= METADATA_MAX)
+    {
+      g_variant_unref (self->metadata);
+      self->metadata = g_steal_pointer (&metadata);
+    }
+  g_clear_pointer (&metadata, g_variant_unref);
 }
 
 CommyInstance *
@@ -256,11 +330,7 @@ commy_instance_read (
       commy_set_error (error, COMMY_ERROR_STORE, "the record of instance %s lacks a field", id);
       return NULL;
     }
-  if (g_variant_lookup (dict, "interface-hash", "s", &self->interface_hash)
-      && !commy_interface_hash_is_valid (self->interface_hash))
-    g_clear_pointer (&self->interface_hash, g_free);
-  g_variant_lookup (dict, "weight", "u", &self->weight);
-  self->weight = CLAMP (self->weight, 1, 1000);
+  read_optional (self, dict);
   return g_steal_pointer (&self);
 }
 

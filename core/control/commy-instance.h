@@ -25,6 +25,12 @@ typedef struct
   char *interface_hash; /* commy_schema_to_hash() of it; NULL: it does not say */
   gint32 pid;
   guint32 weight;
+  char *zone, *region; /* where it runs; "" if nobody said */
+  char *version;       /* of the service it offers, such as "2.1.0"; "" if it does not say */
+  char **tags;
+  GVariant *metadata; /* a{ss} */
+  gint64 started_s;   /* when it was first offered, in Unix time; 0: it does not say */
+  gboolean draining;  /* it takes no new work */
   char **serializers;
   CommyInstanceEndpoint *endpoints;
   guint n_endpoints;
