@@ -26,8 +26,13 @@ void commy_balance_update (CommyBalance *balance,
                            CommyPeer *const *members,
                            const guint32 *weights,
                            guint n_members);
-/* @key: a sticky key's hash, or 0. @now_ns: 0 for now. */
-CommyTurn commy_balance_pick (CommyBalance *balance, guint64 key, gint64 now_ns);
+/* @key: a sticky key's hash, or 0. @excluded (nullable): one bit a member, not all of them.
+ * @now_ns: 0 for now. */
+CommyTurn
+commy_balance_pick (CommyBalance *balance, guint64 key, const guint64 *excluded, gint64 now_ns);
+/* Chance and time as picks have them. */
+guint64 commy_balance_draw (CommyBalance *balance);
+gint64 commy_balance_now (CommyBalance *balance);
 /* (transfer full) (nullable): whom @turn picked, if the members are still the same. */
 CommyPeer *commy_balance_dup_peer (CommyBalance *balance, CommyTurn turn);
 /* @failed: see commy_balance_judge(). Nothing where the members changed meanwhile. */

@@ -57,6 +57,7 @@ struct _CommyPeer
   GPtrArray *paths;  /* CommyPath */
   guint32 in_flight; /* calls and streams; commy_peer_begin() */
   guint32 slot;      /* a number below that of the table's peers, its own */
+  gint64 born_ns;    /* when the instance began, on the steady clock; commy-slow-start.h */
 };
 
 typedef void (*CommyPathFunc) (gpointer data, CommyPath *path, const GError *error);

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "control/commy-locality.h"
+#include "control/commy-slow-start.h"
 #include "mesh/commy-balance.h"
 #include "mesh/commy-expectation.h"
 #include "mesh/commy-path-move.h"
@@ -38,6 +40,7 @@ typedef struct
 {
   CommyPeer *peer; /* reference */
   guint32 weight;
+  guint32 level; /* CommyLevel; members are in the order of levels */
   CommyRouteClass classes[COMMY_SIZE_CLASSES];
 } CommyRouteMember;
 
@@ -51,7 +54,11 @@ typedef struct
   gint64 recheck_ns; /* a path that failed may be tried again then */
   CommyRouteMember *members;
   CommyBalance *balance; /* outlives decisions; NULL: there never was a choice */
+  CommyLocality locality;
 
+  CommyLocalityPolicy locality_policy;
+  CommySlowStart slow_start;
+  CommySlowStartPolicy slow_start_policy;
   gint64 decided_ns;
   CommySnapshot *snapshot;
   char *incumbent_instance, *incumbent_transport;
@@ -92,6 +99,9 @@ gboolean commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key);
 gboolean commy_route_decide_now (
     CommyRoute *route, const CommyRouteKey *key, CommyFlavour flavour, gsize size, GError **error);
 
+/* Of several: near ones first, young ones not so often. */
+CommyTurn commy_route_pick_one (CommyRoute *route, guint64 sticky, gint64 now_ns);
+
 /* Picks an instance and looks the stack up. Never fails on a decided route. @sticky: a key's hash,
  * or 0. @now_ns: 0 for now. */
 static inline CommyRouteMember *
@@ -99,7 +109,7 @@ commy_route_pick (CommyRoute *route, guint64 sticky, gint64 now_ns, CommyTurn *o
 {
   *out_turn = (CommyTurn){ 0, 0 };
   if (G_UNLIKELY (route->n_members > 1 && route->balance != NULL))
-    *out_turn = commy_balance_pick (route->balance, sticky, now_ns);
+    *out_turn = commy_route_pick_one (route, sticky, now_ns);
   return &route->members[out_turn->index];
 }
 

@@ -8,7 +8,10 @@
 #include "mesh/commy-survey.h"
 
 #include "channel/commy-setup.h"
+#include "control/commy-locality.h"
+#include "control/commy-subset.h"
 #include "mesh/commy-mesh-private.h"
+#include "route/commy-decision-private.h"
 
 #include <string.h>
 
@@ -132,6 +135,43 @@ survey_instance (CommyMesh *mesh, CommyInstance *instance, CommySurveyInstance *
     }
 }
 
+/* --- where it is --- */
+
+/* Of an endpoint that no store lists nothing is said; but what only this host reaches is here. */
+static gboolean
+is_only_of_host (const CommySurveyInstance *survey)
+{
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < survey->n_endpoints; i++)
+    {
+      if (survey->endpoints[i].transport == NULL)
+        continue;
+      if (survey->endpoints[i].reach == COMMY_REACH_NETWORK)
+        return FALSE;
+      any = TRUE;
+    }
+  return any;
+}
+
+static void
+survey_place (CommyMesh *mesh, const CommyInstance *instance, CommySurveyInstance *out)
+{
+  const CommyPlace here = { .node = mesh->node,
+                            .host_id = commy_env_host_id (),
+                            .zone = commy_config_get (mesh->config, "mesh", "zone"),
+                            .region = commy_config_get (mesh->config, "mesh", "region") };
+  const CommyPlace there = { .node = instance->node,
+                             .host_id = instance->host_id,
+                             .zone = instance->zone,
+                             .region = instance->region };
+
+  out->level = commy_place_get_level (&here, &there);
+  if (out->level == COMMY_LEVEL_ELSEWHERE && instance->origin != NULL && is_only_of_host (out))
+    out->level = COMMY_LEVEL_HOST;
+  out->score = commy_subset_score (commy_sticky_hash (mesh->node), instance->id);
+}
+
 static void
 survey_free (gpointer data)
 {
@@ -156,7 +196,10 @@ commy_survey_snapshot (gpointer data, CommySnapshot *snapshot)
   survey->n_instances = snapshot->instances->len;
   survey->instances = g_new0 (CommySurveyInstance, MAX (survey->n_instances, 1));
   for (guint i = 0; i < survey->n_instances; i++)
-    survey_instance (mesh, snapshot->instances->pdata[i], &survey->instances[i]);
+    {
+      survey_instance (mesh, snapshot->instances->pdata[i], &survey->instances[i]);
+      survey_place (mesh, snapshot->instances->pdata[i], &survey->instances[i]);
+    }
   snapshot->survey = survey;
   snapshot->survey_free = survey_free;
 }

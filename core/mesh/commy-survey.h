@@ -25,6 +25,8 @@ typedef struct
 {
   CommySurveyEndpoint *endpoints;
   guint n_endpoints;
+  guint level;   /* CommyLevel: how near it is */
+  guint64 score; /* of this node for it; see control/commy-subset.h */
 } CommySurveyInstance;
 
 typedef struct

@@ -134,7 +134,7 @@ measure_picks (CommyMesh *mesh, const char *id, guint turns)
 
       for (guint64 i = 1; i <= DRAWS; i++)
         {
-          CommyTurn picked = commy_balance_pick (balance, i, now += 1000);
+          CommyTurn picked = commy_balance_pick (balance, i, NULL, now += 1000);
           CommyPeer *peer = members[picked.index];
 
           if (i % 2 == 0 && peer->in_flight > 0)
