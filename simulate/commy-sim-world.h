@@ -39,7 +39,9 @@ typedef struct
 typedef struct
 {
   CommyGuard guard;
-  gpointer state; /* the balancer's */
+  CommyLocality locality;
+  guint64 *barred; /* one bit an instance: not even in panic */
+  gpointer state;  /* the balancer's */
   CommyBalancerMember *members;
 } CommySimClient;
 

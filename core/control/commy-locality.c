@@ -45,6 +45,16 @@ commy_place_get_level (const CommyPlace *here, const CommyPlace *there)
   return is_same (here->region, there->region) ? COMMY_LEVEL_REGION : COMMY_LEVEL_ELSEWHERE;
 }
 
+void
+commy_locality_policy_read (CommyLocalityPolicy *out, CommyConfig *config, const char *group)
+{
+  *out = (CommyLocalityPolicy){
+    .enabled = g_strcmp0 (commy_config_get (config, group, "locality"), "off") != 0,
+    .overprovisioning = commy_config_get_double (config, group, "overprovisioning"),
+    .panic = commy_config_get_double (config, group, "panic"),
+  };
+}
+
 /* --- members --- */
 
 void

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "config/commy-config.h"
 #include "route/commy-route.h"
 
 /* Where somebody is; each nullable or "", which is never equal to anything. */
@@ -20,9 +21,13 @@ CommyLevel commy_place_get_level (const CommyPlace *here, const CommyPlace *ther
 
 typedef struct
 {
+  gboolean enabled;        /* FALSE: whoever makes levels calls them all the same */
   double overprovisioning; /* so many times the calls that it would get can a level take */
   double panic;            /* share of a level; when fewer are well, health is ignored */
 } CommyLocalityPolicy;
+
+/* Of the keys COMMY_LOCALITY_KEYS of a group; what is not set has its default. */
+void commy_locality_policy_read (CommyLocalityPolicy *out, CommyConfig *config, const char *group);
 
 /* One level, as it was when shares were worked out last. */
 typedef struct

@@ -135,11 +135,10 @@ CommyLocalityPolicy
 commy_route_levels_policy (const CommyRouteKey *key)
 {
   g_autofree char *group = g_strdup_printf ("service %s", key->service);
+  CommyLocalityPolicy policy;
 
-  return (CommyLocalityPolicy){
-    .overprovisioning = commy_config_get_double (key->mesh->config, group, "overprovisioning"),
-    .panic = commy_config_get_double (key->mesh->config, group, "panic"),
-  };
+  commy_locality_policy_read (&policy, key->mesh->config, group);
+  return policy;
 }
 
 void

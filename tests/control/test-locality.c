@@ -309,9 +309,8 @@ test_picks (void)
     set (scene.blocked, i);
   for (guint i = 0; i < 100000; i++)
     {
-      const guint64 *excluded
-          = commy_locality_exclude (&scene.locality, &usual, scene.blocked, NULL, 3,
-                                    commy_sim_random_next (&random));
+      const guint64 *excluded = commy_locality_exclude (&scene.locality, &usual, scene.blocked,
+                                                        NULL, 3, commy_sim_random_next (&random));
       guint level = COMMY_LEVELS;
 
       for (guint k = 0; k < scene.n; k += 19)

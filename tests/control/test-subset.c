@@ -45,7 +45,8 @@ test_first_ones (void)
 
   for (guint round = 0; round < 300; round++)
     {
-      const guint n = commy_sim_random_below (&random, 60), k = commy_sim_random_below (&random, 70);
+      const guint n = commy_sim_random_below (&random, 60),
+                  k = commy_sim_random_below (&random, 70);
       CommySubsetItem items[60];
       guint all[60], chosen[70];
 
@@ -164,7 +165,8 @@ test_birth (void)
 {
   const gint64 wall_s = 1800000000;
 
-  g_assert_cmpint (commy_slow_start_get_birth (wall_s - 10, wall_s, START), ==, START - 10 * SECOND);
+  g_assert_cmpint (commy_slow_start_get_birth (wall_s - 10, wall_s, START), ==,
+                   START - 10 * SECOND);
   g_assert_cmpint (commy_slow_start_get_birth (wall_s + 3600, wall_s, START), ==, START);
   g_assert_cmpint (commy_slow_start_get_birth (G_MAXINT64, wall_s, START), ==, START);
   g_assert_cmpint (commy_slow_start_get_birth (0, wall_s, START), <, START - 3600 * SECOND);
