@@ -176,9 +176,9 @@ exclude (CommySimWorld *world, CommySimClient *client, const guint64 *blocked)
       else
         client->barred[i / 64] |= bit;
     }
-  return commy_locality_exclude (&client->locality, &world->scenario->locality, blocked,
-                                 client->barred, blocked == NULL ? 1 : 0,
-                                 commy_sim_random_next (&world->random));
+  return commy_locality_exclude (
+      &client->locality, &world->scenario->locality, blocked, client->barred, blocked == NULL,
+      world->scenario->has_levels ? commy_sim_random_next (&world->random) : 0);
 }
 
 static gssize

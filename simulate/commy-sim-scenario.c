@@ -232,6 +232,8 @@ add_place (CommySimScenario *self, CommyConfig *config, const char *group, char 
     .level = self->locality.enabled ? level_of (config, group) : COMMY_LEVEL_PROCESS,
   };
   g_ptr_array_add (self->places, place);
+  self->has_levels
+      |= place->level != ((const CommySimPlace *) g_ptr_array_index (self->places, 0))->level;
 }
 
 static gboolean

@@ -55,6 +55,7 @@ typedef struct
   gboolean idempotent;
   CommyResilience policy;
   CommyLocalityPolicy locality;
+  gboolean has_levels; /* not all instances are as near */
   GPtrArray *places; /* of CommySimPlace */
   GPtrArray *faults; /* of CommySimFault */
 } CommySimScenario;
