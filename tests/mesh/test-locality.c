@@ -95,6 +95,7 @@ test_near_first (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (scene.calls[0], ==, 15);
   g_assert_cmpuint (scene.calls[1], ==, 15);
   expect_words (&scene, "levels: host 100 % (2 of 2 well), region 0 % (1 of 1 well)");
+  expect_words (&scene, " (region)  ");
 }
 
 static void
