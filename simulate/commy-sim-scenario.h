@@ -56,8 +56,8 @@ typedef struct
   CommyResilience policy;
   CommyLocalityPolicy locality;
   gboolean has_levels; /* not all instances are as near */
-  GPtrArray *places; /* of CommySimPlace */
-  GPtrArray *faults; /* of CommySimFault */
+  GPtrArray *places;   /* of CommySimPlace */
+  GPtrArray *faults;   /* of CommySimFault */
 } CommySimScenario;
 
 /* @settings: "GROUP.KEY=VALUE" up to NULL, which win over the file. */
