@@ -6,7 +6,7 @@
 
 #include "config/commy-config-schema.h"
 
-#include "config/commy-config-table.h"
+#include "config/commy-config-resilience.h"
 
 #include <string.h>
 
@@ -75,6 +75,7 @@ static const CommyKeySchema service_keys[] = {
   { "endpoints", LIST (ENDPOINT), NULL, "instances that no store lists" },
   { "interface-check", CHOICE ("strict;warn;off"), "strict",
     "what becomes of instances whose interface does not fit the client's" },
+  COMMY_RESILIENCE_KEYS,
 };
 
 static const CommyKeySchema mesh_keys[] = {

@@ -99,6 +99,13 @@ gboolean commy_guard_end (CommyGuard *guard,
                           guint64 random);
 gboolean commy_guard_is_blocked (const CommyGuard *guard, guint index);
 
+/* Whether a call has to ask it before it begins. */
+static inline gboolean
+commy_guard_is_asked (const CommyGuard *guard)
+{
+  return guard->n_blocked > 0 || guard->is_gated;
+}
+
 /* commy_guard_admit(), _begin(), _end() and _finish() of a call that succeeded, of a guard that is
  * not gated, to an instance that is not blocked. */
 static inline void

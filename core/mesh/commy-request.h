@@ -17,7 +17,11 @@ typedef struct
   GUnixFDList *handles; /* HANDLES; or NULL */
   gsize size;           /* plain, for routing */
   gint64 now_ns;        /* when it was made, or tried again */
-  gint64 deadline_ns;
+  gint64 deadline_ns;      /* of the attempt under way */
+  gint64 call_deadline_ns; /* of all of them */
+  guint n_sent;            /* attempts that may have arrived */
+  gboolean admitted;       /* by the guard, which wants to know of the end */
+  CommyTries tries;
   gboolean idempotent;
   gboolean limited; /* somebody said how long it may take */
   gboolean one_way;
