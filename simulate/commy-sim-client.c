@@ -32,7 +32,6 @@ commy_sim_client_init (CommySimWorld *world, CommySimClient *client)
 
   commy_guard_init (&client->guard, &scenario->policy);
   commy_guard_set_members (&client->guard, n, NULL);
-  client->barred = g_new0 (guint64, client->guard.n_words);
   client->members = g_new0 (CommyBalancerMember, n);
   for (guint i = 0; i < n; i++)
     {
@@ -55,7 +54,6 @@ commy_sim_client_clear (CommySimWorld *world, CommySimClient *client)
   world->balancer.ops->clear (client->state);
   free (client->state);
   g_free (client->members);
-  g_free (client->barred);
   commy_locality_clear (&client->locality);
   commy_guard_clear (&client->guard);
 }
@@ -155,30 +153,23 @@ pass_deadline (gpointer world, gpointer what, guint64 unused)
 static void plan_hedge (CommySimWorld *world, CommySimCall *call);
 static void fail_attempt (CommySimWorld *world, CommySimCall *call, CommyOutcome outcome);
 
-/* Levels, among those that the guard leaves. In panic it may be overruled where it compares or was
- * told, not where an instance itself does not answer. */
+/* Levels, among those that the guard leaves. In panic it is overruled where it compares, not where
+ * a breaker is open, nor for what the call has tried. */
 static const guint64 *
-exclude (CommySimWorld *world, CommySimClient *client, const guint64 *blocked)
+exclude (CommySimWorld *world, CommySimCall *call, const guint64 *blocked)
 {
+  CommySimClient *client = call->client;
   const CommyGuard *guard = &client->guard;
+  const gboolean is_first = call->n_attempts == 0;
   guint n_left = guard->n_members;
 
   for (guint i = 0; blocked != NULL && i < guard->n_words; i++)
     n_left -= (guint) __builtin_popcountll (blocked[i]);
   if (n_left == 0)
     return blocked;
-  for (guint i = 0; blocked != NULL && i < guard->n_members; i++)
-    {
-      const guint64 bit = G_GUINT64_CONSTANT (1) << (i % 64);
-
-      if (commy_breaker_admits (&guard->breakers[i], &guard->policy->breaker, world->now_ns))
-        client->barred[i / 64] &= ~bit;
-      else
-        client->barred[i / 64] |= bit;
-    }
   return commy_locality_exclude (
-      &client->locality, &world->scenario->locality, blocked, client->barred, blocked == NULL,
-      world->scenario->has_levels ? commy_sim_random_next (&world->random) : 0);
+      &client->locality, &world->scenario->locality, blocked, is_first ? guard->barred : blocked,
+      blocked == NULL, world->scenario->has_levels ? commy_sim_random_next (&world->random) : 0);
 }
 
 static gssize
@@ -186,7 +177,7 @@ pick (CommySimWorld *world, CommySimCall *call)
 {
   CommySimClient *client = call->client;
   const guint64 *excluded
-      = exclude (world, client,
+      = exclude (world, call,
                  commy_guard_exclude (&client->guard, call->tried, call->failed_at, world->now_ns));
   CommyBalancerSnapshot snapshot = { .struct_size = sizeof snapshot,
                                      .members = client->members,
@@ -291,8 +282,8 @@ fail_attempt (CommySimWorld *world, CommySimCall *call, CommyOutcome outcome)
   if (call->over)
     return;
   if (commy_guard_decide_retry (&call->client->guard, call->n_attempts + call->n_planned, outcome,
-                                world->scenario->idempotent, world->now_ns, call->deadline_ns,
-                                commy_sim_random_next (&world->random), &at_ns)
+                                world->scenario->idempotent, call->tried, world->now_ns,
+                                call->deadline_ns, commy_sim_random_next (&world->random), &at_ns)
       == COMMY_RETRY_YES)
     {
       call->n_planned++;

@@ -40,8 +40,7 @@ typedef struct
 {
   CommyGuard guard;
   CommyLocality locality;
-  guint64 *barred; /* one bit an instance: not even in panic */
-  gpointer state;  /* the balancer's */
+  gpointer state; /* the balancer's */
   CommyBalancerMember *members;
 } CommySimClient;
 

@@ -7,7 +7,7 @@
 #include "config/commy-config-schema.h"
 
 #include "config/commy-config-locality.h"
-#include "config/commy-config-table.h"
+#include "config/commy-config-resilience.h"
 
 #include <string.h>
 
@@ -87,6 +87,7 @@ static const CommyKeySchema service_keys[] = {
     "of what is offered here, instead of what the program says" },
   COMMY_LOCALITY_KEYS,
   COMMY_SUBSET_KEYS,
+  COMMY_RESILIENCE_KEYS,
 };
 
 static const CommyKeySchema mesh_keys[] = {

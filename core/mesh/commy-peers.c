@@ -9,6 +9,7 @@
 #include "base/commy-error-private.h"
 #include "control/commy-slow-start.h"
 #include "mesh/commy-path-move.h"
+#include "mesh/commy-ward.h"
 
 #include <string.h>
 
@@ -44,6 +45,8 @@ commy_peers_new (CommyMesh *mesh, CommyWorker *worker)
   self->worker = worker;
   self->peers
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) commy_peer_unref);
+  self->wards
+      = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) commy_ward_free);
   self->epoch = 1;
   return self;
 }
@@ -56,6 +59,7 @@ commy_peers_free (CommyPeers *self)
 
   if (self == NULL)
     return;
+  g_hash_table_unref (self->wards);
   g_hash_table_iter_init (&iter, self->peers);
   while (g_hash_table_iter_next (&iter, NULL, &peer))
     ((CommyPeer *) peer)->peers = NULL;
@@ -104,6 +108,7 @@ commy_peers_ensure (CommyPeers *self, CommyInstance *instance)
   peer->slot = g_hash_table_size (self->peers);
   peer->born_ns = commy_slow_start_get_birth (
       instance->started_s, g_get_real_time () / G_USEC_PER_SEC, commy_env_now (self->mesh->env));
+  peer->ward_index = COMMY_NOT_IN_WARD;
   peer->instance = commy_instance_ref (instance);
   peer->paths = g_ptr_array_new_with_free_func (path_free);
   g_hash_table_insert (self->peers, peer->instance->id, peer);

@@ -17,6 +17,8 @@ commy_route_clear (CommyRoute *route)
   for (guint i = 0; i < route->n_members; i++)
     commy_peer_unref (route->members[i].peer);
   g_clear_pointer (&route->members, g_free);
+  g_clear_pointer (&route->peers, g_free);
+  commy_route_mask_clear (&route->mask);
   route->n_members = 0;
   commy_locality_clear (&route->locality);
   commy_slow_start_clear (&route->slow_start);
@@ -106,6 +108,11 @@ commy_route_fill_members (CommyRoute *route,
           fill_member (&route->members[route->n_members++], field, key, demand,
                        level == chosen ? field->held : NULL, first, end - first);
       }
+  route->peers = g_new (CommyPeer *, route->n_members);
+  for (guint i = 0; i < route->n_members; i++)
+    route->peers[i] = route->members[i].peer;
+  commy_ward_update (commy_peers_ensure_ward (key->worker->peers, key->service), field->snapshot,
+                     route->peers, route->n_members);
   route->locality_policy = commy_route_levels_policy (key);
   commy_route_levels_place (field, &route->locality);
   set_ages (route, key);
@@ -116,7 +123,6 @@ commy_route_update_balance (CommyRoute *route,
                             const CommyRouteField *field,
                             const CommyRouteKey *key)
 {
-  g_autofree CommyPeer **peers = NULL;
   g_autofree guint32 *weights = NULL;
 
   /* One that a program named is not started again with its mesh. */
@@ -124,29 +130,35 @@ commy_route_update_balance (CommyRoute *route,
     g_clear_pointer (&route->balance, commy_balance_free);
   if (key->balancer == NULL || key->balancer->instance == NULL || route->n_members < 2)
     return;
-  peers = g_new (CommyPeer *, route->n_members);
   weights = g_new (guint32, route->n_members);
   for (guint i = 0; i < route->n_members; i++)
-    {
-      peers[i] = route->members[i].peer;
-      weights[i] = route->members[i].weight;
-    }
+    weights[i] = route->members[i].weight;
   if (route->balance == NULL)
     route->balance = commy_balance_new (key->balancer, key->mesh->env);
-  commy_balance_update (route->balance, key->worker->peers, peers, weights, route->n_members);
+  commy_balance_update (route->balance, key->worker->peers, route->peers, weights,
+                        route->n_members);
 }
 
 CommyTurn
-commy_route_pick_one (CommyRoute *route, guint64 sticky, gint64 now_ns)
+commy_route_pick_one (CommyRoute *route, const guint64 *excluded, guint64 sticky, gint64 now_ns)
 {
-  const guint64 *excluded = commy_locality_exclude (&route->locality, &route->locality_policy, NULL,
-                                                    NULL, 1, commy_balance_draw (route->balance));
+  const CommyRouteMask *mask = &route->mask;
+  const guint64 *barred = excluded;
+  guint64 serial = excluded == NULL ? 1 : 0;
 
+  /* What a call has tried is out of the question for it, in panic too; the rest is kept. */
+  if (excluded != NULL && excluded == mask->blocked)
+    {
+      barred = mask->barred;
+      serial = mask->serial + 2;
+    }
+  excluded = commy_locality_exclude (&route->locality, &route->locality_policy, excluded, barred,
+                                     serial, commy_balance_draw (route->balance));
   if (G_UNLIKELY (route->slow_start_policy.window_ns != 0))
     {
       now_ns = now_ns != 0 ? now_ns : commy_balance_now (route->balance);
       excluded = commy_slow_start_exclude (&route->slow_start, &route->slow_start_policy, excluded,
                                            now_ns, commy_balance_draw (route->balance));
     }
-  return commy_balance_pick (route->balance, sticky, excluded, now_ns);
+  return commy_balance_pick (route->balance, excluded, sticky, now_ns);
 }

@@ -129,6 +129,40 @@ test_spill_over (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (scene.calls[3], ==, 10);
 }
 
+static void
+on_slow (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (GVariant) answer = commy_client_call_finish (COMMY_CLIENT (source), result, NULL);
+
+  g_assert_null (answer);
+  *(gboolean *) data = TRUE;
+}
+
+/* One of two near ones takes no more calls: the other one gets 70 %, the far one the rest. */
+static void
+test_in_proportion (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  gboolean done = FALSE;
+  guint busy;
+
+  scene_init (&scene, fixture, 2, 1, ON_SERVICE "max-in-flight=1\n");
+  call (&scene, 4);
+  commy_client_call (scene.client, "Slow", NULL, NULL, cancellable, on_slow, &done);
+  call (&scene, 300);
+  busy = scene.calls[0] == 0 ? 0 : 1;
+  g_assert_cmpuint (scene.calls[busy], ==, 0);
+  /* 90 on average, and seven times the standard deviation around it. */
+  g_assert_cmpuint (scene.calls[2], >, 90 - 56);
+  g_assert_cmpuint (scene.calls[2], <, 90 + 56);
+  g_cancellable_cancel (cancellable);
+  while (!done)
+    g_main_context_iteration (NULL, TRUE);
+  call (&scene, 10);
+  g_assert_cmpuint (scene.calls[2], ==, 0);
+}
+
 /* --- subsets --- */
 
 static guint
@@ -200,6 +234,7 @@ main (int argc, char **argv)
   ADD ("/mesh/locality/near-instances-get-all-calls", test_near_first);
   ADD ("/mesh/locality/off-makes-all-equal", test_off);
   ADD ("/mesh/locality/far-ones-stand-in", test_spill_over);
+  ADD ("/mesh/locality/calls-spill-over-in-proportion", test_in_proportion);
   ADD ("/mesh/subset/others-are-left-out-and-take-the-place-of-the-dead", test_subset);
   ADD ("/mesh/subset/near-ones-are-in-it-first", test_subset_near_first);
   ADD ("/mesh/slow-start/where-all-are-young-all-are-equal", test_all_young);
