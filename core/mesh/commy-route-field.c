@@ -199,14 +199,14 @@ add_candidate (CommyRouteField *field,
     .instance = instance->id,
     .transport = endpoint->id,
     .serializer = serializer->note.id,
-    .transport_profile = &endpoint->profile,
+    .transport_profile = &endpoint->facts->profile,
     .serializer_profile = commy_route_serializer_profile (field->flavour, serializer),
-    .security = endpoint->security,
-    .reach = endpoint->reach,
+    .security = endpoint->facts->security,
+    .reach = endpoint->facts->reach,
     .level = commy_route_subset_get_level (&field->subset, field->snapshot, index),
     .connected = path != NULL && commy_path_is_up (path),
     .bias = 1,
-    .known = endpoint->known
+    .known = endpoint->facts->known
   };
   if (endpoint->transport != NULL)
     {
@@ -231,7 +231,7 @@ serializer_fits (CommyPlugin *serializer,
                  guint64 wanted_caps)
 {
   guint64 caps = serializer->profile.capabilities;
-  gboolean byte_orders_may_differ = endpoint->reach == COMMY_REACH_NETWORK;
+  gboolean byte_orders_may_differ = endpoint->facts->reach == COMMY_REACH_NETWORK;
 
   if ((caps & wanted_caps) != wanted_caps
       || (commy_instance_is_known (instance)
@@ -285,13 +285,14 @@ add_instance (CommyRouteField *field,
               gint64 now_ns)
 {
   const CommySurvey *survey = field->snapshot->survey;
-  const CommySurveyInstance *instance = &survey->instances[index];
+  const CommySurveyInstance *instance = survey->instances[index];
   gboolean any = FALSE;
 
   for (guint k = 0; k < instance->n_endpoints; k++)
-    any |= instance->endpoints[k].known.filter == COMMY_FILTER_NONE;
+    any |= instance->endpoints[k].facts->known.filter == COMMY_FILTER_NONE;
   for (guint k = 0; k < instance->n_endpoints; k++)
-    if (!any || !field->subset.brief || instance->endpoints[k].known.filter == COMMY_FILTER_NONE)
+    if (!any || !field->subset.brief
+        || instance->endpoints[k].facts->known.filter == COMMY_FILTER_NONE)
       add_endpoint (field, key, index, &instance->endpoints[k], wanted_caps, now_ns);
 }
 

@@ -81,7 +81,7 @@ collect (Eligible *out,
       if (key->instance != NULL && strcmp (key->instance, instance->id) != 0)
         continue;
       item->rank = rank_of (instance, commy_route_subset_get_level (self, snapshot, i));
-      item->score = survey->instances[i].score;
+      item->score = survey->instances[i]->score;
       if (is_out_of_reach (key, instance, now_ns, &retry_ns))
         {
           item->rank |= OUT_OF_REACH;
@@ -99,7 +99,7 @@ count_paths (const CommySurveyInstance *instance, gboolean brief)
   guint n = 0;
 
   for (guint i = 0; i < instance->n_endpoints; i++)
-    n += instance->endpoints[i].known.filter == COMMY_FILTER_NONE;
+    n += instance->endpoints[i].facts->known.filter == COMMY_FILTER_NONE;
   return brief && n > 0 ? n : instance->n_endpoints;
 }
 
@@ -115,8 +115,7 @@ count_fitting (const CommyRouteSubset *self,
 
   for (guint i = 0; i < n; i++)
     {
-      const guint need
-          = count_paths (&survey->instances[instances[i]], self->brief) * n_serializers;
+      const guint need = count_paths (survey->instances[instances[i]], self->brief) * n_serializers;
 
       if (need > room)
         return MAX (i, 1);

@@ -37,7 +37,7 @@ commy_route_subset_get_level (const CommyRouteSubset *subset,
 {
   const CommySurvey *survey = snapshot->survey;
 
-  return subset->locality ? survey->instances[index].level : 0;
+  return subset->locality ? survey->instances[index]->level : 0;
 }
 
 /* Adds to the notes of a decision who is considered, if not everybody is. */
