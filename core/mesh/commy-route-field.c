@@ -285,7 +285,7 @@ add_instance (CommyRouteField *field,
               gint64 now_ns)
 {
   const CommySurvey *survey = field->snapshot->survey;
-  const CommySurveyInstance *instance = survey->instances[index];
+  CommySurveyInstance *instance = survey->instances[index];
   gboolean any = FALSE;
 
   for (guint k = 0; k < instance->n_endpoints; k++)
