@@ -56,9 +56,9 @@ struct _CommyPeer
   gatomicrefcount refs;
   CommyPeers *peers; /* borrowed; NULL once the table is gone */
   CommyInstance *instance;
-  GPtrArray *paths;  /* CommyPath */
-  guint32 in_flight; /* calls and streams; commy_peer_begin() */
-  guint32 slot;      /* a number below that of the table's peers, its own */
+  GPtrArray *paths;   /* CommyPath */
+  guint32 in_flight;  /* calls and streams; commy_peer_begin() */
+  guint32 slot;       /* a number below that of the table's peers, its own */
   guint32 ward_index; /* in its service's ward, or COMMY_NOT_IN_WARD */
 };
 
