@@ -352,6 +352,42 @@ explain_member (CommyGuard *guard, guint index, gboolean tried, gint64 now_ns, G
     g_string_append (text, tried ? "tried" : "can be picked");
 }
 
+static const char *
+name_state (const CommyGuard *guard, guint index, gint64 now_ns)
+{
+  static const char *const names[] = { "closed", "open", "half-open" };
+
+  if (guard->out[index] != NULL)
+    return g_str_equal (guard->out[index], "draining") ? "draining" : "unwell";
+  if (guard->hosts[index].out)
+    return "ejected";
+  return names[commy_breaker_get_state (&guard->breakers[index], now_ns)];
+}
+
+void
+commy_guard_view (CommyGuard *guard, guint index, gint64 now_ns, CommyGuardView *out_view)
+{
+  CommyBreaker *breaker = &guard->breakers[index];
+  const CommyEjectionHost *host = &guard->hosts[index];
+  GString *why = g_string_new (NULL);
+  guint64 n;
+
+  commy_guard_fold (guard, now_ns);
+  commy_tally_advance (&breaker->tally, guard->policy->breaker.window_ns, now_ns);
+  n = breaker->tally.sums[0] + breaker->tally.sums[1];
+  *out_view
+      = (CommyGuardView){ .state = name_state (guard, index, now_ns),
+                          .in_flight = breaker->in_flight,
+                          .success = n > 0 ? (double) breaker->tally.sums[0] / (double) n : 1 };
+  if (host->out)
+    out_view->until_ns = host->until_ns;
+  else if (breaker->open)
+    out_view->until_ns = breaker->until_ns;
+  if (commy_guard_is_blocked (guard, index))
+    explain_member (guard, index, FALSE, now_ns, why);
+  out_view->why = g_string_free (why, why->len == 0);
+}
+
 char *
 commy_guard_explain (CommyGuard *guard,
                      const char *const *names,

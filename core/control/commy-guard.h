@@ -135,6 +135,17 @@ gint64
 commy_guard_get_hedge_due (CommyGuard *guard, guint n_sent, gboolean idempotent, gint64 sent_ns);
 gboolean commy_guard_take_hedge (CommyGuard *guard, gint64 now_ns);
 
+/* What is known of a member. */
+typedef struct
+{
+  const char *state; /* "closed", "open", "half-open", "ejected", "draining" or "unwell" */
+  gint64 until_ns;   /* when it may be called again, if that is known; else 0 */
+  guint in_flight;
+  double success; /* of the calls of the breaker's window; 1 without any */
+  char *why;      /* (transfer full): it may not be picked; or NULL */
+} CommyGuardView;
+
+void commy_guard_view (CommyGuard *guard, guint index, gint64 now_ns, CommyGuardView *out_view);
 /* (transfer full): why nobody can be picked, such as "a: open since 12 s (7 failures), b: draining,
  * c: tried"; names by index, at most as many as a line takes */
 char *commy_guard_explain (CommyGuard *guard,

@@ -182,3 +182,34 @@ gboolean commy_client_give_up (CommyClient *client,
                                CommyRequest *request,
                                GCancellable *cancellable,
                                GError **error);
+
+/* --- synchronous ones --- */
+
+/* A route that holds, and an instance whose path is up: an attempt at it has begun. FALSE: it has
+ * ended already, or did not begin. */
+gboolean commy_client_ready_sync (CommyClient *client,
+                                  CommyRequest *request,
+                                  GCancellable *cancellable,
+                                  CommyPick *picked,
+                                  CommyGuarded *call,
+                                  GError **error);
+/* Sends, waiting for room if need be. */
+gboolean commy_client_send_sync (CommyClient *client,
+                                 CommyRequest *request,
+                                 CommyChannel *channel,
+                                 CommyPlugin *serializer,
+                                 guint32 stream,
+                                 gboolean sampled,
+                                 GCancellable *cancellable,
+                                 GError **error);
+/* commy-client-hedge.c: takes over @call, which is up and was not sent yet. */
+gboolean commy_client_is_hedged (CommyClient *client, const CommyRequest *request);
+gboolean commy_client_exchange_hedged (CommyClient *client,
+                                       CommyRequest *request,
+                                       const CommyPick *picked,
+                                       CommyGuarded *call,
+                                       CommyWait *wait,
+                                       CommyChannel **out_channel,
+                                       gboolean *out_sent,
+                                       GCancellable *cancellable,
+                                       GError **error);

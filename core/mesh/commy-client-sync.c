@@ -41,16 +41,15 @@ await_leaving (CommyClient *self,
   return FALSE;
 }
 
-/* Sends, waiting for room if need be. */
-static gboolean
-send_sync (CommyClient *self,
-           CommyRequest *request,
-           CommyChannel *channel,
-           CommyPlugin *serializer,
-           guint32 stream,
-           gboolean sampled,
-           GCancellable *cancellable,
-           GError **error)
+gboolean
+commy_client_send_sync (CommyClient *self,
+                        CommyRequest *request,
+                        CommyChannel *channel,
+                        CommyPlugin *serializer,
+                        guint32 stream,
+                        gboolean sampled,
+                        GCancellable *cancellable,
+                        GError **error)
 {
   for (;;)
     {
@@ -131,8 +130,8 @@ exchange (CommyClient *self,
       commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, error);
       return FALSE;
     }
-  if (!send_sync (self, request, channel, picked->stack->serializer, stream, sampled, cancellable,
-                  error))
+  if (!commy_client_send_sync (self, request, channel, picked->stack->serializer, stream, sampled,
+                               cancellable, error))
     {
       commy_channel_forget (channel, stream);
       g_clear_error (&wait->error); /* the send's own error says more */
@@ -166,8 +165,8 @@ open_stream (CommyClient *self,
 
   if (pipe == NULL)
     return FALSE;
-  if (!send_sync (self, request, channel, picked->stack->serializer, pipe->id, FALSE, cancellable,
-                  error))
+  if (!commy_client_send_sync (self, request, channel, picked->stack->serializer, pipe->id, FALSE,
+                               cancellable, error))
     {
       commy_pipe_close (pipe);
       return FALSE;
@@ -183,15 +182,13 @@ must_look_again (CommyClient *self, CommyPeer *peer)
   return self->expectation != NULL && peer->instance->origin != NULL;
 }
 
-/* A route that holds, and an instance whose path is up: an attempt at it has begun. FALSE: it has
- * ended already, or did not begin. */
-static gboolean
-ready_sync (CommyClient *self,
-            CommyRequest *request,
-            GCancellable *cancellable,
-            CommyPick *picked,
-            CommyGuarded *call,
-            GError **error)
+gboolean
+commy_client_ready_sync (CommyClient *self,
+                         CommyRequest *request,
+                         GCancellable *cancellable,
+                         CommyPick *picked,
+                         CommyGuarded *call,
+                         GError **error)
 {
   const gint64 deadline_us = request->call_deadline_ns / 1000;
   g_autoptr (GError) cause = NULL;
@@ -228,7 +225,7 @@ ready_sync (CommyClient *self,
   if (!again)
     return TRUE;
   commy_client_end (self, request->flavour, call, picked->turn, COMMY_OUTCOME_ABANDONED);
-  return ready_sync (self, request, cancellable, picked, call, error);
+  return commy_client_ready_sync (self, request, cancellable, picked, call, error);
 }
 
 static gboolean
@@ -249,7 +246,7 @@ attempt_sync (CommyClient *self,
 
   *out_sent = FALSE;
   if (!commy_mesh_check_joined (self->mesh, error)
-      || !ready_sync (self, request, cancellable, &picked, &call, error))
+      || !commy_client_ready_sync (self, request, cancellable, &picked, &call, error))
     return FALSE;
   /* What is taken from the channel may let another call decide the route anew. */
   stack = *picked.stack;
@@ -263,10 +260,14 @@ attempt_sync (CommyClient *self,
       ok = FALSE;
     }
   else if (request->one_way)
-    ok = send_sync (self, request, *out_channel, stack.serializer, 0, FALSE, NULL, &cause)
+    ok = commy_client_send_sync (self, request, *out_channel, stack.serializer, 0, FALSE, NULL,
+                                 &cause)
          && await_leaving (self, request, *out_channel, call.peer, &cause);
   else if (request->streams)
     ok = open_stream (self, request, &picked, *out_channel, call.peer, wait, cancellable, &cause);
+  else if (commy_client_is_hedged (self, request))
+    ok = commy_client_exchange_hedged (self, request, &picked, &call, wait, out_channel, out_sent,
+                                       cancellable, &cause);
   else
     ok = exchange (self, request, &picked, *out_channel, wait, cancellable, out_sent, &cause);
   /* Taking messages here disarmed the path: the loop must arm it again. */
