@@ -133,13 +133,14 @@ static void
 test_one_level (void)
 {
   g_auto (Scene) scene = { 0 };
+  g_auto (Scene) none = { 0 };
 
   scene_init (&scene, (guint[]){ 0, 0, 0, 0, 100 });
   g_assert_null (look (&scene, 1));
   g_assert_null (commy_locality_exclude (&scene.locality, &usual, NULL, NULL, 7, 1));
-  scene_init (&scene, (guint[]){ 0, 0, 0, 0, 0 });
-  g_assert_null (look (&scene, 1));
-  g_assert_null (commy_locality_explain (&scene.locality));
+  scene_init (&none, (guint[]){ 0, 0, 0, 0, 0 });
+  g_assert_null (look (&none, 1));
+  g_assert_null (commy_locality_explain (&none.locality));
 }
 
 /* 72 of 100 are enough for everything, as 72 * 1.4 is more than 100. */
