@@ -6,6 +6,7 @@
 
 #include "config/commy-config-schema.h"
 
+#include "config/commy-config-locality.h"
 #include "config/commy-config-resilience.h"
 
 #include <string.h>
@@ -84,6 +85,8 @@ static const CommyKeySchema service_keys[] = {
     "of what is offered here, as KEY:VALUE, instead of what the program says" },
   { "weight", WHOLE (INT, 1, 1000), NULL,
     "of what is offered here, instead of what the program says" },
+  COMMY_LOCALITY_KEYS,
+  COMMY_SUBSET_KEYS,
   COMMY_RESILIENCE_KEYS,
 };
 

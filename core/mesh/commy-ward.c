@@ -207,6 +207,7 @@ void
 commy_route_mask_clear (CommyRouteMask *mask)
 {
   g_clear_pointer (&mask->blocked, g_free);
+  g_clear_pointer (&mask->barred, g_free);
   g_clear_pointer (&mask->excluded, g_free);
   mask->n_words = 0;
   mask->serial = 0;
@@ -228,9 +229,11 @@ update_mask (CommyWard *self, CommyRouteMask *mask, CommyPeer *const *members, g
       commy_route_mask_clear (mask);
       mask->n_words = n_words;
       mask->blocked = g_new (guint64, n_words);
+      mask->barred = g_new (guint64, n_words);
       mask->excluded = g_new (guint64, n_words);
     }
   memset (mask->blocked, 0, n_words * sizeof *mask->blocked);
+  memset (mask->barred, 0, n_words * sizeof *mask->barred);
   mask->n_blocked = 0;
   mask->serial = self->guard.serial;
   for (guint i = 0; i < n_members && self->guard.n_blocked > 0; i++)
@@ -238,6 +241,8 @@ update_mask (CommyWard *self, CommyRouteMask *mask, CommyPeer *const *members, g
         && commy_guard_is_blocked (&self->guard, members[i]->ward_index))
       {
         set_bit (mask->blocked, i);
+        if (commy_guard_is_barred (&self->guard, members[i]->ward_index))
+          set_bit (mask->barred, i);
         mask->n_blocked++;
       }
 }

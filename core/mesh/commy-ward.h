@@ -77,6 +77,7 @@ typedef struct
   guint64 serial; /* of the guard, when `blocked` was made; 0: not yet */
   guint n_blocked;
   guint64 *blocked;
+  guint64 *barred;   /* as the guard says */
   guint64 *excluded; /* for one call */
 } CommyRouteMask;
 
