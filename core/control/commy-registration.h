@@ -25,6 +25,9 @@ void commy_registration_add (CommyRegistration *self,
                              GBytes *value,
                              CommyRegistrationFunc done,
                              gpointer data);
+/* Another value for a key that was added. Nothing if there is no such key; what fails is tried
+ * again, and of values that come faster than the store takes them only the last is written. */
+void commy_registration_update (CommyRegistration *self, const char *key, GBytes *value);
 void commy_registration_remove (CommyRegistration *self,
                                 const char *key,
                                 CommyRegistrationFunc done,

@@ -397,6 +397,16 @@ commy_registry_add (CommyRegistry *self,
 }
 
 void
+commy_registry_update (CommyRegistry *self, CommyInstance *instance)
+{
+  g_autofree char *key = g_strdup_printf (PREFIX "%s/%s", instance->service, instance->id);
+  char *text = commy_instance_write (instance);
+  g_autoptr (GBytes) value = g_bytes_new_take (text, strlen (text));
+
+  commy_registration_update (self->registration, key, value);
+}
+
+void
 commy_registry_remove (CommyRegistry *self,
                        CommyInstance *instance,
                        CommyRegistryFunc done,

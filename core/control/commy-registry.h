@@ -35,6 +35,8 @@ void commy_registry_add (CommyRegistry *registry,
                          CommyInstance *instance,
                          CommyRegistryFunc done,
                          gpointer data);
+/* It says something else of itself now. Nothing if it is not there (yet). */
+void commy_registry_update (CommyRegistry *registry, CommyInstance *instance);
 void commy_registry_remove (CommyRegistry *registry,
                             CommyInstance *instance,
                             CommyRegistryFunc done,

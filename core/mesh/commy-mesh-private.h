@@ -27,6 +27,7 @@ typedef enum
 } CommyMeshState;
 
 typedef struct _CommyPeers CommyPeers;
+typedef struct _CommyHealthChecks CommyHealthChecks;
 typedef struct _CommyInterfaceChecks CommyInterfaceChecks;
 typedef struct _CommyProber CommyProber;
 typedef struct _CommyTopics CommyTopics;
@@ -78,6 +79,7 @@ struct _CommyMesh
   CommyRegistry *registry;
   CommyProber *prober;
   CommyInterfaceChecks *interface_checks;
+  CommyHealthChecks *health;
   CommyPlugin *store;
   GPtrArray *started; /* CommyPlugin, in order of start */
 

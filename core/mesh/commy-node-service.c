@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "mesh/commy-client-private.h"
+#include "mesh/commy-health-checks.h"
 #include "mesh/commy-node-report.h"
 #include "mesh/commy-service-private.h"
 
@@ -25,6 +26,12 @@ static const char node_xml[]
       "<method name='Drops'><arg name='drops' type='a(sts)' direction='out'/></method>"
       "<method name='Stats'><arg name='stats' type='a{sv}' direction='out'/></method>"
       "<method name='Health'><arg name='health' type='s' direction='out'/></method>"
+      "<method name='HealthOf'>"
+      "<arg name='service' type='s' direction='in'/>"
+      "<arg name='instances' type='aa{sv}' direction='out'/></method>"
+      "<method name='HealthHistory'>"
+      "<arg name='service' type='s' direction='in'/>"
+      "<arg name='changes' type='aa{sv}' direction='out'/></method>"
       "<method name='Explain'>"
       "<arg name='service' type='s' direction='in'/>"
       "<arg name='size' type='t' direction='in'/>"
@@ -121,7 +128,31 @@ on_introspect (CommyService *service, CommyInvocation *invocation, gpointer data
 static void
 on_health (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  commy_invocation_return_value (invocation, g_variant_new ("(s)", "serving"));
+  g_autofree char *health = commy_health_checks_dup_own (service->mesh->health);
+
+  commy_invocation_return_value (invocation, g_variant_new ("(s)", health));
+}
+
+static void
+on_health_of (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  const char *name;
+
+  g_variant_get (commy_invocation_get_parameters (invocation), "(&s)", &name);
+  commy_invocation_return_value (
+      invocation,
+      g_variant_new ("(@aa{sv})", commy_health_checks_list (service->mesh->health, name)));
+}
+
+static void
+on_health_history (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  const char *name;
+
+  g_variant_get (commy_invocation_get_parameters (invocation), "(&s)", &name);
+  commy_invocation_return_value (
+      invocation,
+      g_variant_new ("(@aa{sv})", commy_health_checks_list_history (service->mesh->health, name)));
 }
 
 static void
@@ -169,6 +200,7 @@ commy_node_service_new (CommyMesh *mesh)
     { "Drops", on_drops },         { "Stats", on_stats },
     { "Decisions", on_decisions }, { "Health", on_health },
     { "Explain", on_explain },     { "Introspect", on_introspect },
+    { "HealthOf", on_health_of },  { "HealthHistory", on_health_history },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (methods); i++)

@@ -60,7 +60,7 @@ struct _CommyService
   GHashTable *methods;
   CommyServiceMethod *describe; /* says what the interface is; NULL: untyped */
 
-  GMutex lock; /* of state, instance, threads */
+  GMutex lock; /* of state, instance, threads, health */
   CommyServiceState state;
   CommyInstance *instance;
   GPtrArray *threads; /* CommyServiceThread */
@@ -70,7 +70,11 @@ struct _CommyService
   guint32 stops;        /* atomic: how often it was stopped; handlers that wait look at it */
   GPtrArray *stop_tasks;
   GSource *stop_timeout;
+  char *health; /* what it says of itself, as in its record; NULL: it serves */
 };
+
+/* (transfer full): the same, never NULL. Any thread. */
+char *commy_service_dup_health (CommyService *service);
 
 /* Mesh thread: where an accepted channel goes. FALSE: it is being stopped. */
 gboolean commy_service_destination (CommyService *service, CommyDestination *out_destination);
