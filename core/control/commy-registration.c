@@ -25,7 +25,6 @@ struct _CommyRegistration
   gboolean is_busy;    /* looking or registering anew */
   guint n_pending;     /* keys that are put anew */
   GHashTable *missing; /* those of the keys that could not be put anew */
-  GHashTable *updates; /* key to Update: those whose other value is being put */
   gboolean must_look;  /* the watched key went while the store was being asked */
   GSource *retry;
 };
@@ -39,13 +38,6 @@ typedef struct
   GBytes *value;
 } Operation;
 
-/* A store may change the order of what is asked at the same time: one thing after the other. */
-typedef struct
-{
-  gboolean again;     /* there is another value already */
-  Operation *removal; /* or the key is to go; NULL: it stays */
-} Update;
-
 static void look (CommyRegistration *self);
 
 /* --- memory --- */
@@ -57,7 +49,6 @@ registration_unref (CommyRegistration *self)
     return;
   g_hash_table_unref (self->keys);
   g_hash_table_unref (self->missing);
-  g_hash_table_unref (self->updates);
   g_free (self->watched);
   g_free (self);
 }
@@ -364,64 +355,34 @@ commy_registration_add (CommyRegistration *self,
   put (self, key, value, on_added, operation);
 }
 
-/* --- other values --- */
-
-static void put_update (CommyRegistration *self, const char *key);
-static void delete_key (Operation *removal);
-
 static void
 on_updated (gpointer user_data, const CommyStoreResult *result, const GError *error)
 {
   Operation *operation = user_data;
   CommyRegistration *self = operation->registration;
-  Update *update = g_hash_table_lookup (self->updates, operation->key);
-  Operation *removal = g_steal_pointer (&update->removal);
 
-  if (update->again && removal == NULL && !self->is_closed)
+  if (error != NULL && !self->is_closed && g_hash_table_contains (self->keys, operation->key))
     {
-      update->again = FALSE;
-      put_update (self, operation->key);
+      g_hash_table_add (self->missing, g_strdup (operation->key));
+      retry_later (self, "what changed here is not in the store", error);
     }
-  else
-    {
-      g_hash_table_remove (self->updates, operation->key);
-      if (error != NULL && !self->is_closed && g_hash_table_contains (self->keys, operation->key))
-        {
-          g_hash_table_add (self->missing, g_strdup (operation->key));
-          retry_later (self, "what is offered here is not up to date in the store", error);
-        }
-    }
-  if (removal != NULL && self->is_closed)
-    operation_end (removal, error);
-  else if (removal != NULL)
-    delete_key (removal);
   operation_end (operation, error);
 }
 
-static void
-put_update (CommyRegistration *self, const char *key)
+void
+commy_registration_update (CommyRegistration *self,
+                           const char *key,
+                           GBytes *value,
+                           CommyRegistrationFunc done,
+                           gpointer data)
 {
-  Operation *operation = operation_new (self, nothing, NULL);
+  Operation *operation = operation_new (self, done, data);
 
   operation->key = g_strdup (key);
-  put (self, operation->key, g_hash_table_lookup (self->keys, key), on_updated, operation);
-}
-
-void
-commy_registration_update (CommyRegistration *self, const char *key, GBytes *value)
-{
-  Update *update = g_hash_table_lookup (self->updates, key);
-
-  if (!g_hash_table_contains (self->keys, key))
-    return;
+  operation->value = g_bytes_ref (value);
+  /* At once: who registers all anew meanwhile takes the new one. */
   g_hash_table_replace (self->keys, g_strdup (key), g_bytes_ref (value));
-  if (update != NULL)
-    {
-      update->again = TRUE;
-      return;
-    }
-  g_hash_table_insert (self->updates, g_strdup (key), g_new0 (Update, 1));
-  put_update (self, key);
+  put (self, key, value, on_updated, operation);
 }
 
 static void
@@ -430,32 +391,19 @@ on_removed (gpointer user_data, const CommyStoreResult *result, const GError *er
   operation_end (user_data, error);
 }
 
-static void
-delete_key (Operation *removal)
-{
-  CommyRegistration *self = removal->registration;
-  const CommyStoreOp op = { .kind = COMMY_STORE_DELETE, .key = removal->key };
-
-  self->ops->txn (self->store->instance, NULL, 0, &op, 1, on_removed, removal);
-}
-
 void
 commy_registration_remove (CommyRegistration *self,
                            const char *key,
                            CommyRegistrationFunc done,
                            gpointer data)
 {
-  Update *update = g_hash_table_lookup (self->updates, key);
-  Operation *removal = operation_new (self, done, data);
+  const CommyStoreOp op = { .kind = COMMY_STORE_DELETE, .key = key };
 
-  removal->key = g_strdup (key);
   g_hash_table_remove (self->keys, key);
   g_hash_table_remove (self->missing, key);
   look (self); /* watches another one, if it was this one */
-  if (update != NULL && update->removal == NULL)
-    update->removal = removal;
-  else
-    delete_key (removal);
+  self->ops->txn (self->store->instance, NULL, 0, &op, 1, on_removed,
+                  operation_new (self, done, data));
 }
 
 gint64
@@ -476,7 +424,6 @@ commy_registration_new (CommyPlugin *store, GMainContext *context)
   self->keys
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
   self->missing = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  self->updates = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   return self;
 }
 

@@ -25,9 +25,13 @@ void commy_registration_add (CommyRegistration *self,
                              GBytes *value,
                              CommyRegistrationFunc done,
                              gpointer data);
-/* Another value for a key that was added. Nothing if there is no such key; what fails is tried
- * again, and of values that come faster than the store takes them only the last is written. */
-void commy_registration_update (CommyRegistration *self, const char *key, GBytes *value);
+/* A key that is there already gets another value. Where the store does not take it now, it is tried
+ * again until it does; @done tells of the first time. */
+void commy_registration_update (CommyRegistration *registration,
+                                const char *key,
+                                GBytes *value,
+                                CommyRegistrationFunc done,
+                                gpointer data);
 void commy_registration_remove (CommyRegistration *self,
                                 const char *key,
                                 CommyRegistrationFunc done,

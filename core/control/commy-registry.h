@@ -35,8 +35,11 @@ void commy_registry_add (CommyRegistry *registry,
                          CommyInstance *instance,
                          CommyRegistryFunc done,
                          gpointer data);
-/* It says something else of itself now. Nothing if it is not there (yet). */
-void commy_registry_update (CommyRegistry *registry, CommyInstance *instance);
+/* It is there already, and its record changed. */
+void commy_registry_update (CommyRegistry *registry,
+                            CommyInstance *instance,
+                            CommyRegistryFunc done,
+                            gpointer data);
 void commy_registry_remove (CommyRegistry *registry,
                             CommyInstance *instance,
                             CommyRegistryFunc done,

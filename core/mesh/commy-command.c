@@ -17,7 +17,7 @@ typedef struct
 {
   char *name;
   GSubprocess *process; /* NULL: it could not be started */
-  pid_t group;
+  pid_t group; /* 0: it had ended before anybody looked */
   GCancellable *cancellable;
   gulong cancelled;
   GError *error;
@@ -36,7 +36,9 @@ on_cancelled (GCancellable *cancellable, gpointer data)
 {
   Run *run = data;
 
-  kill (-run->group, SIGKILL);
+  /* Who has ended has no identifier any more, and its number may be another's. */
+  if (run->group > 0 && g_subprocess_get_identifier (run->process) != NULL)
+    kill (-run->group, SIGKILL);
 }
 
 static void
@@ -98,6 +100,7 @@ commy_command_run (const char *const *argv,
       G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_SILENCE);
   g_autoptr (GError) cause = NULL;
   Run *run = g_new0 (Run, 1);
+  const char *identifier;
 
   run->name = g_path_get_basename (argv[0]);
   run->func = func;
@@ -113,7 +116,8 @@ commy_command_run (const char *const *argv,
       end_soon (run);
       return;
     }
-  run->group = (pid_t) atoi (g_subprocess_get_identifier (run->process));
+  identifier = g_subprocess_get_identifier (run->process);
+  run->group = identifier != NULL ? (pid_t) atoi (identifier) : 0;
   /* Not cancellable: who is killed is waited for, so that its group is ours until then. */
   g_subprocess_wait_async (run->process, NULL, on_end, run);
   run->cancelled = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), run, NULL);

@@ -7,7 +7,6 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
-#include "mesh/commy-health-checks.h"
 #include "mesh/commy-interface-check.h"
 #include "mesh/commy-node-report.h"
 #include "mesh/commy-service-private.h"
@@ -51,11 +50,11 @@ commy_service_finalize (GObject *object)
   g_ptr_array_unref (self->stop_tasks);
   g_clear_pointer (&self->instance, commy_instance_unref);
   g_clear_pointer (&self->interface, g_dbus_interface_info_unref);
+  commy_service_facts_clear (&self->facts);
   commy_topic_counts_unref (self->counts);
   g_clear_pointer (&self->home, commy_mesh_worker_unref);
   g_main_context_unref (self->context);
   g_mutex_clear (&self->lock);
-  g_free (self->health);
   g_free (self->name);
   if (!self->internal)
     g_clear_object (&self->mesh);
@@ -253,63 +252,6 @@ commy_service_set_workers (CommyService *self, guint threads)
   self->workers = (gint) MIN (threads, COMMY_SERVICE_MAX_WORKERS);
 }
 
-/* --- what it says of its health --- */
-
-char *
-commy_service_dup_health (CommyService *self)
-{
-  char *health;
-
-  g_mutex_lock (&self->lock);
-  health = g_strdup (self->health != NULL ? self->health : COMMY_HEALTH_SERVING);
-  g_mutex_unlock (&self->lock);
-  return health;
-}
-
-/* Mesh thread. An instance that is not in the store yet is told when it is. */
-static void
-tell_health (CommyService *self)
-{
-  g_autofree char *health = commy_service_dup_health (self);
-  CommyInstance *instance = self->instance;
-  gboolean offered;
-
-  g_mutex_lock (&self->lock);
-  offered = self->state == COMMY_SERVICE_OFFERED;
-  g_mutex_unlock (&self->lock);
-  if (!offered || self->mesh->registry == NULL || strcmp (instance->health, health) == 0)
-    return;
-  commy_health_checks_note_own (self->mesh->health, instance, health);
-  g_free (instance->health);
-  instance->health = g_steal_pointer (&health);
-  commy_registry_update (self->mesh->registry, instance);
-}
-
-static void
-tell_health_here (gpointer data)
-{
-  g_autoptr (CommyService) self = data;
-
-  tell_health (self);
-}
-
-void
-commy_service_set_health (CommyService *self, gboolean serving, const char *reason)
-{
-  g_autofree char *health = NULL;
-  gboolean tell;
-
-  g_return_if_fail (COMMY_IS_SERVICE (self));
-  health = commy_health_write_said (serving, reason);
-  g_mutex_lock (&self->lock);
-  tell = g_strcmp0 (self->health, health) != 0 && self->state != COMMY_SERVICE_IDLE;
-  g_free (self->health);
-  self->health = g_steal_pointer (&health);
-  g_mutex_unlock (&self->lock);
-  if (tell)
-    commy_mesh_post (self->mesh, tell_health_here, g_object_ref (self));
-}
-
 const char *
 commy_service_get_instance_id (CommyService *self)
 {
@@ -401,8 +343,7 @@ fill_instance (CommyService *self, CommyInstance *instance)
   if (self->interface != NULL)
     instance->interface_hash = commy_schema_to_hash (self->interface);
   instance->pid = getpid ();
-  g_free (instance->health);
-  instance->health = commy_service_dup_health (self);
+  instance->started_s = g_get_real_time () / G_USEC_PER_SEC;
   instance->serializers = g_strdupv (mesh->setup.serializers);
   for (guint i = 0; i < mesh->listeners->len; i++)
     commy_instance_add_endpoint (instance, commy_listener_get_transport (mesh->listeners->pdata[i]),
@@ -450,7 +391,7 @@ commy_service_offer_here (CommyService *self, CommyRegistryFunc done, gpointer d
       g_mutex_lock (&self->mesh->lock);
       g_hash_table_replace (self->mesh->offers, g_strdup (id), g_object_ref (self));
       g_mutex_unlock (&self->mesh->lock);
-      commy_registry_add (self->mesh->registry, self->instance, done, data);
+      commy_service_list_here (self, done, data);
       return;
     }
   done (data, error);
@@ -484,8 +425,6 @@ settle_start (CommyService *self, const GError *error)
     }
   self->state = error == NULL ? COMMY_SERVICE_OFFERED : COMMY_SERVICE_IDLE;
   g_mutex_unlock (&self->lock);
-  if (error == NULL)
-    tell_health (self); /* it may be another one by now */
 }
 
 static void
@@ -765,6 +704,11 @@ stop_here (gpointer data)
   if (self->mesh->registry == NULL || self->instance == NULL)
     {
       finish_stop (self);
+      return;
+    }
+  if (!commy_service_unlist_here (self, stop_here))
+    {
+      g_object_unref (self);
       return;
     }
   commy_registry_remove (self->mesh->registry, self->instance, unregistered, self);
