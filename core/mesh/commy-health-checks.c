@@ -315,6 +315,27 @@ is_wanted (const char *service, const char *wanted)
                            : strcmp (service, wanted) == 0;
 }
 
+guint
+commy_health_checks_count_unwell (CommyHealthChecks *self, const char *service)
+{
+  GHashTableIter iter;
+  gpointer value;
+  guint n = 0;
+
+  g_hash_table_iter_init (&iter, self->entries);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      const Entry *entry = value;
+      CommyHealthFinding finding;
+
+      if (!is_wanted (entry->instance->service, service))
+        continue;
+      commy_health_checks_get (self, entry->instance, &finding);
+      n += finding.state == COMMY_HEALTH_UNWELL;
+    }
+  return n;
+}
+
 GVariant *
 commy_health_checks_list (CommyHealthChecks *self, const char *service)
 {

@@ -35,6 +35,9 @@ void commy_health_checks_note_own (CommyHealthChecks *checks,
                                    const CommyInstance *instance,
                                    const char *said);
 
+/* Mesh thread: instances that are unwell, of @service ("": of all that are used here). */
+guint commy_health_checks_count_unwell (CommyHealthChecks *checks, const char *service);
+
 /* --- mesh thread: for org.commy.Node1 --- */
 
 /* (transfer full): "serving", or "not-serving: SERVICE: REASON" of the first that does not. */

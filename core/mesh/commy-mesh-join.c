@@ -9,6 +9,7 @@
 #include "base/commy-failpoint.h"
 #include "channel/commy-flow-table.h"
 #include "config/commy-config-value.h"
+#include "mesh/commy-alerts.h"
 #include "mesh/commy-check.h"
 #include "mesh/commy-health-checks.h"
 #include "mesh/commy-interface-check.h"
@@ -531,7 +532,8 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   self->started = g_ptr_array_new ();
   self->listeners = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_listener_free);
   self->offers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
-  if (!commy_check_config (self->config, error))
+  self->alerts = commy_alerts_new (self, error);
+  if (self->alerts == NULL || !commy_check_config (self->config, error))
     return FALSE;
   self->deaths = commy_death_watch_new (error);
   if (self->deaths == NULL || !start_auth (self, error))
@@ -557,6 +559,7 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   self->health = commy_health_checks_new (self);
   if (!start_registry (self, error))
     return FALSE;
+  commy_alerts_start (self->alerts);
   start_listeners (self);
   if (COMMY_FAILPOINT ("join-listening"))
     {
@@ -652,6 +655,7 @@ commy_mesh_leave_here (CommyMesh *self)
     commy_prober_stop (self->prober);
   if (self->interface_checks != NULL)
     commy_interface_checks_stop (self->interface_checks);
+  g_clear_pointer (&self->alerts, commy_alerts_free);
   if (self->health != NULL)
     commy_health_checks_stop (self->health);
   commy_mesh_drop_publishers (self);

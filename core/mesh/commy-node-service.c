@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
+#include "mesh/commy-alerts.h"
 #include "mesh/commy-client-private.h"
 #include "mesh/commy-health-checks.h"
 #include "mesh/commy-node-report.h"
@@ -32,6 +33,7 @@ static const char node_xml[]
       "<method name='HealthHistory'>"
       "<arg name='service' type='s' direction='in'/>"
       "<arg name='changes' type='aa{sv}' direction='out'/></method>"
+      "<method name='Alerts'><arg name='alerts' type='aa{sv}' direction='out'/></method>"
       "<method name='Explain'>"
       "<arg name='service' type='s' direction='in'/>"
       "<arg name='size' type='t' direction='in'/>"
@@ -156,6 +158,16 @@ on_health_history (CommyService *service, CommyInvocation *invocation, gpointer 
 }
 
 static void
+on_alerts (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  /* While the mesh is being left there are none any more. */
+  GVariant *alerts = service->mesh->alerts != NULL ? commy_alerts_list (service->mesh->alerts)
+                                                   : g_variant_new ("aa{sv}", NULL);
+
+  commy_invocation_return_value (invocation, g_variant_new ("(@aa{sv})", alerts));
+}
+
+static void
 on_explain (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
   g_autofree char *name = NULL;
@@ -195,12 +207,19 @@ commy_node_service_new (CommyMesh *mesh)
     const char *name;
     CommyCallFunc func;
   } methods[] = {
-    { "Ping", on_ping },           { "Info", on_info },
-    { "Plugins", on_plugins },     { "Flows", on_flows },
-    { "Drops", on_drops },         { "Stats", on_stats },
-    { "Decisions", on_decisions }, { "Health", on_health },
-    { "Explain", on_explain },     { "Introspect", on_introspect },
-    { "HealthOf", on_health_of },  { "HealthHistory", on_health_history },
+    { "Ping", on_ping },
+    { "Info", on_info },
+    { "Plugins", on_plugins },
+    { "Flows", on_flows },
+    { "Drops", on_drops },
+    { "Stats", on_stats },
+    { "Decisions", on_decisions },
+    { "Health", on_health },
+    { "Explain", on_explain },
+    { "Introspect", on_introspect },
+    { "Alerts", on_alerts },
+    { "HealthOf", on_health_of },
+    { "HealthHistory", on_health_history },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (methods); i++)
