@@ -447,7 +447,7 @@ test_bounded (MeshFixture *fixture, gconstpointer data)
 
     g_assert_no_error (error);
   }
-  while (g_atomic_int_get (&server.n_all) < 400)
+  while (g_atomic_int_get (&server.n_all) < 160)
     g_main_context_iteration (NULL, TRUE);
   commy_mesh_leave_sync (mesh, NULL, NULL);
   server_stop (&server);
