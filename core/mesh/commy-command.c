@@ -17,7 +17,7 @@ typedef struct
 {
   char *name;
   GSubprocess *process; /* NULL: it could not be started */
-  pid_t group; /* 0: it had ended before anybody looked */
+  pid_t group;          /* 0: it had ended before anybody looked */
   GCancellable *cancellable;
   gulong cancelled;
   GError *error;
