@@ -191,6 +191,12 @@ take_instance (CommyHealthChecks *self, const Followed *followed, CommyInstance 
 {
   Entry *entry = g_hash_table_lookup (self->entries, instance->id);
 
+  /* Of thousands mostly one changed. */
+  if (entry != NULL && entry->instance == instance)
+    {
+      entry->round = self->round;
+      return;
+    }
   g_mutex_lock (&self->lock);
   if (entry == NULL)
     {

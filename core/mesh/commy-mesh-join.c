@@ -494,11 +494,11 @@ settle (CommyMesh *self, Answer *answer, GError **error)
 }
 
 static void
-on_snapshot (gpointer data, CommySnapshot *snapshot)
+on_snapshot (gpointer data, CommySnapshot *snapshot, const CommySnapshot *before)
 {
   CommyMesh *self = data;
 
-  commy_survey_snapshot (self, snapshot);
+  commy_survey_snapshot (self, snapshot, before);
   commy_health_checks_follow (self->health, snapshot);
 }
 
