@@ -51,4 +51,6 @@ CommyExit commy_cmd_bridge (CommyCli *cli, char **argv);
 CommyExit commy_cmd_schema (CommyCli *cli, char **argv);
 CommyExit commy_cmd_simulate (CommyCli *cli, char **argv);
 CommyExit commy_cmd_codegen (CommyCli *cli, char **argv);
+CommyExit commy_cmd_health (CommyCli *cli, char **argv);
+CommyExit commy_cmd_alerts (CommyCli *cli, char **argv);
 CommyExit commy_cmd_complete (CommyCli *cli, char **argv);

@@ -370,6 +370,7 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 void
 commy_channel_deadline_error (CommyChannel *self, GError **error)
 {
+  commy_counters_add (&self->counters, COMMY_COUNT_CALLS_FAILED, 1);
   if (self->vigil.is_hung)
     commy_set_error (error, COMMY_ERROR_DEADLINE,
                      "%s did not answer in time (over %s): it is hung, connected but silent",
@@ -668,6 +669,7 @@ fail_pending (CommyChannel *self, const GError *why, gboolean streams)
         commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
                          self->transport->note.id, commy_error_bare (why));
       commy_ledger_add (self->shared->ledger, reason, 1, self->peer_node);
+      commy_counters_add (&self->counters, COMMY_COUNT_CALLS_FAILED, 1);
       func (data, self, NULL, error, sent);
     }
 }

@@ -206,7 +206,7 @@ void commy_channel_forget (CommyChannel *channel, guint32 stream);
 
 /* For who waits synchronously: sends what found no room before. Whether something is left. */
 gboolean commy_channel_push (CommyChannel *channel);
-/* Says that a call was not answered in time, and what is known of the reason. */
+/* Says that a call was not answered in time, and what is known of the reason; counts it. */
 void commy_channel_deadline_error (CommyChannel *channel, GError **error);
 /* Takes one message from the path and deals with it. Whether there was one. */
 gboolean commy_channel_poll (CommyChannel *channel);

@@ -6,6 +6,7 @@
 
 #include "config/commy-config-schema.h"
 
+#include "config/commy-config-health.h"
 #include "config/commy-config-locality.h"
 #include "config/commy-config-resilience.h"
 
@@ -88,6 +89,7 @@ static const CommyKeySchema service_keys[] = {
   COMMY_LOCALITY_KEYS,
   COMMY_SUBSET_KEYS,
   COMMY_RESILIENCE_KEYS,
+  COMMY_HEALTH_KEYS,
 };
 
 static const CommyKeySchema mesh_keys[] = {
@@ -138,6 +140,10 @@ static const CommyKeySchema limits_keys[] = {
     "bytes of a publisher's history, and those that wait for a subscriber" },
   { "publish-timeout", WHOLE (DURATION, 0, HOUR), "1s",
     "longest time that subscribers hold up a publisher" },
+  { "health-checks", WHOLE (INT, 1, 1024), "16",
+    "looks at instances that are under way at a time" },
+  { "health-history", WHOLE (INT, 0, 65536), "256", "changes of health that are remembered" },
+  { "health-retention", WHOLE (DURATION, S, 24 * 365 * HOUR), "24h", "and how long" },
 };
 
 static const CommyKeySchema policy_keys[] = {
@@ -148,6 +154,10 @@ static const CommyKeySchema policy_keys[] = {
     "what they do" },
   { "effect", CHOICE ("allow;deny"), NULL, "what the rule says" },
   { "topics", LIST (GLOB), "*", "names of topics, for subscribe and publish" },
+};
+
+static const CommyKeySchema alert_keys[] = {
+  COMMY_ALERT_KEYS,
 };
 
 static const CommyKeySchema log_keys[] = {
@@ -166,6 +176,7 @@ static const CommyGroupSchema groups[] = {
   GROUP ("limits", NULL, limits_keys),
   GROUP ("policy", "NAME", policy_keys),
   GROUP ("log", NULL, log_keys),
+  GROUP ("alert", "NAME", alert_keys),
 };
 
 const CommyGroupSchema *

@@ -27,6 +27,8 @@ typedef enum
 } CommyMeshState;
 
 typedef struct _CommyPeers CommyPeers;
+typedef struct _CommyAlerts CommyAlerts;
+typedef struct _CommyHealthChecks CommyHealthChecks;
 typedef struct _CommyInterfaceChecks CommyInterfaceChecks;
 typedef struct _CommyProber CommyProber;
 typedef struct _CommyTopics CommyTopics;
@@ -51,6 +53,7 @@ struct _CommyMesh
   GPid pid;                /* of the process that made it: a forked child's mesh is unusable */
   const guint32 *own_word; /* 0 in a forked child; NULL: only the pid tells */
   const CommyEnv *env;
+  GMainContext *home; /* that was default where it was made: signals are emitted there */
   CommyConfig *config;
   CommyCatalog *catalog;
   char *runtime_dir;
@@ -78,6 +81,8 @@ struct _CommyMesh
   CommyRegistry *registry;
   CommyProber *prober;
   CommyInterfaceChecks *interface_checks;
+  CommyHealthChecks *health;
+  CommyAlerts *alerts;
   CommyPlugin *store;
   GPtrArray *started; /* CommyPlugin, in order of start */
 

@@ -6,7 +6,9 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
+#include "mesh/commy-alerts.h"
 #include "mesh/commy-client-private.h"
+#include "mesh/commy-health-checks.h"
 #include "mesh/commy-node-report.h"
 #include "mesh/commy-service-private.h"
 
@@ -25,6 +27,13 @@ static const char node_xml[]
       "<method name='Drops'><arg name='drops' type='a(sts)' direction='out'/></method>"
       "<method name='Stats'><arg name='stats' type='a{sv}' direction='out'/></method>"
       "<method name='Health'><arg name='health' type='s' direction='out'/></method>"
+      "<method name='HealthOf'>"
+      "<arg name='service' type='s' direction='in'/>"
+      "<arg name='instances' type='aa{sv}' direction='out'/></method>"
+      "<method name='HealthHistory'>"
+      "<arg name='service' type='s' direction='in'/>"
+      "<arg name='changes' type='aa{sv}' direction='out'/></method>"
+      "<method name='Alerts'><arg name='alerts' type='aa{sv}' direction='out'/></method>"
       "<method name='Explain'>"
       "<arg name='service' type='s' direction='in'/>"
       "<arg name='size' type='t' direction='in'/>"
@@ -134,7 +143,41 @@ on_introspect (CommyService *service, CommyInvocation *invocation, gpointer data
 static void
 on_health (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  commy_invocation_return_value (invocation, g_variant_new ("(s)", "serving"));
+  g_autofree char *health = commy_health_checks_dup_own (service->mesh->health);
+
+  commy_invocation_return_value (invocation, g_variant_new ("(s)", health));
+}
+
+static void
+on_health_of (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  const char *name;
+
+  g_variant_get (commy_invocation_get_parameters (invocation), "(&s)", &name);
+  commy_invocation_return_value (
+      invocation,
+      g_variant_new ("(@aa{sv})", commy_health_checks_list (service->mesh->health, name)));
+}
+
+static void
+on_health_history (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  const char *name;
+
+  g_variant_get (commy_invocation_get_parameters (invocation), "(&s)", &name);
+  commy_invocation_return_value (
+      invocation,
+      g_variant_new ("(@aa{sv})", commy_health_checks_list_history (service->mesh->health, name)));
+}
+
+static void
+on_alerts (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  /* While the mesh is being left there are none any more. */
+  GVariant *alerts = service->mesh->alerts != NULL ? commy_alerts_list (service->mesh->alerts)
+                                                   : g_variant_new ("aa{sv}", NULL);
+
+  commy_invocation_return_value (invocation, g_variant_new ("(@aa{sv})", alerts));
 }
 
 static void
@@ -177,11 +220,19 @@ commy_node_service_new (CommyMesh *mesh)
     const char *name;
     CommyCallFunc func;
   } methods[] = {
-    { "Ping", on_ping },           { "Info", on_info },
-    { "Plugins", on_plugins },     { "Flows", on_flows },
-    { "Drops", on_drops },         { "Stats", on_stats },
-    { "Decisions", on_decisions }, { "Health", on_health },
-    { "Explain", on_explain },     { "Introspect", on_introspect },
+    { "Ping", on_ping },
+    { "Info", on_info },
+    { "Plugins", on_plugins },
+    { "Flows", on_flows },
+    { "Drops", on_drops },
+    { "Stats", on_stats },
+    { "Decisions", on_decisions },
+    { "Health", on_health },
+    { "Explain", on_explain },
+    { "Introspect", on_introspect },
+    { "Alerts", on_alerts },
+    { "HealthOf", on_health_of },
+    { "HealthHistory", on_health_history },
     { "Endpoints", on_endpoints },
   };
 

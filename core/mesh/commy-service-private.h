@@ -45,6 +45,7 @@ typedef struct
   char **tags;        /* likewise */
   GVariant *metadata; /* likewise; a{ss} */
   guint32 weight;     /* 0: likewise */
+  char *health;       /* as in its record; NULL: it serves */
 } CommyServiceFacts;
 
 typedef enum
@@ -124,6 +125,8 @@ void commy_service_relist_here (CommyService *service);
  * service when it is not any more, and a reference to it. */
 gboolean commy_service_unlist_here (CommyService *service, CommyWorkFunc func);
 void commy_service_facts_clear (CommyServiceFacts *facts);
+/* (transfer full): what it says of its health. Any thread. */
+char *commy_service_dup_health (CommyService *service);
 
 /* Whether the call is of the method's kind: one that streams, or not. If not it is refused. */
 gboolean commy_invocation_fits_kind (CommyService *service,

@@ -26,6 +26,21 @@ COMMY_API
 G_DECLARE_FINAL_TYPE (CommyMesh, commy_mesh, COMMY, MESH, GObject)
 
 /**
+ * CommyMesh::alert:
+ * @mesh: the mesh
+ * @name: of the group `[alert NAME]` in the keyfile
+ * @firing: whether it fires now; %FALSE: it is over
+ * @details: (type GLib.Variant): `a{sv}` with `name`, `severity` (`info`, `warning`, `critical`),
+ *   `when`, `service` and `text` (s), `value` (d; a share, ns, bytes or a number) and `since` (x,
+ *   Unix time in s)
+ *
+ * A figure of this process has been beyond its limit for long enough, or is not any more. Emitted
+ * in the main context that was the thread's default when the mesh was made.
+ *
+ * Since: 0.1
+ */
+
+/**
  * commy_mesh_new:
  * @name: (nullable): name of the mesh; %NULL for the default mesh of this user
  * @error: return location
