@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define READ_STEP 65536u
+
 static void
 print_error (const char *who, const char *text, const char *hint)
 {
@@ -185,6 +187,44 @@ commy_cli_set_error (GError **error, CommyError code, const char *format, ...)
   text = g_strdup_vprintf (g_dgettext (GETTEXT_PACKAGE, format), args);
   va_end (args);
   g_set_error (error, COMMY_ERROR, code, "CMY%04d: %s", (int) code, text);
+}
+
+static GBytes *
+read_stdin (GError **error)
+{
+  GByteArray *all = g_byte_array_new ();
+  gsize got;
+
+  do
+    {
+      guint old = all->len;
+
+      g_byte_array_set_size (all, old + READ_STEP);
+      got = fread (all->data + old, 1, READ_STEP, stdin);
+      g_byte_array_set_size (all, old + (guint) got);
+    }
+  while (got > 0 && all->len < G_MAXUINT32 / 2);
+  if (ferror (stdin) || got > 0)
+    {
+      commy_cli_set_error (error, COMMY_ERROR_FAILED, "cannot read the standard input%s",
+                           got > 0 ? ": more than 2 GiB" : "");
+      g_byte_array_unref (all);
+      return NULL;
+    }
+  return g_byte_array_free_to_bytes (all);
+}
+
+GBytes *
+commy_cli_read_file (const char *path, GError **error)
+{
+  char *data;
+  gsize size;
+
+  if (strcmp (path, "-") == 0)
+    return read_stdin (error);
+  if (!g_file_get_contents (path, &data, &size, error))
+    return NULL;
+  return g_bytes_new_take (data, size);
 }
 
 CommyMesh *
