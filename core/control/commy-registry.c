@@ -376,15 +376,28 @@ commy_registry_start (CommyRegistry *self, CommyRegistryFunc done, gpointer data
   commy_registration_start (self->registration, done, data);
 }
 
+static char *
+dup_key (const CommyInstance *instance)
+{
+  return g_strdup_printf (PREFIX "%s/%s", instance->service, instance->id);
+}
+
+static GBytes *
+dup_record (CommyInstance *instance)
+{
+  char *text = commy_instance_write (instance);
+
+  return g_bytes_new_take (text, strlen (text));
+}
+
 void
 commy_registry_add (CommyRegistry *self,
                     CommyInstance *instance,
                     CommyRegistryFunc done,
                     gpointer data)
 {
-  g_autofree char *key = g_strdup_printf (PREFIX "%s/%s", instance->service, instance->id);
-  char *text = commy_instance_write (instance);
-  g_autoptr (GBytes) value = g_bytes_new_take (text, strlen (text));
+  g_autofree char *key = dup_key (instance);
+  g_autoptr (GBytes) value = dup_record (instance);
   g_autoptr (GError) error = NULL;
 
   if (COMMY_FAILPOINT ("registry-add"))
@@ -397,12 +410,24 @@ commy_registry_add (CommyRegistry *self,
 }
 
 void
+commy_registry_update (CommyRegistry *self,
+                       CommyInstance *instance,
+                       CommyRegistryFunc done,
+                       gpointer data)
+{
+  g_autofree char *key = dup_key (instance);
+  g_autoptr (GBytes) value = dup_record (instance);
+
+  commy_registration_update (self->registration, key, value, done, data);
+}
+
+void
 commy_registry_remove (CommyRegistry *self,
                        CommyInstance *instance,
                        CommyRegistryFunc done,
                        gpointer data)
 {
-  g_autofree char *key = g_strdup_printf (PREFIX "%s/%s", instance->service, instance->id);
+  g_autofree char *key = dup_key (instance);
 
   commy_registration_remove (self->registration, key, done, data);
 }

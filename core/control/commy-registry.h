@@ -35,6 +35,11 @@ void commy_registry_add (CommyRegistry *registry,
                          CommyInstance *instance,
                          CommyRegistryFunc done,
                          gpointer data);
+/* It is there already, and its record changed. */
+void commy_registry_update (CommyRegistry *registry,
+                            CommyInstance *instance,
+                            CommyRegistryFunc done,
+                            gpointer data);
 void commy_registry_remove (CommyRegistry *registry,
                             CommyInstance *instance,
                             CommyRegistryFunc done,
