@@ -76,11 +76,42 @@ is_format (const CommyCliVerb *verb, const char *format)
          || g_strcmp0 (format, verb->more_format) == 0;
 }
 
+static gboolean
+has_option (const GOptionEntry *entries, const char *name)
+{
+  for (guint i = 0; entries != NULL && entries[i].long_name != NULL; i++)
+    if (strcmp (entries[i].long_name, name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* "--watch=1s" is short for "--watch --every=1s". (transfer full) */
+static char **
+expand_watch (const GOptionEntry *entries, char **argv)
+{
+  GPtrArray *words = g_ptr_array_new ();
+  gboolean expands = has_option (entries, "watch") && has_option (entries, "every");
+
+  for (guint i = 0; argv[i] != NULL; i++)
+    {
+      expands = expands && strcmp (argv[i], "--") != 0;
+      if (expands && g_str_has_prefix (argv[i], "--watch="))
+        {
+          g_ptr_array_add (words, g_strdup ("--watch"));
+          g_ptr_array_add (words, g_strconcat ("--every=", argv[i] + strlen ("--watch="), NULL));
+        }
+      else
+        g_ptr_array_add (words, g_strdup (argv[i]));
+    }
+  g_ptr_array_add (words, NULL);
+  return (char **) g_ptr_array_free (words, FALSE);
+}
+
 char **
 commy_cli_parse (CommyCli *cli, const CommyCliVerb *verb, const GOptionEntry *entries, char **argv)
 {
   g_autoptr (GOptionContext) context = make_context (cli, verb, entries);
-  g_auto (GStrv) arguments = g_strdupv (argv);
+  g_auto (GStrv) arguments = expand_watch (entries, argv);
   g_autofree char *program = g_strconcat ("commy ", verb->name, NULL);
   g_autoptr (GError) error = NULL;
 

@@ -84,6 +84,7 @@ static const CommyKeySchema service_keys[] = {
     "of what is offered here, as KEY:VALUE, instead of what the program says" },
   { "weight", WHOLE (INT, 1, 1000), NULL,
     "of what is offered here, instead of what the program says" },
+  { "depends", LIST (GLOB), NULL, "names of services that what is offered here needs" },
 };
 
 static const CommyKeySchema mesh_keys[] = {
