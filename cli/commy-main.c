@@ -60,6 +60,8 @@ static const CommyVerb verbs[] = {
     "commy stats --watch", COMMY_TASK_LOOK },
   { "drops", commy_cmd_drops, N_ ("messages that were not delivered, and why"), "commy drops",
     COMMY_TASK_LOOK },
+  { "top", commy_cmd_top, N_ ("nodes, services and flows with rates, full screen"), "commy top",
+    COMMY_TASK_LOOK },
   { "store", commy_cmd_store, N_ ("the mesh's store: get, put, rm, watch, status"),
     "commy store get shop/limit", COMMY_TASK_LOOK },
   { "route", commy_cmd_route, N_ ("which path a message takes, and why: explain"),
