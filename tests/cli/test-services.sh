@@ -62,7 +62,7 @@ kill -CONT "$echo_server"
 
 # A caller that stays connected: it calls until its standard output is closed.
 mkfifo "$folder/called"
-"$commy" call org.example.Echo Echo "'x'" --count 100000000 > "$folder/called" 2>&1 &
+"$commy" call org.example.Echo Echo "'x'" --count 10000000 > "$folder/called" 2>&1 &
 caller=$!
 servers="$servers $caller"
 exec 7< "$folder/called"
