@@ -25,7 +25,7 @@ static const CommyCliVerb verb = {
       "long calls took (P50 and P99 of all calls since their channels were opened). Services and\n"
       "flows are counted where calls are made; a node counts those that it makes and serves.\n\n"
       "Keys: n nodes, s services, f flows; order by c calls, e errors, b bytes, p P99, a name;\n"
-      "/ filter, space pause, arrows and pages scroll, q quit."),
+      "/ filter, space pause, arrows and pages scroll, Ctrl-L draws anew, q quit."),
   .description = N_ ("Example: which service is slow, and which node makes so many calls?\n"
                      "  commy top\n"
                      "  commy top --view nodes --sort errors\n"

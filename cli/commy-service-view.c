@@ -270,9 +270,12 @@ make_trips (CommyMesh *mesh, GVariant *node, gint count, Trips *trips)
           g_clear_error (&trips->error);
           trips->error = g_steal_pointer (&error);
         }
-      if (i < 0)
+      if (i < 0 && answer != NULL)
         continue;
       trips->sent++;
+      /* Who cannot be connected to is not asked again. */
+      if (i < 0)
+        return;
       if (answer == NULL)
         continue;
       trips->min_ns = trips->answered == 0 ? took : MIN (trips->min_ns, took);

@@ -349,5 +349,7 @@ commy_top_row_format (const CommyTopRow *row, char **cells)
   cells[4] = commy_quantity_format_size ((guint64) row->bytes_s);
   cells[5] = format_time (row->p50_ns);
   cells[6] = format_time (row->p99_ns);
-  cells[7] = g_strdup_printf ("%" G_GUINT64_FORMAT, row->calls);
+  cells[7] = row->calls < 10000000
+                 ? g_strdup_printf ("%" G_GUINT64_FORMAT, row->calls)
+                 : g_strdup_printf ("%" G_GUINT64_FORMAT "M", row->calls / 1000000);
 }

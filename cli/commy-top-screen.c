@@ -24,8 +24,9 @@
 #define CONTROL(KEY) ((KEY) &0x1f)
 #define ESCAPE 27
 #define FILTER_MAX 64u
-#define WHERE_MAX 28u
-#define NUMBER_WIDTH 10
+#define NAME_MIN 26
+#define WHERE_MAX 28
+#define NUMBER_WIDTH 9
 
 typedef struct
 {
@@ -60,23 +61,19 @@ put_cell (int y, int x, int width, const char *text, gboolean right)
     mvaddstr (y, x + pad, shown);
 }
 
-/* Columns: the first takes what is left. */
+/* A narrow screen first loses the place, then numbers from the right. */
 static void
 put_row (int y, const char *const *cells)
 {
-  int numbers = (int) (COMMY_TOP_CELLS - 2) * NUMBER_WIDTH;
-  int where = MIN ((int) WHERE_MAX, MAX (COLS - numbers - 12, 0));
-  int name = MAX (COLS - numbers - where - 2, 8);
+  int numbers = CLAMP ((COLS - NAME_MIN) / NUMBER_WIDTH, 0, (int) COMMY_TOP_CELLS - 2);
+  int rest = COLS - numbers * NUMBER_WIDTH;
+  int where = CLAMP (rest - NAME_MIN - 1, 0, WHERE_MAX);
+  int name = rest - where - (where > 0 ? 1 : 0);
 
   put_cell (y, 0, name, cells[0], FALSE);
   put_cell (y, name + 1, where, cells[1], FALSE);
-  for (guint i = 2; i < COMMY_TOP_CELLS; i++)
-    {
-      int x = name + where + 2 + (int) (i - 2) * NUMBER_WIDTH;
-
-      if (x + NUMBER_WIDTH <= COLS)
-        put_cell (y, x, NUMBER_WIDTH - 1, cells[i], TRUE);
-    }
+  for (int i = 0; i < numbers; i++)
+    put_cell (y, rest + i * NUMBER_WIDTH + 1, NUMBER_WIDTH - 1, cells[i + 2], TRUE);
 }
 
 static void put_line (int y, const char *format, ...) G_GNUC_PRINTF (2, 3);
@@ -286,6 +283,8 @@ press (Screen *self, int key)
 
   if (key == CONTROL ('c') || key == CONTROL ('\\'))
     end (self);
+  else if (key == CONTROL ('l'))
+    clearok (stdscr, TRUE);
   else if (self->typing)
     type (self, key);
   else if (key == 'q')
@@ -339,6 +338,8 @@ on_resize (gpointer data)
 
   if (ioctl (STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0)
     resizeterm (size.ws_row, size.ws_col);
+  /* Terminals move what is there in ways of their own. */
+  clearok (stdscr, TRUE);
   draw (data);
   return G_SOURCE_CONTINUE;
 }

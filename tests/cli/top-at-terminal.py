@@ -44,8 +44,8 @@ class Top:
             self.said += os.read(self.ours, 65536)
 
     def press(self, keys, words):
-        """Keys, and what is on the screen after them."""
-        os.write(self.ours, keys)
+        """Keys, and what is on the screen after them: all of it, drawn anew."""
+        os.write(self.ours, keys + b"\x0c")
         self.read_until(words)
 
     def check_end(self, how, status=0):
@@ -67,7 +67,7 @@ top.press(b"\t", b"services")
 top.press(b"a", b"name")
 top.press(b"/", b"filter: _")
 top.press(b"Bank\r", b"filter Bank")
-top.press(b"/\x1b", b"org.example.Shop")
+top.press(b"/\x7f\x7f\x7f\x7fShop\r", b"org.example.Shop")
 top.press(b" ", b"PAUSED")
 top.resize(10, 60)
 os.kill(top.pid, signal.SIGWINCH)
