@@ -6,7 +6,7 @@
 
 #include "config/commy-config-schema.h"
 
-#include "config/commy-config-table.h"
+#include "config/commy-config-resilience.h"
 
 #include <string.h>
 
@@ -85,6 +85,7 @@ static const CommyKeySchema service_keys[] = {
   { "weight", WHOLE (INT, 1, 1000), NULL,
     "of what is offered here, instead of what the program says" },
   { "depends", LIST (GLOB), NULL, "names of services that what is offered here needs" },
+  COMMY_RESILIENCE_KEYS,
 };
 
 static const CommyKeySchema mesh_keys[] = {
