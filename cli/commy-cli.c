@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define READ_STEP 65536u
+
 static void
 print_error (const char *who, const char *text, const char *hint)
 {
@@ -74,11 +76,42 @@ is_format (const CommyCliVerb *verb, const char *format)
          || g_strcmp0 (format, verb->more_format) == 0;
 }
 
+static gboolean
+has_option (const GOptionEntry *entries, const char *name)
+{
+  for (guint i = 0; entries != NULL && entries[i].long_name != NULL; i++)
+    if (strcmp (entries[i].long_name, name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* "--watch=1s" is short for "--watch --every=1s". (transfer full) */
+static char **
+expand_watch (const GOptionEntry *entries, char **argv)
+{
+  GPtrArray *words = g_ptr_array_new ();
+  gboolean expands = has_option (entries, "watch") && has_option (entries, "every");
+
+  for (guint i = 0; argv[i] != NULL; i++)
+    {
+      expands = expands && strcmp (argv[i], "--") != 0;
+      if (expands && g_str_has_prefix (argv[i], "--watch="))
+        {
+          g_ptr_array_add (words, g_strdup ("--watch"));
+          g_ptr_array_add (words, g_strconcat ("--every=", argv[i] + strlen ("--watch="), NULL));
+        }
+      else
+        g_ptr_array_add (words, g_strdup (argv[i]));
+    }
+  g_ptr_array_add (words, NULL);
+  return (char **) g_ptr_array_free (words, FALSE);
+}
+
 char **
 commy_cli_parse (CommyCli *cli, const CommyCliVerb *verb, const GOptionEntry *entries, char **argv)
 {
   g_autoptr (GOptionContext) context = make_context (cli, verb, entries);
-  g_auto (GStrv) arguments = g_strdupv (argv);
+  g_auto (GStrv) arguments = expand_watch (entries, argv);
   g_autofree char *program = g_strconcat ("commy ", verb->name, NULL);
   g_autoptr (GError) error = NULL;
 
@@ -185,6 +218,44 @@ commy_cli_set_error (GError **error, CommyError code, const char *format, ...)
   text = g_strdup_vprintf (g_dgettext (GETTEXT_PACKAGE, format), args);
   va_end (args);
   g_set_error (error, COMMY_ERROR, code, "CMY%04d: %s", (int) code, text);
+}
+
+static GBytes *
+read_stdin (GError **error)
+{
+  GByteArray *all = g_byte_array_new ();
+  gsize got;
+
+  do
+    {
+      guint old = all->len;
+
+      g_byte_array_set_size (all, old + READ_STEP);
+      got = fread (all->data + old, 1, READ_STEP, stdin);
+      g_byte_array_set_size (all, old + (guint) got);
+    }
+  while (got > 0 && all->len < G_MAXUINT32 / 2);
+  if (ferror (stdin) || got > 0)
+    {
+      commy_cli_set_error (error, COMMY_ERROR_FAILED, "cannot read the standard input%s",
+                           got > 0 ? ": more than 2 GiB" : "");
+      g_byte_array_unref (all);
+      return NULL;
+    }
+  return g_byte_array_free_to_bytes (all);
+}
+
+GBytes *
+commy_cli_read_file (const char *path, GError **error)
+{
+  char *data;
+  gsize size;
+
+  if (strcmp (path, "-") == 0)
+    return read_stdin (error);
+  if (!g_file_get_contents (path, &data, &size, error))
+    return NULL;
+  return g_bytes_new_take (data, size);
 }
 
 CommyMesh *

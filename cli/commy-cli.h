@@ -64,5 +64,7 @@ void commy_cli_note (const char *format, ...) G_GNUC_PRINTF (1, 2);
 void commy_cli_set_error (GError **error, CommyError code, const char *format, ...)
     G_GNUC_PRINTF (3, 4);
 
+/* (transfer full): what is in a file, or "-": in the standard input */
+GBytes *commy_cli_read_file (const char *path, GError **error);
 /* (transfer full): a mesh that has joined; NULL with @error set */
 CommyMesh *commy_cli_join (CommyCli *cli, GError **error);

@@ -18,7 +18,6 @@
 #include <time.h>
 
 #define MAX_COUNT 10000000
-#define READ_STEP 65536u
 
 static const CommyCliVerb verb = {
   .name = "call",
@@ -143,43 +142,11 @@ parse_untyped (Call *call, char **words)
 }
 
 static GBytes *
-read_stdin (GError **error)
-{
-  GByteArray *all = g_byte_array_new ();
-  gsize got;
-
-  do
-    {
-      guint old = all->len;
-
-      g_byte_array_set_size (all, old + READ_STEP);
-      got = fread (all->data + old, 1, READ_STEP, stdin);
-      g_byte_array_set_size (all, old + (guint) got);
-    }
-  while (got > 0 && all->len < G_MAXUINT32 / 2);
-  if (ferror (stdin) || got > 0)
-    {
-      commy_cli_set_error (error, COMMY_ERROR_FAILED, "cannot read the standard input%s",
-                           got > 0 ? ": more than 2 GiB" : "");
-      g_byte_array_unref (all);
-      return NULL;
-    }
-  return g_byte_array_free_to_bytes (all);
-}
-
-static GBytes *
 read_bytes (const Options *options, GError **error)
 {
-  char *data;
-  gsize size;
-
   if (options->bytes_text != NULL)
     return g_bytes_new (options->bytes_text, strlen (options->bytes_text));
-  if (strcmp (options->bytes_file, "-") == 0)
-    return read_stdin (error);
-  if (!g_file_get_contents (options->bytes_file, &data, &size, error))
-    return NULL;
-  return g_bytes_new_take (data, size);
+  return commy_cli_read_file (options->bytes_file, error);
 }
 
 static gboolean

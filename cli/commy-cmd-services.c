@@ -1,25 +1,61 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `commy services ls | info`: who offers what in the mesh, as the store says.
+ * `commy services ls | info | stats | ping | deps`: who offers what in the mesh, as the store says,
+ * and what their nodes tell about it.
  */
 #include "config.h"
 
 #include "cli/commy-cmd.h"
 #include "cli/commy-lookup.h"
 #include "cli/commy-output.h"
+#include "cli/commy-service-view.h"
+#include "cli/commy-watch.h"
 
 #include <string.h>
 
 static const CommyCliVerb verb = {
   .name = "services",
-  .usage = "ls [PATTERN] | info SERVICE",
-  .summary = N_ ("  ls    the instances of all services, or of those whose name fits PATTERN\n"
-                 "  info  everything about the instances of one service"),
-  .description = N_ ("Example: who offers something of example.org, and where?\n"
-                     "  commy services ls 'org.example.*'\n"
-                     "  commy services info org.example.Echo"),
+  .usage = "ls [PATTERN] | info SERVICE | stats SERVICE | ping SERVICE | deps [SERVICE]",
+  .summary
+  = N_ ("  ls     the instances of all services, or of those whose name fits PATTERN\n"
+        "  info   everything about the instances of one service\n"
+        "  stats  calls, failures and times of each instance: CALLS, FAILED, P50 and P99 as\n"
+        "         the callers that are connected saw them (P99 the worst of theirs), the rest\n"
+        "         as its node counts\n"
+        "  ping   round trips to each instance through Commy, the first one not counted\n"
+        "  deps   who calls whom, as seen and as declared (depends= of [service NAME]);\n"
+        "         --dot prints a graph for Graphviz"),
+  .description = N_ ("Example: who offers something of example.org, and is it quick?\n"
+                     "  commy services ls 'org.example.*' --watch\n"
+                     "  commy services info org.example.Echo\n"
+                     "  commy services ping org.example.Echo --count 100\n"
+                     "  commy services deps --dot | dot -Tsvg > deps.svg"),
   .has_format = TRUE,
 };
+
+#define PINGS 10
+#define MAX_PINGS 1000000
+
+typedef struct
+{
+  CommyCli *cli;
+  CommyMesh *mesh;
+  CommyWatch watch;
+  const char *name; /* a service or pattern, or NULL */
+  gint count;
+  gboolean all;
+  gboolean dot;
+} Query;
+
+static void
+query_clear (Query *query)
+{
+  commy_watch_clear (&query->watch);
+  g_clear_object (&query->mesh);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Query, query_clear)
+
+/* --- ls --- */
 
 static GVariant *
 to_array (GPtrArray *instances)
@@ -55,17 +91,21 @@ print_list (GPtrArray *instances)
 }
 
 static CommyExit
-list (CommyCli *cli, CommyMesh *mesh, const char *pattern, gboolean all)
+list (gpointer data)
 {
+  Query *query = data;
+  CommyMesh *mesh = query->mesh;
+  const char *pattern = query->name;
   g_autoptr (GError) error = NULL;
   /* Who asks for reserved names by name wants them. */
   gboolean reserved = pattern != NULL && g_str_has_prefix (pattern, "org.commy.");
-  g_autoptr (GPtrArray) instances = commy_lookup_instances (mesh, pattern, all || reserved, &error);
+  g_autoptr (GPtrArray) instances
+      = commy_lookup_instances (mesh, pattern, query->all || reserved, &error);
 
   if (instances == NULL)
     return commy_cli_fail (error);
-  if (cli->json)
-    commy_output_json (to_array (instances));
+  if (query->cli->json)
+    commy_cli_json (query->cli, to_array (instances));
   else if (instances->len > 0)
     print_list (instances);
   else
@@ -73,6 +113,8 @@ list (CommyCli *cli, CommyMesh *mesh, const char *pattern, gboolean all)
                     pattern != NULL ? pattern : _ ("anything"), commy_mesh_get_name (mesh));
   return COMMY_EXIT_DONE;
 }
+
+/* --- info --- */
 
 static void
 print_pairs (GVariant *instance, const char *key, const char *title)
@@ -90,6 +132,100 @@ print_pairs (GVariant *instance, const char *key, const char *title)
 
       commy_output_print ("  %-12s %s: %s\n", title, transport, clean);
       title = "";
+    }
+}
+
+static void
+print_text (GVariant *instance, const char *key)
+{
+  g_autofree char *clean = commy_output_clean (commy_record_get_string (instance, key), FALSE);
+
+  if (clean[0] != '\0')
+    commy_output_print ("  %-12s %s\n", key, clean);
+}
+
+static void
+print_words (GVariant *instance, const char *key)
+{
+  g_autofree const char **words = NULL;
+  g_autofree char *joined = NULL;
+  g_autofree char *clean = NULL;
+
+  if (!g_variant_lookup (instance, key, "^a&s", &words) || words[0] == NULL)
+    return;
+  joined = g_strjoinv (", ", (char **) words);
+  clean = commy_output_clean (joined, FALSE);
+  commy_output_print ("  %-12s %s\n", key, clean);
+}
+
+static void
+print_metadata (GVariant *instance)
+{
+  g_autoptr (GVariant) pairs
+      = g_variant_lookup_value (instance, "metadata", G_VARIANT_TYPE ("a{ss}"));
+  const char *title = "metadata";
+  const char *key, *value;
+  GVariantIter iter;
+
+  if (pairs == NULL)
+    return;
+  g_variant_iter_init (&iter, pairs);
+  while (g_variant_iter_next (&iter, "{&s&s}", &key, &value))
+    {
+      g_autofree char *clean_key = commy_output_clean (key, FALSE);
+      g_autofree char *clean_value = commy_output_clean (value, FALSE);
+
+      commy_output_print ("  %-12s %s: %s\n", title, clean_key, clean_value);
+      title = "";
+    }
+}
+
+/* What its owner says of it. */
+static void
+print_facts (GVariant *instance)
+{
+  gint64 started_s = 0;
+
+  print_text (instance, "interface-hash");
+  print_text (instance, "version");
+  print_text (instance, "zone");
+  print_text (instance, "region");
+  print_words (instance, "tags");
+  print_metadata (instance);
+  commy_output_print ("  %-12s %" G_GUINT64_FORMAT "\n", "weight",
+                      commy_record_get_uint (instance, "weight"));
+  if (g_variant_lookup (instance, "started", "x", &started_s) && started_s > 0)
+    {
+      g_autoptr (GDateTime) started = g_date_time_new_from_unix_local (started_s);
+      g_autofree char *text
+          = started != NULL ? g_date_time_format (started, "%F %T %z") : g_strdup ("?");
+
+      commy_output_print ("  %-12s %s\n", "since", text);
+    }
+  if (commy_record_get_boolean (instance, "draining"))
+    commy_output_print (_ ("  %-12s it takes no new calls\n"), "draining");
+  print_text (instance, "health");
+}
+
+/* Its node is asked. */
+static void
+print_health (CommyMesh *mesh, GPtrArray *nodes, GVariant *instance)
+{
+  const char *id = commy_record_get_string (instance, "node");
+
+  for (guint i = 0; nodes != NULL && i < nodes->len; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) health = NULL;
+      g_autofree char *clean = NULL;
+
+      if (strcmp (commy_record_get_string (nodes->pdata[i], "node"), id) != 0)
+        continue;
+      health = commy_lookup_ask_for (mesh, nodes->pdata[i], "Health", NULL, "s", &error);
+      clean = commy_output_clean (
+          health != NULL ? g_variant_get_string (health, NULL) : error->message, FALSE);
+      commy_output_print ("  %-12s %s\n", "its node is", clean);
+      return;
     }
 }
 
@@ -120,6 +256,7 @@ print_instance (GVariant *instance)
                       commy_record_get_uint (instance, "pid"));
   commy_output_print ("  %-12s %s\n", "interface",
                       interface[0] != '\0' ? interface : _ ("untyped"));
+  print_facts (instance);
   if (serializers != NULL)
     {
       g_autofree const char **names = g_variant_get_strv (serializers, NULL);
@@ -132,53 +269,115 @@ print_instance (GVariant *instance)
 }
 
 static CommyExit
-info (CommyCli *cli, CommyMesh *mesh, const char *service)
+info (Query *query)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) instances = commy_lookup_instances (mesh, service, TRUE, &error);
+  g_autoptr (GPtrArray) instances = commy_lookup_service (query->mesh, query->name, &error);
+  g_autoptr (GPtrArray) nodes = NULL;
 
   if (instances == NULL)
     return commy_cli_fail (error);
-  if (instances->len == 0)
+  if (query->cli->json)
     {
-      commy_cli_set_error (&error, COMMY_ERROR_NO_SERVICE,
-                           "nobody offers %s in the mesh \"%s\" (commy services ls shows who is "
-                           "there)",
-                           service, commy_mesh_get_name (mesh));
-      return commy_cli_fail (error);
+      commy_cli_json (query->cli, to_array (instances));
+      return COMMY_EXIT_DONE;
     }
-  if (cli->json)
-    commy_output_json (to_array (instances));
-  for (guint i = 0; i < instances->len && !cli->json; i++)
-    print_instance (instances->pdata[i]);
+  nodes = commy_lookup_all_nodes (query->mesh, NULL, NULL);
+  for (guint i = 0; i < instances->len; i++)
+    {
+      print_instance (instances->pdata[i]);
+      print_health (query->mesh, nodes, instances->pdata[i]);
+    }
   return COMMY_EXIT_DONE;
+}
+
+/* --- the verb --- */
+
+static CommyExit
+show_stats (gpointer data)
+{
+  Query *query = data;
+
+  return commy_service_view_stats (query->cli, query->mesh, query->name);
+}
+
+static CommyExit
+show_deps (gpointer data)
+{
+  Query *query = data;
+
+  return commy_service_view_deps (query->cli, query->mesh, query->name, query->dot);
+}
+
+static CommyExit
+run (Query *query, const char *what)
+{
+  g_autoptr (GError) error = NULL;
+
+  query->mesh = commy_cli_join (query->cli, &error);
+  if (query->mesh == NULL)
+    return commy_cli_fail (error);
+  if (strcmp (what, "info") == 0)
+    return info (query);
+  if (strcmp (what, "ping") == 0)
+    return commy_service_view_ping (query->cli, query->mesh, query->name, query->count);
+  return commy_watch_run (&query->watch, query->cli,
+                          strcmp (what, "stats") == 0  ? show_stats
+                          : strcmp (what, "deps") == 0 ? show_deps
+                                                       : list,
+                          query);
+}
+
+/* NULL: nothing is wrong. */
+static const char *
+find_misuse (const Query *query, char **arguments)
+{
+  static const char *const words[] = { "ls", "info", "stats", "ping", "deps", NULL };
+  const char *what = arguments[1] != NULL ? arguments[1] : "";
+  gboolean watchable = strcmp (what, "info") != 0 && strcmp (what, "ping") != 0;
+  gboolean needs_name = !watchable || strcmp (what, "stats") == 0;
+
+  if (!g_strv_contains (words, what))
+    return N_ ("say one of ls, info, stats, ping, deps");
+  if (needs_name && g_strv_length (arguments) != 3)
+    return N_ ("info, stats and ping need the name of one service");
+  if (g_strv_length (arguments) > 3)
+    return strcmp (what, "ls") == 0 ? N_ ("ls takes one pattern; put it in quotes")
+                                    : N_ ("deps takes one service, or none for all");
+  if (query->watch.on && !watchable)
+    return N_ ("--watch is for ls, stats and deps");
+  if (query->dot && strcmp (what, "deps") != 0)
+    return N_ ("--dot is for deps");
+  if (query->count != 0 && (strcmp (what, "ping") != 0))
+    return N_ ("--count is for ping");
+  if (query->count < 0 || query->count > MAX_PINGS)
+    return N_ ("--count is from 1 to 1000000");
+  return NULL;
 }
 
 CommyExit
 commy_cmd_services (CommyCli *cli, char **argv)
 {
-  gboolean all = FALSE;
+  g_auto (Query) query = { .cli = cli };
   const GOptionEntry entries[] = {
-    { "all", 'a', 0, G_OPTION_ARG_NONE, &all, N_ ("ls: those of org.commy.* too"), NULL },
+    { "all", 'a', 0, G_OPTION_ARG_NONE, &query.all, N_ ("ls: those of org.commy.* too"), NULL },
+    { "count", 'n', 0, G_OPTION_ARG_INT, &query.count, N_ ("ping: how many round trips (10)"),
+      "NUMBER" },
+    { "dot", 0, 0, G_OPTION_ARG_NONE, &query.dot, N_ ("deps: a graph for Graphviz"), NULL },
+    COMMY_WATCH_OPTIONS (query.watch),
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
-  g_autoptr (CommyMesh) mesh = NULL;
-  g_autoptr (GError) error = NULL;
-  guint n = arguments != NULL ? g_strv_length (arguments) : 0;
-  gboolean is_info;
+  const char *misuse;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
-  is_info = g_strcmp0 (arguments[1], "info") == 0;
-  if (!is_info && g_strcmp0 (arguments[1], "ls") != 0)
-    return commy_cli_misuse (&verb, "say one of ls, info");
-  if (is_info && n != 3)
-    return commy_cli_misuse (&verb, "info needs the name of one service");
-  if (n > 3)
-    return commy_cli_misuse (&verb, "ls takes one pattern; put it in quotes");
-  mesh = commy_cli_join (cli, &error);
-  if (mesh == NULL)
-    return commy_cli_fail (error);
-  return is_info ? info (cli, mesh, arguments[2]) : list (cli, mesh, arguments[2], all);
+  misuse = find_misuse (&query, arguments);
+  if (misuse != NULL)
+    return commy_cli_misuse (&verb, "%s", _ (misuse));
+  if (!commy_watch_check (&query.watch, &verb))
+    return COMMY_EXIT_USAGE;
+  query.name = arguments[2];
+  query.count = query.count > 0 ? query.count : PINGS;
+  return run (&query, arguments[1]);
 }

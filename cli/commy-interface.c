@@ -7,7 +7,6 @@
 #include "cli/commy-interface.h"
 
 #include "cli/commy-lookup.h"
-#include "cli/commy-nearest.h"
 
 #include <glib/gi18n.h>
 #include <string.h>
@@ -59,22 +58,6 @@ fits (GVariant *instance, const char *of)
          || g_str_has_prefix (commy_record_get_string (instance, "node"), of);
 }
 
-/* Says which name may have been meant. */
-static void
-set_not_found (CommyMesh *mesh, const char *service, GError **error)
-{
-  g_autoptr (GPtrArray) others = commy_lookup_instances (mesh, NULL, TRUE, NULL);
-  g_autoptr (GPtrArray) names = g_ptr_array_new ();
-  g_autofree char *hint = NULL;
-
-  for (guint i = 0; others != NULL && i < others->len; i++)
-    g_ptr_array_add (names, (gpointer) commy_record_get_string (others->pdata[i], "service"));
-  g_ptr_array_add (names, NULL);
-  hint = commy_nearest_dup_hint (service, (const char *const *) names->pdata);
-  commy_cli_set_error (error, COMMY_ERROR_NO_SERVICE, "nobody offers %s in the mesh \"%s\"%s",
-                       service, commy_mesh_get_name (mesh), hint);
-}
-
 static GPtrArray *
 find_instances (CommyMesh *mesh, const char *service, const char *of, GError **error)
 {
@@ -94,7 +77,7 @@ find_instances (CommyMesh *mesh, const char *service, const char *of, GError **e
                          "no instance of %s fits \"%s\" (commy services ls shows all)", service,
                          of);
   else
-    set_not_found (mesh, service, error);
+    commy_lookup_set_missing (mesh, service, error);
   return NULL;
 }
 

@@ -6,6 +6,8 @@
 
 #include "cli/commy-lookup.h"
 
+#include "cli/commy-nearest.h"
+
 #include <string.h>
 
 #define RESERVED "org.commy."
@@ -117,6 +119,38 @@ commy_lookup_instances (CommyMesh *mesh, const char *pattern, gboolean all, GErr
     }
   g_ptr_array_sort (found, compare);
   return found;
+}
+
+void
+commy_lookup_set_missing (CommyMesh *mesh, const char *service, GError **error)
+{
+  g_autoptr (GPtrArray) others = commy_lookup_instances (mesh, NULL, TRUE, NULL);
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  g_autofree char *hint = NULL;
+
+  for (guint i = 0; others != NULL && i < others->len; i++)
+    g_ptr_array_add (names, (gpointer) commy_record_get_string (others->pdata[i], "service"));
+  g_ptr_array_add (names, NULL);
+  hint = commy_nearest_dup_hint (service, (const char *const *) names->pdata);
+  commy_cli_set_error (error, COMMY_ERROR_NO_SERVICE, "nobody offers %s in the mesh \"%s\"%s",
+                       service, commy_mesh_get_name (mesh), hint);
+}
+
+GPtrArray *
+commy_lookup_service (CommyMesh *mesh, const char *service, GError **error)
+{
+  g_autoptr (GPtrArray) all = commy_lookup_instances (mesh, service, TRUE, error);
+
+  if (all == NULL)
+    return NULL;
+  /* The name was taken for a pattern. */
+  for (guint i = all->len; i-- > 0;)
+    if (strcmp (commy_record_get_string (all->pdata[i], "service"), service) != 0)
+      g_ptr_array_remove_index (all, i);
+  if (all->len > 0)
+    return g_steal_pointer (&all);
+  commy_lookup_set_missing (mesh, service, error);
+  return NULL;
 }
 
 /* --- nodes --- */

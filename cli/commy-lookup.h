@@ -25,6 +25,12 @@ char *commy_lookup_dup_short (const char *id);
 GPtrArray *
 commy_lookup_instances (CommyMesh *mesh, const char *pattern, gboolean all, GError **error);
 
+/* (transfer full) (element-type GVariant): those of the service with exactly this name; NULL with
+ * @error and the nearest name: there is none */
+GPtrArray *commy_lookup_service (CommyMesh *mesh, const char *service, GError **error);
+/* Nobody offers it; which name may have been meant? */
+void commy_lookup_set_missing (CommyMesh *mesh, const char *service, GError **error);
+
 /* (transfer full) (element-type GVariant): the org.commy.Node1 instances of nodes.
  * @of: the beginning of a node's or an instance's id, or the name of a service that one node
  * offers; NULL for all but this one. COMMY_ERROR_NO_SERVICE if there is none,

@@ -88,6 +88,7 @@ static const CommyKeySchema service_keys[] = {
     "of what is offered here, instead of what the program says" },
   COMMY_LOCALITY_KEYS,
   COMMY_SUBSET_KEYS,
+  { "depends", LIST (GLOB), NULL, "names of services that what is offered here needs" },
   COMMY_RESILIENCE_KEYS,
   COMMY_HEALTH_KEYS,
 };

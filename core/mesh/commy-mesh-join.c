@@ -15,6 +15,7 @@
 #include "mesh/commy-interface-check.h"
 #include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
+#include "mesh/commy-store-access.h"
 #include "mesh/commy-topics.h"
 
 #include <sched.h>
@@ -659,6 +660,7 @@ commy_mesh_leave_here (CommyMesh *self)
   if (self->health != NULL)
     commy_health_checks_stop (self->health);
   commy_mesh_drop_publishers (self);
+  commy_mesh_end_store_watches (self);
   stop_offers (self);
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
   commy_setup_cancel_all (&self->setup);

@@ -93,6 +93,7 @@ struct _CommyMesh
   CommyTopics *topics;       /* NULL: nobody has subscribed yet */
   GPtrArray *own_publishers; /* CommyPublisher, of commy_mesh_publish(); under lock; or NULL */
   GPtrArray *topic_services; /* CommyService of started publishers, theirs; under lock; or NULL */
+  GPtrArray *store_watches;  /* of programs, commy-store-watch.c; NULL: nobody has watched yet */
   GPtrArray *kept_balancers; /* ids, interned, that programs named; on the mesh thread; or NULL */
   gboolean left_from_inside; /* a handler or callback leaves: nothing can be waited for */
 };

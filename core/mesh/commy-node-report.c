@@ -201,6 +201,17 @@ describe_subscriptions (CommyMesh *mesh)
 
 /* --- offers --- */
 
+/* What the keyfile says that the service needs. */
+static void
+describe_needs (CommyService *service, GVariantBuilder *record)
+{
+  g_autofree char *group = g_strconcat ("service ", service->name, NULL);
+  g_auto (GStrv) needs = commy_config_get_list (service->mesh->config, group, "depends");
+
+  g_variant_builder_add (record, "{sv}", "depends",
+                         g_variant_new_strv ((const char *const *) needs, -1));
+}
+
 static void
 describe_offer (CommyService *service, const char *id, const Sum *sum, GVariantBuilder *offers)
 {
@@ -219,6 +230,7 @@ describe_offer (CommyService *service, const char *id, const Sum *sum, GVariantB
   add_uint (&record, "threads", threads);
   add_uint (&record, "in-flight", in_flight);
   add_sum (&record, sum != NULL ? sum : &none);
+  describe_needs (service, &record);
   if (service->counts != NULL)
     describe_counts (&record, service->counts, publisher_keys);
   g_variant_builder_add_value (offers, g_variant_builder_end (&record));

@@ -9,6 +9,7 @@
 #include <commy/commy-error.h>
 #include <commy/commy-hot.h>
 #include <commy/commy-macros.h>
+#include <commy/commy-mesh-store.h>
 #include <commy/commy-mesh.h>
 #include <commy/commy-requirements.h>
 #include <commy/commy-schema.h>
