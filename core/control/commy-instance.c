@@ -321,7 +321,7 @@ commy_instance_read (
   g_auto (GVariantDict) dict = { 0 };
   g_autoptr (GError) cause = NULL;
 
-  if (size > RECORD_MAX || !g_utf8_validate (text, (gssize) size, NULL))
+  if (size == 0 || size > RECORD_MAX || !g_utf8_validate (text, (gssize) size, NULL))
     {
       commy_set_error (error, COMMY_ERROR_STORE, "the record of instance %s is not text", id);
       return NULL;

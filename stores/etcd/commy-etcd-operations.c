@@ -7,6 +7,8 @@
 
 #include "commy-etcd-operations.h"
 
+#include "stores/common/commy-store-check.h"
+
 #include <string.h>
 
 #define SECOND_NS G_GINT64_CONSTANT (1000000000)
@@ -257,67 +259,6 @@ commy_etcd_operations_range (CommyEtcdOperations *self,
 
 /* --- transactions --- */
 
-static gboolean
-check_key (const char *key, gsize minimum, GError **error)
-{
-  gsize length = key != NULL ? strnlen (key, COMMY_ETCD_MAX_KEY + 1) : 0;
-
-  if (key != NULL && length >= minimum && length <= COMMY_ETCD_MAX_KEY)
-    return TRUE;
-  g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-               "a key of the store has %" G_GSIZE_FORMAT " to %d bytes", minimum,
-               COMMY_ETCD_MAX_KEY);
-  return FALSE;
-}
-
-static gboolean
-check_op (CommyEtcdOperations *self, const CommyStoreOp *op, GError **error)
-{
-  if (op->kind != COMMY_STORE_PUT && op->kind != COMMY_STORE_DELETE
-      && op->kind != COMMY_STORE_DELETE_PREFIX)
-    {
-      g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-                   "operation %d is none of the store's", (int) op->kind);
-      return FALSE;
-    }
-  if (!check_key (op->key, op->kind == COMMY_STORE_DELETE_PREFIX ? 0 : 1, error))
-    return FALSE;
-  if (op->kind != COMMY_STORE_PUT)
-    return TRUE;
-  if (op->value == NULL)
-    {
-      g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-                   "the put of %s has no value", op->key);
-      return FALSE;
-    }
-  if (g_bytes_get_size (op->value) > self->settings.max_value)
-    {
-      g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_TOO_BIG,
-                   "the value of %s has %" G_GSIZE_FORMAT
-                   " bytes, max-value allows %" G_GSIZE_FORMAT,
-                   op->key, g_bytes_get_size (op->value), self->settings.max_value);
-      return FALSE;
-    }
-  return TRUE;
-}
-
-static gboolean
-check_all (CommyEtcdOperations *self,
-           const CommyStoreCompare *compares,
-           gsize n_compares,
-           const CommyStoreOp *ops,
-           gsize n_ops,
-           GError **error)
-{
-  for (gsize i = 0; i < n_compares; i++)
-    if (!check_key (compares[i].key, 1, error))
-      return FALSE;
-  for (gsize i = 0; i < n_ops; i++)
-    if (!check_op (self, &ops[i], error))
-      return FALSE;
-  return TRUE;
-}
-
 static void
 on_txn (gpointer user_data, const CommyEtcdAnswer *said, int code, const GError *error)
 {
@@ -351,7 +292,8 @@ commy_etcd_operations_txn (CommyEtcdOperations *self,
   Operation *operation = operation_new (self, begin_txn, done, user_data);
 
   if (operation->error == NULL
-      && check_all (self, compares, n_compares, ops, n_ops, &operation->error))
+      && commy_store_check_txn (compares, n_compares, ops, n_ops, self->settings.max_value,
+                                &operation->error))
     operation->body = commy_etcd_write_txn (commy_etcd_cluster_get_prefix (self->settings.cluster),
                                             compares, n_compares, ops, n_ops);
   advance (self);
