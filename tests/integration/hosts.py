@@ -2,6 +2,7 @@
 """Hosts that are namespaces: a bridge with a cable to each, an etcd-server on each, programs, and
 what can befall them. Runs inside namespaces of its own (hosts.sh), so all of it goes with the
 first process, and nothing outside is touched."""
+import base64
 import collections
 import ctypes
 import json
@@ -19,7 +20,7 @@ BUILD = pathlib.Path(os.environ['COMMY_BUILD_DIR'])
 HERE = pathlib.Path(__file__).resolve().parent
 NETWORK = '10.78.0.'
 MESH = 'default'
-LIMIT = float(os.environ.get('L','30'))  # seconds that anything may take to come right again; a bound, not a measure
+LIMIT = 30  # seconds that anything may take to come right again; a bound, not a measure
 
 
 def now():
@@ -333,6 +334,14 @@ class World:
                     wrong.append(f'{program.name} ended with {status}: {self.tail(program.name)}')
         return wrong + self.ledgers.check(is_over=True)
 
+    def await_callers(self, since, callers):
+        """Until each has an answer of anybody to a call that was sent since then."""
+        def is_answered():
+            self.ledgers.read()
+            seen = {e.kind[0] for e in self.ledgers.ends if e.by and e.sent >= since * 1e6}
+            return seen >= set(callers)
+        return await_event(is_answered, f'answers of {callers}')
+
     def await_answers(self, since, wanted):
         """Until each caller's calls, sent since then, were answered by each of its instances."""
         def is_answered():
@@ -344,6 +353,11 @@ class World:
         except RuntimeError as error:
             seen = collections.Counter((e.kind[0], e.by or e.code) for e in self.ledgers.ends)
             raise RuntimeError(f'{error}, but {dict(seen)}') from None
+
+
+def base64_of(text):
+    """As etcd's JSON wants it."""
+    return base64.b64encode(text.encode()).decode()
 
 
 def note(text):

@@ -25,6 +25,8 @@ class Caller:
         self.kind = bytearray()
         self.executed = bytearray()
         self.started = {}  # number -> time it was sent, of those under way
+        self.unseen = set()  # answered, and not found in a service's book yet
+        self.repeated = set()  # carried out more than once
 
     def slot(self, number):
         grow = number + 1 - len(self.state)
@@ -66,7 +68,7 @@ class Ledgers:
         what, _, rest = line.partition(' ')
         if what == 'x':
             caller, number = rest.split()
-            self._executed(self.callers[caller], caller, int(number))
+            self._executed(self.callers[caller], int(number))
         elif what == 's':
             number, kind, time = rest.split()
             caller = self.callers[name]
@@ -87,10 +89,13 @@ class Ledgers:
         else:
             self.bad.append(f'{name} wrote a line that is none: {line}')
 
-    def _executed(self, caller, name, number):
+    @staticmethod
+    def _executed(caller, number):
         slot = caller.slot(number)
         caller.executed[slot] = min(caller.executed[slot] + 1, 255)
-        # Its kind is in another book, which may be read later: looked at in check().
+        caller.unseen.discard(slot)
+        if caller.executed[slot] > 1:
+            caller.repeated.add(slot)  # its kind is in another book, which may be read later
 
     def _ended(self, name, number, state, time, by, code, text):
         caller = self.callers[name]
@@ -98,6 +103,8 @@ class Ledgers:
         if caller.state[slot] != SENT:
             self.bad.append(f'{name} {number} ended twice, or was never sent')
         caller.state[slot] = state
+        if state == ANSWERED and caller.executed[slot] == 0:
+            caller.unseen.add(slot)
         self.ends.append(End(caller.started.pop(slot, 0), time, (name, caller.kind[slot]), by,
                              code, text))
         if state == FAILED:
@@ -115,22 +122,23 @@ class Ledgers:
         self.books.pop(path)[0].close()
 
     def check(self, is_over=False):
-        """What must never be. While calls are under way, all books are read after the callers'."""
+        """What must never be. It was written in a service's book before it was answered, so whoever
+        reads an answer finds it there when all books are read once more."""
+        self.read()
+        answered = {name: set(caller.unseen) for name, caller in self.callers.items()}
         self.read()
         wrong = list(self.bad)
         for name, caller in self.callers.items():
-            lost = twice = open_ = 0
-            for slot in range(len(caller.state)):
-                state, executed = caller.state[slot], caller.executed[slot]
-                lost += state == ANSWERED and executed == 0
-                twice += executed > 1 and caller.kind[slot] not in AGAIN
-                open_ += state == SENT
+            lost = caller.unseen & answered[name]
+            twice = [n for n in caller.repeated
+                     if caller.state[n] != NONE and caller.kind[n] not in AGAIN]
             if lost:
-                wrong.append(f'{name}: {lost} calls were acknowledged and not carried out')
+                wrong.append(f'{name}: {len(lost)} calls were acknowledged and not carried out')
             if twice:
-                wrong.append(f'{name}: {twice} calls were carried out twice and are not idempotent')
-            if is_over and open_ and name not in self.killed:
-                wrong.append(f'{name}: {open_} calls never ended')
+                wrong.append(f'{name}: {len(twice)} calls that are not idempotent were carried out '
+                             'twice')
+            if is_over and caller.started and name not in self.killed:
+                wrong.append(f'{name}: {len(caller.started)} calls never ended')
         return wrong
 
     def totals(self):
@@ -139,7 +147,7 @@ class Ledgers:
         repeated = 0
         for caller in self.callers.values():
             states.update(caller.state)
-            repeated += sum(1 for n in caller.executed if n > 1)
+            repeated += len(caller.repeated)
         sent = states[SENT] + states[ANSWERED] + states[FAILED]
         return sent, states[ANSWERED], states[FAILED], states[SENT], repeated
 

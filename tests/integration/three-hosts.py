@@ -173,8 +173,6 @@ def etcd_faults(trial):
                 lambda: start_some(leader))
     trial.fault('kill -9 of two etcd members of three', lambda: kill_some(1, 2),
                 lambda: start_some(1, 2))
-    for host in world.hosts.values():
-        host.is_split = True
     trial.fault('all etcd members without network',
                 lambda: [h.drop('tcp', w, '{ 2379, 2380 }') for h in world.hosts.values()
                          for w in ('dport', 'sport')] and None,
