@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The store as a source: a range, then a watch from its revision. When the store goes away what
- * it said last stays, with a notice, and the range is tried again every second.
+ * it said last stays, with a notice, and the range is tried again every second. A watch that ends
+ * is followed by a range at once, but one that ends again soon after waits that second, too.
  */
 #include "config.h"
 
@@ -22,10 +23,12 @@ typedef struct
   char *prefix;
   guint watch; /* 0: none */
   GSource *retry;
+  GSource *rest;     /* a range that a watch asked for was so lately that the next one waits */
   gboolean is_freed; /* while the store was being asked */
 } StoreSource;
 
 static void start_range (StoreSource *self);
+static void read_again (StoreSource *self);
 
 /* --- reading records --- */
 
@@ -102,7 +105,7 @@ on_events (gpointer user_data,
       g_message ("discovery of %s reads the store again: %s", self->service, error->message);
       self->watch = 0;
       say_away (self);
-      start_range (self);
+      read_again (self);
       return;
     }
   for (gsize i = 0; i < n_entries; i++)
@@ -130,6 +133,30 @@ retry_later (StoreSource *self)
   self->retry = g_timeout_source_new (RETRY_MS);
   g_source_set_callback (self->retry, on_retry, self, NULL);
   g_source_attach (self->retry, self->context);
+}
+
+static gboolean
+on_rested (gpointer data)
+{
+  StoreSource *self = data;
+
+  g_clear_pointer (&self->rest, g_source_unref);
+  return G_SOURCE_REMOVE;
+}
+
+/* A store that answers ranges and ends every watch must not be asked without end. */
+static void
+read_again (StoreSource *self)
+{
+  if (self->rest != NULL)
+    {
+      retry_later (self);
+      return;
+    }
+  self->rest = g_timeout_source_new (RETRY_MS);
+  g_source_set_callback (self->rest, on_rested, self, NULL);
+  g_source_attach (self->rest, self->context);
+  start_range (self);
 }
 
 static void
@@ -179,17 +206,22 @@ store_refresh (CommySource *source)
 }
 
 static void
+end_source (GSource **source)
+{
+  if (*source != NULL)
+    g_source_destroy (*source);
+  g_clear_pointer (source, g_source_unref);
+}
+
+static void
 store_free (CommySource *source)
 {
   StoreSource *self = (StoreSource *) source;
 
   if (self->watch != 0)
     self->ops->unwatch (self->store->instance, self->watch);
-  if (self->retry != NULL)
-    {
-      g_source_destroy (self->retry);
-      g_source_unref (self->retry);
-    }
+  end_source (&self->retry);
+  end_source (&self->rest);
   commy_source_clear (source);
   g_free (self->service);
   g_free (self->prefix);

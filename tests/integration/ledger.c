@@ -23,13 +23,12 @@
 #define SERVICE "org.example.Ledger"
 #define N_ASYNC 4u
 
-static const char interface_xml[]
-    = "<node><interface name='" SERVICE "'><method name='Enter'>"
-      "<arg name='caller' type='s' direction='in'/>"
-      "<arg name='number' type='t' direction='in'/>"
-      "<arg name='number' type='t' direction='out'/>"
-      "<arg name='by' type='s' direction='out'/>"
-      "</method></interface></node>";
+static const char interface_xml[] = "<node><interface name='" SERVICE "'><method name='Enter'>"
+                                    "<arg name='caller' type='s' direction='in'/>"
+                                    "<arg name='number' type='t' direction='in'/>"
+                                    "<arg name='number' type='t' direction='out'/>"
+                                    "<arg name='by' type='s' direction='out'/>"
+                                    "</method></interface></node>";
 
 typedef struct
 {
@@ -159,8 +158,7 @@ on_called (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autofree Entry *entry = user_data;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) answer
-      = commy_client_call_finish (COMMY_CLIENT (source), result, &error);
+  g_autoptr (GVariant) answer = commy_client_call_finish (COMMY_CLIENT (source), result, &error);
 
   entry->load->n_pending--;
   note_end (entry->load, entry->number, answer, error);
@@ -238,8 +236,9 @@ run (Program *self, gboolean is_offering, gboolean is_calling)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   g_autoptr (CommyService) service = is_offering ? offer (self) : NULL;
-  Load loads[] = { { self, FALSE, FALSE }, { self, TRUE, FALSE }, { self, FALSE, TRUE },
-                   { self, TRUE, TRUE } };
+  Load loads[] = {
+    { self, FALSE, FALSE }, { self, TRUE, FALSE }, { self, FALSE, TRUE }, { self, TRUE, TRUE }
+  };
   GThread *threads[G_N_ELEMENTS (loads)] = { NULL };
   guint term = g_unix_signal_add (SIGTERM, on_term, loop);
 

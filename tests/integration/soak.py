@@ -175,7 +175,8 @@ class Soak:
                     continue
                 more, last = gain(samples), samples[-1][1]
                 bound = max(MEMORY_KIB, MEMORY_SHARE * last) if unit else DESCRIPTORS
-                note(f'{name}: {what} {samples[0][1]} to {last} {unit}, the line gains {more:.0f} '
+                course = ' '.join(str(samples[i * (len(samples) - 1) // 8][1]) for i in range(9))
+                note(f'{name}: {what} {course} {unit}, the line gains {more:.0f} '
                      f'(at most {bound:.0f}) in {len(samples)} samples')
                 if more > bound:
                     self.wrong.append(f'{name}: {what} grow by {more:.0f} {unit}')
