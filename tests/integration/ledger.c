@@ -201,13 +201,15 @@ run_sync (Load *load)
     }
 }
 
+/* The loop of an asynchronous load is its own; a synchronous one has none. */
 static gpointer
 run_load (gpointer data)
 {
   Load *load = data;
-  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (GMainContext) context = load->is_async ? g_main_context_new () : NULL;
 
-  g_main_context_push_thread_default (context);
+  if (context != NULL)
+    g_main_context_push_thread_default (context);
   load->client = commy_client_new (load->program->mesh, SERVICE);
   load->options = commy_call_options_new ();
   commy_call_options_set_timeout (load->options, load->program->timeout_us);
@@ -218,7 +220,8 @@ run_load (gpointer data)
     run_sync (load);
   g_clear_object (&load->client);
   commy_call_options_free (load->options);
-  g_main_context_pop_thread_default (context);
+  if (context != NULL)
+    g_main_context_pop_thread_default (context);
   return NULL;
 }
 
