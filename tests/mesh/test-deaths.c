@@ -296,79 +296,6 @@ told_in_a_call (MeshFixture *fixture, gconstpointer transport)
   scene_close (&scene);
 }
 
-/* --- a thread without a loop --- */
-
-/* Whether a descriptor of ours is the pidfd of a process that is no more. */
-static gboolean
-keeps_a_dead_one (void)
-{
-  g_autoptr (GDir) fds = g_dir_open ("/proc/self/fd", 0, NULL);
-  const char *name;
-  gboolean found = FALSE;
-
-  while ((name = g_dir_read_name (fds)) != NULL)
-    {
-      g_autofree char *path = g_build_filename ("/proc/self/fd", name, NULL);
-      g_autofree char *target = g_file_read_link (path, NULL);
-      struct pollfd ended = { .fd = atoi (name), .events = POLLIN };
-
-      found |= g_strcmp0 (target, "anon_inode:[pidfd]") == 0 && poll (&ended, 1, 0) > 0;
-    }
-  return found;
-}
-
-typedef struct
-{
-  CommyMesh *mesh;
-  ServiceChild *children[2];
-} Pair;
-
-static gint32
-ask_pid (CommyClient *client)
-{
-  g_autoptr (GVariant) answer = commy_client_call_sync (client, "Pid", NULL, NULL, NULL, NULL);
-  gint32 pid = 0;
-
-  if (answer != NULL)
-    g_variant_get (answer, "(i)", &pid);
-  return pid;
-}
-
-/* It waits for others than the one that dies, and has no loop that would look after that one. */
-static gpointer
-call_without_a_loop (gpointer data)
-{
-  Pair *self = data;
-  g_autoptr (CommyClient) client = commy_client_new (self->mesh, TEST_SERVICE);
-
-  for (guint i = 0; i < G_N_ELEMENTS (self->children); i++)
-    while (ask_pid (client) != self->children[i]->pid)
-      continue;
-  service_child_kill (self->children[0]);
-  while (keeps_a_dead_one ())
-    ask_pid (client);
-  g_assert_cmpint (ask_pid (client), ==, self->children[1]->pid);
-  return NULL;
-}
-
-static void
-dead_are_let_go (MeshFixture *fixture, gconstpointer transport)
-{
-  g_autofree char *text
-      = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", (const char *) transport);
-  g_autoptr (CommyMesh) mesh = mesh_fixture_join (fixture, text);
-  Pair pair = { .mesh = mesh };
-  g_autoptr (GError) error = NULL;
-
-  for (guint i = 0; i < G_N_ELEMENTS (pair.children); i++)
-    pair.children[i] = service_child_start (fixture, NULL, 1);
-  g_thread_join (g_thread_new ("caller", call_without_a_loop, &pair));
-  for (guint i = 0; i < G_N_ELEMENTS (pair.children); i++)
-    service_child_free (pair.children[i]);
-  commy_mesh_leave_sync (mesh, NULL, &error);
-  g_assert_no_error (error);
-}
-
 int
 main (int argc, char **argv)
 {
@@ -390,7 +317,6 @@ main (int argc, char **argv)
   }
       ADD ("a-loop-is-told-before-the-process-is-gone", told_in_a_loop);
       ADD ("who-sleeps-in-a-call-is-told-before-the-process-is-gone", told_in_a_call);
-      ADD ("a-thread-without-a-loop-lets-the-dead-go", dead_are_let_go);
       ADD ("a-thread-that-ends-is-no-death-and-others-are-watched", thread_is_no_death);
     }
   return g_test_run ();
