@@ -20,6 +20,7 @@ BUILD = pathlib.Path(os.environ['COMMY_BUILD_DIR'])
 HERE = pathlib.Path(__file__).resolve().parent
 NETWORK = '10.78.0.'
 MESH = 'default'
+SCHEME = 'http'
 LIMIT = 30  # seconds that anything may take to come right again; a bound, not a measure
 
 
@@ -236,14 +237,14 @@ class World:
 
     def uri(self, number):
         """Where the member of a host is asked."""
-        return f'http://{NETWORK}{number}:2379'
+        return f'{SCHEME}://{NETWORK}{number}:2379'
 
     def start_etcd(self, *numbers):
         """They find each other; some must be there before any of them is ready."""
-        cluster = ','.join(f'm{n}=http://{NETWORK}{n}:2380' for n in self.numbers)
+        cluster = ','.join(f'm{n}={SCHEME}://{NETWORK}{n}:2380' for n in self.numbers)
         for number in numbers:
             host = self.hosts[number]
-            peer = f'http://{host.address}:2380'
+            peer = f'{SCHEME}://{host.address}:2380'
             self.etcds[number] = Process(host, 'etcd', [
                 'etcd', f'--name=m{number}', f'--data-dir={host.dir}/etcd',
                 f'--listen-client-urls={self.uri(number)}',
