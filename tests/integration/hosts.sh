@@ -5,12 +5,13 @@
 #
 #   hosts_run PROGRAM ARGUMENTS    the program gets the folder and these
 
+as=--map-root-user
+[ "$(id -u)" -ne 0 ] || as=
+
 hosts_missing () {
   for tool in etcd ip tc nft nsenter; do
     command -v $tool >/dev/null || { echo "$tool is not installed"; return; }
   done
-  as=--map-root-user
-  [ "$(id -u)" -ne 0 ] || as=
   # shellcheck disable=SC2086 # nothing, for root
   unshare $as --net --mount --uts --pid --fork sh -c \
     'nft add table inet t && nft add chain inet t c "{ type filter hook input priority 0; }" &&

@@ -4,7 +4,6 @@
 # COMMY_SEED repeats a run, COMMY_SOAK_PAUSE is how many microseconds are between two calls.
 set -u
 : "${COMMY_BUILD_DIR:?}" "${COMMY_SOURCE_DIR:?}"
-as=
 # shellcheck source=/dev/null
 . "$COMMY_SOURCE_DIR/tests/integration/hosts.sh"
 seed=${COMMY_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}

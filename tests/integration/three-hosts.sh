@@ -4,7 +4,6 @@
 # is how often instances are killed and stopped.
 set -u
 : "${COMMY_BUILD_DIR:?}" "${COMMY_SOURCE_DIR:?}"
-as=
 # shellcheck source=/dev/null
 . "$COMMY_SOURCE_DIR/tests/integration/hosts.sh"
 hosts_run three-hosts.py "${COMMY_TEST_ROUNDS:-1}"
