@@ -534,16 +534,24 @@ was_kicked (CommyChannel *self, guint32 kick_seen)
   return __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_RELAXED) != kick_seen;
 }
 
-/* Somebody saw the peer die, or wants the caller's attention: arming finds out. */
-static void
-look_for_end (CommyChannel *self)
+/* Arming finds out. */
+void
+commy_channel_find_end (CommyChannel *self)
 {
   guint events;
 
+  if (!self->closed)
+    self->ops->arm (self->connection, COMMY_INTEREST_READ, &events);
+}
+
+/* Somebody saw the peer die, or wants the caller's attention. */
+static void
+look_for_end (CommyChannel *self)
+{
   commy_worker_drain_kick (self->worker);
   if (commy_channel_has_visits (self))
     commy_channel_run_visits (self);
-  self->ops->arm (self->connection, COMMY_INTEREST_READ, &events);
+  commy_channel_find_end (self);
 }
 
 static void
