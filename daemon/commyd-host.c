@@ -11,11 +11,10 @@
 #include "base/commy-env.h"
 
 #include <math.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#define LEASE_TTL_NS G_GINT64_CONSTANT (2000000000)
 #define LOOK_S 30u
 #define CHANGE 0.25
 
@@ -55,6 +54,11 @@ on_written (gpointer data, const CommyStoreResult *result, const GError *error)
 
   if (error != NULL)
     g_message ("the entry of this host was not written: %s", error->message);
+  else
+    {
+      commyd_server_note (self, result->revision);
+      commyd_ledger_put (self->ledger, self->host_key, self->rights.own_uid, 0, self->host_lease);
+    }
   commyd_server_end_write (self);
 }
 
@@ -63,38 +67,12 @@ run_put (gpointer data)
 {
   CommydServer *self = data;
   g_autoptr (GBytes) plain = describe (self);
-  g_autoptr (GBytes) value = commyd_value_wrap (plain, self->rights.own_uid);
-  const CommyStoreOp op = {
-    .kind = COMMY_STORE_PUT, .key = self->host_key, .value = value, .lease = self->host_lease
-  };
+  const CommydStamp stamp
+      = { .uid = self->rights.own_uid, .lease = self->host_lease, .boot = self->boot };
+  g_autoptr (GBytes) value = commyd_value_wrap (plain, &stamp);
+  const CommyStoreOp op = { .kind = COMMY_STORE_PUT, .key = self->host_key, .value = value };
 
   self->ops->txn (self->store, NULL, 0, &op, 1, on_written, self);
-}
-
-static void
-on_granted (gpointer data, const CommyStoreResult *result, const GError *error)
-{
-  CommydServer *self = data;
-
-  if (error == NULL)
-    {
-      self->host_lease = result->lease;
-      run_put (self);
-      return;
-    }
-  g_message ("the entry of this host has no lease: %s", error->message);
-  commyd_server_end_write (self);
-}
-
-static void
-run_update (gpointer data)
-{
-  CommydServer *self = data;
-
-  if (self->host_lease != 0)
-    run_put (self);
-  else
-    self->ops->grant (self->store, LEASE_TTL_NS, on_granted, self);
 }
 
 static gboolean
@@ -103,10 +81,10 @@ on_look (gpointer data)
   CommydServer *self = data;
   double load = read_load ();
 
-  if (self->host_lease != 0 && fabs (load - self->host_load) < CHANGE * MAX (self->host_load, 1))
+  if (fabs (load - self->host_load) < CHANGE * MAX (self->host_load, 1))
     return G_SOURCE_CONTINUE;
   self->host_load = load;
-  commyd_server_write (self, run_update, self);
+  commyd_server_write (self, run_put, self);
   return G_SOURCE_CONTINUE;
 }
 
@@ -114,9 +92,10 @@ void
 commyd_host_start (CommydServer *self)
 {
   self->host_key = g_strconcat (COMMYD_HOSTS, commy_env_host_id (), NULL);
+  self->host_lease = commyd_server_grant (self);
   self->host_load = read_load ();
   self->host_timer = g_timeout_add_seconds (LOOK_S, on_look, self);
-  commyd_server_write (self, run_update, self);
+  commyd_server_write (self, run_put, self);
 }
 
 void
@@ -128,5 +107,4 @@ commyd_host_stop (CommydServer *self)
   if (self->host_lease != 0)
     commyd_server_doom (self, self->host_lease);
   self->host_lease = 0;
-  g_clear_pointer (&self->host_key, g_free);
 }

@@ -15,7 +15,6 @@ typedef struct
   guint32 uid;
   gsize bytes;
   gint64 lease;
-  gint64 revision;
 } Key;
 
 struct _CommydLedger
@@ -50,14 +49,6 @@ commyd_ledger_new (void)
                                         (GDestroyNotify) g_hash_table_unref);
   self->users = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   return self;
-}
-
-void
-commyd_ledger_clear (CommydLedger *self)
-{
-  g_hash_table_remove_all (self->leases);
-  g_hash_table_remove_all (self->users);
-  g_tree_remove_all (self->keys);
 }
 
 void
@@ -126,12 +117,7 @@ forget (CommydLedger *self, Key *key)
 }
 
 void
-commyd_ledger_put (CommydLedger *self,
-                   const char *key,
-                   guint32 uid,
-                   gsize value_size,
-                   gint64 lease,
-                   gint64 revision)
+commyd_ledger_put (CommydLedger *self, const char *key, guint32 uid, gsize value_size, gint64 lease)
 {
   Key *entry = g_tree_lookup (self->keys, key);
   CommydUsage *usage;
@@ -143,7 +129,6 @@ commyd_ledger_put (CommydLedger *self,
   entry->uid = uid;
   entry->bytes = strlen (key) + value_size;
   entry->lease = lease;
-  entry->revision = revision;
   g_tree_insert (self->keys, entry->name, entry);
   enter_lease (self, entry);
   usage = usage_of (self, uid);
@@ -152,11 +137,11 @@ commyd_ledger_put (CommydLedger *self,
 }
 
 void
-commyd_ledger_remove (CommydLedger *self, const char *key, gint64 revision)
+commyd_ledger_remove (CommydLedger *self, const char *key)
 {
   Key *entry = g_tree_lookup (self->keys, key);
 
-  if (entry != NULL && entry->revision <= revision)
+  if (entry != NULL)
     forget (self, entry);
 }
 
@@ -172,16 +157,6 @@ commyd_ledger_remove_prefix (CommydLedger *self, const char *prefix)
     }
 }
 
-void
-commyd_ledger_end_lease (CommydLedger *self, gint64 lease)
-{
-  GHashTable *set = g_hash_table_lookup (self->leases, &lease);
-  g_autofree gpointer *keys = set != NULL ? g_hash_table_get_keys_as_array (set, NULL) : NULL;
-
-  for (guint i = 0; keys != NULL && keys[i] != NULL; i++)
-    forget (self, keys[i]);
-}
-
 gboolean
 commyd_ledger_find (CommydLedger *self, const char *key, guint32 *out_uid, gsize *out_bytes)
 {
@@ -195,10 +170,7 @@ commyd_ledger_find (CommydLedger *self, const char *key, guint32 *out_uid, gsize
 }
 
 const char *
-commyd_ledger_find_foreign (CommydLedger *self,
-                            const char *prefix,
-                            guint32 uid,
-                            guint32 *out_uid)
+commyd_ledger_find_foreign (CommydLedger *self, const char *prefix, guint32 uid, guint32 *out_uid)
 {
   for (GTreeNode *node = g_tree_lower_bound (self->keys, prefix);
        node != NULL && g_str_has_prefix (g_tree_node_key (node), prefix);
@@ -214,12 +186,33 @@ commyd_ledger_find_foreign (CommydLedger *self,
   return NULL;
 }
 
-guint
-commyd_ledger_count_lease (CommydLedger *self, gint64 lease)
+GPtrArray *
+commyd_ledger_list_lease (CommydLedger *self, gint64 lease, guint max)
 {
   GHashTable *set = g_hash_table_lookup (self->leases, &lease);
+  GPtrArray *names = g_ptr_array_new ();
+  GHashTableIter iter;
+  gpointer key;
 
-  return set != NULL ? g_hash_table_size (set) : 0;
+  if (set == NULL)
+    return names;
+  g_hash_table_iter_init (&iter, set);
+  while (names->len < max && g_hash_table_iter_next (&iter, &key, NULL))
+    g_ptr_array_add (names, ((Key *) key)->name);
+  return names;
+}
+
+GArray *
+commyd_ledger_list_leases (CommydLedger *self)
+{
+  GArray *leases = g_array_new (FALSE, FALSE, sizeof (gint64));
+  GHashTableIter iter;
+  gpointer lease;
+
+  g_hash_table_iter_init (&iter, self->leases);
+  while (g_hash_table_iter_next (&iter, &lease, NULL))
+    g_array_append_vals (leases, lease, 1);
+  return leases;
 }
 
 guint

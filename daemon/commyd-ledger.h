@@ -19,26 +19,22 @@ CommydLedger *commyd_ledger_new (void);
 void commyd_ledger_free (CommydLedger *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommydLedger, commyd_ledger_free)
 
-void commyd_ledger_clear (CommydLedger *self);
-/* @uid wrote @key at @revision; whoever wrote it before is forgotten. */
-void commyd_ledger_put (CommydLedger *self,
-                        const char *key,
-                        guint32 uid,
-                        gsize value_size,
-                        gint64 lease,
-                        gint64 revision);
-/* Forgets a key that went at @revision, unless it was written again after that. */
-void commyd_ledger_remove (CommydLedger *self, const char *key, gint64 revision);
+/* @uid wrote @key; whoever wrote it before is forgotten. */
+void commyd_ledger_put (
+    CommydLedger *self, const char *key, guint32 uid, gsize value_size, gint64 lease);
+void commyd_ledger_remove (CommydLedger *self, const char *key);
 void commyd_ledger_remove_prefix (CommydLedger *self, const char *prefix);
-void commyd_ledger_end_lease (CommydLedger *self, gint64 lease);
 
 /* Whether the key is known, and then whose it is and what it takes. */
-gboolean commyd_ledger_find (CommydLedger *self, const char *key, guint32 *out_uid, gsize *out_bytes);
+gboolean
+commyd_ledger_find (CommydLedger *self, const char *key, guint32 *out_uid, gsize *out_bytes);
 /* A key below @prefix that is not @uid's, and whose it is; NULL: there is none. */
-const char *commyd_ledger_find_foreign (CommydLedger *self,
-                                        const char *prefix,
-                                        guint32 uid,
-                                        guint32 *out_uid);
-guint commyd_ledger_count_lease (CommydLedger *self, gint64 lease);
+const char *
+commyd_ledger_find_foreign (CommydLedger *self, const char *prefix, guint32 uid, guint32 *out_uid);
+/* At most @max keys that live under a lease; (transfer container), valid until they are forgotten.
+ */
+GPtrArray *commyd_ledger_list_lease (CommydLedger *self, gint64 lease, guint max);
+/* All leases that have keys. (transfer full) */
+GArray *commyd_ledger_list_leases (CommydLedger *self);
 guint commyd_ledger_count (CommydLedger *self);
 CommydUsage commyd_ledger_usage (CommydLedger *self, guint32 uid);

@@ -13,18 +13,14 @@
 
 #include <string.h>
 
-#define MIN_TTL_NS G_GINT64_CONSTANT (1000000)
-#define MAX_TTL_NS G_GINT64_CONSTANT (86400000000000)
-
 /* What is under way, until the store answers. */
 typedef struct
 {
   CommydSession *session;
   guint64 id;
   StoreWireType type;
-  gint64 number; /* GRANT: ttl; REVOKE: lease */
+  gint64 number; /* REVOKE: lease; GRANT: how long it may outlive its owner: not at all here */
   StoreWireTxn txn;
-  gboolean has_waited;
 } Request;
 
 typedef struct
@@ -73,9 +69,10 @@ release_value (gpointer data)
   g_clear_pointer (&((CommyStoreEntry *) data)->value, g_bytes_unref);
 }
 
-/* Entries as clients see them; their values are the array's. */
+/* Entries as clients see them; their values are the array's. A lease whose owner went with an
+ * earlier daemon is none any more, which tells those who live that theirs is to be renewed. */
 static GArray *
-unwrap (const CommyStoreEntry *entries, gsize n_entries)
+unwrap (CommydServer *server, const CommyStoreEntry *entries, gsize n_entries)
 {
   GArray *clean = g_array_sized_new (FALSE, FALSE, sizeof (CommyStoreEntry), (guint) n_entries);
 
@@ -83,12 +80,15 @@ unwrap (const CommyStoreEntry *entries, gsize n_entries)
   for (gsize i = 0; i < n_entries; i++)
     {
       CommyStoreEntry entry = entries[i];
-      guint32 uid;
+      CommydStamp stamp = { 0 };
 
-      if (entry.value != NULL && (entry.value = commyd_value_unwrap (entry.value, &uid)) == NULL)
-        g_warning ("%s in the store was not written by commyd, and is not shown", entry.key);
-      else
-        g_array_append_val (clean, entry);
+      if (entry.value != NULL && (entry.value = commyd_value_unwrap (entry.value, &stamp)) == NULL)
+        {
+          g_warning ("%s in the store was not written by commyd, and is not shown", entry.key);
+          continue;
+        }
+      entry.lease = g_hash_table_contains (server->leases, &stamp.lease) ? stamp.lease : 0;
+      g_array_append_val (clean, entry);
     }
   return clean;
 }
@@ -119,7 +119,7 @@ commyd_session_send_answer (CommydSession *self,
 
   if (self->is_closed)
     return FALSE;
-  entries = unwrap (result->entries, result->n_entries);
+  entries = unwrap (self->server, result->entries, result->n_entries);
   clean.entries = (const CommyStoreEntry *) (gpointer) entries->data;
   clean.n_entries = entries->len;
   if (self->user->waiting + size_of (entries) > self->server->rights.limits.waiting)
@@ -145,6 +145,8 @@ on_read (gpointer data, const CommyStoreResult *result, const GError *error)
 {
   Request *self = data;
 
+  if (error == NULL && !self->session->is_closed)
+    commyd_server_note (self->session->server, result->revision);
   answer (self, result, error);
   request_end (self);
 }
@@ -167,19 +169,21 @@ handle_range (CommydSession *session,
 
 /* --- writing --- */
 
-/* The transaction as the store gets it. The caller frees the values. */
+/* The transaction as the store gets it: leases are ours, the store below knows none of them. */
 static GArray *
 wrap (Request *self)
 {
   GArray *ops = g_array_sized_new (FALSE, FALSE, sizeof (CommyStoreOp), self->txn.ops->len);
 
-  g_array_set_clear_func (ops, NULL);
   for (guint i = 0; i < self->txn.ops->len; i++)
     {
       CommyStoreOp op = g_array_index (self->txn.ops, CommyStoreOp, i);
+      const CommydStamp stamp
+          = { .uid = self->session->uid, .lease = op.lease, .boot = self->session->server->boot };
 
+      op.lease = 0;
       if (op.kind == COMMY_STORE_PUT)
-        op.value = commyd_value_wrap (op.value, self->session->uid);
+        op.value = commyd_value_wrap (op.value, &stamp);
       g_array_append_val (ops, op);
     }
   return ops;
@@ -194,7 +198,7 @@ unref_values (GArray *ops)
 }
 
 static void
-note_txn (Request *self, gint64 revision)
+note_txn (Request *self)
 {
   CommydLedger *ledger = self->session->server->ledger;
 
@@ -204,10 +208,9 @@ note_txn (Request *self, gint64 revision)
 
       if (op->kind == COMMY_STORE_PUT)
         commyd_ledger_put (ledger, op->key, self->session->uid,
-                           op->value != NULL ? g_bytes_get_size (op->value) : 0, op->lease,
-                           revision);
+                           op->value != NULL ? g_bytes_get_size (op->value) : 0, op->lease);
       else if (op->kind == COMMY_STORE_DELETE)
-        commyd_ledger_remove (ledger, op->key, G_MAXINT64);
+        commyd_ledger_remove (ledger, op->key);
       else
         commyd_ledger_remove_prefix (ledger, op->key);
     }
@@ -228,37 +231,48 @@ on_txn (gpointer data, const CommyStoreResult *result, const GError *error)
 {
   Request *self = data;
 
-  if (error == NULL && result->succeeded)
-    note_txn (self, result->revision);
-  answer (self, result, error);
-  end_turn (self);
-}
-
-static void
-on_grant (gpointer data, const CommyStoreResult *result, const GError *error)
-{
-  Request *self = data;
-
-  if (error == NULL && self->session->is_closed)
-    commyd_server_doom (self->session->server, result->lease);
-  else if (error == NULL)
-    g_hash_table_add (self->session->leases, g_memdup2 (&result->lease, sizeof result->lease));
-  answer (self, result, error);
-  end_turn (self);
-}
-
-static void
-on_revoke (gpointer data, const CommyStoreResult *result, const GError *error)
-{
-  Request *self = data;
-
   if (error == NULL)
-    {
-      commyd_ledger_end_lease (self->session->server->ledger, self->number);
-      g_hash_table_remove (self->session->leases, &self->number);
-    }
+    commyd_server_note (self->session->server, result->revision);
+  if (error == NULL && result->succeeded)
+    note_txn (self);
   answer (self, result, error);
   end_turn (self);
+}
+
+static void
+run_grant (Request *self)
+{
+  CommydServer *server = self->session->server;
+  const CommyStoreResult result = { .struct_size = sizeof result,
+                                    .succeeded = TRUE,
+                                    .revision = server->revision,
+                                    .lease = commyd_server_grant (server) };
+
+  g_hash_table_add (self->session->leases, g_memdup2 (&result.lease, sizeof result.lease));
+  answer (self, &result, NULL);
+  end_turn (self);
+}
+
+static void
+on_revoked (gpointer data, const GError *error)
+{
+  Request *self = data;
+  const CommyStoreResult result = { .struct_size = sizeof result,
+                                    .succeeded = TRUE,
+                                    .revision = self->session->server->revision,
+                                    .lease = self->number };
+
+  if (error != NULL)
+    commyd_server_doom (self->session->server, self->number); /* it is nobody's any more */
+  answer (self, &result, error);
+  end_turn (self);
+}
+
+static void
+run_revoke (Request *self)
+{
+  g_hash_table_remove (self->session->leases, &self->number);
+  commyd_server_end_lease (self->session->server, self->number, on_revoked, self);
 }
 
 /* A lease is its connection's: nobody else puts keys under it or ends it. */
@@ -314,9 +328,9 @@ run_write (gpointer data)
       return;
     }
   if (self->type == STORE_WIRE_GRANT)
-    server->ops->grant (server->store, CLAMP (self->number, MIN_TTL_NS, MAX_TTL_NS), on_grant, self);
+    run_grant (self);
   else if (self->type == STORE_WIRE_REVOKE)
-    server->ops->revoke (server->store, self->number, on_revoke, self);
+    run_revoke (self);
   else
     {
       GArray *ops = wrap (self);
@@ -395,6 +409,7 @@ on_event (gpointer data,
       end_watch (self, error);
       return;
     }
+  commyd_server_note (self->session->server, revision);
   if (commyd_session_is_slow (self->session))
     {
       self->session->server->n_cut++;
@@ -470,8 +485,9 @@ handle_hello (CommydSession *session,
     }
   if (hello.mesh[0] != '\0' && strcmp (hello.mesh, session->server->mesh) != 0)
     {
-      commy_set_error (error, COMMY_ERROR_REFUSED, "this commyd is of the mesh \"%s\", not of \"%s\"",
-                       session->server->mesh, hello.mesh);
+      commy_set_error (error, COMMY_ERROR_REFUSED,
+                       "this commyd is of the mesh \"%s\", not of \"%s\"", session->server->mesh,
+                       hello.mesh);
       return FALSE;
     }
   session->is_greeted = TRUE;
@@ -522,6 +538,7 @@ commyd_request_handle (CommydSession *session,
       default:
         break;
       }
-  commy_set_error (error, COMMY_ERROR_PROTOCOL, "a frame of type %u cannot come here", header->type);
+  commy_set_error (error, COMMY_ERROR_PROTOCOL, "a frame of type %u cannot come here",
+                   header->type);
   return FALSE;
 }

@@ -34,8 +34,9 @@ check_offer (const CommydRights *self, guint32 uid, const char *key, GError **er
   verdict = commy_policy_decide (self->policy, COMMY_VERB_OFFER, principal, service, NULL);
   if (verdict.allowed || verdict.rule == NULL)
     return TRUE;
-  commy_set_error (error, COMMY_ERROR_DENIED, "%s may not offer %s here: [policy %s] of commyd (%s)",
-                   principal, service, verdict.rule, verdict.origin);
+  commy_set_error (error, COMMY_ERROR_DENIED,
+                   "%s may not offer %s here: [policy %s] of commyd (%s)", principal, service,
+                   verdict.rule, verdict.origin);
   return FALSE;
 }
 
@@ -76,11 +77,8 @@ check_prefix (const CommydRights *self, guint32 uid, const char *prefix, GError 
 
 /* What removals give back is not counted: who is at the limit removes first. */
 static gboolean
-check_room (const CommydRights *self,
-            guint32 uid,
-            const CommyStoreOp *ops,
-            gsize n_ops,
-            GError **error)
+check_room (
+    const CommydRights *self, guint32 uid, const CommyStoreOp *ops, gsize n_ops, GError **error)
 {
   CommydUsage usage = commyd_ledger_usage (self->ledger, uid);
   gboolean grows = FALSE;
@@ -92,7 +90,8 @@ check_room (const CommydRights *self,
 
       if (ops[i].kind != COMMY_STORE_PUT)
         continue;
-      usage.bytes += strlen (ops[i].key) + (ops[i].value != NULL ? g_bytes_get_size (ops[i].value) : 0);
+      usage.bytes
+          += strlen (ops[i].key) + (ops[i].value != NULL ? g_bytes_get_size (ops[i].value) : 0);
       if (commyd_ledger_find (self->ledger, ops[i].key, &owner, &before) && owner == uid)
         usage.bytes -= MIN (usage.bytes, before);
       else
@@ -110,11 +109,8 @@ check_room (const CommydRights *self,
 }
 
 gboolean
-commyd_rights_check (const CommydRights *self,
-                     guint32 uid,
-                     const CommyStoreOp *ops,
-                     gsize n_ops,
-                     GError **error)
+commyd_rights_check (
+    const CommydRights *self, guint32 uid, const CommyStoreOp *ops, gsize n_ops, GError **error)
 {
   if (uid == 0 || uid == self->own_uid)
     return TRUE;

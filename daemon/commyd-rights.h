@@ -33,8 +33,5 @@ typedef struct
 } CommydRights;
 
 /* Error: DENIED or BUSY, with who, what and the way out. */
-gboolean commyd_rights_check (const CommydRights *self,
-                              guint32 uid,
-                              const CommyStoreOp *ops,
-                              gsize n_ops,
-                              GError **error);
+gboolean commyd_rights_check (
+    const CommydRights *self, guint32 uid, const CommyStoreOp *ops, gsize n_ops, GError **error);

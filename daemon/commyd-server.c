@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The server: see the header. The ledger is read from the store at the start, follows what
- * sessions write, and hears by a watch what went without their doing.
+ * The server: see the header. The ledger is read from the store at the start and follows what
+ * sessions write. Keys of an earlier daemon's leases are kept for a while, so that nobody is
+ * missing who is only about to register again.
  */
 #include "config.h"
 
 #include "daemon/commyd-session.h"
 #include "daemon/commyd-value.h"
 
+#include "base/commy-env.h"
 #include "base/commy-error-private.h"
 
 #include <errno.h>
@@ -19,6 +21,7 @@
 #define RETRY_MS 1000u
 #define PAUSE_MS 100u
 #define ACCEPTS_A_TURN 32
+#define KEYS_A_TRANSACTION 100 /* a cluster of etcd takes 128 */
 
 typedef struct
 {
@@ -58,6 +61,96 @@ commyd_server_end_write (CommydServer *self)
     turn->func (turn->data);
 }
 
+/* --- leases --- */
+
+typedef struct
+{
+  CommydServer *server;
+  gint64 lease;
+  CommydEndedFunc done;
+  gpointer data;
+  GPtrArray *keys; /* copies: of those that are being removed */
+} Ending;
+
+static void end_some (Ending *ending);
+
+void
+commyd_server_note (CommydServer *self, gint64 revision)
+{
+  self->revision = MAX (self->revision, revision);
+}
+
+gint64
+commyd_server_grant (CommydServer *self)
+{
+  gint64 lease;
+
+  do
+    lease = (gint64) (commy_env_random64 (commy_env_system ()) >> 1);
+  while (lease == 0 || g_hash_table_contains (self->leases, &lease));
+  g_hash_table_add (self->leases, g_memdup2 (&lease, sizeof lease));
+  return lease;
+}
+
+static void
+on_some_ended (gpointer data, const CommyStoreResult *result, const GError *error)
+{
+  Ending *ending = data;
+
+  if (error == NULL)
+    {
+      commyd_server_note (ending->server, result->revision);
+      for (guint i = 0; i < ending->keys->len; i++)
+        commyd_ledger_remove (ending->server->ledger, ending->keys->pdata[i]);
+      g_ptr_array_set_size (ending->keys, 0);
+      end_some (ending);
+      return;
+    }
+  ending->done (ending->data, error);
+  g_ptr_array_unref (ending->keys);
+  g_free (ending);
+}
+
+/* As many as a store takes in one transaction, then the next ones. */
+static void
+end_some (Ending *ending)
+{
+  CommydServer *self = ending->server;
+  g_autoptr (GPtrArray) keys
+      = commyd_ledger_list_lease (self->ledger, ending->lease, KEYS_A_TRANSACTION);
+  CommyStoreOp ops[KEYS_A_TRANSACTION];
+
+  for (guint i = 0; i < keys->len; i++)
+    {
+      char *key = g_strdup (keys->pdata[i]);
+
+      g_ptr_array_add (ending->keys, key);
+      ops[i] = (CommyStoreOp){ .kind = COMMY_STORE_DELETE, .key = key };
+    }
+  if (keys->len > 0)
+    {
+      self->ops->txn (self->store, NULL, 0, ops, keys->len, on_some_ended, ending);
+      return;
+    }
+  ending->done (ending->data, NULL);
+  g_ptr_array_unref (ending->keys);
+  g_free (ending);
+}
+
+void
+commyd_server_end_lease (CommydServer *self, gint64 lease, CommydEndedFunc done, gpointer data)
+{
+  Ending *ending = g_new0 (Ending, 1);
+
+  g_hash_table_remove (self->leases, &lease);
+  ending->server = self;
+  ending->lease = lease;
+  ending->done = done;
+  ending->data = data;
+  ending->keys = g_ptr_array_new_with_free_func (g_free);
+  end_some (ending);
+}
+
 /* --- leases whose owners are gone --- */
 
 typedef struct
@@ -79,17 +172,15 @@ on_doom_timer (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* The store is away, or its disk is full: what the lease had must not stay for ever. */
 static void
-on_doomed (gpointer data, const CommyStoreResult *result, const GError *error)
+on_doomed (gpointer data, const GError *error)
 {
   g_autofree Doom *doom = data;
   CommydServer *self = doom->server;
 
-  if (error == NULL)
-    commyd_ledger_end_lease (self->ledger, doom->lease);
-  else if (commyd_ledger_count_lease (self->ledger, doom->lease) > 0)
+  if (error != NULL)
     {
-      /* The store is away, or its disk is full: what the lease has must not stay for ever. */
       g_message ("the keys of a process that has ended stay until the store takes it: %s",
                  error->message);
       g_array_append_val (self->doomed, doom->lease);
@@ -104,7 +195,7 @@ run_doom (gpointer data)
 {
   const Doom *doom = data;
 
-  doom->server->ops->revoke (doom->server->store, doom->lease, on_doomed, data);
+  commyd_server_end_lease (doom->server, doom->lease, on_doomed, data);
 }
 
 void
@@ -112,54 +203,35 @@ commyd_server_doom (CommydServer *self, gint64 lease)
 {
   const Doom doom = { self, lease };
 
+  /* From now on, not only when it has its turn: nobody may believe in it. */
+  g_hash_table_remove (self->leases, &lease);
   commyd_server_write (self, run_doom, g_memdup2 (&doom, sizeof doom));
 }
 
-/* --- the ledger --- */
+/* --- what was there before --- */
 
-static void load (CommydServer *self);
-
+/* Owners that live have put their keys under new leases by now. */
 static gboolean
-on_reload (gpointer data)
+on_grace_end (gpointer data)
 {
   CommydServer *self = data;
+  g_autoptr (GArray) leases = commyd_ledger_list_leases (self->ledger);
 
-  self->reload_timer = 0;
-  load (self);
+  self->grace_timer = 0;
+  for (guint i = 0; i < leases->len; i++)
+    if (!g_hash_table_contains (self->leases, &g_array_index (leases, gint64, i)))
+      commyd_server_doom (self, g_array_index (leases, gint64, i));
   return G_SOURCE_REMOVE;
-}
-
-static void
-on_event (gpointer data,
-          const CommyStoreEntry *entries,
-          gsize n_entries,
-          gint64 revision,
-          const GError *error)
-{
-  CommydServer *self = data;
-
-  if (error != NULL)
-    {
-      self->watch = 0;
-      g_message ("commyd reads its store again: %s", error->message);
-      if (self->reload_timer == 0)
-        self->reload_timer = g_timeout_add (RETRY_MS, on_reload, self);
-      return;
-    }
-  for (gsize i = 0; i < n_entries; i++)
-    if (entries[i].value == NULL)
-      commyd_ledger_remove (self->ledger, entries[i].key, entries[i].mod_revision);
 }
 
 static gboolean
 enter_all (CommydServer *self, const CommyStoreResult *result, GError **error)
 {
-  commyd_ledger_clear (self->ledger);
   for (gsize i = 0; i < result->n_entries; i++)
     {
       const CommyStoreEntry *entry = &result->entries[i];
-      guint32 uid = 0;
-      g_autoptr (GBytes) value = commyd_value_unwrap (entry->value, &uid);
+      CommydStamp stamp = { 0 };
+      g_autoptr (GBytes) value = commyd_value_unwrap (entry->value, &stamp);
 
       if (value == NULL)
         {
@@ -169,8 +241,11 @@ enter_all (CommydServer *self, const CommyStoreResult *result, GError **error)
                            entry->key);
           return FALSE;
         }
-      commyd_ledger_put (self->ledger, entry->key, uid, g_bytes_get_size (value), entry->lease,
-                         entry->mod_revision);
+      /* No process has outlived its kernel: those of an earlier one need no grace. */
+      if (stamp.lease != 0 && stamp.boot != self->boot)
+        g_array_append_val (self->doomed, stamp.lease);
+      commyd_ledger_put (self->ledger, entry->key, stamp.uid, g_bytes_get_size (value),
+                         stamp.lease);
     }
   return TRUE;
 }
@@ -179,15 +254,12 @@ static void
 on_loaded (gpointer data, const CommyStoreResult *result, const GError *error)
 {
   CommydServer *self = data;
-  gboolean is_first = self->is_loading;
 
   self->is_loading = FALSE;
-  if (error == NULL && enter_all (self, result, is_first ? &self->load_error : NULL))
-    self->watch = self->ops->watch (self->store, "", result->revision, on_event, self);
-  else if (error != NULL && is_first)
+  if (error != NULL)
     self->load_error = g_error_copy (error);
-  else if (!is_first && !self->is_closing)
-    self->reload_timer = g_timeout_add (RETRY_MS, on_reload, self);
+  else if (enter_all (self, result, &self->load_error))
+    commyd_server_note (self, result->revision);
   commyd_server_end_write (self);
 }
 
@@ -197,13 +269,6 @@ run_load (gpointer data)
   CommydServer *self = data;
 
   self->ops->range (self->store, "", on_loaded, self);
-}
-
-/* Between two writes, so that nothing that was written is missed. */
-static void
-load (CommydServer *self)
-{
-  commyd_server_write (self, run_load, self);
 }
 
 /* --- users --- */
@@ -217,8 +282,8 @@ commyd_server_enter_user (CommydServer *self, guint32 uid, GError **error)
     {
       self->n_refused++;
       commy_set_error (error, COMMY_ERROR_BUSY,
-                       "user %u has %u connections to commyd already (connections of [daemon])", uid,
-                       user->n_sessions);
+                       "user %u has %u connections to commyd already (connections of [daemon])",
+                       uid, user->n_sessions);
       return NULL;
     }
   if (user == NULL)
@@ -318,6 +383,7 @@ commyd_server_configure (CommydServer *self, CommyConfig *config, GError **error
     .bytes = commy_config_get_size (config, "daemon", "bytes"),
     .waiting = commy_config_get_size (config, "daemon", "waiting"),
   };
+  self->grace_ns = commy_config_get_duration (config, "daemon", "grace");
   return TRUE;
 }
 
@@ -325,13 +391,29 @@ static gboolean
 load_and_wait (CommydServer *self, GError **error)
 {
   self->is_loading = TRUE;
-  load (self);
+  commyd_server_write (self, run_load, self);
   while (self->is_loading)
     g_main_context_iteration (NULL, TRUE);
   if (self->load_error == NULL)
-    return TRUE;
+    {
+      if (self->doomed->len > 0)
+        on_doom_timer (self);
+      self->grace_timer = g_timeout_add ((guint) (self->grace_ns / 1000000), on_grace_end, self);
+      return TRUE;
+    }
   g_propagate_error (error, g_steal_pointer (&self->load_error));
   return FALSE;
+}
+
+/* Of the boot id, which is random: its first digits will do. */
+static guint64
+hash_of_boot (void)
+{
+  g_auto (GStrv) parts = g_strsplit (commy_env_host_id (), "-", -1);
+  g_autofree char *digits = g_strjoinv ("", parts);
+  g_autofree char *first = g_strndup (digits, 16);
+
+  return g_ascii_strtoull (first, NULL, 16);
 }
 
 CommydServer *
@@ -352,6 +434,8 @@ commyd_server_new (const CommyStoreOps *ops,
   self->rights.ledger = self->ledger;
   self->rights.own_uid = geteuid ();
   self->since = g_get_real_time () / G_USEC_PER_SEC;
+  self->boot = hash_of_boot ();
+  self->leases = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   self->users = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   self->sessions = g_ptr_array_new_with_free_func (commyd_session_unref);
   self->listener = -1;
@@ -378,22 +462,22 @@ commyd_server_free (CommydServer *self)
   self->is_closing = TRUE;
   clear_source (&self->listener_source);
   clear_source (&self->pause_timer);
+  clear_source (&self->grace_timer);
   commyd_host_stop (self);
   while (self->sessions->len > 0)
     commyd_session_close (self->sessions->pdata[0], NULL);
   /* What is with the store is waited for: its answers come back to what is freed below. */
   while (self->is_writing)
     g_main_context_iteration (NULL, TRUE);
-  if (self->watch != 0)
-    self->ops->unwatch (self->store, self->watch);
   clear_source (&self->doom_timer);
-  clear_source (&self->reload_timer);
   g_array_unref (self->doomed);
   g_ptr_array_unref (self->sessions);
   g_hash_table_unref (self->users);
+  g_hash_table_unref (self->leases);
   g_clear_pointer (&self->rights.policy, commy_policy_unref);
   commyd_ledger_free (self->ledger);
   g_clear_error (&self->load_error);
+  g_free (self->host_key);
   g_free (self->mesh);
   g_free (self);
 }

@@ -23,6 +23,8 @@ typedef struct
   guint64 waiting; /* bytes in memory that were not read or not sent */
 } CommydUser;
 
+typedef void (*CommydEndedFunc) (gpointer data, const GError *error);
+
 /* A write that has its turn; ends with commyd_server_end_write(). */
 typedef void (*CommydWriteFunc) (gpointer data);
 
@@ -42,12 +44,15 @@ struct _CommydServer
   guint pause_timer;
   /* One write is with the store at a time: what it may do is decided on what is there. */
   gboolean is_writing;
-  GQueue writes; /* of CommydWriteFunc and its data, in turns */
-  GArray *doomed; /* leases whose owners are gone and that the store has yet to end */
+  GQueue writes;      /* of CommydWriteFunc and its data, in turns */
+  GHashTable *leases; /* set of gint64: those of sessions, and our own */
+  GArray *doomed;     /* leases whose owners are gone and whose keys have yet to go */
   guint doom_timer;
-  guint watch; /* of everything, for what ends without being asked: the store's old leases */
+  guint grace_timer; /* until what an earlier daemon left goes */
+  gint64 grace_ns;
+  gint64 revision; /* of the store, as we saw it last */
+  guint64 boot;
   gboolean is_loading;
-  guint reload_timer;
   GError *load_error;
   gboolean is_closing;
   guint64 n_refused; /* connections */
@@ -83,8 +88,15 @@ char *commyd_server_report (CommydServer *self);
 void commyd_server_write (CommydServer *self, CommydWriteFunc func, gpointer data);
 void commyd_server_end_write (CommydServer *self);
 gboolean commyd_server_is_writing (CommydServer *self);
-/* Ends leases; tries until the store has done it. */
+/* A new lease. Leases are the daemon's own: the store below does not know them. */
+gint64 commyd_server_grant (CommydServer *self);
+/* Ends a lease and removes its keys, within a write that has its turn. */
+void
+commyd_server_end_lease (CommydServer *self, gint64 lease, CommydEndedFunc done, gpointer data);
+/* The same from anywhere; tries until the store has done it. */
 void commyd_server_doom (CommydServer *self, gint64 lease);
+/* The store was seen at a revision. */
+void commyd_server_note (CommydServer *self, gint64 revision);
 void commyd_server_forget (CommydServer *self, CommydSession *session);
 CommydUser *commyd_server_enter_user (CommydServer *self, guint32 uid, GError **error);
 void commyd_server_leave_user (CommydServer *self, CommydUser *user);

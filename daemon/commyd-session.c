@@ -187,7 +187,8 @@ check_memory (CommydSession *self, GError **error)
   if (self->user->waiting <= self->server->rights.limits.waiting)
     return TRUE;
   commy_set_error (error, COMMY_ERROR_BUSY,
-                   "%" G_GUINT64_FORMAT " bytes of user %u wait to be read or to be sent, %" G_GUINT64_FORMAT
+                   "%" G_GUINT64_FORMAT
+                   " bytes of user %u wait to be read or to be sent, %" G_GUINT64_FORMAT
                    " may (waiting of [daemon])",
                    self->user->waiting, self->uid, self->server->rights.limits.waiting);
   return FALSE;

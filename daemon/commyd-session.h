@@ -26,7 +26,7 @@ struct _CommydSession
   gboolean is_closed;
   gboolean is_waiting; /* a write of it waits for its turn: what follows waits, too */
   guint n_requests;
-  guint64 waiting; /* what was counted for the user */
+  guint64 waiting;     /* what was counted for the user */
   GHashTable *watches; /* guint64 to CommydWatch */
   GHashTable *leases;  /* set of gint64 */
   guint in_source;

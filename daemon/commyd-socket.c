@@ -41,7 +41,8 @@ say_locked (const char *path, const char *what, int fd, GError **error)
 
   if (pread (fd, holder, sizeof holder - 1, 0) <= 0)
     holder[0] = '\0';
-  commy_set_error (error, COMMY_ERROR_STATE_DIR, "another commyd (process %s) has %s (%s is locked)",
+  commy_set_error (error, COMMY_ERROR_STATE_DIR,
+                   "another commyd (process %s) has %s (%s is locked)",
                    holder[0] != '\0' ? g_strchomp (holder) : "?", what, path);
 }
 
@@ -126,9 +127,10 @@ set_address (const char *path, struct sockaddr_un *out_address, GError **error)
       memcpy (out_address->sun_path, path, strlen (path));
       return TRUE;
     }
-  commy_set_error (error, COMMY_ERROR_STATE_DIR,
-                   "the name of a socket has room for %d bytes, %s is longer: set socket in [daemon]",
-                   (int) sizeof out_address->sun_path - 1, path);
+  commy_set_error (
+      error, COMMY_ERROR_STATE_DIR,
+      "the name of a socket has room for %d bytes, %s is longer: set socket in [daemon]",
+      (int) sizeof out_address->sun_path - 1, path);
   return FALSE;
 }
 

@@ -20,8 +20,7 @@ typedef struct
 
 /* Locks a file at @path, which is made; @what is what a second daemon would spoil. Error: who has
  * it. */
-gboolean
-commyd_lock_take (CommydLock *self, const char *path, const char *what, GError **error);
+gboolean commyd_lock_take (CommydLock *self, const char *path, const char *what, GError **error);
 /* Removes the file, too. */
 void commyd_lock_release (CommydLock *self);
 

@@ -59,7 +59,8 @@ expect (StoreStream *stream,
   if (out_header->type == STORE_WIRE_REFUSED || out_header->type == STORE_WIRE_ERROR)
     g_propagate_error (error, store_wire_read_error (*out_payload, out_header->size));
   else
-    commy_set_error (error, COMMY_ERROR_PROTOCOL, "the daemon says something else than it was asked");
+    commy_set_error (error, COMMY_ERROR_PROTOCOL,
+                     "the daemon says something else than it was asked");
   return FALSE;
 }
 
@@ -90,7 +91,8 @@ print_lines (GVariant *report)
   g_variant_iter_init (&iter, report);
   while (g_variant_iter_loop (&iter, "{&sv}", &name, &value))
     {
-      gboolean is_time = g_str_equal (name, "since") && g_variant_is_of_type (value, G_VARIANT_TYPE_INT64);
+      gboolean is_time
+          = g_str_equal (name, "since") && g_variant_is_of_type (value, G_VARIANT_TYPE_INT64);
       g_autoptr (GDateTime) since
           = is_time ? g_date_time_new_from_unix_local (g_variant_get_int64 (value)) : NULL;
       g_autofree char *text = since != NULL ? g_date_time_format (since, "%F %T")

@@ -144,14 +144,14 @@ start_store (Daemon *self, GError **error)
   self->catalog = commy_catalog_new (self->config, self->options.state_dir, error);
   if (self->catalog == NULL)
     return FALSE;
-  self->store
-      = commy_catalog_find (self->catalog, COMMY_PLUGIN_STORE, self->options.store);
+  self->store = commy_catalog_find (self->catalog, COMMY_PLUGIN_STORE, self->options.store);
   if (self->store == NULL)
     {
-      commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING,
-                       "no usable plugin store/%s (store of [daemon], or --store): see commy plugin "
-                       "list",
-                       self->options.store);
+      commy_set_error (
+          error, COMMY_ERROR_PLUGIN_MISSING,
+          "no usable plugin store/%s (store of [daemon], or --store): see commy plugin "
+          "list",
+          self->options.store);
       return FALSE;
     }
   return commy_plugin_load (self->store, self->config, error)
@@ -295,12 +295,12 @@ static void
 run (Daemon *self)
 {
   guint64 watchdog_us = commyd_systemd_watchdog_us ();
-  guint sources[] = { g_unix_signal_add (SIGTERM, on_end, self),
-                      g_unix_signal_add (SIGINT, on_end, self),
-                      g_unix_signal_add (SIGHUP, on_reload, self),
-                      watchdog_us > 0 ? g_timeout_add (
-                          (guint) CLAMP (watchdog_us / 2000, 1, G_MAXINT), on_watchdog, NULL)
-                                      : 0 };
+  guint sources[]
+      = { g_unix_signal_add (SIGTERM, on_end, self), g_unix_signal_add (SIGINT, on_end, self),
+          g_unix_signal_add (SIGHUP, on_reload, self),
+          watchdog_us > 0
+              ? g_timeout_add ((guint) CLAMP (watchdog_us / 2000, 1, G_MAXINT), on_watchdog, NULL)
+              : 0 };
 
   self->loop = g_main_loop_new (NULL, FALSE);
   g_message ("serving the mesh \"%s\" at %s, store %s in %s", self->options.mesh,
@@ -348,18 +348,18 @@ serve (Daemon *self)
 
 /* --- the command line --- */
 
-static const char *const description
-    = N_ ("Several users of a host meet through commyd: it keeps who offers what, each user's entries\n"
-          "apart, and gives it to all. Calls never pass through it, and go on when it ends.\n"
-          "Programs use it with store=commyd in [mesh] of their keyfile; [daemon] has its own\n"
-          "settings. One daemon serves one mesh.\n\n"
-          "Signals: SIGTERM ends it, SIGHUP reads limits and policy again.\n"
-          "Exit codes: 0 ended as told, 1 it could not start, 2 wrong usage; with --status: 0 it\n"
-          "runs, 3 it does not.\n\n"
-          "Example: a daemon of one's own, how it is, and a program that uses it\n"
-          "  commyd &\n"
-          "  commyd --status\n"
-          "  commy --set mesh.store=commyd services ls");
+static const char *const description = N_ (
+    "Several users of a host meet through commyd: it keeps who offers what, each user's entries\n"
+    "apart, and gives it to all. Calls never pass through it, and go on when it ends.\n"
+    "Programs use it with store=commyd in [mesh] of their keyfile; [daemon] has its own\n"
+    "settings. One daemon serves one mesh.\n\n"
+    "Signals: SIGTERM ends it, SIGHUP reads limits and policy again.\n"
+    "Exit codes: 0 ended as told, 1 it could not start, 2 wrong usage; with --status: 0 it\n"
+    "runs, 3 it does not.\n\n"
+    "Example: a daemon of one's own, how it is, and a program that uses it\n"
+    "  commyd &\n"
+    "  commyd --status\n"
+    "  commy --set mesh.store=commyd services ls");
 
 static gboolean
 parse (Options *options, int *argc, char ***argv, GError **error)
@@ -368,9 +368,10 @@ parse (Options *options, int *argc, char ***argv, GError **error)
     { "mesh", 'm', 0, G_OPTION_ARG_STRING, &options->mesh, N_ ("the mesh (default)"), N_ ("NAME") },
     { "system", 0, 0, G_OPTION_ARG_NONE, &options->is_system,
       N_ ("for all users: below /run/commyd and /var/lib/commyd"), NULL },
-    { "socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, N_ ("where it listens"), N_ ("PATH") },
-    { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->state_dir,
-      N_ ("where its store is"), N_ ("DIR") },
+    { "socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, N_ ("where it listens"),
+      N_ ("PATH") },
+    { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->state_dir, N_ ("where its store is"),
+      N_ ("DIR") },
     { "store", 0, 0, G_OPTION_ARG_STRING, &options->store, N_ ("the store below"), N_ ("ID") },
     { "no-host-entry", 0, 0, G_OPTION_ARG_NONE, &options->is_silent,
       N_ ("say nothing of this host in the store"), NULL },
@@ -394,7 +395,8 @@ parse (Options *options, int *argc, char ***argv, GError **error)
                  (*argv)[1]);
   if (options->mesh == NULL)
     options->mesh = g_strdup ("default");
-  if (*argc <= 1 && (options->mesh[0] == '\0' || options->mesh[0] == '.' || strchr (options->mesh, '/')))
+  if (*argc <= 1
+      && (options->mesh[0] == '\0' || options->mesh[0] == '.' || strchr (options->mesh, '/')))
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _ ("\"%s\" is no name of a mesh"),
                  options->mesh);
   return *error == NULL;

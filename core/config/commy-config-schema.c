@@ -144,6 +144,8 @@ static const CommyKeySchema daemon_keys[] = {
   { "connections", WHOLE (INT, 1, 65536), "256", "connections of one user" },
   { "keys", WHOLE (INT, 1, 1 << 24), "16384", "keys that one user may have in it" },
   { "bytes", WHOLE (SIZE, KIB, 64 * GIB), "64MiB", "bytes of one user's keys and values" },
+  { "grace", WHOLE (DURATION, 0, HOUR), "5s",
+    "time for those of an earlier daemon to register again, before their entries go" },
   { "waiting", WHOLE (SIZE, 32 * KIB * KIB, 64 * GIB), "64MiB",
     "bytes of one user in memory that were not read, or not sent, yet" },
 };

@@ -11,13 +11,13 @@
 #define STORE_WIRE_VERSION 1u
 #define STORE_WIRE_MAGIC 0x44594d43u /* "CMYD" */
 #define STORE_WIRE_HEADER 16u
-#define STORE_WIRE_MAX_REQUEST (24u << 20)   /* payload of a frame to the daemon */
-#define STORE_WIRE_MAX (32u << 20)           /* and of one from it */
-#define STORE_WIRE_MAX_GREETING (4u << 10)  /* and before the other side has greeted */
-#define STORE_WIRE_PART (1u << 20)          /* entries of an answer are cut at about this size */
-#define STORE_WIRE_MAX_PARTS 4096u          /* conditions of a transaction, and changes */
-#define STORE_WIRE_MAX_VALUES (20u << 20)   /* bytes of keys and values in a transaction */
-#define STORE_WIRE_MAX_TEXT 65535u          /* keys, words, messages */
+#define STORE_WIRE_MAX_REQUEST (24u << 20) /* payload of a frame to the daemon */
+#define STORE_WIRE_MAX (32u << 20)         /* and of one from it */
+#define STORE_WIRE_MAX_GREETING (4u << 10) /* and before the other side has greeted */
+#define STORE_WIRE_PART (1u << 20)         /* entries of an answer are cut at about this size */
+#define STORE_WIRE_MAX_PARTS 4096u         /* conditions of a transaction, and changes */
+#define STORE_WIRE_MAX_VALUES (20u << 20)  /* bytes of keys and values in a transaction */
+#define STORE_WIRE_MAX_TEXT 65535u         /* keys, words, messages */
 
 typedef enum
 {
@@ -111,15 +111,12 @@ GByteArray *store_wire_write_number (StoreWireType type, guint64 id, gint64 numb
 /* UNWATCH and STATUS. */
 GByteArray *store_wire_write_empty (StoreWireType type, guint64 id);
 /* ERROR and REFUSED. */
-GByteArray *
-store_wire_write_error (StoreWireType type, guint64 id, int code, const char *message);
+GByteArray *store_wire_write_error (StoreWireType type, guint64 id, int code, const char *message);
 GByteArray *store_wire_write_report (guint64 id, const char *text);
 /* RESULT or EVENT with the entries from *@at on, as many as go into a frame; *@at is behind them
  * then, and the flag MORE says whether it is not the end. */
-GByteArray *store_wire_write_answer (StoreWireType type,
-                                     guint64 id,
-                                     const CommyStoreResult *result,
-                                     gsize *at);
+GByteArray *
+store_wire_write_answer (StoreWireType type, guint64 id, const CommyStoreResult *result, gsize *at);
 
 /* Payloads. FALSE with @error: nothing was set. */
 gboolean

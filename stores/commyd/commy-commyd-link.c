@@ -60,7 +60,7 @@ struct _CommydLink
   guint out_watch;
   guint retry_timer;
   guint deadline_timer;
-  GError *why;       /* why the daemon was not reached last */
+  GError *why; /* why the daemon was not reached last */
   guint64 last_id;
   guint last_watch;
   GQueue operations; /* in order of asking */
@@ -325,10 +325,7 @@ take_part (CommydLink *self,
 }
 
 static gboolean
-take_result (CommydLink *self,
-             const StoreWireHeader *header,
-             const guint8 *payload,
-             GError **error)
+take_result (CommydLink *self, const StoreWireHeader *header, const guint8 *payload, GError **error)
 {
   Operation *operation = find_operation (self, header->id);
 
@@ -387,10 +384,11 @@ take_welcome (CommydLink *self,
     return FALSE;
   if (welcome.version != STORE_WIRE_VERSION)
     {
-      store_wire_set_error (error, COMMY_ERROR_VERSION,
-                            "it speaks version %u of the protocol, not %u: install the same version "
-                            "of both",
-                            welcome.version, STORE_WIRE_VERSION);
+      store_wire_set_error (
+          error, COMMY_ERROR_VERSION,
+          "it speaks version %u of the protocol, not %u: install the same version "
+          "of both",
+          welcome.version, STORE_WIRE_VERSION);
       return FALSE;
     }
   self->state = LINK_READY;
@@ -401,10 +399,7 @@ take_welcome (CommydLink *self,
 
 /* FALSE: the daemon breaks the rules, or does not want us. */
 static gboolean
-take_frame (CommydLink *self,
-            const StoreWireHeader *header,
-            const guint8 *payload,
-            GError **error)
+take_frame (CommydLink *self, const StoreWireHeader *header, const guint8 *payload, GError **error)
 {
   gboolean is_watch = (header->id & WATCH_BIT) != 0;
   gboolean is_error = header->type == STORE_WIRE_ERROR;
@@ -480,11 +475,11 @@ check_daemon (int fd, const char *path, GError **error)
       && (peer.uid == 0 || peer.uid == geteuid () || peer.uid == folder.st_uid)
       && (folder.st_uid == 0 || folder.st_uid == geteuid () || folder.st_uid == peer.uid))
     return TRUE;
-  store_wire_set_error (error, COMMY_ERROR_REFUSED,
-                        "who listens at %s (user %u) cannot be trusted: the folder is user %u's, mode "
-                        "%04o; it must be writable for its owner alone, and the daemon's",
-                        path, (unsigned) peer.uid, (unsigned) folder.st_uid,
-                        (unsigned) (folder.st_mode & 07777));
+  store_wire_set_error (
+      error, COMMY_ERROR_REFUSED,
+      "who listens at %s (user %u) cannot be trusted: the folder is user %u's, mode "
+      "%04o; it must be writable for its owner alone, and the daemon's",
+      path, (unsigned) peer.uid, (unsigned) folder.st_uid, (unsigned) (folder.st_mode & 07777));
   return FALSE;
 }
 
@@ -529,8 +524,8 @@ link_try (CommydLink *self)
 {
   CommyHost *host = self->settings.host;
   const char *path = choose_path (self);
-  const StoreWireHello hello = { .version = STORE_WIRE_VERSION,
-                                 .mesh = (char *) host->info (host, COMMY_HOST_MESH) };
+  const StoreWireHello hello
+      = { .version = STORE_WIRE_VERSION, .mesh = (char *) host->info (host, COMMY_HOST_MESH) };
   int fd;
 
   if (self->state != LINK_AWAY)
@@ -674,11 +669,8 @@ add_operation (CommydLink *self, guint64 id, CommyStoreDoneFunc done, gpointer u
 }
 
 void
-commyd_link_ask (CommydLink *self,
-                 guint64 id,
-                 GByteArray *frame,
-                 CommyStoreDoneFunc done,
-                 gpointer user_data)
+commyd_link_ask (
+    CommydLink *self, guint64 id, GByteArray *frame, CommyStoreDoneFunc done, gpointer user_data)
 {
   Operation *operation = add_operation (self, id, done, user_data);
 

@@ -115,11 +115,8 @@ store_txn (gpointer instance,
 }
 
 static void
-ask_number (Store *self,
-            StoreWireType type,
-            gint64 number,
-            CommyStoreDoneFunc done,
-            gpointer user_data)
+ask_number (
+    Store *self, StoreWireType type, gint64 number, CommyStoreDoneFunc done, gpointer user_data)
 {
   guint64 id;
 

@@ -98,6 +98,13 @@ become_daemon (TestDaemon *self, GPtrArray *arguments, int errors)
   const struct rlimit limit = { self->file_limit, self->file_limit };
 
   prctl (PR_SET_PDEATHSIG, SIGKILL);
+  if (self->keyfile != NULL)
+    {
+      g_autofree char *path = g_build_filename (self->dir, "daemon.conf", NULL);
+      g_autofree char *list = g_strjoin (":", g_getenv ("COMMY_CONFIG"), path, NULL);
+
+      g_setenv ("COMMY_CONFIG", list, TRUE);
+    }
   g_setenv ("NOTIFY_SOCKET", notify, TRUE);
   if (self->watchdog_us != 0)
     g_setenv ("WATCHDOG_USEC", watchdog, TRUE);
@@ -116,6 +123,17 @@ become_daemon (TestDaemon *self, GPtrArray *arguments, int errors)
     setrlimit (RLIMIT_FSIZE, &limit);
   execv (arguments->pdata[0], (char **) arguments->pdata);
   _exit (127);
+}
+
+void
+test_daemon_write_keyfile (TestDaemon *self, const char *text)
+{
+  g_autofree char *path = g_build_filename (self->dir, "daemon.conf", NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_file_set_contents (path, text, -1, &error);
+  g_assert_no_error (error);
+  self->keyfile = text;
 }
 
 static GPid

@@ -18,6 +18,7 @@ typedef struct
   /* for the next start */
   const char *program;        /* NULL: commyd of the build tree */
   const char *const *options; /* (nullable) */
+  const char *keyfile;        /* see test_daemon_write_keyfile() */
   int listener;               /* handed over as by a service manager; -1: none */
   guint64 file_limit;         /* bytes that a file may have; 0: as it is */
   guint64 watchdog_us;
@@ -28,6 +29,8 @@ TestDaemon *test_daemon_new (void);
 void test_daemon_free (TestDaemon *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TestDaemon, test_daemon_free)
 
+/* Its settings, over the harness's; a running one is told by SIGHUP. @text is kept. */
+void test_daemon_write_keyfile (TestDaemon *self, const char *text);
 /* Starts it and waits until it says that it is ready. */
 void test_daemon_start (TestDaemon *self);
 /* Starts a second one that is to fail: its exit status, and what it said. (transfer full) */

@@ -282,9 +282,8 @@ test_garbage (TestDaemon **daemon, gconstpointer unused)
 {
   const StoreWireHello old = { .version = 99, .mesh = (char *) "test" };
   const StoreWireHello elsewhere = { .version = STORE_WIRE_VERSION, .mesh = (char *) "other" };
-  GByteArray *const frames[] = { store_wire_write_hello (&old),
-                                      store_wire_write_hello (&elsewhere),
-                                      store_wire_write_prefix (STORE_WIRE_RANGE, 1, "early", 0) };
+  GByteArray *const frames[] = { store_wire_write_hello (&old), store_wire_write_hello (&elsewhere),
+                                 store_wire_write_prefix (STORE_WIRE_RANGE, 1, "early", 0) };
   guint8 huge[STORE_WIRE_HEADER] = { 0xff, 0xff, 0xff, 0x7f, STORE_WIRE_HELLO };
 
   test_daemon_start (*daemon);
@@ -403,37 +402,33 @@ test_slow_watch (TestDaemon **daemon, gconstpointer unused)
 }
 
 static void
+reload (TestDaemon *daemon, const char *text)
+{
+  test_daemon_write_keyfile (daemon, text);
+  kill (daemon->pid, SIGHUP);
+  test_daemon_await (daemon, "RELOADING=1");
+  test_daemon_await (daemon, "READY=1");
+}
+
+static void
 test_too_many (TestDaemon **daemon, gconstpointer unused)
 {
-  static const char keyfile[] = "[daemon]\nconnections=4\n";
-  g_autofree char *path = g_build_filename ((*daemon)->dir, "limits.conf", NULL);
-  g_autofree char *before = g_strdup (g_getenv ("COMMY_CONFIG"));
-  g_autofree char *list = g_strjoin (":", before, path, NULL);
   StoreStream streams[4];
   StoreStream refused;
 
-  g_assert_true (g_file_set_contents (path, keyfile, -1, NULL));
-  g_setenv ("COMMY_CONFIG", list, TRUE);
+  test_daemon_write_keyfile (*daemon, "[daemon]\nconnections=4\n");
   test_daemon_start (*daemon);
   for (gsize i = 0; i < G_N_ELEMENTS (streams); i++)
     greet (*daemon, &streams[i]);
   store_stream_open (&refused, knock (*daemon), STORE_WIRE_MAX);
   assert_hung_up (&refused);
-  /* More are allowed from now on; what cannot be read changes nothing. */
-  g_assert_true (g_file_set_contents (path, "[daemon]\nconnections=many\n", -1, NULL));
-  kill ((*daemon)->pid, SIGHUP);
-  test_daemon_await (*daemon, "RELOADING=1");
-  test_daemon_await (*daemon, "READY=1");
+  reload (*daemon, "[daemon]\nconnections=many\n"); /* changes nothing */
   store_stream_open (&refused, knock (*daemon), STORE_WIRE_MAX);
   assert_hung_up (&refused);
-  g_assert_true (g_file_set_contents (path, "[daemon]\nconnections=5\n", -1, NULL));
-  kill ((*daemon)->pid, SIGHUP);
-  test_daemon_await (*daemon, "RELOADING=1");
-  test_daemon_await (*daemon, "READY=1");
+  reload (*daemon, "[daemon]\nconnections=5\n");
   assert_serves (*daemon);
   for (gsize i = 0; i < G_N_ELEMENTS (streams); i++)
     store_stream_close (&streams[i]);
-  g_setenv ("COMMY_CONFIG", before, TRUE);
 }
 
 /* --- the host's own entry --- */
@@ -510,22 +505,17 @@ put_as (TestDaemon *daemon, uid_t uid, CommyStoreOpKind kind, const char *key)
 static void
 open_to_all (TestDaemon *daemon)
 {
-  static const char keyfile[] = "[daemon]\nmode=0666\nkeys=3\n"
-                                "[policy reserved]\nprincipals=*\nservices=org.example.Reserved\n"
-                                "verbs=offer\neffect=deny\n"
-                                "[policy but-for-a]\nprincipals=unix:uid=54321\n"
-                                "services=org.example.Reserved\nverbs=offer\neffect=allow\n";
-  g_autofree char *path = g_build_filename (daemon->dir, "users.conf", NULL);
-  g_autofree char *list = g_strjoin (":", g_getenv ("COMMY_CONFIG"), path, NULL);
   g_autofree char *folder = g_path_get_dirname (daemon->socket);
-  g_autofree char *before = g_strdup (g_getenv ("COMMY_CONFIG"));
 
-  g_assert_true (g_file_set_contents (path, keyfile, -1, NULL));
+  test_daemon_write_keyfile (daemon,
+                             "[daemon]\nmode=0666\nkeys=3\n"
+                             "[policy reserved]\nprincipals=*\nservices=org.example.Reserved\n"
+                             "verbs=offer\neffect=deny\n"
+                             "[policy but-for-a]\nprincipals=unix:uid=54321\n"
+                             "services=org.example.Reserved\nverbs=offer\neffect=allow\n");
   g_assert_cmpint (g_chmod (daemon->dir, 0755), ==, 0);
   g_mkdir_with_parents (folder, 0755);
-  g_setenv ("COMMY_CONFIG", list, TRUE);
   test_daemon_start (daemon);
-  g_setenv ("COMMY_CONFIG", before, TRUE);
 }
 
 static void
@@ -542,14 +532,16 @@ test_users (TestDaemon **daemon, gconstpointer unused)
   g_assert_cmpint (put_as (self, USER_A, COMMY_STORE_PUT, "services/org.example.X/1"), ==, 0);
   g_assert_cmpint (put_as (self, USER_A, COMMY_STORE_PUT, "services/org.example.X/1"), ==, 0);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/org.example.X/1"), ==, DENIED);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE, "services/org.example.X/1"), ==, DENIED);
+  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE, "services/org.example.X/1"), ==,
+                   DENIED);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE_PREFIX, ""), ==, DENIED);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/org.example.X/2"), ==, 0);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "hosts/mine"), ==, DENIED);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/loose"), ==, DENIED);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/org.example.Reserved/1"), ==,
                    DENIED);
-  g_assert_cmpint (put_as (self, USER_A, COMMY_STORE_PUT, "services/org.example.Reserved/1"), ==, 0);
+  g_assert_cmpint (put_as (self, USER_A, COMMY_STORE_PUT, "services/org.example.Reserved/1"), ==,
+                   0);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/1"), ==, 0);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/2"), ==, 0);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/3"), ==, NO_ROOM);
@@ -558,7 +550,8 @@ test_users (TestDaemon **daemon, gconstpointer unused)
   /* Whose they are is still known to the next daemon; root may all. */
   test_daemon_kill (self);
   open_to_all (self);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE, "services/org.example.X/1"), ==, DENIED);
+  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE, "services/org.example.X/1"), ==,
+                   DENIED);
   g_assert_cmpint (put_as (self, 0, COMMY_STORE_DELETE, "services/org.example.X/1"), ==, 0);
 }
 

@@ -132,7 +132,18 @@ assert_fails (Fixture *fixture, int code, const char *words)
     g_error ("\"%s\" does not say \"%s\"", error->message, words);
 }
 
-/* Leases go with the daemon, what is without one stays; the watch ends, the next one works. */
+static gint64
+lease_of (Fixture *fixture, const char *key)
+{
+  g_auto (CommyStoreAnswer) answer = { 0 };
+
+  commy_store_range (&fixture->store, key, &answer);
+  g_assert_no_error (answer.error);
+  g_assert_cmpuint (answer.entries->len, ==, 1);
+  return g_array_index (answer.entries, CommyStoreEntry, 0).lease;
+}
+
+/* Keys stay, without the lease that ended; the watch ends, the next one works. */
 static void
 test_killed_and_back (Fixture *fixture, gconstpointer unused)
 {
@@ -150,11 +161,55 @@ test_killed_and_back (Fixture *fixture, gconstpointer unused)
   g_assert_error (end, COMMY_TEST_ERROR, 601);
   test_daemon_start (fixture->daemon);
   g_assert_cmpuint (commy_store_count (&fixture->store, "kept"), ==, 1);
-  g_assert_cmpuint (commy_store_count (&fixture->store, "leased"), ==, 0);
+  g_assert_cmpint (lease_of (fixture, "leased"), ==, 0);
   watch = ops->watch (fixture->store.instance, "", 0, on_event, &unseen);
   commy_store_put (&fixture->store, "leased", "v", commy_store_grant (&fixture->store));
+  g_assert_cmpint (lease_of (fixture, "leased"), !=, 0);
   g_assert_no_error (unseen);
   ops->unwatch (fixture->store.instance, watch);
+}
+
+static void
+on_deletion (gpointer data,
+             const CommyStoreEntry *entries,
+             gsize n_entries,
+             gint64 revision,
+             const GError *error)
+{
+  guint *n_deleted = data;
+
+  g_assert_no_error (error);
+  for (gsize i = 0; i < n_entries; i++)
+    *n_deleted += entries[i].value == NULL;
+}
+
+/* Whose owners did not come back in time are removed, and nobody else's. */
+static void
+test_grace_ends (Fixture *fixture, gconstpointer unused)
+{
+  g_auto (CommyStoreAnswer) answer = { 0 };
+  gint64 lease;
+  guint n_deleted = 0;
+  guint watch;
+
+  test_daemon_write_keyfile (fixture->daemon, "[daemon]\ngrace=300ms\n");
+  fixture_start (fixture);
+  commy_store_put (&fixture->store, "kept", "v", 0);
+  lease = commy_store_grant (&fixture->store);
+  for (int i = 0; i < 250; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("leased/%d", i);
+
+      commy_store_put (&fixture->store, key, "v", lease);
+    }
+  test_daemon_kill (fixture->daemon);
+  test_daemon_start (fixture->daemon);
+  commy_store_range (&fixture->store, "none", &answer); /* may meet the old one's end */
+  watch = fixture->store.ops->watch (fixture->store.instance, "", 0, on_deletion, &n_deleted);
+  commy_test_run_until (NULL, n_deleted == 250);
+  fixture->store.ops->unwatch (fixture->store.instance, watch);
+  g_assert_cmpuint (commy_store_count (&fixture->store, "leased/"), ==, 0);
+  g_assert_cmpuint (commy_store_count (&fixture->store, "kept"), ==, 1);
 }
 
 /* What is asked while the daemon is being exchanged waits for the next one. */
@@ -348,6 +403,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   commy_store_conformance_add (descriptor (), set_up_case);
   ADD ("daemon/killed-and-back", test_killed_and_back);
+  ADD ("daemon/what-nobody-comes-back-for-goes", test_grace_ends);
   ADD ("daemon/exchanged", test_waits_for_the_next);
   ADD ("daemon/away-says-how-to-start-it", test_away);
   ADD ("daemon/of-another-mesh-refuses", test_other_mesh);
