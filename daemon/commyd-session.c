@@ -82,7 +82,8 @@ commyd_session_close (CommydSession *self, const GError *why)
   clear_fd (&self->pidfd);
   g_hash_table_remove_all (self->watches);
   g_hash_table_iter_init (&iter, self->leases);
-  while (g_hash_table_iter_next (&iter, &lease, NULL))
+  /* When the daemon ends, who is connected has not: the next one gives them time to come back. */
+  while (!self->server->is_closing && g_hash_table_iter_next (&iter, &lease, NULL))
     commyd_server_doom (self->server, *(const gint64 *) lease);
   g_hash_table_remove_all (self->leases);
   self->user->waiting -= self->waiting;

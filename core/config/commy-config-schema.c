@@ -136,8 +136,8 @@ static const CommyKeySchema log_keys[] = {
 };
 
 static const CommyKeySchema daemon_keys[] = {
-  { "store", PLAIN (ID), "", "the store below, which commyd serves" },
-  { "socket", PLAIN (PATH), "", "where commyd listens; empty: where programs look for it" },
+  { "store", PLAIN (ID), "", "the store below, which the daemon serves" },
+  { "socket", PLAIN (PATH), "", "where it listens; empty: where programs look for it" },
   { "state-dir", PLAIN (PATH), "", "folder of its store; empty: below the state folder" },
   { "mode", CHOICE ("auto;0600;0660;0666"), "auto",
     "who may connect: its owner, its group, or everybody; auto: everybody to a system's daemon" },

@@ -106,9 +106,11 @@ test_killed_under_load (Fixture *fixture, gconstpointer unused)
   client = commy_client_new (mesh, TEST_SERVICE);
   for (int i = 0; i < N_CALLS; i++)
     {
-      if (i == N_CALLS / 4)
+      if (i == N_CALLS / 5)
         test_daemon_kill (fixture->daemon);
-      if (i == N_CALLS / 2)
+      if (i == 3 * N_CALLS / 5)
+        test_daemon_stop (fixture->daemon); /* and another version of it is started */
+      if (i == 2 * N_CALLS / 5 || i == 4 * N_CALLS / 5)
         test_daemon_start (fixture->daemon);
       assert_pid (client, child->pid);
     }
