@@ -75,6 +75,15 @@ static const CommyKeySchema service_keys[] = {
   { "endpoints", LIST (ENDPOINT), NULL, "instances that no store lists" },
   { "interface-check", CHOICE ("strict;warn;off"), "strict",
     "what becomes of instances whose interface does not fit the client's" },
+  { "select", PLAIN (SELECTOR), NULL,
+    "which instances are called, as words that all must fit: a version (>=2.1), a tag, a pair "
+    "(rack:7)" },
+  { "version", PLAIN (VERSION), NULL, "of what is offered here, instead of what the program says" },
+  { "tags", LIST (TAG), NULL, "of what is offered here, instead of what the program says" },
+  { "metadata", LIST (PAIR), NULL,
+    "of what is offered here, as KEY:VALUE, instead of what the program says" },
+  { "weight", WHOLE (INT, 1, 1000), NULL,
+    "of what is offered here, instead of what the program says" },
 };
 
 static const CommyKeySchema mesh_keys[] = {
@@ -84,6 +93,12 @@ static const CommyKeySchema mesh_keys[] = {
   { "runtime-dir", PLAIN (PATH), "", "folder for sockets; empty: the user's runtime folder" },
   { "state-dir", PLAIN (PATH), "", "folder for state; empty: the user's state folder" },
   { "credentials-dir", PLAIN (PATH), "", "folder of ca.pem, cert.pem and key.pem" },
+  { "zone", PLAIN (TAG), "", "the zone this host is in; empty: nobody says" },
+  { "region", PLAIN (TAG), "", "the region this host is in; empty: nobody says" },
+  { "node-refresh", WHOLE (DURATION, 0, HOUR), "10s",
+    "how often it is looked whether a node's load and memory changed; 0: never" },
+  { "drain-timeout", WHOLE (DURATION, 0, HOUR), "30s",
+    "how long a drain waits for calls under way" },
   { "srv-transport", PLAIN (ID), "", "what is spoken to hosts that a DNS SRV record names" },
   { "srv-refresh", WHOLE (DURATION, S, 24 * HOUR), "30s", "how often DNS is asked again" },
 };

@@ -6,6 +6,9 @@
 
 #include "config/commy-config-value.h"
 
+#include "base/commy-error-private.h"
+#include "base/commy-selector.h"
+#include "base/commy-semver.h"
 #include "base/commy-units.h"
 #include "config/commy-config-endpoint.h"
 
@@ -32,6 +35,9 @@ static const char *const type_names[] = {
   [COMMY_VALUE_GLOB] = "a pattern with '*' and '?'",
   [COMMY_VALUE_SHA256] = "64 hexadecimal digits",
   [COMMY_VALUE_ENDPOINT] = "an endpoint",
+  [COMMY_VALUE_VERSION] = "a version such as 2.1 or 2.1.0-rc.1",
+  [COMMY_VALUE_TAG] = "a word (letters, digits, '_', '.', '/' and '-', at most 63)",
+  [COMMY_VALUE_PAIR] = "a pair such as rack:7",
 };
 
 const char *
@@ -52,6 +58,15 @@ is_id (const char *text)
   gsize length = strspn (text, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
   return length > 0 && length <= MAX_ID && text[length] == '\0';
+}
+
+static gboolean
+is_pair (const char *text)
+{
+  const char *colon = strchr (text, ':');
+  g_autofree char *key = colon != NULL ? g_strndup (text, (gsize) (colon - text)) : NULL;
+
+  return key != NULL && commy_metadata_is_valid (key, colon + 1);
 }
 
 gboolean
@@ -208,6 +223,12 @@ has_type (const CommyValueSpec *spec, const char *text)
       return *text == '\0'
              || (strlen (text) == SHA256_DIGITS
                  && strspn (text, "0123456789abcdefABCDEF") == SHA256_DIGITS);
+    case COMMY_VALUE_VERSION:
+      return *text == '\0' || commy_semver_is_valid (text);
+    case COMMY_VALUE_TAG:
+      return (*text == '\0' && !spec->is_list) || commy_tag_is_valid (text);
+    case COMMY_VALUE_PAIR:
+      return is_pair (text);
     case COMMY_VALUE_STRING:
     default:
       return TRUE;
@@ -232,11 +253,24 @@ explain_type (const CommyValueSpec *spec, const char *text)
   return g_strdup_printf ("\"%s\" is not %s%s", shown, type_names[spec->type], hint);
 }
 
+static gboolean
+check_selector (const char *text, char **out_why)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommySelector) selector = *text != '\0' ? commy_selector_new (text, &error) : NULL;
+
+  if (error != NULL)
+    *out_why = g_strdup (commy_error_bare (error));
+  return error == NULL;
+}
+
 gboolean
 commy_value_check (const CommyValueSpec *spec, const char *text, char **out_why)
 {
   if (spec->type == COMMY_VALUE_ENDPOINT)
     return commy_config_endpoint_parse (text, NULL, out_why);
+  if (spec->type == COMMY_VALUE_SELECTOR)
+    return check_selector (text, out_why);
   if (!has_type (spec, text))
     {
       *out_why = explain_type (spec, text);

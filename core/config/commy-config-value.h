@@ -25,6 +25,10 @@ typedef enum
   COMMY_VALUE_GLOB,
   COMMY_VALUE_SHA256,
   COMMY_VALUE_ENDPOINT, /* as commy-config-endpoint.h says */
+  COMMY_VALUE_VERSION,  /* as commy-semver.h says */
+  COMMY_VALUE_TAG,      /* a word, such as a zone or a tag; commy-selector.h */
+  COMMY_VALUE_PAIR,     /* "key:value" of the metadata */
+  COMMY_VALUE_SELECTOR, /* as commy-selector.h says */
 } CommyValueType;
 
 typedef struct

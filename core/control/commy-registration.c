@@ -368,6 +368,36 @@ commy_registration_add (CommyRegistration *self,
 }
 
 static void
+on_updated (gpointer user_data, const CommyStoreResult *result, const GError *error)
+{
+  Operation *operation = user_data;
+  CommyRegistration *self = operation->registration;
+
+  if (error != NULL && !self->is_closed && g_hash_table_contains (self->keys, operation->key))
+    {
+      g_hash_table_add (self->missing, g_strdup (operation->key));
+      retry_later (self, "what changed here is not in the store", error);
+    }
+  operation_end (operation, error);
+}
+
+void
+commy_registration_update (CommyRegistration *self,
+                           const char *key,
+                           GBytes *value,
+                           CommyRegistrationFunc done,
+                           gpointer data)
+{
+  Operation *operation = operation_new (self, done, data);
+
+  operation->key = g_strdup (key);
+  operation->value = g_bytes_ref (value);
+  /* At once: who registers all anew meanwhile takes the new one. */
+  g_hash_table_replace (self->keys, g_strdup (key), g_bytes_ref (value));
+  put (self, key, value, on_updated, operation);
+}
+
+static void
 on_removed (gpointer user_data, const CommyStoreResult *result, const GError *error)
 {
   operation_end (user_data, error);

@@ -25,6 +25,13 @@ void commy_registration_add (CommyRegistration *self,
                              GBytes *value,
                              CommyRegistrationFunc done,
                              gpointer data);
+/* A key that is there already gets another value. Where the store does not take it now, it is tried
+ * again until it does; @done tells of the first time. */
+void commy_registration_update (CommyRegistration *registration,
+                                const char *key,
+                                GBytes *value,
+                                CommyRegistrationFunc done,
+                                gpointer data);
 void commy_registration_remove (CommyRegistration *self,
                                 const char *key,
                                 CommyRegistrationFunc done,

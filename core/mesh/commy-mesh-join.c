@@ -597,6 +597,9 @@ stop_offers (CommyMesh *self)
       CommyService *offer = offers->pdata[i];
       Answer answer = { 0 };
 
+      while (offer->is_writing)
+        g_main_context_iteration (self->context, TRUE);
+      commy_service_unlist_here (offer, NULL);
       if (self->registry != NULL && offer->instance != NULL)
         {
           commy_registry_remove (self->registry, offer->instance, take_answer, &answer);

@@ -37,6 +37,15 @@ typedef struct
 
 #define COMMY_SERVICE_MAX_WORKERS 64
 
+/* What the program says of its service; the keyfile may say otherwise. */
+typedef struct
+{
+  char *version;      /* NULL: it does not say */
+  char **tags;        /* likewise */
+  GVariant *metadata; /* likewise; a{ss} */
+  guint32 weight;     /* 0: likewise */
+} CommyServiceFacts;
+
 typedef enum
 {
   COMMY_SERVICE_IDLE,
@@ -70,6 +79,13 @@ struct _CommyService
   guint32 stops;        /* atomic: how often it was stopped; handlers that wait look at it */
   GPtrArray *stop_tasks;
   GSource *stop_timeout;
+  CommyServiceFacts facts; /* under lock */
+
+  /* mesh thread; commy-service-record.c */
+  gboolean is_writing;       /* the store was given a record and has not answered */
+  gboolean is_stale;         /* what it was given is not right any more */
+  gboolean is_listed;        /* from the first record until it is taken away */
+  CommyWorkFunc after_write; /* waits until the store has answered; or NULL */
 };
 
 /* Mesh thread: where an accepted channel goes. FALSE: it is being stopped. */
@@ -94,6 +110,18 @@ CommyService *commy_service_new_for_topic (CommyMesh *mesh,
                                            CommyMeshWorker *home,
                                            CommyTopicCounts *counts);
 void commy_service_offer_here (CommyService *service, CommyRegistryFunc done, gpointer data);
+
+/* --- commy-service-record.c: mesh thread --- */
+
+/* Puts the first record into the store. */
+void commy_service_list_here (CommyService *service, CommyRegistryFunc done, gpointer data);
+/* What the record is made of changed: it is written anew, if there is one. As often as need be;
+ * what changes while the store is busy is written once. */
+void commy_service_relist_here (CommyService *service);
+/* From now on nothing is written any more. FALSE: the store is busy with a record; @func gets the
+ * service when it is not any more, and a reference to it. */
+gboolean commy_service_unlist_here (CommyService *service, CommyWorkFunc func);
+void commy_service_facts_clear (CommyServiceFacts *facts);
 
 /* Whether the call is of the method's kind: one that streams, or not. If not it is refused. */
 gboolean commy_invocation_fits_kind (CommyService *service,

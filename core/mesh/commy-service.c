@@ -50,6 +50,7 @@ commy_service_finalize (GObject *object)
   g_ptr_array_unref (self->stop_tasks);
   g_clear_pointer (&self->instance, commy_instance_unref);
   g_clear_pointer (&self->interface, g_dbus_interface_info_unref);
+  commy_service_facts_clear (&self->facts);
   commy_topic_counts_unref (self->counts);
   g_clear_pointer (&self->home, commy_mesh_worker_unref);
   g_main_context_unref (self->context);
@@ -342,6 +343,7 @@ fill_instance (CommyService *self, CommyInstance *instance)
   if (self->interface != NULL)
     instance->interface_hash = commy_schema_to_hash (self->interface);
   instance->pid = getpid ();
+  instance->started_s = g_get_real_time () / G_USEC_PER_SEC;
   instance->serializers = g_strdupv (mesh->setup.serializers);
   for (guint i = 0; i < mesh->listeners->len; i++)
     commy_instance_add_endpoint (instance, commy_listener_get_transport (mesh->listeners->pdata[i]),
@@ -389,7 +391,7 @@ commy_service_offer_here (CommyService *self, CommyRegistryFunc done, gpointer d
       g_mutex_lock (&self->mesh->lock);
       g_hash_table_replace (self->mesh->offers, g_strdup (id), g_object_ref (self));
       g_mutex_unlock (&self->mesh->lock);
-      commy_registry_add (self->mesh->registry, self->instance, done, data);
+      commy_service_list_here (self, done, data);
       return;
     }
   done (data, error);
@@ -702,6 +704,11 @@ stop_here (gpointer data)
   if (self->mesh->registry == NULL || self->instance == NULL)
     {
       finish_stop (self);
+      return;
+    }
+  if (!commy_service_unlist_here (self, stop_here))
+    {
+      g_object_unref (self);
       return;
     }
   commy_registry_remove (self->mesh->registry, self->instance, unregistered, self);

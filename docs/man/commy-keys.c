@@ -25,6 +25,10 @@ static const char *const type_names[] = {
   [COMMY_VALUE_PATH] = "absolute path",
   [COMMY_VALUE_GLOB] = "pattern",
   [COMMY_VALUE_SHA256] = "64 hexadecimal digits",
+  [COMMY_VALUE_VERSION] = "version",
+  [COMMY_VALUE_TAG] = "word",
+  [COMMY_VALUE_PAIR] = "KEY:VALUE",
+  [COMMY_VALUE_SELECTOR] = "selector",
 };
 
 /* roff takes a hyphen for one that may break a line, and a backslash for its own. */

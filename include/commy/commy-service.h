@@ -304,6 +304,69 @@ COMMY_API void commy_service_handle (CommyService *service,
  */
 COMMY_API void commy_service_set_workers (CommyService *service, guint threads);
 /**
+ * commy_service_set_version:
+ * @service: a service
+ * @version: (nullable): its version, such as `2.1.0`; %NULL: it does not say
+ * @error: return location
+ *
+ * What callers select by (commy_client_set_selector()): one to three numbers, maybe with what
+ * Semantic Versioning puts behind them. While the service is offered its record is written anew,
+ * and others know it as soon as their watch tells them. `version` of `[service NAME]` in a keyfile
+ * wins. Any thread; does not block.
+ *
+ * Returns: whether it is one; else %COMMY_ERROR_INVALID_ARGUMENT, and nothing changed
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_service_set_version (CommyService *service,
+                                              const char *version,
+                                              GError **error);
+/**
+ * commy_service_set_tags:
+ * @service: a service
+ * @tags: (nullable) (array zero-terminated=1): at most 64 words of letters, digits, `_`, `.`, `/`
+ *   and `-`; %NULL for none
+ * @error: return location
+ *
+ * As commy_service_set_version(), of its tags. `tags` of `[service NAME]` wins.
+ *
+ * Returns: whether they are tags; else %COMMY_ERROR_INVALID_ARGUMENT, and nothing changed
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_service_set_tags (CommyService *service,
+                                           const char *const *tags,
+                                           GError **error);
+/**
+ * commy_service_set_metadata:
+ * @service: a service
+ * @metadata: (nullable): an `a{ss}` of at most 64 pairs, floating is consumed; %NULL for none. Keys
+ *   are like tags, values one line of at most 255 bytes
+ * @error: return location
+ *
+ * As commy_service_set_version(), of what else there is to know. `metadata` of `[service NAME]`
+ * wins, as a whole.
+ *
+ * Returns: whether it is; else %COMMY_ERROR_INVALID_ARGUMENT, and nothing changed
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_service_set_metadata (CommyService *service,
+                                               GVariant *metadata,
+                                               GError **error);
+/**
+ * commy_service_set_weight:
+ * @service: a service
+ * @weight: from 1 to 1000; what lies outside counts as the nearer of both
+ *
+ * Its share of the calls among the instances of its name, where the caller's balancer heeds
+ * weights, as `weighted` does; 1 unless it is set. As commy_service_set_version(); `weight` of
+ * `[service NAME]` wins.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_service_set_weight (CommyService *service, guint weight);
+/**
  * commy_service_start:
  * @service: a service of a joined mesh
  * @cancellable: (nullable): a cancellable
