@@ -165,6 +165,21 @@ static const CommyKeySchema log_keys[] = {
   { "level", CHOICE ("error;warning;message;info;debug"), "message", "the least level logged" },
 };
 
+static const CommyKeySchema daemon_keys[] = {
+  { "store", PLAIN (ID), "", "the store below, which the daemon serves" },
+  { "socket", PLAIN (PATH), "", "where it listens; empty: where programs look for it" },
+  { "state-dir", PLAIN (PATH), "", "folder of its store; empty: below the state folder" },
+  { "mode", CHOICE ("auto;0600;0660;0666"), "auto",
+    "who may connect: its owner, its group, or everybody; auto: everybody to a system's daemon" },
+  { "connections", WHOLE (INT, 1, 65536), "256", "connections of one user" },
+  { "keys", WHOLE (INT, 1, 1 << 24), "16384", "keys that one user may have in it" },
+  { "bytes", WHOLE (SIZE, KIB, 64 * GIB), "64MiB", "bytes of one user's keys and values" },
+  { "grace", WHOLE (DURATION, 0, HOUR), "5s",
+    "time for those of an earlier daemon to register again, before their entries go" },
+  { "waiting", WHOLE (SIZE, 32 * KIB * KIB, 64 * GIB), "64MiB",
+    "bytes of one user in memory that were not read, or not sent, yet" },
+};
+
 static const CommyGroupSchema groups[] = {
   GROUP ("commy", NULL, commy_keys),
   GROUP ("plugins", NULL, plugins_keys),
@@ -178,6 +193,7 @@ static const CommyGroupSchema groups[] = {
   GROUP ("policy", "NAME", policy_keys),
   GROUP ("log", NULL, log_keys),
   GROUP ("alert", "NAME", alert_keys),
+  GROUP ("daemon", NULL, daemon_keys),
 };
 
 const CommyGroupSchema *
