@@ -168,6 +168,30 @@ mark_interface (CommyCandidate *candidate, const CommyRouteField *field, guint i
   candidate->known.origin = field->interface_check_origin;
 }
 
+static gboolean
+is_selected (const CommyRouteKey *key, const CommyInstance *instance, CommyRejection *why)
+{
+  const CommyTraits traits = { .version = instance->version,
+                               .tags = (const char *const *) instance->tags,
+                               .metadata = instance->metadata };
+
+  return key->selector == NULL
+         || commy_selector_matches (key->selector, &traits, why != NULL ? why->required : NULL,
+                                    why != NULL ? sizeof why->required : 0,
+                                    why != NULL ? why->offered : NULL,
+                                    why != NULL ? sizeof why->offered : 0);
+}
+
+static void
+mark_selector (CommyCandidate *candidate, const CommyRouteKey *key, const CommyInstance *instance)
+{
+  if (candidate->known.filter != COMMY_FILTER_NONE
+      || is_selected (key, instance, &candidate->known))
+    return;
+  candidate->known.filter = COMMY_FILTER_SELECTOR;
+  candidate->known.origin = key->selector_origin;
+}
+
 static void
 add_candidate (CommyRouteField *field,
                const CommyRouteKey *key,
@@ -212,6 +236,7 @@ add_candidate (CommyRouteField *field,
     }
   add_finding (candidate, path, finding);
   mark_interface (candidate, field, index);
+  mark_selector (candidate, key, instance);
   mark_failed (candidate, path, now_ns, field);
   field->instance_of[field->n] = index;
   field->endpoint_of[field->n] = endpoint;
@@ -265,6 +290,28 @@ add_endpoint (CommyRouteField *field,
     }
 }
 
+/* The endpoints of all instances that are wanted, or of those that are not. */
+static void
+add_instances (CommyRouteField *field,
+               const CommyRouteKey *key,
+               gboolean wanted,
+               guint64 wanted_caps,
+               gint64 now_ns)
+{
+  CommySurvey *survey = field->snapshot->survey;
+
+  for (guint i = 0; i < survey->n_instances; i++)
+    {
+      CommyInstance *instance = field->snapshot->instances->pdata[i];
+
+      if ((key->instance != NULL && strcmp (key->instance, instance->id) != 0)
+          || is_selected (key, instance, NULL) != wanted)
+        continue;
+      for (guint k = 0; k < survey->instances[i].n_endpoints; k++)
+        add_endpoint (field, key, i, &survey->instances[i].endpoints[k], wanted_caps, now_ns);
+    }
+}
+
 /* Asks what each instance offers, if the client says what it needs. */
 static void
 compare_interfaces (CommyRouteField *field, const CommyRouteKey *key)
@@ -284,7 +331,8 @@ compare_interfaces (CommyRouteField *field, const CommyRouteKey *key)
     {
       CommyInstance *instance = instances->pdata[i];
 
-      if (key->instance != NULL && strcmp (key->instance, instance->id) != 0)
+      if ((key->instance != NULL && strcmp (key->instance, instance->id) != 0)
+          || !is_selected (key, instance, NULL))
         continue;
       commy_interface_checks_get (key->mesh->interface_checks, key->expectation, instance,
                                   &field->interfaces[i]);
@@ -300,7 +348,6 @@ commy_route_field_make (CommyRouteField *field,
 {
   guint64 caps = flavour == COMMY_FLAVOUR_BYTES ? COMMY_CAP_BYTES : COMMY_CAP_VALUES;
   gint64 now_ns = commy_env_now (key->mesh->env);
-  CommySurvey *survey;
 
   field->snapshot = commy_registry_lookup (key->mesh->registry, key->service);
   if (field->snapshot == NULL || field->snapshot->instances->len == 0)
@@ -313,7 +360,6 @@ commy_route_field_make (CommyRouteField *field,
                        notice != NULL ? notice : "", notice != NULL ? ")" : "");
       return FALSE;
     }
-  survey = field->snapshot->survey;
   field->flavour = flavour;
   field->recheck_ns = G_MAXINT64;
   field->candidates = g_new0 (CommyCandidate, COMMY_ROUTE_MAX_CANDIDATES);
@@ -322,15 +368,10 @@ commy_route_field_make (CommyRouteField *field,
   field->serializer_of = g_new0 (CommyPlugin *, COMMY_ROUTE_MAX_CANDIDATES);
   field->findings = g_ptr_array_new_with_free_func (g_free);
   compare_interfaces (field, key);
-  for (guint i = 0; i < survey->n_instances; i++)
-    {
-      CommyInstance *instance = field->snapshot->instances->pdata[i];
-
-      if (key->instance != NULL && strcmp (key->instance, instance->id) != 0)
-        continue;
-      for (guint k = 0; k < survey->instances[i].n_endpoints; k++)
-        add_endpoint (field, key, i, &survey->instances[i].endpoints[k], caps, now_ns);
-    }
+  /* Those that are not wanted take no place from the others. */
+  add_instances (field, key, TRUE, caps, now_ns);
+  if (key->selector != NULL)
+    add_instances (field, key, FALSE, caps, now_ns);
   if (field->n == 0)
     {
       commy_set_error (error, key->instance != NULL ? COMMY_ERROR_NO_SERVICE : COMMY_ERROR_NO_ROUTE,
