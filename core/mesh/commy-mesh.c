@@ -76,6 +76,9 @@ static void
 commy_mesh_class_init (CommyMeshClass *klass)
 {
   G_OBJECT_CLASS (klass)->finalize = commy_mesh_finalize;
+  /* Described in commy-mesh.h, where the scanner looks. */
+  g_signal_new (COMMY_MESH_DRAINED, COMMY_TYPE_MESH, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                G_TYPE_NONE, 1, G_TYPE_UINT);
 }
 
 static void

@@ -83,6 +83,12 @@ fill_metadata (CommyInstance *instance, CommyConfig *config, const char *group, 
   instance->metadata = metadata;
 }
 
+gboolean
+commy_service_can_drain (CommyService *self)
+{
+  return self != self->mesh->node_service && self->counts == NULL;
+}
+
 /* Only this thread reads the record; others look at its id and its interface, which stay. */
 static void
 fill (CommyService *self)
@@ -99,6 +105,7 @@ fill (CommyService *self)
   fill_metadata (instance, config, group, self->facts.metadata);
   instance->weight = weight != 0 ? weight : MAX (self->facts.weight, 1);
   g_mutex_unlock (&self->lock);
+  instance->draining = self->mesh->is_cordoned && commy_service_can_drain (self);
   set_text (&instance->zone, commy_config_get (config, "mesh", "zone"));
   set_text (&instance->region, commy_config_get (config, "mesh", "region"));
 }
