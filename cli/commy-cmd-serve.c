@@ -7,6 +7,7 @@
 #include "cli/commy-cmd.h"
 #include "cli/commy-lookup.h"
 #include "cli/commy-output.h"
+#include "cli/commy-quantity.h"
 #include "cli/commy-serve-command.h"
 
 #include <glib-unix.h>
@@ -16,6 +17,7 @@
 
 #define MAX_WORKERS 64
 #define COMMANDS_AT_ONCE 8u
+#define COMMANDS_GET_PERCENT 80 /* of the time to drain */
 #define DRAIN_S 3 /* commands get so long when the service ends; the mesh waits a little longer */
 
 static const CommyCliVerb verb = {
@@ -272,15 +274,42 @@ on_drain_done (GObject *source, GAsyncResult *result, gpointer data)
   g_main_loop_quit (ending->loop);
 }
 
-/* Others go elsewhere first; commands may end by themselves, until the time is over. */
+/* How long a drain takes at most, as the keyfile says. */
+static gint64
+get_drain_time_us (CommyMesh *mesh)
+{
+  g_autoptr (GVariant) settings = commy_mesh_list_settings (mesh);
+  const char *group, *key, *value;
+  gint64 time_us = 0;
+  GVariantIter iter;
+
+  g_variant_iter_init (&iter, settings);
+  while (g_variant_iter_next (&iter, "(&s&s&s&s)", &group, &key, &value, NULL))
+    if (strcmp (group, "mesh") == 0 && strcmp (key, "drain-timeout") == 0)
+      {
+        commy_quantity_parse_time (value, &time_us);
+        break;
+      }
+  return time_us;
+}
+
+/* Others go elsewhere first. Commands have most of the time; then they are ended, so that their
+ * callers still hear why. */
 static void
 drain (CommyMesh *mesh, CommyServeCommands *commands, Ending *ending)
 {
+  gint64 time_us = get_drain_time_us (mesh);
+  GSource *late = g_timeout_source_new ((guint) (time_us / 1000 * COMMANDS_GET_PERCENT / 100));
+
   commy_cli_note ("draining: no new calls, waiting for those under way; a second signal stops at "
                   "once");
-  commy_mesh_drain (mesh, -1, NULL, on_drain_done, ending);
+  g_source_set_callback (late, on_drained, commands, NULL);
+  g_source_attach (late, NULL);
+  commy_mesh_drain (mesh, time_us, NULL, on_drain_done, ending);
   g_main_loop_run (ending->loop);
   commy_serve_commands_end (commands);
+  g_source_destroy (late);
+  g_source_unref (late);
 }
 
 static CommyExit

@@ -83,6 +83,17 @@ commy_instance_unref (CommyInstance *self)
   g_free (self);
 }
 
+int
+commy_instance_compare (gconstpointer a, gconstpointer b)
+{
+  const CommyInstance *x = *(CommyInstance *const *) a;
+  const CommyInstance *y = *(CommyInstance *const *) b;
+
+  if (x->priority != y->priority)
+    return x->priority < y->priority ? -1 : 1;
+  return strcmp (x->id, y->id);
+}
+
 static void
 append (CommyInstanceEndpoint **endpoints, guint *n, const char *transport, const char *address)
 {
@@ -233,9 +244,9 @@ commy_instance_to_variant (CommyInstance *self)
 }
 
 static gboolean
-read_pairs (GVariant *dict, const char *key, CommyInstanceEndpoint **endpoints, guint *n)
+read_pairs (GVariantDict *dict, const char *key, CommyInstanceEndpoint **endpoints, guint *n)
 {
-  g_autoptr (GVariant) list = g_variant_lookup_value (dict, key, G_VARIANT_TYPE ("a(ss)"));
+  g_autoptr (GVariant) list = g_variant_dict_lookup_value (dict, key, G_VARIANT_TYPE ("a(ss)"));
   GVariantIter iter;
   const char *transport, *address;
 
@@ -248,11 +259,11 @@ read_pairs (GVariant *dict, const char *key, CommyInstanceEndpoint **endpoints, 
 }
 
 static void
-read_text (GVariant *dict, const char *key, char **text)
+read_text (GVariantDict *dict, const char *key, char **text)
 {
   char *found;
 
-  if (!g_variant_lookup (dict, key, "s", &found))
+  if (!g_variant_dict_lookup (dict, key, "s", &found))
     return;
   g_free (*text);
   *text = found;
@@ -266,29 +277,29 @@ commy_interface_hash_is_valid (const char *text)
 
 /* What older ones do not say, and what cannot be right, is as if it had not been said. */
 static void
-read_optional (CommyInstance *self, GVariant *dict)
+read_optional (CommyInstance *self, GVariantDict *dict)
 {
   char **tags;
   GVariant *metadata;
 
-  if (g_variant_lookup (dict, "interface-hash", "s", &self->interface_hash)
+  if (g_variant_dict_lookup (dict, "interface-hash", "s", &self->interface_hash)
       && !commy_interface_hash_is_valid (self->interface_hash))
     g_clear_pointer (&self->interface_hash, g_free);
-  g_variant_lookup (dict, "weight", "u", &self->weight);
+  g_variant_dict_lookup (dict, "weight", "u", &self->weight);
   self->weight = CLAMP (self->weight, 1, 1000);
   read_text (dict, "zone", &self->zone);
   read_text (dict, "region", &self->region);
   read_text (dict, "version", &self->version);
-  g_variant_lookup (dict, "started", "x", &self->started_s);
-  g_variant_lookup (dict, "draining", "b", &self->draining);
-  if (g_variant_lookup (dict, "tags", "^as", &tags))
+  g_variant_dict_lookup (dict, "started", "x", &self->started_s);
+  g_variant_dict_lookup (dict, "draining", "b", &self->draining);
+  if (g_variant_dict_lookup (dict, "tags", "^as", &tags))
     {
       g_strfreev (self->tags);
       self->tags = tags;
       for (guint n = g_strv_length (tags); n > TAGS_MAX; n--)
         g_clear_pointer (&tags[n - 1], g_free);
     }
-  metadata = g_variant_lookup_value (dict, "metadata", G_VARIANT_TYPE ("a{ss}"));
+  metadata = g_variant_dict_lookup_value (dict, "metadata", G_VARIANT_TYPE ("a{ss}"));
   if (metadata != NULL && g_variant_n_children (metadata) <= METADATA_MAX)
     {
       g_variant_unref (self->metadata);
@@ -302,7 +313,8 @@ commy_instance_read (
     const char *id, const char *service, const char *text, gsize size, GError **error)
 {
   g_autoptr (CommyInstance) self = commy_instance_new (id, service);
-  g_autoptr (GVariant) dict = NULL;
+  g_autoptr (GVariant) record = NULL;
+  g_auto (GVariantDict) dict = { 0 };
   g_autoptr (GError) cause = NULL;
 
   if (size > RECORD_MAX || !g_utf8_validate (text, (gssize) size, NULL))
@@ -310,27 +322,28 @@ commy_instance_read (
       commy_set_error (error, COMMY_ERROR_STORE, "the record of instance %s is not text", id);
       return NULL;
     }
-  dict = g_variant_parse (G_VARIANT_TYPE_VARDICT, text, text + size, NULL, &cause);
-  if (dict == NULL)
+  record = g_variant_parse (G_VARIANT_TYPE_VARDICT, text, text + size, NULL, &cause);
+  if (record == NULL)
     {
       commy_set_error (error, COMMY_ERROR_STORE, "the record of instance %s cannot be read: %s", id,
                        cause->message);
       return NULL;
     }
-  if (!g_variant_lookup (dict, "node", "s", &self->node) || strlen (self->node) != 32
-      || !g_variant_lookup (dict, "host", "s", &self->host)
-      || !g_variant_lookup (dict, "host-id", "s", &self->host_id)
-      || !g_variant_lookup (dict, "interface", "s", &self->interface_name)
-      || !g_variant_lookup (dict, "pid", "i", &self->pid)
-      || !g_variant_lookup (dict, "serializers", "^as", &self->serializers)
+  g_variant_dict_init (&dict, record); /* finds each field at once */
+  if (!g_variant_dict_lookup (&dict, "node", "s", &self->node) || strlen (self->node) != 32
+      || !g_variant_dict_lookup (&dict, "host", "s", &self->host)
+      || !g_variant_dict_lookup (&dict, "host-id", "s", &self->host_id)
+      || !g_variant_dict_lookup (&dict, "interface", "s", &self->interface_name)
+      || !g_variant_dict_lookup (&dict, "pid", "i", &self->pid)
+      || !g_variant_dict_lookup (&dict, "serializers", "^as", &self->serializers)
       || g_strv_length (self->serializers) > SERIALIZERS_MAX
-      || !read_pairs (dict, "endpoints", &self->endpoints, &self->n_endpoints)
-      || !read_pairs (dict, "withheld", &self->withheld, &self->n_withheld))
+      || !read_pairs (&dict, "endpoints", &self->endpoints, &self->n_endpoints)
+      || !read_pairs (&dict, "withheld", &self->withheld, &self->n_withheld))
     {
       commy_set_error (error, COMMY_ERROR_STORE, "the record of instance %s lacks a field", id);
       return NULL;
     }
-  read_optional (self, dict);
+  read_optional (self, &dict);
   return g_steal_pointer (&self);
 }
 

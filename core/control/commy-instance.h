@@ -48,6 +48,9 @@ CommyInstance *commy_instance_ref (CommyInstance *instance);
 void commy_instance_unref (CommyInstance *instance);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyInstance, commy_instance_unref)
 
+/* The order of snapshots: by priority and id; takes pointers to pointers. */
+int commy_instance_compare (gconstpointer a, gconstpointer b);
+
 /* While it is being made. */
 void
 commy_instance_add_endpoint (CommyInstance *instance, const char *transport, const char *address);

@@ -18,6 +18,10 @@
 #include <string.h>
 
 #define PREFIX COMMY_SERVICES_PREFIX
+/* Between two snapshots of a service is so many times what one takes, in these bounds. */
+#define PAUSE_SHARE 4
+#define PAUSE_LEAST_NS G_GINT64_CONSTANT (1000000)
+#define PAUSE_MOST_NS G_GINT64_CONSTANT (200000000)
 
 typedef struct
 {
@@ -35,6 +39,8 @@ typedef struct
   char *complaint;    /* about its endpoints in the keyfile, or NULL */
   GError *error;      /* of the store, when it was asked last */
   gboolean beginning; /* sources are being asked: not all of them yet */
+  GSource *later;     /* makes the snapshot that is due; NULL: none is */
+  gint64 next_ns;     /* not made before */
   GArray *waiters;
 } Watched;
 
@@ -47,7 +53,7 @@ struct _CommyRegistry
   const CommyEnv *env;
   CommyRegistration *registration;
   GHashTable *watched; /* service -> Watched */
-  void (*survey) (gpointer data, CommySnapshot *snapshot);
+  CommyRegistrySurveyor survey;
   gpointer survey_data;
   void (*listen) (gpointer data, CommySnapshot *snapshot);
   gpointer listen_data;
@@ -57,17 +63,6 @@ struct _CommyRegistry
 };
 
 /* --- snapshots --- */
-
-static int
-compare_instances (gconstpointer a, gconstpointer b)
-{
-  const CommyInstance *x = *(CommyInstance *const *) a;
-  const CommyInstance *y = *(CommyInstance *const *) b;
-
-  if (x->priority != y->priority)
-    return x->priority < y->priority ? -1 : 1;
-  return strcmp (x->id, y->id);
-}
 
 /* An endpoint behind which an instance of the store was met is no second one. */
 static gboolean
@@ -91,6 +86,60 @@ add_instances (Watched *watched, CommySource *source, GPtrArray *instances)
       g_ptr_array_add (instances, commy_instance_ref (instance));
 }
 
+/* What is compared mostly decides by the first bytes of ids: of thousands of instances none has to
+ * be looked at for that. */
+typedef struct
+{
+  guint64 head;
+  CommyInstance *instance;
+} Sortable;
+
+static int
+compare_sortables (gconstpointer a, gconstpointer b)
+{
+  const Sortable *x = a;
+  const Sortable *y = b;
+
+  if (x->head != y->head)
+    return x->head < y->head ? -1 : 1;
+  return commy_instance_compare (&x->instance, &y->instance);
+}
+
+static guint64
+get_head (const char *id)
+{
+  guint64 head = 0;
+
+  for (guint i = 0; i < sizeof head && id[i] != '\0'; i++)
+    head |= (guint64) (guint8) id[i] << (8 * (sizeof head - 1 - i));
+  return head;
+}
+
+static void
+sort_instances (GPtrArray *instances)
+{
+  g_autoptr (GArray) sortables
+      = g_array_sized_new (FALSE, FALSE, sizeof (Sortable), instances->len);
+  gboolean have_priorities = FALSE;
+
+  for (guint i = 0; i < instances->len; i++)
+    {
+      Sortable sortable
+          = { get_head (((CommyInstance *) instances->pdata[i])->id), instances->pdata[i] };
+
+      have_priorities |= sortable.instance->priority != 0;
+      g_array_append_val (sortables, sortable);
+    }
+  if (have_priorities)
+    {
+      g_ptr_array_sort (instances, commy_instance_compare);
+      return;
+    }
+  g_array_sort (sortables, compare_sortables);
+  for (guint i = 0; i < instances->len; i++)
+    instances->pdata[i] = g_array_index (sortables, Sortable, i).instance;
+}
+
 static char *
 join_notices (Watched *watched)
 {
@@ -110,10 +159,19 @@ join_notices (Watched *watched)
 }
 
 static void
-publish (gpointer data)
+drop_later (Watched *watched)
 {
-  Watched *watched = data;
+  if (watched->later == NULL)
+    return;
+  g_source_destroy (watched->later);
+  g_clear_pointer (&watched->later, g_source_unref);
+}
+
+static void
+make_snapshot (Watched *watched)
+{
   CommyRegistry *self = watched->registry;
+  g_autoptr (CommySnapshot) before = commy_registry_lookup (self, watched->service);
   const CommySource *store = watched->sources->pdata[0];
   g_autofree char *notice = join_notices (watched);
   g_autoptr (CommySnapshot) snapshot
@@ -121,9 +179,9 @@ publish (gpointer data)
 
   for (guint i = 0; i < watched->sources->len; i++)
     add_instances (watched, watched->sources->pdata[i], snapshot->instances);
-  g_ptr_array_sort (snapshot->instances, compare_instances);
+  sort_instances (snapshot->instances);
   if (self->survey != NULL)
-    self->survey (self->survey_data, snapshot);
+    self->survey (self->survey_data, snapshot, before);
   g_mutex_lock (&self->lock);
   g_hash_table_replace (self->snapshots, g_strdup (watched->service),
                         commy_snapshot_ref (snapshot));
@@ -131,6 +189,54 @@ publish (gpointer data)
   __atomic_add_fetch (self->epoch, 1, __ATOMIC_RELEASE);
   if (self->listen != NULL)
     self->listen (self->listen_data, snapshot);
+}
+
+static void
+publish_now (Watched *watched)
+{
+  const CommyEnv *env = watched->registry->env;
+  gint64 start_ns = commy_env_now (env);
+  gint64 end_ns;
+
+  drop_later (watched);
+  make_snapshot (watched);
+  end_ns = commy_env_now (env);
+  watched->next_ns = end_ns + MIN ((end_ns - start_ns) * PAUSE_SHARE, PAUSE_MOST_NS);
+}
+
+static gboolean
+on_later (gpointer data)
+{
+  publish_now (data);
+  return G_SOURCE_REMOVE;
+}
+
+/* The first change shows at once; those that follow closely show together, because a snapshot
+ * costs as much for one change of thousands of instances as for all of them. */
+static void
+publish (gpointer data)
+{
+  Watched *watched = data;
+  gint64 wait_ns = watched->next_ns - commy_env_now (watched->registry->env);
+
+  if (watched->later != NULL)
+    return;
+  if (wait_ns < PAUSE_LEAST_NS)
+    {
+      publish_now (watched);
+      return;
+    }
+  watched->later = g_timeout_source_new ((guint) (wait_ns / PAUSE_LEAST_NS));
+  g_source_set_callback (watched->later, on_later, watched, NULL);
+  g_source_attach (watched->later, watched->registry->context);
+}
+
+/* Who waits for an answer sees what came with it. */
+static void
+publish_rest (Watched *watched)
+{
+  if (watched->later != NULL)
+    publish_now (watched);
 }
 
 CommySnapshot *
@@ -152,10 +258,14 @@ commy_registry_lookup (CommyRegistry *self, const char *service)
 static void
 answer_waiters (Watched *watched, const GError *error)
 {
-  g_autoptr (GArray) waiters = g_steal_pointer (&watched->waiters);
-  g_autoptr (CommySnapshot) snapshot = commy_registry_lookup (watched->registry, watched->service);
-  gboolean found = snapshot != NULL && snapshot->instances->len > 0 && watched->sources->len > 1;
+  g_autoptr (CommySnapshot) snapshot = NULL;
+  g_autoptr (GArray) waiters = NULL;
+  gboolean found;
 
+  publish_rest (watched);
+  snapshot = commy_registry_lookup (watched->registry, watched->service);
+  found = snapshot != NULL && snapshot->instances->len > 0 && watched->sources->len > 1;
+  waiters = g_steal_pointer (&watched->waiters);
   watched->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
   for (guint i = 0; i < waiters->len; i++)
     {
@@ -199,6 +309,7 @@ watched_free (gpointer data)
 {
   Watched *watched = data;
 
+  drop_later (watched);
   g_ptr_array_unref (watched->sources);
   g_array_unref (watched->waiters);
   g_clear_error (&watched->error);
@@ -605,9 +716,7 @@ commy_registry_suspect (CommyRegistry *self, gint64 lease)
 /* --- life --- */
 
 void
-commy_registry_set_surveyor (CommyRegistry *self,
-                             void (*survey) (gpointer data, CommySnapshot *snapshot),
-                             gpointer data)
+commy_registry_set_surveyor (CommyRegistry *self, CommyRegistrySurveyor survey, gpointer data)
 {
   self->survey = survey;
   self->survey_data = data;

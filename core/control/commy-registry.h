@@ -25,10 +25,13 @@ CommyRegistry *commy_registry_new (CommyPlugin *store,
                                    GMainContext *context,
                                    guint32 *epoch);
 void commy_registry_free (CommyRegistry *registry);
+/* @before: the snapshot that this one replaces; or NULL. */
+typedef void (*CommyRegistrySurveyor) (gpointer data,
+                                       CommySnapshot *snapshot,
+                                       const CommySnapshot *before);
 /* Called on the mesh thread for each snapshot before others see it; may fill in its survey. */
-void commy_registry_set_surveyor (CommyRegistry *registry,
-                                  void (*survey) (gpointer data, CommySnapshot *snapshot),
-                                  gpointer data);
+void
+commy_registry_set_surveyor (CommyRegistry *registry, CommyRegistrySurveyor survey, gpointer data);
 /* Gets the lease; @done once, also at once. */
 void commy_registry_start (CommyRegistry *registry, CommyRegistryFunc done, gpointer data);
 void commy_registry_add (CommyRegistry *registry,

@@ -171,7 +171,8 @@ void commy_mesh_offer_topics (CommyMesh *mesh);
 void commy_mesh_tell_drained (CommyMesh *mesh, guint left);
 
 /* commy-survey.c */
-void commy_survey_snapshot (gpointer mesh, CommySnapshot *snapshot);
+/* @before: the one of the same service that it replaces; or NULL. */
+void commy_survey_snapshot (gpointer mesh, CommySnapshot *snapshot, const CommySnapshot *before);
 
 /* commy-node-service.c */
 CommyService *commy_node_service_new (CommyMesh *mesh);

@@ -579,7 +579,7 @@ ensure_subject (CommyProber *self,
       g_ptr_array_add (self->subjects, subject);
     }
   subject->transport = endpoint->transport;
-  subject->profile = endpoint->profile;
+  subject->profile = endpoint->facts->profile;
   if (subject->instance != instance)
     {
       g_clear_pointer (&subject->instance, commy_instance_unref);

@@ -220,14 +220,14 @@ add_candidate (CommyRouteField *field,
   *candidate = (CommyCandidate){ .instance = instance->id,
                                  .transport = endpoint->id,
                                  .serializer = serializer->note.id,
-                                 .transport_profile = &endpoint->profile,
+                                 .transport_profile = &endpoint->facts->profile,
                                  .serializer_profile
                                  = commy_route_serializer_profile (field->flavour, serializer),
-                                 .security = endpoint->security,
-                                 .reach = endpoint->reach,
+                                 .security = endpoint->facts->security,
+                                 .reach = endpoint->facts->reach,
                                  .connected = path != NULL && commy_path_is_up (path),
                                  .bias = 1,
-                                 .known = endpoint->known };
+                                 .known = endpoint->facts->known };
   if (endpoint->transport != NULL)
     {
       candidate->bias = endpoint->transport->bias;
@@ -252,7 +252,7 @@ serializer_fits (CommyPlugin *serializer,
                  guint64 wanted_caps)
 {
   guint64 caps = serializer->profile.capabilities;
-  gboolean byte_orders_may_differ = endpoint->reach == COMMY_REACH_NETWORK;
+  gboolean byte_orders_may_differ = endpoint->facts->reach == COMMY_REACH_NETWORK;
 
   if ((caps & wanted_caps) != wanted_caps
       || (commy_instance_is_known (instance)
@@ -307,8 +307,8 @@ add_instances (CommyRouteField *field,
       if ((key->instance != NULL && strcmp (key->instance, instance->id) != 0)
           || is_selected (key, instance, NULL) != wanted)
         continue;
-      for (guint k = 0; k < survey->instances[i].n_endpoints; k++)
-        add_endpoint (field, key, i, &survey->instances[i].endpoints[k], wanted_caps, now_ns);
+      for (guint k = 0; k < survey->instances[i]->n_endpoints; k++)
+        add_endpoint (field, key, i, &survey->instances[i]->endpoints[k], wanted_caps, now_ns);
     }
 }
 

@@ -9,26 +9,38 @@
 #include "plugin/commy-catalog.h"
 #include "route/commy-route.h"
 
+/* What is the same for many instances is kept once. */
+typedef struct
+{
+  gatomicrefcount refs;
+  CommyProfile profile; /* as estimated for these peers */
+  guint security;       /* of transport and auth together */
+  guint reach;          /* one CommyReach bit */
+  CommyRejection known; /* NONE if it may be tried */
+  char *origin;         /* owned text `known.origin` may point to */
+} CommySurveyFacts;
+
 typedef struct
 {
   CommyPlugin *transport; /* NULL: not usable here */
   const char *id;         /* transport's id */
   const char *address;    /* NULL: the peer does not offer it */
-  CommyProfile profile;   /* as estimated for this peer */
-  guint security;         /* of transport and auth together */
-  guint reach;            /* one CommyReach bit */
-  CommyRejection known;   /* NONE if it may be tried */
-  char *origin;           /* owned text `known.origin` may point to */
+  const CommySurveyFacts *facts;
 } CommySurveyEndpoint;
 
+/* Of one instance; snapshots that have the same one share it. */
 typedef struct
 {
-  CommySurveyEndpoint *endpoints;
+  gatomicrefcount refs;
+  CommyInstance *instance;
+  gint64 holds_until_ns; /* the transports are asked again then */
   guint n_endpoints;
+  CommySurveyEndpoint endpoints[];
 } CommySurveyInstance;
 
 typedef struct
 {
-  CommySurveyInstance *instances; /* parallel to the snapshot's */
+  CommySurveyInstance **instances; /* parallel to the snapshot's */
   guint n_instances;
+  GHashTable *facts; /* a set, to share them; mesh thread */
 } CommySurvey;

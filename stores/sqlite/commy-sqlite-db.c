@@ -276,10 +276,10 @@ commy_sqlite_db_range (CommySqliteDb *self,
   CommySqliteState state;
   sqlite3_stmt *statement;
 
-  if (!commy_sqlite_db_begin (self, COMMY_SQLITE_BEGIN_READ, error))
+  if (!commy_sqlite_db_look (self, &state, error))
     return NULL;
   statement = commy_sqlite_db_get (self, COMMY_SQLITE_RANGE, error);
-  if (statement != NULL && commy_sqlite_db_get_state (self, &state, error))
+  if (statement != NULL)
     {
       commy_sqlite_bind_prefix (statement, 1, prefix);
       entries = read_entries (self, statement, error);
@@ -303,28 +303,34 @@ check_known (CommySqliteDb *self, gint64 after, const CommySqliteState *state, G
   return FALSE;
 }
 
-GArray *
-commy_sqlite_db_changes (
-    CommySqliteDb *self, const char *prefix, gint64 after, gint64 *out_revision, GError **error)
+gboolean
+commy_sqlite_db_look (CommySqliteDb *self, CommySqliteState *out, GError **error)
 {
-  g_autoptr (GArray) entries = NULL;
-  CommySqliteState state;
+  if (!commy_sqlite_db_begin (self, COMMY_SQLITE_BEGIN_READ, error))
+    return FALSE;
+  if (commy_sqlite_db_get_state (self, out, error))
+    return TRUE;
+  commy_sqlite_db_rollback (self);
+  return FALSE;
+}
+
+GArray *
+commy_sqlite_db_changes (CommySqliteDb *self,
+                         const CommySqliteState *state,
+                         const char *prefix,
+                         gint64 after,
+                         GError **error)
+{
   sqlite3_stmt *statement;
 
-  if (!commy_sqlite_db_begin (self, COMMY_SQLITE_BEGIN_READ, error))
+  if (!check_known (self, after, state, error))
     return NULL;
   statement = commy_sqlite_db_get (self, COMMY_SQLITE_CHANGES, error);
-  if (statement != NULL && commy_sqlite_db_get_state (self, &state, error)
-      && check_known (self, after, &state, error))
-    {
-      sqlite3_bind_int64 (statement, 1, after);
-      commy_sqlite_bind_prefix (statement, 2, prefix);
-      entries = read_entries (self, statement, error);
-    }
-  commy_sqlite_db_rollback (self);
-  if (entries != NULL)
-    *out_revision = state.revision;
-  return g_steal_pointer (&entries);
+  if (statement == NULL)
+    return NULL;
+  sqlite3_bind_int64 (statement, 1, after);
+  commy_sqlite_bind_prefix (statement, 2, prefix);
+  return read_entries (self, statement, error);
 }
 
 gboolean

@@ -86,9 +86,14 @@ GArray *commy_sqlite_db_range (CommySqliteDb *self,
                                const char *prefix,
                                gint64 *out_revision,
                                GError **error);
-/* The same for what changed after a revision; fails if that is no longer known. */
-GArray *commy_sqlite_db_changes (
-    CommySqliteDb *self, const char *prefix, gint64 after, gint64 *out_revision, GError **error);
+/* Begins to look at what changed, for several prefixes at one revision; ended by a rollback. */
+gboolean commy_sqlite_db_look (CommySqliteDb *self, CommySqliteState *out, GError **error);
+/* What changed after a revision, inside such a look; fails if that is no longer known. */
+GArray *commy_sqlite_db_changes (CommySqliteDb *self,
+                                 const CommySqliteState *state,
+                                 const char *prefix,
+                                 gint64 after,
+                                 GError **error);
 gboolean commy_sqlite_db_get_revision (CommySqliteDb *self, gint64 *out_revision, GError **error);
 
 /* commy-sqlite-txn.c: everything that writes. */

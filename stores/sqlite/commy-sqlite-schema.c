@@ -214,6 +214,18 @@ check_file (const char *path, GError **error)
   return FALSE;
 }
 
+/* Who holds the file does so for less than a millisecond, so it is asked for every millisecond.
+ * (SQLite's own handler sleeps for up to 100 ms: of two who write much the same one always comes
+ * too late.) */
+static int
+on_busy (void *limit_ms, int n_waits)
+{
+  if (n_waits >= GPOINTER_TO_INT (limit_ms))
+    return 0;
+  g_usleep (1000);
+  return 1;
+}
+
 sqlite3 *
 commy_sqlite_open (const char *path, int busy_ms, gboolean full_sync, GError **error)
 {
@@ -229,7 +241,7 @@ commy_sqlite_open (const char *path, int busy_ms, gboolean full_sync, GError **e
       sqlite3_close (sql);
       return NULL;
     }
-  sqlite3_busy_timeout (sql, busy_ms);
+  sqlite3_busy_handler (sql, on_busy, GINT_TO_POINTER (busy_ms));
   if (!check_version (sql, path, error))
     {
       sqlite3_close (sql);

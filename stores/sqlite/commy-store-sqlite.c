@@ -20,6 +20,12 @@
 /* The longer nothing was missed, the more seldom it is looked for: nobody wakes an idle machine. */
 #define QUIET_GROWTH 8
 #define QUIET_MOST 32
+/* The first change is heard at once. Then nobody listens for so many times what it took to tell of
+ * it, within these bounds: what is rung for meanwhile is told together, so that many who watch
+ * leave the processor to those who write. */
+#define REST_SHARE 4
+#define REST_LEAST_NS (2 * G_GINT64_CONSTANT (1000000))
+#define REST_MOST_NS (20 * G_GINT64_CONSTANT (1000000))
 
 typedef struct
 {
@@ -29,8 +35,9 @@ typedef struct
   CommySqliteDoorbell doorbell;
   GPtrArray *watches; /* of Watch */
   guint last_watch;
-  guint doorbell_watch;
-  guint deliver_timer; /* 0: nothing to deliver */
+  guint doorbell_watch; /* 0: not listened to */
+  guint rest_timer;     /* until it is listened to again; 0: it is */
+  guint deliver_timer;  /* 0: nothing to deliver */
   guint reread_timer;
   gint64 reread_ns; /* after something happened */
   gint64 pause_ns;  /* now */
@@ -78,49 +85,87 @@ check_process (Store *self, GError **error)
   return FALSE;
 }
 
-static void
-serve (Store *self, Watch *watch)
+/* What a watch is told. */
+typedef struct
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GArray) entries = NULL;
-  CommyStoreWatchEventFunc event = watch->event;
-  gint64 revision = watch->after;
+  Watch *watch;
+  GArray *entries; /* NULL: it is over */
+  GError *error;
+} News;
 
-  entries = commy_sqlite_db_changes (self->db, watch->prefix, watch->after, &revision, &error);
-  if (entries == NULL)
+static void
+news_clear (gpointer data)
+{
+  News *news = data;
+
+  watch_unref (news->watch);
+  g_clear_pointer (&news->entries, g_array_unref);
+  g_clear_error (&news->error);
+}
+
+/* Reads for all watches at one revision; those that have heard of it already are left out. */
+static GArray *
+read_news (Store *self, gint64 *out_revision)
+{
+  GArray *all = g_array_new (FALSE, TRUE, sizeof (News));
+  g_autoptr (GError) error = NULL;
+  CommySqliteState state = { .revision = -1 };
+  gboolean ok = commy_sqlite_db_look (self->db, &state, &error);
+
+  g_array_set_clear_func (all, news_clear);
+  for (guint i = 0; i < self->watches->len; i++)
+    {
+      News news = { .watch = g_ptr_array_index (self->watches, i) };
+
+      if (news.watch->after == state.revision)
+        continue;
+      watch_ref (news.watch, NULL);
+      if (ok)
+        news.entries = commy_sqlite_db_changes (self->db, &state, news.watch->prefix,
+                                                news.watch->after, &news.error);
+      else
+        news.error = g_error_copy (error);
+      g_array_append_val (all, news);
+    }
+  if (ok)
+    commy_sqlite_db_rollback (self->db);
+  *out_revision = state.revision;
+  return all;
+}
+
+static void
+tell (Store *self, const News *news, gint64 revision)
+{
+  Watch *watch = news->watch;
+  CommyStoreWatchEventFunc event = watch->event;
+
+  if (event == NULL)
+    return;
+  if (news->entries == NULL)
     {
       watch->event = NULL;
       g_ptr_array_remove (self->watches, watch);
-      event (watch->user_data, NULL, 0, revision, error);
+      event (watch->user_data, NULL, 0, watch->after, news->error);
       return;
     }
   watch->after = revision;
-  if (entries->len > 0)
-    event (watch->user_data, (const CommyStoreEntry *) (gpointer) entries->data, entries->len,
-           revision, NULL);
+  if (news->entries->len > 0)
+    event (watch->user_data, (const CommyStoreEntry *) (gpointer) news->entries->data,
+           news->entries->len, revision, NULL);
 }
 
-/* The callbacks may end any watch or begin new ones, so they run over a copy of the list. */
+/* The callbacks may end any watch or begin new ones: what they are told has been read by then. */
 static void
 deliver (Store *self)
 {
-  g_autoptr (GPtrArray) watches = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr (GArray) all = NULL;
   gint64 revision;
 
   if (self->watches->len == 0 || !check_process (self, NULL))
     return;
-  if (!commy_sqlite_db_get_revision (self->db, &revision, &error))
-    revision = -1; /* differs from all: every watch gets to hear it */
-  watches = g_ptr_array_copy (self->watches, watch_ref, NULL);
-  g_ptr_array_set_free_func (watches, watch_unref);
-  for (guint i = 0; i < watches->len; i++)
-    {
-      Watch *watch = g_ptr_array_index (watches, i);
-
-      if (watch->event != NULL && watch->after != revision)
-        serve (self, watch);
-    }
+  all = read_news (self, &revision);
+  for (guint i = 0; i < all->len; i++)
+    tell (self, &g_array_index (all, News, i), revision);
 }
 
 static void
@@ -263,16 +308,40 @@ on_owner_left (gpointer user_data, const char *name)
     look_for_dead (user_data, id);
 }
 
+static void on_doorbell (gpointer user_data, int fd, guint condition);
+
+static void
+listen_to_doorbell (gpointer user_data)
+{
+  Store *self = user_data;
+
+  self->rest_timer = 0;
+  self->doorbell_watch
+      = self->host->watch_fd (self->host, self->doorbell.inotify_fd, G_IO_IN, on_doorbell, self);
+}
+
+static void
+rest (Store *self, gint64 took_ns)
+{
+  gint64 pause_ns = CLAMP (took_ns * REST_SHARE, REST_LEAST_NS, REST_MOST_NS);
+
+  self->host->remove (self->host, self->doorbell_watch);
+  self->doorbell_watch = 0;
+  self->rest_timer = self->host->add_timer (self->host, pause_ns, listen_to_doorbell, self);
+}
+
 static void
 on_doorbell (gpointer user_data, int fd, guint condition)
 {
   Store *self = user_data;
+  gint64 start_ns = self->host->now_ns (self->host);
 
   if (!check_process (self, NULL))
     return;
   commy_sqlite_doorbell_drain (&self->doorbell, on_owner_left, self);
   look_again_soon (self);
   deliver (self);
+  rest (self, self->host->now_ns (self->host) - start_ns);
 }
 
 /* The safety net under everything that is notified. */
@@ -526,8 +595,7 @@ store_init (gpointer instance, CommyHost *host, GError **error)
       return FALSE;
     }
   if (self->doorbell.inotify_fd >= 0)
-    self->doorbell_watch
-        = host->watch_fd (host, self->doorbell.inotify_fd, G_IO_IN, on_doorbell, self);
+    listen_to_doorbell (self);
   else
     host->log (host, G_LOG_LEVEL_WARNING,
                "no inotify instance is left (fs.inotify.max_user_instances): the store is polled");
@@ -559,6 +627,8 @@ store_fini (gpointer instance)
     host->remove (host, self->reread_timer);
   if (self->doorbell_watch != 0)
     host->remove (host, self->doorbell_watch);
+  if (self->rest_timer != 0)
+    host->remove (host, self->rest_timer);
   close_all (self);
 }
 
