@@ -249,8 +249,8 @@ fail_attempt (CommySimWorld *world, CommySimCall *call, CommyOutcome outcome)
   if (call->over)
     return;
   if (commy_guard_decide_retry (&call->client->guard, call->n_attempts + call->n_planned, outcome,
-                                world->scenario->idempotent, world->now_ns, call->deadline_ns,
-                                commy_sim_random_next (&world->random), &at_ns)
+                                world->scenario->idempotent, call->tried, world->now_ns,
+                                call->deadline_ns, commy_sim_random_next (&world->random), &at_ns)
       == COMMY_RETRY_YES)
     {
       call->n_planned++;

@@ -113,6 +113,18 @@ static const Explanation explanations[] = {
     "The client's maximum latency or minimum throughput was met, and measurements say that no "
     "allowed path meets it any more. The text has the best that is left; calls work again once a "
     "probe finds a path that does. Relax the requirement, or make it degradable." },
+  { COMMY_ERROR_UNAVAILABLE,
+    "The service has instances, but none may be called now; the text says of each why: its breaker "
+    "is open because calls to it failed, it was ejected because it is worse than the others, or it "
+    "is draining. They are tried again by themselves; \"commy endpoints SERVICE\" shows until "
+    "when. The keys breaker-* and ejection-* of the service's group set the limits." },
+  { COMMY_ERROR_OVERLOADED,
+    "The instance has too much to do to answer before the call's deadline, so it refused the call "
+    "without beginning it. It is sent to another instance while the retry budget lasts. Give calls "
+    "more time, add instances, or set shed=false in the service's group over there." },
+  { COMMY_ERROR_LIMITED,
+    "A limit that the calling program set itself for this service does not let the call begin: "
+    "rate-limit, bulkhead or throttle in its group. The text names it and where it stands." },
   { COMMY_ERROR_REFUSED,
     "The other side's identity was not accepted: another user, another mesh, or no proof. Run "
     "both as the same user, or give both certificates of one authority (\"commy pki\")." },

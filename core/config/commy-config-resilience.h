@@ -32,7 +32,7 @@
       { "breaker-volume", WHOLE (INT, 1, 1000000), "5", "fewest calls that make a share" },        \
       { "breaker-penalty", WHOLE (DURATION, MS, HOUR), "1s", "time until one call tries again" },  \
       { "breaker-penalty-max", WHOLE (DURATION, MS, 24 * HOUR), "60s", "the longest such time" },  \
-      { "max-in-flight", WHOLE (INT, 1, 1 << 24), "1024", "calls under way to one instance" },     \
+      { "max-in-flight", WHOLE (INT, 1, 1 << 24), "65536", "calls under way to one instance" },    \
       { "ejection", PLAIN (BOOL), "true", "leave out an instance that is worse than the others" }, \
       { "ejection-failures", WHOLE (INT, 1, 1000000), "5", "failures in a row that eject" },       \
       { "ejection-interval", WHOLE (DURATION, 10 * MS, HOUR), "10s",                               \

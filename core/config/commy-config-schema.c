@@ -6,7 +6,7 @@
 
 #include "config/commy-config-schema.h"
 
-#include "config/commy-config-table.h"
+#include "config/commy-config-resilience.h"
 
 #include <string.h>
 
@@ -84,6 +84,7 @@ static const CommyKeySchema service_keys[] = {
     "of what is offered here, as KEY:VALUE, instead of what the program says" },
   { "weight", WHOLE (INT, 1, 1000), NULL,
     "of what is offered here, instead of what the program says" },
+  COMMY_RESILIENCE_KEYS,
 };
 
 static const CommyKeySchema mesh_keys[] = {

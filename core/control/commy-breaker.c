@@ -106,6 +106,8 @@ commy_breaker_end (CommyBreaker *breaker,
   breaker->in_flight--;
   if (!policy->enabled || era != breaker->era)
     return;
+  if (outcome == COMMY_OUTCOME_ANSWERED)
+    outcome = COMMY_OUTCOME_OK;
   if (breaker->open)
     {
       end_trial (breaker, policy, outcome, now_ns, random);
@@ -113,13 +115,25 @@ commy_breaker_end (CommyBreaker *breaker,
     }
   if (outcome == COMMY_OUTCOME_ABANDONED)
     return;
-  commy_tally_add (&breaker->tally, policy->window_ns, now_ns, outcome != COMMY_OUTCOME_OK);
+  commy_tally_add (&breaker->tally, policy->window_ns, now_ns, outcome != COMMY_OUTCOME_OK, 1);
   if (outcome == COMMY_OUTCOME_OK)
     breaker->row = 0;
   else if (outcome != COMMY_OUTCOME_LIMITED)
     breaker->row++;
   if (outcome != COMMY_OUTCOME_OK && is_to_open (breaker, policy))
     open_it (breaker, policy, now_ns, random);
+}
+
+void
+commy_breaker_pass (CommyBreaker *breaker,
+                    const CommyBreakerPolicy *policy,
+                    guint32 n,
+                    gint64 now_ns)
+{
+  if (!policy->enabled || breaker->open)
+    return;
+  commy_tally_add (&breaker->tally, policy->window_ns, now_ns, 0, n);
+  breaker->row = 0;
 }
 
 gboolean

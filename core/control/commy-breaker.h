@@ -52,6 +52,11 @@ void commy_breaker_end (CommyBreaker *breaker,
                         CommyOutcome outcome,
                         gint64 now_ns,
                         guint64 random);
+/* The same of @n calls that succeeded while it was closed, but for their being under way. */
+void commy_breaker_pass (CommyBreaker *breaker,
+                         const CommyBreakerPolicy *policy,
+                         guint32 n,
+                         gint64 now_ns);
 /* Why it does not admit, such as "open since 12 s (7 failures)"; FALSE: it does. */
 gboolean commy_breaker_explain (const CommyBreaker *breaker,
                                 const CommyBreakerPolicy *policy,

@@ -15,7 +15,10 @@
 #include "base/commy-units.h"
 #include "control/commy-beta-binomial.h"
 
+#include <math.h>
+
 #define ALL_BUT_IMPOSSIBLE 1e-7
+#define STRANGE 1e-5
 #define FEWEST 5u /* calls of an interval that are compared */
 
 static gboolean
@@ -53,6 +56,25 @@ let_in (CommyEjection *ejection, CommyEjectionHost *host)
   ejection->n_out--;
 }
 
+typedef struct
+{
+  guint64 passed, failed;
+} Pool;
+
+static Pool
+add_up (const CommyEjectionHost *hosts, guint n_hosts)
+{
+  Pool pool = { 0 };
+
+  for (guint i = 0; i < n_hosts; i++)
+    if (!hosts[i].out)
+      {
+        pool.passed += hosts[i].passed;
+        pool.failed += hosts[i].failed;
+      }
+  return pool;
+}
+
 static gboolean
 another_answers (const CommyEjectionHost *hosts, guint n_hosts, guint index)
 {
@@ -60,6 +82,27 @@ another_answers (const CommyEjectionHost *hosts, guint n_hosts, guint index)
     if (i != index && !hosts[i].out && hosts[i].answers)
       return TRUE;
   return FALSE;
+}
+
+void
+commy_ejection_pass (CommyEjectionHost *host, const CommyEjectionPolicy *policy, guint32 n)
+{
+  if (!policy->enabled)
+    return;
+  host->answers = TRUE;
+  host->passed += MIN (n, G_MAXUINT32 - host->passed);
+  host->row = 0;
+}
+
+/* Whether so many errors in a row would be strange of any of the others. */
+static gboolean
+is_strange (const CommyEjectionHost *hosts, guint n_hosts, guint index)
+{
+  const Pool pool = add_up (hosts, n_hosts);
+  const double failed = (double) pool.failed - (hosts[index].out ? 0 : hosts[index].failed);
+  const double passed = (double) pool.passed - (hosts[index].out ? 0 : hosts[index].passed);
+
+  return hosts[index].row * log ((failed + 0.5) / (failed + passed + 1)) < log (STRANGE);
 }
 
 gboolean
@@ -88,7 +131,8 @@ commy_ejection_tell (CommyEjection *ejection,
     return FALSE;
   host->row++;
   if (host->out || host->row < policy->failures || is_full (ejection, policy, n_hosts)
-      || !another_answers (hosts, n_hosts, index))
+      || !another_answers (hosts, n_hosts, index)
+      || (outcome == COMMY_OUTCOME_ANSWERED && !is_strange (hosts, n_hosts, index)))
     return FALSE;
   host->row_seen = host->row;
   eject (ejection, policy, host, now_ns);
@@ -96,25 +140,6 @@ commy_ejection_tell (CommyEjection *ejection,
 }
 
 /* --- the comparison --- */
-
-typedef struct
-{
-  guint64 passed, failed;
-} Pool;
-
-static Pool
-add_up (const CommyEjectionHost *hosts, guint n_hosts)
-{
-  Pool pool = { 0 };
-
-  for (guint i = 0; i < n_hosts; i++)
-    if (!hosts[i].out)
-      {
-        pool.passed += hosts[i].passed;
-        pool.failed += hosts[i].failed;
-      }
-  return pool;
-}
 
 static double
 get_share (guint64 failed, guint64 passed)

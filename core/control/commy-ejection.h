@@ -45,6 +45,8 @@ gboolean commy_ejection_tell (CommyEjection *ejection,
                               guint index,
                               CommyOutcome outcome,
                               gint64 now_ns);
+/* The same of @n calls that succeeded. */
+void commy_ejection_pass (CommyEjectionHost *host, const CommyEjectionPolicy *policy, guint32 n);
 /* Lets back in whose time is over, and at the end of an interval compares. TRUE: something
  * changed. */
 gboolean commy_ejection_check (CommyEjection *ejection,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define MOST_NAMED 8u
+#define LONGEST_QUIET_NS G_GINT64_CONSTANT (1000000000)
 
 const char *
 commy_admission_to_string (CommyAdmission admission)
@@ -40,6 +41,15 @@ commy_guard_init (CommyGuard *guard, const CommyResilience *policy)
 {
   memset (guard, 0, sizeof *guard);
   guard->policy = policy;
+  guard->is_gated = policy->rate.rate > 0 || policy->bulkhead > 0 || policy->throttle.enabled;
+}
+
+static void
+free_all (char **texts, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    g_free (texts[i]);
+  g_free (texts);
 }
 
 void
@@ -47,24 +57,49 @@ commy_guard_clear (CommyGuard *guard)
 {
   g_clear_pointer (&guard->breakers, g_free);
   g_clear_pointer (&guard->hosts, g_free);
-  g_clear_pointer (&guard->draining, g_free);
+  g_clear_pointer (&guard->quiet, g_free);
+  free_all (g_steal_pointer (&guard->out), guard->n_members);
   g_clear_pointer (&guard->blocked, g_free);
   g_clear_pointer (&guard->excluded, g_free);
   guard->n_members = guard->n_words = 0;
 }
 
+/* What is quiet happened before `fold_ns`, however long ago that is. */
+static void
+fold_quiet (CommyGuard *guard)
+{
+  const CommyResilience *policy = guard->policy;
+  const gint64 at_ns = guard->fold_ns - 1;
+
+  if (guard->quiet_calls > 0)
+    commy_retry_budget_deposit (&guard->budget, at_ns, guard->quiet_calls);
+  guard->quiet_calls = 0;
+  for (guint i = 0; i < guard->n_members; i++)
+    if (guard->quiet[i] > 0)
+      {
+        commy_breaker_pass (&guard->breakers[i], &policy->breaker, guard->quiet[i], at_ns);
+        commy_ejection_pass (&guard->hosts[i], &policy->ejection, guard->quiet[i]);
+        guard->quiet[i] = 0;
+      }
+}
+
 void
 commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from)
 {
-  CommyGuard old = *guard;
+  CommyGuard old;
 
+  fold_quiet (guard);
+  old = *guard;
   guard->n_members = n;
   guard->n_words = (n + 63) / 64;
   guard->breakers = g_new0 (CommyBreaker, n);
   guard->hosts = g_new0 (CommyEjectionHost, n);
-  guard->draining = g_new0 (gboolean, n);
+  guard->out = g_new0 (char *, n);
+  guard->quiet = g_new0 (guint32, n);
   guard->blocked = g_new0 (guint64, guard->n_words);
   guard->excluded = g_new0 (guint64, guard->n_words);
+  guard->n_blocked = 0;
+  guard->serial++;
   guard->ejection.n_out = 0;
   guard->next_ns = 0; /* anew when it is asked */
   for (guint i = 0; i < n; i++)
@@ -73,7 +108,7 @@ commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from)
         continue;
       guard->breakers[i] = old.breakers[from[i]];
       guard->hosts[i] = old.hosts[from[i]];
-      guard->draining[i] = old.draining[from[i]];
+      guard->out[i] = g_steal_pointer (&old.out[from[i]]);
       /* Who would be the last one is not out. */
       guard->hosts[i].out = guard->hosts[i].out && guard->ejection.n_out + 1 < n;
       guard->ejection.n_out += guard->hosts[i].out;
@@ -85,10 +120,15 @@ static void
 update_member (CommyGuard *guard, guint index, gint64 now_ns)
 {
   const CommyBreaker *breaker = &guard->breakers[index];
+  const gboolean blocked = guard->out[index] != NULL || guard->hosts[index].out
+                           || !commy_breaker_admits (breaker, &guard->policy->breaker, now_ns);
 
-  set_bit (guard->blocked, index,
-           guard->draining[index] || guard->hosts[index].out
-               || !commy_breaker_admits (breaker, &guard->policy->breaker, now_ns));
+  if (blocked != get_bit (guard->blocked, index))
+    {
+      set_bit (guard->blocked, index, blocked);
+      guard->n_blocked += blocked ? 1u : -1u;
+      guard->serial++;
+    }
   if (breaker->open && now_ns < breaker->until_ns)
     guard->next_ns = MIN (guard->next_ns, breaker->until_ns);
 }
@@ -106,9 +146,24 @@ update_all (CommyGuard *guard, gint64 now_ns)
 }
 
 void
-commy_guard_set_draining (CommyGuard *guard, guint index, gboolean draining, gint64 now_ns)
+commy_guard_fold (CommyGuard *guard, gint64 now_ns)
 {
-  guard->draining[index] = draining;
+  const CommyResilience *policy = guard->policy;
+  const gint64 window_ns = MIN (policy->breaker.window_ns, policy->ejection.interval_ns);
+
+  fold_quiet (guard);
+  guard->fold_ns = now_ns + MIN (window_ns / COMMY_TALLY_BUCKETS, LONGEST_QUIET_NS);
+  if (now_ns >= guard->next_ns)
+    update_all (guard, now_ns);
+}
+
+void
+commy_guard_set_out (CommyGuard *guard, guint index, const char *why, gint64 now_ns)
+{
+  if (g_strcmp0 (guard->out[index], why) == 0)
+    return;
+  g_free (guard->out[index]);
+  guard->out[index] = g_strdup (why);
   update_member (guard, index, now_ns);
 }
 
@@ -138,7 +193,7 @@ commy_guard_exclude (CommyGuard *guard, const guint64 *tried, gssize last, gint6
   guint n_left;
 
   if (now_ns >= guard->next_ns)
-    update_all (guard, now_ns);
+    commy_guard_fold (guard, now_ns);
   n_left = exclude (guard, tried);
   if (n_left == 0 && tried != NULL)
     {
@@ -161,19 +216,28 @@ commy_guard_admit (CommyGuard *guard, gint64 left_ns, gint64 now_ns, guint64 ran
 
   if (left_ns <= 0)
     return COMMY_ADMIT_DEADLINE;
+  if (now_ns >= guard->fold_ns)
+    commy_guard_fold (guard, now_ns);
+  if (!guard->is_gated)
+    {
+      guard->quiet_calls++;
+      return COMMY_ADMITTED;
+    }
   if (!commy_throttle_admit (&guard->throttle, &policy->throttle, now_ns, random))
     return COMMY_ADMIT_THROTTLE;
   if (!commy_rate_limit_take (&guard->rate, &policy->rate, now_ns, NULL))
     return COMMY_ADMIT_RATE;
   if (!commy_bulkhead_enter (&guard->bulkhead, policy->bulkhead))
     return COMMY_ADMIT_BULKHEAD;
-  commy_retry_budget_deposit (&guard->budget, now_ns);
+  guard->quiet_calls++;
   return COMMY_ADMITTED;
 }
 
 void
 commy_guard_finish (CommyGuard *guard, gboolean accepted, gint64 now_ns)
 {
+  if (!guard->is_gated)
+    return;
   commy_bulkhead_leave (&guard->bulkhead);
   if (accepted)
     commy_throttle_accept (&guard->throttle, &guard->policy->throttle, now_ns);
@@ -182,10 +246,23 @@ commy_guard_finish (CommyGuard *guard, gboolean accepted, gint64 now_ns)
 CommyGuardAttempt
 commy_guard_begin (CommyGuard *guard, guint index, gint64 now_ns)
 {
-  CommyGuardAttempt attempt = { index, commy_breaker_begin (&guard->breakers[index]), now_ns };
+  CommyBreaker *breaker = &guard->breakers[index];
+  CommyGuardAttempt attempt = { index, commy_breaker_begin (breaker), now_ns };
 
-  update_member (guard, index, now_ns);
+  if (breaker->open || breaker->in_flight >= guard->policy->breaker.max_in_flight)
+    update_member (guard, index, now_ns);
   return attempt;
+}
+
+/* Nearly every call ends so. */
+static gboolean
+end_quietly (CommyGuard *guard, const CommyGuardAttempt *attempt, CommyBreaker *breaker)
+{
+  if (breaker->open || attempt->era != breaker->era || get_bit (guard->blocked, attempt->index))
+    return FALSE;
+  breaker->in_flight--;
+  guard->quiet[attempt->index]++;
+  return TRUE;
 }
 
 gboolean
@@ -201,14 +278,19 @@ commy_guard_end (CommyGuard *guard,
   const gboolean was_open = breaker->open;
   gboolean ejected;
 
+  if (outcome == COMMY_OUTCOME_OK && policy->hedge.attempts > 1)
+    commy_service_time_add (&guard->times, now_ns, now_ns - attempt->begun_ns);
+  if (now_ns >= guard->fold_ns)
+    commy_guard_fold (guard, now_ns);
+  if (outcome == COMMY_OUTCOME_OK && end_quietly (guard, attempt, breaker))
+    return FALSE;
+  fold_quiet (guard);
   commy_breaker_end (breaker, &policy->breaker, attempt->era, outcome, now_ns, random);
   guard->n_openings += breaker->open && !was_open;
   ejected = commy_ejection_tell (&guard->ejection, &policy->ejection, guard->hosts,
                                  guard->n_members, index, outcome, now_ns);
   if (ejected)
     guard->next_ns = MIN (guard->next_ns, guard->hosts[index].until_ns);
-  if (outcome == COMMY_OUTCOME_OK)
-    commy_service_time_add (&guard->times, now_ns, now_ns - attempt->begun_ns);
   update_member (guard, index, now_ns);
   return ejected || (breaker->open && !was_open);
 }
@@ -218,13 +300,17 @@ commy_guard_decide_retry (CommyGuard *guard,
                           guint n_attempts,
                           CommyOutcome outcome,
                           gboolean idempotent,
+                          const guint64 *tried,
                           gint64 now_ns,
                           gint64 deadline_ns,
                           guint64 random,
                           gint64 *out_at_ns)
 {
+  const gboolean elsewhere = tried != NULL && exclude (guard, tried) > 0;
+
+  fold_quiet (guard);
   return commy_retry_decide (&guard->policy->retry, &guard->budget, n_attempts, outcome, idempotent,
-                             now_ns, deadline_ns, random, out_at_ns);
+                             elsewhere, now_ns, deadline_ns, random, out_at_ns);
 }
 
 gint64
@@ -236,6 +322,7 @@ commy_guard_get_hedge_due (CommyGuard *guard, guint n_sent, gboolean idempotent,
 gboolean
 commy_guard_take_hedge (CommyGuard *guard, gint64 now_ns)
 {
+  fold_quiet (guard);
   return commy_retry_budget_withdraw (&guard->budget, &guard->policy->retry, now_ns);
 }
 
@@ -244,11 +331,47 @@ commy_guard_take_hedge (CommyGuard *guard, gint64 now_ns)
 static void
 explain_member (CommyGuard *guard, guint index, gboolean tried, gint64 now_ns, GString *text)
 {
-  if (guard->draining[index])
-    g_string_append (text, "draining");
+  if (guard->out[index] != NULL)
+    g_string_append (text, guard->out[index]);
   else if (!commy_breaker_explain (&guard->breakers[index], &guard->policy->breaker, now_ns, text)
            && !commy_ejection_explain (&guard->hosts[index], now_ns, text))
     g_string_append (text, tried ? "tried" : "can be picked");
+}
+
+static const char *
+name_state (const CommyGuard *guard, guint index, gint64 now_ns)
+{
+  static const char *const names[] = { "closed", "open", "half-open" };
+
+  if (guard->out[index] != NULL)
+    return g_str_equal (guard->out[index], "draining") ? "draining" : "unwell";
+  if (guard->hosts[index].out)
+    return "ejected";
+  return names[commy_breaker_get_state (&guard->breakers[index], now_ns)];
+}
+
+void
+commy_guard_view (CommyGuard *guard, guint index, gint64 now_ns, CommyGuardView *out_view)
+{
+  CommyBreaker *breaker = &guard->breakers[index];
+  const CommyEjectionHost *host = &guard->hosts[index];
+  GString *why = g_string_new (NULL);
+  guint64 n;
+
+  commy_guard_fold (guard, now_ns);
+  commy_tally_advance (&breaker->tally, guard->policy->breaker.window_ns, now_ns);
+  n = breaker->tally.sums[0] + breaker->tally.sums[1];
+  *out_view
+      = (CommyGuardView){ .state = name_state (guard, index, now_ns),
+                          .in_flight = breaker->in_flight,
+                          .success = n > 0 ? (double) breaker->tally.sums[0] / (double) n : 1 };
+  if (host->out)
+    out_view->until_ns = host->until_ns;
+  else if (breaker->open)
+    out_view->until_ns = breaker->until_ns;
+  if (commy_guard_is_blocked (guard, index))
+    explain_member (guard, index, FALSE, now_ns, why);
+  out_view->why = g_string_free (why, why->len == 0);
 }
 
 char *

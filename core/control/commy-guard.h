@@ -3,7 +3,8 @@
  * All policies of one client for one service, in the order in which a call meets them: may it
  * begin, who may not be picked, an attempt begins, it ends, is it sent again, the call is over.
  * Belongs to one thread. Allocates when the set of instances changes and to explain, never for a
- * call; time and chance are arguments.
+ * call; time and chance are arguments. Calls that succeed are nearly all calls: they are only
+ * counted, and told to the policies together, some times a second.
  */
 #pragma once
 
@@ -38,12 +39,18 @@ const char *commy_admission_to_string (CommyAdmission admission);
 typedef struct
 {
   const CommyResilience *policy;
+  gboolean is_gated; /* a call may be refused before anybody is picked */
+  guint n_blocked;
+  gint64 fold_ns;      /* what is quiet until then is of one moment */
+  guint32 quiet_calls; /* that were admitted since the last moment */
+  guint32 *quiet;      /* of each member, as all that follows: calls that succeeded since then */
   guint n_members, n_words;
-  CommyBreaker *breakers; /* of each member, as all that follows */
+  CommyBreaker *breakers;
   CommyEjectionHost *hosts;
-  gboolean *draining;
+  char **out;        /* why it takes no calls whatever they show, such as "draining"; or NULL */
   guint64 *blocked;  /* one bit a member: not to be picked */
   guint64 *excluded; /* those and the ones that were tried: what the balancer sees */
+  guint64 serial;    /* grows when `blocked` changes */
   gint64 next_ns;    /* when time alone changes who is blocked */
   CommyEjection ejection;
   CommyRetryBudget budget;
@@ -60,7 +67,10 @@ void commy_guard_clear (CommyGuard *guard);
 /* The instances from now on. @from (nullable) says of each which it was before, or -1; what is
  * known of it stays. Attempts under way must be ended before, or with their new index. */
 void commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from);
-void commy_guard_set_draining (CommyGuard *guard, guint index, gboolean draining, gint64 now_ns);
+/* @why: such as "draining", whatever its calls show; NULL: it takes calls. */
+void commy_guard_set_out (CommyGuard *guard, guint index, const char *why, gint64 now_ns);
+/* Counts what is quiet, and looks what time changes. */
+void commy_guard_fold (CommyGuard *guard, gint64 now_ns);
 
 /* Whether a call may begin of which @left_ns are left. If so, commy_guard_finish() ends it. */
 CommyAdmission commy_guard_admit (CommyGuard *guard, gint64 left_ns, gint64 now_ns, guint64 random);
@@ -89,11 +99,30 @@ gboolean commy_guard_end (CommyGuard *guard,
                           guint64 random);
 gboolean commy_guard_is_blocked (const CommyGuard *guard, guint index);
 
-/* As commy_retry_decide(). */
+/* Whether a call has to ask it before it begins. */
+static inline gboolean
+commy_guard_is_asked (const CommyGuard *guard)
+{
+  return guard->n_blocked > 0 || guard->is_gated;
+}
+
+/* commy_guard_admit(), _begin(), _end() and _finish() of a call that succeeded, of a guard that is
+ * not gated, to an instance that is not blocked. */
+static inline void
+commy_guard_pass (CommyGuard *guard, guint index, gint64 now_ns)
+{
+  if (G_UNLIKELY (now_ns >= guard->fold_ns))
+    commy_guard_fold (guard, now_ns);
+  guard->quiet_calls++;
+  guard->quiet[index]++;
+}
+
+/* As commy_retry_decide(). @tried: as in commy_guard_exclude(). */
 CommyRetryVerdict commy_guard_decide_retry (CommyGuard *guard,
                                             guint n_attempts,
                                             CommyOutcome outcome,
                                             gboolean idempotent,
+                                            const guint64 *tried,
                                             gint64 now_ns,
                                             gint64 deadline_ns,
                                             guint64 random,
@@ -103,6 +132,17 @@ gint64
 commy_guard_get_hedge_due (CommyGuard *guard, guint n_sent, gboolean idempotent, gint64 sent_ns);
 gboolean commy_guard_take_hedge (CommyGuard *guard, gint64 now_ns);
 
+/* What is known of a member. */
+typedef struct
+{
+  const char *state; /* "closed", "open", "half-open", "ejected", "draining" or "unwell" */
+  gint64 until_ns;   /* when it may be called again, if that is known; else 0 */
+  guint in_flight;
+  double success; /* of the calls of the breaker's window; 1 without any */
+  char *why;      /* (transfer full): it may not be picked; or NULL */
+} CommyGuardView;
+
+void commy_guard_view (CommyGuard *guard, guint index, gint64 now_ns, CommyGuardView *out_view);
 /* (transfer full): why nobody can be picked, such as "a: open since 12 s (7 failures), b: draining,
  * c: tried"; names by index, at most as many as a line takes */
 char *commy_guard_explain (CommyGuard *guard,

@@ -98,3 +98,15 @@ commy_resilience_read (CommyResilience *out, CommyConfig *config, const char *gr
   out->bulkhead = get_uint (config, group, "bulkhead");
   return TRUE;
 }
+
+gboolean
+commy_resilience_check (CommyConfig *config, GError **error)
+{
+  g_autoptr (GPtrArray) groups = commy_config_list_groups (config, "service ");
+  CommyResilience unused;
+
+  for (guint i = 0; i < groups->len; i++)
+    if (!commy_resilience_read (&unused, config, groups->pdata[i], error))
+      return FALSE;
+  return TRUE;
+}

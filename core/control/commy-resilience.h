@@ -31,3 +31,5 @@ gboolean commy_resilience_read (CommyResilience *out,
                                 CommyConfig *config,
                                 const char *group,
                                 GError **error);
+/* Whether it can be read for every service that @config names. */
+gboolean commy_resilience_check (CommyConfig *config, GError **error);

@@ -15,9 +15,9 @@
 #define JITTER 0.2 /* A6: U(0.8, 1.2) */
 
 void
-commy_retry_budget_deposit (CommyRetryBudget *budget, gint64 now_ns)
+commy_retry_budget_deposit (CommyRetryBudget *budget, gint64 now_ns, guint32 n)
 {
-  commy_tally_add (&budget->tally, BUDGET_WINDOW_NS, now_ns, 0);
+  commy_tally_add (&budget->tally, BUDGET_WINDOW_NS, now_ns, 0, n);
 }
 
 gboolean
@@ -32,7 +32,7 @@ commy_retry_budget_withdraw (CommyRetryBudget *budget,
                  (double) policy->budget_reserve * (BUDGET_WINDOW_NS / 1e9));
   if ((double) budget->tally.sums[1] + 1 > allowed)
     return FALSE;
-  commy_tally_add (&budget->tally, BUDGET_WINDOW_NS, now_ns, 1);
+  commy_tally_add (&budget->tally, BUDGET_WINDOW_NS, now_ns, 1, 1);
   return TRUE;
 }
 
@@ -51,7 +51,8 @@ const char *
 commy_retry_verdict_to_string (CommyRetryVerdict verdict)
 {
   static const char *const names[]
-      = { "retried", "succeeded", "not safe to repeat", "attempts used up", "deadline", "budget" };
+      = { "retried",          "succeeded", "answered", "not safe to repeat",
+          "attempts used up", "deadline",  "budget" };
 
   return names[verdict];
 }
@@ -68,6 +69,7 @@ commy_retry_decide (const CommyRetryPolicy *policy,
                     guint n_attempts,
                     CommyOutcome outcome,
                     gboolean idempotent,
+                    gboolean elsewhere,
                     gint64 now_ns,
                     gint64 deadline_ns,
                     guint64 random,
@@ -77,11 +79,15 @@ commy_retry_decide (const CommyRetryPolicy *policy,
 
   if (outcome == COMMY_OUTCOME_OK || outcome == COMMY_OUTCOME_ABANDONED)
     return COMMY_RETRY_SUCCEEDED;
+  if (outcome == COMMY_OUTCOME_ANSWERED)
+    return COMMY_RETRY_ANSWERED;
   if (!is_safe (outcome, idempotent))
     return COMMY_RETRY_UNSAFE;
   if (n_attempts >= policy->attempts)
     return COMMY_RETRY_ATTEMPTS;
-  at = now_ns + commy_retry_backoff (policy, n_attempts, random);
+  at = now_ns;
+  if (n_attempts > 1 || !elsewhere)
+    at += commy_retry_backoff (policy, n_attempts, random);
   if (at >= deadline_ns)
     return COMMY_RETRY_DEADLINE;
   /* Last, so that only what is really sent again is taken from it. */

@@ -14,6 +14,8 @@ typedef enum
   COMMY_OUTCOME_NOT_SENT,  /* never left, or was refused unread: anybody may do it again */
   COMMY_OUTCOME_LIMITED,   /* the instance said that it has too much to do */
   COMMY_OUTCOME_FAILED,    /* it failed, or nobody knows what became of it */
+  COMMY_OUTCOME_ANSWERED,  /* with an error of the service's own: the instance works, and what is
+                              wrong may be the call; so it only counts where others do better */
   COMMY_OUTCOME_ABANDONED, /* nobody waits for it any more, such as of a hedge; says nothing */
 } CommyOutcome;
 
@@ -32,8 +34,8 @@ typedef struct
   CommyTally tally; /* 0: calls, 1: retries and hedges */
 } CommyRetryBudget;
 
-/* A call was begun. */
-void commy_retry_budget_deposit (CommyRetryBudget *budget, gint64 now_ns);
+/* So many calls were begun. */
+void commy_retry_budget_deposit (CommyRetryBudget *budget, gint64 now_ns, guint32 n);
 /* Takes one; FALSE: it is used up. */
 gboolean commy_retry_budget_withdraw (CommyRetryBudget *budget,
                                       const CommyRetryPolicy *policy,
@@ -46,6 +48,7 @@ typedef enum
 {
   COMMY_RETRY_YES,
   COMMY_RETRY_SUCCEEDED,
+  COMMY_RETRY_ANSWERED,
   COMMY_RETRY_UNSAFE,
   COMMY_RETRY_ATTEMPTS,
   COMMY_RETRY_DEADLINE, /* it would begin after it */
@@ -55,12 +58,14 @@ typedef enum
 const char *commy_retry_verdict_to_string (CommyRetryVerdict verdict);
 
 /* Whether a call is sent again that has been sent @n_attempts times, the last with @outcome; if so
- * one is taken from the budget and @out_at_ns is when. */
+ * one is taken from the budget and @out_at_ns is when. @elsewhere: there is another instance, which
+ * need not be spared: the first retry goes there at once. */
 CommyRetryVerdict commy_retry_decide (const CommyRetryPolicy *policy,
                                       CommyRetryBudget *budget,
                                       guint n_attempts,
                                       CommyOutcome outcome,
                                       gboolean idempotent,
+                                      gboolean elsewhere,
                                       gint64 now_ns,
                                       gint64 deadline_ns,
                                       guint64 random,

@@ -34,14 +34,13 @@ commy_tally_advance (CommyTally *tally, gint64 window_ns, gint64 now_ns)
 }
 
 void
-commy_tally_add (CommyTally *tally, gint64 window_ns, gint64 now_ns, guint which)
+commy_tally_add (CommyTally *tally, gint64 window_ns, gint64 now_ns, guint which, guint32 n)
 {
   guint32 *newest;
 
   commy_tally_advance (tally, window_ns, now_ns);
   newest = tally->counts[tally->bucket % COMMY_TALLY_BUCKETS];
-  if (newest[which] == G_MAXUINT32)
-    return;
-  newest[which]++;
-  tally->sums[which]++;
+  n = MIN (n, G_MAXUINT32 - newest[which]);
+  newest[which] += n;
+  tally->sums[which] += n;
 }

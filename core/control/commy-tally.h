@@ -19,7 +19,7 @@ typedef struct
 
 /* Zeroed memory is an empty one. @window_ns must be the same in all calls. A clock that steps back
  * counts into the newest bucket. */
-void commy_tally_add (CommyTally *tally, gint64 window_ns, gint64 now_ns, guint which);
+void commy_tally_add (CommyTally *tally, gint64 window_ns, gint64 now_ns, guint which, guint32 n);
 /* Forgets what has left the window, after which `sums` are right. */
 void commy_tally_advance (CommyTally *tally, gint64 window_ns, gint64 now_ns);
 void commy_tally_clear (CommyTally *tally);

@@ -34,7 +34,7 @@ commy_throttle_admit (CommyThrottle *throttle,
   const double share = commy_throttle_get_share (throttle, policy, now_ns);
 
   if (policy->enabled)
-    commy_tally_add (&throttle->tally, WINDOW_NS, now_ns, 0);
+    commy_tally_add (&throttle->tally, WINDOW_NS, now_ns, 0, 1);
   return share <= 0 || commy_chance (random) >= share;
 }
 
@@ -42,5 +42,5 @@ void
 commy_throttle_accept (CommyThrottle *throttle, const CommyThrottlePolicy *policy, gint64 now_ns)
 {
   if (policy->enabled)
-    commy_tally_add (&throttle->tally, WINDOW_NS, now_ns, 1);
+    commy_tally_add (&throttle->tally, WINDOW_NS, now_ns, 1, 1);
 }

@@ -171,16 +171,17 @@ next_chance (CommyBalance *self)
 }
 
 CommyTurn
-commy_balance_pick (CommyBalance *self, guint64 key, gint64 now_ns)
+commy_balance_pick (CommyBalance *self, const guint64 *excluded, guint64 key, gint64 now_ns)
 {
   gssize index;
 
   read_calls (self);
   self->snapshot.now_ns = now_ns != 0 ? now_ns : commy_env_now (self->env);
   self->snapshot.random = next_chance (self);
-  index = self->balancer->ops.balancer.pick (self->state, &self->snapshot, key, NULL);
+  index = self->balancer->ops.balancer.pick (self->state, &self->snapshot, key, excluded);
   if (G_UNLIKELY (index < 0 || (gsize) index >= self->snapshot.n_members))
-    index = 0;
+    /* A balancer that knows nobody is no reason to call whom others have left out. */
+    index = (gssize) commy_first_allowed (excluded, self->snapshot.n_members);
   return (CommyTurn){ (guint32) index, self->generation };
 }
 
@@ -199,28 +200,4 @@ commy_balance_report (CommyBalance *self, CommyTurn turn, gint64 took_ns, gboole
 {
   if (turn.generation == self->generation)
     self->balancer->ops.balancer.report (self->state, turn.index, took_ns, failed);
-}
-
-CommyBlame
-commy_balance_judge (const GError *error)
-{
-  if (error == NULL)
-    return COMMY_BLAME_NOBODY;
-  if (error->domain != COMMY_ERROR)
-    return COMMY_BLAME_INSTANCE;
-  switch (error->code)
-    {
-    case COMMY_ERROR_CANCELLED:
-    case COMMY_ERROR_LEAVING:
-    case COMMY_ERROR_NOT_JOINED:
-    case COMMY_ERROR_FORKED:
-      return COMMY_BLAME_UNKNOWN;
-    case COMMY_ERROR_INVALID_ARGUMENT:
-    case COMMY_ERROR_TYPE:
-    case COMMY_ERROR_TOO_BIG:
-    case COMMY_ERROR_DENIED:
-      return COMMY_BLAME_NOBODY;
-    default:
-      return COMMY_BLAME_INSTANCE;
-    }
 }

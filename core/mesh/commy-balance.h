@@ -17,6 +17,15 @@ typedef struct
 
 typedef struct _CommyBalance CommyBalance;
 
+static inline gsize
+commy_first_allowed (const guint64 *excluded, gsize n)
+{
+  for (gsize i = 0; excluded != NULL && i < n; i++)
+    if ((excluded[i / 64] >> (i % 64) & 1) == 0)
+      return i;
+  return 0;
+}
+
 CommyBalance *commy_balance_new (CommyPlugin *balancer, const CommyEnv *env);
 void commy_balance_free (CommyBalance *balance);
 
@@ -26,19 +35,11 @@ void commy_balance_update (CommyBalance *balance,
                            CommyPeer *const *members,
                            const guint32 *weights,
                            guint n_members);
-/* @key: a sticky key's hash, or 0. @now_ns: 0 for now. */
-CommyTurn commy_balance_pick (CommyBalance *balance, guint64 key, gint64 now_ns);
+/* @excluded: one bit a member that is not to be picked, of which one is left; NULL: all may be.
+ * @key: a sticky key's hash, or 0. @now_ns: 0 for now. */
+CommyTurn
+commy_balance_pick (CommyBalance *balance, const guint64 *excluded, guint64 key, gint64 now_ns);
 /* (transfer full) (nullable): whom @turn picked, if the members are still the same. */
 CommyPeer *commy_balance_dup_peer (CommyBalance *balance, CommyTurn turn);
-/* @failed: see commy_balance_judge(). Nothing where the members changed meanwhile. */
+/* Nothing where the members changed meanwhile. */
 void commy_balance_report (CommyBalance *balance, CommyTurn turn, gint64 took_ns, gboolean failed);
-
-typedef enum
-{
-  COMMY_BLAME_NOBODY,   /* it went well, or it was the caller's fault */
-  COMMY_BLAME_INSTANCE, /* it failed the call, or was too late */
-  COMMY_BLAME_UNKNOWN   /* the call says nothing of it */
-} CommyBlame;
-
-/* Whose fault @error is; NULL: it went well. */
-CommyBlame commy_balance_judge (const GError *error);

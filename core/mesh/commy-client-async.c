@@ -12,48 +12,59 @@
 
 #include <string.h>
 
+#define MOST_COPIES 5u /* as the key hedge-attempts says */
+
+typedef struct _AsyncCall AsyncCall;
+
+/* One instance that the call is sent to. Belongs to the call's list until it is closed. */
 typedef struct
+{
+  gatomicrefcount refs;
+  AsyncCall *call; /* reference */
+  CommyGuarded guarded;
+  CommyTurn turn;
+  CommyStack stack;
+  CommyChannel *channel; /* while sent */
+  guint32 stream;
+  gint64 started_ns;
+  gboolean sampled;
+  gboolean pending; /* the channel expects the answer */
+} Attempt;
+
+struct _AsyncCall
 {
   gatomicrefcount refs;
   CommyClient *client; /* reference: keeps the worker */
   GTask *task;         /* NULL once it returned */
   CommyRequest request;
-  guint attempts;
   gboolean refreshed;
   gboolean ensured;          /* it went to the registry, and so did all that were begun before it */
   gboolean awaits;           /* it goes to see what an instance says of its interface, */
   CommyExpectation *awaited; /* which is held against this */
   GError *last;
-  CommyChannel *channel; /* while sent */
-  guint32 stream;
-  CommyStack stack;
-  CommyPeer *peer; /* from the pick until the answer: its call is under way */
-  CommyTurn turn;
-  gboolean sampled;
-  gboolean pending;  /* the channel expects the answer */
+  Attempt *open[MOST_COPIES]; /* more than one where it is hedged */
+  guint n_open;
   gboolean finished; /* the result is set */
-  gint64 started_ns;
-  guint began; /* iteration of the worker's context */
+  guint began;       /* iteration of the worker's context */
   gulong cancel_handler;
   GSource *deadline; /* while no channel watches it; NULL: none */
+  GSource *timer;    /* of the next attempt, or the next copy; NULL: none */
   gpointer result;
   GDestroyNotify result_free;
   GUnixFDList *result_handles; /* of the answer, or NULL */
   GError *result_error;
   GError *ensure_error;
-} AsyncCall;
+};
 
 static void async_step (AsyncCall *call);
 static void
 async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GError *error);
 
-static void
-drop_peer (AsyncCall *call)
+static AsyncCall *
+async_ref (AsyncCall *call)
 {
-  if (call->peer == NULL)
-    return;
-  commy_peer_end (call->peer);
-  g_clear_pointer (&call->peer, commy_peer_unref);
+  g_atomic_ref_count_inc (&call->refs);
+  return call;
 }
 
 static void
@@ -68,12 +79,90 @@ async_unref (gpointer data)
   g_clear_error (&call->result_error);
   g_clear_error (&call->ensure_error);
   g_clear_object (&call->result_handles);
-  g_clear_pointer (&call->channel, commy_channel_unref);
-  drop_peer (call);
   g_clear_pointer (&call->awaited, commy_expectation_unref);
   g_clear_object (&call->client);
   g_free (call);
 }
+
+static void
+drop_source (GSource **source)
+{
+  if (*source != NULL)
+    g_source_destroy (*source);
+  g_clear_pointer (source, g_source_unref);
+}
+
+/* --- attempts --- */
+
+static Attempt *
+attempt_new (AsyncCall *call, const CommyPick *picked)
+{
+  Attempt *attempt = g_new0 (Attempt, 1);
+
+  g_atomic_ref_count_init (&attempt->refs);
+  attempt->call = async_ref (call);
+  attempt->stack = *picked->stack;
+  attempt->turn = picked->turn;
+  commy_client_begin (call->client, &call->request, picked, &attempt->guarded);
+  call->open[call->n_open++] = attempt;
+  return attempt;
+}
+
+static Attempt *
+attempt_ref (Attempt *attempt)
+{
+  g_atomic_ref_count_inc (&attempt->refs);
+  return attempt;
+}
+
+static void
+attempt_unref (Attempt *attempt)
+{
+  if (!g_atomic_ref_count_dec (&attempt->refs))
+    return;
+  g_clear_pointer (&attempt->channel, commy_channel_unref);
+  async_unref (attempt->call);
+  g_free (attempt);
+}
+
+static gboolean
+attempt_is_open (const Attempt *attempt)
+{
+  return attempt->guarded.peer != NULL;
+}
+
+/* Nobody waits for it any more. Drops the list's reference. */
+static void
+attempt_close (Attempt *attempt, CommyOutcome outcome)
+{
+  AsyncCall *call = attempt->call;
+  guint at = 0;
+
+  if (!attempt_is_open (attempt))
+    return;
+  while (call->open[at] != attempt)
+    at++;
+  call->open[at] = call->open[--call->n_open];
+  commy_client_end (call->client, call->request.flavour, &attempt->guarded, attempt->turn, outcome);
+  if (attempt->pending)
+    {
+      attempt->pending = FALSE;
+      commy_channel_forget (attempt->channel, attempt->stream);
+      attempt_unref (attempt); /* the pending slot's */
+    }
+  attempt_unref (attempt);
+}
+
+static gboolean
+is_pending (const AsyncCall *call)
+{
+  for (guint i = 0; i < call->n_open; i++)
+    if (call->open[i]->pending)
+      return TRUE;
+  return FALSE;
+}
+
+/* --- the end --- */
 
 static void
 async_return (gpointer data)
@@ -85,9 +174,7 @@ async_return (gpointer data)
   if (call->cancel_handler != 0)
     g_cancellable_disconnect (cancellable, call->cancel_handler);
   call->cancel_handler = 0;
-  if (call->deadline != NULL)
-    g_source_destroy (call->deadline);
-  g_clear_pointer (&call->deadline, g_source_unref);
+  drop_source (&call->deadline);
   if (call->result_handles != NULL)
     g_task_set_task_data (task, g_steal_pointer (&call->result_handles), g_object_unref);
   if (call->result_error != NULL)
@@ -111,6 +198,10 @@ async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GErr
       return;
     }
   call->finished = TRUE;
+  while (call->n_open > 0)
+    attempt_close (call->open[0], COMMY_OUTCOME_ABANDONED);
+  drop_source (&call->timer);
+  commy_client_dismiss (call->client, &call->request, error);
   call->result = result;
   call->result_free = result_free;
   call->result_error = error;
@@ -125,8 +216,10 @@ on_async_deadline (gpointer data)
   GError *error = NULL;
 
   commy_worker_enter (worker);
-  if (!call->finished && !call->pending)
+  if (!call->finished && !is_pending (call))
     {
+      while (call->n_open > 0)
+        attempt_close (call->open[0], COMMY_OUTCOME_NOT_SENT);
       commy_set_error (&error, COMMY_ERROR_DEADLINE,
                        "%s.%s: the deadline passed before it was sent", call->client->service,
                        call->request.method);
@@ -143,42 +236,117 @@ async_watch_deadline (AsyncCall *call)
 {
   if (call->deadline != NULL)
     return;
-  g_atomic_ref_count_inc (&call->refs);
   call->deadline = g_timeout_source_new (0);
-  g_source_set_ready_time (call->deadline, call->request.deadline_ns / 1000 + 1);
-  g_source_set_callback (call->deadline, on_async_deadline, call, async_unref);
+  g_source_set_ready_time (call->deadline, call->request.call_deadline_ns / 1000 + 1);
+  g_source_set_callback (call->deadline, on_async_deadline, async_ref (call), async_unref);
   g_source_attach (call->deadline, commy_worker_get_context (call->client->worker->worker));
 }
 
+/* --- again --- */
+
 static void
-async_failed (AsyncCall *call, const GError *error, gboolean sent)
+async_at (AsyncCall *call, gint64 at_ns, GSourceFunc func)
 {
-  drop_peer (call);
-  if (call->last == NULL || !g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NO_ROUTE))
-    {
-      g_clear_error (&call->last);
-      call->last = g_error_copy (error);
-    }
-  else
-    {
-      async_finish (call, NULL, NULL, g_error_copy (call->last));
-      return;
-    }
-  if (++call->attempts < COMMY_CLIENT_MAX_ATTEMPTS
-      && commy_client_may_retry (&call->request, error, sent))
+  drop_source (&call->timer);
+  call->timer = g_timeout_source_new (0);
+  g_source_set_ready_time (call->timer, at_ns / 1000 + 1);
+  g_source_set_callback (call->timer, func, async_ref (call), async_unref);
+  g_source_attach (call->timer, commy_worker_get_context (call->client->worker->worker));
+}
+
+static gboolean
+on_retry (gpointer data)
+{
+  AsyncCall *call = data;
+  CommyWorker *worker = commy_worker_ref (call->client->worker->worker);
+
+  commy_worker_enter (worker);
+  async_step (call);
+  commy_worker_exit (worker);
+  commy_worker_unref (worker);
+  return G_SOURCE_REMOVE;
+}
+
+/* It takes longer than usual: another instance may be faster. */
+static gboolean
+on_hedge (gpointer data)
+{
+  AsyncCall *call = data;
+  CommyClient *client = call->client;
+  CommyWorker *worker = commy_worker_ref (client->worker->worker);
+
+  commy_worker_enter (worker);
+  if (!call->finished && call->n_open > 0 && call->n_open < MOST_COPIES
+      && commy_guard_take_hedge (&client->ward->guard, commy_env_now (client->mesh->env)))
     async_step (call);
-  else
-    async_finish (call, NULL, NULL, g_error_copy (call->last));
+  commy_worker_exit (worker);
+  commy_worker_unref (worker);
+  return G_SOURCE_REMOVE;
 }
 
 static void
-async_succeeded (AsyncCall *call, CommyChannel *channel, CommyIncoming *incoming)
+plan_hedge (AsyncCall *call)
 {
+  const gint64 due_ns = commy_guard_get_hedge_due (&call->client->ward->guard, call->n_open,
+                                                   call->request.idempotent, call->request.now_ns);
+
+  if (due_ns < call->request.call_deadline_ns)
+    async_at (call, due_ns, on_hedge);
+}
+
+/* An attempt that is closed, or never was open, failed. */
+static void
+async_failed (AsyncCall *call, const GError *error, gboolean sent)
+{
+  gint64 at_ns;
+
+  if (call->finished)
+    return;
+  /* With no path left, the reason the last one failed says more than "no route". */
+  if (call->last != NULL
+      && (g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NO_ROUTE)
+          || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_UNAVAILABLE)))
+    {
+      if (call->n_open == 0)
+        async_finish (call, NULL, NULL, g_error_copy (call->last));
+      return;
+    }
+  g_clear_error (&call->last);
+  call->last = g_error_copy (error);
+  if (call->n_open > 0)
+    {
+      call->request.n_sent += sent;
+      return; /* a copy may still be answered */
+    }
+  if (!commy_client_retries (call->client, &call->request, call->last, sent, &at_ns))
+    async_finish (call, NULL, NULL, g_error_copy (call->last));
+  else if (at_ns > call->request.now_ns)
+    async_at (call, at_ns, on_retry);
+  else
+    async_step (call);
+}
+
+static void
+attempt_failed (Attempt *attempt, const GError *error, gboolean sent)
+{
+  AsyncCall *call = async_ref (attempt->call);
+
+  attempt_close (attempt, commy_outcome_judge (error, sent));
+  async_failed (call, error, sent);
+  async_unref (call);
+}
+
+/* --- sending --- */
+
+static void
+async_succeeded (Attempt *attempt, CommyChannel *channel, CommyIncoming *incoming)
+{
+  AsyncCall *call = attempt->call;
   g_autoptr (GError) error = NULL;
   gpointer result;
 
-  commy_client_finish_call (call->client, call->request.flavour, channel, &call->stack,
-                            call->sampled, call->request.size, incoming, call->started_ns);
+  commy_client_finish_call (call->client, call->request.flavour, channel, &attempt->stack,
+                            attempt->sampled, call->request.size, incoming, attempt->started_ns);
   if (call->request.flavour == COMMY_FLAVOUR_HANDLES)
     call->result_handles = g_steal_pointer (&incoming->handles);
   if (call->request.flavour != COMMY_FLAVOUR_BYTES)
@@ -195,113 +363,117 @@ static void
 on_async_answer (
     gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
 {
-  AsyncCall *call = data;
+  Attempt *attempt = data;
 
-  call->pending = FALSE;
-  drop_peer (call);
-  commy_client_report (call->client, call->request.flavour, call->turn, call->started_ns, error);
+  attempt->pending = FALSE;
   if (error != NULL)
-    async_failed (call, error, sent);
+    attempt_failed (attempt, error, sent);
   else
-    async_succeeded (call, channel, incoming);
-  async_unref (call);
+    {
+      attempt_ref (attempt);
+      attempt_close (attempt, COMMY_OUTCOME_OK);
+      async_succeeded (attempt, channel, incoming);
+      attempt_unref (attempt);
+    }
+  attempt_unref (attempt);
 }
 
 /* The same for a stream, which is there once the path has taken the request. */
 static void
-async_open (AsyncCall *call)
+attempt_open (Attempt *attempt)
 {
+  AsyncCall *call = attempt->call;
   g_autoptr (GError) error = NULL;
-  CommyChannel *channel = call->stack.path->channel;
+  CommyChannel *channel = attempt->stack.path->channel;
   g_autoptr (CommyPipe) pipe = commy_pipe_open (channel, call->request.stream_deadline_ns, &error);
 
   if (pipe == NULL)
-    async_failed (call, error, FALSE);
-  else if (commy_request_send (&call->request, channel, call->stack.serializer, pipe->id, FALSE,
+    attempt_failed (attempt, error, FALSE);
+  else if (commy_request_send (&call->request, channel, attempt->stack.serializer, pipe->id, FALSE,
                                TRUE, &error)
            != COMMY_IO_OK)
     {
       commy_pipe_close (pipe);
-      async_failed (call, error, FALSE);
+      attempt_failed (attempt, error, FALSE);
     }
   else
     {
-      CommyStream *stream = commy_stream_new_opened (call->client, &call->request, pipe,
-                                                     call->stack.serializer, call->peer);
+      CommyStream *stream = commy_stream_new_opened (
+          call->client, &call->request, pipe, attempt->stack.serializer, attempt->guarded.peer);
 
-      drop_peer (call); /* the stream has a count of its own */
       async_finish (call, stream, g_object_unref, NULL);
     }
 }
 
 static void
-async_send (AsyncCall *call)
+attempt_send (Attempt *attempt)
 {
+  AsyncCall *call = attempt->call;
+  CommyClient *client = call->client;
   g_autoptr (GError) error = NULL;
-  CommyChannel *channel = call->stack.path->channel;
+  CommyChannel *channel = attempt->stack.path->channel;
   CommyIo io;
 
-  call->started_ns = call->request.now_ns = commy_env_now (call->client->mesh->env);
+  attempt->started_ns = call->request.now_ns = commy_env_now (client->mesh->env);
   if (call->request.streams)
     {
-      async_open (call);
+      attempt_open (attempt);
       return;
     }
-  call->sampled = commy_client_sample (call->client, &call->client->routes[call->request.flavour]);
-  g_atomic_ref_count_inc (&call->refs);
-  call->stream = commy_channel_expect (channel, call->request.deadline_ns, on_async_answer, call);
-  if (call->stream == 0)
+  attempt->sampled = commy_client_sample (client, &client->routes[call->request.flavour]);
+  attempt->stream
+      = commy_channel_expect (channel, call->request.deadline_ns, on_async_answer, attempt);
+  if (attempt->stream == 0)
     {
       commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, &error);
-      async_unref (call);
-      async_failed (call, error, FALSE);
+      attempt_failed (attempt, error, FALSE);
       return;
     }
-  g_clear_pointer (&call->channel, commy_channel_unref);
-  call->channel = commy_channel_ref (channel);
-  call->pending = TRUE;
-  io = commy_request_send (&call->request, channel, call->stack.serializer, call->stream,
-                           call->sampled, TRUE, &error);
+  attempt_ref (attempt); /* the pending slot's */
+  attempt->channel = commy_channel_ref (channel);
+  attempt->pending = TRUE;
+  io = commy_request_send (&call->request, channel, attempt->stack.serializer, attempt->stream,
+                           attempt->sampled, TRUE, &error);
   if (io != COMMY_IO_OK)
     {
-      if (!call->pending)
-        return; /* the channel closed meanwhile and has told the call */
-      call->pending = FALSE;
-      commy_channel_forget (channel, call->stream);
-      async_unref (call);
-      async_failed (call, error, FALSE);
+      if (attempt->pending) /* else the channel closed meanwhile and has told the call */
+        attempt_failed (attempt, error, FALSE);
       return;
     }
-  commy_channel_mark_sent (channel, call->stream);
-  commy_worker_set_hot (call->client->worker->worker, channel);
-  commy_worker_need_deadline (call->client->worker->worker, call->request.deadline_ns);
+  commy_channel_mark_sent (channel, attempt->stream);
+  commy_worker_set_hot (client->worker->worker, channel);
+  commy_worker_need_deadline (client->worker->worker, call->request.deadline_ns);
+  plan_hedge (call);
 }
 
 static void
 on_path (gpointer data, CommyPath *path, const GError *error)
 {
-  AsyncCall *call = data;
+  Attempt *attempt = data;
+  AsyncCall *call = attempt->call;
 
-  if (call->finished)
-    drop_peer (call);
+  if (!attempt_is_open (attempt))
+    ; /* the call has ended */
   else if (error != NULL || !commy_path_is_up (path))
     {
       g_autoptr (GError) gone = NULL;
 
       if (error == NULL)
         commy_set_error (&gone, COMMY_ERROR_UNREACHABLE, "the channel closed at once");
-      async_failed (call, error != NULL ? error : gone, FALSE);
+      attempt_failed (attempt, error != NULL ? error : gone, FALSE);
     }
-  else if (call->client->expectation != NULL && call->peer->instance->origin != NULL)
+  else if (call->client->expectation != NULL && attempt->guarded.peer->instance->origin != NULL)
     {
       /* What it offers is known only now. */
-      drop_peer (call);
+      attempt_close (attempt, COMMY_OUTCOME_ABANDONED);
       async_step (call);
     }
   else
-    async_send (call);
-  async_unref (call);
+    attempt_send (attempt);
+  attempt_unref (attempt);
 }
+
+/* --- finding the way --- */
 
 static void
 async_after_ensure (gpointer data)
@@ -389,8 +561,7 @@ async_route (AsyncCall *call)
         call->refreshed = snapshot != NULL || client->fresh;
       client->n_ensuring++;
       async_watch_deadline (call);
-      g_atomic_ref_count_inc (&call->refs);
-      commy_mesh_invoke (client->mesh, async_ensure, call);
+      commy_mesh_invoke (client->mesh, async_ensure, async_ref (call));
     }
   else
     async_failed (call, error, FALSE);
@@ -402,10 +573,13 @@ async_step (AsyncCall *call)
 {
   CommyClient *client = call->client;
   GError *error = NULL;
+  Attempt *attempt;
   CommyPick picked;
 
   if (call->finished)
     return;
+  call->request.now_ns = commy_env_now (client->mesh->env);
+  call->request.deadline_ns = call->request.call_deadline_ns;
   if (commy_client_give_up (client, &call->request, g_task_get_cancellable (call->task), &error))
     {
       async_finish (call, NULL, NULL, error);
@@ -418,24 +592,20 @@ async_step (AsyncCall *call)
     }
   if (!async_route (call))
     return;
-  if (!commy_client_pick (client, &call->request, &picked))
+  if (!commy_client_pick (client, &call->request, &picked, &error))
     {
-      commy_set_error (&error, COMMY_ERROR_NO_ROUTE, "no path to %s", client->service);
-      async_finish (call, NULL, NULL, error);
+      async_failed (call, error, FALSE);
+      g_error_free (error);
       return;
     }
-  call->stack = *picked.stack;
-  call->turn = picked.turn;
-  call->peer = commy_peer_ref (picked.member->peer);
-  commy_peer_begin (call->peer);
-  if (commy_path_is_up (call->stack.path))
+  attempt = attempt_new (call, &picked);
+  if (commy_path_is_up (attempt->stack.path))
     {
-      async_send (call);
+      attempt_send (attempt);
       return;
     }
   async_watch_deadline (call);
-  g_atomic_ref_count_inc (&call->refs);
-  commy_path_connect (call->stack.path, on_path, call);
+  commy_path_connect (attempt->stack.path, on_path, attempt_ref (attempt));
 }
 
 static void
@@ -446,13 +616,6 @@ async_cancelled (gpointer data)
 
   if (!call->finished)
     {
-      if (call->pending)
-        {
-          call->pending = FALSE;
-          commy_channel_forget (call->channel, call->stream);
-          drop_peer (call);
-          async_unref (call); /* the pending slot's */
-        }
       commy_set_error (&error, COMMY_ERROR_CANCELLED, "cancelled by the caller");
       async_finish (call, NULL, NULL, error);
     }
@@ -462,17 +625,18 @@ async_cancelled (gpointer data)
 static void
 on_cancel_post (GCancellable *cancellable, AsyncCall *call)
 {
-  g_atomic_ref_count_inc (&call->refs);
-  commy_worker_post (call->client->worker->worker, async_cancelled, call);
+  commy_worker_post (call->client->worker->worker, async_cancelled, async_ref (call));
 }
 
 static void
-async_start (gpointer data)
+async_start (AsyncCall *call)
 {
-  AsyncCall *call = data;
+  GError *error = NULL;
 
-  async_step (call);
-  async_unref (call);
+  if (commy_client_admit (call->client, &call->request, &error))
+    async_step (call);
+  else
+    async_finish (call, NULL, NULL, error);
 }
 
 /* (transfer full) @task; @request is taken over, or empty where there is an @error (full). */
@@ -511,11 +675,12 @@ start_call (CommyClient *self, GTask *task, const CommyRequest *request, GError 
   if (cancellable != NULL)
     call->cancel_handler
         = g_cancellable_connect (cancellable, G_CALLBACK (on_cancel_post), call, NULL);
-  g_atomic_ref_count_inc (&call->refs);
   worker = commy_worker_ref (self->worker->worker);
+  async_ref (call);
   commy_worker_enter (worker);
   async_start (call);
   commy_worker_exit (worker);
+  async_unref (call);
   commy_worker_unref (worker);
 }
 

@@ -66,31 +66,183 @@ commy_client_init_request_with_handles (CommyClient *self,
   return TRUE;
 }
 
+/* --- may it begin --- */
+
+static void
+limited_error (CommyClient *self, CommyRequest *request, const char *key, GError **error)
+{
+  CommyConfig *config = self->mesh->config;
+  g_autofree char *group = g_strdup_printf ("service %s", self->service);
+
+  commy_set_error (error, COMMY_ERROR_LIMITED, "%s.%s was not sent: %s=%s (%s)", self->service,
+                   request->method, key, commy_config_get (config, group, key),
+                   commy_config_get_origin (config, group, key));
+}
+
 gboolean
-commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick)
+commy_client_admit (CommyClient *self, CommyRequest *request, GError **error)
+{
+  static const char *const keys[] = { [COMMY_ADMIT_RATE] = "rate-limit",
+                                      [COMMY_ADMIT_BULKHEAD] = "bulkhead",
+                                      [COMMY_ADMIT_THROTTLE] = "throttle" };
+  CommyGuard *guard = &self->ward->guard;
+  const guint64 chance = guard->is_gated ? commy_ward_next_chance (self->ward) : 0;
+  const CommyAdmission admission = commy_guard_admit (
+      guard, request->call_deadline_ns - request->now_ns, request->now_ns, chance);
+
+  request->admitted = admission == COMMY_ADMITTED;
+  if (admission == COMMY_ADMIT_DEADLINE)
+    commy_set_error (error, COMMY_ERROR_DEADLINE, "%s.%s was not sent: no time is left",
+                     self->service, request->method);
+  else if (!request->admitted)
+    limited_error (self, request, keys[admission], error);
+  return request->admitted;
+}
+
+/* What was refused for load was not accepted; any other end was. */
+void
+commy_client_dismiss (CommyClient *self, CommyRequest *request, const GError *error)
+{
+  if (!request->admitted)
+    return;
+  request->admitted = FALSE;
+  if (self->ward->guard.is_gated)
+    commy_guard_finish (&self->ward->guard,
+                        error == NULL || error->code == COMMY_ERROR_REMOTE
+                            || error->domain != COMMY_ERROR,
+                        commy_env_now (self->mesh->env));
+}
+
+/* --- whom to --- */
+
+gboolean
+commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick, GError **error)
 {
   CommyRoute *route = &self->routes[request->flavour];
+  const guint64 *excluded = NULL;
 
-  out_pick->member = commy_route_pick (route, request->sticky != 0 ? request->sticky : self->sticky,
-                                       request->now_ns, &out_pick->turn);
+  if (!commy_ward_exclude (self->ward, &route->mask, route->peers, route->n_members,
+                           &request->tries, request->now_ns, &excluded))
+    {
+      g_autofree char *reasons = commy_ward_explain (self->ward, &request->tries, request->now_ns);
+
+      commy_set_error (error, COMMY_ERROR_UNAVAILABLE, "no instance of %s may be called now: %s",
+                       self->service, reasons);
+      return FALSE;
+    }
+  out_pick->member
+      = commy_route_pick (route, excluded, request->sticky != 0 ? request->sticky : self->sticky,
+                          request->now_ns, &out_pick->turn);
   out_pick->stack = commy_route_member_stack (out_pick->member, request->size);
-  return out_pick->stack->path != NULL;
+  if (out_pick->stack->path != NULL)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_NO_ROUTE, "no path to %s", self->service);
+  return FALSE;
+}
+
+/* --- an attempt --- */
+
+void
+commy_client_begin (CommyClient *self,
+                    CommyRequest *request,
+                    const CommyPick *picked,
+                    CommyGuarded *out_call)
+{
+  const gint64 timeout_ns = self->ward->policy.retry.attempt_timeout_ns;
+
+  request->deadline_ns = request->call_deadline_ns;
+  if (timeout_ns > 0 && !request->streams)
+    request->deadline_ns = MIN (request->deadline_ns, request->now_ns + timeout_ns);
+  commy_tries_add (&request->tries, picked->member->peer);
+  commy_ward_begin (self->ward, out_call, picked->member->peer, request->now_ns);
 }
 
 void
-commy_client_report (
-    CommyClient *self, CommyFlavour flavour, CommyTurn turn, gint64 started_ns, const GError *error)
+commy_client_end (CommyClient *self,
+                  CommyFlavour flavour,
+                  CommyGuarded *call,
+                  CommyTurn turn,
+                  CommyOutcome outcome)
 {
   CommyBalance *balance = self->routes[flavour].balance;
-  CommyBlame blame;
+  const gint64 now_ns = commy_env_now (self->mesh->env);
+  const gint64 took_ns = now_ns - call->guarded.begun_ns;
 
-  if (G_LIKELY (turn.generation == 0) || balance == NULL)
+  if (call->peer == NULL)
     return;
-  blame = commy_balance_judge (error);
-  if (blame != COMMY_BLAME_UNKNOWN)
-    commy_balance_report (balance, turn, commy_env_now (self->mesh->env) - started_ns,
-                          blame == COMMY_BLAME_INSTANCE);
+  if (G_UNLIKELY (turn.generation != 0) && balance != NULL && outcome != COMMY_OUTCOME_ABANDONED)
+    commy_balance_report (balance, turn, took_ns, outcome != COMMY_OUTCOME_OK);
+  commy_ward_end (self->ward, call, outcome, now_ns);
 }
+
+/* --- and again --- */
+
+/* Whether it says that the call did not arrive, or was refused unread; or, of one that may be
+ * repeated, that nobody knows what became of it. */
+static gboolean
+may_retry (const CommyRequest *request, const GError *error, gboolean sent)
+{
+  if (error->domain != COMMY_ERROR)
+    return FALSE;
+  switch (error->code)
+    {
+    case COMMY_ERROR_OVERLOADED:
+      return TRUE;
+    case COMMY_ERROR_OUTCOME_UNKNOWN:
+      return request->idempotent;
+    case COMMY_ERROR_DEADLINE: /* the attempt's, where the call has time left */
+      return request->idempotent && sent && request->now_ns < request->call_deadline_ns;
+    case COMMY_ERROR_UNREACHABLE:
+    case COMMY_ERROR_HANDSHAKE:
+    case COMMY_ERROR_LEAVING:
+    case COMMY_ERROR_REFUSED:
+    case COMMY_ERROR_NOT_OFFERED:
+    case COMMY_ERROR_VERSION:
+    case COMMY_ERROR_CERTIFICATE:
+      return !sent || request->idempotent;
+    default:
+      return FALSE;
+    }
+}
+
+static void
+say_why_not (GError *error, guint n_sent, CommyRetryVerdict verdict)
+{
+  char *text;
+
+  if (verdict != COMMY_RETRY_BUDGET && verdict != COMMY_RETRY_DEADLINE
+      && (verdict != COMMY_RETRY_ATTEMPTS || n_sent < 2))
+    return;
+  text = g_strdup_printf ("%s (sent %u %s, and not again: %s)", error->message, n_sent,
+                          n_sent == 1 ? "time" : "times", commy_retry_verdict_to_string (verdict));
+  g_free (error->message);
+  error->message = text;
+}
+
+gboolean
+commy_client_retries (
+    CommyClient *self, CommyRequest *request, GError *error, gboolean sent, gint64 *out_at_ns)
+{
+  const CommyOutcome outcome = commy_outcome_judge (error, sent);
+  CommyRetryVerdict verdict;
+
+  *out_at_ns = request->now_ns = commy_env_now (self->mesh->env);
+  request->n_sent += sent;
+  if (request->tries.n >= COMMY_CLIENT_MAX_ATTEMPTS || !may_retry (request, error, sent))
+    return FALSE;
+  /* Nobody has had any work with it: the next path, or the next instance, at once. */
+  if (!sent)
+    return TRUE;
+  verdict = commy_ward_decide_retry (
+      self->ward, &request->tries, request->n_sent,
+      outcome == COMMY_OUTCOME_ABANDONED ? COMMY_OUTCOME_FAILED : outcome, request->idempotent,
+      request->now_ns, request->call_deadline_ns, out_at_ns);
+  if (verdict != COMMY_RETRY_YES)
+    say_why_not (error, request->n_sent, verdict);
+  return verdict == COMMY_RETRY_YES;
+}
+
+/* --- the end --- */
 
 void
 commy_client_finish_call (CommyClient *self,

@@ -93,9 +93,9 @@ reserve_at_once (CommyClient *self, guint32 method, gsize size, CommyRouteMember
   const CommyStack *stack;
 
   *out_picked = NULL;
-  if (!commy_client_is_current (self, route))
+  if (!commy_client_is_current (self, route) || commy_guard_is_asked (&self->ward->guard))
     return FALSE;
-  *out_picked = commy_route_pick (route, self->sticky, 0, &hot->turn);
+  *out_picked = commy_route_pick (route, NULL, self->sticky, 0, &hot->turn);
   stack = commy_route_member_stack (*out_picked, size);
   if (!commy_path_is_up (stack->path)
       || entry->channel_serial != commy_channel_get_serial (stack->path->channel))
@@ -109,6 +109,69 @@ reserve_at_once (CommyClient *self, guint32 method, gsize size, CommyRouteMember
   return TRUE;
 }
 
+/* How a call to @peer ended. @started_ns: 0 for now. */
+static void
+tell_guard (CommyClient *self, CommyPeer *peer, CommyOutcome outcome, gint64 started_ns)
+{
+  const gint64 now_ns = commy_env_now (self->mesh->env);
+  CommyGuarded call;
+
+  commy_ward_begin (self->ward, &call, peer, started_ns != 0 ? started_ns : now_ns);
+  commy_ward_end (self->ward, &call, outcome, now_ns);
+}
+
+/* The end of what the guard admitted, if it was asked. */
+static void
+dismiss (CommyClient *self, CommyOutcome outcome)
+{
+  CommyGuard *guard = &self->ward->guard;
+
+  if (self->hot.admitted && guard->is_gated)
+    commy_guard_finish (guard, outcome == COMMY_OUTCOME_OK || outcome == COMMY_OUTCOME_ANSWERED,
+                        commy_env_now (self->mesh->env));
+  self->hot.admitted = FALSE;
+}
+
+/* A call ended. Nearly always it went well, and nobody has asked. */
+static void
+conclude (CommyClient *self, CommyPeer *peer, const GError *error, gint64 started_ns, gint64 now_ns)
+{
+  CommyGuard *guard = &self->ward->guard;
+  CommyOutcome outcome = COMMY_OUTCOME_OK;
+
+  if (G_LIKELY (error == NULL && !self->hot.admitted && !commy_guard_is_asked (guard)
+                && peer->ward_index != COMMY_NOT_IN_WARD && guard->policy->hedge.attempts < 2))
+    {
+      commy_guard_pass (guard, peer->ward_index, now_ns);
+      return;
+    }
+  if (error != NULL)
+    outcome = commy_outcome_judge (error, TRUE);
+  tell_guard (self, peer, outcome, started_ns);
+  dismiss (self, outcome);
+}
+
+/* The guard is asked as for any other call. */
+static CommyRouteMember *
+pick_guarded (CommyClient *self, CommyRoute *route, gsize size, gint64 deadline_us, GError **error)
+{
+  CommyHotReservation *hot = &self->hot;
+  CommyRequest request = { .method = g_array_index (self->methods, CommyClientMethod, 0).name,
+                           .flavour = COMMY_FLAVOUR_BYTES,
+                           .size = size,
+                           .now_ns = commy_env_now (self->mesh->env),
+                           .call_deadline_ns = deadline_us * 1000 };
+  CommyPick picked;
+
+  if (!hot->admitted && !commy_client_admit (self, &request, error))
+    return NULL;
+  hot->admitted = TRUE;
+  if (!commy_client_pick (self, &request, &picked, error))
+    return NULL;
+  hot->turn = picked.turn;
+  return picked.member;
+}
+
 static gboolean
 choose_path (CommyClient *self,
              gsize size,
@@ -118,6 +181,7 @@ choose_path (CommyClient *self,
              GError **error)
 {
   CommyRoute *route = &self->routes[COMMY_FLAVOUR_BYTES];
+  g_autoptr (GError) cause = NULL;
   const CommyStack *stack;
   gboolean again;
 
@@ -125,7 +189,9 @@ choose_path (CommyClient *self,
     {
       if (!commy_client_route_sync (self, COMMY_FLAVOUR_BYTES, size, deadline_us, NULL, error))
         return FALSE;
-      member = commy_route_pick (route, self->sticky, 0, &self->hot.turn);
+      member = pick_guarded (self, route, size, deadline_us, error);
+      if (member == NULL)
+        return FALSE;
     }
   stack = commy_route_member_stack (member, size);
   if (G_UNLIKELY (!commy_path_is_up (stack->path)))
@@ -137,10 +203,19 @@ choose_path (CommyClient *self,
           return FALSE;
         }
       again = self->expectation != NULL && member->peer->instance->origin != NULL;
-      if (!commy_path_connect_sync (stack->path, deadline_us, NULL, error))
-        return FALSE;
+      if (!commy_path_connect_sync (stack->path, deadline_us, NULL, &cause))
+        {
+          tell_guard (self, member->peer, commy_outcome_judge (cause, FALSE), 0);
+          g_propagate_error (error, g_steal_pointer (&cause));
+          return FALSE;
+        }
       if (again)
         return choose_path (self, size, deadline_us, NULL, out_channel, error);
+    }
+  if (!commy_path_is_up (stack->path))
+    {
+      commy_set_error (error, COMMY_ERROR_UNREACHABLE, "the channel closed at once");
+      return FALSE;
     }
   self->hot.path = stack->path;
   self->hot.serializer = stack->serializer;
@@ -233,6 +308,7 @@ commy_client_reserve (
       commy_worker_leave_sync (self->worker->worker);
       return TRUE;
     }
+  dismiss (self, COMMY_OUTCOME_ABANDONED);
   commy_worker_leave_sync (self->worker->worker);
   hear_news (self);
   return FALSE;
@@ -268,6 +344,7 @@ commy_client_discard (CommyClient *self)
   if (reservation_lives (&self->hot))
     commy_channel_abandon (self->hot.channel);
   drop_hold (&self->hot);
+  dismiss (self, COMMY_OUTCOME_ABANDONED);
   commy_worker_exit (worker);
 }
 
@@ -320,6 +397,8 @@ await_balanced (
   gint64 started_ns = commy_env_now (self->mesh->env);
   g_autoptr (CommyPeer) peer
       = commy_balance_dup_peer (self->routes[COMMY_FLAVOUR_BYTES].balance, turn);
+  CommyBalance *balance = self->routes[COMMY_FLAVOUR_BYTES].balance;
+  CommyOutcome outcome;
   gboolean ok;
 
   if (peer != NULL)
@@ -327,7 +406,10 @@ await_balanced (
   ok = await_hot (self, channel, stream, wait, deadline_ns);
   if (peer != NULL)
     commy_peer_end (peer);
-  commy_client_report (self, COMMY_FLAVOUR_BYTES, turn, started_ns, ok ? NULL : wait->error);
+  outcome = commy_outcome_judge (ok ? NULL : wait->error, TRUE);
+  if (balance != NULL && outcome != COMMY_OUTCOME_ABANDONED)
+    commy_balance_report (balance, turn, commy_env_now (self->mesh->env) - started_ns,
+                          outcome != COMMY_OUTCOME_OK);
   return ok;
 }
 
@@ -356,6 +438,7 @@ exchange_here (
     {
       commy_channel_abandon (channel);
       drop_hold (hot);
+      dismiss (self, COMMY_OUTCOME_ABANDONED);
       commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, error);
       return FALSE;
     }
@@ -368,8 +451,10 @@ exchange_here (
           ? await_hot (self, channel, hot->spec.stream, &wait, deadline_ns)
           : await_balanced (self, channel, hot->spec.stream, &wait, deadline_ns))
     {
-      gint64 took = commy_env_now (self->mesh->env) - now;
+      gint64 ended = commy_env_now (self->mesh->env);
+      gint64 took = ended - now;
 
+      conclude (self, stack.path->peer, NULL, now, ended);
       commy_histogram_add (&commy_channel_get_counters (channel)->call_ns, (guint64) took);
       if (G_UNLIKELY (sampled && wait.incoming.frame.has_dwell))
         commy_client_learn (self, COMMY_FLAVOUR_BYTES, &stack, used,
@@ -377,7 +462,10 @@ exchange_here (
       fill_reply (channel, &wait, out_reply);
     }
   else
-    g_propagate_error (error, g_steal_pointer (&wait.error));
+    {
+      conclude (self, stack.path->peer, wait.error, now, 0);
+      g_propagate_error (error, g_steal_pointer (&wait.error));
+    }
   /* Taking messages here disarmed the path: a loop must arm it again. */
   commy_worker_set_hot (self->worker->worker, channel);
   if (G_UNLIKELY (!commy_channel_is_open (channel)))

@@ -21,6 +21,8 @@ typedef struct
   CommyPath *path;
   CommyPlugin *serializer;
   CommyTurn turn;
+  CommyGuarded guarded; /* where the guard wants to know of each call */
+  gboolean admitted;    /* the same */
   CommyFrameSpec spec;
   CommySpan span;
   guint32 method;
@@ -43,6 +45,7 @@ struct _CommyClient
   /* What every call looks at, in one place. */
   CommyMesh *mesh;
   CommyMeshWorker *worker; /* made at the first use */
+  CommyWard *ward;         /* the worker's, of the service */
   CommyPlugin *balancer;
   guint64 calls;       /* so far */
   guint64 next_sample; /* the call that is measured next, or looks whether one is */
@@ -119,12 +122,9 @@ void commy_client_learn (CommyClient *client,
                          gsize reply_size,
                          gint64 round_trip_ns,
                          guint64 dwell_ns);
-/* Whether the failed call may be tried on another path. */
-gboolean commy_client_may_retry (const CommyRequest *request, const GError *error, gboolean sent);
-
 /* --- commy-client-call.c: what both kinds of calls share --- */
 
-#define COMMY_CLIENT_MAX_ATTEMPTS 16u
+#define COMMY_CLIENT_MAX_ATTEMPTS COMMY_TRIES_MAX
 
 typedef struct
 {
@@ -150,14 +150,26 @@ gboolean commy_client_init_request_with_handles (CommyClient *client,
                                                  GUnixFDList *handles,
                                                  const CommyCallOptions *options,
                                                  GError **error);
-/* Instance and stack for a request, by the route that was decided. FALSE: there is no path. */
-gboolean commy_client_pick (CommyClient *client, CommyRequest *request, CommyPick *out_pick);
-/* Tells the balancer how its pick turned out. @error: NULL if it went well. */
-void commy_client_report (CommyClient *client,
-                          CommyFlavour flavour,
-                          CommyTurn turn,
-                          gint64 started_ns,
-                          const GError *error);
+/* Whether it may begin at all; once a call. What was admitted must be dismissed. */
+gboolean commy_client_admit (CommyClient *client, CommyRequest *request, GError **error);
+void commy_client_dismiss (CommyClient *client, CommyRequest *request, const GError *error);
+/* Instance and stack for a request, by the route that was decided. */
+gboolean
+commy_client_pick (CommyClient *client, CommyRequest *request, CommyPick *out_pick, GError **error);
+/* An attempt at whom was picked begins, and its time. */
+void commy_client_begin (CommyClient *client,
+                         CommyRequest *request,
+                         const CommyPick *picked,
+                         CommyGuarded *out_call);
+/* It ended: tells guard and balancer, unless it has ended before. */
+void commy_client_end (CommyClient *client,
+                       CommyFlavour flavour,
+                       CommyGuarded *call,
+                       CommyTurn turn,
+                       CommyOutcome outcome);
+/* Whether a call that failed with @error is sent again, and when. If not, the error may say why. */
+gboolean commy_client_retries (
+    CommyClient *client, CommyRequest *request, GError *error, gboolean sent, gint64 *out_at_ns);
 /* An answer came: counts the call, and learns from it if it was sampled. */
 void commy_client_finish_call (CommyClient *client,
                                CommyFlavour flavour,
@@ -172,3 +184,34 @@ gboolean commy_client_give_up (CommyClient *client,
                                CommyRequest *request,
                                GCancellable *cancellable,
                                GError **error);
+
+/* --- synchronous ones --- */
+
+/* A route that holds, and an instance whose path is up: an attempt at it has begun. FALSE: it has
+ * ended already, or did not begin. */
+gboolean commy_client_ready_sync (CommyClient *client,
+                                  CommyRequest *request,
+                                  GCancellable *cancellable,
+                                  CommyPick *picked,
+                                  CommyGuarded *call,
+                                  GError **error);
+/* Sends, waiting for room if need be. */
+gboolean commy_client_send_sync (CommyClient *client,
+                                 CommyRequest *request,
+                                 CommyChannel *channel,
+                                 CommyPlugin *serializer,
+                                 guint32 stream,
+                                 gboolean sampled,
+                                 GCancellable *cancellable,
+                                 GError **error);
+/* commy-client-hedge.c: takes over @call, which is up and was not sent yet. */
+gboolean commy_client_is_hedged (CommyClient *client, const CommyRequest *request);
+gboolean commy_client_exchange_hedged (CommyClient *client,
+                                       CommyRequest *request,
+                                       const CommyPick *picked,
+                                       CommyGuarded *call,
+                                       CommyWait *wait,
+                                       CommyChannel **out_channel,
+                                       gboolean *out_sent,
+                                       GCancellable *cancellable,
+                                       GError **error);

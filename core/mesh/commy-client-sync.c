@@ -41,16 +41,15 @@ await_leaving (CommyClient *self,
   return FALSE;
 }
 
-/* Sends, waiting for room if need be. */
-static gboolean
-send_sync (CommyClient *self,
-           CommyRequest *request,
-           CommyChannel *channel,
-           CommyPlugin *serializer,
-           guint32 stream,
-           gboolean sampled,
-           GCancellable *cancellable,
-           GError **error)
+gboolean
+commy_client_send_sync (CommyClient *self,
+                        CommyRequest *request,
+                        CommyChannel *channel,
+                        CommyPlugin *serializer,
+                        guint32 stream,
+                        gboolean sampled,
+                        GCancellable *cancellable,
+                        GError **error)
 {
   for (;;)
     {
@@ -131,8 +130,8 @@ exchange (CommyClient *self,
       commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, error);
       return FALSE;
     }
-  if (!send_sync (self, request, channel, picked->stack->serializer, stream, sampled, cancellable,
-                  error))
+  if (!commy_client_send_sync (self, request, channel, picked->stack->serializer, stream, sampled,
+                               cancellable, error))
     {
       commy_channel_forget (channel, stream);
       g_clear_error (&wait->error); /* the send's own error says more */
@@ -166,8 +165,8 @@ open_stream (CommyClient *self,
 
   if (pipe == NULL)
     return FALSE;
-  if (!send_sync (self, request, channel, picked->stack->serializer, pipe->id, FALSE, cancellable,
-                  error))
+  if (!commy_client_send_sync (self, request, channel, picked->stack->serializer, pipe->id, FALSE,
+                               cancellable, error))
     {
       commy_pipe_close (pipe);
       return FALSE;
@@ -183,6 +182,52 @@ must_look_again (CommyClient *self, CommyPeer *peer)
   return self->expectation != NULL && peer->instance->origin != NULL;
 }
 
+gboolean
+commy_client_ready_sync (CommyClient *self,
+                         CommyRequest *request,
+                         GCancellable *cancellable,
+                         CommyPick *picked,
+                         CommyGuarded *call,
+                         GError **error)
+{
+  const gint64 deadline_us = request->call_deadline_ns / 1000;
+  g_autoptr (GError) cause = NULL;
+  gboolean again;
+
+  if (G_UNLIKELY (!commy_client_is_current (self, &self->routes[request->flavour])))
+    {
+      if (!commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
+                                    error))
+        return FALSE;
+      request->now_ns = commy_env_now (self->mesh->env); /* that may have taken its time */
+    }
+  if (!commy_client_pick (self, request, picked, error))
+    return FALSE;
+  if (!request->one_way && commy_client_would_deadlock (self, picked->member->peer))
+    {
+      commy_set_error (error, COMMY_ERROR_WOULD_DEADLOCK,
+                       "%s runs in this very context: call it asynchronously, or give it workers",
+                       self->service);
+      return FALSE;
+    }
+  commy_client_begin (self, request, picked, call);
+  if (G_LIKELY (commy_path_is_up (picked->stack->path)))
+    return TRUE;
+  again = must_look_again (self, picked->member->peer);
+  if (!commy_path_connect_sync (picked->stack->path, deadline_us, cancellable, &cause))
+    {
+      commy_client_end (self, request->flavour, call, picked->turn,
+                        commy_outcome_judge (cause, FALSE));
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return FALSE;
+    }
+  request->now_ns = commy_env_now (self->mesh->env);
+  if (!again)
+    return TRUE;
+  commy_client_end (self, request->flavour, call, picked->turn, COMMY_OUTCOME_ABANDONED);
+  return commy_client_ready_sync (self, request, cancellable, picked, call, error);
+}
+
 static gboolean
 attempt_sync (CommyClient *self,
               CommyRequest *request,
@@ -192,80 +237,109 @@ attempt_sync (CommyClient *self,
               gboolean *out_sent,
               GError **error)
 {
-  gint64 deadline_us = request->deadline_ns / 1000;
   g_autoptr (GError) cause = NULL;
-  g_autoptr (CommyPeer) peer = NULL;
-  gint64 started;
+  CommyGuarded call = { NULL };
+  CommyOutcome outcome;
   CommyStack stack;
   gboolean ok;
   CommyPick picked;
 
   *out_sent = FALSE;
-  if (!commy_mesh_check_joined (self->mesh, error))
+  if (!commy_mesh_check_joined (self->mesh, error)
+      || !commy_client_ready_sync (self, request, cancellable, &picked, &call, error))
     return FALSE;
-  if (G_UNLIKELY (!commy_client_is_current (self, &self->routes[request->flavour])))
-    {
-      if (!commy_client_route_sync (self, request->flavour, request->size, deadline_us, cancellable,
-                                    error))
-        return FALSE;
-      request->now_ns = commy_env_now (self->mesh->env); /* that may have taken its time */
-    }
-  if (!commy_client_pick (self, request, &picked))
-    {
-      commy_set_error (error, COMMY_ERROR_NO_ROUTE, "no path to %s", self->service);
-      return FALSE;
-    }
-  if (!request->one_way && commy_client_would_deadlock (self, picked.member->peer))
-    {
-      commy_set_error (error, COMMY_ERROR_WOULD_DEADLOCK,
-                       "%s runs in this very context: call it asynchronously, or give it workers",
-                       self->service);
-      return FALSE;
-    }
-  if (G_UNLIKELY (!commy_path_is_up (picked.stack->path)))
-    {
-      gboolean again = must_look_again (self, picked.member->peer);
-
-      if (!commy_path_connect_sync (picked.stack->path, deadline_us, cancellable, error))
-        return FALSE;
-      request->now_ns = commy_env_now (self->mesh->env);
-      if (again)
-        return attempt_sync (self, request, cancellable, wait, out_channel, out_sent, error);
-    }
   /* What is taken from the channel may let another call decide the route anew. */
   stack = *picked.stack;
   picked.stack = &stack;
-  peer = commy_peer_ref (picked.member->peer);
   picked.member = NULL;
-  started = request->now_ns;
   *out_channel = commy_channel_ref (stack.path->channel);
   if (commy_channel_is_reserved (*out_channel))
     {
-      commy_set_error (error, COMMY_ERROR_BUSY,
+      commy_set_error (&cause, COMMY_ERROR_BUSY,
                        "a span is reserved on this path: exchange or discard it first");
-      return FALSE;
+      ok = FALSE;
     }
-  if (request->one_way)
-    return send_sync (self, request, *out_channel, picked.stack->serializer, 0, FALSE, NULL, error)
-           && await_leaving (self, request, *out_channel, peer, error);
-  commy_peer_begin (peer);
-  ok = request->streams
-           ? open_stream (self, request, &picked, *out_channel, peer, wait, cancellable, &cause)
-           : exchange (self, request, &picked, *out_channel, wait, cancellable, out_sent, &cause);
-  commy_peer_end (peer);
+  else if (request->one_way)
+    ok = commy_client_send_sync (self, request, *out_channel, stack.serializer, 0, FALSE, NULL,
+                                 &cause)
+         && await_leaving (self, request, *out_channel, call.peer, &cause);
+  else if (request->streams)
+    ok = open_stream (self, request, &picked, *out_channel, call.peer, wait, cancellable, &cause);
+  else if (commy_client_is_hedged (self, request))
+    ok = commy_client_exchange_hedged (self, request, &picked, &call, wait, out_channel, out_sent,
+                                       cancellable, &cause);
+  else
+    ok = exchange (self, request, &picked, *out_channel, wait, cancellable, out_sent, &cause);
   /* Taking messages here disarmed the path: the loop must arm it again. */
-  commy_worker_set_hot (self->worker->worker, *out_channel);
-  if (!request->streams) /* how long opening took says nothing about the instance */
-    commy_client_report (self, request->flavour, picked.turn, started, cause);
+  if (!request->one_way)
+    commy_worker_set_hot (self->worker->worker, *out_channel);
+  /* That a message left, or a stream was opened, says nothing about the instance. */
+  outcome = ok && (request->one_way || request->streams) ? COMMY_OUTCOME_ABANDONED
+                                                         : commy_outcome_judge (cause, *out_sent);
+  commy_client_end (self, request->flavour, &call, picked.turn, outcome);
   if (!ok)
     g_propagate_error (error, g_steal_pointer (&cause));
   return ok;
+}
+
+/* Between two attempts. */
+static void
+rest_until (CommyClient *self, gint64 at_ns, GCancellable *cancellable)
+{
+  GPollFD poll_fd;
+  gboolean polls = g_cancellable_make_pollfd (cancellable, &poll_fd);
+  gint64 left_ns;
+
+  while ((left_ns = at_ns - commy_env_now (self->mesh->env)) > 0
+         && !g_cancellable_is_cancelled (cancellable))
+    g_poll (&poll_fd, polls ? 1 : 0, (gint) MIN (left_ns / 1000000 + 1, 1000));
+  if (polls)
+    g_cancellable_release_fd (cancellable);
 }
 
 static void
 on_cancel_kick (GCancellable *cancellable, CommyWorker *worker)
 {
   commy_worker_kick (worker);
+}
+
+/* Attempts until one succeeds, or none may follow. */
+static gboolean
+attempts_sync (CommyClient *self,
+               CommyRequest *request,
+               GCancellable *cancellable,
+               CommyWait *wait,
+               CommyChannel **out_channel,
+               GError **error)
+{
+  g_autoptr (GError) last = NULL;
+
+  for (;;)
+    {
+      g_autoptr (GError) cause = NULL;
+      gboolean sent;
+      gint64 at_ns;
+
+      g_clear_pointer (out_channel, commy_channel_unref);
+      memset (wait, 0, sizeof *wait);
+      if (attempt_sync (self, request, cancellable, wait, out_channel, &sent, &cause))
+        return TRUE;
+      /* With no path left, the reason the last one failed says more than "no route". */
+      if (last != NULL
+          && (g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_NO_ROUTE)
+              || g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_UNAVAILABLE)))
+        break;
+      g_clear_error (&last);
+      last = g_steal_pointer (&cause);
+      request->deadline_ns = request->call_deadline_ns;
+      if (commy_client_give_up (self, request, cancellable, NULL)
+          || !commy_client_retries (self, request, last, sent, &at_ns))
+        break;
+      rest_until (self, at_ns, cancellable);
+      request->now_ns = commy_env_now (self->mesh->env);
+    }
+  g_propagate_error (error, g_steal_pointer (&last));
+  return FALSE;
 }
 
 /* The answer in @wait and the channel it came over (full), or FALSE. */
@@ -277,44 +351,24 @@ call_sync (CommyClient *self,
            CommyChannel **out_channel,
            GError **error)
 {
-  g_autoptr (GError) last = NULL;
+  g_autoptr (GError) cause = NULL;
   CommyWorker *worker = self->worker->worker;
   gulong handler = 0;
-  gboolean ok = FALSE;
-  gboolean sent;
+  gboolean ok;
 
   commy_worker_enter_sync (worker);
   if (cancellable != NULL)
     handler = g_cancellable_connect (cancellable, G_CALLBACK (on_cancel_kick), worker, NULL);
-  for (guint i = 0; i < COMMY_CLIENT_MAX_ATTEMPTS && !ok; i++)
-    {
-      g_autoptr (GError) cause = NULL;
-
-      g_clear_pointer (out_channel, commy_channel_unref);
-      memset (wait, 0, sizeof *wait);
-      ok = attempt_sync (self, request, cancellable, wait, out_channel, &sent, &cause);
-      if (ok)
-        break;
-      /* With no path left, the reason the last one failed says more than "no route". */
-      if (last == NULL || !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_NO_ROUTE))
-        {
-          g_clear_error (&last);
-          last = g_steal_pointer (&cause);
-        }
-      else
-        break;
-      if (!commy_client_may_retry (request, last, sent)
-          || commy_client_give_up (self, request, cancellable, NULL))
-        break;
-      request->now_ns = commy_env_now (self->mesh->env);
-    }
+  ok = commy_client_admit (self, request, &cause)
+       && attempts_sync (self, request, cancellable, wait, out_channel, &cause);
+  commy_client_dismiss (self, request, cause);
   if (handler != 0)
     g_cancellable_disconnect (cancellable, handler);
   commy_worker_leave_sync (worker);
   if (!commy_worker_is_attached (worker) && commy_worker_has_more (worker))
     commy_worker_turn (worker); /* nobody else does */
   if (!ok)
-    g_propagate_error (error, g_steal_pointer (&last));
+    g_propagate_error (error, g_steal_pointer (&cause));
   return ok;
 }
 

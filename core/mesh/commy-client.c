@@ -284,9 +284,15 @@ commy_client_check (CommyClient *self, GError **error)
                        self->service);
       return FALSE;
     }
+  if (G_LIKELY (self->worker != NULL))
+    return TRUE;
+  self->worker = commy_mesh_dup_worker_here (self->mesh, error);
   if (self->worker == NULL)
-    self->worker = commy_mesh_dup_worker_here (self->mesh, error);
-  return self->worker != NULL;
+    return FALSE;
+  commy_worker_enter (self->worker->worker);
+  self->ward = commy_peers_ensure_ward (self->worker->peers, self->service);
+  commy_worker_exit (self->worker->worker);
+  return TRUE;
 }
 
 void
@@ -669,28 +675,6 @@ commy_client_learn (CommyClient *self,
     }
   self->routes[0].samples++;
   self->routes[1].samples++;
-}
-
-gboolean
-commy_client_may_retry (const CommyRequest *request, const GError *error, gboolean sent)
-{
-  if (error->domain != COMMY_ERROR)
-    return FALSE;
-  switch (error->code)
-    {
-    case COMMY_ERROR_OUTCOME_UNKNOWN:
-      return request->idempotent;
-    case COMMY_ERROR_UNREACHABLE:
-    case COMMY_ERROR_HANDSHAKE:
-    case COMMY_ERROR_LEAVING:
-    case COMMY_ERROR_REFUSED:
-    case COMMY_ERROR_NOT_OFFERED:
-    case COMMY_ERROR_VERSION:
-    case COMMY_ERROR_CERTIFICATE:
-      return !sent || request->idempotent;
-    default:
-      return FALSE;
-    }
 }
 
 /* --- explain --- */

@@ -28,8 +28,9 @@ struct _CommyInvocation
   gint64 received_ns;
   gboolean one_way;
   gboolean sampled;
-  guint8 priority;  /* as in a CommyFrameSpec: the answer's is the call's */
-  guint32 answered; /* atomic */
+  gboolean measured; /* how long it takes is to be learnt */
+  guint8 priority;   /* as in a CommyFrameSpec: the answer's is the call's */
+  guint32 answered;  /* atomic */
 
   GVariant *answer_value;
   GBytes *answer_bytes;
@@ -248,6 +249,12 @@ answer (CommyInvocation *self)
 {
   CommyWorker *worker = commy_channel_get_worker (self->channel);
 
+  if (self->measured)
+    {
+      gint64 now_ns = commy_env_now (commy_channel_get_shared (self->channel)->env);
+
+      commy_shed_learn (&self->service->shed, now_ns - self->received_ns, now_ns);
+    }
   if (self->one_way)
     {
       commy_service_call_ended (self->service);
@@ -451,6 +458,22 @@ invocation_new (CommyService *service,
   return self;
 }
 
+/* Whether it can be answered in time. */
+static gboolean
+is_in_time (CommyInvocation *self, const CommyFrame *frame)
+{
+  gboolean try;
+
+  self->measured = self->sampled && !self->one_way;
+  if (self->one_way || !frame->has_deadline || (frame->flags & COMMY_FRAME_FLAG_STREAM) != 0)
+    return TRUE;
+  if (!commy_shed_admits (&self->service->shed, (gint64) MIN (frame->deadline_ns, G_MAXINT64),
+                          self->received_ns, &try))
+    return FALSE;
+  self->measured |= try;
+  return TRUE;
+}
+
 void
 commy_invocation_dispatch (CommyService *service,
                            CommyChannel *channel,
@@ -461,6 +484,16 @@ commy_invocation_dispatch (CommyService *service,
   g_autoptr (GError) error = NULL;
 
   self->handles = g_steal_pointer (&incoming->handles);
+  if (!is_in_time (self, &incoming->frame))
+    {
+      self->answered = 1;
+      commy_set_error (&error, COMMY_ERROR_OVERLOADED,
+                       "%s.%s cannot be answered in the time that is left (shed)", service->name,
+                       method->name);
+      refuse (service, channel, incoming, COMMY_DROP_DEADLINE, error);
+      g_object_unref (self);
+      return;
+    }
   if (!read_arguments (self, incoming, &error))
     {
       self->answered = 1;

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
+#include "control/commy-resilience.h"
 #include "mesh/commy-peers.h"
 #include "mesh/commy-service-private.h"
 
@@ -206,7 +207,7 @@ commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **er
   commy_config_sources_default (&sources);
   sources.program = keyfile;
   self->config = commy_config_load (&sources, error);
-  if (self->config == NULL)
+  if (self->config == NULL || !commy_resilience_check (self->config, error))
     return NULL;
   find_directories (self, &state);
   self->catalog = commy_catalog_new (self->config, state, error);

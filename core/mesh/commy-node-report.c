@@ -28,26 +28,48 @@ enter_soon (CommyWorker *worker)
   return FALSE;
 }
 
-/* How many threads were left out. */
-static guint
-visit_channels (CommyMesh *mesh, GFunc func, gpointer data)
+guint
+commy_node_visit_workers (CommyMesh *mesh, GFunc func, gpointer data)
 {
   g_autoptr (GPtrArray) workers = commy_mesh_dup_workers (mesh);
   guint busy = 0;
 
   for (guint i = 0; i < workers->len; i++)
     {
-      CommyWorker *worker = ((CommyMeshWorker *) workers->pdata[i])->worker;
+      CommyMeshWorker *worker = workers->pdata[i];
 
-      if (!enter_soon (worker))
+      if (!enter_soon (worker->worker))
         {
           busy++;
           continue;
         }
-      commy_worker_foreach_channel (worker, func, data);
-      commy_worker_exit (worker);
+      func (worker, data);
+      commy_worker_exit (worker->worker);
     }
   return busy;
+}
+
+typedef struct
+{
+  GFunc func;
+  gpointer data;
+} Visit;
+
+static void
+visit_worker (gpointer worker, gpointer data)
+{
+  const Visit *visit = data;
+
+  commy_worker_foreach_channel (((CommyMeshWorker *) worker)->worker, visit->func, visit->data);
+}
+
+/* How many threads were left out. */
+static guint
+visit_channels (CommyMesh *mesh, GFunc func, gpointer data)
+{
+  Visit visit = { func, data };
+
+  return commy_node_visit_workers (mesh, visit_worker, &visit);
 }
 
 /* --- flows --- */

@@ -32,6 +32,9 @@ static const char node_xml[]
       "<arg name='size' type='t' direction='in'/>"
       "<arg name='what_if' type='as' direction='in'/>"
       "<arg name='decision' type='a{sv}' direction='out'/></method>"
+      "<method name='Endpoints'>"
+      "<arg name='service' type='s' direction='in'/>"
+      "<arg name='endpoints' type='aa{sv}' direction='out'/></method>"
       "<method name='Introspect'>"
       "<arg name='service' type='s' direction='in'/>"
       "<arg name='instance' type='s' direction='in'/>"
@@ -113,6 +116,16 @@ on_stats (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
   commy_invocation_return_value (
       invocation, g_variant_new ("(@a{sv})", commy_node_report_stats (service->mesh)));
+}
+
+static void
+on_endpoints (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  const char *name;
+
+  g_variant_get (commy_invocation_get_parameters (invocation), "(&s)", &name);
+  commy_invocation_return_value (
+      invocation, g_variant_new ("(@aa{sv})", commy_node_report_endpoints (service->mesh, name)));
 }
 
 static void
@@ -229,6 +242,7 @@ commy_node_service_new (CommyMesh *mesh)
     { "Decisions", on_decisions }, { "Health", on_health },
     { "Explain", on_explain },     { "Introspect", on_introspect },
     { "Cordon", on_cordon },       { "Drain", on_drain },
+    { "Endpoints", on_endpoints },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (methods); i++)

@@ -8,6 +8,7 @@
 
 #include "base/commy-error-private.h"
 #include "mesh/commy-path-move.h"
+#include "mesh/commy-ward.h"
 
 #include <string.h>
 
@@ -43,6 +44,8 @@ commy_peers_new (CommyMesh *mesh, CommyWorker *worker)
   self->worker = worker;
   self->peers
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) commy_peer_unref);
+  self->wards
+      = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) commy_ward_free);
   self->epoch = 1;
   return self;
 }
@@ -55,6 +58,7 @@ commy_peers_free (CommyPeers *self)
 
   if (self == NULL)
     return;
+  g_hash_table_unref (self->wards);
   g_hash_table_iter_init (&iter, self->peers);
   while (g_hash_table_iter_next (&iter, NULL, &peer))
     ((CommyPeer *) peer)->peers = NULL;
@@ -101,6 +105,7 @@ commy_peers_ensure (CommyPeers *self, CommyInstance *instance)
   g_atomic_ref_count_init (&peer->refs);
   peer->peers = self;
   peer->slot = g_hash_table_size (self->peers);
+  peer->ward_index = COMMY_NOT_IN_WARD;
   peer->instance = commy_instance_ref (instance);
   peer->paths = g_ptr_array_new_with_free_func (path_free);
   g_hash_table_insert (self->peers, peer->instance->id, peer);

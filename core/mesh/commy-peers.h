@@ -15,6 +15,7 @@
 typedef struct _CommyPeer CommyPeer;
 typedef struct _CommyPathMove CommyPathMove;
 typedef struct _CommyHome CommyHome;
+typedef struct _CommyWard CommyWard;
 
 /* Whose calls under way changed last: what routes that balance read. */
 typedef struct
@@ -28,6 +29,7 @@ struct _CommyPeers
   CommyMesh *mesh;
   CommyWorker *worker;
   GHashTable *peers; /* instance id -> CommyPeer */
+  GHashTable *wards; /* service -> CommyWard */
   guint32 epoch;
   CommyLoads *loads;       /* NULL: nobody balances */
   guint32 last_generation; /* of the sets of members that are balanced over */
@@ -54,9 +56,10 @@ struct _CommyPeer
   gatomicrefcount refs;
   CommyPeers *peers; /* borrowed; NULL once the table is gone */
   CommyInstance *instance;
-  GPtrArray *paths;  /* CommyPath */
-  guint32 in_flight; /* calls and streams; commy_peer_begin() */
-  guint32 slot;      /* a number below that of the table's peers, its own */
+  GPtrArray *paths;   /* CommyPath */
+  guint32 in_flight;  /* calls and streams; commy_peer_begin() */
+  guint32 slot;       /* a number below that of the table's peers, its own */
+  guint32 ward_index; /* in its service's ward, or COMMY_NOT_IN_WARD */
 };
 
 typedef void (*CommyPathFunc) (gpointer data, CommyPath *path, const GError *error);

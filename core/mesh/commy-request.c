@@ -54,6 +54,7 @@ init (CommyRequest *request,
   request->sticky = options != NULL ? options->sticky : 0;
   request->now_ns = commy_env_now (env);
   request->deadline_ns = request->now_ns + MIN (timeout_ns, G_MAXINT64 / 4);
+  request->call_deadline_ns = request->deadline_ns;
   request->method = method;
   return TRUE;
 }
@@ -121,6 +122,7 @@ commy_request_open_stream (CommyRequest *request, gint64 timeout_ns)
   request->streams = TRUE;
   request->stream_deadline_ns = request->limited ? request->deadline_ns : G_MAXINT64;
   request->deadline_ns = MIN (request->deadline_ns, request->now_ns + timeout_ns);
+  request->call_deadline_ns = request->deadline_ns;
 }
 
 void

@@ -12,12 +12,16 @@ typedef struct
   const char *method; /* the caller's, or: */
   char *kept_method;  /* its copy */
   CommyFlavour flavour;
-  GVariant *value;      /* VALUE */
-  GBytes *bytes;        /* BYTES */
-  GUnixFDList *handles; /* HANDLES; or NULL */
-  gsize size;           /* plain, for routing */
-  gint64 now_ns;        /* when it was made, or tried again */
-  gint64 deadline_ns;
+  GVariant *value;         /* VALUE */
+  GBytes *bytes;           /* BYTES */
+  GUnixFDList *handles;    /* HANDLES; or NULL */
+  gsize size;              /* plain, for routing */
+  gint64 now_ns;           /* when it was made, or tried again */
+  gint64 deadline_ns;      /* of the attempt under way */
+  gint64 call_deadline_ns; /* of all of them */
+  guint n_sent;            /* attempts that may have arrived */
+  gboolean admitted;       /* by the guard, which wants to know of the end */
+  CommyTries tries;
   gboolean idempotent;
   gboolean limited; /* somebody said how long it may take */
   gboolean one_way;

@@ -10,6 +10,7 @@
 #include "mesh/commy-expectation.h"
 #include "mesh/commy-path-move.h"
 #include "mesh/commy-prober.h"
+#include "mesh/commy-ward.h"
 #include "route/commy-decision-private.h"
 
 /* What a message carries decides which serializers and transports can take it. */
@@ -52,6 +53,8 @@ typedef struct
   gint64 recheck_ns; /* a path that failed may be tried again then */
   CommyRouteMember *members;
   CommyBalance *balance; /* outlives decisions; NULL: there never was a choice */
+  CommyPeer **peers;     /* of the members, theirs */
+  CommyRouteMask mask;
 
   gint64 decided_ns;
   CommySnapshot *snapshot;
@@ -95,14 +98,17 @@ gboolean commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key);
 gboolean commy_route_decide_now (
     CommyRoute *route, const CommyRouteKey *key, CommyFlavour flavour, gsize size, GError **error);
 
-/* Picks an instance and looks the stack up. Never fails on a decided route. @sticky: a key's hash,
- * or 0. @now_ns: 0 for now. */
+/* Picks an instance and looks the stack up. Never fails on a decided route. @excluded: those that
+ * are not to be picked, of which one is left. @sticky: a key's hash, or 0. @now_ns: 0 for now. */
 static inline CommyRouteMember *
-commy_route_pick (CommyRoute *route, guint64 sticky, gint64 now_ns, CommyTurn *out_turn)
+commy_route_pick (
+    CommyRoute *route, const guint64 *excluded, guint64 sticky, gint64 now_ns, CommyTurn *out_turn)
 {
   *out_turn = (CommyTurn){ 0, 0 };
   if (G_UNLIKELY (route->n_members > 1 && route->balance != NULL))
-    *out_turn = commy_balance_pick (route->balance, sticky, now_ns);
+    *out_turn = commy_balance_pick (route->balance, excluded, sticky, now_ns);
+  else if (G_UNLIKELY (excluded != NULL))
+    out_turn->index = (guint32) commy_first_allowed (excluded, route->n_members);
   return &route->members[out_turn->index];
 }
 

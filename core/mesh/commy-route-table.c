@@ -15,6 +15,8 @@ commy_route_clear (CommyRoute *route)
   for (guint i = 0; i < route->n_members; i++)
     commy_peer_unref (route->members[i].peer);
   g_clear_pointer (&route->members, g_free);
+  g_clear_pointer (&route->peers, g_free);
+  commy_route_mask_clear (&route->mask);
   route->n_members = 0;
   g_clear_pointer (&route->snapshot, commy_snapshot_unref);
   commy_home_doubt (&route->home);
@@ -84,6 +86,11 @@ commy_route_fill_members (CommyRoute *route,
       if (tied)
         fill_member (&route->members[route->n_members++], field, key, demand, first, i - first);
     }
+  route->peers = g_new (CommyPeer *, route->n_members);
+  for (guint i = 0; i < route->n_members; i++)
+    route->peers[i] = route->members[i].peer;
+  commy_ward_update (commy_peers_ensure_ward (key->worker->peers, key->service), field->snapshot,
+                     route->peers, route->n_members);
 }
 
 void
@@ -91,7 +98,6 @@ commy_route_update_balance (CommyRoute *route,
                             const CommyRouteField *field,
                             const CommyRouteKey *key)
 {
-  g_autofree CommyPeer **peers = NULL;
   g_autofree guint32 *weights = NULL;
 
   /* One that a program named is not started again with its mesh. */
@@ -99,14 +105,11 @@ commy_route_update_balance (CommyRoute *route,
     g_clear_pointer (&route->balance, commy_balance_free);
   if (key->balancer == NULL || key->balancer->instance == NULL || route->n_members < 2)
     return;
-  peers = g_new (CommyPeer *, route->n_members);
   weights = g_new (guint32, route->n_members);
   for (guint i = 0; i < route->n_members; i++)
-    {
-      peers[i] = route->members[i].peer;
-      weights[i] = route->members[i].weight;
-    }
+    weights[i] = route->members[i].weight;
   if (route->balance == NULL)
     route->balance = commy_balance_new (key->balancer, key->mesh->env);
-  commy_balance_update (route->balance, key->worker->peers, peers, weights, route->n_members);
+  commy_balance_update (route->balance, key->worker->peers, route->peers, weights,
+                        route->n_members);
 }

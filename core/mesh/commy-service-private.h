@@ -6,6 +6,7 @@
 
 #include "channel/commy-spin.h"
 #include "mesh/commy-request.h"
+#include "mesh/commy-shed.h"
 #include "mesh/commy-topic-private.h"
 
 typedef struct
@@ -67,6 +68,7 @@ struct _CommyService
   CommyMeshWorker *home;    /* its only worker, which somebody moves; NULL: it has its own */
   gint workers;             /* -1: as the keyfile says */
   GHashTable *methods;
+  CommyShed shed;
   CommyServiceMethod *describe; /* says what the interface is; NULL: untyped */
 
   GMutex lock; /* of state, instance, threads */

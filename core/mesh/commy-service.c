@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "control/commy-resilience.h"
 #include "mesh/commy-interface-check.h"
 #include "mesh/commy-node-report.h"
 #include "mesh/commy-service-private.h"
@@ -54,6 +55,7 @@ commy_service_finalize (GObject *object)
   commy_topic_counts_unref (self->counts);
   g_clear_pointer (&self->home, commy_mesh_worker_unref);
   g_main_context_unref (self->context);
+  commy_shed_clear (&self->shed);
   g_mutex_clear (&self->lock);
   g_free (self->name);
   if (!self->internal)
@@ -80,6 +82,17 @@ commy_service_init (CommyService *self)
   self->stop_tasks = g_ptr_array_new_with_free_func (g_object_unref);
 }
 
+/* As the keyfile says for this name; the mesh would not be there if that could not be read. */
+static void
+init_shed (CommyService *self)
+{
+  g_autofree char *group = g_strdup_printf ("service %s", self->name);
+  CommyResilience policy = { 0 };
+
+  commy_resilience_read (&policy, self->mesh->config, group, NULL);
+  commy_shed_init (&self->shed, &policy.deadline);
+}
+
 /* What clients ask that were written for another interface. */
 static void
 on_describe (CommyService *self, CommyInvocation *invocation, gpointer data)
@@ -101,6 +114,7 @@ commy_service_new_internal (CommyMesh *mesh,
   self->mesh = self->internal ? mesh : g_object_ref (mesh);
   self->name = g_strdup (name);
   self->context = g_main_context_ref (context);
+  init_shed (self);
   if (interface == NULL)
     return self;
   self->interface = g_dbus_interface_info_ref (interface);

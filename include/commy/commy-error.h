@@ -42,6 +42,9 @@ G_BEGIN_DECLS
  * @COMMY_ERROR_UNREACHABLE: the instance cannot be connected to
  * @COMMY_ERROR_WRONG_THREAD: a client was used on a thread that did not make it
  * @COMMY_ERROR_REQUIREMENT: a requirement stopped being met while the channel lives
+ * @COMMY_ERROR_UNAVAILABLE: there are instances, but none that may be called now
+ * @COMMY_ERROR_OVERLOADED: the instance refused the call unread, because it has too much to do
+ * @COMMY_ERROR_LIMITED: a limit of the calling program's own does not let the call begin
  * @COMMY_ERROR_REFUSED: the peer's identity was not accepted
  * @COMMY_ERROR_DENIED: policy does not allow the call
  * @COMMY_ERROR_NOT_OFFERED: the instance's principal may not offer this name
@@ -94,6 +97,9 @@ typedef enum
   COMMY_ERROR_UNREACHABLE = 312,
   COMMY_ERROR_WRONG_THREAD = 313,
   COMMY_ERROR_REQUIREMENT = 314,
+  COMMY_ERROR_UNAVAILABLE = 315,
+  COMMY_ERROR_OVERLOADED = 316,
+  COMMY_ERROR_LIMITED = 317,
 
   COMMY_ERROR_REFUSED = 401,
   COMMY_ERROR_DENIED = 402,

@@ -23,13 +23,13 @@ test_tally (void)
   CommyTally tally = { 0 };
 
   for (guint i = 0; i < 10; i++)
-    commy_tally_add (&tally, 10 * S, START + i * S, i % 2);
+    commy_tally_add (&tally, 10 * S, START + i * S, i % 2, 1);
   g_assert_cmpuint (tally.sums[0], ==, 5);
   g_assert_cmpuint (tally.sums[1], ==, 5);
   commy_tally_advance (&tally, 10 * S, START + 10 * S);
   g_assert_cmpuint (tally.sums[0], ==, 4);
   /* A clock that steps back takes nothing away. */
-  commy_tally_add (&tally, 10 * S, START - 100 * S, 0);
+  commy_tally_add (&tally, 10 * S, START - 100 * S, 0, 1);
   g_assert_cmpuint (tally.sums[0], ==, 5);
   commy_tally_advance (&tally, 10 * S, START + 18 * S);
   g_assert_cmpuint (tally.sums[0] + tally.sums[1], ==, 2);
@@ -52,7 +52,7 @@ test_tally_is_exact (void)
 
       now += (gint64) commy_sim_random_below (&random, 300) * MS;
       times[n] = now;
-      commy_tally_add (&tally, 10 * S, now, 0);
+      commy_tally_add (&tally, 10 * S, now, 0, 1);
       for (guint i = 0; i <= n; i++)
         expected += times[i] / S > now / S - 10;
       g_assert_cmpuint (tally.sums[0], ==, expected);
@@ -283,8 +283,8 @@ test_tried (Fixture *fixture, gconstpointer unused)
   g_assert_cmpuint (exclude (fixture, 3, 0), ==, 3);
   /* All were tried: again, but not where it failed last. */
   g_assert_cmpuint (exclude (fixture, 7, 2), ==, 4);
-  commy_guard_set_draining (&fixture->guard, 0, TRUE, START);
-  commy_guard_set_draining (&fixture->guard, 1, TRUE, START);
+  commy_guard_set_out (&fixture->guard, 0, "draining", START);
+  commy_guard_set_out (&fixture->guard, 1, "draining", START);
   g_assert_cmpuint (exclude (fixture, 0, -1), ==, 3);
   g_assert_cmpuint (exclude (fixture, 4, 2), ==, 7);
   commy_guard_set_members (&fixture->guard, 1, NULL);
@@ -303,7 +303,7 @@ test_reasons (Fixture *fixture, gconstpointer unused)
   fixture->policy.breaker.success = 0; /* the row alone */
   exclude (fixture, 0, -1);
   fail_until_blocked (fixture);
-  commy_guard_set_draining (&fixture->guard, 1, TRUE, START);
+  commy_guard_set_out (&fixture->guard, 1, "draining", START);
   text = commy_guard_explain (&fixture->guard, names, &tried, START + 500 * MS);
   g_assert_cmpstr (text, ==, "a: open since 500 ms (7 failures), b: draining, c: tried");
   g_assert_cmpuint (fixture->guard.n_openings, ==, 1);
@@ -349,20 +349,31 @@ test_members_change (Fixture *fixture, gconstpointer unused)
 }
 
 static void
+begin_anew (Fixture *fixture)
+{
+  commy_guard_clear (&fixture->guard);
+  commy_guard_init (&fixture->guard, &fixture->policy);
+  commy_guard_set_members (&fixture->guard, 3, NULL);
+}
+
+static void
 test_admission (Fixture *fixture, gconstpointer unused)
 {
   fixture->policy.rate = (CommyRateLimitPolicy){ 1, 2 };
   fixture->policy.bulkhead = 1;
+  begin_anew (fixture);
   g_assert_cmpint (commy_guard_admit (&fixture->guard, 0, START, 0), ==, COMMY_ADMIT_DEADLINE);
   g_assert_cmpint (commy_guard_admit (&fixture->guard, S, START, 0), ==, COMMY_ADMITTED);
   g_assert_cmpint (commy_guard_admit (&fixture->guard, S, START, 0), ==, COMMY_ADMIT_BULKHEAD);
   g_assert_cmpint (commy_guard_admit (&fixture->guard, S, START, 0), ==, COMMY_ADMIT_RATE);
   commy_guard_finish (&fixture->guard, TRUE, START);
   g_assert_cmpint (commy_guard_admit (&fixture->guard, S, START + 2 * S, 0), ==, COMMY_ADMITTED);
-  g_assert_cmpuint (fixture->guard.budget.tally.sums[0], ==, 2);
   commy_guard_finish (&fixture->guard, FALSE, START + 2 * S);
+  commy_guard_fold (&fixture->guard, START + 2 * S);
+  g_assert_cmpuint (fixture->guard.budget.tally.sums[0], ==, 2);
   fixture->policy.rate.rate = 0;
   fixture->policy.throttle.enabled = TRUE;
+  begin_anew (fixture);
   for (guint i = 0; i < 100; i++)
     if (commy_guard_admit (&fixture->guard, S, START + 3 * S, G_MAXUINT64) == COMMY_ADMITTED)
       commy_guard_finish (&fixture->guard, FALSE, START + 3 * S);

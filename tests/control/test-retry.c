@@ -24,11 +24,28 @@ static CommyRetryVerdict
 decide (CommyRetryBudget *budget, guint n, CommyOutcome outcome, gboolean idempotent, gint64 left)
 {
   gint64 at = 0;
-  CommyRetryVerdict verdict
-      = commy_retry_decide (&usual, budget, n, outcome, idempotent, START, START + left, 0, &at);
+  CommyRetryVerdict verdict = commy_retry_decide (&usual, budget, n, outcome, idempotent, FALSE,
+                                                  START, START + left, 0, &at);
 
   g_assert_true ((verdict == COMMY_RETRY_YES) == (at > START));
   return verdict;
+}
+
+/* Who failed needs a rest; the others do not. */
+static void
+test_elsewhere (void)
+{
+  CommyRetryBudget budget = { 0 };
+  gint64 at = 0;
+
+  g_assert_cmpint (commy_retry_decide (&usual, &budget, 1, COMMY_OUTCOME_FAILED, TRUE, TRUE, START,
+                                       START + SECOND, 0, &at),
+                   ==, COMMY_RETRY_YES);
+  g_assert_cmpint (at, ==, START);
+  g_assert_cmpint (commy_retry_decide (&usual, &budget, 2, COMMY_OUTCOME_FAILED, TRUE, TRUE, START,
+                                       START + SECOND, 0, &at),
+                   ==, COMMY_RETRY_YES);
+  g_assert_cmpint (at, >, START);
 }
 
 static void
@@ -37,6 +54,8 @@ test_safe (void)
   CommyRetryBudget budget = { 0 };
 
   g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_OK, TRUE, SECOND), ==, COMMY_RETRY_SUCCEEDED);
+  g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_ANSWERED, TRUE, SECOND), ==,
+                   COMMY_RETRY_ANSWERED);
   g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_FAILED, FALSE, SECOND), ==,
                    COMMY_RETRY_UNSAFE);
   g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_FAILED, TRUE, SECOND), ==, COMMY_RETRY_YES);
@@ -92,7 +111,7 @@ test_share (void)
       guint n = commy_sim_random_below (&random, at / SECOND % 20 < 10 ? 3 : 1);
 
       for (guint i = 0; i < n; i++)
-        commy_retry_budget_deposit (&budget, START + at);
+        commy_retry_budget_deposit (&budget, START + at, 1);
       n_calls += n;
       while (commy_retry_budget_withdraw (&budget, &policy, START + at))
         n_retries++;
@@ -227,6 +246,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/control/retry/only-what-is-safe-is-sent-again", test_safe);
+  g_test_add_func ("/control/retry/goes-elsewhere-at-once", test_elsewhere);
   g_test_add_func ("/control/retry/backoff-doubles-with-jitter", test_backoff);
   g_test_add_func ("/control/retry/reserve-lasts-and-comes-back", test_reserve);
   g_test_add_func ("/control/retry/share-is-never-exceeded", test_share);

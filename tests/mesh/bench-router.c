@@ -59,7 +59,7 @@ look_up (CommyClient *client, gsize size)
 
   if (!commy_client_route_sync (client, COMMY_FLAVOUR_BYTES, size, G_MAXINT64, NULL, NULL))
     g_error ("no route");
-  member = commy_route_pick (route, 0, 0, &turn);
+  member = commy_route_pick (route, NULL, 0, 0, &turn);
   if (commy_client_sample (client, route))
     return NULL;
   return commy_route_member_stack (member, size)->path;
@@ -134,7 +134,7 @@ measure_picks (CommyMesh *mesh, const char *id, guint turns)
 
       for (guint64 i = 1; i <= DRAWS; i++)
         {
-          CommyTurn picked = commy_balance_pick (balance, i, now += 1000);
+          CommyTurn picked = commy_balance_pick (balance, NULL, i, now += 1000);
           CommyPeer *peer = members[picked.index];
 
           if (i % 2 == 0 && peer->in_flight > 0)

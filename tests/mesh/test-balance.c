@@ -423,7 +423,8 @@ test_one_slow_one_failing (MeshFixture *fixture, gconstpointer data)
   g_auto (Scene) scene = { 0 };
   guint performance;
 
-  scene_init (&scene, fixture, "good good slow failing", UNMEASURED);
+  scene_init (&scene, fixture, "good good slow failing",
+              UNMEASURED "[service " TEST_SERVICE "]\nejection=false\n");
   g_assert_cmpuint (show (&scene, "round-robin"), ==, 50);
   g_assert_cmpuint (show (&scene, "least-connections"), >, 0);
   performance = show (&scene, "performance");

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the clients of this process know of the instances of a service: one record for each thread
+ * that calls it and each instance it may call.
+ */
+#include "config.h"
+
+#include "mesh/commy-node-report.h"
+#include "mesh/commy-ward.h"
+
+#include <string.h>
+
+typedef struct
+{
+  CommyMesh *mesh;
+  const char *service;
+  GVariantBuilder *records;
+} Visit;
+
+static void
+add_text (GVariantBuilder *record, const char *key, const char *text)
+{
+  g_variant_builder_add (record, "{sv}", key, g_variant_new_string (text != NULL ? text : ""));
+}
+
+static void
+add_uint (GVariantBuilder *record, const char *key, guint32 number)
+{
+  g_variant_builder_add (record, "{sv}", key, g_variant_new_uint32 (number));
+}
+
+static CommyPath *
+find_open_path (CommyPeer *peer)
+{
+  for (guint i = 0; i < peer->paths->len; i++)
+    if (commy_path_is_up (peer->paths->pdata[i]))
+      return peer->paths->pdata[i];
+  return NULL;
+}
+
+/* The record as it is now; a peer keeps its first one. */
+static const CommyInstance *
+find_instance (const CommySnapshot *snapshot, const CommyPeer *peer)
+{
+  for (guint i = 0; i < snapshot->instances->len; i++)
+    {
+      const CommyInstance *instance = snapshot->instances->pdata[i];
+
+      if (strcmp (instance->id, peer->instance->id) == 0)
+        return instance;
+    }
+  return peer->instance;
+}
+
+/* What a call there took lately, whatever carried it. */
+static gint64
+get_mean_ns (CommyPath *path)
+{
+  const CommyCounters *counters = commy_channel_get_counters (path->channel);
+  const guint64 n = commy_histogram_total (&counters->call_ns);
+
+  return n > 0 ? (gint64) (counters->call_ns.sum / n) : 0;
+}
+
+static void
+describe (const Visit *visit, CommyWard *ward, guint index, gint64 now_ns)
+{
+  CommyPeer *peer = ward->members->pdata[index];
+  const CommyInstance *instance = find_instance (ward->snapshot, peer);
+  CommyPath *path = find_open_path (peer);
+  GVariantBuilder record;
+  CommyGuardView view;
+
+  commy_guard_view (&ward->guard, index, now_ns, &view);
+  g_variant_builder_init (&record, G_VARIANT_TYPE_VARDICT);
+  add_text (&record, "instance", instance->id);
+  add_text (&record, "host", instance->host);
+  add_text (&record, "zone", instance->zone);
+  add_text (&record, "transport", path != NULL ? path->transport->note.id : "");
+  add_text (&record, "state", view.state);
+  add_uint (&record, "weight", instance->weight);
+  add_uint (&record, "in-flight", view.in_flight);
+  g_variant_builder_add (&record, "{sv}", "mean",
+                         g_variant_new_uint64 (path != NULL ? (guint64) get_mean_ns (path) : 0));
+  g_variant_builder_add (&record, "{sv}", "success", g_variant_new_double (view.success));
+  g_variant_builder_add (&record, "{sv}", "until",
+                         g_variant_new_uint64 ((guint64) MAX (view.until_ns - now_ns, 0)));
+  add_text (&record, "why", view.why);
+  g_free (view.why);
+  g_variant_builder_add_value (visit->records, g_variant_builder_end (&record));
+}
+
+static void
+visit_worker (gpointer data, gpointer user_data)
+{
+  CommyMeshWorker *worker = data;
+  const Visit *visit = user_data;
+  const gint64 now_ns = commy_env_now (visit->mesh->env);
+  CommyWard *ward = g_hash_table_lookup (worker->peers->wards, visit->service);
+
+  for (guint i = 0; ward != NULL && i < ward->members->len; i++)
+    describe (visit, ward, i, now_ns);
+}
+
+GVariant *
+commy_node_report_endpoints (CommyMesh *mesh, const char *service)
+{
+  GVariantBuilder records;
+  Visit visit = { mesh, service, &records };
+
+  g_variant_builder_init (&records, G_VARIANT_TYPE ("aa{sv}"));
+  commy_node_visit_workers (mesh, visit_worker, &visit);
+  return g_variant_builder_end (&records);
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Between the guard, which knows members by index, and what calls have in their hands: peers,
+ * routes that have some of them, and errors.
+ */
+#include "config.h"
+
+#include "mesh/commy-ward.h"
+
+#include <string.h>
+
+/* --- life --- */
+
+static CommyWard *
+ward_new (CommyPeers *peers, const char *service)
+{
+  CommyWard *self = g_new0 (CommyWard, 1);
+  g_autofree char *group = g_strdup_printf ("service %s", service);
+
+  self->mesh = peers->mesh;
+  self->service = g_strdup (service);
+  self->members = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_peer_unref);
+  self->chance = commy_env_random64 (peers->mesh->env);
+  /* The mesh would not be there if it could not be read. */
+  commy_resilience_read (&self->policy, peers->mesh->config, group, NULL);
+  commy_guard_init (&self->guard, &self->policy);
+  return self;
+}
+
+void
+commy_ward_free (CommyWard *self)
+{
+  for (guint i = 0; i < self->members->len; i++)
+    ((CommyPeer *) self->members->pdata[i])->ward_index = COMMY_NOT_IN_WARD;
+  g_ptr_array_unref (self->members);
+  commy_guard_clear (&self->guard);
+  g_clear_pointer (&self->snapshot, commy_snapshot_unref);
+  g_free (self->service);
+  g_free (self);
+}
+
+CommyWard *
+commy_peers_ensure_ward (CommyPeers *peers, const char *service)
+{
+  CommyWard *ward = g_hash_table_lookup (peers->wards, service);
+
+  if (ward != NULL)
+    return ward;
+  ward = ward_new (peers, service);
+  g_hash_table_insert (peers->wards, ward->service, ward);
+  return ward;
+}
+
+/* SplitMix64 (Steele, Lea, Flood, 2014): no system call. */
+guint64
+commy_ward_next_chance (CommyWard *self)
+{
+  guint64 x = self->chance += G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+
+  x = (x ^ (x >> 30)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
+  x = (x ^ (x >> 27)) * G_GUINT64_CONSTANT (0x94d049bb133111eb);
+  return x ^ (x >> 31);
+}
+
+/* --- members --- */
+
+static GHashTable *
+index_snapshot (CommySnapshot *snapshot)
+{
+  GHashTable *by_id = g_hash_table_new (g_str_hash, g_str_equal);
+
+  for (guint i = 0; i < snapshot->instances->len; i++)
+    {
+      CommyInstance *instance = snapshot->instances->pdata[i];
+
+      g_hash_table_insert (by_id, instance->id, instance);
+    }
+  return by_id;
+}
+
+static void
+add_member (CommyWard *self, GArray *from, CommyPeer *peer, gssize was)
+{
+  peer->ward_index = self->members->len;
+  g_ptr_array_add (self->members, peer);
+  g_array_append_val (from, was);
+}
+
+/* Who is no more in the snapshot goes; who is in it says whether it takes calls. */
+static void
+set_members (
+    CommyWard *self, GHashTable *by_id, CommyPeer *const *members, guint n_members, gint64 now_ns)
+{
+  g_autoptr (GPtrArray) old = g_steal_pointer (&self->members);
+  g_autoptr (GArray) from = g_array_new (FALSE, FALSE, sizeof (gssize));
+  guint n_old = old->len;
+
+  self->members = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_peer_unref);
+  for (guint i = 0; i < n_old; i++)
+    {
+      CommyPeer *peer = old->pdata[i];
+
+      peer->ward_index = COMMY_NOT_IN_WARD;
+      if (g_hash_table_contains (by_id, peer->instance->id))
+        add_member (self, from, commy_peer_ref (peer), i);
+    }
+  for (guint i = 0; i < n_members; i++)
+    if (members[i]->ward_index == COMMY_NOT_IN_WARD)
+      add_member (self, from, commy_peer_ref (members[i]), -1);
+  if (self->members->len != n_old || from->len != n_old
+      || (n_old > 0 && g_array_index (from, gssize, n_old - 1) != (gssize) n_old - 1))
+    commy_guard_set_members (&self->guard, self->members->len, (const gssize *) from->data);
+  for (guint i = 0; i < self->members->len; i++)
+    {
+      CommyPeer *peer = self->members->pdata[i];
+      const CommyInstance *instance = g_hash_table_lookup (by_id, peer->instance->id);
+
+      commy_guard_set_out (&self->guard, i,
+                           instance != NULL && instance->draining ? "draining" : NULL, now_ns);
+    }
+}
+
+void
+commy_ward_update (CommyWard *self,
+                   CommySnapshot *snapshot,
+                   CommyPeer *const *members,
+                   guint n_members)
+{
+  g_autoptr (GHashTable) by_id = NULL;
+  gboolean known = self->snapshot == snapshot;
+
+  for (guint i = 0; i < n_members && known; i++)
+    known = members[i]->ward_index != COMMY_NOT_IN_WARD;
+  if (known)
+    return;
+  by_id = index_snapshot (snapshot);
+  set_members (self, by_id, members, n_members, commy_env_now (self->mesh->env));
+  commy_snapshot_ref (snapshot);
+  g_clear_pointer (&self->snapshot, commy_snapshot_unref);
+  self->snapshot = snapshot;
+}
+
+/* --- calls --- */
+
+void
+commy_ward_begin (CommyWard *self, CommyGuarded *call, CommyPeer *peer, gint64 now_ns)
+{
+  call->peer = commy_peer_ref (peer);
+  commy_peer_begin (peer);
+  if (peer->ward_index != COMMY_NOT_IN_WARD)
+    call->guarded = commy_guard_begin (&self->guard, peer->ward_index, now_ns);
+  else
+    call->guarded = (CommyGuardAttempt){ .index = COMMY_NOT_IN_WARD, .begun_ns = now_ns };
+}
+
+void
+commy_ward_end (CommyWard *self, CommyGuarded *call, CommyOutcome outcome, gint64 now_ns)
+{
+  CommyPeer *peer = call->peer;
+
+  if (peer == NULL)
+    return;
+  call->peer = NULL;
+  commy_peer_end (peer);
+  /* It may have another index now, or have gone and come back as somebody new. */
+  if (call->guarded.index != COMMY_NOT_IN_WARD && peer->ward_index != COMMY_NOT_IN_WARD)
+    {
+      guint64 chance = outcome != COMMY_OUTCOME_OK ? commy_ward_next_chance (self) : 0;
+
+      call->guarded.index = peer->ward_index;
+      commy_guard_end (&self->guard, &call->guarded, outcome, now_ns, chance);
+    }
+  commy_peer_unref (peer);
+}
+
+static guint64 *
+mark_tried (CommyWard *self, const CommyTries *tries)
+{
+  guint64 *bits = g_new0 (guint64, MAX (self->guard.n_words, 1));
+
+  for (guint i = 0; i < self->members->len; i++)
+    for (guint k = 0; k < MIN (tries->n, COMMY_TRIES_MAX); k++)
+      if (((CommyPeer *) self->members->pdata[i])->slot == tries->slots[k])
+        bits[i / 64] |= G_GUINT64_CONSTANT (1) << (i % 64);
+  return bits;
+}
+
+CommyRetryVerdict
+commy_ward_decide_retry (CommyWard *self,
+                         const CommyTries *tries,
+                         guint n_sent,
+                         CommyOutcome outcome,
+                         gboolean idempotent,
+                         gint64 now_ns,
+                         gint64 deadline_ns,
+                         gint64 *out_at_ns)
+{
+  g_autofree guint64 *tried = mark_tried (self, tries);
+
+  return commy_guard_decide_retry (&self->guard, n_sent, outcome, idempotent, tried, now_ns,
+                                   deadline_ns, commy_ward_next_chance (self), out_at_ns);
+}
+
+/* --- who may be picked --- */
+
+void
+commy_route_mask_clear (CommyRouteMask *mask)
+{
+  g_clear_pointer (&mask->blocked, g_free);
+  g_clear_pointer (&mask->excluded, g_free);
+  mask->n_words = 0;
+  mask->serial = 0;
+}
+
+static void
+set_bit (guint64 *bits, guint index)
+{
+  bits[index / 64] |= G_GUINT64_CONSTANT (1) << (index % 64);
+}
+
+static void
+update_mask (CommyWard *self, CommyRouteMask *mask, CommyPeer *const *members, guint n_members)
+{
+  const guint n_words = (n_members + 63) / 64;
+
+  if (mask->n_words != n_words)
+    {
+      commy_route_mask_clear (mask);
+      mask->n_words = n_words;
+      mask->blocked = g_new (guint64, n_words);
+      mask->excluded = g_new (guint64, n_words);
+    }
+  memset (mask->blocked, 0, n_words * sizeof *mask->blocked);
+  mask->n_blocked = 0;
+  mask->serial = self->guard.serial;
+  for (guint i = 0; i < n_members && self->guard.n_blocked > 0; i++)
+    if (members[i]->ward_index != COMMY_NOT_IN_WARD
+        && commy_guard_is_blocked (&self->guard, members[i]->ward_index))
+      {
+        set_bit (mask->blocked, i);
+        mask->n_blocked++;
+      }
+}
+
+static gboolean
+was_tried (const CommyTries *tries, guint first, const CommyPeer *peer)
+{
+  for (guint i = first; i < MIN (tries->n, COMMY_TRIES_MAX); i++)
+    if (tries->slots[i] == peer->slot)
+      return TRUE;
+  return FALSE;
+}
+
+/* Those that are blocked, and those of @tries from @first on. How many are left. */
+static guint
+exclude_tried (CommyRouteMask *mask,
+               CommyPeer *const *members,
+               guint n_members,
+               const CommyTries *tries,
+               guint first)
+{
+  guint n_left = 0;
+
+  memcpy (mask->excluded, mask->blocked, mask->n_words * sizeof *mask->excluded);
+  for (guint i = 0; i < n_members; i++)
+    {
+      if (was_tried (tries, first, members[i]))
+        set_bit (mask->excluded, i);
+      n_left += (mask->excluded[i / 64] >> (i % 64) & 1) == 0;
+    }
+  return n_left;
+}
+
+gboolean
+commy_ward_exclude (CommyWard *self,
+                    CommyRouteMask *mask,
+                    CommyPeer *const *members,
+                    guint n_members,
+                    const CommyTries *tries,
+                    gint64 now_ns,
+                    const guint64 **out_excluded)
+{
+  if (now_ns >= self->guard.next_ns)
+    commy_guard_fold (&self->guard, now_ns);
+  if (mask->serial != self->guard.serial || mask->n_words != (n_members + 63) / 64)
+    update_mask (self, mask, members, n_members);
+  *out_excluded = mask->n_blocked > 0 ? mask->blocked : NULL;
+  if (mask->n_blocked == n_members)
+    return FALSE;
+  if (tries == NULL || tries->n == 0)
+    return TRUE;
+  /* Where everybody was tried: again, but not where it failed last; a single one all the same. */
+  if (exclude_tried (mask, members, n_members, tries, 0) > 0
+      || exclude_tried (mask, members, n_members, tries, tries->n - 1) > 0)
+    *out_excluded = mask->excluded;
+  return TRUE;
+}
+
+char *
+commy_ward_explain (CommyWard *self, const CommyTries *tries, gint64 now_ns)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autofree guint64 *tried = mark_tried (self, tries);
+
+  for (guint i = 0; i < self->members->len; i++)
+    {
+      const CommyInstance *instance = ((CommyPeer *) self->members->pdata[i])->instance;
+
+      g_ptr_array_add (names, g_strdup_printf ("%.8s", instance->id));
+    }
+  return commy_guard_explain (&self->guard, (const char *const *) names->pdata, tried, now_ns);
+}
+
+/* --- judging --- */
+
+CommyOutcome
+commy_outcome_judge (const GError *error, gboolean sent)
+{
+  if (error == NULL)
+    return COMMY_OUTCOME_OK;
+  if (error->domain != COMMY_ERROR)
+    return COMMY_OUTCOME_ANSWERED;
+  switch (error->code)
+    {
+    case COMMY_ERROR_CANCELLED:
+    case COMMY_ERROR_LEAVING:
+    case COMMY_ERROR_NOT_JOINED:
+    case COMMY_ERROR_FORKED:
+    case COMMY_ERROR_WOULD_DEADLOCK:
+      return COMMY_OUTCOME_ABANDONED;
+    case COMMY_ERROR_INVALID_ARGUMENT:
+    case COMMY_ERROR_TYPE:
+    case COMMY_ERROR_TOO_BIG:
+    case COMMY_ERROR_DENIED:
+      return sent ? COMMY_OUTCOME_OK : COMMY_OUTCOME_ABANDONED; /* the caller's fault */
+    case COMMY_ERROR_OVERLOADED:
+      return COMMY_OUTCOME_LIMITED;
+    case COMMY_ERROR_BUSY:
+      return sent ? COMMY_OUTCOME_FAILED : COMMY_OUTCOME_ABANDONED;
+    case COMMY_ERROR_REMOTE:
+    case COMMY_ERROR_NO_METHOD:
+      return COMMY_OUTCOME_ANSWERED;
+    default:
+      return sent ? COMMY_OUTCOME_FAILED : COMMY_OUTCOME_NOT_SENT;
+    }
+}

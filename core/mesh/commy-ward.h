@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The guard of one service on one thread: all clients there share what calls have shown of its
+ * instances, however short their own lives are. Owner's thread only.
+ */
+#pragma once
+
+#include "control/commy-guard.h"
+#include "mesh/commy-peers.h"
+
+#define COMMY_NOT_IN_WARD G_MAXUINT32
+
+struct _CommyWard
+{
+  CommyGuard guard;
+  CommyResilience policy;
+  CommyMesh *mesh; /* borrowed */
+  char *service;
+  GPtrArray *members;      /* CommyPeer, references, in the guard's order */
+  CommySnapshot *snapshot; /* that the members were last held against; or NULL */
+  guint64 chance;
+};
+
+/* (transfer none): lives as long as @peers. */
+CommyWard *commy_peers_ensure_ward (CommyPeers *peers, const char *service);
+void commy_ward_free (CommyWard *ward);
+
+/* A route was decided: its members are this service's, as @snapshot has them, and who is no more in
+ * it is forgotten. */
+void commy_ward_update (CommyWard *ward,
+                        CommySnapshot *snapshot,
+                        CommyPeer *const *members,
+                        guint n_members);
+
+guint64 commy_ward_next_chance (CommyWard *ward);
+
+/* Whom a call has been sent to, by slots of peers. */
+#define COMMY_TRIES_MAX 16u
+
+typedef struct
+{
+  guint n;
+  guint32 slots[COMMY_TRIES_MAX];
+} CommyTries;
+
+static inline void
+commy_tries_add (CommyTries *tries, const CommyPeer *peer)
+{
+  tries->slots[tries->n++ % COMMY_TRIES_MAX] = peer->slot;
+}
+
+/* A call under way to an instance. */
+typedef struct
+{
+  CommyPeer *peer; /* reference; NULL: none is */
+  CommyGuardAttempt guarded;
+} CommyGuarded;
+
+void commy_ward_begin (CommyWard *ward, CommyGuarded *call, CommyPeer *peer, gint64 now_ns);
+/* Nothing where none is under way. */
+void commy_ward_end (CommyWard *ward, CommyGuarded *call, CommyOutcome outcome, gint64 now_ns);
+/* Whether it is sent again, and when. */
+CommyRetryVerdict commy_ward_decide_retry (CommyWard *ward,
+                                           const CommyTries *tries,
+                                           guint n_sent,
+                                           CommyOutcome outcome,
+                                           gboolean idempotent,
+                                           gint64 now_ns,
+                                           gint64 deadline_ns,
+                                           gint64 *out_at_ns);
+
+/* One bit a member of a route that is not to be picked; NULL: all may be. @last: the guard's index
+ * of who failed last. */
+typedef struct
+{
+  guint n_words;
+  guint64 serial; /* of the guard, when `blocked` was made; 0: not yet */
+  guint n_blocked;
+  guint64 *blocked;
+  guint64 *excluded; /* for one call */
+} CommyRouteMask;
+
+void commy_route_mask_clear (CommyRouteMask *mask);
+/* Who of @members may not be picked; FALSE: nobody is left. */
+gboolean commy_ward_exclude (CommyWard *ward,
+                             CommyRouteMask *mask,
+                             CommyPeer *const *members,
+                             guint n_members,
+                             const CommyTries *tries,
+                             gint64 now_ns,
+                             const guint64 **out_excluded);
+/* (transfer full): why none of them can be picked. */
+char *commy_ward_explain (CommyWard *ward, const CommyTries *tries, gint64 now_ns);
+/* What became of a call, for whom it was sent to. @error: NULL if it went well. */
+CommyOutcome commy_outcome_judge (const GError *error, gboolean sent);

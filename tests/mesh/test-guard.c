@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a client does when calls fail, between processes: it sends again what is safe, leaves out
+ * who fails, holds back what its own limits do not allow, hedges, and says why.
+ */
+#include "config.h"
+
+#include "mesh-fixture.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define BEHAVIOUR "COMMY_TEST_BEHAVIOUR"
+#define GROUP "[calibration]\nmode=off\n[service " TEST_SERVICE "]\n"
+#define MAX_CHILDREN 3
+
+/* --- the service --- */
+
+static gboolean
+answer_late (gpointer invocation)
+{
+  commy_invocation_return_value (invocation, g_variant_new ("(i)", (gint32) getpid ()));
+  return G_SOURCE_REMOVE;
+}
+
+static void
+on_work (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  const char *behaviour = g_getenv (BEHAVIOUR);
+
+  if (g_strcmp0 (behaviour, "fragile") == 0)
+    _exit (0);
+  if (g_strcmp0 (behaviour, "failing") == 0)
+    commy_invocation_return_error (invocation, "the disk is full");
+  else if (g_strcmp0 (behaviour, "slow") == 0)
+    g_timeout_add (100, answer_late, invocation);
+  else if (g_strcmp0 (behaviour, "stuck") == 0)
+    g_object_set_data_full (G_OBJECT (service), "kept", invocation, NULL); /* never answered */
+  else
+    commy_invocation_return_value (invocation, g_variant_new ("(i)", (gint32) getpid ()));
+}
+
+static void
+extend (CommyService *service)
+{
+  commy_service_handle (service, "Work", on_work, NULL, NULL);
+}
+
+/* --- what a test does --- */
+
+typedef struct
+{
+  CommyMesh *mesh;
+  CommyClient *client;
+  ServiceChild *children[MAX_CHILDREN];
+  guint n_children;
+} Scene;
+
+/* @behaviours: of the children, separated by spaces. */
+static void
+scene_init (Scene *self, MeshFixture *fixture, const char *behaviours, const char *settings)
+{
+  g_auto (GStrv) list = g_strsplit (behaviours, " ", -1);
+
+  memset (self, 0, sizeof *self);
+  for (char **behaviour = list; *behaviour != NULL; behaviour++)
+    {
+      g_setenv (BEHAVIOUR, *behaviour, TRUE);
+      self->children[self->n_children++] = service_child_start (fixture, NULL, 0);
+    }
+  self->mesh = mesh_fixture_join (fixture, settings);
+  self->client = commy_client_new (self->mesh, TEST_SERVICE);
+}
+
+static void
+scene_clear (Scene *self)
+{
+  g_clear_object (&self->client);
+  commy_mesh_leave_sync (self->mesh, NULL, NULL);
+  g_clear_object (&self->mesh);
+  for (guint i = 0; i < self->n_children; i++)
+    service_child_free (self->children[i]);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Scene, scene_clear)
+
+static gboolean
+work (Scene *self, gint64 timeout_us, gboolean idempotent, GError **error)
+{
+  g_autoptr (CommyCallOptions) options = commy_call_options_new ();
+  g_autoptr (GVariant) answer = NULL;
+
+  commy_call_options_set_timeout (options, timeout_us);
+  commy_call_options_set_idempotent (options, idempotent);
+  answer = commy_client_call_sync (self->client, "Work", NULL, options, NULL, error);
+  return answer != NULL;
+}
+
+static void
+assert_says (const GError *error, CommyError code, const char *words)
+{
+  g_assert_error (error, COMMY_ERROR, (gint) code);
+  if (strstr (error->message, words) == NULL)
+    g_error ("\"%s\" does not say \"%s\"", error->message, words);
+}
+
+typedef struct
+{
+  guint n, failed;
+  GError *last;
+} Ends;
+
+static void
+on_end (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Ends *ends = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) answer = commy_client_call_finish (COMMY_CLIENT (source), result, &error);
+
+  ends->n++;
+  ends->failed += answer == NULL;
+  if (error != NULL && ends->last == NULL)
+    ends->last = g_steal_pointer (&error);
+}
+
+static void
+start_work (Scene *self, gint64 timeout_us, gboolean idempotent, Ends *ends)
+{
+  g_autoptr (CommyCallOptions) options = commy_call_options_new ();
+
+  commy_call_options_set_timeout (options, timeout_us);
+  commy_call_options_set_idempotent (options, idempotent);
+  commy_client_call (self->client, "Work", NULL, options, NULL, on_end, ends);
+}
+
+static void
+await_ends (const Ends *ends, guint n)
+{
+  while (ends->n < n)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+/* --- again --- */
+
+static void
+test_idempotent_goes_elsewhere (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  scene_init (&scene, fixture, "fragile good", GROUP);
+  for (guint i = 0; i < 4; i++)
+    {
+      work (&scene, 5 * G_USEC_PER_SEC, TRUE, &error);
+      g_assert_no_error (error);
+    }
+}
+
+static void
+test_others_do_not (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  guint n_unknown = 0;
+
+  scene_init (&scene, fixture, "fragile good", GROUP);
+  for (guint i = 0; i < 4; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      work (&scene, 5 * G_USEC_PER_SEC, FALSE, &error);
+      n_unknown += g_error_matches (error, COMMY_ERROR, COMMY_ERROR_OUTCOME_UNKNOWN);
+      if (error != NULL)
+        g_assert_error (error, COMMY_ERROR, COMMY_ERROR_OUTCOME_UNKNOWN);
+    }
+  g_assert_cmpuint (n_unknown, ==, 1);
+}
+
+static void
+test_says_why_not_again (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  scene_init (&scene, fixture, "fragile fragile", GROUP "retry-budget=0\nretry-reserve=0\n");
+  g_assert_false (work (&scene, 5 * G_USEC_PER_SEC, TRUE, &error));
+  assert_says (error, COMMY_ERROR_OUTCOME_UNKNOWN, "(sent 1 time, and not again: budget)");
+}
+
+static void
+test_attempt_timeout (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  Ends ends = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  scene_init (&scene, fixture, "stuck good", GROUP "attempt-timeout=50ms\nejection=false\n");
+  for (guint i = 0; i < 2; i++)
+    {
+      work (&scene, 20 * G_USEC_PER_SEC, TRUE, &error);
+      g_assert_no_error (error);
+      start_work (&scene, 20 * G_USEC_PER_SEC, TRUE, &ends);
+    }
+  await_ends (&ends, 2);
+  g_assert_no_error (ends.last);
+}
+
+/* --- who is left out --- */
+
+static void
+test_ejects_who_answers_errors (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  guint n_failed = 0;
+
+  scene_init (&scene, fixture, "good good failing", GROUP);
+  for (guint i = 0; i < 100; i++)
+    n_failed += !work (&scene, 5 * G_USEC_PER_SEC, FALSE, NULL);
+  g_assert_cmpuint (n_failed, ==, 5);
+}
+
+/* An application's errors are no reason to call nobody. */
+static void
+test_all_answer_errors (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+
+  scene_init (&scene, fixture, "failing failing", GROUP);
+  for (guint i = 0; i < 50; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      work (&scene, 5 * G_USEC_PER_SEC, FALSE, &error);
+      g_assert_error (error, COMMY_ERROR, COMMY_ERROR_REMOTE);
+    }
+}
+
+static void
+echo (Scene *self, GError **error)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new_static ("x", 1);
+  g_autoptr (GBytes) answer
+      = commy_client_call_bytes_sync (self->client, "Echo", bytes, NULL, NULL, error);
+}
+
+static void
+test_breaker (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  g_autoptr (GError) open = NULL;
+  g_autoptr (GError) error = NULL;
+
+  scene_init (&scene, fixture, "stuck", GROUP "breaker-failures=3\nbreaker-penalty=300ms\n");
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GError) late = NULL;
+
+      work (&scene, 20000, FALSE, &late);
+      g_assert_error (late, COMMY_ERROR, COMMY_ERROR_DEADLINE);
+    }
+  work (&scene, G_USEC_PER_SEC, FALSE, &open);
+  assert_says (open, COMMY_ERROR_UNAVAILABLE, "(3 failures)");
+  /* One call tries when the penalty is over, and lets the others in. */
+  do
+    {
+      g_clear_error (&error);
+      echo (&scene, &error);
+    }
+  while (g_error_matches (error, COMMY_ERROR, COMMY_ERROR_UNAVAILABLE));
+  g_assert_no_error (error);
+  echo (&scene, &error);
+  g_assert_no_error (error);
+}
+
+/* --- one's own limits --- */
+
+static void
+test_rate (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  scene_init (&scene, fixture, "good", GROUP "rate-limit=0.001\nrate-burst=2\n");
+  g_assert_true (work (&scene, G_USEC_PER_SEC, FALSE, NULL));
+  g_assert_true (work (&scene, G_USEC_PER_SEC, FALSE, NULL));
+  g_assert_false (work (&scene, G_USEC_PER_SEC, FALSE, &error));
+  assert_says (error, COMMY_ERROR_LIMITED, "rate-limit=0.001");
+}
+
+static void
+test_bulkhead (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  Ends ends = { 0 };
+
+  scene_init (&scene, fixture, "stuck", GROUP "bulkhead=1\n");
+  start_work (&scene, 300000, FALSE, &ends);
+  start_work (&scene, 300000, FALSE, &ends);
+  await_ends (&ends, 1);
+  assert_says (ends.last, COMMY_ERROR_LIMITED, "bulkhead=1");
+  await_ends (&ends, 2);
+  g_clear_error (&ends.last);
+  /* What ended leaves its place. */
+  start_work (&scene, 20000, FALSE, &ends);
+  await_ends (&ends, 3);
+  g_assert_error (ends.last, COMMY_ERROR, COMMY_ERROR_DEADLINE);
+  g_clear_error (&ends.last);
+}
+
+static void
+test_hot_calls_are_limited (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  g_autoptr (GError) error = NULL;
+  CommyMethod method;
+  CommySpan span;
+
+  scene_init (&scene, fixture, "good", GROUP "rate-limit=0.001\nrate-burst=2\n");
+  method = commy_client_resolve (scene.client, "Span", &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < 2; i++)
+    {
+      CommyReply reply;
+
+      g_assert_true (commy_client_reserve (scene.client, method, 8, &span, &error));
+      memset (span.data, 0, 8);
+      g_assert_true (commy_client_exchange (scene.client, method, &span, &reply, 0, &error));
+      commy_reply_clear (&reply);
+    }
+  g_assert_false (commy_client_reserve (scene.client, method, 8, &span, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_LIMITED);
+}
+
+/* --- what cannot be in time --- */
+
+static void
+test_shed (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  guint n_shed = 0;
+  Ends ends = { 0 };
+
+  /* Each call is measured; it takes 100 ms. */
+  scene_init (&scene, fixture, "slow",
+              "[calibration]\nsample-every=1\n[service " TEST_SERVICE "]\nbreaker=false\n");
+  for (guint i = 0; i < 40; i++)
+    start_work (&scene, 20 * G_USEC_PER_SEC, FALSE, &ends);
+  await_ends (&ends, 40);
+  g_assert_no_error (ends.last);
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_false (work (&scene, 30000, FALSE, &error));
+      n_shed += g_error_matches (error, COMMY_ERROR, COMMY_ERROR_OVERLOADED);
+    }
+  /* One now and then is begun all the same. */
+  g_assert_cmpuint (n_shed, >=, 5);
+  g_assert_true (work (&scene, 20 * G_USEC_PER_SEC, FALSE, NULL));
+}
+
+/* --- copies --- */
+
+static void
+test_hedge (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  Ends ends = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  scene_init (&scene, fixture, "stuck good",
+              GROUP "hedge-attempts=2\nhedge-after=5ms\nejection=false\nbreaker=false\n");
+  for (guint i = 0; i < 6; i++)
+    {
+      work (&scene, 20 * G_USEC_PER_SEC, TRUE, &error);
+      g_assert_no_error (error);
+      start_work (&scene, 20 * G_USEC_PER_SEC, TRUE, &ends);
+    }
+  await_ends (&ends, 6);
+  g_assert_no_error (ends.last);
+}
+
+static void
+test_hedge_of_nobody (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  scene_init (&scene, fixture, "stuck stuck", GROUP "hedge-attempts=3\nhedge-after=2ms\n");
+  work (&scene, 50000, TRUE, &error);
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_DEADLINE);
+}
+
+/* --- told --- */
+
+static void
+test_contradiction (MeshFixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyMesh) mesh
+      = mesh_fixture_new (fixture, GROUP "breaker-penalty=2s\nbreaker-penalty-max=1s\n", &error);
+
+  g_assert_null (mesh);
+  assert_says (error, COMMY_ERROR_CONFIG_VALUE, "breaker-penalty=2s");
+}
+
+static void
+on_answer (GObject *source, GAsyncResult *result, gpointer data)
+{
+  *(GAsyncResult **) data = g_object_ref (result);
+}
+
+/* Meanwhile the main context is iterated, so this thread can be looked into. */
+static GVariant *
+ask_node (Scene *self, const char *method, GVariant *parameters)
+{
+  g_autoptr (CommyClient) client = commy_client_new (self->mesh, "org.commy.Node1");
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GVariant) all = NULL;
+  g_autoptr (GError) error = NULL;
+
+  all = commy_mesh_list_services_sync (self->mesh, "org.commy.Node1", NULL, &error);
+  for (gsize i = 0; i < g_variant_n_children (all); i++)
+    {
+      g_autoptr (GVariant) record = g_variant_get_child_value (all, i);
+      const char *node = "", *id = "";
+
+      g_variant_lookup (record, "node", "&s", &node);
+      g_variant_lookup (record, "instance", "&s", &id);
+      if (strcmp (node, commy_mesh_get_node_id (self->mesh)) == 0)
+        commy_client_set_instance (client, id);
+    }
+  commy_client_call (client, method, parameters, NULL, NULL, on_answer, &result);
+  while (result == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  answer = commy_client_call_finish (client, result, &error);
+  g_assert_no_error (error);
+  return g_variant_get_child_value (answer, 0);
+}
+
+static void
+test_endpoints (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  g_autoptr (GVariant) endpoints = NULL;
+  guint n_ejected = 0;
+
+  scene_init (&scene, fixture, "good failing", GROUP);
+  for (guint i = 0; i < 20; i++)
+    work (&scene, 5 * G_USEC_PER_SEC, FALSE, NULL);
+  endpoints = ask_node (&scene, "Endpoints", g_variant_new ("(s)", TEST_SERVICE));
+  g_assert_cmpuint (g_variant_n_children (endpoints), ==, 2);
+  for (gsize i = 0; i < 2; i++)
+    {
+      g_autoptr (GVariant) record = g_variant_get_child_value (endpoints, i);
+      const char *state = NULL, *why = NULL;
+      guint64 until = 0;
+
+      g_assert_true (g_variant_lookup (record, "state", "&s", &state));
+      g_assert_true (g_variant_lookup (record, "why", "&s", &why));
+      g_assert_true (g_variant_lookup (record, "until", "t", &until));
+      if (strcmp (state, "ejected") == 0)
+        {
+          n_ejected++;
+          g_assert_nonnull (strstr (why, " failures)"));
+          g_assert_cmpuint (until, >, 0);
+        }
+      else
+        g_assert_cmpstr (why, ==, "");
+    }
+  g_assert_cmpuint (n_ejected, ==, 1);
+}
+
+#define ADD(path, test) \
+  g_test_add (path, MeshFixture, NULL, mesh_fixture_set_up, test, mesh_fixture_tear_down)
+
+int
+main (int argc, char **argv)
+{
+  int status;
+
+  if (service_child_main_with (argc, argv, extend, &status))
+    return status;
+  g_test_init (&argc, &argv, NULL);
+  ADD ("/guard/again/what-is-idempotent-goes-elsewhere", test_idempotent_goes_elsewhere);
+  ADD ("/guard/again/what-is-not-fails-once", test_others_do_not);
+  ADD ("/guard/again/the-error-says-why-not", test_says_why_not_again);
+  ADD ("/guard/again/an-attempt-has-a-time-of-its-own", test_attempt_timeout);
+  ADD ("/guard/out/who-alone-answers-errors-is-ejected", test_ejects_who_answers_errors);
+  ADD ("/guard/out/where-all-answer-errors-nobody-is", test_all_answer_errors);
+  ADD ("/guard/out/a-breaker-opens-and-closes", test_breaker);
+  ADD ("/guard/limits/rate", test_rate);
+  ADD ("/guard/limits/bulkhead", test_bulkhead);
+  ADD ("/guard/limits/hot-calls-too", test_hot_calls_are_limited);
+  ADD ("/guard/shed/what-cannot-be-in-time-is-refused-at-once", test_shed);
+  ADD ("/guard/hedge/another-instance-answers", test_hedge);
+  ADD ("/guard/hedge/where-nobody-answers-the-deadline-does", test_hedge_of_nobody);
+  ADD ("/guard/told/contradicting-settings", test_contradiction);
+  ADD ("/guard/told/endpoints-say-who-may-be-picked", test_endpoints);
+  return g_test_run ();
+}
