@@ -12,7 +12,9 @@
 #include "mesh/commy-alerts.h"
 #include "mesh/commy-check.h"
 #include "mesh/commy-health-checks.h"
+#include "mesh/commy-drain.h"
 #include "mesh/commy-interface-check.h"
+#include "mesh/commy-node-keeper.h"
 #include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
 #include "mesh/commy-store-access.h"
@@ -567,7 +569,10 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
       commy_set_error (error, COMMY_ERROR_FAILED, "fail point join-listening");
       return FALSE;
     }
-  return start_node_service (self, error);
+  if (!start_node_service (self, error))
+    return FALSE;
+  self->keeper = commy_node_keeper_new (self);
+  return TRUE;
 }
 
 /* --- leaving --- */
@@ -661,7 +666,10 @@ commy_mesh_leave_here (CommyMesh *self)
     commy_health_checks_stop (self->health);
   commy_mesh_drop_publishers (self);
   commy_mesh_end_store_watches (self);
+  commy_drain_abandon (self);
+  g_clear_pointer (&self->keeper, commy_node_keeper_free);
   stop_offers (self);
+  self->is_cordoned = FALSE;
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
   commy_setup_cancel_all (&self->setup);
   drain_context (self);

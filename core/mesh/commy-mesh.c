@@ -81,6 +81,8 @@ commy_mesh_class_init (CommyMeshClass *klass)
   /* Described in commy-mesh.h, where the scanner looks. */
   g_signal_new ("alert", COMMY_TYPE_MESH, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 3,
                 G_TYPE_STRING, G_TYPE_BOOLEAN, G_TYPE_VARIANT);
+  g_signal_new (COMMY_MESH_DRAINED, COMMY_TYPE_MESH, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                G_TYPE_NONE, 1, G_TYPE_UINT);
 }
 
 static void

@@ -9,6 +9,8 @@
 #include "mesh/commy-alerts.h"
 #include "mesh/commy-client-private.h"
 #include "mesh/commy-health-checks.h"
+#include "mesh/commy-drain.h"
+#include "mesh/commy-node-keeper.h"
 #include "mesh/commy-node-report.h"
 #include "mesh/commy-service-private.h"
 
@@ -46,6 +48,12 @@ static const char node_xml[]
       "<arg name='service' type='s' direction='in'/>"
       "<arg name='instance' type='s' direction='in'/>"
       "<arg name='interfaces' type='aa{sv}' direction='out'/></method>"
+      "<method name='Cordon'>"
+      "<arg name='cordoned' type='b' direction='in'/>"
+      "<arg name='state' type='s' direction='out'/></method>"
+      "<method name='Drain'>"
+      "<arg name='timeout_ns' type='t' direction='in'/>"
+      "<arg name='left' type='u' direction='out'/></method>"
       "</interface></node>";
 
 static void
@@ -180,6 +188,57 @@ on_alerts (CommyService *service, CommyInvocation *invocation, gpointer data)
   commy_invocation_return_value (invocation, g_variant_new ("(@aa{sv})", alerts));
 }
 
+/* The mesh is joined as long as its node answers, but for a moment at both ends. */
+static gboolean
+has_keeper (CommyMesh *mesh, CommyInvocation *invocation)
+{
+  if (mesh->keeper == NULL)
+    commy_invocation_return_error (invocation, "the node is joining or leaving");
+  return mesh->keeper != NULL;
+}
+
+static void
+on_cordon (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyMesh *mesh = service->mesh;
+  CommyNodeState state;
+  gboolean cordoned;
+
+  if (!has_keeper (mesh, invocation))
+    return;
+  g_variant_get (commy_invocation_get_parameters (invocation), "(b)", &cordoned);
+  commy_drain_cordon (mesh, cordoned);
+  state = commy_node_keeper_get_state (mesh->keeper);
+  commy_invocation_return_value (invocation,
+                                 g_variant_new ("(s)", commy_node_state_to_string (state)));
+}
+
+static void
+on_drained (gpointer data, guint left, const GError *error)
+{
+  g_autoptr (CommyInvocation) invocation = data;
+
+  if (error != NULL)
+    commy_invocation_return_gerror (invocation, error);
+  else
+    commy_invocation_return_value (invocation, g_variant_new ("(u)", left));
+}
+
+static void
+on_drain (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  guint64 timeout_ns;
+
+  if (!has_keeper (service->mesh, invocation))
+    return;
+  g_variant_get (commy_invocation_get_parameters (invocation), "(t)", &timeout_ns);
+  commy_drain_begin (service->mesh,
+                     timeout_ns == G_MAXUINT64
+                         ? -1
+                         : (gint64) MIN (timeout_ns, (guint64) COMMY_DRAIN_MAX_US * 1000),
+                     on_drained, g_object_ref (invocation));
+}
+
 static void
 on_explain (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
@@ -233,6 +292,8 @@ commy_node_service_new (CommyMesh *mesh)
     { "Alerts", on_alerts },
     { "HealthOf", on_health_of },
     { "HealthHistory", on_health_history },
+    { "Cordon", on_cordon },
+    { "Drain", on_drain },
     { "Endpoints", on_endpoints },
   };
 

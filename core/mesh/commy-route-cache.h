@@ -7,6 +7,7 @@
 
 #include "control/commy-locality.h"
 #include "control/commy-slow-start.h"
+#include "base/commy-selector.h"
 #include "mesh/commy-balance.h"
 #include "mesh/commy-expectation.h"
 #include "mesh/commy-path-move.h"
@@ -85,6 +86,8 @@ typedef struct
   const char *instance; /* NULL: any */
   const CommyRequirements *requirements;
   CommyExpectation *expectation; /* NULL: the client does not say what it was written for */
+  const CommySelector *selector; /* NULL: any instance */
+  const char *selector_origin;   /* who wants it so */
   CommyPlugin *balancer;
   const char *balancer_origin; /* where it is named */
   gboolean probes;             /* the client calls often enough for its paths to be probed */

@@ -170,6 +170,30 @@ mark_interface (CommyCandidate *candidate, const CommyRouteField *field, guint i
   candidate->known.origin = field->interface_check_origin;
 }
 
+gboolean
+commy_route_is_selected (const CommyRouteKey *key, const CommyInstance *instance, CommyRejection *why)
+{
+  const CommyTraits traits = { .version = instance->version,
+                               .tags = (const char *const *) instance->tags,
+                               .metadata = instance->metadata };
+
+  return key->selector == NULL
+         || commy_selector_matches (key->selector, &traits, why != NULL ? why->required : NULL,
+                                    why != NULL ? sizeof why->required : 0,
+                                    why != NULL ? why->offered : NULL,
+                                    why != NULL ? sizeof why->offered : 0);
+}
+
+static void
+mark_selector (CommyCandidate *candidate, const CommyRouteKey *key, const CommyInstance *instance)
+{
+  if (candidate->known.filter != COMMY_FILTER_NONE
+      || commy_route_is_selected (key, instance, &candidate->known))
+    return;
+  candidate->known.filter = COMMY_FILTER_SELECTOR;
+  candidate->known.origin = key->selector_origin;
+}
+
 static void
 add_candidate (CommyRouteField *field,
                const CommyRouteKey *key,
@@ -216,6 +240,7 @@ add_candidate (CommyRouteField *field,
     }
   add_finding (candidate, path, finding);
   mark_interface (candidate, field, index);
+  mark_selector (candidate, key, instance);
   mark_failed (candidate, path, now_ns, field);
   field->instance_of[field->n] = index;
   field->endpoint_of[field->n] = endpoint;
@@ -326,6 +351,8 @@ compare_interfaces (CommyRouteField *field, const CommyRouteKey *key)
     {
       const guint i = field->subset.instances[k];
 
+      if (!commy_route_is_selected (key, instances->pdata[i], NULL))
+        continue;
       commy_interface_checks_get (key->mesh->interface_checks, key->expectation,
                                   instances->pdata[i], &field->interfaces[i]);
       field->awaits |= field->interfaces[i].state == COMMY_INTERFACE_AWAITED;

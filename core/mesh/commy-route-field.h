@@ -48,3 +48,9 @@ commy_route_field_decide (CommyRouteField *field, const CommyDemand *demand, Com
 void commy_route_field_explain (CommyRouteField *field, const CommyDemand *demand, CommyPlan *plan);
 /* What a reader of the decision must know beside it, or NULL. (transfer full) */
 char *commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field);
+
+/* Whether the client's selector, if it has one, fits @instance. @why: (nullable): what was wanted and
+ * what it offers. */
+gboolean commy_route_is_selected (const CommyRouteKey *key,
+                                  const CommyInstance *instance,
+                                  CommyRejection *why);

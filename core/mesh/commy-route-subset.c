@@ -9,6 +9,7 @@
 
 #include "control/commy-subset.h"
 #include "mesh/commy-peers.h"
+#include "mesh/commy-route-field.h"
 
 #include <string.h>
 
@@ -48,7 +49,8 @@ is_out_of_reach (const CommyRouteKey *key,
 
 /* --- who comes first --- */
 
-#define OUT_OF_REACH (1u << 31)
+#define UNWANTED (1u << 31) /* by the selector */
+#define OUT_OF_REACH (1u << 30)
 
 static guint32
 rank_of (const CommyInstance *instance, guint level)
@@ -82,7 +84,9 @@ collect (Eligible *out,
         continue;
       item->rank = rank_of (instance, commy_route_subset_get_level (self, snapshot, i));
       item->score = survey->instances[i]->score;
-      if (is_out_of_reach (key, instance, now_ns, &retry_ns))
+      if (!commy_route_is_selected (key, instance, NULL))
+        item->rank |= UNWANTED;
+      else if (is_out_of_reach (key, instance, now_ns, &retry_ns))
         {
           item->rank |= OUT_OF_REACH;
           self->recheck_ns = MIN (self->recheck_ns, retry_ns);

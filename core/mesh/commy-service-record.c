@@ -98,6 +98,12 @@ fill_health (CommyService *self)
   set_text (&instance->health, health);
 }
 
+gboolean
+commy_service_can_drain (CommyService *self)
+{
+  return self != self->mesh->node_service && self->counts == NULL;
+}
+
 /* Only this thread reads the record; others look at its id and its interface, which stay. */
 static void
 fill (CommyService *self)
@@ -115,6 +121,7 @@ fill (CommyService *self)
   instance->weight = weight != 0 ? weight : MAX (self->facts.weight, 1);
   g_mutex_unlock (&self->lock);
   fill_health (self);
+  instance->draining = self->mesh->is_cordoned && commy_service_can_drain (self);
   set_text (&instance->zone, commy_config_get (config, "mesh", "zone"));
   set_text (&instance->region, commy_config_get (config, "mesh", "region"));
 }

@@ -383,6 +383,9 @@ dup_refusal (const CommyRecordRow *row)
     case COMMY_FILTER_INTERFACE:
       return g_strdup_printf ("%s: interface: %s (%s)", row->transport, rejection->offered,
                               rejection->origin);
+    case COMMY_FILTER_SELECTOR: /* of the instance, whatever leads there */
+      return g_strdup_printf ("%s, wanted %s (%s)", rejection->offered, rejection->required,
+                              rejection->origin);
     case COMMY_FILTER_ENABLED:
     case COMMY_FILTER_STATE:
     case COMMY_FILTER_REACHABLE:

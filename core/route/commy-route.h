@@ -187,6 +187,7 @@ typedef enum
   COMMY_FILTER_SIZE,
   COMMY_FILTER_PEER,      /* the peer does not accept it */
   COMMY_FILTER_INTERFACE, /* it offers something else than the client was written for */
+  COMMY_FILTER_SELECTOR,  /* it is not among those that the caller wants */
   COMMY_FILTER_BREAKER,   /* failed lately */
   COMMY_FILTER_PREFERENCE,
   COMMY_FILTER_LATENCY,    /* requirement */
@@ -235,7 +236,8 @@ typedef struct
   const char *bias_origin;             /* or NULL */
   const char *profile_origin;          /* keyfile line that overrides the profile, or NULL */
   const char *measured;                /* where @calibration comes from, a phrase, or NULL */
-  /* found by the caller: ENABLED, STATE, REACHABLE, PEER, INTERFACE, BREAKER; else NONE */
+  /* found by the caller: ENABLED, STATE, REACHABLE, PEER, INTERFACE, SELECTOR, BREAKER; else NONE
+   */
   CommyRejection known;
 } CommyCandidate;
 
