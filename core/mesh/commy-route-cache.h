@@ -5,9 +5,9 @@
  */
 #pragma once
 
+#include "base/commy-selector.h"
 #include "control/commy-locality.h"
 #include "control/commy-slow-start.h"
-#include "base/commy-selector.h"
 #include "mesh/commy-balance.h"
 #include "mesh/commy-expectation.h"
 #include "mesh/commy-path-move.h"

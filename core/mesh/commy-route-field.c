@@ -171,7 +171,9 @@ mark_interface (CommyCandidate *candidate, const CommyRouteField *field, guint i
 }
 
 gboolean
-commy_route_is_selected (const CommyRouteKey *key, const CommyInstance *instance, CommyRejection *why)
+commy_route_is_selected (const CommyRouteKey *key,
+                         const CommyInstance *instance,
+                         CommyRejection *why)
 {
   const CommyTraits traits = { .version = instance->version,
                                .tags = (const char *const *) instance->tags,

@@ -49,8 +49,8 @@ void commy_route_field_explain (CommyRouteField *field, const CommyDemand *deman
 /* What a reader of the decision must know beside it, or NULL. (transfer full) */
 char *commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field);
 
-/* Whether the client's selector, if it has one, fits @instance. @why: (nullable): what was wanted and
- * what it offers. */
+/* Whether the client's selector, if it has one, fits @instance. @why: (nullable): what was wanted
+ * and what it offers. */
 gboolean commy_route_is_selected (const CommyRouteKey *key,
                                   const CommyInstance *instance,
                                   CommyRejection *why);
