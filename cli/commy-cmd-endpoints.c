@@ -54,14 +54,17 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Query, query_clear)
 
 /* --- rows --- */
 
+/* NULL: the caller does not say. */
 static const char *
 level_of (GVariant *endpoint)
 {
   static const char *const names[]
       = { N_ ("process"), N_ ("host"), N_ ("zone"), N_ ("region"), N_ ("elsewhere") };
-  guint64 level = commy_record_get_uint (endpoint, "level");
+  guint32 level;
 
-  return level < G_N_ELEMENTS (names) ? _ (names[level]) : "?";
+  if (!g_variant_lookup (endpoint, "level", "u", &level) || level >= G_N_ELEMENTS (names))
+    return NULL;
+  return _ (names[level]);
 }
 
 static CommyTone
@@ -179,8 +182,10 @@ show (gpointer data)
       if (commy_table_get_n_rows (table) > 0)
         commy_table_print (table);
       else
-        commy_cli_note ("no node calls %s at present (nodes asked: %u)", query->service,
-                        nodes->len);
+        commy_cli_note (
+            "no node says that it calls %s now (nodes asked: %u); one in the middle of a "
+            "call is left out",
+            query->service, nodes->len);
     }
   return status;
 }

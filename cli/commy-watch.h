@@ -20,7 +20,7 @@ typedef struct
   },                                                                                              \
   {                                                                                               \
     "every", 0, 0, G_OPTION_ARG_STRING, &(watch).every,                                           \
-        N_ ("How long --watch waits in between, from 100ms to 1h (2s); or --watch=TIME"), "TIME"                   \
+        N_ ("How long --watch waits in between, from 100ms to 1h (2s); or --watch=TIME"), "TIME"  \
   }
 
 void commy_watch_clear (CommyWatch *watch);
