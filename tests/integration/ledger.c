@@ -239,9 +239,10 @@ run (Program *self, gboolean is_offering, gboolean is_calling)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   g_autoptr (CommyService) service = is_offering ? offer (self) : NULL;
-  Load loads[] = {
-    { self, FALSE, FALSE }, { self, TRUE, FALSE }, { self, FALSE, TRUE }, { self, TRUE, TRUE }
-  };
+  Load loads[] = { { .program = self },
+                   { .program = self, .is_again = TRUE },
+                   { .program = self, .is_async = TRUE },
+                   { .program = self, .is_again = TRUE, .is_async = TRUE } };
   GThread *threads[G_N_ELEMENTS (loads)] = { NULL };
   guint term = g_unix_signal_add (SIGTERM, on_term, loop);
 

@@ -33,6 +33,7 @@ typedef struct
   gint n_ranges;        /* atomic, as all that its threads touch */
   gint n_watches;
   gint bad_watches; /* so many streams are bad, the others good */
+  gint n_served;    /* connections whose thread has not ended */
   GCancellable *is_over;
 } Server;
 
@@ -183,7 +184,21 @@ on_connection (GThreadedSocketService *service,
       else
         say_good (self, out, GOOD_RANGE);
     }
+  g_atomic_int_add (&self->n_served, -1);
   return TRUE;
+}
+
+/* Before its thread begins. */
+static gboolean
+on_incoming (GSocketService *service,
+             GSocketConnection *connection,
+             GObject *source,
+             gpointer user_data)
+{
+  Server *self = user_data;
+
+  g_atomic_int_inc (&self->n_served);
+  return FALSE;
 }
 
 static void
@@ -197,6 +212,7 @@ server_start (Server *self)
   port = g_socket_listener_add_any_inet_port (G_SOCKET_LISTENER (self->service), NULL, &error);
   g_assert_no_error (error);
   self->endpoint = g_strdup_printf ("http://127.0.0.1:%u", port);
+  g_signal_connect (self->service, "incoming", G_CALLBACK (on_incoming), self);
   g_signal_connect (self->service, "run", G_CALLBACK (on_connection), self);
   g_socket_service_start (self->service);
 }
@@ -245,6 +261,8 @@ fixture_tear_down (Fixture *fixture, gconstpointer data)
   g_socket_service_stop (server->service);
   g_cancellable_cancel (server->is_over);
   g_socket_listener_close (G_SOCKET_LISTENER (server->service));
+  while (g_atomic_int_get (&server->n_served) > 0)
+    g_usleep (1000); /* its threads know this server */
   g_object_unref (server->service);
   g_object_unref (server->is_over);
   g_free (server->endpoint);
@@ -355,7 +373,7 @@ test_queue (Fixture *fixture, gconstpointer data)
   g_atomic_pointer_set (&fixture->server.answer, &silence);
   for (guint i = 0; i < 50; i++)
     fixture->store.ops->range (fixture->store.instance, "", on_done, &count);
-  commy_test_run_until (NULL, count.n_errors == 1);
+  commy_test_run_until (NULL, count.n_errors > 0);
   n_asked = g_atomic_int_get (&fixture->server.n_ranges);
   commy_test_run_until (NULL, count.n_errors == 50);
   g_assert_cmpint (g_atomic_int_get (&fixture->server.n_ranges), <=, n_asked + 2);
