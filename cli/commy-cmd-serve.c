@@ -23,13 +23,14 @@
 static const CommyCliVerb verb = {
   .name = "serve",
   .usage = "SERVICE",
-  .summary
-  = N_ ("Offers a service until interrupted; then it takes no more calls and finishes those under\n"
-        "way (a second interrupt does not wait). A SIGTERM drains it first: callers go elsewhere,\n"
-        "and what is under way has the time that drain-timeout of [mesh] says. Without --method "
-        "there is one method, Echo, which\n"
-        "returns its arguments, values and raw bytes alike. When others can find the service it\n"
-        "prints one line: serving SERVICE as ID (transports ...)."),
+  .summary = N_ (
+      "Offers a service until interrupted; then it takes no more calls and finishes those under\n"
+      "way (a second interrupt does not wait). A SIGTERM drains it: callers go elsewhere first, "
+      "and\n"
+      "what is under way has the time that drain-timeout of [mesh] says. Without --method there "
+      "is\n"
+      "one method, Echo, which returns its arguments, values and raw bytes alike. When others can\n"
+      "find the service it prints one line: serving SERVICE as ID (transports ...)."),
   .description = N_ (
       "A command runs through /bin/sh with raw bytes, or the one string or byte array of a value, "
       "as\n"

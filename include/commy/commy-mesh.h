@@ -359,8 +359,8 @@ commy_mesh_list_nodes_sync (CommyMesh *mesh, GCancellable *cancellable, GError *
  * @error: return location
  *
  * Says so in the node's record and in those of what it offers now and later; callers look for
- * others. What is under way goes on, and callers who have nobody else may still call. Topics are
- * not concerned. Nothing changes while the node is drained. Any thread; does not block.
+ * others, and calls that find none fail. What is under way goes on. Topics are not concerned.
+ * Nothing changes while the node is drained. Any thread; does not block.
  *
  * Returns: whether the mesh is joined
  *
