@@ -103,6 +103,16 @@ static const CommyHelpError errors[] = {
     N_ ("a transport is slower than it claimed, so that no path meets the requirement\n"
         "the machine or the network is overloaded"),
     "commy route explain SERVICE\ncommy stats --of SERVICE" },
+  { 315,
+    N_ ("the service's processes hang, are overloaded, or their host is cut off\n"
+        "time limits of the calls that are shorter than the work takes"),
+    "commy endpoints SERVICE\ncommy health SERVICE" },
+  { 316,
+    N_ ("more calls than the instances can do\n"
+        "time limits of the calls that are shorter than the work takes"),
+    "commy services stats SERVICE\ncommy endpoints SERVICE" },
+  { 317, N_ ("rate-limit, bulkhead or throttle in the group [service NAME] of a keyfile"),
+    "commy config show" },
   { 401,
     N_ ("the two programs run as different users\n"
         "certificates of two authorities, or none on one side\n"

@@ -44,6 +44,23 @@ fail (Scene *scene, const char *method, GVariant *parameters, const char *name, 
   g_assert_nonnull (strstr (error->message, text));
 }
 
+/* Until the bridge has heard that the service is gone, it finds a door that closes. */
+static void
+await_nobody (Scene *scene)
+{
+  g_autofree char *told = NULL;
+
+  while (g_strcmp0 (told, "org.commy.Error.NoService") != 0)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) result = scene_call_bus (scene, LAB, "Notes", NULL, NULL, NULL, &error);
+
+      g_assert_null (result);
+      g_free (told);
+      told = g_dbus_error_get_remote_error (error);
+    }
+}
+
 static void
 test_calls (Scene *scene, gconstpointer data)
 {
@@ -138,6 +155,7 @@ test_errors (Scene *scene, gconstpointer data)
   fail (scene, "Odd", NULL, "org.commy.Error.Type", "maybe types (m)");
   g_clear_object (&scene->service);
   commy_mesh_leave_sync (scene->mesh, NULL, NULL);
+  await_nobody (scene);
   fail (scene, "Notes", NULL, "org.commy.Error.NoService", "CMY0301");
   bridge_stop (bridge);
 }
