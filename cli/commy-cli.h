@@ -16,7 +16,9 @@ typedef enum
   COMMY_EXIT_NOT_FOUND = 3, /* nobody offers it, there is no such thing */
   COMMY_EXIT_DENIED = 4,    /* denied, refused, or no path is allowed */
   COMMY_EXIT_DEADLINE = 5,
-  COMMY_EXIT_WARNED = 6, /* doctor: works, but something is worth a look */
+  COMMY_EXIT_WARNED = 6,   /* doctor: works, but something is worth a look */
+  COMMY_EXIT_UNWELL = 8,   /* health: an instance is not well */
+  COMMY_EXIT_CRITICAL = 9, /* health: a service has none that is */
 } CommyExit;
 
 /* For the end of each verb's help. */

@@ -31,7 +31,8 @@ static const CommyCliVerb verb = {
         "Example: a value, bytes through a pipe, and how long a call takes\n"
         "  commy call org.example.Echo Echo \"'hello'\" 5\n"
         "  commy call org.example.Echo Echo --bytes-file - < in > out\n"
-        "  commy call org.example.Echo Echo --bytes x --count 1000 --transport shm"),
+        "  commy call org.example.Echo Echo --bytes x --count 1000 --transport shm\n"
+        "  commy call org.example.Echo Echo 1 --select '>=2.1 <3 gpu'"),
   .has_format = TRUE,
 };
 
@@ -41,6 +42,7 @@ typedef struct
   char *bytes_file;
   char *timeout;
   char *sticky;
+  char *select;
   char **transports;
   gboolean idempotent;
   gboolean one_way;
@@ -54,6 +56,7 @@ options_clear (Options *options)
   g_free (options->bytes_file);
   g_free (options->timeout);
   g_free (options->sticky);
+  g_free (options->select);
   g_strfreev (options->transports);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
@@ -432,6 +435,11 @@ run (CommyCli *cli, const Options *options, char **arguments, Call *call)
   if (call->bytes == NULL && !apply_types (call, mesh, service, arguments + 3, &error))
     return commy_cli_fail (error);
   call->client = commy_client_new (mesh, service);
+  if (options->select != NULL && !commy_client_set_selector (call->client, options->select, &error))
+    {
+      commy_cli_fail (error);
+      return COMMY_EXIT_USAGE;
+    }
   if (options->transports != NULL)
     pin (call->client, options->transports);
   if (options->count > 1)
@@ -457,6 +465,9 @@ commy_cmd_call (CommyCli *cli, char **argv)
       N_ ("Carrying it out twice does no harm"), NULL },
     { "sticky", 0, 0, G_OPTION_ARG_STRING, &options.sticky,
       N_ ("All calls with the same key to the same instance, if the balancer knows keys"), "KEY" },
+    { "select", 0, 0, G_OPTION_ARG_STRING, &options.select,
+      N_ ("Only instances that all words fit: a version (>=2.1), a tag, a pair (rack:7)"),
+      "WORDS" },
     { "one-way", 0, 0, G_OPTION_ARG_NONE, &options.one_way, N_ ("Want no answer"), NULL },
     { "transport", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.transports,
       N_ ("Only over this one; given more than once: the first that is allowed"), "ID" },

@@ -7,6 +7,7 @@
 #include "cli/commy-cmd.h"
 #include "cli/commy-lookup.h"
 #include "cli/commy-output.h"
+#include "cli/commy-quantity.h"
 #include "cli/commy-serve-command.h"
 
 #include <glib-unix.h>
@@ -16,6 +17,7 @@
 
 #define MAX_WORKERS 64
 #define COMMANDS_AT_ONCE 8u
+#define COMMANDS_GET_PERCENT 80 /* of the time to drain */
 #define DRAIN_S 3 /* commands get so long when the service ends; the mesh waits a little longer */
 
 static const CommyCliVerb verb = {
@@ -23,9 +25,12 @@ static const CommyCliVerb verb = {
   .usage = "SERVICE",
   .summary = N_ (
       "Offers a service until interrupted; then it takes no more calls and finishes those under\n"
-      "way (a second interrupt does not wait). Without --method there is one method, Echo, which\n"
-      "returns its arguments, values and raw bytes alike. When others can find the service it\n"
-      "prints one line: serving SERVICE as ID (transports ...)."),
+      "way (a second interrupt does not wait). A SIGTERM drains it: callers go elsewhere first, "
+      "and\n"
+      "what is under way has the time that drain-timeout of [mesh] says. Without --method there "
+      "is\n"
+      "one method, Echo, which returns its arguments, values and raw bytes alike. When others can\n"
+      "find the service it prints one line: serving SERVICE as ID (transports ...)."),
   .description = N_ (
       "A command runs through /bin/sh with raw bytes, or the one string or byte array of a value, "
       "as\n"
@@ -143,11 +148,43 @@ find_misuse (const Options *options, char **arguments)
 
 /* --- serving --- */
 
-static gboolean
-on_interrupt (gpointer loop)
+/* What ends the loop, and how. */
+typedef struct
 {
-  g_main_loop_quit (loop);
+  GMainLoop *loop;
+  gboolean drains;  /* a SIGTERM came: take your time */
+  gboolean drained; /* somebody did, from outside or because of it */
+} Ending;
+
+static gboolean
+on_interrupt (gpointer data)
+{
+  Ending *ending = data;
+
+  g_main_loop_quit (ending->loop);
   return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_terminate (gpointer data)
+{
+  Ending *ending = data;
+
+  ending->drains = TRUE;
+  g_main_loop_quit (ending->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+on_drained_elsewhere (CommyMesh *mesh, guint left, gpointer data)
+{
+  Ending *ending = data;
+
+  if (ending->drains)
+    return;
+  ending->drained = TRUE;
+  commy_cli_note ("the node was drained; calls that were cut off: %u", left);
+  g_main_loop_quit (ending->loop);
 }
 
 /* Told only when the store shows it to everybody. */
@@ -225,6 +262,57 @@ stop (CommyService *service, CommyServeCommands *commands, GMainLoop *loop)
   g_source_unref (drained);
 }
 
+static void
+on_drain_done (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  Ending *ending = data;
+
+  if (commy_mesh_drain_finish (COMMY_MESH (source), result, &error))
+    commy_cli_note ("drained: nothing is under way any more");
+  else
+    commy_cli_note ("%s", error->message);
+  g_main_loop_quit (ending->loop);
+}
+
+/* How long a drain takes at most, as the keyfile says. */
+static gint64
+get_drain_time_us (CommyMesh *mesh)
+{
+  g_autoptr (GVariant) settings = commy_mesh_list_settings (mesh);
+  const char *group, *key, *value;
+  gint64 time_us = 0;
+  GVariantIter iter;
+
+  g_variant_iter_init (&iter, settings);
+  while (g_variant_iter_next (&iter, "(&s&s&s&s)", &group, &key, &value, NULL))
+    if (strcmp (group, "mesh") == 0 && strcmp (key, "drain-timeout") == 0)
+      {
+        commy_quantity_parse_time (value, &time_us);
+        break;
+      }
+  return time_us;
+}
+
+/* Others go elsewhere first. Commands have most of the time; then they are ended, so that their
+ * callers still hear why. */
+static void
+drain (CommyMesh *mesh, CommyServeCommands *commands, Ending *ending)
+{
+  gint64 time_us = get_drain_time_us (mesh);
+  GSource *late = g_timeout_source_new ((guint) (time_us / 1000 * COMMANDS_GET_PERCENT / 100));
+
+  commy_cli_note ("draining: no new calls, waiting for those under way; a second signal stops at "
+                  "once");
+  g_source_set_callback (late, on_drained, commands, NULL);
+  g_source_attach (late, NULL);
+  commy_mesh_drain (mesh, time_us, NULL, on_drain_done, ending);
+  g_main_loop_run (ending->loop);
+  commy_serve_commands_end (commands);
+  g_source_destroy (late);
+  g_source_unref (late);
+}
+
 static CommyExit
 serve_until_interrupted (CommyMesh *mesh,
                          CommyService *service,
@@ -233,8 +321,10 @@ serve_until_interrupted (CommyMesh *mesh,
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   g_autoptr (GError) error = NULL;
-  guint interrupt = g_unix_signal_add (SIGINT, on_interrupt, loop);
-  guint terminate = g_unix_signal_add (SIGTERM, on_interrupt, loop);
+  Ending ending = { .loop = loop };
+  guint interrupt = g_unix_signal_add (SIGINT, on_interrupt, &ending);
+  guint terminate = g_unix_signal_add (SIGTERM, on_terminate, &ending);
+  gulong drained = g_signal_connect (mesh, "drained", G_CALLBACK (on_drained_elsewhere), &ending);
   CommyExit status = COMMY_EXIT_DONE;
 
   if (commy_service_start_sync (service, NULL, &error) && announce (mesh, service, name, &error))
@@ -243,12 +333,16 @@ serve_until_interrupted (CommyMesh *mesh,
       commy_cli_note ("%s is offered in the mesh \"%s\"; interrupt to stop", name,
                       commy_mesh_get_name (mesh));
       g_main_loop_run (loop);
-      stop (service, commands, loop);
+      if (ending.drains && !ending.drained)
+        drain (mesh, commands, &ending);
+      else if (!ending.drained)
+        stop (service, commands, loop);
     }
   else
     status = commy_cli_fail (error);
   g_source_remove (interrupt);
   g_source_remove (terminate);
+  g_signal_handler_disconnect (mesh, drained);
   return status;
 }
 

@@ -51,6 +51,8 @@ CommyExit commy_cmd_bridge (CommyCli *cli, char **argv);
 CommyExit commy_cmd_schema (CommyCli *cli, char **argv);
 CommyExit commy_cmd_simulate (CommyCli *cli, char **argv);
 CommyExit commy_cmd_codegen (CommyCli *cli, char **argv);
+CommyExit commy_cmd_health (CommyCli *cli, char **argv);
+CommyExit commy_cmd_alerts (CommyCli *cli, char **argv);
 CommyExit commy_cmd_store (CommyCli *cli, char **argv);
 CommyExit commy_cmd_endpoints (CommyCli *cli, char **argv);
 CommyExit commy_cmd_top (CommyCli *cli, char **argv);

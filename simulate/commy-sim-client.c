@@ -10,6 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void
+set_levels (const CommySimScenario *scenario, CommyLocality *locality)
+{
+  const guint n = scenario->places->len;
+  g_autofree guint8 *levels = g_new (guint8, n);
+
+  for (guint i = 0; i < n; i++)
+    levels[i] = (guint8) ((const CommySimPlace *) g_ptr_array_index (scenario->places, i))->level;
+  commy_locality_set_members (locality, levels, n, NULL);
+}
+
 void
 commy_sim_client_init (CommySimWorld *world, CommySimClient *client)
 {
@@ -29,6 +40,7 @@ commy_sim_client_init (CommySimWorld *world, CommySimClient *client)
       client->members[i].id = place->name;
       client->members[i].weight = place->weight;
     }
+  set_levels (scenario, &client->locality);
   snapshot.members = client->members;
   client->state = aligned_alloc (64, size);
   memset (client->state, 0, size);
@@ -42,6 +54,7 @@ commy_sim_client_clear (CommySimWorld *world, CommySimClient *client)
   world->balancer.ops->clear (client->state);
   free (client->state);
   g_free (client->members);
+  commy_locality_clear (&client->locality);
   commy_guard_clear (&client->guard);
 }
 
@@ -140,12 +153,32 @@ pass_deadline (gpointer world, gpointer what, guint64 unused)
 static void plan_hedge (CommySimWorld *world, CommySimCall *call);
 static void fail_attempt (CommySimWorld *world, CommySimCall *call, CommyOutcome outcome);
 
+/* Levels, among those that the guard leaves. In panic it is overruled where it compares, not where
+ * a breaker is open, nor for what the call has tried. */
+static const guint64 *
+exclude (CommySimWorld *world, CommySimCall *call, const guint64 *blocked)
+{
+  CommySimClient *client = call->client;
+  const CommyGuard *guard = &client->guard;
+  const gboolean is_first = call->n_attempts == 0;
+  guint n_left = guard->n_members;
+
+  for (guint i = 0; blocked != NULL && i < guard->n_words; i++)
+    n_left -= (guint) __builtin_popcountll (blocked[i]);
+  if (n_left == 0)
+    return blocked;
+  return commy_locality_exclude (
+      &client->locality, &world->scenario->locality, blocked, is_first ? guard->barred : blocked,
+      blocked == NULL, world->scenario->has_levels ? commy_sim_random_next (&world->random) : 0);
+}
+
 static gssize
 pick (CommySimWorld *world, CommySimCall *call)
 {
   CommySimClient *client = call->client;
   const guint64 *excluded
-      = commy_guard_exclude (&client->guard, call->tried, call->failed_at, world->now_ns);
+      = exclude (world, call,
+                 commy_guard_exclude (&client->guard, call->tried, call->failed_at, world->now_ns));
   CommyBalancerSnapshot snapshot = { .struct_size = sizeof snapshot,
                                      .members = client->members,
                                      .n_members = client->guard.n_members,

@@ -8,6 +8,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-units.h"
+#include "config/commy-config-locality.h"
 #include "config/commy-config-resilience.h"
 #include "config/commy-config-schema.h"
 
@@ -37,7 +38,10 @@ static const CommyKeySchema clients_keys[] = {
   { "balancer", PLAIN (ID), "", "how an instance is picked; empty: as meshes do" },
   { "timeout", WHOLE (DURATION, MS, HOUR), "1s", "time for a call" },
   { "idempotent", PLAIN (BOOL), "true", "whether calls may be sent twice" },
+  { "zone", PLAIN (TAG), "", "where they are; empty: nobody says" },
+  { "region", PLAIN (TAG), "", "likewise" },
   COMMY_RESILIENCE_KEYS,
+  COMMY_LOCALITY_KEYS,
 };
 
 static const CommyKeySchema instance_keys[] = {
@@ -49,6 +53,8 @@ static const CommyKeySchema instance_keys[] = {
   { "queue", WHOLE (INT, 0, 1 << 20), "1000", "calls that wait; more are refused" },
   { "weight", WHOLE (INT, 1, 1000000), "1", "for balancers that heed it" },
   { "latency", WHOLE (DURATION, 0, HOUR), "100us", "of the network, one way" },
+  { "zone", PLAIN (TAG), "", "where it is; that of the clients is near" },
+  { "region", PLAIN (TAG), "", "likewise" },
 };
 
 static const CommyKeySchema fault_keys[] = {
@@ -196,6 +202,18 @@ check_amount (const CommySimScenario *self, const char *path, GError **error)
 
 /* --- instances --- */
 
+/* How near it is to the clients. */
+static CommyLevel
+level_of (CommyConfig *config, const char *group)
+{
+  const CommyPlace here = { .zone = commy_config_get (config, "clients", "zone"),
+                            .region = commy_config_get (config, "clients", "region") };
+  const CommyPlace there = { .zone = commy_config_get (config, group, "zone"),
+                             .region = commy_config_get (config, group, "region") };
+
+  return commy_place_get_level (&here, &there);
+}
+
 static void
 add_place (CommySimScenario *self, CommyConfig *config, const char *group, char *name)
 {
@@ -211,8 +229,11 @@ add_place (CommySimScenario *self, CommyConfig *config, const char *group, char 
     .queue = (guint) commy_config_get_int (config, group, "queue"),
     .weight = (guint) commy_config_get_int (config, group, "weight"),
     .latency_ns = commy_config_get_duration (config, group, "latency"),
+    .level = self->locality.enabled ? level_of (config, group) : COMMY_LEVEL_PROCESS,
   };
   g_ptr_array_add (self->places, place);
+  self->has_levels
+      |= place->level != ((const CommySimPlace *) g_ptr_array_index (self->places, 0))->level;
 }
 
 static gboolean
@@ -330,6 +351,7 @@ read_all (CommySimScenario *self, CommyConfig *config, const char *path, GError 
   self->balancer = g_strdup (commy_config_get (config, "clients", "balancer"));
   self->timeout_ns = commy_config_get_duration (config, "clients", "timeout");
   self->idempotent = commy_config_get_bool (config, "clients", "idempotent");
+  commy_locality_policy_read (&self->locality, config, "clients");
   return commy_resilience_read (&self->policy, config, "clients", error)
          && read_arrivals (self, config, error) && check_amount (self, path, error)
          && read_places (self, config, path, error) && read_faults (self, config, error);

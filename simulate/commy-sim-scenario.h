@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "control/commy-locality.h"
 #include "control/commy-resilience.h"
 #include "simulate/commy-sim-random.h"
 
@@ -39,6 +40,7 @@ typedef struct
   CommySimTimes times;
   guint workers, queue, weight;
   gint64 latency_ns; /* one way */
+  CommyLevel level;  /* seen by the clients */
 } CommySimPlace;
 
 typedef struct
@@ -52,8 +54,10 @@ typedef struct
   gint64 timeout_ns;
   gboolean idempotent;
   CommyResilience policy;
-  GPtrArray *places; /* of CommySimPlace */
-  GPtrArray *faults; /* of CommySimFault */
+  CommyLocalityPolicy locality;
+  gboolean has_levels; /* not all instances are as near */
+  GPtrArray *places;   /* of CommySimPlace */
+  GPtrArray *faults;   /* of CommySimFault */
 } CommySimScenario;
 
 /* @settings: "GROUP.KEY=VALUE" up to NULL, which win over the file. */

@@ -39,6 +39,7 @@ typedef struct
 typedef struct
 {
   CommyGuard guard;
+  CommyLocality locality;
   gpointer state; /* the balancer's */
   CommyBalancerMember *members;
 } CommySimClient;

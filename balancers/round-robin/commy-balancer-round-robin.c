@@ -15,6 +15,7 @@ typedef struct
 typedef struct
 {
   gsize next;
+  gsize turn;      /* of those that are left, where some are not */
   gboolean placed; /* whether `next` was set from a seed */
 } State;
 
@@ -27,7 +28,7 @@ round_robin_update (gpointer instance,
   State *state = state_memory;
 
   if (!state->placed)
-    state->next = (gsize) (seed % snapshot->n_members);
+    state->next = state->turn = (gsize) (seed % snapshot->n_members);
   state->placed = TRUE;
   if (state->next >= snapshot->n_members)
     state->next = 0;
@@ -40,21 +41,19 @@ round_robin_pick (gpointer state_memory,
                   const guint64 *excluded)
 {
   State *state = state_memory;
-  gsize n = snapshot->n_members;
+  gsize n = snapshot->n_members, left;
   gsize index = state->next < n ? state->next : 0;
 
-  for (gsize tried = 0; tried < n; tried++)
+  /* The turns of those that are left out go to all others, not to the next one. */
+  if (G_UNLIKELY (excluded != NULL))
     {
-      gsize following = index + 1 < n ? index + 1 : 0;
-
-      if (!commy_balancing_is_excluded (excluded, index))
-        {
-          state->next = following;
-          return (gssize) index;
-        }
-      index = following;
+      left = commy_balancing_count (excluded, n);
+      if (left == 0)
+        return -1;
+      index = commy_balancing_nth (excluded, state->turn++ % left);
     }
-  return -1;
+  state->next = index + 1 < n ? index + 1 : 0;
+  return (gssize) index;
 }
 
 static gboolean

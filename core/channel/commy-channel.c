@@ -370,6 +370,7 @@ commy_channel_arm (CommyChannel *self, guint *out_events)
 void
 commy_channel_deadline_error (CommyChannel *self, GError **error)
 {
+  commy_counters_add (&self->counters, COMMY_COUNT_CALLS_FAILED, 1);
   if (self->vigil.is_hung)
     commy_set_error (error, COMMY_ERROR_DEADLINE,
                      "%s did not answer in time (over %s): it is hung, connected but silent",
@@ -533,16 +534,24 @@ was_kicked (CommyChannel *self, guint32 kick_seen)
   return __atomic_load_n (commy_worker_get_kick_word (self->worker), __ATOMIC_RELAXED) != kick_seen;
 }
 
-/* Somebody saw the peer die, or wants the caller's attention: arming finds out. */
-static void
-look_for_end (CommyChannel *self)
+/* Arming finds out. */
+void
+commy_channel_find_end (CommyChannel *self)
 {
   guint events;
 
+  if (!self->closed)
+    self->ops->arm (self->connection, COMMY_INTEREST_READ, &events);
+}
+
+/* Somebody saw the peer die, or wants the caller's attention. */
+static void
+look_for_end (CommyChannel *self)
+{
   commy_worker_drain_kick (self->worker);
   if (commy_channel_has_visits (self))
     commy_channel_run_visits (self);
-  self->ops->arm (self->connection, COMMY_INTEREST_READ, &events);
+  commy_channel_find_end (self);
 }
 
 static void
@@ -668,6 +677,7 @@ fail_pending (CommyChannel *self, const GError *why, gboolean streams)
         commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
                          self->transport->note.id, commy_error_bare (why));
       commy_ledger_add (self->shared->ledger, reason, 1, self->peer_node);
+      commy_counters_add (&self->counters, COMMY_COUNT_CALLS_FAILED, 1);
       func (data, self, NULL, error, sent);
     }
 }

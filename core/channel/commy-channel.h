@@ -107,6 +107,8 @@ const char *commy_channel_get_service (CommyChannel *channel);
 const char *commy_channel_get_instance (CommyChannel *channel); /* its id on the accepting side */
 gboolean commy_channel_is_accepting (CommyChannel *channel);
 guint64 commy_channel_get_serial (CommyChannel *channel);
+/* The peer may have died: what is served next says so. */
+void commy_channel_find_end (CommyChannel *channel);
 CommyCounters *commy_channel_get_counters (CommyChannel *channel);
 const CommyChannelShared *commy_channel_get_shared (CommyChannel *channel);
 /* Serializer the peer means by an index of the wire; NULL: none such. */
@@ -206,7 +208,7 @@ void commy_channel_forget (CommyChannel *channel, guint32 stream);
 
 /* For who waits synchronously: sends what found no room before. Whether something is left. */
 gboolean commy_channel_push (CommyChannel *channel);
-/* Says that a call was not answered in time, and what is known of the reason. */
+/* Says that a call was not answered in time, and what is known of the reason; counts it. */
 void commy_channel_deadline_error (CommyChannel *channel, GError **error);
 /* Takes one message from the path and deals with it. Whether there was one. */
 gboolean commy_channel_poll (CommyChannel *channel);

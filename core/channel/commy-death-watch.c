@@ -102,8 +102,11 @@ heat (gpointer channel, gpointer data)
   Look *look = data;
   guint64 serial = commy_channel_get_serial (channel);
 
-  if (g_hash_table_contains (look->serials, &serial))
-    commy_worker_set_hot (look->worker, channel);
+  if (!g_hash_table_contains (look->serials, &serial))
+    return;
+  /* A loop arms what is hot. Where there is none, who calls waits on other channels. */
+  commy_channel_find_end (channel);
+  commy_worker_set_hot (look->worker, channel);
 }
 
 /* Looks at the channels of the peer that died; what they are told by is theirs to find out. */

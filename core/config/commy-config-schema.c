@@ -6,6 +6,8 @@
 
 #include "config/commy-config-schema.h"
 
+#include "config/commy-config-health.h"
+#include "config/commy-config-locality.h"
 #include "config/commy-config-resilience.h"
 
 #include <string.h>
@@ -84,8 +86,11 @@ static const CommyKeySchema service_keys[] = {
     "of what is offered here, as KEY:VALUE, instead of what the program says" },
   { "weight", WHOLE (INT, 1, 1000), NULL,
     "of what is offered here, instead of what the program says" },
+  COMMY_LOCALITY_KEYS,
+  COMMY_SUBSET_KEYS,
   { "depends", LIST (GLOB), NULL, "names of services that what is offered here needs" },
   COMMY_RESILIENCE_KEYS,
+  COMMY_HEALTH_KEYS,
 };
 
 static const CommyKeySchema mesh_keys[] = {
@@ -136,6 +141,10 @@ static const CommyKeySchema limits_keys[] = {
     "bytes of a publisher's history, and those that wait for a subscriber" },
   { "publish-timeout", WHOLE (DURATION, 0, HOUR), "1s",
     "longest time that subscribers hold up a publisher" },
+  { "health-checks", WHOLE (INT, 1, 1024), "16",
+    "looks at instances that are under way at a time" },
+  { "health-history", WHOLE (INT, 0, 65536), "256", "changes of health that are remembered" },
+  { "health-retention", WHOLE (DURATION, S, 24 * 365 * HOUR), "24h", "and how long" },
 };
 
 static const CommyKeySchema policy_keys[] = {
@@ -148,8 +157,27 @@ static const CommyKeySchema policy_keys[] = {
   { "topics", LIST (GLOB), "*", "names of topics, for subscribe and publish" },
 };
 
+static const CommyKeySchema alert_keys[] = {
+  COMMY_ALERT_KEYS,
+};
+
 static const CommyKeySchema log_keys[] = {
   { "level", CHOICE ("error;warning;message;info;debug"), "message", "the least level logged" },
+};
+
+static const CommyKeySchema daemon_keys[] = {
+  { "store", PLAIN (ID), "", "the store below, which the daemon serves" },
+  { "socket", PLAIN (PATH), "", "where it listens; empty: where programs look for it" },
+  { "state-dir", PLAIN (PATH), "", "folder of its store; empty: below the state folder" },
+  { "mode", CHOICE ("auto;0600;0660;0666"), "auto",
+    "who may connect: its owner, its group, or everybody; auto: everybody to a system's daemon" },
+  { "connections", WHOLE (INT, 1, 65536), "256", "connections of one user" },
+  { "keys", WHOLE (INT, 1, 1 << 24), "16384", "keys that one user may have in it" },
+  { "bytes", WHOLE (SIZE, KIB, 64 * GIB), "64MiB", "bytes of one user's keys and values" },
+  { "grace", WHOLE (DURATION, 0, HOUR), "5s",
+    "time for those of an earlier daemon to register again, before their entries go" },
+  { "waiting", WHOLE (SIZE, 32 * KIB * KIB, 64 * GIB), "64MiB",
+    "bytes of one user in memory that were not read, or not sent, yet" },
 };
 
 static const CommyGroupSchema groups[] = {
@@ -164,6 +192,8 @@ static const CommyGroupSchema groups[] = {
   GROUP ("limits", NULL, limits_keys),
   GROUP ("policy", "NAME", policy_keys),
   GROUP ("log", NULL, log_keys),
+  GROUP ("alert", "NAME", alert_keys),
+  GROUP ("daemon", NULL, daemon_keys),
 };
 
 const CommyGroupSchema *

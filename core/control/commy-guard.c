@@ -60,6 +60,7 @@ commy_guard_clear (CommyGuard *guard)
   g_clear_pointer (&guard->quiet, g_free);
   free_all (g_steal_pointer (&guard->out), guard->n_members);
   g_clear_pointer (&guard->blocked, g_free);
+  g_clear_pointer (&guard->barred, g_free);
   g_clear_pointer (&guard->excluded, g_free);
   guard->n_members = guard->n_words = 0;
 }
@@ -97,6 +98,7 @@ commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from)
   guard->out = g_new0 (char *, n);
   guard->quiet = g_new0 (guint32, n);
   guard->blocked = g_new0 (guint64, guard->n_words);
+  guard->barred = g_new0 (guint64, guard->n_words);
   guard->excluded = g_new0 (guint64, guard->n_words);
   guard->n_blocked = 0;
   guard->serial++;
@@ -120,9 +122,15 @@ static void
 update_member (CommyGuard *guard, guint index, gint64 now_ns)
 {
   const CommyBreaker *breaker = &guard->breakers[index];
-  const gboolean blocked = guard->out[index] != NULL || guard->hosts[index].out
-                           || !commy_breaker_admits (breaker, &guard->policy->breaker, now_ns);
+  const gboolean barred = g_strcmp0 (guard->out[index], "draining") == 0
+                          || !commy_breaker_admits (breaker, &guard->policy->breaker, now_ns);
+  const gboolean blocked = barred || guard->out[index] != NULL || guard->hosts[index].out;
 
+  if (barred != get_bit (guard->barred, index))
+    {
+      set_bit (guard->barred, index, barred);
+      guard->serial++;
+    }
   if (blocked != get_bit (guard->blocked, index))
     {
       set_bit (guard->blocked, index, blocked);
@@ -171,6 +179,12 @@ gboolean
 commy_guard_is_blocked (const CommyGuard *guard, guint index)
 {
   return get_bit (guard->blocked, index);
+}
+
+gboolean
+commy_guard_is_barred (const CommyGuard *guard, guint index)
+{
+  return get_bit (guard->barred, index);
 }
 
 /* How many members are left. */

@@ -50,7 +50,8 @@ typedef struct
   char **out;        /* why it takes no calls whatever they show, such as "draining"; or NULL */
   guint64 *blocked;  /* one bit a member: not to be picked */
   guint64 *excluded; /* those and the ones that were tried: what the balancer sees */
-  guint64 serial;    /* grows when `blocked` changes */
+  guint64 *barred;   /* those of them that are not even to be picked where few are well */
+  guint64 serial;    /* grows when `blocked` or `barred` changes */
   gint64 next_ns;    /* when time alone changes who is blocked */
   CommyEjection ejection;
   CommyRetryBudget budget;
@@ -98,6 +99,8 @@ gboolean commy_guard_end (CommyGuard *guard,
                           gint64 now_ns,
                           guint64 random);
 gboolean commy_guard_is_blocked (const CommyGuard *guard, guint index);
+/* It drains or its breaker does not admit: to ignore health would not help. */
+gboolean commy_guard_is_barred (const CommyGuard *guard, guint index);
 
 /* Whether a call has to ask it before it begins. */
 static inline gboolean

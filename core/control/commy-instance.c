@@ -35,6 +35,7 @@ commy_instance_new (const char *id, const char *service)
   self->zone = g_strdup ("");
   self->region = g_strdup ("");
   self->version = g_strdup ("");
+  self->health = g_strdup ("");
   self->tags = g_new0 (char *, 1);
   self->metadata = g_variant_ref_sink (g_variant_new ("a{ss}", NULL));
   return self;
@@ -71,6 +72,7 @@ commy_instance_unref (CommyInstance *self)
   g_free (self->zone);
   g_free (self->region);
   g_free (self->version);
+  g_free (self->health);
   g_free (self->id);
   g_free (self->service);
   g_free (self->node);
@@ -152,6 +154,7 @@ add_common (CommyInstance *self, GVariantBuilder *builder)
   g_variant_builder_add (builder, "{sv}", "metadata", self->metadata);
   g_variant_builder_add (builder, "{sv}", "started", g_variant_new_int64 (self->started_s));
   g_variant_builder_add (builder, "{sv}", "draining", g_variant_new_boolean (self->draining));
+  add_text (builder, "health", self->health);
   g_variant_builder_add (builder, "{sv}", "serializers",
                          g_variant_new_strv ((const char *const *) self->serializers, -1));
   g_variant_builder_add (builder, "{sv}", "endpoints", pairs (self->endpoints, self->n_endpoints));
@@ -292,6 +295,7 @@ read_optional (CommyInstance *self, GVariantDict *dict)
   read_text (dict, "version", &self->version);
   g_variant_dict_lookup (dict, "started", "x", &self->started_s);
   g_variant_dict_lookup (dict, "draining", "b", &self->draining);
+  read_text (dict, "health", &self->health);
   if (g_variant_dict_lookup (dict, "tags", "^as", &tags))
     {
       g_strfreev (self->tags);
@@ -317,7 +321,7 @@ commy_instance_read (
   g_auto (GVariantDict) dict = { 0 };
   g_autoptr (GError) cause = NULL;
 
-  if (size > RECORD_MAX || !g_utf8_validate (text, (gssize) size, NULL))
+  if (size == 0 || size > RECORD_MAX || !g_utf8_validate (text, (gssize) size, NULL))
     {
       commy_set_error (error, COMMY_ERROR_STORE, "the record of instance %s is not text", id);
       return NULL;

@@ -31,6 +31,7 @@ typedef struct
   GVariant *metadata; /* a{ss} */
   gint64 started_s;   /* when it was first offered, in Unix time; 0: it does not say */
   gboolean draining;  /* it takes no new work */
+  char *health;       /* what it says of itself, as commy-health.h has it; "" if nothing */
   char **serializers;
   CommyInstanceEndpoint *endpoints;
   guint n_endpoints;

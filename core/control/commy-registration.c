@@ -8,6 +8,8 @@
 
 #include "control/commy-registration.h"
 
+#include <string.h>
+
 #define LEASE_TTL_NS G_GINT64_CONSTANT (2000000000)
 #define RETRY_MS 1000u
 
@@ -245,6 +247,16 @@ on_events (gpointer user_data,
     register_anew (self);
 }
 
+/* There, and under our lease: a store may keep what is under one that has ended for a while. */
+static gboolean
+is_ours (CommyRegistration *self, const CommyStoreResult *result)
+{
+  for (gsize i = 0; i < result->n_entries; i++)
+    if (strcmp (result->entries[i].key, self->watched) == 0)
+      return result->entries[i].lease == self->lease;
+  return FALSE;
+}
+
 static void
 on_looked (gpointer user_data, const CommyStoreResult *result, const GError *error)
 {
@@ -265,7 +277,7 @@ on_looked (gpointer user_data, const CommyStoreResult *result, const GError *err
       look (self); /* it was taken away or went meanwhile */
       return;
     }
-  if (result->n_entries == 0)
+  if (!is_ours (self, result))
     {
       register_anew (self);
       return;

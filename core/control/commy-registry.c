@@ -11,6 +11,7 @@
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
 #include "config/commy-config-endpoint.h"
+#include "control/commy-node.h"
 #include "control/commy-registration.h"
 #include "control/commy-source.h"
 
@@ -643,6 +644,66 @@ commy_registry_list (CommyRegistry *self,
       commy_registry_ensure (self, service, FALSE, list_asked, listing);
     }
   list_asked (listing, NULL);
+}
+
+/* --- nodes --- */
+
+void
+commy_registry_put_node (
+    CommyRegistry *self, const char *node, GBytes *record, CommyRegistryFunc done, gpointer data)
+{
+  g_autofree char *key = g_strconcat (COMMY_NODES_PREFIX, node, NULL);
+
+  commy_registration_update (self->registration, key, record, done, data);
+}
+
+void
+commy_registry_remove_node (CommyRegistry *self,
+                            const char *node,
+                            CommyRegistryFunc done,
+                            gpointer data)
+{
+  g_autofree char *key = g_strconcat (COMMY_NODES_PREFIX, node, NULL);
+
+  commy_registration_remove (self->registration, key, done, data);
+}
+
+typedef struct
+{
+  CommyRegistryListFunc func;
+  gpointer data;
+} NodeListing;
+
+static void
+nodes_done (gpointer user_data, const CommyStoreResult *result, const GError *error)
+{
+  g_autofree NodeListing *listing = user_data;
+  g_autoptr (GPtrArray) nodes = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_node_free);
+
+  for (gsize i = 0; error == NULL && i < result->n_entries; i++)
+    {
+      const CommyStoreEntry *entry = &result->entries[i];
+      g_autoptr (GError) cause = NULL;
+      gsize size = 0;
+      const char *text = entry->value != NULL ? g_bytes_get_data (entry->value, &size) : NULL;
+      CommyNode *node = commy_node_read (entry->key + strlen (COMMY_NODES_PREFIX),
+                                         text != NULL ? text : "", size, &cause);
+
+      if (node != NULL)
+        g_ptr_array_add (nodes, node);
+      else
+        g_warning ("%s", cause->message);
+    }
+  listing->func (listing->data, nodes, error);
+}
+
+void
+commy_registry_list_nodes (CommyRegistry *self, CommyRegistryListFunc done, gpointer data)
+{
+  NodeListing *listing = g_new (NodeListing, 1);
+
+  *listing = (NodeListing){ done, data };
+  self->ops->range (self->store->instance, COMMY_NODES_PREFIX, nodes_done, listing);
 }
 
 void

@@ -69,6 +69,18 @@ void commy_registry_list (CommyRegistry *registry,
                           const char *pattern,
                           CommyRegistryListFunc done,
                           gpointer data);
+/* The record of this node; also another one for it. */
+void commy_registry_put_node (CommyRegistry *registry,
+                              const char *node,
+                              GBytes *record,
+                              CommyRegistryFunc done,
+                              gpointer data);
+void commy_registry_remove_node (CommyRegistry *registry,
+                                 const char *node,
+                                 CommyRegistryFunc done,
+                                 gpointer data);
+/* All nodes, as CommyNode; what cannot be read is left out and logged. */
+void commy_registry_list_nodes (CommyRegistry *registry, CommyRegistryListFunc done, gpointer data);
 /* A connection to the owner of @lease broke: is it dead? */
 void commy_registry_suspect (CommyRegistry *registry, gint64 lease);
 

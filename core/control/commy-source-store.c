@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The store as a source: a range, then a watch from its revision. When the store goes away what
- * it said last stays, with a notice, and the range is tried again every second.
+ * it said last stays, with a notice, and the range is tried again every second. What a store says
+ * is not believed blindly: an answer that is older than what was seen, or that does not come, is
+ * told in the notice, and changes out of order have all of it read again.
  */
 #include "config.h"
 
 #include "control/commy-source.h"
 
+#include "base/commy-error-private.h"
+
 #include <string.h>
 
 #define PREFIX COMMY_SERVICES_PREFIX
 #define RETRY_MS 1000u
+#define PATIENCE_MS 15000u
+/* So often an answer may be older than what was seen; then the store was set back. */
+#define OLDER_MOST 10u
 
 typedef struct
 {
@@ -20,12 +27,37 @@ typedef struct
   GMainContext *context;
   char *service;
   char *prefix;
-  guint watch; /* 0: none */
+  guint watch;          /* 0: none */
+  gint64 read_revision; /* of the last range */
+  gint64 told_revision; /* of the last that the watch told */
   GSource *retry;
-  gboolean is_freed; /* while the store was being asked */
+  GSource *patience;      /* until the answer is overdue; NULL: it is, or none is awaited */
+  GSource *calm;          /* since it was read again because of its watch */
+  guint n_older;          /* answers in turn that were older than what was seen */
+  GHashTable *unreadable; /* ids of records that say nothing */
+  gboolean is_freed;      /* while the store was being asked */
 } StoreSource;
 
 static void start_range (StoreSource *self);
+
+static void
+end_timer (GSource **timer)
+{
+  if (*timer == NULL)
+    return;
+  g_source_destroy (*timer);
+  g_clear_pointer (timer, g_source_unref);
+}
+
+static void
+begin_timer (StoreSource *self, GSource **timer, guint ms, GSourceFunc func)
+{
+  if (*timer != NULL)
+    return;
+  *timer = g_timeout_source_new (ms);
+  g_source_set_callback (*timer, func, self, NULL);
+  g_source_attach (*timer, self->context);
+}
 
 /* --- reading records --- */
 
@@ -68,15 +100,31 @@ static void
 apply_entry (StoreSource *self, const CommyStoreEntry *entry)
 {
   CommyInstance *instance;
-  const char *id = entry->key + strlen (self->prefix);
+  const char *id;
 
-  if (!g_str_has_prefix (entry->key, self->prefix))
+  if (entry->key == NULL || !g_str_has_prefix (entry->key, self->prefix))
     return;
+  id = entry->key + strlen (self->prefix);
   instance = entry->value != NULL ? commy_source_store_read (entry) : NULL;
   if (instance != NULL)
     g_hash_table_replace (self->source.instances, g_strdup (id), instance);
   else
     g_hash_table_remove (self->source.instances, id);
+  if (instance == NULL && entry->value != NULL)
+    g_hash_table_add (self->unreadable, g_strdup (id));
+  else
+    g_hash_table_remove (self->unreadable, id);
+}
+
+static void
+say_changed (StoreSource *self)
+{
+  guint n = g_hash_table_size (self->unreadable);
+
+  commy_source_changed (
+      &self->source,
+      n > 0 ? g_strdup_printf ("%u records of the store cannot be read: the log says why", n)
+            : NULL);
 }
 
 /* --- watching --- */
@@ -86,6 +134,57 @@ say_away (StoreSource *self)
 {
   self->source.live = FALSE;
   commy_source_changed (&self->source, g_strdup ("the store is away; this is the last it said"));
+}
+
+static gboolean
+on_calm (gpointer data)
+{
+  end_timer (&((StoreSource *) data)->calm);
+  return G_SOURCE_REMOVE;
+}
+
+static void retry_later (StoreSource *self);
+
+static void
+stop_watching (StoreSource *self)
+{
+  if (self->watch != 0)
+    self->ops->unwatch (self->store->instance, self->watch);
+  self->watch = 0;
+}
+
+/* At once; but not again and again. */
+static void
+read_again (StoreSource *self, const char *why)
+{
+  g_message ("discovery of %s reads the store again: %s", self->service, why);
+  stop_watching (self);
+  say_away (self);
+  if (self->calm != NULL)
+    {
+      retry_later (self);
+      return;
+    }
+  begin_timer (self, &self->calm, RETRY_MS, on_calm);
+  start_range (self);
+}
+
+/* Not before what was told, and not after what the store says it is at. */
+static gboolean
+are_in_order (const StoreSource *self,
+              const CommyStoreEntry *entries,
+              gsize n_entries,
+              gint64 revision)
+{
+  gint64 last = self->told_revision;
+
+  for (gsize i = 0; i < n_entries; i++)
+    {
+      if (entries[i].mod_revision < last)
+        return FALSE;
+      last = entries[i].mod_revision;
+    }
+  return revision >= last;
 }
 
 static void
@@ -99,17 +198,23 @@ on_events (gpointer user_data,
 
   if (error != NULL)
     {
-      g_message ("discovery of %s reads the store again: %s", self->service, error->message);
       self->watch = 0;
-      say_away (self);
-      start_range (self);
+      read_again (self, error->message);
       return;
     }
+  if (!are_in_order (self, entries, n_entries, revision))
+    {
+      read_again (self, "it told changes out of order");
+      return;
+    }
+  self->told_revision = revision;
+  self->source.revision = MAX (self->source.revision, revision);
+  /* The range may have been read again since, and have seen some of it. */
   for (gsize i = 0; i < n_entries; i++)
-    apply_entry (self, &entries[i]);
-  self->source.revision = revision;
+    if (entries[i].mod_revision > self->read_revision)
+      apply_entry (self, &entries[i]);
   if (n_entries > 0)
-    commy_source_changed (&self->source, NULL);
+    say_changed (self);
 }
 
 static gboolean
@@ -117,7 +222,7 @@ on_retry (gpointer data)
 {
   StoreSource *self = data;
 
-  g_clear_pointer (&self->retry, g_source_unref);
+  end_timer (&self->retry);
   start_range (self);
   return G_SOURCE_REMOVE;
 }
@@ -125,42 +230,101 @@ on_retry (gpointer data)
 static void
 retry_later (StoreSource *self)
 {
-  if (self->retry != NULL)
-    return;
-  self->retry = g_timeout_source_new (RETRY_MS);
-  g_source_set_callback (self->retry, on_retry, self, NULL);
-  g_source_attach (self->retry, self->context);
+  begin_timer (self, &self->retry, RETRY_MS, on_retry);
+}
+
+/* --- reading --- */
+
+static void
+fail (StoreSource *self, const GError *error)
+{
+  g_message ("the store does not answer for %s: %s", self->service, error->message);
+  say_away (self);
+  retry_later (self);
+  commy_source_settle (&self->source, error);
+}
+
+/* Some member of the store was left behind; or all of it was set back, which shows in time. */
+static gboolean
+is_older (StoreSource *self, const CommyStoreResult *result, GError **error)
+{
+  if (result->revision >= self->source.revision || ++self->n_older >= OLDER_MOST)
+    return FALSE;
+  commy_set_error (error, COMMY_ERROR_STORE,
+                   "the store answers from revision %" G_GINT64_FORMAT ", but %" G_GINT64_FORMAT
+                   " was seen already",
+                   result->revision, self->source.revision);
+  return TRUE;
+}
+
+static void
+take (StoreSource *self, const CommyStoreResult *result)
+{
+  g_hash_table_remove_all (self->source.instances);
+  g_hash_table_remove_all (self->unreadable);
+  for (gsize i = 0; i < result->n_entries; i++)
+    apply_entry (self, &result->entries[i]);
+  if (result->revision < self->source.revision)
+    stop_watching (self);
+  self->n_older = 0;
+  self->read_revision = result->revision;
+  self->source.revision = result->revision;
+  say_changed (self);
+  if (self->watch == 0)
+    {
+      self->told_revision = result->revision;
+      self->watch = self->ops->watch (self->store->instance, self->prefix, result->revision,
+                                      on_events, self);
+    }
+  self->source.live = self->watch != 0;
+  commy_source_settle (&self->source, NULL);
 }
 
 static void
 on_range (gpointer user_data, const CommyStoreResult *result, const GError *error)
 {
   StoreSource *self = user_data;
+  g_autoptr (GError) older = NULL;
 
   if (self->is_freed)
     {
       g_free (self);
       return;
     }
-  self->source.busy = FALSE;
-  if (error != NULL)
+  if (!self->source.busy)
     {
-      g_message ("the store does not answer for %s: %s", self->service, error->message);
-      say_away (self);
-      retry_later (self);
-      commy_source_settle (&self->source, error);
+      g_warning ("the store answers twice for %s", self->service);
       return;
     }
-  g_hash_table_remove_all (self->source.instances);
-  for (gsize i = 0; i < result->n_entries; i++)
-    apply_entry (self, &result->entries[i]);
-  self->source.revision = result->revision;
-  commy_source_changed (&self->source, NULL);
-  if (self->watch == 0)
-    self->watch = self->ops->watch (self->store->instance, self->prefix, self->source.revision,
-                                    on_events, self);
-  self->source.live = self->watch != 0;
-  commy_source_settle (&self->source, NULL);
+  self->source.busy = FALSE;
+  end_timer (&self->patience);
+  if (error == NULL && result == NULL)
+    commy_set_error (&older, COMMY_ERROR_STORE, "the store's answer is empty");
+  if (error != NULL || older != NULL || is_older (self, result, &older))
+    fail (self, error != NULL ? error : older);
+  else
+    take (self, result);
+}
+
+static void
+say_overdue (StoreSource *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  commy_set_error (&error, COMMY_ERROR_STORE, "the store has been asked for %s and is silent",
+                   self->service);
+  say_away (self);
+  commy_source_settle (&self->source, error);
+}
+
+static gboolean
+on_overdue (gpointer data)
+{
+  StoreSource *self = data;
+
+  end_timer (&self->patience);
+  say_overdue (self);
+  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -169,13 +333,20 @@ start_range (StoreSource *self)
   if (self->source.busy)
     return;
   self->source.busy = TRUE;
+  begin_timer (self, &self->patience, PATIENCE_MS, on_overdue);
   self->ops->range (self->store->instance, self->prefix, on_range, self);
 }
 
+/* A store that is overdue is not waited for once more; its answer counts when it comes. */
 static void
 store_refresh (CommySource *source)
 {
-  start_range ((StoreSource *) source);
+  StoreSource *self = (StoreSource *) source;
+
+  if (source->busy && self->patience == NULL)
+    say_overdue (self);
+  else
+    start_range (self);
 }
 
 static void
@@ -183,13 +354,11 @@ store_free (CommySource *source)
 {
   StoreSource *self = (StoreSource *) source;
 
-  if (self->watch != 0)
-    self->ops->unwatch (self->store->instance, self->watch);
-  if (self->retry != NULL)
-    {
-      g_source_destroy (self->retry);
-      g_source_unref (self->retry);
-    }
+  stop_watching (self);
+  end_timer (&self->retry);
+  end_timer (&self->patience);
+  end_timer (&self->calm);
+  g_hash_table_unref (self->unreadable);
   commy_source_clear (source);
   g_free (self->service);
   g_free (self->prefix);
@@ -212,6 +381,7 @@ store_new (CommyPlugin *store,
   self->store = store;
   self->ops = &store->ops.store;
   self->context = context;
+  self->unreadable = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->service = g_strdup (what);
   self->prefix = prefix;
   return &self->source;

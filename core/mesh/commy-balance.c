@@ -7,6 +7,8 @@
 
 #include "mesh/commy-balance.h"
 
+#include "control/commy-chance.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,15 +161,17 @@ read_calls (CommyBalance *self)
     }
 }
 
-/* SplitMix64: good enough for balancing, and no system call. */
-static guint64
-next_chance (CommyBalance *self)
+/* Good enough for balancing, and no system call. */
+guint64
+commy_balance_draw (CommyBalance *self)
 {
-  guint64 x = self->chance += G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+  return commy_chance_next (&self->chance);
+}
 
-  x = (x ^ (x >> 30)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
-  x = (x ^ (x >> 27)) * G_GUINT64_CONSTANT (0x94d049bb133111eb);
-  return x ^ (x >> 31);
+gint64
+commy_balance_now (CommyBalance *self)
+{
+  return commy_env_now (self->env);
 }
 
 CommyTurn
@@ -177,7 +181,7 @@ commy_balance_pick (CommyBalance *self, const guint64 *excluded, guint64 key, gi
 
   read_calls (self);
   self->snapshot.now_ns = now_ns != 0 ? now_ns : commy_env_now (self->env);
-  self->snapshot.random = next_chance (self);
+  self->snapshot.random = commy_chance_next (&self->chance);
   index = self->balancer->ops.balancer.pick (self->state, &self->snapshot, key, excluded);
   if (G_UNLIKELY (index < 0 || (gsize) index >= self->snapshot.n_members))
     /* A balancer that knows nobody is no reason to call whom others have left out. */

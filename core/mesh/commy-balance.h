@@ -39,6 +39,9 @@ void commy_balance_update (CommyBalance *balance,
  * @key: a sticky key's hash, or 0. @now_ns: 0 for now. */
 CommyTurn
 commy_balance_pick (CommyBalance *balance, const guint64 *excluded, guint64 key, gint64 now_ns);
+/* Chance and time as picks have them. */
+guint64 commy_balance_draw (CommyBalance *balance);
+gint64 commy_balance_now (CommyBalance *balance);
 /* (transfer full) (nullable): whom @turn picked, if the members are still the same. */
 CommyPeer *commy_balance_dup_peer (CommyBalance *balance, CommyTurn turn);
 /* Nothing where the members changed meanwhile. */

@@ -55,6 +55,8 @@ struct _CommyClient
 
   guint64 sticky; /* hash of the key; 0: none */
   const char *balancer_origin;
+  CommySelector *selector; /* NULL: any instance */
+  const char *selector_origin;
   char *service;
   char *instance;
   GThread *thread;

@@ -77,6 +77,7 @@ commy_client_finalize (GObject *object)
   g_clear_pointer (&self->worker, commy_mesh_worker_unref);
   g_clear_pointer (&self->requirements, commy_requirements_free);
   g_clear_pointer (&self->expectation, commy_expectation_unref);
+  g_clear_pointer (&self->selector, commy_selector_free);
   g_array_unref (self->methods);
   g_free (self->service);
   g_free (self->instance);
@@ -125,6 +126,19 @@ find_balancer (CommyClient *self, const char **out_origin)
   return balancer != NULL && balancer->state == COMMY_PLUGIN_STATE_ACTIVE ? balancer : NULL;
 }
 
+/* The keyfile's, which was checked when it was read. */
+static void
+read_selector (CommyClient *self)
+{
+  CommyConfig *config = self->mesh->config;
+  g_autofree char *group = g_strdup_printf ("service %s", self->service);
+  const char *text = commy_config_get (config, group, "select");
+
+  if (text != NULL && text[0] != '\0')
+    self->selector = commy_selector_new (text, NULL);
+  self->selector_origin = commy_config_get_origin (config, group, "select");
+}
+
 static void
 read_settings (CommyClient *self)
 {
@@ -133,6 +147,7 @@ read_settings (CommyClient *self)
   const char *mode = commy_config_get (config, "calibration", "mode");
 
   self->balancer = find_balancer (self, &self->balancer_origin);
+  read_selector (self);
   self->timeout_ns = commy_config_get_duration (config, group, "timeout");
   self->calibrate = g_strcmp0 (mode, "off") != 0 && g_strcmp0 (mode, "frozen") != 0;
   self->sample_every = (guint) commy_config_get_int (config, "calibration", "sample-every");
@@ -170,6 +185,27 @@ commy_client_set_instance (CommyClient *self, const char *instance)
   g_free (self->instance);
   self->instance = g_strdup (instance);
   clear_routes (self);
+}
+
+gboolean
+commy_client_set_selector (CommyClient *self, const char *selector, GError **error)
+{
+  CommySelector *made = NULL;
+
+  g_return_val_if_fail (COMMY_IS_CLIENT (self), FALSE);
+  if (selector != NULL && selector[0] != '\0')
+    {
+      made = commy_selector_new (selector, error);
+      if (made == NULL)
+        return FALSE;
+    }
+  g_clear_pointer (&self->selector, commy_selector_free);
+  self->selector = made;
+  self->selector_origin = "program";
+  if (selector == NULL)
+    read_selector (self);
+  clear_routes (self);
+  return TRUE;
 }
 
 /* What the process tells of the service it tells with this client's eyes. */
@@ -268,6 +304,8 @@ commy_client_key (CommyClient *self, CommyRouteKey *out_key)
                               .instance = self->instance,
                               .requirements = self->requirements,
                               .expectation = self->expectation,
+                              .selector = self->selector,
+                              .selector_origin = self->selector_origin,
                               .balancer = self->balancer,
                               .balancer_origin = self->balancer_origin,
                               .probes = self->calls >= FIRST_SAMPLES,

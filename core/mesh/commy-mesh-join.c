@@ -9,7 +9,12 @@
 #include "base/commy-failpoint.h"
 #include "channel/commy-flow-table.h"
 #include "config/commy-config-value.h"
+#include "mesh/commy-alerts.h"
+#include "mesh/commy-check.h"
+#include "mesh/commy-drain.h"
+#include "mesh/commy-health-checks.h"
 #include "mesh/commy-interface-check.h"
+#include "mesh/commy-node-keeper.h"
 #include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
 #include "mesh/commy-store-access.h"
@@ -491,6 +496,15 @@ settle (CommyMesh *self, Answer *answer, GError **error)
   return FALSE;
 }
 
+static void
+on_snapshot (gpointer data, CommySnapshot *snapshot, const CommySnapshot *before)
+{
+  CommyMesh *self = data;
+
+  commy_survey_snapshot (self, snapshot, before);
+  commy_health_checks_follow (self->health, snapshot);
+}
+
 static gboolean
 start_registry (CommyMesh *self, GError **error)
 {
@@ -498,7 +512,7 @@ start_registry (CommyMesh *self, GError **error)
 
   self->registry
       = commy_registry_new (self->store, self->config, self->env, self->context, &self->epoch);
-  commy_registry_set_surveyor (self->registry, commy_survey_snapshot, self);
+  commy_registry_set_surveyor (self->registry, on_snapshot, self);
   commy_registry_start (self->registry, take_answer, &answer);
   return settle (self, &answer, error);
 }
@@ -521,6 +535,9 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   self->started = g_ptr_array_new ();
   self->listeners = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_listener_free);
   self->offers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_object_unref);
+  self->alerts = commy_alerts_new (self, error);
+  if (self->alerts == NULL || !commy_check_config (self->config, error))
+    return FALSE;
   self->deaths = commy_death_watch_new (error);
   if (self->deaths == NULL || !start_auth (self, error))
     return FALSE;
@@ -542,15 +559,20 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   fill_setup (self);
   self->prober = commy_prober_new (self);
   self->interface_checks = commy_interface_checks_new (self);
+  self->health = commy_health_checks_new (self);
   if (!start_registry (self, error))
     return FALSE;
+  commy_alerts_start (self->alerts);
   start_listeners (self);
   if (COMMY_FAILPOINT ("join-listening"))
     {
       commy_set_error (error, COMMY_ERROR_FAILED, "fail point join-listening");
       return FALSE;
     }
-  return start_node_service (self, error);
+  if (!start_node_service (self, error))
+    return FALSE;
+  self->keeper = commy_node_keeper_new (self);
+  return TRUE;
 }
 
 /* --- leaving --- */
@@ -639,9 +661,15 @@ commy_mesh_leave_here (CommyMesh *self)
     commy_prober_stop (self->prober);
   if (self->interface_checks != NULL)
     commy_interface_checks_stop (self->interface_checks);
+  g_clear_pointer (&self->alerts, commy_alerts_free);
+  if (self->health != NULL)
+    commy_health_checks_stop (self->health);
   commy_mesh_drop_publishers (self);
   commy_mesh_end_store_watches (self);
+  commy_drain_abandon (self);
+  g_clear_pointer (&self->keeper, commy_node_keeper_free);
   stop_offers (self);
+  self->is_cordoned = FALSE;
   g_clear_pointer (&self->listeners, g_ptr_array_unref);
   commy_setup_cancel_all (&self->setup);
   drain_context (self);
@@ -653,6 +681,7 @@ commy_mesh_leave_here (CommyMesh *self)
   g_clear_pointer (&self->registry, commy_registry_free);
   g_clear_pointer (&self->prober, commy_prober_free);
   g_clear_pointer (&self->interface_checks, commy_interface_checks_free);
+  g_clear_pointer (&self->health, commy_health_checks_free);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     stop_plugin (self->started->pdata[i]);
   g_clear_pointer (&self->started, g_ptr_array_unref);

@@ -27,9 +27,13 @@ typedef enum
 } CommyMeshState;
 
 typedef struct _CommyPeers CommyPeers;
+typedef struct _CommyAlerts CommyAlerts;
+typedef struct _CommyHealthChecks CommyHealthChecks;
 typedef struct _CommyInterfaceChecks CommyInterfaceChecks;
 typedef struct _CommyProber CommyProber;
 typedef struct _CommyTopics CommyTopics;
+typedef struct _CommyNodeKeeper CommyNodeKeeper;
+typedef struct _CommyDrain CommyDrain;
 
 /* A worker with what clients on it share. */
 typedef struct
@@ -51,6 +55,7 @@ struct _CommyMesh
   GPid pid;                /* of the process that made it: a forked child's mesh is unusable */
   const guint32 *own_word; /* 0 in a forked child; NULL: only the pid tells */
   const CommyEnv *env;
+  GMainContext *home; /* that was default where it was made: signals are emitted there */
   CommyConfig *config;
   CommyCatalog *catalog;
   char *runtime_dir;
@@ -78,6 +83,8 @@ struct _CommyMesh
   CommyRegistry *registry;
   CommyProber *prober;
   CommyInterfaceChecks *interface_checks;
+  CommyHealthChecks *health;
+  CommyAlerts *alerts;
   CommyPlugin *store;
   GPtrArray *started; /* CommyPlugin, in order of start */
 
@@ -85,6 +92,9 @@ struct _CommyMesh
   GPtrArray *listeners; /* CommyListener */
   GHashTable *offers;   /* instance id -> CommyService (ref); changed under lock */
   CommyService *node_service;
+  CommyNodeKeeper *keeper;   /* of the node's record; NULL: not joined yet, or not any more */
+  CommyDrain *drain;         /* that is under way, or NULL */
+  gboolean is_cordoned;      /* what is offered here takes no new work */
   CommyTopics *topics;       /* NULL: nobody has subscribed yet */
   GPtrArray *own_publishers; /* CommyPublisher, of commy_mesh_publish(); under lock; or NULL */
   GPtrArray *topic_services; /* CommyService of started publishers, theirs; under lock; or NULL */
@@ -161,6 +171,10 @@ void commy_mesh_add_topic (CommyMesh *mesh, CommyService *service);
 void commy_mesh_remove_topic (CommyMesh *mesh, CommyService *service);
 /* The mesh was joined again: what publishers offered before. */
 void commy_mesh_offer_topics (CommyMesh *mesh);
+
+/* commy-mesh-nodes.c: tells the program that its node was drained */
+#define COMMY_MESH_DRAINED "drained"
+void commy_mesh_tell_drained (CommyMesh *mesh, guint left);
 
 /* commy-survey.c */
 /* @before: the one of the same service that it replaces; or NULL. */

@@ -62,6 +62,7 @@ commy_mesh_finalize (GObject *object)
   g_clear_pointer (&self->policy, commy_policy_unref);
   g_clear_pointer (&self->catalog, commy_catalog_free);
   g_clear_pointer (&self->config, commy_config_unref);
+  g_main_context_unref (self->home);
   g_cond_clear (&self->left);
   g_mutex_clear (&self->lock);
   g_free (self->runtime_dir);
@@ -77,6 +78,11 @@ static void
 commy_mesh_class_init (CommyMeshClass *klass)
 {
   G_OBJECT_CLASS (klass)->finalize = commy_mesh_finalize;
+  /* Described in commy-mesh.h, where the scanner looks. */
+  g_signal_new ("alert", COMMY_TYPE_MESH, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 3,
+                G_TYPE_STRING, G_TYPE_BOOLEAN, G_TYPE_VARIANT);
+  g_signal_new (COMMY_MESH_DRAINED, COMMY_TYPE_MESH, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                G_TYPE_NONE, 1, G_TYPE_UINT);
 }
 
 static void
@@ -88,6 +94,7 @@ commy_mesh_init (CommyMesh *self)
   self->workers = g_ptr_array_new ();
   self->watchers = g_ptr_array_new ();
   self->env = commy_env_system ();
+  self->home = g_main_context_ref_thread_default ();
   self->pid = getpid ();
   self->own_word = own_word_new ();
   commy_env_new_id (self->env, self->node);

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "mesh/commy-node-report.h"
+#include "mesh/commy-survey.h"
 #include "mesh/commy-ward.h"
 
 #include <string.h>
@@ -52,6 +53,18 @@ find_instance (const CommySnapshot *snapshot, const CommyPeer *peer)
   return peer->instance;
 }
 
+/* What is gone is nowhere. */
+static guint
+find_level (const CommySnapshot *snapshot, const CommyPeer *peer)
+{
+  const CommySurvey *survey = snapshot->survey;
+
+  for (guint i = 0; survey != NULL && i < survey->n_instances; i++)
+    if (strcmp (survey->instances[i]->instance->id, peer->instance->id) == 0)
+      return survey->instances[i]->level;
+  return COMMY_LEVEL_ELSEWHERE;
+}
+
 /* What a call there took lately, whatever carried it. */
 static gint64
 get_mean_ns (CommyPath *path)
@@ -76,6 +89,7 @@ describe (const Visit *visit, CommyWard *ward, guint index, gint64 now_ns)
   add_text (&record, "instance", instance->id);
   add_text (&record, "host", instance->host);
   add_text (&record, "zone", instance->zone);
+  add_uint (&record, "level", find_level (ward->snapshot, peer));
   add_text (&record, "transport", path != NULL ? path->transport->note.id : "");
   add_text (&record, "state", view.state);
   add_uint (&record, "weight", instance->weight);

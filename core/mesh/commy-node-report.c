@@ -63,9 +63,8 @@ visit_worker (gpointer worker, gpointer data)
   commy_worker_foreach_channel (((CommyMeshWorker *) worker)->worker, visit->func, visit->data);
 }
 
-/* How many threads were left out. */
-static guint
-visit_channels (CommyMesh *mesh, GFunc func, gpointer data)
+guint
+commy_node_report_visit_channels (CommyMesh *mesh, GFunc func, gpointer data)
 {
   Visit visit = { func, data };
 
@@ -87,7 +86,7 @@ commy_node_report_flows (CommyMesh *mesh)
   GVariantBuilder flows;
 
   g_variant_builder_init (&flows, G_VARIANT_TYPE ("aa{sv}"));
-  visit_channels (mesh, describe_open, &flows);
+  commy_node_report_visit_channels (mesh, describe_open, &flows);
   return g_variant_builder_end (&flows);
 }
 
@@ -258,7 +257,7 @@ commy_node_report_stats (CommyMesh *mesh)
   Sums sums = { .by_name = by_name };
   guint64 dropped = 0;
   GVariantBuilder record;
-  guint busy = visit_channels (mesh, add_up, &sums);
+  guint busy = commy_node_report_visit_channels (mesh, add_up, &sums);
 
   for (guint i = 0; i < COMMY_DROP_LAST; i++)
     dropped += commy_ledger_get (&mesh->ledger, i);

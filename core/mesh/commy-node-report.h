@@ -9,6 +9,8 @@
 /* All on the mesh thread; floating. Threads that are in the middle of a call are left out rather
  * than waited for. */
 
+/* Calls @func (channel, data) inside of each channel's worker. How many threads were left out. */
+guint commy_node_report_visit_channels (CommyMesh *mesh, GFunc func, gpointer data);
 /* aa{sv}: one a channel, of both sides. */
 GVariant *commy_node_report_flows (CommyMesh *mesh);
 /* a{sv}: counts of the node, the sum of its open channels, and the same for each offer. */

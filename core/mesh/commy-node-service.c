@@ -6,7 +6,11 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
+#include "mesh/commy-alerts.h"
 #include "mesh/commy-client-private.h"
+#include "mesh/commy-drain.h"
+#include "mesh/commy-health-checks.h"
+#include "mesh/commy-node-keeper.h"
 #include "mesh/commy-node-report.h"
 #include "mesh/commy-service-private.h"
 
@@ -25,6 +29,13 @@ static const char node_xml[]
       "<method name='Drops'><arg name='drops' type='a(sts)' direction='out'/></method>"
       "<method name='Stats'><arg name='stats' type='a{sv}' direction='out'/></method>"
       "<method name='Health'><arg name='health' type='s' direction='out'/></method>"
+      "<method name='HealthOf'>"
+      "<arg name='service' type='s' direction='in'/>"
+      "<arg name='instances' type='aa{sv}' direction='out'/></method>"
+      "<method name='HealthHistory'>"
+      "<arg name='service' type='s' direction='in'/>"
+      "<arg name='changes' type='aa{sv}' direction='out'/></method>"
+      "<method name='Alerts'><arg name='alerts' type='aa{sv}' direction='out'/></method>"
       "<method name='Explain'>"
       "<arg name='service' type='s' direction='in'/>"
       "<arg name='size' type='t' direction='in'/>"
@@ -37,6 +48,12 @@ static const char node_xml[]
       "<arg name='service' type='s' direction='in'/>"
       "<arg name='instance' type='s' direction='in'/>"
       "<arg name='interfaces' type='aa{sv}' direction='out'/></method>"
+      "<method name='Cordon'>"
+      "<arg name='cordoned' type='b' direction='in'/>"
+      "<arg name='state' type='s' direction='out'/></method>"
+      "<method name='Drain'>"
+      "<arg name='timeout_ns' type='t' direction='in'/>"
+      "<arg name='left' type='u' direction='out'/></method>"
       "</interface></node>";
 
 static void
@@ -134,7 +151,92 @@ on_introspect (CommyService *service, CommyInvocation *invocation, gpointer data
 static void
 on_health (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  commy_invocation_return_value (invocation, g_variant_new ("(s)", "serving"));
+  g_autofree char *health = commy_health_checks_dup_own (service->mesh->health);
+
+  commy_invocation_return_value (invocation, g_variant_new ("(s)", health));
+}
+
+static void
+on_health_of (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  const char *name;
+
+  g_variant_get (commy_invocation_get_parameters (invocation), "(&s)", &name);
+  commy_invocation_return_value (
+      invocation,
+      g_variant_new ("(@aa{sv})", commy_health_checks_list (service->mesh->health, name)));
+}
+
+static void
+on_health_history (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  const char *name;
+
+  g_variant_get (commy_invocation_get_parameters (invocation), "(&s)", &name);
+  commy_invocation_return_value (
+      invocation,
+      g_variant_new ("(@aa{sv})", commy_health_checks_list_history (service->mesh->health, name)));
+}
+
+static void
+on_alerts (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  /* While the mesh is being left there are none any more. */
+  GVariant *alerts = service->mesh->alerts != NULL ? commy_alerts_list (service->mesh->alerts)
+                                                   : g_variant_new ("aa{sv}", NULL);
+
+  commy_invocation_return_value (invocation, g_variant_new ("(@aa{sv})", alerts));
+}
+
+/* The mesh is joined as long as its node answers, but for a moment at both ends. */
+static gboolean
+has_keeper (CommyMesh *mesh, CommyInvocation *invocation)
+{
+  if (mesh->keeper == NULL)
+    commy_invocation_return_error (invocation, "the node is joining or leaving");
+  return mesh->keeper != NULL;
+}
+
+static void
+on_cordon (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyMesh *mesh = service->mesh;
+  CommyNodeState state;
+  gboolean cordoned;
+
+  if (!has_keeper (mesh, invocation))
+    return;
+  g_variant_get (commy_invocation_get_parameters (invocation), "(b)", &cordoned);
+  commy_drain_cordon (mesh, cordoned);
+  state = commy_node_keeper_get_state (mesh->keeper);
+  commy_invocation_return_value (invocation,
+                                 g_variant_new ("(s)", commy_node_state_to_string (state)));
+}
+
+static void
+on_drained (gpointer data, guint left, const GError *error)
+{
+  g_autoptr (CommyInvocation) invocation = data;
+
+  if (error != NULL)
+    commy_invocation_return_gerror (invocation, error);
+  else
+    commy_invocation_return_value (invocation, g_variant_new ("(u)", left));
+}
+
+static void
+on_drain (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  guint64 timeout_ns;
+
+  if (!has_keeper (service->mesh, invocation))
+    return;
+  g_variant_get (commy_invocation_get_parameters (invocation), "(t)", &timeout_ns);
+  commy_drain_begin (service->mesh,
+                     timeout_ns == G_MAXUINT64
+                         ? -1
+                         : (gint64) MIN (timeout_ns, (guint64) COMMY_DRAIN_MAX_US * 1000),
+                     on_drained, g_object_ref (invocation));
 }
 
 static void
@@ -177,11 +279,21 @@ commy_node_service_new (CommyMesh *mesh)
     const char *name;
     CommyCallFunc func;
   } methods[] = {
-    { "Ping", on_ping },           { "Info", on_info },
-    { "Plugins", on_plugins },     { "Flows", on_flows },
-    { "Drops", on_drops },         { "Stats", on_stats },
-    { "Decisions", on_decisions }, { "Health", on_health },
-    { "Explain", on_explain },     { "Introspect", on_introspect },
+    { "Ping", on_ping },
+    { "Info", on_info },
+    { "Plugins", on_plugins },
+    { "Flows", on_flows },
+    { "Drops", on_drops },
+    { "Stats", on_stats },
+    { "Decisions", on_decisions },
+    { "Health", on_health },
+    { "Explain", on_explain },
+    { "Introspect", on_introspect },
+    { "Alerts", on_alerts },
+    { "HealthOf", on_health_of },
+    { "HealthHistory", on_health_history },
+    { "Cordon", on_cordon },
+    { "Drain", on_drain },
     { "Endpoints", on_endpoints },
   };
 

@@ -7,6 +7,7 @@
 #include "mesh/commy-peers.h"
 
 #include "base/commy-error-private.h"
+#include "control/commy-slow-start.h"
 #include "mesh/commy-path-move.h"
 #include "mesh/commy-ward.h"
 
@@ -105,6 +106,8 @@ commy_peers_ensure (CommyPeers *self, CommyInstance *instance)
   g_atomic_ref_count_init (&peer->refs);
   peer->peers = self;
   peer->slot = g_hash_table_size (self->peers);
+  peer->born_ns = commy_slow_start_get_birth (
+      instance->started_s, g_get_real_time () / G_USEC_PER_SEC, commy_env_now (self->mesh->env));
   peer->ward_index = COMMY_NOT_IN_WARD;
   peer->instance = commy_instance_ref (instance);
   peer->paths = g_ptr_array_new_with_free_func (path_free);

@@ -59,6 +59,7 @@ struct _CommyPeer
   GPtrArray *paths;   /* CommyPath */
   guint32 in_flight;  /* calls and streams; commy_peer_begin() */
   guint32 slot;       /* a number below that of the table's peers, its own */
+  gint64 born_ns;     /* when the instance began, on the steady clock; commy-slow-start.h */
   guint32 ward_index; /* in its service's ward, or COMMY_NOT_IN_WARD */
 };
 

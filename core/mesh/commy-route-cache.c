@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "mesh/commy-route-field.h"
+#include "mesh/commy-route-levels.h"
 #include "mesh/commy-route-table.h"
 
 #include "base/commy-error-private.h"
@@ -37,6 +37,9 @@ hold_incumbent (CommyRoute *route,
     return g_strdup_printf ("left %s: it is not allowed any more", route->incumbent_transport);
   if (strcmp (rival->transport, route->incumbent_transport) == 0)
     return NULL;
+  if (rival->level < field->candidates[incumbent].level)
+    return g_strdup_printf ("left %s: an instance that is nearer is there",
+                            route->incumbent_transport);
   verdict = commy_switch_consider (
       &route->incumbent, demand, field->assessments[incumbent].flow_score,
       field->assessments[incumbent].flow_sd, field->assessments[plan->chosen].flow_score,
@@ -263,7 +266,7 @@ commy_route_decide_now (
     }
   if (plan.chosen >= 0)
     switch_text = hold_incumbent (route, &field, &demand, &plan, &verdict);
-  commy_route_field_tie_instances (&field, &demand, &plan);
+  commy_route_levels_tie (&field, &demand, &plan);
   if (key->probes && commy_prober_is_active (key->mesh->prober))
     ask_for_probes (key, &field, &demand, &plan, urgency_of (key, verdict));
   notes = commy_route_field_notes (key, &field);
@@ -284,7 +287,7 @@ commy_route_decide_now (
     }
   remember_incumbent (route, &field.candidates[plan.chosen], demand.now_ns);
   settle_home (route, &field, key, (guint) plan.chosen);
-  commy_route_fill_members (route, &field, key, &demand, (guint) plan.chosen);
+  commy_route_fill_members (route, &field, key, &demand);
   commy_route_update_balance (route, &field, key);
   route->snapshot = commy_snapshot_ref (field.snapshot);
   route->mesh_epoch = mesh_epoch;
@@ -313,7 +316,7 @@ commy_route_explain (const CommyRouteKey *key,
   demand.share[commy_size_class (size)] = 1;
   commy_demand_apply_what_if (&demand, what_if);
   commy_route_field_decide (&field, &demand, &plan);
-  commy_route_field_tie_instances (&field, &demand, &plan);
+  commy_route_levels_tie (&field, &demand, &plan);
   notes = commy_route_field_notes (key, &field);
   commy_route_field_explain (&field, &demand, &plan);
   return commy_decision_new (key->service, size, &demand, field.candidates, field.assessments,

@@ -5,6 +5,9 @@
  */
 #pragma once
 
+#include "base/commy-selector.h"
+#include "control/commy-locality.h"
+#include "control/commy-slow-start.h"
 #include "mesh/commy-balance.h"
 #include "mesh/commy-expectation.h"
 #include "mesh/commy-path-move.h"
@@ -39,6 +42,7 @@ typedef struct
 {
   CommyPeer *peer; /* reference */
   guint32 weight;
+  guint32 level; /* CommyLevel; members are in the order of levels */
   CommyRouteClass classes[COMMY_SIZE_CLASSES];
 } CommyRouteMember;
 
@@ -54,7 +58,11 @@ typedef struct
   CommyBalance *balance; /* outlives decisions; NULL: there never was a choice */
   CommyPeer **peers;     /* of the members, theirs */
   CommyRouteMask mask;
+  CommyLocality locality;
 
+  CommyLocalityPolicy locality_policy;
+  CommySlowStart slow_start;
+  CommySlowStartPolicy slow_start_policy;
   gint64 decided_ns;
   CommySnapshot *snapshot;
   char *incumbent_instance, *incumbent_transport;
@@ -78,6 +86,8 @@ typedef struct
   const char *instance; /* NULL: any */
   const CommyRequirements *requirements;
   CommyExpectation *expectation; /* NULL: the client does not say what it was written for */
+  const CommySelector *selector; /* NULL: any instance */
+  const char *selector_origin;   /* who wants it so */
   CommyPlugin *balancer;
   const char *balancer_origin; /* where it is named */
   gboolean probes;             /* the client calls often enough for its paths to be probed */
@@ -95,6 +105,10 @@ gboolean commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key);
 gboolean commy_route_decide_now (
     CommyRoute *route, const CommyRouteKey *key, CommyFlavour flavour, gsize size, GError **error);
 
+/* One of several: those that are well, near ones first, young ones not so often. */
+CommyTurn
+commy_route_pick_one (CommyRoute *route, const guint64 *excluded, guint64 sticky, gint64 now_ns);
+
 /* Picks an instance and looks the stack up. Never fails on a decided route. @excluded: those that
  * are not to be picked, of which one is left. @sticky: a key's hash, or 0. @now_ns: 0 for now. */
 static inline CommyRouteMember *
@@ -103,7 +117,7 @@ commy_route_pick (
 {
   *out_turn = (CommyTurn){ 0, 0 };
   if (G_UNLIKELY (route->n_members > 1 && route->balance != NULL))
-    *out_turn = commy_balance_pick (route->balance, excluded, sticky, now_ns);
+    *out_turn = commy_route_pick_one (route, excluded, sticky, now_ns);
   else if (G_UNLIKELY (excluded != NULL))
     out_turn->index = (guint32) commy_first_allowed (excluded, route->n_members);
   return &route->members[out_turn->index];

@@ -9,7 +9,7 @@
 #include "mesh/commy-route-field.h"
 
 #include "base/commy-error-private.h"
-#include "mesh/commy-survey.h"
+#include "mesh/commy-route-levels.h"
 #include "route/commy-route-private.h"
 
 #include <string.h>
@@ -25,6 +25,8 @@ commy_route_field_clear (CommyRouteField *field)
   g_free (field->instance_of);
   g_free (field->endpoint_of);
   g_free (field->serializer_of);
+  g_free (field->spare);
+  commy_route_subset_clear (&field->subset);
   g_free (field->interfaces);
   g_clear_pointer (&field->findings, g_ptr_array_unref);
 }
@@ -168,6 +170,32 @@ mark_interface (CommyCandidate *candidate, const CommyRouteField *field, guint i
   candidate->known.origin = field->interface_check_origin;
 }
 
+gboolean
+commy_route_is_selected (const CommyRouteKey *key,
+                         const CommyInstance *instance,
+                         CommyRejection *why)
+{
+  const CommyTraits traits = { .version = instance->version,
+                               .tags = (const char *const *) instance->tags,
+                               .metadata = instance->metadata };
+
+  return key->selector == NULL
+         || commy_selector_matches (key->selector, &traits, why != NULL ? why->required : NULL,
+                                    why != NULL ? sizeof why->required : 0,
+                                    why != NULL ? why->offered : NULL,
+                                    why != NULL ? sizeof why->offered : 0);
+}
+
+static void
+mark_selector (CommyCandidate *candidate, const CommyRouteKey *key, const CommyInstance *instance)
+{
+  if (candidate->known.filter != COMMY_FILTER_NONE
+      || commy_route_is_selected (key, instance, &candidate->known))
+    return;
+  candidate->known.filter = COMMY_FILTER_SELECTOR;
+  candidate->known.origin = key->selector_origin;
+}
+
 static void
 add_candidate (CommyRouteField *field,
                const CommyRouteKey *key,
@@ -193,17 +221,19 @@ add_candidate (CommyRouteField *field,
 
       path = commy_peer_ensure_path (peer, endpoint->transport, endpoint->address);
     }
-  *candidate = (CommyCandidate){ .instance = instance->id,
-                                 .transport = endpoint->id,
-                                 .serializer = serializer->note.id,
-                                 .transport_profile = &endpoint->facts->profile,
-                                 .serializer_profile
-                                 = commy_route_serializer_profile (field->flavour, serializer),
-                                 .security = endpoint->facts->security,
-                                 .reach = endpoint->facts->reach,
-                                 .connected = path != NULL && commy_path_is_up (path),
-                                 .bias = 1,
-                                 .known = endpoint->facts->known };
+  *candidate = (CommyCandidate){
+    .instance = instance->id,
+    .transport = endpoint->id,
+    .serializer = serializer->note.id,
+    .transport_profile = &endpoint->facts->profile,
+    .serializer_profile = commy_route_serializer_profile (field->flavour, serializer),
+    .security = endpoint->facts->security,
+    .reach = endpoint->facts->reach,
+    .level = commy_route_subset_get_level (&field->subset, field->snapshot, index),
+    .connected = path != NULL && commy_path_is_up (path),
+    .bias = 1,
+    .known = endpoint->facts->known
+  };
   if (endpoint->transport != NULL)
     {
       candidate->bias = endpoint->transport->bias;
@@ -212,6 +242,7 @@ add_candidate (CommyRouteField *field,
     }
   add_finding (candidate, path, finding);
   mark_interface (candidate, field, index);
+  mark_selector (candidate, key, instance);
   mark_failed (candidate, path, now_ns, field);
   field->instance_of[field->n] = index;
   field->endpoint_of[field->n] = endpoint;
@@ -237,6 +268,14 @@ serializer_fits (CommyPlugin *serializer,
          || wanted_caps == COMMY_CAP_BYTES;
 }
 
+static gboolean
+is_of_flavour (const CommyPlugin *plugin, guint64 wanted_caps)
+{
+  return plugin->has_note && plugin->note.kind == COMMY_PLUGIN_SERIALIZER
+         && plugin->state == COMMY_PLUGIN_STATE_ACTIVE
+         && (plugin->profile.capabilities & wanted_caps) == wanted_caps;
+}
+
 static void
 add_endpoint (CommyRouteField *field,
               const CommyRouteKey *key,
@@ -257,12 +296,42 @@ add_endpoint (CommyRouteField *field,
     {
       CommyPlugin *plugin = commy_catalog_get_plugin (key->mesh->catalog, i);
 
-      if (!plugin->has_note || plugin->note.kind != COMMY_PLUGIN_SERIALIZER
-          || plugin->state != COMMY_PLUGIN_STATE_ACTIVE
+      if (!is_of_flavour (plugin, wanted_caps)
           || !serializer_fits (plugin, endpoint, instance, wanted_caps))
         continue;
       add_candidate (field, key, index, endpoint, finding, plugin, now_ns);
     }
+}
+
+/* All paths to an instance, or those that may be taken. */
+static void
+add_instance (CommyRouteField *field,
+              const CommyRouteKey *key,
+              guint index,
+              guint64 wanted_caps,
+              gint64 now_ns)
+{
+  const CommySurvey *survey = field->snapshot->survey;
+  CommySurveyInstance *instance = survey->instances[index];
+  gboolean any = FALSE;
+
+  for (guint k = 0; k < instance->n_endpoints; k++)
+    any |= instance->endpoints[k].facts->known.filter == COMMY_FILTER_NONE;
+  for (guint k = 0; k < instance->n_endpoints; k++)
+    if (!any || !field->subset.brief
+        || instance->endpoints[k].facts->known.filter == COMMY_FILTER_NONE)
+      add_endpoint (field, key, index, &instance->endpoints[k], wanted_caps, now_ns);
+}
+
+static guint
+count_serializers (const CommyRouteKey *key, guint64 wanted_caps)
+{
+  const guint n = commy_catalog_get_n_plugins (key->mesh->catalog);
+  guint n_fitting = 0;
+
+  for (guint i = 0; i < n; i++)
+    n_fitting += is_of_flavour (commy_catalog_get_plugin (key->mesh->catalog, i), wanted_caps);
+  return n_fitting;
 }
 
 /* Asks what each instance offers, if the client says what it needs. */
@@ -280,14 +349,14 @@ compare_interfaces (CommyRouteField *field, const CommyRouteKey *key)
   if (g_strcmp0 (field->interface_check, "off") == 0)
     return;
   field->interfaces = g_new0 (CommyInterfaceFinding, instances->len);
-  for (guint i = 0; i < instances->len; i++)
+  for (guint k = 0; k < field->subset.n; k++)
     {
-      CommyInstance *instance = instances->pdata[i];
+      const guint i = field->subset.instances[k];
 
-      if (key->instance != NULL && strcmp (key->instance, instance->id) != 0)
+      if (!commy_route_is_selected (key, instances->pdata[i], NULL))
         continue;
-      commy_interface_checks_get (key->mesh->interface_checks, key->expectation, instance,
-                                  &field->interfaces[i]);
+      commy_interface_checks_get (key->mesh->interface_checks, key->expectation,
+                                  instances->pdata[i], &field->interfaces[i]);
       field->awaits |= field->interfaces[i].state == COMMY_INTERFACE_AWAITED;
     }
 }
@@ -300,7 +369,6 @@ commy_route_field_make (CommyRouteField *field,
 {
   guint64 caps = flavour == COMMY_FLAVOUR_BYTES ? COMMY_CAP_BYTES : COMMY_CAP_VALUES;
   gint64 now_ns = commy_env_now (key->mesh->env);
-  CommySurvey *survey;
 
   field->snapshot = commy_registry_lookup (key->mesh->registry, key->service);
   if (field->snapshot == NULL || field->snapshot->instances->len == 0)
@@ -313,24 +381,18 @@ commy_route_field_make (CommyRouteField *field,
                        notice != NULL ? notice : "", notice != NULL ? ")" : "");
       return FALSE;
     }
-  survey = field->snapshot->survey;
   field->flavour = flavour;
-  field->recheck_ns = G_MAXINT64;
+  commy_route_subset_make (&field->subset, key, field->snapshot, count_serializers (key, caps),
+                           now_ns);
+  field->recheck_ns = field->subset.recheck_ns;
   field->candidates = g_new0 (CommyCandidate, COMMY_ROUTE_MAX_CANDIDATES);
   field->instance_of = g_new0 (guint, COMMY_ROUTE_MAX_CANDIDATES);
   field->endpoint_of = g_new0 (CommySurveyEndpoint *, COMMY_ROUTE_MAX_CANDIDATES);
   field->serializer_of = g_new0 (CommyPlugin *, COMMY_ROUTE_MAX_CANDIDATES);
   field->findings = g_ptr_array_new_with_free_func (g_free);
   compare_interfaces (field, key);
-  for (guint i = 0; i < survey->n_instances; i++)
-    {
-      CommyInstance *instance = field->snapshot->instances->pdata[i];
-
-      if (key->instance != NULL && strcmp (key->instance, instance->id) != 0)
-        continue;
-      for (guint k = 0; k < survey->instances[i]->n_endpoints; k++)
-        add_endpoint (field, key, i, &survey->instances[i]->endpoints[k], caps, now_ns);
-    }
+  for (guint i = 0; i < field->subset.n; i++)
+    add_instance (field, key, field->subset.instances[i], caps, now_ns);
   if (field->n == 0)
     {
       commy_set_error (error, key->instance != NULL ? COMMY_ERROR_NO_SERVICE : COMMY_ERROR_NO_ROUTE,
@@ -340,6 +402,7 @@ commy_route_field_make (CommyRouteField *field,
       return FALSE;
     }
   field->assessments = g_new0 (CommyAssessment, field->n);
+  field->spare = g_new0 (gboolean, field->n);
   return TRUE;
 }
 
@@ -433,6 +496,8 @@ commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
                             commy_config_get_origin (key->mesh->config, "plugins", "trust"));
   note_hooks (notes, key->mesh->catalog);
   note_balancer (notes, key, field);
+  commy_route_subset_note (&field->subset, key, notes);
+  commy_route_levels_note (field, key, notes);
   if (field->snapshot->notice != NULL)
     g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", field->snapshot->notice);
   note_interfaces (notes, key, field);
@@ -494,49 +559,6 @@ commy_route_field_decide (CommyRouteField *field, const CommyDemand *demand, Com
   commy_route_choose (demand, field->candidates, field->n, field->assessments, plan);
   if (plan->chosen >= 0 && hold_back (field, best_priority (field)))
     commy_route_choose (demand, field->candidates, field->n, field->assessments, plan);
-}
-
-static const CommyInstance *
-instance_at (const CommyRouteField *field, guint i)
-{
-  return field->snapshot->instances->pdata[field->instance_of[i]];
-}
-
-static double
-cost_once_connected (const CommyRouteField *field, const CommyDemand *demand, guint i)
-{
-  const CommyCandidate *candidate = &field->candidates[i];
-  double bias = candidate->bias > 0 ? candidate->bias : 1;
-
-  return field->assessments[i].flow_score - commy_candidate_connect (demand, candidate) * bias;
-}
-
-void
-commy_route_field_tie_instances (CommyRouteField *field,
-                                 const CommyDemand *demand,
-                                 const CommyPlan *plan)
-{
-  guint chosen = (guint) plan->chosen;
-  const char *host;
-  double most;
-
-  if (plan->chosen < 0)
-    return;
-  host = instance_at (field, chosen)->host_id;
-  most = cost_once_connected (field, demand, chosen) * (1 + demand->tie_band);
-  for (guint i = 0; i < field->n; i++)
-    {
-      const char *other = instance_at (field, i)->host_id;
-
-      if (field->assessments[i].rejection.filter != COMMY_FILTER_NONE
-          || field->instance_of[i] == field->instance_of[chosen]
-          || strcmp (field->candidates[i].transport, field->candidates[chosen].transport) != 0
-          || field->serializer_of[i] != field->serializer_of[chosen])
-        continue;
-      if ((host != NULL && host[0] != '\0' && g_strcmp0 (host, other) == 0)
-          || cost_once_connected (field, demand, i) <= most)
-        field->assessments[i].tied = field->assessments[chosen].tied = TRUE;
-    }
 }
 
 void

@@ -6,8 +6,7 @@
 #pragma once
 
 #include "mesh/commy-interface-check.h"
-#include "mesh/commy-route-cache.h"
-#include "mesh/commy-survey.h"
+#include "mesh/commy-route-subset.h"
 
 typedef struct
 {
@@ -22,11 +21,15 @@ typedef struct
   const char *interface_check;       /* of the keyfile, and where it stands */
   const char *interface_check_origin;
   gboolean awaits; /* an instance is being asked what it offers */
+  CommyRouteSubset subset;
   guint n;
   gboolean truncated;
   gint64 recheck_ns;
   CommyFlavour flavour;
-  const char *held; /* transport the flow stays on, or NULL */
+  gint chosen;      /* what instances tie with, after commy_route_levels_tie(); or -1 */
+  const char *held; /* transport the flow stays on among the instances of its level, or NULL */
+  gboolean
+      *spare; /* one a candidate: of an instance for when those of nearer levels are not well */
 } CommyRouteField;
 
 void commy_route_field_clear (CommyRouteField *field);
@@ -41,14 +44,13 @@ gboolean commy_route_field_make (CommyRouteField *out_field,
 /* Ranks them; instances of a lower priority only where no better one can be used. */
 void
 commy_route_field_decide (CommyRouteField *field, const CommyDemand *demand, CommyPlan *out_plan);
-/* Instances that are reached like the chosen one, over the same transport, tie with it, so that
- * they are balanced over: on the same host whatever was measured, because how busy an instance is
- * is the balancer's business; elsewhere where they cost the same. That one is connected already and
- * another is not must not count, or the first would be the only one for ever. */
-void commy_route_field_tie_instances (CommyRouteField *field,
-                                      const CommyDemand *demand,
-                                      const CommyPlan *plan);
 /* The rest of what the record of the decision has. */
 void commy_route_field_explain (CommyRouteField *field, const CommyDemand *demand, CommyPlan *plan);
 /* What a reader of the decision must know beside it, or NULL. (transfer full) */
 char *commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field);
+
+/* Whether the client's selector, if it has one, fits @instance. @why: (nullable): what was wanted
+ * and what it offers. */
+gboolean commy_route_is_selected (const CommyRouteKey *key,
+                                  const CommyInstance *instance,
+                                  CommyRejection *why);

@@ -6,12 +6,11 @@
 
 #include "mesh/commy-route-field.h"
 
-/* The instances that tie with candidate @chosen, each with its stacks by size. */
+/* The instances that are balanced over, near ones first, each with its stacks by size. */
 void commy_route_fill_members (CommyRoute *route,
                                const CommyRouteField *field,
                                const CommyRouteKey *key,
-                               const CommyDemand *demand,
-                               guint chosen);
+                               const CommyDemand *demand);
 /* The balancer learns of them, if there are several. */
 void commy_route_update_balance (CommyRoute *route,
                                  const CommyRouteField *field,

@@ -45,6 +45,7 @@ typedef struct
   char **tags;        /* likewise */
   GVariant *metadata; /* likewise; a{ss} */
   guint32 weight;     /* 0: likewise */
+  char *health;       /* as in its record; NULL: it serves */
 } CommyServiceFacts;
 
 typedef enum
@@ -81,6 +82,7 @@ struct _CommyService
   guint32 stops;        /* atomic: how often it was stopped; handlers that wait look at it */
   GPtrArray *stop_tasks;
   GSource *stop_timeout;
+  guint drain_ms;          /* how long a stop waits for calls under way; mesh thread */
   CommyServiceFacts facts; /* under lock */
 
   /* mesh thread; commy-service-record.c */
@@ -123,7 +125,11 @@ void commy_service_relist_here (CommyService *service);
 /* From now on nothing is written any more. FALSE: the store is busy with a record; @func gets the
  * service when it is not any more, and a reference to it. */
 gboolean commy_service_unlist_here (CommyService *service, CommyWorkFunc func);
+/* Whether it is the application's, and work comes as calls: topics have subscribers, who stay. */
+gboolean commy_service_can_drain (CommyService *service);
 void commy_service_facts_clear (CommyServiceFacts *facts);
+/* (transfer full): what it says of its health. Any thread. */
+char *commy_service_dup_health (CommyService *service);
 
 /* Whether the call is of the method's kind: one that streams, or not. If not it is refused. */
 gboolean commy_invocation_fits_kind (CommyService *service,

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What a service's record says beyond what it is made of, and writing it anew while it is offered:
- * version, tags, metadata, weight, place, and whether it drains. One write at a time, so that a
- * later one never loses to an earlier one on its way through the store.
+ * version, tags, metadata, weight, place, health, and whether it drains. One write at a time, so
+ * that a later one never loses to an earlier one on its way through the store.
  */
 #include "config.h"
 
 #include "base/commy-error-private.h"
 #include "base/commy-selector.h"
 #include "base/commy-semver.h"
+#include "mesh/commy-health-checks.h"
 #include "mesh/commy-service-private.h"
 
 #include <string.h>
@@ -23,6 +24,7 @@ commy_service_facts_clear (CommyServiceFacts *facts)
   g_clear_pointer (&facts->version, g_free);
   g_clear_pointer (&facts->tags, g_strfreev);
   g_clear_pointer (&facts->metadata, g_variant_unref);
+  g_clear_pointer (&facts->health, g_free);
 }
 
 /* --- what it says --- */
@@ -83,6 +85,25 @@ fill_metadata (CommyInstance *instance, CommyConfig *config, const char *group, 
   instance->metadata = metadata;
 }
 
+static void
+fill_health (CommyService *self)
+{
+  CommyInstance *instance = self->instance;
+  g_autofree char *health = commy_service_dup_health (self);
+
+  if (strcmp (instance->health, health) == 0)
+    return;
+  if (self->is_listed)
+    commy_health_checks_note_own (self->mesh->health, instance, health);
+  set_text (&instance->health, health);
+}
+
+gboolean
+commy_service_can_drain (CommyService *self)
+{
+  return self != self->mesh->node_service && self->counts == NULL;
+}
+
 /* Only this thread reads the record; others look at its id and its interface, which stay. */
 static void
 fill (CommyService *self)
@@ -99,6 +120,8 @@ fill (CommyService *self)
   fill_metadata (instance, config, group, self->facts.metadata);
   instance->weight = weight != 0 ? weight : MAX (self->facts.weight, 1);
   g_mutex_unlock (&self->lock);
+  fill_health (self);
+  instance->draining = self->mesh->is_cordoned && commy_service_can_drain (self);
   set_text (&instance->zone, commy_config_get (config, "mesh", "zone"));
   set_text (&instance->region, commy_config_get (config, "mesh", "region"));
 }
@@ -299,4 +322,32 @@ commy_service_set_weight (CommyService *self, guint weight)
   self->facts.weight = CLAMP (weight, 1, WEIGHT_MAX);
   g_mutex_unlock (&self->lock);
   changed (self);
+}
+
+char *
+commy_service_dup_health (CommyService *self)
+{
+  char *health;
+
+  g_mutex_lock (&self->lock);
+  health = g_strdup (self->facts.health != NULL ? self->facts.health : COMMY_HEALTH_SERVING);
+  g_mutex_unlock (&self->lock);
+  return health;
+}
+
+void
+commy_service_set_health (CommyService *self, gboolean serving, const char *reason)
+{
+  g_autofree char *health = NULL;
+  gboolean is_news;
+
+  g_return_if_fail (COMMY_IS_SERVICE (self));
+  health = commy_health_write_said (serving, reason);
+  g_mutex_lock (&self->lock);
+  is_news = g_strcmp0 (self->facts.health, health) != 0;
+  g_free (self->facts.health);
+  self->facts.health = g_steal_pointer (&health);
+  g_mutex_unlock (&self->lock);
+  if (is_news)
+    changed (self);
 }

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DRAIN_MS 5000u
+#define DRAIN_MS 5000u /* a drain of the mesh says otherwise */
 
 G_DEFINE_FINAL_TYPE (CommyService, commy_service, G_TYPE_OBJECT)
 
@@ -76,6 +76,7 @@ commy_service_init (CommyService *self)
 {
   g_mutex_init (&self->lock);
   self->workers = -1;
+  self->drain_ms = DRAIN_MS;
   self->methods = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, method_free);
   self->threads = g_ptr_array_new_with_free_func (commy_service_thread_free);
   self->stop_tasks = g_ptr_array_new_with_free_func (g_object_unref);
@@ -401,6 +402,7 @@ commy_service_offer_here (CommyService *self, CommyRegistryFunc done, gpointer d
     {
       commy_env_new_id (self->mesh->env, id);
       self->instance = commy_instance_new (id, self->name);
+      self->drain_ms = DRAIN_MS;
       fill_instance (self, self->instance);
       g_mutex_lock (&self->mesh->lock);
       g_hash_table_replace (self->mesh->offers, g_strdup (id), g_object_ref (self));
@@ -697,7 +699,7 @@ unregistered (gpointer data, const GError *error)
             || self->state != COMMY_SERVICE_STOPPING;
   if (!drained)
     {
-      self->stop_timeout = g_timeout_source_new (DRAIN_MS);
+      self->stop_timeout = g_timeout_source_new (self->drain_ms);
       g_source_set_callback (self->stop_timeout, on_drain_timeout, g_object_ref (self),
                              g_object_unref);
       g_source_attach (self->stop_timeout, self->mesh->context);

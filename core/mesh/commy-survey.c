@@ -9,7 +9,10 @@
 #include "mesh/commy-survey.h"
 
 #include "channel/commy-setup.h"
+#include "control/commy-locality.h"
+#include "control/commy-subset.h"
 #include "mesh/commy-mesh-private.h"
+#include "route/commy-decision-private.h"
 
 #include <string.h>
 
@@ -196,6 +199,41 @@ get_end (const CommySurveyInstance *self, gint64 now_ns)
   return now_ns + ASKED_FOR_NS;
 }
 
+/* Of an endpoint that no store lists nothing is said; but what only this host reaches is here. */
+static gboolean
+is_only_of_host (const CommySurveyInstance *survey)
+{
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < survey->n_endpoints; i++)
+    {
+      if (survey->endpoints[i].transport == NULL)
+        continue;
+      if (survey->endpoints[i].facts->reach == COMMY_REACH_NETWORK)
+        return FALSE;
+      any = TRUE;
+    }
+  return any;
+}
+
+static void
+survey_place (CommyMesh *mesh, const CommyInstance *instance, CommySurveyInstance *out)
+{
+  const CommyPlace here = { .node = mesh->node,
+                            .host_id = commy_env_host_id (),
+                            .zone = commy_config_get (mesh->config, "mesh", "zone"),
+                            .region = commy_config_get (mesh->config, "mesh", "region") };
+  const CommyPlace there = { .node = instance->node,
+                             .host_id = instance->host_id,
+                             .zone = instance->zone,
+                             .region = instance->region };
+
+  out->level = commy_place_get_level (&here, &there);
+  if (out->level == COMMY_LEVEL_ELSEWHERE && instance->origin != NULL && is_only_of_host (out))
+    out->level = COMMY_LEVEL_HOST;
+  out->score = commy_subset_score (commy_sticky_hash (mesh->node), instance->id);
+}
+
 static CommySurveyInstance *
 survey_instance (CommyMesh *mesh, CommySurvey *survey, CommyInstance *instance, gint64 now_ns)
 {
@@ -234,6 +272,7 @@ survey_instance (CommyMesh *mesh, CommySurvey *survey, CommyInstance *instance, 
       endpoint->facts = share_facts (survey, &facts);
       out->n_endpoints++;
     }
+  survey_place (mesh, instance, out);
   out->holds_until_ns = get_end (out, now_ns);
   return out;
 }

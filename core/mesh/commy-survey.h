@@ -35,6 +35,8 @@ typedef struct
   CommyInstance *instance;
   gint64 holds_until_ns; /* the transports are asked again then */
   guint n_endpoints;
+  guint level;   /* CommyLevel: how near it is */
+  guint64 score; /* of this node for it; see control/commy-subset.h */
   CommySurveyEndpoint endpoints[];
 } CommySurveyInstance;
 

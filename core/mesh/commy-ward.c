@@ -7,6 +7,8 @@
 
 #include "mesh/commy-ward.h"
 
+#include "mesh/commy-health-checks.h"
+
 #include <string.h>
 
 /* --- life --- */
@@ -86,6 +88,20 @@ add_member (CommyWard *self, GArray *from, CommyPeer *peer, gssize was)
   g_array_append_val (from, was);
 }
 
+/* What it says of itself, and what looking at it has shown. */
+static void
+note_state (CommyWard *self, guint index, const CommyInstance *instance, gint64 now_ns)
+{
+  CommyHealthFinding finding = { 0 };
+  g_autofree char *unwell = NULL;
+
+  if (self->mesh->health != NULL)
+    commy_health_checks_get (self->mesh->health, instance, &finding);
+  if (finding.state == COMMY_HEALTH_UNWELL)
+    unwell = g_strdup_printf ("unwell: %s", finding.reason);
+  commy_guard_set_out (&self->guard, index, instance->draining ? "draining" : unwell, now_ns);
+}
+
 /* Who is no more in the snapshot goes; who is in it says whether it takes calls. */
 static void
 set_members (
@@ -115,8 +131,8 @@ set_members (
       CommyPeer *peer = self->members->pdata[i];
       const CommyInstance *instance = g_hash_table_lookup (by_id, peer->instance->id);
 
-      commy_guard_set_out (&self->guard, i,
-                           instance != NULL && instance->draining ? "draining" : NULL, now_ns);
+      if (instance != NULL)
+        note_state (self, i, instance, now_ns);
     }
 }
 
@@ -127,7 +143,8 @@ commy_ward_update (CommyWard *self,
                    guint n_members)
 {
   g_autoptr (GHashTable) by_id = NULL;
-  gboolean known = self->snapshot == snapshot;
+  const guint32 epoch = commy_mesh_get_epoch (self->mesh);
+  gboolean known = self->snapshot == snapshot && self->epoch == epoch;
 
   for (guint i = 0; i < n_members && known; i++)
     known = members[i]->ward_index != COMMY_NOT_IN_WARD;
@@ -138,6 +155,7 @@ commy_ward_update (CommyWard *self,
   commy_snapshot_ref (snapshot);
   g_clear_pointer (&self->snapshot, commy_snapshot_unref);
   self->snapshot = snapshot;
+  self->epoch = epoch;
 }
 
 /* --- calls --- */
@@ -207,6 +225,7 @@ void
 commy_route_mask_clear (CommyRouteMask *mask)
 {
   g_clear_pointer (&mask->blocked, g_free);
+  g_clear_pointer (&mask->barred, g_free);
   g_clear_pointer (&mask->excluded, g_free);
   mask->n_words = 0;
   mask->serial = 0;
@@ -228,16 +247,23 @@ update_mask (CommyWard *self, CommyRouteMask *mask, CommyPeer *const *members, g
       commy_route_mask_clear (mask);
       mask->n_words = n_words;
       mask->blocked = g_new (guint64, n_words);
+      mask->barred = g_new (guint64, n_words);
       mask->excluded = g_new (guint64, n_words);
     }
   memset (mask->blocked, 0, n_words * sizeof *mask->blocked);
-  mask->n_blocked = 0;
+  memset (mask->barred, 0, n_words * sizeof *mask->barred);
+  mask->n_blocked = mask->n_barred = 0;
   mask->serial = self->guard.serial;
   for (guint i = 0; i < n_members && self->guard.n_blocked > 0; i++)
     if (members[i]->ward_index != COMMY_NOT_IN_WARD
         && commy_guard_is_blocked (&self->guard, members[i]->ward_index))
       {
         set_bit (mask->blocked, i);
+        if (commy_guard_is_barred (&self->guard, members[i]->ward_index))
+          {
+            set_bit (mask->barred, i);
+            mask->n_barred++;
+          }
         mask->n_blocked++;
       }
 }
@@ -285,8 +311,14 @@ commy_ward_exclude (CommyWard *self,
   if (mask->serial != self->guard.serial || mask->n_words != (n_members + 63) / 64)
     update_mask (self, mask, members, n_members);
   *out_excluded = mask->n_blocked > 0 ? mask->blocked : NULL;
-  if (mask->n_blocked == n_members)
+  if (mask->n_barred == n_members)
     return FALSE;
+  /* Where nobody is well, nobody is worse than the others. */
+  if (mask->n_blocked == n_members)
+    {
+      *out_excluded = mask->n_barred > 0 ? mask->barred : NULL;
+      return TRUE;
+    }
   if (tries == NULL || tries->n == 0)
     return TRUE;
   /* Where everybody was tried: again, but not where it failed last; a single one all the same. */

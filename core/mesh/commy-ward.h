@@ -18,6 +18,7 @@ struct _CommyWard
   char *service;
   GPtrArray *members;      /* CommyPeer, references, in the guard's order */
   CommySnapshot *snapshot; /* that the members were last held against; or NULL */
+  guint32 epoch;           /* the mesh's then */
   guint64 chance;
 };
 
@@ -75,8 +76,9 @@ typedef struct
 {
   guint n_words;
   guint64 serial; /* of the guard, when `blocked` was made; 0: not yet */
-  guint n_blocked;
+  guint n_blocked, n_barred;
   guint64 *blocked;
+  guint64 *barred;   /* as the guard says */
   guint64 *excluded; /* for one call */
 } CommyRouteMask;
 

@@ -330,16 +330,25 @@ begin_one (CommyWork *work, guint i)
 }
 
 void
+commy_work_rank (CommyWork *work)
+{
+  for (guint i = 0; i < work->n; i++)
+    if (commy_work_is_allowed (work, i))
+      {
+        const CommyCandidate *candidate = &work->candidates[i];
+
+        work->limits[i] = commy_candidate_limit (candidate);
+        work->tiers[i] = (guint8) (commy_candidate_tier (work->demand, candidate) * COMMY_LEVELS
+                                   + candidate->level);
+      }
+}
+
+void
 commy_work_begin (CommyWork *work)
 {
   for (guint i = 0; i < work->n; i++)
     begin_one (work, i);
   if (work->demand->degradable)
     degrade (work);
-  for (guint i = 0; i < work->n; i++)
-    if (commy_work_is_allowed (work, i))
-      {
-        work->limits[i] = commy_candidate_limit (&work->candidates[i]);
-        work->tiers[i] = (guint8) commy_candidate_tier (work->demand, &work->candidates[i]);
-      }
+  commy_work_rank (work);
 }

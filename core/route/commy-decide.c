@@ -106,23 +106,37 @@ flow_tier (const CommyWork *work, guint i)
   return 2 * work->tiers[i] + (work->limits[i] < whole);
 }
 
-/* The best of the flow, without @except (-1: none). */
+/* Whom a comparison is between: of one level, or COMMY_LEVELS for all; without one, or -1. */
+typedef struct
+{
+  guint level;
+  gint except;
+} Circle;
+
+static bool
+is_inside (const CommyWork *work, const Circle *circle, guint i)
+{
+  return (gint) i != circle->except && commy_work_is_allowed (work, i)
+         && (circle->level == COMMY_LEVELS || work->candidates[i].level == circle->level);
+}
+
+/* The best of the flow; -1: there is nobody. */
 static gint
-best_of_flow (const CommyWork *work, gint except)
+best_of_flow (const CommyWork *work, const Circle *circle)
 {
   guint tier = G_MAXUINT;
   double least = INFINITY;
   gint best = -1;
 
   for (guint i = 0; i < work->n; i++)
-    if ((gint) i != except && commy_work_is_allowed (work, i))
+    if (is_inside (work, circle, i))
       tier = MIN (tier, flow_tier (work, i));
   for (guint i = 0; i < work->n; i++)
-    if ((gint) i != except && commy_work_is_allowed (work, i) && flow_tier (work, i) == tier)
+    if (is_inside (work, circle, i) && flow_tier (work, i) == tier)
       least = fmin (least, work->assessments[i].flow_score);
   for (guint i = 0; i < work->n; i++)
     {
-      if ((gint) i == except || !commy_work_is_allowed (work, i) || flow_tier (work, i) != tier
+      if (!is_inside (work, circle, i) || flow_tier (work, i) != tier
           || work->assessments[i].flow_score > least * (1 + work->demand->tie_band))
         continue;
       if (best < 0
@@ -246,11 +260,11 @@ commy_route_choose (const CommyDemand *demand,
 
   commy_work_init (&work, demand, candidates, n, assessments);
   commy_work_begin (&work);
-  plan.chosen = best_of_flow (&work, -1);
+  plan.chosen = best_of_flow (&work, &(Circle){ COMMY_LEVELS, -1 });
   mark_tied (&work, plan.chosen);
   if (plan.chosen >= 0)
     {
-      plan.runner_up = best_of_flow (&work, plan.chosen);
+      plan.runner_up = best_of_flow (&work, &(Circle){ COMMY_LEVELS, plan.chosen });
       n_rivals = collect_rivals (&work, (guint) plan.chosen, rivals);
       assess_rivals (&work, rivals, n_rivals);
     }
@@ -262,6 +276,20 @@ commy_route_choose (const CommyDemand *demand,
         plan_class (&work, c, rivals, n_rivals, &plan);
     }
   *out_plan = plan;
+}
+
+gint
+commy_route_best_of_level (const CommyDemand *demand,
+                           const CommyCandidate *candidates,
+                           guint n,
+                           CommyAssessment *assessments,
+                           guint level)
+{
+  CommyWork work;
+
+  commy_work_init (&work, demand, candidates, n, assessments);
+  commy_work_rank (&work);
+  return best_of_flow (&work, &(Circle){ level, -1 });
 }
 
 void

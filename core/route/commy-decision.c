@@ -54,6 +54,7 @@ fill_row (CommyRecordRow *row,
   row->measured = g_strdup (candidate->measured);
   row->security = candidate->security;
   row->reach = candidate->reach;
+  row->level = candidate->level;
   row->connected = candidate->connected;
   row->bias = candidate->bias > 0 ? candidate->bias : 1;
   row->assessment = *assessment;
@@ -158,6 +159,15 @@ const CommyRecordRow *
 commy_record_chosen (const CommyDecision *decision)
 {
   return decision->chosen >= 0 ? &decision->rows[decision->chosen] : NULL;
+}
+
+gboolean
+commy_record_has_levels (const CommyDecision *decision)
+{
+  for (guint i = 1; i < decision->n_rows; i++)
+    if (decision->rows[i].level != decision->rows[0].level)
+      return TRUE;
+  return FALSE;
 }
 
 gboolean
@@ -416,6 +426,8 @@ row_to_variant (const CommyDecision *decision, guint i)
   add_bool (&builder, "tied", row->assessment.tied);
   add_string (&builder, "security", commy_security_to_string (row->security));
   add_string (&builder, "reach", reach_to_string (row->reach));
+  if (commy_record_has_levels (decision))
+    add_string (&builder, "level", commy_level_to_string (row->level));
   add_bool (&builder, "connected", row->connected);
   add_double (&builder, "bias", row->bias);
   add_string (&builder, "bias-origin", row->bias_origin);

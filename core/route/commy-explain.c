@@ -111,6 +111,16 @@ duration_cell (const CommyRecordRow *row, double ns)
   return row->has_profile ? commy_format_duration (ns) : g_strdup ("-");
 }
 
+static char *
+instance_cell (const CommyDecision *decision, const CommyRecordRow *row)
+{
+  g_autofree char *instance = commy_record_instance (row);
+
+  if (!commy_record_has_levels (decision))
+    return g_steal_pointer (&instance);
+  return g_strdup_printf ("%s (%s)", instance, commy_level_to_string (row->level));
+}
+
 static void
 fill_line (Line line, const CommyDecision *decision, guint i)
 {
@@ -118,7 +128,7 @@ fill_line (Line line, const CommyDecision *decision, guint i)
   g_autofree char *stack = commy_record_stack (row);
 
   line[0] = g_strdup_printf ("%c %s", (gint) i == decision->chosen ? '*' : ' ', stack);
-  line[1] = commy_record_instance (row);
+  line[1] = instance_cell (decision, row);
   line[2] = duration_cell (row, row->claimed_ns);
   line[3] = measured_cell (row, decision->size_class);
   line[4] = duration_cell (row, row->expected_ns);
@@ -372,6 +382,9 @@ dup_refusal (const CommyRecordRow *row)
     {
     case COMMY_FILTER_INTERFACE:
       return g_strdup_printf ("%s: interface: %s (%s)", row->transport, rejection->offered,
+                              rejection->origin);
+    case COMMY_FILTER_SELECTOR: /* of the instance, whatever leads there */
+      return g_strdup_printf ("%s, wanted %s (%s)", rejection->offered, rejection->required,
                               rejection->origin);
     case COMMY_FILTER_ENABLED:
     case COMMY_FILTER_STATE:

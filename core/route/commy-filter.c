@@ -20,7 +20,7 @@ commy_filter_to_string (CommyFilter filter)
     [COMMY_FILTER_SIZE] = "size",           [COMMY_FILTER_PEER] = "peer",
     [COMMY_FILTER_BREAKER] = "breaker",     [COMMY_FILTER_PREFERENCE] = "preference",
     [COMMY_FILTER_LATENCY] = "latency",     [COMMY_FILTER_THROUGHPUT] = "throughput",
-    [COMMY_FILTER_INTERFACE] = "interface",
+    [COMMY_FILTER_INTERFACE] = "interface", [COMMY_FILTER_SELECTOR] = "selector",
   };
 
   return (guint) filter < COMMY_FILTER_LAST ? names[filter] : "?";

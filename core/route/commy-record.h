@@ -14,7 +14,7 @@ typedef struct
   char *rejection_origin;             /* or NULL */
   char *measured;                     /* of what was measured, a phrase, or NULL */
   gboolean has_profile;               /* else the numbers are all 0 */
-  guint provenance, security, reach;
+  guint provenance, security, reach, level;
   gboolean connected;
   double bias;
   CommyAssessment assessment;
@@ -40,6 +40,8 @@ struct _CommyDecision
   char *switch_text, *notes; /* or NULL */
 };
 
+/* Whether not all instances are as near. */
+gboolean commy_record_has_levels (const CommyDecision *decision);
 /* NULL: nothing is allowed. */
 const CommyRecordRow *commy_record_chosen (const CommyDecision *decision);
 gboolean commy_record_is_allowed (const CommyRecordRow *row);

@@ -125,6 +125,8 @@ void commy_work_init (CommyWork *work,
                       CommyAssessment *assessments);
 /* Costs and filters all of them, for the classes in use. */
 void commy_work_begin (CommyWork *work);
+/* Of those that are allowed, what ranks them before cost. */
+void commy_work_rank (CommyWork *work);
 /* Costs one candidate in one class, unless it is done. */
 void commy_work_assess (CommyWork *work, guint i, guint size_class);
 void commy_work_meet_requirements (CommyWork *work, guint i);
@@ -157,7 +159,7 @@ typedef struct
 /* P(@chosen is the least), all independent. */
 double commy_confidence_least (const CommyBelief *chosen, const CommyBelief *rivals, guint n);
 
-/* What ranks before cost: the place in a list, or the reach that is preferred. */
+/* What ranks before level and cost: the place in a list, or the reach that is preferred. */
 guint commy_candidate_tier (const CommyDemand *demand, const CommyCandidate *candidate);
 /* Who goes first of two that cost the same: negative for @a. */
 int commy_candidate_compare (const CommyDemand *demand,

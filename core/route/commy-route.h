@@ -187,6 +187,7 @@ typedef enum
   COMMY_FILTER_SIZE,
   COMMY_FILTER_PEER,      /* the peer does not accept it */
   COMMY_FILTER_INTERFACE, /* it offers something else than the client was written for */
+  COMMY_FILTER_SELECTOR,  /* it is not among those that the caller wants */
   COMMY_FILTER_BREAKER,   /* failed lately */
   COMMY_FILTER_PREFERENCE,
   COMMY_FILTER_LATENCY,    /* requirement */
@@ -195,6 +196,20 @@ typedef enum
 } CommyFilter;
 
 const char *commy_filter_to_string (CommyFilter filter);
+
+/* How near an instance is. */
+typedef enum
+{
+  COMMY_LEVEL_PROCESS, /* this one */
+  COMMY_LEVEL_HOST,
+  COMMY_LEVEL_ZONE,
+  COMMY_LEVEL_REGION,
+  COMMY_LEVEL_ELSEWHERE, /* or nobody knows */
+} CommyLevel;
+
+#define COMMY_LEVELS 5
+
+const char *commy_level_to_string (guint level);
 
 typedef struct
 {
@@ -215,12 +230,14 @@ typedef struct
   const CommyCalibration *felt;        /* by the caller itself, for requirements; NULL: none else */
   guint security;                      /* of the stack: transport and auth together */
   guint reach;                         /* what it takes to get there: one CommyReach bit */
+  guint level;                         /* CommyLevel; ranks before cost */
   bool connected;                      /* connect_ns is paid already */
   double bias;                         /* operator's factor; 1 */
   const char *bias_origin;             /* or NULL */
   const char *profile_origin;          /* keyfile line that overrides the profile, or NULL */
   const char *measured;                /* where @calibration comes from, a phrase, or NULL */
-  /* found by the caller: ENABLED, STATE, REACHABLE, PEER, INTERFACE, BREAKER; else NONE */
+  /* found by the caller: ENABLED, STATE, REACHABLE, PEER, INTERFACE, SELECTOR, BREAKER; else NONE
+   */
   CommyRejection known;
 } CommyCandidate;
 
@@ -263,15 +280,22 @@ typedef struct
 } CommyPlan;
 
 /* Filters, costs and ranks. @assessments has room for @n; @n is at most
- * COMMY_ROUTE_MAX_CANDIDATES. Total order: score, then within the tie band higher security,
- * `prefer`, lower sd, transport id, serializer id, instance id. Costs only what the choice hangs
- * on: @assessments have numbers where `assessed` says so, @out_plan no confidences and no second of
- * a class. */
+ * COMMY_ROUTE_MAX_CANDIDATES. Total order: what is preferred, level, score, then within the tie
+ * band higher security, `prefer`, lower sd, transport id, serializer id, instance id. Costs only
+ * what the choice hangs on: @assessments have numbers where `assessed` says so, @out_plan no
+ * confidences and no second of a class. */
 void commy_route_choose (const CommyDemand *demand,
                          const CommyCandidate *candidates,
                          guint n,
                          CommyAssessment *assessments,
                          CommyPlan *out_plan);
+/* After choosing, with the same arguments: the best of those that are allowed on one level; -1:
+ * nobody is. */
+gint commy_route_best_of_level (const CommyDemand *demand,
+                                const CommyCandidate *candidates,
+                                guint n,
+                                CommyAssessment *assessments,
+                                guint level);
 /* What a reader wants to know of a choice: costs the rest, fills in the plan's confidences and
  * seconds. The choice stays as it is, also one that the caller has changed. */
 void commy_route_explain_choice (const CommyDemand *demand,

@@ -34,6 +34,15 @@ word (guint value, const char *const *words, guint n)
   return value < n ? words[value] : "?";
 }
 
+const char *
+commy_level_to_string (guint level)
+{
+  static const char *const names[COMMY_LEVELS]
+      = { "process", "host", "zone", "region", "elsewhere" };
+
+  return word (level, names, COMMY_LEVELS);
+}
+
 gboolean
 commy_objective_parse (const char *text, CommyObjective *out_objective)
 {

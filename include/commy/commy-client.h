@@ -78,6 +78,30 @@ COMMY_API void commy_client_set_requirements (CommyClient *client,
  */
 COMMY_API void commy_client_set_instance (CommyClient *client, const char *instance);
 /**
+ * commy_client_set_selector:
+ * @client: a client
+ * @selector: (nullable): words with spaces between them, which must all fit; "" for any instance;
+ *   %NULL for what `select` of `[service NAME]` in a keyfile says
+ * @error: return location
+ *
+ * Which instances are called, by what they say of themselves (commy_service_set_version() and so
+ * on):
+ * `>=2.1`, `>2.1`, `<3`, `<=3` and `=2.1` are about the version, by the precedence of Semantic
+ * Versioning, what is missing counting as 0; `gpu` is a tag; `rack:7` is a pair of the metadata. An
+ * instance that does not say is not wanted, such as one that a keyfile lists with `endpoints`.
+ * Others stand in the decision with the filter `selector`; where nobody is wanted calls fail with
+ * %COMMY_ERROR_NO_ROUTE, which says what was wanted and what there is. Topics know no selectors.
+ *
+ * The route is decided anew at the next call.
+ *
+ * Returns: whether it can be read; else %COMMY_ERROR_INVALID_ARGUMENT, and nothing changed
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_client_set_selector (CommyClient *client,
+                                              const char *selector,
+                                              GError **error);
+/**
  * commy_client_set_sticky_key:
  * @client: a client
  * @key: (nullable): any text, as the id of a user or a session; %NULL for none

@@ -26,6 +26,33 @@ COMMY_API
 G_DECLARE_FINAL_TYPE (CommyMesh, commy_mesh, COMMY, MESH, GObject)
 
 /**
+ * CommyMesh::alert:
+ * @mesh: the mesh
+ * @name: of the group `[alert NAME]` in the keyfile
+ * @firing: whether it fires now; %FALSE: it is over
+ * @details: (type GLib.Variant): `a{sv}` with `name`, `severity` (`info`, `warning`, `critical`),
+ *   `when`, `service` and `text` (s), `value` (d; a share, ns, bytes or a number) and `since` (x,
+ *   Unix time in s)
+ *
+ * A figure of this process has been beyond its limit for long enough, or is not any more. Emitted
+ * in the main context that was the thread's default when the mesh was made.
+ *
+ * Since: 0.1
+ */
+
+/**
+ * CommyMesh::drained:
+ * @mesh: the mesh
+ * @left: calls that were still under way when the time was over
+ *
+ * The node was drained, by commy_mesh_drain() or from outside (`commy nodes drain`): nothing is
+ * offered any more, and who only serves may leave. Emitted in the program's global default main
+ * context.
+ *
+ * Since: 0.1
+ */
+
+/**
  * commy_mesh_new:
  * @name: (nullable): name of the mesh; %NULL for the default mesh of this user
  * @error: return location
@@ -306,6 +333,93 @@ COMMY_API GVariant *commy_mesh_list_services_sync (CommyMesh *mesh,
                                                    const char *pattern,
                                                    GCancellable *cancellable,
                                                    GError **error);
+/**
+ * commy_mesh_list_nodes_sync:
+ * @mesh: a joined mesh
+ * @cancellable: (nullable): a cancellable
+ * @error: return location
+ *
+ * Every process that joined the mesh, as the store lists them. Blocks; iterates no main context.
+ *
+ * Returns: (transfer full): an `aa{sv}`, one a node: `node`, `program`, `pid`, `host`, `host-id`,
+ *   `zone`, `region`, `version` (of Commy), `mesh`, `state` (`up`, `cordoned`, `draining`),
+ * `joined` and `refreshed` (Unix time), `transports`, `serializers`; of the host `cpus`, `load` (of
+ * the last minute), `memory-total`, `memory-available`; of the process `resident` (bytes),
+ * `open-files`. The figures are as old as `refreshed` says, or changed little since (`node-refresh`
+ * of `[mesh]`)
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *
+commy_mesh_list_nodes_sync (CommyMesh *mesh, GCancellable *cancellable, GError **error);
+/**
+ * commy_mesh_cordon:
+ * @mesh: a joined mesh
+ * @cordoned: whether what is offered here takes no new work
+ * @error: return location
+ *
+ * Says so in the node's record and in those of what it offers now and later; callers look for
+ * others, and calls that find none fail. What is under way goes on. Topics are not concerned.
+ * Nothing changes while the node is drained. Any thread; does not block.
+ *
+ * Returns: whether the mesh is joined
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_mesh_cordon (CommyMesh *mesh, gboolean cordoned, GError **error);
+/**
+ * commy_mesh_drain:
+ * @mesh: a joined mesh
+ * @timeout_us: how long to wait for calls under way, in microseconds, at most a day; -1 for what
+ *   `drain-timeout` of `[mesh]` says
+ * @cancellable: (nullable): a cancellable; what was begun is not undone
+ * @callback: (scope async) (closure user_data): called in the caller's thread-default context
+ * @user_data: for @callback
+ *
+ * Cordons the node, waits until no call and no stream is under way, and stops what it offers.
+ * Halfway through the time callers that still come are told on their connections. Publishers,
+ * subscriptions and the program's own calls go on until the mesh is left. A program ends with this
+ * and then commy_mesh_leave(). Who drains while it is being drained waits for the same end.
+ *
+ * Since: 0.1
+ */
+COMMY_API void commy_mesh_drain (CommyMesh *mesh,
+                                 gint64 timeout_us,
+                                 GCancellable *cancellable,
+                                 GAsyncReadyCallback callback,
+                                 gpointer user_data);
+/**
+ * commy_mesh_drain_finish:
+ * @mesh: a mesh
+ * @result: the result
+ * @error: return location
+ *
+ * Ends commy_mesh_drain().
+ *
+ * Returns: whether everything ended by itself; else %COMMY_ERROR_DEADLINE with how many calls did
+ * not, and all is stopped nevertheless, or %COMMY_ERROR_LEAVING
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_mesh_drain_finish (CommyMesh *mesh, GAsyncResult *result, GError **error);
+/**
+ * commy_mesh_drain_sync:
+ * @mesh: a joined mesh
+ * @timeout_us: as of commy_mesh_drain()
+ * @cancellable: (nullable): as of commy_mesh_drain()
+ * @error: return location
+ *
+ * As commy_mesh_drain(), and waits for it. Iterates no main context: calls that only the calling
+ * thread could answer do not end.
+ *
+ * Returns: as commy_mesh_drain_finish()
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_mesh_drain_sync (CommyMesh *mesh,
+                                          gint64 timeout_us,
+                                          GCancellable *cancellable,
+                                          GError **error);
 /**
  * commy_mesh_list_decisions:
  * @mesh: a mesh

@@ -367,6 +367,23 @@ COMMY_API gboolean commy_service_set_metadata (CommyService *service,
  */
 COMMY_API void commy_service_set_weight (CommyService *service, guint weight);
 /**
+ * commy_service_set_health:
+ * @service: a service, started or not
+ * @serving: whether it can do its work; that is what is told of one that never calls this
+ * @reason: (nullable): why not, one line for people, cut after 127 bytes
+ *
+ * What the instance says of its own health, as in gRPC's health protocol.
+ *
+ * It stands in the instance's record, so clients hear of it by their watch at once, and in
+ * org.commy.Node1. Callers leave out who does not serve while there is another one; calls that
+ * come all the same are handled as ever. Any thread; does not block. What is said stays when the
+ * service is stopped and started again.
+ *
+ * Since: 0.1
+ */
+COMMY_API void
+commy_service_set_health (CommyService *service, gboolean serving, const char *reason);
+/**
  * commy_service_start:
  * @service: a service of a joined mesh
  * @cancellable: (nullable): a cancellable

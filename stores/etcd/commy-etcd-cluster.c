@@ -484,6 +484,12 @@ commy_etcd_cluster_is_silent (CommyEtcdCluster *self)
   return self->failures > 0;
 }
 
+gint64
+commy_etcd_cluster_get_revision (CommyEtcdCluster *self)
+{
+  return self->revision;
+}
+
 gboolean
 commy_etcd_cluster_lacks_token (CommyEtcdCluster *self)
 {

@@ -58,6 +58,8 @@ gint64 commy_etcd_cluster_get_attempt (CommyEtcdCluster *self);
 /* When it last answered a call; 0: never. */
 gint64 commy_etcd_cluster_get_heard (CommyEtcdCluster *self);
 gboolean commy_etcd_cluster_is_silent (CommyEtcdCluster *self);
+/* The newest that was seen. */
+gint64 commy_etcd_cluster_get_revision (CommyEtcdCluster *self);
 
 /* For streams, which are not calls. */
 CommyEtcdExchange *commy_etcd_cluster_open_stream (CommyEtcdCluster *self,

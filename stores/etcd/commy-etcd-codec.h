@@ -10,7 +10,6 @@
 
 /* The error domain of plugins, without linking the core. */
 #define COMMY_ETCD_ERROR (g_quark_from_static_string ("commy-error-quark"))
-#define COMMY_ETCD_MAX_KEY 1024
 /* What etcd's errors are numbered by (gRPC's status codes). */
 #define COMMY_ETCD_CODE_NOT_FOUND 5
 #define COMMY_ETCD_CODE_DENIED 7

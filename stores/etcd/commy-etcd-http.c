@@ -10,12 +10,18 @@
 #include "commy-etcd-codec.h"
 
 #include <libsoup/soup.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 #define READ_SIZE 65536
 /* Streams take one connection each for good, so there must be room beside them. */
 #define MAX_CONNECTIONS 64
 #define GRACE_MS 500
+/* A connection on which nothing is said is asked about by the kernel: dead after 4 + 3 * 2 s. */
+#define KEEPALIVE_IDLE_S 4
+#define KEEPALIVE_EVERY_S 2
+#define KEEPALIVE_TRIES 3
 
 /* Shows our certificate to who asks for one. */
 #define COMMY_TYPE_ETCD_INTERACTION (commy_etcd_interaction_get_type ())
@@ -117,7 +123,7 @@ finish (CommyEtcdExchange *self, const GError *error)
 {
   CommyEtcdReplyFunc done = self->done;
   CommyEtcdReply reply = { .status = soup_message_get_status (self->message),
-                           .data = (const char *) self->body->data,
+                           .data = self->body->len > 0 ? (const char *) self->body->data : "",
                            .size = self->body->len,
                            .was_sent = self->was_sent };
 
@@ -236,6 +242,24 @@ on_starting (SoupMessage *message, gpointer user_data)
   self->was_sent = TRUE;
 }
 
+/* A stream may be silent for hours, and its other end gone without a word. */
+static void
+on_network_event (SoupMessage *message,
+                  GSocketClientEvent event,
+                  GIOStream *connection,
+                  gpointer unused)
+{
+  GSocket *socket;
+
+  if (event != G_SOCKET_CLIENT_CONNECTED || !G_IS_SOCKET_CONNECTION (connection))
+    return;
+  socket = g_socket_connection_get_socket (G_SOCKET_CONNECTION (connection));
+  g_socket_set_keepalive (socket, TRUE);
+  g_socket_set_option (socket, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S, NULL);
+  g_socket_set_option (socket, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S, NULL);
+  g_socket_set_option (socket, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_TRIES, NULL);
+}
+
 static void
 on_limit (gpointer user_data)
 {
@@ -272,6 +296,7 @@ commy_etcd_http_post (CommyEtcdHttp *self, const CommyEtcdRequest *request)
     soup_message_headers_replace (soup_message_get_request_headers (exchange->message),
                                   "Connection", "close");
   g_signal_connect (exchange->message, "starting", G_CALLBACK (on_starting), exchange);
+  g_signal_connect (exchange->message, "network-event", G_CALLBACK (on_network_event), NULL);
   exchange->cancellable = g_cancellable_new ();
   exchange->body = g_byte_array_new ();
   exchange->line = request->line;

@@ -105,10 +105,10 @@ commy_etcd_leases_keep (CommyEtcdLeases *self, gint64 lease, gint64 ttl)
   beat_later (kept);
 }
 
-void
+gboolean
 commy_etcd_leases_drop (CommyEtcdLeases *self, gint64 lease)
 {
-  g_hash_table_remove (self->leases, &lease);
+  return g_hash_table_remove (self->leases, &lease);
 }
 
 static void

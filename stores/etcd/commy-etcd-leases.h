@@ -12,7 +12,7 @@ CommyEtcdLeases *commy_etcd_leases_new (CommyHost *host, CommyEtcdCluster *clust
 void commy_etcd_leases_free (CommyEtcdLeases *self);
 /* From now on, @ttl in seconds. */
 void commy_etcd_leases_keep (CommyEtcdLeases *self, gint64 lease, gint64 ttl);
-/* Not any more; others' leases are ignored. */
-void commy_etcd_leases_drop (CommyEtcdLeases *self, gint64 lease);
+/* Not any more. FALSE if it was not kept: it is another's, or has ended. */
+gboolean commy_etcd_leases_drop (CommyEtcdLeases *self, gint64 lease);
 /* Ends all of them as far as the cluster answers within @timeout_ns; waits for it. */
 void commy_etcd_leases_end_all (CommyEtcdLeases *self, gint64 timeout_ns);

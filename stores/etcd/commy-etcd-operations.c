@@ -7,6 +7,8 @@
 
 #include "commy-etcd-operations.h"
 
+#include "stores/common/commy-store-check.h"
+
 #include <string.h>
 
 #define SECOND_NS G_GINT64_CONSTANT (1000000000)
@@ -40,7 +42,9 @@ struct _Operation
   guint page;       /* keys read at once */
   guint n_restarts; /* the revision was compacted in the middle */
   gint64 lease;
-  gint64 ttl; /* in seconds */
+  gint64 ttl;        /* in seconds */
+  gboolean was_ours; /* the lease that is ended was kept alive here */
+  gint64 asked_ns;   /* when the caller asked */
 };
 
 /* --- the queue --- */
@@ -70,6 +74,18 @@ answer (Operation *self, const CommyStoreResult *result, const GError *error)
   advance (owner);
 }
 
+/* Waiting for its turn counts while the cluster is silent: a long queue that moves costs nobody
+ * his time, and of one that stands nobody waits longer than the first. */
+static gint64
+get_left (const Operation *self)
+{
+  const CommyEtcdOperationsSettings *settings = &self->owner->settings;
+  gint64 since_ns = MAX (self->asked_ns, commy_etcd_cluster_get_heard (settings->cluster));
+
+  return since_ns + commy_etcd_cluster_get_timeout (settings->cluster)
+         - settings->host->now_ns (settings->host);
+}
+
 /* A callback may ask for more, which waits its turn. */
 static void
 advance (CommyEtcdOperations *self)
@@ -82,6 +98,9 @@ advance (CommyEtcdOperations *self)
   while ((head = g_queue_peek_head (&self->queue)) != NULL && !head->began)
     {
       head->began = TRUE;
+      if (head->error == NULL && get_left (head) <= 0)
+        g_set_error (&head->error, COMMY_ETCD_ERROR, COMMY_ERROR_STORE,
+                     "no member of the etcd cluster answered while it waited for its turn");
       if (head->error == NULL)
         head->begin (head);
       else
@@ -99,6 +118,7 @@ operation_new (CommyEtcdOperations *self,
   Operation *operation = g_new0 (Operation, 1);
 
   operation->owner = self;
+  operation->asked_ns = self->settings.host->now_ns (self->settings.host);
   operation->begin = begin;
   operation->done = done;
   operation->user_data = user_data;
@@ -121,6 +141,7 @@ ask (Operation *self,
                                .path = path,
                                .body = body,
                                .is_repeatable = is_repeatable,
+                               .timeout_ns = MAX (get_left (self), 1),
                                .done = done,
                                .user_data = self };
 
@@ -257,67 +278,6 @@ commy_etcd_operations_range (CommyEtcdOperations *self,
 
 /* --- transactions --- */
 
-static gboolean
-check_key (const char *key, gsize minimum, GError **error)
-{
-  gsize length = key != NULL ? strnlen (key, COMMY_ETCD_MAX_KEY + 1) : 0;
-
-  if (key != NULL && length >= minimum && length <= COMMY_ETCD_MAX_KEY)
-    return TRUE;
-  g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-               "a key of the store has %" G_GSIZE_FORMAT " to %d bytes", minimum,
-               COMMY_ETCD_MAX_KEY);
-  return FALSE;
-}
-
-static gboolean
-check_op (CommyEtcdOperations *self, const CommyStoreOp *op, GError **error)
-{
-  if (op->kind != COMMY_STORE_PUT && op->kind != COMMY_STORE_DELETE
-      && op->kind != COMMY_STORE_DELETE_PREFIX)
-    {
-      g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-                   "operation %d is none of the store's", (int) op->kind);
-      return FALSE;
-    }
-  if (!check_key (op->key, op->kind == COMMY_STORE_DELETE_PREFIX ? 0 : 1, error))
-    return FALSE;
-  if (op->kind != COMMY_STORE_PUT)
-    return TRUE;
-  if (op->value == NULL)
-    {
-      g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-                   "the put of %s has no value", op->key);
-      return FALSE;
-    }
-  if (g_bytes_get_size (op->value) > self->settings.max_value)
-    {
-      g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_TOO_BIG,
-                   "the value of %s has %" G_GSIZE_FORMAT
-                   " bytes, max-value allows %" G_GSIZE_FORMAT,
-                   op->key, g_bytes_get_size (op->value), self->settings.max_value);
-      return FALSE;
-    }
-  return TRUE;
-}
-
-static gboolean
-check_all (CommyEtcdOperations *self,
-           const CommyStoreCompare *compares,
-           gsize n_compares,
-           const CommyStoreOp *ops,
-           gsize n_ops,
-           GError **error)
-{
-  for (gsize i = 0; i < n_compares; i++)
-    if (!check_key (compares[i].key, 1, error))
-      return FALSE;
-  for (gsize i = 0; i < n_ops; i++)
-    if (!check_op (self, &ops[i], error))
-      return FALSE;
-  return TRUE;
-}
-
 static void
 on_txn (gpointer user_data, const CommyEtcdAnswer *said, int code, const GError *error)
 {
@@ -351,7 +311,8 @@ commy_etcd_operations_txn (CommyEtcdOperations *self,
   Operation *operation = operation_new (self, begin_txn, done, user_data);
 
   if (operation->error == NULL
-      && check_all (self, compares, n_compares, ops, n_ops, &operation->error))
+      && commy_store_check_txn (compares, n_compares, ops, n_ops, self->settings.max_value,
+                                &operation->error))
     operation->body = commy_etcd_write_txn (commy_etcd_cluster_get_prefix (self->settings.cluster),
                                             compares, n_compares, ops, n_ops);
   advance (self);
@@ -420,7 +381,11 @@ on_revoke (gpointer user_data, const CommyEtcdAnswer *said, int code, const GErr
   g_autoptr (GError) missing = NULL;
 
   self->call = NULL;
-  if (code == COMMY_ETCD_CODE_NOT_FOUND)
+  /* One of ours that is gone is what was wanted: an attempt whose answer was lost ended it, or
+   * time. */
+  if (code == COMMY_ETCD_CODE_NOT_FOUND && self->was_ours)
+    error = NULL;
+  else if (code == COMMY_ETCD_CODE_NOT_FOUND)
     g_set_error (&missing, COMMY_ETCD_ERROR, COMMY_ERROR_STORE,
                  "there is no lease %" G_GINT64_FORMAT " to end", self->lease);
   answer_lease (self, said != NULL ? said->revision : 0, missing != NULL ? missing : error);
@@ -429,7 +394,7 @@ on_revoke (gpointer user_data, const CommyEtcdAnswer *said, int code, const GErr
 static void
 begin_revoke (Operation *self)
 {
-  commy_etcd_leases_drop (self->owner->settings.leases, self->lease);
+  self->was_ours = commy_etcd_leases_drop (self->owner->settings.leases, self->lease);
   ask (self, COMMY_ETCD_LEASE, "/v3/lease/revoke", commy_etcd_write_lease (self->lease), TRUE,
        on_revoke);
 }

@@ -13,9 +13,9 @@
 
 typedef struct _Watch Watch;
 
-/* A connection can be lost without a word; a stream that says nothing for so long is opened anew.
- */
-#define SILENCE_NS G_GINT64_CONSTANT (10000000000)
+/* The kernel notices a connection that is lost without a word (commy-etcd-http.c). A stream that
+ * says nothing for so long although the cluster has moved on is opened anew all the same. */
+#define SILENCE_NS G_GINT64_CONSTANT (60000000000)
 
 /* One at most is being opened. */
 typedef struct
@@ -26,6 +26,7 @@ typedef struct
   GPtrArray *watches; /* of Watch, referenced; those that ended meanwhile too */
   guint timer;        /* until all of them are there */
   gint64 heard_ns;    /* when it last said anything */
+  gint64 revision;    /* up to which, as it said */
 } Stream;
 
 struct _CommyEtcdWatches
@@ -314,6 +315,7 @@ take_line (Stream *stream, const CommyEtcdAnswer *answer)
 
   self->away_ns = 0;
   stream->heard_ns = self->host->now_ns (self->host);
+  stream->revision = MAX (stream->revision, answer->revision);
   /* Since 3.5 etcd does not name the watch that it refuses; it answers in order of asking. */
   if (watch == NULL && answer->watch == -1 && answer->created && answer->cancelled)
     watch = find_awaited (stream);
@@ -540,11 +542,13 @@ on_probed (gpointer user_data, const CommyEtcdAnswer *answer, int code, const GE
 static void
 renew_silent (CommyEtcdWatches *self, gint64 now_ns)
 {
+  gint64 revision = commy_etcd_cluster_get_revision (self->cluster);
+
   for (guint i = 0; i < self->streams->len;)
     {
       const Stream *stream = self->streams->pdata[i];
 
-      if (now_ns - stream->heard_ns < SILENCE_NS)
+      if (now_ns - stream->heard_ns < SILENCE_NS || stream->revision >= revision)
         {
           i++;
           continue;

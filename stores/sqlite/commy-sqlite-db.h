@@ -10,8 +10,6 @@
 #include <commy/commy-store.h>
 #include <sys/types.h>
 
-#define COMMY_SQLITE_MAX_KEY 1024
-
 typedef enum
 {
   COMMY_SQLITE_BEGIN_READ,

@@ -7,69 +7,9 @@
 
 #include "commy-sqlite-db.h"
 
-#include <string.h>
+#include "stores/common/commy-store-check.h"
+
 #include <unistd.h>
-
-static gboolean
-check_key (const char *key, gsize minimum, GError **error)
-{
-  gsize length = key != NULL ? strnlen (key, COMMY_SQLITE_MAX_KEY + 1) : 0;
-
-  if (key != NULL && length >= minimum && length <= COMMY_SQLITE_MAX_KEY)
-    return TRUE;
-  g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-               "a key of the store has %" G_GSIZE_FORMAT " to %d bytes", minimum,
-               COMMY_SQLITE_MAX_KEY);
-  return FALSE;
-}
-
-static gboolean
-check_op (CommySqliteDb *self, const CommyStoreOp *op, GError **error)
-{
-  if (op->kind != COMMY_STORE_PUT && op->kind != COMMY_STORE_DELETE
-      && op->kind != COMMY_STORE_DELETE_PREFIX)
-    {
-      g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-                   "operation %d is none of the store's", (int) op->kind);
-      return FALSE;
-    }
-  if (!check_key (op->key, op->kind == COMMY_STORE_DELETE_PREFIX ? 0 : 1, error))
-    return FALSE;
-  if (op->kind != COMMY_STORE_PUT)
-    return TRUE;
-  if (op->value == NULL)
-    {
-      g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-                   "the put of %s has no value", op->key);
-      return FALSE;
-    }
-  if (g_bytes_get_size (op->value) > self->max_value)
-    {
-      g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_TOO_BIG,
-                   "the value of %s has %" G_GSIZE_FORMAT
-                   " bytes, max-value allows %" G_GSIZE_FORMAT,
-                   op->key, g_bytes_get_size (op->value), self->max_value);
-      return FALSE;
-    }
-  return TRUE;
-}
-
-static gboolean
-check_all (CommySqliteDb *self,
-           const CommyStoreCompare *compares,
-           gsize n_compares,
-           const CommyStoreOp *ops,
-           gsize n_ops,
-           GError **error)
-{
-  for (gsize i = 0; i < n_compares; i++)
-    if (!check_key (compares[i].key, 1, error))
-      return FALSE;
-  for (gsize i = 0; i < n_ops; i++)
-    if (!check_op (self, &ops[i], error))
-      return FALSE;
-  return TRUE;
-}
 
 /* Reads one row's existence and second column (0 without a row). */
 static gboolean
@@ -365,7 +305,8 @@ commy_sqlite_db_txn (CommySqliteDb *self,
   gint64 changed = 0;
   gboolean ok;
 
-  if (!check_all (self, compares, n_compares, ops, n_ops, error) || !begin (self, &state, error))
+  if (!commy_store_check_txn (compares, n_compares, ops, n_ops, self->max_value, error)
+      || !begin (self, &state, error))
     return FALSE;
   ok = compare_all (self, compares, n_compares, &equal, error);
   if (ok && equal)

@@ -49,6 +49,24 @@ run nodes info org.example.Echo
 ok nodes/info-by-service says "^    pid  *$server$"
 run nodes info "$node" -o json
 ok nodes/info-json json "it['health'] == 'serving' and it['info']['node'] == '$node' and it['stats']['services'] == 2"
+run nodes
+ok nodes/ls-has-state-and-load says ' *up  *[0-9.]*/[0-9]* '
+run nodes cordon org.example.Echo
+ok nodes/cordon-says-so says '^node [0-9a-f]* is cordoned$'
+run nodes ls -o json
+ok nodes/cordoned-in-json json "it[0]['state'] == 'cordoned' and it[0]['cpus'] > 0"
+run services ls -o json
+ok nodes/cordoned-instance-drains json "it[0]['draining'] is True"
+run nodes uncordon "$node" -o json
+ok nodes/uncordon-json json "it == 'up'"
+run nodes drain
+ok nodes/drain-without-a-node-exits-2 exits 2
+run nodes cordon x --timeout 2s
+ok nodes/timeout-is-for-drain exits 2
+run nodes drain x --timeout soon
+ok nodes/drain-bad-time-exits-2 exits 2
+run nodes drain zzzz
+ok nodes/drain-of-nobody-exits-3 exits 3
 run nodes info zzzz
 ok nodes/unknown-exits-3 exits 3
 

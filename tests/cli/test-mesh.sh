@@ -196,10 +196,14 @@ ok serve/sigint-exits-0 exits 0
 
 # --- the end of a server with a call under way ---
 mkfifo "$folder/started"
+printf '[mesh]\ndrain-timeout=2s\n' > "$folder/drain.conf"
+before=$COMMY_CONFIG
+export COMMY_CONFIG="$COMMY_CONFIG:$folder/drain.conf"
 serve org.example.Slow --method "Slow=echo > '$folder/started'; exec sleep 1000"
 "$commy" call org.example.Slow Slow --timeout 60s > "$out" 2> "$err" &
 caller=$!
 servers="$servers $caller"
+COMMY_CONFIG=$before
 read -r _ < "$folder/started"
 stop TERM
 ok drain/server-exits-0 exits 0

@@ -33,6 +33,18 @@ ok simulate/all-come-back json "it['timeline'][-1]['ejected'] == it['timeline'][
 run simulate "$scenarios/one-slow-one-failing.conf" -o json --set clients.breaker=false --set clients.ejection=false --set clients.retry-attempts=1
 ok simulate/without-policies-many-fail json "it['failed'] > 0.1 * it['calls']"
 
+# Near instances first, then in proportion, then the others.
+run simulate "$scenarios/zones.conf" -o json --set arrivals.steps=19s:0
+ok simulate/near-ones-get-all json "sum(i['attempts'] for i in it['instances'][4:]) == 0 and $adds_up"
+run simulate "$scenarios/zones.conf" -o json
+ok simulate/far-ones-stand-in json "it['failed'] < 0.001 * it['calls'] and 0.38 * it['attempts'] < sum(i['attempts'] for i in it['instances'][4:]) < 0.48 * it['attempts']"
+ok simulate/equals-get-as-much json "max(i['attempts'] for i in it['instances'][4:]) < 1.1 * min(i['attempts'] for i in it['instances'][4:])"
+run simulate "$scenarios/zones.conf" -o json --set clients.locality=off --set arrivals.steps=19s:0
+ok simulate/without-levels-all-are-equal json "max(i['attempts'] for i in it['instances']) < 1.1 * min(i['attempts'] for i in it['instances'])"
+# Three of four: those that are left in the zone are not flooded.
+run simulate "$scenarios/zones.conf" -o json --set 'fault half.instances=near-1;near-2;near-3' --set arrivals.steps=49s:0
+ok simulate/no-cliff json "it['failed'] < 0.002 * it['calls'] and it['instances'][3]['attempts'] < 0.5 * it['calls']"
+
 # --- every kind of fault, alone and at once ---
 cat > "$folder/faults.conf" <<'END'
 [simulation]

@@ -113,7 +113,7 @@ if [ -n "$(pkg-config --cflags gio-unix-2.0 2>/dev/null)" ] && command -v cc >/d
 else
   flags=
 fi
-for guide in configuration security tuning embedding dbus simulate; do
+for guide in configuration health security tuning embedding dbus simulate; do
   begin "$guide"
   ok "$guide/a-service-runs-beside-it" test -n "$serving"
   shell_blocks "$guides/$guide.md" "$folder/$guide/blocks"

@@ -8,7 +8,7 @@ set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C.UTF-8
 export PATH LC_ALL
-all='commy-tools gir1.2-commy-1 libcommy-1-0 libcommy-common libcommy-dev libcommy-plugins'
+all='commy-tools commyd gir1.2-commy-1 libcommy-1-0 libcommy-common libcommy-dev libcommy-plugins'
 number=0
 failed=0
 
@@ -56,7 +56,7 @@ installs () {
 is_as_packed () {
   # shellcheck disable=SC2086
   [ -z "$(dpkg --verify $all)" ] && [ "$(dpkg-query -W -f '${db:Status-Status} ' $all)" = \
-    'installed installed installed installed installed installed ' ]
+    'installed installed installed installed installed installed installed ' ]
 }
 
 # Each case of the packages' own test is a case here. Whoever has no rights can use them, too.
@@ -161,6 +161,7 @@ pattern_of () { # package
   triplet='[a-z0-9_]*-linux-gnu[a-z0-9]*'
   case $1 in
     commy-tools) echo "bin/commy|libexec/commy/commy-(conformance|simulate)|share/(bash-completion|fish|zsh|man/man[157])/.*" ;;
+    commyd) echo "sbin/commyd|share/man/man8/.*|\./lib/systemd/system/commyd\.(service|socket)" ;;
     gir1.2-commy-1) echo "lib/$triplet/girepository-1\.0/Commy-1\.typelib|.*/overrides/Commy\.(py|js)" ;;
     libcommy-1-0) echo "lib/$triplet/libcommy-1\.so\.0(\.[0-9.]*)?" ;;
     libcommy-common) echo "share/commy/commy\.conf|share/locale/[a-zA-Z_]*/LC_MESSAGES/commy-1\.mo" ;;

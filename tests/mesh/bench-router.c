@@ -3,10 +3,11 @@
  * What the router costs a call: is the route still right, which instance, which stack for this
  * size, and is the call measured. 64 routes in turn at random, sizes at random, on a real mesh.
  * The loop alone is measured beside it. And what a balancer takes to pick one of 100 instances,
- * one of which has a call more or less each time.
+ * one of which has a call more or less each time; and what near and far add to that.
  */
 #include "config.h"
 
+#include "control/commy-chance.h"
 #include "mesh-fixture.h"
 #include "mesh/commy-client-private.h"
 
@@ -161,6 +162,45 @@ show_picks (CommyMesh *mesh, guint turns)
              measure_picks (mesh, ids[i], turns));
 }
 
+/* --- near or far --- */
+
+/* Half of them near, of which @n_failed are not well. */
+static double
+measure_levels (guint n_failed, guint turns)
+{
+  const CommyLocalityPolicy policy = { TRUE, 1.4, 0.5 };
+  g_auto (CommyLocality) locality = { 0 };
+  g_autofree double *ns = g_new (double, turns);
+  guint8 levels[INSTANCES];
+  guint64 blocked[(INSTANCES + 63) / 64] = { 0 }, chance = 1;
+  const guint64 *volatile sink;
+
+  for (guint i = 0; i < INSTANCES; i++)
+    levels[i] = i < INSTANCES / 2 ? COMMY_LEVEL_HOST : COMMY_LEVEL_ZONE;
+  for (guint i = 0; i < n_failed; i++)
+    blocked[i / 64] |= G_GUINT64_CONSTANT (1) << (i % 64);
+  commy_locality_set_members (&locality, levels, INSTANCES, NULL);
+  for (guint turn = 0; turn < turns; turn++)
+    {
+      gint64 start = now_ns ();
+
+      for (guint i = 0; i < DRAWS; i++)
+        sink = commy_locality_exclude (&locality, &policy, blocked, NULL, 1,
+                                       commy_chance_next (&chance));
+      ns[turn] = (double) (now_ns () - start) / DRAWS;
+    }
+  (void) sink;
+  qsort (ns, turns, sizeof *ns, compare);
+  return ns[turns / 2];
+}
+
+static void
+show_levels (guint turns)
+{
+  g_print ("levels, %u instances on two: p50 %.1f ns a pick, %.1f ns where calls spill over\n",
+           INSTANCES, measure_levels (0, turns), measure_levels (INSTANCES / 4, turns));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -185,6 +225,7 @@ main (int argc, char **argv)
   g_print ("router, %u routes, random sizes: p50 %.1f ns a call, of which the loop %.1f ns\n",
            ROUTES, both, loop);
   show_picks (mesh, turns);
+  show_levels (turns);
   for (guint i = 0; i < ROUTES; i++)
     {
       g_object_unref (clients[i]);

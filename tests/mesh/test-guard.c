@@ -454,7 +454,10 @@ test_endpoints (MeshFixture *fixture, gconstpointer data)
       g_autoptr (GVariant) record = g_variant_get_child_value (endpoints, i);
       const char *state = NULL, *why = NULL;
       guint64 until = 0;
+      guint32 level = 0;
 
+      g_assert_true (g_variant_lookup (record, "level", "u", &level));
+      g_assert_cmpuint (level, ==, 1); /* this host */
       g_assert_true (g_variant_lookup (record, "state", "&s", &state));
       g_assert_true (g_variant_lookup (record, "why", "&s", &why));
       g_assert_true (g_variant_lookup (record, "until", "t", &until));

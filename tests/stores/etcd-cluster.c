@@ -6,8 +6,6 @@
 
 #include "etcd-cluster.h"
 
-#include "tests/conformance/commy-test-host.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -38,6 +36,8 @@ typedef struct
 struct _EtcdCluster
 {
   char *dir;
+  GPid keeper;  /* removes the folder when this process is no more, however it ended */
+  int lifeline; /* which it hears by the end of this */
   char *endpoints;
   gboolean is_secure;
   char *token;
@@ -452,12 +452,45 @@ make_dir (guint n_members)
   return dir;
 }
 
+/* In a session of its own: who kills the whole group of a test that hangs must not kill it, too. */
+static void
+leave_group (gpointer data)
+{
+  setsid ();
+}
+
+/* etcd dies with us and may still be writing when the removal begins. */
+static void
+start_keeper (EtcdCluster *self)
+{
+  char command[] = "read end; until rm -rf \"$0\"; do sleep 0.1; done";
+  char shell[] = "sh";
+  char option[] = "-c";
+  char *argv[] = { shell, option, command, self->dir, NULL };
+  g_autoptr (GError) error = NULL;
+
+  g_spawn_async_with_pipes (NULL, argv, NULL,
+                            G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD
+                                | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+                            leave_group, NULL, &self->keeper, &self->lifeline, NULL, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static void
+end_keeper (EtcdCluster *self)
+{
+  close (self->lifeline);
+  while (waitpid (self->keeper, NULL, 0) < 0)
+    g_assert_cmpint (errno, ==, EINTR);
+}
+
 EtcdCluster *
 etcd_cluster_new (guint n_members, gboolean is_secure)
 {
   EtcdCluster *self = g_new0 (EtcdCluster, 1);
 
   self->dir = make_dir (n_members);
+  start_keeper (self);
   self->n_members = n_members;
   self->is_secure = is_secure;
   g_mutex_init (&self->lock);
@@ -485,7 +518,7 @@ etcd_cluster_free (EtcdCluster *self)
       g_free (self->members[i].client_uri);
       g_free (self->members[i].peer_uri);
     }
-  commy_test_remove_tree (self->dir);
+  end_keeper (self);
   g_mutex_clear (&self->lock);
   g_cond_clear (&self->changed);
   g_free (self->dir);

@@ -1,17 +1,56 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The record of an instance as a store hands it over: anybody who may write to the store may
- * have written it.
+ * The record of an instance, and that of a node, as a store hands it over: anybody who may write to
+ * the store may have written it. And a selector, held against what the instance says.
  */
 #include "config.h"
 
+#include "base/commy-selector.h"
 #include "control/commy-instance.h"
+#include "control/commy-node.h"
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
+
+static void
+try_node (const char *data, size_t size)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyNode) node = commy_node_read ("0123", data, size, &error);
+  g_autoptr (CommyNode) again = NULL;
+  g_autofree char *text = NULL;
+
+  if (node == NULL)
+    {
+      g_assert_nonnull (error);
+      return;
+    }
+  text = commy_node_write (node);
+  again = commy_node_read ("0123", text, strlen (text), &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (again->state, ==, node->state);
+  g_assert_cmpuint (g_strv_length (again->transports), ==, g_strv_length (node->transports));
+  commy_node_resources_differ (&again->resources, &node->resources);
+}
+
+static void
+try_selector (const char *data, size_t size, const CommyInstance *instance)
+{
+  const CommyTraits traits
+      = { instance->version, (const char *const *) instance->tags, instance->metadata };
+  g_autofree char *text = g_strndup (data, size);
+  g_autoptr (CommySelector) any = commy_selector_new (text, NULL);
+  g_autoptr (CommySelector) selector = commy_selector_new (">=2.1 gpu rack:7", NULL);
+  char wanted[64] = "", offered[160] = "";
+
+  if (any != NULL)
+    commy_selector_matches (any, &traits, wanted, sizeof wanted, offered, sizeof offered);
+  commy_selector_matches (selector, &traits, wanted, sizeof wanted, offered, sizeof offered);
+  g_assert_true (g_utf8_validate (wanted, -1, NULL) && g_utf8_validate (offered, -1, NULL));
+}
 
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
@@ -22,11 +61,13 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   g_autoptr (CommyInstance) again = NULL;
   g_autofree char *text = NULL;
 
+  try_node ((const char *) data, size);
   if (instance == NULL)
     {
       g_assert_nonnull (error);
       return 0;
     }
+  try_selector ((const char *) data, size, instance);
   text = commy_instance_write (instance);
   again = commy_instance_read ("0123", "org.example.Fuzz", text, strlen (text), &error);
   g_assert_no_error (error);

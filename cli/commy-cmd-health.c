@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * `commy health`: how the instances of services are, by what they say of themselves, by what the
+ * clients that use them found, and by whether their nodes answer. For people, and for what
+ * supervises: the exit code says how it is.
+ */
+#include "config.h"
+
+#include "cli/commy-cmd.h"
+#include "cli/commy-lookup.h"
+#include "cli/commy-output.h"
+#include "cli/commy-watch.h"
+
+#include <glib/gi18n.h>
+#include <string.h>
+
+static const CommyCliVerb verb = {
+  .name = "health",
+  .usage = "[SERVICE]",
+  .summary
+  = N_ ("How the instances of all services, or of one, are: what each says of itself, what\n"
+        "its clients found by looking (SEEN), and whether its process answers."),
+  .description
+  = N_ ("Ends with 0 if all are well, 8 if one is not, 9 if a service has none that is.\n"
+        "With --nagios: 0, 1, 2, and 3 if it cannot be found out; one line, as plugins\n"
+        "of Nagios, Icinga and their like write it.\n\n"
+        "Example: is the echo service fine?\n"
+        "  commy health org.example.Echo\n"
+        "  commy health --watch --every 5s\n"
+        "  commy health org.example.Echo --nagios"),
+  .has_format = TRUE,
+};
+
+typedef enum
+{
+  VERDICT_WELL,
+  VERDICT_WARN,
+  VERDICT_CRITICAL,
+  VERDICT_UNKNOWN,
+} Verdict;
+
+static const char *const verdicts[] = { "well", "warn", "critical", "unknown" };
+
+/* What there is to know of one instance. */
+typedef struct
+{
+  GVariant *record; /* as the store has it */
+  guint n_well, n_unwell;
+  const char *check; /* interned; NULL: nobody looks */
+  char *reason;      /* why it is unwell, or NULL */
+} Subject;
+
+typedef struct
+{
+  CommyCli *cli;
+  CommyMesh *mesh;
+  const char *service; /* NULL: all */
+  gboolean nagios;
+  CommyWatch watch;
+} Query;
+
+static void
+query_clear (Query *query)
+{
+  commy_watch_clear (&query->watch);
+  g_clear_object (&query->mesh);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Query, query_clear)
+
+/* --- finding out --- */
+
+static void
+subject_free (gpointer data)
+{
+  Subject *subject = data;
+
+  g_variant_unref (subject->record);
+  g_free (subject->reason);
+  g_free (subject);
+}
+
+/* "not-serving" and "not-serving: REASON" */
+static char *
+dup_said (GVariant *record)
+{
+  const char *said = commy_record_get_string (record, "health");
+
+  if (!g_str_has_prefix (said, "not-serving"))
+    return NULL;
+  said += strlen ("not-serving");
+  return said[0] == ':' ? g_strdup_printf (_ ("it says:%s"), said + 1)
+                        : g_strdup (_ ("it says that it does not serve"));
+}
+
+/* (transfer full) (element-type Subject) */
+static GPtrArray *
+list_subjects (Query *query, GError **error)
+{
+  g_autoptr (GPtrArray) instances
+      = commy_lookup_instances (query->mesh, query->service, FALSE, error);
+  GPtrArray *subjects;
+
+  if (instances == NULL)
+    return NULL;
+  subjects = g_ptr_array_new_with_free_func (subject_free);
+  for (guint i = 0; i < instances->len; i++)
+    {
+      Subject *subject = g_new0 (Subject, 1);
+
+      subject->record = g_variant_ref (instances->pdata[i]);
+      subject->reason = dup_said (subject->record);
+      g_ptr_array_add (subjects, subject);
+    }
+  return subjects;
+}
+
+static void
+take_finding (GPtrArray *subjects, GVariant *finding)
+{
+  const char *id = commy_record_get_string (finding, "instance");
+  const char *state = commy_record_get_string (finding, "state");
+  const char *check = commy_record_get_string (finding, "check");
+
+  if (strcmp (commy_record_get_string (finding, "source"), "seen") != 0)
+    return;
+  for (guint i = 0; i < subjects->len; i++)
+    {
+      Subject *subject = subjects->pdata[i];
+
+      if (strcmp (commy_record_get_string (subject->record, "instance"), id) != 0)
+        continue;
+      subject->n_well += strcmp (state, "well") == 0;
+      subject->n_unwell += strcmp (state, "unwell") == 0;
+      if (check[0] != '\0' && strcmp (check, "none") != 0)
+        subject->check = g_intern_string (check);
+      if (strcmp (state, "unwell") == 0 && subject->reason == NULL)
+        subject->reason = g_strdup (commy_record_get_string (finding, "reason"));
+    }
+}
+
+static void
+blame_node (GPtrArray *subjects, GVariant *node)
+{
+  const char *id = commy_record_get_string (node, "node");
+
+  for (guint i = 0; i < subjects->len; i++)
+    {
+      Subject *subject = subjects->pdata[i];
+
+      if (strcmp (commy_record_get_string (subject->record, "node"), id) != 0)
+        continue;
+      subject->n_unwell++;
+      if (subject->reason == NULL)
+        subject->reason = g_strdup (_ ("its process does not answer"));
+    }
+}
+
+/* Every node is asked what it found of the others; one that does not answer is no longer well. */
+static void
+ask_nodes (Query *query, GPtrArray *subjects)
+{
+  g_autoptr (GPtrArray) nodes = commy_lookup_all_nodes (query->mesh, NULL, NULL);
+
+  for (guint i = 0; nodes != NULL && i < nodes->len; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) findings = commy_lookup_ask_for (
+          query->mesh, nodes->pdata[i], "HealthOf",
+          g_variant_new ("(s)", query->service != NULL ? query->service : ""), "aa{sv}", &error);
+
+      if (findings == NULL && g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DEADLINE))
+        blame_node (subjects, nodes->pdata[i]);
+      for (gsize k = 0; findings != NULL && k < g_variant_n_children (findings); k++)
+        {
+          g_autoptr (GVariant) finding = g_variant_get_child_value (findings, k);
+
+          take_finding (subjects, finding);
+        }
+    }
+}
+
+/* --- judging --- */
+
+static const char *
+state_of (const Subject *subject)
+{
+  gboolean said = g_str_has_prefix (commy_record_get_string (subject->record, "health"), "not-");
+
+  if (said || (subject->n_unwell > 0 && subject->n_unwell >= subject->n_well))
+    return "unwell";
+  return commy_record_get_boolean (subject->record, "draining") ? "draining" : "well";
+}
+
+/* They are ordered by service. */
+static Verdict
+judge (const Query *query, GPtrArray *subjects, guint *out_well)
+{
+  Verdict worst = VERDICT_WELL;
+
+  *out_well = 0;
+  if (query->service != NULL && subjects->len == 0)
+    return VERDICT_CRITICAL;
+  for (guint i = 0, next; i < subjects->len; i = next)
+    {
+      const Subject *first = subjects->pdata[i];
+      const char *service = commy_record_get_string (first->record, "service");
+      guint well = 0, unwell = 0;
+
+      for (next = i; next < subjects->len; next++)
+        {
+          const Subject *subject = subjects->pdata[next];
+
+          if (strcmp (commy_record_get_string (subject->record, "service"), service) != 0)
+            break;
+          well += strcmp (state_of (subject), "well") == 0;
+          unwell += strcmp (state_of (subject), "unwell") == 0;
+        }
+      *out_well += well;
+      worst = MAX (worst, well == 0 ? VERDICT_CRITICAL : unwell > 0 ? VERDICT_WARN : VERDICT_WELL);
+    }
+  return worst;
+}
+
+static CommyExit
+exit_of (const Query *query, Verdict verdict)
+{
+  static const CommyExit codes[]
+      = { COMMY_EXIT_DONE, COMMY_EXIT_UNWELL, COMMY_EXIT_CRITICAL, COMMY_EXIT_FAILED };
+
+  return query->nagios ? (CommyExit) verdict : codes[verdict];
+}
+
+/* --- telling --- */
+
+static void
+print_nagios (Verdict verdict, guint well, guint all, const char *why)
+{
+  static const char *const words[] = { "OK", "WARNING", "CRITICAL", "UNKNOWN" };
+
+  /* A format of its own, which programs read: it is not translated. */
+  if (verdict == VERDICT_UNKNOWN)
+    commy_output_print ("COMMY %s - %s\n", words[verdict], why);
+  else
+    commy_output_print ("COMMY %s - %u of %u instances are well%s%s | well=%u unwell=%u\n",
+                        words[verdict], well, all, why[0] != '\0' ? ": " : "", why, well,
+                        all - well);
+}
+
+static const char *
+first_reason (GPtrArray *subjects)
+{
+  for (guint i = 0; i < subjects->len; i++)
+    if (((Subject *) subjects->pdata[i])->reason != NULL)
+      return ((Subject *) subjects->pdata[i])->reason;
+  return "";
+}
+
+static void
+print_table (const Query *query, GPtrArray *subjects)
+{
+  g_autoptr (CommyTable) table
+      = commy_table_new ("SERVICE", "INSTANCE", "HOST", "STATE", "SEEN", "REASON", NULL);
+
+  for (guint i = 0; i < subjects->len; i++)
+    {
+      const Subject *subject = subjects->pdata[i];
+      GVariant *record = subject->record;
+      const char *state = state_of (subject);
+
+      commy_table_add_toned (table, commy_record_get_string (record, "service"), COMMY_TONE_STRONG);
+      commy_table_take (table,
+                        commy_lookup_dup_short (commy_record_get_string (record, "instance")));
+      commy_table_add (table, commy_record_get_string (record, "host"));
+      commy_table_add_toned (table, state,
+                             strcmp (state, "well") == 0     ? COMMY_TONE_GOOD
+                             : strcmp (state, "unwell") == 0 ? COMMY_TONE_BAD
+                                                             : COMMY_TONE_FAINT);
+      commy_table_take (table, subject->n_well + subject->n_unwell == 0
+                                   ? g_strdup ("-")
+                                   : g_strdup_printf (_ ("%u well, %u unwell"), subject->n_well,
+                                                      subject->n_unwell));
+      commy_table_add (table, subject->reason);
+    }
+  if (commy_table_get_n_rows (table) > 0)
+    commy_table_print (table);
+  else if (query->service != NULL)
+    commy_output_print (_ ("nobody offers %s\n"), query->service);
+  else
+    commy_output_print (_ ("nothing is offered\n"));
+}
+
+static void
+add_text (GVariantBuilder *record, const char *key, const char *text)
+{
+  g_variant_builder_add (record, "{sv}", key, g_variant_new_string (text != NULL ? text : ""));
+}
+
+static void
+print_json (const Query *query, GPtrArray *subjects, Verdict verdict)
+{
+  GVariantBuilder answer, list;
+
+  g_variant_builder_init (&list, G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; i < subjects->len; i++)
+    {
+      const Subject *subject = subjects->pdata[i];
+      GVariantBuilder record;
+
+      g_variant_builder_init (&record, G_VARIANT_TYPE_VARDICT);
+      add_text (&record, "service", commy_record_get_string (subject->record, "service"));
+      add_text (&record, "instance", commy_record_get_string (subject->record, "instance"));
+      add_text (&record, "node", commy_record_get_string (subject->record, "node"));
+      add_text (&record, "host", commy_record_get_string (subject->record, "host"));
+      add_text (&record, "state", state_of (subject));
+      add_text (&record, "says", commy_record_get_string (subject->record, "health"));
+      add_text (&record, "check", subject->check);
+      add_text (&record, "reason", subject->reason);
+      g_variant_builder_add (&record, "{sv}", "seen-well", g_variant_new_uint32 (subject->n_well));
+      g_variant_builder_add (&record, "{sv}", "seen-unwell",
+                             g_variant_new_uint32 (subject->n_unwell));
+      g_variant_builder_add_value (&list, g_variant_builder_end (&record));
+    }
+  g_variant_builder_init (&answer, G_VARIANT_TYPE_VARDICT);
+  add_text (&answer, "verdict", verdicts[verdict]);
+  g_variant_builder_add (&answer, "{sv}", "instances", g_variant_builder_end (&list));
+  commy_cli_json (query->cli, g_variant_builder_end (&answer));
+}
+
+static CommyExit
+show (gpointer data)
+{
+  Query *query = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) subjects = list_subjects (query, &error);
+  Verdict verdict;
+  guint well;
+
+  if (subjects == NULL && query->nagios)
+    {
+      print_nagios (VERDICT_UNKNOWN, 0, 0, error->message);
+      return exit_of (query, VERDICT_UNKNOWN);
+    }
+  if (subjects == NULL)
+    return commy_cli_fail (error);
+  ask_nodes (query, subjects);
+  verdict = judge (query, subjects, &well);
+  if (query->nagios)
+    print_nagios (verdict, well, subjects->len, first_reason (subjects));
+  else if (query->cli->json)
+    print_json (query, subjects, verdict);
+  else
+    print_table (query, subjects);
+  return exit_of (query, verdict);
+}
+
+static CommyExit
+cannot_join (const Query *query, const GError *error)
+{
+  if (!query->nagios)
+    return commy_cli_fail (error);
+  print_nagios (VERDICT_UNKNOWN, 0, 0, error->message);
+  return exit_of (query, VERDICT_UNKNOWN);
+}
+
+CommyExit
+commy_cmd_health (CommyCli *cli, char **argv)
+{
+  g_auto (Query) query = { .cli = cli };
+  const GOptionEntry entries[] = {
+    { "nagios", 0, 0, G_OPTION_ARG_NONE, &query.nagios,
+      N_ ("One line and exit codes for supervision"), NULL },
+    COMMY_WATCH_OPTIONS (query.watch),
+    { NULL },
+  };
+  g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
+  g_autoptr (GError) error = NULL;
+
+  if (arguments == NULL)
+    return COMMY_EXIT_USAGE;
+  if (g_strv_length (arguments) > 2)
+    return commy_cli_misuse (&verb, "takes one service at most");
+  if (query.nagios && (query.watch.on || cli->json))
+    return commy_cli_misuse (&verb, "--nagios goes with neither --watch nor -o json");
+  if (!commy_watch_check (&query.watch, &verb))
+    return COMMY_EXIT_USAGE;
+  query.service = arguments[1];
+  query.mesh = commy_cli_join (cli, &error);
+  if (query.mesh == NULL)
+    return cannot_join (&query, error);
+  return commy_watch_run (&query.watch, cli, show, &query);
+}

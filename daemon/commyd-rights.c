@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Rights: see the header.
+ */
+#include "config.h"
+
+#include "daemon/commyd-rights.h"
+
+#include "base/commy-error-private.h"
+
+#include <string.h>
+
+#define SERVICES "services/"
+
+/* [policy NAME] groups say who may offer a service; what none of them says anything about is free
+ * for everybody, because callers decide again whom they believe. */
+static gboolean
+check_offer (const CommydRights *self, guint32 uid, const char *key, GError **error)
+{
+  const char *name = key + strlen (SERVICES);
+  const char *slash = strchr (name, '/');
+  g_autofree char *service = NULL;
+  g_autofree char *principal = NULL;
+  CommyPolicyVerdict verdict;
+
+  if (slash == NULL)
+    {
+      commy_set_error (error, COMMY_ERROR_DENIED, "%s is no key of an instance: services/NAME/ID",
+                       key);
+      return FALSE;
+    }
+  service = g_strndup (name, (gsize) (slash - name));
+  principal = g_strdup_printf ("unix:uid=%u", uid);
+  verdict = commy_policy_decide (self->policy, COMMY_VERB_OFFER, principal, service, NULL);
+  if (verdict.allowed || verdict.rule == NULL)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_DENIED,
+                   "%s may not offer %s here: [policy %s] of commyd (%s)", principal, service,
+                   verdict.rule, verdict.origin);
+  return FALSE;
+}
+
+static gboolean
+check_key (const CommydRights *self, guint32 uid, const char *key, GError **error)
+{
+  guint32 owner;
+  gsize bytes;
+
+  if (g_str_has_prefix (key, COMMYD_HOSTS))
+    {
+      commy_set_error (error, COMMY_ERROR_DENIED,
+                       "user %u may not write %s: what begins with " COMMYD_HOSTS
+                       " is written by commyd alone",
+                       uid, key);
+      return FALSE;
+    }
+  if (!commyd_ledger_find (self->ledger, key, &owner, &bytes) || owner == uid)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_DENIED,
+                   "user %u may not write %s: it is user %u's, who can remove it", uid, key, owner);
+  return FALSE;
+}
+
+static gboolean
+check_prefix (const CommydRights *self, guint32 uid, const char *prefix, GError **error)
+{
+  guint32 owner;
+  const char *key = commyd_ledger_find_foreign (self->ledger, prefix, uid, &owner);
+
+  if (key == NULL)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_DENIED,
+                   "user %u may not remove all that begins with \"%s\": %s is user %u's", uid,
+                   prefix, key, owner);
+  return FALSE;
+}
+
+/* What removals give back is not counted: who is at the limit removes first. */
+static gboolean
+check_room (
+    const CommydRights *self, guint32 uid, const CommyStoreOp *ops, gsize n_ops, GError **error)
+{
+  CommydUsage usage = commyd_ledger_usage (self->ledger, uid);
+  gboolean grows = FALSE;
+
+  for (gsize i = 0; i < n_ops; i++)
+    {
+      guint32 owner;
+      gsize before = 0;
+
+      if (ops[i].kind != COMMY_STORE_PUT)
+        continue;
+      usage.bytes
+          += strlen (ops[i].key) + (ops[i].value != NULL ? g_bytes_get_size (ops[i].value) : 0);
+      if (commyd_ledger_find (self->ledger, ops[i].key, &owner, &before) && owner == uid)
+        usage.bytes -= MIN (usage.bytes, before);
+      else
+        usage.keys++;
+      grows = TRUE;
+    }
+  if (!grows || (usage.keys <= self->limits.keys && usage.bytes <= self->limits.bytes))
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_BUSY,
+                   "user %u would have %" G_GUINT64_FORMAT " keys of %" G_GUINT64_FORMAT
+                   " bytes in commyd: %u and %" G_GUINT64_FORMAT
+                   " are allowed (keys and bytes of [daemon])",
+                   uid, usage.keys, usage.bytes, self->limits.keys, self->limits.bytes);
+  return FALSE;
+}
+
+gboolean
+commyd_rights_check (
+    const CommydRights *self, guint32 uid, const CommyStoreOp *ops, gsize n_ops, GError **error)
+{
+  if (uid == 0 || uid == self->own_uid)
+    return TRUE;
+  for (gsize i = 0; i < n_ops; i++)
+    {
+      const char *key = ops[i].key;
+
+      if (ops[i].kind == COMMY_STORE_DELETE_PREFIX && !check_prefix (self, uid, key, error))
+        return FALSE;
+      if (ops[i].kind != COMMY_STORE_DELETE_PREFIX && !check_key (self, uid, key, error))
+        return FALSE;
+      if (ops[i].kind == COMMY_STORE_PUT && g_str_has_prefix (key, SERVICES)
+          && !check_offer (self, uid, key, error))
+        return FALSE;
+    }
+  return check_room (self, uid, ops, n_ops, error);
+}

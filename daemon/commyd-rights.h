@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who may write what. A user writes keys that are its own or that nobody has, and offers the
+ * names that no [policy] of the daemon's keyfile denies it; only root and the daemon's own user
+ * touch what others wrote. Decides and explains; nothing is changed here.
+ */
+#pragma once
+
+#include "daemon/commyd-ledger.h"
+
+#include "security/commy-policy.h"
+
+#include <commy/commy-store.h>
+
+/* What the daemon says of its host: its own keys alone. */
+#define COMMYD_HOSTS "hosts/"
+
+/* What the limits of a user are; see [daemon] in commy.conf(5). */
+typedef struct
+{
+  guint connections;
+  guint keys;
+  guint64 bytes;   /* stored */
+  guint64 waiting; /* in memory, to be read or to be sent */
+} CommydLimits;
+
+typedef struct
+{
+  CommydLedger *ledger;
+  CommyPolicy *policy;
+  CommydLimits limits;
+  guint32 own_uid;
+} CommydRights;
+
+/* Error: DENIED or BUSY, with who, what and the way out. */
+gboolean commyd_rights_check (
+    const CommydRights *self, guint32 uid, const CommyStoreOp *ops, gsize n_ops, GError **error);

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The server: see the header. The ledger is read from the store at the start and follows what
+ * sessions write. Keys of an earlier daemon's leases are kept for a while, so that nobody is
+ * missing who is only about to register again.
+ */
+#include "config.h"
+
+#include "daemon/commyd-session.h"
+#include "daemon/commyd-value.h"
+
+#include "base/commy-env.h"
+#include "base/commy-error-private.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define RETRY_MS 1000u
+#define PAUSE_MS 100u
+#define ACCEPTS_A_TURN 32
+#define KEYS_A_TRANSACTION 100 /* a cluster of etcd takes 128 */
+
+typedef struct
+{
+  CommydWriteFunc func;
+  gpointer data;
+} Turn;
+
+/* --- writes, one after the other --- */
+
+gboolean
+commyd_server_is_writing (CommydServer *self)
+{
+  return self->is_writing;
+}
+
+void
+commyd_server_write (CommydServer *self, CommydWriteFunc func, gpointer data)
+{
+  const Turn turn = { func, data };
+
+  if (self->is_writing)
+    {
+      g_queue_push_tail (&self->writes, g_memdup2 (&turn, sizeof turn));
+      return;
+    }
+  self->is_writing = TRUE;
+  func (data);
+}
+
+void
+commyd_server_end_write (CommydServer *self)
+{
+  g_autofree Turn *turn = g_queue_pop_head (&self->writes);
+
+  self->is_writing = turn != NULL;
+  if (turn != NULL)
+    turn->func (turn->data);
+}
+
+/* --- leases --- */
+
+typedef struct
+{
+  CommydServer *server;
+  gint64 lease;
+  CommydEndedFunc done;
+  gpointer data;
+  GPtrArray *keys; /* copies: of those that are being removed */
+} Ending;
+
+static void end_some (Ending *ending);
+
+void
+commyd_server_note (CommydServer *self, gint64 revision)
+{
+  self->revision = MAX (self->revision, revision);
+}
+
+gint64
+commyd_server_grant (CommydServer *self)
+{
+  gint64 lease;
+
+  do
+    lease = (gint64) (commy_env_random64 (commy_env_system ()) >> 1);
+  while (lease == 0 || g_hash_table_contains (self->leases, &lease));
+  g_hash_table_add (self->leases, g_memdup2 (&lease, sizeof lease));
+  return lease;
+}
+
+static void
+on_some_ended (gpointer data, const CommyStoreResult *result, const GError *error)
+{
+  Ending *ending = data;
+
+  if (error == NULL)
+    {
+      commyd_server_note (ending->server, result->revision);
+      for (guint i = 0; i < ending->keys->len; i++)
+        commyd_ledger_remove (ending->server->ledger, ending->keys->pdata[i]);
+      g_ptr_array_set_size (ending->keys, 0);
+      end_some (ending);
+      return;
+    }
+  ending->done (ending->data, error);
+  g_ptr_array_unref (ending->keys);
+  g_free (ending);
+}
+
+/* As many as a store takes in one transaction, then the next ones. */
+static void
+end_some (Ending *ending)
+{
+  CommydServer *self = ending->server;
+  g_autoptr (GPtrArray) keys
+      = commyd_ledger_list_lease (self->ledger, ending->lease, KEYS_A_TRANSACTION);
+  CommyStoreOp ops[KEYS_A_TRANSACTION];
+
+  for (guint i = 0; i < keys->len; i++)
+    {
+      char *key = g_strdup (keys->pdata[i]);
+
+      g_ptr_array_add (ending->keys, key);
+      ops[i] = (CommyStoreOp){ .kind = COMMY_STORE_DELETE, .key = key };
+    }
+  if (keys->len > 0)
+    {
+      self->ops->txn (self->store, NULL, 0, ops, keys->len, on_some_ended, ending);
+      return;
+    }
+  ending->done (ending->data, NULL);
+  g_ptr_array_unref (ending->keys);
+  g_free (ending);
+}
+
+void
+commyd_server_end_lease (CommydServer *self, gint64 lease, CommydEndedFunc done, gpointer data)
+{
+  Ending *ending = g_new0 (Ending, 1);
+
+  g_hash_table_remove (self->leases, &lease);
+  ending->server = self;
+  ending->lease = lease;
+  ending->done = done;
+  ending->data = data;
+  ending->keys = g_ptr_array_new_with_free_func (g_free);
+  end_some (ending);
+}
+
+/* --- leases whose owners are gone --- */
+
+typedef struct
+{
+  CommydServer *server;
+  gint64 lease;
+} Doom;
+
+static gboolean
+on_doom_timer (gpointer data)
+{
+  CommydServer *self = data;
+  g_autoptr (GArray) again = g_steal_pointer (&self->doomed);
+
+  self->doom_timer = 0;
+  self->doomed = g_array_new (FALSE, FALSE, sizeof (gint64));
+  for (guint i = 0; i < again->len; i++)
+    commyd_server_doom (self, g_array_index (again, gint64, i));
+  return G_SOURCE_REMOVE;
+}
+
+/* The store is away, or its disk is full: what the lease had must not stay for ever. */
+static void
+on_doomed (gpointer data, const GError *error)
+{
+  g_autofree Doom *doom = data;
+  CommydServer *self = doom->server;
+
+  if (error != NULL)
+    {
+      g_message ("the keys of a process that has ended stay until the store takes it: %s",
+                 error->message);
+      g_array_append_val (self->doomed, doom->lease);
+      if (self->doom_timer == 0 && !self->is_closing)
+        self->doom_timer = g_timeout_add (RETRY_MS, on_doom_timer, self);
+    }
+  commyd_server_end_write (self);
+}
+
+static void
+run_doom (gpointer data)
+{
+  const Doom *doom = data;
+
+  commyd_server_end_lease (doom->server, doom->lease, on_doomed, data);
+}
+
+void
+commyd_server_doom (CommydServer *self, gint64 lease)
+{
+  const Doom doom = { self, lease };
+
+  /* From now on, not only when it has its turn: nobody may believe in it. */
+  g_hash_table_remove (self->leases, &lease);
+  commyd_server_write (self, run_doom, g_memdup2 (&doom, sizeof doom));
+}
+
+/* --- what was there before --- */
+
+/* Owners that live have put their keys under new leases by now. */
+static gboolean
+on_grace_end (gpointer data)
+{
+  CommydServer *self = data;
+  g_autoptr (GArray) leases = commyd_ledger_list_leases (self->ledger);
+
+  self->grace_timer = 0;
+  for (guint i = 0; i < leases->len; i++)
+    if (!g_hash_table_contains (self->leases, &g_array_index (leases, gint64, i)))
+      commyd_server_doom (self, g_array_index (leases, gint64, i));
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+enter_all (CommydServer *self, const CommyStoreResult *result, GError **error)
+{
+  for (gsize i = 0; i < result->n_entries; i++)
+    {
+      const CommyStoreEntry *entry = &result->entries[i];
+      CommydStamp stamp = { 0 };
+      g_autoptr (GBytes) value = commyd_value_unwrap (entry->value, &stamp);
+
+      if (value == NULL)
+        {
+          commy_set_error (error, COMMY_ERROR_STORE,
+                           "%s in the store was not written by commyd, which needs a store of its "
+                           "own: see state-dir and store of [daemon]",
+                           entry->key);
+          return FALSE;
+        }
+      /* No process has outlived its kernel: those of an earlier one need no grace. */
+      if (stamp.lease != 0 && stamp.boot != self->boot)
+        g_array_append_val (self->doomed, stamp.lease);
+      commyd_ledger_put (self->ledger, entry->key, stamp.uid, g_bytes_get_size (value),
+                         stamp.lease);
+    }
+  return TRUE;
+}
+
+static void
+on_loaded (gpointer data, const CommyStoreResult *result, const GError *error)
+{
+  CommydServer *self = data;
+
+  self->is_loading = FALSE;
+  if (error != NULL)
+    self->load_error = g_error_copy (error);
+  else if (enter_all (self, result, &self->load_error))
+    commyd_server_note (self, result->revision);
+  commyd_server_end_write (self);
+}
+
+static void
+run_load (gpointer data)
+{
+  CommydServer *self = data;
+
+  self->ops->range (self->store, "", on_loaded, self);
+}
+
+/* --- users --- */
+
+CommydUser *
+commyd_server_enter_user (CommydServer *self, guint32 uid, GError **error)
+{
+  CommydUser *user = g_hash_table_lookup (self->users, GUINT_TO_POINTER (uid));
+
+  if (user != NULL && user->n_sessions >= self->rights.limits.connections)
+    {
+      self->n_refused++;
+      commy_set_error (error, COMMY_ERROR_BUSY,
+                       "user %u has %u connections to commyd already (connections of [daemon])",
+                       uid, user->n_sessions);
+      return NULL;
+    }
+  if (user == NULL)
+    {
+      user = g_new0 (CommydUser, 1);
+      user->uid = uid;
+      g_hash_table_insert (self->users, GUINT_TO_POINTER (uid), user);
+    }
+  user->n_sessions++;
+  return user;
+}
+
+void
+commyd_server_leave_user (CommydServer *self, CommydUser *user)
+{
+  if (--user->n_sessions == 0)
+    g_hash_table_remove (self->users, GUINT_TO_POINTER (user->uid));
+}
+
+void
+commyd_server_forget (CommydServer *self, CommydSession *session)
+{
+  g_ptr_array_remove_fast (self->sessions, session);
+}
+
+/* --- connections --- */
+
+static gboolean on_connection (int fd, GIOCondition condition, gpointer data);
+
+static gboolean
+on_pause_end (gpointer data)
+{
+  CommydServer *self = data;
+
+  self->pause_timer = 0;
+  self->listener_source = g_unix_fd_add (self->listener, G_IO_IN, on_connection, self);
+  return G_SOURCE_REMOVE;
+}
+
+/* Without descriptors the socket would be ready again at once, and nobody else served. */
+static void
+pause_listening (CommydServer *self, int number)
+{
+  g_warning ("no further connection can be taken: %s", g_strerror (number));
+  g_source_remove (self->listener_source);
+  self->listener_source = 0;
+  self->pause_timer = g_timeout_add (PAUSE_MS, on_pause_end, self);
+}
+
+static gboolean
+on_connection (int fd, GIOCondition condition, gpointer data)
+{
+  CommydServer *self = data;
+
+  for (int i = 0; i < ACCEPTS_A_TURN; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      int connection = accept4 (fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+      CommydSession *session;
+
+      if (connection < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+        pause_listening (self, errno);
+      if (connection < 0 && errno == ECONNABORTED)
+        continue;
+      if (connection < 0)
+        break;
+      session = commyd_session_new (self, connection, &error);
+      if (session != NULL)
+        g_ptr_array_add (self->sessions, session);
+      else
+        g_debug ("a connection is refused: %s", error->message);
+    }
+  return G_SOURCE_CONTINUE;
+}
+
+void
+commyd_server_listen (CommydServer *self, int fd)
+{
+  self->listener = fd;
+  self->listener_source = g_unix_fd_add (fd, G_IO_IN, on_connection, self);
+}
+
+/* --- life --- */
+
+gboolean
+commyd_server_configure (CommydServer *self, CommyConfig *config, GError **error)
+{
+  CommyPolicy *policy = commy_policy_compile (config, NULL, error);
+
+  if (policy == NULL)
+    return FALSE;
+  g_clear_pointer (&self->rights.policy, commy_policy_unref);
+  self->rights.policy = policy;
+  self->rights.limits = (CommydLimits){
+    .connections = (guint) commy_config_get_int (config, "daemon", "connections"),
+    .keys = (guint) commy_config_get_int (config, "daemon", "keys"),
+    .bytes = commy_config_get_size (config, "daemon", "bytes"),
+    .waiting = commy_config_get_size (config, "daemon", "waiting"),
+  };
+  self->grace_ns = commy_config_get_duration (config, "daemon", "grace");
+  return TRUE;
+}
+
+static gboolean
+load_and_wait (CommydServer *self, GError **error)
+{
+  self->is_loading = TRUE;
+  commyd_server_write (self, run_load, self);
+  while (self->is_loading)
+    g_main_context_iteration (NULL, TRUE);
+  if (self->load_error == NULL)
+    {
+      if (self->doomed->len > 0)
+        on_doom_timer (self);
+      self->grace_timer = g_timeout_add ((guint) (self->grace_ns / 1000000), on_grace_end, self);
+      return TRUE;
+    }
+  g_propagate_error (error, g_steal_pointer (&self->load_error));
+  return FALSE;
+}
+
+/* Of the boot id, which is random: its first digits will do. */
+static guint64
+hash_of_boot (void)
+{
+  g_auto (GStrv) parts = g_strsplit (commy_env_host_id (), "-", -1);
+  g_autofree char *digits = g_strjoinv ("", parts);
+  g_autofree char *first = g_strndup (digits, 16);
+
+  return g_ascii_strtoull (first, NULL, 16);
+}
+
+CommydServer *
+commyd_server_new (const CommyStoreOps *ops,
+                   gpointer store,
+                   const char *store_name,
+                   const char *mesh,
+                   CommyConfig *config,
+                   GError **error)
+{
+  g_autoptr (CommydServer) self = g_new0 (CommydServer, 1);
+
+  self->ops = ops;
+  self->store = store;
+  self->store_name = store_name;
+  self->mesh = g_strdup (mesh);
+  self->ledger = commyd_ledger_new ();
+  self->rights.ledger = self->ledger;
+  self->rights.own_uid = geteuid ();
+  self->since = g_get_real_time () / G_USEC_PER_SEC;
+  self->boot = hash_of_boot ();
+  self->leases = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  self->users = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  self->sessions = g_ptr_array_new_with_free_func (commyd_session_unref);
+  self->listener = -1;
+  self->doomed = g_array_new (FALSE, FALSE, sizeof (gint64));
+  g_queue_init (&self->writes);
+  if (!commyd_server_configure (self, config, error) || !load_and_wait (self, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+static void
+clear_source (guint *id)
+{
+  if (*id != 0)
+    g_source_remove (*id);
+  *id = 0;
+}
+
+void
+commyd_server_free (CommydServer *self)
+{
+  if (self == NULL)
+    return;
+  self->is_closing = TRUE;
+  clear_source (&self->listener_source);
+  clear_source (&self->pause_timer);
+  clear_source (&self->grace_timer);
+  commyd_host_stop (self);
+  while (self->sessions->len > 0)
+    commyd_session_close (self->sessions->pdata[0], NULL);
+  /* What is with the store is waited for: its answers come back to what is freed below. */
+  while (self->is_writing)
+    g_main_context_iteration (NULL, TRUE);
+  clear_source (&self->doom_timer);
+  g_array_unref (self->doomed);
+  g_ptr_array_unref (self->sessions);
+  g_hash_table_unref (self->users);
+  g_hash_table_unref (self->leases);
+  g_clear_pointer (&self->rights.policy, commy_policy_unref);
+  commyd_ledger_free (self->ledger);
+  g_clear_error (&self->load_error);
+  g_free (self->host_key);
+  g_free (self->mesh);
+  g_free (self);
+}
+
+char *
+commyd_server_report (CommydServer *self)
+{
+  g_autoptr (GVariant) report = NULL;
+  guint n_watches = 0;
+  guint n_leases = 0;
+  GVariantDict dict;
+
+  for (guint i = 0; i < self->sessions->len; i++)
+    {
+      const CommydSession *session = self->sessions->pdata[i];
+
+      n_watches += g_hash_table_size (session->watches);
+      n_leases += g_hash_table_size (session->leases);
+    }
+  g_variant_dict_init (&dict, NULL);
+  g_variant_dict_insert (&dict, "mesh", "s", self->mesh);
+  g_variant_dict_insert (&dict, "version", "s", PACKAGE_VERSION);
+  g_variant_dict_insert (&dict, "pid", "u", (guint32) getpid ());
+  g_variant_dict_insert (&dict, "user", "u", (guint32) geteuid ());
+  g_variant_dict_insert (&dict, "since", "x", self->since);
+  g_variant_dict_insert (&dict, "store", "s", self->store_name);
+  g_variant_dict_insert (&dict, "connections", "u", self->sessions->len);
+  g_variant_dict_insert (&dict, "users", "u", g_hash_table_size (self->users));
+  g_variant_dict_insert (&dict, "keys", "u", commyd_ledger_count (self->ledger));
+  g_variant_dict_insert (&dict, "leases", "u", n_leases);
+  g_variant_dict_insert (&dict, "watches", "u", n_watches);
+  g_variant_dict_insert (&dict, "refused", "t", self->n_refused);
+  g_variant_dict_insert (&dict, "cut", "t", self->n_cut);
+  report = g_variant_ref_sink (g_variant_dict_end (&dict));
+  return g_variant_print (report, TRUE);
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Programs on the store "commyd" that do not know of it: the daemon is killed while they call
+ * each other, comes back, and users of one host meet who have nothing else in common.
+ */
+#include "config.h"
+
+#include "daemon-fixture.h"
+
+#include "../fixtures/test-child.h"
+#include "tests/mesh/mesh-fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <glib/gstdio.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifdef HAVE_GNUTLS
+#include "auth/common/commy-pki.h"
+#endif
+
+#define N_CALLS 2000
+#define USER_A 54321
+#define USER_B 54322
+#define CALLER_OPTION "--caller"
+
+typedef struct
+{
+  MeshFixture mesh;
+  TestDaemon *daemon;
+} Fixture;
+
+static void
+set_up (Fixture *fixture, gconstpointer unused)
+{
+  mesh_fixture_set_up (&fixture->mesh, NULL);
+  fixture->daemon = test_daemon_new ();
+}
+
+static void
+tear_down (Fixture *fixture, gconstpointer unused)
+{
+  test_daemon_free (fixture->daemon);
+  mesh_fixture_tear_down (&fixture->mesh, NULL);
+}
+
+static char *
+settings (Fixture *fixture)
+{
+  return g_strdup_printf ("store=commyd\n[plugin store/commyd]\nparam.socket=%s\n",
+                          fixture->daemon->socket);
+}
+
+static gint32
+ask_pid (CommyClient *client, GError **error)
+{
+  g_autoptr (GVariant) answer = commy_client_call_sync (client, "Pid", NULL, NULL, NULL, error);
+  gint32 pid = 0;
+
+  if (answer != NULL)
+    g_variant_get (answer, "(i)", &pid);
+  return pid;
+}
+
+static void
+assert_pid (CommyClient *client, gint32 pid)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpint (ask_pid (client, &error), ==, pid);
+  g_assert_no_error (error);
+}
+
+static void
+leave (CommyMesh *mesh)
+{
+  g_autoptr (GError) error = NULL;
+
+  commy_mesh_leave_sync (mesh, NULL, &error);
+  g_assert_no_error (error);
+}
+
+/* Calls go on while the daemon is killed and away; who comes when it is back finds everybody. */
+static void
+test_killed_under_load (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *text = settings (fixture);
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyMesh) late = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (CommyClient) newcomer = NULL;
+  ServiceChild *child;
+  gint32 found = 0;
+
+  test_daemon_start (fixture->daemon);
+  child = service_child_start (&fixture->mesh, text, 1);
+  mesh = mesh_fixture_join (&fixture->mesh, text);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  for (int i = 0; i < N_CALLS; i++)
+    {
+      if (i == N_CALLS / 5)
+        test_daemon_kill (fixture->daemon);
+      if (i == 3 * N_CALLS / 5)
+        test_daemon_stop (fixture->daemon); /* and another version of it is started */
+      if (i == 2 * N_CALLS / 5 || i == 4 * N_CALLS / 5)
+        test_daemon_start (fixture->daemon);
+      assert_pid (client, child->pid);
+    }
+  late = mesh_fixture_join (&fixture->mesh, text);
+  newcomer = commy_client_new (late, TEST_SERVICE);
+  while (found == 0) /* each attempt is an answer of the daemon */
+    {
+      g_autoptr (GError) error = NULL;
+
+      found = ask_pid (newcomer, &error);
+      if (found == 0)
+        g_assert_error (error, COMMY_ERROR, COMMY_ERROR_NO_SERVICE);
+    }
+  g_assert_cmpint (found, ==, child->pid);
+  leave (late);
+  leave (mesh);
+  service_child_free (child);
+}
+
+/* Without a daemon nobody joins, and is told what to do. */
+static void
+test_nobody_there (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *text = settings (fixture);
+  g_autofree char *impatient = g_strconcat (text, "param.timeout=100ms\n", NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyMesh) mesh = mesh_fixture_new (&fixture->mesh, impatient, &error);
+
+  g_assert_no_error (error);
+  g_assert_false (commy_mesh_join_sync (mesh, NULL, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_STORE);
+  g_assert_nonnull (strstr (error->message, "systemctl start commyd.socket"));
+}
+
+/* --- two users --- */
+
+#ifdef HAVE_GNUTLS
+
+static uid_t new_owner;
+
+static int
+give (const char *path, const struct stat *status, int type, struct FTW *where)
+{
+  return lchown (path, new_owner, new_owner);
+}
+
+/* A home with a certificate of the common authority, given to the user. */
+static char *
+make_home (Fixture *fixture, CommyPkiAuthority *authority, const char *name, uid_t uid)
+{
+  char *home = g_build_filename (fixture->daemon->dir, name, NULL);
+  g_autofree char *pki = g_build_filename (home, "state", "test", "pki", NULL);
+  gint64 now = g_get_real_time () / G_USEC_PER_SEC;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyPkiPair) pair
+      = commy_pki_issue (authority, "testhost", name, now - 60, now + 86400, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpint (g_mkdir_with_parents (pki, 0700), ==, 0);
+  commy_pki_pair_save (pair, authority, pki, &error);
+  g_assert_no_error (error);
+  new_owner = uid;
+  g_assert_cmpint (nftw (home, give, 8, FTW_PHYS), ==, 0);
+  return home;
+}
+
+static char *
+keyfile_of (Fixture *fixture, const char *home, const char *policy)
+{
+  g_autofree char *text = settings (fixture);
+
+  return g_strdup_printf ("[mesh]\nruntime-dir=%s/run\nstate-dir=%s/state\n%s"
+                          "[plugin transport/tls]\nparam.bind=127.0.0.1\n%s",
+                          home, home, text, policy);
+}
+
+/* This very program again, as another user. */
+static pid_t
+start_as (uid_t uid, const char *home, const char *role, const char *text, int fd)
+{
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  const char *const argv[] = { self, role, text, "1", NULL };
+  pid_t pid = fork ();
+
+  if (pid != 0)
+    return pid;
+  if (fd >= 0)
+    dup2 (fd, 3);
+  g_setenv ("HOME", home, TRUE);
+  g_unsetenv ("XDG_RUNTIME_DIR");
+  if (chdir ("/") < 0 || setgroups (0, NULL) < 0 || setresgid (uid, uid, uid) < 0
+      || setresuid (uid, uid, uid) < 0)
+    _exit (78);
+  execv (self, (char **) argv);
+  _exit (77);
+}
+
+static int
+wait_for (pid_t pid)
+{
+  int status = -1;
+
+  while (waitpid (pid, &status, 0) < 0)
+    g_assert_cmpint (errno, ==, EINTR);
+  return WIFEXITED (status) ? WEXITSTATUS (status) : -1;
+}
+
+/* The exit status of who called: 0, or the number of the error less 300. */
+static int
+call_as_b (Fixture *fixture, const char *home, const char *policy)
+{
+  g_autofree char *text = keyfile_of (fixture, home, policy);
+
+  return wait_for (start_as (USER_B, home, CALLER_OPTION, text, -1));
+}
+
+static void
+open_to_all (TestDaemon *daemon)
+{
+  g_autofree char *folder = g_path_get_dirname (daemon->socket);
+
+  test_daemon_write_keyfile (daemon, "[daemon]\nmode=0666\n");
+  g_assert_cmpint (g_chmod (daemon->dir, 0755), ==, 0);
+  g_mkdir_with_parents (folder, 0755);
+  test_daemon_start (daemon);
+}
+
+#define BELIEVE_A                                                                            \
+  "[policy believe]\nprincipals=spiffe://*/user/a\nservices=" TEST_SERVICE "\nverbs=offer\n" \
+  "effect=allow\n"
+#define LET_B_CALL                                                                      \
+  "[policy let]\nprincipals=spiffe://*/user/b\nservices=" TEST_SERVICE "\nverbs=call\n" \
+  "effect=allow\n"
+
+static void
+meet (Fixture *fixture, CommyPkiAuthority *authority)
+{
+  g_autofree char *home_a = make_home (fixture, authority, "a", USER_A);
+  g_autofree char *home_b = make_home (fixture, authority, "b", USER_B);
+  g_autofree char *text = keyfile_of (fixture, home_a, LET_B_CALL);
+  char id[32];
+  int pair[2];
+  int refused;
+  pid_t service;
+  ssize_t n;
+
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+  service = start_as (USER_A, home_a, "--service-child", text, pair[1]);
+  close (pair[1]);
+  n = read (pair[0], id, sizeof id);
+  if (n != (ssize_t) sizeof id)
+    {
+      g_assert_cmpint (wait_for (service), ==, 77);
+      g_test_skip ("the build tree is not open to other users");
+      close (pair[0]);
+      return;
+    }
+  g_assert_cmpint (call_as_b (fixture, home_b, BELIEVE_A), ==, 0);
+  refused = call_as_b (fixture, home_b, ""); /* found, but not believed */
+  g_assert_cmpint (refused, !=, 0);
+  g_assert_cmpint (refused, !=, COMMY_ERROR_NO_SERVICE - 300);
+  close (pair[0]);
+  g_assert_cmpint (wait_for (service), ==, 0);
+}
+
+#endif
+
+static void
+test_two_users (Fixture *fixture, gconstpointer unused)
+{
+#ifdef HAVE_GNUTLS
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyPkiAuthority) authority = NULL;
+
+  if (geteuid () != 0)
+    {
+      g_test_skip ("only root can act as another user");
+      return;
+    }
+  authority = commy_pki_authority_new ("test", g_get_real_time () / G_USEC_PER_SEC, &error);
+  g_assert_no_error (error);
+  open_to_all (fixture->daemon);
+  meet (fixture, authority);
+#else
+  g_test_skip ("this build has no GnuTLS");
+#endif
+}
+
+/* What user B runs. */
+static int
+caller_main (const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyMesh) mesh = commy_mesh_new_with_settings ("test", text, &error);
+  g_autoptr (CommyClient) client = NULL;
+  gint32 pid;
+
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  if (mesh == NULL || !commy_mesh_join_sync (mesh, NULL, &error))
+    {
+      g_printerr ("caller: %s\n", error->message);
+      return 200;
+    }
+  client = commy_client_new (mesh, TEST_SERVICE);
+  pid = ask_pid (client, &error);
+  if (pid == 0)
+    g_printerr ("caller: %s\n", error->message);
+  g_clear_object (&client);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  return pid != 0 ? 0 : error->code - 300;
+}
+
+#define ADD(path, test) g_test_add ("/daemon/mesh/" path, Fixture, NULL, set_up, test, tear_down)
+
+int
+main (int argc, char **argv)
+{
+  int status = 0;
+
+  if (service_child_main (argc, argv, &status))
+    return status;
+  if (argc > 2 && strcmp (argv[1], CALLER_OPTION) == 0)
+    return caller_main (argv[2]);
+  g_test_init (&argc, &argv, NULL);
+  ADD ("calls-go-on-while-the-daemon-is-killed", test_killed_under_load);
+  ADD ("without-a-daemon-joining-says-how-to-start-it", test_nobody_there);
+  ADD ("two-users-meet-and-call", test_two_users);
+  return g_test_run ();
+}
