@@ -121,8 +121,10 @@ commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick
   CommyRoute *route = &self->routes[request->flavour];
   const guint64 *excluded = NULL;
 
-  if (!commy_ward_exclude (self->ward, &route->mask, route->peers, route->n_members,
-                           &request->tries, request->now_ns, &excluded))
+  /* Who wants a certain one gets it, or its own error: that is how it is seen to be well again. */
+  if (self->instance == NULL
+      && !commy_ward_exclude (self->ward, &route->mask, route->peers, route->n_members,
+                              &request->tries, request->now_ns, &excluded))
     {
       g_autofree char *reasons = commy_ward_explain (self->ward, &request->tries, request->now_ns);
 
