@@ -30,11 +30,14 @@ commy_breaker_admits (const CommyBreaker *breaker, const CommyBreakerPolicy *pol
 }
 
 guint32
-commy_breaker_begin (CommyBreaker *breaker)
+commy_breaker_begin (CommyBreaker *breaker, gint64 now_ns)
 {
   breaker->in_flight++;
-  if (breaker->open)
-    breaker->trying = TRUE;
+  if (!breaker->open)
+    return breaker->era;
+  if (now_ns < breaker->until_ns || breaker->trying)
+    return breaker->era - 1;
+  breaker->trying = TRUE;
   return breaker->era;
 }
 

@@ -44,8 +44,9 @@ CommyBreakerState commy_breaker_get_state (const CommyBreaker *breaker, gint64 n
 /* Whether one more call may go to it. */
 gboolean
 commy_breaker_admits (const CommyBreaker *breaker, const CommyBreakerPolicy *policy, gint64 now_ns);
-/* A call that was admitted begins; returns what commy_breaker_end() wants to know. */
-guint32 commy_breaker_begin (CommyBreaker *breaker);
+/* A call begins; returns what commy_breaker_end() wants to know. One that was not admitted says
+ * nothing by its end. */
+guint32 commy_breaker_begin (CommyBreaker *breaker, gint64 now_ns);
 void commy_breaker_end (CommyBreaker *breaker,
                         const CommyBreakerPolicy *policy,
                         guint32 era,

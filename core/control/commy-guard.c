@@ -261,7 +261,7 @@ CommyGuardAttempt
 commy_guard_begin (CommyGuard *guard, guint index, gint64 now_ns)
 {
   CommyBreaker *breaker = &guard->breakers[index];
-  CommyGuardAttempt attempt = { index, commy_breaker_begin (breaker), now_ns };
+  CommyGuardAttempt attempt = { index, commy_breaker_begin (breaker, now_ns), now_ns };
 
   if (breaker->open || breaker->in_flight >= guard->policy->breaker.max_in_flight)
     update_member (guard, index, now_ns);

@@ -9,6 +9,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-units.h"
+#include "mesh/commy-client-private.h"
 #include "mesh/commy-command.h"
 #include "mesh/commy-interface-check.h"
 
@@ -309,6 +310,8 @@ call (CommyCheck *self, const char *service, const char *instance, const char *m
 
   commy_call_options_set_timeout (options, MAX (self->spec->timeout_ns / 1000, 1));
   commy_client_set_instance (client, instance);
+  commy_client_set_selector (client, "", NULL);
+  client->is_look = TRUE;
   commy_client_call (client, method, NULL, options, self->cancellable, on_called, self);
 }
 

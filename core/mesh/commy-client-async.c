@@ -316,7 +316,11 @@ async_failed (AsyncCall *call, const GError *error, gboolean sent)
   if (call->n_open > 0)
     {
       call->request.n_sent += sent;
-      return; /* a copy may still be answered */
+      /* A copy may still be answered; where none is sent, nobody else looks at the deadline. */
+      if (!is_pending (call)
+          && commy_env_now (call->client->mesh->env) >= call->request.call_deadline_ns)
+        async_finish (call, NULL, NULL, g_error_copy (call->last));
+      return;
     }
   if (!commy_client_retries (call->client, &call->request, call->last, sent, &at_ns))
     async_finish (call, NULL, NULL, g_error_copy (call->last));
@@ -406,7 +410,7 @@ attempt_open (Attempt *attempt)
 }
 
 static void
-attempt_send (Attempt *attempt)
+send_attempt (Attempt *attempt)
 {
   AsyncCall *call = attempt->call;
   CommyClient *client = call->client;
@@ -415,6 +419,7 @@ attempt_send (Attempt *attempt)
   CommyIo io;
 
   attempt->started_ns = call->request.now_ns = commy_env_now (client->mesh->env);
+  commy_client_start_clock (client, &call->request, &attempt->guarded);
   if (call->request.streams)
     {
       attempt_open (attempt);
@@ -443,7 +448,17 @@ attempt_send (Attempt *attempt)
   commy_channel_mark_sent (channel, attempt->stream);
   commy_worker_set_hot (client->worker->worker, channel);
   commy_worker_need_deadline (client->worker->worker, call->request.deadline_ns);
-  plan_hedge (call);
+  if (attempt->pending)
+    plan_hedge (call);
+}
+
+/* A channel that closes while it is written to ends the attempt at once. */
+static void
+attempt_send (Attempt *attempt)
+{
+  attempt_ref (attempt);
+  send_attempt (attempt);
+  attempt_unref (attempt);
 }
 
 static void
@@ -465,6 +480,7 @@ on_path (gpointer data, CommyPath *path, const GError *error)
   else if (call->client->expectation != NULL && attempt->guarded.peer->instance->origin != NULL)
     {
       /* What it offers is known only now. */
+      commy_tries_remove (&call->request.tries, attempt->guarded.peer);
       attempt_close (attempt, COMMY_OUTCOME_ABANDONED);
       async_step (call);
     }
@@ -576,7 +592,7 @@ async_step (AsyncCall *call)
   Attempt *attempt;
   CommyPick picked;
 
-  if (call->finished)
+  if (call->finished || call->n_open == MOST_COPIES)
     return;
   call->request.now_ns = commy_env_now (client->mesh->env);
   call->request.deadline_ns = call->request.call_deadline_ns;
@@ -598,6 +614,9 @@ async_step (AsyncCall *call)
       g_error_free (error);
       return;
     }
+  /* A copy for who has it already helps nobody. */
+  if (call->n_open > 0 && commy_tries_has (&call->request.tries, picked.member->peer))
+    return;
   attempt = attempt_new (call, &picked);
   if (commy_path_is_up (attempt->stack.path))
     {

@@ -87,29 +87,33 @@ commy_client_admit (CommyClient *self, CommyRequest *request, GError **error)
                                       [COMMY_ADMIT_THROTTLE] = "throttle" };
   CommyGuard *guard = &self->ward->guard;
   const guint64 chance = guard->is_gated ? commy_ward_next_chance (self->ward) : 0;
-  const CommyAdmission admission = commy_guard_admit (
-      guard, request->call_deadline_ns - request->now_ns, request->now_ns, chance);
+  CommyAdmission admission = COMMY_ADMITTED;
 
-  request->admitted = admission == COMMY_ADMITTED;
+  if (!self->is_look)
+    admission = commy_guard_admit (guard, request->call_deadline_ns - request->now_ns,
+                                   request->now_ns, chance);
+  request->admitted = !self->is_look && admission == COMMY_ADMITTED;
   if (admission == COMMY_ADMIT_DEADLINE)
     commy_set_error (error, COMMY_ERROR_DEADLINE, "%s.%s was not sent: no time is left",
                      self->service, request->method);
-  else if (!request->admitted)
+  else if (admission != COMMY_ADMITTED)
     limited_error (self, request, keys[admission], error);
-  return request->admitted;
+  return admission == COMMY_ADMITTED;
 }
 
-/* What was refused for load was not accepted; any other end was. */
+/* What was refused, or failed, was not accepted; what the caller gave up says nothing. */
 void
 commy_client_dismiss (CommyClient *self, CommyRequest *request, const GError *error)
 {
+  const CommyOutcome outcome = commy_outcome_judge (error, TRUE);
+
   if (!request->admitted)
     return;
   request->admitted = FALSE;
   if (self->ward->guard.is_gated)
     commy_guard_finish (&self->ward->guard,
-                        error == NULL || error->code == COMMY_ERROR_REMOTE
-                            || error->domain != COMMY_ERROR,
+                        outcome == COMMY_OUTCOME_OK || outcome == COMMY_OUTCOME_ANSWERED
+                            || outcome == COMMY_OUTCOME_ABANDONED,
                         commy_env_now (self->mesh->env));
 }
 
@@ -150,13 +154,19 @@ commy_client_begin (CommyClient *self,
                     const CommyPick *picked,
                     CommyGuarded *out_call)
 {
+  commy_tries_add (&request->tries, picked->member->peer);
+  commy_ward_begin (self->ward, out_call, picked->member->peer, request->now_ns);
+}
+
+void
+commy_client_start_clock (CommyClient *self, CommyRequest *request, CommyGuarded *call)
+{
   const gint64 timeout_ns = self->ward->policy.retry.attempt_timeout_ns;
 
+  call->guarded.begun_ns = request->now_ns;
   request->deadline_ns = request->call_deadline_ns;
   if (timeout_ns > 0 && !request->streams)
     request->deadline_ns = MIN (request->deadline_ns, request->now_ns + timeout_ns);
-  commy_tries_add (&request->tries, picked->member->peer);
-  commy_ward_begin (self->ward, out_call, picked->member->peer, request->now_ns);
 }
 
 void
@@ -236,7 +246,7 @@ commy_client_retries (
   if (!sent)
     return TRUE;
   verdict = commy_ward_decide_retry (
-      self->ward, &request->tries, request->n_sent,
+      self->ward, self->instance == NULL ? &request->tries : NULL, request->n_sent,
       outcome == COMMY_OUTCOME_ABANDONED ? COMMY_OUTCOME_FAILED : outcome, request->idempotent,
       request->now_ns, request->call_deadline_ns, out_at_ns);
   if (verdict != COMMY_RETRY_YES)

@@ -13,6 +13,7 @@
 
 #define MOST_COPIES 5u /* as the key hedge-attempts says */
 #define GLANCE_NS G_GINT64_CONSTANT (200000)
+#define CONNECT_NS G_GINT64_CONSTANT (50000000)
 
 typedef struct
 {
@@ -67,6 +68,7 @@ send_copy (Hedge *self, const CommyPick *picked, CommyGuarded *call, GError **er
 {
   CommyRequest *request = self->request;
   Copy *copy = &self->copies[self->n];
+  g_autoptr (GError) cause = NULL;
 
   memset (copy, 0, sizeof *copy);
   copy->call = *call;
@@ -81,31 +83,57 @@ send_copy (Hedge *self, const CommyPick *picked, CommyGuarded *call, GError **er
   if (copy->stream == 0)
     {
       copy->wait.done = TRUE;
-      commy_channel_io_error (copy->channel, COMMY_IO_WOULD_BLOCK, error);
+      commy_channel_io_error (copy->channel, COMMY_IO_WOULD_BLOCK, &cause);
     }
   else if (commy_client_send_sync (self->client, request, copy->channel, copy->stack.serializer,
-                                   copy->stream, FALSE, self->cancellable, error))
+                                   copy->stream, FALSE, self->cancellable, &cause))
     {
       commy_channel_mark_sent (copy->channel, copy->stream);
       commy_channel_flush (copy->channel);
       return TRUE;
     }
   g_clear_error (&copy->wait.error);
-  close_copy (self, copy, COMMY_OUTCOME_ABANDONED);
+  close_copy (self, copy, commy_outcome_judge (cause, FALSE));
+  g_propagate_error (error, g_steal_pointer (&cause));
   return FALSE;
+}
+
+/* At another instance. Meanwhile nobody looks at the first answer, so setting up a path has little
+ * time. */
+static gboolean
+begin_copy (Hedge *self, CommyPick *picked, CommyGuarded *call)
+{
+  CommyClient *client = self->client;
+  CommyRequest *request = self->request;
+
+  if (!commy_client_route_sync (client, request->flavour, request->size, request->now_ns / 1000,
+                                self->cancellable, NULL)
+      || !commy_client_pick (client, request, picked, NULL)
+      || commy_tries_has (&request->tries, picked->member->peer)
+      || commy_client_would_deadlock (client, picked->member->peer))
+    return FALSE;
+  if (!commy_path_is_up (picked->stack->path)
+      && !commy_path_connect_sync (picked->stack->path,
+                                   (MIN (request->now_ns + CONNECT_NS, request->call_deadline_ns))
+                                       / 1000,
+                                   self->cancellable, NULL))
+    return FALSE;
+  request->now_ns = commy_env_now (client->mesh->env);
+  if (!commy_guard_take_hedge (&client->ward->guard, request->now_ns))
+    return FALSE;
+  commy_client_begin (client, request, picked, call);
+  commy_client_start_clock (client, request, call);
+  return TRUE;
 }
 
 static void
 send_another (Hedge *self)
 {
-  CommyGuard *guard = &self->client->ward->guard;
   CommyGuarded call = { NULL };
   CommyPick picked;
 
   self->request->now_ns = commy_env_now (self->client->mesh->env);
-  if (self->n < MOST_COPIES && commy_guard_take_hedge (guard, self->request->now_ns)
-      && commy_client_ready_sync (self->client, self->request, self->cancellable, &picked, &call,
-                                  NULL))
+  if (self->n < MOST_COPIES && begin_copy (self, &picked, &call))
     send_copy (self, &picked, &call, NULL);
 }
 
@@ -134,7 +162,7 @@ look (Hedge *self)
 }
 
 static void
-wait_for_any (Hedge *self, guint turn, gint64 due_ns)
+wait_for_any (Hedge *self, guint turn, gint64 due_ns, guint32 kick_seen)
 {
   const gint64 now_ns = commy_env_now (self->client->mesh->env);
   const guint n_open = count_open (self);
@@ -150,7 +178,7 @@ wait_for_any (Hedge *self, guint turn, gint64 due_ns)
       if (!is_open (copy))
         continue;
       more = commy_channel_flush (copy->channel) == COMMY_IO_WOULD_BLOCK;
-      commy_channel_wait (copy->channel, until_ns, more, commy_channel_kick_seen (copy->channel));
+      commy_channel_wait (copy->channel, until_ns, more, kick_seen);
       return;
     }
 }
@@ -174,14 +202,16 @@ await_any (Hedge *self)
   CommyGuard *guard = &self->client->ward->guard;
   gint64 sent_ns = self->request->now_ns;
   guint n_sent = self->n;
-  Copy *won;
 
-  for (guint turn = 0; (won = look (self)) == NULL && count_open (self) > 0; turn++)
+  for (guint turn = 0;; turn++)
     {
-      gint64 due_ns = commy_guard_get_hedge_due (guard, n_sent, TRUE, sent_ns);
+      /* One word for all channels of the worker. */
+      const guint32 kick_seen = commy_channel_kick_seen (self->copies[0].channel);
+      const gint64 due_ns = commy_guard_get_hedge_due (guard, n_sent, TRUE, sent_ns);
+      Copy *won = look (self);
 
-      if (gives_up (self))
-        break;
+      if (won != NULL || count_open (self) == 0 || gives_up (self))
+        return won;
       if (commy_env_now (self->client->mesh->env) >= due_ns)
         {
           send_another (self);
@@ -189,9 +219,19 @@ await_any (Hedge *self)
           sent_ns = self->request->now_ns;
         }
       else
-        wait_for_any (self, turn, due_ns);
+        wait_for_any (self, turn, due_ns, kick_seen);
     }
-  return won;
+}
+
+/* That nobody takes. */
+static void
+drop_answer (Copy *copy, const Copy *won)
+{
+  if (copy == won || !is_open (copy) || !copy->wait.done)
+    return;
+  if (copy->wait.error == NULL)
+    commy_incoming_release (copy->channel, &copy->wait.incoming);
+  g_clear_error (&copy->wait.error);
 }
 
 gboolean
@@ -232,6 +272,7 @@ commy_client_exchange_hedged (CommyClient *self,
     }
   for (guint i = 0; i < hedge.n; i++)
     {
+      drop_answer (&hedge.copies[i], won);
       /* Whoever has had all the time there was has failed. */
       close_copy (&hedge, &hedge.copies[i],
                   won == NULL ? commy_outcome_judge (hedge.last, TRUE) : COMMY_OUTCOME_ABANDONED);

@@ -127,7 +127,9 @@ dismiss (CommyClient *self, CommyOutcome outcome)
   CommyGuard *guard = &self->ward->guard;
 
   if (self->hot.admitted && guard->is_gated)
-    commy_guard_finish (guard, outcome == COMMY_OUTCOME_OK || outcome == COMMY_OUTCOME_ANSWERED,
+    commy_guard_finish (guard,
+                        outcome == COMMY_OUTCOME_OK || outcome == COMMY_OUTCOME_ANSWERED
+                            || outcome == COMMY_OUTCOME_ABANDONED,
                         commy_env_now (self->mesh->env));
   self->hot.admitted = FALSE;
 }
@@ -508,6 +510,8 @@ commy_client_exchange (CommyClient *self,
       if (deadline_us == 0)
         deadline_us = g_get_monotonic_time () + self->timeout_ns / 1000;
       ok = move_reservation (self, in, deadline_us, error);
+      if (!ok)
+        dismiss (self, COMMY_OUTCOME_ABANDONED);
     }
   ok = ok && exchange_here (self, in->size, out_reply, deadline_us * 1000, error);
   commy_worker_leave_sync (self->worker->worker);

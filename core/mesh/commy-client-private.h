@@ -65,6 +65,7 @@ struct _CommyClient
   gint64 timeout_ns;
   guint sample_every; /* 0: never */
   guint n_ensuring;   /* calls that are on their way to the registry or a description, and back */
+  gboolean is_look;   /* to see whether an instance is well: limits of calls are not for it */
   gboolean doubts;    /* a sample said that something changed */
   gboolean has_news;  /* of its requirements; maybe told by now */
   GArray *methods;    /* CommyClientMethod; hot */
@@ -161,6 +162,8 @@ void commy_client_begin (CommyClient *client,
                          CommyRequest *request,
                          const CommyPick *picked,
                          CommyGuarded *out_call);
+/* Its path is up, which may have taken its time: that of the attempt begins now. */
+void commy_client_start_clock (CommyClient *client, CommyRequest *request, CommyGuarded *call);
 /* It ended: tells guard and balancer, unless it has ended before. */
 void commy_client_end (CommyClient *client,
                        CommyFlavour flavour,

@@ -92,8 +92,11 @@ await_answer (CommyClient *self,
         continue;
       if (commy_client_give_up (self, request, cancellable, &wait->error))
         {
-          if (commy_channel_is_hung (channel)
-              && g_error_matches (wait->error, COMMY_ERROR, COMMY_ERROR_DEADLINE))
+          const gboolean late = g_error_matches (wait->error, COMMY_ERROR, COMMY_ERROR_DEADLINE);
+
+          if (late && !commy_channel_is_hung (channel))
+            commy_counters_add (commy_channel_get_counters (channel), COMMY_COUNT_CALLS_FAILED, 1);
+          else if (late)
             {
               g_clear_error (&wait->error);
               commy_channel_deadline_error (channel, &wait->error);
@@ -211,6 +214,7 @@ commy_client_ready_sync (CommyClient *self,
       return FALSE;
     }
   commy_client_begin (self, request, picked, call);
+  commy_client_start_clock (self, request, call);
   if (G_LIKELY (commy_path_is_up (picked->stack->path)))
     return TRUE;
   again = must_look_again (self, picked->member->peer);
@@ -222,8 +226,10 @@ commy_client_ready_sync (CommyClient *self,
       return FALSE;
     }
   request->now_ns = commy_env_now (self->mesh->env);
+  commy_client_start_clock (self, request, call);
   if (!again)
     return TRUE;
+  commy_tries_remove (&request->tries, call->peer);
   commy_client_end (self, request->flavour, call, picked->turn, COMMY_OUTCOME_ABANDONED);
   return commy_client_ready_sync (self, request, cancellable, picked, call, error);
 }

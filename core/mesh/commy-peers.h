@@ -61,6 +61,7 @@ struct _CommyPeer
   guint32 slot;       /* a number below that of the table's peers, its own */
   gint64 born_ns;     /* when the instance began, on the steady clock; commy-slow-start.h */
   guint32 ward_index; /* in its service's ward, or COMMY_NOT_IN_WARD */
+  guint32 ward_term;  /* how often it has come into it */
 };
 
 typedef void (*CommyPathFunc) (gpointer data, CommyPath *path, const GError *error);

@@ -84,6 +84,8 @@ static void
 add_member (CommyWard *self, GArray *from, CommyPeer *peer, gssize was)
 {
   peer->ward_index = self->members->len;
+  if (was < 0)
+    peer->ward_term++; /* calls of before say nothing of it */
   g_ptr_array_add (self->members, peer);
   g_array_append_val (from, was);
 }
@@ -125,7 +127,11 @@ set_members (
       add_member (self, from, commy_peer_ref (members[i]), -1);
   if (self->members->len != n_old || from->len != n_old
       || (n_old > 0 && g_array_index (from, gssize, n_old - 1) != (gssize) n_old - 1))
-    commy_guard_set_members (&self->guard, self->members->len, (const gssize *) from->data);
+    {
+      commy_guard_set_members (&self->guard, self->members->len,
+                               (const gssize *) (gconstpointer) from->data);
+      commy_guard_fold (&self->guard, now_ns); /* who was left out still is */
+    }
   for (guint i = 0; i < self->members->len; i++)
     {
       CommyPeer *peer = self->members->pdata[i];
@@ -164,6 +170,7 @@ void
 commy_ward_begin (CommyWard *self, CommyGuarded *call, CommyPeer *peer, gint64 now_ns)
 {
   call->peer = commy_peer_ref (peer);
+  call->term = peer->ward_term;
   commy_peer_begin (peer);
   if (peer->ward_index != COMMY_NOT_IN_WARD)
     call->guarded = commy_guard_begin (&self->guard, peer->ward_index, now_ns);
@@ -181,7 +188,8 @@ commy_ward_end (CommyWard *self, CommyGuarded *call, CommyOutcome outcome, gint6
   call->peer = NULL;
   commy_peer_end (peer);
   /* It may have another index now, or have gone and come back as somebody new. */
-  if (call->guarded.index != COMMY_NOT_IN_WARD && peer->ward_index != COMMY_NOT_IN_WARD)
+  if (call->guarded.index != COMMY_NOT_IN_WARD && peer->ward_index != COMMY_NOT_IN_WARD
+      && call->term == peer->ward_term)
     {
       guint64 chance = outcome != COMMY_OUTCOME_OK ? commy_ward_next_chance (self) : 0;
 
@@ -213,7 +221,7 @@ commy_ward_decide_retry (CommyWard *self,
                          gint64 deadline_ns,
                          gint64 *out_at_ns)
 {
-  g_autofree guint64 *tried = mark_tried (self, tries);
+  g_autofree guint64 *tried = tries != NULL ? mark_tried (self, tries) : NULL;
 
   return commy_guard_decide_retry (&self->guard, n_sent, outcome, idempotent, tried, now_ns,
                                    deadline_ns, commy_ward_next_chance (self), out_at_ns);
@@ -277,9 +285,10 @@ was_tried (const CommyTries *tries, guint first, const CommyPeer *peer)
   return FALSE;
 }
 
-/* Those that are blocked, and those of @tries from @first on. How many are left. */
+/* Those of @base, and those of @tries from @first on. How many are left. */
 static guint
 exclude_tried (CommyRouteMask *mask,
+               const guint64 *base,
                CommyPeer *const *members,
                guint n_members,
                const CommyTries *tries,
@@ -287,7 +296,7 @@ exclude_tried (CommyRouteMask *mask,
 {
   guint n_left = 0;
 
-  memcpy (mask->excluded, mask->blocked, mask->n_words * sizeof *mask->excluded);
+  memcpy (mask->excluded, base, mask->n_words * sizeof *mask->excluded);
   for (guint i = 0; i < n_members; i++)
     {
       if (was_tried (tries, first, members[i]))
@@ -306,24 +315,22 @@ commy_ward_exclude (CommyWard *self,
                     gint64 now_ns,
                     const guint64 **out_excluded)
 {
+  const guint64 *base;
+
   if (now_ns >= self->guard.next_ns)
     commy_guard_fold (&self->guard, now_ns);
   if (mask->serial != self->guard.serial || mask->n_words != (n_members + 63) / 64)
     update_mask (self, mask, members, n_members);
-  *out_excluded = mask->n_blocked > 0 ? mask->blocked : NULL;
   if (mask->n_barred == n_members)
     return FALSE;
   /* Where nobody is well, nobody is worse than the others. */
-  if (mask->n_blocked == n_members)
-    {
-      *out_excluded = mask->n_barred > 0 ? mask->barred : NULL;
-      return TRUE;
-    }
+  base = mask->n_blocked == n_members ? mask->barred : mask->blocked;
+  *out_excluded = (base == mask->barred ? mask->n_barred : mask->n_blocked) > 0 ? base : NULL;
   if (tries == NULL || tries->n == 0)
     return TRUE;
   /* Where everybody was tried: again, but not where it failed last; a single one all the same. */
-  if (exclude_tried (mask, members, n_members, tries, 0) > 0
-      || exclude_tried (mask, members, n_members, tries, tries->n - 1) > 0)
+  if (exclude_tried (mask, base, members, n_members, tries, 0) > 0
+      || exclude_tried (mask, base, members, n_members, tries, tries->n - 1) > 0)
     *out_excluded = mask->excluded;
   return TRUE;
 }

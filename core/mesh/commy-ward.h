@@ -50,17 +50,35 @@ commy_tries_add (CommyTries *tries, const CommyPeer *peer)
   tries->slots[tries->n++ % COMMY_TRIES_MAX] = peer->slot;
 }
 
+/* It was not sent after all. */
+static inline void
+commy_tries_remove (CommyTries *tries, const CommyPeer *peer)
+{
+  if (tries->n > 0 && tries->n <= COMMY_TRIES_MAX && tries->slots[tries->n - 1] == peer->slot)
+    tries->n--;
+}
+
+static inline gboolean
+commy_tries_has (const CommyTries *tries, const CommyPeer *peer)
+{
+  for (guint i = 0; i < MIN (tries->n, COMMY_TRIES_MAX); i++)
+    if (tries->slots[i] == peer->slot)
+      return TRUE;
+  return FALSE;
+}
+
 /* A call under way to an instance. */
 typedef struct
 {
   CommyPeer *peer; /* reference; NULL: none is */
   CommyGuardAttempt guarded;
+  guint32 term; /* the peer's, when it began */
 } CommyGuarded;
 
 void commy_ward_begin (CommyWard *ward, CommyGuarded *call, CommyPeer *peer, gint64 now_ns);
 /* Nothing where none is under way. */
 void commy_ward_end (CommyWard *ward, CommyGuarded *call, CommyOutcome outcome, gint64 now_ns);
-/* Whether it is sent again, and when. */
+/* Whether it is sent again, and when. @tries: NULL where there is nobody else. */
 CommyRetryVerdict commy_ward_decide_retry (CommyWard *ward,
                                            const CommyTries *tries,
                                            guint n_sent,

@@ -23,7 +23,7 @@ static const CommyBreakerPolicy usual = {
 static void
 call (CommyBreaker *breaker, CommyOutcome outcome, gint64 now)
 {
-  guint32 era = commy_breaker_begin (breaker);
+  guint32 era = commy_breaker_begin (breaker, now);
 
   commy_breaker_end (breaker, &usual, era, outcome, now, 0);
 }
@@ -55,17 +55,17 @@ test_row (void)
   for (guint round = 0; round < 3; round++)
     {
       for (guint i = 0; i < 6; i++)
-        commy_breaker_end (&breaker, &policy, commy_breaker_begin (&breaker), COMMY_OUTCOME_FAILED,
-                           START, 0);
+        commy_breaker_end (&breaker, &policy, commy_breaker_begin (&breaker, START),
+                           COMMY_OUTCOME_FAILED, START, 0);
       g_assert_true (commy_breaker_admits (&breaker, &policy, START));
-      commy_breaker_end (&breaker, &policy, commy_breaker_begin (&breaker), COMMY_OUTCOME_OK, START,
-                         0);
+      commy_breaker_end (&breaker, &policy, commy_breaker_begin (&breaker, START), COMMY_OUTCOME_OK,
+                         START, 0);
     }
   for (guint i = 0; i < 7; i++)
     {
       g_assert_true (commy_breaker_admits (&breaker, &policy, START));
-      commy_breaker_end (&breaker, &policy, commy_breaker_begin (&breaker), COMMY_OUTCOME_FAILED,
-                         START, 0);
+      commy_breaker_end (&breaker, &policy, commy_breaker_begin (&breaker, START),
+                         COMMY_OUTCOME_FAILED, START, 0);
     }
   g_assert_false (commy_breaker_admits (&breaker, &policy, START));
 }
@@ -126,8 +126,8 @@ test_limited (void)
 
   policy.success = 0;
   for (guint i = 0; i < 100; i++)
-    commy_breaker_end (&breaker, &policy, commy_breaker_begin (&breaker), COMMY_OUTCOME_LIMITED,
-                       START, 0);
+    commy_breaker_end (&breaker, &policy, commy_breaker_begin (&breaker, START),
+                       COMMY_OUTCOME_LIMITED, START, 0);
   g_assert_true (commy_breaker_admits (&breaker, &policy, START));
   for (guint i = 0; i < 5; i++)
     call (&breaker, COMMY_OUTCOME_LIMITED, START); /* with the share */
@@ -144,7 +144,7 @@ test_half_open (void)
   g_assert_false (commy_breaker_admits (&breaker, &usual, later - 1));
   g_assert_true (commy_breaker_admits (&breaker, &usual, later));
   g_assert_cmpint (commy_breaker_get_state (&breaker, later), ==, COMMY_BREAKER_HALF_OPEN);
-  era = commy_breaker_begin (&breaker);
+  era = commy_breaker_begin (&breaker, later);
   for (guint i = 0; i < 100; i++)
     g_assert_false (commy_breaker_admits (&breaker, &usual, later + i * SECOND));
   commy_breaker_end (&breaker, &usual, era, COMMY_OUTCOME_OK, later, 0);
@@ -154,11 +154,30 @@ test_half_open (void)
   g_assert_true (commy_breaker_admits (&breaker, &usual, later));
 }
 
+/* Who was not asked for neither takes the place of the one that tries, nor makes it longer. */
+static void
+test_uncalled_for (void)
+{
+  CommyBreaker breaker = open_now (START);
+  const gint64 until = breaker.until_ns;
+
+  for (guint i = 0; i < 6; i++)
+    {
+      guint32 era = commy_breaker_begin (&breaker, START);
+
+      commy_breaker_end (&breaker, &usual, era, COMMY_OUTCOME_FAILED, START, 0);
+    }
+  g_assert_cmpint (breaker.until_ns, ==, until);
+  g_assert_cmpuint (breaker.in_flight, ==, 0);
+  commy_breaker_begin (&breaker, START);
+  g_assert_true (commy_breaker_admits (&breaker, &usual, until));
+}
+
 static void
 test_trial_abandoned (void)
 {
   CommyBreaker breaker = open_now (START);
-  guint32 era = commy_breaker_begin (&breaker);
+  guint32 era = commy_breaker_begin (&breaker, START + SECOND);
 
   commy_breaker_end (&breaker, &usual, era, COMMY_OUTCOME_ABANDONED, START + SECOND, 0);
   g_assert_true (commy_breaker_admits (&breaker, &usual, START + SECOND));
@@ -189,8 +208,8 @@ test_jitter (void)
   CommyBreaker breaker = { 0 };
 
   for (guint i = 0; i < 5; i++)
-    commy_breaker_end (&breaker, &usual, commy_breaker_begin (&breaker), COMMY_OUTCOME_FAILED,
-                       START, G_MAXUINT64);
+    commy_breaker_end (&breaker, &usual, commy_breaker_begin (&breaker, START),
+                       COMMY_OUTCOME_FAILED, START, G_MAXUINT64);
   g_assert_cmpint (breaker.until_ns - START, >, 1499 * MS);
   g_assert_cmpint (breaker.until_ns - START, <=, 1500 * MS);
 }
@@ -200,10 +219,10 @@ static void
 test_latecomers (void)
 {
   CommyBreaker breaker = { 0 };
-  guint32 old = commy_breaker_begin (&breaker), trial;
+  guint32 old = commy_breaker_begin (&breaker, START), trial;
 
   fail_until_open (&breaker, START);
-  trial = commy_breaker_begin (&breaker);
+  trial = commy_breaker_begin (&breaker, START + SECOND);
   commy_breaker_end (&breaker, &usual, old, COMMY_OUTCOME_OK, START + SECOND, 0);
   g_assert_cmpint (commy_breaker_get_state (&breaker, START + SECOND), ==, COMMY_BREAKER_HALF_OPEN);
   g_assert_false (commy_breaker_admits (&breaker, &usual, START + SECOND));
@@ -221,16 +240,16 @@ test_in_flight (void)
 
   policy.max_in_flight = 2;
   policy.enabled = FALSE;
-  commy_breaker_begin (&breaker);
+  commy_breaker_begin (&breaker, START);
   g_assert_true (commy_breaker_admits (&breaker, &policy, START));
   g_assert_false (commy_breaker_explain (&breaker, &policy, START, text));
-  commy_breaker_begin (&breaker);
+  commy_breaker_begin (&breaker, START);
   g_assert_false (commy_breaker_admits (&breaker, &policy, START));
   g_assert_true (commy_breaker_explain (&breaker, &policy, START, text));
   g_assert_cmpstr (text->str, ==, "2 calls under way");
   for (guint i = 0; i < 100; i++)
-    commy_breaker_end (&breaker, &policy, commy_breaker_begin (&breaker), COMMY_OUTCOME_FAILED,
-                       START, 0);
+    commy_breaker_end (&breaker, &policy, commy_breaker_begin (&breaker, START),
+                       COMMY_OUTCOME_FAILED, START, 0);
   g_assert_cmpint (commy_breaker_get_state (&breaker, START), ==, COMMY_BREAKER_CLOSED);
 }
 
@@ -245,7 +264,7 @@ test_reasons (void)
   breaker.row_seen = 7; /* as if others had succeeded before */
   g_assert_true (commy_breaker_explain (&breaker, &usual, START + 12 * SECOND, text));
   g_assert_cmpstr (text->str, ==, "open since 12 s (7 failures)");
-  commy_breaker_begin (&breaker);
+  commy_breaker_begin (&breaker, START + 20 * SECOND);
   g_string_truncate (text, 0);
   g_assert_true (commy_breaker_explain (&breaker, &usual, START + 21 * SECOND, text));
   g_assert_cmpstr (text->str, ==, "open since 21 s (7 failures), one call tries");
@@ -281,7 +300,7 @@ test_any_order (void)
             {
               g_assert_cmpint (commy_breaker_get_state (&breaker, now), !=, COMMY_BREAKER_OPEN);
               trials = breaker.open ? 1 : 0;
-              eras[n++] = commy_breaker_begin (&breaker);
+              eras[n++] = commy_breaker_begin (&breaker, now);
               g_assert_true (!breaker.open || !commy_breaker_admits (&breaker, &policy, now));
             }
           else if (n > 0)
@@ -315,6 +334,7 @@ main (int argc, char **argv)
   ADD ("what-left-the-window-does-not-count", test_window_forgets);
   ADD ("refusals-for-load-count-for-the-share-only", test_limited);
   ADD ("exactly-one-call-tries", test_half_open);
+  ADD ("what-was-not-asked-for-says-nothing", test_uncalled_for);
   ADD ("a-trial-nobody-waited-for-is-repeated", test_trial_abandoned);
   ADD ("penalty-doubles-up-to-its-limit", test_penalty_grows);
   ADD ("penalty-has-jitter", test_jitter);

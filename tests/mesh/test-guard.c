@@ -35,7 +35,7 @@ on_work (CommyService *service, CommyInvocation *invocation, gpointer data)
   else if (g_strcmp0 (behaviour, "slow") == 0)
     g_timeout_add (100, answer_late, invocation);
   else if (g_strcmp0 (behaviour, "stuck") == 0)
-    g_object_set_data_full (G_OBJECT (service), "kept", invocation, NULL); /* never answered */
+    g_timeout_add_seconds (3600, answer_late, invocation); /* never, that is */
   else
     commy_invocation_return_value (invocation, g_variant_new ("(i)", (gint32) getpid ()));
 }

@@ -256,7 +256,7 @@ static void
 use_secure (CommyTestHost *host)
 {
   commy_test_host_set_param (host, "endpoints", etcd_cluster_get_endpoints (secure));
-  commy_test_host_set_param (host, "timeout", "1500ms");
+  commy_test_host_set_param (host, "timeout", "10s");
   set_file (host, "ca", "ca.pem");
   set_file (host, "certificate", "client.pem");
   commy_test_host_set_param (host, "user", ETCD_USER);
