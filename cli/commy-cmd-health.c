@@ -168,7 +168,9 @@ ask_nodes (Query *query, GPtrArray *subjects)
           query->mesh, nodes->pdata[i], "HealthOf",
           g_variant_new ("(s)", query->service != NULL ? query->service : ""), "aa{sv}", &error);
 
-      if (findings == NULL && g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DEADLINE))
+      if (findings == NULL
+          && (g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DEADLINE)
+              || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_HANDSHAKE)))
         blame_node (subjects, nodes->pdata[i]);
       for (gsize k = 0; findings != NULL && k < g_variant_n_children (findings); k++)
         {

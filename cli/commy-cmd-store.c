@@ -437,7 +437,7 @@ show_status (Options *options)
     return commy_cli_fail (error);
   reachable = commy_record_get_boolean (status, "reachable");
   if (options->cli->json)
-    commy_cli_json (options->cli, g_variant_ref (status));
+    commy_cli_json (options->cli, status);
   else
     print_status (status, reachable);
   if (!reachable)

@@ -207,6 +207,9 @@ commy_top_frame_new (CommyMesh *mesh, const CommyTopFrame *before)
     }
   add_services (frame, instances);
   add_nodes (frame, mesh, nodes);
+  /* Of those who did not answer then it is not known what is new. */
+  if (before != NULL && (before->error != NULL || before->n_silent > frame->n_silent))
+    before = NULL;
   for (guint i = 0; before != NULL && i < COMMY_TOP_VIEWS; i++)
     set_rates (frame, before, i);
   return frame;

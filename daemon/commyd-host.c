@@ -106,5 +106,4 @@ commyd_host_stop (CommydServer *self)
   self->host_timer = 0;
   if (self->host_lease != 0)
     commyd_server_doom (self, self->host_lease);
-  self->host_lease = 0;
 }

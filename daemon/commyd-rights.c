@@ -81,6 +81,7 @@ check_room (
     const CommydRights *self, guint32 uid, const CommyStoreOp *ops, gsize n_ops, GError **error)
 {
   CommydUsage usage = commyd_ledger_usage (self->ledger, uid);
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
   gboolean grows = FALSE;
 
   for (gsize i = 0; i < n_ops; i++)
@@ -92,7 +93,9 @@ check_room (
         continue;
       usage.bytes
           += strlen (ops[i].key) + (ops[i].value != NULL ? g_bytes_get_size (ops[i].value) : 0);
-      if (commyd_ledger_find (self->ledger, ops[i].key, &owner, &before) && owner == uid)
+      /* What a key had is given back once. */
+      if (g_hash_table_add (seen, (gpointer) ops[i].key)
+          && commyd_ledger_find (self->ledger, ops[i].key, &owner, &before) && owner == uid)
         usage.bytes -= MIN (usage.bytes, before);
       else
         usage.keys++;

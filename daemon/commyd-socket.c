@@ -62,7 +62,8 @@ commyd_lock_take (CommydLock *self, const char *path, const char *what, GError *
   for (int i = 0; i < LOCK_ATTEMPTS; i++)
     {
       char holder[32];
-      int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+      int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+                     0600); /* who can open it can lock it */
 
       if (fd < 0)
         return fail (error, "open", path);

@@ -173,7 +173,7 @@ static const CommyKeySchema daemon_keys[] = {
     "who may connect: its owner, its group, or everybody; auto: everybody to a system's daemon" },
   { "connections", WHOLE (INT, 1, 65536), "256", "connections of one user" },
   { "keys", WHOLE (INT, 1, 1 << 24), "16384", "keys that one user may have in it" },
-  { "bytes", WHOLE (SIZE, KIB, 64 * GIB), "64MiB", "bytes of one user's keys and values" },
+  { "bytes", WHOLE (SIZE, KIB, 64 * GIB), "4MiB", "bytes of one user's keys and values" },
   { "grace", WHOLE (DURATION, 0, HOUR), "5s",
     "time for those of an earlier daemon to register again, before their entries go" },
   { "waiting", WHOLE (SIZE, 32 * KIB * KIB, 64 * GIB), "64MiB",

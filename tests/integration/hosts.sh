@@ -9,7 +9,7 @@ as=--map-root-user
 [ "$(id -u)" -ne 0 ] || as=
 
 hosts_missing () {
-  for tool in etcd ip tc nft nsenter; do
+  for tool in etcd ip tc nft nsenter /usr/bin/python3; do
     command -v $tool >/dev/null || { echo "$tool is not installed"; return; }
   done
   # shellcheck disable=SC2086 # nothing, for root
@@ -35,6 +35,8 @@ hosts_leave () {
 }
 
 hosts_run () {
+  PATH=$PATH:/usr/sbin:/sbin PYTHONDONTWRITEBYTECODE=1
+  export PATH PYTHONDONTWRITEBYTECODE
   missing=$(hosts_missing)
   if [ -n "$missing" ]; then
     echo "1..0 # SKIP $missing"
@@ -46,8 +48,6 @@ hosts_run () {
   trap 'exit 130' INT TERM HUP
   program=$COMMY_SOURCE_DIR/tests/integration/$1
   shift
-  PATH=$PATH:/usr/sbin:/sbin PYTHONDONTWRITEBYTECODE=1
-  export PATH PYTHONDONTWRITEBYTECODE
   # shellcheck disable=SC2086 # nothing, for root
   unshare $as --net --mount --uts --pid --fork --kill-child --mount-proc \
     /usr/bin/python3 "$program" "$hosts_dir" "$@" &

@@ -218,7 +218,7 @@ def soak(directory, count, seconds):
     try:
         trial.begin()
         trial.go_on(seconds)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         trial.wrong.append(str(error))
         note(f'faults: {dict(trial.faults)}')
         for log in pathlib.Path(directory).glob('h*/[ic]*.log'):
