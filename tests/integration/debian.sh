@@ -216,7 +216,7 @@ symbols_are_those_listed () {
 
 # Full RELRO, no executable stack, position-independent, no path of the machine that built it.
 binaries_are_hardened () {
-  find "$work/tree" -type f \( -name '*.so*' -o -path '*/bin/*' \) >"$work/binaries"
+  find "$work/tree" -type f \( -name '*.so' -o -name '*.so.*' -o -path '*/bin/*' \) >"$work/binaries"
   [ "$(wc -l <"$work/binaries")" -ge 12 ] || return 1
   while read -r binary; do
     readelf -W -h -l -d "$binary" >"$work/elf" || echo "$binary: readelf"
