@@ -117,6 +117,10 @@ scene_route (BenchRun *run, const BenchScene *scene, GError **error)
   set_environment ();
   return tell_figure (run, scene, "hot-path", "tests/mesh/bench-router",
                       "p50 ([0-9.]+) ns a call, of which the loop ([0-9.]+) ns", error)
+         && tell_figure (run, scene, "pick-of-100", "tests/mesh/bench-router",
+                         "p50 ([0-9.]+) ns a pick", error)
+         && tell_figure (run, scene, "pick-of-100-without-10", "tests/mesh/bench-router",
+                         "([0-9.]+) ns with", error)
          && tell_figure (run, scene, "re-score", "tests/route/bench-route",
                          " ordered +chosen +p50 +([0-9]+) ns", error)
          && tell_figure (run, scene, "re-score-by-size", "tests/route/bench-route",

@@ -7,6 +7,8 @@
 
 #include "simulate/commy-sim-world.h"
 
+#include "base/commy-bits.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -223,7 +225,7 @@ send_attempt (CommySimWorld *world, CommySimCall *call)
   attempt->open = TRUE;
   attempt->guarded = commy_guard_begin (&call->client->guard, (guint) index, world->now_ns);
   call->open[call->n_open++] = attempt;
-  call->tried[index / 64] |= G_GUINT64_CONSTANT (1) << (index % 64);
+  commy_bits_add (call->tried, index);
   world->record.now.attempts++;
   world->record.instances[index].attempts++;
   attempt->deadline_ns = call->deadline_ns;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * SplitMix64 (Steele, Lea and Flood, 2014), and inverse or Box-Muller transforms of it.
+ * The numbers of commy_chance_next(), and inverse or Box-Muller transforms of them.
  */
 #include "config.h"
 
@@ -13,11 +13,7 @@
 guint64
 commy_sim_random_next (CommySimRandom *random)
 {
-  guint64 z = random->state += G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-
-  z = (z ^ (z >> 30)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
-  z = (z ^ (z >> 27)) * G_GUINT64_CONSTANT (0x94d049bb133111eb);
-  return z ^ (z >> 31);
+  return commy_chance_next (&random->state);
 }
 
 double

@@ -7,6 +7,8 @@
 
 #include "control/commy-guard.h"
 
+#include "base/commy-bits.h"
+
 #include <string.h>
 
 #define MOST_NAMED 8u
@@ -20,18 +22,13 @@ commy_admission_to_string (CommyAdmission admission)
   return names[admission];
 }
 
-static gboolean
-get_bit (const guint64 *bits, guint index)
-{
-  return (bits[index / 64] >> (index % 64) & 1) != 0;
-}
-
 static void
-set_bit (guint64 *bits, guint index, gboolean on)
+put_bit (guint64 *bits, guint index, gboolean on)
 {
-  const guint64 bit = G_GUINT64_CONSTANT (1) << (index % 64);
-
-  bits[index / 64] = on ? bits[index / 64] | bit : bits[index / 64] & ~bit;
+  if (on)
+    commy_bits_add (bits, index);
+  else
+    commy_bits_remove (bits, index);
 }
 
 /* --- the set --- */
@@ -44,21 +41,15 @@ commy_guard_init (CommyGuard *guard, const CommyResilience *policy)
   guard->is_gated = policy->rate.rate > 0 || policy->bulkhead > 0 || policy->throttle.enabled;
 }
 
-static void
-free_all (char **texts, guint n)
-{
-  for (guint i = 0; i < n; i++)
-    g_free (texts[i]);
-  g_free (texts);
-}
-
 void
 commy_guard_clear (CommyGuard *guard)
 {
   g_clear_pointer (&guard->breakers, g_free);
   g_clear_pointer (&guard->hosts, g_free);
   g_clear_pointer (&guard->quiet, g_free);
-  free_all (g_steal_pointer (&guard->out), guard->n_members);
+  for (guint i = 0; i < guard->n_members; i++)
+    g_free (guard->out[i].why);
+  g_clear_pointer (&guard->out, g_free);
   g_clear_pointer (&guard->blocked, g_free);
   g_clear_pointer (&guard->barred, g_free);
   g_clear_pointer (&guard->excluded, g_free);
@@ -92,10 +83,10 @@ commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from)
   fold_quiet (guard);
   old = *guard;
   guard->n_members = n;
-  guard->n_words = (n + 63) / 64;
+  guard->n_words = (guint) commy_bits_words (n);
   guard->breakers = g_new0 (CommyBreaker, n);
   guard->hosts = g_new0 (CommyEjectionHost, n);
-  guard->out = g_new0 (char *, n);
+  guard->out = g_new0 (CommyGuardOut, n);
   guard->quiet = g_new0 (guint32, n);
   guard->blocked = g_new0 (guint64, guard->n_words);
   guard->barred = g_new0 (guint64, guard->n_words);
@@ -110,7 +101,8 @@ commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from)
         continue;
       guard->breakers[i] = old.breakers[from[i]];
       guard->hosts[i] = old.hosts[from[i]];
-      guard->out[i] = g_steal_pointer (&old.out[from[i]]);
+      guard->out[i] = old.out[from[i]];
+      old.out[from[i]].why = NULL;
       /* Who would be the last one is not out. */
       guard->hosts[i].out = guard->hosts[i].out && guard->ejection.n_out + 1 < n;
       guard->ejection.n_out += guard->hosts[i].out;
@@ -122,18 +114,19 @@ static void
 update_member (CommyGuard *guard, guint index, gint64 now_ns)
 {
   const CommyBreaker *breaker = &guard->breakers[index];
-  const gboolean barred = g_strcmp0 (guard->out[index], "draining") == 0
+  const gboolean barred = guard->out[index].how == COMMY_GUARD_DRAINING
                           || !commy_breaker_admits (breaker, &guard->policy->breaker, now_ns);
-  const gboolean blocked = barred || guard->out[index] != NULL || guard->hosts[index].out;
+  const gboolean blocked
+      = barred || guard->out[index].how != COMMY_GUARD_IN || guard->hosts[index].out;
 
-  if (barred != get_bit (guard->barred, index))
+  if (barred != commy_bits_has (guard->barred, index))
     {
-      set_bit (guard->barred, index, barred);
+      put_bit (guard->barred, index, barred);
       guard->serial++;
     }
-  if (blocked != get_bit (guard->blocked, index))
+  if (blocked != commy_bits_has (guard->blocked, index))
     {
-      set_bit (guard->blocked, index, blocked);
+      put_bit (guard->blocked, index, blocked);
       guard->n_blocked += blocked ? 1u : -1u;
       guard->serial++;
     }
@@ -166,25 +159,29 @@ commy_guard_fold (CommyGuard *guard, gint64 now_ns)
 }
 
 void
-commy_guard_set_out (CommyGuard *guard, guint index, const char *why, gint64 now_ns)
+commy_guard_set_out (
+    CommyGuard *guard, guint index, CommyGuardHow how, const char *why, gint64 now_ns)
 {
-  if (g_strcmp0 (guard->out[index], why) == 0)
+  CommyGuardOut *out = &guard->out[index];
+
+  if (out->how == how && g_strcmp0 (out->why, why) == 0)
     return;
-  g_free (guard->out[index]);
-  guard->out[index] = g_strdup (why);
+  out->how = how;
+  g_free (out->why);
+  out->why = g_strdup (why);
   update_member (guard, index, now_ns);
 }
 
 gboolean
 commy_guard_is_blocked (const CommyGuard *guard, guint index)
 {
-  return get_bit (guard->blocked, index);
+  return commy_bits_has (guard->blocked, index);
 }
 
 gboolean
 commy_guard_is_barred (const CommyGuard *guard, guint index)
 {
-  return get_bit (guard->barred, index);
+  return commy_bits_has (guard->barred, index);
 }
 
 /* How many members are left. */
@@ -212,9 +209,9 @@ commy_guard_exclude (CommyGuard *guard, const guint64 *tried, gssize last, gint6
   if (n_left == 0 && tried != NULL)
     {
       n_left = exclude (guard, NULL);
-      if (last >= 0 && guard->n_members > 1 && !get_bit (guard->excluded, (guint) last))
+      if (last >= 0 && guard->n_members > 1 && !commy_bits_has (guard->excluded, (guint) last))
         {
-          set_bit (guard->excluded, (guint) last, TRUE);
+          commy_bits_add (guard->excluded, (guint) last);
           n_left--;
         }
     }
@@ -223,28 +220,32 @@ commy_guard_exclude (CommyGuard *guard, const guint64 *tried, gssize last, gint6
 
 /* --- a call --- */
 
-CommyAdmission
-commy_guard_admit (CommyGuard *guard, gint64 left_ns, gint64 now_ns, guint64 random)
+static CommyAdmission
+pass_gates (CommyGuard *guard, gint64 now_ns, guint64 random)
 {
   const CommyResilience *policy = guard->policy;
 
-  if (left_ns <= 0)
-    return COMMY_ADMIT_DEADLINE;
-  if (now_ns >= guard->fold_ns)
-    commy_guard_fold (guard, now_ns);
-  if (!guard->is_gated)
-    {
-      guard->quiet_calls++;
-      return COMMY_ADMITTED;
-    }
   if (!commy_throttle_admit (&guard->throttle, &policy->throttle, now_ns, random))
     return COMMY_ADMIT_THROTTLE;
   if (!commy_rate_limit_take (&guard->rate, &policy->rate, now_ns, NULL))
     return COMMY_ADMIT_RATE;
   if (!commy_bulkhead_enter (&guard->bulkhead, policy->bulkhead))
     return COMMY_ADMIT_BULKHEAD;
-  guard->quiet_calls++;
   return COMMY_ADMITTED;
+}
+
+CommyAdmission
+commy_guard_admit (CommyGuard *guard, gint64 left_ns, gint64 now_ns, guint64 random)
+{
+  CommyAdmission refused;
+
+  if (left_ns <= 0)
+    return COMMY_ADMIT_DEADLINE;
+  if (now_ns >= guard->fold_ns)
+    commy_guard_fold (guard, now_ns);
+  refused = guard->is_gated ? pass_gates (guard, now_ns, random) : COMMY_ADMITTED;
+  guard->quiet_calls += refused == COMMY_ADMITTED;
+  return refused;
 }
 
 void
@@ -272,7 +273,8 @@ commy_guard_begin (CommyGuard *guard, guint index, gint64 now_ns)
 static gboolean
 end_quietly (CommyGuard *guard, const CommyGuardAttempt *attempt, CommyBreaker *breaker)
 {
-  if (breaker->open || attempt->era != breaker->era || get_bit (guard->blocked, attempt->index))
+  if (breaker->open || attempt->era != breaker->era
+      || commy_bits_has (guard->blocked, attempt->index))
     return FALSE;
   breaker->in_flight--;
   guard->quiet[attempt->index]++;
@@ -342,11 +344,18 @@ commy_guard_take_hedge (CommyGuard *guard, gint64 now_ns)
 
 /* --- why --- */
 
+static const char *const how_names[] = {
+  [COMMY_GUARD_IN] = "in", [COMMY_GUARD_UNWELL] = "unwell", [COMMY_GUARD_DRAINING] = "draining"
+};
+
 static void
 explain_member (CommyGuard *guard, guint index, gboolean tried, gint64 now_ns, GString *text)
 {
-  if (guard->out[index] != NULL)
-    g_string_append (text, guard->out[index]);
+  const CommyGuardOut *out = &guard->out[index];
+
+  if (out->how != COMMY_GUARD_IN)
+    g_string_append_printf (text, "%s%s%s", how_names[out->how], out->why != NULL ? ": " : "",
+                            out->why != NULL ? out->why : "");
   else if (!commy_breaker_explain (&guard->breakers[index], &guard->policy->breaker, now_ns, text)
            && !commy_ejection_explain (&guard->hosts[index], now_ns, text))
     g_string_append (text, tried ? "tried" : "can be picked");
@@ -357,8 +366,8 @@ name_state (const CommyGuard *guard, guint index, gint64 now_ns)
 {
   static const char *const names[] = { "closed", "open", "half-open" };
 
-  if (guard->out[index] != NULL)
-    return g_str_equal (guard->out[index], "draining") ? "draining" : "unwell";
+  if (guard->out[index].how != COMMY_GUARD_IN)
+    return how_names[guard->out[index].how];
   if (guard->hosts[index].out)
     return "ejected";
   return names[commy_breaker_get_state (&guard->breakers[index], now_ns)];
@@ -399,7 +408,7 @@ commy_guard_explain (CommyGuard *guard,
   for (guint i = 0; i < MIN (guard->n_members, MOST_NAMED); i++)
     {
       g_string_append_printf (text, "%s%s: ", i > 0 ? ", " : "", names[i]);
-      explain_member (guard, i, tried != NULL && get_bit (tried, i), now_ns, text);
+      explain_member (guard, i, tried != NULL && commy_bits_has (tried, i), now_ns, text);
     }
   if (guard->n_members > MOST_NAMED)
     g_string_append_printf (text, ", and %u more", guard->n_members - MOST_NAMED);

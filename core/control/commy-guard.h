@@ -22,6 +22,20 @@ typedef enum
 
 const char *commy_admission_to_string (CommyAdmission admission);
 
+/* What is said of an instance, whatever its calls show. */
+typedef enum
+{
+  COMMY_GUARD_IN,       /* it takes calls */
+  COMMY_GUARD_UNWELL,   /* not to be picked while others are well */
+  COMMY_GUARD_DRAINING, /* not to be picked */
+} CommyGuardHow;
+
+typedef struct
+{
+  CommyGuardHow how;
+  char *why; /* or NULL */
+} CommyGuardOut;
+
 /*
  * A call, without hedges:
  *
@@ -47,7 +61,7 @@ typedef struct
   guint n_members, n_words;
   CommyBreaker *breakers;
   CommyEjectionHost *hosts;
-  char **out;        /* why it takes no calls whatever they show, such as "draining"; or NULL */
+  CommyGuardOut *out;
   guint64 *blocked;  /* one bit a member: not to be picked */
   guint64 *excluded; /* those and the ones that were tried: what the balancer sees */
   guint64 *barred;   /* those of them that are not even to be picked where few are well */
@@ -68,8 +82,9 @@ void commy_guard_clear (CommyGuard *guard);
 /* The instances from now on. @from (nullable) says of each which it was before, or -1; what is
  * known of it stays. Attempts under way must be ended before, or with their new index. */
 void commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from);
-/* @why: such as "draining", whatever its calls show; NULL: it takes calls. */
-void commy_guard_set_out (CommyGuard *guard, guint index, const char *why, gint64 now_ns);
+/* @why: nullable */
+void commy_guard_set_out (
+    CommyGuard *guard, guint index, CommyGuardHow how, const char *why, gint64 now_ns);
 /* Counts what is quiet, and looks what time changes. */
 void commy_guard_fold (CommyGuard *guard, gint64 now_ns);
 

@@ -9,6 +9,7 @@
 
 #include "control/commy-locality.h"
 
+#include "base/commy-bits.h"
 #include "control/commy-chance.h"
 
 #include <string.h>
@@ -84,7 +85,7 @@ commy_locality_set_members (CommyLocality *self,
     }
   for (guint i = 0; i < n; i++)
     {
-      self->members[levels[i]][i / 64] |= G_GUINT64_CONSTANT (1) << (i % 64);
+      commy_bits_add (self->members[levels[i]], i);
       self->levels[levels[i]].n_members++;
     }
 }

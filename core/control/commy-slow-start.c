@@ -7,6 +7,7 @@
 
 #include "control/commy-slow-start.h"
 
+#include "base/commy-bits.h"
 #include "control/commy-chance.h"
 
 #include <math.h>
@@ -58,7 +59,7 @@ commy_slow_start_set_members (CommySlowStart *self,
   if (policy->window_ns == 0 || n == 0)
     return;
   self->n_members = n;
-  self->n_words = (n + 63) / 64;
+  self->n_words = (guint) commy_bits_words (n);
   self->births = g_memdup2 (births, n * sizeof *births);
   self->factors = g_new (double, n);
   self->excluded = g_new (guint64, self->n_words);
@@ -69,9 +70,9 @@ commy_slow_start_set_members (CommySlowStart *self,
 }
 
 static gboolean
-get_bit (const guint64 *bits, guint index)
+is_excluded (const guint64 *excluded, guint index)
 {
-  return bits != NULL && (bits[index / 64] >> (index % 64) & 1) != 0;
+  return excluded != NULL && commy_bits_has (excluded, index);
 }
 
 static void
@@ -98,15 +99,15 @@ commy_slow_start_exclude (CommySlowStart *self,
     return excluded;
   look (self, policy, now_ns);
   for (guint i = 0; i < self->n_members; i++)
-    if (!get_bit (excluded, i))
+    if (!is_excluded (excluded, i))
       most = MAX (most, self->factors[i]);
   memset (self->excluded, 0, self->n_words * sizeof *self->excluded);
   for (guint i = 0; i < self->n_members; i++)
-    if (get_bit (excluded, i)
+    if (is_excluded (excluded, i)
         || (self->factors[i] < most
             && commy_chance (commy_chance_next (&random)) * most >= self->factors[i]))
       {
-        self->excluded[i / 64] |= G_GUINT64_CONSTANT (1) << (i % 64);
+        commy_bits_add (self->excluded, i);
         any = TRUE;
       }
   return any ? self->excluded : NULL;

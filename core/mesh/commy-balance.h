@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/commy-bits.h"
 #include "mesh/commy-peers.h"
 
 /* Which pick a call was. */
@@ -21,7 +22,7 @@ static inline gsize
 commy_first_allowed (const guint64 *excluded, gsize n)
 {
   for (gsize i = 0; excluded != NULL && i < n; i++)
-    if ((excluded[i / 64] >> (i % 64) & 1) == 0)
+    if (!commy_bits_has (excluded, i))
       return i;
   return 0;
 }

@@ -305,13 +305,10 @@ on_called (GObject *source, GAsyncResult *result, gpointer data)
 static void
 call (CommyCheck *self, const char *service, const char *instance, const char *method)
 {
-  g_autoptr (CommyClient) client = commy_client_new (self->mesh, service);
+  g_autoptr (CommyClient) client = commy_client_new_look (self->mesh, service, instance);
   g_autoptr (CommyCallOptions) options = commy_call_options_new ();
 
   commy_call_options_set_timeout (options, MAX (self->spec->timeout_ns / 1000, 1));
-  commy_client_set_instance (client, instance);
-  commy_client_set_selector (client, "", NULL);
-  client->is_look = TRUE;
   commy_client_call (client, method, NULL, options, self->cancellable, on_called, self);
 }
 

@@ -12,8 +12,6 @@
 
 #include <string.h>
 
-#define MOST_COPIES 5u /* as the key hedge-attempts says */
-
 typedef struct _AsyncCall AsyncCall;
 
 /* One instance that the call is sent to. Belongs to the call's list until it is closed. */
@@ -26,7 +24,6 @@ typedef struct
   CommyStack stack;
   CommyChannel *channel; /* while sent */
   guint32 stream;
-  gint64 started_ns;
   gboolean sampled;
   gboolean pending; /* the channel expects the answer */
 } Attempt;
@@ -42,7 +39,7 @@ struct _AsyncCall
   gboolean awaits;           /* it goes to see what an instance says of its interface, */
   CommyExpectation *awaited; /* which is held against this */
   GError *last;
-  Attempt *open[MOST_COPIES]; /* more than one where it is hedged */
+  Attempt *open[COMMY_CLIENT_MAX_COPIES]; /* more than one where it is hedged */
   guint n_open;
   gboolean finished; /* the result is set */
   guint began;       /* iteration of the worker's context */
@@ -201,7 +198,7 @@ async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GErr
   while (call->n_open > 0)
     attempt_close (call->open[0], COMMY_OUTCOME_ABANDONED);
   drop_source (&call->timer);
-  commy_client_dismiss (call->client, &call->request, error);
+  commy_client_dismiss (call->client, &call->request.admitted, commy_outcome_judge (error, TRUE));
   call->result = result;
   call->result_free = result_free;
   call->result_error = error;
@@ -276,7 +273,7 @@ on_hedge (gpointer data)
   CommyWorker *worker = commy_worker_ref (client->worker->worker);
 
   commy_worker_enter (worker);
-  if (!call->finished && call->n_open > 0 && call->n_open < MOST_COPIES
+  if (!call->finished && call->n_open > 0 && call->n_open < COMMY_CLIENT_MAX_COPIES
       && commy_guard_take_hedge (&client->ward->guard, commy_env_now (client->mesh->env)))
     async_step (call);
   commy_worker_exit (worker);
@@ -350,7 +347,8 @@ async_succeeded (Attempt *attempt, CommyChannel *channel, CommyIncoming *incomin
   gpointer result;
 
   commy_client_finish_call (call->client, call->request.flavour, channel, &attempt->stack,
-                            attempt->sampled, call->request.size, incoming, attempt->started_ns);
+                            attempt->sampled, call->request.size, incoming,
+                            attempt->guarded.guarded.begun_ns);
   if (call->request.flavour == COMMY_FLAVOUR_HANDLES)
     call->result_handles = g_steal_pointer (&incoming->handles);
   if (call->request.flavour != COMMY_FLAVOUR_BYTES)
@@ -418,7 +416,7 @@ send_attempt (Attempt *attempt)
   CommyChannel *channel = attempt->stack.path->channel;
   CommyIo io;
 
-  attempt->started_ns = call->request.now_ns = commy_env_now (client->mesh->env);
+  call->request.now_ns = commy_env_now (client->mesh->env);
   commy_client_start_clock (client, &call->request, &attempt->guarded);
   if (call->request.streams)
     {
@@ -592,7 +590,7 @@ async_step (AsyncCall *call)
   Attempt *attempt;
   CommyPick picked;
 
-  if (call->finished || call->n_open == MOST_COPIES)
+  if (call->finished || call->n_open == COMMY_CLIENT_MAX_COPIES)
     return;
   call->request.now_ns = commy_env_now (client->mesh->env);
   call->request.deadline_ns = call->request.call_deadline_ns;
@@ -615,7 +613,7 @@ async_step (AsyncCall *call)
       return;
     }
   /* A copy for who has it already helps nobody. */
-  if (call->n_open > 0 && commy_tries_has (&call->request.tries, picked.member->peer))
+  if (call->n_open > 0 && commy_tries_has (&call->request.tries, 0, picked.member->peer))
     return;
   attempt = attempt_new (call, &picked);
   if (commy_path_is_up (attempt->stack.path))

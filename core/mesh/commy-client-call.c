@@ -8,6 +8,7 @@
 #include "mesh/commy-client-private.h"
 
 #include "base/commy-error-private.h"
+#include "control/commy-chance.h"
 
 static const CommyMethodTerms *
 terms_of (CommyClient *self, const char *method)
@@ -86,7 +87,7 @@ commy_client_admit (CommyClient *self, CommyRequest *request, GError **error)
                                       [COMMY_ADMIT_BULKHEAD] = "bulkhead",
                                       [COMMY_ADMIT_THROTTLE] = "throttle" };
   CommyGuard *guard = &self->ward->guard;
-  const guint64 chance = guard->is_gated ? commy_ward_next_chance (self->ward) : 0;
+  const guint64 chance = guard->is_gated ? commy_chance_next (&self->ward->chance) : 0;
   CommyAdmission admission = COMMY_ADMITTED;
 
   if (!self->is_look)
@@ -103,18 +104,14 @@ commy_client_admit (CommyClient *self, CommyRequest *request, GError **error)
 
 /* What was refused, or failed, was not accepted; what the caller gave up says nothing. */
 void
-commy_client_dismiss (CommyClient *self, CommyRequest *request, const GError *error)
+commy_client_dismiss (CommyClient *self, gboolean *admitted, CommyOutcome outcome)
 {
-  const CommyOutcome outcome = commy_outcome_judge (error, TRUE);
+  const gboolean accepted = outcome == COMMY_OUTCOME_OK || outcome == COMMY_OUTCOME_ANSWERED
+                            || outcome == COMMY_OUTCOME_ABANDONED;
 
-  if (!request->admitted)
-    return;
-  request->admitted = FALSE;
-  if (self->ward->guard.is_gated)
-    commy_guard_finish (&self->ward->guard,
-                        outcome == COMMY_OUTCOME_OK || outcome == COMMY_OUTCOME_ANSWERED
-                            || outcome == COMMY_OUTCOME_ABANDONED,
-                        commy_env_now (self->mesh->env));
+  if (*admitted && self->ward->guard.is_gated)
+    commy_guard_finish (&self->ward->guard, accepted, commy_env_now (self->mesh->env));
+  *admitted = FALSE;
 }
 
 /* --- whom to --- */
@@ -170,20 +167,27 @@ commy_client_start_clock (CommyClient *self, CommyRequest *request, CommyGuarded
 }
 
 void
+commy_client_report (
+    CommyClient *self, CommyFlavour flavour, CommyTurn turn, gint64 took_ns, CommyOutcome outcome)
+{
+  CommyBalance *balance = self->routes[flavour].balance;
+
+  if (G_UNLIKELY (turn.generation != 0) && balance != NULL && outcome != COMMY_OUTCOME_ABANDONED)
+    commy_balance_report (balance, turn, took_ns, outcome != COMMY_OUTCOME_OK);
+}
+
+void
 commy_client_end (CommyClient *self,
                   CommyFlavour flavour,
                   CommyGuarded *call,
                   CommyTurn turn,
                   CommyOutcome outcome)
 {
-  CommyBalance *balance = self->routes[flavour].balance;
   const gint64 now_ns = commy_env_now (self->mesh->env);
-  const gint64 took_ns = now_ns - call->guarded.begun_ns;
 
   if (call->peer == NULL)
     return;
-  if (G_UNLIKELY (turn.generation != 0) && balance != NULL && outcome != COMMY_OUTCOME_ABANDONED)
-    commy_balance_report (balance, turn, took_ns, outcome != COMMY_OUTCOME_OK);
+  commy_client_report (self, flavour, turn, now_ns - call->guarded.begun_ns, outcome);
   commy_ward_end (self->ward, call, outcome, now_ns);
 }
 

@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#define MOST_COPIES 5u /* as the key hedge-attempts says */
 #define GLANCE_NS G_GINT64_CONSTANT (200000)
 #define CONNECT_NS G_GINT64_CONSTANT (50000000)
 
@@ -22,7 +21,6 @@ typedef struct
   CommyStack stack;
   CommyChannel *channel; /* reference */
   guint32 stream;
-  gint64 started_ns;
   CommyWait wait;
 } Copy;
 
@@ -31,7 +29,7 @@ typedef struct
   CommyClient *client;
   CommyRequest *request;
   GCancellable *cancellable;
-  Copy copies[MOST_COPIES];
+  Copy copies[COMMY_CLIENT_MAX_COPIES];
   guint n; /* those that were sent */
   GError *last;
 } Hedge;
@@ -75,7 +73,6 @@ send_copy (Hedge *self, const CommyPick *picked, CommyGuarded *call, GError **er
   call->peer = NULL;
   copy->turn = picked->turn;
   copy->stack = *picked->stack;
-  copy->started_ns = request->now_ns;
   copy->channel = commy_channel_ref (copy->stack.path->channel);
   copy->stream = commy_channel_expect (copy->channel, request->deadline_ns, commy_client_on_answer,
                                        &copy->wait);
@@ -109,7 +106,7 @@ begin_copy (Hedge *self, CommyPick *picked, CommyGuarded *call)
   if (!commy_client_route_sync (client, request->flavour, request->size, request->now_ns / 1000,
                                 self->cancellable, NULL)
       || !commy_client_pick (client, request, picked, NULL)
-      || commy_tries_has (&request->tries, picked->member->peer)
+      || commy_tries_has (&request->tries, 0, picked->member->peer)
       || commy_client_would_deadlock (client, picked->member->peer))
     return FALSE;
   if (!commy_path_is_up (picked->stack->path)
@@ -133,7 +130,7 @@ send_another (Hedge *self)
   CommyPick picked;
 
   self->request->now_ns = commy_env_now (self->client->mesh->env);
-  if (self->n < MOST_COPIES && begin_copy (self, &picked, &call))
+  if (self->n < COMMY_CLIENT_MAX_COPIES && begin_copy (self, &picked, &call))
     send_copy (self, &picked, &call, NULL);
 }
 
@@ -263,7 +260,7 @@ commy_client_exchange_hedged (CommyClient *self,
   if (won != NULL)
     {
       commy_client_finish_call (self, request->flavour, won->channel, &won->stack, FALSE,
-                                request->size, &won->wait.incoming, won->started_ns);
+                                request->size, &won->wait.incoming, won->call.guarded.begun_ns);
       close_copy (&hedge, won, COMMY_OUTCOME_OK);
       *wait = won->wait;
       g_clear_pointer (out_channel, commy_channel_unref);

@@ -124,14 +124,7 @@ tell_guard (CommyClient *self, CommyPeer *peer, CommyOutcome outcome, gint64 sta
 static void
 dismiss (CommyClient *self, CommyOutcome outcome)
 {
-  CommyGuard *guard = &self->ward->guard;
-
-  if (self->hot.admitted && guard->is_gated)
-    commy_guard_finish (guard,
-                        outcome == COMMY_OUTCOME_OK || outcome == COMMY_OUTCOME_ANSWERED
-                            || outcome == COMMY_OUTCOME_ABANDONED,
-                        commy_env_now (self->mesh->env));
-  self->hot.admitted = FALSE;
+  commy_client_dismiss (self, &self->hot.admitted, outcome);
 }
 
 /* A call ended. Nearly always it went well, and nobody has asked. */
@@ -155,14 +148,15 @@ conclude (CommyClient *self, CommyPeer *peer, const GError *error, gint64 starte
 
 /* The guard is asked as for any other call. */
 static CommyRouteMember *
-pick_guarded (CommyClient *self, CommyRoute *route, gsize size, gint64 deadline_us, GError **error)
+pick_guarded (CommyClient *self, guint32 method, gsize size, gint64 deadline_us, GError **error)
 {
   CommyHotReservation *hot = &self->hot;
-  CommyRequest request = { .method = g_array_index (self->methods, CommyClientMethod, 0).name,
-                           .flavour = COMMY_FLAVOUR_BYTES,
-                           .size = size,
-                           .now_ns = commy_env_now (self->mesh->env),
-                           .call_deadline_ns = deadline_us * 1000 };
+  CommyRequest request
+      = { .method = g_array_index (self->methods, CommyClientMethod, method - 1).name,
+          .flavour = COMMY_FLAVOUR_BYTES,
+          .size = size,
+          .now_ns = commy_env_now (self->mesh->env),
+          .call_deadline_ns = deadline_us * 1000 };
   CommyPick picked;
 
   if (!hot->admitted && !commy_client_admit (self, &request, error))
@@ -176,13 +170,13 @@ pick_guarded (CommyClient *self, CommyRoute *route, gsize size, gint64 deadline_
 
 static gboolean
 choose_path (CommyClient *self,
+             guint32 method,
              gsize size,
              gint64 deadline_us,
              CommyRouteMember *member,
              CommyChannel **out_channel,
              GError **error)
 {
-  CommyRoute *route = &self->routes[COMMY_FLAVOUR_BYTES];
   g_autoptr (GError) cause = NULL;
   const CommyStack *stack;
   gboolean again;
@@ -191,7 +185,7 @@ choose_path (CommyClient *self,
     {
       if (!commy_client_route_sync (self, COMMY_FLAVOUR_BYTES, size, deadline_us, NULL, error))
         return FALSE;
-      member = pick_guarded (self, route, size, deadline_us, error);
+      member = pick_guarded (self, method, size, deadline_us, error);
       if (member == NULL)
         return FALSE;
     }
@@ -212,7 +206,7 @@ choose_path (CommyClient *self,
           return FALSE;
         }
       if (again)
-        return choose_path (self, size, deadline_us, NULL, out_channel, error);
+        return choose_path (self, method, size, deadline_us, NULL, out_channel, error);
     }
   if (!commy_path_is_up (stack->path))
     {
@@ -275,7 +269,7 @@ reserve_somewhere (CommyClient *self,
       g_autoptr (GError) cause = NULL;
       CommyChannel *channel;
 
-      if (choose_path (self, size, deadline_us, picked, &channel, &cause)
+      if (choose_path (self, method, size, deadline_us, picked, &channel, &cause)
           && reserve_here (self, method, size, deadline_us, channel, &cause))
         return TRUE;
       if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_UNREACHABLE)
@@ -399,8 +393,6 @@ await_balanced (
   gint64 started_ns = commy_env_now (self->mesh->env);
   g_autoptr (CommyPeer) peer
       = commy_balance_dup_peer (self->routes[COMMY_FLAVOUR_BYTES].balance, turn);
-  CommyBalance *balance = self->routes[COMMY_FLAVOUR_BYTES].balance;
-  CommyOutcome outcome;
   gboolean ok;
 
   if (peer != NULL)
@@ -408,10 +400,9 @@ await_balanced (
   ok = await_hot (self, channel, stream, wait, deadline_ns);
   if (peer != NULL)
     commy_peer_end (peer);
-  outcome = commy_outcome_judge (ok ? NULL : wait->error, TRUE);
-  if (balance != NULL && outcome != COMMY_OUTCOME_ABANDONED)
-    commy_balance_report (balance, turn, commy_env_now (self->mesh->env) - started_ns,
-                          outcome != COMMY_OUTCOME_OK);
+  commy_client_report (self, COMMY_FLAVOUR_BYTES, turn,
+                       commy_env_now (self->mesh->env) - started_ns,
+                       commy_outcome_judge (ok ? NULL : wait->error, TRUE));
   return ok;
 }
 

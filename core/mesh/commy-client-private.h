@@ -72,6 +72,8 @@ struct _CommyClient
   CommyHotReservation hot;
 };
 
+/* (transfer full): to look at one instance, whatever selectors and limits say of calls. */
+CommyClient *commy_client_new_look (CommyMesh *mesh, const char *service, const char *instance);
 /* Takes over what the last client of this service in this process was written for, if any. */
 void commy_client_expect_as_others (CommyClient *client);
 /* Mesh usable, thread right, worker there. */
@@ -126,6 +128,7 @@ void commy_client_learn (CommyClient *client,
 /* --- commy-client-call.c: what both kinds of calls share --- */
 
 #define COMMY_CLIENT_MAX_ATTEMPTS COMMY_TRIES_MAX
+#define COMMY_CLIENT_MAX_COPIES 5u /* of a hedged call; as the key hedge-attempts says */
 
 typedef struct
 {
@@ -153,7 +156,7 @@ gboolean commy_client_init_request_with_handles (CommyClient *client,
                                                  GError **error);
 /* Whether it may begin at all; once a call. What was admitted must be dismissed. */
 gboolean commy_client_admit (CommyClient *client, CommyRequest *request, GError **error);
-void commy_client_dismiss (CommyClient *client, CommyRequest *request, const GError *error);
+void commy_client_dismiss (CommyClient *client, gboolean *admitted, CommyOutcome outcome);
 /* Instance and stack for a request, by the route that was decided. */
 gboolean
 commy_client_pick (CommyClient *client, CommyRequest *request, CommyPick *out_pick, GError **error);
@@ -164,6 +167,12 @@ void commy_client_begin (CommyClient *client,
                          CommyGuarded *out_call);
 /* Its path is up, which may have taken its time: that of the attempt begins now. */
 void commy_client_start_clock (CommyClient *client, CommyRequest *request, CommyGuarded *call);
+/* Tells the balancer how a call went that it was asked for. */
+void commy_client_report (CommyClient *client,
+                          CommyFlavour flavour,
+                          CommyTurn turn,
+                          gint64 took_ns,
+                          CommyOutcome outcome);
 /* It ended: tells guard and balancer, unless it has ended before. */
 void commy_client_end (CommyClient *client,
                        CommyFlavour flavour,

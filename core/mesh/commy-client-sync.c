@@ -195,7 +195,7 @@ commy_client_ready_sync (CommyClient *self,
 {
   const gint64 deadline_us = request->call_deadline_ns / 1000;
   g_autoptr (GError) cause = NULL;
-  gboolean again;
+  gboolean again = FALSE;
 
   if (G_UNLIKELY (!commy_client_is_current (self, &self->routes[request->flavour])))
     {
@@ -214,18 +214,18 @@ commy_client_ready_sync (CommyClient *self,
       return FALSE;
     }
   commy_client_begin (self, request, picked, call);
-  commy_client_start_clock (self, request, call);
-  if (G_LIKELY (commy_path_is_up (picked->stack->path)))
-    return TRUE;
-  again = must_look_again (self, picked->member->peer);
-  if (!commy_path_connect_sync (picked->stack->path, deadline_us, cancellable, &cause))
+  if (G_UNLIKELY (!commy_path_is_up (picked->stack->path)))
     {
-      commy_client_end (self, request->flavour, call, picked->turn,
-                        commy_outcome_judge (cause, FALSE));
-      g_propagate_error (error, g_steal_pointer (&cause));
-      return FALSE;
+      again = must_look_again (self, picked->member->peer);
+      if (!commy_path_connect_sync (picked->stack->path, deadline_us, cancellable, &cause))
+        {
+          commy_client_end (self, request->flavour, call, picked->turn,
+                            commy_outcome_judge (cause, FALSE));
+          g_propagate_error (error, g_steal_pointer (&cause));
+          return FALSE;
+        }
+      request->now_ns = commy_env_now (self->mesh->env);
     }
-  request->now_ns = commy_env_now (self->mesh->env);
   commy_client_start_clock (self, request, call);
   if (!again)
     return TRUE;
@@ -367,7 +367,7 @@ call_sync (CommyClient *self,
     handler = g_cancellable_connect (cancellable, G_CALLBACK (on_cancel_kick), worker, NULL);
   ok = commy_client_admit (self, request, &cause)
        && attempts_sync (self, request, cancellable, wait, out_channel, &cause);
-  commy_client_dismiss (self, request, cause);
+  commy_client_dismiss (self, &request->admitted, commy_outcome_judge (cause, TRUE));
   if (handler != 0)
     g_cancellable_disconnect (cancellable, handler);
   commy_worker_leave_sync (worker);

@@ -167,6 +167,17 @@ commy_client_new (CommyMesh *mesh, const char *service)
   return self;
 }
 
+CommyClient *
+commy_client_new_look (CommyMesh *mesh, const char *service, const char *instance)
+{
+  CommyClient *self = commy_client_new (mesh, service);
+
+  self->is_look = TRUE;
+  commy_client_set_instance (self, instance);
+  commy_client_set_selector (self, "", NULL);
+  return self;
+}
+
 void
 commy_client_set_requirements (CommyClient *self, const CommyRequirements *requirements)
 {

@@ -427,10 +427,7 @@ begin (Ask *ask)
 
   commy_call_options_set_timeout (options, ASK_TIMEOUT_US);
   commy_call_options_set_idempotent (options, TRUE);
-  ask->client = commy_client_new (ask->mesh, ask->instance->service);
-  commy_client_set_instance (ask->client, ask->instance->id);
-  commy_client_set_selector (ask->client, "", NULL);
-  ask->client->is_look = TRUE;
+  ask->client = commy_client_new_look (ask->mesh, ask->instance->service, ask->instance->id);
   g_atomic_ref_count_inc (&ask->refs);
   commy_client_call (ask->client, COMMY_INTERFACE_METHOD, NULL, options, ask->cancellable,
                      on_description, ask);

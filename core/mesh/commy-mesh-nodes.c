@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What applications do with nodes: list those of the mesh, and cordon or drain their own.
+ * What applications do with their own node: cordon and drain it.
  */
 #include "config.h"
 
@@ -8,70 +8,6 @@
 #include "control/commy-node.h"
 #include "mesh/commy-drain.h"
 #include "mesh/commy-mesh-private.h"
-
-/* --- listing --- */
-
-typedef struct
-{
-  CommyMesh *mesh;
-  CommyLatch *latch;
-} List;
-
-static void
-list_done (gpointer data, GPtrArray *nodes, const GError *error)
-{
-  List *list = data;
-  CommyLatch *latch = list->latch;
-  GVariantBuilder builder;
-  GVariant *value = NULL;
-
-  if (error == NULL)
-    {
-      g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
-      for (guint i = 0; i < nodes->len; i++)
-        g_variant_builder_add_value (&builder, commy_node_to_variant (nodes->pdata[i]));
-      value = g_variant_ref_sink (g_variant_builder_end (&builder));
-    }
-  /* The waiter may drop the mesh at once: ours must not be the last reference. */
-  g_object_unref (list->mesh);
-  g_free (list);
-  commy_latch_answer (latch, value, (GDestroyNotify) g_variant_unref, error);
-}
-
-static void
-list_here (gpointer data)
-{
-  List *list = data;
-  g_autoptr (GError) error = NULL;
-
-  if (list->mesh->registry != NULL)
-    {
-      commy_registry_list_nodes (list->mesh->registry, list_done, list);
-      return;
-    }
-  commy_set_error (&error, COMMY_ERROR_LEAVING, "the mesh is being left");
-  list_done (list, NULL, error);
-}
-
-GVariant *
-commy_mesh_list_nodes_sync (CommyMesh *self, GCancellable *cancellable, GError **error)
-{
-  gpointer value = NULL;
-  CommyLatch *latch;
-  List *list;
-
-  g_return_val_if_fail (COMMY_IS_MESH (self), NULL);
-  if (!commy_mesh_check_joined (self, error))
-    return NULL;
-  latch = commy_latch_new ();
-  list = g_new0 (List, 1);
-  list->mesh = g_object_ref (self);
-  list->latch = latch;
-  commy_mesh_invoke (self, list_here, list);
-  commy_latch_wait (latch, g_get_monotonic_time () + 10 * G_USEC_PER_SEC, cancellable, &value,
-                    error);
-  return value;
-}
 
 /* --- cordon --- */
 

@@ -7,6 +7,8 @@
 
 #include "mesh/commy-ward.h"
 
+#include "base/commy-bits.h"
+#include "control/commy-chance.h"
 #include "mesh/commy-health-checks.h"
 
 #include <string.h>
@@ -53,17 +55,6 @@ commy_peers_ensure_ward (CommyPeers *peers, const char *service)
   return ward;
 }
 
-/* SplitMix64 (Steele, Lea, Flood, 2014): no system call. */
-guint64
-commy_ward_next_chance (CommyWard *self)
-{
-  guint64 x = self->chance += G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-
-  x = (x ^ (x >> 30)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
-  x = (x ^ (x >> 27)) * G_GUINT64_CONSTANT (0x94d049bb133111eb);
-  return x ^ (x >> 31);
-}
-
 /* --- members --- */
 
 static GHashTable *
@@ -95,13 +86,16 @@ static void
 note_state (CommyWard *self, guint index, const CommyInstance *instance, gint64 now_ns)
 {
   CommyHealthFinding finding = { 0 };
-  g_autofree char *unwell = NULL;
+  CommyGuardHow how = COMMY_GUARD_IN;
 
   if (self->mesh->health != NULL)
     commy_health_checks_get (self->mesh->health, instance, &finding);
-  if (finding.state == COMMY_HEALTH_UNWELL)
-    unwell = g_strdup_printf ("unwell: %s", finding.reason);
-  commy_guard_set_out (&self->guard, index, instance->draining ? "draining" : unwell, now_ns);
+  if (instance->draining)
+    how = COMMY_GUARD_DRAINING;
+  else if (finding.state == COMMY_HEALTH_UNWELL)
+    how = COMMY_GUARD_UNWELL;
+  commy_guard_set_out (&self->guard, index, how, how == COMMY_GUARD_UNWELL ? finding.reason : NULL,
+                       now_ns);
 }
 
 /* Who is no more in the snapshot goes; who is in it says whether it takes calls. */
@@ -191,7 +185,7 @@ commy_ward_end (CommyWard *self, CommyGuarded *call, CommyOutcome outcome, gint6
   if (call->guarded.index != COMMY_NOT_IN_WARD && peer->ward_index != COMMY_NOT_IN_WARD
       && call->term == peer->ward_term)
     {
-      guint64 chance = outcome != COMMY_OUTCOME_OK ? commy_ward_next_chance (self) : 0;
+      guint64 chance = outcome != COMMY_OUTCOME_OK ? commy_chance_next (&self->chance) : 0;
 
       call->guarded.index = peer->ward_index;
       commy_guard_end (&self->guard, &call->guarded, outcome, now_ns, chance);
@@ -205,9 +199,8 @@ mark_tried (CommyWard *self, const CommyTries *tries)
   guint64 *bits = g_new0 (guint64, MAX (self->guard.n_words, 1));
 
   for (guint i = 0; i < self->members->len; i++)
-    for (guint k = 0; k < MIN (tries->n, COMMY_TRIES_MAX); k++)
-      if (((CommyPeer *) self->members->pdata[i])->slot == tries->slots[k])
-        bits[i / 64] |= G_GUINT64_CONSTANT (1) << (i % 64);
+    if (commy_tries_has (tries, 0, self->members->pdata[i]))
+      commy_bits_add (bits, i);
   return bits;
 }
 
@@ -224,7 +217,7 @@ commy_ward_decide_retry (CommyWard *self,
   g_autofree guint64 *tried = tries != NULL ? mark_tried (self, tries) : NULL;
 
   return commy_guard_decide_retry (&self->guard, n_sent, outcome, idempotent, tried, now_ns,
-                                   deadline_ns, commy_ward_next_chance (self), out_at_ns);
+                                   deadline_ns, commy_chance_next (&self->chance), out_at_ns);
 }
 
 /* --- who may be picked --- */
@@ -240,15 +233,9 @@ commy_route_mask_clear (CommyRouteMask *mask)
 }
 
 static void
-set_bit (guint64 *bits, guint index)
-{
-  bits[index / 64] |= G_GUINT64_CONSTANT (1) << (index % 64);
-}
-
-static void
 update_mask (CommyWard *self, CommyRouteMask *mask, CommyPeer *const *members, guint n_members)
 {
-  const guint n_words = (n_members + 63) / 64;
+  const guint n_words = (guint) commy_bits_words (n_members);
 
   if (mask->n_words != n_words)
     {
@@ -266,23 +253,14 @@ update_mask (CommyWard *self, CommyRouteMask *mask, CommyPeer *const *members, g
     if (members[i]->ward_index != COMMY_NOT_IN_WARD
         && commy_guard_is_blocked (&self->guard, members[i]->ward_index))
       {
-        set_bit (mask->blocked, i);
+        commy_bits_add (mask->blocked, i);
         if (commy_guard_is_barred (&self->guard, members[i]->ward_index))
           {
-            set_bit (mask->barred, i);
+            commy_bits_add (mask->barred, i);
             mask->n_barred++;
           }
         mask->n_blocked++;
       }
-}
-
-static gboolean
-was_tried (const CommyTries *tries, guint first, const CommyPeer *peer)
-{
-  for (guint i = first; i < MIN (tries->n, COMMY_TRIES_MAX); i++)
-    if (tries->slots[i] == peer->slot)
-      return TRUE;
-  return FALSE;
 }
 
 /* Those of @base, and those of @tries from @first on. How many are left. */
@@ -299,9 +277,9 @@ exclude_tried (CommyRouteMask *mask,
   memcpy (mask->excluded, base, mask->n_words * sizeof *mask->excluded);
   for (guint i = 0; i < n_members; i++)
     {
-      if (was_tried (tries, first, members[i]))
-        set_bit (mask->excluded, i);
-      n_left += (mask->excluded[i / 64] >> (i % 64) & 1) == 0;
+      if (commy_tries_has (tries, first, members[i]))
+        commy_bits_add (mask->excluded, i);
+      n_left += !commy_bits_has (mask->excluded, i);
     }
   return n_left;
 }
@@ -319,7 +297,7 @@ commy_ward_exclude (CommyWard *self,
 
   if (now_ns >= self->guard.next_ns)
     commy_guard_fold (&self->guard, now_ns);
-  if (mask->serial != self->guard.serial || mask->n_words != (n_members + 63) / 64)
+  if (mask->serial != self->guard.serial || mask->n_words != commy_bits_words (n_members))
     update_mask (self, mask, members, n_members);
   if (mask->n_barred == n_members)
     return FALSE;

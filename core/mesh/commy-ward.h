@@ -19,7 +19,7 @@ struct _CommyWard
   GPtrArray *members;      /* CommyPeer, references, in the guard's order */
   CommySnapshot *snapshot; /* that the members were last held against; or NULL */
   guint32 epoch;           /* the mesh's then */
-  guint64 chance;
+  guint64 chance;          /* state of commy_chance_next() */
 };
 
 /* (transfer none): lives as long as @peers. */
@@ -32,8 +32,6 @@ void commy_ward_update (CommyWard *ward,
                         CommySnapshot *snapshot,
                         CommyPeer *const *members,
                         guint n_members);
-
-guint64 commy_ward_next_chance (CommyWard *ward);
 
 /* Whom a call has been sent to, by slots of peers. */
 #define COMMY_TRIES_MAX 16u
@@ -58,10 +56,11 @@ commy_tries_remove (CommyTries *tries, const CommyPeer *peer)
     tries->n--;
 }
 
+/* From the @first-th on. */
 static inline gboolean
-commy_tries_has (const CommyTries *tries, const CommyPeer *peer)
+commy_tries_has (const CommyTries *tries, guint first, const CommyPeer *peer)
 {
-  for (guint i = 0; i < MIN (tries->n, COMMY_TRIES_MAX); i++)
+  for (guint i = first; i < MIN (tries->n, COMMY_TRIES_MAX); i++)
     if (tries->slots[i] == peer->slot)
       return TRUE;
   return FALSE;
@@ -88,8 +87,7 @@ CommyRetryVerdict commy_ward_decide_retry (CommyWard *ward,
                                            gint64 deadline_ns,
                                            gint64 *out_at_ns);
 
-/* One bit a member of a route that is not to be picked; NULL: all may be. @last: the guard's index
- * of who failed last. */
+/* One bit a member of a route that is not to be picked. */
 typedef struct
 {
   guint n_words;

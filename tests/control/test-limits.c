@@ -283,8 +283,8 @@ test_tried (Fixture *fixture, gconstpointer unused)
   g_assert_cmpuint (exclude (fixture, 3, 0), ==, 3);
   /* All were tried: again, but not where it failed last. */
   g_assert_cmpuint (exclude (fixture, 7, 2), ==, 4);
-  commy_guard_set_out (&fixture->guard, 0, "draining", START);
-  commy_guard_set_out (&fixture->guard, 1, "draining", START);
+  commy_guard_set_out (&fixture->guard, 0, COMMY_GUARD_DRAINING, NULL, START);
+  commy_guard_set_out (&fixture->guard, 1, COMMY_GUARD_DRAINING, NULL, START);
   g_assert_cmpuint (exclude (fixture, 0, -1), ==, 3);
   g_assert_cmpuint (exclude (fixture, 4, 2), ==, 7);
   commy_guard_set_members (&fixture->guard, 1, NULL);
@@ -303,7 +303,7 @@ test_reasons (Fixture *fixture, gconstpointer unused)
   fixture->policy.breaker.success = 0; /* the row alone */
   exclude (fixture, 0, -1);
   fail_until_blocked (fixture);
-  commy_guard_set_out (&fixture->guard, 1, "draining", START);
+  commy_guard_set_out (&fixture->guard, 1, COMMY_GUARD_DRAINING, NULL, START);
   text = commy_guard_explain (&fixture->guard, names, &tried, START + 500 * MS);
   g_assert_cmpstr (text, ==, "a: open since 500 ms (7 failures), b: draining, c: tried");
   g_assert_cmpuint (fixture->guard.n_openings, ==, 1);

@@ -3,7 +3,8 @@
  * What the router costs a call: is the route still right, which instance, which stack for this
  * size, and is the call measured. 64 routes in turn at random, sizes at random, on a real mesh.
  * The loop alone is measured beside it. And what a balancer takes to pick one of 100 instances,
- * one of which has a call more or less each time; and what near and far add to that.
+ * one of which has a call more or less each time, of which all, or all but ten, may be picked; and
+ * what near and far add to that.
  */
 #include "config.h"
 
@@ -18,6 +19,7 @@
 #define DRAWS 4096u
 #define TURNS 2000u
 #define INSTANCES 100u
+#define EXCLUDED 10u
 
 typedef struct
 {
@@ -102,7 +104,7 @@ measure (CommyClient **clients, const Draw *draws, gpointer (*func) (CommyClient
 /* --- one of several --- */
 
 static double
-measure_picks (CommyMesh *mesh, const char *id, guint turns)
+measure_picks (CommyMesh *mesh, const char *id, guint n_excluded, guint turns)
 {
   const CommyEnv *env = commy_env_system ();
   g_autoptr (CommyClient) client = commy_client_new (mesh, "org.example.Many");
@@ -110,6 +112,7 @@ measure_picks (CommyMesh *mesh, const char *id, guint turns)
   g_autoptr (GError) error = NULL;
   CommyPeer *members[INSTANCES];
   guint32 weights[INSTANCES];
+  guint64 excluded[(INSTANCES + 63) / 64] = { 0 };
   CommyBalance *balance;
   CommyPeers *peers;
   gint64 now;
@@ -126,6 +129,8 @@ measure_picks (CommyMesh *mesh, const char *id, guint turns)
       weights[i] = 1 + i % 3;
       commy_instance_unref (instance);
     }
+  for (guint i = 0; i < n_excluded; i++)
+    commy_bits_add (excluded, i * INSTANCES / n_excluded);
   balance = commy_balance_new (client->balancer, env);
   commy_balance_update (balance, peers, members, weights, INSTANCES);
   now = commy_env_now (env);
@@ -135,7 +140,8 @@ measure_picks (CommyMesh *mesh, const char *id, guint turns)
 
       for (guint64 i = 1; i <= DRAWS; i++)
         {
-          CommyTurn picked = commy_balance_pick (balance, NULL, i, now += 1000);
+          CommyTurn picked
+              = commy_balance_pick (balance, n_excluded > 0 ? excluded : NULL, i, now += 1000);
           CommyPeer *peer = members[picked.index];
 
           if (i % 2 == 0 && peer->in_flight > 0)
@@ -158,8 +164,9 @@ show_picks (CommyMesh *mesh, guint turns)
                                      "least-connections", "performance", "consistent-hash" };
 
   for (gsize i = 0; i < G_N_ELEMENTS (ids); i++)
-    g_print ("balancer %s, %u instances: p50 %.1f ns a pick\n", ids[i], INSTANCES,
-             measure_picks (mesh, ids[i], turns));
+    g_print ("balancer %s, %u instances: p50 %.1f ns a pick, %.1f ns with %u of them excluded\n",
+             ids[i], INSTANCES, measure_picks (mesh, ids[i], 0, turns),
+             measure_picks (mesh, ids[i], EXCLUDED, turns), EXCLUDED);
 }
 
 /* --- near or far --- */
@@ -178,7 +185,7 @@ measure_levels (guint n_failed, guint turns)
   for (guint i = 0; i < INSTANCES; i++)
     levels[i] = i < INSTANCES / 2 ? COMMY_LEVEL_HOST : COMMY_LEVEL_ZONE;
   for (guint i = 0; i < n_failed; i++)
-    blocked[i / 64] |= G_GUINT64_CONSTANT (1) << (i % 64);
+    commy_bits_add (blocked, i);
   commy_locality_set_members (&locality, levels, INSTANCES, NULL);
   for (guint turn = 0; turn < turns; turn++)
     {

@@ -6,14 +6,12 @@
  */
 #include "config.h"
 
-#include "mesh-fixture.h"
+#include "mesh-scene.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BEHAVIOUR "COMMY_TEST_BEHAVIOUR"
-#define MAX_CHILDREN 4
 #define UNMEASURED "[calibration]\nmode=off\n"
 
 /* --- the service --- */
@@ -22,7 +20,7 @@
 static void
 on_work (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  const char *behaviour = g_getenv (BEHAVIOUR);
+  const char *behaviour = g_getenv (MESH_SCENE_BEHAVIOUR);
 
   if (g_strcmp0 (behaviour, "failing") == 0)
     {
@@ -51,45 +49,8 @@ extend (CommyService *service)
 
 /* --- what a test does --- */
 
-typedef struct
-{
-  CommyMesh *mesh;
-  CommyClient *client;
-  ServiceChild *children[MAX_CHILDREN];
-  guint n_children;
-  guint calls[MAX_CHILDREN];
-} Scene;
-
-/* @behaviours: of the children, separated by spaces. */
-static void
-scene_init (Scene *self, MeshFixture *fixture, const char *behaviours, const char *settings)
-{
-  g_auto (GStrv) list = g_strsplit (behaviours, " ", -1);
-
-  memset (self, 0, sizeof *self);
-  for (char **behaviour = list; *behaviour != NULL; behaviour++)
-    {
-      g_assert_cmpuint (self->n_children, <, MAX_CHILDREN);
-      g_setenv (BEHAVIOUR, *behaviour, TRUE);
-      self->children[self->n_children++] = service_child_start (fixture, NULL, 0);
-    }
-  self->mesh = mesh_fixture_join (fixture, settings);
-  self->client = commy_client_new (self->mesh, TEST_SERVICE);
-}
-
-static void
-scene_clear (Scene *self)
-{
-  g_clear_object (&self->client);
-  commy_mesh_leave_sync (self->mesh, NULL, NULL);
-  g_clear_object (&self->mesh);
-  for (guint i = 0; i < self->n_children; i++)
-    service_child_free (self->children[i]);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Scene, scene_clear)
-
 static guint
-child_of (const Scene *self, gint32 pid)
+child_of (const MeshScene *self, gint32 pid)
 {
   for (guint i = 0; i < self->n_children; i++)
     if (self->children[i]->pid == pid)
@@ -98,7 +59,7 @@ child_of (const Scene *self, gint32 pid)
 }
 
 static guint
-ask (Scene *self, CommyClient *client, const CommyCallOptions *options)
+ask (MeshScene *self, CommyClient *client, const CommyCallOptions *options)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GVariant) answer
@@ -111,7 +72,7 @@ ask (Scene *self, CommyClient *client, const CommyCallOptions *options)
 }
 
 static guint
-ask_hot (Scene *self, CommyClient *client)
+ask_hot (MeshScene *self, CommyClient *client)
 {
   g_autoptr (GError) error = NULL;
   CommyMethod method = commy_client_resolve (client, "Tell", &error);
@@ -143,10 +104,10 @@ set_balancer (CommyClient *client, const char *id)
 static void
 check_turns (MeshFixture *fixture, const char *instances, guint n)
 {
-  g_auto (Scene) scene = { 0 };
-  guint hot[MAX_CHILDREN] = { 0 };
+  g_auto (MeshScene) scene = { 0 };
+  guint hot[MESH_SCENE_MAX_CHILDREN] = { 0 };
 
-  scene_init (&scene, fixture, instances, UNMEASURED);
+  mesh_scene_init (&scene, fixture, instances, UNMEASURED);
   for (guint i = 0; i < 10 * n; i++)
     scene.calls[ask (&scene, scene.client, NULL)]++;
   for (guint i = 0; i < 10 * n; i++)
@@ -175,12 +136,12 @@ test_turns_of_two (MeshFixture *fixture, gconstpointer data)
 static void
 test_joined_again (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (CommyDecision) decision = NULL;
   g_autofree char *text = NULL;
   g_autoptr (GError) error = NULL;
 
-  scene_init (&scene, fixture, "good good", UNMEASURED);
+  mesh_scene_init (&scene, fixture, "good good", UNMEASURED);
   set_balancer (scene.client, "performance");
   for (guint i = 0; i < 4; i++)
     ask (&scene, scene.client, NULL);
@@ -199,7 +160,7 @@ test_joined_again (MeshFixture *fixture, gconstpointer data)
 
 typedef struct
 {
-  Scene *scene;
+  MeshScene *scene;
   guint to_begin, pending;
   guint errors;
   GArray *took; /* gint64, of those that were answered */
@@ -256,7 +217,7 @@ by_size (gconstpointer a, gconstpointer b)
 
 /* @n calls, of which @at_once are under way; how many failed. */
 static guint
-run_crowd (Scene *scene, guint n, guint at_once, gint64 *out_p99_us)
+run_crowd (MeshScene *scene, guint n, guint at_once, gint64 *out_p99_us)
 {
   g_autoptr (GArray) took = g_array_new (FALSE, FALSE, sizeof (gint64));
   Crowd crowd = { .scene = scene, .to_begin = n, .took = took };
@@ -276,10 +237,10 @@ run_crowd (Scene *scene, guint n, guint at_once, gint64 *out_p99_us)
 static void
 test_calls_under_way (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   gint64 p99_us;
 
-  scene_init (&scene, fixture, "slow slow", UNMEASURED);
+  mesh_scene_init (&scene, fixture, "slow slow", UNMEASURED);
   set_balancer (scene.client, "least-connections");
   for (guint round = 0; round < 3; round++)
     {
@@ -294,12 +255,12 @@ test_calls_under_way (MeshFixture *fixture, gconstpointer data)
 static void
 test_clients_know_of_each_other (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (CommyClient) other = NULL;
   Crowd crowd = { .scene = &scene, .to_begin = 20 };
   CommyClient *own;
 
-  scene_init (&scene, fixture, "slow slow", UNMEASURED);
+  mesh_scene_init (&scene, fixture, "slow slow", UNMEASURED);
   set_balancer (scene.client, "least-connections");
   ask (&scene, scene.client, NULL); /* it knows both by now */
   other = commy_client_new (scene.mesh, TEST_SERVICE);
@@ -324,12 +285,12 @@ test_clients_know_of_each_other (MeshFixture *fixture, gconstpointer data)
 static void
 test_sticky (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (CommyClient) other = NULL;
   g_autoptr (CommyCallOptions) options = commy_call_options_new ();
 
-  scene_init (&scene, fixture, "good good good",
-              UNMEASURED "[service " TEST_SERVICE "]\nbalancer=consistent-hash\n");
+  mesh_scene_init (&scene, fixture, "good good good",
+                   UNMEASURED "[service " TEST_SERVICE "]\nbalancer=consistent-hash\n");
   other = commy_client_new (scene.mesh, TEST_SERVICE);
   for (guint i = 0; i < 40; i++)
     {
@@ -355,12 +316,12 @@ test_sticky (MeshFixture *fixture, gconstpointer data)
 static void
 test_named_by_program (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (CommyDecision) before = NULL, after = NULL;
   g_autofree char *text = NULL, *text_after = NULL;
   g_autoptr (GError) error = NULL;
 
-  scene_init (&scene, fixture, "good good", NULL);
+  mesh_scene_init (&scene, fixture, "good good", NULL);
   before = commy_client_explain (scene.client, 64, NULL, NULL, &error);
   g_assert_no_error (error);
   text = commy_decision_to_string (before);
@@ -405,7 +366,7 @@ test_misspelled (MeshFixture *fixture, gconstpointer data)
 /* --- one slow, one that fails fast --- */
 
 static guint
-show (Scene *scene, const char *id)
+show (MeshScene *scene, const char *id)
 {
   gint64 p99_us;
   guint errors;
@@ -420,11 +381,11 @@ show (Scene *scene, const char *id)
 static void
 test_one_slow_one_failing (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   guint performance;
 
-  scene_init (&scene, fixture, "good good slow failing",
-              UNMEASURED "[service " TEST_SERVICE "]\nejection=false\n");
+  mesh_scene_init (&scene, fixture, "good good slow failing",
+                   UNMEASURED "[service " TEST_SERVICE "]\nejection=false\n");
   g_assert_cmpuint (show (&scene, "round-robin"), ==, 50);
   g_assert_cmpuint (show (&scene, "least-connections"), >, 0);
   performance = show (&scene, "performance");

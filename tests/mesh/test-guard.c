@@ -5,14 +5,12 @@
  */
 #include "config.h"
 
-#include "mesh-fixture.h"
+#include "mesh-scene.h"
 
 #include <string.h>
 #include <unistd.h>
 
-#define BEHAVIOUR "COMMY_TEST_BEHAVIOUR"
 #define GROUP "[calibration]\nmode=off\n[service " TEST_SERVICE "]\n"
-#define MAX_CHILDREN 3
 
 /* --- the service --- */
 
@@ -26,7 +24,7 @@ answer_late (gpointer invocation)
 static void
 on_work (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
-  const char *behaviour = g_getenv (BEHAVIOUR);
+  const char *behaviour = g_getenv (MESH_SCENE_BEHAVIOUR);
 
   if (g_strcmp0 (behaviour, "fragile") == 0)
     _exit (0);
@@ -48,43 +46,8 @@ extend (CommyService *service)
 
 /* --- what a test does --- */
 
-typedef struct
-{
-  CommyMesh *mesh;
-  CommyClient *client;
-  ServiceChild *children[MAX_CHILDREN];
-  guint n_children;
-} Scene;
-
-/* @behaviours: of the children, separated by spaces. */
-static void
-scene_init (Scene *self, MeshFixture *fixture, const char *behaviours, const char *settings)
-{
-  g_auto (GStrv) list = g_strsplit (behaviours, " ", -1);
-
-  memset (self, 0, sizeof *self);
-  for (char **behaviour = list; *behaviour != NULL; behaviour++)
-    {
-      g_setenv (BEHAVIOUR, *behaviour, TRUE);
-      self->children[self->n_children++] = service_child_start (fixture, NULL, 0);
-    }
-  self->mesh = mesh_fixture_join (fixture, settings);
-  self->client = commy_client_new (self->mesh, TEST_SERVICE);
-}
-
-static void
-scene_clear (Scene *self)
-{
-  g_clear_object (&self->client);
-  commy_mesh_leave_sync (self->mesh, NULL, NULL);
-  g_clear_object (&self->mesh);
-  for (guint i = 0; i < self->n_children; i++)
-    service_child_free (self->children[i]);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Scene, scene_clear)
-
 static gboolean
-work (Scene *self, gint64 timeout_us, gboolean idempotent, GError **error)
+work (MeshScene *self, gint64 timeout_us, gboolean idempotent, GError **error)
 {
   g_autoptr (CommyCallOptions) options = commy_call_options_new ();
   g_autoptr (GVariant) answer = NULL;
@@ -123,7 +86,7 @@ on_end (GObject *source, GAsyncResult *result, gpointer data)
 }
 
 static void
-start_work (Scene *self, gint64 timeout_us, gboolean idempotent, Ends *ends)
+start_work (MeshScene *self, gint64 timeout_us, gboolean idempotent, Ends *ends)
 {
   g_autoptr (CommyCallOptions) options = commy_call_options_new ();
 
@@ -144,10 +107,10 @@ await_ends (const Ends *ends, guint n)
 static void
 test_idempotent_goes_elsewhere (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (GError) error = NULL;
 
-  scene_init (&scene, fixture, "fragile good", GROUP);
+  mesh_scene_init (&scene, fixture, "fragile good", GROUP);
   for (guint i = 0; i < 4; i++)
     {
       work (&scene, 5 * G_USEC_PER_SEC, TRUE, &error);
@@ -158,10 +121,10 @@ test_idempotent_goes_elsewhere (MeshFixture *fixture, gconstpointer data)
 static void
 test_others_do_not (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   guint n_unknown = 0;
 
-  scene_init (&scene, fixture, "fragile good", GROUP);
+  mesh_scene_init (&scene, fixture, "fragile good", GROUP);
   for (guint i = 0; i < 4; i++)
     {
       g_autoptr (GError) error = NULL;
@@ -177,10 +140,10 @@ test_others_do_not (MeshFixture *fixture, gconstpointer data)
 static void
 test_says_why_not_again (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (GError) error = NULL;
 
-  scene_init (&scene, fixture, "fragile fragile", GROUP "retry-budget=0\nretry-reserve=0\n");
+  mesh_scene_init (&scene, fixture, "fragile fragile", GROUP "retry-budget=0\nretry-reserve=0\n");
   g_assert_false (work (&scene, 5 * G_USEC_PER_SEC, TRUE, &error));
   assert_says (error, COMMY_ERROR_OUTCOME_UNKNOWN, "(sent 1 time, and not again: budget)");
 }
@@ -188,11 +151,11 @@ test_says_why_not_again (MeshFixture *fixture, gconstpointer data)
 static void
 test_attempt_timeout (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   Ends ends = { 0 };
   g_autoptr (GError) error = NULL;
 
-  scene_init (&scene, fixture, "stuck good", GROUP "attempt-timeout=50ms\nejection=false\n");
+  mesh_scene_init (&scene, fixture, "stuck good", GROUP "attempt-timeout=50ms\nejection=false\n");
   for (guint i = 0; i < 2; i++)
     {
       work (&scene, 20 * G_USEC_PER_SEC, TRUE, &error);
@@ -208,10 +171,10 @@ test_attempt_timeout (MeshFixture *fixture, gconstpointer data)
 static void
 test_ejects_who_answers_errors (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   guint n_failed = 0;
 
-  scene_init (&scene, fixture, "good good failing", GROUP);
+  mesh_scene_init (&scene, fixture, "good good failing", GROUP);
   for (guint i = 0; i < 100; i++)
     n_failed += !work (&scene, 5 * G_USEC_PER_SEC, FALSE, NULL);
   g_assert_cmpuint (n_failed, ==, 5);
@@ -221,9 +184,9 @@ test_ejects_who_answers_errors (MeshFixture *fixture, gconstpointer data)
 static void
 test_all_answer_errors (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
 
-  scene_init (&scene, fixture, "failing failing", GROUP);
+  mesh_scene_init (&scene, fixture, "failing failing", GROUP);
   for (guint i = 0; i < 50; i++)
     {
       g_autoptr (GError) error = NULL;
@@ -234,7 +197,7 @@ test_all_answer_errors (MeshFixture *fixture, gconstpointer data)
 }
 
 static void
-echo (Scene *self, GError **error)
+echo (MeshScene *self, GError **error)
 {
   g_autoptr (GBytes) bytes = g_bytes_new_static ("x", 1);
   g_autoptr (GBytes) answer
@@ -244,11 +207,11 @@ echo (Scene *self, GError **error)
 static void
 test_breaker (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (GError) open = NULL;
   g_autoptr (GError) error = NULL;
 
-  scene_init (&scene, fixture, "stuck", GROUP "breaker-failures=3\nbreaker-penalty=300ms\n");
+  mesh_scene_init (&scene, fixture, "stuck", GROUP "breaker-failures=3\nbreaker-penalty=300ms\n");
   for (guint i = 0; i < 3; i++)
     {
       g_autoptr (GError) late = NULL;
@@ -275,10 +238,10 @@ test_breaker (MeshFixture *fixture, gconstpointer data)
 static void
 test_rate (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (GError) error = NULL;
 
-  scene_init (&scene, fixture, "good", GROUP "rate-limit=0.001\nrate-burst=2\n");
+  mesh_scene_init (&scene, fixture, "good", GROUP "rate-limit=0.001\nrate-burst=2\n");
   g_assert_true (work (&scene, G_USEC_PER_SEC, FALSE, NULL));
   g_assert_true (work (&scene, G_USEC_PER_SEC, FALSE, NULL));
   g_assert_false (work (&scene, G_USEC_PER_SEC, FALSE, &error));
@@ -288,10 +251,10 @@ test_rate (MeshFixture *fixture, gconstpointer data)
 static void
 test_bulkhead (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   Ends ends = { 0 };
 
-  scene_init (&scene, fixture, "stuck", GROUP "bulkhead=1\n");
+  mesh_scene_init (&scene, fixture, "stuck", GROUP "bulkhead=1\n");
   start_work (&scene, 300000, FALSE, &ends);
   start_work (&scene, 300000, FALSE, &ends);
   await_ends (&ends, 1);
@@ -308,12 +271,12 @@ test_bulkhead (MeshFixture *fixture, gconstpointer data)
 static void
 test_hot_calls_are_limited (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (GError) error = NULL;
   CommyMethod method;
   CommySpan span;
 
-  scene_init (&scene, fixture, "good", GROUP "rate-limit=0.001\nrate-burst=2\n");
+  mesh_scene_init (&scene, fixture, "good", GROUP "rate-limit=0.001\nrate-burst=2\n");
   method = commy_client_resolve (scene.client, "Span", &error);
   g_assert_no_error (error);
   for (guint i = 0; i < 2; i++)
@@ -334,13 +297,13 @@ test_hot_calls_are_limited (MeshFixture *fixture, gconstpointer data)
 static void
 test_shed (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   guint n_shed = 0;
   Ends ends = { 0 };
 
   /* Each call is measured; it takes 100 ms. */
-  scene_init (&scene, fixture, "slow",
-              "[calibration]\nsample-every=1\n[service " TEST_SERVICE "]\nbreaker=false\n");
+  mesh_scene_init (&scene, fixture, "slow",
+                   "[calibration]\nsample-every=1\n[service " TEST_SERVICE "]\nbreaker=false\n");
   for (guint i = 0; i < 40; i++)
     start_work (&scene, 20 * G_USEC_PER_SEC, FALSE, &ends);
   await_ends (&ends, 40);
@@ -352,8 +315,8 @@ test_shed (MeshFixture *fixture, gconstpointer data)
       g_assert_false (work (&scene, 30000, FALSE, &error));
       n_shed += g_error_matches (error, COMMY_ERROR, COMMY_ERROR_OVERLOADED);
     }
-  /* One now and then is begun all the same; on a slow machine that is most of them. */
-  g_assert_cmpuint (n_shed, >=, 1);
+  /* One now and then is begun all the same. */
+  g_assert_cmpuint (n_shed, >=, 5);
   g_assert_true (work (&scene, 20 * G_USEC_PER_SEC, FALSE, NULL));
 }
 
@@ -362,12 +325,12 @@ test_shed (MeshFixture *fixture, gconstpointer data)
 static void
 test_hedge (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   Ends ends = { 0 };
   g_autoptr (GError) error = NULL;
 
-  scene_init (&scene, fixture, "stuck good",
-              GROUP "hedge-attempts=2\nhedge-after=5ms\nejection=false\nbreaker=false\n");
+  mesh_scene_init (&scene, fixture, "stuck good",
+                   GROUP "hedge-attempts=2\nhedge-after=5ms\nejection=false\nbreaker=false\n");
   for (guint i = 0; i < 6; i++)
     {
       work (&scene, 20 * G_USEC_PER_SEC, TRUE, &error);
@@ -381,10 +344,10 @@ test_hedge (MeshFixture *fixture, gconstpointer data)
 static void
 test_hedge_of_nobody (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (GError) error = NULL;
 
-  scene_init (&scene, fixture, "stuck stuck", GROUP "hedge-attempts=3\nhedge-after=2ms\n");
+  mesh_scene_init (&scene, fixture, "stuck stuck", GROUP "hedge-attempts=3\nhedge-after=2ms\n");
   work (&scene, 50000, TRUE, &error);
   g_assert_error (error, COMMY_ERROR, COMMY_ERROR_DEADLINE);
 }
@@ -403,51 +366,16 @@ test_contradiction (MeshFixture *fixture, gconstpointer data)
 }
 
 static void
-on_answer (GObject *source, GAsyncResult *result, gpointer data)
-{
-  *(GAsyncResult **) data = g_object_ref (result);
-}
-
-/* Meanwhile the main context is iterated, so this thread can be looked into. */
-static GVariant *
-ask_node (Scene *self, const char *method, GVariant *parameters)
-{
-  g_autoptr (CommyClient) client = commy_client_new (self->mesh, "org.commy.Node1");
-  g_autoptr (GAsyncResult) result = NULL;
-  g_autoptr (GVariant) answer = NULL;
-  g_autoptr (GVariant) all = NULL;
-  g_autoptr (GError) error = NULL;
-
-  all = commy_mesh_list_services_sync (self->mesh, "org.commy.Node1", NULL, &error);
-  for (gsize i = 0; i < g_variant_n_children (all); i++)
-    {
-      g_autoptr (GVariant) record = g_variant_get_child_value (all, i);
-      const char *node = "", *id = "";
-
-      g_variant_lookup (record, "node", "&s", &node);
-      g_variant_lookup (record, "instance", "&s", &id);
-      if (strcmp (node, commy_mesh_get_node_id (self->mesh)) == 0)
-        commy_client_set_instance (client, id);
-    }
-  commy_client_call (client, method, parameters, NULL, NULL, on_answer, &result);
-  while (result == NULL)
-    g_main_context_iteration (NULL, TRUE);
-  answer = commy_client_call_finish (client, result, &error);
-  g_assert_no_error (error);
-  return g_variant_get_child_value (answer, 0);
-}
-
-static void
 test_endpoints (MeshFixture *fixture, gconstpointer data)
 {
-  g_auto (Scene) scene = { 0 };
+  g_auto (MeshScene) scene = { 0 };
   g_autoptr (GVariant) endpoints = NULL;
   guint n_ejected = 0;
 
-  scene_init (&scene, fixture, "good failing", GROUP);
+  mesh_scene_init (&scene, fixture, "good failing", GROUP);
   for (guint i = 0; i < 20; i++)
     work (&scene, 5 * G_USEC_PER_SEC, FALSE, NULL);
-  endpoints = ask_node (&scene, "Endpoints", g_variant_new ("(s)", TEST_SERVICE));
+  endpoints = mesh_ask_node (scene.mesh, "Endpoints", g_variant_new ("(s)", TEST_SERVICE));
   g_assert_cmpuint (g_variant_n_children (endpoints), ==, 2);
   for (gsize i = 0; i < 2; i++)
     {

@@ -5,48 +5,9 @@
  */
 #include "config.h"
 
-#include "mesh-fixture.h"
+#include "mesh-scene.h"
 
 #include <string.h>
-
-static void
-on_answer (GObject *source, GAsyncResult *result, gpointer data)
-{
-  *(GAsyncResult **) data = g_object_ref (result);
-}
-
-/* Asks the node of @mesh; the main context is iterated meanwhile, so this thread can be looked
- * into. */
-static GVariant *
-ask (CommyMesh *mesh, const char *method, GVariant *parameters)
-{
-  g_autoptr (GVariant) all = NULL;
-  g_autoptr (CommyClient) client = commy_client_new (mesh, "org.commy.Node1");
-  g_autoptr (GAsyncResult) result = NULL;
-  g_autoptr (GVariant) answer = NULL;
-  g_autoptr (GError) error = NULL;
-  gsize n;
-
-  all = commy_mesh_list_services_sync (mesh, "org.commy.Node1", NULL, &error);
-  g_assert_no_error (error);
-  n = g_variant_n_children (all);
-  for (gsize i = 0; i < n; i++)
-    {
-      g_autoptr (GVariant) instance = g_variant_get_child_value (all, i);
-      const char *node = "", *id = "";
-
-      g_assert_true (g_variant_lookup (instance, "node", "&s", &node));
-      g_assert_true (g_variant_lookup (instance, "instance", "&s", &id));
-      if (strcmp (node, commy_mesh_get_node_id (mesh)) == 0)
-        commy_client_set_instance (client, id);
-    }
-  commy_client_call (client, method, parameters, NULL, NULL, on_answer, &result);
-  while (result == NULL)
-    g_main_context_iteration (NULL, TRUE);
-  answer = commy_client_call_finish (client, result, &error);
-  g_assert_no_error (error);
-  return g_variant_get_child_value (answer, 0);
-}
 
 /* (transfer full) (nullable): the record that says @side and @service */
 static GVariant *
@@ -112,7 +73,7 @@ test_flows_of_both_sides (MeshFixture *fixture, gconstpointer data)
   client = commy_client_new (caller, TEST_SERVICE);
   for (guint i = 0; i < 10; i++)
     call_add (client);
-  called = ask (caller, "Flows", NULL);
+  called = mesh_ask_node (caller, "Flows", NULL);
   out = find_flow (called, "calls", TEST_SERVICE);
   g_assert_nonnull (out);
   g_assert_cmpuint (get (out, "calls"), ==, 10);
@@ -120,7 +81,7 @@ test_flows_of_both_sides (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (get (out, "call-p99-ns"), >=, get (out, "call-p50-ns"));
   g_assert_cmpuint (get (out, "call-p50-ns"), >, 0);
   g_assert_null (find_flow (called, "serves", TEST_SERVICE));
-  served = ask (server, "Flows", NULL);
+  served = mesh_ask_node (server, "Flows", NULL);
   in = find_flow (served, "serves", TEST_SERVICE);
   g_assert_nonnull (in);
   g_assert_cmpuint (get (in, "calls"), ==, 10);
@@ -130,7 +91,7 @@ test_flows_of_both_sides (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (get (in, "unanswered"), ==, 0);
   g_assert_true (g_variant_lookup (in, "peer-node", "&s", &node));
   g_assert_cmpstr (node, ==, commy_mesh_get_node_id (caller));
-  stats = ask (caller, "Stats", NULL);
+  stats = mesh_ask_node (caller, "Stats", NULL);
   sum = g_variant_lookup_value (stats, "calls", G_VARIANT_TYPE_VARDICT);
   g_assert_cmpuint (get (sum, "calls"), >=, 10);
   g_assert_cmpuint (get (stats, "busy-threads"), ==, 0);
@@ -184,7 +145,7 @@ test_interfaces (MeshFixture *fixture, gconstpointer data)
   commy_service_handle (service, "Extra", on_call, NULL, NULL);
   commy_service_start_sync (service, NULL, &error);
   g_assert_no_error (error);
-  list = ask (mesh, "Introspect", g_variant_new ("(ss)", "org.example.Typed", ""));
+  list = mesh_ask_node (mesh, "Introspect", g_variant_new ("(ss)", "org.example.Typed", ""));
   g_assert_cmpuint (g_variant_n_children (list), ==, 1);
   interface = g_variant_get_child_value (list, 0);
   methods = g_variant_lookup_value (interface, "methods", G_VARIANT_TYPE ("aa{sv}"));
@@ -196,9 +157,10 @@ test_interfaces (MeshFixture *fixture, gconstpointer data)
   told = g_dbus_node_info_new_for_xml (xml, &error);
   g_assert_no_error (error);
   g_assert_nonnull (g_dbus_interface_info_lookup_method (told->interfaces[0], "Half"));
-  none = ask (mesh, "Introspect", g_variant_new ("(ss)", "org.example.Typed", "no-such-instance"));
+  none = mesh_ask_node (mesh, "Introspect",
+                        g_variant_new ("(ss)", "org.example.Typed", "no-such-instance"));
   g_assert_cmpuint (g_variant_n_children (none), ==, 0);
-  everything = ask (mesh, "Introspect", g_variant_new ("(ss)", "", ""));
+  everything = mesh_ask_node (mesh, "Introspect", g_variant_new ("(ss)", "", ""));
   g_assert_cmpuint (g_variant_n_children (everything), ==, 2);
   commy_mesh_leave_sync (mesh, NULL, NULL);
 }
