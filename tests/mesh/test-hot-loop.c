@@ -35,6 +35,7 @@
 #define WHY_NOT ""
 #endif
 
+#define CLIENTS 50u
 #define WARM_UP 1000
 #define MEASURED 2000
 #define ROUNDS 20u
@@ -481,6 +482,76 @@ test_hot_loop (MeshFixture *fixture, gconstpointer data)
   check_free ("service", measurement.service);
 }
 
+/* Many clients, each of which has to find the service. */
+static Costs
+find_often (CommyMesh *mesh)
+{
+  CommyClient *clients[CLIENTS];
+  Costs found;
+
+  arm (TRUE);
+  for (guint i = 0; i < CLIENTS; i++)
+    {
+      clients[i] = commy_client_new (mesh, TEST_SERVICE);
+      resolve (clients[i], "Span");
+    }
+  found = get_costs ();
+  arm (FALSE);
+  for (guint i = 0; i < CLIENTS; i++)
+    g_object_unref (clients[i]);
+  return found;
+}
+
+static gpointer
+measure_finding (gpointer data)
+{
+  Measurement *measurement = data;
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  CommyMesh *mesh = mesh_fixture_join (measurement->fixture, SPIN);
+  CommyClient *first = commy_client_new (mesh, TEST_SERVICE);
+
+  g_main_context_push_thread_default (context);
+  resolve (first, "Span"); /* the thread's worker lives as long as a client of it */
+  find_often (mesh);
+  measurement->can_count = watch_system_calls ();
+  for (guint round = 0; round < ROUNDS; round++)
+    {
+      measurement->client = find_often (mesh);
+      if (measurement->client.system_calls == 0)
+        break;
+    }
+  g_object_unref (first);
+  g_main_context_pop_thread_default (context);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_unref (mesh);
+  return NULL;
+}
+
+/* What is watched is known: to look a name up asks nobody. */
+static void
+test_finding (MeshFixture *fixture, gconstpointer data)
+{
+  Measurement measurement = { .fixture = fixture };
+  ServiceChild *child;
+
+  if (!CAN_COUNT)
+    {
+      g_test_skip (WHY_NOT);
+      return;
+    }
+  child = service_child_start (fixture, SPIN, 1);
+  g_thread_join (g_thread_new ("measure", measure_finding, &measurement));
+  service_child_free (child);
+  if (!measurement.can_count)
+    {
+      g_test_skip ("the kernel lets no seccomp filter be set here");
+      return;
+    }
+  g_test_message ("%u system calls, the last was number %u, for %u clients",
+                  measurement.client.system_calls, measurement.client.last_system_call, CLIENTS);
+  g_assert_cmpuint (measurement.client.system_calls, ==, 0);
+}
+
 static void
 look_into (CommyStream *stream, gsize size)
 {
@@ -615,6 +686,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mesh/hot-loop/counting-counts", test_counting_counts);
   add ("small-messages-cost-nothing", 64, test_hot_loop);
   add ("large-messages-cost-nothing", 100000, test_hot_loop);
+  add ("a-name-that-is-watched-is-found-without-a-system-call", 0, test_finding);
   add ("small-messages-of-a-stream-allocate-nothing", 64, test_stream);
   add ("large-messages-of-a-stream-allocate-nothing", 100000, test_stream);
   return g_test_run ();
