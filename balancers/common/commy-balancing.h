@@ -35,6 +35,7 @@ commy_balancing_mix (guint64 x)
 }
 
 #define COMMY_BALANCING_STEP G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)
+#define COMMY_BALANCING_DRAWS 4u /* before it is counted who is left */
 
 /* Of a text: FNV-1a, mixed. */
 static inline guint64
@@ -104,8 +105,23 @@ commy_balancing_nth (const guint64 *excluded, gsize nth)
     }
 }
 
-/* Two different members that are not excluded, each pair as likely as any other; the same one
- * twice where only one is left. FALSE: nobody is. */
+/* Two different ones of @n, each pair as likely as any other; the same one twice where n is 1. */
+static inline void
+commy_balancing_pair (guint64 random, gsize n, gsize *out_a, gsize *out_b)
+{
+  gsize a = commy_balancing_below ((guint32) (random >> 32), n), b = a;
+
+  if (n > 1)
+    {
+      b = commy_balancing_below ((guint32) random, n - 1);
+      b += b >= a;
+    }
+  *out_a = a;
+  *out_b = b;
+}
+
+/* The same of those that are not excluded. FALSE: nobody is. Mostly few are: a pair of all is drawn
+ * a few times, and only then is it counted who is left. Either way each pair is as likely. */
 static inline gboolean
 commy_balancing_two (const CommyBalancerSnapshot *snapshot,
                      const guint64 *excluded,
@@ -113,18 +129,21 @@ commy_balancing_two (const CommyBalancerSnapshot *snapshot,
                      gsize *out_a,
                      gsize *out_b)
 {
-  gsize n = commy_balancing_count (excluded, snapshot->n_members);
-  gsize a, b;
+  gsize n;
 
+  for (guint draw = 0; draw < COMMY_BALANCING_DRAWS; draw++)
+    {
+      commy_balancing_pair (random, snapshot->n_members, out_a, out_b);
+      if (G_LIKELY (!commy_balancing_is_excluded (excluded, *out_a)
+                    && !commy_balancing_is_excluded (excluded, *out_b)))
+        return TRUE;
+      random = commy_balancing_mix (random + COMMY_BALANCING_STEP);
+    }
+  n = commy_balancing_count (excluded, snapshot->n_members);
   if (n == 0)
     return FALSE;
-  a = b = commy_balancing_below ((guint32) (random >> 32), n);
-  if (n > 1)
-    {
-      b = commy_balancing_below ((guint32) random, n - 1);
-      b += b >= a;
-    }
-  *out_a = commy_balancing_nth (excluded, a);
-  *out_b = commy_balancing_nth (excluded, b);
+  commy_balancing_pair (random, n, out_a, out_b);
+  *out_a = commy_balancing_nth (excluded, *out_a);
+  *out_b = commy_balancing_nth (excluded, *out_b);
   return TRUE;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define PHASE_BITS 16 /* parts of a turn */
+#define SKIPPED 8u    /* turns of excluded members, before all are looked at */
 
 typedef struct
 {
@@ -22,43 +23,58 @@ typedef struct
 typedef struct
 {
   guint64 cycle;
-  guint64 at; /* turn and phase: below weight << PHASE_BITS */
+  guint64 due;  /* the place in the cycle, in parts of 2^-64, a little too early */
+  guint64 at;   /* the same: turn and phase, below weight << PHASE_BITS */
+  guint64 part; /* what one of `at` is of `due` */
   guint32 weight;
-  guint32 index;
 } Turn;
 
+/* A tournament: node 1 knows who is next of all, each node who is of the two below it, the last
+ * `width` nodes are the members. */
 typedef struct
 {
-  Turn *heap; /* the earliest first */
+  Turn *turns; /* of the members; one more that is never next fills the tree up */
   gsize n;
-  Turn last; /* that was taken; its weight is 0 before the first */
+  guint32 *tree;
+  gsize width; /* a power of two */
+  Turn last;   /* that was taken; its weight is 0 before the first */
 } State;
 
-/* Ties go by place, so that the order of a cycle is always the same. */
-static gboolean
-is_before (const Turn *a, const Turn *b)
+static inline guint32
+next_of (const Turn *turns, guint32 a, guint32 b)
 {
-  guint64 x = a->at * b->weight, y = b->at * a->weight;
+  const Turn *x = &turns[a], *y = &turns[b];
 
-  if (a->cycle != b->cycle)
-    return a->cycle < b->cycle;
-  return x != y ? x < y : a->index < b->index;
+  if (x->cycle != y->cycle)
+    return y->cycle < x->cycle ? b : a;
+  return y->due < x->due ? b : a;
 }
 
-static void
-sift_down (Turn *heap, gsize n, gsize from)
+static gboolean
+has_passed (const Turn *turn, const Turn *last)
 {
-  Turn moved = heap[from];
+  if (turn->cycle != last->cycle)
+    return turn->cycle < last->cycle;
+  return turn->at * last->weight < last->at * turn->weight;
+}
 
-  for (gsize child = 2 * from + 1; child < n; child = 2 * from + 1)
+/* Up to the top. What decides a match is at hand: rivals do not depend on the matches before. */
+static void
+replay (State *state, guint32 member)
+{
+  guint64 cycle = state->turns[member].cycle, due = state->turns[member].due;
+
+  for (gsize node = state->width + member; node > 1; node /= 2)
     {
-      child += child + 1 < n && is_before (&heap[child + 1], &heap[child]);
-      if (!is_before (&heap[child], &moved))
-        break;
-      heap[from] = heap[child];
-      from = child;
+      const guint32 rival = state->tree[node ^ 1];
+      const Turn *turn = &state->turns[rival];
+      const gboolean wins = (turn->cycle < cycle) | ((turn->cycle == cycle) & (turn->due < due));
+
+      member = wins ? rival : member;
+      cycle = wins ? turn->cycle : cycle;
+      due = wins ? turn->due : due;
+      state->tree[node / 2] = member;
     }
-  heap[from] = moved;
 }
 
 static void
@@ -70,31 +86,36 @@ weighted_update (gpointer instance,
   State *state = state_memory;
 
   state->n = snapshot->n_members;
-  state->heap = g_renew (Turn, state->heap, state->n);
+  state->turns = g_renew (Turn, state->turns, state->n + 1);
+  for (state->width = 1; state->width < state->n;)
+    state->width *= 2;
+  state->tree = g_renew (guint32, state->tree, 2 * state->width);
   memset (&state->last, 0, sizeof state->last);
   for (gsize i = 0; i < state->n; i++)
     {
-      guint64 phase = commy_balancing_mix (seed += COMMY_BALANCING_STEP) >> (64 - PHASE_BITS);
+      const guint32 weight = commy_balancing_weight (&snapshot->members[i]);
+      const guint64 part = G_MAXUINT64 / ((guint64) weight << PHASE_BITS);
+      const guint64 phase = commy_balancing_mix (seed += COMMY_BALANCING_STEP) >> (64 - PHASE_BITS);
 
-      state->heap[i] = (Turn){ .at = phase,
-                               .weight = commy_balancing_weight (&snapshot->members[i]),
-                               .index = (guint32) i };
+      state->turns[i] = (Turn){ .due = phase * part, .at = phase, .part = part, .weight = weight };
     }
-  for (gsize i = state->n / 2; i-- > 0;)
-    sift_down (state->heap, state->n, i);
+  state->turns[state->n] = (Turn){ .cycle = G_MAXUINT64 };
+  for (gsize i = 0; i < state->width; i++)
+    state->tree[state->width + i] = (guint32) MIN (i, state->n);
+  for (gsize node = state->width; --node > 0;)
+    state->tree[node] = next_of (state->turns, state->tree[2 * node], state->tree[2 * node + 1]);
 }
 
 /* The earliest of those that are not excluded. */
 static gssize
 find_allowed (const State *state, const guint64 *excluded)
 {
-  gssize found = -1;
+  guint32 found = (guint32) state->n;
 
   for (gsize i = 0; i < state->n; i++)
-    if (!commy_balancing_is_excluded (excluded, state->heap[i].index)
-        && (found < 0 || is_before (&state->heap[i], &state->heap[found])))
-      found = (gssize) i;
-  return found;
+    if (!commy_balancing_is_excluded (excluded, i))
+      found = next_of (state->turns, found, (guint32) i);
+  return found < state->n ? (gssize) found : -1;
 }
 
 /* Turns that passed while a member was excluded are lost: nobody gets a burst afterwards. */
@@ -104,7 +125,7 @@ catch_up (Turn *turn, const Turn *last)
   guint64 part = turn->at & ((1 << PHASE_BITS) - 1);
   guint64 reached;
 
-  if (last->weight == 0 || !is_before (turn, last))
+  if (last->weight == 0 || !has_passed (turn, last))
     return FALSE;
   turn->cycle = last->cycle;
   reached = last->at * turn->weight / last->weight;
@@ -116,7 +137,42 @@ catch_up (Turn *turn, const Turn *last)
       turn->cycle++;
       turn->at = part;
     }
+  turn->due = turn->at * turn->part;
   return TRUE;
+}
+
+static void
+take_turn (State *state, guint32 member)
+{
+  Turn *turn = &state->turns[member];
+
+  turn->at += 1 << PHASE_BITS;
+  if (turn->at >> PHASE_BITS >= turn->weight)
+    {
+      turn->at -= (guint64) turn->weight << PHASE_BITS;
+      turn->cycle++;
+    }
+  turn->due = turn->at * turn->part;
+  replay (state, member);
+}
+
+/* Whose turn it is of those that may be picked. The turns that excluded members lose are taken for
+ * them, so that they are not in the way of the next pick. */
+static gssize
+find_next (State *state, const guint64 *excluded)
+{
+  for (guint i = 0; i < SKIPPED; i++)
+    {
+      const guint32 first = state->tree[1];
+
+      if (G_LIKELY (!commy_balancing_is_excluded (excluded, first)))
+        return (gssize) first;
+      if (catch_up (&state->turns[first], &state->last))
+        replay (state, first);
+      else
+        take_turn (state, first);
+    }
+  return find_allowed (state, excluded);
 }
 
 static gssize
@@ -129,28 +185,18 @@ weighted_pick (gpointer state_memory,
 
   for (;;)
     {
-      gssize found = 0;
-      Turn *turn;
+      const gssize found = find_next (state, excluded);
 
-      if (G_UNLIKELY (commy_balancing_is_excluded (excluded, state->heap[0].index)))
-        found = find_allowed (state, excluded);
       if (found < 0)
         return -1;
-      turn = &state->heap[found];
-      if (G_UNLIKELY (catch_up (turn, &state->last)))
+      if (G_UNLIKELY (catch_up (&state->turns[found], &state->last)))
         {
-          sift_down (state->heap, state->n, (gsize) found);
+          replay (state, (guint32) found);
           continue;
         }
-      state->last = *turn;
-      turn->at += 1 << PHASE_BITS;
-      if (turn->at >> PHASE_BITS >= turn->weight)
-        {
-          turn->at -= (guint64) turn->weight << PHASE_BITS;
-          turn->cycle++;
-        }
-      sift_down (state->heap, state->n, (gsize) found);
-      return (gssize) state->last.index;
+      state->last = state->turns[found];
+      take_turn (state, (guint32) found);
+      return found;
     }
 }
 
@@ -159,7 +205,8 @@ weighted_clear (gpointer state_memory)
 {
   State *state = state_memory;
 
-  g_clear_pointer (&state->heap, g_free);
+  g_clear_pointer (&state->turns, g_free);
+  g_clear_pointer (&state->tree, g_free);
 }
 
 static gboolean
