@@ -154,7 +154,7 @@ stage_coverage () { # of the run under the sanitizers, which goes everywhere
     gcovr -r "$top" --object-directory . -f "$top/core" --branches --print-summary \
       --gcov-ignore-parse-errors \
       --exclude-branches-by-pattern '.*(g_return_(val_)?if_fail|g_assert|COMMY_FAILPOINT) .*' \
-      --fail-under-line 90 --fail-under-branch 75 .)
+      --fail-under-line 90 --fail-under-branch 80 .)
 }
 
 stage_valgrind () {

@@ -16,8 +16,10 @@
 
 #include <string.h>
 
-/* Transports are asked again after that long, if there is a new snapshot. */
+/* Transports are asked again after that long, if there is a new snapshot; of so many instances at a
+ * time, so that no snapshot takes much longer than the others. */
 #define ASKED_FOR_NS G_GINT64_CONSTANT (10000000000)
+#define ASKED_AT_ONCE 256u
 #define FACTS_KEPT 1024u
 
 /* --- facts --- */
@@ -346,6 +348,13 @@ survey_free (gpointer data)
   g_free (survey);
 }
 
+/* Whether the @i-th instance is among those that may be asked again this time. */
+static gboolean
+is_turn_of (const CommySurvey *survey, guint i)
+{
+  return (i + survey->n_instances - survey->first_asked) % survey->n_instances < ASKED_AT_ONCE;
+}
+
 void
 commy_survey_snapshot (gpointer data, CommySnapshot *snapshot, const CommySnapshot *before)
 {
@@ -358,14 +367,17 @@ commy_survey_snapshot (gpointer data, CommySnapshot *snapshot, const CommySnapsh
   survey->n_instances = snapshot->instances->len;
   survey->instances = g_new0 (CommySurveyInstance *, MAX (survey->n_instances, 1));
   survey->facts = take_over_facts (old_survey);
+  if (old_survey != NULL && survey->n_instances > 0)
+    survey->first_asked = (old_survey->first_asked + ASKED_AT_ONCE) % survey->n_instances;
   for (guint i = 0; i < survey->n_instances; i++)
     {
       CommyInstance *instance = snapshot->instances->pdata[i];
       CommySurveyInstance *old = find_before (old_survey, instance, &at);
 
-      survey->instances[i] = old != NULL && now_ns < old->holds_until_ns
-                                 ? survey_instance_ref (old)
-                                 : survey_instance (mesh, survey, instance, now_ns);
+      if (old != NULL && (now_ns < old->holds_until_ns || !is_turn_of (survey, i)))
+        survey->instances[i] = survey_instance_ref (old);
+      else
+        survey->instances[i] = survey_instance (mesh, survey, instance, now_ns);
     }
   snapshot->survey = survey;
   snapshot->survey_free = survey_free;

@@ -44,5 +44,6 @@ typedef struct
 {
   CommySurveyInstance **instances; /* parallel to the snapshot's */
   guint n_instances;
+  guint first_asked; /* of the instances that were asked again, where that was due */
   GHashTable *facts; /* a set, to share them; mesh thread */
 } CommySurvey;
