@@ -116,6 +116,24 @@ commy_client_dismiss (CommyClient *self, gboolean *admitted, CommyOutcome outcom
 
 /* --- whom to --- */
 
+/* Who is good enough for the route may be left out now, while somebody less good is well. */
+static CommyWardVerdict
+exclude (CommyClient *self, CommyRequest *request, const guint64 **out_excluded)
+{
+  CommyRoute *route = &self->routes[request->flavour];
+
+  for (gboolean again = TRUE;; again = FALSE)
+    {
+      const CommyWardVerdict verdict
+          = commy_ward_exclude (self->ward, &route->mask, route->peers, route->n_members,
+                                &request->tries, request->now_ns, out_excluded);
+
+      if (G_LIKELY (verdict == COMMY_WARD_WELL) || !again
+          || !commy_client_route_around (self, request->flavour, request->size))
+        return verdict;
+    }
+}
+
 gboolean
 commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick, GError **error)
 {
@@ -123,9 +141,7 @@ commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick
   const guint64 *excluded = NULL;
 
   /* Who wants a certain one gets it, or its own error: that is how it is seen to be well again. */
-  if (self->instance == NULL
-      && !commy_ward_exclude (self->ward, &route->mask, route->peers, route->n_members,
-                              &request->tries, request->now_ns, &excluded))
+  if (self->instance == NULL && exclude (self, request, &excluded) == COMMY_WARD_NOBODY)
     {
       g_autofree char *reasons = commy_ward_explain (self->ward, &request->tries, request->now_ns);
 

@@ -105,6 +105,9 @@ gboolean commy_client_route_sync (CommyClient *client,
  * requirements are met. */
 gboolean
 commy_client_decide (CommyClient *client, CommyFlavour flavour, gsize size, GError **error);
+/* Decides as if those whom the guard leaves out were not there; if that leaves nobody, as ever.
+ * FALSE: there is nobody else, or it has been tried; the route is what it was. */
+gboolean commy_client_route_around (CommyClient *client, CommyFlavour flavour, gsize size);
 /* The calling context's own service? */
 gboolean commy_client_would_deadlock (CommyClient *client, CommyPeer *peer);
 /* Whether this call shall be measured, and which one is next. */

@@ -514,14 +514,16 @@ spread_news (CommyClient *self, CommyRoute *route)
   g_source_attach (source, commy_worker_get_context (worker));
 }
 
-gboolean
-commy_client_decide (CommyClient *self, CommyFlavour flavour, gsize size, GError **error)
+static gboolean
+decide_around (
+    CommyClient *self, CommyFlavour flavour, gsize size, const CommyWard *around, GError **error)
 {
   CommyRoute *route = &self->routes[flavour];
   CommyRouteKey key;
   gboolean ok;
 
   commy_client_key (self, &key);
+  key.around = around;
   self->doubts = FALSE;
   ok = commy_route_decide_now (route, &key, flavour, size, error);
   if (route->news != NULL)
@@ -530,6 +532,29 @@ commy_client_decide (CommyClient *self, CommyFlavour flavour, gsize size, GError
       self->has_news = TRUE;
     }
   return ok;
+}
+
+gboolean
+commy_client_decide (CommyClient *self, CommyFlavour flavour, gsize size, GError **error)
+{
+  return decide_around (self, flavour, size, NULL, error);
+}
+
+gboolean
+commy_client_route_around (CommyClient *self, CommyFlavour flavour, gsize size)
+{
+  CommyRoute *route = &self->routes[flavour];
+  const guint64 serial = self->ward->guard.serial;
+
+  if (route->around_serial == serial || route->snapshot == NULL
+      || route->snapshot->instances->len <= route->n_members)
+    return FALSE;
+  if (!decide_around (self, flavour, size, self->ward, NULL))
+    {
+      route->around_serial = serial;
+      commy_client_decide (self, flavour, size, NULL);
+    }
+  return TRUE;
 }
 
 /* Whether a sample is at odds with what the last decision took for granted. Cheap: whether it is so

@@ -104,6 +104,20 @@ mark_failed (CommyCandidate *candidate, CommyPath *path, gint64 now_ns, CommyRou
   field->recheck_ns = MIN (field->recheck_ns, path->retry_at_ns);
 }
 
+/* Others are asked for, because all that were chosen are left out. */
+static void
+mark_left_out (CommyCandidate *candidate, const CommyRouteKey *key, const CommyPeer *peer)
+{
+  if (key->around == NULL || peer == NULL || candidate->known.filter != COMMY_FILTER_NONE
+      || !commy_ward_leaves_out (key->around, peer))
+    return;
+  candidate->known.filter = COMMY_FILTER_BREAKER;
+  g_strlcpy (candidate->known.required, "an instance that is well",
+             sizeof candidate->known.required);
+  g_strlcpy (candidate->known.offered, "it is left out now", sizeof candidate->known.offered);
+  candidate->known.origin = "resilience";
+}
+
 /* Bytes are moved as they are: no serializer works on them, whatever it would cost for values. */
 const CommyProfile *
 commy_route_serializer_profile (CommyFlavour flavour, CommyPlugin *serializer)
@@ -207,6 +221,7 @@ add_candidate (CommyRouteField *field,
 {
   CommyInstance *instance = field->snapshot->instances->pdata[index];
   CommyCandidate *candidate;
+  CommyPeer *peer = NULL;
   CommyPath *path = NULL;
 
   if (field->n == COMMY_ROUTE_MAX_CANDIDATES)
@@ -217,8 +232,7 @@ add_candidate (CommyRouteField *field,
   candidate = &field->candidates[field->n];
   if (endpoint->transport != NULL)
     {
-      CommyPeer *peer = commy_peers_ensure (key->worker->peers, instance);
-
+      peer = commy_peers_ensure (key->worker->peers, instance);
       path = commy_peer_ensure_path (peer, endpoint->transport, endpoint->address);
     }
   *candidate = (CommyCandidate){
@@ -243,6 +257,7 @@ add_candidate (CommyRouteField *field,
   add_finding (candidate, path, finding);
   mark_interface (candidate, field, index);
   mark_selector (candidate, key, instance);
+  mark_left_out (candidate, key, peer);
   mark_failed (candidate, path, now_ns, field);
   field->instance_of[field->n] = index;
   field->endpoint_of[field->n] = endpoint;
@@ -385,6 +400,8 @@ commy_route_field_make (CommyRouteField *field,
   commy_route_subset_make (&field->subset, key, field->snapshot, count_serializers (key, caps),
                            now_ns);
   field->recheck_ns = field->subset.recheck_ns;
+  if (key->around != NULL)
+    field->recheck_ns = MIN (field->recheck_ns, commy_ward_get_recheck (key->around, now_ns));
   field->candidates = g_new0 (CommyCandidate, COMMY_ROUTE_MAX_CANDIDATES);
   field->instance_of = g_new0 (guint, COMMY_ROUTE_MAX_CANDIDATES);
   field->endpoint_of = g_new0 (CommySurveyEndpoint *, COMMY_ROUTE_MAX_CANDIDATES);

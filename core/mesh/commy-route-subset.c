@@ -24,7 +24,7 @@ commy_route_subset_clear (CommyRouteSubset *subset)
 
 /* --- who can be reached --- */
 
-/* Every path to it failed lately. @out_retry_ns: when the first may be tried again. */
+/* Every path to it failed lately, or it is left out. @out_retry_ns: when that may change. */
 static gboolean
 is_out_of_reach (const CommyRouteKey *key,
                  const CommyInstance *instance,
@@ -34,6 +34,8 @@ is_out_of_reach (const CommyRouteKey *key,
   const CommyPeer *peer = g_hash_table_lookup (key->worker->peers->peers, instance->id);
 
   *out_retry_ns = G_MAXINT64;
+  if (peer != NULL && key->around != NULL && commy_ward_leaves_out (key->around, peer))
+    return TRUE;
   if (peer == NULL || peer->paths->len == 0)
     return FALSE;
   for (guint i = 0; i < peer->paths->len; i++)

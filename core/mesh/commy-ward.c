@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+#define RECHECK_NS G_GINT64_CONSTANT (1000000000)
+
 /* --- life --- */
 
 static CommyWard *
@@ -284,7 +286,7 @@ exclude_tried (CommyRouteMask *mask,
   return n_left;
 }
 
-gboolean
+CommyWardVerdict
 commy_ward_exclude (CommyWard *self,
                     CommyRouteMask *mask,
                     CommyPeer *const *members,
@@ -300,17 +302,29 @@ commy_ward_exclude (CommyWard *self,
   if (mask->serial != self->guard.serial || mask->n_words != commy_bits_words (n_members))
     update_mask (self, mask, members, n_members);
   if (mask->n_barred == n_members)
-    return FALSE;
+    return COMMY_WARD_NOBODY;
   /* Where nobody is well, nobody is worse than the others. */
   base = mask->n_blocked == n_members ? mask->barred : mask->blocked;
   *out_excluded = (base == mask->barred ? mask->n_barred : mask->n_blocked) > 0 ? base : NULL;
-  if (tries == NULL || tries->n == 0)
-    return TRUE;
   /* Where everybody was tried: again, but not where it failed last; a single one all the same. */
-  if (exclude_tried (mask, base, members, n_members, tries, 0) > 0
-      || exclude_tried (mask, base, members, n_members, tries, tries->n - 1) > 0)
+  if (tries != NULL && tries->n > 0
+      && (exclude_tried (mask, base, members, n_members, tries, 0) > 0
+          || exclude_tried (mask, base, members, n_members, tries, tries->n - 1) > 0))
     *out_excluded = mask->excluded;
-  return TRUE;
+  return mask->n_blocked == n_members ? COMMY_WARD_UNWELL : COMMY_WARD_WELL;
+}
+
+gboolean
+commy_ward_leaves_out (const CommyWard *self, const CommyPeer *peer)
+{
+  return peer->ward_index != COMMY_NOT_IN_WARD
+         && commy_guard_is_blocked (&self->guard, peer->ward_index);
+}
+
+gint64
+commy_ward_get_recheck (const CommyWard *self, gint64 now_ns)
+{
+  return MIN (self->guard.next_ns, now_ns + RECHECK_NS);
 }
 
 char *

@@ -98,15 +98,26 @@ typedef struct
   guint64 *excluded; /* for one call */
 } CommyRouteMask;
 
+typedef enum
+{
+  COMMY_WARD_NOBODY, /* may be picked */
+  COMMY_WARD_UNWELL, /* only those may that are not well, because all are so */
+  COMMY_WARD_WELL,   /* at least one is */
+} CommyWardVerdict;
+
 void commy_route_mask_clear (CommyRouteMask *mask);
-/* Who of @members may not be picked; FALSE: nobody is left. */
-gboolean commy_ward_exclude (CommyWard *ward,
-                             CommyRouteMask *mask,
-                             CommyPeer *const *members,
-                             guint n_members,
-                             const CommyTries *tries,
-                             gint64 now_ns,
-                             const guint64 **out_excluded);
+/* Who of @members may not be picked. */
+CommyWardVerdict commy_ward_exclude (CommyWard *ward,
+                                     CommyRouteMask *mask,
+                                     CommyPeer *const *members,
+                                     guint n_members,
+                                     const CommyTries *tries,
+                                     gint64 now_ns,
+                                     const guint64 **out_excluded);
+/* Whether @peer is not to be picked while others are well. */
+gboolean commy_ward_leaves_out (const CommyWard *ward, const CommyPeer *peer);
+/* When that may change because time passes; one second at most. */
+gint64 commy_ward_get_recheck (const CommyWard *ward, gint64 now_ns);
 /* (transfer full): why none of them can be picked. */
 char *commy_ward_explain (CommyWard *ward, const CommyTries *tries, gint64 now_ns);
 /* What became of a call, for whom it was sent to. @error: NULL if it went well. */

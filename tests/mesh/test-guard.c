@@ -292,6 +292,25 @@ test_hot_calls_are_limited (MeshFixture *fixture, gconstpointer data)
   g_assert_error (error, COMMY_ERROR, COMMY_ERROR_LIMITED);
 }
 
+/* --- who is not as good --- */
+
+/* One that only a slower path leads to is not balanced over; it stands in all the same. */
+static void
+test_stands_in (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (MeshScene) scene = { 0 };
+  guint n_failed = 0;
+
+  mesh_scene_init (&scene, fixture, "stuck", GROUP "breaker-failures=3\nattempt-timeout=50ms\n");
+  g_setenv (MESH_SCENE_BEHAVIOUR, "good", TRUE);
+  scene.children[scene.n_children++]
+      = service_child_start (fixture, "[plugins]\ndeny=transport/shm\n", 0);
+  for (guint i = 0; i < 40; i++)
+    n_failed += !work (&scene, 20 * G_USEC_PER_SEC, FALSE, NULL);
+  g_assert_cmpuint (n_failed, >=, 3); /* until the breaker opened */
+  g_assert_cmpuint (n_failed, <=, 4);
+}
+
 /* --- what cannot be in time --- */
 
 static void
@@ -422,6 +441,7 @@ main (int argc, char **argv)
   ADD ("/guard/limits/rate", test_rate);
   ADD ("/guard/limits/bulkhead", test_bulkhead);
   ADD ("/guard/limits/hot-calls-too", test_hot_calls_are_limited);
+  ADD ("/guard/route/who-is-not-as-good-stands-in", test_stands_in);
   ADD ("/guard/shed/what-cannot-be-in-time-is-refused-at-once", test_shed);
   ADD ("/guard/hedge/another-instance-answers", test_hedge);
   ADD ("/guard/hedge/where-nobody-answers-the-deadline-does", test_hedge_of_nobody);
