@@ -93,6 +93,9 @@ static const CommyKeySchema service_keys[] = {
   COMMY_HEALTH_KEYS,
 };
 
+/* Where one of these is not set, [service NAME] says. */
+static const CommyKeySchema method_keys[] = { COMMY_METHOD_KEYS };
+
 static const CommyKeySchema mesh_keys[] = {
   { "store", PLAIN (ID), "", "where services are registered" },
   { "balancer", PLAIN (ID), "", "how one of several instances is picked" },
@@ -187,6 +190,7 @@ static const CommyGroupSchema groups[] = {
   GROUP ("calibration", NULL, calibration_keys),
   GROUP ("plugin", "KIND/ID", plugin_keys),
   GROUP ("service", "NAME", service_keys),
+  GROUP ("method", "SERVICE.METHOD", method_keys),
   GROUP ("mesh", NULL, mesh_keys),
   GROUP ("wait", NULL, wait_keys),
   GROUP ("limits", NULL, limits_keys),

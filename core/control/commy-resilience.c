@@ -10,103 +10,223 @@
 
 #include "base/commy-error-private.h"
 
-static guint
-get_uint (CommyConfig *config, const char *group, const char *key)
+#include <string.h>
+
+#define SERVICE "service "
+#define METHOD "method "
+
+/* Where values come from: of a method, and where that says nothing, of its service. */
+typedef struct
 {
-  return (guint) commy_config_get_int (config, group, key);
+  CommyConfig *config;
+  const char *method; /* group, or NULL */
+  const char *service;
+} Settings;
+
+static const char *
+group_of (const Settings *settings, const char *key)
+{
+  return settings->method != NULL
+                 && commy_config_get (settings->config, settings->method, key) != NULL
+             ? settings->method
+             : settings->service;
+}
+
+static gint64
+get_whole (const Settings *settings, const char *key)
+{
+  return commy_config_get_int (settings->config, group_of (settings, key), key);
+}
+
+static guint
+get_uint (const Settings *settings, const char *key)
+{
+  return (guint) get_whole (settings, key);
+}
+
+static double
+get_double (const Settings *settings, const char *key)
+{
+  return commy_config_get_double (settings->config, group_of (settings, key), key);
+}
+
+static gboolean
+get_bool (const Settings *settings, const char *key)
+{
+  return commy_config_get_bool (settings->config, group_of (settings, key), key);
 }
 
 /* The keys are checked one by one; @least must not be above @most. */
 static gboolean
-check_pair (
-    CommyConfig *config, const char *group, const char *least, const char *most, GError **error)
+check_pair (const Settings *settings, const char *least, const char *most, GError **error)
 {
-  if (commy_config_get_duration (config, group, least)
-      <= commy_config_get_duration (config, group, most))
+  CommyConfig *config = settings->config;
+  const char *of_least = group_of (settings, least), *of_most = group_of (settings, most);
+
+  if (get_whole (settings, least) <= get_whole (settings, most))
     return TRUE;
   commy_set_error (error, COMMY_ERROR_CONFIG_VALUE,
                    "%s: %s=%s in [%s] is more than %s=%s (%s); raise the latter",
-                   commy_config_get_origin (config, group, least), least,
-                   commy_config_get (config, group, least), group, most,
-                   commy_config_get (config, group, most),
-                   commy_config_get_origin (config, group, most));
+                   commy_config_get_origin (config, of_least, least), least,
+                   commy_config_get (config, of_least, least), of_least, most,
+                   commy_config_get (config, of_most, most),
+                   commy_config_get_origin (config, of_most, most));
   return FALSE;
 }
 
 static void
-read_sending (CommyResilience *out, CommyConfig *config, const char *group)
+read_sending (CommyResilience *out, const Settings *settings)
 {
   out->retry = (CommyRetryPolicy){
-    .attempts = get_uint (config, group, "retry-attempts"),
-    .backoff_ns = commy_config_get_duration (config, group, "retry-backoff"),
-    .backoff_max_ns = commy_config_get_duration (config, group, "retry-backoff-max"),
-    .attempt_timeout_ns = commy_config_get_duration (config, group, "attempt-timeout"),
-    .budget_share = commy_config_get_double (config, group, "retry-budget"),
-    .budget_reserve = get_uint (config, group, "retry-reserve"),
+    .attempts = get_uint (settings, "retry-attempts"),
+    .backoff_ns = get_whole (settings, "retry-backoff"),
+    .backoff_max_ns = get_whole (settings, "retry-backoff-max"),
+    .attempt_timeout_ns = get_whole (settings, "attempt-timeout"),
+    .budget_share = get_double (settings, "retry-budget"),
+    .budget_reserve = get_uint (settings, "retry-reserve"),
   };
   out->hedge = (CommyHedgePolicy){
-    .attempts = get_uint (config, group, "hedge-attempts"),
-    .after_ns = commy_config_get_duration (config, group, "hedge-after"),
+    .attempts = get_uint (settings, "hedge-attempts"),
+    .after_ns = get_whole (settings, "hedge-after"),
   };
   out->deadline = (CommyDeadlinePolicy){
-    .shed = commy_config_get_bool (config, group, "shed"),
-    .quantile = commy_config_get_double (config, group, "shed-quantile"),
+    .shed = get_bool (settings, "shed"),
+    .quantile = get_double (settings, "shed-quantile"),
   };
 }
 
 static void
-read_leaving_out (CommyResilience *out, CommyConfig *config, const char *group)
+read_leaving_out (CommyResilience *out, const Settings *settings)
 {
   out->breaker = (CommyBreakerPolicy){
-    .enabled = commy_config_get_bool (config, group, "breaker"),
-    .failures = get_uint (config, group, "breaker-failures"),
-    .success = commy_config_get_double (config, group, "breaker-success"),
-    .window_ns = commy_config_get_duration (config, group, "breaker-window"),
-    .volume = get_uint (config, group, "breaker-volume"),
-    .penalty_ns = commy_config_get_duration (config, group, "breaker-penalty"),
-    .penalty_max_ns = commy_config_get_duration (config, group, "breaker-penalty-max"),
-    .max_in_flight = get_uint (config, group, "max-in-flight"),
+    .enabled = get_bool (settings, "breaker"),
+    .failures = get_uint (settings, "breaker-failures"),
+    .success = get_double (settings, "breaker-success"),
+    .window_ns = get_whole (settings, "breaker-window"),
+    .volume = get_uint (settings, "breaker-volume"),
+    .penalty_ns = get_whole (settings, "breaker-penalty"),
+    .penalty_max_ns = get_whole (settings, "breaker-penalty-max"),
+    .max_in_flight = get_uint (settings, "max-in-flight"),
   };
   out->ejection = (CommyEjectionPolicy){
-    .enabled = commy_config_get_bool (config, group, "ejection"),
-    .failures = get_uint (config, group, "ejection-failures"),
-    .interval_ns = commy_config_get_duration (config, group, "ejection-interval"),
-    .difference = commy_config_get_double (config, group, "ejection-difference"),
-    .time_ns = commy_config_get_duration (config, group, "ejection-time"),
-    .time_max_ns = commy_config_get_duration (config, group, "ejection-time-max"),
-    .share = commy_config_get_double (config, group, "ejection-share"),
+    .enabled = get_bool (settings, "ejection"),
+    .failures = get_uint (settings, "ejection-failures"),
+    .interval_ns = get_whole (settings, "ejection-interval"),
+    .difference = get_double (settings, "ejection-difference"),
+    .time_ns = get_whole (settings, "ejection-time"),
+    .time_max_ns = get_whole (settings, "ejection-time-max"),
+    .share = get_double (settings, "ejection-share"),
   };
+}
+
+static gboolean
+read_all (CommyResilience *out, const Settings *settings, GError **error)
+{
+  if (!check_pair (settings, "retry-backoff", "retry-backoff-max", error)
+      || !check_pair (settings, "breaker-penalty", "breaker-penalty-max", error)
+      || !check_pair (settings, "ejection-time", "ejection-time-max", error))
+    return FALSE;
+  read_sending (out, settings);
+  read_leaving_out (out, settings);
+  out->rate = (CommyRateLimitPolicy){
+    .rate = get_double (settings, "rate-limit"),
+    .burst = get_uint (settings, "rate-burst"),
+  };
+  out->throttle = (CommyThrottlePolicy){
+    .enabled = get_bool (settings, "throttle"),
+    .success = get_double (settings, "throttle-success"),
+  };
+  out->bulkhead = get_uint (settings, "bulkhead");
+  return TRUE;
 }
 
 gboolean
 commy_resilience_read (CommyResilience *out, CommyConfig *config, const char *group, GError **error)
 {
-  if (!check_pair (config, group, "retry-backoff", "retry-backoff-max", error)
-      || !check_pair (config, group, "breaker-penalty", "breaker-penalty-max", error)
-      || !check_pair (config, group, "ejection-time", "ejection-time-max", error))
-    return FALSE;
-  read_sending (out, config, group);
-  read_leaving_out (out, config, group);
-  out->rate = (CommyRateLimitPolicy){
-    .rate = commy_config_get_double (config, group, "rate-limit"),
-    .burst = get_uint (config, group, "rate-burst"),
-  };
-  out->throttle = (CommyThrottlePolicy){
-    .enabled = commy_config_get_bool (config, group, "throttle"),
-    .success = commy_config_get_double (config, group, "throttle-success"),
-  };
-  out->bulkhead = get_uint (config, group, "bulkhead");
-  return TRUE;
+  const Settings settings = { config, NULL, group };
+
+  return read_all (out, &settings, error);
+}
+
+gboolean
+commy_resilience_read_method (CommyResilience *out,
+                              CommyConfig *config,
+                              const char *service,
+                              const char *method,
+                              GError **error)
+{
+  g_autofree char *of_method = g_strdup_printf (METHOD "%s.%s", service, method);
+  g_autofree char *of_service = g_strconcat (SERVICE, service, NULL);
+  const Settings settings = { config, of_method, of_service };
+
+  return read_all (out, &settings, error);
+}
+
+GPtrArray *
+commy_resilience_list_methods (CommyConfig *config, const char *service)
+{
+  g_autofree char *beginning = g_strdup_printf (METHOD "%s.", service);
+  g_autoptr (GPtrArray) groups = commy_config_list_groups (config, beginning);
+  GPtrArray *methods = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; i < groups->len; i++)
+    {
+      const char *method = (const char *) groups->pdata[i] + strlen (beginning);
+
+      /* Else it is of a service with a longer name. */
+      if (method[0] != '\0' && strchr (method, '.') == NULL)
+        g_ptr_array_add (methods, g_strdup (method));
+    }
+  return methods;
+}
+
+const char *
+commy_resilience_where (CommyConfig *config,
+                        const char *service,
+                        const char *method,
+                        const char *key,
+                        const char **out_value)
+{
+  g_autofree char *of_method
+      = method != NULL ? g_strdup_printf (METHOD "%s.%s", service, method) : NULL;
+  g_autofree char *of_service = g_strconcat (SERVICE, service, NULL);
+  const Settings settings = { config, of_method, of_service };
+  const char *group = group_of (&settings, key);
+
+  *out_value = commy_config_get (config, group, key);
+  return commy_config_get_origin (config, group, key);
+}
+
+static gboolean
+check_method (CommyConfig *config, const char *group, GError **error)
+{
+  g_autofree char *service = g_strdup (group + strlen (METHOD));
+  char *dot = strrchr (service, '.');
+  CommyResilience unused;
+
+  if (dot == NULL || dot == service || dot[1] == '\0')
+    {
+      commy_set_error (error, COMMY_ERROR_CONFIG_VALUE,
+                       "%s: [%s] names no method; write [method SERVICE.METHOD]",
+                       commy_config_get_origin (config, group, NULL), group);
+      return FALSE;
+    }
+  *dot = '\0';
+  return commy_resilience_read_method (&unused, config, service, dot + 1, error);
 }
 
 gboolean
 commy_resilience_check (CommyConfig *config, GError **error)
 {
-  g_autoptr (GPtrArray) groups = commy_config_list_groups (config, "service ");
+  g_autoptr (GPtrArray) services = commy_config_list_groups (config, SERVICE);
+  g_autoptr (GPtrArray) methods = commy_config_list_groups (config, METHOD);
   CommyResilience unused;
 
-  for (guint i = 0; i < groups->len; i++)
-    if (!commy_resilience_read (&unused, config, groups->pdata[i], error))
+  for (guint i = 0; i < services->len; i++)
+    if (!commy_resilience_read (&unused, config, services->pdata[i], error))
+      return FALSE;
+  for (guint i = 0; i < methods->len; i++)
+    if (!check_method (config, methods->pdata[i], error))
       return FALSE;
   return TRUE;
 }

@@ -31,5 +31,19 @@ gboolean commy_resilience_read (CommyResilience *out,
                                 CommyConfig *config,
                                 const char *group,
                                 GError **error);
-/* Whether it can be read for every service that @config names. */
+/* The same of [method SERVICE.METHOD]; what that does not say is as [service SERVICE] has it. */
+gboolean commy_resilience_read_method (CommyResilience *out,
+                                       CommyConfig *config,
+                                       const char *service,
+                                       const char *method,
+                                       GError **error);
+/* (transfer full): the methods of @service that have a group, as char *. */
+GPtrArray *commy_resilience_list_methods (CommyConfig *config, const char *service);
+/* (transfer none): the line that says what @key is for a method (NULL: for the others). */
+const char *commy_resilience_where (CommyConfig *config,
+                                    const char *service,
+                                    const char *method,
+                                    const char *key,
+                                    const char **out_value);
+/* Whether it can be read for every service and method that @config names. */
 gboolean commy_resilience_check (CommyConfig *config, GError **error);

@@ -274,7 +274,7 @@ on_hedge (gpointer data)
 
   commy_worker_enter (worker);
   if (!call->finished && call->n_open > 0 && call->n_open < COMMY_CLIENT_MAX_COPIES
-      && commy_guard_take_hedge (&client->ward->guard, commy_env_now (client->mesh->env)))
+      && commy_guard_take_hedge (call->request.guard, commy_env_now (client->mesh->env)))
     async_step (call);
   commy_worker_exit (worker);
   commy_worker_unref (worker);
@@ -284,7 +284,7 @@ on_hedge (gpointer data)
 static void
 plan_hedge (AsyncCall *call)
 {
-  const gint64 due_ns = commy_guard_get_hedge_due (&call->client->ward->guard, call->n_open,
+  const gint64 due_ns = commy_guard_get_hedge_due (call->request.guard, call->n_open,
                                                    call->request.idempotent, call->request.now_ns);
 
   if (due_ns < call->request.call_deadline_ns)

@@ -46,6 +46,7 @@ commy_client_init_request (CommyClient *self,
                            timeout_of (self, terms), error))
     return FALSE;
   apply (terms, request);
+  request->guard = commy_ward_get_guard (self->ward, method);
   return TRUE;
 }
 
@@ -64,6 +65,7 @@ commy_client_init_request_with_handles (CommyClient *self,
                                    timeout_of (self, terms), error))
     return FALSE;
   apply (terms, request);
+  request->guard = commy_ward_get_guard (self->ward, method);
   return TRUE;
 }
 
@@ -72,12 +74,12 @@ commy_client_init_request_with_handles (CommyClient *self,
 static void
 limited_error (CommyClient *self, CommyRequest *request, const char *key, GError **error)
 {
-  CommyConfig *config = self->mesh->config;
-  g_autofree char *group = g_strdup_printf ("service %s", self->service);
+  const char *value;
+  const char *origin
+      = commy_resilience_where (self->mesh->config, self->service, request->method, key, &value);
 
   commy_set_error (error, COMMY_ERROR_LIMITED, "%s.%s was not sent: %s=%s (%s)", self->service,
-                   request->method, key, commy_config_get (config, group, key),
-                   commy_config_get_origin (config, group, key));
+                   request->method, key, value, origin);
 }
 
 gboolean
@@ -86,14 +88,14 @@ commy_client_admit (CommyClient *self, CommyRequest *request, GError **error)
   static const char *const keys[] = { [COMMY_ADMIT_RATE] = "rate-limit",
                                       [COMMY_ADMIT_BULKHEAD] = "bulkhead",
                                       [COMMY_ADMIT_THROTTLE] = "throttle" };
-  CommyGuard *guard = &self->ward->guard;
+  CommyGuard *guard = request->guard;
   const guint64 chance = guard->is_gated ? commy_chance_next (&self->ward->chance) : 0;
   CommyAdmission admission = COMMY_ADMITTED;
 
   if (!self->is_look)
     admission = commy_guard_admit (guard, request->call_deadline_ns - request->now_ns,
                                    request->now_ns, chance);
-  request->admitted = !self->is_look && admission == COMMY_ADMITTED;
+  request->admitted = !self->is_look && admission == COMMY_ADMITTED ? guard : NULL;
   if (admission == COMMY_ADMIT_DEADLINE)
     commy_set_error (error, COMMY_ERROR_DEADLINE, "%s.%s was not sent: no time is left",
                      self->service, request->method);
@@ -104,14 +106,15 @@ commy_client_admit (CommyClient *self, CommyRequest *request, GError **error)
 
 /* What was refused, or failed, was not accepted; what the caller gave up says nothing. */
 void
-commy_client_dismiss (CommyClient *self, gboolean *admitted, CommyOutcome outcome)
+commy_client_dismiss (CommyClient *self, CommyGuard **admitted, CommyOutcome outcome)
 {
   const gboolean accepted = outcome == COMMY_OUTCOME_OK || outcome == COMMY_OUTCOME_ANSWERED
                             || outcome == COMMY_OUTCOME_ABANDONED;
 
-  if (*admitted && self->ward->guard.is_gated)
-    commy_guard_finish (&self->ward->guard, accepted, commy_env_now (self->mesh->env));
-  *admitted = FALSE;
+  CommyGuard *guard = g_steal_pointer (admitted);
+
+  if (guard != NULL && guard->is_gated)
+    commy_guard_finish (guard, accepted, commy_env_now (self->mesh->env));
 }
 
 /* --- whom to --- */
@@ -125,11 +128,11 @@ exclude (CommyClient *self, CommyRequest *request, const guint64 **out_excluded)
   for (gboolean again = TRUE;; again = FALSE)
     {
       const CommyWardVerdict verdict
-          = commy_ward_exclude (self->ward, &route->mask, route->peers, route->n_members,
+          = commy_ward_exclude (request->guard, &route->mask, route->peers, route->n_members,
                                 &request->tries, request->now_ns, out_excluded);
 
       if (G_LIKELY (verdict == COMMY_WARD_WELL) || !again
-          || !commy_client_route_around (self, request->flavour, request->size))
+          || !commy_client_route_around (self, request))
         return verdict;
     }
 }
@@ -143,7 +146,8 @@ commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick
   /* Who wants a certain one gets it, or its own error: that is how it is seen to be well again. */
   if (self->instance == NULL && exclude (self, request, &excluded) == COMMY_WARD_NOBODY)
     {
-      g_autofree char *reasons = commy_ward_explain (self->ward, &request->tries, request->now_ns);
+      g_autofree char *reasons
+          = commy_ward_explain (self->ward, request->guard, &request->tries, request->now_ns);
 
       commy_set_error (error, COMMY_ERROR_UNAVAILABLE, "no instance of %s may be called now: %s",
                        self->service, reasons);
@@ -168,13 +172,13 @@ commy_client_begin (CommyClient *self,
                     CommyGuarded *out_call)
 {
   commy_tries_add (&request->tries, picked->member->peer);
-  commy_ward_begin (self->ward, out_call, picked->member->peer, request->now_ns);
+  commy_ward_begin (request->guard, out_call, picked->member->peer, request->now_ns);
 }
 
 void
 commy_client_start_clock (CommyClient *self, CommyRequest *request, CommyGuarded *call)
 {
-  const gint64 timeout_ns = self->ward->policy.retry.attempt_timeout_ns;
+  const gint64 timeout_ns = request->guard->policy->retry.attempt_timeout_ns;
 
   call->guarded.begun_ns = request->now_ns;
   request->deadline_ns = request->call_deadline_ns;
@@ -266,7 +270,7 @@ commy_client_retries (
   if (!sent)
     return TRUE;
   verdict = commy_ward_decide_retry (
-      self->ward, self->instance == NULL ? &request->tries : NULL, request->n_sent,
+      self->ward, request->guard, self->instance == NULL ? &request->tries : NULL, request->n_sent,
       outcome == COMMY_OUTCOME_ABANDONED ? COMMY_OUTCOME_FAILED : outcome, request->idempotent,
       request->now_ns, request->call_deadline_ns, out_at_ns);
   if (verdict != COMMY_RETRY_YES)

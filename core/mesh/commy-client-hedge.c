@@ -116,7 +116,7 @@ begin_copy (Hedge *self, CommyPick *picked, CommyGuarded *call)
                                    self->cancellable, NULL))
     return FALSE;
   request->now_ns = commy_env_now (client->mesh->env);
-  if (!commy_guard_take_hedge (&client->ward->guard, request->now_ns))
+  if (!commy_guard_take_hedge (request->guard, request->now_ns))
     return FALSE;
   commy_client_begin (client, request, picked, call);
   commy_client_start_clock (client, request, call);
@@ -196,7 +196,7 @@ gives_up (Hedge *self)
 static Copy *
 await_any (Hedge *self)
 {
-  CommyGuard *guard = &self->client->ward->guard;
+  CommyGuard *guard = self->request->guard;
   gint64 sent_ns = self->request->now_ns;
   guint n_sent = self->n;
 
@@ -234,7 +234,7 @@ drop_answer (Copy *copy, const Copy *won)
 gboolean
 commy_client_is_hedged (CommyClient *self, const CommyRequest *request)
 {
-  return G_UNLIKELY (self->ward->policy.hedge.attempts > 1) && request->idempotent
+  return G_UNLIKELY (request->guard->policy->hedge.attempts > 1) && request->idempotent
          && !request->streams && !request->one_way;
 }
 

@@ -82,6 +82,13 @@ hold (CommyHotReservation *hot, guint32 method, CommyChannel *channel)
   commy_channel_pin (channel);
 }
 
+static CommyGuard *
+guard_of (CommyClient *self, guint32 method)
+{
+  return commy_ward_get_guard (self->ward,
+                               g_array_index (self->methods, CommyClientMethod, method - 1).name);
+}
+
 /* Nearly always the route is fresh, its path up, the method known there, and there is room. FALSE:
  * not now; nothing is reserved. */
 static gboolean
@@ -93,7 +100,7 @@ reserve_at_once (CommyClient *self, guint32 method, gsize size, CommyRouteMember
   const CommyStack *stack;
 
   *out_picked = NULL;
-  if (!commy_client_is_current (self, route) || commy_guard_is_asked (&self->ward->guard))
+  if (!commy_client_is_current (self, route) || commy_guard_is_asked (guard_of (self, method)))
     return FALSE;
   *out_picked = commy_route_pick (route, NULL, self->sticky, 0, &hot->turn);
   stack = commy_route_member_stack (*out_picked, size);
@@ -111,27 +118,21 @@ reserve_at_once (CommyClient *self, guint32 method, gsize size, CommyRouteMember
 
 /* How a call to @peer ended. @started_ns: 0 for now. */
 static void
-tell_guard (CommyClient *self, CommyPeer *peer, CommyOutcome outcome, gint64 started_ns)
+tell_guard (
+    CommyClient *self, guint32 method, CommyPeer *peer, CommyOutcome outcome, gint64 started_ns)
 {
   const gint64 now_ns = commy_env_now (self->mesh->env);
   CommyGuarded call;
 
-  commy_ward_begin (self->ward, &call, peer, started_ns != 0 ? started_ns : now_ns);
+  commy_ward_begin (guard_of (self, method), &call, peer, started_ns != 0 ? started_ns : now_ns);
   commy_ward_end (self->ward, &call, outcome, now_ns);
-}
-
-/* The end of what the guard admitted, if it was asked. */
-static void
-dismiss (CommyClient *self, CommyOutcome outcome)
-{
-  commy_client_dismiss (self, &self->hot.admitted, outcome);
 }
 
 /* A call ended. Nearly always it went well, and nobody has asked. */
 static void
 conclude (CommyClient *self, CommyPeer *peer, const GError *error, gint64 started_ns, gint64 now_ns)
 {
-  CommyGuard *guard = &self->ward->guard;
+  CommyGuard *guard = guard_of (self, self->hot.method);
   CommyOutcome outcome = COMMY_OUTCOME_OK;
 
   if (G_LIKELY (error == NULL && !self->hot.admitted && !commy_guard_is_asked (guard)
@@ -142,8 +143,8 @@ conclude (CommyClient *self, CommyPeer *peer, const GError *error, gint64 starte
     }
   if (error != NULL)
     outcome = commy_outcome_judge (error, TRUE);
-  tell_guard (self, peer, outcome, started_ns);
-  dismiss (self, outcome);
+  tell_guard (self, self->hot.method, peer, outcome, started_ns);
+  commy_client_dismiss (self, &self->hot.admitted, outcome);
 }
 
 /* The guard is asked as for any other call. */
@@ -153,15 +154,17 @@ pick_guarded (CommyClient *self, guint32 method, gsize size, gint64 deadline_us,
   CommyHotReservation *hot = &self->hot;
   CommyRequest request
       = { .method = g_array_index (self->methods, CommyClientMethod, method - 1).name,
+          .guard = guard_of (self, method),
           .flavour = COMMY_FLAVOUR_BYTES,
           .size = size,
           .now_ns = commy_env_now (self->mesh->env),
           .call_deadline_ns = deadline_us * 1000 };
   CommyPick picked;
 
-  if (!hot->admitted && !commy_client_admit (self, &request, error))
+  if (hot->admitted == NULL && !commy_client_admit (self, &request, error))
     return NULL;
-  hot->admitted = TRUE;
+  if (request.admitted != NULL)
+    hot->admitted = request.admitted;
   if (!commy_client_pick (self, &request, &picked, error))
     return NULL;
   hot->turn = picked.turn;
@@ -201,7 +204,7 @@ choose_path (CommyClient *self,
       again = self->expectation != NULL && member->peer->instance->origin != NULL;
       if (!commy_path_connect_sync (stack->path, deadline_us, NULL, &cause))
         {
-          tell_guard (self, member->peer, commy_outcome_judge (cause, FALSE), 0);
+          tell_guard (self, method, member->peer, commy_outcome_judge (cause, FALSE), 0);
           g_propagate_error (error, g_steal_pointer (&cause));
           return FALSE;
         }
@@ -304,7 +307,7 @@ commy_client_reserve (
       commy_worker_leave_sync (self->worker->worker);
       return TRUE;
     }
-  dismiss (self, COMMY_OUTCOME_ABANDONED);
+  commy_client_dismiss (self, &self->hot.admitted, COMMY_OUTCOME_ABANDONED);
   commy_worker_leave_sync (self->worker->worker);
   hear_news (self);
   return FALSE;
@@ -340,7 +343,7 @@ commy_client_discard (CommyClient *self)
   if (reservation_lives (&self->hot))
     commy_channel_abandon (self->hot.channel);
   drop_hold (&self->hot);
-  dismiss (self, COMMY_OUTCOME_ABANDONED);
+  commy_client_dismiss (self, &self->hot.admitted, COMMY_OUTCOME_ABANDONED);
   commy_worker_exit (worker);
 }
 
@@ -431,7 +434,7 @@ exchange_here (
     {
       commy_channel_abandon (channel);
       drop_hold (hot);
-      dismiss (self, COMMY_OUTCOME_ABANDONED);
+      commy_client_dismiss (self, &self->hot.admitted, COMMY_OUTCOME_ABANDONED);
       commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, error);
       return FALSE;
     }
@@ -502,7 +505,7 @@ commy_client_exchange (CommyClient *self,
         deadline_us = g_get_monotonic_time () + self->timeout_ns / 1000;
       ok = move_reservation (self, in, deadline_us, error);
       if (!ok)
-        dismiss (self, COMMY_OUTCOME_ABANDONED);
+        commy_client_dismiss (self, &self->hot.admitted, COMMY_OUTCOME_ABANDONED);
     }
   ok = ok && exchange_here (self, in->size, out_reply, deadline_us * 1000, error);
   commy_worker_leave_sync (self->worker->worker);

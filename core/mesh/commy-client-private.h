@@ -22,7 +22,7 @@ typedef struct
   CommyPlugin *serializer;
   CommyTurn turn;
   CommyGuarded guarded; /* where the guard wants to know of each call */
-  gboolean admitted;    /* the same */
+  CommyGuard *admitted; /* the same; NULL: none does */
   CommyFrameSpec spec;
   CommySpan span;
   guint32 method;
@@ -107,7 +107,7 @@ gboolean
 commy_client_decide (CommyClient *client, CommyFlavour flavour, gsize size, GError **error);
 /* Decides as if those whom the guard leaves out were not there; if that leaves nobody, as ever.
  * FALSE: there is nobody else, or it has been tried; the route is what it was. */
-gboolean commy_client_route_around (CommyClient *client, CommyFlavour flavour, gsize size);
+gboolean commy_client_route_around (CommyClient *client, const CommyRequest *request);
 /* The calling context's own service? */
 gboolean commy_client_would_deadlock (CommyClient *client, CommyPeer *peer);
 /* Whether this call shall be measured, and which one is next. */
@@ -159,7 +159,7 @@ gboolean commy_client_init_request_with_handles (CommyClient *client,
                                                  GError **error);
 /* Whether it may begin at all; once a call. What was admitted must be dismissed. */
 gboolean commy_client_admit (CommyClient *client, CommyRequest *request, GError **error);
-void commy_client_dismiss (CommyClient *client, gboolean *admitted, CommyOutcome outcome);
+void commy_client_dismiss (CommyClient *client, CommyGuard **admitted, CommyOutcome outcome);
 /* Instance and stack for a request, by the route that was decided. */
 gboolean
 commy_client_pick (CommyClient *client, CommyRequest *request, CommyPick *out_pick, GError **error);

@@ -516,7 +516,7 @@ spread_news (CommyClient *self, CommyRoute *route)
 
 static gboolean
 decide_around (
-    CommyClient *self, CommyFlavour flavour, gsize size, const CommyWard *around, GError **error)
+    CommyClient *self, CommyFlavour flavour, gsize size, const CommyGuard *around, GError **error)
 {
   CommyRoute *route = &self->routes[flavour];
   CommyRouteKey key;
@@ -541,18 +541,20 @@ commy_client_decide (CommyClient *self, CommyFlavour flavour, gsize size, GError
 }
 
 gboolean
-commy_client_route_around (CommyClient *self, CommyFlavour flavour, gsize size)
+commy_client_route_around (CommyClient *self, const CommyRequest *request)
 {
-  CommyRoute *route = &self->routes[flavour];
-  const guint64 serial = self->ward->guard.serial;
+  CommyRoute *route = &self->routes[request->flavour];
+  const CommyGuard *guard = request->guard;
+  const guint64 serial = guard->serial;
 
-  if (route->around_serial == serial || route->snapshot == NULL
+  if ((route->around == guard && route->around_serial == serial) || route->snapshot == NULL
       || route->snapshot->instances->len <= route->n_members)
     return FALSE;
-  if (!decide_around (self, flavour, size, self->ward, NULL))
+  if (!decide_around (self, request->flavour, request->size, guard, NULL))
     {
+      route->around = guard;
       route->around_serial = serial;
-      commy_client_decide (self, flavour, size, NULL);
+      commy_client_decide (self, request->flavour, request->size, NULL);
     }
   return TRUE;
 }

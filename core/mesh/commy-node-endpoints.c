@@ -84,7 +84,7 @@ describe (const Visit *visit, CommyWard *ward, guint index, gint64 now_ns)
   GVariantBuilder record;
   CommyGuardView view;
 
-  commy_guard_view (&ward->guard, index, now_ns, &view);
+  commy_guard_view (commy_ward_get_guard (ward, ""), index, now_ns, &view);
   g_variant_builder_init (&record, G_VARIANT_TYPE_VARDICT);
   add_text (&record, "instance", instance->id);
   add_text (&record, "host", instance->host);

@@ -10,6 +10,7 @@
 typedef struct
 {
   const char *method; /* the caller's, or: */
+  CommyGuard *guard;  /* the client's thread's, of the method */
   char *kept_method;  /* its copy */
   CommyFlavour flavour;
   GVariant *value;         /* VALUE */
@@ -20,7 +21,7 @@ typedef struct
   gint64 deadline_ns;      /* of the attempt under way */
   gint64 call_deadline_ns; /* of all of them */
   guint n_sent;            /* attempts that may have arrived */
-  gboolean admitted;       /* by the guard, which wants to know of the end */
+  CommyGuard *admitted;    /* the guard that let it begin, which wants to know of the end */
   CommyTries tries;
   gboolean idempotent;
   gboolean limited; /* somebody said how long it may take */

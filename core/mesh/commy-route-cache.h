@@ -67,9 +67,10 @@ typedef struct
   CommySnapshot *snapshot;
   char *incumbent_instance, *incumbent_transport;
   CommySwitch incumbent;
-  CommyHome home;        /* where the messages keep their order; stays when the route is cleared */
-  guint64 around_serial; /* of the guard when nobody was found around whom it leaves out; or 0 */
-  gboolean awaits;       /* the last decision failed because interfaces are still being compared */
+  CommyHome home; /* where the messages keep their order; stays when the route is cleared */
+  const CommyGuard *around; /* nobody was found around whom it left out, when it was at: */
+  guint64 around_serial;
+  gboolean awaits; /* the last decision failed because interfaces are still being compared */
   gboolean requirements_unmet; /* by what the last decision knew */
   gboolean requirements_held;  /* they were met once */
   CommyDecision *news;         /* the last decision, if it changed whether they are met */
@@ -93,7 +94,7 @@ typedef struct
   const char *balancer_origin; /* where it is named */
   gboolean probes;             /* the client calls often enough for its paths to be probed */
   gboolean doubts;             /* it felt a change */
-  const CommyWard *around;     /* whom it leaves out now is no candidate; NULL: everybody is */
+  const CommyGuard *around;    /* whom it leaves out now is no candidate; NULL: everybody is */
 } CommyRouteKey;
 
 /* What the balancer has learned stays. */

@@ -17,19 +17,47 @@
 
 /* --- life --- */
 
+static void
+ward_guard_free (gpointer data)
+{
+  CommyWardGuard *self = data;
+
+  commy_guard_clear (&self->guard);
+  g_free (self->method);
+  g_free (self);
+}
+
+/* The mesh would not be there if its settings could not be read. */
+static void
+add_guard (CommyWard *self, const char *method)
+{
+  CommyConfig *config = self->mesh->config;
+  CommyWardGuard *added = g_new0 (CommyWardGuard, 1);
+  g_autofree char *group = g_strdup_printf ("service %s", self->service);
+
+  added->method = g_strdup (method);
+  if (method != NULL)
+    commy_resilience_read_method (&added->policy, config, self->service, method, NULL);
+  else
+    commy_resilience_read (&added->policy, config, group, NULL);
+  commy_guard_init (&added->guard, &added->policy);
+  g_ptr_array_add (self->guards, added);
+}
+
 static CommyWard *
 ward_new (CommyPeers *peers, const char *service)
 {
   CommyWard *self = g_new0 (CommyWard, 1);
-  g_autofree char *group = g_strdup_printf ("service %s", service);
+  g_autoptr (GPtrArray) methods = commy_resilience_list_methods (peers->mesh->config, service);
 
   self->mesh = peers->mesh;
   self->service = g_strdup (service);
   self->members = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_peer_unref);
   self->chance = commy_env_random64 (peers->mesh->env);
-  /* The mesh would not be there if it could not be read. */
-  commy_resilience_read (&self->policy, peers->mesh->config, group, NULL);
-  commy_guard_init (&self->guard, &self->policy);
+  self->guards = g_ptr_array_new_with_free_func (ward_guard_free);
+  add_guard (self, NULL);
+  for (guint i = 0; i < methods->len; i++)
+    add_guard (self, methods->pdata[i]);
   return self;
 }
 
@@ -39,7 +67,7 @@ commy_ward_free (CommyWard *self)
   for (guint i = 0; i < self->members->len; i++)
     ((CommyPeer *) self->members->pdata[i])->ward_index = COMMY_NOT_IN_WARD;
   g_ptr_array_unref (self->members);
-  commy_guard_clear (&self->guard);
+  g_ptr_array_unref (self->guards);
   g_clear_pointer (&self->snapshot, commy_snapshot_unref);
   g_free (self->service);
   g_free (self);
@@ -55,6 +83,19 @@ commy_peers_ensure_ward (CommyPeers *peers, const char *service)
   ward = ward_new (peers, service);
   g_hash_table_insert (peers->wards, ward->service, ward);
   return ward;
+}
+
+CommyGuard *
+commy_ward_find_guard (const CommyWard *self, const char *method)
+{
+  for (guint i = 1; i < self->guards->len; i++)
+    {
+      CommyWardGuard *found = self->guards->pdata[i];
+
+      if (strcmp (found->method, method) == 0)
+        return &found->guard;
+    }
+  return &((CommyWardGuard *) self->guards->pdata[0])->guard;
 }
 
 /* --- members --- */
@@ -96,8 +137,9 @@ note_state (CommyWard *self, guint index, const CommyInstance *instance, gint64 
     how = COMMY_GUARD_DRAINING;
   else if (finding.state == COMMY_HEALTH_UNWELL)
     how = COMMY_GUARD_UNWELL;
-  commy_guard_set_out (&self->guard, index, how, how == COMMY_GUARD_UNWELL ? finding.reason : NULL,
-                       now_ns);
+  for (guint i = 0; i < self->guards->len; i++)
+    commy_guard_set_out (&((CommyWardGuard *) self->guards->pdata[i])->guard, index, how,
+                         how == COMMY_GUARD_UNWELL ? finding.reason : NULL, now_ns);
 }
 
 /* Who is no more in the snapshot goes; who is in it says whether it takes calls. */
@@ -123,11 +165,14 @@ set_members (
       add_member (self, from, commy_peer_ref (members[i]), -1);
   if (self->members->len != n_old || from->len != n_old
       || (n_old > 0 && g_array_index (from, gssize, n_old - 1) != (gssize) n_old - 1))
-    {
-      commy_guard_set_members (&self->guard, self->members->len,
-                               (const gssize *) (gconstpointer) from->data);
-      commy_guard_fold (&self->guard, now_ns); /* who was left out still is */
-    }
+    for (guint i = 0; i < self->guards->len; i++)
+      {
+        CommyGuard *guard = &((CommyWardGuard *) self->guards->pdata[i])->guard;
+
+        commy_guard_set_members (guard, self->members->len,
+                                 (const gssize *) (gconstpointer) from->data);
+        commy_guard_fold (guard, now_ns); /* who was left out still is */
+      }
   for (guint i = 0; i < self->members->len; i++)
     {
       CommyPeer *peer = self->members->pdata[i];
@@ -163,13 +208,14 @@ commy_ward_update (CommyWard *self,
 /* --- calls --- */
 
 void
-commy_ward_begin (CommyWard *self, CommyGuarded *call, CommyPeer *peer, gint64 now_ns)
+commy_ward_begin (CommyGuard *guard, CommyGuarded *call, CommyPeer *peer, gint64 now_ns)
 {
+  call->guard = guard;
   call->peer = commy_peer_ref (peer);
   call->term = peer->ward_term;
   commy_peer_begin (peer);
   if (peer->ward_index != COMMY_NOT_IN_WARD)
-    call->guarded = commy_guard_begin (&self->guard, peer->ward_index, now_ns);
+    call->guarded = commy_guard_begin (guard, peer->ward_index, now_ns);
   else
     call->guarded = (CommyGuardAttempt){ .index = COMMY_NOT_IN_WARD, .begun_ns = now_ns };
 }
@@ -190,7 +236,7 @@ commy_ward_end (CommyWard *self, CommyGuarded *call, CommyOutcome outcome, gint6
       guint64 chance = outcome != COMMY_OUTCOME_OK ? commy_chance_next (&self->chance) : 0;
 
       call->guarded.index = peer->ward_index;
-      commy_guard_end (&self->guard, &call->guarded, outcome, now_ns, chance);
+      commy_guard_end (call->guard, &call->guarded, outcome, now_ns, chance);
     }
   commy_peer_unref (peer);
 }
@@ -198,7 +244,7 @@ commy_ward_end (CommyWard *self, CommyGuarded *call, CommyOutcome outcome, gint6
 static guint64 *
 mark_tried (CommyWard *self, const CommyTries *tries)
 {
-  guint64 *bits = g_new0 (guint64, MAX (self->guard.n_words, 1));
+  guint64 *bits = g_new0 (guint64, MAX (commy_bits_words (self->members->len), 1));
 
   for (guint i = 0; i < self->members->len; i++)
     if (commy_tries_has (tries, 0, self->members->pdata[i]))
@@ -208,6 +254,7 @@ mark_tried (CommyWard *self, const CommyTries *tries)
 
 CommyRetryVerdict
 commy_ward_decide_retry (CommyWard *self,
+                         CommyGuard *guard,
                          const CommyTries *tries,
                          guint n_sent,
                          CommyOutcome outcome,
@@ -218,8 +265,8 @@ commy_ward_decide_retry (CommyWard *self,
 {
   g_autofree guint64 *tried = tries != NULL ? mark_tried (self, tries) : NULL;
 
-  return commy_guard_decide_retry (&self->guard, n_sent, outcome, idempotent, tried, now_ns,
-                                   deadline_ns, commy_chance_next (&self->chance), out_at_ns);
+  return commy_guard_decide_retry (guard, n_sent, outcome, idempotent, tried, now_ns, deadline_ns,
+                                   commy_chance_next (&self->chance), out_at_ns);
 }
 
 /* --- who may be picked --- */
@@ -235,7 +282,10 @@ commy_route_mask_clear (CommyRouteMask *mask)
 }
 
 static void
-update_mask (CommyWard *self, CommyRouteMask *mask, CommyPeer *const *members, guint n_members)
+update_mask (const CommyGuard *guard,
+             CommyRouteMask *mask,
+             CommyPeer *const *members,
+             guint n_members)
 {
   const guint n_words = (guint) commy_bits_words (n_members);
 
@@ -250,13 +300,14 @@ update_mask (CommyWard *self, CommyRouteMask *mask, CommyPeer *const *members, g
   memset (mask->blocked, 0, n_words * sizeof *mask->blocked);
   memset (mask->barred, 0, n_words * sizeof *mask->barred);
   mask->n_blocked = mask->n_barred = 0;
-  mask->serial = self->guard.serial;
-  for (guint i = 0; i < n_members && self->guard.n_blocked > 0; i++)
+  mask->guard = guard;
+  mask->serial = guard->serial;
+  for (guint i = 0; i < n_members && guard->n_blocked > 0; i++)
     if (members[i]->ward_index != COMMY_NOT_IN_WARD
-        && commy_guard_is_blocked (&self->guard, members[i]->ward_index))
+        && commy_guard_is_blocked (guard, members[i]->ward_index))
       {
         commy_bits_add (mask->blocked, i);
-        if (commy_guard_is_barred (&self->guard, members[i]->ward_index))
+        if (commy_guard_is_barred (guard, members[i]->ward_index))
           {
             commy_bits_add (mask->barred, i);
             mask->n_barred++;
@@ -287,7 +338,7 @@ exclude_tried (CommyRouteMask *mask,
 }
 
 CommyWardVerdict
-commy_ward_exclude (CommyWard *self,
+commy_ward_exclude (CommyGuard *guard,
                     CommyRouteMask *mask,
                     CommyPeer *const *members,
                     guint n_members,
@@ -297,10 +348,11 @@ commy_ward_exclude (CommyWard *self,
 {
   const guint64 *base;
 
-  if (now_ns >= self->guard.next_ns)
-    commy_guard_fold (&self->guard, now_ns);
-  if (mask->serial != self->guard.serial || mask->n_words != commy_bits_words (n_members))
-    update_mask (self, mask, members, n_members);
+  if (now_ns >= guard->next_ns)
+    commy_guard_fold (guard, now_ns);
+  if (mask->guard != guard || mask->serial != guard->serial
+      || mask->n_words != commy_bits_words (n_members))
+    update_mask (guard, mask, members, n_members);
   if (mask->n_barred == n_members)
     return COMMY_WARD_NOBODY;
   /* Where nobody is well, nobody is worse than the others. */
@@ -315,20 +367,19 @@ commy_ward_exclude (CommyWard *self,
 }
 
 gboolean
-commy_ward_leaves_out (const CommyWard *self, const CommyPeer *peer)
+commy_ward_leaves_out (const CommyGuard *guard, const CommyPeer *peer)
 {
-  return peer->ward_index != COMMY_NOT_IN_WARD
-         && commy_guard_is_blocked (&self->guard, peer->ward_index);
+  return peer->ward_index != COMMY_NOT_IN_WARD && commy_guard_is_blocked (guard, peer->ward_index);
 }
 
 gint64
-commy_ward_get_recheck (const CommyWard *self, gint64 now_ns)
+commy_ward_get_recheck (const CommyGuard *guard, gint64 now_ns)
 {
-  return MIN (self->guard.next_ns, now_ns + RECHECK_NS);
+  return MIN (guard->next_ns, now_ns + RECHECK_NS);
 }
 
 char *
-commy_ward_explain (CommyWard *self, const CommyTries *tries, gint64 now_ns)
+commy_ward_explain (CommyWard *self, CommyGuard *guard, const CommyTries *tries, gint64 now_ns)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   g_autofree guint64 *tried = mark_tried (self, tries);
@@ -339,7 +390,7 @@ commy_ward_explain (CommyWard *self, const CommyTries *tries, gint64 now_ns)
 
       g_ptr_array_add (names, g_strdup_printf ("%.8s", instance->id));
     }
-  return commy_guard_explain (&self->guard, (const char *const *) names->pdata, tried, now_ns);
+  return commy_guard_explain (guard, (const char *const *) names->pdata, tried, now_ns);
 }
 
 /* --- judging --- */

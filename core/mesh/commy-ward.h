@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The guard of one service on one thread: all clients there share what calls have shown of its
- * instances, however short their own lives are. Owner's thread only.
+ * The guards of one service on one thread: all clients there share what calls have shown of its
+ * instances, however short their own lives are. A method with settings of its own has a guard of
+ * its own; calls of the others share one. Owner's thread only.
  */
 #pragma once
 
@@ -10,11 +11,17 @@
 
 #define COMMY_NOT_IN_WARD G_MAXUINT32
 
+typedef struct
+{
+  char *method; /* NULL: all that have none of their own */
+  CommyResilience policy;
+  CommyGuard guard;
+} CommyWardGuard;
+
 struct _CommyWard
 {
-  CommyGuard guard;
-  CommyResilience policy;
-  CommyMesh *mesh; /* borrowed */
+  GPtrArray *guards; /* of CommyWardGuard; the first is for all other methods */
+  CommyMesh *mesh;   /* borrowed */
   char *service;
   GPtrArray *members;      /* CommyPeer, references, in the guard's order */
   CommySnapshot *snapshot; /* that the members were last held against; or NULL */
@@ -25,6 +32,15 @@ struct _CommyWard
 /* (transfer none): lives as long as @peers. */
 CommyWard *commy_peers_ensure_ward (CommyPeers *peers, const char *service);
 void commy_ward_free (CommyWard *ward);
+
+CommyGuard *commy_ward_find_guard (const CommyWard *ward, const char *method);
+static inline CommyGuard *
+commy_ward_get_guard (const CommyWard *ward, const char *method)
+{
+  if (G_LIKELY (ward->guards->len == 1))
+    return &((CommyWardGuard *) ward->guards->pdata[0])->guard;
+  return commy_ward_find_guard (ward, method);
+}
 
 /* A route was decided: its members are this service's, as @snapshot has them, and who is no more in
  * it is forgotten. */
@@ -70,15 +86,17 @@ commy_tries_has (const CommyTries *tries, guint first, const CommyPeer *peer)
 typedef struct
 {
   CommyPeer *peer; /* reference; NULL: none is */
+  CommyGuard *guard;
   CommyGuardAttempt guarded;
   guint32 term; /* the peer's, when it began */
 } CommyGuarded;
 
-void commy_ward_begin (CommyWard *ward, CommyGuarded *call, CommyPeer *peer, gint64 now_ns);
+void commy_ward_begin (CommyGuard *guard, CommyGuarded *call, CommyPeer *peer, gint64 now_ns);
 /* Nothing where none is under way. */
 void commy_ward_end (CommyWard *ward, CommyGuarded *call, CommyOutcome outcome, gint64 now_ns);
 /* Whether it is sent again, and when. @tries: NULL where there is nobody else. */
 CommyRetryVerdict commy_ward_decide_retry (CommyWard *ward,
+                                           CommyGuard *guard,
                                            const CommyTries *tries,
                                            guint n_sent,
                                            CommyOutcome outcome,
@@ -91,7 +109,8 @@ CommyRetryVerdict commy_ward_decide_retry (CommyWard *ward,
 typedef struct
 {
   guint n_words;
-  guint64 serial; /* of the guard, when `blocked` was made; 0: not yet */
+  const CommyGuard *guard; /* that it was made by */
+  guint64 serial;          /* of the guard, when `blocked` was made; 0: not yet */
   guint n_blocked, n_barred;
   guint64 *blocked;
   guint64 *barred;   /* as the guard says */
@@ -107,7 +126,7 @@ typedef enum
 
 void commy_route_mask_clear (CommyRouteMask *mask);
 /* Who of @members may not be picked. */
-CommyWardVerdict commy_ward_exclude (CommyWard *ward,
+CommyWardVerdict commy_ward_exclude (CommyGuard *guard,
                                      CommyRouteMask *mask,
                                      CommyPeer *const *members,
                                      guint n_members,
@@ -115,10 +134,11 @@ CommyWardVerdict commy_ward_exclude (CommyWard *ward,
                                      gint64 now_ns,
                                      const guint64 **out_excluded);
 /* Whether @peer is not to be picked while others are well. */
-gboolean commy_ward_leaves_out (const CommyWard *ward, const CommyPeer *peer);
+gboolean commy_ward_leaves_out (const CommyGuard *guard, const CommyPeer *peer);
 /* When that may change because time passes; one second at most. */
-gint64 commy_ward_get_recheck (const CommyWard *ward, gint64 now_ns);
+gint64 commy_ward_get_recheck (const CommyGuard *guard, gint64 now_ns);
 /* (transfer full): why none of them can be picked. */
-char *commy_ward_explain (CommyWard *ward, const CommyTries *tries, gint64 now_ns);
+char *
+commy_ward_explain (CommyWard *ward, CommyGuard *guard, const CommyTries *tries, gint64 now_ns);
 /* What became of a call, for whom it was sent to. @error: NULL if it went well. */
 CommyOutcome commy_outcome_judge (const GError *error, gboolean sent);

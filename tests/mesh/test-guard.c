@@ -311,6 +311,66 @@ test_stands_in (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (n_failed, <=, 4);
 }
 
+/* --- of one method --- */
+
+#define OF_METHOD "[method " TEST_SERVICE ".Work]\n"
+
+/* What a method's own group does not say is as the service's group has it. */
+static void
+test_method (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (MeshScene) scene = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  mesh_scene_init (&scene, fixture, "stuck",
+                   GROUP "breaker-failures=3\nattempt-timeout=50ms\nrate-limit=0.001\n"
+                         "rate-burst=1000\n" OF_METHOD "rate-burst=5\n");
+  for (guint i = 0; i < 3; i++)
+    {
+      g_assert_false (work (&scene, 20 * G_USEC_PER_SEC, FALSE, &error));
+      g_assert_error (error, COMMY_ERROR, COMMY_ERROR_DEADLINE);
+      g_clear_error (&error);
+    }
+  /* Its breaker is open; that of the others is not. */
+  g_assert_false (work (&scene, 20 * G_USEC_PER_SEC, FALSE, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_UNAVAILABLE);
+  g_clear_error (&error);
+  for (guint i = 0; i < 10; i++)
+    {
+      g_autoptr (GVariant) pid
+          = commy_client_call_sync (scene.client, "Pid", NULL, NULL, NULL, &error);
+
+      g_assert_no_error (error);
+    }
+  g_assert_false (work (&scene, 20 * G_USEC_PER_SEC, FALSE, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_UNAVAILABLE);
+  g_clear_error (&error);
+  g_assert_false (work (&scene, 20 * G_USEC_PER_SEC, FALSE, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_LIMITED);
+  g_assert_nonnull (strstr (error->message, "rate-limit=0.001 (program:"));
+}
+
+static void
+expect_refused (MeshFixture *fixture, const char *settings, const char *words)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyMesh) mesh = mesh_fixture_new (fixture, settings, &error);
+
+  if (mesh != NULL)
+    g_assert_false (commy_mesh_join_sync (mesh, NULL, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_CONFIG_VALUE);
+  if (strstr (error->message, words) == NULL)
+    g_error ("\"%s\" does not say \"%s\"", error->message, words);
+}
+
+static void
+test_method_contradicts (MeshFixture *fixture, gconstpointer data)
+{
+  expect_refused (fixture, "[method Work]\nretry-attempts=2\n", "write [method SERVICE.METHOD]");
+  expect_refused (fixture, GROUP "retry-backoff-max=1s\n" OF_METHOD "retry-backoff=2s\n",
+                  "retry-backoff=2s in [method " TEST_SERVICE ".Work] is more than");
+}
+
 /* --- what cannot be in time --- */
 
 static void
@@ -442,6 +502,8 @@ main (int argc, char **argv)
   ADD ("/guard/limits/bulkhead", test_bulkhead);
   ADD ("/guard/limits/hot-calls-too", test_hot_calls_are_limited);
   ADD ("/guard/route/who-is-not-as-good-stands-in", test_stands_in);
+  ADD ("/guard/method/its-own-settings-and-the-service's", test_method);
+  ADD ("/guard/method/contradictions", test_method_contradicts);
   ADD ("/guard/shed/what-cannot-be-in-time-is-refused-at-once", test_shed);
   ADD ("/guard/hedge/another-instance-answers", test_hedge);
   ADD ("/guard/hedge/where-nobody-answers-the-deadline-does", test_hedge_of_nobody);
