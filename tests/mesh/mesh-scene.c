@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Scenes of several children, which mesh tests of balancing and of failing calls share.
+ */
 #include "config.h"
 
 #include "mesh-scene.h"
