@@ -47,6 +47,7 @@ commy_peers_new (CommyMesh *mesh, CommyWorker *worker)
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) commy_peer_unref);
   self->wards
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) commy_ward_free);
+  self->free_slots = g_array_new (FALSE, FALSE, sizeof (guint32));
   self->epoch = 1;
   return self;
 }
@@ -64,6 +65,7 @@ commy_peers_free (CommyPeers *self)
   while (g_hash_table_iter_next (&iter, NULL, &peer))
     ((CommyPeer *) peer)->peers = NULL;
   g_hash_table_unref (self->peers);
+  g_array_unref (self->free_slots);
   g_free (self->loads);
   g_free (self);
 }
@@ -95,6 +97,18 @@ path_free (gpointer data)
   g_free (path);
 }
 
+static guint32
+take_slot (CommyPeers *self)
+{
+  guint32 slot;
+
+  if (self->free_slots->len == 0)
+    return self->n_slots++;
+  slot = g_array_index (self->free_slots, guint32, self->free_slots->len - 1);
+  g_array_set_size (self->free_slots, self->free_slots->len - 1);
+  return slot;
+}
+
 CommyPeer *
 commy_peers_ensure (CommyPeers *self, CommyInstance *instance)
 {
@@ -105,7 +119,7 @@ commy_peers_ensure (CommyPeers *self, CommyInstance *instance)
   peer = g_new0 (CommyPeer, 1);
   g_atomic_ref_count_init (&peer->refs);
   peer->peers = self;
-  peer->slot = g_hash_table_size (self->peers);
+  peer->slot = take_slot (self);
   peer->born_ns = commy_slow_start_get_birth (
       instance->started_s, g_get_real_time () / G_USEC_PER_SEC, commy_env_now (self->mesh->env));
   peer->ward_index = COMMY_NOT_IN_WARD;
@@ -120,7 +134,43 @@ commy_peers_watch_loads (CommyPeers *self)
 {
   if (self->loads == NULL)
     self->loads = g_new0 (CommyLoads, 1);
-  return g_hash_table_size (self->peers);
+  return self->n_slots;
+}
+
+static gboolean
+is_used (CommyPeer *peer)
+{
+  if (!g_atomic_ref_count_compare (&peer->refs, 1) || peer->in_flight > 0)
+    return TRUE;
+  for (guint i = 0; i < peer->paths->len; i++)
+    {
+      const CommyPath *path = peer->paths->pdata[i];
+
+      if (path->channel != NULL || path->move != NULL || path->connecting || path->waiters->len > 0
+          || path->homes->len > 0)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+void
+commy_peers_prune (CommyPeers *self, const char *service, GHashTable *by_id)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, self->peers);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      CommyPeer *peer = value;
+
+      if (strcmp (peer->instance->service, service) != 0
+          || g_hash_table_contains (by_id, peer->instance->id) || is_used (peer))
+        continue;
+      g_array_append_val (self->free_slots, peer->slot);
+      peer->peers = NULL;
+      g_hash_table_iter_remove (&iter);
+    }
 }
 
 CommyPeer *

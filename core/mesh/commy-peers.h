@@ -31,6 +31,8 @@ struct _CommyPeers
   GHashTable *peers; /* instance id -> CommyPeer */
   GHashTable *wards; /* service -> CommyWard */
   guint32 epoch;
+  guint32 n_slots;         /* that peers have had */
+  GArray *free_slots;      /* guint32: those of peers that are gone */
   CommyLoads *loads;       /* NULL: nobody balances */
   guint32 last_generation; /* of the sets of members that are balanced over */
 };
@@ -58,7 +60,7 @@ struct _CommyPeer
   CommyInstance *instance;
   GPtrArray *paths;   /* CommyPath */
   guint32 in_flight;  /* calls and streams; commy_peer_begin() */
-  guint32 slot;       /* a number below that of the table's peers, its own */
+  guint32 slot;       /* a number below the table's n_slots, its own while it is there */
   gint64 born_ns;     /* when the instance began, on the steady clock; commy-slow-start.h */
   guint32 ward_index; /* in its service's ward, or COMMY_NOT_IN_WARD */
   guint32 ward_term;  /* how often it has come into it */
@@ -78,6 +80,9 @@ commy_peers_get_epoch (const CommyPeers *peers)
 void commy_peers_touch (CommyPeers *peers);
 
 CommyPeer *commy_peers_ensure (CommyPeers *peers, CommyInstance *instance); /* (transfer none) */
+/* Instances of @service that are not in @by_id (id -> anything) are gone for good: those that
+ * nobody uses any more are forgotten. */
+void commy_peers_prune (CommyPeers *peers, const char *service, GHashTable *by_id);
 CommyPeer *commy_peer_ref (CommyPeer *peer);
 void commy_peer_unref (CommyPeer *peer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPeer, commy_peer_unref)

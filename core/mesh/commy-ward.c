@@ -50,6 +50,7 @@ ward_new (CommyPeers *peers, const char *service)
   CommyWard *self = g_new0 (CommyWard, 1);
   g_autoptr (GPtrArray) methods = commy_resilience_list_methods (peers->mesh->config, service);
 
+  self->peers = peers;
   self->mesh = peers->mesh;
   self->service = g_strdup (service);
   self->members = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_peer_unref);
@@ -199,6 +200,7 @@ commy_ward_update (CommyWard *self,
     return;
   by_id = index_snapshot (snapshot);
   set_members (self, by_id, members, n_members, commy_env_now (self->mesh->env));
+  commy_peers_prune (self->peers, self->service, by_id);
   commy_snapshot_ref (snapshot);
   g_clear_pointer (&self->snapshot, commy_snapshot_unref);
   self->snapshot = snapshot;

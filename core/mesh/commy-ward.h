@@ -21,6 +21,7 @@ typedef struct
 struct _CommyWard
 {
   GPtrArray *guards; /* of CommyWardGuard; the first is for all other methods */
+  CommyPeers *peers; /* borrowed, theirs */
   CommyMesh *mesh;   /* borrowed */
   char *service;
   GPtrArray *members;      /* CommyPeer, references, in the guard's order */

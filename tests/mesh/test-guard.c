@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "mesh-scene.h"
+#include "mesh/commy-client-private.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -311,6 +312,32 @@ test_stands_in (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (n_failed, <=, 4);
 }
 
+/* --- who is gone --- */
+
+/* However many instances have come and gone, those that are there are all that is kept. */
+static void
+test_gone_are_forgotten (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (MeshScene) scene = { 0 };
+  GHashTable *peers;
+
+  mesh_scene_init (&scene, fixture, "good", GROUP "breaker=false\nejection=false\n");
+  for (guint i = 0; i < 12; i++)
+    {
+      g_assert_true (work (&scene, 20 * G_USEC_PER_SEC, TRUE, NULL));
+      service_child_kill (scene.children[0]);
+      service_child_free (scene.children[0]);
+      scene.children[0] = service_child_start (fixture, NULL, 0);
+      while (g_main_context_iteration (NULL, FALSE)) /* there it is heard that a channel ended */
+        ;
+    }
+  while (!work (&scene, 20 * G_USEC_PER_SEC, TRUE, NULL))
+    ;
+  peers = scene.client->worker->peers->peers;
+  g_assert_cmpuint (g_hash_table_size (peers), <=, 3);
+  g_assert_cmpuint (scene.client->worker->peers->n_slots, <=, 4);
+}
+
 /* --- of one method --- */
 
 #define OF_METHOD "[method " TEST_SERVICE ".Work]\n"
@@ -504,6 +531,7 @@ main (int argc, char **argv)
   ADD ("/guard/route/who-is-not-as-good-stands-in", test_stands_in);
   ADD ("/guard/method/its-own-settings-and-the-service's", test_method);
   ADD ("/guard/method/contradictions", test_method_contradicts);
+  ADD ("/guard/gone/is-forgotten", test_gone_are_forgotten);
   ADD ("/guard/shed/what-cannot-be-in-time-is-refused-at-once", test_shed);
   ADD ("/guard/hedge/another-instance-answers", test_hedge);
   ADD ("/guard/hedge/where-nobody-answers-the-deadline-does", test_hedge_of_nobody);
