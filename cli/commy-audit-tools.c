@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * GnuTLS for the verification of an audit trail: a faster hash function, and a judge of seals. A build
- * without it leaves this file out.
+ * GnuTLS for the verification of an audit trail: a faster hash function, and a judge of seals. A
+ * build without it leaves this file out.
  */
 #include "config.h"
 

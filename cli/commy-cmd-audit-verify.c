@@ -14,17 +14,18 @@
 static const CommyCliVerb verb = {
   .name = "audit verify",
   .usage = "- whether the trail is whole",
-  .summary = N_ ("Checks every byte of the trail, off-line: hashes, order, seals, names. Each fault is\n"
-                 "told with file, record and offset."),
-  .description
-  = N_ ("What was cut off at the very end, or written anew from the beginning, only shows against\n"
-        "something that is kept elsewhere: note SEQ:HASH of a chain and the anchor from the output\n"
-        "now and then, on another host, and give them back later.\n\n"
-        "Example:\n"
-        "  commy audit verify\n"
-        "  commy audit verify --dir /mnt/copy/audit --keys /mnt/copy/pki -o json\n"
-        "  commy audit verify --expect 4711:HASH --anchor KEY\n\n"
-        "Exit codes of verify: 0 whole, 1 something is wrong."),
+  .summary
+  = N_ ("Checks every byte of the trail, off-line: hashes, order, seals, names. Each fault is\n"
+        "told with file, record and offset."),
+  .description = N_ (
+      "What was cut off at the very end, or written anew from the beginning, only shows against\n"
+      "something that is kept elsewhere: note SEQ:HASH of a chain and the anchor from the output\n"
+      "now and then, on another host, and give them back later.\n\n"
+      "Example:\n"
+      "  commy audit verify\n"
+      "  commy audit verify --dir /mnt/copy/audit --keys /mnt/copy/pki -o json\n"
+      "  commy audit verify --expect 4711:HASH --anchor KEY\n\n"
+      "Exit codes of verify: 0 whole, 1 something is wrong."),
   .has_format = TRUE,
 };
 
@@ -77,12 +78,12 @@ print_chains (GVariant *report)
 
       commy_table_add (table, commy_record_get_string (chain, "chain"));
       commy_table_add (table, commy_record_get_string (chain, "state"));
-      commy_table_take (table, g_strdup_printf ("%" G_GUINT64_FORMAT,
-                                                commy_record_get_uint (chain, "files")));
-      commy_table_take (table, g_strdup_printf ("%" G_GUINT64_FORMAT,
-                                                commy_record_get_uint (chain, "seals")));
-      commy_table_take (table, g_strdup_printf ("%" G_GUINT64_FORMAT,
-                                                commy_record_get_uint (chain, "unsealed")));
+      commy_table_take (
+          table, g_strdup_printf ("%" G_GUINT64_FORMAT, commy_record_get_uint (chain, "files")));
+      commy_table_take (
+          table, g_strdup_printf ("%" G_GUINT64_FORMAT, commy_record_get_uint (chain, "seals")));
+      commy_table_take (
+          table, g_strdup_printf ("%" G_GUINT64_FORMAT, commy_record_get_uint (chain, "unsealed")));
       commy_table_take (table, g_strdup_printf ("%" G_GUINT64_FORMAT ":%s",
                                                 commy_record_get_uint (chain, "last"),
                                                 commy_record_get_string (chain, "hash")));
@@ -138,8 +139,7 @@ static void
 print_report (GVariant *report, const CommyAuditSeals *seals)
 {
   g_autoptr (GVariant) notes = g_variant_lookup_value (report, "notes", NULL);
-  g_autofree char *size
-      = commy_quantity_format_size (commy_record_get_uint (report, "bytes"));
+  g_autofree char *size = commy_quantity_format_size (commy_record_get_uint (report, "bytes"));
   unsigned long long faults = commy_record_get_uint (report, "fault_count");
   unsigned long long n_seals = count_seals (report);
 
@@ -153,14 +153,13 @@ print_report (GVariant *report, const CommyAuditSeals *seals)
     }
   print_faults (report);
   if (n_seals == 0)
-    commy_output_print (_ ("no seals: nobody signed this trail, so that who can write its files can "
-                           "write all of it anew\n"));
+    commy_output_print (
+        _ ("no seals: nobody signed this trail, so that who can write its files can "
+           "write all of it anew\n"));
   else if (seals->tools.check_seal == NULL)
-    commy_output_print (_ ("%llu seals, which were not judged: %s\n"), n_seals,
-                        seals->why_not);
+    commy_output_print (_ ("%llu seals, which were not judged: %s\n"), n_seals, seals->why_not);
   else
-    commy_output_print (_ ("%llu seals judged; anchor %s\n"), n_seals,
-                        seals->anchor);
+    commy_output_print (_ ("%llu seals judged; anchor %s\n"), n_seals, seals->anchor);
   commy_output_print (_ ("%llu records in %llu files, %s; %llu names, %llu of them erased\n"),
                       number (report, "records"), number (report, "files"), size,
                       number (report, "names"), number (report, "erased"));

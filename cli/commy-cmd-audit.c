@@ -15,8 +15,8 @@
 #define TAIL_MAX 1000000
 
 static const char *const columns[]
-    = { "time",    "type",   "outcome", "principal", "address", "peer",    "transport", "service",
-        "method",  "rule",   "origin",  "reason",    "details", "count",   "chain",     "seq" };
+    = { "time",   "type", "outcome", "principal", "address", "peer",  "transport", "service",
+        "method", "rule", "origin",  "reason",    "details", "count", "chain",     "seq" };
 
 typedef struct
 {
@@ -84,9 +84,9 @@ dup_time (const char *text, GError **error)
     }
   if (time == NULL)
     {
-      commy_cli_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
-                           "\"%.64s\" is no time: write 2026-01-31T12:00:00Z, or how long ago as 2h",
-                           text);
+      commy_cli_set_error (
+          error, COMMY_ERROR_INVALID_ARGUMENT,
+          "\"%.64s\" is no time: write 2026-01-31T12:00:00Z, or how long ago as 2h", text);
       return NULL;
     }
   in_utc = g_date_time_to_utc (time);
@@ -164,8 +164,8 @@ dup_why (GVariant *record)
 static void
 print_table (GQueue *records)
 {
-  g_autoptr (CommyTable) table
-      = commy_table_new ("TIME", "TYPE", "OUTCOME", "COUNT", "PRINCIPAL", "OVER", "WHAT", "WHY", NULL);
+  g_autoptr (CommyTable) table = commy_table_new ("TIME", "TYPE", "OUTCOME", "COUNT", "PRINCIPAL",
+                                                  "OVER", "WHAT", "WHY", NULL);
 
   for (GList *at = records->head; at != NULL; at = at->next)
     {
@@ -175,8 +175,8 @@ print_table (GQueue *records)
       commy_table_add (table, commy_record_get_string (at->data, "time"));
       commy_table_add (table, commy_record_get_string (at->data, "type"));
       commy_table_add_toned (table, outcome, bad ? COMMY_TONE_BAD : COMMY_TONE_PLAIN);
-      commy_table_take (table, g_strdup_printf ("%" G_GUINT64_FORMAT,
-                                                commy_record_get_uint (at->data, "count")));
+      commy_table_take (
+          table, g_strdup_printf ("%" G_GUINT64_FORMAT, commy_record_get_uint (at->data, "count")));
       commy_table_add (table, commy_record_get_string (at->data, "principal"));
       commy_table_add (table, commy_record_get_string (at->data, "transport"));
       commy_table_take (table, dup_what (at->data));
@@ -188,7 +188,8 @@ print_table (GQueue *records)
     commy_output_print (_ ("no record fits\n"));
 }
 
-/* RFC 4180. What begins like a formula is kept from being one where the file ends in a spreadsheet. */
+/* RFC 4180. What begins like a formula is kept from being one where the file ends in a spreadsheet.
+ */
 static void
 print_cell (GString *line, const char *text)
 {
@@ -300,8 +301,8 @@ parse (Query *query, const CommyCliVerb *verb, gboolean is_export, int limit, ch
     { "since", 0, 0, G_OPTION_ARG_STRING, &query->since,
       N_ ("Not earlier than this time, or this long ago"), "TIME" },
     { "until", 0, 0, G_OPTION_ARG_STRING, &query->until, N_ ("Earlier than this"), "TIME" },
-    { "principal", 0, 0, G_OPTION_ARG_STRING, &query->principal, N_ ("Whom it is about (a pattern)"),
-      "GLOB" },
+    { "principal", 0, 0, G_OPTION_ARG_STRING, &query->principal,
+      N_ ("Whom it is about (a pattern)"), "GLOB" },
     { "service", 0, 0, G_OPTION_ARG_STRING, &query->service, N_ ("Which service (a pattern)"),
       "GLOB" },
     { "type", 0, 0, G_OPTION_ARG_STRING, &query->type,
@@ -419,9 +420,10 @@ cmd_erase (CommyCli *cli, char **argv)
   static const CommyCliVerb verb = {
     .name = "audit erase",
     .usage = "NAME - take a person's name out of the trail",
-    .summary = N_ ("Overwrites a principal or address, and texts that mention it. The records stay and\n"
-                   "the trail stays whole; nobody can tell any more whom they are about. That cannot\n"
-                   "be undone, so --yes must be said."),
+    .summary
+    = N_ ("Overwrites a principal or address, and texts that mention it. The records stay and\n"
+          "the trail stays whole; nobody can tell any more whom they are about. That cannot\n"
+          "be undone, so --yes must be said."),
     .description = N_ ("Example:\n"
                        "  commy audit erase unix:uid=1001 --yes"),
   };
@@ -460,11 +462,12 @@ commy_cmd_audit (CommyCli *cli, char **argv)
                    "  verify  whether the trail is whole; what is not, by file, record and byte\n"
                    "  export  records as lines of JSON, or as CSV\n"
                    "  erase   take a person's name out; the trail stays whole"),
-    .description = N_ ("Nodes leave a trail where enabled=true stands in [audit] of their keyfiles.\n"
-                       "Reading it takes its files only, no mesh.\n\n"
-                       "Example:\n"
-                       "  commy audit tail\n"
-                       "  commy audit verify"),
+    .description
+    = N_ ("Nodes leave a trail where enabled=true stands in [audit] of their keyfiles.\n"
+          "Reading it takes its files only, no mesh.\n\n"
+          "Example:\n"
+          "  commy audit tail\n"
+          "  commy audit verify"),
   };
   static const struct
   {

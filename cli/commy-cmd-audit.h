@@ -16,8 +16,8 @@ CommyExit commy_cmd_audit_verify (CommyCli *cli, char **argv);
 typedef struct
 {
   CommyAuditTools tools;
-  char *anchor;   /* first key of the list, or NULL */
-  char *why_not;  /* seals cannot be judged */
+  char *anchor;  /* first key of the list, or NULL */
+  char *why_not; /* seals cannot be judged */
   gpointer judge;
 } CommyAuditSeals;
 

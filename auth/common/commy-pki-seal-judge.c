@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Judging seals, from files alone: the list of keys is a chain of its own, and every file of a trail
- * begins one with a key of that list.
+ * Judging seals, from files alone: the list of keys is a chain of its own, and every file of a
+ * trail begins one with a key of that list.
  */
 #include "config.h"
 
@@ -126,8 +126,7 @@ commy_pki_seal_check (gconstpointer before,
              != 0)
     return refuse ("its key is not the one that the seal before it named", error);
   if (!commy_pki_seal_key_verify (key, COMMY_PKI_SEAL_ON_CHECKPOINT, bytes, size,
-                                  key + COMMY_PKI_SEAL_KEY_SIZE,
-                                  key + 2 * COMMY_PKI_SEAL_KEY_SIZE))
+                                  key + COMMY_PKI_SEAL_KEY_SIZE, key + 2 * COMMY_PKI_SEAL_KEY_SIZE))
     return refuse ("the signature does not fit", error);
   return TRUE;
 }

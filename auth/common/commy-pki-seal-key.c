@@ -49,8 +49,7 @@ commy_pki_seal_key_make (CommyPkiSealKey *key, GError **error)
     return FALSE;
   ok = take (&x, key->public_half, sizeof key->public_half);
   ok = take (&k, key->private_half, sizeof key->private_half) && ok;
-  return ok
-         || commy_pki_check (GNUTLS_E_INTERNAL_ERROR, "a key for seals has an odd size", error);
+  return ok || commy_pki_check (GNUTLS_E_INTERNAL_ERROR, "a key for seals has an odd size", error);
 }
 
 /* What is signed. (transfer full) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Making seals. The key on disk signs the first key of a file of the trail and its own successor, and
- * is wiped; keys of later seals live in memory only, each until it has signed once.
+ * Making seals. The key on disk signs the first key of a file of the trail and its own successor,
+ * and is wiped; keys of later seals live in memory only, each until it has signed once.
  */
 #include "config.h"
 
@@ -98,7 +98,8 @@ append (const char *dir, const char *line, GError **error)
   return ok;
 }
 
-/* Puts @next where the key is, and overwrites what was there: a rename alone leaves it on the disk. */
+/* Puts @next where the key is, and overwrites what was there: a rename alone leaves it on the disk.
+ */
 static gboolean
 replace (const char *dir, const CommyPkiSealKey *next, GError **error)
 {

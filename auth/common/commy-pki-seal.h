@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Seals: signatures (Ed25519) on checkpoints of the audit trail, each by a key that is forgotten when
- * it has named the next one. Who takes over a node can sign what comes, but not what was.
+ * Seals: signatures (Ed25519) on checkpoints of the audit trail, each by a key that is forgotten
+ * when it has named the next one. Who takes over a node can sign what comes, but not what was.
  *
  * In the credentials folder: `audit-key`, the private key of now; `audit-keys`, for everybody who
  * verifies: each line is a key, the first key of a file of the trail, the key after it, and the
@@ -55,8 +55,7 @@ gboolean commy_pki_seal_check (gconstpointer before,
                                gpointer judge,
                                GError **error);
 /* SHA-256 by GnuTLS, as a CommyAuditHashFunc. */
-void
-commy_pki_seal_hash (gconstpointer bytes, gsize size, guint8 *out_hash, gpointer user_data);
+void commy_pki_seal_hash (gconstpointer bytes, gsize size, guint8 *out_hash, gpointer user_data);
 
 /* --- keys (commy-pki-seal-key.c) --- */
 

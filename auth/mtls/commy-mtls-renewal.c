@@ -71,7 +71,8 @@ on_done (gpointer data)
     {
       self->failures = 0;
       if (self->result != NULL)
-        audit (self, "renewed", self->result->address != NULL ? self->result->address : "this host");
+        audit (self, "renewed",
+               self->result->address != NULL ? self->result->address : "this host");
       if (self->result != NULL)
         tell (self, G_LOG_LEVEL_MESSAGE, "renewed the certificate of %s, at %s", self->result->id,
               self->result->address != NULL ? self->result->address : "this host");

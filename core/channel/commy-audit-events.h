@@ -8,8 +8,9 @@
 #include "channel/commy-setup-private.h"
 
 /* FALSE: it cannot be recorded, and the call was refused for that. */
-gboolean
-commy_audit_call (CommyChannel *channel, const CommyIncomingMethod *method, CommyIncoming *incoming);
+gboolean commy_audit_call (CommyChannel *channel,
+                           const CommyIncomingMethod *method,
+                           CommyIncoming *incoming);
 /* FALSE: it cannot be recorded; then the peer must be refused. */
 gboolean commy_audit_accepted (CommySetup *setup, GError **error);
 void commy_audit_refused (CommySetup *setup, const GError *error);

@@ -163,7 +163,8 @@ static const CommyKeySchema audit_keys[] = {
   { "calls", CHOICE ("none;denied;all"), "denied", "which calls are recorded" },
   { "on-failure", CHOICE ("continue;refuse"), "continue",
     "what cannot be recorded happens all the same, and is counted; or it is refused" },
-  { "max-file-size", WHOLE (SIZE, 64 * KIB, 64 * GIB), "64MiB", "another file begins at this size" },
+  { "max-file-size", WHOLE (SIZE, 64 * KIB, 64 * GIB), "64MiB",
+    "another file begins at this size" },
   { "retention", WHOLE (DURATION, 0, 87600 * HOUR), "2160h",
     "files that were closed so long ago are removed; 0: never" },
 };

@@ -50,11 +50,8 @@ read_calls (CommyConfig *config)
 }
 
 void
-commy_mesh_audit (CommyMesh *self,
-                  const char *type,
-                  const char *outcome,
-                  const char *reason,
-                  const char *details)
+commy_mesh_audit (
+    CommyMesh *self, const char *type, const char *outcome, const char *reason, const char *details)
 {
   commy_audit_log_add (self->shared.audit, &(CommyAuditEvent){ {
                                                [COMMY_AUDIT_TYPE] = type,
@@ -92,14 +89,15 @@ commy_mesh_start_audit (CommyMesh *self, GError **error)
   const char *failure = commy_config_get (self->config, "audit", "on-failure");
   g_autofree char *directory = commy_mesh_dup_audit_directory (self);
   CommyAuditLogSetup setup = {
-    .chain = { .directory = directory,
-               .mesh = self->name,
-               .node = self->node,
-               .env = self->env,
-               .max_file_size = commy_config_get_size (self->config, "audit", "max-file-size"),
-               .retention_us = commy_config_get_duration (self->config, "audit", "retention") / 1000,
-               .seal = seal,
-               .seal_data = self },
+    .chain
+    = { .directory = directory,
+        .mesh = self->name,
+        .node = self->node,
+        .env = self->env,
+        .max_file_size = commy_config_get_size (self->config, "audit", "max-file-size"),
+        .retention_us = commy_config_get_duration (self->config, "audit", "retention") / 1000,
+        .seal = seal,
+        .seal_data = self },
     .calls = read_calls (self->config),
     .refuses = g_strcmp0 (failure, "refuse") == 0,
     .queue_size = COMMY_AUDIT_QUEUE_SIZE,

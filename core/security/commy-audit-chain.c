@@ -34,8 +34,8 @@ struct _CommyAuditChain
   gboolean is_ending; /* its last record was made */
   int fd;             /* -1: not open yet */
   int names_fd;
-  gsize size;          /* bytes made for it, written or not */
-  GHashTable *names;   /* text -> commitment in hex */
+  gsize size;                              /* bytes made for it, written or not */
+  GHashTable *names;                       /* text -> commitment in hex */
   guint8 last_seal[COMMY_AUDIT_HASH_SIZE]; /* hash of its last checkpoint */
   gboolean is_sealed;                      /* it has one */
   guint unsealed;                          /* records behind it */
@@ -66,8 +66,8 @@ open_directory (CommyAuditChain *self, GError **error)
   if (self->dir_fd >= 0)
     return TRUE;
   if (g_mkdir_with_parents (self->setup.directory, 0700) == 0)
-    self->dir_fd
-        = open (self->setup.directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    self->dir_fd = open (self->setup.directory,
+                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
   if (self->dir_fd < 0 || fstat (self->dir_fd, &status) < 0)
     {
       fail (error, self, "open", errno);
@@ -164,7 +164,8 @@ commit (CommyAuditChain *self, const char *text)
   return commitment;
 }
 
-/* Chains it. A commitment may be forgotten by the next one of the same record: so they are copied. */
+/* Chains it. A commitment may be forgotten by the next one of the same record: so they are copied.
+ */
 static void
 add_line (CommyAuditChain *self, const CommyAuditRecord *record)
 {
@@ -192,9 +193,9 @@ static void
 begin_file (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
 {
   char before[COMMY_AUDIT_HEX_SIZE + 1] = "";
-  g_autofree char *details
-      = g_strdup_printf ("mesh %s, node %s, pid %d, boot %s, host %s", self->setup.mesh,
-                         self->setup.node, (int) getpid (), commy_env_host_id (), g_get_host_name ());
+  g_autofree char *details = g_strdup_printf ("mesh %s, node %s, pid %d, boot %s, host %s",
+                                              self->setup.mesh, self->setup.node, (int) getpid (),
+                                              commy_env_host_id (), g_get_host_name ());
 
   commy_audit_to_hex (self->hash, sizeof self->hash, before);
   self->number++;
@@ -369,14 +370,13 @@ finish_file (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **err
       /* Whether there is a seal behind it must stand in it: or else taking that off leaves a file
        * that nobody sealed, which is none the worse. */
       add_seal (self, wall_us, boot_ns);
-      add_line (self,
-                &(CommyAuditRecord){
-                    .wall_us = wall_us,
-                    .boot_ns = boot_ns,
-                    .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
-                               [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_CLOSED,
-                               [COMMY_AUDIT_DETAILS]
-                               = self->is_sealed ? COMMY_AUDIT_SEAL_FOLLOWS : NULL } });
+      add_line (self, &(CommyAuditRecord){
+                          .wall_us = wall_us,
+                          .boot_ns = boot_ns,
+                          .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
+                                     [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_CLOSED,
+                                     [COMMY_AUDIT_DETAILS]
+                                     = self->is_sealed ? COMMY_AUDIT_SEAL_FOLLOWS : NULL } });
       if (self->is_sealed)
         add_seal (self, wall_us, boot_ns);
     }
@@ -420,13 +420,13 @@ add_about (CommyAuditChain *self,
       = tail->torn > 0 ? g_strdup_printf (" torn %" G_GSIZE_FORMAT, tail->torn) : g_strdup ("");
   g_autofree char *reason = g_strconcat (end, torn, NULL);
 
-  commy_audit_chain_add (
-      self, &(CommyAuditRecord){ .wall_us = wall_us,
-                                 .boot_ns = boot_ns,
-                                 .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
-                                            [COMMY_AUDIT_OUTCOME] = outcome,
-                                            [COMMY_AUDIT_REASON] = reason,
-                                            [COMMY_AUDIT_DETAILS] = stem } });
+  commy_audit_chain_add (self,
+                         &(CommyAuditRecord){ .wall_us = wall_us,
+                                              .boot_ns = boot_ns,
+                                              .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
+                                                         [COMMY_AUDIT_OUTCOME] = outcome,
+                                                         [COMMY_AUDIT_REASON] = reason,
+                                                         [COMMY_AUDIT_DETAILS] = stem } });
 }
 
 /* One that nobody writes any more, and that was not closed. The lock keeps a second finder away
@@ -501,8 +501,7 @@ commy_audit_chain_tidy (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, G
           if (!recover (self, name, wall_us, boot_ns, error))
             return FALSE;
         }
-      else if (self->setup.retention_us > 0
-               && !remove_old (self, name, wall_us, boot_ns, error))
+      else if (self->setup.retention_us > 0 && !remove_old (self, name, wall_us, boot_ns, error))
         return FALSE;
     }
   return TRUE;

@@ -14,8 +14,8 @@
 #define COMMY_AUDIT_SUFFIX ".audit"
 #define COMMY_AUDIT_LIVE_SUFFIX ".audit.open"
 #define COMMY_AUDIT_NAMES_SUFFIX ".names"
-#define COMMY_AUDIT_NAMES_MAX 4096u     /* names that are remembered */
-#define COMMY_AUDIT_SEAL_EVERY 1000u    /* records */
+#define COMMY_AUDIT_NAMES_MAX 4096u  /* names that are remembered */
+#define COMMY_AUDIT_SEAL_EVERY 1000u /* records */
 #define COMMY_AUDIT_SEAL_NS (10 * G_GINT64_CONSTANT (1000000000))
 #define COMMY_AUDIT_SYNC_NS G_GINT64_CONSTANT (1000000000)
 
@@ -39,8 +39,8 @@ typedef struct
   gpointer seal_data;
 } CommyAuditChainSetup;
 
-/* Copies what it needs but @seal_data. The folder is made, mode 0700, and a file begun with the first
- * record. */
+/* Copies what it needs but @seal_data. The folder is made, mode 0700, and a file begun with the
+ * first record. */
 CommyAuditChain *commy_audit_chain_new (const CommyAuditChainSetup *setup, gint64 wall_us);
 /* What was not written is lost: commy_audit_chain_close() first. */
 void commy_audit_chain_free (CommyAuditChain *chain);
@@ -51,19 +51,13 @@ void commy_audit_chain_add (CommyAuditChain *chain, const CommyAuditRecord *reco
 /* Bytes that wait for a flush. */
 gsize commy_audit_chain_get_pending (const CommyAuditChain *chain);
 /* Writes them; seals, syncs, begins another file where that is due. On failure nothing is lost. */
-gboolean commy_audit_chain_flush (CommyAuditChain *chain,
-                                  gint64 wall_us,
-                                  gint64 boot_ns,
-                                  GError **error);
+gboolean
+commy_audit_chain_flush (CommyAuditChain *chain, gint64 wall_us, gint64 boot_ns, GError **error);
 /* The last seal and the closing record. */
-gboolean commy_audit_chain_close (CommyAuditChain *chain,
-                                  gint64 wall_us,
-                                  gint64 boot_ns,
-                                  GError **error);
+gboolean
+commy_audit_chain_close (CommyAuditChain *chain, gint64 wall_us, gint64 boot_ns, GError **error);
 
 /* Adds records about files that their process did not close, or whose time is over, and deals
  * with them once these are written: closed ones that are older than the retention are removed. */
-gboolean commy_audit_chain_tidy (CommyAuditChain *chain,
-                                 gint64 wall_us,
-                                 gint64 boot_ns,
-                                 GError **error);
+gboolean
+commy_audit_chain_tidy (CommyAuditChain *chain, gint64 wall_us, gint64 boot_ns, GError **error);

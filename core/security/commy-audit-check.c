@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Goes through the lines of a trail with one line of foresight: what follows tells whether a
- * number was changed, records are swapped, or some are missing. Each record carries its own hash, so
- * that what follows a fault is checked again from the next record on.
+ * number was changed, records are swapped, or some are missing. Each record carries its own hash,
+ * so that what follows a fault is checked again from the next record on.
  */
 #include "config.h"
 
@@ -19,13 +19,12 @@ typedef struct
   CommyAuditLine line;
 } Place;
 
-static void G_GNUC_PRINTF (5, 6)
-tell (CommyAuditChecker *self,
-      const char *fault,
-      guint64 record,
-      gsize offset,
-      const char *format,
-      ...)
+static void G_GNUC_PRINTF (5, 6) tell (CommyAuditChecker *self,
+                                       const char *fault,
+                                       guint64 record,
+                                       gsize offset,
+                                       const char *format,
+                                       ...)
 {
   g_autofree char *text = NULL;
   va_list args;
@@ -266,12 +265,13 @@ tell_illegible (CommyAuditChecker *self, const Place *first, guint n, const Plac
   guint64 last = after != NULL ? after->line.sequence - 1 : self->next;
 
   if (after != NULL && after->line.sequence > self->next + 1)
-    which = g_strdup_printf ("records %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, self->next, last);
+    which
+        = g_strdup_printf ("records %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, self->next, last);
   else
     which = g_strdup_printf ("record %" G_GUINT64_FORMAT, self->next);
   tell (self, COMMY_AUDIT_FAULT_ILLEGIBLE, self->next, first->offset,
-        "where %s should be %s no record: %s", which, n > 1 ? "are lines that are" : "is a line that is",
-        first->why);
+        "where %s should be %s no record: %s", which,
+        n > 1 ? "are lines that are" : "is a line that is", first->why);
   self->has_hash = self->has_computed = FALSE;
   if (after != NULL && after->line.sequence > self->next)
     self->next = after->line.sequence;

@@ -14,7 +14,7 @@
 #define COMMY_AUDIT_FAULT_REPEATED "repeated"
 #define COMMY_AUDIT_FAULT_ILLEGIBLE "illegible"
 #define COMMY_AUDIT_FAULT_TORN "torn"
-#define COMMY_AUDIT_FAULT_CUT "cut"
+#define COMMY_AUDIT_FAULT_CUT "truncated"
 #define COMMY_AUDIT_FAULT_SEAL "seal"
 #define COMMY_AUDIT_FAULT_NAME "name"
 #define COMMY_AUDIT_FAULT_EXPECTED "expected"
@@ -39,8 +39,8 @@ struct _CommyAuditChecker
   /* the chain, from file to file */
   guint64 first; /* number of the first record; 0: none yet */
   guint64 next;
-  guint8 hash[COMMY_AUDIT_HASH_SIZE]; /* of the record before */
-  gboolean has_hash;                  /* FALSE: it could not be read */
+  guint8 hash[COMMY_AUDIT_HASH_SIZE];     /* of the record before */
+  gboolean has_hash;                      /* FALSE: it could not be read */
   guint8 computed[COMMY_AUDIT_HASH_SIZE]; /* if that record did not fit: what its hash should be */
   gboolean has_computed;
   guint64 n_records;

@@ -29,8 +29,10 @@ char *commy_audit_file_stem (const char *name);
 guint commy_audit_file_number (const char *stem, gsize *out_chain_size);
 
 /* Calls back for every line of a file of names; the line's offset and size in it. */
-typedef void (*CommyAuditNameFunc) (
-    gpointer data, const CommyAuditName *name, gsize offset, gsize size);
+typedef void (*CommyAuditNameFunc) (gpointer data,
+                                    const CommyAuditName *name,
+                                    gsize offset,
+                                    gsize size);
 /* @bad: (nullable): called for lines that are none. */
 void commy_audit_names_each (const CommyAuditFile *file,
                              CommyAuditNameFunc func,

@@ -196,12 +196,14 @@ add_gap (CommyAuditLog *self, guint64 lost)
   g_warning ("%" G_GUINT64_FORMAT " events are not in the audit trail: there was no room for them",
              lost);
   self->setup.now (self->setup.now_data, &wall_us, &boot_ns);
-  commy_audit_chain_add (self->chain,
-                         &(CommyAuditRecord){ .wall_us = wall_us,
-                                              .boot_ns = boot_ns,
-                                              .count = lost,
-                                              .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
-                                                         [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_GAP } });
+  commy_audit_chain_add (
+      self->chain,
+      &(CommyAuditRecord){
+          .wall_us = wall_us,
+          .boot_ns = boot_ns,
+          .count = lost,
+          .texts
+          = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL, [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_GAP } });
 }
 
 static void

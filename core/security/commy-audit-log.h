@@ -26,9 +26,9 @@ typedef struct
 {
   CommyAuditChainSetup chain;
   CommyAuditCalls calls;
-  gboolean refuses;  /* what cannot be recorded */
-  gsize queue_size;  /* bytes of events that wait */
-  gint64 retry_us;   /* between two looks whether the disk works again */
+  gboolean refuses; /* what cannot be recorded */
+  gsize queue_size; /* bytes of events that wait */
+  gint64 retry_us;  /* between two looks whether the disk works again */
   void (*now) (gpointer data, gint64 *out_wall_us, gint64 *out_boot_ns); /* NULL: the system's */
   gpointer now_data;
 } CommyAuditLogSetup;
@@ -48,8 +48,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyAuditLog, commy_audit_log_free)
  * log nothing is recorded and nothing refused. */
 gboolean commy_audit_log_add (CommyAuditLog *log, const CommyAuditEvent *event);
 /* The same with the error that the one who is refused gets. */
-gboolean
-commy_audit_log_check (CommyAuditLog *log, const CommyAuditEvent *event, GError **error);
+gboolean commy_audit_log_check (CommyAuditLog *log, const CommyAuditEvent *event, GError **error);
 /* Whether calls of this kind are recorded. NULL: none are. */
 gboolean commy_audit_log_wants_calls (const CommyAuditLog *log, gboolean allowed);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Who the commitments of a trail are about: lines of commitment, salt and text beside it. Without
- * salt and text a commitment is a number that nobody can trace, and the trail is as whole as before.
+ * salt and text a commitment is a number that nobody can trace, and the trail is as whole as
+ * before.
  */
 #include "config.h"
 

@@ -19,12 +19,12 @@
 typedef struct
 {
   const char *directory;
-  char *name;      /* of the chain */
-  guint index;     /* orders chains of the same time */
-  GQueue files;    /* names of those to come */
+  char *name;   /* of the chain */
+  guint index;  /* orders chains of the same time */
+  GQueue files; /* names of those to come */
   CommyAuditFile file;
   gsize at;
-  GHashTable *names; /* commitment -> text, of the file */
+  GHashTable *names;                    /* commitment -> text, of the file */
   char time[COMMY_AUDIT_TIME_SIZE + 1]; /* of @line; before the first, that of the chain's name */
   CommyAuditLine line;
   gboolean has_line;
@@ -48,8 +48,11 @@ time_of_name (const char *name, char out[COMMY_AUDIT_TIME_SIZE + 1])
 {
   out[0] = '\0';
   if (strlen (name) > 16 && name[8] == 'T' && name[15] == 'Z')
-    g_snprintf (out, COMMY_AUDIT_TIME_SIZE + 1, "%.4s-%.2s-%.2sT%.2s:%.2s:%.2s.000000Z", name,
-                name + 4, name + 6, name + 9, name + 11, name + 13);
+    g_snprintf (out, COMMY_AUDIT_TIME_SIZE + 1,
+                "%.4s-%.2s-%.2s"
+                "T"
+                "%.2s:%.2s:%.2s.000000Z",
+                name, name + 4, name + 6, name + 9, name + 11, name + 13);
 }
 
 static int

@@ -338,7 +338,8 @@ take_tail (Cursor *cursor, const char *text, CommyAuditLine *line)
   if (take (cursor, ",\"count\":") && (!take_number (cursor, &line->count) || line->count < 2))
     return "its count is none";
   line->hashed = (gsize) (cursor->at - text);
-  if (!take (cursor, ",\"hash\":\"") || cursor->end - cursor->at != (gssize) COMMY_AUDIT_HEX_SIZE + 2
+  if (!take (cursor, ",\"hash\":\"")
+      || cursor->end - cursor->at != (gssize) COMMY_AUDIT_HEX_SIZE + 2
       || !commy_audit_from_hex (cursor->at, COMMY_AUDIT_HASH_SIZE, line->hash))
     return "it does not end with a hash";
   cursor->at += COMMY_AUDIT_HEX_SIZE;

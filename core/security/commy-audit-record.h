@@ -31,7 +31,8 @@ typedef enum
   COMMY_AUDIT_REASON,
   COMMY_AUDIT_DETAILS,
   COMMY_AUDIT_N_EVENT_TEXTS,
-  COMMY_AUDIT_BEFORE = COMMY_AUDIT_N_EVENT_TEXTS, /* first line of a file: the hash it goes on from */
+  COMMY_AUDIT_BEFORE
+  = COMMY_AUDIT_N_EVENT_TEXTS, /* first line of a file: the hash it goes on from */
   COMMY_AUDIT_SEAL,
   COMMY_AUDIT_N_TEXTS,
 } CommyAuditText;
@@ -48,7 +49,7 @@ commy_audit_text_is_personal (guint text)
 #define COMMY_AUDIT_CHECKPOINT "checkpoint"
 #define COMMY_AUDIT_CLOSED "closed"
 #define COMMY_AUDIT_SEAL_FOLLOWS "a seal follows" /* its details, if one does */
-#define COMMY_AUDIT_GAP "gap"             /* count: records that were lost */
+#define COMMY_AUDIT_GAP "gap"                     /* count: records that were lost */
 #define COMMY_AUDIT_RECOVERED "recovered" /* details: a file; reason: SEQ:HASH where it ends */
 #define COMMY_AUDIT_REMOVED "removed"     /* the same, of a file whose time was over */
 

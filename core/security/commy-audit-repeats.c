@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Packed events and the table of those that came lately. Whoever is denied a thousand times a second
- * must not be able to fill the disk with it, nor to have it forgotten.
+ * Packed events and the table of those that came lately. Whoever is denied a thousand times a
+ * second must not be able to fill the disk with it, nor to have it forgotten.
  */
 #include "config.h"
 
@@ -61,14 +61,9 @@ commy_audit_event_pack (
 }
 
 static void
-give (const Head *head,
-      const guint8 *texts,
-      guint64 count,
-      CommyAuditRecordFunc add,
-      gpointer data)
+give (const Head *head, const guint8 *texts, guint64 count, CommyAuditRecordFunc add, gpointer data)
 {
-  CommyAuditRecord record
-      = { .wall_us = head->wall_us, .boot_ns = head->boot_ns, .count = count };
+  CommyAuditRecord record = { .wall_us = head->wall_us, .boot_ns = head->boot_ns, .count = count };
 
   for (guint i = 0; i < COMMY_AUDIT_N_EVENT_TEXTS; i++)
     if (head->sizes[i] > 0)
@@ -154,7 +149,6 @@ commy_audit_repeats_flush (CommyAuditRepeats *self,
                            gpointer data)
 {
   for (guint i = 0; i < COMMY_AUDIT_REPEAT_SLOTS; i++)
-    if (self->slots[i].count > 0
-        && boot_ns - self->slots[i].first.boot_ns >= COMMY_AUDIT_REPEAT_NS)
+    if (self->slots[i].count > 0 && boot_ns - self->slots[i].first.boot_ns >= COMMY_AUDIT_REPEAT_NS)
       give_slot (&self->slots[i], add, data);
 }

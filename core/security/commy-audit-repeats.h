@@ -7,11 +7,8 @@
 #include "security/commy-audit-log.h"
 
 /* Packs an event; texts that are too long are cut. How many bytes; 0: there is not enough room. */
-gsize commy_audit_event_pack (const CommyAuditEvent *event,
-                              gint64 wall_us,
-                              gint64 boot_ns,
-                              guint8 *out,
-                              gsize room);
+gsize commy_audit_event_pack (
+    const CommyAuditEvent *event, gint64 wall_us, gint64 boot_ns, guint8 *out, gsize room);
 
 /* As many different events are remembered at a time; one more pushes out another. */
 #define COMMY_AUDIT_REPEAT_SLOTS 64u

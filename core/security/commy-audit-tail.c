@@ -57,7 +57,8 @@ commy_audit_tail_read (int fd, CommyAuditTail *out_tail)
         end--;
       for (begin = end - 1; begin > 0 && text[begin - 1] != '\n'; begin--)
         ;
-      if (end > 0 && commy_audit_line_parse (text + begin, (gsize) (end - 1 - begin), &line) == NULL)
+      if (end > 0
+          && commy_audit_line_parse (text + begin, (gsize) (end - 1 - begin), &line) == NULL)
         {
           out_tail->sequence = line.sequence;
           commy_audit_to_hex (line.hash, sizeof line.hash, out_tail->hash);

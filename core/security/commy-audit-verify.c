@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Verifying a whole trail: every file of every chain, the names beside them, and what the chains
- * say of each other: which files were not closed, and which were removed because their time was over.
+ * say of each other: which files were not closed, and which were removed because their time was
+ * over.
  */
 #include "config.h"
 
@@ -73,8 +74,7 @@ on_record (gpointer data, const CommyAuditLine *line)
   Verification *self = data;
 
   if (G_UNLIKELY (line->sequence == self->expected))
-    self->is_expected_found
-        |= memcmp (line->hash, self->expected_hash, sizeof line->hash) == 0;
+    self->is_expected_found |= memcmp (line->hash, self->expected_hash, sizeof line->hash) == 0;
   if (G_LIKELY (!commy_audit_span_is (line->texts[COMMY_AUDIT_TYPE], COMMY_AUDIT_TRAIL)))
     return;
   if (commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_RECOVERED)

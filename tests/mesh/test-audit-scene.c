@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The audit trail of real meshes: the same event is the same record over every path, seals are judged
- * from files alone, and what cannot be recorded is refused where the keyfile says so.
+ * The audit trail of real meshes: the same event is the same record over every path, seals are
+ * judged from files alone, and what cannot be recorded is refused where the keyfile says so.
  */
 #include "config.h"
 
@@ -60,15 +60,14 @@ look (GVariant *record, gpointer data)
 {
   Seen *seen = data;
 
-  g_hash_table_add (seen->kinds, g_strdup_printf ("%s %s", get (record, "type"),
-                                                  get (record, "outcome")));
+  g_hash_table_add (seen->kinds,
+                    g_strdup_printf ("%s %s", get (record, "type"), get (record, "outcome")));
   if (strcmp (get (record, "type"), "call") == 0
       && strcmp (get (record, "service"), TEST_SERVICE) == 0)
     {
       g_assert_cmpstr (get (record, "principal"), !=, "");
       g_assert_false (g_hash_table_contains (seen->calls, get (record, "transport")));
-      g_hash_table_insert (seen->calls, g_strdup (get (record, "transport")),
-                           dup_essence (record));
+      g_hash_table_insert (seen->calls, g_strdup (get (record, "transport")), dup_essence (record));
     }
   return TRUE;
 }
@@ -96,8 +95,7 @@ assert_whole (MeshFixture *fixture)
 #ifdef HAVE_GNUTLS
   g_autofree char *pki = g_build_filename (fixture->dir, "state", "test", "pki", NULL);
   g_autoptr (CommyPkiSealJudge) judge = commy_pki_seal_judge_new (pki, &error);
-  CommyAuditTools tools
-      = { sizeof tools, commy_pki_seal_hash, commy_pki_seal_check, judge };
+  CommyAuditTools tools = { sizeof tools, commy_pki_seal_hash, commy_pki_seal_check, judge };
   g_autofree char *text = NULL;
 
   g_assert_no_error (error);
@@ -130,8 +128,8 @@ test_same_record (MeshFixture *fixture, gconstpointer data)
           "plugin loaded", "peer accepted", "call denied",   "trail closed" };
   g_autofree char *file = mesh_fixture_use_keyfile (fixture, "audit.conf", DENY_PID AUDIT);
   g_autofree char *dir = dup_dir (fixture);
-  g_autofree char *wanted = g_strdup_printf (
-      "call denied " TEST_SERVICE ".Pid no-pid %s:5   x1", file);
+  g_autofree char *wanted
+      = g_strdup_printf ("call denied " TEST_SERVICE ".Pid no-pid %s:5   x1", file);
   Seen seen = { g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free),
                 g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL) };
   ServiceChild *child;
@@ -205,8 +203,8 @@ static int
 call (CommyClient *client)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) sum = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 1, 2),
-                                                     NULL, NULL, &error);
+  g_autoptr (GVariant) sum
+      = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 1, 2), NULL, NULL, &error);
 
   return sum != NULL ? 0 : error->code;
 }
@@ -216,7 +214,9 @@ static void
 test_refused (MeshFixture *fixture, gconstpointer data)
 {
   g_autofree char *file = mesh_fixture_use_keyfile (
-      fixture, "audit.conf", AUDIT "calls=all\non-failure=refuse\n[limits]\ncall-timeout=60s\n");
+      fixture, "audit.conf",
+      AUDIT "calls=all\non-failure=refuse\n[limits]\ncall-timeout=60s\n"
+            "[service " TEST_SERVICE "]\nbreaker=false\nejection=false\n");
   g_autoptr (CommyMesh) mesh = mesh_fixture_join (fixture, ONLY ("inproc"));
   g_autoptr (CommyService) service = test_service_new (mesh, 1);
   g_autoptr (CommyClient) client = commy_client_new (mesh, TEST_SERVICE);

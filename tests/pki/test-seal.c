@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Seals of the audit trail: keys that evolve, several processes beside each other, and every byte of a
- * seal and of the list of keys.
+ * Seals of the audit trail: keys that evolve, several processes beside each other, and every byte
+ * of a seal and of the list of keys.
  */
 #include "config.h"
 
@@ -82,7 +82,7 @@ test_chain (Scene *scene, gconstpointer data)
     {
       g_assert_true (is_good (judge, NULL, "a", first[i]));
       g_assert_true (is_good (judge, first[i], "b", second[i]));
-      g_assert_false (is_good (judge, NULL, "b", second[i]));          /* its key is on no list */
+      g_assert_false (is_good (judge, NULL, "b", second[i])); /* its key is on no list */
       g_assert_false (is_good (judge, first[(i + 1) % 4], "b", second[i])); /* of another file */
       g_assert_false (is_good (judge, NULL, "b", first[i]));
     }
@@ -94,8 +94,8 @@ test_chain (Scene *scene, gconstpointer data)
                    commy_pki_seal_judge_get_anchor (later));
 }
 
-/* Whoever has the key of now cannot make one more of the seals that were made before: no key that made
- * one is there any more. */
+/* Whoever has the key of now cannot make one more of the seals that were made before: no key that
+ * made one is there any more. */
 static void
 test_forgotten (Scene *scene, gconstpointer data)
 {

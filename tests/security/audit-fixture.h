@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * For the tests of the audit trail: a folder, a clock that is set by hand, trails made with them, and
- * what a verification says.
+ * For the tests of the audit trail: a folder, a clock that is set by hand, trails made with them,
+ * and what a verification says.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How many records a second the audit trail takes, all different, and how fast it is verified with the
- * hash function of GLib and with that of GnuTLS. Usage: bench-audit [RECORDS [THREADS]]
+ * How many records a second the audit trail takes, all different, and how fast it is verified with
+ * the hash function of GLib and with that of GnuTLS. Usage: bench-audit [RECORDS [THREADS]]
  */
 #include "config.h"
 

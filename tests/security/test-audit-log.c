@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writing the audit trail: full disks under both settings, a writer that is killed, files that end and
- * go, floods, many threads.
+ * Writing the audit trail: full disks under both settings, a writer that is killed, files that end
+ * and go, floods, many threads.
  */
 #include "config.h"
 
@@ -240,8 +240,8 @@ test_rotated (AuditFixture *self, gconstpointer data)
   g_assert_true (audit_report_has (report, "missing", ANY, 0));
 }
 
-/* The first files of a chain go when their time is over, and the next chain says so. Without that note
- * they are missing. */
+/* The first files of a chain go when their time is over, and the next chain says so. Without that
+ * note they are missing. */
 static void
 test_retention (AuditFixture *self, gconstpointer data)
 {
@@ -343,7 +343,7 @@ test_killed (AuditFixture *self, gconstpointer data)
   kill_a_writer (self);
   live = audit_fixture_dup_file (self, ".open", 0);
   before = audit_fixture_verify (self, NULL);
-  g_assert_true (audit_report_has (before, "cut", ANY, ANY));
+  g_assert_true (audit_report_has (before, "truncated", ANY, ANY));
   g_assert_false (audit_report_has (before, "changed", ANY, ANY));
   g_assert_false (audit_report_has (before, "missing", ANY, ANY));
   g_assert_cmpuint (audit_report_get (before, "records"), >=, 5000);
@@ -362,7 +362,7 @@ test_killed (AuditFixture *self, gconstpointer data)
   /* Nothing was taken away, and what is torn stays a fault. */
   cut = audit_fixture_verify (self, NULL);
   g_assert_true (audit_report_has (cut, "torn", ANY, ANY));
-  g_assert_false (audit_report_has (cut, "cut", ANY, ANY));
+  g_assert_false (audit_report_has (cut, "truncated", ANY, ANY));
 
   /* A second look finds nothing left to note. */
   commy_audit_log_free (commy_audit_log_new (&setup));
@@ -391,7 +391,7 @@ test_cut_after_recovery (AuditFixture *self, gconstpointer data)
     ;
   audit_fixture_write (self, name, file->data, end);
   report = audit_fixture_verify (self, NULL);
-  g_assert_true (audit_report_has (report, "cut", ANY, end));
+  g_assert_true (audit_report_has (report, "truncated", ANY, end));
 }
 
 /* --- floods --- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The audit trail as bytes: lines both ways, and everything that can be done to a file of it found and
- * named.
+ * The audit trail as bytes: lines both ways, and everything that can be done to a file of it found
+ * and named.
  */
 #include "config.h"
 
@@ -19,12 +19,13 @@
 static void
 test_line (void)
 {
-  CommyAuditRecord record = { .sequence = 42,
-                              .wall_us = G_GINT64_CONSTANT (1767225600000001),
-                              .boot_ns = 7,
-                              .count = 3,
-                              .texts = { [COMMY_AUDIT_TYPE] = "call",
-                                         [COMMY_AUDIT_REASON] = "a\"b\\c\nd\177\303\251\377" } };
+  CommyAuditRecord record
+      = { .sequence = 42,
+          .wall_us = G_GINT64_CONSTANT (1767225600000001),
+          .boot_ns = 7,
+          .count = 3,
+          .texts
+          = { [COMMY_AUDIT_TYPE] = "call", [COMMY_AUDIT_REASON] = "a\"b\\c\nd\177\303\251\377" } };
   char out[COMMY_AUDIT_LINE_MAX];
   guint8 hash[COMMY_AUDIT_HASH_SIZE] = { 0xab };
   gsize hashed = commy_audit_record_write (&record, out);
@@ -32,11 +33,12 @@ test_line (void)
   g_autofree char *reason = NULL;
   CommyAuditLine line;
 
-  g_assert_cmpmem (out, hashed,
-                   "{\"seq\":42,\"time\":\"2026-01-01T00:00:00.000001Z\",\"boot\":7,"
-                   "\"type\":\"call\",\"reason\":\"a\\\"b\\\\c\\u000ad\\u007f\303\251\357\277\275\","
-                   "\"count\":3",
-                   hashed);
+  g_assert_cmpmem (
+      out, hashed,
+      "{\"seq\":42,\"time\":\"2026-01-01T00:00:00.000001Z\",\"boot\":7,"
+      "\"type\":\"call\",\"reason\":\"a\\\"b\\\\c\\u000ad\\u007f\303\251\357\277\275\","
+      "\"count\":3",
+      hashed);
   g_assert_cmpint (out[size - 1], ==, '\n');
   g_assert_null (commy_audit_line_parse (out, size - 1, &line));
   g_assert_cmpuint (line.sequence, ==, 42);
@@ -54,7 +56,8 @@ static void
 test_long (void)
 {
   g_autofree char *text = g_strnfill (5000, '\001');
-  CommyAuditRecord record = { .sequence = G_MAXUINT64, .wall_us = G_MAXINT64, .count = G_MAXUINT64 };
+  CommyAuditRecord record
+      = { .sequence = G_MAXUINT64, .wall_us = G_MAXINT64, .count = G_MAXUINT64 };
   char out[COMMY_AUDIT_LINE_MAX];
   guint8 hash[COMMY_AUDIT_HASH_SIZE] = { 0 };
   CommyAuditLine line;
@@ -209,7 +212,7 @@ test_removed (AuditFixture *self, gconstpointer data)
         audit_fixture_write (self, name, cut->data, cut->len);
         report = audit_fixture_verify (self, NULL);
         if (i + n + 1 == lines->len)
-          g_assert_true (audit_report_has (report, "cut", ANY, from));
+          g_assert_true (audit_report_has (report, "truncated", ANY, from));
         else if (i == 0)
           g_assert_true (audit_report_has (report, "missing", n + 1, 0));
         else
@@ -295,8 +298,9 @@ test_truncated (AuditFixture *self, gconstpointer data)
 
       g_assert_cmpint (truncate (path, (off_t) size), ==, 0);
       report = audit_fixture_verify (self, NULL);
-      g_assert_true (audit_report_has (report, "cut", ANY, ANY));
-      g_assert_true (line_begin (file, size) == size || audit_report_has (report, "torn", ANY, line_begin (file, size)));
+      g_assert_true (audit_report_has (report, "truncated", ANY, ANY));
+      g_assert_true (line_begin (file, size) == size
+                     || audit_report_has (report, "torn", ANY, line_begin (file, size)));
       compared = audit_fixture_verify (self, expect);
       g_assert_true (audit_report_has (compared, "expected", ANY, ANY));
     }
@@ -338,8 +342,7 @@ test_rewritten (AuditFixture *self, gconstpointer data)
       g_assert_null (commy_audit_line_parse (lines[i], strlen (lines[i]), &line));
       memcpy (out, lines[i], line.hashed);
       commy_audit_chain (tools, hash, out, line.hashed, hash);
-      g_string_append_len (other, out,
-                           (gssize) commy_audit_record_end (out, line.hashed, hash));
+      g_string_append_len (other, out, (gssize) commy_audit_record_end (out, line.hashed, hash));
     }
   audit_fixture_write (self, name, other->str, other->len);
   report = audit_fixture_verify (self, expect);

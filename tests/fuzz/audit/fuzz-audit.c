@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Files of an audit trail, of records and of names: nothing in them leads a reader astray, and what it
- * takes for a text is one.
+ * Files of an audit trail, of records and of names: nothing in them leads a reader astray, and what
+ * it takes for a text is one.
  */
 #include "config.h"
 
@@ -60,9 +60,8 @@ on_fault (gpointer data, const char *fault, guint64 record, guint64 offset, cons
 static void
 on_record (gpointer data, const CommyAuditLine *line)
 {
-  CommyAuditRecord record = { .sequence = line->sequence,
-                              .boot_ns = line->boot_ns,
-                              .count = line->count };
+  CommyAuditRecord record
+      = { .sequence = line->sequence, .boot_ns = line->boot_ns, .count = line->count };
   char out[COMMY_AUDIT_LINE_MAX];
   gsize at;
 
