@@ -140,7 +140,7 @@ commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer)
 
   if (tell_peer)
     send_close (self, copy);
-  if (self->listener != NULL)
+  if (self->listener != NULL || copy->code == COMMY_ERROR_NOT_OFFERED)
     commy_audit_refused (self, copy);
   if (self->listener != NULL && is_told (self->listener, copy->code))
     g_message ("refused a peer on %s: %s", self->transport->note.id, copy->message);

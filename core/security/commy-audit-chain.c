@@ -18,6 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* An empty file may have been made a moment ago, and its lock be about to be taken. */
+#define YOUNG_S 60
+
 struct _CommyAuditChain
 {
   CommyAuditChainSetup setup;
@@ -253,6 +256,12 @@ commy_audit_chain_add (CommyAuditChain *self, const CommyAuditRecord *record)
     add_seal (self, record->wall_us, record->boot_ns);
 }
 
+guint
+commy_audit_chain_get_number (const CommyAuditChain *self)
+{
+  return self->number;
+}
+
 gsize
 commy_audit_chain_get_pending (const CommyAuditChain *self)
 {
@@ -304,8 +313,13 @@ open_files (CommyAuditChain *self, GError **error)
     self->names_fd = open_new (self, COMMY_AUDIT_NAMES_SUFFIX);
   if (self->names_fd >= 0 && self->fd < 0)
     self->fd = open_new (self, COMMY_AUDIT_LIVE_SUFFIX);
-  if (self->fd >= 0 && flock (self->fd, LOCK_EX | LOCK_NB) == 0)
-    return TRUE;
+  if (self->fd >= 0)
+    {
+      /* A reader that looks whether somebody writes has it for no longer than that. */
+      while (flock (self->fd, LOCK_EX) < 0 && errno == EINTR)
+        ;
+      return TRUE;
+    }
   fail (error, self, "begin a file of", errno);
   return FALSE;
 }
@@ -317,11 +331,13 @@ end_file (CommyAuditChain *self, GError **error)
   g_autofree char *closed = file_name (self, COMMY_AUDIT_SUFFIX);
 
   if (fdatasync (self->names_fd) < 0 || fdatasync (self->fd) < 0
-      || renameat (self->dir_fd, live, self->dir_fd, closed) < 0)
+      || (renameat (self->dir_fd, live, self->dir_fd, closed) < 0 && errno != ENOENT))
     {
       fail (error, self, "close a file of", errno);
       return FALSE;
     }
+  if (faccessat (self->dir_fd, closed, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+    g_warning ("somebody took the file %s of the audit trail away while it was written", live);
   fsync (self->dir_fd); /* some file systems cannot */
   close_fd (&self->fd);
   close_fd (&self->names_fd);
@@ -443,6 +459,7 @@ recover (CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot_ns
   if (fd < 0)
     return TRUE;
   if (flock (fd, LOCK_EX | LOCK_NB) == 0 && fstat (fd, &before) == 0
+      && (before.st_size > 0 || wall_us / G_USEC_PER_SEC - before.st_mtim.tv_sec > YOUNG_S)
       && fstatat (self->dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && before.st_ino == now.st_ino
       && commy_audit_tail_read (fd, &tail))
     {
@@ -494,7 +511,7 @@ commy_audit_chain_tidy (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, G
     {
       const char *name = names->pdata[i];
 
-      if (g_str_has_prefix (name, self->name))
+      if (g_str_has_suffix (name, COMMY_AUDIT_LIVE_SUFFIX) && g_str_has_prefix (name, self->name))
         continue;
       if (g_str_has_suffix (name, COMMY_AUDIT_LIVE_SUFFIX))
         {

@@ -48,6 +48,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyAuditChain, commy_audit_chain_free)
 
 /* Gives it the next number. In memory: a successful flush must have come since one failed. */
 void commy_audit_chain_add (CommyAuditChain *chain, const CommyAuditRecord *record);
+/* Of the file that is written, from 1. */
+guint commy_audit_chain_get_number (const CommyAuditChain *chain);
 /* Bytes that wait for a flush. */
 gsize commy_audit_chain_get_pending (const CommyAuditChain *chain);
 /* Writes them; seals, syncs, begins another file where that is due. On failure nothing is lost. */

@@ -38,6 +38,7 @@ struct _CommyAuditLog
   guint8 *written;
   CommyAuditChain *chain;
   CommyAuditRepeats *repeats;
+  guint tidied; /* number of the file with which that was done last */
 };
 
 static void
@@ -276,18 +277,29 @@ end (CommyAuditLog *self)
   answer_syncs (self, G_MAXUINT, FALSE);
 }
 
+/* At the start, and with every file: what others left, and what is too old. */
+static gboolean
+tidy (CommyAuditLog *self)
+{
+  gint64 wall_us, boot_ns;
+  gboolean ok;
+
+  if (self->tidied > 0 && commy_audit_chain_get_number (self->chain) <= self->tidied)
+    return TRUE;
+  self->setup.now (self->setup.now_data, &wall_us, &boot_ns);
+  /* If it fails, the flush tells why, and nothing may be added before that succeeds. */
+  ok = commy_audit_chain_tidy (self->chain, wall_us, boot_ns, NULL) || flush (self);
+  self->tidied = MAX (commy_audit_chain_get_number (self->chain), 1);
+  return ok;
+}
+
 static gpointer
 work (gpointer data)
 {
   CommyAuditLog *self = data;
-  g_autoptr (GError) error = NULL;
-  gint64 wall_us, boot_ns;
 
-  self->setup.now (self->setup.now_data, &wall_us, &boot_ns);
-  /* If it fails, the flush tells why, and nothing may be added before that succeeds. */
-  if (commy_audit_chain_tidy (self->chain, wall_us, boot_ns, NULL) || flush (self))
-    while (turn (self))
-      ;
+  while (tidy (self) && turn (self))
+    ;
   end (self);
   return NULL;
 }

@@ -292,6 +292,39 @@ test_retention (AuditFixture *self, gconstpointer data)
   g_assert_true (audit_report_has (report, "missing", ANY, ANY));
 }
 
+/* A process that runs for long removes its own first files, too. */
+static void
+test_retention_of_own (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  struct timespec long_ago[2] = { { 0, UTIME_OMIT }, { 1000000000, 0 } };
+  g_auto (Tally) tally = { 0 };
+  g_autofree char *path = NULL;
+  CommyAuditLog *log;
+
+  setup.chain.max_file_size = 16 << 10;
+  setup.chain.retention_us = G_GINT64_CONSTANT (86400000000);
+  self->wall_us = g_get_real_time ();
+  log = commy_audit_log_new (&setup);
+  for (guint i = 0; i < 300; i++)
+    {
+      add (log, "call", i);
+      g_assert_true (commy_audit_log_sync (log));
+      if (path == NULL && audit_fixture_count_files (self, ".audit") == 1)
+        {
+          g_autofree char *name = audit_fixture_dup_file (self, ".audit", 0);
+
+          path = g_build_filename (self->dir, name, NULL);
+          g_assert_cmpint (utimensat (AT_FDCWD, path, long_ago, 0), ==, 0);
+        }
+    }
+  commy_audit_log_free (log);
+  g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.removed, ==, 1);
+}
+
 /* --- a writer that dies --- */
 
 /* Becomes a child that writes until it is killed. */
@@ -570,6 +603,7 @@ main (int argc, char **argv)
   ADD ("/audit-log/folder-must-be-ours-alone", test_open_folder);
   ADD ("/audit-log/files/go-on-in-the-next", test_rotated);
   ADD ("/audit-log/files/are-removed-when-their-time-is-over", test_retention);
+  ADD ("/audit-log/files/of-its-own-are-removed-too", test_retention_of_own);
   ADD ("/audit-log/killed/is-noted-and-nothing-taken-away", test_killed);
   ADD ("/audit-log/killed/what-was-noted-is-compared", test_cut_after_recovery);
   ADD ("/audit-log/flood/is-counted", test_flood);
