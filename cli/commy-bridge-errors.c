@@ -50,6 +50,7 @@ static const struct
   { COMMY_ERROR_NOT_OFFERED, "NotOffered" },
   { COMMY_ERROR_CERTIFICATE, "Certificate" },
   { COMMY_ERROR_JOIN, "Join" },
+  { COMMY_ERROR_AUDIT, "Audit" },
   { COMMY_ERROR_PROTOCOL, "Protocol" },
   { COMMY_ERROR_VERSION, "Version" },
   { COMMY_ERROR_HANDSHAKE, "Handshake" },

@@ -52,6 +52,7 @@ CommyExit commy_cmd_schema (CommyCli *cli, char **argv);
 CommyExit commy_cmd_simulate (CommyCli *cli, char **argv);
 CommyExit commy_cmd_codegen (CommyCli *cli, char **argv);
 CommyExit commy_cmd_health (CommyCli *cli, char **argv);
+CommyExit commy_cmd_audit (CommyCli *cli, char **argv);
 CommyExit commy_cmd_alerts (CommyCli *cli, char **argv);
 CommyExit commy_cmd_store (CommyCli *cli, char **argv);
 CommyExit commy_cmd_endpoints (CommyCli *cli, char **argv);

@@ -132,6 +132,10 @@ static const CommyHelpError errors[] = {
         "a part of the token was lost when it was copied\n"
         "the clock of one host is wrong"),
     "commy pki show\ncommy help security" },
+  { 420,
+    N_ ("the disk or the quota is full\n"
+        "the folder of the trail belongs to another user, or others can look into it"),
+    "commy audit verify\ncommy config show audit" },
   { 501, N_ ("another program uses the port or socket\none side has a defect"), "commy drops" },
   { 502, N_ ("one side was updated and the other, far older one was not"),
     "commy nodes info NODE" },

@@ -64,6 +64,8 @@ static const CommyVerb verbs[] = {
     "commy health org.example.Echo", COMMY_TASK_LOOK },
   { "alerts", commy_cmd_alerts, N_ ("alerts of the keyfiles, and which of them fire: ls"),
     "commy alerts ls", COMMY_TASK_LOOK },
+  { "audit", commy_cmd_audit, N_ ("who did what: tail, query, verify, export, erase"),
+    "commy audit tail --outcome denied", COMMY_TASK_LOOK },
   { "top", commy_cmd_top, N_ ("nodes, services and flows with rates, full screen"), "commy top",
     COMMY_TASK_LOOK },
   { "store", commy_cmd_store, N_ ("the mesh's store: get, put, rm, watch, status"),

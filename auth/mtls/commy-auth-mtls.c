@@ -9,6 +9,8 @@
 
 #include "auth/mtls/commy-mtls.h"
 
+#include "auth/common/commy-pki-seal.h"
+
 #define DEFAULT_LIFE "86400s"
 #define LIFE_MAX (90 * COMMY_PKI_SECONDS_PER_DAY * MTLS_SECOND)
 
@@ -20,6 +22,7 @@ typedef struct
   gboolean any_host; /* one's own user is the same person on other hosts, too */
   MtlsRenewal renewal;
   MtlsAuthority authority;
+  CommyPkiSealer *sealer; /* the audit thread's, until fini */
 } Mtls;
 
 static const CommyParamSpec mtls_params[] = {
@@ -60,6 +63,7 @@ mtls_init (gpointer instance, CommyHost *host, GError **error)
     }
   if (!mtls_authority_start (&self->authority, host, host->param (host, "serve-authority"), error))
     return FALSE;
+  self->sealer = commy_pki_sealer_new (host->info (host, COMMY_HOST_CREDENTIALS_DIR));
   mtls_renewal_start (&self->renewal, host);
   return TRUE;
 }
@@ -71,7 +75,32 @@ mtls_fini (gpointer instance)
 
   mtls_renewal_stop (&self->renewal);
   mtls_authority_stop (&self->authority);
+  g_clear_pointer (&self->sealer, commy_pki_sealer_free);
 }
+
+static gboolean
+mtls_seal (gpointer instance,
+           gboolean first,
+           gconstpointer bytes,
+           gsize size,
+           guint8 *seal,
+           gsize *seal_size)
+{
+  Mtls *self = instance;
+  g_autoptr (GError) error = NULL;
+  gboolean told;
+
+  if (commy_pki_seal (self->sealer, first, bytes, size, seal, &told, &error))
+    {
+      *seal_size = COMMY_PKI_SEAL_SIZE;
+      return TRUE;
+    }
+  if (error != NULL && !told)
+    self->host->log (self->host, G_LOG_LEVEL_WARNING, error->message);
+  return FALSE;
+}
+
+G_STATIC_ASSERT (COMMY_PKI_SEAL_SIZE <= COMMY_SEAL_MAX);
 
 static CommyAuthVerdict
 mtls_judge (gpointer instance,
@@ -145,6 +174,7 @@ static const CommyAuthOps mtls_ops = {
   .judge = mtls_judge,
   .self = mtls_self,
   .same_user = mtls_same_user,
+  .seal = mtls_seal,
 };
 
 COMMY_PLUGIN_NOTE (AUTH,

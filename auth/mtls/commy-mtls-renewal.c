@@ -48,6 +48,13 @@ load_info (MtlsRenewal *self)
   return pem != NULL ? commy_pki_info_new (pem, NULL) : NULL;
 }
 
+static void
+audit (MtlsRenewal *self, const char *outcome, const char *details)
+{
+  if (self->host->struct_size > G_STRUCT_OFFSET (CommyHost, audit) && self->host->audit != NULL)
+    self->host->audit (self->host, "certificate", outcome, details);
+}
+
 /* --- the work --- */
 
 static void
@@ -64,6 +71,9 @@ on_done (gpointer data)
     {
       self->failures = 0;
       if (self->result != NULL)
+        audit (self, "renewed",
+               self->result->address != NULL ? self->result->address : "this host");
+      if (self->result != NULL)
         tell (self, G_LOG_LEVEL_MESSAGE, "renewed the certificate of %s, at %s", self->result->id,
               self->result->address != NULL ? self->result->address : "this host");
       g_clear_pointer (&self->result, commy_pki_membership_free);
@@ -79,6 +89,7 @@ on_done (gpointer data)
         "cannot renew the certificate, which %s%s (failure %u, again in %s): %s",
         left > 0 ? "ends in " : "has ended, by ", left_text, self->failures, wait_text,
         self->error->message);
+  audit (self, "not renewed", self->error->message);
   g_clear_error (&self->error);
   look_in (self, wait);
 }

@@ -141,6 +141,10 @@ static const Explanation explanations[] = {
     "The authority did not admit this host, or the join token is bad: damaged, expired, used, or "
     "of another authority. A token is good once and for a short time; \"commy pki token create\" "
     "makes a new one where the authority is." },
+  { COMMY_ERROR_AUDIT,
+    "The audit trail cannot be written or read. Where on-failure=refuse stands in [audit], what "
+    "cannot be recorded is refused until it can be. Make room or correct the folder that the text "
+    "names; nothing has to be started again." },
   { COMMY_ERROR_PROTOCOL,
     "The peer broke the protocol and the channel was closed; other channels are not affected. If "
     "it happens again, one side is faulty or is no Commy program." },

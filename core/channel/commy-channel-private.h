@@ -36,6 +36,7 @@ typedef struct
   gpointer method; /* the handler's; NULL: none such */
   gboolean allowed;
   const char *origin; /* of the policy's answer */
+  const char *rule;   /* that gave it, or NULL */
 } CommyIncomingMethod;
 
 /* What lets the flow outlive its path; commy-channel-move.c. */

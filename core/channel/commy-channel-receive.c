@@ -9,6 +9,7 @@
 #include "base/commy-defence.h"
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "channel/commy-audit-events.h"
 #include "channel/commy-channel-private.h"
 
 #include <string.h>
@@ -207,6 +208,7 @@ on_method (CommyChannel *self, CommyIncoming *incoming)
                                         self->service, method.name);
   method.allowed = verdict.allowed;
   method.origin = verdict.origin;
+  method.rule = verdict.rule;
   g_array_append_val (self->methods_in, method);
 }
 
@@ -237,6 +239,9 @@ on_call (CommyChannel *self, CommyIncoming *incoming)
     }
   method = &g_array_index (self->methods_in, CommyIncomingMethod, frame->method - 1);
   commy_counters_add (&self->counters, COMMY_COUNT_CALLS, 1);
+  if (G_UNLIKELY (commy_audit_log_wants_calls (self->shared->audit, method->allowed))
+      && !commy_audit_call (self, method, incoming))
+    return;
   if (G_UNLIKELY (!method->allowed))
     {
       g_autofree char *why

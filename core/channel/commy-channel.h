@@ -10,6 +10,7 @@
 #include "channel/commy-worker.h"
 #include "observe/commy-counters.h"
 #include "plugin/commy-catalog.h"
+#include "security/commy-audit-log.h"
 #include "security/commy-policy.h"
 #include "security/commy-quota.h"
 #include "wire/commy-frame.h"
@@ -42,6 +43,7 @@ typedef struct
   const CommyEnv *env;
   CommyLedger *ledger;
   CommyPolicy *policy;
+  CommyAuditLog *audit; /* NULL: nothing is recorded */
   CommyCatalog *catalog;
   struct _CommyDeathWatch *deaths;
   char **own_principals; /* names that are "us" */

@@ -14,6 +14,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "channel/commy-audit-events.h"
 #include "channel/commy-channel-private.h"
 #include "channel/commy-death-watch.h"
 #include "channel/commy-flow-table.h"
@@ -139,6 +140,8 @@ commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer)
 
   if (tell_peer)
     send_close (self, copy);
+  if (self->listener != NULL || copy->code == COMMY_ERROR_NOT_OFFERED)
+    commy_audit_refused (self, copy);
   if (self->listener != NULL && is_told (self->listener, copy->code))
     g_message ("refused a peer on %s: %s", self->transport->note.id, copy->message);
   commy_setup_free (self);
@@ -233,7 +236,7 @@ may_enter (CommySetup *self, GError **error)
 
   if (commy_principal_is_own (self->peer)
       || commy_policy_may_call_any (policy, name, self->service))
-    return TRUE;
+    return commy_audit_accepted (self, error);
   commy_set_error (error, COMMY_ERROR_REFUSED, "%s may not call %s here (no [policy] allows it)",
                    name, self->service);
   return FALSE;

@@ -160,6 +160,18 @@ static const CommyKeySchema policy_keys[] = {
   { "topics", LIST (GLOB), "*", "names of topics, for subscribe and publish" },
 };
 
+static const CommyKeySchema audit_keys[] = {
+  { "enabled", PLAIN (BOOL), "false", "whether nodes leave an audit trail" },
+  { "directory", PLAIN (PATH), "", "folder of the trail; empty: audit in the state folder" },
+  { "calls", CHOICE ("none;denied;all"), "denied", "which calls are recorded" },
+  { "on-failure", CHOICE ("continue;refuse"), "continue",
+    "what cannot be recorded happens all the same, and is counted; or it is refused" },
+  { "max-file-size", WHOLE (SIZE, 64 * KIB, 64 * GIB), "64MiB",
+    "another file begins at this size" },
+  { "retention", WHOLE (DURATION, 0, 87600 * HOUR), "2160h",
+    "files that were closed so long ago are removed; 0: never" },
+};
+
 static const CommyKeySchema alert_keys[] = {
   COMMY_ALERT_KEYS,
 };
@@ -197,6 +209,7 @@ static const CommyGroupSchema groups[] = {
   GROUP ("policy", "NAME", policy_keys),
   GROUP ("log", NULL, log_keys),
   GROUP ("alert", "NAME", alert_keys),
+  GROUP ("audit", NULL, audit_keys),
   GROUP ("daemon", NULL, daemon_keys),
 };
 

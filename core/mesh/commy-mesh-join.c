@@ -44,7 +44,9 @@ start_plugin (CommyMesh *self, CommyPlugin *plugin, GError **error)
                            .state_dir = self->state_dir,
                            .credentials_dir = self->credentials_dir,
                            .host_id = commy_env_host_id (),
-                           .env = self->env };
+                           .env = self->env,
+                           .audit = commy_mesh_audit_from_plugin,
+                           .audit_data = self };
   g_autoptr (GError) cause = NULL;
 
   if (!commy_plugin_load (plugin, self->config, error)
@@ -371,6 +373,7 @@ static gboolean
 fill_shared (CommyMesh *self, GError **error)
 {
   CommyConfig *config = self->config;
+  g_autoptr (GError) cause = NULL;
   long n_cpus = sysconf (_SC_NPROCESSORS_ONLN);
 
   self->shared.owner = G_OBJECT (self);
@@ -395,9 +398,13 @@ fill_shared (CommyMesh *self, GError **error)
   self->shared.spin_max_ns = commy_config_get_duration (config, "wait", "spin-max");
   self->shared.single_cpu = single_cpu ();
   self->policy
-      = commy_policy_compile (config, (const char *const *) self->shared.own_principals, error);
+      = commy_policy_compile (config, (const char *const *) self->shared.own_principals, &cause);
   self->shared.policy = self->policy;
-  return self->policy != NULL;
+  commy_mesh_audit_policy (self, cause);
+  if (cause == NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&cause));
+  return FALSE;
 }
 
 static guint
@@ -554,8 +561,9 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   if (!start_balancers (self, error))
     return FALSE;
   start_kind (self, COMMY_PLUGIN_TRANSPORT);
-  if (!fill_shared (self, error))
+  if (!commy_mesh_start_audit (self, error) || !fill_shared (self, error))
     return FALSE;
+  commy_mesh_audit_plugins (self);
   fill_setup (self);
   self->prober = commy_prober_new (self);
   self->interface_checks = commy_interface_checks_new (self);
@@ -682,6 +690,7 @@ commy_mesh_leave_here (CommyMesh *self)
   g_clear_pointer (&self->prober, commy_prober_free);
   g_clear_pointer (&self->interface_checks, commy_interface_checks_free);
   g_clear_pointer (&self->health, commy_health_checks_free);
+  commy_mesh_stop_audit (self);
   for (guint i = self->started != NULL ? self->started->len : 0; i-- > 0;)
     stop_plugin (self->started->pdata[i]);
   g_clear_pointer (&self->started, g_ptr_array_unref);

@@ -164,6 +164,23 @@ void commy_mesh_leave_here (CommyMesh *mesh);
 /* The service behind an instance of this node, or NULL. Any thread. (transfer full) */
 CommyService *commy_mesh_dup_offer (CommyMesh *mesh, const char *instance);
 
+/* commy-mesh-audit.c: mesh thread. Nothing happens where the trail is not enabled. */
+gboolean commy_mesh_start_audit (CommyMesh *mesh, GError **error);
+void commy_mesh_stop_audit (CommyMesh *mesh);
+void commy_mesh_audit (CommyMesh *mesh,
+                       const char *type,
+                       const char *outcome,
+                       const char *reason,
+                       const char *details);
+/* @error: why it was refused, or NULL. */
+void commy_mesh_audit_policy (CommyMesh *mesh, const GError *error);
+void commy_mesh_audit_plugins (CommyMesh *mesh);
+/* What plugins tell through their host. */
+void commy_mesh_audit_from_plugin (gpointer mesh,
+                                   const char *type,
+                                   const char *outcome,
+                                   const char *details);
+
 /* commy-mesh-publish.c: mesh thread; what commy_mesh_publish() kept */
 void commy_mesh_drop_publishers (CommyMesh *mesh);
 /* Any thread: the service of a publisher, from its start until before its end. */

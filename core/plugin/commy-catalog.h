@@ -102,6 +102,9 @@ typedef struct
   GMainContext *context; /* the mesh thread's */
   const char *mesh, *node, *runtime_dir, *state_dir, *credentials_dir, *host_id;
   const CommyEnv *env;
+  /* Records an event that a plugin tells of; mesh thread. NULL: nobody does. */
+  void (*audit) (gpointer data, const char *type, const char *outcome, const char *details);
+  gpointer audit_data;
 } CommyHostSetup;
 
 /* Allocates the instance, makes the host, calls init. Mesh thread. */

@@ -18,6 +18,8 @@ typedef struct
   char *infos[COMMY_HOST_WRAPPED + 1];
   const CommyEnv *env;
   GMainContext *context;
+  void (*audit) (gpointer data, const char *type, const char *outcome, const char *details);
+  gpointer audit_data;
   GHashTable *params;
   GMutex lock;         /* protects what follows: posts come from any thread */
   GHashTable *sources; /* id -> GSource, owned */
@@ -182,6 +184,15 @@ host_info (CommyHost *self, CommyHostInfo what)
 }
 
 static void
+host_audit (CommyHost *self, const char *type, const char *outcome, const char *details)
+{
+  Host *host = host_of (self);
+
+  if (host->audit != NULL)
+    host->audit (host->audit_data, type, outcome, details);
+}
+
+static void
 destroy_source (gpointer source)
 {
   g_source_destroy (source);
@@ -217,6 +228,7 @@ commy_host_new (const CommyPlugin *plugin, CommyConfig *config, const CommyHostS
     .post = host_post,
     .param = host_param,
     .info = host_info,
+    .audit = host_audit,
   };
   host->name = g_strdup (plugin->name);
   host->infos[COMMY_HOST_MESH] = g_strdup (setup->mesh);
@@ -225,6 +237,8 @@ commy_host_new (const CommyPlugin *plugin, CommyConfig *config, const CommyHostS
   host->infos[COMMY_HOST_STATE_DIR] = g_strdup (setup->state_dir);
   host->infos[COMMY_HOST_CREDENTIALS_DIR] = g_strdup (setup->credentials_dir);
   host->infos[COMMY_HOST_HOST_ID] = g_strdup (setup->host_id);
+  host->audit = setup->audit;
+  host->audit_data = setup->audit_data;
   host->env = setup->env != NULL ? setup->env : commy_env_system ();
   host->context = setup->context != NULL ? g_main_context_ref (setup->context)
                                          : g_main_context_ref (g_main_context_default ());

@@ -122,6 +122,17 @@ stub_auth_same_user (gpointer instance, const char *principal)
   return FALSE;
 }
 
+static gboolean
+stub_auth_seal (gpointer instance,
+                gboolean first,
+                gconstpointer bytes,
+                gsize size,
+                guint8 *seal,
+                gsize *seal_size)
+{
+  return FALSE;
+}
+
 static void
 stub_balancer_report (gpointer state, gsize index, gint64 latency_ns, gboolean failed)
 {
@@ -210,6 +221,7 @@ static const Slot auth_slots[] = {
   OPTIONAL (CommyAuthOps, end, stub_auth_end),
   OPTIONAL (CommyAuthOps, self, stub_auth_self),
   OPTIONAL (CommyAuthOps, same_user, stub_auth_same_user),
+  OPTIONAL (CommyAuthOps, seal, stub_auth_seal),
 };
 
 static const Slot auth_sizes[] = { REQUIRED (CommyAuthOps, session_size) };

@@ -129,6 +129,41 @@ typedef gboolean (*CommyAuthSelfFunc) (gpointer instance, char *principal, gsize
 typedef gboolean (*CommyAuthSameUserFunc) (gpointer instance, const char *principal);
 
 /**
+ * COMMY_SEAL_MAX:
+ *
+ * The most bytes that a seal has.
+ *
+ * Since: 0.1
+ */
+#define COMMY_SEAL_MAX 240
+
+/**
+ * CommyAuthSealFunc:
+ * @instance: the plugin's instance
+ * @first: nothing that was sealed before is referred to: the seal is to be judged by what the
+ *   node's credentials folder keeps; otherwise by the seal before it
+ * @bytes: what is to be signed
+ * @size: how many
+ * @seal: (out caller-allocates): %COMMY_SEAL_MAX bytes
+ * @seal_size: (out): how many were used
+ *
+ * Signs a checkpoint of the audit trail with a key of this node's own. A key that was used is to be
+ * forgotten when the next one is in place, so that who takes over the node later cannot sign
+ * anew what was signed before. Unlike the other slots it runs on a thread of the audit trail's, one
+ * call at a time, and may block for as long as a file takes; it may run beside the other slots.
+ *
+ * Returns: whether there is a seal; %FALSE: this node has no key
+ *
+ * Since: 0.1
+ */
+typedef gboolean (*CommyAuthSealFunc) (gpointer instance,
+                                       gboolean first,
+                                       gconstpointer bytes,
+                                       gsize size,
+                                       guint8 *seal,
+                                       gsize *seal_size);
+
+/**
  * CommyAuthOps:
  * @struct_size: `sizeof (CommyAuthOps)`
  * @session_size: bytes of one exchange of steps; 0 for providers that judge alone
@@ -138,6 +173,7 @@ typedef gboolean (*CommyAuthSameUserFunc) (gpointer instance, const char *princi
  * @end: optional
  * @self: optional
  * @same_user: optional
+ * @seal: optional
  *
  * The operations of an auth provider.
  *
@@ -153,6 +189,7 @@ struct _CommyAuthOps
   CommyAuthEndFunc end;
   CommyAuthSelfFunc self;
   CommyAuthSameUserFunc same_user;
+  CommyAuthSealFunc seal;
 };
 
 G_END_DECLS

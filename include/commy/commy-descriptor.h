@@ -319,6 +319,20 @@ typedef const char *(*CommyHostParamFunc) (CommyHost *host, const char *name);
 typedef const char *(*CommyHostInfoFunc) (CommyHost *host, CommyHostInfo what);
 
 /**
+ * CommyHostAuditFunc:
+ * @host: the host
+ * @type: what it is about, a word such as `certificate`
+ * @outcome: what became of it, a word such as `renewed`
+ * @details: (nullable): a phrase, without personal data and without secrets
+ *
+ * Has an event recorded in the audit trail, where there is one. Mesh thread; does not block.
+ */
+typedef void (*CommyHostAuditFunc) (CommyHost *host,
+                                    const char *type,
+                                    const char *outcome,
+                                    const char *details);
+
+/**
  * CommyHost:
  * @struct_size: size of the struct the core hands over; test before using a newer member
  * @core: the core's own; do not touch
@@ -333,6 +347,7 @@ typedef const char *(*CommyHostInfoFunc) (CommyHost *host, CommyHostInfo what);
  * @info: see #CommyHostInfoFunc
  * @next: (nullable): for hook plugins: the operations of the wrapped plugin (its kind's ops struct)
  * @next_instance: (nullable): and its instance
+ * @audit: see #CommyHostAuditFunc; absent (see @struct_size) in older cores
  *
  * The whole of what a plugin sees of the core. Valid from `init` until `fini` returns.
  */
@@ -351,6 +366,7 @@ struct _CommyHost
   CommyHostInfoFunc info;
   gconstpointer next;
   gpointer next_instance;
+  CommyHostAuditFunc audit;
 };
 
 /**

@@ -50,6 +50,7 @@ G_BEGIN_DECLS
  * @COMMY_ERROR_NOT_OFFERED: the instance's principal may not offer this name
  * @COMMY_ERROR_CERTIFICATE: a certificate or key cannot be used
  * @COMMY_ERROR_JOIN: the authority did not admit the newcomer, or a join token is bad
+ * @COMMY_ERROR_AUDIT: the audit trail cannot be written or read
  * @COMMY_ERROR_PROTOCOL: the peer broke the protocol
  * @COMMY_ERROR_VERSION: the peer speaks another version
  * @COMMY_ERROR_HANDSHAKE: connection set-up failed or took too long
@@ -106,6 +107,7 @@ typedef enum
   COMMY_ERROR_NOT_OFFERED = 403,
   COMMY_ERROR_CERTIFICATE = 404,
   COMMY_ERROR_JOIN = 405,
+  COMMY_ERROR_AUDIT = 420,
 
   COMMY_ERROR_PROTOCOL = 501,
   COMMY_ERROR_VERSION = 502,

@@ -432,6 +432,18 @@ COMMY_API gboolean commy_mesh_drain_sync (CommyMesh *mesh,
  */
 COMMY_API GPtrArray *commy_mesh_list_decisions (CommyMesh *mesh);
 /**
+ * commy_mesh_dup_audit_directory:
+ * @mesh: a mesh, joined or not
+ *
+ * Where its nodes of this user leave their audit trail, whether they do so or not: `directory` of
+ * `[audit]`, or `audit` in the state folder. Any thread.
+ *
+ * Returns: (transfer full) (type filename): an absolute path
+ *
+ * Since: 0.1
+ */
+COMMY_API char *commy_mesh_dup_audit_directory (CommyMesh *mesh);
+/**
  * commy_mesh_list_drops:
  * @mesh: a mesh
  *

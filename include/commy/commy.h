@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <commy/commy-audit.h>
 #include <commy/commy-client.h>
 #include <commy/commy-decision.h>
 #include <commy/commy-error.h>

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Events of channels for the audit trail. The same event is the same record over every path, but
+ * for the transport and what that transport's peers are called.
+ */
+#include "config.h"
+
+#include "channel/commy-audit-events.h"
+
+#include "base/commy-error-private.h"
+
+gboolean
+commy_audit_call (CommyChannel *self, const CommyIncomingMethod *method, CommyIncoming *incoming)
+{
+  CommyAuditEvent event = { {
+      [COMMY_AUDIT_TYPE] = "call",
+      [COMMY_AUDIT_OUTCOME] = method->allowed ? "allowed" : "denied",
+      [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
+      [COMMY_AUDIT_TRANSPORT] = commy_channel_get_transport (self),
+      [COMMY_AUDIT_SERVICE] = self->service,
+      [COMMY_AUDIT_METHOD] = method->name,
+      [COMMY_AUDIT_RULE] = method->rule,
+      [COMMY_AUDIT_ORIGIN] = method->origin,
+  } };
+  g_autoptr (GError) error = NULL;
+
+  /* What is denied anyway is denied with that reason. */
+  if (commy_audit_log_check (self->shared->audit, &event, &error) || !method->allowed)
+    return TRUE;
+  commy_channel_refuse_call (self, incoming, COMMY_DROP_DENIED, (guint32) error->code,
+                             commy_error_bare (error));
+  return FALSE;
+}
+
+gboolean
+commy_audit_accepted (CommySetup *self, GError **error)
+{
+  CommyAuditEvent event = { {
+      [COMMY_AUDIT_TYPE] = "peer",
+      [COMMY_AUDIT_OUTCOME] = "accepted",
+      [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
+      [COMMY_AUDIT_TRANSPORT] = self->transport->note.id,
+      [COMMY_AUDIT_SERVICE] = self->service,
+      [COMMY_AUDIT_DETAILS] = commy_principal_get_provider (self->peer),
+  } };
+
+  return commy_audit_log_check (self->shared->channel->audit, &event, error);
+}
+
+/* The error's text may have names in it, of which nobody knows whether they are the peer's own: all
+ * of it is a personal text. */
+void
+commy_audit_refused (CommySetup *self, const GError *error)
+{
+  char number[16];
+  CommyAuditEvent event = { {
+      [COMMY_AUDIT_TYPE] = "peer",
+      [COMMY_AUDIT_OUTCOME] = "refused",
+      [COMMY_AUDIT_PRINCIPAL] = self->peer != NULL ? commy_principal_get_name (self->peer) : NULL,
+      [COMMY_AUDIT_PEER] = commy_error_bare (error),
+      [COMMY_AUDIT_TRANSPORT] = self->transport->note.id,
+      [COMMY_AUDIT_SERVICE] = self->service,
+      [COMMY_AUDIT_REASON] = number,
+  } };
+
+  g_snprintf (number, sizeof number, "CMY%04d", CLAMP (error->code, 0, 9999));
+  commy_audit_log_add (self->shared->channel->audit, &event);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What channels and their set-up have recorded: calls, and peers that were let in or not.
+ */
+#pragma once
+
+#include "channel/commy-channel-private.h"
+#include "channel/commy-setup-private.h"
+
+/* FALSE: it cannot be recorded, and the call was refused for that. */
+gboolean commy_audit_call (CommyChannel *channel,
+                           const CommyIncomingMethod *method,
+                           CommyIncoming *incoming);
+/* FALSE: it cannot be recorded; then the peer must be refused. */
+gboolean commy_audit_accepted (CommySetup *setup, GError **error);
+void commy_audit_refused (CommySetup *setup, const GError *error);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The audit trail of a mesh, from join to leave: where it is, who seals it, and what is recorded of
+ * the node itself.
+ */
+#include "config.h"
+
+#include "base/commy-error-private.h"
+#include "mesh/commy-mesh-private.h"
+
+#include <commy/commy-version.h>
+#include <string.h>
+
+#define RETRY_US G_USEC_PER_SEC
+
+char *
+commy_mesh_dup_audit_directory (CommyMesh *self)
+{
+  const char *set = commy_config_get (self->config, "audit", "directory");
+
+  return set != NULL && set[0] != '\0' ? g_strdup (set)
+                                       : g_build_filename (self->state_dir, "audit", NULL);
+}
+
+/* The first provider that has a key. On the log's thread. */
+static gboolean
+seal (gpointer data,
+      gboolean first,
+      gconstpointer bytes,
+      gsize size,
+      guint8 *out_seal,
+      gsize *out_size)
+{
+  CommyMesh *self = data;
+
+  for (CommyPlugin **auth = self->setup.auth; *auth != NULL; auth++)
+    if ((*auth)->ops.auth.seal ((*auth)->instance, first, bytes, size, out_seal, out_size))
+      return TRUE;
+  return FALSE;
+}
+
+static CommyAuditCalls
+read_calls (CommyConfig *config)
+{
+  const char *word = commy_config_get (config, "audit", "calls");
+
+  if (g_strcmp0 (word, "all") == 0)
+    return COMMY_AUDIT_CALLS_ALL;
+  return g_strcmp0 (word, "none") == 0 ? COMMY_AUDIT_CALLS_NONE : COMMY_AUDIT_CALLS_DENIED;
+}
+
+void
+commy_mesh_audit (
+    CommyMesh *self, const char *type, const char *outcome, const char *reason, const char *details)
+{
+  commy_audit_log_add (self->shared.audit, &(CommyAuditEvent){ {
+                                               [COMMY_AUDIT_TYPE] = type,
+                                               [COMMY_AUDIT_OUTCOME] = outcome,
+                                               [COMMY_AUDIT_REASON] = reason,
+                                               [COMMY_AUDIT_DETAILS] = details,
+                                           } });
+}
+
+void
+commy_mesh_audit_from_plugin (gpointer mesh,
+                              const char *type,
+                              const char *outcome,
+                              const char *details)
+{
+  commy_mesh_audit (mesh, type, outcome, NULL, details);
+}
+
+/* One's own settings by their hash: whether they changed from one join to the next can be seen, and
+ * what they are is in the files. */
+static void
+audit_config (CommyMesh *self)
+{
+  g_autoptr (GVariant) list = g_variant_ref_sink (commy_config_list (self->config));
+  g_autofree char *text = g_variant_print (list, FALSE);
+  g_autofree char *hash = g_compute_checksum_for_string (G_CHECKSUM_SHA256, text, -1);
+  g_autofree char *details = g_strdup_printf ("sha256:%s", hash);
+
+  commy_mesh_audit (self, "config", "loaded", NULL, details);
+}
+
+gboolean
+commy_mesh_start_audit (CommyMesh *self, GError **error)
+{
+  const char *failure = commy_config_get (self->config, "audit", "on-failure");
+  g_autofree char *directory = commy_mesh_dup_audit_directory (self);
+  CommyAuditLogSetup setup = {
+    .chain
+    = { .directory = directory,
+        .mesh = self->name,
+        .node = self->node,
+        .env = self->env,
+        .max_file_size = commy_config_get_size (self->config, "audit", "max-file-size"),
+        .retention_us = commy_config_get_duration (self->config, "audit", "retention") / 1000,
+        .seal = seal,
+        .seal_data = self },
+    .calls = read_calls (self->config),
+    .refuses = g_strcmp0 (failure, "refuse") == 0,
+    .queue_size = COMMY_AUDIT_QUEUE_SIZE,
+    .retry_us = RETRY_US,
+  };
+
+  if (!commy_config_get_bool (self->config, "audit", "enabled"))
+    return TRUE;
+  self->shared.audit = commy_audit_log_new (&setup);
+  commy_mesh_audit (self, "node", "joined", NULL, "commy " COMMY_VERSION);
+  audit_config (self);
+  if (commy_audit_log_sync (self->shared.audit) || !setup.refuses)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_AUDIT,
+                   "the audit trail in %s cannot be written, and on-failure=refuse stands in "
+                   "[audit] (%s): the log says why",
+                   directory, commy_config_get_origin (self->config, "audit", "on-failure"));
+  return FALSE;
+}
+
+void
+commy_mesh_audit_policy (CommyMesh *self, const GError *error)
+{
+  g_autoptr (GPtrArray) groups = commy_config_list_groups (self->config, "policy ");
+  g_autoptr (GString) rules = g_string_new (NULL);
+
+  for (guint i = 0; i < groups->len; i++)
+    g_string_append_printf (rules, "%s%s", i > 0 ? " " : "",
+                            (const char *) groups->pdata[i] + strlen ("policy "));
+  commy_mesh_audit (self, "policy", error == NULL ? "loaded" : "refused",
+                    error != NULL ? commy_error_bare (error) : NULL, rules->str);
+}
+
+/* What runs here, and what could not. */
+void
+commy_mesh_audit_plugins (CommyMesh *self)
+{
+  guint n = self->shared.audit != NULL ? commy_catalog_get_n_plugins (self->catalog) : 0;
+
+  for (guint i = 0; i < n; i++)
+    {
+      const CommyPlugin *plugin = commy_catalog_get_plugin (self->catalog, i);
+      g_autofree char *details = g_strdup_printf (
+          "%s %s %s", plugin->name, plugin->has_note ? plugin->note.version : "?", plugin->path);
+
+      if (plugin->state == COMMY_PLUGIN_STATE_ACTIVE)
+        commy_mesh_audit (self, "plugin", "loaded", NULL, details);
+      else if (plugin->reason != NULL)
+        commy_mesh_audit (self, "plugin", "rejected", plugin->reason, details);
+    }
+}
+
+void
+commy_mesh_stop_audit (CommyMesh *self)
+{
+  commy_mesh_audit (self, "node", "left", NULL, NULL);
+  g_clear_pointer (&self->shared.audit, commy_audit_log_free);
+}

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Writing the audit trail of one process. Lines are made and hashed in memory and leave in
+ * batches; a write that stops half way goes on at the same byte later.
+ */
+#include "config.h"
+
+#include "security/commy-audit-chain.h"
+
+#include "base/commy-error-private.h"
+#include "security/commy-audit-tail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* An empty file may have been made a moment ago, and its lock be about to be taken. */
+#define YOUNG_S 60
+
+struct _CommyAuditChain
+{
+  CommyAuditChainSetup setup;
+  CommyAuditTools *tools;
+  int dir_fd;
+  char *name; /* of the chain; files are called NAME-000001 and so on */
+
+  guint64 sequence; /* of the last record */
+  guint8 hash[COMMY_AUDIT_HASH_SIZE];
+
+  /* the file that is written */
+  guint number;
+  gboolean is_begun;  /* its first record was made */
+  gboolean is_ending; /* its last record was made */
+  int fd;             /* -1: not open yet */
+  int names_fd;
+  gsize size;                              /* bytes made for it, written or not */
+  GHashTable *names;                       /* text -> commitment in hex */
+  guint8 last_seal[COMMY_AUDIT_HASH_SIZE]; /* hash of its last checkpoint */
+  gboolean is_sealed;                      /* it has one */
+  guint unsealed;                          /* records behind it */
+  gint64 sealed_ns;
+  gint64 synced_ns;
+  gboolean is_dirty; /* written since */
+
+  GString *lines; /* to be written */
+  gsize lines_done;
+  GString *name_lines;
+  gsize name_lines_done;
+};
+
+static void
+fail (GError **error, const CommyAuditChain *self, const char *verb, int code)
+{
+  commy_set_error (error, COMMY_ERROR_AUDIT, "cannot %s the audit trail in %s: %s", verb,
+                   self->setup.directory, g_strerror (code));
+}
+
+/* --- making and freeing --- */
+
+static gboolean
+open_directory (CommyAuditChain *self, GError **error)
+{
+  struct stat status;
+
+  if (self->dir_fd >= 0)
+    return TRUE;
+  if (g_mkdir_with_parents (self->setup.directory, 0700) == 0)
+    self->dir_fd = open (self->setup.directory,
+                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+  if (self->dir_fd < 0 || fstat (self->dir_fd, &status) < 0)
+    {
+      fail (error, self, "open", errno);
+      return FALSE;
+    }
+  if (status.st_uid == geteuid () && (status.st_mode & 077) == 0)
+    return TRUE;
+  close (self->dir_fd);
+  self->dir_fd = -1;
+  commy_set_error (error, COMMY_ERROR_AUDIT,
+                   "the folder %s of the audit trail is open to others (owner %u, mode %04o): it "
+                   "must be ours, and chmod 700",
+                   self->setup.directory, status.st_uid, status.st_mode & 07777);
+  return FALSE;
+}
+
+static char *
+make_name (const CommyAuditChain *self, gint64 wall_us)
+{
+  g_autoptr (GDateTime) time = g_date_time_new_from_unix_utc (wall_us / G_USEC_PER_SEC);
+  g_autofree char *text = time != NULL ? g_date_time_format (time, "%Y%m%dT%H%M%SZ") : NULL;
+
+  return g_strdup_printf ("%s-%d-%08x", text != NULL ? text : "0", (int) getpid (),
+                          (guint) commy_env_random64 (self->setup.env));
+}
+
+CommyAuditChain *
+commy_audit_chain_new (const CommyAuditChainSetup *setup, gint64 wall_us)
+{
+  CommyAuditChain *self = g_new0 (CommyAuditChain, 1);
+
+  self->setup = *setup;
+  self->setup.directory = g_strdup (setup->directory);
+  self->setup.mesh = g_strdup (setup->mesh);
+  self->setup.node = g_strdup (setup->node);
+  self->dir_fd = self->fd = self->names_fd = -1;
+  self->tools = commy_audit_tools_new ();
+  self->names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->lines = g_string_new (NULL);
+  self->name_lines = g_string_new (NULL);
+  self->name = make_name (self, wall_us);
+  return self;
+}
+
+static void
+close_fd (int *fd)
+{
+  if (*fd >= 0)
+    close (*fd);
+  *fd = -1;
+}
+
+void
+commy_audit_chain_free (CommyAuditChain *self)
+{
+  if (self == NULL)
+    return;
+  close_fd (&self->fd);
+  close_fd (&self->names_fd);
+  close_fd (&self->dir_fd);
+  g_hash_table_unref (self->names);
+  g_string_free (self->lines, TRUE);
+  g_string_free (self->name_lines, TRUE);
+  commy_audit_tools_free (self->tools);
+  g_free ((char *) self->setup.directory);
+  g_free ((char *) self->setup.mesh);
+  g_free ((char *) self->setup.node);
+  g_free (self->name);
+  g_free (self);
+}
+
+/* --- making lines --- */
+
+/* The commitment to a personal text: one for all its places in a file. */
+static const char *
+commit (CommyAuditChain *self, const char *text)
+{
+  g_autofree char *bounded = commy_audit_name_dup (text);
+  const char *known = g_hash_table_lookup (self->names, bounded);
+  guint8 salt[COMMY_AUDIT_SALT_SIZE];
+  char line[COMMY_AUDIT_NAME_LINE_MAX];
+  char *commitment;
+
+  if (known != NULL)
+    return known;
+  if (g_hash_table_size (self->names) >= COMMY_AUDIT_NAMES_MAX)
+    g_hash_table_remove_all (self->names);
+  self->setup.env->random (self->setup.env->data, salt, sizeof salt);
+  commitment = g_malloc (COMMY_AUDIT_HEX_SIZE + 1);
+  commy_audit_name_commit (self->tools, salt, bounded, commitment);
+  g_string_append_len (self->name_lines, line,
+                       (gssize) commy_audit_name_write (commitment, salt, bounded, line));
+  g_hash_table_insert (self->names, g_steal_pointer (&bounded), commitment);
+  return commitment;
+}
+
+/* Chains it. A commitment may be forgotten by the next one of the same record: so they are copied.
+ */
+static void
+add_line (CommyAuditChain *self, const CommyAuditRecord *record)
+{
+  char line[COMMY_AUDIT_LINE_MAX];
+  char commitments[COMMY_AUDIT_N_TEXTS][COMMY_AUDIT_HEX_SIZE + 1];
+  CommyAuditRecord copy = *record;
+  gsize size;
+
+  for (guint i = 0; i < COMMY_AUDIT_N_TEXTS; i++)
+    if (commy_audit_text_is_personal (i) && copy.texts[i] != NULL && copy.texts[i][0] != '\0')
+      {
+        memcpy (commitments[i], commit (self, copy.texts[i]), sizeof commitments[i]);
+        copy.texts[i] = commitments[i];
+      }
+  copy.sequence = ++self->sequence;
+  size = commy_audit_record_write (&copy, line);
+  commy_audit_chain (self->tools, self->hash, line, size, self->hash);
+  size = commy_audit_record_end (line, size, self->hash);
+  g_string_append_len (self->lines, line, (gssize) size);
+  self->size += size;
+  self->unsealed++;
+}
+
+static void
+begin_file (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
+{
+  char before[COMMY_AUDIT_HEX_SIZE + 1] = "";
+  g_autofree char *details = g_strdup_printf ("mesh %s, node %s, pid %d, boot %s, host %s",
+                                              self->setup.mesh, self->setup.node, (int) getpid (),
+                                              commy_env_host_id (), g_get_host_name ());
+
+  commy_audit_to_hex (self->hash, sizeof self->hash, before);
+  self->number++;
+  self->is_begun = TRUE;
+  self->size = 0;
+  self->is_sealed = FALSE;
+  self->unsealed = 0;
+  self->sealed_ns = boot_ns;
+  memset (self->last_seal, 0, sizeof self->last_seal);
+  g_hash_table_remove_all (self->names);
+  add_line (self, &(CommyAuditRecord){ .wall_us = wall_us,
+                                       .boot_ns = boot_ns,
+                                       .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
+                                                  [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_OPENED,
+                                                  [COMMY_AUDIT_DETAILS] = details,
+                                                  [COMMY_AUDIT_BEFORE] = before } });
+}
+
+static void
+add_seal (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
+{
+  guint8 bytes[COMMY_AUDIT_SEALED_SIZE];
+  guint8 seal[COMMY_SEAL_MAX];
+  char hex[2 * COMMY_SEAL_MAX + 1] = "";
+  gsize size = sizeof seal;
+
+  self->sealed_ns = boot_ns;
+  commy_audit_sealed_bytes (self->last_seal, self->sequence, self->hash, bytes);
+  if (self->setup.seal == NULL
+      || !self->setup.seal (self->setup.seal_data, !self->is_sealed, bytes, sizeof bytes, seal,
+                            &size)
+      || size > sizeof seal)
+    {
+      self->unsealed = 0; /* is asked again after as many */
+      return;
+    }
+  commy_audit_to_hex (seal, size, hex);
+  add_line (self, &(CommyAuditRecord){ .wall_us = wall_us,
+                                       .boot_ns = boot_ns,
+                                       .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
+                                                  [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_CHECKPOINT,
+                                                  [COMMY_AUDIT_SEAL] = hex } });
+  memcpy (self->last_seal, self->hash, sizeof self->last_seal);
+  self->is_sealed = TRUE;
+  self->unsealed = 0;
+}
+
+void
+commy_audit_chain_add (CommyAuditChain *self, const CommyAuditRecord *record)
+{
+  if (!self->is_begun)
+    begin_file (self, record->wall_us, record->boot_ns);
+  add_line (self, record);
+  if (self->unsealed >= COMMY_AUDIT_SEAL_EVERY)
+    add_seal (self, record->wall_us, record->boot_ns);
+}
+
+guint
+commy_audit_chain_get_number (const CommyAuditChain *self)
+{
+  return self->number;
+}
+
+gsize
+commy_audit_chain_get_pending (const CommyAuditChain *self)
+{
+  return self->lines->len - self->lines_done + self->name_lines->len - self->name_lines_done;
+}
+
+/* --- writing --- */
+
+static gboolean
+write_all (int fd, GString *text, gsize *done)
+{
+  while (*done < text->len)
+    {
+      gssize wrote = write (fd, text->str + *done, text->len - *done);
+
+      if (wrote < 0 && errno == EINTR)
+        continue;
+      if (wrote < 0)
+        return FALSE;
+      *done += (gsize) wrote;
+    }
+  g_string_truncate (text, 0);
+  *done = 0;
+  return TRUE;
+}
+
+static char *
+file_name (const CommyAuditChain *self, const char *suffix)
+{
+  return g_strdup_printf ("%s-%06u%s", self->name, self->number, suffix);
+}
+
+static int
+open_new (const CommyAuditChain *self, const char *suffix)
+{
+  g_autofree char *name = file_name (self, suffix);
+
+  return openat (self->dir_fd, name,
+                 O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+/* The lock tells others that somebody still writes. */
+static gboolean
+open_files (CommyAuditChain *self, GError **error)
+{
+  if (!open_directory (self, error))
+    return FALSE;
+  if (self->names_fd < 0)
+    self->names_fd = open_new (self, COMMY_AUDIT_NAMES_SUFFIX);
+  if (self->names_fd >= 0 && self->fd < 0)
+    self->fd = open_new (self, COMMY_AUDIT_LIVE_SUFFIX);
+  if (self->fd >= 0)
+    {
+      /* A reader that looks whether somebody writes has it for no longer than that. */
+      while (flock (self->fd, LOCK_EX) < 0 && errno == EINTR)
+        ;
+      return TRUE;
+    }
+  fail (error, self, "begin a file of", errno);
+  return FALSE;
+}
+
+static gboolean
+end_file (CommyAuditChain *self, GError **error)
+{
+  g_autofree char *live = file_name (self, COMMY_AUDIT_LIVE_SUFFIX);
+  g_autofree char *closed = file_name (self, COMMY_AUDIT_SUFFIX);
+
+  if (fdatasync (self->names_fd) < 0 || fdatasync (self->fd) < 0
+      || (renameat (self->dir_fd, live, self->dir_fd, closed) < 0 && errno != ENOENT))
+    {
+      fail (error, self, "close a file of", errno);
+      return FALSE;
+    }
+  if (faccessat (self->dir_fd, closed, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+    g_warning ("somebody took the file %s of the audit trail away while it was written", live);
+  fsync (self->dir_fd); /* some file systems cannot */
+  close_fd (&self->fd);
+  close_fd (&self->names_fd);
+  self->is_begun = self->is_ending = self->is_dirty = FALSE;
+  return TRUE;
+}
+
+static gboolean
+write_pending (CommyAuditChain *self, GError **error)
+{
+  if (commy_audit_chain_get_pending (self) == 0)
+    return TRUE;
+  if (self->fd < 0 && !open_files (self, error))
+    return FALSE;
+  self->is_dirty = TRUE;
+  /* Names first: one that nobody uses does no harm, one that is missing would. */
+  if (write_all (self->names_fd, self->name_lines, &self->name_lines_done)
+      && write_all (self->fd, self->lines, &self->lines_done))
+    return TRUE;
+  fail (error, self, "write", errno);
+  return FALSE;
+}
+
+static gboolean
+sync_files (CommyAuditChain *self, gint64 boot_ns, GError **error)
+{
+  if (!self->is_dirty || boot_ns - self->synced_ns < COMMY_AUDIT_SYNC_NS)
+    return TRUE;
+  self->synced_ns = boot_ns;
+  if (fdatasync (self->names_fd) == 0 && fdatasync (self->fd) == 0)
+    {
+      self->is_dirty = FALSE;
+      return TRUE;
+    }
+  fail (error, self, "write", errno);
+  return FALSE;
+}
+
+static gboolean
+finish_file (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
+{
+  if (!self->is_begun)
+    return TRUE;
+  if (!self->is_ending)
+    {
+      /* Whether there is a seal behind it must stand in it: or else taking that off leaves a file
+       * that nobody sealed, which is none the worse. */
+      add_seal (self, wall_us, boot_ns);
+      add_line (self, &(CommyAuditRecord){
+                          .wall_us = wall_us,
+                          .boot_ns = boot_ns,
+                          .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
+                                     [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_CLOSED,
+                                     [COMMY_AUDIT_DETAILS]
+                                     = self->is_sealed ? COMMY_AUDIT_SEAL_FOLLOWS : NULL } });
+      if (self->is_sealed)
+        add_seal (self, wall_us, boot_ns);
+    }
+  self->is_ending = TRUE;
+  return write_pending (self, error) && end_file (self, error);
+}
+
+gboolean
+commy_audit_chain_flush (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
+{
+  if (self->is_ending)
+    return finish_file (self, wall_us, boot_ns, error);
+  if (self->is_begun && self->unsealed > 0 && boot_ns - self->sealed_ns >= COMMY_AUDIT_SEAL_NS)
+    add_seal (self, wall_us, boot_ns);
+  if (!write_pending (self, error))
+    return FALSE;
+  if (self->size >= self->setup.max_file_size)
+    return finish_file (self, wall_us, boot_ns, error);
+  return sync_files (self, boot_ns, error);
+}
+
+gboolean
+commy_audit_chain_close (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
+{
+  return finish_file (self, wall_us, boot_ns, error);
+}
+
+/* --- what others left --- */
+
+static void
+add_about (CommyAuditChain *self,
+           const char *outcome,
+           const char *name,
+           const CommyAuditTail *tail,
+           gint64 wall_us,
+           gint64 boot_ns)
+{
+  g_autofree char *stem = g_strndup (name, (gsize) (strstr (name, COMMY_AUDIT_SUFFIX) - name));
+  g_autofree char *end = g_strdup_printf ("%" G_GUINT64_FORMAT ":%s", tail->sequence, tail->hash);
+  g_autofree char *torn
+      = tail->torn > 0 ? g_strdup_printf (" torn %" G_GSIZE_FORMAT, tail->torn) : g_strdup ("");
+  g_autofree char *reason = g_strconcat (end, torn, NULL);
+
+  commy_audit_chain_add (self,
+                         &(CommyAuditRecord){ .wall_us = wall_us,
+                                              .boot_ns = boot_ns,
+                                              .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
+                                                         [COMMY_AUDIT_OUTCOME] = outcome,
+                                                         [COMMY_AUDIT_REASON] = reason,
+                                                         [COMMY_AUDIT_DETAILS] = stem } });
+}
+
+/* One that nobody writes any more, and that was not closed. The lock keeps a second finder away
+ * until its name tells that it was noted. */
+static gboolean
+recover (CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot_ns, GError **error)
+{
+  int fd = openat (self->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  g_autofree char *closed = g_strndup (name, strlen (name) - strlen (".open"));
+  CommyAuditTail tail;
+  struct stat before, now;
+  gboolean ok = TRUE;
+
+  if (fd < 0)
+    return TRUE;
+  if (flock (fd, LOCK_EX | LOCK_NB) == 0 && fstat (fd, &before) == 0
+      && (before.st_size > 0 || wall_us / G_USEC_PER_SEC - before.st_mtim.tv_sec > YOUNG_S)
+      && fstatat (self->dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && before.st_ino == now.st_ino
+      && commy_audit_tail_read (fd, &tail))
+    {
+      add_about (self, COMMY_AUDIT_RECOVERED, name, &tail, wall_us, boot_ns);
+      ok = commy_audit_chain_flush (self, wall_us, boot_ns, error);
+      if (ok)
+        renameat (self->dir_fd, name, self->dir_fd, closed);
+    }
+  close (fd);
+  return ok;
+}
+
+static gboolean
+remove_old (CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot_ns, GError **error)
+{
+  int fd = openat (self->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  g_autofree char *stem = g_strndup (name, strlen (name) - strlen (COMMY_AUDIT_SUFFIX));
+  g_autofree char *names = g_strconcat (stem, COMMY_AUDIT_NAMES_SUFFIX, NULL);
+  CommyAuditTail tail;
+  struct stat status;
+  gboolean ok = TRUE;
+
+  if (fd < 0)
+    return TRUE;
+  if (fstat (fd, &status) == 0
+      && wall_us / G_USEC_PER_SEC - status.st_mtim.tv_sec
+             > self->setup.retention_us / G_USEC_PER_SEC
+      && flock (fd, LOCK_EX | LOCK_NB) == 0 && commy_audit_tail_read (fd, &tail))
+    {
+      add_about (self, COMMY_AUDIT_REMOVED, name, &tail, wall_us, boot_ns);
+      ok = commy_audit_chain_flush (self, wall_us, boot_ns, error);
+      if (ok && unlinkat (self->dir_fd, name, 0) == 0)
+        unlinkat (self->dir_fd, names, 0);
+    }
+  close (fd);
+  return ok;
+}
+
+gboolean
+commy_audit_chain_tidy (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
+{
+  g_autoptr (GPtrArray) names = NULL;
+
+  if (!open_directory (self, error))
+    return FALSE;
+  names = commy_audit_list_files (self->setup.directory, NULL);
+
+  for (guint i = 0; names != NULL && i < names->len; i++)
+    {
+      const char *name = names->pdata[i];
+
+      if (g_str_has_suffix (name, COMMY_AUDIT_LIVE_SUFFIX) && g_str_has_prefix (name, self->name))
+        continue;
+      if (g_str_has_suffix (name, COMMY_AUDIT_LIVE_SUFFIX))
+        {
+          if (!recover (self, name, wall_us, boot_ns, error))
+            return FALSE;
+        }
+      else if (self->setup.retention_us > 0 && !remove_old (self, name, wall_us, boot_ns, error))
+        return FALSE;
+    }
+  return TRUE;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The audit trail of a mesh: any thread hands events over, which costs it a copy into memory; one
+ * thread makes records of them and writes. What repeats becomes one record with a count. What the
+ * disk does not take waits; when there is no more room to wait, events are refused or lost, as the
+ * setting says, and what was lost is counted in a record as soon as there can be one.
+ */
+#pragma once
+
+#include "security/commy-audit-chain.h"
+
+typedef struct _CommyAuditLog CommyAuditLog;
+
+typedef enum
+{
+  COMMY_AUDIT_CALLS_NONE,
+  COMMY_AUDIT_CALLS_DENIED,
+  COMMY_AUDIT_CALLS_ALL,
+} CommyAuditCalls;
+
+#define COMMY_AUDIT_QUEUE_SIZE ((gsize) 4 << 20)
+/* Events that are equal within this time become one record. */
+#define COMMY_AUDIT_REPEAT_NS G_GINT64_CONSTANT (1000000000)
+
+typedef struct
+{
+  CommyAuditChainSetup chain;
+  CommyAuditCalls calls;
+  gboolean refuses; /* what cannot be recorded */
+  gsize queue_size; /* bytes of events that wait */
+  gint64 retry_us;  /* between two looks whether the disk works again */
+  void (*now) (gpointer data, gint64 *out_wall_us, gint64 *out_boot_ns); /* NULL: the system's */
+  gpointer now_data;
+} CommyAuditLogSetup;
+
+/* Texts of an event by CommyAuditText; NULL: it has none. */
+typedef struct
+{
+  const char *texts[COMMY_AUDIT_N_EVENT_TEXTS];
+} CommyAuditEvent;
+
+CommyAuditLog *commy_audit_log_new (const CommyAuditLogSetup *setup);
+/* Writes what waits and the closing record. NULL is nothing. */
+void commy_audit_log_free (CommyAuditLog *log);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyAuditLog, commy_audit_log_free)
+
+/* Any thread; does not wait for the disk. FALSE: what it is about must not happen. With NULL for a
+ * log nothing is recorded and nothing refused. */
+gboolean commy_audit_log_add (CommyAuditLog *log, const CommyAuditEvent *event);
+/* The same with the error that the one who is refused gets. */
+gboolean commy_audit_log_check (CommyAuditLog *log, const CommyAuditEvent *event, GError **error);
+/* Whether calls of this kind are recorded. NULL: none are. */
+gboolean commy_audit_log_wants_calls (const CommyAuditLog *log, gboolean allowed);
+
+/* Waits until all that was added before is written, counts of what repeats included. FALSE: the
+ * disk does not take it. Any thread but the log's. */
+gboolean commy_audit_log_sync (CommyAuditLog *log);
+/* Events that were lost so far. Any thread. */
+guint64 commy_audit_log_get_lost (CommyAuditLog *log);

@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Writing the audit trail: full disks under both settings, a writer that is killed, files that end
+ * and go, floods, many threads.
+ */
+#include "config.h"
+
+#include "audit-fixture.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECOND G_GINT64_CONSTANT (1000000000)
+#define ANY G_MAXUINT64
+
+static gboolean
+add (CommyAuditLog *log, const char *type, guint i)
+{
+  char method[24];
+
+  g_snprintf (method, sizeof method, "Get%u", i);
+  return commy_audit_log_add (log, &(CommyAuditEvent){ {
+                                       [COMMY_AUDIT_TYPE] = type,
+                                       [COMMY_AUDIT_OUTCOME] = "denied",
+                                       [COMMY_AUDIT_PRINCIPAL] = "unix:uid=1000",
+                                       [COMMY_AUDIT_SERVICE] = "org.example.A",
+                                       [COMMY_AUDIT_METHOD] = method,
+                                   } });
+}
+
+typedef struct
+{
+  guint64 records; /* of all */
+  guint64 calls;   /* that they stand for */
+  guint64 gap;
+  guint opened, closed, recovered, removed, checkpoints;
+  char *details; /* of the last record of the trail's own */
+  char *reason;
+} Tally;
+
+static void
+tally_clear (Tally *tally)
+{
+  g_free (tally->details);
+  g_free (tally->reason);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Tally, tally_clear)
+
+static gboolean
+count (GVariant *record, gpointer data)
+{
+  Tally *tally = data;
+  const char *type = NULL, *outcome = NULL;
+  guint64 n = audit_report_get (record, "count");
+
+  tally->records++;
+  g_variant_lookup (record, "type", "&s", &type);
+  g_variant_lookup (record, "outcome", "&s", &outcome);
+  if (strcmp (type, COMMY_AUDIT_TRAIL) != 0)
+    {
+      tally->calls += n;
+      return TRUE;
+    }
+  tally->gap += strcmp (outcome, COMMY_AUDIT_GAP) == 0 ? n : 0;
+  tally->opened += strcmp (outcome, COMMY_AUDIT_OPENED) == 0;
+  tally->closed += strcmp (outcome, COMMY_AUDIT_CLOSED) == 0;
+  tally->checkpoints += strcmp (outcome, COMMY_AUDIT_CHECKPOINT) == 0;
+  if (strcmp (outcome, COMMY_AUDIT_RECOVERED) == 0 || strcmp (outcome, COMMY_AUDIT_REMOVED) == 0)
+    {
+      tally->recovered += strcmp (outcome, COMMY_AUDIT_RECOVERED) == 0;
+      tally->removed += strcmp (outcome, COMMY_AUDIT_REMOVED) == 0;
+      tally_clear (tally);
+      tally->details = g_strdup ("");
+      tally->reason = g_strdup ("");
+      g_variant_lookup (record, "details", "s", &tally->details);
+      g_variant_lookup (record, "reason", "s", &tally->reason);
+    }
+  return TRUE;
+}
+
+static void
+read_tally (AuditFixture *self, Tally *tally)
+{
+  g_autoptr (GError) error = NULL;
+
+  commy_audit_read (self->dir, count, tally, &error);
+  g_assert_no_error (error);
+}
+
+/* --- the disk is full --- */
+
+static void
+set_file_limit (rlim_t bytes)
+{
+  struct rlimit limit;
+
+  g_assert_cmpint (getrlimit (RLIMIT_FSIZE, &limit), ==, 0);
+  limit.rlim_cur = MIN (bytes, limit.rlim_max);
+  g_assert_cmpint (setrlimit (RLIMIT_FSIZE, &limit), ==, 0);
+}
+
+#define FILE_LIMIT ((rlim_t) 40 << 10)
+
+/* Until the disk takes no more, and what waits has filled its room; how many were taken. */
+static guint
+fill_disk (CommyAuditLog *log)
+{
+  guint i = 0;
+
+  set_file_limit (FILE_LIMIT);
+  while (commy_audit_log_sync (log))
+    for (guint k = 0; k < 16; k++)
+      add (log, "call", i++);
+  return i;
+}
+
+static void
+test_full_continue (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_auto (Tally) tally = { 0 };
+  CommyAuditLog *log;
+  guint64 lost;
+  guint n;
+
+  setup.queue_size = 64 << 10;
+  log = commy_audit_log_new (&setup);
+  n = fill_disk (log);
+  for (; commy_audit_log_get_lost (log) < 100; n++)
+    g_assert_true (add (log, "call", n));
+  g_assert_false (commy_audit_log_sync (log));
+  set_file_limit (RLIM_INFINITY);
+  while (!commy_audit_log_sync (log))
+    ;
+  g_assert_true (add (log, "call", n++));
+  lost = commy_audit_log_get_lost (log);
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (lost, >=, 100);
+  g_assert_cmpuint (tally.gap, ==, lost);
+  g_assert_cmpuint (tally.calls + lost, ==, n);
+}
+
+static void
+test_full_refuse (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_auto (Tally) tally = { 0 };
+  g_autoptr (GError) error = NULL;
+  CommyAuditLog *log;
+  guint n;
+
+  setup.refuses = TRUE;
+  log = commy_audit_log_new (&setup);
+  n = fill_disk (log);
+  for (guint i = 0; i < 100; i++)
+    g_assert_false (add (log, "call", n++));
+  g_assert_false (commy_audit_log_check (log, &(CommyAuditEvent){ { "x" } }, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_AUDIT);
+  n++;
+  set_file_limit (RLIM_INFINITY);
+  while (!commy_audit_log_sync (log))
+    ;
+  g_assert_true (add (log, "call", n++));
+  g_assert_cmpuint (commy_audit_log_get_lost (log), ==, 0);
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.gap, ==, 0);
+  g_assert_cmpuint (tally.calls, ==, n); /* what was refused was tried, and that is noted */
+}
+
+/* A folder that others can read: nothing goes there, and nothing is lost until it is ours. */
+static void
+test_open_folder (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_auto (Tally) tally = { 0 };
+  CommyAuditLog *log;
+
+  g_assert_cmpint (g_mkdir (self->dir, 0755), ==, 0);
+  log = commy_audit_log_new (&setup);
+  add (log, "call", 1);
+  g_assert_false (commy_audit_log_sync (log));
+  g_assert_cmpint (g_chmod (self->dir, 0700), ==, 0);
+  while (!commy_audit_log_sync (log))
+    ;
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.calls, ==, 1);
+}
+
+/* --- files that end --- */
+
+static void
+test_rotated (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_auto (Tally) tally = { 0 };
+  g_autofree char *middle = NULL;
+  g_autofree char *path = NULL;
+  g_autoptr (GVariant) report = NULL;
+  CommyAuditLog *log;
+  struct stat status;
+  guint n_files;
+
+  setup.chain.max_file_size = 16 << 10;
+  log = commy_audit_log_new (&setup);
+  for (guint i = 0; i < 500; i++)
+    {
+      add (log, "call", i);
+      g_assert_true (commy_audit_log_sync (log));
+    }
+  commy_audit_log_free (log);
+  n_files = audit_fixture_count_files (self, ".audit");
+  g_assert_cmpuint (n_files, >, 5);
+  g_assert_cmpuint (audit_fixture_count_files (self, ".open"), ==, 0);
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.calls, ==, 500);
+  g_assert_cmpuint (tally.opened, ==, n_files);
+  g_assert_cmpuint (tally.closed, ==, n_files);
+
+  middle = audit_fixture_dup_file (self, ".audit", 2);
+  path = g_build_filename (self->dir, middle, NULL);
+  g_assert_cmpint (g_stat (path, &status), ==, 0);
+  g_assert_cmpuint (status.st_mode & 07777, ==, 0600);
+  g_assert_cmpint (g_stat (self->dir, &status), ==, 0);
+  g_assert_cmpuint (status.st_mode & 07777, ==, 0700);
+  g_assert_cmpint (g_unlink (path), ==, 0);
+  report = audit_fixture_verify (self, NULL);
+  g_assert_true (audit_report_has (report, "missing", ANY, 0));
+}
+
+/* The first files of a chain go when their time is over, and the next chain says so. Without that
+ * note they are missing. */
+static void
+test_retention (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_auto (Tally) tally = { 0 };
+  g_autofree char *first = NULL;
+  g_autofree char *stem = NULL;
+  g_autofree char *path = NULL;
+  g_autoptr (GVariant) report = NULL;
+  struct timespec long_ago[2] = { { 0, UTIME_OMIT }, { 1000000000, 0 } };
+
+  setup.chain.max_file_size = 16 << 10;
+  setup.chain.retention_us = G_GINT64_CONSTANT (86400000000);
+  self->wall_us = g_get_real_time ();
+  for (guint round = 0; round < 2; round++)
+    {
+      CommyAuditLog *log = commy_audit_log_new (&setup);
+
+      for (guint i = 0; i < 100; i++)
+        {
+          add (log, "call", i);
+          g_assert_true (commy_audit_log_sync (log));
+        }
+      commy_audit_log_free (log);
+      if (round > 0)
+        continue;
+      first = audit_fixture_dup_file (self, ".audit", 0);
+      stem = g_strndup (first, strlen (first) - strlen (".audit"));
+      path = g_build_filename (self->dir, first, NULL);
+      g_assert_cmpint (utimensat (AT_FDCWD, path, long_ago, 0), ==, 0);
+      self->wall_us += 2 * G_USEC_PER_SEC;
+    }
+  g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.removed, ==, 1);
+  g_assert_cmpstr (tally.details, ==, stem);
+  /* The second chain gone: nobody tells why the first one's beginning is. */
+  for (guint n = audit_fixture_count_files (self, ".audit"); n > 1; n--)
+    {
+      g_autofree char *name = audit_fixture_dup_file (self, ".audit", n - 1);
+      g_autofree char *gone = g_build_filename (self->dir, name, NULL);
+
+      if (strncmp (name, first, strlen (first) - strlen ("000001.audit")) != 0)
+        g_assert_cmpint (g_unlink (gone), ==, 0);
+    }
+  report = audit_fixture_verify (self, NULL);
+  g_assert_true (audit_report_has (report, "missing", ANY, ANY));
+}
+
+/* A process that runs for long removes its own first files, too. */
+static void
+test_retention_of_own (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  struct timespec long_ago[2] = { { 0, UTIME_OMIT }, { 1000000000, 0 } };
+  g_auto (Tally) tally = { 0 };
+  g_autofree char *path = NULL;
+  CommyAuditLog *log;
+
+  setup.chain.max_file_size = 16 << 10;
+  setup.chain.retention_us = G_GINT64_CONSTANT (86400000000);
+  self->wall_us = g_get_real_time ();
+  log = commy_audit_log_new (&setup);
+  for (guint i = 0; i < 300; i++)
+    {
+      add (log, "call", i);
+      g_assert_true (commy_audit_log_sync (log));
+      if (path == NULL && audit_fixture_count_files (self, ".audit") == 1)
+        {
+          g_autofree char *name = audit_fixture_dup_file (self, ".audit", 0);
+
+          path = g_build_filename (self->dir, name, NULL);
+          g_assert_cmpint (utimensat (AT_FDCWD, path, long_ago, 0), ==, 0);
+        }
+    }
+  commy_audit_log_free (log);
+  g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.removed, ==, 1);
+}
+
+/* --- a writer that dies --- */
+
+/* Becomes a child that writes until it is killed. */
+static int
+write_for_ever (const char *dir)
+{
+  AuditFixture self = { .dir = (char *) dir, .wall_us = 1, .boot_ns = 1 };
+  CommyAuditLogSetup setup = audit_fixture_setup (&self);
+  CommyAuditLog *log = commy_audit_log_new (&setup);
+
+  for (guint i = 0;; i++)
+    {
+      add (log, "call", i);
+      if (i == 5000 && commy_audit_log_sync (log) && write (1, "5", 1) != 1)
+        return 1;
+    }
+}
+
+static void
+kill_a_writer (AuditFixture *self)
+{
+  const char *argv[] = { "/proc/self/exe", "--writer", self->dir, NULL };
+  g_autoptr (GError) error = NULL;
+  int out = -1, status;
+  char byte;
+  GPid pid;
+
+  g_spawn_async_with_pipes (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid,
+                            NULL, &out, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (read (out, &byte, 1), ==, 1);
+  g_assert_cmpint (kill (pid, SIGKILL), ==, 0);
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  close (out);
+}
+
+/* What is torn is what a kill leaves at most; here it is made, because a kill seldom does. */
+static void
+test_killed (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_auto (Tally) tally = { 0 };
+  g_autofree char *live = NULL;
+  g_autoptr (GByteArray) file = NULL;
+  g_autoptr (GVariant) before = NULL;
+  g_autoptr (GVariant) cut = NULL;
+  const char *at;
+
+  kill_a_writer (self);
+  live = audit_fixture_dup_file (self, ".open", 0);
+  before = audit_fixture_verify (self, NULL);
+  g_assert_true (audit_report_has (before, "truncated", ANY, ANY));
+  g_assert_false (audit_report_has (before, "changed", ANY, ANY));
+  g_assert_false (audit_report_has (before, "missing", ANY, ANY));
+  g_assert_cmpuint (audit_report_get (before, "records"), >=, 5000);
+  file = audit_fixture_read (self, live);
+  g_byte_array_append (file, (const guint8 *) "{\"seq\":123", 10);
+  audit_fixture_write (self, live, file->data, file->len);
+
+  commy_audit_log_free (commy_audit_log_new (&setup));
+  g_assert_cmpuint (audit_fixture_count_files (self, ".open"), ==, 0);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.recovered, ==, 1);
+  g_assert_true (g_str_has_prefix (live, tally.details));
+  at = strstr (tally.reason, " torn ");
+  g_assert_nonnull (at);
+  g_assert_cmpuint (g_ascii_strtoull (at + 6, NULL, 10), >=, 10);
+  /* Nothing was taken away, and what is torn stays a fault. */
+  cut = audit_fixture_verify (self, NULL);
+  g_assert_true (audit_report_has (cut, "torn", ANY, ANY));
+  g_assert_false (audit_report_has (cut, "truncated", ANY, ANY));
+
+  /* A second look finds nothing left to note. */
+  commy_audit_log_free (commy_audit_log_new (&setup));
+  tally_clear (&tally);
+  tally = (Tally){ 0 };
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.recovered, ==, 1);
+}
+
+/* What was noted is compared: a file that is shorter by a record later is a fault. */
+static void
+test_cut_after_recovery (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_autofree char *name = NULL;
+  g_autoptr (GByteArray) file = NULL;
+  g_autoptr (GVariant) report = NULL;
+  gsize end;
+
+  kill_a_writer (self);
+  name = audit_fixture_dup_file (self, ".open", 0);
+  commy_audit_log_free (commy_audit_log_new (&setup));
+  name[strlen (name) - strlen (".open")] = '\0';
+  file = audit_fixture_read (self, name);
+  for (end = file->len / 2; file->data[end - 1] != '\n'; end--)
+    ;
+  audit_fixture_write (self, name, file->data, end);
+  report = audit_fixture_verify (self, NULL);
+  g_assert_true (audit_report_has (report, "truncated", ANY, end));
+}
+
+/* --- floods --- */
+
+static void
+test_flood (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  CommyAuditLog *log = commy_audit_log_new (&setup);
+  g_auto (Tally) tally = { 0 };
+
+  for (guint second = 0; second < 3; second++)
+    {
+      for (guint i = 0; i < 10000; i++)
+        add (log, "call", 1);
+      g_assert_true (commy_audit_log_sync (log));
+      __atomic_add_fetch (&self->boot_ns, SECOND, __ATOMIC_RELAXED);
+    }
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.calls, ==, 30000);
+  g_assert_cmpuint (tally.records, <, 16);
+}
+
+/* More kinds than are remembered: nothing is lost, only less is gained. */
+static void
+test_many_kinds (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  CommyAuditLog *log = commy_audit_log_new (&setup);
+  g_auto (Tally) tally = { 0 };
+
+  for (guint i = 0; i < 5000; i++)
+    add (log, "call", i % 200);
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.calls, ==, 5000);
+}
+
+/* More names than are remembered. */
+static void
+test_many_names (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  CommyAuditLog *log = commy_audit_log_new (&setup);
+  g_autoptr (GVariant) report = NULL;
+  guint n = 3 * COMMY_AUDIT_NAMES_MAX / 2;
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("unix:uid=%u", i);
+
+      commy_audit_log_add (log, &(CommyAuditEvent){ {
+                                    [COMMY_AUDIT_TYPE] = "call",
+                                    [COMMY_AUDIT_OUTCOME] = "denied",
+                                    [COMMY_AUDIT_PRINCIPAL] = name,
+                                    [COMMY_AUDIT_PEER] = name,
+                                } });
+    }
+  commy_audit_log_free (log);
+  report = audit_fixture_verify (self, NULL);
+  g_assert_cmpuint (audit_report_get (report, "fault_count"), ==, 0);
+  g_assert_cmpuint (audit_report_get (report, "names"), ==, n);
+}
+
+/* --- seals and threads --- */
+
+static void
+test_seals (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  CommyAuditLog *log = commy_audit_log_new (&setup);
+  g_auto (Tally) tally = { 0 };
+  g_autoptr (GVariant) report = NULL;
+
+  for (guint i = 0; i < 3500; i++)
+    add (log, "call", i);
+  g_assert_true (commy_audit_log_sync (log));
+  __atomic_add_fetch (&self->boot_ns, COMMY_AUDIT_SEAL_NS, __ATOMIC_RELAXED);
+  g_assert_true (commy_audit_log_sync (log)); /* because of the time */
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.checkpoints, ==, 3 + 1 + 2);
+  g_assert_cmpuint (tally.calls, ==, 3500);
+}
+
+typedef struct
+{
+  CommyAuditLog *log;
+  guint thread;
+} Adder;
+
+static gpointer
+add_many (gpointer data)
+{
+  Adder *adder = data;
+
+  for (guint i = 0; i < 5000; i++)
+    add (adder->log, "call", adder->thread * 5000 + i);
+  return NULL;
+}
+
+static void
+test_threads (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  CommyAuditLog *log = commy_audit_log_new (&setup);
+  g_auto (Tally) tally = { 0 };
+  GThread *threads[4];
+  Adder adders[4];
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    {
+      adders[i] = (Adder){ log, i };
+      threads[i] = g_thread_new ("adder", add_many, &adders[i]);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  g_assert_cmpuint (commy_audit_log_get_lost (log), ==, 0);
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.calls, ==, 20000);
+}
+
+static void
+test_null (void)
+{
+  g_assert_true (commy_audit_log_add (NULL, &(CommyAuditEvent){ { "x" } }));
+  g_assert_false (commy_audit_log_wants_calls (NULL, FALSE));
+  g_assert_true (commy_audit_log_sync (NULL));
+  commy_audit_log_free (NULL);
+}
+
+/* Erased while it is written: the name does not come back into that file. */
+static void
+test_erased_live (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  CommyAuditLog *log = commy_audit_log_new (&setup);
+  g_autofree char *name = NULL;
+  g_autoptr (GByteArray) names = NULL;
+  guint64 n;
+
+  add (log, "call", 1);
+  g_assert_true (commy_audit_log_sync (log));
+  audit_assert_whole (self);
+  g_assert_true (commy_audit_erase (self->dir, "unix:uid=1000", &n, NULL));
+  g_assert_cmpuint (n, ==, 1);
+  add (log, "call", 2);
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  name = audit_fixture_dup_file (self, ".names", 0);
+  names = audit_fixture_read (self, name);
+  g_byte_array_append (names, (const guint8 *) "", 1);
+  g_assert_null (strstr ((char *) names->data, "uid="));
+}
+
+#define ADD(PATH, FUNC) \
+  g_test_add (PATH, AuditFixture, NULL, audit_fixture_set_up, FUNC, audit_fixture_tear_down)
+
+int
+main (int argc, char **argv)
+{
+  if (argc == 3 && strcmp (argv[1], "--writer") == 0)
+    return write_for_ever (argv[2]);
+  g_test_init (&argc, &argv, NULL);
+  g_log_set_always_fatal (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL); /* it warns of full disks */
+  signal (SIGXFSZ, SIG_IGN);
+  g_test_add_func ("/audit-log/none-is-nothing", test_null);
+  ADD ("/audit-log/full-disk/goes-on-and-counts", test_full_continue);
+  ADD ("/audit-log/full-disk/refuses", test_full_refuse);
+  ADD ("/audit-log/folder-must-be-ours-alone", test_open_folder);
+  ADD ("/audit-log/files/go-on-in-the-next", test_rotated);
+  ADD ("/audit-log/files/are-removed-when-their-time-is-over", test_retention);
+  ADD ("/audit-log/files/of-its-own-are-removed-too", test_retention_of_own);
+  ADD ("/audit-log/killed/is-noted-and-nothing-taken-away", test_killed);
+  ADD ("/audit-log/killed/what-was-noted-is-compared", test_cut_after_recovery);
+  ADD ("/audit-log/flood/is-counted", test_flood);
+  ADD ("/audit-log/flood/of-many-kinds", test_many_kinds);
+  ADD ("/audit-log/flood/of-many-names", test_many_names);
+  ADD ("/audit-log/seals", test_seals);
+  ADD ("/audit-log/threads", test_threads);
+  ADD ("/audit-log/erased-while-written", test_erased_live);
+  return g_test_run ();
+}
