@@ -462,6 +462,28 @@ test_replay (Scene *scene, gconstpointer data)
   side_end (scene, &again);
 }
 
+/* Between the challenge and the proof. */
+static void
+test_revoked_meanwhile (Scene *scene, gconstpointer data)
+{
+  g_autoptr (CommyApiKeyRegister) reg = NULL;
+  Side client, server;
+
+  side_begin (scene, &client, FALSE, 1);
+  side_begin (scene, &server, TRUE, 1);
+  scene->ops->step (client.session, NULL, on_done, &client);
+  scene->ops->step (server.session, client.bytes, on_done, &server);
+  scene->ops->step (client.session, server.bytes, on_done, &client);
+  reg = commy_api_key_register_open (scene->state, NULL);
+  g_assert_true (commy_api_key_register_revoke (reg, scene->key.id, NULL));
+  g_assert_true (commy_api_key_register_save (reg, NULL));
+  scene->ops->step (server.session, client.bytes, on_done, &server);
+  g_assert_cmpint (server.verdict, ==, COMMY_AUTH_REFUSED);
+  g_assert_nonnull (strstr (server.text, "revoked"));
+  side_end (scene, &client);
+  side_end (scene, &server);
+}
+
 static void
 test_no_binding (Scene *scene, gconstpointer data)
 {
@@ -553,6 +575,7 @@ main (int argc, char **argv)
   ADD ("what-was-heard-is-of-no-use", test_replay);
   ADD ("without-a-binding-nothing-is-proved", test_no_binding);
   ADD ("the-files-count-as-they-are-now", test_changes);
+  ADD ("a-key-may-be-revoked-in-the-middle", test_revoked_meanwhile);
   ADD ("an-unknown-id-is-challenged-like-any", test_unknown_id);
 #undef ADD
   return g_test_run ();
