@@ -9,6 +9,7 @@
 #include "auth/common/commy-credential.h"
 #include "fake-client.h"
 #include "mesh-fixture.h"
+#include "moves-scene.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -32,8 +33,9 @@ on_attributes (CommyService *service, CommyInvocation *invocation, gpointer data
 }
 
 static void
-add_attributes (CommyService *service)
+add_methods (CommyService *service)
 {
+  moves_service_extend (service);
   commy_service_handle (service, "Attributes", on_attributes, NULL, NULL);
 }
 
@@ -317,6 +319,44 @@ test_guesses (MeshFixture *fixture, gconstpointer data)
   service_child_free (child);
 }
 
+/* A path that takes a flow over is proved like its first one. */
+static void
+test_moves (MeshFixture *fixture, gconstpointer data)
+{
+  static const int paths[] = { MOVES_UNIX, MOVES_TLS, MOVES_SHM };
+  g_autofree char *credential = g_build_filename (fixture->dir, "credential", NULL);
+  g_autofree char *keyfile = NULL;
+  g_autofree char *text = NULL;
+  g_autofree char *unused = NULL;
+  g_autoptr (GVariant) who = NULL;
+  const char *name;
+  MovesScene *scene;
+  CommyApiKey key;
+
+  make_key (fixture, "build", &key);
+  unused = settings_of (fixture, &key, "shm"); /* writes the credential */
+  text = g_strdup_printf ("[mesh]\nauth=peercred;mtls;token\n[auth-chain c]\nrequire=token\n"
+                          "[service " TEST_SERVICE "]\nauth-chain=c\n" ALLOW (
+                              "token") "[plugin auth/token]\nparam.credential=%s\n",
+                          credential);
+  keyfile = mesh_fixture_use_keyfile (fixture, "chain.conf", text);
+  scene = moves_scene_new (fixture, NULL, 1);
+  moves_scene_call (scene);
+  moves_scene_attach (scene);
+  for (gsize i = 0; i < G_N_ELEMENTS (paths); i++)
+    {
+      moves_scene_move (scene, paths[i]);
+      while (!moves_scene_settled (scene))
+        moves_scene_call (scene);
+      g_assert_cmpint (moves_path_of (scene->path), ==, paths[i]);
+    }
+  g_assert_cmpuint (scene->elsewhere, ==, 0);
+  who = commy_client_call_sync (scene->client, "Who", NULL, NULL, NULL, NULL);
+  g_variant_get_child (who, 0, "&s", &name);
+  g_assert_cmpstr (name, ==, "token:build");
+  moves_scene_free (scene);
+}
+
 /* --- providers of every kind --- */
 
 /* A folder with the one fixture, which the mesh finds first. */
@@ -557,7 +597,7 @@ main (int argc, char **argv)
 {
   int status;
 
-  if (service_child_main_with (argc, argv, add_attributes, &status))
+  if (service_child_main_with (argc, argv, add_methods, &status))
     return status;
   g_test_init (&argc, &argv, NULL);
 #define ADD(NAME, FUNC)                                                               \
@@ -569,6 +609,7 @@ main (int argc, char **argv)
   ADD ("nobody-is-asked-without-a-need", test_not_asked);
   ADD ("an-instance-proves-itself-to-its-caller", test_both_directions);
   ADD ("an-impostor-does-not-know-the-token", test_impostor);
+  ADD ("a-flow-moves-to-paths-that-are-proved-too", test_moves);
   ADD ("without-a-credential-the-way-out-is-told", test_no_credential);
   ADD ("a-wrong-token-is-refused-in-general-terms", test_wrong_key);
   ADD ("a-revoked-token-is-refused-at-once", test_revoked);
