@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What it costs to check a token: one that was seen before, a new one by ES256, and GnuTLS alone
- * for the same signature. bench-jwt DIR, as make-jwts.py DIR NOW made it.
+ * What it costs the processor to check a token: one that was seen before, a new one by ES256, and
+ * GnuTLS alone for the same signature. bench-jwt DIR, as make-jwts.py DIR NOW made it.
  */
 #include "config.h"
 
@@ -12,11 +12,12 @@
 #include <gnutls/crypto.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define NOW G_GINT64_CONSTANT (2000000000)
-#define ROUNDS 9
-#define CACHED 20000
-#define VERIFIED 300
+#define ROUNDS 50
+#define CACHED 2000
+#define VERIFIED 20
 
 static const JwtRules rules = {
   .issuer = "https://issuer.example.org", .audience = "commy", .type = "at+jwt", .max_life_s = 86400
@@ -113,15 +114,24 @@ check_raw (Bench *self)
       >=, 0);
 }
 
-/* Nanoseconds each. */
+static double
+cpu_ns (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &now);
+  return (double) now.tv_sec * 1e9 + (double) now.tv_nsec;
+}
+
+/* Nanoseconds of the processor each. */
 static double
 measure (Bench *self, void (*check) (Bench *), guint n)
 {
-  gint64 begin = g_get_monotonic_time ();
+  double begin = cpu_ns ();
 
   for (guint i = 0; i < n; i++)
     check (self);
-  return (double) (g_get_monotonic_time () - begin) * 1000 / n;
+  return (cpu_ns () - begin) / n;
 }
 
 int
