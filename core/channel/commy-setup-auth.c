@@ -700,8 +700,8 @@ may_try (CommySetup *self, const char *service, GError **error)
   if (wait_ns == 0 || is_proved (self->exchange))
     return TRUE;
   commy_set_error (error, COMMY_ERROR_BUSY,
-                   "too many failed attempts to prove who this is, as %s, for %s: try again in "
-                   "%" G_GINT64_FORMAT " s",
+                   "an attempt to prove who this is failed (%s, for %s); the log of the side that "
+                   "refuses tells why, and the next one may come in %" G_GINT64_FORMAT " s",
                    source, service, wait_ns / COMMY_ATTEMPTS_FIRST_NS + 1);
   return FALSE;
 }
