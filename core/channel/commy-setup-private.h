@@ -32,7 +32,7 @@ struct _CommySetup
   GSource *timeout;
   gboolean open;
 
-  struct _CommyExchange *exchange; /* with whom the other side is; commy-setup-auth.c */
+  struct _CommyExchange *exchange; /* about who the other side is; commy-exchange.h */
 
   /* flows that move; commy-setup-move.c */
   gboolean wants_moves; /* connecting side: its caller can look for another path */
@@ -66,7 +66,7 @@ void commy_setup_on_hello (CommySetup *self, const CommyHello *hello);
 /* Zeroed, at an address that is a multiple of 64; for free(). */
 gpointer commy_setup_alloc (gsize size);
 
-/* --- commy-setup-auth.c --- */
+/* --- commy-setup-auth.c, commy-setup-steps.c --- */
 
 /* Who the other side is, as far as that can be told when the path is open: `peer`. */
 gboolean commy_setup_judge (CommySetup *self, GError **error);
