@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `commy pki ...` and `commy join`: what their files share. They are a part of their own, so that
- * a build without GnuTLS leaves it out.
+ * `commy pki ...`, `commy join` and `commy token`: what their files share. They are a part of their
+ * own, so that a build without GnuTLS leaves it out.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 /* argv[0] is the verb. */
 CommyExit commy_cmd_pki (CommyCli *cli, char **argv);
 CommyExit commy_cmd_join (CommyCli *cli, char **argv);
+CommyExit commy_cmd_token (CommyCli *cli, char **argv);
 
 /* Subcommands: argv[0] is their name. */
 CommyExit commy_cmd_pki_show (CommyCli *cli, char **argv);

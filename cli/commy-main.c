@@ -32,6 +32,7 @@ commy_cmd_pki (CommyCli *cli, char **argv)
   return COMMY_EXIT_FAILED;
 }
 #define commy_cmd_join commy_cmd_pki
+#define commy_cmd_token commy_cmd_pki
 #endif
 
 /* In the order in which a newcomer meets them. */
@@ -91,6 +92,8 @@ static const CommyVerb verbs[] = {
     "commy pki init", COMMY_TASK_SET_UP },
   { "join", commy_cmd_join, N_ ("join a mesh of another host, with a token of it"), "commy join",
     COMMY_TASK_SET_UP },
+  { "token", commy_cmd_token, N_ ("keys for callers without a certificate: create, ls, revoke"),
+    "commy token create --name build", COMMY_TASK_SET_UP },
   { "__complete", commy_cmd_complete, NULL, NULL, COMMY_TASK_HIDDEN },
 };
 

@@ -226,9 +226,7 @@ is_own_name (CommyChannel *self, CommyPrincipal *peer)
 gboolean
 commy_channel_has_same_rights (CommyChannel *self, CommyPrincipal *peer)
 {
-  const char *name = commy_principal_get_name (peer);
-
-  if (strcmp (name, commy_principal_get_name (self->peer)) == 0)
+  if (commy_principal_is_same (peer, self->peer))
     return TRUE;
   if (!is_own_name (self, peer) || !is_own_name (self, self->peer))
     return FALSE;

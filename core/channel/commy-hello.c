@@ -13,6 +13,7 @@
 
 #define HELLO_MAX 8192u
 #define TEXT_MAX 255u
+#define AUTH_MAX 16u /* providers in one list */
 
 static GVariant *
 little_endian (GVariant *value)
@@ -75,6 +76,28 @@ take_resume (GVariant *dict, CommyHello *hello)
   return take_flow (dict, "flow", &hello->flow) && take_flow (dict, "resume-flow", &hello->resume);
 }
 
+static void
+add_list (GVariantBuilder *builder, const char *key, char *const *list)
+{
+  if (list != NULL)
+    g_variant_builder_add (builder, "{sv}", key,
+                           g_variant_new_strv ((const char *const *) list, -1));
+}
+
+/* Absent is no list; one that is too long is an error. */
+static gboolean
+take_list (GVariant *dict, const char *key, char ***out_list)
+{
+  if (!g_variant_lookup (dict, key, "^as", out_list))
+    return TRUE;
+  if (g_strv_length (*out_list) > AUTH_MAX)
+    return FALSE;
+  for (char **item = *out_list; *item != NULL; item++)
+    if (strlen (*item) > TEXT_MAX)
+      return FALSE;
+  return TRUE;
+}
+
 GBytes *
 commy_hello_write (const CommyHello *hello)
 {
@@ -103,6 +126,8 @@ commy_hello_write (const CommyHello *hello)
                              g_variant_new_string (hello->interface_hash));
     }
   add_resume (&builder, hello);
+  add_list (&builder, "auth", hello->auth);
+  add_list (&builder, "auth-wants", hello->auth_wants);
   value = g_variant_ref_sink (g_variant_builder_end (&builder));
   wire = little_endian (value);
   return g_variant_get_data_as_bytes (wire);
@@ -169,6 +194,12 @@ commy_hello_read (const guint8 *data, gsize size, CommyHello *out_hello, GError 
       commy_set_error (error, COMMY_ERROR_PROTOCOL, "a hello with a flow that is none");
       return FALSE;
     }
+  if (!take_list (dict, "auth", &hello.auth) || !take_list (dict, "auth-wants", &hello.auth_wants))
+    {
+      commy_hello_clear (&hello);
+      commy_set_error (error, COMMY_ERROR_PROTOCOL, "a hello with too many auth providers");
+      return FALSE;
+    }
   *out_hello = hello;
   return TRUE;
 }
@@ -184,4 +215,6 @@ commy_hello_clear (CommyHello *hello)
   g_clear_pointer (&hello->interface_name, g_free);
   g_clear_pointer (&hello->interface_hash, g_free);
   g_clear_pointer (&hello->serializers, g_strfreev);
+  g_clear_pointer (&hello->auth, g_strfreev);
+  g_clear_pointer (&hello->auth_wants, g_strfreev);
 }

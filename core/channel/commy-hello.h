@@ -36,6 +36,8 @@ typedef struct
   guint32 min_version, max_version; /* of frames */
   char *interface_name;             /* WELCOME: what the instance offers; NULL: it does not say */
   char *interface_hash;
+  char **auth;        /* HELLO: auth providers whose steps this side takes part in; NULL: none */
+  char **auth_wants;  /* and those that the other side must prove itself by; NULL: none */
   gint32 cpu;         /* the only processor of the process, or -1 */
   guint32 features;   /* CommyFeatures */
   CommyFlowName flow; /* WELCOME: what was given to this flow; none without MOVES */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The inside of a set-up, for its two files: new channels, and flows that go on over another path.
+ * The inside of a set-up, for its files: new channels, who the other side is, and flows that go on
+ * over another path.
  * Mesh thread only.
  */
 #pragma once
@@ -31,6 +32,8 @@ struct _CommySetup
   GSource *timeout;
   gboolean open;
 
+  struct _CommyExchange *exchange; /* about who the other side is; commy-exchange.h */
+
   /* flows that move; commy-setup-move.c */
   gboolean wants_moves; /* connecting side: its caller can look for another path */
   CommyFlowName given;  /* accepting side: the name of the new flow; 0: it cannot move */
@@ -51,11 +54,34 @@ void commy_setup_free (CommySetup *self);
 void commy_setup_forget_connection (CommySetup *self);
 /* It failed: both sides hear why. */
 void commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer);
+void commy_setup_send_close (CommySetup *self, const GError *error);
 gboolean
 commy_setup_send_frame (CommySetup *self, CommyFrameSpec *spec, gconstpointer payload, gsize size);
 gboolean commy_setup_send_greeting (CommySetup *self, guint8 type);
 /* Reads the one frame that set-up waits for, or sleeps until it is there. */
 void commy_setup_progress (CommySetup *self);
+
+/* Accepting side: a HELLO, from a peer that is who it must be. */
+void commy_setup_on_hello (CommySetup *self, const CommyHello *hello);
+/* Zeroed, at an address that is a multiple of 64; for free(). */
+gpointer commy_setup_alloc (gsize size);
+
+/* --- commy-setup-auth.c, commy-setup-steps.c --- */
+
+/* Who the other side is, as far as that can be told when the path is open: `peer`. */
+gboolean commy_setup_judge (CommySetup *self, GError **error);
+/* What a HELLO says of auth; the lists are (transfer container). */
+void commy_setup_add_auth (CommySetup *self, CommyHello *hello);
+/* Accepting side: has the caller prove who it is, then goes on with its HELLO. Takes what is in
+ * @hello if that takes longer. */
+void commy_setup_authenticate (CommySetup *self, CommyHello *hello);
+/* An AUTH frame. */
+void commy_setup_on_auth (CommySetup *self, const CommyFrame *frame, const guint8 *payload);
+/* Whether an AUTH frame may come now, and whether nothing else may. */
+gboolean commy_setup_takes_auth (const CommySetup *self, gboolean *out_only);
+/* A provider thinks: nothing is read meanwhile. */
+gboolean commy_setup_is_thinking (const CommySetup *self);
+void commy_setup_drop_exchange (CommySetup *self);
 
 /* --- commy-setup-move.c --- */
 

@@ -2,8 +2,8 @@
 /*
  * The set-up of one channel as a small state machine on the mesh thread:
  *
- *   connecting side:  OPENING -> judge the peer -> HELLO sent -> WELCOME -> channel
- *   accepting side:   OPENING -> judge the peer -> HELLO -> WELCOME sent -> channel
+ *   connecting side:  OPENING -> judge the peer -> HELLO sent -> (AUTH ...) -> WELCOME -> channel
+ *   accepting side:   OPENING -> judge the peer -> HELLO -> (AUTH ...) -> WELCOME sent -> channel
  *
  * Whatever goes wrong is told to the peer in a CLOSE frame where there is a path, and here
  * to the caller or the log.
@@ -39,8 +39,8 @@ struct _CommyListener
   guint turned_away;  /* because there were too many */
 };
 
-static gpointer
-aligned_zero (gsize size)
+gpointer
+commy_setup_alloc (gsize size)
 {
   gsize rounded = (MAX (size, 1) + 63) & ~(gsize) 63;
   gpointer memory = aligned_alloc (64, rounded);
@@ -65,6 +65,7 @@ commy_setup_free (CommySetup *self)
 {
   commy_setup_drop_source (&self->fd_source);
   commy_setup_drop_source (&self->timeout);
+  commy_setup_drop_exchange (self); /* before the connection, whose evidence it knows */
   if (self->connection != NULL)
     {
       if (self->listener != NULL)
@@ -110,8 +111,8 @@ commy_setup_send_frame (CommySetup *self, CommyFrameSpec *spec, gconstpointer pa
   return self->ops->flush (self->connection) != COMMY_IO_CLOSED;
 }
 
-static void
-send_close (CommySetup *self, const GError *error)
+void
+commy_setup_send_close (CommySetup *self, const GError *error)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_CLOSE, .method = (guint32) error->code };
   const char *text = commy_error_bare (error);
@@ -139,7 +140,7 @@ commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer)
   g_autoptr (GError) copy = g_error_copy (error);
 
   if (tell_peer)
-    send_close (self, copy);
+    commy_setup_send_close (self, copy);
   if (self->listener != NULL || copy->code == COMMY_ERROR_NOT_OFFERED)
     commy_audit_refused (self, copy);
   if (self->listener != NULL && is_told (self->listener, copy->code))
@@ -171,47 +172,14 @@ setup_new (CommySetupShared *shared, CommyListener *listener, CommyPlugin *trans
   self->listener = listener;
   self->transport = transport;
   self->ops = &transport->ops.transport;
-  self->connection = aligned_zero (self->ops->connection_size);
+  self->connection = commy_setup_alloc (self->ops->connection_size);
   self->timeout = g_timeout_source_new ((guint) (shared->timeout_ns / 1000000));
   g_source_set_callback (self->timeout, on_timeout, self, NULL);
   g_source_attach (self->timeout, shared->context);
   return self;
 }
 
-/* --- who the other side is --- */
-
-static gboolean
-judge (CommySetup *self, GError **error)
-{
-  CommyEvidence evidence = { .struct_size = sizeof evidence, .pidfd = -1 };
-  char principal[COMMY_PRINCIPAL_MAX] = "";
-  char reason[256] = "";
-
-  self->ops->evidence (self->connection, &evidence);
-  for (CommyPlugin **auth = self->shared->auth; *auth != NULL; auth++)
-    {
-      CommyAuthVerdict verdict = (*auth)->ops.auth.judge ((*auth)->instance, &evidence, principal,
-                                                          reason, sizeof reason);
-
-      if (verdict == COMMY_AUTH_ACCEPTED)
-        {
-          self->peer = commy_principal_new (principal, (*auth)->note.id);
-          if ((*auth)->ops.auth.same_user ((*auth)->instance, principal))
-            commy_principal_set_own (self->peer);
-          return TRUE;
-        }
-      if (verdict == COMMY_AUTH_REFUSED)
-        {
-          commy_set_error (error, COMMY_ERROR_REFUSED, "%s refuses the peer: %s", (*auth)->note.id,
-                           reason);
-          return FALSE;
-        }
-    }
-  commy_set_error (error, COMMY_ERROR_REFUSED,
-                   "no auth provider can judge a peer on %s (setting \"auth\" of [mesh])",
-                   self->transport->note.id);
-  return FALSE;
-}
+/* --- what the other side may do --- */
 
 static gboolean
 may_offer (CommySetup *self, GError **error)
@@ -291,7 +259,11 @@ commy_setup_send_greeting (CommySetup *self, guint8 type)
   };
 
   commy_setup_add_moves (self, type, &hello);
+  if (type == COMMY_FRAME_HELLO)
+    commy_setup_add_auth (self, &hello);
   payload = commy_hello_write (&hello);
+  g_free (hello.auth);
+  g_free (hello.auth_wants);
   data = g_bytes_get_data (payload, &size);
   return commy_setup_send_frame (self, &spec, data, size);
 }
@@ -374,12 +346,21 @@ on_welcome (CommySetup *self, const CommyHello *hello)
   g_autoptr (GError) error = NULL;
   CommyChannel *channel;
 
+  if (self->peer == NULL)
+    {
+      commy_set_error (&error, COMMY_ERROR_REFUSED,
+                       "%s over %s takes part in none of the steps by which it should prove who it "
+                       "is (expect-chain of [service %s], auth of [mesh])",
+                       self->service, self->transport->note.id, self->service);
+      commy_setup_fail (self, error, TRUE);
+      return;
+    }
   if (self->flow != NULL)
     {
       commy_setup_on_resumed (self, hello);
       return;
     }
-  if (!take_choice (self, hello, &error))
+  if (!may_offer (self, &error) || !take_choice (self, hello, &error))
     {
       commy_setup_fail (self, error, TRUE);
       return;
@@ -392,8 +373,8 @@ on_welcome (CommySetup *self, const CommyHello *hello)
   done (data, channel, NULL);
 }
 
-static void
-on_hello (CommySetup *self, const CommyHello *hello)
+void
+commy_setup_on_hello (CommySetup *self, const CommyHello *hello)
 {
   CommyDestination destination = { 0 };
   CommyChannel *channel;
@@ -448,6 +429,8 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
   guint8 wanted = self->listener == NULL ? COMMY_FRAME_WELCOME
                   : self->awaits_ack     ? COMMY_FRAME_ACK
                                          : COMMY_FRAME_HELLO;
+  gboolean only_auth;
+  gboolean takes_auth = commy_setup_takes_auth (self, &only_auth);
   CommyFrame frame;
   CommyHello hello = { 0 };
   g_autoptr (GError) error = NULL;
@@ -470,7 +453,12 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
       commy_setup_fail (self, error, FALSE);
       return;
     }
-  else if (frame.type != wanted)
+  else if (frame.type == COMMY_FRAME_AUTH && takes_auth)
+    {
+      commy_setup_on_auth (self, &frame, data + frame.payload_offset);
+      return;
+    }
+  else if (frame.type != wanted || only_auth)
     commy_set_error (&error, COMMY_ERROR_PROTOCOL, "%s before the end of set-up",
                      commy_frame_type_to_string (frame.type));
   else if (self->awaits_ack)
@@ -482,7 +470,7 @@ on_frame (CommySetup *self, const guint8 *data, gsize size)
            && check_greeting (self, &hello, &error))
     {
       if (self->listener != NULL)
-        on_hello (self, &hello);
+        commy_setup_authenticate (self, &hello);
       else
         on_welcome (self, &hello);
       commy_hello_clear (&hello);
@@ -525,6 +513,11 @@ commy_setup_progress (CommySetup *self)
   CommyIo io;
   gsize size;
 
+  if (commy_setup_is_thinking (self))
+    {
+      commy_setup_drop_source (&self->fd_source);
+      return;
+    }
   if (self->ops->flush (self->connection) == COMMY_IO_OK)
     events = 0;
   while ((io = self->ops->peek (self->connection, &message)) == COMMY_IO_WOULD_BLOCK)
@@ -561,6 +554,7 @@ commy_setup_progress (CommySetup *self)
   copy = g_memdup2 (message.data, size);
   self->ops->release (self->connection, &message);
   on_frame (self, copy, size);
+  explicit_bzero (copy, size); /* it may be a credential */
 }
 
 static void
@@ -569,7 +563,8 @@ on_open (CommySetup *self)
   g_autoptr (GError) error = NULL;
 
   self->open = TRUE;
-  if (!judge (self, &error) || (self->listener == NULL && !may_offer (self, &error)))
+  if (!commy_setup_judge (self, &error)
+      || (self->listener == NULL && self->peer != NULL && !may_offer (self, &error)))
     {
       commy_setup_fail (self, error, TRUE);
       return;
@@ -717,7 +712,7 @@ commy_listener_new (CommySetupShared *shared, CommyPlugin *transport, GError **e
 
   self->shared = shared;
   self->transport = transport;
-  self->memory = aligned_zero (ops->listener_size);
+  self->memory = commy_setup_alloc (ops->listener_size);
   self->setups = g_hash_table_new (NULL, NULL);
   self->acceptor = (CommyAcceptor){ .struct_size = sizeof (CommyAcceptor),
                                     .alloc = listener_alloc,

@@ -57,6 +57,7 @@ static const CommyKeySchema plugin_keys[] = {
   { "enabled", PLAIN (BOOL), "true", "whether the plugin may be used" },
   { "bias", REAL (DOUBLE, 0.001, 1000), "1.0", "factor on the plugin's cost" },
   { "hooks", LIST (ID), "", "hooks that are put on the transport, outermost first" },
+  { "auth-chain", PLAIN (ID), "", "what callers that come over the transport must prove" },
   { "sha256", PLAIN (SHA256), NULL, "hash of the file, for trust=hash" },
   { "profile.latency", PLAIN (DURATION), NULL, "latency, instead of the plugin's claim" },
   { "profile.bandwidth", REAL (RATE, 1, 1e15), NULL, "bandwidth, instead of the claim" },
@@ -89,17 +90,28 @@ static const CommyKeySchema service_keys[] = {
   COMMY_LOCALITY_KEYS,
   COMMY_SUBSET_KEYS,
   { "depends", LIST (GLOB), NULL, "names of services that what is offered here needs" },
+  { "auth-chain", PLAIN (ID), "",
+    "[auth-chain NAME] that callers of what is offered here must prove themselves by" },
+  { "expect-chain", PLAIN (ID), "",
+    "[auth-chain NAME] that instances must prove themselves by when they are called from here" },
   COMMY_RESILIENCE_KEYS,
   COMMY_HEALTH_KEYS,
 };
 
 /* Where one of these is not set, [service NAME] says. */
 static const CommyKeySchema method_keys[] = { COMMY_METHOD_KEYS };
+static const CommyKeySchema auth_chain_keys[] = {
+  { "any", LIST (ID), "",
+    "providers of which one must accept the other side, asked in this order" },
+  { "require", LIST (ID), "", "providers of which each must accept it" },
+};
 
 static const CommyKeySchema mesh_keys[] = {
   { "store", PLAIN (ID), "", "where services are registered" },
   { "balancer", PLAIN (ID), "", "how one of several instances is picked" },
   { "auth", LIST (ID), "", "who is asked, in this order, whom the other side proved to be" },
+  { "auth-chain", PLAIN (ID), "",
+    "[auth-chain NAME] for callers, where service and transport name none" },
   { "runtime-dir", PLAIN (PATH), "", "folder for sockets; empty: the user's runtime folder" },
   { "state-dir", PLAIN (PATH), "", "folder for state; empty: the user's state folder" },
   { "credentials-dir", PLAIN (PATH), "", "folder of ca.pem, cert.pem and key.pem" },
@@ -206,6 +218,7 @@ static const CommyGroupSchema groups[] = {
   GROUP ("mesh", NULL, mesh_keys),
   GROUP ("wait", NULL, wait_keys),
   GROUP ("limits", NULL, limits_keys),
+  GROUP ("auth-chain", "NAME", auth_chain_keys),
   GROUP ("policy", "NAME", policy_keys),
   GROUP ("log", NULL, log_keys),
   GROUP ("alert", "NAME", alert_keys),

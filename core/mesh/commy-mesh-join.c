@@ -31,6 +31,8 @@
 #define STOCK_BYTES ((gsize) 32 << 20)
 /* As many as the transports inside a host need at most. */
 #define DESCRIPTORS_A_CHANNEL 2
+/* Who failed to prove who it is, and has to wait. */
+#define ATTEMPTS 1024u
 
 /* --- plugins --- */
 
@@ -221,6 +223,20 @@ start_kind (CommyMesh *self, guint kind)
     }
 }
 
+static CommyPlugin *
+start_for_chain (gpointer data, const char *id, GError **error)
+{
+  return start_named (data, COMMY_PLUGIN_AUTH, "auth", id, error);
+}
+
+static gboolean
+start_chains (CommyMesh *self, GError **error)
+{
+  self->setup.chains
+      = commy_auth_chains_new (self->config, self->setup.auth, start_for_chain, self, error);
+  return self->setup.chains != NULL;
+}
+
 static gboolean
 start_auth (CommyMesh *self, GError **error)
 {
@@ -240,7 +256,7 @@ start_auth (CommyMesh *self, GError **error)
   g_ptr_array_add (providers, NULL);
   self->setup.auth = (CommyPlugin **) g_ptr_array_free (providers, FALSE);
   if (self->setup.auth[0] != NULL)
-    return TRUE;
+    return start_chains (self, error);
   commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING, "%s (\"auth\" of [mesh], %s)",
                    ids[0] == NULL ? "no keyfile names an auth provider; the shipped commy.conf does"
                                   : "no auth provider can be used: see commy plugin list",
@@ -271,11 +287,13 @@ own_principals (CommyMesh *self)
 {
   GPtrArray *names = g_ptr_array_new ();
 
-  for (CommyPlugin **auth = self->setup.auth; *auth != NULL; auth++)
+  for (guint i = 0; i < self->started->len; i++)
     {
+      CommyPlugin *plugin = self->started->pdata[i];
       char name[COMMY_PRINCIPAL_MAX] = "";
 
-      if ((*auth)->ops.auth.self ((*auth)->instance, name, sizeof name))
+      if (plugin->note.kind == COMMY_PLUGIN_AUTH
+          && plugin->ops.auth.self (plugin->instance, name, sizeof name))
         g_ptr_array_add (names, g_strdup (name));
     }
   g_ptr_array_add (names, NULL);
@@ -446,6 +464,7 @@ fill_setup (CommyMesh *self)
   self->setup.timeout_ns = commy_config_get_duration (self->config, "limits", "handshake-timeout");
   self->setup.handshakes = commy_quota_new (handshakes, handshakes);
   self->setup.channels = commy_quota_new (channels, channels_for_others (self, channels));
+  self->setup.attempts = commy_attempts_new (ATTEMPTS);
   self->setup.locate = locate;
   self->setup.locate_data = self;
 }
@@ -698,6 +717,8 @@ commy_mesh_leave_here (CommyMesh *self)
   self->shared.deaths = NULL;
   g_clear_pointer (&self->deaths, commy_death_watch_free);
   g_clear_pointer (&self->setup.serializers, g_strfreev);
+  g_clear_pointer (&self->setup.chains, commy_auth_chains_free);
+  g_clear_pointer (&self->setup.attempts, commy_attempts_free);
   g_clear_pointer (&self->setup.auth, g_free);
   g_clear_pointer (&self->shared.flows, commy_flow_table_free);
   g_clear_pointer (&self->shared.stock, commy_stock_close);

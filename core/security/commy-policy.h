@@ -24,6 +24,10 @@ CommyPrincipal *commy_principal_new (const char *name, const char *provider);
  * Before others see it. */
 void commy_principal_set_own (CommyPrincipal *principal);
 gboolean commy_principal_is_own (CommyPrincipal *principal);
+/* What else it proved: further principals of its chain, or "scope=WORD". Before others see it. */
+void commy_principal_add_attribute (CommyPrincipal *principal, const char *attribute);
+/* By name and by attributes. */
+gboolean commy_principal_is_same (CommyPrincipal *principal, CommyPrincipal *other);
 
 typedef enum
 {

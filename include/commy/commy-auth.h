@@ -55,13 +55,35 @@ typedef CommyAuthVerdict (*CommyAuthJudgeFunc) (gpointer instance,
                                                 gsize reason_size);
 
 /**
+ * COMMY_AUTH_STEP_MAX:
+ *
+ * Most bytes that one step sends.
+ */
+#define COMMY_AUTH_STEP_MAX 8192
+
+/**
+ * COMMY_AUTH_ROUNDS_MAX:
+ *
+ * Most steps that each side takes with one provider.
+ */
+#define COMMY_AUTH_ROUNDS_MAX 8
+
+/**
  * CommyAuthStepDoneFunc:
  * @user_data: as given
  * @verdict: the provider's word
- * @bytes: (nullable): for the peer
+ * @bytes: (nullable) (transfer none): for the peer, at most %COMMY_AUTH_STEP_MAX
  * @text: (nullable): the principal, or the reason of a refusal
  *
- * The end of a step; may come at once or later, on the mesh thread.
+ * The end of a step; may come at once or later, on the mesh thread. If later, the session may be
+ * gone when this returns.
+ *
+ * %COMMY_AUTH_CONTINUE sends @bytes and waits for the answer. %COMMY_AUTH_ACCEPTED is this side's
+ * last word: the peer proved to be @text; attributes may follow the principal, a line each (at most
+ * 32 of 255 bytes, without spaces). %COMMY_AUTH_NOT_MINE is a last word, too: this side did its
+ * part and learned nothing of the peer, as when only the other side has to prove something. The
+ * bytes of a last word are sent. %COMMY_AUTH_REFUSED ends the set-up; @text goes to the log of this
+ * side only.
  */
 typedef void (*CommyAuthStepDoneFunc) (gpointer user_data,
                                        CommyAuthVerdict verdict,
@@ -72,10 +94,13 @@ typedef void (*CommyAuthStepDoneFunc) (gpointer user_data,
  * CommyAuthBeginFunc:
  * @instance: the plugin's instance
  * @session: zeroed memory of `session_size`
- * @evidence: what the transport knows; its `binding` ties the proof to this channel
+ * @evidence: what the transport knows; its `binding` ties the proof to this channel, and its
+ *   `principal` is who the peer is already known to be. Valid during the call; `binding` must be
+ *   copied
  * @accepting: %TRUE on the side that accepted the connection
  *
- * Starts an exchange of steps.
+ * Starts an exchange of steps. It is for both directions: either side's chain may have asked for
+ * it, and each side says in its last word what the other one proved to it.
  */
 typedef void (*CommyAuthBeginFunc) (gpointer instance,
                                     gpointer session,
@@ -89,7 +114,9 @@ typedef void (*CommyAuthBeginFunc) (gpointer instance,
  * @done: called exactly once
  * @user_data: for @done
  *
- * One step. Input is hostile.
+ * One step. The connecting side takes the first, with %NULL; then both take turns until each has
+ * had its last word. A provider that needs more than the peer has to say is refused, as is one that
+ * takes more than %COMMY_AUTH_ROUNDS_MAX. Input is hostile, and may be empty.
  */
 typedef void (*CommyAuthStepFunc) (gpointer session,
                                    GBytes *bytes,

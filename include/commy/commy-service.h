@@ -63,6 +63,19 @@ COMMY_API const char *commy_principal_get_name (CommyPrincipal *principal);
  */
 COMMY_API const char *commy_principal_get_provider (CommyPrincipal *principal);
 
+/**
+ * commy_principal_get_attributes:
+ * @principal: a principal
+ *
+ * What the peer proved besides its name: what further providers of its chain call it
+ * (`token:build`), and what its credential carries (`scope=deploy`). Any thread.
+ *
+ * Returns: (transfer none) (array zero-terminated=1): the attributes, in the order of the chain
+ *
+ * Since: 0.1
+ */
+COMMY_API const char *const *commy_principal_get_attributes (CommyPrincipal *principal);
+
 #define COMMY_TYPE_INVOCATION (commy_invocation_get_type ())
 /**
  * CommyInvocation:

@@ -164,6 +164,9 @@ typedef enum
  * @n_chain: how many
  * @has_binding: whether @binding is set
  * @binding: channel binding: equal on both sides and only there
+ * @principal: (nullable): set by the core where an auth provider begins its steps: what the first
+ *   provider of the chain calls the peer, if that is known yet. Not a transport's to fill. Absent
+ *   (see @struct_size) in older cores
  *
  * What the transport knows of the peer. Whether that is enough is an auth provider's word.
  */
@@ -180,6 +183,7 @@ typedef struct
   gsize n_chain;
   gboolean has_binding;
   guint8 binding[32];
+  const char *principal;
 } CommyEvidence;
 
 /**

@@ -66,6 +66,31 @@ if exits 0; then
   ok pki/token/create-says-that-nobody-serves complains 'commy pki serve'
   run pki token ls --mesh test -o json
   ok pki/token/ls-json json 'len(it) == 1 and it[0]["state"] == "open" and "token" not in it[0]'
+  run token --help
+  ok token/help-has-an-example says 'commy token create --name'
+  run token
+  ok token/without-arguments-exits-2 exits 2
+  run --mesh test token create --name build --scope deploy --scope read
+  ok token/create-prints-the-token-alone says '^cmy_[0-9a-f]\{12\}_[0-9a-f]\{64\}_[0-9a-f]\{8\}$'
+  ok token/create-says-that-it-is-not-shown-again complains 'not shown again'
+  run --mesh test token ls -o json
+  ok token/ls-json json 'len(it) == 1 and it[0]["principal"] == "token:build" and it[0]["state"] == "good"'
+  ok token/ls-shows-the-scopes-and-no-secret \
+    json 'it[0]["scopes"] == ["deploy", "read"] and "cmy_" not in str(it)'
+  id=$(/usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])' < "$out")
+  run --mesh test token revoke "$id"
+  ok token/revoke-exits-0 exits 0
+  run --mesh test token ls -o json
+  ok token/revoked-is-shown json 'it[0]["state"] == "revoked"'
+  run --mesh test token rm "$id"
+  run --mesh test token ls -o json
+  ok token/rm-forgets-it json 'it == []'
+  run --mesh test token revoke "$id"
+  ok token/revoke-of-none-exits-3 exits 3
+  run --mesh test token create --name 'a b'
+  ok token/a-name-that-is-none-is-refused complains 'letters, digits'
+  run --mesh test token create --valid forever
+  ok token/a-time-that-is-none-exits-2 exits 2
   # All who have no name would be one user, if they were called alike.
   if unshare --user --map-user=12345 true 2> "$err"; then
     status=0

@@ -6,10 +6,12 @@
 
 #include "commy-auth-conformance.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define REASON_SIZE 256
+#define EXCHANGES 64
 
 typedef struct
 {
@@ -168,15 +170,171 @@ test_own_name (Provider *provider)
 {
   char name[COMMY_PRINCIPAL_MAX] = "";
 
-  if (provider->ops->self == NULL)
-    {
-      g_test_skip ("the provider has no name for this node");
-      return;
-    }
-  if (!provider->ops->self (provider->instance, name, sizeof name))
+  if (provider->ops->self == NULL || !provider->ops->self (provider->instance, name, sizeof name))
     return;
   g_assert_nonnull (memchr (name, '\0', sizeof name));
   g_assert_cmpuint (strlen (name), >, 0);
+}
+
+/* --- steps --- */
+
+typedef struct
+{
+  guint n_answers;
+  gboolean is_over; /* nobody may answer any more */
+  CommyAuthVerdict verdict;
+} Answer;
+
+static void
+on_done (gpointer user_data, CommyAuthVerdict verdict, GBytes *bytes, const char *text)
+{
+  Answer *answer = user_data;
+
+  g_assert_false (answer->is_over);
+  answer->n_answers++;
+  answer->verdict = verdict;
+  g_assert_cmpint (verdict, <=, COMMY_AUTH_CONTINUE);
+  if (bytes != NULL)
+    g_assert_cmpuint (g_bytes_get_size (bytes), <=, COMMY_AUTH_STEP_MAX);
+  if (text != NULL)
+    g_assert_true (g_utf8_validate (text, -1, NULL));
+  if (verdict == COMMY_AUTH_REFUSED)
+    {
+      g_assert_nonnull (text);
+      g_assert_cmpuint (strlen (text), >, 0);
+      g_assert_null (strchr (text, '\n'));
+      g_assert_false (g_str_has_suffix (text, "."));
+    }
+}
+
+static GBytes *
+make_noise (GRand *rand)
+{
+  gsize size = g_rand_boolean (rand) ? (gsize) g_rand_int_range (rand, 0, 100)
+                                     : (gsize) g_rand_int_range (rand, 0, COMMY_AUTH_STEP_MAX + 1);
+  guint8 *data = g_malloc (size + 1);
+
+  for (gsize i = 0; i < size; i++)
+    data[i] = (guint8) g_rand_int (rand);
+  return g_bytes_new_take (data, size);
+}
+
+static CommyEvidence
+bound_evidence (GRand *rand)
+{
+  CommyEvidence evidence = evidence_of (COMMY_EVIDENCE_KERNEL);
+
+  evidence.has_binding = TRUE;
+  for (gsize i = 0; i < sizeof evidence.binding; i++)
+    evidence.binding[i] = (guint8) g_rand_int (rand);
+  return evidence;
+}
+
+/* Memory of exactly the size that it asks for, so that a sanitizer sees what goes beyond. */
+static gpointer
+begin (Provider *provider, const CommyEvidence *evidence, gboolean accepting)
+{
+  gsize size = (provider->ops->session_size + 63) / 64 * 64;
+  gpointer session = aligned_alloc (64, size);
+
+  memset (session, 0, size);
+  provider->ops->begin (provider->instance, session, evidence, accepting);
+  return session;
+}
+
+/* One exchange with somebody who sends noise: answered once for each step, and never accepted. */
+static void
+exchange_noise (Provider *provider, GRand *rand, gboolean accepting)
+{
+  CommyEvidence evidence = bound_evidence (rand);
+  gpointer session = begin (provider, &evidence, accepting);
+  Answer answer = { .verdict = COMMY_AUTH_CONTINUE };
+
+  for (guint round = 0; round < COMMY_AUTH_ROUNDS_MAX && answer.verdict == COMMY_AUTH_CONTINUE;
+       round++)
+    {
+      g_autoptr (GBytes) noise = round == 0 && !accepting ? NULL : make_noise (rand);
+
+      answer.n_answers = 0;
+      provider->ops->step (session, noise, on_done, &answer);
+      commy_test_run_until (NULL, answer.n_answers > 0);
+      g_assert_cmpuint (answer.n_answers, ==, 1);
+      g_assert_cmpint (answer.verdict, !=, COMMY_AUTH_ACCEPTED);
+    }
+  answer.is_over = TRUE;
+  provider->ops->end (session);
+  free (session);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+/* All of it or nothing. */
+static gboolean
+has_steps (Provider *provider)
+{
+  gboolean has = provider->ops->session_size > 0;
+
+  g_assert_cmpint (provider->ops->begin != NULL, ==, has);
+  g_assert_cmpint (provider->ops->step != NULL, ==, has);
+  g_assert_cmpint (provider->ops->end != NULL, ==, has);
+  return has;
+}
+
+static void
+test_noise (Provider *provider)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+
+  if (!has_steps (provider))
+    return;
+  for (guint i = 0; i < EXCHANGES; i++)
+    exchange_noise (provider, rand, i % 2 == 0);
+}
+
+/* A path that breaks ends an exchange anywhere. */
+static void
+test_early_end (Provider *provider)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (2);
+
+  if (!has_steps (provider))
+    return;
+  for (guint i = 0; i < 4; i++)
+    {
+      CommyEvidence evidence = bound_evidence (rand);
+      gpointer session = begin (provider, &evidence, i % 2 == 0);
+      Answer answer = { 0 };
+
+      if (i >= 2)
+        {
+          g_autoptr (GBytes) noise = make_noise (rand);
+
+          provider->ops->step (session, i % 2 == 0 ? noise : NULL, on_done, &answer);
+        }
+      answer.is_over = TRUE;
+      provider->ops->end (session);
+      free (session);
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+    }
+}
+
+/* Two at a time do not know of each other. */
+static void
+test_two_sessions (Provider *provider)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (3);
+  CommyEvidence evidence = bound_evidence (rand);
+  gpointer one, other;
+
+  if (!has_steps (provider))
+    return;
+  one = begin (provider, &evidence, TRUE);
+  other = begin (provider, &evidence, FALSE);
+  provider->ops->end (one);
+  free (one);
+  provider->ops->end (other);
+  free (other);
 }
 
 static void
@@ -211,6 +369,9 @@ commy_auth_conformance_add (const CommyPluginDescriptor *descriptor,
     { "the-same-evidence-has-the-same-answer", test_same_answer },
     { "a-reason-keeps-to-its-room", test_little_room },
     { "own-name-is-a-name", test_own_name },
+    { "noise-is-no-proof-in-any-step", test_noise },
+    { "an-exchange-may-end-anywhere", test_early_end },
+    { "sessions-do-not-know-of-each-other", test_two_sessions },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Reading secrets from files.
+ */
+#include "config.h"
+
+#include "auth/common/commy-credential.h"
+
+#include "auth/common/commy-pki-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+commy_credential_free (char *secret)
+{
+  if (secret != NULL)
+    explicit_bzero (secret, strlen (secret));
+  g_free (secret);
+}
+
+static gboolean
+refuse (GError **error, const char *path, const char *why)
+{
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR, "the credential %s %s", path, why);
+  return FALSE;
+}
+
+char *
+commy_credential_find (const char *name, GError **error)
+{
+  const char *dir = g_getenv ("CREDENTIALS_DIRECTORY");
+
+  if (g_path_is_absolute (name))
+    return g_strdup (name);
+  if (*name == '\0')
+    {
+      g_set_error (
+          error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
+          "no credential is named; write param.credential=/PATH/OF/FILE, or the name of one "
+          "that the service manager loads");
+      return NULL;
+    }
+  if (strchr (name, '/') != NULL || g_str_equal (name, "..") || g_str_equal (name, "."))
+    {
+      refuse (error, name, "is neither an absolute path nor a name");
+      return NULL;
+    }
+  if (dir == NULL || !g_path_is_absolute (dir))
+    {
+      refuse (error, name,
+              "is looked for in $CREDENTIALS_DIRECTORY, which is not set (LoadCredential= of the "
+              "service manager does)");
+      return NULL;
+    }
+  return g_build_filename (dir, name, NULL);
+}
+
+/* What the service manager loads may be its group's to read: it says so by an access list. */
+static guint
+forbidden_mode (const char *path)
+{
+  const char *dir = g_getenv ("CREDENTIALS_DIRECTORY");
+  gsize length = dir != NULL ? strlen (dir) : 0;
+
+  return length > 0 && strncmp (path, dir, length) == 0 && path[length] == '/' ? 037 : 077;
+}
+
+static gboolean
+check (int fd, const char *path, gsize max, GError **error)
+{
+  struct stat about;
+
+  if (fstat (fd, &about) != 0)
+    return refuse (error, path, g_strerror (errno));
+  if (!S_ISREG (about.st_mode))
+    return refuse (error, path, "is no regular file");
+  if (about.st_uid != geteuid () && about.st_uid != 0)
+    return refuse (error, path, "belongs to another user; give it to the one who uses it");
+  if ((about.st_mode & forbidden_mode (path)) != 0)
+    return refuse (error, path, "is open to others than its owner: chmod 600");
+  if (about.st_size > (off_t) max)
+    return refuse (error, path, "is larger than a credential can be");
+  return TRUE;
+}
+
+/* As much as there is, up to @size; -1: errno tells. */
+static gssize
+read_up_to (int fd, char *out, gsize size)
+{
+  gsize got = 0;
+
+  while (got < size)
+    {
+      gssize n = read (fd, out + got, size - got);
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0)
+        return -1;
+      if (n == 0)
+        break;
+      got += (gsize) n;
+    }
+  return (gssize) got;
+}
+
+static char *
+read_secret (int fd, const char *path, gsize max, GError **error)
+{
+  char *text;
+  gssize got;
+
+  if (!check (fd, path, max, error))
+    return NULL;
+  text = g_malloc0 (max + 2);
+  got = read_up_to (fd, text, max + 1);
+  if (got < 0)
+    refuse (error, path, g_strerror (errno));
+  else if ((gsize) got > max || strlen (text) != (gsize) got)
+    refuse (error, path, "is no text, or larger than a credential can be");
+  else if (*g_strchomp (text) == '\0')
+    refuse (error, path, "is empty");
+  else
+    return text;
+  explicit_bzero (text, max + 2);
+  g_free (text);
+  return NULL;
+}
+
+char *
+commy_credential_read (const char *path, gsize max, GError **error)
+{
+  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  char *text;
+
+  if (fd < 0)
+    {
+      g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
+                   "cannot read the credential %s: %s", path,
+                   errno == ELOOP ? "it is a link" : g_strerror (errno));
+      return NULL;
+    }
+  text = read_secret (fd, path, max, error);
+  close (fd);
+  return text;
+}
+
+char *
+commy_credential_get (const char *name, gsize max, GError **error)
+{
+  g_autofree char *path = commy_credential_find (name, error);
+
+  return path != NULL ? commy_credential_read (path, max, error) : NULL;
+}

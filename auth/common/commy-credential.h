@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Secrets of a caller, in files: never in the environment, never in arguments. They are read anew
+ * each time they are needed, so that a changed file counts at once and nothing stays in memory.
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* Where the secret @name is: an absolute path is that file; another name is a file in
+ * $CREDENTIALS_DIRECTORY, as the service manager gives it. (transfer full) */
+char *commy_credential_find (const char *name, GError **error);
+/* The text of the file without white space at its end, @max bytes at most. Nobody but its owner,
+ * who is this user or root, may have access; no link is followed. For commy_credential_free(). */
+char *commy_credential_read (const char *path, gsize max, GError **error);
+/* Both. */
+char *commy_credential_get (const char *name, gsize max, GError **error);
+/* Wipes it. */
+void commy_credential_free (char *secret);
+
+G_END_DECLS

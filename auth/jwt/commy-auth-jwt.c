@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The auth provider `jwt`: the connecting side shows a signed token, in one message, over a path on
+ * which nobody listens; the accepting side checks it by its key set. The other way round there is
+ * nothing to prove.
+ */
+#include "config.h"
+
+#include "auth/common/commy-credential.h"
+#include "auth/common/commy-pki.h"
+#include "auth/jwt/commy-jwt.h"
+
+#include <commy/commy-plugin.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SECOND G_GINT64_CONSTANT (1000000000)
+#define DAY_S G_GINT64_CONSTANT (86400)
+
+typedef struct
+{
+  CommyHost *host;
+  JwtRules rules;
+  guint algorithms;
+  JwtCache *cache;
+  JwtKeys *keys; /* NULL: the file is no good */
+  struct stat seen;
+  gboolean has_looked;
+} Jwt;
+
+typedef struct
+{
+  Jwt *jwt;
+  gboolean accepting;
+  gboolean is_over;
+  gboolean is_private; /* nobody can listen on the path */
+  gboolean knows_peer;
+} Session;
+
+#define STRING_PARAM(NAME, DEFAULT, HELP)                                             \
+  {                                                                                   \
+    .struct_size = sizeof (CommyParamSpec), .type = COMMY_PARAM_STRING, .name = NAME, \
+    .default_value = DEFAULT, .help = HELP                                            \
+  }
+
+static const CommyParamSpec jwt_params[] = {
+  STRING_PARAM ("credential",
+                "",
+                "The file of this node's own token, as an absolute path, or the name of a "
+                "credential of the service manager; empty: it has none"),
+  STRING_PARAM ("jwks", "", "Absolute path of the issuer's key set; empty: no token is accepted"),
+  STRING_PARAM ("issuer", "", "What tokens must say of their issuer (iss), exactly"),
+  STRING_PARAM ("audience", "", "For whom tokens must be (aud)"),
+  STRING_PARAM ("type", "at+jwt", "Of which type tokens must be (typ of the header)"),
+  STRING_PARAM ("algorithms",
+                "EdDSA ES256",
+                "Algorithms of which keys are taken: EdDSA, ES256, RS256, PS256, HS256"),
+  { .struct_size = sizeof (CommyParamSpec),
+    .type = COMMY_PARAM_DURATION,
+    .name = "max-life",
+    .default_value = "86400s",
+    .minimum = SECOND,
+    .maximum = 366 * DAY_S * SECOND,
+    .help = "Longest time from a token's issue to its end" },
+};
+
+static gboolean
+refuse_param (GError **error, const char *text)
+{
+  g_set_error_literal (error, g_quark_from_static_string ("commy-error-quark"),
+                       COMMY_ERROR_PLUGIN_PARAM, text);
+  return FALSE;
+}
+
+static gboolean
+jwt_init (gpointer instance, CommyHost *host, GError **error)
+{
+  Jwt *self = instance;
+  const char *path = host->param (host, "jwks");
+
+  self->host = host;
+  self->rules.issuer = host->param (host, "issuer");
+  self->rules.audience = host->param (host, "audience");
+  self->rules.type = host->param (host, "type");
+  self->rules.max_life_s = g_ascii_strtoll (host->param (host, "max-life"), NULL, 10) / SECOND;
+  self->algorithms = jwt_algorithms_parse (host->param (host, "algorithms"));
+  if (self->algorithms == 0)
+    return refuse_param (error, "algorithms are out of EdDSA, ES256, RS256, PS256 and HS256");
+  if (*self->rules.type == '\0' || strlen (self->rules.issuer) > JWT_NAME_MAX)
+    return refuse_param (error, "type must not be empty, nor issuer longer than 255");
+  if (*path != '\0'
+      && (!g_path_is_absolute (path) || *self->rules.issuer == '\0'
+          || *self->rules.audience == '\0'))
+    return refuse_param (error,
+                         "jwks is an absolute path, and needs issuer and audience beside it");
+  self->cache = jwt_cache_new ();
+  return TRUE;
+}
+
+static void
+jwt_fini (gpointer instance)
+{
+  Jwt *self = instance;
+
+  g_clear_pointer (&self->keys, jwt_keys_free);
+  g_clear_pointer (&self->cache, jwt_cache_free);
+}
+
+static CommyAuthVerdict
+jwt_judge (gpointer instance,
+           const CommyEvidence *evidence,
+           char *principal,
+           char *reason,
+           gsize reason_size)
+{
+  return COMMY_AUTH_NOT_MINE;
+}
+
+/* --- the key set --- */
+
+static gboolean
+is_same_file (const struct stat *one, const struct stat *other)
+{
+  return one->st_dev == other->st_dev && one->st_ino == other->st_ino
+         && one->st_size == other->st_size && one->st_mode == other->st_mode
+         && one->st_mtim.tv_sec == other->st_mtim.tv_sec
+         && one->st_mtim.tv_nsec == other->st_mtim.tv_nsec
+         && one->st_ctim.tv_sec == other->st_ctim.tv_sec
+         && one->st_ctim.tv_nsec == other->st_ctim.tv_nsec;
+}
+
+static JwtKeys *
+load_keys (Jwt *self, const char *path, const struct stat *about, GError **error)
+{
+  g_autofree char *dir = g_path_get_dirname (path);
+  g_autofree char *name = g_path_get_basename (path);
+  g_autofree char *text = NULL;
+
+  if ((about->st_mode & 022) != 0 || (about->st_uid != geteuid () && about->st_uid != 0))
+    {
+      g_set_error (error, g_quark_from_static_string ("commy-error-quark"), COMMY_ERROR_STATE_DIR,
+                   "others than its owner, who must be this user or root, can write it");
+      return NULL;
+    }
+  text = commy_pki_read_file (dir, name, FALSE, error);
+  return text != NULL ? jwt_keys_parse (text, strlen (text), self->algorithms, error) : NULL;
+}
+
+/* Reads it again if it changed; what was checked by the old one is checked again. One that is no
+ * good lets nobody in: a key may have been taken out of it. */
+static void
+refresh (Jwt *self)
+{
+  const char *path = self->host->param (self->host, "jwks");
+  struct stat about = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  if (stat (path, &about) != 0)
+    memset (&about, 0, sizeof about);
+  if (self->has_looked && is_same_file (&about, &self->seen))
+    return;
+  self->has_looked = TRUE;
+  self->seen = about;
+  jwt_cache_clear (self->cache);
+  g_clear_pointer (&self->keys, jwt_keys_free);
+  self->keys = load_keys (self, path, &about, &error);
+  if (self->keys == NULL)
+    {
+      g_autofree char *line
+          = g_strdup_printf ("no token is accepted: the key set %s: %s", path, error->message);
+
+      self->host->log (self->host, G_LOG_LEVEL_WARNING, line);
+    }
+}
+
+/* --- steps --- */
+
+static void
+jwt_begin (gpointer instance, gpointer session_, const CommyEvidence *evidence, gboolean accepting)
+{
+  Session *session = session_;
+
+  session->jwt = instance;
+  session->accepting = accepting;
+  /* Between two processes of one host there is nobody, once the kernel has named the other one. */
+  session->is_private = evidence->security >= COMMY_SECURITY_CONFIDENTIAL
+                        || evidence->kind == COMMY_EVIDENCE_SELF
+                        || evidence->kind == COMMY_EVIDENCE_KERNEL;
+  session->knows_peer
+      = evidence->struct_size >= G_STRUCT_OFFSET (CommyEvidence, principal) + sizeof (char *)
+        && evidence->principal != NULL;
+}
+
+static void
+jwt_end (gpointer session)
+{
+}
+
+/* Whoever gets it can use it: never to somebody unknown, never where others listen. */
+static void
+show (Session *session, CommyAuthStepDoneFunc done, gpointer user_data)
+{
+  CommyHost *host = session->jwt->host;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  char *text;
+
+  if (!session->is_private || !session->knows_peer)
+    {
+      done (user_data, COMMY_AUTH_REFUSED, NULL,
+            session->is_private
+                ? "the other side has not proved who it is: no token is shown to it"
+                : "the path is not confidential: a token is shown over one that is, such as tls");
+      return;
+    }
+  text = commy_credential_get (host->param (host, "credential"), JWT_TEXT_MAX, &error);
+  if (text == NULL)
+    {
+      done (user_data, COMMY_AUTH_REFUSED, NULL, error->message);
+      return;
+    }
+  bytes = g_bytes_new_with_free_func (text, strlen (text), (GDestroyNotify) commy_credential_free,
+                                      text);
+  done (user_data, COMMY_AUTH_NOT_MINE, bytes, NULL);
+}
+
+static void
+check (Jwt *self, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer user_data)
+{
+  gsize size = 0;
+  const char *text = bytes != NULL ? g_bytes_get_data (bytes, &size) : "";
+  gint64 now = g_get_real_time () / G_USEC_PER_SEC;
+  const JwtVerdict *known;
+  JwtVerdict verdict;
+  const char *why;
+
+  if (*self->host->param (self->host, "jwks") == '\0')
+    {
+      done (user_data, COMMY_AUTH_REFUSED, NULL, "there is no key set (param.jwks)");
+      return;
+    }
+  refresh (self);
+  known = jwt_cache_find (self->cache, text, size, now);
+  if (known != NULL)
+    {
+      done (user_data, COMMY_AUTH_ACCEPTED, NULL, known->principal);
+      return;
+    }
+  why = self->keys == NULL ? "the key set is no good"
+                           : jwt_check (self->keys, &self->rules, text, size, now, &verdict);
+  if (why != NULL)
+    {
+      g_autofree char *reason = g_strdup_printf ("a token is refused: %s", why);
+
+      done (user_data, COMMY_AUTH_REFUSED, NULL, reason);
+      return;
+    }
+  done (user_data, COMMY_AUTH_ACCEPTED, NULL, verdict.principal);
+  jwt_cache_add (self->cache, text, size, now, &verdict);
+}
+
+static void
+jwt_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer user_data)
+{
+  Session *session = session_;
+  gboolean first = !session->is_over;
+
+  session->is_over = TRUE;
+  if (!first || (!session->accepting && bytes != NULL))
+    done (user_data, COMMY_AUTH_REFUSED, NULL, "a message that nobody waits for");
+  else if (session->accepting)
+    check (session->jwt, bytes, done, user_data);
+  else
+    show (session, done, user_data);
+}
+
+static const CommyAuthOps jwt_ops = {
+  .struct_size = sizeof (CommyAuthOps),
+  .session_size = sizeof (Session),
+  .judge = jwt_judge,
+  .begin = jwt_begin,
+  .step = jwt_step,
+  .end = jwt_end,
+};
+
+COMMY_PLUGIN_NOTE (AUTH,
+                   "jwt",
+                   PACKAGE_VERSION,
+                   "LGPL-2.1-or-later",
+                   "a token that an issuer signed",
+                   "",
+                   COMMY_PLUGIN_FLAG_NONE,
+                   .n_segments = 1,
+                   .provenance = COMMY_PROVENANCE_DERIVED,
+                   .security = COMMY_SECURITY_AUTHENTICATED,
+                   .reach = COMMY_REACH_SELF | COMMY_REACH_HOST | COMMY_REACH_NETWORK,
+                   .delivery = COMMY_DELIVERY_RELIABLE,
+                   .ordering = COMMY_ORDERING_CONNECTION,
+                   .connect_ns = 200000,
+                   .size_factor = 1,
+                   .segments = { { .max_bytes = G_MAXUINT64 } });
+
+COMMY_PLUGIN_DEFINE (
+    Jwt, jwt_init, NULL, jwt_fini, jwt_params, G_N_ELEMENTS (jwt_params), &jwt_ops);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How long somebody who failed to authenticate has to wait: a second after the first failure, twice
+ * as long after each further one, a quarter of an hour at most. A bounded table; time is an
+ * argument. Mesh thread.
+ */
+#pragma once
+
+#include <glib.h>
+
+#define COMMY_ATTEMPTS_FIRST_NS G_GINT64_CONSTANT (1000000000)
+#define COMMY_ATTEMPTS_LONGEST_NS (900 * COMMY_ATTEMPTS_FIRST_NS)
+
+typedef struct _CommyAttempts CommyAttempts;
+
+/* @max: sources that are remembered. */
+CommyAttempts *commy_attempts_new (guint max);
+void commy_attempts_free (CommyAttempts *attempts);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyAttempts, commy_attempts_free)
+
+/* Nanoseconds until @source may try again; 0: it may. */
+gint64 commy_attempts_wait (CommyAttempts *attempts, const char *source, gint64 now_ns);
+void commy_attempts_add_failure (CommyAttempts *attempts, const char *source, gint64 now_ns);
+/* It knew better: what went before is forgotten. */
+void commy_attempts_forgive (CommyAttempts *attempts, const char *source);
+guint commy_attempts_get_n (CommyAttempts *attempts);

@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The provider `jwt` against tokens that other libraries made (make-jwts.py): those that count, and
+ * one for each way to be an attack, by name.
+ */
+#include "config.h"
+
+#include "auth/jwt/commy-jwt-json.h"
+#include "auth/jwt/commy-jwt.h"
+#include "tests/conformance/commy-test-host.h"
+
+#include <glib/gstdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOW G_GINT64_CONSTANT (2000000000)
+#define ALL (JWT_EDDSA | JWT_ES256 | JWT_RS256 | JWT_PS256 | JWT_HS256)
+
+static const JwtRules rules = {
+  .issuer = "https://issuer.example.org", .audience = "commy", .type = "at+jwt", .max_life_s = 86400
+};
+
+/* What the script made, for all cases. */
+typedef struct
+{
+  char *dir;
+  GPtrArray *lines; /* of three texts */
+  JwtKeys *keys;
+} Corpus;
+
+static char *
+make (gint64 now_s)
+{
+  g_autoptr (GError) error = NULL;
+  char *dir = g_dir_make_tmp ("commy-jwt-XXXXXX", &error);
+  g_autofree char *script
+      = g_build_filename (g_getenv ("COMMY_SOURCE_DIR"), "tests/auth/make-jwts.py", NULL);
+  g_autofree char *time = g_strdup_printf ("%" G_GINT64_FORMAT, now_s);
+  const char *const words[] = { "/usr/bin/python3", script, dir, time, NULL };
+  int status = 0;
+
+  g_assert_no_error (error);
+  g_spawn_sync (NULL, (char **) words, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, &status,
+                &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (status, ==, 0);
+  return dir;
+}
+
+static JwtKeys *
+load_keys (const char *dir, const char *name, guint algorithms, GError **error)
+{
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+  g_autofree char *text = NULL;
+  gsize size;
+
+  if (!g_file_get_contents (path, &text, &size, NULL))
+    g_error ("%s is not there", path);
+  return jwt_keys_parse (text, size, algorithms, error);
+}
+
+static Corpus *
+corpus_new (gint64 now_s)
+{
+  Corpus *corpus = g_new0 (Corpus, 1);
+  g_autofree char *path = NULL;
+  g_autofree char *text = NULL;
+  g_auto (GStrv) lines = NULL;
+  g_autoptr (GError) error = NULL;
+
+  corpus->dir = make (now_s);
+  corpus->lines = g_ptr_array_new_with_free_func ((GDestroyNotify) g_strfreev);
+  path = g_build_filename (corpus->dir, "tokens", NULL);
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  lines = g_strsplit (g_strchomp (text), "\n", -1);
+  for (char **line = lines; *line != NULL; line++)
+    {
+      char **parts = g_strsplit (*line, "\t", 3);
+
+      g_assert_cmpuint (g_strv_length (parts), ==, 3);
+      g_ptr_array_add (corpus->lines, parts);
+    }
+  corpus->keys = load_keys (corpus->dir, "all.json", ALL, &error);
+  g_assert_no_error (error);
+  return corpus;
+}
+
+static void
+corpus_free (Corpus *corpus)
+{
+  commy_test_remove_tree (corpus->dir);
+  jwt_keys_free (corpus->keys);
+  g_ptr_array_unref (corpus->lines);
+  g_free (corpus->dir);
+  g_free (corpus);
+}
+
+/* (transfer full): the token of that name */
+static char *
+find (const Corpus *corpus, const char *name, gsize *out_size)
+{
+  for (guint i = 0; i < corpus->lines->len; i++)
+    {
+      char **parts = g_ptr_array_index (corpus->lines, i);
+
+      if (strcmp (parts[0], name) == 0)
+        {
+          char *text = (char *) g_base64_decode (parts[2], out_size);
+
+          text = g_realloc (text, *out_size + 1);
+          text[*out_size] = '\0';
+          return text;
+        }
+    }
+  g_error ("there is no token %s", name);
+}
+
+/* --- a token each --- */
+
+typedef struct
+{
+  Corpus *corpus;
+  char **parts;
+} Case;
+
+static void
+test_token (gconstpointer data)
+{
+  const Case *test = data;
+  gsize size;
+  g_autofree char *text = find (test->corpus, test->parts[0], &size);
+  JwtVerdict verdict;
+  const char *why = jwt_check (test->corpus->keys, &rules, text, size, NOW, &verdict);
+
+  g_test_message ("%s", why != NULL ? why : verdict.principal);
+  if (strcmp (test->parts[1], "-") == 0)
+    {
+      g_assert_cmpstr (why, ==, NULL);
+      g_assert_true (g_str_has_prefix (verdict.principal, "jwt:https://issuer.example.org/alice"));
+      if (strcmp (test->parts[0], "valid-scopes") == 0)
+        g_assert_cmpstr (verdict.principal, ==,
+                         "jwt:https://issuer.example.org/alice\nscope=read\nscope=write");
+      jwt_verdict_clear (&verdict);
+      return;
+    }
+  g_assert_null (verdict.principal);
+  g_assert_nonnull (why);
+  g_assert_nonnull (strstr (why, test->parts[1]));
+}
+
+/* --- every bit --- */
+
+static void
+test_every_bit (gconstpointer data)
+{
+  static const char *const names[] = { "valid-eddsa", "valid-es256", "valid-hs256" };
+  const Corpus *corpus = data;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      gsize size;
+      g_autofree char *text = find (corpus, names[i], &size);
+      JwtVerdict verdict;
+
+      for (gsize bit = 0; bit < 8 * size; bit++)
+        {
+          text[bit / 8] ^= (char) (1 << bit % 8);
+          if (jwt_check (corpus->keys, &rules, text, size, NOW, &verdict) == NULL)
+            g_error ("%s counts with bit %u turned", names[i], (guint) bit);
+          text[bit / 8] ^= (char) (1 << bit % 8);
+        }
+      for (gsize cut = 0; cut < size; cut++)
+        g_assert_nonnull (jwt_check (corpus->keys, &rules, text, cut, NOW, &verdict));
+      g_assert_null (jwt_check (corpus->keys, &rules, text, size, NOW, &verdict));
+      jwt_verdict_clear (&verdict);
+    }
+}
+
+/* --- key sets --- */
+
+static void
+test_opt_in (gconstpointer data)
+{
+  const Corpus *corpus = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JwtKeys) keys
+      = load_keys (corpus->dir, "all.json", jwt_algorithms_parse ("EdDSA ES256"), &error);
+  static const char *const names[] = { "valid-rs256", "valid-ps256", "valid-hs256" };
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (jwt_keys_get_n (keys), ==, 2);
+  g_assert_cmpuint (jwt_keys_get_n (corpus->keys), ==, 5);
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      gsize size;
+      g_autofree char *text = find (corpus, names[i], &size);
+      JwtVerdict verdict;
+
+      g_assert_nonnull (
+          strstr (jwt_check (keys, &rules, text, size, NOW, &verdict), "not in the key set"));
+    }
+  g_assert_cmpuint (jwt_algorithms_parse ("EdDSA, none"), ==, 0);
+  g_assert_cmpuint (jwt_algorithms_parse (""), ==, 0);
+  g_assert_cmpuint (jwt_algorithms_parse ("RS256,PS256 HS256"), ==,
+                    JWT_RS256 | JWT_PS256 | JWT_HS256);
+}
+
+static void
+test_bad_sets (gconstpointer data)
+{
+  const Corpus *corpus = data;
+  g_autoptr (GDir) dir = g_dir_open (corpus->dir, 0, NULL);
+  const char *name;
+  guint n = 0;
+
+  while ((name = g_dir_read_name (dir)) != NULL)
+    if (g_str_has_suffix (name, ".bad.json"))
+      {
+        g_autoptr (GError) error = NULL;
+
+        if (load_keys (corpus->dir, name, ALL, &error) != NULL)
+          g_error ("%s is taken", name);
+        g_test_message ("%s: %s", name, error->message);
+        n++;
+      }
+  g_assert_cmpuint (n, ==, 14);
+}
+
+/* --- the cache --- */
+
+static void
+test_cache (void)
+{
+  JwtCache *cache = jwt_cache_new ();
+  const JwtVerdict *found;
+
+  for (guint i = 0; i < 3 * JWT_CACHE_MAX; i++)
+    {
+      g_autofree char *text = g_strdup_printf ("token %u", i);
+      JwtVerdict verdict
+          = { .principal = g_strdup (text), .not_before_s = NOW, .expires_s = NOW + 100 + i };
+
+      jwt_cache_add (cache, text, strlen (text), NOW, &verdict);
+      g_assert_null (verdict.principal);
+      g_assert_cmpuint (jwt_cache_get_n (cache), <=, JWT_CACHE_MAX);
+    }
+  g_assert_null (jwt_cache_find (cache, "token 0", 7, NOW)); /* ended first, so it went */
+  found = jwt_cache_find (cache, "token 3071", 10, NOW);
+  g_assert_cmpstr (found->principal, ==, "token 3071");
+  g_assert_null (jwt_cache_find (cache, "token 3071", 10, NOW - 1));
+  g_assert_null (jwt_cache_find (cache, "token 3071", 10, NOW)); /* and forgotten by that */
+  g_assert_nonnull (jwt_cache_find (cache, "token 3070", 10, NOW + 3169));
+  g_assert_null (jwt_cache_find (cache, "token 3070", 10, NOW + 3170));
+  jwt_cache_clear (cache);
+  g_assert_cmpuint (jwt_cache_get_n (cache), ==, 0);
+  jwt_cache_free (cache);
+}
+
+/* --- JSON --- */
+
+static void
+test_json (void)
+{
+  static const char *const good[] = {
+    "null",
+    "true",
+    " [ ] ",
+    "{}",
+    "\"\"",
+    "0",
+    "-0.5e+3",
+    "[1,2]",
+    "{\"a\":{\"b\":[]}}",
+    "\"\\ud83d\\ude00\"",
+    "[[[[[[[[]]]]]]]]",
+  };
+  static const char *const bad[] = {
+    "",
+    "nul",
+    "tru",
+    "[1,]",
+    "{\"a\"}",
+    "{\"a\":}",
+    "{a:1}",
+    "01",
+    "1.",
+    "1e",
+    "-",
+    "+1",
+    "\"\\x\"",
+    "\"\\u12\"",
+    "\"a",
+    "[1 2]",
+    "[",
+    "{\"a\":1",
+    "\"\n\"",
+    "\"\\udc00\"",
+    "\"\\ud800\\u0041\"",
+    "1 2",
+    "NaN",
+    "Infinity",
+    "'a'",
+    "\"\\u0000\"",
+    "[[[[[[[[[]]]]]]]]]",
+    "{\"a\":1,\"a\":1}",
+    "\xef\xbb\xbf{}",
+  };
+  g_autoptr (JwtJson) json = NULL;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (good); i++)
+    {
+      g_autoptr (JwtJson) value = jwt_json_parse (good[i], strlen (good[i]), 100);
+
+      if (value == NULL)
+        g_error ("not read: %s", good[i]);
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autoptr (JwtJson) value = jwt_json_parse (bad[i], strlen (bad[i]), 100);
+
+      if (value != NULL)
+        g_error ("read: %s", bad[i]);
+    }
+  json = jwt_json_parse ("[9007199254740992,9007199254740993,1.0]", 39, 100);
+  g_assert_cmpint (((JwtJson *) json->items->pdata[0])->type, ==, JWT_JSON_INTEGER);
+  g_assert_cmpint (((JwtJson *) json->items->pdata[1])->type, ==, JWT_JSON_NUMBER);
+  g_assert_cmpint (((JwtJson *) json->items->pdata[2])->type, ==, JWT_JSON_NUMBER);
+  g_assert_null (jwt_json_parse ("[1,2,3]", 7, 3));
+}
+
+/* --- the plugin --- */
+
+typedef struct
+{
+  CommyTestHost *host;
+  const CommyAuthOps *ops;
+  gpointer instance;
+  Corpus *corpus;
+  char *jwks;
+  char *credential;
+} Scene;
+
+static void
+put (const char *path, const char *from, guint mode)
+{
+  g_autofree char *text = NULL;
+  gsize size;
+
+  g_assert_true (g_file_get_contents (from, &text, &size, NULL));
+  g_assert_true (g_file_set_contents (path, text, (gssize) size, NULL));
+  g_assert_cmpint (g_chmod (path, (int) mode), ==, 0);
+}
+
+static void
+put_keys (Scene *scene, const char *name)
+{
+  g_autofree char *from = g_build_filename (scene->corpus->dir, name, NULL);
+
+  put (scene->jwks, from, 0644);
+}
+
+static void
+scene_set_up (Scene *scene, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  const CommyPluginDescriptor *descriptor = commy_test_load ("auth", "jwt", &error);
+  gsize size;
+  g_autofree char *token = NULL;
+
+  g_assert_no_error (error);
+  scene->corpus = corpus_new (g_get_real_time () / G_USEC_PER_SEC);
+  scene->host = commy_test_host_new (NULL, descriptor);
+  scene->ops = descriptor->ops;
+  scene->jwks = g_build_filename (scene->corpus->dir, "in-use.json", NULL);
+  scene->credential = g_build_filename (scene->corpus->dir, "mine", NULL);
+  token = find (scene->corpus, "valid-es256", &size);
+  g_assert_true (g_file_set_contents (scene->credential, token, (gssize) size, NULL));
+  g_assert_cmpint (g_chmod (scene->credential, 0600), ==, 0);
+  put_keys (scene, "curves.json");
+  commy_test_host_set_param (scene->host, "jwks", scene->jwks);
+  commy_test_host_set_param (scene->host, "issuer", rules.issuer);
+  commy_test_host_set_param (scene->host, "audience", rules.audience);
+  commy_test_host_set_param (scene->host, "credential", scene->credential);
+  scene->instance = commy_test_host_start (scene->host, &error);
+  g_assert_no_error (error);
+}
+
+static void
+scene_tear_down (Scene *scene, gconstpointer data)
+{
+  commy_test_host_free (scene->host);
+  corpus_free (scene->corpus);
+  g_free (scene->jwks);
+  g_free (scene->credential);
+}
+
+typedef struct
+{
+  CommyAuthVerdict verdict;
+  GBytes *bytes;
+  char *text;
+} Answer;
+
+static void
+on_done (gpointer user_data, CommyAuthVerdict verdict, GBytes *bytes, const char *text)
+{
+  Answer *answer = user_data;
+
+  answer->verdict = verdict;
+  answer->bytes = bytes != NULL ? g_bytes_ref (bytes) : NULL;
+  answer->text = g_strdup (text);
+}
+
+static void
+step (Scene *scene, const CommyEvidence *evidence, gboolean accepting, GBytes *bytes, Answer *out)
+{
+  gsize size = (scene->ops->session_size + 63) / 64 * 64;
+  gpointer session = aligned_alloc (64, size);
+
+  memset (session, 0, size);
+  memset (out, 0, sizeof *out);
+  scene->ops->begin (scene->instance, session, evidence, accepting);
+  scene->ops->step (session, bytes, on_done, out);
+  scene->ops->end (session);
+  free (session);
+}
+
+static void
+answer_clear (Answer *answer)
+{
+  g_clear_pointer (&answer->bytes, g_bytes_unref);
+  g_clear_pointer (&answer->text, g_free);
+}
+
+static const CommyEvidence over_tls = { .struct_size = sizeof (CommyEvidence),
+                                        .kind = COMMY_EVIDENCE_X509,
+                                        .security = COMMY_SECURITY_MUTUAL,
+                                        .principal = "spiffe://test/host/h/user/u" };
+
+static void
+check_word (Scene *scene, const char *name, CommyAuthVerdict expected)
+{
+  gsize size;
+  g_autofree char *text = find (scene->corpus, name, &size);
+  g_autoptr (GBytes) bytes = g_bytes_new (text, size);
+  Answer answer;
+
+  step (scene, &over_tls, TRUE, bytes, &answer);
+  g_test_message ("%s: %s", name, answer.text);
+  g_assert_cmpint (answer.verdict, ==, expected);
+  g_assert_null (strstr (answer.text, text)); /* it is in no log */
+  answer_clear (&answer);
+}
+
+static void
+test_exchange (Scene *scene, gconstpointer data)
+{
+  Answer shown, answer;
+
+  step (scene, &over_tls, FALSE, NULL, &shown);
+  g_assert_cmpint (shown.verdict, ==, COMMY_AUTH_NOT_MINE);
+  step (scene, &over_tls, TRUE, shown.bytes, &answer);
+  g_assert_cmpint (answer.verdict, ==, COMMY_AUTH_ACCEPTED);
+  g_assert_cmpstr (answer.text, ==, "jwt:https://issuer.example.org/alice");
+  answer_clear (&shown);
+  answer_clear (&answer);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_ACCEPTED);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_ACCEPTED);
+  check_word (scene, "valid-rs256", COMMY_AUTH_REFUSED);
+  check_word (scene, "alg-none", COMMY_AUTH_REFUSED);
+}
+
+/* Whoever gets it could use it. */
+static void
+test_shown_to_whom (Scene *scene, gconstpointer data)
+{
+  CommyEvidence evidence = over_tls;
+  Answer answer;
+
+  evidence.principal = NULL;
+  step (scene, &evidence, FALSE, NULL, &answer);
+  g_assert_cmpint (answer.verdict, ==, COMMY_AUTH_REFUSED);
+  g_assert_null (answer.bytes);
+  g_assert_nonnull (strstr (answer.text, "has not proved who it is"));
+  answer_clear (&answer);
+  evidence = over_tls;
+  evidence.security = COMMY_SECURITY_AUTHENTICATED;
+  step (scene, &evidence, FALSE, NULL, &answer);
+  g_assert_cmpint (answer.verdict, ==, COMMY_AUTH_REFUSED);
+  g_assert_null (answer.bytes);
+  g_assert_nonnull (strstr (answer.text, "not confidential"));
+  answer_clear (&answer);
+  evidence.kind = COMMY_EVIDENCE_KERNEL;
+  evidence.security = COMMY_SECURITY_KERNEL;
+  step (scene, &evidence, FALSE, NULL, &answer);
+  g_assert_cmpint (answer.verdict, ==, COMMY_AUTH_NOT_MINE);
+  answer_clear (&answer);
+}
+
+/* A key set that changes: what was checked by the old one counts no more. */
+static void
+test_rotation (Scene *scene, gconstpointer data)
+{
+  Corpus *other = corpus_new (g_get_real_time () / G_USEC_PER_SEC);
+  g_autofree char *next = g_build_filename (other->dir, "curves.json", NULL);
+
+  check_word (scene, "valid-eddsa", COMMY_AUTH_ACCEPTED);
+  put (scene->jwks, next, 0644);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_REFUSED);
+  put_keys (scene, "curves.json");
+  check_word (scene, "valid-eddsa", COMMY_AUTH_ACCEPTED);
+  put_keys (scene, "same-id.bad.json");
+  check_word (scene, "valid-eddsa", COMMY_AUTH_REFUSED);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_REFUSED);
+  g_assert_cmpuint (commy_test_host_count_log (scene->host, "no token is accepted"), ==, 1);
+  put_keys (scene, "curves.json");
+  check_word (scene, "valid-eddsa", COMMY_AUTH_ACCEPTED);
+  g_chmod (scene->jwks, 0666);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_REFUSED);
+  g_assert_cmpuint (commy_test_host_count_log (scene->host, "can write it"), ==, 1);
+  g_unlink (scene->jwks);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_REFUSED);
+  corpus_free (other);
+}
+
+static void
+test_settings (Scene *scene, gconstpointer data)
+{
+  static const char *const bad[][2] = {
+    { "algorithms", "EdDSA none" },
+    { "algorithms", "" },
+    { "issuer", "" },
+    { "audience", "" },
+    { "type", "" },
+    { "jwks", "relative.json" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      const CommyPluginDescriptor *descriptor = commy_test_load ("auth", "jwt", NULL);
+      g_autoptr (CommyTestHost) host = commy_test_host_new (NULL, descriptor);
+      g_autoptr (GError) error = NULL;
+
+      commy_test_host_set_param (host, "jwks", scene->jwks);
+      commy_test_host_set_param (host, "issuer", "a");
+      commy_test_host_set_param (host, "audience", "b");
+      commy_test_host_set_param (host, bad[i][0], bad[i][1]);
+      if (commy_test_host_start (host, &error) != NULL)
+        g_error ("taken: %s=%s", bad[i][0], bad[i][1]);
+    }
+}
+
+int
+main (int argc, char **argv)
+{
+  Corpus *corpus;
+  int status;
+
+  g_test_init (&argc, &argv, NULL);
+  corpus = corpus_new (NOW);
+  for (guint i = 0; i < corpus->lines->len; i++)
+    {
+      Case *test = g_new (Case, 1);
+      g_autofree char *path = NULL;
+
+      *test = (Case){ corpus, g_ptr_array_index (corpus->lines, i) };
+      path = g_strdup_printf ("/auth/jwt/token/%s", test->parts[0]);
+      g_test_add_data_func_full (path, test, test_token, g_free);
+    }
+  g_test_add_data_func ("/auth/jwt/with-any-bit-turned-nothing-counts", corpus, test_every_bit);
+  g_test_add_data_func ("/auth/jwt/other-algorithms-are-by-choice", corpus, test_opt_in);
+  g_test_add_data_func ("/auth/jwt/a-bad-key-makes-a-bad-set", corpus, test_bad_sets);
+  g_test_add_func ("/auth/jwt/what-was-checked-is-kept-to-its-end-and-to-a-limit", test_cache);
+  g_test_add_func ("/auth/jwt/json-is-read-strictly", test_json);
+#define ADD(NAME, FUNC) \
+  g_test_add ("/auth/jwt/" NAME, Scene, NULL, scene_set_up, FUNC, scene_tear_down)
+  ADD ("a-token-is-shown-and-checked", test_exchange);
+  ADD ("a-token-is-shown-to-whom-it-may-be", test_shown_to_whom);
+  ADD ("a-key-set-counts-as-it-is-now", test_rotation);
+  ADD ("settings-that-would-let-anybody-in-are-refused", test_settings);
+#undef ADD
+  status = g_test_run ();
+  corpus_free (corpus);
+  return status;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How long somebody waits who failed, and that nobody waits for somebody else.
+ */
+#include "config.h"
+
+#include "security/commy-attempts.h"
+
+#define S G_GINT64_CONSTANT (1000000000)
+#define START (1000 * S)
+
+static void
+test_doubles (void)
+{
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
+  gint64 now = START;
+  gint64 expected = S;
+
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", now), ==, 0);
+  for (guint i = 0; i < 100; i++)
+    {
+      commy_attempts_add_failure (attempts, "a", now);
+      g_assert_cmpint (commy_attempts_wait (attempts, "a", now), ==, expected);
+      g_assert_cmpint (commy_attempts_wait (attempts, "a", now + expected - 1), ==, 1);
+      now += expected;
+      g_assert_cmpint (commy_attempts_wait (attempts, "a", now), ==, 0);
+      expected = MIN (2 * expected, 900 * S);
+    }
+}
+
+static void
+test_many_at_once (void)
+{
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
+
+  for (guint i = 0; i < 1000; i++)
+    commy_attempts_add_failure (attempts, "a", START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 900 * S);
+}
+
+static void
+test_own_wait (void)
+{
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
+
+  for (guint i = 0; i < 20; i++)
+    commy_attempts_add_failure (attempts, "a", START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "b", START), ==, 0);
+  commy_attempts_forgive (attempts, "b");
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 900 * S);
+  commy_attempts_forgive (attempts, "a");
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 0);
+}
+
+static void
+test_forgets (void)
+{
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
+  gint64 later = START + 900 * S + 901 * S;
+
+  for (guint i = 0; i < 20; i++)
+    commy_attempts_add_failure (attempts, "a", START);
+  commy_attempts_add_failure (attempts, "a", later);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", later), ==, S);
+}
+
+static void
+test_bounded (void)
+{
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (16);
+
+  for (guint i = 0; i < 12; i++)
+    commy_attempts_add_failure (attempts, "worst", START);
+  for (guint i = 0; i < 1000; i++)
+    {
+      g_autofree char *source = g_strdup_printf ("source %u", i);
+
+      commy_attempts_add_failure (attempts, source, START + i);
+      g_assert_cmpuint (commy_attempts_get_n (attempts), <=, 16);
+      g_assert_cmpint (commy_attempts_wait (attempts, source, START + i), ==, S);
+    }
+  /* A flood of others does not wash away who has to wait longest. */
+  g_assert_cmpint (commy_attempts_wait (attempts, "worst", START), ==, 900 * S);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/security/attempts/each-failure-doubles-the-wait-to-a-limit", test_doubles);
+  g_test_add_func ("/security/attempts/many-at-once-count-each", test_many_at_once);
+  g_test_add_func ("/security/attempts/nobody-waits-for-another", test_own_wait);
+  g_test_add_func ("/security/attempts/a-long-rest-is-a-new-beginning", test_forgets);
+  g_test_add_func ("/security/attempts/the-table-is-bounded-and-keeps-the-worst", test_bounded);
+  return g_test_run ();
+}
