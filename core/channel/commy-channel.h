@@ -10,7 +10,7 @@
 #include "channel/commy-worker.h"
 #include "observe/commy-counters.h"
 #include "plugin/commy-catalog.h"
-#include "security/commy-policy.h"
+#include "security/commy-policy-current.h"
 #include "security/commy-quota.h"
 #include "wire/commy-frame.h"
 
@@ -41,7 +41,7 @@ typedef struct
   GObject *owner; /* the mesh, which all of this is part of */
   const CommyEnv *env;
   CommyLedger *ledger;
-  CommyPolicy *policy;
+  CommyPolicyCurrent *policy;
   CommyCatalog *catalog;
   struct _CommyDeathWatch *deaths;
   char **own_principals; /* names that are "us" */
