@@ -2,7 +2,8 @@
 /*
  * Who may write what. A user writes keys that are its own or that nobody has, and offers the
  * names that no [policy] of the daemon's keyfile denies it; only root and the daemon's own user
- * touch what others wrote. What a [policy] denies of reading and writing keys comes on top. Decides and explains; nothing is changed here.
+ * touch what others wrote. What a [policy] denies of reading and writing keys comes on top. Decides
+ * and explains; nothing is changed here.
  */
 #pragma once
 

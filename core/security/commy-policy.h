@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Principals, and the compiled table that says who may call what, offer what, read, write and
- * control what. Every call is decided here, on every path. Immutable after compiling; shared
- * between threads.
+ * Principals, and the compiled table that says who may call, offer, read, write and control what.
+ * Every call is decided here, on every path. Immutable after compiling; shared between threads.
  *
- * Keyfile: groups [policy NAME] in order of layer and line, the last that matches wins:
- *   principals=GLOB;...   roles=NAME;...   effect=allow|deny   mode=enforce|observe
- *   verbs=call;offer;subscribe;publish;read;write;control
- *   services=GLOB;...   methods=GLOB;...   topics=GLOB;...   keys=GLOB;...   operations=GLOB;...
- *   hours= days= until= from= groups= min-security=   conditions, all of which must hold
- * principals or roles, and effect, must be there; what a verb is about is "*" and verbs is "call"
- * where nothing is said. Methods do not matter for an offer; for subscribe and publish only topics
- * do, for read and write only keys, for control only operations. What is no UTF-8 is denied.
- * [role NAME] has members=GLOB;... and inherits=ROLE;..., of which its members are members, too.
- * A rule with mode=observe decides nothing: what it would have changed is told.
+ * Keyfile: groups [policy NAME] in order of layer and line, the last that matches wins. It is about
+ * principals and roles, verbs, and what these are about ("*" where nothing is said): services and
+ * methods of a call, topics, keys of the store, operations of a node; and all its conditions hold.
+ * What is no UTF-8 is denied. A rule with mode=observe decides nothing: what it would deny is told.
  * With no group that matches: allowed for one's own user (the node's own principals, and whom
  * their provider takes for the same user on another host), denied for everybody else.
  */
