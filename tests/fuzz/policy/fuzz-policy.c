@@ -79,7 +79,7 @@ ask_all (CommyPolicy *policy, CommyPolicy *strict, char **words)
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-  g_autofree char *text = g_strndup ((const char *) data, size);
+  g_autofree char *text = g_strndup (size > 0 ? (const char *) data : "", size);
   g_autofree char *stricter = g_strconcat (text, DENY_ALL, NULL);
   g_autoptr (CommyPolicy) policy = compile ((const char *) data, size);
   g_autoptr (CommyPolicy) strict = NULL;
