@@ -144,6 +144,7 @@ static const BenchScene scenes[] = {
   { "decision", "edges", "a decision with its record", scene_decision, NULL, "adaptive",
     BENCH_PINS_TWO, NULL, 0 },
   EDGE ("route", "the router's hot path", scene_route),
+  EDGE ("policy", "who may call: kept, and decided anew", scene_policy),
   /* a program's life */
   EDGE ("start", "from exec to the first answer", scene_start),
   EDGE ("fallback", "from a kill to another's answer", scene_fallback),

@@ -87,4 +87,5 @@ gboolean scene_encoding (BenchRun *run, const BenchScene *scene, GError **error)
 gboolean scene_direct (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_decision (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_fan_out (BenchRun *run, const BenchScene *scene, GError **error);
+gboolean scene_policy (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_route (BenchRun *run, const BenchScene *scene, GError **error);

@@ -2,6 +2,7 @@
 /*
  * How long the router thinks: a decision told with its whole record, through the public API; and
  * its hot path and a re-score, which no API shows, by programs of their own where they were built.
+ * So are the policy's answers, which every call needs.
  */
 #include "config.h"
 
@@ -125,4 +126,14 @@ scene_route (BenchRun *run, const BenchScene *scene, GError **error)
                          " ordered +chosen +p50 +([0-9]+) ns", error)
          && tell_figure (run, scene, "re-score-by-size", "tests/route/bench-route",
                          " unordered +chosen +p50 +([0-9]+) ns", error);
+}
+
+gboolean
+scene_policy (BenchRun *run, const BenchScene *scene, GError **error)
+{
+  set_environment ();
+  return tell_figure (run, scene, "kept", "tests/security/bench-policy", "kept +p50 +([0-9.]+) ns",
+                      error)
+         && tell_figure (run, scene, "1000-rules", "tests/security/bench-policy",
+                         "rules, [a-z ]+ +p50 +([0-9.]+) ns", error);
 }

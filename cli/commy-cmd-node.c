@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `commy node info | flows | decisions | drops | stats | health`: what a running process tells
- * about itself. It is asked; nothing here is about this command's own process.
+ * `commy node info | flows | decisions | drops | stats | health | reload-policy`: what a running
+ * process tells about itself. It is asked; nothing here is about this command's own process.
  */
 #include "config.h"
 
@@ -15,13 +15,14 @@
 
 static const CommyCliVerb verb = {
   .name = "node",
-  .usage = "info | flows | decisions | drops | stats | health",
+  .usage = "info | flows | decisions | drops | stats | health | reload-policy",
   .summary = N_ ("  info       mesh, process, version, and as whom it is known\n"
                  "  flows      its connections: service, transport, messages, times of calls\n"
                  "  decisions  the last choices of paths\n"
                  "  drops      messages that were not delivered, by reason\n"
                  "  stats      counts of the process\n"
-                 "  health     whether it serves"),
+                 "  health     whether it serves\n"
+                 "  reload-policy  has it read the groups about policy again"),
   .description = N_ ("Without --of every other node of the mesh is asked.\n\n"
                      "Example: which path do the calls of a program take?\n"
                      "  commy node info\n"
@@ -89,6 +90,7 @@ static const Topic topics[] = {
   { "drops", "Drops", "a(sts)", print_drops },
   { "stats", "Stats", "a{sv}", commy_node_view_print_record },
   { "health", "Health", "s", print_string },
+  { "reload-policy", "ReloadPolicy", "s", print_string },
 };
 
 /* --- asking --- */

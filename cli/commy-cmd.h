@@ -38,6 +38,8 @@ CommyExit commy_cmd_services (CommyCli *cli, char **argv);
 CommyExit commy_cmd_plugin (CommyCli *cli, char **argv);
 CommyExit commy_cmd_route (CommyCli *cli, char **argv);
 CommyExit commy_cmd_node (CommyCli *cli, char **argv);
+CommyExit commy_cmd_policy (CommyCli *cli, char **argv);
+CommyExit commy_cmd_authz (CommyCli *cli, char **argv);
 CommyExit commy_cmd_config (CommyCli *cli, char **argv);
 CommyExit commy_cmd_introspect (CommyCli *cli, char **argv);
 CommyExit commy_cmd_nodes (CommyCli *cli, char **argv);

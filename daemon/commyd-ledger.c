@@ -186,6 +186,24 @@ commyd_ledger_find_foreign (CommydLedger *self, const char *prefix, guint32 uid,
   return NULL;
 }
 
+const char *
+commyd_ledger_find_where (CommydLedger *self,
+                          const char *prefix,
+                          gboolean (*is_it) (gpointer data, const char *key),
+                          gpointer data)
+{
+  for (GTreeNode *node = g_tree_lower_bound (self->keys, prefix);
+       node != NULL && g_str_has_prefix (g_tree_node_key (node), prefix);
+       node = g_tree_node_next (node))
+    {
+      const Key *entry = g_tree_node_value (node);
+
+      if (is_it (data, entry->name))
+        return entry->name;
+    }
+  return NULL;
+}
+
 GPtrArray *
 commyd_ledger_list_lease (CommydLedger *self, gint64 lease, guint max)
 {

@@ -31,6 +31,11 @@ commyd_ledger_find (CommydLedger *self, const char *key, guint32 *out_uid, gsize
 /* A key below @prefix that is not @uid's, and whose it is; NULL: there is none. */
 const char *
 commyd_ledger_find_foreign (CommydLedger *self, const char *prefix, guint32 uid, guint32 *out_uid);
+/* The first key below @prefix of which @is_it says so; NULL: there is none. */
+const char *commyd_ledger_find_where (CommydLedger *self,
+                                      const char *prefix,
+                                      gboolean (*is_it) (gpointer data, const char *key),
+                                      gpointer data);
 /* At most @max keys that live under a lease; (transfer container), valid until they are forgotten.
  */
 GPtrArray *commyd_ledger_list_lease (CommydLedger *self, gint64 lease, guint max);

@@ -72,8 +72,9 @@ release_value (gpointer data)
 /* Entries as clients see them; their values are the array's. A lease whose owner went with an
  * earlier daemon is none any more, which tells those who live that theirs is to be renewed. */
 static GArray *
-unwrap (CommydServer *server, const CommyStoreEntry *entries, gsize n_entries)
+unwrap (CommydSession *session, const CommyStoreEntry *entries, gsize n_entries)
 {
+  CommydServer *server = session->server;
   GArray *clean = g_array_sized_new (FALSE, FALSE, sizeof (CommyStoreEntry), (guint) n_entries);
 
   g_array_set_clear_func (clean, release_value);
@@ -82,6 +83,8 @@ unwrap (CommydServer *server, const CommyStoreEntry *entries, gsize n_entries)
       CommyStoreEntry entry = entries[i];
       CommydStamp stamp = { 0 };
 
+      if (!commyd_rights_may_read (&server->rights, session->uid, entry.key))
+        continue;
       if (entry.value != NULL && (entry.value = commyd_value_unwrap (entry.value, &stamp)) == NULL)
         {
           g_warning ("%s in the store was not written by commyd, and is not shown", entry.key);
@@ -119,7 +122,7 @@ commyd_session_send_answer (CommydSession *self,
 
   if (self->is_closed)
     return FALSE;
-  entries = unwrap (self->server, result->entries, result->n_entries);
+  entries = unwrap (self, result->entries, result->n_entries);
   clean.entries = (const CommyStoreEntry *) (gpointer) entries->data;
   clean.n_entries = entries->len;
   if (self->user->waiting + size_of (entries) > self->server->rights.limits.waiting)

@@ -12,15 +12,34 @@
 
 #define SERVICES "services/"
 
-/* [policy NAME] groups say who may offer a service; what none of them says anything about is free
- * for everybody, because callers decide again whom they believe. */
+/* [policy NAME] groups take away; what none of them says anything about is free for everybody:
+ * of offers callers decide again whom they believe, and keys have owners. */
+static gboolean
+is_denied (const CommydRights *self,
+           CommyVerb verb,
+           guint32 uid,
+           const char *resource,
+           CommyPolicyVerdict *out_verdict)
+{
+  static const CommyPolicyPath path
+      = { .where = COMMY_WHERE_LOCAL, .security = COMMY_SECURITY_KERNEL };
+  g_autofree char *principal = g_strdup_printf ("unix:uid=%u", uid);
+  const CommyPolicyRequest request = { .verb = verb,
+                                       .principal = principal,
+                                       .resource = resource,
+                                       .path = &path,
+                                       .wall_us = g_get_real_time () };
+
+  *out_verdict = commy_policy_judge (self->policy, &request);
+  return !out_verdict->allowed && out_verdict->rule != NULL;
+}
+
 static gboolean
 check_offer (const CommydRights *self, guint32 uid, const char *key, GError **error)
 {
   const char *name = key + strlen (SERVICES);
   const char *slash = strchr (name, '/');
   g_autofree char *service = NULL;
-  g_autofree char *principal = NULL;
   CommyPolicyVerdict verdict;
 
   if (slash == NULL)
@@ -30,13 +49,56 @@ check_offer (const CommydRights *self, guint32 uid, const char *key, GError **er
       return FALSE;
     }
   service = g_strndup (name, (gsize) (slash - name));
-  principal = g_strdup_printf ("unix:uid=%u", uid);
-  verdict = commy_policy_decide (self->policy, COMMY_VERB_OFFER, principal, service, NULL);
-  if (verdict.allowed || verdict.rule == NULL)
+  if (!is_denied (self, COMMY_VERB_OFFER, uid, service, &verdict))
     return TRUE;
   commy_set_error (error, COMMY_ERROR_DENIED,
-                   "%s may not offer %s here: [policy %s] of commyd (%s)", principal, service,
+                   "unix:uid=%u may not offer %s here: [policy %s] of commyd (%s)", uid, service,
                    verdict.rule, verdict.origin);
+  return FALSE;
+}
+
+gboolean
+commyd_rights_may_read (const CommydRights *self, guint32 uid, const char *key)
+{
+  CommyPolicyVerdict verdict;
+
+  return uid == 0 || uid == self->own_uid || !commy_policy_is_about (self->policy, COMMY_VERB_READ)
+         || !is_denied (self, COMMY_VERB_READ, uid, key, &verdict);
+}
+
+typedef struct
+{
+  const CommydRights *rights;
+  guint32 uid;
+  CommyPolicyVerdict verdict;
+} Writer;
+
+static gboolean
+may_not_write (gpointer data, const char *key)
+{
+  Writer *writer = data;
+
+  return is_denied (writer->rights, COMMY_VERB_WRITE, writer->uid, key, &writer->verdict);
+}
+
+/* The keys that an operation changes. */
+static gboolean
+check_write (const CommydRights *self, guint32 uid, const CommyStoreOp *op, GError **error)
+{
+  Writer writer = { .rights = self, .uid = uid };
+  const char *key = NULL;
+
+  if (!commy_policy_is_about (self->policy, COMMY_VERB_WRITE))
+    return TRUE;
+  if (op->kind == COMMY_STORE_DELETE_PREFIX)
+    key = commyd_ledger_find_where (self->ledger, op->key, may_not_write, &writer);
+  else if (may_not_write (&writer, op->key))
+    key = op->key;
+  if (key == NULL)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_DENIED,
+                   "unix:uid=%u may not write %s here: [policy %s] of commyd (%s)", uid, key,
+                   writer.verdict.rule, writer.verdict.origin);
   return FALSE;
 }
 
@@ -124,6 +186,8 @@ commyd_rights_check (
       if (ops[i].kind == COMMY_STORE_DELETE_PREFIX && !check_prefix (self, uid, key, error))
         return FALSE;
       if (ops[i].kind != COMMY_STORE_DELETE_PREFIX && !check_key (self, uid, key, error))
+        return FALSE;
+      if (!check_write (self, uid, &ops[i], error))
         return FALSE;
       if (ops[i].kind == COMMY_STORE_PUT && g_str_has_prefix (key, SERVICES)
           && !check_offer (self, uid, key, error))

@@ -2,7 +2,8 @@
 /*
  * Who may write what. A user writes keys that are its own or that nobody has, and offers the
  * names that no [policy] of the daemon's keyfile denies it; only root and the daemon's own user
- * touch what others wrote. Decides and explains; nothing is changed here.
+ * touch what others wrote. What a [policy] denies of reading and writing keys comes on top. Decides
+ * and explains; nothing is changed here.
  */
 #pragma once
 
@@ -31,6 +32,9 @@ typedef struct
   CommydLimits limits;
   guint32 own_uid;
 } CommydRights;
+
+/* What a rule denies it to read is not shown to it. */
+gboolean commyd_rights_may_read (const CommydRights *self, guint32 uid, const char *key);
 
 /* Error: DENIED or BUSY, with who, what and the way out. */
 gboolean commyd_rights_check (

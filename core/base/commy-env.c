@@ -38,7 +38,7 @@ system_random (gpointer data, gpointer out, gsize size)
 const CommyEnv *
 commy_env_system (void)
 {
-  static const CommyEnv env = { system_now_ns, system_random, NULL };
+  static const CommyEnv env = { .now_ns = system_now_ns, .random = system_random };
 
   return &env;
 }

@@ -12,6 +12,7 @@ typedef struct
   gint64 (*now_ns) (gpointer data); /* CLOCK_MONOTONIC unless injected */
   void (*random) (gpointer data, gpointer out, gsize size);
   gpointer data;
+  gint64 (*wall_us) (gpointer data); /* since 1970; NULL: the system's */
 } CommyEnv;
 
 /* The real thing; never NULL, static. */
@@ -21,6 +22,13 @@ static inline gint64
 commy_env_now (const CommyEnv *env)
 {
   return env->now_ns (env->data);
+}
+
+/* What clocks on the wall show: they may be put forward and back. */
+static inline gint64
+commy_env_wall_us (const CommyEnv *env)
+{
+  return env->wall_us != NULL ? env->wall_us (env->data) : g_get_real_time ();
 }
 
 /* 32 hex digits and a NUL. */

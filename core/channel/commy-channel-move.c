@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "channel/commy-channel-private.h"
+#include "channel/commy-channel-rights.h"
 
 #include "base/commy-error-private.h"
 #include "channel/commy-death-watch.h"
@@ -144,6 +144,8 @@ commy_channel_use_path (CommyChannel *self, CommyPlugin *transport, gpointer con
   self->path_number++;
   self->cut_above = caps & COMMY_CAP_ZERO_COPY ? G_MAXSIZE : COMMY_TRAIN_ABOVE;
   self->passes_handles = (caps & COMMY_CAP_FD_PASSING) != 0;
+  commy_path_facts (self->ops, connection, &self->rights.path);
+  self->rights.epoch = 0; /* what was decided before was for another path */
 }
 
 /* Both sides can; from now on frames are kept where the path does not do so itself. */
@@ -234,10 +236,7 @@ commy_channel_has_same_rights (CommyChannel *self, CommyPrincipal *peer)
     {
       const CommyIncomingMethod *method = &g_array_index (self->methods_in, CommyIncomingMethod, i);
 
-      if (commy_policy_decide_peer (self->shared->policy, COMMY_VERB_CALL, peer, self->service,
-                                    method->name)
-              .allowed
-          != method->allowed)
+      if (commy_channel_may_call_as (self, peer, method->name) != method->allowed)
         return FALSE;
     }
   return TRUE;
@@ -619,6 +618,7 @@ commy_channel_land (CommyChannel *self, CommyNewPath *path)
     }
   commy_channel_sweep_paths (self);
   note_gap (self);
+  commy_channel_renew_rights (self);
   commy_worker_set_hot (self->worker, self);
   commy_channel_flush_backlog (self);
   return !self->closed && !self->moves.adrift;

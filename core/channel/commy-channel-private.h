@@ -35,9 +35,21 @@ typedef struct
   char *name;
   gpointer method; /* the handler's; NULL: none such */
   gboolean allowed;
-  const char *origin; /* of the policy's answer */
+  const char *origin; /* of the policy's answer, as is the rest */
   const char *rule;   /* that gave it, or NULL */
+  const char *trial;
+  gint64 until_us, judged_us;
+  gint64 told_ns; /* when the log heard last of a trial */
 } CommyIncomingMethod;
+
+/* Whom the policy was asked about; commy-channel-rights.c. */
+typedef struct
+{
+  CommyPolicy *policy; /* the channel's, of which methods have the answers */
+  guint32 epoch;       /* that it belongs to; 0: the path has changed since */
+  CommyPolicyPath path;
+  gint64 look_ns; /* when the answer for an open stream ends; G_MAXINT64: never */
+} CommyRights;
 
 /* What lets the flow outlive its path; commy-channel-move.c. */
 typedef struct
@@ -161,6 +173,7 @@ struct _CommyChannel
   guint64 heard;     /* messages that came, of whatever kind */
   guint32 n_starved; /* streams that wait for credit */
   CommyVigil vigil;
+  CommyRights rights;
 
   CommyCounters counters;
   CommyMoves moves;
@@ -245,6 +258,8 @@ gboolean commy_channel_cancel_stream (CommyChannel *channel, CommyIncoming *inco
 void commy_channel_serve_pipes (CommyChannel *channel);
 /* Ends the streams whose deadline passed; the next deadline. */
 gint64 commy_channel_expire_pipes (CommyChannel *channel, gint64 now_ns);
+/* (transfer full) (element-type CommyPipe): those that are open */
+GPtrArray *commy_channel_dup_pipes (CommyChannel *channel);
 /* The path is gone: ends what has no caller's slot. */
 void commy_channel_fail_pipes (CommyChannel *channel);
 /* Nothing came: perhaps because the path's memory is held. */

@@ -10,7 +10,7 @@
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
 #include "channel/commy-audit-events.h"
-#include "channel/commy-channel-private.h"
+#include "channel/commy-channel-rights.h"
 
 #include <string.h>
 
@@ -184,7 +184,6 @@ on_method (CommyChannel *self, CommyIncoming *incoming)
   const CommyFrame *frame = &incoming->frame;
   const char *payload = (const char *) commy_incoming_payload (incoming);
   CommyIncomingMethod method = { 0 };
-  CommyPolicyVerdict verdict;
 
   if (!self->accepting || frame->method != self->methods_in->len + 1 || frame->payload_size == 0
       || frame->payload_size > COMMY_FRAME_NAME_MAX
@@ -200,15 +199,7 @@ on_method (CommyChannel *self, CommyIncoming *incoming)
     }
   method.name = g_strndup (payload, frame->payload_size);
   method.method = self->handler->resolve (self->handler_data, method.name);
-  verdict = commy_policy_decide_peer (self->shared->policy, COMMY_VERB_CALL, self->peer,
-                                      self->service, method.name);
-  if (self->moves.peer != NULL && verdict.allowed)
-    /* It has another name on the path it is on now: neither may be denied. */
-    verdict = commy_policy_decide_peer (self->shared->policy, COMMY_VERB_CALL, self->moves.peer,
-                                        self->service, method.name);
-  method.allowed = verdict.allowed;
-  method.origin = verdict.origin;
-  method.rule = verdict.rule;
+  commy_channel_judge_method (self, &method);
   g_array_append_val (self->methods_in, method);
 }
 
@@ -237,16 +228,16 @@ on_call (CommyChannel *self, CommyIncoming *incoming)
       commy_channel_protocol_error (self, COMMY_ERROR_PROTOCOL, "a one-way message with a stream");
       return;
     }
-  method = &g_array_index (self->methods_in, CommyIncomingMethod, frame->method - 1);
+  method = commy_channel_permit (self, frame->method);
   commy_counters_add (&self->counters, COMMY_COUNT_CALLS, 1);
+  if (G_UNLIKELY (method->trial != NULL))
+    commy_channel_tell_trial (self, method);
   if (G_UNLIKELY (commy_audit_log_wants_calls (self->shared->audit, method->allowed))
       && !commy_audit_call (self, method, incoming))
     return;
   if (G_UNLIKELY (!method->allowed))
     {
-      g_autofree char *why
-          = g_strdup_printf ("%s may not call %s.%s (%s)", commy_principal_get_name (self->peer),
-                             self->service, method->name, method->origin);
+      g_autofree char *why = commy_channel_dup_denial (self, method);
 
       commy_channel_refuse_call (self, incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
     }

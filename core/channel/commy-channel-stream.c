@@ -10,7 +10,7 @@
 #include "channel/commy-channel-stream.h"
 
 #include "base/commy-error-private.h"
-#include "channel/commy-channel-private.h"
+#include "channel/commy-channel-rights.h"
 
 #include <string.h>
 
@@ -324,6 +324,8 @@ commy_channel_accept_pipe (CommyChannel *channel, CommyIncoming *incoming)
     deadline_ns = now + (gint64) frame->deadline_ns;
   self = pipe_new (channel, frame->stream, deadline_ns);
   commy_pipe_unref (self);
+  self->method = frame->method;
+  commy_channel_watch_rights (channel, self);
   commy_worker_need_deadline (channel->worker, deadline_ns);
   widen (self);
   return self;
@@ -633,13 +635,15 @@ commy_channel_cancel_stream (CommyChannel *self, CommyIncoming *incoming)
 
 /* --- time and death --- */
 
-static GPtrArray *
-collect (CommyChannel *self)
+GPtrArray *
+commy_channel_dup_pipes (CommyChannel *self)
 {
   GPtrArray *pipes = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_pipe_unref);
   GHashTableIter iter;
   gpointer pipe;
 
+  if (self->pipes == NULL)
+    return pipes;
   g_hash_table_iter_init (&iter, self->pipes);
   while (g_hash_table_iter_next (&iter, NULL, &pipe))
     g_ptr_array_add (pipes, commy_pipe_ref (pipe));
@@ -654,7 +658,7 @@ commy_channel_expire_pipes (CommyChannel *self, gint64 now_ns)
 
   if (self->pipes == NULL || g_hash_table_size (self->pipes) == 0)
     return next;
-  pipes = collect (self);
+  pipes = commy_channel_dup_pipes (self);
   for (guint i = 0; i < pipes->len; i++)
     {
       CommyPipe *pipe = pipes->pdata[i];
@@ -672,7 +676,7 @@ commy_channel_abort_waiting_pipes (CommyChannel *self, const GError *error)
 
   if (self->pipes == NULL || self->n_starved + self->room_waiters.length == 0)
     return;
-  pipes = collect (self);
+  pipes = commy_channel_dup_pipes (self);
   for (guint i = 0; i < pipes->len; i++)
     {
       CommyPipe *pipe = pipes->pdata[i];
@@ -689,7 +693,7 @@ commy_channel_fail_pipes (CommyChannel *self)
 
   if (self->pipes == NULL)
     return;
-  pipes = collect (self);
+  pipes = commy_channel_dup_pipes (self);
   for (guint i = 0; i < pipes->len; i++)
     {
       GError *error = NULL;

@@ -39,6 +39,7 @@ struct _CommyPipe
   gatomicrefcount refs;
   CommyChannel *channel; /* reference */
   guint32 id;
+  guint32 method;      /* accepting side: of the CALL */
   gint64 deadline_ns;  /* G_MAXINT64: none */
   gboolean is_open;    /* frames may still go and come */
   gboolean accepting;  /* the handler's side */

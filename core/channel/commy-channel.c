@@ -6,7 +6,7 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
-#include "channel/commy-channel-private.h"
+#include "channel/commy-channel-rights.h"
 #include "channel/commy-death-watch.h"
 #include "channel/commy-flow-table.h"
 #include "channel/commy-spin.h"
@@ -89,6 +89,7 @@ commy_channel_new (CommyWorker *worker,
   g_queue_init (&self->holders);
   g_queue_init (&self->deferred);
   self->vigil.look_ns = G_MAXINT64;
+  commy_channel_rights_init (self);
   commy_channel_watch_death (self);
   return self;
 }
@@ -146,6 +147,7 @@ commy_channel_unref (CommyChannel *self)
     return;
   free_connection (self);
   commy_moves_clear (self);
+  commy_channel_rights_clear (self);
   g_queue_clear_full (&self->backlog, (GDestroyNotify) g_bytes_unref);
   commy_channel_clear_handles (self);
   commy_train_abandon (self);
@@ -388,6 +390,7 @@ commy_channel_expire (CommyChannel *self, gint64 now_ns)
   next = MIN (next, commy_channel_expire_adrift (self, now_ns));
   commy_channel_look_after (self, now_ns);
   next = MIN (next, self->vigil.look_ns);
+  next = MIN (next, commy_channel_expire_rights (self, now_ns));
 
   for (guint32 i = 0; i < self->pending.n_slots && self->pending.n_used > 0; i++)
     {

@@ -11,7 +11,7 @@
 #include "observe/commy-counters.h"
 #include "plugin/commy-catalog.h"
 #include "security/commy-audit-log.h"
-#include "security/commy-policy.h"
+#include "security/commy-policy-current.h"
 #include "security/commy-quota.h"
 #include "wire/commy-frame.h"
 
@@ -42,7 +42,7 @@ typedef struct
   GObject *owner; /* the mesh, which all of this is part of */
   const CommyEnv *env;
   CommyLedger *ledger;
-  CommyPolicy *policy;
+  CommyPolicyCurrent *policy;
   CommyAuditLog *audit; /* NULL: nothing is recorded */
   CommyCatalog *catalog;
   struct _CommyDeathWatch *deaths;

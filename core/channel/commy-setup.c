@@ -15,7 +15,7 @@
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
 #include "channel/commy-audit-events.h"
-#include "channel/commy-channel-private.h"
+#include "channel/commy-channel-rights.h"
 #include "channel/commy-death-watch.h"
 #include "channel/commy-flow-table.h"
 #include "channel/commy-hello.h"
@@ -184,9 +184,22 @@ setup_new (CommySetupShared *shared, CommyListener *listener, CommyPlugin *trans
 static gboolean
 may_offer (CommySetup *self, GError **error)
 {
-  CommyPolicyVerdict verdict = commy_policy_decide_peer (
-      self->shared->channel->policy, COMMY_VERB_OFFER, self->peer, self->service, NULL);
+  const CommyChannelShared *shared = self->shared->channel;
+  g_autoptr (CommyPolicy) policy = commy_policy_current_dup (shared->policy, NULL);
+  CommyPolicyPath path;
+  const CommyPolicyRequest request = { .verb = COMMY_VERB_OFFER,
+                                       .principal = commy_principal_get_name (self->peer),
+                                       .own = commy_principal_is_own (self->peer),
+                                       .resource = self->service,
+                                       .path = &path,
+                                       .wall_us = commy_env_wall_us (shared->env) };
+  CommyPolicyVerdict verdict;
 
+  commy_path_facts (self->ops, self->connection, &path);
+  verdict = commy_policy_judge (policy, &request);
+  if (verdict.trial != NULL)
+    commy_policy_current_tell_trial (shared->policy, commy_env_now (shared->env), request.principal,
+                                     self->service, verdict.trial);
   if (verdict.allowed)
     return TRUE;
   commy_set_error (error, COMMY_ERROR_NOT_OFFERED, "%s may not offer %s (%s)",
@@ -199,7 +212,7 @@ may_offer (CommySetup *self, GError **error)
 static gboolean
 may_enter (CommySetup *self, GError **error)
 {
-  CommyPolicy *policy = self->shared->channel->policy;
+  g_autoptr (CommyPolicy) policy = commy_policy_current_dup (self->shared->channel->policy, NULL);
   const char *name = commy_principal_get_name (self->peer);
 
   if (commy_principal_is_own (self->peer)

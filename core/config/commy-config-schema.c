@@ -162,14 +162,42 @@ static const CommyKeySchema limits_keys[] = {
   { "health-retention", WHOLE (DURATION, S, 24 * 365 * HOUR), "24h", "and how long" },
 };
 
+#define VERBS "call;offer;subscribe;publish;read;write;control"
+
 static const CommyKeySchema policy_keys[] = {
-  { "principals", LIST (GLOB), NULL, "whom the rule is about" },
+  { "principals", LIST (GLOB), NULL, "whom the rule is about; or roles" },
+  { "roles", LIST (STRING), NULL, "whose members it is about, as [role NAME] says" },
   { "services", LIST (GLOB), "*", "names of services" },
   { "methods", LIST (GLOB), "*", "names of methods; does not matter for offer" },
-  { "verbs", VALUE (CHOICE, .is_list = TRUE, .choices = "call;offer;subscribe;publish"), "call",
-    "what they do" },
+  { "verbs", VALUE (CHOICE, .is_list = TRUE, .choices = VERBS), "call", "what they do" },
   { "effect", CHOICE ("allow;deny"), NULL, "what the rule says" },
   { "topics", LIST (GLOB), "*", "names of topics, for subscribe and publish" },
+  { "keys", LIST (GLOB), "*", "keys of the store, for read and write" },
+  { "operations", LIST (GLOB), "*", "what a node is told to do, for control" },
+  { "mode", CHOICE ("enforce;observe"), "enforce",
+    "observe: the rule decides nothing; the log tells what it would deny" },
+  { "hours", PLAIN (STRING), NULL, "only then, in local time, as 08:00-18:00" },
+  { "days", LIST (STRING), NULL, "only on these, as mon-fri;sun" },
+  { "until", PLAIN (STRING), NULL, "not any more after that, as 2026-12-31" },
+  { "from", LIST (STRING), NULL,
+    "only where the other side has such an address, as 10.1.0.0/16, or local" },
+  { "groups", LIST (STRING), NULL, "the same, of [network-group NAME]" },
+  { "min-security", CHOICE (SECURITIES), NULL, "only over paths of at least this level" },
+};
+
+static const CommyKeySchema role_keys[] = {
+  { "members", LIST (GLOB), "", "principals that have it" },
+  { "inherits", LIST (STRING), "", "roles whose rules are about its members, too" },
+};
+
+static const CommyKeySchema network_group_keys[] = {
+  { "addresses", LIST (STRING), "", "networks, as 10.1.0.0/16 or fd00::/8, and local" },
+};
+
+static const CommyKeySchema security_keys[] = {
+  { "policy-mode", CHOICE ("enforce;observe"), "enforce",
+    "observe: what [policy NAME] would deny is allowed, and told in the log" },
+  { "policy-watch", PLAIN (BOOL), "false", "read policy again when a keyfile changes" },
 };
 
 static const CommyKeySchema audit_keys[] = {
@@ -220,6 +248,9 @@ static const CommyGroupSchema groups[] = {
   GROUP ("limits", NULL, limits_keys),
   GROUP ("auth-chain", "NAME", auth_chain_keys),
   GROUP ("policy", "NAME", policy_keys),
+  GROUP ("role", "NAME", role_keys),
+  GROUP ("network-group", "NAME", network_group_keys),
+  GROUP ("security", NULL, security_keys),
   GROUP ("log", NULL, log_keys),
   GROUP ("alert", "NAME", alert_keys),
   GROUP ("audit", NULL, audit_keys),

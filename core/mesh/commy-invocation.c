@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
+#include "channel/commy-channel-rights.h"
 #include "mesh/commy-stream-private.h"
 
 #include <string.h>
@@ -362,6 +363,21 @@ commy_invocation_return_gerror (CommyInvocation *self, const GError *error)
 {
   g_return_if_fail (error != NULL);
   commy_invocation_return_error (self, error->message);
+}
+
+gboolean
+commy_invocation_may_control (CommyInvocation *self, const char *operation)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (commy_channel_may_control (self->channel, operation, &error))
+    return TRUE;
+  if (!claim_answer (self))
+    return FALSE;
+  self->answer_code = (guint32) error->code;
+  self->answer_error = g_strdup (commy_error_bare (error));
+  answer (self);
+  return FALSE;
 }
 
 /* --- arriving --- */

@@ -119,9 +119,9 @@ commy_mesh_start_audit (CommyMesh *self, GError **error)
 }
 
 void
-commy_mesh_audit_policy (CommyMesh *self, const GError *error)
+commy_mesh_audit_policy (CommyMesh *self, CommyConfig *config, const GError *error)
 {
-  g_autoptr (GPtrArray) groups = commy_config_list_groups (self->config, "policy ");
+  g_autoptr (GPtrArray) groups = commy_config_list_groups (config, "policy ");
   g_autoptr (GString) rules = g_string_new (NULL);
 
   for (guint i = 0; i < groups->len; i++)

@@ -15,6 +15,7 @@
 #include "mesh/commy-health-checks.h"
 #include "mesh/commy-interface-check.h"
 #include "mesh/commy-node-keeper.h"
+#include "mesh/commy-policy-watch.h"
 #include "mesh/commy-prober.h"
 #include "mesh/commy-service-private.h"
 #include "mesh/commy-store-access.h"
@@ -391,7 +392,6 @@ static gboolean
 fill_shared (CommyMesh *self, GError **error)
 {
   CommyConfig *config = self->config;
-  g_autoptr (GError) cause = NULL;
   long n_cpus = sysconf (_SC_NPROCESSORS_ONLN);
 
   self->shared.owner = G_OBJECT (self);
@@ -415,14 +415,10 @@ fill_shared (CommyMesh *self, GError **error)
   self->shared.wait_mode = n_cpus > 1 ? wait_mode (self) : COMMY_WAIT_BLOCK;
   self->shared.spin_max_ns = commy_config_get_duration (config, "wait", "spin-max");
   self->shared.single_cpu = single_cpu ();
-  self->policy
-      = commy_policy_compile (config, (const char *const *) self->shared.own_principals, &cause);
-  self->shared.policy = self->policy;
-  commy_mesh_audit_policy (self, cause);
-  if (cause == NULL)
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&cause));
-  return FALSE;
+  if (!commy_mesh_make_policy (self, error))
+    return FALSE;
+  self->policy_watch = commy_policy_watch_new (self);
+  return TRUE;
 }
 
 static guint
@@ -725,6 +721,8 @@ commy_mesh_leave_here (CommyMesh *self)
   g_clear_pointer (&self->setup.handshakes, commy_quota_unref);
   g_clear_pointer (&self->setup.channels, commy_quota_unref);
   g_clear_pointer (&self->shared.own_principals, g_strfreev);
-  g_clear_pointer (&self->policy, commy_policy_unref);
+  g_clear_pointer (&self->policy_watch, commy_policy_watch_free);
+  self->shared.policy = NULL;
+  g_clear_pointer (&self->policy, commy_policy_current_free);
   self->store = NULL;
 }

@@ -11,7 +11,7 @@
 #include "control/commy-registry.h"
 #include "observe/commy-counters.h"
 #include "plugin/commy-catalog.h"
-#include "security/commy-policy.h"
+#include "security/commy-policy-current.h"
 
 #include <commy/commy.h>
 
@@ -34,6 +34,7 @@ typedef struct _CommyProber CommyProber;
 typedef struct _CommyTopics CommyTopics;
 typedef struct _CommyNodeKeeper CommyNodeKeeper;
 typedef struct _CommyDrain CommyDrain;
+typedef struct _CommyPolicyWatch CommyPolicyWatch;
 
 /* A worker with what clients on it share. */
 typedef struct
@@ -57,6 +58,7 @@ struct _CommyMesh
   const CommyEnv *env;
   GMainContext *home; /* that was default where it was made: signals are emitted there */
   CommyConfig *config;
+  char *settings; /* of the program, as keyfile text; or NULL */
   CommyCatalog *catalog;
   char *runtime_dir;
   char *state_dir;
@@ -76,7 +78,7 @@ struct _CommyMesh
   GMainContext *context;
   GMainLoop *loop;
   GThread *thread;
-  CommyPolicy *policy;
+  CommyPolicyCurrent *policy;
   CommyDeathWatch *deaths;
   CommyChannelShared shared;
   CommySetupShared setup;
@@ -89,8 +91,9 @@ struct _CommyMesh
   GPtrArray *started; /* CommyPlugin, in order of start */
 
   /* mesh thread */
-  GPtrArray *listeners; /* CommyListener */
-  GHashTable *offers;   /* instance id -> CommyService (ref); changed under lock */
+  CommyPolicyWatch *policy_watch; /* or NULL */
+  GPtrArray *listeners;           /* CommyListener */
+  GHashTable *offers;             /* instance id -> CommyService (ref); changed under lock */
   CommyService *node_service;
   CommyNodeKeeper *keeper;   /* of the node's record; NULL: not joined yet, or not any more */
   CommyDrain *drain;         /* that is under way, or NULL */
@@ -173,7 +176,7 @@ void commy_mesh_audit (CommyMesh *mesh,
                        const char *reason,
                        const char *details);
 /* @error: why it was refused, or NULL. */
-void commy_mesh_audit_policy (CommyMesh *mesh, const GError *error);
+void commy_mesh_audit_policy (CommyMesh *mesh, CommyConfig *config, const GError *error);
 void commy_mesh_audit_plugins (CommyMesh *mesh);
 /* What plugins tell through their host. */
 void commy_mesh_audit_from_plugin (gpointer mesh,
@@ -196,6 +199,11 @@ void commy_mesh_tell_drained (CommyMesh *mesh, guint left);
 /* commy-survey.c */
 /* @before: the one of the same service that it replaces; or NULL. */
 void commy_survey_snapshot (gpointer mesh, CommySnapshot *snapshot, const CommySnapshot *before);
+
+/* commy-mesh-policy.c: mesh thread */
+gboolean commy_mesh_make_policy (CommyMesh *mesh, GError **error);
+/* Reads the keyfiles again; on error the policy in force stays. */
+gboolean commy_mesh_reload_policy_here (CommyMesh *mesh, GError **error);
 
 /* commy-node-service.c */
 CommyService *commy_node_service_new (CommyMesh *mesh);

@@ -59,12 +59,13 @@ commy_mesh_finalize (GObject *object)
   g_clear_pointer (&self->expected, g_hash_table_unref);
   g_clear_pointer (&self->topic_services, g_ptr_array_unref);
   g_clear_pointer (&self->kept_balancers, g_ptr_array_unref);
-  g_clear_pointer (&self->policy, commy_policy_unref);
+  g_clear_pointer (&self->policy, commy_policy_current_free);
   g_clear_pointer (&self->catalog, commy_catalog_free);
   g_clear_pointer (&self->config, commy_config_unref);
   g_main_context_unref (self->home);
   g_cond_clear (&self->left);
   g_mutex_clear (&self->lock);
+  g_free (self->settings);
   g_free (self->runtime_dir);
   g_free (self->state_dir);
   g_free (self->credentials_dir);
@@ -210,6 +211,7 @@ commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **er
     }
   commy_config_sources_default (&sources);
   sources.program = keyfile;
+  self->settings = g_strdup (keyfile);
   self->config = commy_config_load (&sources, error);
   if (self->config == NULL || !commy_resilience_check (self->config, error))
     return NULL;

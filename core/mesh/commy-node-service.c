@@ -54,6 +54,7 @@ static const char node_xml[]
       "<method name='Drain'>"
       "<arg name='timeout_ns' type='t' direction='in'/>"
       "<arg name='left' type='u' direction='out'/></method>"
+      "<method name='ReloadPolicy'><arg name='state' type='s' direction='out'/></method>"
       "</interface></node>";
 
 static void
@@ -197,6 +198,25 @@ has_keeper (CommyMesh *mesh, CommyInvocation *invocation)
   return mesh->keeper != NULL;
 }
 
+/* What changes something is a permission of its own, beside that to call the method. */
+static void
+on_reload_policy (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!commy_invocation_may_control (invocation, "reload-policy"))
+    return;
+  if (commy_mesh_reload_policy_here (service->mesh, &error))
+    {
+      g_message ("the policy was read again");
+      commy_invocation_return_value (invocation, g_variant_new ("(s)", "read again"));
+      return;
+    }
+  /* The one who asks is another process: both want to know. */
+  g_warning ("the policy stays as it was: %s", error->message);
+  commy_invocation_return_gerror (invocation, error);
+}
+
 static void
 on_cordon (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
@@ -204,7 +224,7 @@ on_cordon (CommyService *service, CommyInvocation *invocation, gpointer data)
   CommyNodeState state;
   gboolean cordoned;
 
-  if (!has_keeper (mesh, invocation))
+  if (!commy_invocation_may_control (invocation, "cordon") || !has_keeper (mesh, invocation))
     return;
   g_variant_get (commy_invocation_get_parameters (invocation), "(b)", &cordoned);
   commy_drain_cordon (mesh, cordoned);
@@ -229,7 +249,8 @@ on_drain (CommyService *service, CommyInvocation *invocation, gpointer data)
 {
   guint64 timeout_ns;
 
-  if (!has_keeper (service->mesh, invocation))
+  if (!commy_invocation_may_control (invocation, "drain")
+      || !has_keeper (service->mesh, invocation))
     return;
   g_variant_get (commy_invocation_get_parameters (invocation), "(t)", &timeout_ns);
   commy_drain_begin (service->mesh,
@@ -294,6 +315,7 @@ commy_node_service_new (CommyMesh *mesh)
     { "HealthHistory", on_health_history },
     { "Cordon", on_cordon },
     { "Drain", on_drain },
+    { "ReloadPolicy", on_reload_policy },
     { "Endpoints", on_endpoints },
   };
 

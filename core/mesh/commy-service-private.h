@@ -136,6 +136,8 @@ gboolean commy_invocation_fits_kind (CommyService *service,
                                      CommyChannel *channel,
                                      CommyServiceMethod *method,
                                      CommyIncoming *incoming);
+/* Whether its caller may have this node do @operation. If not it has been answered. */
+gboolean commy_invocation_may_control (CommyInvocation *invocation, const char *operation);
 /* Makes the invocation of a call and runs the handler. */
 void commy_invocation_dispatch (CommyService *service,
                                 CommyChannel *channel,

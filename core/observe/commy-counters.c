@@ -17,6 +17,7 @@ commy_count_to_string (CommyCount what)
     [COMMY_COUNT_RECEIVED] = "received", [COMMY_COUNT_RECEIVED_BYTES] = "received-bytes",
     [COMMY_COUNT_CALLS] = "calls",       [COMMY_COUNT_CALLS_FAILED] = "calls-failed",
     [COMMY_COUNT_BLOCKED] = "blocked",   [COMMY_COUNT_PARKED] = "parked",
+    [COMMY_COUNT_ON_TRIAL] = "on-trial",
   };
 
   return (unsigned) what < COMMY_COUNT_LAST ? names[what] : "?";

@@ -24,8 +24,9 @@ typedef enum
   COMMY_COUNT_RECEIVED_BYTES,
   COMMY_COUNT_CALLS,
   COMMY_COUNT_CALLS_FAILED,
-  COMMY_COUNT_BLOCKED, /* times the peer would not take more */
-  COMMY_COUNT_PARKED,  /* times the owner went to sleep waiting */
+  COMMY_COUNT_BLOCKED,  /* times the peer would not take more */
+  COMMY_COUNT_PARKED,   /* times the owner went to sleep waiting */
+  COMMY_COUNT_ON_TRIAL, /* calls that a policy on trial would have denied */
   COMMY_COUNT_LAST
 } CommyCount;
 

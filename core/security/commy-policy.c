@@ -1,161 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The compiled policy. Names come from the other side, so whatever is no text is denied
- * before a pattern sees it.
+ * The compiled policy, and how it decides. Names come from the other side, so whatever is no text
+ * is denied before a pattern sees it.
  */
 #include "config.h"
 
-#include "security/commy-policy.h"
+#include "security/commy-policy-private.h"
 
 #include "base/commy-dotted-name.h"
-#include "base/commy-error-private.h"
 
 #include <string.h>
-
-typedef struct
-{
-  char *name;
-  char *origin;
-  gboolean allow;
-  guint verbs;
-  GPtrArray *principals; /* of GPatternSpec, as are the next two */
-  GPtrArray *services;
-  GPtrArray *methods;
-  GPtrArray *topics;
-} Rule;
-
-struct _CommyPolicy
-{
-  gatomicrefcount ref_count;
-  GPtrArray *rules; /* of Rule, in order */
-  char **own;       /* names, exact: they come from certificates, where '*' is only a character */
-};
-
-static void
-rule_free (gpointer data)
-{
-  Rule *rule = data;
-
-  g_free (rule->name);
-  g_free (rule->origin);
-  g_clear_pointer (&rule->principals, g_ptr_array_unref);
-  g_clear_pointer (&rule->services, g_ptr_array_unref);
-  g_clear_pointer (&rule->methods, g_ptr_array_unref);
-  g_clear_pointer (&rule->topics, g_ptr_array_unref);
-  g_free (rule);
-}
-
-static GPtrArray *
-compile_globs (const char *const *globs)
-{
-  GPtrArray *patterns = g_ptr_array_new_with_free_func ((GDestroyNotify) g_pattern_spec_free);
-
-  for (; globs != NULL && *globs != NULL; globs++)
-    g_ptr_array_add (patterns, g_pattern_spec_new (*globs));
-  return patterns;
-}
-
-static GPtrArray *
-compile_key (CommyConfig *config, const char *group, const char *key)
-{
-  g_auto (GStrv) globs = commy_config_get_list (config, group, key);
-
-  return compile_globs ((const char *const *) globs);
-}
-
-static gboolean
-check_keys (CommyConfig *config, const char *group, GError **error)
-{
-  static const struct
-  {
-    const char *key;
-    const char *remedy;
-  } needed[] = {
-    { "principals", "add principals=PATTERN;... (\"*\" for everybody)" },
-    { "services", "write services=PATTERN;... (\"*\" for all)" },
-    { "methods", "write methods=PATTERN;... (\"*\" for all)" },
-    { "topics", "write topics=PATTERN;... (\"*\" for all)" },
-    { "verbs", "write verbs=call;..., out of call, offer, subscribe and publish" },
-    { "effect", "add effect=allow or effect=deny" },
-  };
-
-  for (gsize i = 0; i < G_N_ELEMENTS (needed); i++)
-    {
-      const char *value = commy_config_get (config, group, needed[i].key);
-      const char *origin = commy_config_get_origin (config, group, needed[i].key);
-
-      if (value != NULL && *value != '\0')
-        continue;
-      if (g_str_equal (origin, "default"))
-        origin = commy_config_get_origin (config, group, NULL);
-      commy_set_error (error, COMMY_ERROR_CONFIG_VALUE, "%s: [%s] has no %s; %s", origin, group,
-                       needed[i].key, needed[i].remedy);
-      return FALSE;
-    }
-  return TRUE;
-}
-
-static guint
-read_verbs (const char *const *words)
-{
-  static const struct
-  {
-    const char *word;
-    CommyVerb verb;
-  } all[] = {
-    { "call", COMMY_VERB_CALL },
-    { "offer", COMMY_VERB_OFFER },
-    { "subscribe", COMMY_VERB_SUBSCRIBE },
-    { "publish", COMMY_VERB_PUBLISH },
-  };
-  guint verbs = 0;
-
-  for (gsize i = 0; i < G_N_ELEMENTS (all); i++)
-    if (g_strv_contains (words, all[i].word))
-      verbs |= all[i].verb;
-  return verbs;
-}
-
-static Rule *
-compile_rule (CommyConfig *config, const char *group, GError **error)
-{
-  g_auto (GStrv) verbs = NULL;
-  Rule *rule;
-
-  if (!check_keys (config, group, error))
-    return NULL;
-  verbs = commy_config_get_list (config, group, "verbs");
-  rule = g_new0 (Rule, 1);
-  rule->name = g_strdup (group + strlen ("policy "));
-  rule->origin = g_strdup (commy_config_get_origin (config, group, "effect"));
-  rule->allow = g_str_equal (commy_config_get (config, group, "effect"), "allow");
-  rule->verbs = read_verbs ((const char *const *) verbs);
-  rule->principals = compile_key (config, group, "principals");
-  rule->services = compile_key (config, group, "services");
-  rule->methods = compile_key (config, group, "methods");
-  rule->topics = compile_key (config, group, "topics");
-  return rule;
-}
-
-CommyPolicy *
-commy_policy_compile (CommyConfig *config, const char *const *own, GError **error)
-{
-  g_autoptr (GPtrArray) groups = commy_config_list_groups (config, "policy ");
-  g_autoptr (CommyPolicy) policy = g_new0 (CommyPolicy, 1);
-
-  g_atomic_ref_count_init (&policy->ref_count);
-  policy->own = g_strdupv ((char **) own);
-  policy->rules = g_ptr_array_new_with_free_func (rule_free);
-  for (guint i = 0; i < groups->len; i++)
-    {
-      Rule *rule = compile_rule (config, g_ptr_array_index (groups, i), error);
-
-      if (rule == NULL)
-        return NULL;
-      g_ptr_array_add (policy->rules, rule);
-    }
-  return g_steal_pointer (&policy);
-}
 
 CommyPolicy *
 commy_policy_ref (CommyPolicy *policy)
@@ -165,28 +19,29 @@ commy_policy_ref (CommyPolicy *policy)
 }
 
 void
-commy_policy_unref (CommyPolicy *policy)
+commy_policy_unref (CommyPolicy *self)
 {
-  if (policy == NULL || !g_atomic_ref_count_dec (&policy->ref_count))
+  if (self == NULL || !g_atomic_ref_count_dec (&self->ref_count))
     return;
-  g_ptr_array_unref (policy->rules);
-  g_strfreev (policy->own);
-  g_free (policy);
+  g_ptr_array_unref (self->rules);
+  g_hash_table_unref (self->role_by_name);
+  g_ptr_array_unref (self->roles);
+  commy_glob_index_free (self->principals);
+  for (guint about = 0; about < COMMY_ABOUT_LAST; about++)
+    commy_glob_index_free (self->about[about]);
+  g_strfreev (self->own);
+  commy_config_unref (self->config);
+  g_free (self);
 }
 
-static gboolean
-matches_any (GPtrArray *patterns, const char *text)
-{
-  for (guint i = 0; i < patterns->len; i++)
-    if (g_pattern_spec_match_string (g_ptr_array_index (patterns, i), text))
-      return TRUE;
-  return FALSE;
-}
+/* --- what fits --- */
 
-static gboolean
-is_own (CommyPolicy *policy, const char *principal)
+gboolean
+commy_policy_is_own (CommyPolicy *self, const CommyPolicyRequest *request)
 {
-  return policy->own != NULL && g_strv_contains ((const char *const *) policy->own, principal);
+  return request->own
+         || (self->own != NULL
+             && g_strv_contains ((const char *const *) self->own, request->principal));
 }
 
 static gboolean
@@ -196,44 +51,164 @@ is_text (const char *text)
 }
 
 /* To call what publishes a topic is to subscribe to it; to offer it is to publish. */
-static gboolean
-rule_matches (const Rule *rule,
-              CommyVerb verb,
-              const char *principal,
-              const char *service,
-              const char *method)
+static CommyVerb
+verb_of_rules (const CommyPolicyRequest *request, CommyAbout *out_about, const char **out_name)
 {
-  const char *topic = commy_topic_of_endpoint (service);
+  const char *topic = commy_topic_of_endpoint (request->resource);
 
-  if (topic != NULL)
-    return (rule->verbs & (verb == COMMY_VERB_OFFER ? COMMY_VERB_PUBLISH : COMMY_VERB_SUBSCRIBE))
-               != 0
-           && matches_any (rule->principals, principal) && matches_any (rule->topics, topic);
-  return (rule->verbs & verb) != 0 && matches_any (rule->principals, principal)
-         && matches_any (rule->services, service)
-         && (verb == COMMY_VERB_OFFER || matches_any (rule->methods, method));
+  *out_name = request->resource;
+  *out_about = request->verb == COMMY_VERB_CONTROL ? COMMY_ABOUT_OPERATIONS
+               : (request->verb & (COMMY_VERB_READ | COMMY_VERB_WRITE)) != 0 ? COMMY_ABOUT_KEYS
+                                                                             : COMMY_ABOUT_SERVICES;
+  if (topic == NULL || *out_about != COMMY_ABOUT_SERVICES)
+    return request->verb;
+  *out_name = topic;
+  *out_about = COMMY_ABOUT_TOPICS;
+  return request->verb == COMMY_VERB_OFFER ? COMMY_VERB_PUBLISH : COMMY_VERB_SUBSCRIBE;
+}
+
+/* Members of a role are whom all the rules mean that speak of it. */
+static void
+expand_roles (CommyPolicy *self, guint64 *who)
+{
+  for (guint word = 0; word < self->n_role_words; word++)
+    for (guint64 left = who[self->n_words + word]; left != 0; left &= left - 1)
+      {
+        const CommyRole *role = self->roles->pdata[word * 64 + (guint) __builtin_ctzll (left)];
+
+        for (guint i = 0; i < self->n_words; i++)
+          who[i] |= role->rules[i];
+      }
+}
+
+gboolean
+commy_policy_fit (CommyPolicy *self,
+                  const CommyPolicyRequest *request,
+                  gboolean method_matters,
+                  CommyFit *fit)
+{
+  gsize bytes = self->n_words * sizeof (guint64);
+  CommyAbout about;
+  const char *name;
+
+  if (!is_text (request->principal) || !is_text (request->resource)
+      || (method_matters && request->verb == COMMY_VERB_CALL && !is_text (request->method)))
+    return FALSE;
+  fit->asked = verb_of_rules (request, &about, &name);
+  fit->verb = self->verbs[__builtin_ctz (fit->asked)];
+  fit->has_method = method_matters && fit->asked == COMMY_VERB_CALL;
+  memset (fit->who, 0, bytes + self->n_role_words * sizeof (guint64));
+  commy_glob_index_match (self->principals, request->principal, fit->who);
+  expand_roles (self, fit->who);
+  memset (fit->what, 0, bytes);
+  commy_glob_index_match (self->about[about], name, fit->what);
+  if (!fit->has_method)
+    return TRUE;
+  memset (fit->how, 0, bytes);
+  commy_glob_index_match (self->about[COMMY_ABOUT_METHODS], request->method, fit->how);
+  return TRUE;
+}
+
+static guint64
+fitting (const CommyFit *fit, guint word)
+{
+  return fit->who[word] & fit->what[word] & fit->verb[word]
+         & (fit->has_method ? fit->how[word] : G_MAXUINT64);
+}
+
+/* --- deciding --- */
+
+gboolean
+commy_rule_speaks (const CommyRule *rule,
+                   const CommyPolicyPath *path,
+                   CommyMoment *moment,
+                   gint64 *inout_until_us,
+                   const char **out_key)
+{
+  CommyHolds holds;
+
+  *out_key = NULL;
+  if (!rule->is_conditional)
+    return TRUE;
+  holds = commy_condition_check (&rule->condition, path, moment, inout_until_us, out_key);
+  return holds == COMMY_HOLDS_YES || (holds == COMMY_HOLDS_UNKNOWN && !rule->allow);
+}
+
+/* A trial must not give a stranger what only one's own user had. */
+gboolean
+commy_policy_lifts (CommyPolicy *self, CommyVerb verb, gboolean own)
+{
+  return self->on_trial
+         && (own
+             || (verb
+                 & (COMMY_VERB_OFFER | COMMY_VERB_PUBLISH | COMMY_VERB_WRITE | COMMY_VERB_CONTROL))
+                    == 0);
 }
 
 static CommyPolicyVerdict
-decide (CommyPolicy *policy,
-        CommyVerb verb,
-        const char *principal,
-        gboolean own,
-        const char *service,
-        const char *method)
+decide_by_default (gboolean own)
 {
-  if (!is_text (principal) || !is_text (service) || (verb != COMMY_VERB_OFFER && !is_text (method)))
-    return (CommyPolicyVerdict){ FALSE, "default: name is no text", NULL };
-  for (guint i = policy->rules->len; i > 0; i--)
-    {
-      const Rule *rule = g_ptr_array_index (policy->rules, i - 1);
+  return (CommyPolicyVerdict){ .allowed = own,
+                               .origin = own ? "default: own user" : "default: other principal",
+                               .until_us = G_MAXINT64 };
+}
 
-      if (rule_matches (rule, verb, principal, service, method))
-        return (CommyPolicyVerdict){ rule->allow, rule->origin, rule->name };
+/* The last rule that fits and speaks. @out_trial: the last one on trial behind it, or NULL. */
+static const CommyRule *
+find_rule (CommyPolicy *self,
+           const CommyPolicyRequest *request,
+           const CommyFit *fit,
+           gint64 *inout_until_us,
+           const CommyRule **out_trial)
+{
+  CommyMoment moment = { .wall_us = request->wall_us };
+  const char *key;
+
+  *out_trial = NULL;
+  for (guint word = self->n_words; word-- > 0;)
+    for (guint64 left = fitting (fit, word); left != 0;)
+      {
+        guint bit = 63u - (guint) __builtin_clzll (left);
+        const CommyRule *rule = self->rules->pdata[word * 64 + bit];
+
+        left &= ~(G_GUINT64_CONSTANT (1) << bit);
+        if (!commy_rule_speaks (rule, request->path, &moment, inout_until_us, &key))
+          continue;
+        if (!rule->on_trial)
+          return rule;
+        if (*out_trial == NULL)
+          *out_trial = rule;
+      }
+  return NULL;
+}
+
+CommyPolicyVerdict
+commy_policy_judge (CommyPolicy *self, const CommyPolicyRequest *request)
+{
+  gint64 until_us = G_MAXINT64;
+  CommyPolicyVerdict verdict;
+  const CommyRule *rule, *trial;
+  gboolean own;
+  CommyFit fit;
+
+  if (!commy_policy_fit (self, request, TRUE, &fit))
+    return (CommyPolicyVerdict){ .origin = "default: name is no text", .until_us = G_MAXINT64 };
+  own = commy_policy_is_own (self, request);
+  rule = find_rule (self, request, &fit, &until_us, &trial);
+  verdict = decide_by_default (own);
+  if (rule != NULL)
+    verdict = (CommyPolicyVerdict){ .allowed = rule->allow,
+                                    .origin = rule->origin,
+                                    .rule = rule->name };
+  verdict.until_us = until_us;
+  if (verdict.allowed && trial != NULL && !trial->allow)
+    verdict.trial = trial->origin;
+  if (!verdict.allowed && commy_policy_lifts (self, fit.asked, own))
+    {
+      verdict.allowed = TRUE;
+      verdict.trial = verdict.origin;
     }
-  if (own)
-    return (CommyPolicyVerdict){ TRUE, "default: own user", NULL };
-  return (CommyPolicyVerdict){ FALSE, "default: other principal", NULL };
+  return verdict;
 }
 
 CommyPolicyVerdict
@@ -243,46 +218,41 @@ commy_policy_decide (CommyPolicy *policy,
                      const char *service,
                      const char *method)
 {
-  return decide (policy, verb, principal, principal != NULL && is_own (policy, principal), service,
-                 method);
-}
+  const CommyPolicyRequest request
+      = { .verb = verb, .principal = principal, .resource = service, .method = method };
 
-CommyPolicyVerdict
-commy_policy_decide_peer (CommyPolicy *policy,
-                          CommyVerb verb,
-                          CommyPrincipal *peer,
-                          const char *service,
-                          const char *method)
-{
-  const char *name = commy_principal_get_name (peer);
-
-  return decide (policy, verb, name, commy_principal_is_own (peer) || is_own (policy, name),
-                 service, method);
-}
-
-/* For some method. */
-static gboolean
-may_match (const Rule *rule, const char *principal, const char *service)
-{
-  if (commy_topic_of_endpoint (service) != NULL)
-    return rule_matches (rule, COMMY_VERB_CALL, principal, service, NULL);
-  return (rule->verbs & COMMY_VERB_CALL) != 0 && matches_any (rule->principals, principal)
-         && matches_any (rule->services, service);
+  return commy_policy_judge (policy, &request);
 }
 
 gboolean
-commy_policy_may_call_any (CommyPolicy *policy, const char *principal, const char *service)
+commy_policy_may_call_any (CommyPolicy *self, const char *principal, const char *service)
 {
-  if (!is_text (principal) || !is_text (service))
-    return FALSE;
-  if (is_own (policy, principal))
-    return TRUE;
-  for (guint i = 0; i < policy->rules->len; i++)
-    {
-      const Rule *rule = g_ptr_array_index (policy->rules, i);
+  const CommyPolicyRequest request
+      = { .verb = COMMY_VERB_CALL, .principal = principal, .resource = service };
+  CommyFit fit;
 
-      if (rule->allow && may_match (rule, principal, service))
-        return TRUE;
-    }
+  if (!commy_policy_fit (self, &request, FALSE, &fit))
+    return FALSE;
+  if (commy_policy_is_own (self, &request) || commy_policy_lifts (self, fit.asked, FALSE))
+    return TRUE;
+  for (guint word = 0; word < self->n_words; word++)
+    for (guint64 left = fitting (&fit, word); left != 0; left &= left - 1)
+      {
+        const CommyRule *rule = self->rules->pdata[word * 64 + (guint) __builtin_ctzll (left)];
+
+        if (rule->allow && !rule->on_trial)
+          return TRUE;
+      }
+  return FALSE;
+}
+
+gboolean
+commy_policy_is_about (CommyPolicy *self, CommyVerb verb)
+{
+  const guint64 *rules = self->verbs[__builtin_ctz (verb)];
+
+  for (guint word = 0; word < self->n_words; word++)
+    if (rules[word] != 0)
+      return TRUE;
   return FALSE;
 }

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Principals, and the compiled table that says who may call what and who may offer what.
+ * Principals, and the compiled table that says who may call, offer, read, write and control what.
  * Every call is decided here, on every path. Immutable after compiling; shared between threads.
  *
- * Keyfile: groups [policy NAME] in order of layer and line, the last that matches wins:
- *   principals=GLOB;...   services=GLOB;...   methods=GLOB;...   topics=GLOB;...
- *   verbs=call;offer;subscribe;publish   effect=allow|deny
- * principals and effect must be there; services and methods are "*" and verbs is "call" where
- * nothing is said. Methods do not matter for an offer; for subscribe and publish only topics do.
- * What is no UTF-8 is denied.
+ * Keyfile: groups [policy NAME] in order of layer and line, the last that matches wins. It is about
+ * principals and roles, verbs, and what these are about ("*" where nothing is said): services and
+ * methods of a call, topics, keys of the store, operations of a node; and all its conditions hold.
+ * What is no UTF-8 is denied. A rule with mode=observe decides nothing: what it would deny is told.
  * With no group that matches: allowed for one's own user (the node's own principals, and whom
  * their provider takes for the same user on another host), denied for everybody else.
  */
 #pragma once
 
 #include "config/commy-config.h"
+#include "security/commy-condition.h"
 
 #include <commy/commy-service.h>
 
@@ -35,15 +34,37 @@ typedef enum
   COMMY_VERB_OFFER = 1 << 1,
   COMMY_VERB_SUBSCRIBE = 1 << 2, /* in rules: a call of "topic:NAME" */
   COMMY_VERB_PUBLISH = 1 << 3,   /* in rules: an offer of it */
+  COMMY_VERB_READ = 1 << 4,      /* keys of the store */
+  COMMY_VERB_WRITE = 1 << 5,
+  COMMY_VERB_CONTROL = 1 << 6, /* what a node can be told to do */
 } CommyVerb;
 
+#define COMMY_POLICY_RULES_MAX 4096u
+#define COMMY_POLICY_ROLES_MAX 1024u
+#define COMMY_POLICY_NETWORKS_MAX 1024u /* of one rule */
+#define COMMY_POLICY_DEPTH_MAX 8u       /* of roles that inherit */
+
 typedef struct _CommyPolicy CommyPolicy;
+
+/* What is asked. Nothing of it is kept. */
+typedef struct
+{
+  CommyVerb verb; /* one of call, offer, read, write, control */
+  const char *principal;
+  gboolean own;                /* its provider says so; names of one's own are found without */
+  const char *resource;        /* a service or "topic:NAME", a key, an operation */
+  const char *method;          /* of a call */
+  const CommyPolicyPath *path; /* NULL: not known */
+  gint64 wall_us;              /* since 1970; 0: not known */
+} CommyPolicyRequest;
 
 typedef struct
 {
   gboolean allowed;
   const char *origin; /* keyfile line, or "default: own user" / "default: other principal" */
   const char *rule;   /* name of the group, or NULL */
+  gint64 until_us;    /* the answer may be another one from then on; G_MAXINT64: it is not */
+  const char *trial;  /* allowed, but denied by what is on trial: its line; or NULL */
 } CommyPolicyVerdict;
 
 /* @own: the names that count as "own user", exact ("unix:uid=1000", "spiffe://dom/host/H/user/U");
@@ -53,23 +74,36 @@ CommyPolicy *commy_policy_ref (CommyPolicy *policy);
 void commy_policy_unref (CommyPolicy *policy);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPolicy, commy_policy_unref)
 
-/* The answer for one (principal, service, method). Scans the rules: callers keep it per channel
- * and interned method, which is the table that calls look into. @method is NULL for
- * COMMY_VERB_OFFER. Strings in the verdict live as long as the policy. */
+/* A condition of which something is not known does not let a rule allow, and lets it deny.
+ * Strings in the verdict live as long as the policy. */
+CommyPolicyVerdict commy_policy_judge (CommyPolicy *policy, const CommyPolicyRequest *request);
+
+/* The same where neither time nor path are known. @method is NULL for what is no call. */
 CommyPolicyVerdict commy_policy_decide (CommyPolicy *policy,
                                         CommyVerb verb,
                                         const char *principal,
                                         const char *service,
                                         const char *method);
 
-/* The same for a peer: one that is its provider's "same user" counts as own, too. */
-CommyPolicyVerdict commy_policy_decide_peer (CommyPolicy *policy,
-                                             CommyVerb verb,
-                                             CommyPrincipal *peer,
-                                             const char *service,
-                                             const char *method);
-
 /* Whether there is any method of @service that @principal might be allowed to call: for the
  * door. A no is certain; a yes is decided method by method. */
 gboolean
 commy_policy_may_call_any (CommyPolicy *policy, const char *principal, const char *service);
+
+/* Whether any rule is about the verb, as rules write it. */
+gboolean commy_policy_is_about (CommyPolicy *policy, CommyVerb verb);
+
+/* --- for people --- */
+
+/* aa{sv} of the rules in order. Floating. */
+GVariant *commy_policy_list (CommyPolicy *policy);
+/* What was looked at and what came of it: an a{sv}. Floating. */
+GVariant *commy_policy_explain (CommyPolicy *policy, const CommyPolicyRequest *request);
+/* Verb and resource as people write them: "call" "org.example.A/Get", "publish" "topic:a.b", "read"
+ * "key:a/b", "control" "control:drain". Points into @resource; @out_service (transfer full) holds
+ * what had to be cut. */
+gboolean commy_policy_request_read (const char *verb,
+                                    const char *resource,
+                                    CommyPolicyRequest *out_request,
+                                    char **out_service,
+                                    GError **error);

@@ -301,6 +301,61 @@ COMMY_API GVariant *commy_mesh_release_plugins (CommyMesh *mesh, const char *nam
  */
 COMMY_API GVariant *commy_mesh_list_settings (CommyMesh *mesh);
 /**
+ * commy_mesh_list_policy:
+ * @mesh: a mesh, joined or not
+ * @error: return location
+ *
+ * The rules of the groups `[policy NAME]`, in the order in which the last that matches decides. Any
+ * thread.
+ *
+ * Returns: (transfer full): an `aa{sv}` of `rule`, `effect`, `mode`, `verbs`, `who`, `limits` and
+ *   `origin` (s); or %NULL with @error set: %COMMY_ERROR_CONFIG_VALUE if there is a mistake
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_mesh_list_policy (CommyMesh *mesh, GError **error);
+/**
+ * commy_mesh_explain_policy:
+ * @mesh: a mesh, joined or not
+ * @principal: whom it is about, such as `unix:uid=1000`
+ * @verb: `call`, `offer`, `subscribe`, `publish`, `read`, `write` or `control`
+ * @resource: `SERVICE/METHOD` of a call, `SERVICE`, `topic:NAME`, `key:KEY` or `control:OPERATION`
+ * @circumstances: (nullable): an `a{sv}` of what is known besides: `at` (s), a time in ISO 8601,
+ *   now if it is missing; `from` (s), an address or `local`; `security` (s), the level of the path;
+ *   `own` (b), whether it is one's own user. A floating one is consumed
+ * @error: return location
+ *
+ * Whether the policy allows it, and why. Of a mesh that is not joined the keyfiles are asked. Any
+ * thread.
+ *
+ * Returns: (transfer full): an `a{sv}`: `allowed` (b), `origin` (s), the line that decided, `rule`
+ *   (s) if one did, `roles` (as) of the principal, `steps` (aa{sv}): the rules that were looked at,
+ *   the last one first, with `rule`, `origin`, `why` (s) and `decides` (b); `until_us` (x) if it
+ *   may be otherwise from then on; or %NULL with @error set
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_mesh_explain_policy (CommyMesh *mesh,
+                                               const char *principal,
+                                               const char *verb,
+                                               const char *resource,
+                                               GVariant *circumstances,
+                                               GError **error);
+/**
+ * commy_mesh_reload_policy:
+ * @mesh: a mesh that has joined
+ * @error: return location
+ *
+ * Reads the keyfiles again, of which the groups about policy come into force as a whole: what is
+ * open is decided again, and streams end that are not allowed any more. Other settings stay as they
+ * were. With a mistake in the keyfiles the policy stays as it was. Blocks. Any thread.
+ *
+ * Returns: %TRUE if it is in force
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_mesh_reload_policy (CommyMesh *mesh, GError **error);
+/**
  * commy_mesh_check_keyfile:
  * @path: a keyfile
  * @error: return location

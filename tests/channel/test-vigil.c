@@ -68,7 +68,8 @@ scene_set_up (Scene *self, gconstpointer policy)
   self->context = g_main_context_new ();
   self->shared = (CommyChannelShared){ .env = &self->env,
                                        .ledger = &self->ledger,
-                                       .policy = commy_policy_compile (config, NULL, &error),
+                                       .policy = commy_policy_current_new (
+                                           commy_policy_compile (config, NULL, &error)),
                                        .deaths = commy_death_watch_new (&error),
                                        .own_principals = (char **) none,
                                        .max_payload = FUZZ_PAYLOAD_MAX,
@@ -103,7 +104,7 @@ scene_tear_down (Scene *self, gconstpointer policy)
   commy_worker_unref (self->worker);
   fuzz_path_free (self->path);
   commy_death_watch_free (self->shared.deaths);
-  commy_policy_unref (self->shared.policy);
+  commy_policy_current_free (self->shared.policy);
   g_main_context_unref (self->context);
   g_clear_error (&self->error);
 }

@@ -499,6 +499,35 @@ put_as (TestDaemon *daemon, uid_t uid, CommyStoreOpKind kind, const char *key)
   return WEXITSTATUS (status);
 }
 
+/* In a child of another user: how many keys below a prefix it is shown. */
+static int
+count_as (TestDaemon *daemon, uid_t uid, const char *prefix)
+{
+  StoreStream stream;
+  StoreWireHeader header;
+  const guint8 *payload;
+  int status = -1;
+  pid_t pid = fork ();
+
+  if (pid == 0)
+    {
+      g_auto (StoreWireAnswer) answer = { 0 };
+
+      if (setgroups (0, NULL) < 0 || setresgid (uid, uid, uid) < 0 || setresuid (uid, uid, uid) < 0)
+        test_child_exit (250);
+      greet (daemon, &stream);
+      store_stream_send (&stream, store_wire_write_prefix (STORE_WIRE_RANGE, 1, prefix, 0), NULL);
+      if (!await_frame (&stream, &header, &payload)
+          || !store_wire_read_answer (payload, header.size, &answer, NULL))
+        test_child_exit (251);
+      store_stream_close (&stream);
+      test_child_exit ((int) answer.entries->len);
+    }
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_true (WIFEXITED (status));
+  return WEXITSTATUS (status);
+}
+
 #define DENIED 1
 #define NO_ROOM 2
 
@@ -512,7 +541,11 @@ open_to_all (TestDaemon *daemon)
                              "[policy reserved]\nprincipals=*\nservices=org.example.Reserved\n"
                              "verbs=offer\neffect=deny\n"
                              "[policy but-for-a]\nprincipals=unix:uid=54321\n"
-                             "services=org.example.Reserved\nverbs=offer\neffect=allow\n");
+                             "services=org.example.Reserved\nverbs=offer\neffect=allow\n"
+                             "[policy private]\nprincipals=*\nkeys=secret/*\n"
+                             "verbs=read;write\neffect=deny\n"
+                             "[policy but-a]\nprincipals=unix:uid=54321\nkeys=secret/*\n"
+                             "verbs=read;write\neffect=allow\n");
   g_assert_cmpint (g_chmod (daemon->dir, 0755), ==, 0);
   g_mkdir_with_parents (folder, 0755);
   test_daemon_start (daemon);
@@ -547,6 +580,14 @@ test_users (TestDaemon **daemon, gconstpointer unused)
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/3"), ==, NO_ROOM);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE_PREFIX, "b/"), ==, 0);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/3"), ==, 0);
+  /* What a rule denies of keys comes on top; who may not read it is not shown it. */
+  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE_PREFIX, "b/"), ==, 0);
+  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "secret/b"), ==, DENIED);
+  g_assert_cmpint (put_as (self, USER_A, COMMY_STORE_PUT, "secret/a"), ==, 0);
+  g_assert_cmpint (count_as (self, USER_A, "secret/"), ==, 1);
+  g_assert_cmpint (count_as (self, USER_B, "secret/"), ==, 0);
+  g_assert_cmpint (count_as (self, USER_B, "services/org.example.X/"), ==, 2);
+  g_assert_cmpint (count_as (self, 0, "secret/"), ==, 1);
   /* Whose they are is still known to the next daemon; root may all. */
   test_daemon_kill (self);
   open_to_all (self);

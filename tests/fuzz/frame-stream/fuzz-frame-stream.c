@@ -114,7 +114,7 @@ make_surroundings (Fuzz *self, guint choice)
     .owner = g_object_new (G_TYPE_OBJECT, NULL),
     .env = &self->env,
     .ledger = &self->ledger,
-    .policy = make_policy ((choice & 1) == 0),
+    .policy = commy_policy_current_new (make_policy ((choice & 1) == 0)),
     .deaths = commy_death_watch_new (NULL),
     .own_principals = (char **) ((choice & 2) == 0 ? own : others),
     .max_payload = FUZZ_PAYLOAD_MAX,
@@ -146,7 +146,7 @@ clear_surroundings (Fuzz *self)
   g_ptr_array_unref (self->paths);
   commy_death_watch_free (self->shared.deaths);
   commy_flow_table_free (self->shared.flows);
-  commy_policy_unref (self->shared.policy);
+  commy_policy_current_free (self->shared.policy);
   commy_principal_unref (self->peer);
   g_object_unref (self->shared.owner);
   g_main_context_unref (self->context);

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the peer of a channel may do. Decided once for each method and kept, until the policy is
+ * another one, the path is, or the time comes up to which the answer holds; then the streams that
+ * are open are looked at, too.
+ */
+#include "config.h"
+
+#include "channel/commy-channel-rights.h"
+
+#include "base/commy-error-private.h"
+
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define TELL_EVERY_NS (60 * G_GINT64_CONSTANT (1000000000))
+#define LOOK_EVERY_NS (60 * TELL_EVERY_NS) /* clocks may be put forward */
+
+/* --- what is known of a path --- */
+
+static void
+find_address (int fd, CommyPolicyPath *path)
+{
+  static const guint8 mapped[12] = { [10] = 0xff, [11] = 0xff };
+  union
+  {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_storage storage;
+  } peer = { 0 };
+  socklen_t size = sizeof peer;
+
+  if (fd < 0 || getpeername (fd, &peer.any, &size) < 0)
+    return;
+  if (peer.any.sa_family == AF_INET6)
+    memcpy (path->address, &peer.v6.sin6_addr, sizeof path->address);
+  else if (peer.any.sa_family == AF_INET)
+    {
+      memcpy (path->address, mapped, sizeof mapped);
+      memcpy (path->address + sizeof mapped, &peer.v4.sin_addr, 4);
+    }
+  else
+    return;
+  path->where = COMMY_WHERE_ADDRESS;
+}
+
+void
+commy_path_facts (const CommyTransportOps *ops, gpointer connection, CommyPolicyPath *out_path)
+{
+  CommyEvidence evidence = { .struct_size = sizeof evidence, .pidfd = -1 };
+
+  ops->evidence (connection, &evidence);
+  *out_path = (CommyPolicyPath){ .where = COMMY_WHERE_UNKNOWN, .security = evidence.security };
+  if (evidence.kind == COMMY_EVIDENCE_KERNEL || evidence.kind == COMMY_EVIDENCE_SELF)
+    out_path->where = COMMY_WHERE_LOCAL;
+  else
+    find_address (ops->fd (connection), out_path);
+}
+
+/* --- deciding --- */
+
+static CommyPolicyVerdict
+judge (CommyChannel *self, CommyPrincipal *peer, CommyVerb verb, const char *method)
+{
+  const CommyPolicyRequest request = { .verb = verb,
+                                       .principal = commy_principal_get_name (peer),
+                                       .own = commy_principal_is_own (peer),
+                                       .resource = self->service,
+                                       .method = method,
+                                       .path = &self->rights.path,
+                                       .wall_us = commy_env_wall_us (self->shared->env) };
+
+  return commy_policy_judge (self->rights.policy, &request);
+}
+
+/* It may have another name on the path it is on now: neither may be denied. */
+void
+commy_channel_judge_method (CommyChannel *self, CommyIncomingMethod *method)
+{
+  CommyPolicyVerdict verdict = judge (self, self->peer, COMMY_VERB_CALL, method->name);
+
+  if (self->moves.peer != NULL && verdict.allowed)
+    {
+      gint64 until_us = verdict.until_us;
+
+      verdict = judge (self, self->moves.peer, COMMY_VERB_CALL, method->name);
+      verdict.until_us = MIN (verdict.until_us, until_us);
+    }
+  method->allowed = verdict.allowed;
+  method->origin = verdict.origin;
+  method->rule = verdict.rule;
+  method->trial = verdict.trial;
+  method->until_us = verdict.until_us;
+  if (verdict.until_us != G_MAXINT64)
+    method->judged_us = commy_env_wall_us (self->shared->env);
+}
+
+gboolean
+commy_channel_may_call_as (CommyChannel *self, CommyPrincipal *peer, const char *method)
+{
+  return judge (self, peer, COMMY_VERB_CALL, method).allowed;
+}
+
+/* The clock may have been put back, too. */
+void
+commy_channel_refresh_method (CommyChannel *self, CommyIncomingMethod *method)
+{
+  gint64 now_us = commy_env_wall_us (self->shared->env);
+
+  if (now_us >= method->until_us || now_us < method->judged_us)
+    commy_channel_judge_method (self, method);
+}
+
+char *
+commy_channel_dup_denial (CommyChannel *self, const CommyIncomingMethod *method)
+{
+  return g_strdup_printf ("%s may not call %s.%s (%s)", commy_principal_get_name (self->peer),
+                          self->service, method->name, method->origin);
+}
+
+void
+commy_channel_tell_trial (CommyChannel *self, CommyIncomingMethod *method)
+{
+  gint64 now_ns = commy_env_now (self->shared->env);
+  g_autofree char *what = NULL;
+
+  commy_counters_add (&self->counters, COMMY_COUNT_ON_TRIAL, 1);
+  if (method->told_ns != 0 && now_ns - method->told_ns < TELL_EVERY_NS)
+    return;
+  method->told_ns = now_ns;
+  what = g_strdup_printf ("call %s.%s", self->service, method->name);
+  commy_policy_current_tell_trial (self->shared->policy, now_ns,
+                                   commy_principal_get_name (self->peer), what, method->trial);
+}
+
+gboolean
+commy_channel_may_control (CommyChannel *self, const char *operation, GError **error)
+{
+  g_autoptr (CommyPolicy) policy = commy_policy_current_dup (self->shared->policy, NULL);
+  const CommyPolicyRequest request = { .verb = COMMY_VERB_CONTROL,
+                                       .principal = commy_principal_get_name (self->peer),
+                                       .own = commy_principal_is_own (self->peer),
+                                       .resource = operation,
+                                       .path = &self->rights.path,
+                                       .wall_us = commy_env_wall_us (self->shared->env) };
+  CommyPolicyVerdict verdict = commy_policy_judge (policy, &request);
+
+  if (verdict.trial != NULL)
+    commy_policy_current_tell_trial (self->shared->policy, commy_env_now (self->shared->env),
+                                     request.principal, operation, verdict.trial);
+  if (verdict.allowed)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_DENIED, "%s may not %s this node (%s)", request.principal,
+                   operation, verdict.origin);
+  return FALSE;
+}
+
+/* --- deciding again --- */
+
+static CommyIncomingMethod *
+method_of (CommyChannel *self, const CommyPipe *pipe)
+{
+  if (!pipe->accepting || !pipe->is_open || pipe->method == 0
+      || pipe->method > self->methods_in->len)
+    return NULL;
+  return &g_array_index (self->methods_in, CommyIncomingMethod, pipe->method - 1);
+}
+
+/* When a stream is to be looked at again. */
+static gint64
+look_ns (CommyChannel *self, const CommyIncomingMethod *method)
+{
+  gint64 left_us = method->until_us - commy_env_wall_us (self->shared->env);
+
+  if (method->until_us == G_MAXINT64)
+    return G_MAXINT64;
+  return commy_env_now (self->shared->env) + MIN (MAX (left_us, 0), LOOK_EVERY_NS / 1000) * 1000;
+}
+
+static void
+look_at_streams (CommyChannel *self)
+{
+  g_autoptr (GPtrArray) pipes = commy_channel_dup_pipes (self);
+
+  self->rights.look_ns = G_MAXINT64;
+  for (guint i = 0; i < pipes->len; i++)
+    {
+      CommyIncomingMethod *method = method_of (self, pipes->pdata[i]);
+      g_autofree char *why = NULL;
+
+      if (method == NULL)
+        continue;
+      if (method->until_us != G_MAXINT64)
+        commy_channel_refresh_method (self, method);
+      if (method->allowed)
+        {
+          self->rights.look_ns = MIN (self->rights.look_ns, look_ns (self, method));
+          continue;
+        }
+      why = commy_channel_dup_denial (self, method);
+      commy_pipe_abort (pipes->pdata[i], COMMY_ERROR_DENIED, why);
+    }
+  if (self->rights.look_ns != G_MAXINT64)
+    commy_worker_need_deadline (self->worker, self->rights.look_ns);
+}
+
+static void
+look_at_offer (CommyChannel *self)
+{
+  CommyPolicyVerdict verdict = judge (self, self->peer, COMMY_VERB_OFFER, NULL);
+  g_autoptr (GError) error = NULL;
+
+  if (verdict.allowed)
+    return;
+  commy_set_error (&error, COMMY_ERROR_NOT_OFFERED, "%s may not offer %s any more (%s)",
+                   commy_principal_get_name (self->peer), self->service, verdict.origin);
+  commy_channel_close (self, error);
+}
+
+void
+commy_channel_renew_rights (CommyChannel *self)
+{
+  g_autoptr (CommyPolicy) before = NULL; /* what methods point into meanwhile */
+
+  if (self->closed || self->rights.epoch == commy_policy_current_get_epoch (self->shared->policy))
+    return;
+  before = g_steal_pointer (&self->rights.policy);
+  self->rights.policy = commy_policy_current_dup (self->shared->policy, &self->rights.epoch);
+  for (guint i = 0; i < self->methods_in->len; i++)
+    commy_channel_judge_method (self, &g_array_index (self->methods_in, CommyIncomingMethod, i));
+  if (self->accepting)
+    look_at_streams (self);
+  else
+    look_at_offer (self);
+}
+
+void
+commy_channel_watch_rights (CommyChannel *self, const CommyPipe *pipe)
+{
+  const CommyIncomingMethod *method = method_of (self, pipe);
+  gint64 when_ns = method != NULL ? look_ns (self, method) : G_MAXINT64;
+
+  if (when_ns >= self->rights.look_ns)
+    return;
+  self->rights.look_ns = when_ns;
+  commy_worker_need_deadline (self->worker, when_ns);
+}
+
+gint64
+commy_channel_expire_rights (CommyChannel *self, gint64 now_ns)
+{
+  if (now_ns >= self->rights.look_ns)
+    look_at_streams (self);
+  return self->rights.look_ns;
+}
+
+void
+commy_channel_rights_visit (gpointer channel, gpointer unused)
+{
+  commy_channel_renew_rights (channel);
+}
+
+/* --- life --- */
+
+void
+commy_channel_rights_init (CommyChannel *self)
+{
+  self->rights.look_ns = G_MAXINT64;
+  self->rights.policy = commy_policy_current_dup (self->shared->policy, &self->rights.epoch);
+}
+
+void
+commy_channel_rights_clear (CommyChannel *self)
+{
+  g_clear_pointer (&self->rights.policy, commy_policy_unref);
+}

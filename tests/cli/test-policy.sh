@@ -1,0 +1,128 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# commy policy and authz: the rules, why one decides, and cases of a keyfile, with no mesh at all.
+# shellcheck disable=SC1091,SC2034,SC2154 # the library has and uses the variables
+. "$COMMY_SOURCE_DIR/tests/cli/library.sh"
+TZ=UTC
+export TZ
+
+# --- no rule ---
+run policy ls
+ok policy/without-rules-says-so says '^no rule: one.s own user may all'
+run authz can "unix:uid=$(id -u)" call org.example.Shop/Buy
+ok authz/own-user-may exits 0
+run authz can unix:uid=54321 call org.example.Shop/Buy
+ok authz/others-may-not exits 1
+ok authz/and-why says '^no  default: other principal$'
+
+# --- rules ---
+cat > "$folder/policy.conf" << 'RULES'
+[role staff]
+members=unix:uid=34
+[role boss]
+members=unix:uid=35
+inherits=staff
+[policy staff-reads]
+roles=staff
+services=org.example.Shop
+methods=Get*
+effect=allow
+[policy by-day]
+roles=boss
+services=org.example.Shop
+hours=08:00-18:00
+from=10.0.0.0/8
+effect=allow
+[policy keys]
+roles=staff
+verbs=read
+keys=shop/*
+effect=allow
+[policy maybe]
+principals=unix:uid=34
+methods=GetAll
+effect=deny
+mode=observe
+RULES
+COMMY_CONFIG=$COMMY_CONFIG:$folder/policy.conf
+run policy ls
+ok policy/ls-exits-0 exits 0
+ok policy/ls-has-the-rules says '^by-day  *allow  *enforce  *call  *roles boss  *services=org.example.Shop hours=08:00-18:00 from=10.0.0.0/8  *.*policy.conf:16'
+ok policy/ls-shows-trials says '^maybe  *deny  *observe'
+run policy ls -o json
+ok policy/ls-json json "[r['rule'] for r in it] == ['staff-reads', 'by-day', 'keys', 'maybe']"
+
+run authz can unix:uid=34 call org.example.Shop/GetOne
+ok authz/by-a-role exits 0
+ok authz/names-rule-and-line says '^yes  .policy staff-reads.  .*policy.conf:10$'
+run authz can unix:uid=35 call org.example.Shop/GetOne
+ok authz/inherited exits 0
+run authz can unix:uid=35 call org.example.Shop/Buy --at 2026-11-23T12:00:00 --from 10.1.2.3
+ok authz/conditions-hold exits 0
+run authz can unix:uid=35 call org.example.Shop/Buy --at 2026-11-23T19:00:00 --from 10.1.2.3
+ok authz/at-night-not exits 1
+run authz can unix:uid=35 call org.example.Shop/Buy --at 2026-11-23T12:00:00
+ok authz/from-nobody-knows-where-not exits 1
+run authz can unix:uid=34 read key:shop/limit -o json
+ok authz/json json "it['allowed'] and it['rule'] == 'keys'"
+run authz can unix:uid=34 write key:shop/limit
+ok authz/no-verb-means-another exits 1
+run authz can unix:uid=34 call org.example.Shop/GetAll
+ok authz/a-trial-allows exits 0
+ok authz/and-says-what-it-would says '^on trial: it would be no (.*policy.conf:25)$'
+
+run policy explain unix:uid=35 call org.example.Shop/Buy --at 2026-11-23T19:00:00 --from 10.1.2.3
+ok policy/explain-exits-0 exits 0
+ok policy/explain-answers-first says '^no  default: other principal$'
+ok policy/explain-names-roles says '^member of boss$'
+ok policy/explain-says-which-condition says '^by-day  *hours=08:00-18:00 does not hold'
+ok policy/explain-says-what-else says '^staff-reads  *is about other methods'
+ok policy/explain-looks-at-verbs says '^keys  *is about other verbs'
+run policy explain unix:uid=35 call org.example.Shop/Get
+ok policy/explain-ends-where-it-is-decided says '^staff-reads  *allows'
+
+# --- cases ---
+cat > "$folder/cases.conf" << 'CASES'
+[case staff reads]
+principal=unix:uid=34
+verb=call
+resource=org.example.Shop/GetOne
+expect=allow
+rule=staff-reads
+[case boss by day]
+principal=unix:uid=35
+verb=call
+resource=org.example.Shop/Buy
+at=2026-11-23T12:00:00
+from=10.1.2.3
+expect=allow
+CASES
+run policy test "$folder/cases.conf"
+ok policy/test-passes exits 0
+ok policy/test-tells-each says '^ok 2 - boss by day$'
+ok policy/test-counts says '^1\.\.2$'
+sed 's/expect=allow/expect=deny/' "$folder/cases.conf" > "$folder/wrong.conf"
+run policy test "$folder/wrong.conf"
+ok policy/test-fails-with-1 exits 1
+ok policy/test-says-what-came says '^# expected deny, got allow by staff-reads (.*policy.conf:10)$'
+run policy test "$folder/wrong.conf" -o json
+ok policy/test-json json "not it[0]['ok'] and it[1]['expect'] == 'deny'"
+printf '[case x]\nprincipal=a\n' > "$folder/bad.conf"
+run policy test "$folder/bad.conf"
+ok policy/test-a-bad-file-exits-2 exits 2
+ok policy/test-a-bad-file-is-named complains 'bad.conf: .*.case x. has no verb'
+
+# --- mistakes ---
+run authz can unix:uid=34 fly org.example.Shop
+ok authz/unknown-verb complains 'no verb of policies; choose call, offer'
+run authz can unix:uid=34 call org.example.Shop
+ok authz/a-call-needs-a-method complains 'SERVICE/METHOD'
+run authz can unix:uid=34
+ok authz/too-few-words-exit-2 exits 2
+run policy frob
+ok policy/unknown-subcommand-exits-2 exits 2
+printf '[role a]\ninherits=b\n[role b]\ninherits=a\n' > "$folder/policy.conf"
+run policy ls
+ok policy/a-circle-exits-2 exits 2
+ok policy/a-circle-is-named complains 'policy.conf:4: .role b. roles inherit in a circle: a -> b -> a'
+finish
