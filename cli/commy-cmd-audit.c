@@ -188,19 +188,24 @@ print_table (GQueue *records)
     commy_output_print (_ ("no record fits\n"));
 }
 
-/* RFC 4180. What begins like a formula is kept from being one where the file ends in a spreadsheet.
- */
+/* RFC 4180. What begins like a formula is kept from being one where the file ends in a spreadsheet,
+ * and what controls a terminal is shown as a number. */
 static void
 print_cell (GString *line, const char *text)
 {
   g_string_append (line, line->len > 0 ? ",\"" : "\"");
   if (text[0] != '\0' && strchr ("=+-@\t\r", text[0]) != NULL)
     g_string_append_c (line, '\'');
-  for (; *text != '\0'; text++)
+  for (; *text != '\0'; text = g_utf8_next_char (text))
     {
-      if (*text == '"')
+      const gunichar character = g_utf8_get_char (text);
+
+      if (character == '"')
         g_string_append_c (line, '"');
-      g_string_append_c (line, *text);
+      if (g_unichar_iscntrl (character))
+        g_string_append_printf (line, "\\u%04x", character);
+      else
+        g_string_append_unichar (line, character);
     }
   g_string_append_c (line, '"');
 }

@@ -39,7 +39,7 @@ static const CommyCliVerb verb = {
   .usage = "create|ls|revoke ID|rm ID - keys for callers without a certificate",
   .summary = "  create  print a new token, once; what is kept here checks it and is no token\n"
              "  ls      the tokens, until when they are good, and their scopes\n"
-             "  revoke  make a token useless; running nodes see it at once\n"
+             "  revoke  make a token useless for connections from now on\n"
              "  rm      forget a token that is revoked or not needed",
   .description
   = "The nodes of this mesh and user on this host accept the tokens, once the keyfile lists the\n"

@@ -31,6 +31,9 @@ is_denied (const CommydRights *self,
                                        .wall_us = g_get_real_time () };
 
   *out_verdict = commy_policy_judge (self->policy, &request);
+  /* Rules are about texts; where there are any, other bytes are no way around them. */
+  if (!g_utf8_validate (resource, -1, NULL) && commy_policy_is_about (self->policy, verb))
+    out_verdict->rule = "any";
   return !out_verdict->allowed && out_verdict->rule != NULL;
 }
 

@@ -35,7 +35,7 @@ typedef struct
   gboolean accepting;
   gboolean is_over;
   gboolean is_private; /* nobody can listen on the path */
-  gboolean knows_peer;
+  char *peer;          /* what it has proved to be; NULL: nothing yet */
 } Session;
 
 #define STRING_PARAM(NAME, DEFAULT, HELP)                                             \
@@ -49,6 +49,10 @@ static const CommyParamSpec jwt_params[] = {
                 "",
                 "The file of this node's own token, as an absolute path, or the name of a "
                 "credential of the service manager; empty: it has none"),
+  STRING_PARAM ("show-to",
+                "",
+                "Whom this node's own token is shown to, as patterns of principals with spaces "
+                "between; empty: to nobody"),
   STRING_PARAM ("jwks", "", "Absolute path of the issuer's key set; empty: no token is accepted"),
   STRING_PARAM ("issuer", "", "What tokens must say of their issuer (iss), exactly"),
   STRING_PARAM ("audience", "", "For whom tokens must be (aud)"),
@@ -136,6 +140,7 @@ load_keys (Jwt *self, const char *path, const struct stat *about, GError **error
   g_autofree char *dir = g_path_get_dirname (path);
   g_autofree char *name = g_path_get_basename (path);
   g_autofree char *text = NULL;
+  JwtKeys *keys;
 
   if ((about->st_mode & 022) != 0 || (about->st_uid != geteuid () && about->st_uid != 0))
     {
@@ -144,7 +149,13 @@ load_keys (Jwt *self, const char *path, const struct stat *about, GError **error
       return NULL;
     }
   text = commy_pki_read_file (dir, name, FALSE, error);
-  return text != NULL ? jwt_keys_parse (text, strlen (text), self->algorithms, error) : NULL;
+  keys = text != NULL ? jwt_keys_parse (text, strlen (text), self->algorithms, error) : NULL;
+  if (keys == NULL || !jwt_keys_has_secret (keys) || (about->st_mode & 077) == 0)
+    return keys;
+  g_set_error (error, g_quark_from_static_string ("commy-error-quark"), COMMY_ERROR_STATE_DIR,
+               "it has a secret key (oct), and others than its owner can read it");
+  jwt_keys_free (keys);
+  return NULL;
 }
 
 /* Reads it again if it changed; what was checked by the old one is checked again. One that is no
@@ -155,17 +166,19 @@ refresh (Jwt *self)
   const char *path = self->host->param (self->host, "jwks");
   struct stat about = { 0 };
   g_autoptr (GError) error = NULL;
+  gboolean known;
 
   if (stat (path, &about) != 0)
     memset (&about, 0, sizeof about);
-  if (self->has_looked && is_same_file (&about, &self->seen))
+  known = self->has_looked && is_same_file (&about, &self->seen);
+  if (known && self->keys != NULL)
     return;
   self->has_looked = TRUE;
   self->seen = about;
   jwt_cache_clear (self->cache);
   g_clear_pointer (&self->keys, jwt_keys_free);
   self->keys = load_keys (self, path, &about, &error);
-  if (self->keys == NULL)
+  if (self->keys == NULL && !known) /* it is tried again, and told once */
     {
       g_autofree char *line
           = g_strdup_printf ("no token is accepted: the key set %s: %s", path, error->message);
@@ -187,31 +200,55 @@ jwt_begin (gpointer instance, gpointer session_, const CommyEvidence *evidence, 
   session->is_private = evidence->security >= COMMY_SECURITY_CONFIDENTIAL
                         || evidence->kind == COMMY_EVIDENCE_SELF
                         || evidence->kind == COMMY_EVIDENCE_KERNEL;
-  session->knows_peer
-      = evidence->struct_size >= G_STRUCT_OFFSET (CommyEvidence, principal) + sizeof (char *)
-        && evidence->principal != NULL;
+  if (evidence->struct_size >= G_STRUCT_OFFSET (CommyEvidence, principal) + sizeof (char *))
+    session->peer = g_strdup (evidence->principal);
 }
 
 static void
 jwt_end (gpointer session)
 {
+  g_free (((Session *) session)->peer);
 }
 
-/* Whoever gets it can use it: never to somebody unknown, never where others listen. */
+static gboolean
+is_shown_to (CommyHost *host, const char *principal)
+{
+  g_auto (GStrv) patterns = g_strsplit (host->param (host, "show-to"), " ", -1);
+
+  for (char **pattern = patterns; *pattern != NULL; pattern++)
+    if (**pattern != '\0' && g_pattern_match_simple (*pattern, principal))
+      return TRUE;
+  return FALSE;
+}
+
+static char *
+dup_why_not (const Session *session)
+{
+  if (!session->is_private)
+    return g_strdup ("the path is not confidential: a token is shown over one that is, such as "
+                     "tls");
+  if (session->peer == NULL)
+    return g_strdup ("the other side has not proved who it is: no token is shown to it");
+  if (!is_shown_to (session->jwt->host, session->peer))
+    return g_strdup_printf ("param.show-to of [plugin auth/jwt] does not name %s, so it is not "
+                            "shown this node's token",
+                            session->peer);
+  return NULL;
+}
+
+/* Whoever gets it can use it: only to whom somebody has named, never where others listen. */
 static void
 show (Session *session, CommyAuthStepDoneFunc done, gpointer user_data)
 {
   CommyHost *host = session->jwt->host;
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL;
+  g_autofree char *why = dup_why_not (session);
   char *text;
 
-  if (!session->is_private || !session->knows_peer)
+  if (why != NULL)
     {
-      done (user_data, COMMY_AUTH_REFUSED, NULL,
-            session->is_private
-                ? "the other side has not proved who it is: no token is shown to it"
-                : "the path is not confidential: a token is shown over one that is, such as tls");
+      done (user_data, COMMY_AUTH_REFUSED, NULL, why);
       return;
     }
   text = commy_credential_get (host->param (host, "credential"), JWT_TEXT_MAX, &error);

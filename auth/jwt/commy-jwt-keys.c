@@ -99,6 +99,15 @@ jwt_keys_get_n (const JwtKeys *self)
   return self->keys->len;
 }
 
+gboolean
+jwt_keys_has_secret (const JwtKeys *self)
+{
+  for (guint i = 0; i < self->keys->len; i++)
+    if (((const Key *) self->keys->pdata[i])->secret != NULL)
+      return TRUE;
+  return FALSE;
+}
+
 /* --- one key --- */
 
 static GBytes *

@@ -47,6 +47,8 @@ JwtKeys *jwt_keys_parse (const char *text, gsize size, guint algorithms, GError 
 void jwt_keys_free (JwtKeys *keys);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (JwtKeys, jwt_keys_free)
 guint jwt_keys_get_n (const JwtKeys *keys);
+/* Whether one of them is no public key. */
+gboolean jwt_keys_has_secret (const JwtKeys *keys);
 
 /* Whether @signature is the key's with that id for @data; @id NULL: there must be one key only. Why
  * not: a phrase. */

@@ -8,7 +8,9 @@
  *   -> "T3" proof (32)
  *   <- "T4" answer (32)
  *
- * The transcript that is proved is SHA-256 of a label, the channel's binding, T1 and T2.
+ * The transcript that is proved is SHA-256 of a label, the channel's binding, the users of both
+ * sides as the kernel has them, T1 and T2. A path inside a host has a binding of nonces, which
+ * somebody between two paths could make equal; but each side sees that one's user there.
  */
 #include "config.h"
 
@@ -19,8 +21,10 @@
 #include <gnutls/crypto.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define LABEL "commy token 1"
+#define USERS_SIZE 8u /* the connecting side's, the accepting side's; little-endian */
 #define NONCE_SIZE 32u
 #define HEAD_SIZE 2u
 #define FIRST_SIZE (HEAD_SIZE + COMMY_API_KEY_ID_SIZE + NONCE_SIZE)
@@ -34,6 +38,7 @@ typedef struct
   CommyApiKeyRegister *reg; /* as the file was when it was looked at last; NULL: it is no good */
   struct stat seen;
   gboolean has_seen; /* there was a file */
+  gboolean has_told; /* that this one is no good */
 } Token;
 
 typedef enum
@@ -51,6 +56,7 @@ typedef struct
   State state;
   gboolean has_binding;
   guint8 binding[32];
+  guint8 users[USERS_SIZE]; /* 0 where no kernel knows them */
   guint8 first[FIRST_SIZE];
   guint8 second[SECOND_SIZE];
   CommyApiKeyVerifier verifier;           /* accepting */
@@ -89,22 +95,21 @@ refresh (Token *self)
   g_autoptr (GError) error = NULL;
   struct stat about = { 0 };
   gboolean exists = lstat (path, &about) == 0;
+  gboolean known = exists == self->has_seen && (!exists || is_same_file (&about, &self->seen));
 
-  if (self->reg != NULL && exists == self->has_seen
-      && (!exists || is_same_file (&about, &self->seen)))
+  if (self->reg != NULL && known)
     return;
-  if (self->reg == NULL && self->has_seen && exists && is_same_file (&about, &self->seen))
-    return; /* no better than it was */
   g_clear_pointer (&self->reg, commy_api_key_register_free);
   self->seen = about;
   self->has_seen = exists;
   self->reg = commy_api_key_register_load (dir, &error);
-  if (self->reg == NULL)
+  if (self->reg == NULL && !(known && self->has_told)) /* it is tried again, and told once */
     {
       g_autofree char *line = g_strdup_printf ("no token is accepted: %s", error->message);
 
       self->host->log (self->host, G_LOG_LEVEL_WARNING, line);
     }
+  self->has_told = self->reg == NULL;
 }
 
 static gboolean
@@ -148,6 +153,14 @@ token_begin (gpointer instance,
   session->state = accepting ? AWAITS_FIRST : AWAITS_SECOND;
   session->has_binding = evidence->has_binding;
   memcpy (session->binding, evidence->binding, sizeof session->binding);
+  if (evidence->kind == COMMY_EVIDENCE_KERNEL)
+    {
+      const guint32 own = GUINT32_TO_LE ((guint32) geteuid ());
+      const guint32 other = GUINT32_TO_LE (evidence->uid);
+
+      memcpy (session->users, accepting ? &other : &own, sizeof own);
+      memcpy (session->users + sizeof own, accepting ? &own : &other, sizeof own);
+    }
 }
 
 static void
@@ -181,13 +194,15 @@ send (CommyAuthStepDoneFunc done,
 static void
 make_transcript (const Session *session, guint8 *out)
 {
-  guint8 all[sizeof LABEL - 1 + sizeof session->binding + FIRST_SIZE + SECOND_SIZE];
+  guint8 all[sizeof LABEL - 1 + sizeof session->binding + USERS_SIZE + FIRST_SIZE + SECOND_SIZE];
   guint8 *at = all;
 
   memcpy (at, LABEL, sizeof LABEL - 1);
   at += sizeof LABEL - 1;
   memcpy (at, session->binding, sizeof session->binding);
   at += sizeof session->binding;
+  memcpy (at, session->users, USERS_SIZE);
+  at += USERS_SIZE;
   memcpy (at, session->first, FIRST_SIZE);
   at += FIRST_SIZE;
   memcpy (at, session->second, SECOND_SIZE);

@@ -32,6 +32,21 @@ commy_audit_call (CommyChannel *self, const CommyIncomingMethod *method, CommyIn
   return FALSE;
 }
 
+void
+commy_audit_control (CommyChannel *self, const char *operation, const CommyPolicyVerdict *verdict)
+{
+  commy_audit_log_add (self->shared->audit,
+                       &(CommyAuditEvent){ {
+                           [COMMY_AUDIT_TYPE] = "control",
+                           [COMMY_AUDIT_OUTCOME] = verdict->allowed ? "allowed" : "denied",
+                           [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
+                           [COMMY_AUDIT_TRANSPORT] = commy_channel_get_transport (self),
+                           [COMMY_AUDIT_METHOD] = operation,
+                           [COMMY_AUDIT_RULE] = verdict->rule,
+                           [COMMY_AUDIT_ORIGIN] = verdict->origin,
+                       } });
+}
+
 gboolean
 commy_audit_accepted (CommySetup *self, GError **error)
 {

@@ -11,6 +11,10 @@
 gboolean commy_audit_call (CommyChannel *channel,
                            const CommyIncomingMethod *method,
                            CommyIncoming *incoming);
+/* A node was told to do something, or would have been. */
+void commy_audit_control (CommyChannel *channel,
+                          const char *operation,
+                          const CommyPolicyVerdict *verdict);
 /* FALSE: it cannot be recorded; then the peer must be refused. */
 gboolean commy_audit_accepted (CommySetup *setup, GError **error);
 void commy_audit_refused (CommySetup *setup, const GError *error);

@@ -9,6 +9,7 @@
 #include "channel/commy-channel-rights.h"
 
 #include "base/commy-error-private.h"
+#include "channel/commy-audit-events.h"
 
 #include <netinet/in.h>
 #include <string.h>
@@ -150,6 +151,7 @@ commy_channel_may_control (CommyChannel *self, const char *operation, GError **e
   if (verdict.trial != NULL)
     commy_policy_current_tell_trial (self->shared->policy, commy_env_now (self->shared->env),
                                      request.principal, operation, verdict.trial);
+  commy_audit_control (self, operation, &verdict);
   if (verdict.allowed)
     return TRUE;
   commy_set_error (error, COMMY_ERROR_DENIED, "%s may not %s this node (%s)", request.principal,

@@ -250,11 +250,13 @@ commy_setup_add_auth (CommySetup *self, CommyHello *hello)
 
 /* --- whom failures are counted for --- */
 
-/* Whom failures are counted for: what it proved without steps, or else everybody who came the same
- * way without a proof. */
+/* Whom failures are counted for: what it proved without steps, or else what the transport knows of
+ * it, or else everybody who came the same way. */
 char *
 commy_exchange_dup_source (CommySetup *self)
 {
+  CommyEvidence evidence;
+
   for (guint i = 0; self->exchange != NULL && i < self->exchange->n_slots; i++)
     {
       const CommySlot *slot = &self->exchange->slots[i];
@@ -264,6 +266,15 @@ commy_exchange_dup_source (CommySetup *self)
     }
   if (self->peer != NULL)
     return g_strdup (commy_principal_get_name (self->peer));
+  evidence = commy_exchange_take_evidence (self);
+  if (evidence.kind == COMMY_EVIDENCE_KERNEL)
+    return g_strdup_printf ("user/%u", evidence.uid);
+  if (evidence.kind == COMMY_EVIDENCE_X509 && evidence.n_chain > 0)
+    {
+      g_autofree char *hash = g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, evidence.chain[0]);
+
+      return g_strdup_printf ("certificate/%s", hash);
+    }
   return g_strdup_printf ("transport/%s", self->transport->note.id);
 }
 
@@ -294,7 +305,7 @@ may_try (CommySetup *self, const char *service, GError **error)
   gint64 wait_ns = commy_attempts_wait (self->shared->attempts, source,
                                         commy_env_now (self->shared->channel->env));
 
-  if (wait_ns == 0 || commy_exchange_is_proved (self->exchange))
+  if (wait_ns == 0 || self->exchange->n_plan == 0)
     return TRUE;
   commy_set_error (error, COMMY_ERROR_BUSY,
                    "an attempt to prove who this is failed (%s, for %s); the log of the side that "
@@ -319,13 +330,16 @@ commy_setup_authenticate (CommySetup *self, CommyHello *hello)
       return;
     }
   exchange = commy_exchange_new (self, chain);
-  if (!ask_all (self, exchange, hello->auth != NULL ? hello->auth : nothing, &error)
-      || !may_try (self, hello->service, &error))
+  if (ask_all (self, exchange, hello->auth != NULL ? hello->auth : nothing, &error))
+    {
+      make_plan (self, hello);
+      may_try (self, hello->service, &error);
+    }
+  if (error != NULL)
     {
       commy_setup_fail (self, error, TRUE);
       return;
     }
-  make_plan (self, hello);
   exchange->hello = *hello;
   memset (hello, 0, sizeof *hello);
   if (exchange->n_plan == 0)

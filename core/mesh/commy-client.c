@@ -18,6 +18,7 @@
 #define FIRST_SAMPLES 8u
 
 #define NEWS "requirements-changed"
+#define AROUND_PAUSE_NS G_GINT64_CONSTANT (10000000)
 #define LARGE 16384u /* from here a message says something of throughput */
 
 G_DEFINE_FINAL_TYPE (CommyClient, commy_client, G_TYPE_OBJECT)
@@ -547,9 +548,13 @@ commy_client_route_around (CommyClient *self, const CommyRequest *request)
   const CommyGuard *guard = request->guard;
   const guint64 serial = guard->serial;
 
+  /* Two decisions are too much for each call of many that fail. */
+  if (request->now_ns < route->around_ns)
+    return FALSE;
   if ((route->around == guard && route->around_serial == serial) || route->snapshot == NULL
       || route->snapshot->instances->len <= route->n_members)
     return FALSE;
+  route->around_ns = request->now_ns + AROUND_PAUSE_NS;
   if (!decide_around (self, request->flavour, request->size, guard, NULL))
     {
       route->around = guard;

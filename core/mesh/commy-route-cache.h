@@ -70,7 +70,8 @@ typedef struct
   CommyHome home; /* where the messages keep their order; stays when the route is cleared */
   const CommyGuard *around; /* nobody was found around whom it left out, when it was at: */
   guint64 around_serial;
-  gboolean awaits; /* the last decision failed because interfaces are still being compared */
+  gint64 around_ns; /* not before is it tried again */
+  gboolean awaits;  /* the last decision failed because interfaces are still being compared */
   gboolean requirements_unmet; /* by what the last decision knew */
   gboolean requirements_held;  /* they were met once */
   CommyDecision *news;         /* the last decision, if it changed whether they are met */

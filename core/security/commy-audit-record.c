@@ -310,6 +310,19 @@ take_head (Cursor *cursor, CommyAuditLine *line)
   return NULL;
 }
 
+/* What is personal stands there as a commitment. */
+static gboolean
+is_text_of (guint text, CommyAuditSpan span)
+{
+  guint8 commitment[COMMY_AUDIT_HASH_SIZE];
+
+  if (!commy_audit_text_is_personal (text))
+    return span.size > 0 && span.size <= COMMY_AUDIT_TEXT_MAX
+           && g_utf8_validate (span.at, (gssize) span.size, NULL);
+  return span.size == COMMY_AUDIT_HEX_SIZE
+         && commy_audit_from_hex (span.at, sizeof commitment, commitment);
+}
+
 /* Members in their order, each at most once; @from goes on. */
 static gboolean
 take_member (Cursor *cursor, guint *from, CommyAuditLine *line)
@@ -326,7 +339,7 @@ take_member (Cursor *cursor, guint *from, CommyAuditLine *line)
       cursor->at += 2 + size;
       *from = i + 1;
       return take (cursor, "\":\"") && take_string (cursor, &line->texts[i])
-             && line->texts[i].size > 0 && line->texts[i].size <= COMMY_AUDIT_TEXT_MAX;
+             && is_text_of (i, line->texts[i]);
     }
   return FALSE;
 }

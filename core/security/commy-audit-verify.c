@@ -77,8 +77,9 @@ on_record (gpointer data, const CommyAuditLine *line)
     self->is_expected_found |= memcmp (line->hash, self->expected_hash, sizeof line->hash) == 0;
   if (G_LIKELY (!commy_audit_span_is (line->texts[COMMY_AUDIT_TYPE], COMMY_AUDIT_TRAIL)))
     return;
-  if (commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_RECOVERED)
-      || commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_REMOVED))
+  if ((commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_RECOVERED)
+       || commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_REMOVED))
+      && line->texts[COMMY_AUDIT_DETAILS].at != NULL && line->texts[COMMY_AUDIT_REASON].at != NULL)
     g_hash_table_insert (self->noted, commy_audit_span_dup (line->texts[COMMY_AUDIT_DETAILS]),
                          commy_audit_span_dup (line->texts[COMMY_AUDIT_REASON]));
 }

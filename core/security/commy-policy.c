@@ -203,7 +203,8 @@ commy_policy_judge (CommyPolicy *self, const CommyPolicyRequest *request)
   verdict.until_us = until_us;
   if (verdict.allowed && trial != NULL && !trial->allow)
     verdict.trial = trial->origin;
-  if (!verdict.allowed && commy_policy_lifts (self, fit.asked, own))
+  /* What no rule speaks of is denied to others all the same: that is not on trial. */
+  if (!verdict.allowed && rule != NULL && commy_policy_lifts (self, fit.asked, own))
     {
       verdict.allowed = TRUE;
       verdict.trial = verdict.origin;
@@ -229,18 +230,20 @@ commy_policy_may_call_any (CommyPolicy *self, const char *principal, const char 
 {
   const CommyPolicyRequest request
       = { .verb = COMMY_VERB_CALL, .principal = principal, .resource = service };
+  gboolean lifts;
   CommyFit fit;
 
   if (!commy_policy_fit (self, &request, FALSE, &fit))
     return FALSE;
-  if (commy_policy_is_own (self, &request) || commy_policy_lifts (self, fit.asked, FALSE))
+  if (commy_policy_is_own (self, &request))
     return TRUE;
+  lifts = commy_policy_lifts (self, fit.asked, FALSE);
   for (guint word = 0; word < self->n_words; word++)
     for (guint64 left = fitting (&fit, word); left != 0; left &= left - 1)
       {
         const CommyRule *rule = self->rules->pdata[word * 64 + (guint) __builtin_ctzll (left)];
 
-        if (rule->allow && !rule->on_trial)
+        if ((rule->allow || lifts) && !rule->on_trial)
           return TRUE;
       }
   return FALSE;

@@ -381,6 +381,7 @@ scene_set_up (Scene *scene, gconstpointer data)
   commy_test_host_set_param (scene->host, "issuer", rules.issuer);
   commy_test_host_set_param (scene->host, "audience", rules.audience);
   commy_test_host_set_param (scene->host, "credential", scene->credential);
+  commy_test_host_set_param (scene->host, "show-to", "unix:uid=7 spiffe://test/*");
   scene->instance = commy_test_host_start (scene->host, &error);
   g_assert_no_error (error);
 }
@@ -482,6 +483,12 @@ test_shown_to_whom (Scene *scene, gconstpointer data)
   g_assert_cmpint (answer.verdict, ==, COMMY_AUTH_REFUSED);
   g_assert_null (answer.bytes);
   g_assert_nonnull (strstr (answer.text, "has not proved who it is"));
+  answer_clear (&answer);
+  evidence.principal = "spiffe://other/host/h/user/u";
+  step (scene, &evidence, FALSE, NULL, &answer);
+  g_assert_cmpint (answer.verdict, ==, COMMY_AUTH_REFUSED);
+  g_assert_null (answer.bytes);
+  g_assert_nonnull (strstr (answer.text, "show-to of [plugin auth/jwt] does not name spiffe://o"));
   answer_clear (&answer);
   evidence = over_tls;
   evidence.security = COMMY_SECURITY_AUTHENTICATED;

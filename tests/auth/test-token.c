@@ -318,9 +318,9 @@ on_done (gpointer user_data, CommyAuthVerdict verdict, GBytes *bytes, const char
 }
 
 static void
-side_begin (Scene *scene, Side *side, gboolean accepting, guint8 binding)
+side_begin_with (
+    Scene *scene, Side *side, gboolean accepting, guint8 binding, CommyEvidence evidence)
 {
-  CommyEvidence evidence = { .struct_size = sizeof evidence, .has_binding = TRUE, .pidfd = -1 };
   gsize size = (scene->ops->session_size + 63) / 64 * 64;
 
   memset (evidence.binding, binding, sizeof evidence.binding);
@@ -328,6 +328,26 @@ side_begin (Scene *scene, Side *side, gboolean accepting, guint8 binding)
   side->session = aligned_alloc (64, size);
   memset (side->session, 0, size);
   scene->ops->begin (scene->instance, side->session, &evidence, accepting);
+}
+
+static void
+side_begin (Scene *scene, Side *side, gboolean accepting, guint8 binding)
+{
+  side_begin_with (
+      scene, side, accepting, binding,
+      (CommyEvidence){ .struct_size = sizeof (CommyEvidence), .has_binding = TRUE, .pidfd = -1 });
+}
+
+/* @uid: the other side's user, as the kernel has it. */
+static void
+side_begin_as (Scene *scene, Side *side, gboolean accepting, guint8 binding, guint32 uid)
+{
+  side_begin_with (scene, side, accepting, binding,
+                   (CommyEvidence){ .struct_size = sizeof (CommyEvidence),
+                                    .kind = COMMY_EVIDENCE_KERNEL,
+                                    .uid = uid,
+                                    .has_binding = TRUE,
+                                    .pidfd = -1 });
 }
 
 static void
@@ -430,6 +450,30 @@ test_every_bit (Scene *scene, gconstpointer data)
         n++;
       }
   g_assert_cmpuint (n, ==, 8 * (46 + 50 + 34 + 34));
+}
+
+/* Somebody between two paths inside a host can make their bindings equal, but not who is seen. */
+static void
+test_users (Scene *scene, gconstpointer data)
+{
+  static const struct
+  {
+    guint32 server; /* as the client's kernel has it */
+    guint32 client; /* as the server's kernel has it */
+    gboolean proves;
+  } cases[] = { { 0, 0, TRUE }, { 1, 0, FALSE }, { 0, 1, FALSE } };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      const guint32 own = (guint32) geteuid ();
+      Side client, server;
+
+      side_begin_as (scene, &client, FALSE, 1, own + cases[i].server);
+      side_begin_as (scene, &server, TRUE, 1, own + cases[i].client);
+      g_assert_cmpint (run (scene, &client, &server, -1, 0), ==, cases[i].proves);
+      side_end (scene, &client);
+      side_end (scene, &server);
+    }
 }
 
 /* What a listener heard is of no use in another exchange, over the same binding even. */
@@ -571,6 +615,7 @@ main (int argc, char **argv)
   ADD ("a-credential-is-for-its-owner-only", test_credentials);
   ADD ("both-sides-prove-what-they-know", test_proof);
   ADD ("a-proof-is-for-one-channel", test_binding);
+  ADD ("a-proof-is-between-two-users", test_users);
   ADD ("with-any-bit-turned-nobody-accepts", test_every_bit);
   ADD ("what-was-heard-is-of-no-use", test_replay);
   ADD ("without-a-binding-nothing-is-proved", test_no_binding);

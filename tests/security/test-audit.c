@@ -56,6 +56,7 @@ static void
 test_long (void)
 {
   g_autofree char *text = g_strnfill (5000, '\001');
+  g_autofree char *commitment = g_strnfill (COMMY_AUDIT_HEX_SIZE, 'a');
   CommyAuditRecord record
       = { .sequence = G_MAXUINT64, .wall_us = G_MAXINT64, .count = G_MAXUINT64 };
   char out[COMMY_AUDIT_LINE_MAX];
@@ -64,12 +65,13 @@ test_long (void)
   gsize size;
 
   for (guint i = 0; i < COMMY_AUDIT_N_TEXTS; i++)
-    record.texts[i] = text;
+    record.texts[i] = commy_audit_text_is_personal (i) ? commitment : text;
   size = commy_audit_record_end (out, commy_audit_record_write (&record, out), hash);
   g_assert_cmpuint (size, <, COMMY_AUDIT_LINE_MAX);
   g_assert_null (commy_audit_line_parse (out, size - 1, &line));
   for (guint i = 0; i < COMMY_AUDIT_N_TEXTS; i++)
-    g_assert_cmpuint (line.texts[i].size, >, COMMY_AUDIT_TEXT_MAX - 16);
+    if (!commy_audit_text_is_personal (i))
+      g_assert_cmpuint (line.texts[i].size, >, COMMY_AUDIT_TEXT_MAX - 16);
 }
 
 static void
@@ -90,6 +92,8 @@ test_not_canonical (void)
     HEAD ",\"type\":\"a\001\"" HASH,
     HEAD ",\"type\":\"a\\u0A00\"" HASH,
     HEAD ",\"type\":\"a\\",
+    HEAD ",\"type\":\"\xff\"" HASH,
+    HEAD ",\"type\":\"a\",\"principal\":\"unix:uid=0\"" HASH, /* a name, and no commitment */
     HEAD ",\"type\":\"a\",\"count\":1" HASH,
     HEAD ",\"type\":\"a\",\"count\":02" HASH,
     HEAD ",\"type\":\"a\",\"count\":99999999999999999999" HASH,
