@@ -7,6 +7,7 @@
 
 #include "mesh/commy-route-levels.h"
 #include "mesh/commy-route-table.h"
+#include "mesh/commy-route-warm.h"
 
 #include "base/commy-error-private.h"
 
@@ -223,6 +224,14 @@ urgency_of (const CommyRouteKey *key, CommySwitchVerdict verdict)
   return COMMY_PROBE_FLOOR;
 }
 
+static guint
+get_warm_paths (const CommyRouteKey *key)
+{
+  g_autofree char *group = g_strdup_printf ("service %s", key->service);
+
+  return (guint) commy_config_get_int (key->mesh->config, group, "warm-paths");
+}
+
 gboolean
 commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key)
 {
@@ -289,6 +298,7 @@ commy_route_decide_now (
   settle_home (route, &field, key, (guint) plan.chosen);
   commy_route_fill_members (route, &field, key, &demand);
   commy_route_update_balance (route, &field, key);
+  commy_route_warm (&field, key, (guint) plan.chosen, get_warm_paths (key));
   route->snapshot = commy_snapshot_ref (field.snapshot);
   route->mesh_epoch = mesh_epoch;
   route->peers_epoch = commy_peers_get_epoch (key->worker->peers);

@@ -338,6 +338,43 @@ test_gone_are_forgotten (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (scene.client->worker->peers->n_slots, <=, 4);
 }
 
+/* --- paths that are there before they are needed --- */
+
+static guint
+count_ready (const MeshScene *scene)
+{
+  GHashTableIter iter;
+  gpointer peer;
+  guint n = 0;
+
+  g_hash_table_iter_init (&iter, scene->client->worker->peers->peers);
+  while (g_hash_table_iter_next (&iter, NULL, &peer))
+    {
+      const GPtrArray *paths = ((CommyPeer *) peer)->paths;
+
+      for (guint i = 0; i < paths->len; i++)
+        n += commy_path_is_up (paths->pdata[i]);
+    }
+  return n;
+}
+
+static void
+test_warm (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (MeshScene) scene = { 0 };
+
+  /* The second one is not balanced over: nothing but this connects to it. */
+  mesh_scene_init (&scene, fixture, "good", GROUP "warm-paths=1\n");
+  g_setenv (MESH_SCENE_BEHAVIOUR, "good", TRUE);
+  scene.children[scene.n_children++]
+      = service_child_start (fixture, "[plugins]\ndeny=transport/shm\n", 0);
+  g_assert_true (work (&scene, 20 * G_USEC_PER_SEC, FALSE, NULL));
+  while (count_ready (&scene) < 2)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_true (work (&scene, 20 * G_USEC_PER_SEC, FALSE, NULL));
+  g_assert_cmpuint (count_ready (&scene), ==, 2);
+}
+
 /* --- of one method --- */
 
 #define OF_METHOD "[method " TEST_SERVICE ".Work]\n"
@@ -532,6 +569,7 @@ main (int argc, char **argv)
   ADD ("/guard/method/its-own-settings-and-the-service's", test_method);
   ADD ("/guard/method/contradictions", test_method_contradicts);
   ADD ("/guard/gone/is-forgotten", test_gone_are_forgotten);
+  ADD ("/guard/warm/another-path-is-ready", test_warm);
   ADD ("/guard/shed/what-cannot-be-in-time-is-refused-at-once", test_shed);
   ADD ("/guard/hedge/another-instance-answers", test_hedge);
   ADD ("/guard/hedge/where-nobody-answers-the-deadline-does", test_hedge_of_nobody);
