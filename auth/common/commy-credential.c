@@ -156,3 +156,14 @@ commy_credential_get (const char *name, gsize max, GError **error)
 
   return path != NULL ? commy_credential_read (path, max, error) : NULL;
 }
+
+gboolean
+commy_credential_is_same_file (const struct stat *one, const struct stat *other)
+{
+  return one->st_dev == other->st_dev && one->st_ino == other->st_ino
+         && one->st_size == other->st_size && one->st_mode == other->st_mode
+         && one->st_mtim.tv_sec == other->st_mtim.tv_sec
+         && one->st_mtim.tv_nsec == other->st_mtim.tv_nsec
+         && one->st_ctim.tv_sec == other->st_ctim.tv_sec
+         && one->st_ctim.tv_nsec == other->st_ctim.tv_nsec;
+}

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include <sys/stat.h>
 
 G_BEGIN_DECLS
 
@@ -19,5 +20,8 @@ char *commy_credential_read (const char *path, gsize max, GError **error);
 char *commy_credential_get (const char *name, gsize max, GError **error);
 /* Wipes it. */
 void commy_credential_free (char *secret);
+
+/* Whether a file that is kept in memory is still what it was. */
+gboolean commy_credential_is_same_file (const struct stat *one, const struct stat *other);
 
 G_END_DECLS

@@ -123,17 +123,6 @@ jwt_judge (gpointer instance,
 
 /* --- the key set --- */
 
-static gboolean
-is_same_file (const struct stat *one, const struct stat *other)
-{
-  return one->st_dev == other->st_dev && one->st_ino == other->st_ino
-         && one->st_size == other->st_size && one->st_mode == other->st_mode
-         && one->st_mtim.tv_sec == other->st_mtim.tv_sec
-         && one->st_mtim.tv_nsec == other->st_mtim.tv_nsec
-         && one->st_ctim.tv_sec == other->st_ctim.tv_sec
-         && one->st_ctim.tv_nsec == other->st_ctim.tv_nsec;
-}
-
 static JwtKeys *
 load_keys (Jwt *self, const char *path, const struct stat *about, GError **error)
 {
@@ -170,7 +159,7 @@ refresh (Jwt *self)
 
   if (stat (path, &about) != 0)
     memset (&about, 0, sizeof about);
-  known = self->has_looked && is_same_file (&about, &self->seen);
+  known = self->has_looked && commy_credential_is_same_file (&about, &self->seen);
   if (known && self->keys != NULL)
     return;
   self->has_looked = TRUE;

@@ -74,17 +74,6 @@ static const CommyParamSpec token_params[] = {
 
 /* --- the file of tokens --- */
 
-static gboolean
-is_same_file (const struct stat *one, const struct stat *other)
-{
-  return one->st_dev == other->st_dev && one->st_ino == other->st_ino
-         && one->st_size == other->st_size && one->st_mode == other->st_mode
-         && one->st_mtim.tv_sec == other->st_mtim.tv_sec
-         && one->st_mtim.tv_nsec == other->st_mtim.tv_nsec
-         && one->st_ctim.tv_sec == other->st_ctim.tv_sec
-         && one->st_ctim.tv_nsec == other->st_ctim.tv_nsec;
-}
-
 /* Reads it again if it changed. One that cannot be read lets nobody in: what was revoked in it
  * must not go on counting. */
 static void
@@ -95,7 +84,8 @@ refresh (Token *self)
   g_autoptr (GError) error = NULL;
   struct stat about = { 0 };
   gboolean exists = lstat (path, &about) == 0;
-  gboolean known = exists == self->has_seen && (!exists || is_same_file (&about, &self->seen));
+  gboolean known = exists == self->has_seen
+                   && (!exists || commy_credential_is_same_file (&about, &self->seen));
 
   if (self->reg != NULL && known)
     return;
