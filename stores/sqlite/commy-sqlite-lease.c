@@ -112,8 +112,14 @@ commy_sqlite_leases_take (CommySqliteLeases *self, gint64 id, GError **error)
                    self->dir, name.text, g_strerror (errno));
       return FALSE;
     }
+  errno = 0;
   if (COMMY_FAILPOINT ("sqlite-lease") || !lock_new (fd))
     {
+      if (errno == EAGAIN || errno == EACCES)
+        {
+          close (fd);
+          return FALSE; /* it is being swept away */
+        }
       g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STORE,
                    "cannot lock %s/%s: %s; the state directory must lie on a file system with"
                    " POSIX locks",
@@ -203,6 +209,19 @@ commy_sqlite_leases_id_of (const char *name)
   return strcmp (again.text, name) == 0 ? (gint64) id : 0;
 }
 
+/* With its lock held: who is making it just now gets none, or sees that it is gone. */
+static void
+remove_dead (CommySqliteLeases *self, const char *name)
+{
+  int fd = openat (self->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+  if (fd < 0)
+    return;
+  if (lock_new (fd))
+    unlinkat (self->dir_fd, name, 0);
+  close (fd);
+}
+
 void
 commy_sqlite_leases_sweep (CommySqliteLeases *self, GHashTable *known)
 {
@@ -216,7 +235,7 @@ commy_sqlite_leases_sweep (CommySqliteLeases *self, GHashTable *known)
       /* Its owner may be another mesh of this process: getpid() makes that be looked at. */
       if (id != 0 && !g_hash_table_contains (known, &id)
           && commy_sqlite_leases_is_dead (self, id, getpid ()))
-        unlinkat (self->dir_fd, entry, 0);
+        remove_dead (self, entry);
     }
 }
 
