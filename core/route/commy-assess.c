@@ -39,6 +39,7 @@ spread_shares (CommyWork *work)
     }
   for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
     work->share[c] /= sum;
+  work->whole = commy_size_class_representative (work->largest);
 }
 
 void
@@ -191,13 +192,11 @@ sum_up_flow (const CommyWork *work, CommyAssessment *assessment)
   double sum = 0, cost = 0, sd = 0;
 
   assessment->flow_score = 0;
-  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+  for (guint left = work->in_use; left != 0; left &= left - 1)
     {
-      double part;
+      guint c = (guint) __builtin_ctz (left);
+      double part = work->share[c] * assessment->expected_ns[c];
 
-      if ((work->in_use & 1u << c) == 0)
-        continue;
-      part = work->share[c] * assessment->expected_ns[c];
       assessment->flow_score += work->share[c] * assessment->score[c];
       cost += part;
       sum += part * assessment->posterior[c].sd;
@@ -320,9 +319,8 @@ begin_one (CommyWork *work, guint i)
                        candidate->transport_profile == NULL ? "no profile" : "not a number");
       return;
     }
-  for (guint c = 0; c <= work->largest; c++)
-    if ((work->in_use & 1u << c) != 0)
-      commy_work_assess (work, i, c);
+  for (guint left = work->in_use; left != 0; left &= left - 1)
+    commy_work_assess (work, i, (guint) __builtin_ctz (left));
   sum_up_flow (work, assessment);
   if (requires)
     commy_work_meet_requirements (work, i);

@@ -98,12 +98,10 @@ commy_candidate_tier (const CommyDemand *demand, const CommyCandidate *candidate
 }
 
 /* Of those in the best tier, a whole class that fits is better than one that fits in part. */
-static guint
+static inline guint
 flow_tier (const CommyWork *work, guint i)
 {
-  guint64 whole = commy_size_class_representative (work->largest);
-
-  return 2 * work->tiers[i] + (work->limits[i] < whole);
+  return 2u * work->tiers[i] + (work->limits[i] < work->whole);
 }
 
 /* Whom a comparison is between: of one level, or COMMY_LEVELS for all; without one, or -1. */

@@ -113,6 +113,7 @@ typedef struct
   double share[COMMY_SIZE_CLASSES];           /* sum is 1 */
   guint16 in_use;                             /* bits of the classes with a share */
   guint largest;                              /* class in use */
+  guint64 whole;                              /* what it is represented by, bytes */
   guint64 limits[COMMY_ROUTE_MAX_CANDIDATES]; /* largest message, of those that are allowed */
   guint8 tiers[COMMY_ROUTE_MAX_CANDIDATES];   /* what ranks before cost, likewise */
   CommyTransportBelief recent;
