@@ -93,7 +93,8 @@ one_straight_to (const Sweep *sweep, guint i, guint64 size, guint64 end)
   return commy_candidate_one_segment_to (candidate_of (sweep, i), size, end);
 }
 
-/* The line that @i is on at @size; none (below is 0) where the slowest part of a pipeline counts. */
+/* The line that @i is on at @size; none (below is 0) where the slowest part of a pipeline counts.
+ */
 static void
 find_line (Sweep *sweep, guint i, guint64 size, guint64 end)
 {
@@ -144,10 +145,9 @@ enter (Sweep *sweep, guint16 candidate, guint64 from, guint64 end)
   cost->now.below = cost->before.below = 0;
   if (!recall_line (sweep, i, from, end))
     find_line (sweep, i, from, end);
-  cost->is_straight
-      = cost->limit >= end
-        && (cost->now.below > 0 ? cost->now.below > end
-                                : one_straight_to (sweep, i, from, end) >= end);
+  cost->is_straight = cost->limit >= end
+                      && (cost->now.below > 0 ? cost->now.below > end
+                                              : one_straight_to (sweep, i, from, end) >= end);
   if (!cost->is_straight)
     return;
   cost->first = cost_at (sweep, i, from);
