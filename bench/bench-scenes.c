@@ -13,7 +13,7 @@
 
 #define DELAYED                                   \
   "[plugin transport/shm]\nhooks=delay\n[plugin " \
-  "transport/delay]\nparam.delay=200us\n" QUICK_PROBES
+  "transport/delay]\nparam.delay=50us\n" QUICK_PROBES
 #define QUICK_PROBES "[calibration]\nprobe-every=200ms\nprobe-time=10%\nprobe-bytes=16MiB/s\n"
 
 #define LIMIT(name, group, what, measure, wait)                     \
@@ -141,6 +141,9 @@ static const BenchScene scenes[] = {
   MIX ("all", "mixed sizes, as chosen", QUICK_PROBES),
   MIX ("no-shm", "the same without shm", "deny=transport/shm\n" QUICK_PROBES),
   MIX ("delayed", "the same with shm delayed", DELAYED),
+  MIX ("delayed-no-unix",
+       "the same with shm delayed, without unix",
+       "deny=transport/unix\n" DELAYED),
   { "decision", "edges", "a decision with its record", scene_decision, NULL, "adaptive",
     BENCH_PINS_TWO, NULL, 0 },
   EDGE ("route", "the router's hot path", scene_route),

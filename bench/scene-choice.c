@@ -2,7 +2,7 @@
 /*
  * What the choice of a path costs against an oracle. The same calls go over each allowed transport
  * alone and as the library chooses, in turns; the regret is what the latter takes more than the
- * best of the former. With one size, and with sizes from 64 bytes to a mebibyte mixed.
+ * best of the former. With one size, and with sizes from 64 bytes to four mebibytes mixed.
  */
 #include "config.h"
 
@@ -220,7 +220,7 @@ compare_one_size (BenchRun *run, const BenchScene *scene, CommyMesh *mesh, GErro
 static gboolean
 compare_mixed (BenchRun *run, const BenchScene *scene, CommyMesh *mesh, GError **error)
 {
-  static const gsize sizes[] = { 64, 512, 4 << 10, 32 << 10, 256 << 10, 1 << 20 };
+  static const gsize sizes[] = { 64, 512, 4 << 10, 32 << 10, 256 << 10, 1 << 20, 4 << 20 };
 
   return compare (run, scene, mesh, sizes, G_N_ELEMENTS (sizes), error);
 }
