@@ -76,10 +76,10 @@ count (GVariant *record, gpointer data)
       tally->recovered += strcmp (outcome, COMMY_AUDIT_RECOVERED) == 0;
       tally->removed += strcmp (outcome, COMMY_AUDIT_REMOVED) == 0;
       tally_clear (tally);
-      tally->details = g_strdup ("");
-      tally->reason = g_strdup ("");
-      g_variant_lookup (record, "details", "s", &tally->details);
-      g_variant_lookup (record, "reason", "s", &tally->reason);
+      if (!g_variant_lookup (record, "details", "s", &tally->details))
+        tally->details = g_strdup ("");
+      if (!g_variant_lookup (record, "reason", "s", &tally->reason))
+        tally->reason = g_strdup ("");
     }
   return TRUE;
 }
