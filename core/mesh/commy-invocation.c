@@ -254,7 +254,7 @@ answer (CommyInvocation *self)
     {
       gint64 now_ns = commy_env_now (commy_channel_get_shared (self->channel)->env);
 
-      commy_shed_learn (&self->service->shed, now_ns - self->received_ns, now_ns);
+      commy_shed_learn (self->method->shed, now_ns - self->received_ns, now_ns);
     }
   if (self->one_way)
     {
@@ -483,7 +483,7 @@ is_in_time (CommyInvocation *self, const CommyFrame *frame)
   self->measured = self->sampled && !self->one_way;
   if (self->one_way || !frame->has_deadline || (frame->flags & COMMY_FRAME_FLAG_STREAM) != 0)
     return TRUE;
-  if (!commy_shed_admits (&self->service->shed, (gint64) MIN (frame->deadline_ns, G_MAXINT64),
+  if (!commy_shed_admits (self->method->shed, (gint64) MIN (frame->deadline_ns, G_MAXINT64),
                           self->received_ns, &try))
     return FALSE;
   self->measured |= try;

@@ -18,6 +18,7 @@ typedef struct
   CommyStreamKind kind;     /* 0: does not stream */
   GVariantType *stream_in;  /* of messages to the service; NULL: any */
   GVariantType *stream_out; /* and from it */
+  CommyShed *shed;          /* NULL: all calls are begun */
   CommyCallFunc func;
   CommySpanFunc span_func;
   gpointer user_data;
@@ -69,7 +70,6 @@ struct _CommyService
   CommyMeshWorker *home;    /* its only worker, which somebody moves; NULL: it has its own */
   gint workers;             /* -1: as the keyfile says */
   GHashTable *methods;
-  CommyShed shed;
   CommyServiceMethod *describe; /* says what the interface is; NULL: untyped */
 
   GMutex lock; /* of state, instance, threads */

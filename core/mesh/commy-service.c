@@ -30,6 +30,7 @@ method_free (gpointer data)
   g_clear_pointer (&method->out_type, g_variant_type_free);
   g_clear_pointer (&method->stream_in, g_variant_type_free);
   g_clear_pointer (&method->stream_out, g_variant_type_free);
+  commy_shed_free (method->shed);
   g_free (method->name);
   g_free (method);
 }
@@ -55,7 +56,6 @@ commy_service_finalize (GObject *object)
   commy_topic_counts_unref (self->counts);
   g_clear_pointer (&self->home, commy_mesh_worker_unref);
   g_main_context_unref (self->context);
-  commy_shed_clear (&self->shed);
   g_mutex_clear (&self->lock);
   g_free (self->name);
   if (!self->internal)
@@ -82,17 +82,6 @@ commy_service_init (CommyService *self)
   self->stop_tasks = g_ptr_array_new_with_free_func (g_object_unref);
 }
 
-/* As the keyfile says for this name; the mesh would not be there if that could not be read. */
-static void
-init_shed (CommyService *self)
-{
-  g_autofree char *group = g_strdup_printf ("service %s", self->name);
-  CommyResilience policy = { 0 };
-
-  commy_resilience_read (&policy, self->mesh->config, group, NULL);
-  commy_shed_init (&self->shed, &policy.deadline);
-}
-
 /* What clients ask that were written for another interface. */
 static void
 on_describe (CommyService *self, CommyInvocation *invocation, gpointer data)
@@ -114,7 +103,6 @@ commy_service_new_internal (CommyMesh *mesh,
   self->mesh = self->internal ? mesh : g_object_ref (mesh);
   self->name = g_strdup (name);
   self->context = g_main_context_ref (context);
-  init_shed (self);
   if (interface == NULL)
     return self;
   self->interface = g_dbus_interface_info_ref (interface);
@@ -194,6 +182,16 @@ read_annotations (CommyServiceMethod *method)
   method->stream_out = annotated_type (method, "org.commy.Stream.Out");
 }
 
+/* As the keyfile says; the mesh would not be there if that could not be read. */
+static CommyShed *
+make_shed (CommyService *self, const char *method)
+{
+  CommyResilience policy = { 0 };
+
+  commy_resilience_read_method (&policy, self->mesh->config, self->name, method, NULL);
+  return commy_shed_new (&policy.deadline);
+}
+
 static CommyServiceMethod *
 add_method (CommyService *self, const char *name, gpointer user_data, GDestroyNotify destroy)
 {
@@ -202,6 +200,7 @@ add_method (CommyService *self, const char *name, gpointer user_data, GDestroyNo
   method->name = g_strdup (name);
   method->user_data = user_data;
   method->destroy = destroy;
+  method->shed = make_shed (self, name);
   if (self->interface != NULL)
     method->info = g_dbus_interface_info_lookup_method (self->interface, name);
   if (method->info != NULL)

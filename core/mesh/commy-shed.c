@@ -7,22 +7,28 @@
 
 #include "mesh/commy-shed.h"
 
-#include <string.h>
-
 #define TRY_EVERY_NS G_GINT64_CONSTANT (100000000)
 
-void
-commy_shed_init (CommyShed *self, const CommyDeadlinePolicy *policy)
+CommyShed *
+commy_shed_new (const CommyDeadlinePolicy *policy)
 {
-  memset (self, 0, sizeof *self);
-  self->policy = *policy;
+  CommyShed *self;
+
+  if (!policy->shed)
+    return NULL;
+  self = g_new0 (CommyShed, 1);
+  self->quantile = policy->quantile;
   g_mutex_init (&self->lock);
+  return self;
 }
 
 void
-commy_shed_clear (CommyShed *self)
+commy_shed_free (CommyShed *self)
 {
+  if (self == NULL)
+    return;
   g_mutex_clear (&self->lock);
+  g_free (self);
 }
 
 gboolean
@@ -31,7 +37,7 @@ commy_shed_admits (CommyShed *self, gint64 left_ns, gint64 now_ns, gboolean *out
   gint64 at_ns;
 
   *out_try = FALSE;
-  if (!self->policy.shed || left_ns >= __atomic_load_n (&self->usual_ns, __ATOMIC_RELAXED))
+  if (self == NULL || left_ns >= __atomic_load_n (&self->usual_ns, __ATOMIC_RELAXED))
     return TRUE;
   at_ns = __atomic_load_n (&self->try_ns, __ATOMIC_RELAXED);
   *out_try = now_ns >= at_ns
@@ -43,11 +49,11 @@ commy_shed_admits (CommyShed *self, gint64 left_ns, gint64 now_ns, gboolean *out
 void
 commy_shed_learn (CommyShed *self, gint64 took_ns, gint64 now_ns)
 {
-  if (!self->policy.shed)
+  if (self == NULL)
     return;
   g_mutex_lock (&self->lock);
   commy_service_time_add (&self->times, now_ns, took_ns);
-  __atomic_store_n (&self->usual_ns, commy_service_time_get (&self->times, self->policy.quantile),
+  __atomic_store_n (&self->usual_ns, commy_service_time_get (&self->times, self->quantile),
                     __ATOMIC_RELAXED);
   g_mutex_unlock (&self->lock);
 }
