@@ -134,11 +134,22 @@ measure (BenchRun *run, Mix *self, GError **error)
   return TRUE;
 }
 
-/* Never 0, not even of a size that did not come up. */
+#define CLEARLY 1.03 /* a difference beyond it is no chance */
+
 static double
 get_median (const Mix *self, guint choice, guint k)
 {
   return MAX (bench_histogram_get (self->times[choice][k], 0.5), 1);
+}
+
+/* A run that is short may not come to each of them. */
+static gboolean
+has_come_up (const Mix *self, guint k)
+{
+  for (guint i = 0; i < self->n_choices; i++)
+    if (self->times[i][k]->n == 0)
+      return FALSE;
+  return TRUE;
 }
 
 /* The fixed choice that is best at a size. */
@@ -157,26 +168,33 @@ static void
 tell (BenchRun *run, const BenchScene *scene, const Mix *self)
 {
   char id[BENCH_ID_MAX];
-  guint crossovers = 0;
+  guint crossovers = 0, n = 0, before = 0;
   double logs = 0;
 
   for (guint k = 0; k < self->n_sizes; k++)
     {
       guint best = find_best (self, k);
 
-      crossovers += k > 0 && best != find_best (self, k - 1);
-      logs += log (get_median (self, 0, k) / get_median (self, best, k));
       for (guint i = 0; i < self->n_choices; i++)
         {
           bench_id (id, scene, "%s/%" G_GSIZE_FORMAT, self->names[i], self->sizes[k]);
           if (self->times[i][k]->n > 0)
             bench_tell_times (run, id, self->sizes[k], self->times[i][k], -1, -1);
         }
+      if (!has_come_up (self, k))
+        continue;
+      if (before != 0 && get_median (self, before, k) > CLEARLY * get_median (self, best, k))
+        crossovers++;
+      else if (before != 0)
+        best = before;
+      before = best;
+      logs += log (get_median (self, 0, k) / get_median (self, find_best (self, k), k));
+      n++;
     }
   bench_id (id, scene, "times-the-best");
-  bench_tell (run, id, BENCH_RATIO, 0, self->n_sizes, exp (logs / self->n_sizes));
+  bench_tell (run, id, BENCH_RATIO, 0, n, exp (logs / MAX (n, 1)));
   bench_id (id, scene, "crossovers");
-  bench_tell (run, id, BENCH_COUNT, 0, self->n_sizes, crossovers);
+  bench_tell (run, id, BENCH_COUNT, 0, n, crossovers);
 }
 
 static gboolean

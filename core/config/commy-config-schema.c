@@ -90,7 +90,7 @@ static const CommyKeySchema service_keys[] = {
   COMMY_LOCALITY_KEYS,
   COMMY_SUBSET_KEYS,
   { "warm-paths", WHOLE (INT, 0, 8), "0",
-    "paths beside the one that is taken that are kept connected, for when it fails" },
+    "paths to other instances that are kept connected, for when the one that is taken fails" },
   { "depends", LIST (GLOB), NULL, "names of services that what is offered here needs" },
   { "auth-chain", PLAIN (ID), "",
     "[auth-chain NAME] that callers of what is offered here must prove themselves by" },

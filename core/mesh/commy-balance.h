@@ -14,6 +14,7 @@ typedef struct
 {
   guint32 index;
   guint32 generation; /* of the members; 0: nobody was asked */
+  guint32 route;      /* whose balancer it was: the client's own number for it */
 } CommyTurn;
 
 typedef struct _CommyBalance CommyBalance;

@@ -140,7 +140,7 @@ attempt_close (Attempt *attempt, CommyOutcome outcome)
   while (call->open[at] != attempt)
     at++;
   call->open[at] = call->open[--call->n_open];
-  commy_client_end (call->client, call->request.flavour, &attempt->guarded, attempt->turn, outcome);
+  commy_client_end (call->client, &attempt->guarded, attempt->turn, outcome);
   if (attempt->pending)
     {
       attempt->pending = FALSE;

@@ -119,32 +119,38 @@ commy_client_dismiss (CommyClient *self, CommyGuard **admitted, CommyOutcome out
 
 /* --- whom to --- */
 
-/* Who is good enough for the route may be left out now, while somebody less good is well. */
-static CommyWardVerdict
-exclude (CommyClient *self, CommyRequest *request, const guint64 **out_excluded)
+/* Who is good enough for the route may be left out now, while somebody less good is well: then the
+ * number of a route to the latter. */
+static guint
+find_route (CommyClient *self,
+            const CommyRequest *request,
+            const guint64 **out_excluded,
+            CommyWardVerdict *out_verdict)
 {
   CommyRoute *route = &self->routes[request->flavour];
+  const guint64 *excluded;
 
-  for (gboolean again = TRUE;; again = FALSE)
-    {
-      const CommyWardVerdict verdict
-          = commy_ward_exclude (request->guard, &route->mask, route->peers, route->n_members,
-                                &request->tries, request->now_ns, out_excluded);
-
-      if (G_LIKELY (verdict == COMMY_WARD_WELL) || !again
-          || !commy_client_route_around (self, request))
-        return verdict;
-    }
+  *out_verdict = commy_ward_exclude (request->guard, &route->mask, route->peers, route->n_members,
+                                     &request->tries, request->now_ns, out_excluded);
+  if (G_LIKELY (*out_verdict == COMMY_WARD_WELL)
+      || commy_client_route_around (self, request, &excluded) == NULL)
+    return request->flavour;
+  *out_excluded = excluded;
+  *out_verdict = COMMY_WARD_WELL;
+  return COMMY_FLAVOUR_LAST + request->flavour;
 }
 
 gboolean
 commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick, GError **error)
 {
-  CommyRoute *route = &self->routes[request->flavour];
+  guint route = request->flavour;
+  CommyWardVerdict verdict = COMMY_WARD_WELL;
   const guint64 *excluded = NULL;
 
   /* Who wants a certain one gets it, or its own error: that is how it is seen to be well again. */
-  if (self->instance == NULL && exclude (self, request, &excluded) == COMMY_WARD_NOBODY)
+  if (self->instance == NULL)
+    route = find_route (self, request, &excluded, &verdict);
+  if (verdict == COMMY_WARD_NOBODY)
     {
       g_autofree char *reasons
           = commy_ward_explain (self->ward, request->guard, &request->tries, request->now_ns);
@@ -153,9 +159,10 @@ commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick
                        self->service, reasons);
       return FALSE;
     }
-  out_pick->member
-      = commy_route_pick (route, excluded, request->sticky != 0 ? request->sticky : self->sticky,
-                          request->now_ns, &out_pick->turn);
+  out_pick->member = commy_route_pick (&self->routes[route], excluded,
+                                       request->sticky != 0 ? request->sticky : self->sticky,
+                                       request->now_ns, &out_pick->turn);
+  out_pick->turn.route = route;
   out_pick->stack = commy_route_member_stack (out_pick->member, request->size);
   if (out_pick->stack->path != NULL)
     return TRUE;
@@ -187,27 +194,22 @@ commy_client_start_clock (CommyClient *self, CommyRequest *request, CommyGuarded
 }
 
 void
-commy_client_report (
-    CommyClient *self, CommyFlavour flavour, CommyTurn turn, gint64 took_ns, CommyOutcome outcome)
+commy_client_report (CommyClient *self, CommyTurn turn, gint64 took_ns, CommyOutcome outcome)
 {
-  CommyBalance *balance = self->routes[flavour].balance;
+  CommyBalance *balance = self->routes[turn.route].balance;
 
   if (G_UNLIKELY (turn.generation != 0) && balance != NULL && outcome != COMMY_OUTCOME_ABANDONED)
     commy_balance_report (balance, turn, took_ns, outcome != COMMY_OUTCOME_OK);
 }
 
 void
-commy_client_end (CommyClient *self,
-                  CommyFlavour flavour,
-                  CommyGuarded *call,
-                  CommyTurn turn,
-                  CommyOutcome outcome)
+commy_client_end (CommyClient *self, CommyGuarded *call, CommyTurn turn, CommyOutcome outcome)
 {
   const gint64 now_ns = commy_env_now (self->mesh->env);
 
   if (call->peer == NULL)
     return;
-  commy_client_report (self, flavour, turn, now_ns - call->guarded.begun_ns, outcome);
+  commy_client_report (self, turn, now_ns - call->guarded.begun_ns, outcome);
   commy_ward_end (self->ward, call, outcome, now_ns);
 }
 

@@ -57,7 +57,7 @@ close_copy (Hedge *self, Copy *copy, CommyOutcome outcome)
     return;
   if (!copy->wait.done)
     commy_channel_forget (copy->channel, copy->stream);
-  commy_client_end (self->client, self->request->flavour, &copy->call, copy->turn, outcome);
+  commy_client_end (self->client, &copy->call, copy->turn, outcome);
 }
 
 /* Takes over an attempt that has begun and whose path is up. FALSE: it could not be sent. */

@@ -103,6 +103,7 @@ reserve_at_once (CommyClient *self, guint32 method, gsize size, CommyRouteMember
   if (!commy_client_is_current (self, route) || commy_guard_is_asked (guard_of (self, method)))
     return FALSE;
   *out_picked = commy_route_pick (route, NULL, self->sticky, 0, &hot->turn);
+  hot->turn.route = COMMY_FLAVOUR_BYTES;
   stack = commy_route_member_stack (*out_picked, size);
   if (!commy_path_is_up (stack->path)
       || entry->channel_serial != commy_channel_get_serial (stack->path->channel))
@@ -394,8 +395,7 @@ await_balanced (
 {
   CommyTurn turn = self->hot.turn;
   gint64 started_ns = commy_env_now (self->mesh->env);
-  g_autoptr (CommyPeer) peer
-      = commy_balance_dup_peer (self->routes[COMMY_FLAVOUR_BYTES].balance, turn);
+  g_autoptr (CommyPeer) peer = commy_balance_dup_peer (self->routes[turn.route].balance, turn);
   gboolean ok;
 
   if (peer != NULL)
@@ -403,8 +403,7 @@ await_balanced (
   ok = await_hot (self, channel, stream, wait, deadline_ns);
   if (peer != NULL)
     commy_peer_end (peer);
-  commy_client_report (self, COMMY_FLAVOUR_BYTES, turn,
-                       commy_env_now (self->mesh->env) - started_ns,
+  commy_client_report (self, turn, commy_env_now (self->mesh->env) - started_ns,
                        commy_outcome_judge (ok ? NULL : wait->error, TRUE));
   return ok;
 }

@@ -51,7 +51,8 @@ struct _CommyClient
   guint64 next_sample; /* the call that is measured next, or looks whether one is */
   gboolean fresh;      /* linearizable: ask the store first */
   gboolean calibrate;
-  CommyRoute routes[COMMY_FLAVOUR_LAST];
+  /* By flavour; then those of calls whom the former leave nobody who is well, by flavour. */
+  CommyRoute routes[2 * COMMY_FLAVOUR_LAST];
 
   guint64 sticky; /* hash of the key; 0: none */
   const char *balancer_origin;
@@ -105,9 +106,12 @@ gboolean commy_client_route_sync (CommyClient *client,
  * requirements are met. */
 gboolean
 commy_client_decide (CommyClient *client, CommyFlavour flavour, gsize size, GError **error);
-/* Decides as if those whom the guard leaves out were not there; if that leaves nobody, as ever.
- * FALSE: there is nobody else, or it has been tried; the route is what it was. */
-gboolean commy_client_route_around (CommyClient *client, const CommyRequest *request);
+/* A route that was decided as if those whom the request's guard leaves out were not there, and whom
+ * it leaves out there. It is kept apart: for calls of other methods, or as soon as somebody is well
+ * again, all is as ever. NULL: there is nobody else who is well, or was not a moment ago. */
+CommyRoute *commy_client_route_around (CommyClient *client,
+                                       const CommyRequest *request,
+                                       const guint64 **out_excluded);
 /* The calling context's own service? */
 gboolean commy_client_would_deadlock (CommyClient *client, CommyPeer *peer);
 /* Whether this call shall be measured, and which one is next. */
@@ -171,17 +175,11 @@ void commy_client_begin (CommyClient *client,
 /* Its path is up, which may have taken its time: that of the attempt begins now. */
 void commy_client_start_clock (CommyClient *client, CommyRequest *request, CommyGuarded *call);
 /* Tells the balancer how a call went that it was asked for. */
-void commy_client_report (CommyClient *client,
-                          CommyFlavour flavour,
-                          CommyTurn turn,
-                          gint64 took_ns,
-                          CommyOutcome outcome);
+void
+commy_client_report (CommyClient *client, CommyTurn turn, gint64 took_ns, CommyOutcome outcome);
 /* It ended: tells guard and balancer, unless it has ended before. */
-void commy_client_end (CommyClient *client,
-                       CommyFlavour flavour,
-                       CommyGuarded *call,
-                       CommyTurn turn,
-                       CommyOutcome outcome);
+void
+commy_client_end (CommyClient *client, CommyGuarded *call, CommyTurn turn, CommyOutcome outcome);
 /* Whether a call that failed with @error is sent again, and when. If not, the error may say why. */
 gboolean commy_client_retries (
     CommyClient *client, CommyRequest *request, GError *error, gboolean sent, gint64 *out_at_ns);

@@ -219,8 +219,7 @@ commy_client_ready_sync (CommyClient *self,
       again = must_look_again (self, picked->member->peer);
       if (!commy_path_connect_sync (picked->stack->path, deadline_us, cancellable, &cause))
         {
-          commy_client_end (self, request->flavour, call, picked->turn,
-                            commy_outcome_judge (cause, FALSE));
+          commy_client_end (self, call, picked->turn, commy_outcome_judge (cause, FALSE));
           g_propagate_error (error, g_steal_pointer (&cause));
           return FALSE;
         }
@@ -230,7 +229,7 @@ commy_client_ready_sync (CommyClient *self,
   if (!again)
     return TRUE;
   commy_tries_remove (&request->tries, call->peer);
-  commy_client_end (self, request->flavour, call, picked->turn, COMMY_OUTCOME_ABANDONED);
+  commy_client_end (self, call, picked->turn, COMMY_OUTCOME_ABANDONED);
   return commy_client_ready_sync (self, request, cancellable, picked, call, error);
 }
 
@@ -282,7 +281,7 @@ attempt_sync (CommyClient *self,
   /* That a message left, or a stream was opened, says nothing about the instance. */
   outcome = ok && (request->one_way || request->streams) ? COMMY_OUTCOME_ABANDONED
                                                          : commy_outcome_judge (cause, *out_sent);
-  commy_client_end (self, request->flavour, &call, picked.turn, outcome);
+  commy_client_end (self, &call, picked.turn, outcome);
   if (!ok)
     g_propagate_error (error, g_steal_pointer (&cause));
   return ok;

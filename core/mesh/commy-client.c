@@ -29,7 +29,7 @@ clear_routes (CommyClient *self)
   if (self->worker == NULL)
     return;
   commy_worker_enter (self->worker->worker);
-  for (guint i = 0; i < COMMY_FLAVOUR_LAST; i++)
+  for (guint i = 0; i < G_N_ELEMENTS (self->routes); i++)
     {
       commy_route_clear (&self->routes[i]);
       self->routes[i].requirements_unmet = self->routes[i].requirements_held = FALSE;
@@ -43,7 +43,7 @@ forget_balances (CommyClient *self)
   if (self->worker == NULL)
     return;
   commy_worker_enter (self->worker->worker);
-  for (guint i = 0; i < COMMY_FLAVOUR_LAST; i++)
+  for (guint i = 0; i < G_N_ELEMENTS (self->routes); i++)
     g_clear_pointer (&self->routes[i].balance, commy_balance_free);
   commy_worker_exit (self->worker->worker);
 }
@@ -54,7 +54,7 @@ leave_homes (CommyClient *self)
   if (self->worker == NULL)
     return;
   commy_worker_enter (self->worker->worker);
-  for (guint i = 0; i < COMMY_FLAVOUR_LAST; i++)
+  for (guint i = 0; i < G_N_ELEMENTS (self->routes); i++)
     commy_home_leave (&self->routes[i].home);
   commy_worker_exit (self->worker->worker);
 }
@@ -515,16 +515,14 @@ spread_news (CommyClient *self, CommyRoute *route)
   g_source_attach (source, commy_worker_get_context (worker));
 }
 
-static gboolean
-decide_around (
-    CommyClient *self, CommyFlavour flavour, gsize size, const CommyGuard *around, GError **error)
+gboolean
+commy_client_decide (CommyClient *self, CommyFlavour flavour, gsize size, GError **error)
 {
   CommyRoute *route = &self->routes[flavour];
   CommyRouteKey key;
   gboolean ok;
 
   commy_client_key (self, &key);
-  key.around = around;
   self->doubts = FALSE;
   ok = commy_route_decide_now (route, &key, flavour, size, error);
   if (route->news != NULL)
@@ -535,33 +533,42 @@ decide_around (
   return ok;
 }
 
-gboolean
-commy_client_decide (CommyClient *self, CommyFlavour flavour, gsize size, GError **error)
+static gboolean
+has_somebody_well (CommyRoute *route, const CommyRequest *request, const guint64 **out_excluded)
 {
-  return decide_around (self, flavour, size, NULL, error);
+  return commy_ward_exclude (request->guard, &route->mask, route->peers, route->n_members,
+                             &request->tries, request->now_ns, out_excluded)
+         == COMMY_WARD_WELL;
 }
 
-gboolean
-commy_client_route_around (CommyClient *self, const CommyRequest *request)
+CommyRoute *
+commy_client_route_around (CommyClient *self,
+                           const CommyRequest *request,
+                           const guint64 **out_excluded)
 {
-  CommyRoute *route = &self->routes[request->flavour];
-  const CommyGuard *guard = request->guard;
-  const guint64 serial = guard->serial;
+  const CommyRoute *usual = &self->routes[request->flavour];
+  CommyRoute *route = &self->routes[COMMY_FLAVOUR_LAST + request->flavour];
+  CommyRouteKey key;
 
-  /* Two decisions are too much for each call of many that fail. */
-  if (request->now_ns < route->around_ns)
-    return FALSE;
-  if ((route->around == guard && route->around_serial == serial) || route->snapshot == NULL
-      || route->snapshot->instances->len <= route->n_members)
-    return FALSE;
-  route->around_ns = request->now_ns + AROUND_PAUSE_NS;
-  if (!decide_around (self, request->flavour, request->size, guard, NULL))
+  commy_client_key (self, &key);
+  key.around = request->guard;
+  if (route->around == request->guard)
     {
-      route->around = guard;
-      route->around_serial = serial;
-      commy_client_decide (self, request->flavour, request->size, NULL);
+      if (commy_route_is_fresh (route, &key) && has_somebody_well (route, request, out_excluded))
+        return route;
+      /* A decision is too much for each call of many that fail. */
+      if (request->now_ns < route->around_ns)
+        return NULL;
     }
-  return TRUE;
+  if (usual->snapshot == NULL || usual->snapshot->instances->len <= usual->n_members)
+    return NULL;
+  route->around = request->guard;
+  route->around_ns = 0;
+  if (commy_route_decide_now (route, &key, request->flavour, request->size, NULL)
+      && has_somebody_well (route, request, out_excluded))
+    return route;
+  route->around_ns = request->now_ns + AROUND_PAUSE_NS;
+  return NULL;
 }
 
 /* Whether a sample is at odds with what the last decision took for granted. Cheap: whether it is so

@@ -15,6 +15,7 @@
 
 #define BACKOFF_FIRST_NS G_GINT64_CONSTANT (100000000)
 #define BACKOFF_MAX_NS G_GINT64_CONSTANT (5000000000)
+#define SLOTS_AT_REST 8u
 
 typedef struct
 {
@@ -97,15 +98,16 @@ path_free (gpointer data)
   g_free (path);
 }
 
+/* The one that was given back first, and not at once: calls under way may know whom it was. */
 static guint32
 take_slot (CommyPeers *self)
 {
   guint32 slot;
 
-  if (self->free_slots->len == 0)
+  if (self->free_slots->len < SLOTS_AT_REST)
     return self->n_slots++;
-  slot = g_array_index (self->free_slots, guint32, self->free_slots->len - 1);
-  g_array_set_size (self->free_slots, self->free_slots->len - 1);
+  slot = g_array_index (self->free_slots, guint32, 0);
+  g_array_remove_index (self->free_slots, 0);
   return slot;
 }
 

@@ -68,10 +68,9 @@ typedef struct
   char *incumbent_instance, *incumbent_transport;
   CommySwitch incumbent;
   CommyHome home; /* where the messages keep their order; stays when the route is cleared */
-  const CommyGuard *around; /* nobody was found around whom it left out, when it was at: */
-  guint64 around_serial;
-  gint64 around_ns; /* not before is it tried again */
-  gboolean awaits;  /* the last decision failed because interfaces are still being compared */
+  const CommyGuard *around; /* it was decided, or that was tried in vain, around whom it left out */
+  gint64 around_ns;         /* not before is the latter tried again */
+  gboolean awaits; /* the last decision failed because interfaces are still being compared */
   gboolean requirements_unmet; /* by what the last decision knew */
   gboolean requirements_held;  /* they were met once */
   CommyDecision *news;         /* the last decision, if it changed whether they are met */
@@ -119,7 +118,7 @@ static inline CommyRouteMember *
 commy_route_pick (
     CommyRoute *route, const guint64 *excluded, guint64 sticky, gint64 now_ns, CommyTurn *out_turn)
 {
-  *out_turn = (CommyTurn){ 0, 0 };
+  *out_turn = (CommyTurn){ 0 };
   if (G_UNLIKELY (route->n_members > 1 && route->balance != NULL))
     *out_turn = commy_route_pick_one (route, excluded, sticky, now_ns);
   else if (G_UNLIKELY (excluded != NULL))

@@ -150,7 +150,7 @@ commy_route_pick_one (CommyRoute *route, const guint64 *excluded, guint64 sticky
   if (excluded != NULL && excluded == mask->blocked)
     {
       barred = mask->barred;
-      serial = mask->serial + 2;
+      serial = mask->version + 1; /* it is 1 at least */
     }
   excluded = commy_locality_exclude (&route->locality, &route->locality_policy, excluded, barred,
                                      serial, commy_balance_draw (route->balance));

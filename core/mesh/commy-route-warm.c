@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Paths that are there before they are needed: when the one that is taken fails, a call goes over
- * the next one without setting it up first. Other instances come first, the best path of each; then
- * other paths to the same one.
+ * Paths that are there before they are needed: when an instance fails, a call goes to the next one
+ * without setting a path up first. Only one path to each, and none beside the one that is taken:
+ * that moves to another transport itself, which has to be free.
  */
 #include "config.h"
 
@@ -14,26 +14,35 @@ typedef struct
   guint chosen;
 } Ranking;
 
-static gboolean
-is_elsewhere (const Ranking *ranking, guint i)
+static const CommyInstance *
+instance_of (const CommyRouteField *field, guint i)
 {
-  return ranking->field->instance_of[i] != ranking->field->instance_of[ranking->chosen];
+  return field->snapshot->instances->pdata[field->instance_of[i]];
+}
+
+/* It is only for when none of a better priority can be used. */
+static gboolean
+stands_by (const Ranking *ranking, guint i)
+{
+  const CommyRouteField *field = ranking->field;
+
+  return field->candidates[i].known.filter == COMMY_FILTER_PREFERENCE
+         && instance_of (field, i)->priority > instance_of (field, ranking->chosen)->priority;
 }
 
 static gint
 by_use (gconstpointer a, gconstpointer b, gpointer data)
 {
-  const Ranking *ranking = data;
+  const CommyRouteField *field = ((const Ranking *) data)->field;
   const guint x = *(const guint *) a, y = *(const guint *) b;
-  const double first = ranking->field->assessments[x].flow_score;
-  const double second = ranking->field->assessments[y].flow_score;
+  const guint32 mine = instance_of (field, x)->priority, other = instance_of (field, y)->priority;
+  const double first = field->assessments[x].flow_score;
+  const double second = field->assessments[y].flow_score;
 
-  if (is_elsewhere (ranking, x) != is_elsewhere (ranking, y))
-    return is_elsewhere (ranking, x) ? -1 : 1;
-  return (first > second) - (first < second);
+  return mine != other ? (mine > other) - (mine < other) : (first > second) - (first < second);
 }
 
-/* Those that may be taken, in the order in which they would be. */
+/* Candidates of other instances that may be taken, or may be then, in that order. */
 static GArray *
 rank (const Ranking *ranking)
 {
@@ -41,8 +50,8 @@ rank (const Ranking *ranking)
   GArray *ranked = g_array_new (FALSE, FALSE, sizeof (guint));
 
   for (guint i = 0; i < field->n; i++)
-    if (field->assessments[i].rejection.filter == COMMY_FILTER_NONE
-        && field->endpoint_of[i] != field->endpoint_of[ranking->chosen])
+    if (field->instance_of[i] != field->instance_of[ranking->chosen]
+        && (field->assessments[i].rejection.filter == COMMY_FILTER_NONE || stands_by (ranking, i)))
       g_array_append_val (ranked, i);
   g_array_sort_with_data (ranked, by_use, (gpointer) ranking);
   return ranked;
@@ -58,18 +67,24 @@ void
 commy_route_warm (const CommyRouteField *field, const CommyRouteKey *key, guint chosen, guint n)
 {
   const Ranking ranking = { field, chosen };
-  g_autoptr (GArray) ranked = n > 0 ? rank (&ranking) : NULL;
-  g_autoptr (GHashTable) done = g_hash_table_new (NULL, NULL);
+  g_autoptr (GArray) ranked = NULL;
+  g_autoptr (GHashTable) done = NULL;
+  const CommyGuard *guard;
 
-  for (guint k = 0; n > 0 && k < ranked->len; k++)
+  /* Who wants a certain instance, or goes around some, has no next one. */
+  if (n == 0 || key->instance != NULL || key->around != NULL)
+    return;
+  ranked = rank (&ranking);
+  done = g_hash_table_new (NULL, NULL);
+  guard = commy_ward_get_guard (commy_peers_ensure_ward (key->worker->peers, key->service), "");
+  for (guint k = 0; k < ranked->len && n > 0; k++)
     {
       const guint i = g_array_index (ranked, guint, k);
-      CommyInstance *instance = field->snapshot->instances->pdata[field->instance_of[i]];
-      CommyPeer *peer = commy_peers_ensure (key->worker->peers, instance);
+      CommyPeer *peer = commy_peers_ensure (
+          key->worker->peers, field->snapshot->instances->pdata[field->instance_of[i]]);
       CommyPath *path = commy_peer_find_path (peer, field->endpoint_of[i]->id);
-      gpointer one = is_elsewhere (&ranking, i) ? (gpointer) peer : (gpointer) path;
 
-      if (path == NULL || !g_hash_table_add (done, one))
+      if (path == NULL || commy_ward_leaves_out (guard, peer) || !g_hash_table_add (done, peer))
         continue;
       commy_path_connect (path, on_warm, NULL);
       n--;

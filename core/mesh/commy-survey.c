@@ -197,7 +197,7 @@ get_end (const CommySurveyInstance *self, gint64 now_ns)
     return now_ns + ASKED_FOR_NS;
   for (guint i = 0; i < self->n_endpoints; i++)
     if (self->endpoints[i].facts->known.filter == COMMY_FILTER_REACHABLE)
-      return now_ns;
+      return 0;
   return now_ns + ASKED_FOR_NS;
 }
 
@@ -374,7 +374,8 @@ commy_survey_snapshot (gpointer data, CommySnapshot *snapshot, const CommySnapsh
       CommyInstance *instance = snapshot->instances->pdata[i];
       CommySurveyInstance *old = find_before (old_survey, instance, &at);
 
-      if (old != NULL && (now_ns < old->holds_until_ns || !is_turn_of (survey, i)))
+      if (old != NULL && old->holds_until_ns != 0
+          && (now_ns < old->holds_until_ns || !is_turn_of (survey, i)))
         survey->instances[i] = survey_instance_ref (old);
       else
         survey->instances[i] = survey_instance (mesh, survey, instance, now_ns);

@@ -33,7 +33,7 @@ typedef struct
 {
   gatomicrefcount refs;
   CommyInstance *instance;
-  gint64 holds_until_ns; /* the transports are asked again then */
+  gint64 holds_until_ns; /* the transports are asked again then; 0: by the next snapshot */
   guint n_endpoints;
   guint level;   /* CommyLevel: how near it is */
   guint64 score; /* of this node for it; see control/commy-subset.h */

@@ -304,6 +304,7 @@ update_mask (const CommyGuard *guard,
   mask->n_blocked = mask->n_barred = 0;
   mask->guard = guard;
   mask->serial = guard->serial;
+  mask->version++;
   for (guint i = 0; i < n_members && guard->n_blocked > 0; i++)
     if (members[i]->ward_index != COMMY_NOT_IN_WARD
         && commy_guard_is_blocked (guard, members[i]->ward_index))

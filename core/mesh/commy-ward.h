@@ -112,6 +112,7 @@ typedef struct
   guint n_words;
   const CommyGuard *guard; /* that it was made by */
   guint64 serial;          /* of the guard, when `blocked` was made; 0: not yet */
+  guint64 version;         /* grows whenever it is made, by whichever guard */
   guint n_blocked, n_barred;
   guint64 *blocked;
   guint64 *barred;   /* as the guard says */

@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define YOUNG_S 10
+
 struct _CommySqliteLeases
 {
   char *dir;
@@ -209,6 +211,17 @@ commy_sqlite_leases_id_of (const char *name)
   return strcmp (again.text, name) == 0 ? (gint64) id : 0;
 }
 
+/* Who is making it just now may be another mesh of this process, which locks do not keep away. */
+static gboolean
+is_young (CommySqliteLeases *self, const char *name)
+{
+  const gint64 now_s = g_get_real_time () / G_USEC_PER_SEC;
+  struct stat info;
+
+  return fstatat (self->dir_fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0
+         || ABS (now_s - info.st_ctime) < YOUNG_S;
+}
+
 /* With its lock held: who is making it just now gets none, or sees that it is gone. */
 static void
 remove_dead (CommySqliteLeases *self, const char *name)
@@ -233,7 +246,7 @@ commy_sqlite_leases_sweep (CommySqliteLeases *self, GHashTable *known)
       gint64 id = commy_sqlite_leases_id_of (entry);
 
       /* Its owner may be another mesh of this process: getpid() makes that be looked at. */
-      if (id != 0 && !g_hash_table_contains (known, &id)
+      if (id != 0 && !g_hash_table_contains (known, &id) && !is_young (self, entry)
           && commy_sqlite_leases_is_dead (self, id, getpid ()))
         remove_dead (self, entry);
     }

@@ -295,6 +295,14 @@ test_hot_calls_are_limited (MeshFixture *fixture, gconstpointer data)
 
 /* --- who is not as good --- */
 
+static void
+start_other (MeshScene *scene, MeshFixture *fixture)
+{
+  g_setenv (MESH_SCENE_BEHAVIOUR, "good", TRUE);
+  scene->children[scene->n_children++]
+      = service_child_start (fixture, "[plugins]\ndeny=transport/shm\n", 0);
+}
+
 /* One that only a slower path leads to is not balanced over; it stands in all the same. */
 static void
 test_stands_in (MeshFixture *fixture, gconstpointer data)
@@ -303,13 +311,69 @@ test_stands_in (MeshFixture *fixture, gconstpointer data)
   guint n_failed = 0;
 
   mesh_scene_init (&scene, fixture, "stuck", GROUP "breaker-failures=3\nattempt-timeout=50ms\n");
-  g_setenv (MESH_SCENE_BEHAVIOUR, "good", TRUE);
-  scene.children[scene.n_children++]
-      = service_child_start (fixture, "[plugins]\ndeny=transport/shm\n", 0);
+  start_other (&scene, fixture);
   for (guint i = 0; i < 40; i++)
     n_failed += !work (&scene, 20 * G_USEC_PER_SEC, FALSE, NULL);
   g_assert_cmpuint (n_failed, >=, 3); /* until the breaker opened */
   g_assert_cmpuint (n_failed, <=, 4);
+}
+
+#define OF_METHOD "[method " TEST_SERVICE ".Work]\n"
+#define OPENS "breaker-failures=3\nattempt-timeout=50ms\nbreaker-penalty=60s\n"
+
+/* Who answers; -1: nobody. */
+static gint32
+ask (MeshScene *scene, const char *method)
+{
+  g_autoptr (GVariant) answer = NULL;
+  gint32 pid = -1;
+
+  answer = commy_client_call_sync (scene->client, method, NULL, NULL, NULL, NULL);
+  if (answer != NULL)
+    g_variant_get (answer, "(i)", &pid);
+  return pid;
+}
+
+/* Calls of other methods do not go where those of one had to. */
+static void
+test_of_one_method (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (MeshScene) scene = { 0 };
+  gint32 one, other;
+
+  mesh_scene_init (&scene, fixture, "stuck", GROUP OF_METHOD OPENS);
+  one = ask (&scene, "Pid");
+  g_assert_cmpint (one, !=, -1);
+  start_other (&scene, fixture);
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpint (ask (&scene, "Work"), ==, -1);
+  while ((other = ask (&scene, "Work")) == -1)
+    ;
+  g_assert_cmpint (other, !=, one);
+  for (guint i = 0; i < 20; i++)
+    {
+      g_assert_cmpint (ask (&scene, "Pid"), ==, one);
+      g_assert_cmpint (ask (&scene, "Work"), ==, other);
+    }
+}
+
+/* That there was nobody is not remembered for as long as the breaker is open. */
+static void
+test_comes_later (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (MeshScene) scene = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  mesh_scene_init (&scene, fixture, "stuck", GROUP OPENS);
+  for (guint i = 0; i < 3; i++)
+    g_assert_false (work (&scene, 20 * G_USEC_PER_SEC, FALSE, NULL));
+  g_assert_false (work (&scene, 20 * G_USEC_PER_SEC, FALSE, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_UNAVAILABLE);
+  start_other (&scene, fixture);
+  while (ask (&scene, "Work") == -1)
+    ;
+  for (guint i = 0; i < 20; i++)
+    g_assert_cmpint (ask (&scene, "Work"), !=, -1);
 }
 
 /* --- who is gone --- */
@@ -322,7 +386,7 @@ test_gone_are_forgotten (MeshFixture *fixture, gconstpointer data)
   GHashTable *peers;
 
   mesh_scene_init (&scene, fixture, "good", GROUP "breaker=false\nejection=false\n");
-  for (guint i = 0; i < 12; i++)
+  for (guint i = 0; i < 20; i++)
     {
       g_assert_true (work (&scene, 20 * G_USEC_PER_SEC, TRUE, NULL));
       service_child_kill (scene.children[0]);
@@ -335,7 +399,7 @@ test_gone_are_forgotten (MeshFixture *fixture, gconstpointer data)
     ;
   peers = scene.client->worker->peers->peers;
   g_assert_cmpuint (g_hash_table_size (peers), <=, 3);
-  g_assert_cmpuint (scene.client->worker->peers->n_slots, <=, 4);
+  g_assert_cmpuint (scene.client->worker->peers->n_slots, <=, 12);
 }
 
 /* --- paths that are there before they are needed --- */
@@ -365,9 +429,7 @@ test_warm (MeshFixture *fixture, gconstpointer data)
 
   /* The second one is not balanced over: nothing but this connects to it. */
   mesh_scene_init (&scene, fixture, "good", GROUP "warm-paths=1\n");
-  g_setenv (MESH_SCENE_BEHAVIOUR, "good", TRUE);
-  scene.children[scene.n_children++]
-      = service_child_start (fixture, "[plugins]\ndeny=transport/shm\n", 0);
+  start_other (&scene, fixture);
   g_assert_true (work (&scene, 20 * G_USEC_PER_SEC, FALSE, NULL));
   while (count_ready (&scene) < 2)
     g_main_context_iteration (NULL, TRUE);
@@ -376,8 +438,6 @@ test_warm (MeshFixture *fixture, gconstpointer data)
 }
 
 /* --- of one method --- */
-
-#define OF_METHOD "[method " TEST_SERVICE ".Work]\n"
 
 /* What a method's own group does not say is as the service's group has it. */
 static void
@@ -577,6 +637,8 @@ main (int argc, char **argv)
   ADD ("/guard/limits/bulkhead", test_bulkhead);
   ADD ("/guard/limits/hot-calls-too", test_hot_calls_are_limited);
   ADD ("/guard/route/who-is-not-as-good-stands-in", test_stands_in);
+  ADD ("/guard/route/of-one-method-alone", test_of_one_method);
+  ADD ("/guard/route/who-comes-later-stands-in", test_comes_later);
   ADD ("/guard/method/its-own-settings-and-the-service's", test_method);
   ADD ("/guard/method/contradictions", test_method_contradicts);
   ADD ("/guard/gone/is-forgotten", test_gone_are_forgotten);
