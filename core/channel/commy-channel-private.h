@@ -134,6 +134,8 @@ struct _CommyChannel
   guint32 last_method_id;
   gpointer span; /* start of the open reservation; NULL: none */
   gsize span_size;
+  gboolean all_answered; /* the peer closed with the promise of commy_channel_part() */
+  guint32 goodbye;       /* the PING that went with our GOAWAY */
   gsize wanted;                             /* bytes, of the last reservation that found no room */
   gboolean (*end_loan) (gpointer borrower); /* ends the reservation; NULL: only its owner does */
   gpointer borrower;

@@ -254,3 +254,7 @@ void commy_channel_drain (CommyChannel *channel);
 /* @error: (transfer none) (nullable): why; tells the peer if the path still works. Pending
  * calls fail. Legal from inside any callback of the channel. */
 void commy_channel_close (CommyChannel *channel, const GError *error);
+/* Closes it with a promise: whatever the caller has no answer to was not looked at, so it may go
+ * elsewhere. FALSE: calls are not answered yet, or an answer has not left; or, if @patient, the
+ * caller has not said that it heard GOAWAY, so that more may be on its way. */
+gboolean commy_channel_part (CommyChannel *channel, gboolean patient);
