@@ -391,6 +391,7 @@ commy_channel_expire (CommyChannel *self, gint64 now_ns)
   commy_channel_look_after (self, now_ns);
   next = MIN (next, self->vigil.look_ns);
   next = MIN (next, commy_channel_expire_rights (self, now_ns));
+  next = MIN (next, commy_channel_expire_rest (self, now_ns));
 
   for (guint32 i = 0; i < self->pending.n_slots && self->pending.n_used > 0; i++)
     {
@@ -649,7 +650,6 @@ commy_channel_drain (CommyChannel *self)
     return;
   self->draining = TRUE;
   commy_channel_send (self, &spec, NULL, 0, TRUE);
-}
   if (self->closed)
     return;
   spec = (CommyFrameSpec){ .type = COMMY_FRAME_PING, .stream = ++self->last_ping };
@@ -692,6 +692,7 @@ commy_channel_part (CommyChannel *self, gboolean patient)
   self->closing = TRUE;
   commy_channel_close (self, NULL);
   return TRUE;
+}
 
 /* @why: the text; for streams, too, if @streams. */
 static void

@@ -91,6 +91,9 @@ static const CommyKeySchema service_keys[] = {
   COMMY_SUBSET_KEYS,
   { "warm-paths", WHOLE (INT, 0, 8), "0",
     "paths beside the one that is taken that are kept connected, for when it fails" },
+  { "idle-timeout", WHOLE (DURATION, 0, 24 * HOUR), "0",
+    "connections to its instances on which nothing happened for that long are closed, and made "
+    "anew by the next call; 0: they stay" },
   { "depends", LIST (GLOB), NULL, "names of services that what is offered here needs" },
   { "auth-chain", PLAIN (ID), "",
     "[auth-chain NAME] that callers of what is offered here must prove themselves by" },

@@ -24,8 +24,8 @@
 
 #define N_WRITERS 4u
 #define SOON_US 400
-#define OPENING_STEP \
-  7u /* of the first start, which makes hundreds of system calls, every so many */
+/* Of the first start, which makes hundreds of system calls, every so many. */
+#define OPENING_STEP 13u
 
 /* What a writer did; it writes, others read. */
 typedef struct
