@@ -124,6 +124,9 @@ static const CommyKeySchema mesh_keys[] = {
   { "region", PLAIN (TAG), "", "the region this host is in; empty: nobody says" },
   { "node-refresh", WHOLE (DURATION, 0, HOUR), "10s",
     "how often it is looked whether a node's load and memory changed; 0: never" },
+  { "look-for-host", PLAIN (BOOL), "false",
+    "look at all services with a health-check, and tell the other programs of this host what was "
+    "found" },
   { "drain-timeout", WHOLE (DURATION, 0, HOUR), "30s",
     "how long a drain waits for calls under way" },
   { "srv-transport", PLAIN (ID), "", "what is spoken to hosts that a DNS SRV record names" },
