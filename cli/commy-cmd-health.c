@@ -21,7 +21,8 @@ static const CommyCliVerb verb = {
   = N_ ("How the instances of all services, or of one, are: what each says of itself, what\n"
         "its clients found by looking (SEEN), and whether its process answers."),
   .description
-  = N_ ("Ends with 0 if all are well, 8 if one is not, 9 if a service has none that is.\n"
+  = N_ ("Ends with 0 if all are well, 8 if one is not, 9 if a service has none that is. Who is\n"
+        "drained is not ill; a service whose instances are all drained ends with 8.\n"
         "With --nagios: 0, 1, 2, and 3 if it cannot be found out; one line, as plugins\n"
         "of Nagios, Icinga and their like write it.\n\n"
         "Example: is the echo service fine?\n"
@@ -47,6 +48,7 @@ typedef struct
   GVariant *record; /* as the store has it */
   guint n_well, n_unwell;
   const char *check; /* interned; NULL: nobody looks */
+  gboolean by_host;  /* a host's daemon looks for those on it */
   char *reason;      /* why it is unwell, or NULL */
 } Subject;
 
@@ -133,6 +135,7 @@ take_finding (GPtrArray *subjects, GVariant *finding)
       subject->n_unwell += strcmp (state, "unwell") == 0;
       if (check[0] != '\0' && strcmp (check, "none") != 0)
         subject->check = g_intern_string (check);
+      subject->by_host |= strcmp (commy_record_get_string (finding, "by"), "host") == 0;
       if (strcmp (state, "unwell") == 0 && subject->reason == NULL)
         subject->reason = g_strdup (commy_record_get_string (finding, "reason"));
     }
@@ -193,20 +196,45 @@ state_of (const Subject *subject)
   return commy_record_get_boolean (subject->record, "draining") ? "draining" : "well";
 }
 
+typedef struct
+{
+  guint well, unwell, draining;
+} Tally;
+
+static void
+count (Tally *tally, const Subject *subject)
+{
+  const char *state = state_of (subject);
+
+  tally->well += strcmp (state, "well") == 0;
+  tally->unwell += strcmp (state, "unwell") == 0;
+  tally->draining += strcmp (state, "draining") == 0;
+}
+
+/* Who is drained was taken out on purpose: that is a reason to look only if nobody else is there.
+ */
+static Verdict
+judge_service (const Tally *tally)
+{
+  if (tally->well > 0)
+    return tally->unwell > 0 ? VERDICT_WARN : VERDICT_WELL;
+  return tally->draining > 0 && tally->unwell == 0 ? VERDICT_WARN : VERDICT_CRITICAL;
+}
+
 /* They are ordered by service. */
 static Verdict
-judge (const Query *query, GPtrArray *subjects, guint *out_well)
+judge (const Query *query, GPtrArray *subjects, Tally *out_all)
 {
   Verdict worst = VERDICT_WELL;
 
-  *out_well = 0;
+  *out_all = (Tally){ 0 };
   if (query->service != NULL && subjects->len == 0)
     return VERDICT_CRITICAL;
   for (guint i = 0, next; i < subjects->len; i = next)
     {
       const Subject *first = subjects->pdata[i];
       const char *service = commy_record_get_string (first->record, "service");
-      guint well = 0, unwell = 0;
+      Tally tally = { 0 };
 
       for (next = i; next < subjects->len; next++)
         {
@@ -214,11 +242,10 @@ judge (const Query *query, GPtrArray *subjects, guint *out_well)
 
           if (strcmp (commy_record_get_string (subject->record, "service"), service) != 0)
             break;
-          well += strcmp (state_of (subject), "well") == 0;
-          unwell += strcmp (state_of (subject), "unwell") == 0;
+          count (&tally, subject);
+          count (out_all, subject);
         }
-      *out_well += well;
-      worst = MAX (worst, well == 0 ? VERDICT_CRITICAL : unwell > 0 ? VERDICT_WARN : VERDICT_WELL);
+      worst = MAX (worst, judge_service (&tally));
     }
   return worst;
 }
@@ -235,7 +262,7 @@ exit_of (const Query *query, Verdict verdict)
 /* --- telling --- */
 
 static void
-print_nagios (Verdict verdict, guint well, guint all, const char *why)
+print_nagios (Verdict verdict, const Tally *all, const char *why)
 {
   static const char *const words[] = { "OK", "WARNING", "CRITICAL", "UNKNOWN" };
 
@@ -243,14 +270,17 @@ print_nagios (Verdict verdict, guint well, guint all, const char *why)
   if (verdict == VERDICT_UNKNOWN)
     commy_output_print ("COMMY %s - %s\n", words[verdict], why);
   else
-    commy_output_print ("COMMY %s - %u of %u instances are well%s%s | well=%u unwell=%u\n",
-                        words[verdict], well, all, why[0] != '\0' ? ": " : "", why, well,
-                        all - well);
+    commy_output_print ("COMMY %s - %u of %u instances are well%s%s"
+                        " | well=%u unwell=%u draining=%u\n",
+                        words[verdict], all->well, all->well + all->unwell + all->draining,
+                        why[0] != '\0' ? ": " : "", why, all->well, all->unwell, all->draining);
 }
 
 static const char *
-first_reason (GPtrArray *subjects)
+first_reason (GPtrArray *subjects, const Tally *all)
 {
+  if (all->well + all->unwell == 0 && all->draining > 0)
+    return "all are draining";
   for (guint i = 0; i < subjects->len; i++)
     if (((Subject *) subjects->pdata[i])->reason != NULL)
       return ((Subject *) subjects->pdata[i])->reason;
@@ -316,6 +346,7 @@ print_json (const Query *query, GPtrArray *subjects, Verdict verdict)
       add_text (&record, "state", state_of (subject));
       add_text (&record, "says", commy_record_get_string (subject->record, "health"));
       add_text (&record, "check", subject->check);
+      add_text (&record, "by", subject->by_host ? "host" : subject->check != NULL ? "node" : "");
       add_text (&record, "reason", subject->reason);
       g_variant_builder_add (&record, "{sv}", "seen-well", g_variant_new_uint32 (subject->n_well));
       g_variant_builder_add (&record, "{sv}", "seen-unwell",
@@ -335,19 +366,19 @@ show (gpointer data)
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) subjects = list_subjects (query, &error);
   Verdict verdict;
-  guint well;
+  Tally all;
 
   if (subjects == NULL && query->nagios)
     {
-      print_nagios (VERDICT_UNKNOWN, 0, 0, error->message);
+      print_nagios (VERDICT_UNKNOWN, NULL, error->message);
       return exit_of (query, VERDICT_UNKNOWN);
     }
   if (subjects == NULL)
     return commy_cli_fail (error);
   ask_nodes (query, subjects);
-  verdict = judge (query, subjects, &well);
+  verdict = judge (query, subjects, &all);
   if (query->nagios)
-    print_nagios (verdict, well, subjects->len, first_reason (subjects));
+    print_nagios (verdict, &all, first_reason (subjects, &all));
   else if (query->cli->json)
     print_json (query, subjects, verdict);
   else
@@ -360,7 +391,7 @@ cannot_join (const Query *query, const GError *error)
 {
   if (!query->nagios)
     return commy_cli_fail (error);
-  print_nagios (VERDICT_UNKNOWN, 0, 0, error->message);
+  print_nagios (VERDICT_UNKNOWN, NULL, error->message);
   return exit_of (query, VERDICT_UNKNOWN);
 }
 

@@ -6,6 +6,8 @@
  */
 #include "config.h"
 
+#include "daemon/commyd-look.h"
+#include "daemon/commyd-looker.h"
 #include "daemon/commyd-server.h"
 #include "daemon/commyd-socket.h"
 #include "daemon/commyd-status.h"
@@ -36,6 +38,7 @@ typedef struct
   char *store;
   gboolean is_system;
   gboolean is_silent; /* about its host */
+  gboolean looks;     /* this is who looks, not who serves */
   gboolean show_status;
   gboolean as_json;
   gboolean show_version;
@@ -48,6 +51,7 @@ typedef struct
   CommyCatalog *catalog;
   CommyPlugin *store;
   CommydServer *server;
+  CommydLooker *looker;
   CommydLock socket_lock;
   CommydLock state_lock;
   int listener;
@@ -219,6 +223,7 @@ start (Daemon *self, GError **error)
 static void
 stop (Daemon *self)
 {
+  g_clear_pointer (&self->looker, commyd_looker_free);
   /* First of all nobody finds us any more, then those who did are let go. */
   if (self->is_own_socket)
     g_unlink (self->options.socket);
@@ -276,6 +281,8 @@ on_reload (gpointer data)
     {
       commy_config_unref (self->config);
       self->config = g_steal_pointer (&config);
+      if (self->looker != NULL)
+        commyd_looker_configure (self->looker, self->config);
       g_message ("limits and policy were read again");
     }
   else
@@ -306,6 +313,9 @@ run (Daemon *self)
   g_message ("serving the mesh \"%s\" at %s, store %s in %s", self->options.mesh,
              self->options.socket, self->options.store, self->options.state_dir);
   say_ready (self);
+  /* The system's has no network: who looks is a unit of its own there. */
+  if (!self->options.is_system)
+    self->looker = commyd_looker_new (self->options.mesh, self->options.socket, self->config);
   g_main_loop_run (self->loop);
   for (gsize i = 0; i < G_N_ELEMENTS (sources); i++)
     if (sources[i] != 0)
@@ -375,6 +385,10 @@ parse (Options *options, int *argc, char ***argv, GError **error)
     { "store", 0, 0, G_OPTION_ARG_STRING, &options->store, N_ ("the store below"), N_ ("ID") },
     { "no-host-entry", 0, 0, G_OPTION_ARG_NONE, &options->is_silent,
       N_ ("say nothing of this host in the store"), NULL },
+    { "look", 0, 0, G_OPTION_ARG_NONE, &options->looks,
+      N_ ("look at instances for all programs of this host (commyd starts this itself, but with "
+          "--system)"),
+      NULL },
     { "status", 's', 0, G_OPTION_ARG_NONE, &options->show_status,
       N_ ("ask a running daemon how it is, and end"), NULL },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options->as_json, N_ ("with --status: as JSON"), NULL },
@@ -421,6 +435,9 @@ run_as_told (Daemon *self)
   settle_options (self);
   if (self->options.show_status)
     return commyd_status_show (self->options.socket, self->options.as_json);
+  if (self->options.looks)
+    return commyd_look (self->options.mesh, self->options.socket,
+                        self->options.is_system ? g_getenv ("STATE_DIRECTORY") : NULL);
   return serve (self);
 }
 

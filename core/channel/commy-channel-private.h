@@ -86,6 +86,18 @@ typedef struct
   guint64 n_hung;  /* how often it was */
 } CommyVigil;
 
+/* Whether it is closed when nobody needs it; commy-rest.c. */
+typedef struct
+{
+  gint64 idle_ns; /* 0: never */
+  CommyMayRestFunc may_rest;
+  gint64 look_ns;
+  guint64 heard; /* what it was when it was looked at last */
+  guint32 sent;
+  gint64 since_ns; /* nothing has changed */
+  gboolean is_resting;
+} CommyRest;
+
 struct _CommyChannel
 {
   gatomicrefcount refs;
@@ -122,6 +134,8 @@ struct _CommyChannel
   gboolean closed;
   gboolean closing; /* close has begun: no callbacks start over */
   gboolean draining;
+  gboolean all_answered; /* the peer closed with the promise of commy_channel_part() */
+  guint32 goodbye;       /* the PING that went with our GOAWAY */
   GError *close_error;
 
   guint32 flow;
@@ -173,6 +187,7 @@ struct _CommyChannel
   guint64 heard;     /* messages that came, of whatever kind */
   guint32 n_starved; /* streams that wait for credit */
   CommyVigil vigil;
+  CommyRest rest;
   CommyRights rights;
 
   CommyCounters counters;
@@ -397,6 +412,9 @@ void commy_channel_look_after (CommyChannel *channel, gint64 now_ns);
 /* commy-channel.c, commy-channel-stream.c: what a hung peer owes ends with @error. */
 void commy_channel_fail_calls (CommyChannel *channel, const GError *error);
 void commy_channel_abort_waiting_pipes (CommyChannel *channel, const GError *error);
+
+/* commy-rest.c: closes a channel that was idle for long enough; when to look again. */
+gint64 commy_channel_expire_rest (CommyChannel *channel, gint64 now_ns);
 
 /* commy-channel-probe.c */
 void commy_channel_on_ping (CommyChannel *channel, const CommyFrame *frame);

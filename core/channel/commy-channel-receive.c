@@ -294,6 +294,7 @@ on_close (CommyChannel *self, CommyIncoming *incoming)
   g_autofree char *valid = g_utf8_make_valid (text, -1);
   g_autoptr (GError) error = commy_error_new_from_wire (incoming->frame.method, FALSE, valid);
 
+  self->all_answered = incoming->frame.stream == COMMY_FRAME_CLOSE_ALL_ANSWERED;
   /* Without the CLOSE frame back: the peer does not listen any more. */
   self->closing = TRUE;
   commy_channel_close (self, error);

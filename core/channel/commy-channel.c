@@ -391,6 +391,7 @@ commy_channel_expire (CommyChannel *self, gint64 now_ns)
   commy_channel_look_after (self, now_ns);
   next = MIN (next, self->vigil.look_ns);
   next = MIN (next, commy_channel_expire_rights (self, now_ns));
+  next = MIN (next, commy_channel_expire_rest (self, now_ns));
 
   for (guint32 i = 0; i < self->pending.n_slots && self->pending.n_used > 0; i++)
     {
@@ -649,6 +650,48 @@ commy_channel_drain (CommyChannel *self)
     return;
   self->draining = TRUE;
   commy_channel_send (self, &spec, NULL, 0, TRUE);
+  if (self->closed)
+    return;
+  spec = (CommyFrameSpec){ .type = COMMY_FRAME_PING, .stream = ++self->last_ping };
+  self->goodbye = self->last_ping;
+  commy_channel_send (self, &spec, NULL, 0, TRUE);
+}
+
+/* What this side still has to do, or to get rid of. */
+static gboolean
+is_busy (CommyChannel *self)
+{
+  return __atomic_load_n (&self->unanswered, __ATOMIC_ACQUIRE) > 0 || self->span != NULL
+         || self->deferred.length + self->backlog.length + self->room_waiters.length > 0
+         || (self->trains_out != NULL && self->trains_out->queue.n > 0) || self->moves.adrift
+         || commy_channel_flush (self) != COMMY_IO_OK;
+}
+
+/* A later PING's answer says it as well. */
+static gboolean
+was_goodbye_heard (const CommyChannel *self)
+{
+  return (gint32) (self->last_pong - self->goodbye) >= 0;
+}
+
+gboolean
+commy_channel_part (CommyChannel *self, gboolean patient)
+{
+  static const char text[] = "the instance stopped; all that it took was answered";
+  CommyFrameSpec spec = { .type = COMMY_FRAME_CLOSE,
+                          .stream = COMMY_FRAME_CLOSE_ALL_ANSWERED,
+                          .method = COMMY_ERROR_LEAVING };
+
+  commy_channel_drain (self); /* one that was accepted meanwhile has not heard of it */
+  if (self->closed)
+    return TRUE;
+  if (is_busy (self) || (patient && !was_goodbye_heard (self)))
+    return self->closed;
+  if (commy_channel_send (self, &spec, text, strlen (text), FALSE) == COMMY_IO_WOULD_BLOCK)
+    return FALSE;
+  self->closing = TRUE;
+  commy_channel_close (self, NULL);
+  return TRUE;
 }
 
 /* @why: the text; for streams, too, if @streams. */
@@ -662,7 +705,7 @@ fail_pending (CommyChannel *self, const GError *why, gboolean streams)
       CommyPendingSlot *slot = &self->pending.slots[i];
       CommyPendingFunc func = slot->func;
       gpointer data = slot->data;
-      gboolean sent = slot->sent;
+      gboolean sent = slot->sent && !self->all_answered;
       g_autoptr (GError) error = NULL;
 
       if (func == NULL

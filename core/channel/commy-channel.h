@@ -249,8 +249,21 @@ void commy_channel_unpin (CommyChannel *channel);
 
 /* --- the end --- */
 
-/* Says GOAWAY: nothing new, please. */
+/* Whether its owner needs it; @data as told of its end. */
+typedef gboolean (*CommyMayRestFunc) (gpointer data);
+
+/* Connecting side: it is closed, by the loop of its worker, when nothing happened on it for
+ * @idle_ns and up to a quarter more, and nothing of it is held or open. 0: never. */
+void commy_channel_rest_after (CommyChannel *channel, gint64 idle_ns, CommyMayRestFunc may_rest);
+/* That is why it closed. */
+gboolean commy_channel_is_resting (const CommyChannel *channel);
+
+/* Says GOAWAY: nothing new, please; and asks whether that was heard. */
 void commy_channel_drain (CommyChannel *channel);
+/* Closes it with a promise: whatever the caller has no answer to was not looked at, so it may go
+ * elsewhere. FALSE: calls are not answered yet, or an answer has not left; or, if @patient, the
+ * caller has not said that it heard GOAWAY, so that more may be on its way. */
+gboolean commy_channel_part (CommyChannel *channel, gboolean patient);
 /* @error: (transfer none) (nullable): why; tells the peer if the path still works. Pending
  * calls fail. Legal from inside any callback of the channel. */
 void commy_channel_close (CommyChannel *channel, const GError *error);

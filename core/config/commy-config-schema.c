@@ -91,6 +91,9 @@ static const CommyKeySchema service_keys[] = {
   COMMY_SUBSET_KEYS,
   { "warm-paths", WHOLE (INT, 0, 8), "0",
     "paths to other instances that are kept connected, for when the one that is taken fails" },
+  { "idle-timeout", WHOLE (DURATION, 0, 24 * HOUR), "0",
+    "connections to its instances on which nothing happened for that long are closed, and made "
+    "anew by the next call; 0: they stay" },
   { "depends", LIST (GLOB), NULL, "names of services that what is offered here needs" },
   { "auth-chain", PLAIN (ID), "",
     "[auth-chain NAME] that callers of what is offered here must prove themselves by" },
@@ -121,6 +124,9 @@ static const CommyKeySchema mesh_keys[] = {
   { "region", PLAIN (TAG), "", "the region this host is in; empty: nobody says" },
   { "node-refresh", WHOLE (DURATION, 0, HOUR), "10s",
     "how often it is looked whether a node's load and memory changed; 0: never" },
+  { "look-for-host", PLAIN (BOOL), "false",
+    "look at all services with a health-check, and tell the other programs of this host what was "
+    "found" },
   { "drain-timeout", WHOLE (DURATION, 0, HOUR), "30s",
     "how long a drain waits for calls under way" },
   { "srv-transport", PLAIN (ID), "", "what is spoken to hosts that a DNS SRV record names" },

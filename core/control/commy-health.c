@@ -60,6 +60,17 @@ commy_health_note (CommyHealth *self,
   return TRUE;
 }
 
+void
+commy_health_adopt (CommyHealth *self, CommyHealthState state, const char *reason, gint64 now_ns)
+{
+  if (self->state != state)
+    self->since_ns = now_ns;
+  self->state = state;
+  self->n_against = 0;
+  self->seen_ns = now_ns;
+  commy_health_set_reason (self->reason, state == COMMY_HEALTH_UNWELL ? reason : "");
+}
+
 /* --- what an instance says of itself --- */
 
 char *

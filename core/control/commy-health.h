@@ -40,6 +40,10 @@ gboolean commy_health_note (CommyHealth *health,
                             const CommyHealthRules *rules,
                             const char *reason,
                             gint64 now_ns);
+/* Somebody else looked, and found @state; @reason as far as it is unwell. From there looks of one's
+ * own go on. */
+void
+commy_health_adopt (CommyHealth *health, CommyHealthState state, const char *reason, gint64 now_ns);
 /* Copies UTF-8 of others, cut between letters, without what does not belong into a line. */
 void commy_health_set_reason (char out[COMMY_HEALTH_REASON_MAX], const char *reason);
 

@@ -12,6 +12,7 @@
 
 #define LEASE_TTL_NS G_GINT64_CONSTANT (2000000000)
 #define RETRY_MS 1000u
+#define RETRY_MOST_MS 64000u
 
 struct _CommyRegistration
 {
@@ -29,6 +30,7 @@ struct _CommyRegistration
   GHashTable *missing; /* those of the keys that could not be put anew */
   gboolean must_look;  /* the watched key went while the store was being asked */
   GSource *retry;
+  guint n_refused; /* times in turn that the store would not have something */
 };
 
 typedef struct
@@ -108,13 +110,34 @@ on_retry (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* A store that is away may be back in a moment; one that says no will mostly say it again. */
+static gboolean
+is_refusal (const GError *error)
+{
+  return g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DENIED)
+         || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_BUSY)
+         || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_TOO_BIG)
+         || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_INVALID_ARGUMENT);
+}
+
+guint
+commy_registration_get_pause_ms (guint n_refused)
+{
+  return MIN (RETRY_MS << MIN (n_refused, 16), RETRY_MOST_MS);
+}
+
 static void
 retry_later (CommyRegistration *self, const char *what, const GError *error)
 {
   g_message ("%s: %s", what, error->message);
   if (self->retry != NULL || self->is_closed)
     return;
-  self->retry = g_timeout_source_new (RETRY_MS);
+  if (is_refusal (error))
+    self->n_refused++;
+  else
+    self->n_refused = 0;
+  self->retry = g_timeout_source_new (
+      commy_registration_get_pause_ms (self->n_refused > 0 ? self->n_refused - 1 : 0));
   g_source_set_callback (self->retry, on_retry, self, NULL);
   g_source_attach (self->retry, self->context);
 }
@@ -137,6 +160,8 @@ end_of_puts (CommyRegistration *self)
   if (--self->n_pending > 0)
     return;
   self->is_busy = FALSE;
+  if (g_hash_table_size (self->missing) == 0)
+    self->n_refused = 0;
   if (g_hash_table_size (self->missing) == 0 || self->retry == NULL)
     look (self); /* and is watched from now on */
 }
@@ -307,13 +332,20 @@ look (CommyRegistration *self)
 
   if (self->is_busy || self->is_closed)
     return;
-  if (self->watched == NULL || !g_hash_table_contains (self->keys, self->watched))
+  if (self->watched == NULL || !g_hash_table_contains (self->keys, self->watched)
+      || g_hash_table_contains (self->missing, self->watched))
     {
+      const char *chosen = NULL;
+
       stop_watching (self);
+      /* That one is missing which the store would not have says nothing of the lease. */
       g_hash_table_iter_init (&iter, self->keys);
-      if (!g_hash_table_iter_next (&iter, &key, NULL))
+      while (g_hash_table_iter_next (&iter, &key, NULL)
+             && (chosen == NULL || g_hash_table_contains (self->missing, chosen)))
+        chosen = key;
+      if (chosen == NULL)
         return;
-      self->watched = g_strdup (key);
+      self->watched = g_strdup (chosen);
     }
   self->is_busy = TRUE;
   self->ops->range (self->store->instance, self->watched, on_looked, registration_ref (self));

@@ -37,3 +37,6 @@ void commy_registration_remove (CommyRegistration *self,
                                 CommyRegistrationFunc done,
                                 gpointer data);
 gint64 commy_registration_get_lease (CommyRegistration *self);
+
+/* How long nothing is tried after the store has refused something so often in turn. */
+guint commy_registration_get_pause_ms (guint n_refused);

@@ -25,6 +25,8 @@ commy_check_kind_to_string (CommyCheckKind kind)
   return kinds[kind];
 }
 
+const char commy_check_cannot_tell[] = "cannot tell";
+
 static CommyCheckKind
 read_kind (const char *word)
 {
@@ -75,6 +77,17 @@ read_target (CommyCheckSpec *self, const char *target)
     }
 }
 
+static char *
+dup_how (const CommyCheckSpec *self, const char *target)
+{
+  g_autofree char *escaped = g_strescape (target, NULL);
+
+  return g_strdup_printf ("%s every %" G_GINT64_FORMAT " within %" G_GINT64_FORMAT
+                          " rise %u fall %u: %s",
+                          kinds[self->kind], self->interval_ns, self->timeout_ns, self->rules.rise,
+                          self->rules.fall, escaped);
+}
+
 /* @out_wanted: NULL, or what its target should look like. */
 static CommyCheckSpec *
 read_spec (CommyConfig *config, const char *group, const char **out_wanted)
@@ -89,6 +102,7 @@ read_spec (CommyConfig *config, const char *group, const char **out_wanted)
   self->rules.rise = (guint) commy_config_get_int (config, group, "health-rise");
   self->rules.fall = (guint) commy_config_get_int (config, group, "health-fall");
   *out_wanted = read_target (self, target != NULL ? target : "");
+  self->how = dup_how (self, target != NULL ? target : "");
   return self;
 }
 
@@ -141,6 +155,7 @@ commy_check_spec_unref (CommyCheckSpec *self)
   g_free (self->method);
   g_free (self->path);
   g_strfreev (self->argv);
+  g_free (self->how);
   g_free (self);
 }
 
@@ -288,6 +303,17 @@ is_answer (const CommyCheck *self, const GError *error)
              || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_REMOTE));
 }
 
+/* Who looks for others is not told apart from them: what it is not allowed to say or cannot reach
+ * may be well for who uses it. */
+static gboolean
+says_nothing (const CommyCheck *self, const GError *error)
+{
+  return self->mesh->looks_for_host
+         && (g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DENIED)
+             || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NO_ROUTE)
+             || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_CERTIFICATE));
+}
+
 static void
 on_called (GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -298,6 +324,8 @@ on_called (GObject *source, GAsyncResult *result, gpointer data)
   self->is_late |= g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DEADLINE);
   if (answer != NULL || is_answer (self, error))
     commy_check_end (self, NULL);
+  else if (says_nothing (self, error))
+    finish (self, commy_check_cannot_tell);
   else
     commy_check_fail (self, error);
 }

@@ -36,6 +36,7 @@ typedef struct
   guint16 port;
   char *path;  /* of http, with its '/' */
   char **argv; /* of a command */
+  char *how;   /* all of this in one line: who looks in the same way finds the same */
 } CommyCheckSpec;
 
 /* Whether all that the keyfile says of such looks can be done. */
@@ -46,6 +47,10 @@ CommyCheckSpec *commy_check_spec_ref (CommyCheckSpec *spec);
 void commy_check_spec_unref (CommyCheckSpec *spec);
 
 typedef struct _CommyCheck CommyCheck;
+
+/* The reason of a look for others that says nothing of the instance: this process may not ask it,
+ * or has no way there. */
+extern const char commy_check_cannot_tell[];
 
 /* @reason: NULL if it is well. */
 typedef void (*CommyCheckFunc) (gpointer data, const char *reason);

@@ -7,7 +7,9 @@
 
 #include "mesh/commy-health-checks.h"
 
+#include "control/commy-host-checks.h"
 #include "mesh/commy-health-runner.h"
+#include "mesh/commy-host-health.h"
 #include "mesh/commy-service-private.h"
 
 #include <string.h>
@@ -19,7 +21,9 @@ typedef struct
   CommyHealth found;     /* by looking */
   CommyHealthState said; /* by itself, when the last snapshot came */
   gint64 said_ns;
-  guint32 round; /* of follow() */
+  gboolean by_host; /* what was found is the host's word */
+  guint64 n_looks;  /* of our own */
+  guint32 round;    /* of follow() */
 } Entry;
 
 /* A service that is used, and how its instances are looked at. */
@@ -32,11 +36,13 @@ struct _CommyHealthChecks
 {
   CommyMesh *mesh;
   CommyHealthRunner *runner; /* NULL: stopped */
+  CommyHostHealth *host;     /* NULL: nobody is looked at yet, or this is who looks for all */
   GHashTable *followed;      /* service -> Followed */
   CommyHealthHistory *history;
   guint32 round;
-  GMutex lock;         /* of entries; only the mesh thread writes them */
-  GHashTable *entries; /* instance id -> Entry */
+  gboolean is_adopting; /* the host's word, not a look of our own */
+  GMutex lock;          /* of entries; only the mesh thread writes them */
+  GHashTable *entries;  /* instance id -> Entry */
 };
 
 /* --- what changes --- */
@@ -92,12 +98,80 @@ on_checked (gpointer data,
     return;
   g_mutex_lock (&self->lock);
   entry->found = *health;
+  entry->by_host = self->is_adopting;
+  entry->n_looks += !self->is_adopting;
   g_mutex_unlock (&self->lock);
   if (health->state == from)
     return;
   note_change (self, instance, from, health->state, health->reason);
   tell (instance, from, health->state, health->reason);
   __atomic_add_fetch (&self->mesh->epoch, 1, __ATOMIC_RELEASE);
+}
+
+/* --- what the host's daemon says --- */
+
+typedef struct
+{
+  CommyHealthChecks *checks;
+  gint64 until_ns;
+} Adoption;
+
+static void
+on_verdict (gpointer data, const char *instance, CommyHealthState state, const char *reason)
+{
+  const Adoption *adoption = data;
+
+  commy_health_runner_adopt (adoption->checks->runner, instance, state, reason, adoption->until_ns);
+}
+
+/* It is told twice an interval. Not told for one, each looks for itself; not all at once. */
+static gint64
+hold_until (const CommyHealthChecks *self, const CommyCheckSpec *spec)
+{
+  const gint64 tenth = spec->interval_ns / 10;
+
+  return commy_env_now (self->mesh->env) + 9 * tenth
+         + (gint64) (commy_env_random64 (self->mesh->env) % (guint64) (tenth + 1));
+}
+
+static void
+on_host (gpointer data, const char *service, const char *text, gsize size)
+{
+  CommyHealthChecks *self = data;
+  const Followed *followed = g_hash_table_lookup (self->followed, service);
+  Adoption adoption = { .checks = self };
+
+  if (self->runner == NULL || followed == NULL || followed->spec == NULL)
+    return;
+  adoption.until_ns = hold_until (self, followed->spec);
+  self->is_adopting = TRUE;
+  if (commy_host_checks_read (text, size, followed->spec->how, on_verdict, &adoption)
+      == COMMY_HOST_CHECKS_MALFORMED)
+    g_message ("what this host's daemon says of %s cannot be read: it is looked at from here",
+               service);
+  self->is_adopting = FALSE;
+}
+
+gboolean
+commy_health_checks_write (CommyHealthChecks *self, const char *service, GString *out)
+{
+  const Followed *followed = g_hash_table_lookup (self->followed, service);
+  GHashTableIter iter;
+  gpointer id, value;
+  guint n = 0;
+
+  if (followed == NULL || followed->spec == NULL)
+    return FALSE;
+  commy_host_checks_begin (out, followed->spec->how);
+  g_hash_table_iter_init (&iter, self->entries);
+  while (g_hash_table_iter_next (&iter, &id, &value))
+    {
+      const Entry *entry = value;
+
+      if (strcmp (entry->instance->service, service) == 0 && n++ < COMMY_HOST_CHECKS_MAX)
+        commy_host_checks_add (out, id, entry->found.state, entry->found.reason);
+    }
+  return TRUE;
 }
 
 /* What the snapshot says that an instance says. The epoch grows with the snapshot. */
@@ -171,6 +245,8 @@ ensure_followed (CommyHealthChecks *self, const char *service)
   followed = g_new0 (Followed, 1);
   followed->spec = commy_check_spec_new (self->mesh->config, service);
   g_hash_table_insert (self->followed, g_strdup (service), followed);
+  if (followed->spec != NULL && self->host == NULL && !self->mesh->looks_for_host)
+    self->host = commy_host_health_new (self->mesh, on_host, self);
   if (followed->spec != NULL && followed->spec->kind == COMMY_CHECK_HEARTBEAT)
     commy_registry_ensure (self->mesh->registry, COMMY_CHECK_NODE_SERVICE, FALSE, nothing, NULL);
   return followed;
@@ -292,25 +368,43 @@ add_text (GVariantBuilder *record, const char *key, const char *text)
   g_variant_builder_add (record, "{sv}", key, g_variant_new_string (text));
 }
 
+/* Whose word it is, and how old. */
 static void
-add_record (GVariantBuilder *list,
+add_looks (const CommyHealthChecks *self, GVariantBuilder *record, const Entry *entry)
+{
+  gint64 age_ns = commy_env_now (self->mesh->env) - entry->found.seen_ns;
+
+  g_variant_builder_add (record, "{sv}", "looks", g_variant_new_uint64 (entry->n_looks));
+  if (entry->found.seen_ns == 0)
+    return;
+  add_text (record, "by", entry->by_host ? "host" : "node");
+  g_variant_builder_add (record, "{sv}", "age", g_variant_new_uint64 ((guint64) MAX (age_ns, 0)));
+}
+
+/* @entry: NULL: it is this node's own. */
+static void
+add_record (const CommyHealthChecks *self,
+            GVariantBuilder *list,
             const char *service,
             const char *instance,
-            const char *source,
-            CommyCheckKind kind,
-            const CommyHealthFinding *finding,
-            gint64 since_s)
+            const Entry *entry,
+            const CommyHealthFinding *finding)
 {
+  CommyCheckKind kind = entry != NULL ? entry->kind : COMMY_CHECK_NONE;
   GVariantBuilder record;
 
   g_variant_builder_init (&record, G_VARIANT_TYPE_VARDICT);
   add_text (&record, "service", service);
   add_text (&record, "instance", instance);
-  add_text (&record, "source", source);
+  add_text (&record, "source", entry != NULL ? "seen" : "self");
   add_text (&record, "check", commy_check_kind_to_string (kind));
   add_text (&record, "state", commy_health_state_to_string (finding->state));
   add_text (&record, "reason", finding->reason);
-  g_variant_builder_add (&record, "{sv}", "since", g_variant_new_int64 (since_s));
+  g_variant_builder_add (
+      &record, "{sv}", "since",
+      g_variant_new_int64 (to_wall_us (self, finding->since_ns) / G_USEC_PER_SEC));
+  if (kind != COMMY_CHECK_NONE)
+    add_looks (self, &record, entry);
   g_variant_builder_add_value (list, g_variant_builder_end (&record));
 }
 
@@ -361,7 +455,7 @@ commy_health_checks_list (CommyHealthChecks *self, const char *service)
         continue;
       finding = (CommyHealthFinding){ .state = commy_health_read_said (health, &reason) };
       g_strlcpy (finding.reason, reason, sizeof finding.reason);
-      add_record (&list, name, id, "self", COMMY_CHECK_NONE, &finding, 0);
+      add_record (self, &list, name, id, NULL, &finding);
     }
   g_hash_table_iter_init (&iter, self->entries);
   while (g_hash_table_iter_next (&iter, &id, &value))
@@ -371,8 +465,7 @@ commy_health_checks_list (CommyHealthChecks *self, const char *service)
       if (!is_wanted (entry->instance->service, service))
         continue;
       commy_health_checks_get (self, entry->instance, &finding);
-      add_record (&list, entry->instance->service, id, "seen", entry->kind, &finding,
-                  to_wall_us (self, finding.since_ns) / G_USEC_PER_SEC);
+      add_record (self, &list, entry->instance->service, id, entry, &finding);
     }
   return g_variant_builder_end (&list);
 }
@@ -440,6 +533,7 @@ commy_health_checks_stop (CommyHealthChecks *self)
 {
   CommyHealthRunner *runner = g_steal_pointer (&self->runner);
 
+  g_clear_pointer (&self->host, commy_host_health_free);
   commy_health_runner_free (runner);
 }
 

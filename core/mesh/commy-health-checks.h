@@ -38,13 +38,17 @@ void commy_health_checks_note_own (CommyHealthChecks *checks,
 /* Mesh thread: instances that are unwell, of @service ("": of all that are used here). */
 guint commy_health_checks_count_unwell (CommyHealthChecks *checks, const char *service);
 
+/* Mesh thread, of who looks for the whole host: appends the record of a service, see
+ * commy-host-checks.h. FALSE: it is not looked at. */
+gboolean commy_health_checks_write (CommyHealthChecks *checks, const char *service, GString *out);
 /* --- mesh thread: for org.commy.Node1 --- */
 
 /* (transfer full): "serving", or "not-serving: SERVICE: REASON" of the first that does not. */
 char *commy_health_checks_dup_own (CommyHealthChecks *checks);
 /* aa{sv}, floating, @service "" for all: service s, instance s, source s ("self": of this node,
  * "seen": used by it), check s (how it is looked at), state s, reason s, since x (Unix time in s,
- * 0: not known). */
+ * 0: not known); of one that is looked at also by s ("node": this one looked; "host": its daemon
+ * did), age t (ns since it was looked at or told) and looks t (of this node's own). */
 GVariant *commy_health_checks_list (CommyHealthChecks *checks, const char *service);
 /* aa{sv}, floating, oldest first: time x (Unix time in us), service s, instance s, from s, to s,
  * reason s. */

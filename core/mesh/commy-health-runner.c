@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A table of instances and one timer. The first looks at many instances are spread over an
- * interval, those at a few happen at once.
+ * A table of instances, a queue of those that wait for their look, and one timer. The first looks
+ * at many instances are spread over an interval, those at a few happen at once.
  */
 #include "config.h"
 
@@ -19,8 +19,9 @@ typedef struct
   CommyInstance *instance;
   CommyHealth health;
   gint64 due_ns;
-  CommyCheck *check; /* under way, or NULL */
-  guint32 round;     /* of follow() */
+  GSequenceIter *place; /* in the queue; NULL: it is being looked at */
+  CommyCheck *check;    /* under way, or NULL */
+  guint32 round;        /* of follow() */
 } Subject;
 
 struct _CommyHealthRunner
@@ -30,6 +31,7 @@ struct _CommyHealthRunner
   CommyHealthRunnerFunc func;
   gpointer data;
   GHashTable *subjects; /* instance id -> Subject */
+  GSequence *queue;     /* Subject, by the time when it is due */
   GSource *timer;
   guint32 round;
   gboolean is_ending;
@@ -45,6 +47,29 @@ subject_free (Subject *subject)
   g_free (subject);
 }
 
+static int
+compare_due (gconstpointer a, gconstpointer b, gpointer unused)
+{
+  const Subject *x = a, *y = b;
+
+  return x->due_ns < y->due_ns ? -1 : x->due_ns > y->due_ns;
+}
+
+static void
+enqueue (Subject *subject, gint64 due_ns)
+{
+  subject->due_ns = due_ns;
+  subject->place = g_sequence_insert_sorted (subject->runner->queue, subject, compare_due, NULL);
+}
+
+static void
+dequeue (Subject *subject)
+{
+  if (subject->place != NULL)
+    g_sequence_remove (subject->place);
+  subject->place = NULL;
+}
+
 /* One that is being looked at goes when that ends. */
 static void
 subject_drop (gpointer data)
@@ -52,6 +77,7 @@ subject_drop (gpointer data)
   Subject *subject = data;
 
   subject->runner = NULL;
+  dequeue (subject);
   if (subject->check != NULL)
     commy_check_cancel (subject->check);
   else
@@ -94,29 +120,12 @@ on_checked (gpointer data, const char *reason)
     subject_free (subject);
   else
     {
-      commy_health_note (&subject->health, &subject->spec->rules, reason, now);
-      subject->due_ns = next_due (subject, now);
+      if (reason != commy_check_cannot_tell)
+        commy_health_note (&subject->health, &subject->spec->rules, reason, now);
+      enqueue (subject, next_due (subject, now));
       self->func (self->data, subject->instance, &subject->health, from);
     }
   plan (self);
-}
-
-static Subject *
-find_due (CommyHealthRunner *self)
-{
-  GHashTableIter iter;
-  gpointer value;
-  Subject *first = NULL;
-
-  g_hash_table_iter_init (&iter, self->subjects);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    {
-      Subject *subject = value;
-
-      if (subject->check == NULL && (first == NULL || subject->due_ns < first->due_ns))
-        first = subject;
-    }
-  return first;
 }
 
 /* Begins what is due, and sets the timer for what is next. */
@@ -128,11 +137,13 @@ plan (CommyHealthRunner *self)
   while (!self->is_ending && self->n_running < self->at_once)
     {
       gint64 now = commy_env_now (self->mesh->env);
-      Subject *subject = find_due (self);
+      GSequenceIter *first = g_sequence_get_begin_iter (self->queue);
+      Subject *subject;
       Look *look;
 
-      if (subject == NULL)
+      if (g_sequence_iter_is_end (first))
         break;
+      subject = g_sequence_get (first);
       if (subject->due_ns > now)
         {
           ready_us = g_get_monotonic_time () + (subject->due_ns - now) / 1000 + 1;
@@ -140,6 +151,7 @@ plan (CommyHealthRunner *self)
         }
       look = g_new (Look, 1);
       *look = (Look){ self, subject };
+      dequeue (subject);
       self->n_running++;
       subject->check
           = commy_check_begin (self->mesh, subject->spec, subject->instance, on_checked, look);
@@ -175,7 +187,7 @@ follow_one (CommyHealthRunner *self, CommyCheckSpec *spec, CommyInstance *instan
     {
       subject = g_new0 (Subject, 1);
       subject->runner = self;
-      subject->due_ns = due_ns;
+      enqueue (subject, due_ns);
       g_hash_table_insert (self->subjects, g_strdup (instance->id), subject);
     }
   if (subject->instance != instance)
@@ -213,6 +225,28 @@ commy_health_runner_follow (CommyHealthRunner *self,
   plan (self);
 }
 
+void
+commy_health_runner_adopt (CommyHealthRunner *self,
+                           const char *instance,
+                           CommyHealthState state,
+                           const char *reason,
+                           gint64 until_ns)
+{
+  Subject *subject = g_hash_table_lookup (self->subjects, instance);
+  CommyHealthState from;
+
+  if (subject == NULL || state == COMMY_HEALTH_UNKNOWN)
+    return;
+  from = subject->health.state;
+  if (subject->place != NULL)
+    {
+      dequeue (subject);
+      enqueue (subject, until_ns);
+    }
+  commy_health_adopt (&subject->health, state, reason, commy_env_now (self->mesh->env));
+  self->func (self->data, subject->instance, &subject->health, from);
+}
+
 /* --- life --- */
 
 static gboolean
@@ -235,6 +269,7 @@ commy_health_runner_new (CommyMesh *mesh, guint at_once, CommyHealthRunnerFunc f
   self->func = func;
   self->data = data;
   self->subjects = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, subject_drop);
+  self->queue = g_sequence_new (NULL);
   self->timer = g_source_new (&timer_funcs, sizeof (GSource));
   g_source_set_callback (self->timer, on_timer, self, NULL);
   g_source_attach (self->timer, mesh->context);
@@ -251,6 +286,7 @@ commy_health_runner_free (CommyHealthRunner *self)
   while (self->n_running > 0)
     g_main_context_iteration (self->mesh->context, TRUE);
   g_hash_table_unref (self->subjects);
+  g_sequence_free (self->queue);
   g_source_destroy (self->timer);
   g_source_unref (self->timer);
   g_free (self);

@@ -13,6 +13,7 @@
 #include "mesh/commy-check.h"
 #include "mesh/commy-drain.h"
 #include "mesh/commy-health-checks.h"
+#include "mesh/commy-host-look.h"
 #include "mesh/commy-interface-check.h"
 #include "mesh/commy-node-keeper.h"
 #include "mesh/commy-policy-watch.h"
@@ -582,6 +583,7 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   fill_setup (self);
   self->prober = commy_prober_new (self);
   self->interface_checks = commy_interface_checks_new (self);
+  self->looks_for_host = commy_config_get_bool (self->config, "mesh", "look-for-host");
   self->health = commy_health_checks_new (self);
   if (!start_registry (self, error))
     return FALSE;
@@ -595,6 +597,7 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   if (!start_node_service (self, error))
     return FALSE;
   self->keeper = commy_node_keeper_new (self);
+  self->host_look = commy_host_look_new (self);
   return TRUE;
 }
 
@@ -685,6 +688,7 @@ commy_mesh_leave_here (CommyMesh *self)
   if (self->interface_checks != NULL)
     commy_interface_checks_stop (self->interface_checks);
   g_clear_pointer (&self->alerts, commy_alerts_free);
+  g_clear_pointer (&self->host_look, commy_host_look_free);
   if (self->health != NULL)
     commy_health_checks_stop (self->health);
   commy_mesh_drop_publishers (self);

@@ -34,6 +34,7 @@ typedef struct _CommyProber CommyProber;
 typedef struct _CommyTopics CommyTopics;
 typedef struct _CommyNodeKeeper CommyNodeKeeper;
 typedef struct _CommyDrain CommyDrain;
+typedef struct _CommyHostLook CommyHostLook;
 typedef struct _CommyPolicyWatch CommyPolicyWatch;
 
 /* A worker with what clients on it share. */
@@ -86,6 +87,8 @@ struct _CommyMesh
   CommyProber *prober;
   CommyInterfaceChecks *interface_checks;
   CommyHealthChecks *health;
+  gboolean looks_for_host;  /* what it finds by looking is told to the others */
+  CommyHostLook *host_look; /* or NULL */
   CommyAlerts *alerts;
   CommyPlugin *store;
   GPtrArray *started; /* CommyPlugin, in order of start */

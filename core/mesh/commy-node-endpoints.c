@@ -39,30 +39,31 @@ find_open_path (CommyPeer *peer)
   return NULL;
 }
 
-/* The record as it is now; a peer keeps its first one. */
-static const CommyInstance *
-find_instance (const CommySnapshot *snapshot, const CommyPeer *peer)
+/* What is known of the instances of a snapshot now; a peer keeps its first record. */
+typedef struct
 {
-  for (guint i = 0; i < snapshot->instances->len; i++)
-    {
-      const CommyInstance *instance = snapshot->instances->pdata[i];
+  const CommyInstance *instance;
+  guint level;
+} Known;
 
-      if (strcmp (instance->id, peer->instance->id) == 0)
-        return instance;
-    }
-  return peer->instance;
-}
-
-/* What is gone is nowhere. */
-static guint
-find_level (const CommySnapshot *snapshot, const CommyPeer *peer)
+/* (transfer full): instance id -> Known */
+static GHashTable *
+index_snapshot (const CommySnapshot *snapshot)
 {
+  GHashTable *index = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
   const CommySurvey *survey = snapshot->survey;
 
-  for (guint i = 0; survey != NULL && i < survey->n_instances; i++)
-    if (strcmp (survey->instances[i]->instance->id, peer->instance->id) == 0)
-      return survey->instances[i]->level;
-  return COMMY_LEVEL_ELSEWHERE;
+  for (guint i = 0; i < snapshot->instances->len; i++)
+    {
+      CommyInstance *instance = snapshot->instances->pdata[i];
+      Known *known = g_new (Known, 1);
+
+      *known = (Known){ instance, survey != NULL && i < survey->n_instances
+                                      ? survey->instances[i]->level
+                                      : COMMY_LEVEL_ELSEWHERE };
+      g_hash_table_insert (index, instance->id, known);
+    }
+  return index;
 }
 
 /* What a call there took lately, whatever carried it. */
@@ -98,10 +99,11 @@ view_all (CommyWard *ward, guint index, gint64 now_ns, CommyGuardView *out_view)
 }
 
 static void
-describe (const Visit *visit, CommyWard *ward, guint index, gint64 now_ns)
+describe (const Visit *visit, CommyWard *ward, GHashTable *by_id, guint index, gint64 now_ns)
 {
   CommyPeer *peer = ward->members->pdata[index];
-  const CommyInstance *instance = find_instance (ward->snapshot, peer);
+  const Known *known = g_hash_table_lookup (by_id, peer->instance->id);
+  const CommyInstance *instance = known != NULL ? known->instance : peer->instance;
   CommyPath *path = find_open_path (peer);
   GVariantBuilder record;
   CommyGuardView view;
@@ -111,7 +113,7 @@ describe (const Visit *visit, CommyWard *ward, guint index, gint64 now_ns)
   add_text (&record, "instance", instance->id);
   add_text (&record, "host", instance->host);
   add_text (&record, "zone", instance->zone);
-  add_uint (&record, "level", find_level (ward->snapshot, peer));
+  add_uint (&record, "level", known != NULL ? known->level : COMMY_LEVEL_ELSEWHERE);
   add_text (&record, "transport", path != NULL ? path->transport->note.id : "");
   add_text (&record, "state", view.state);
   add_uint (&record, "weight", instance->weight);
@@ -133,9 +135,13 @@ visit_worker (gpointer data, gpointer user_data)
   const Visit *visit = user_data;
   const gint64 now_ns = commy_env_now (visit->mesh->env);
   CommyWard *ward = g_hash_table_lookup (worker->peers->wards, visit->service);
+  g_autoptr (GHashTable) by_id = NULL;
 
-  for (guint i = 0; ward != NULL && i < ward->members->len; i++)
-    describe (visit, ward, i, now_ns);
+  if (ward == NULL || ward->members->len == 0)
+    return;
+  by_id = index_snapshot (ward->snapshot);
+  for (guint i = 0; i < ward->members->len; i++)
+    describe (visit, ward, by_id, i, now_ns);
 }
 
 GVariant *

@@ -293,7 +293,7 @@ on_channel_closed (gpointer data, CommyChannel *channel)
   drop_channel (path);
   if (path->peer->peers == NULL)
     return;
-  if (commy_mesh_is_up (path->peer->peers->mesh))
+  if (!commy_channel_is_resting (channel) && commy_mesh_is_up (path->peer->peers->mesh))
     commy_path_failed (path, error);
   else
     commy_peers_touch (path->peer->peers); /* our own doing */
@@ -304,6 +304,24 @@ commy_path_own_channel (CommyPath *path)
 {
   commy_channel_on_closed (path->channel, on_channel_closed, path);
   commy_channel_on_adrift (path->channel, commy_path_on_adrift);
+}
+
+static gboolean
+may_rest (gpointer data)
+{
+  const CommyPath *path = data;
+
+  return path->move == NULL && !path->connecting && path->waiters->len == 0;
+}
+
+static gint64
+get_idle_ns (const CommyPath *path)
+{
+  g_autofree char *group = g_strconcat ("service ", path->peer->instance->service, NULL);
+
+  return path->peer->peers != NULL
+             ? commy_config_get_duration (path->peer->peers->mesh->config, group, "idle-timeout")
+             : 0;
 }
 
 /* @channel: (transfer full). On the worker. */
@@ -319,6 +337,7 @@ take_channel (CommyPath *path, CommyChannel *channel)
   drop_channel (path);
   path->channel = commy_channel_ref (channel);
   commy_path_own_channel (path);
+  commy_channel_rest_after (channel, get_idle_ns (path), may_rest);
   commy_channel_adopt_here (channel);
   path->failures = 0;
   path->retry_at_ns = 0;

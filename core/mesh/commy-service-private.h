@@ -77,13 +77,12 @@ struct _CommyService
   CommyInstance *instance;
   GPtrArray *threads; /* CommyServiceThread */
   guint next_thread;
-  guint in_flight;      /* atomic: calls that are not answered */
-  gboolean is_stopping; /* atomic: somebody may wait for the last of them */
-  guint32 stops;        /* atomic: how often it was stopped; handlers that wait look at it */
+  guint in_flight; /* atomic: calls that are not answered */
+  guint32 stops;   /* atomic: how often it was stopped; handlers that wait look at it */
   GPtrArray *stop_tasks;
-  GSource *stop_timeout;
-  guint drain_ms;          /* how long a stop waits for calls under way; mesh thread */
-  CommyServiceFacts facts; /* under lock */
+  struct _CommyFarewell *farewell; /* a stop under way; mesh thread */
+  guint drain_ms;                  /* how long a stop waits for calls under way; mesh thread */
+  CommyServiceFacts facts;         /* under lock */
 
   /* mesh thread; commy-service-record.c */
   gboolean is_writing;       /* the store was given a record and has not answered */

@@ -8,6 +8,7 @@
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
 #include "control/commy-resilience.h"
+#include "mesh/commy-farewell.h"
 #include "mesh/commy-interface-check.h"
 #include "mesh/commy-node-report.h"
 #include "mesh/commy-service-private.h"
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #define DRAIN_MS 5000u /* a drain of the mesh says otherwise */
+#define NS_PER_MS G_GINT64_CONSTANT (1000000)
 
 G_DEFINE_FINAL_TYPE (CommyService, commy_service, G_TYPE_OBJECT)
 
@@ -484,7 +486,6 @@ may_start (CommyService *self, GError **error)
       return FALSE;
     }
   self->state = COMMY_SERVICE_STARTING;
-  __atomic_store_n (&self->is_stopping, FALSE, __ATOMIC_RELAXED);
   return TRUE;
 }
 
@@ -567,61 +568,6 @@ commy_service_call_began (CommyService *self)
   __atomic_add_fetch (&self->in_flight, 1, __ATOMIC_RELAXED);
 }
 
-typedef struct
-{
-  CommyService *service;
-  CommyWorker *worker;
-  gboolean close;
-} Sweep;
-
-static void
-sweep_channel (gpointer data, gpointer user_data)
-{
-  CommyChannel *channel = data;
-  Sweep *sweep = user_data;
-
-  if (strcmp (commy_channel_get_service (channel), sweep->service->name) != 0
-      || !commy_channel_serves (channel, sweep->service))
-    return;
-  if (!sweep->close)
-    commy_channel_drain (channel);
-  else
-    commy_channel_close (channel, NULL);
-}
-
-static void
-sweep_run (gpointer data)
-{
-  Sweep *sweep = data;
-  g_autoptr (GPtrArray) channels
-      = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
-
-  commy_worker_foreach_channel (sweep->worker, commy_channel_collect, channels);
-  for (guint i = 0; i < channels->len; i++)
-    sweep_channel (channels->pdata[i], sweep);
-  g_object_unref (sweep->service);
-  commy_worker_unref (sweep->worker);
-  g_free (sweep);
-}
-
-/* Tells (or closes) every channel of the service, on its worker. */
-static void
-sweep_channels (CommyService *self, gboolean close)
-{
-  g_mutex_lock (&self->lock);
-  for (guint i = 0; i < self->threads->len; i++)
-    {
-      CommyServiceThread *thread = self->threads->pdata[i];
-      Sweep *sweep = g_new0 (Sweep, 1);
-
-      sweep->service = g_object_ref (self);
-      sweep->worker = commy_worker_ref (thread->worker->worker);
-      sweep->close = close;
-      commy_worker_post (sweep->worker, sweep_run, sweep);
-    }
-  g_mutex_unlock (&self->lock);
-}
-
 static void
 finish_stop (gpointer data)
 {
@@ -629,11 +575,7 @@ finish_stop (gpointer data)
   g_autoptr (GPtrArray) tasks = NULL;
   g_autoptr (GPtrArray) threads = NULL;
 
-  if (self->stop_timeout != NULL)
-    {
-      g_source_destroy (self->stop_timeout);
-      g_clear_pointer (&self->stop_timeout, g_source_unref);
-    }
+  g_clear_pointer (&self->farewell, commy_farewell_free);
   g_mutex_lock (&self->lock);
   if (self->state == COMMY_SERVICE_IDLE)
     {
@@ -646,7 +588,7 @@ finish_stop (gpointer data)
   take_back_offer (self);
   /* Before the sweep: its posting wakes the handlers that wait for a stream. */
   __atomic_add_fetch (&self->stops, 1, __ATOMIC_RELEASE);
-  sweep_channels (self, TRUE);
+  commy_farewell_close (self);
   g_mutex_lock (&self->lock);
   tasks = g_steal_pointer (&self->stop_tasks);
   self->stop_tasks = g_ptr_array_new_with_free_func (g_object_unref);
@@ -663,51 +605,34 @@ finish_stop (gpointer data)
 void
 commy_service_call_ended (CommyService *self)
 {
-  gboolean drained;
-
-  /* Either this sees that somebody waits, or who begins to wait sees that this was the last. */
-  if (__atomic_sub_fetch (&self->in_flight, 1, __ATOMIC_SEQ_CST) > 0
-      || !__atomic_load_n (&self->is_stopping, __ATOMIC_SEQ_CST))
-    return;
-  g_mutex_lock (&self->lock);
-  drained = self->state == COMMY_SERVICE_STOPPING && self->stop_timeout != NULL;
-  g_mutex_unlock (&self->lock);
-  if (drained)
-    commy_mesh_post (self->mesh, finish_stop, g_object_ref (self));
+  __atomic_sub_fetch (&self->in_flight, 1, __ATOMIC_SEQ_CST);
 }
 
-static gboolean
-on_drain_timeout (gpointer data)
+static void
+on_parted (gpointer data)
 {
   finish_stop (g_object_ref (data));
-  return G_SOURCE_REMOVE;
 }
 
 static void
 unregistered (gpointer data, const GError *error)
 {
   CommyService *self = data;
-  gboolean drained;
+  gboolean is_over;
 
   if (error != NULL)
     g_message ("%s could not be taken out of the store: %s", self->name, error->message);
-  sweep_channels (self, FALSE);
-  __atomic_store_n (&self->is_stopping, TRUE, __ATOMIC_SEQ_CST);
+  commy_farewell_tell (self);
   g_mutex_lock (&self->lock);
-  drained = __atomic_load_n (&self->in_flight, __ATOMIC_SEQ_CST) == 0
-            || self->state != COMMY_SERVICE_STOPPING;
-  if (!drained)
-    {
-      self->stop_timeout = g_timeout_source_new (self->drain_ms);
-      g_source_set_callback (self->stop_timeout, on_drain_timeout, g_object_ref (self),
-                             g_object_unref);
-      g_source_attach (self->stop_timeout, self->mesh->context);
-    }
+  is_over = self->state != COMMY_SERVICE_STOPPING;
   g_mutex_unlock (&self->lock);
-  if (drained)
-    finish_stop (self);
+  if (!is_over && self->drain_ms > 0)
+    {
+      self->farewell = commy_farewell_new (self, self->drain_ms * NS_PER_MS, on_parted);
+      g_object_unref (self);
+    }
   else
-    g_object_unref (self);
+    finish_stop (self);
 }
 
 static void
@@ -769,7 +694,7 @@ commy_service_announce_end_here (CommyService *self)
   g_mutex_lock (&self->lock);
   self->state = COMMY_SERVICE_STOPPING;
   g_mutex_unlock (&self->lock);
-  sweep_channels (self, FALSE);
+  commy_farewell_tell (self);
 }
 
 gboolean

@@ -58,6 +58,11 @@ typedef enum
   COMMY_FRAME_FLAGS_KNOWN = (1 << 5) - 1,
 } CommyFrameFlags;
 
+/* `stream` of a CLOSE: every call that arrived was answered before. What the other side sent and
+ * has no answer to was never looked at. Who does not know it reads "outcome unknown", as of any
+ * end. */
+#define COMMY_FRAME_CLOSE_ALL_ANSWERED 1u
+
 /* Extension types. Unknown ones with bit 7 clear are skipped; with bit 7 set they are an error. */
 typedef enum
 {

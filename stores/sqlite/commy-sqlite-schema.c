@@ -84,6 +84,7 @@ commy_sqlite_set_error (GError **error, sqlite3 *sql, const char *path, const ch
     {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    case SQLITE_ERROR: /* our statements do not change, so what they are about has */
       way_out = "; the file is damaged: stop the mesh's processes, move it away together with its"
                 " -wal and -shm files, and a new one is made at the next start";
       break;

@@ -161,7 +161,7 @@ pattern_of () { # package
   triplet='[a-z0-9_]*-linux-gnu[a-z0-9]*'
   case $1 in
     commy-tools) echo "bin/commy|libexec/commy/commy-(conformance|simulate)|share/(bash-completion|fish|zsh|man/man[157])/.*" ;;
-    commyd) echo "sbin/commyd|share/man/man8/.*|\./lib/systemd/system/commyd\.(service|socket)" ;;
+    commyd) echo "sbin/commyd|share/man/man8/.*|\./lib/systemd/system/commyd(-look\.service|\.service|\.socket)" ;;
     gir1.2-commy-1) echo "lib/$triplet/girepository-1\.0/Commy-1\.typelib|.*/overrides/Commy\.(py|js)" ;;
     libcommy-1-0) echo "lib/$triplet/libcommy-1\.so\.0(\.[0-9.]*)?" ;;
     libcommy-common) echo "share/commy/commy\.conf|share/locale/[a-zA-Z_]*/LC_MESSAGES/commy-1\.mo" ;;

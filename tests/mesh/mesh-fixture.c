@@ -291,6 +291,35 @@ on_stop (int fd, GIOCondition condition, gpointer loop)
   return G_SOURCE_REMOVE;
 }
 
+/* A child that is told to end hands over first. */
+typedef struct
+{
+  CommyMesh *mesh;
+  GMainLoop *loop;
+  gboolean failed;
+} Ending;
+
+static void
+on_drained (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Ending *ending = data;
+  g_autoptr (GError) error = NULL;
+
+  ending->failed = !commy_mesh_drain_finish (COMMY_MESH (source), result, &error);
+  if (ending->failed)
+    g_printerr ("child: %s\n", error->message);
+  g_main_loop_quit (ending->loop);
+}
+
+static gboolean
+on_terminate (gpointer data)
+{
+  Ending *ending = data;
+
+  commy_mesh_drain (ending->mesh, -1, NULL, on_drained, ending);
+  return G_SOURCE_REMOVE;
+}
+
 gboolean
 service_child_main (int argc, char **argv, int *out_status)
 {
@@ -305,8 +334,9 @@ service_child_main_with (int argc,
 {
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (CommyService) service = NULL;
-  g_autoptr (GMainLoop) loop = NULL;
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   g_autoptr (GError) error = NULL;
+  Ending ending = { .loop = loop };
 
   if (argc < 4 || strcmp (argv[1], "--service-child") != 0)
     return FALSE;
@@ -326,14 +356,15 @@ service_child_main_with (int argc,
       g_printerr ("child: %s\n", error->message);
       return TRUE;
     }
+  ending.mesh = mesh;
+  g_unix_signal_add (SIGTERM, on_terminate, &ending);
   if (write (3, commy_service_get_instance_id (service), 32) != 32)
     return TRUE;
-  loop = g_main_loop_new (NULL, FALSE);
   g_unix_fd_add (3, G_IO_IN | G_IO_HUP, on_stop, loop);
   g_main_loop_run (loop);
   commy_mesh_leave_sync (mesh, NULL, NULL);
   g_object_run_dispose (G_OBJECT (service)); /* handlers may hold what holds the service */
-  *out_status = 0;
+  *out_status = ending.failed;
   return TRUE;
 }
 

@@ -52,7 +52,8 @@ typedef struct
 ServiceChild *service_child_start (MeshFixture *fixture, const char *settings, guint workers);
 void service_child_kill (ServiceChild *child); /* SIGKILL and wait */
 void service_child_free (ServiceChild *child);
-/* Called first thing in main: becomes the server if the arguments say so. */
+/* Called first thing in main: becomes the server if the arguments say so. SIGTERM drains it; its
+ * status says whether that came to its end in time. */
 gboolean service_child_main (int argc, char **argv, int *out_status);
 /* The same; @extend adds methods to the service before it is offered. */
 gboolean service_child_main_with (int argc,

@@ -43,12 +43,10 @@ on_answer (GObject *source, GAsyncResult *result, gpointer data)
   *(GAsyncResult **) data = g_object_ref (result);
 }
 
-GVariant *
-mesh_ask_node (CommyMesh *mesh, const char *method, GVariant *parameters)
+CommyClient *
+mesh_node_client_new (CommyMesh *mesh)
 {
-  g_autoptr (CommyClient) client = commy_client_new (mesh, "org.commy.Node1");
-  g_autoptr (GAsyncResult) result = NULL;
-  g_autoptr (GVariant) answer = NULL;
+  CommyClient *client = commy_client_new (mesh, "org.commy.Node1");
   g_autoptr (GVariant) all = NULL;
   g_autoptr (GError) error = NULL;
 
@@ -64,10 +62,28 @@ mesh_ask_node (CommyMesh *mesh, const char *method, GVariant *parameters)
       if (strcmp (node, commy_mesh_get_node_id (mesh)) == 0)
         commy_client_set_instance (client, id);
     }
+  return client;
+}
+
+GVariant *
+mesh_ask_client (CommyClient *client, const char *method, GVariant *parameters)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GError) error = NULL;
+
   commy_client_call (client, method, parameters, NULL, NULL, on_answer, &result);
   while (result == NULL)
     g_main_context_iteration (NULL, TRUE);
   answer = commy_client_call_finish (client, result, &error);
   g_assert_no_error (error);
   return g_variant_get_child_value (answer, 0);
+}
+
+GVariant *
+mesh_ask_node (CommyMesh *mesh, const char *method, GVariant *parameters)
+{
+  g_autoptr (CommyClient) client = mesh_node_client_new (mesh);
+
+  return mesh_ask_client (client, method, parameters);
 }

@@ -27,6 +27,10 @@ void mesh_scene_init (MeshScene *scene,
 void mesh_scene_clear (MeshScene *scene);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (MeshScene, mesh_scene_clear)
 
+/* (transfer full): of the node of @mesh itself. Asks the store once. */
+CommyClient *mesh_node_client_new (CommyMesh *mesh);
+/* (transfer full): what it answers, as mesh_ask_node() */
+GVariant *mesh_ask_client (CommyClient *client, const char *method, GVariant *parameters);
 /* (transfer full): what the node of @mesh answers. The main context is iterated meanwhile, so this
  * thread can be looked into. */
 GVariant *mesh_ask_node (CommyMesh *mesh, const char *method, GVariant *parameters);

@@ -8,12 +8,15 @@
 #include "../conformance/commy-store-conformance.h"
 #include "../fixtures/test-child.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -189,13 +192,21 @@ test_other_major (Fixture *fixture, gconstpointer unused)
   commy_store_put (&fixture->store, "k", "v", 0);
 }
 
+/* An error of a damaged file says so, which file it is, and what to do. */
+static gboolean
+says_what_to_do (Fixture *fixture, const GError *error)
+{
+  return strstr (error->message, fixture->file) != NULL
+         && strstr (error->message, "move it away") != NULL;
+}
+
 /* Every byte of the first pages is spoiled in turn of a prime: error or right answer, no crash. */
 static void
 test_damaged (Fixture *fixture, gconstpointer unused)
 {
   g_autofree char *good = NULL;
   gsize size = 0;
-  guint refused = 0;
+  guint refused = 0, advised = 0;
 
   fixture_start (fixture);
   for (int i = 0; i < 100; i++)
@@ -221,15 +232,20 @@ test_damaged (Fixture *fixture, gconstpointer unused)
 
           commy_store_range (&fixture->store, "", &answer);
           refused += answer.error != NULL;
+          advised += answer.error != NULL && says_what_to_do (fixture, answer.error);
           commy_test_host_stop (fixture->host);
         }
       else
         {
           g_assert_true (error->domain == COMMY_TEST_ERROR);
           refused++;
+          advised += says_what_to_do (fixture, error);
+          if (!says_what_to_do (fixture, error))
+            g_test_message ("%s", error->message);
         }
     }
   g_assert_cmpuint (refused, >, 3);
+  g_assert_cmpuint (advised, ==, refused);
 }
 
 /* A limit on the size of files behaves like a full disk and works everywhere. */
@@ -257,6 +273,104 @@ test_disk_full (Fixture *fixture, gconstpointer unused)
   g_assert_cmpuint (commy_store_count (&fixture->store, ""), ==, 1);
   commy_store_put (&fixture->store, "after", "v", 0); /* it goes on once there is room */
   g_assert_cmpuint (commy_store_count (&fixture->store, ""), ==, 2);
+}
+
+/* A small file system of this process's own. FALSE: it may not have one. */
+static gboolean
+mount_small (const char *path)
+{
+  g_autofree char *map = g_strdup_printf ("0 %u 1", (guint) geteuid ());
+  int flags = CLONE_NEWNS | (geteuid () != 0 ? CLONE_NEWUSER : 0);
+
+  if (unshare (flags) != 0)
+    return FALSE;
+  if ((flags & CLONE_NEWUSER) != 0
+      && !g_file_set_contents_full ("/proc/self/uid_map", map, -1, G_FILE_SET_CONTENTS_NONE, 0600,
+                                    NULL))
+    return FALSE;
+  return mount ("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0
+         && mount ("tmpfs", path, "tmpfs", 0, "size=1m,mode=0700") == 0;
+}
+
+static void
+fill_up (const char *path)
+{
+  static const char zeros[4096];
+  int fd = open (path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+  g_assert_cmpint (fd, >=, 0);
+  while (write (fd, zeros, sizeof zeros) > 0)
+    ;
+  g_assert_cmpint (errno, ==, ENOSPC);
+  close (fd);
+}
+
+/* Until the store has no room either: how many were acknowledged. */
+static guint
+put_until_full (Fixture *fixture)
+{
+  g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (8192), 8192);
+  guint n = 0;
+
+  for (;;)
+    {
+      g_autofree char *key = g_strdup_printf ("full/%u", n);
+      CommyStoreOp op = { COMMY_STORE_PUT, key, value, 0 };
+      g_auto (CommyStoreAnswer) answer = { 0 };
+
+      commy_store_txn (&fixture->store, NULL, 0, &op, 1, &answer);
+      if (answer.error == NULL)
+        {
+          n++;
+          continue;
+        }
+      g_assert_error (answer.error, COMMY_TEST_ERROR, 601);
+      g_assert_nonnull (strstr (answer.error->message, "disk"));
+      return n;
+    }
+}
+
+static void
+live_on_a_full_disk (Fixture *fixture)
+{
+  g_autofree char *filler = g_build_filename (fixture->state, "filler", NULL);
+  guint n;
+
+  fixture_start (fixture);
+  commy_store_put (&fixture->store, "kept", "v", 0);
+  fill_up (filler);
+  n = put_until_full (fixture);
+  g_assert_cmpuint (commy_store_count (&fixture->store, "full/"), ==, n);
+  g_assert_cmpuint (put_until_full (fixture), ==, 0); /* it goes on saying so */
+  commy_test_host_stop (fixture->host);
+  fixture_start (fixture); /* what is there can be read, and a new process comes in */
+  g_assert_cmpuint (commy_store_count (&fixture->store, "kept"), ==, 1);
+  g_assert_cmpuint (commy_store_count (&fixture->store, "full/"), ==, n);
+  g_assert_cmpint (g_unlink (filler), ==, 0);
+  commy_store_put (&fixture->store, "after", "v", commy_store_grant (&fixture->store));
+  g_assert_cmpuint (commy_store_count (&fixture->store, ""), ==, n + 2);
+}
+
+static void
+test_disk_really_full (Fixture *fixture, gconstpointer unused)
+{
+  int status = 0;
+  pid_t pid = fork ();
+
+  g_assert_cmpint (pid, >=, 0);
+  if (pid == 0)
+    {
+      if (!mount_small (fixture->state))
+        test_child_exit (77);
+      live_on_a_full_disk (fixture);
+      commy_test_host_stop (fixture->host);
+      test_child_exit (0);
+    }
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  if (WIFEXITED (status) && WEXITSTATUS (status) == 77)
+    g_test_skip ("namespaces are refused here");
+  else
+    g_assert_cmpint (status, ==, 0);
 }
 
 static void
@@ -544,6 +658,7 @@ main (int argc, char **argv)
   ADD ("files/other-major-is-refused-by-name", test_other_major);
   ADD ("files/damage-is-an-error", test_damaged);
   ADD ("files/full-disk-loses-nothing", test_disk_full);
+  ADD ("files/full-file-system-loses-nothing", test_disk_really_full);
   ADD ("files/no-room-to-begin-leaves-nothing", test_no_room_to_begin);
   ADD ("files/removed-while-in-use-is-said", test_removed_while_used);
   ADD ("limits/locked-too-long", test_locked_too_long);

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Connections that nobody needs are closed after a time that the keyfile says, and only those; the
+ * next call makes a new one, also when it begins just as the old one goes.
+ */
+#include "config.h"
+
+#include "mesh-scene.h"
+#include "stream-handlers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define IDLE_US 10000
+#define ENOUGH 3u /* times that somebody else's connection is closed meanwhile */
+#define LARGE (256u << 10)
+
+typedef struct
+{
+  CommyMesh *mesh;
+  CommyClient *client;
+  ServiceChild *child;
+  char *settings;
+} Scene;
+
+static void
+scene_open (Scene *self, MeshFixture *fixture, const char *transport)
+{
+  self->settings
+      = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n[calibration]\nmode=off\n"
+                         "[service " TEST_SERVICE "]\nidle-timeout=10ms\n",
+                         transport);
+  mesh_fixture_make_credentials (fixture);
+  self->child = service_child_start (fixture, self->settings, 1);
+  self->mesh = mesh_fixture_join (fixture, self->settings);
+  self->client = commy_client_new (self->mesh, TEST_SERVICE);
+}
+
+static void
+scene_close (Scene *self)
+{
+  g_clear_object (&self->client);
+  commy_mesh_leave_sync (self->mesh, NULL, NULL);
+  g_clear_object (&self->mesh);
+  service_child_free (self->child);
+  g_free (self->settings);
+}
+
+static void
+call (CommyClient *client)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) answer
+      = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 1, 2), NULL, NULL, &error);
+
+  g_assert_no_error (error);
+}
+
+/* Runs the main context, which closes what is idle. */
+static guint
+count_connections (CommyMesh *mesh)
+{
+  g_autoptr (GVariant) flows = mesh_ask_node (mesh, "Flows", NULL);
+  guint n = 0;
+
+  for (gsize i = 0; i < g_variant_n_children (flows); i++)
+    {
+      g_autoptr (GVariant) flow = g_variant_get_child_value (flows, i);
+      const char *service;
+
+      g_assert_true (g_variant_lookup (flow, "service", "&s", &service));
+      n += strcmp (service, TEST_SERVICE) == 0;
+    }
+  return n;
+}
+
+static void
+await_none (CommyMesh *mesh)
+{
+  while (count_connections (mesh) > 0)
+    ;
+}
+
+static void
+test_closes (MeshFixture *fixture, gconstpointer transport)
+{
+  Scene scene;
+
+  scene_open (&scene, fixture, transport);
+  for (guint i = 0; i < ENOUGH; i++)
+    {
+      call (scene.client);
+      await_none (scene.mesh);
+    }
+  call (scene.client);
+  scene_close (&scene);
+}
+
+/* --- what is needed stays --- */
+
+typedef gpointer (*NeedFunc) (Scene *scene);
+typedef void (*LeaveFunc) (Scene *scene, gpointer need);
+
+typedef struct
+{
+  const char *transport;
+  NeedFunc need;
+  LeaveFunc leave;
+} Need;
+
+static void
+take_result (GObject *source, GAsyncResult *result, gpointer data)
+{
+  *(GAsyncResult **) data = g_object_ref (result);
+}
+
+/* Which the service answers when it is told to. */
+static gpointer
+need_call (Scene *scene)
+{
+  GAsyncResult **result = g_new0 (GAsyncResult *, 1);
+
+  commy_client_call (scene->client, "Slow", NULL, NULL, NULL, take_result, result);
+  return result;
+}
+
+static void
+leave_call (Scene *scene, gpointer need)
+{
+  g_autofree GAsyncResult **result = need;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) released
+      = commy_client_call_sync (scene->client, "Release", NULL, NULL, NULL, &error);
+  g_autoptr (GVariant) answer = NULL;
+
+  g_assert_no_error (error);
+  while (*result == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  answer = commy_client_call_finish (scene->client, *result, &error);
+  g_assert_no_error (error);
+  g_object_unref (*result);
+}
+
+static gpointer
+need_stream (Scene *scene)
+{
+  g_autoptr (GError) error = NULL;
+  CommyStream *stream
+      = commy_client_open_stream_sync (scene->client, "Three", NULL, NULL, NULL, &error);
+
+  g_assert_no_error (error);
+  return stream;
+}
+
+static void
+leave_stream (Scene *scene, gpointer need)
+{
+  commy_stream_cancel (need, NULL);
+  g_object_unref (need);
+}
+
+/* Memory of the path, which the answer lies in. */
+static gpointer
+need_loan (Scene *scene)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new_take (g_malloc0 (LARGE), LARGE);
+  g_autoptr (GError) error = NULL;
+  GBytes *answer = commy_client_call_bytes_sync (scene->client, "Echo", bytes, NULL, NULL, &error);
+
+  g_assert_no_error (error);
+  return answer;
+}
+
+static void
+leave_loan (Scene *scene, gpointer need)
+{
+  g_bytes_unref (need);
+}
+
+/* Another's connection, as old and as idle, goes again and again meanwhile. */
+static void
+test_needed (MeshFixture *fixture, gconstpointer data)
+{
+  const Need *need = data;
+  g_autoptr (CommyMesh) other = NULL;
+  g_autoptr (CommyClient) witness = NULL;
+  gpointer what;
+  Scene scene;
+
+  scene_open (&scene, fixture, need->transport);
+  other = mesh_fixture_join (fixture, scene.settings);
+  witness = commy_client_new (other, TEST_SERVICE);
+  what = need->need (&scene);
+  for (guint i = 0; i < ENOUGH; i++)
+    {
+      call (witness);
+      await_none (other);
+      g_assert_cmpuint (count_connections (scene.mesh), ==, 1);
+    }
+  need->leave (&scene, what);
+  await_none (scene.mesh);
+  g_clear_object (&witness);
+  commy_mesh_leave_sync (other, NULL, NULL);
+  scene_close (&scene);
+}
+
+/* --- just then --- */
+
+static gboolean
+on_time (gpointer is_over)
+{
+  *(gboolean *) is_over = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* Calls whose pauses are about as long as a connection may be idle: none fails. */
+static void
+test_race (MeshFixture *fixture, gconstpointer transport)
+{
+  const char *text = g_getenv ("COMMY_TEST_ROUNDS");
+  guint rounds = text != NULL ? (guint) atoi (text) : 150;
+  Scene scene;
+
+  scene_open (&scene, fixture, transport);
+  for (guint i = 0; i < rounds; i++)
+    {
+      g_autoptr (GSource) source
+          = g_timeout_source_new ((guint) g_test_rand_int_range (IDLE_US - 1000, 13500) / 1000);
+      GAsyncResult *result = NULL;
+      gboolean is_over = FALSE;
+
+      g_source_set_callback (source, on_time, &is_over, NULL);
+      g_source_attach (source, NULL);
+      while (!is_over)
+        g_main_context_iteration (NULL, TRUE);
+      if (i % 2 == 0)
+        call (scene.client);
+      else
+        {
+          g_autoptr (GError) error = NULL;
+          g_autoptr (GVariant) answer = NULL;
+
+          commy_client_call (scene.client, "Add", g_variant_new ("(ii)", 1, 2), NULL, NULL,
+                             take_result, &result);
+          while (result == NULL)
+            g_main_context_iteration (NULL, TRUE);
+          answer = commy_client_call_finish (scene.client, result, &error);
+          g_assert_no_error (error);
+          g_object_unref (result);
+        }
+    }
+  scene_close (&scene);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const char *const transports[] = {
+    "shm",
+    "unix",
+#ifdef HAVE_GNUTLS
+    "tls",
+#endif
+  };
+  static const Need needs[] = { { "shm", need_call, leave_call },
+                                { "unix", need_stream, leave_stream },
+                                { "shm", need_loan, leave_loan } };
+  int status;
+
+  if (service_child_main_with (argc, argv, stream_handlers_add, &status))
+    return status;
+  g_test_init (&argc, &argv, NULL);
+#define ADD(PATH, DATA, FUNC) \
+  g_test_add (PATH, MeshFixture, DATA, mesh_fixture_set_up, FUNC, mesh_fixture_tear_down)
+  for (guint i = 0; i < G_N_ELEMENTS (transports); i++)
+    {
+      g_autofree char *closes = g_strconcat ("/mesh/idle/closes/", transports[i], NULL);
+      g_autofree char *race = g_strconcat ("/mesh/idle/call-just-then/", transports[i], NULL);
+
+      ADD (closes, transports[i], test_closes);
+      ADD (race, transports[i], test_race);
+    }
+  ADD ("/mesh/idle/stays/with-a-call", &needs[0], test_needed);
+  ADD ("/mesh/idle/stays/with-a-stream", &needs[1], test_needed);
+  ADD ("/mesh/idle/stays/with-a-loan", &needs[2], test_needed);
+  return g_test_run ();
+}
