@@ -22,6 +22,7 @@ typedef struct _TlsInstance TlsInstance;
 typedef struct _TlsListener TlsListener;
 typedef struct _TlsConnection TlsConnection;
 typedef struct _TlsDialer TlsDialer;
+typedef struct _TlsSource TlsSource;
 
 /* --- credentials (commy-tls-credentials.c) --- */
 
@@ -67,8 +68,12 @@ gboolean tls_address_split (const char *text, char **out_host, guint16 *out_port
 /* FALSE if @host is not a number. */
 gboolean tls_address_from_numeric (const char *host, guint16 port, TlsAddress *out_address);
 char *tls_address_to_string (const TlsAddress *address);
+/* The same without the port. */
+char *tls_address_dup_host (const TlsAddress *address);
 gboolean tls_address_is_loopback (const TlsAddress *address);
 gboolean tls_address_is_any (const TlsAddress *address);
+/* Whom the limits take for one: an IPv4 address, or the /64 that one subscriber has of IPv6. */
+char *tls_address_dup_source (const TlsAddress *address);
 
 /* --- link (commy-tls-link.c) --- */
 
@@ -119,9 +124,14 @@ struct _TlsConnection
 
   /* while it is set up */
   TlsListener *listener;
-  TlsConnection *previous, *next; /* of those the listener is setting up */
+  TlsSource *source;            /* in the listener's crowd; NULL: it is not there */
+  TlsConnection *older, *newer; /* of that crowd */
+  gint64 since_ns;
+  gboolean heard;    /* something that may be a hello is there, unread */
+  gboolean answered; /* the peer said enough to be answered */
   TlsDialer *dialer;
   guint watch, watch_condition, timer;
+  CommyHostFdFunc watch_func;
   GError *failure;
   gnutls_alert_description_t alert; /* for a refusal of ours */
 
@@ -153,12 +163,32 @@ void tls_connection_clear (TlsConnection *self, gboolean politely);
 
 /* From a connected socket (taken over) to an open connection; ends in tls_connection_settle(). */
 void tls_handshake_start (TlsConnection *self, int fd);
+/* The same for a server, to whom a client that says nothing costs next to nothing. */
+void tls_handshake_await (TlsConnection *self, int fd);
 /* Polls for @condition and continues with @func. */
 void tls_connection_watch (TlsConnection *self, int fd, guint condition, CommyHostFdFunc func);
 /* Lets the set-up end in @error, from the main loop. (transfer full) */
 void tls_connection_fail_later (TlsConnection *self, GError *error);
 /* Tells the core how set-up ended. @error: (transfer full). Touch nothing afterwards. */
 void tls_connection_settle (TlsConnection *self, GError *error);
+
+/* --- handshakes of a listener that are under way (commy-tls-crowd.c) --- */
+
+typedef struct
+{
+  GHashTable *sources; /* name -> TlsSource */
+  TlsConnection *oldest, *newest;
+  guint n;
+} TlsCrowd;
+
+void tls_crowd_init (TlsCrowd *self);
+void tls_crowd_deinit (TlsCrowd *self); /* nobody may be left in it */
+void tls_crowd_add (TlsCrowd *self, TlsConnection *connection, const char *name);
+void tls_crowd_remove (TlsCrowd *self, TlsConnection *connection);
+/* Sees to it that a newcomer of the source @name is within the limits. FALSE: it is not. */
+gboolean tls_crowd_make_room (TlsCrowd *self, const TlsInstance *instance, const char *name);
+/* Has one give way, whatever the limits. FALSE: nobody would have to. */
+gboolean tls_crowd_shrink (TlsCrowd *self, const TlsInstance *instance, const char *name);
 
 /* --- the two ways to a connection --- */
 
@@ -170,7 +200,7 @@ struct _TlsListener
   guint watch;
   guint pause; /* timer, while the process has no descriptor left */
   char *address;
-  TlsConnection *pending; /* being set up */
+  TlsCrowd crowd; /* being set up */
 };
 
 gboolean
@@ -240,6 +270,7 @@ struct _TlsInstance
   gsize max_message;
   gsize send_buffer;
   gint64 handshake_timeout_ns;
+  guint handshakes, handshakes_per_address;
   gint64 user_timeout_ns;
   LingerList lingers;
 };
