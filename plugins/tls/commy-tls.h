@@ -150,6 +150,7 @@ struct _TlsConnection
   gsize refused;  /* what the last reservation that did not fit wanted */
   gsize ahead;    /* bytes that were sent, less what was received since, twice */
   char *send_why; /* NULL while sending works */
+  gsize n_wiped_out, n_wiped_in;
 
   /* receiving */
   Inbox inbox;
@@ -232,6 +233,10 @@ typedef enum
   TLS_RECORD_MESSAGE = 0,
   TLS_RECORD_READY = 1, /* server to client, once, without payload: "your certificate is good" */
 } TlsRecordKind;
+
+/* What is said while a channel is set up may be a credential, and is wiped when it was sent or
+ * read; that is over by then. */
+#define TLS_WIPED_FIRST (64 * 1024)
 
 static inline gsize
 tls_padded (gsize size)

@@ -577,8 +577,8 @@ main (int argc, char **argv)
   /* attack: a JWT with a bit turned, anywhere; defence: the signature is over all of it */
   g_test_add_data_func ("/auth/jwt/with-any-bit-turned-nothing-counts", corpus, test_every_bit);
   g_test_add_data_func ("/auth/jwt/other-algorithms-are-by-choice", corpus, test_opt_in);
-  /* attack: a key set with a weak, broken or private key in it, or too many; defence: the whole set
-   * is refused, the old one stays */
+  /* attack: a key set with a weak, broken or private key in it, or too many; defence: the whole
+   * set is refused, and lets nobody in */
   g_test_add_data_func ("/auth/jwt/a-bad-key-makes-a-bad-set", corpus, test_bad_sets);
   /* attack: JWTs by the thousand, to fill the cache, or one that is over and was checked before;
    * defence: a limit, and an entry ends with its token */
