@@ -4,6 +4,9 @@
  * too many. Nobody knows yet who belongs here, so what counts is what can be seen: a peer of the
  * mesh speaks at once and is done in a moment, and no address needs many at a time.
  *
+ * Who has spoken is answered in turns, one address after the other, a few at a time, because an
+ * answer costs a public-key operation.
+ *
  * Those who said nothing go first, then those who had a fair time, then, between addresses, those
  * of the one that has the most; of equals the oldest. If nobody is left to go, the newcomer is.
  */
@@ -11,19 +14,17 @@
 
 #include "plugins/tls/commy-tls.h"
 
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #define FAIR_TIME_NS (100 * TLS_MS)
-/* No ClientHello of TLS 1.3 with what we insist on is shorter. */
-#define HELLO_MIN 64
+#define ANSWERS_A_TURN 4
 
 /* An address, and how many it has here. */
 struct _TlsSource
 {
   char *name;
   guint n;
+  guint64 served; /* its last turn */
 };
 
 typedef enum
@@ -43,14 +44,17 @@ source_free (gpointer data)
 }
 
 void
-tls_crowd_init (TlsCrowd *self)
+tls_crowd_init (TlsCrowd *self, CommyHost *host)
 {
+  self->host = host;
   self->sources = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, source_free);
 }
 
 void
 tls_crowd_deinit (TlsCrowd *self)
 {
+  if (self->turn != 0)
+    self->host->remove (self->host, self->turn);
   g_clear_pointer (&self->sources, g_hash_table_unref);
 }
 
@@ -90,10 +94,56 @@ tls_crowd_remove (TlsCrowd *self, TlsConnection *connection)
   else
     self->newest = connection->older;
   connection->older = connection->newer = NULL;
+  self->n_ready -= connection->ready ? 1 : 0;
+  connection->ready = FALSE;
   self->n--;
   if (--connection->source->n == 0)
     g_hash_table_remove (self->sources, connection->source->name);
   connection->source = NULL;
+}
+
+/* --- who is answered --- */
+
+/* The oldest of the address that waits longest for another turn. */
+static TlsConnection *
+find_next (const TlsCrowd *self)
+{
+  TlsConnection *next = NULL;
+
+  for (TlsConnection *one = self->oldest; one != NULL; one = one->newer)
+    if (one->ready && (next == NULL || one->source->served < next->source->served))
+      next = one;
+  return next;
+}
+
+static void
+on_turn (gpointer user_data)
+{
+  TlsCrowd *self = user_data;
+
+  self->turn = 0;
+  for (guint i = 0; i < ANSWERS_A_TURN && self->n_ready > 0; i++)
+    {
+      TlsConnection *next = find_next (self);
+
+      next->ready = FALSE;
+      self->n_ready--;
+      next->source->served = ++self->n_turns;
+      tls_handshake_begin (next);
+    }
+  if (self->n_ready > 0)
+    self->turn = self->host->add_timer (self->host, 0, on_turn, self);
+}
+
+void
+tls_crowd_enqueue (TlsCrowd *self, TlsConnection *connection)
+{
+  self->host->remove (self->host, connection->watch);
+  connection->watch = 0;
+  connection->ready = connection->heard = TRUE;
+  self->n_ready++;
+  if (self->turn == 0)
+    self->turn = self->host->add_timer (self->host, 0, on_turn, self);
 }
 
 /* --- who gives way --- */
@@ -104,15 +154,6 @@ classify (const TlsConnection *connection, gint64 now_ns)
   if (!connection->answered && !connection->heard)
     return CLASS_SILENT;
   return now_ns - connection->since_ns >= FAIR_TIME_NS ? CLASS_SLOW : CLASS_YOUNG;
-}
-
-/* Whether something lies unread that may be a hello: then it was us who were slow. */
-static gboolean
-has_spoken (const TlsConnection *connection)
-{
-  int unread = 0;
-
-  return ioctl (connection->link.fd, FIONREAD, &unread) == 0 && unread >= HELLO_MIN;
 }
 
 /* @only: of this source, or NULL: of any; @newcomer: how many the newcomer's address has. */
@@ -147,7 +188,7 @@ find_victim (const TlsCrowd *self, const TlsSource *only, guint newcomer, gint64
 
   while ((first = find_first (self, only, newcomer, now_ns)) != NULL)
     {
-      if (classify (first, now_ns) != CLASS_SILENT || !has_spoken (first))
+      if (classify (first, now_ns) != CLASS_SILENT || !tls_handshake_has_hello (first))
         return first;
       first->heard = TRUE;
     }

@@ -13,7 +13,7 @@
 
 /* A flood waits here, too, and whoever belongs to the mesh behind it; the kernel may want less. */
 #define BACKLOG 4096
-#define ACCEPTS_A_TURN 16
+#define ACCEPTS_A_TURN 64
 #define PAUSE_NS (100 * TLS_MS)
 
 static int
@@ -183,7 +183,7 @@ tls_listen (gpointer instance_data,
                                       : "");
       return FALSE;
     }
-  tls_crowd_init (&self->crowd);
+  tls_crowd_init (&self->crowd, instance->host);
   self->address = dup_public_address (instance, self->fd);
   start_accepting (self);
   return TRUE;

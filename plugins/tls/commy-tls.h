@@ -127,6 +127,8 @@ struct _TlsConnection
   TlsSource *source;            /* in the listener's crowd; NULL: it is not there */
   TlsConnection *older, *newer; /* of that crowd */
   gint64 since_ns;
+  gsize awaited;     /* bytes without which there is nothing to answer */
+  gboolean ready;    /* they are there, and it waits for its turn */
   gboolean heard;    /* something that may be a hello is there, unread */
   gboolean answered; /* the peer said enough to be answered */
   TlsDialer *dialer;
@@ -166,6 +168,9 @@ void tls_connection_clear (TlsConnection *self, gboolean politely);
 void tls_handshake_start (TlsConnection *self, int fd);
 /* The same for a server, to whom a client that says nothing costs next to nothing. */
 void tls_handshake_await (TlsConnection *self, int fd);
+/* Whether there is something to answer; and to do that, when it is its turn. */
+gboolean tls_handshake_has_hello (TlsConnection *self);
+void tls_handshake_begin (TlsConnection *self);
 /* Polls for @condition and continues with @func. */
 void tls_connection_watch (TlsConnection *self, int fd, guint condition, CommyHostFdFunc func);
 /* Lets the set-up end in @error, from the main loop. (transfer full) */
@@ -180,14 +185,20 @@ typedef struct
   GHashTable *sources; /* name -> TlsSource */
   TlsConnection *oldest, *newest;
   guint n;
+  guint n_ready; /* that wait for their turn */
+  guint turn;    /* timer */
+  guint64 n_turns;
+  CommyHost *host;
 } TlsCrowd;
 
-void tls_crowd_init (TlsCrowd *self);
+void tls_crowd_init (TlsCrowd *self, CommyHost *host);
 void tls_crowd_deinit (TlsCrowd *self); /* nobody may be left in it */
 void tls_crowd_add (TlsCrowd *self, TlsConnection *connection, const char *name);
 void tls_crowd_remove (TlsCrowd *self, TlsConnection *connection);
 /* Sees to it that a newcomer of the source @name is within the limits. FALSE: it is not. */
 gboolean tls_crowd_make_room (TlsCrowd *self, const TlsInstance *instance, const char *name);
+/* It has something to be answered, which costs time: addresses take turns. */
+void tls_crowd_enqueue (TlsCrowd *self, TlsConnection *connection);
 /* Has one give way, whatever the limits. FALSE: nobody would have to. */
 gboolean tls_crowd_shrink (TlsCrowd *self, const TlsInstance *instance, const char *name);
 

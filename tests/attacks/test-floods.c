@@ -4,7 +4,8 @@
  * call fails, whoever belongs to the mesh still comes in, and memory stays within what is said for
  * handshakes. How long calls take before and meanwhile is printed and judged by nobody.
  *
- * COMMY_TEST_HALF_OPEN is how many there are at a time (1000; `make check-floods`: 5000).
+ * COMMY_TEST_HALF_OPEN is how many there are (1000; `make check-floods`: 5000). Those who are
+ * thrown out come again, a thousand a second.
  */
 #include "config.h"
 
@@ -34,6 +35,10 @@
 #define HANDSHAKES 128u                 /* the default of param.handshakes */
 #define MEMORY_EACH (96u * 1024u)       /* as the guide says */
 #define MEMORY_SLACK (4u * 1024 * 1024) /* of the allocator, and of what serves the newcomers */
+/* Every tick so many come: until all have, and then of those who were thrown out. */
+#define TICK_US 10000
+#define AT_FIRST 64u
+#define AGAIN 10u
 #define ADDRESSES 8u /* that the attackers come from, where they come from others */
 
 typedef struct
@@ -157,7 +162,7 @@ static void
 besiege (Attacker *self)
 {
   guint there = 0;
-  gint64 said_us = 0;
+  gint64 said_us = 0, opened_us = 0;
   gboolean told = FALSE;
 
   for (;;)
@@ -175,8 +180,12 @@ besiege (Attacker *self)
         else if (events[i].events & EPOLLOUT)
           on_connected (self, events[i].data.fd);
       there -= lost;
-      for (guint i = 0; i < 64 && there < self->wanted; i++, there++)
-        open_one (self);
+      if (g_get_monotonic_time () - opened_us >= TICK_US)
+        {
+          opened_us = g_get_monotonic_time ();
+          for (guint i = 0; i < (told ? AGAIN : AT_FIRST) && there < self->wanted; i++, there++)
+            open_one (self);
+        }
       if (self->style->by_bytes && g_get_monotonic_time () - said_us > G_USEC_PER_SEC)
         {
           said_us = g_get_monotonic_time ();

@@ -268,6 +268,34 @@ test_core_has_no_more (void)
   scene_clear (&scene);
 }
 
+static gboolean
+is_answered (int fd)
+{
+  guint8 byte;
+
+  return recv (fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+}
+
+/* An answer costs a public-key operation: who comes alone does not wait for all of who came with
+ * many before. */
+static void
+test_turns (void)
+{
+  Scene scene;
+  guint answered = 0;
+
+  scene_init (&scene, NULL);
+  for (guint i = 0; i < 12; i++)
+    say_hello (come (&scene, 2));
+  say_hello (come (&scene, 3));
+  while (!is_answered (scene.strangers[12]))
+    tls_node_turn ();
+  for (guint i = 0; i < 12; i++)
+    answered += is_answered (scene.strangers[i]) ? 1 : 0;
+  g_assert_cmpuint (answered, <=, 3);
+  scene_clear (&scene);
+}
+
 /* A byte now and then does not make the time longer, and no hello. */
 static void
 test_byte_by_byte (void)
@@ -354,6 +382,9 @@ main (int argc, char **argv)
    * gives way */
   g_test_add_func ("/tls/crowd/who-has-most-gives-way-to-who-has-none", test_greedy);
   g_test_add_func ("/tls/crowd/the-cores-limit-makes-one-give-way", test_core_has_no_more);
+  /* attack: first words by the hundred, each of which costs an answer; defence: addresses take
+   * turns */
+  g_test_add_func ("/tls/crowd/addresses-take-turns", test_turns);
   /* attack: a handshake a byte at a time; defence: a time for all of it */
   g_test_add_func ("/tls/crowd/a-byte-at-a-time-is-not-for-ever", test_byte_by_byte);
   g_test_add_func ("/tls/crowd/a-part-of-a-hello-is-none", test_part_of_a_hello);

@@ -487,7 +487,7 @@ test_reachable (void)
   scene_clear (&scene);
 }
 
-/* The core's limit on connections being set up; those beyond are hung up on. */
+/* The core's limit on connections being set up; of those beyond one is hung up on. */
 static void
 test_limit (void)
 {
@@ -502,8 +502,8 @@ test_limit (void)
   tls_attempt_start (&second, scene.client, address_of (scene.server));
   while (!first.settled || !second.settled || scene.server->accepted == NULL)
     tls_node_turn ();
-  g_assert_null (first.refusal);
-  assert_says (second.refusal, "hung up");
+  g_assert_true ((first.refusal == NULL) != (second.refusal == NULL));
+  assert_says (first.refusal != NULL ? first.refusal : second.refusal, "hung up");
   tls_attempt_clear (&first);
   tls_attempt_clear (&second);
   scene_clear (&scene);

@@ -287,6 +287,8 @@ acceptor_opened (gpointer user_data, gpointer connection, const GError *error)
       self->accepted = connection;
       return;
     }
+  if (self->allowed < G_MAXUINT)
+    self->allowed++; /* its place is free again */
   g_free (self->refusal);
   self->refusal = g_strdup (error->message);
   give_back (self, connection);
