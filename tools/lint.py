@@ -16,11 +16,11 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
-from rules import code, external, layers, text, whole  # noqa: E402
+from rules import attacks, code, external, layers, text, whole  # noqa: E402
 from rules.tree import Tree, read_sample  # noqa: E402
 
 RULES = {}
-for module in (layers, code, text, whole, external):
+for module in (layers, code, text, whole, attacks, external):
     RULES.update(module.RULES)
 
 

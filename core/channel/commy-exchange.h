@@ -38,6 +38,7 @@ typedef struct _CommyExchange
   GBytes *bytes;
   char *text;
   CommyHello hello; /* accepting side: what waits for the end of it */
+  char *source;     /* and whom it is counted for while it is under way; NULL: nobody */
 } CommyExchange;
 
 /* --- commy-setup-auth.c --- */

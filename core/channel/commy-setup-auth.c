@@ -297,20 +297,32 @@ make_plan (CommySetup *self, const CommyHello *hello)
       exchange->plan[exchange->n_plan++] = *steppers;
 }
 
-/* Whether it must wait because it failed before. */
+/* Whether it must wait because it failed before, or has too many attempts under way. */
 static gboolean
 may_try (CommySetup *self, const char *service, GError **error)
 {
   g_autofree char *source = commy_exchange_dup_source (self);
-  gint64 wait_ns = commy_attempts_wait (self->shared->attempts, source,
-                                        commy_env_now (self->shared->channel->env));
+  CommyAttempts *attempts = self->shared->attempts;
+  gint64 wait_ns
+      = commy_attempts_wait (attempts, source, commy_env_now (self->shared->channel->env));
 
-  if (wait_ns == 0 || self->exchange->n_plan == 0)
+  if (self->exchange->n_plan == 0)
     return TRUE;
-  commy_set_error (error, COMMY_ERROR_BUSY,
-                   "an attempt to prove who this is failed (%s, for %s); the log of the side that "
-                   "refuses tells why, and the next one may come in %" G_GINT64_FORMAT " s",
-                   source, service, wait_ns / COMMY_ATTEMPTS_FIRST_NS + 1);
+  if (wait_ns > 0)
+    commy_set_error (error, COMMY_ERROR_BUSY,
+                     "an attempt to prove who this is failed (%s, for %s); the log of the side "
+                     "that refuses tells why, and the next one may come in %" G_GINT64_FORMAT " s",
+                     source, service, wait_ns / COMMY_ATTEMPTS_FIRST_NS + 1);
+  else if (!commy_attempts_begin (attempts, source))
+    commy_set_error (error, COMMY_ERROR_BUSY,
+                     "%s proves already who it is, as often at a time as it may (%u, one after a "
+                     "failure); the next one may come when one of these is over",
+                     source, COMMY_ATTEMPTS_AT_ONCE);
+  else
+    {
+      self->exchange->source = g_steal_pointer (&source);
+      return TRUE;
+    }
   return FALSE;
 }
 

@@ -69,6 +69,9 @@ commy_setup_drop_exchange (CommySetup *self)
   for (guint i = 0; i < exchange->n_slots; i++)
     g_free (exchange->slots[i].text);
   commy_hello_clear (&exchange->hello);
+  if (exchange->source != NULL)
+    commy_attempts_end (self->shared->attempts, exchange->source);
+  g_free (exchange->source);
   g_free (exchange);
   self->exchange = NULL;
 }

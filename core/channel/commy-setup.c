@@ -17,8 +17,10 @@
 #include "channel/commy-audit-events.h"
 #include "channel/commy-channel-rights.h"
 #include "channel/commy-death-watch.h"
+#include "channel/commy-exchange.h"
 #include "channel/commy-flow-table.h"
 #include "channel/commy-hello.h"
+#include "channel/commy-refusals.h"
 #include "channel/commy-setup-private.h"
 
 #include <commy/commy-version.h>
@@ -36,7 +38,7 @@ struct _CommyListener
   CommyAcceptor acceptor;
   gpointer memory;
   GHashTable *setups; /* connection -> CommySetup */
-  guint turned_away;  /* because there were too many */
+  CommyRefusals refusals;
 };
 
 gpointer
@@ -121,14 +123,21 @@ commy_setup_send_close (CommySetup *self, const GError *error)
     commy_setup_send_frame (self, &spec, text, MIN (strlen (text), 1024));
 }
 
-/* Whether the log hears of it: of floods, the first, second, fourth, eighth ... only. */
+/* Whether the log hears of it. */
 static gboolean
 is_told (CommyListener *listener, int code)
 {
-  if (code != COMMY_ERROR_BUSY)
-    return TRUE;
-  listener->turned_away++;
-  return (listener->turned_away & (listener->turned_away - 1)) == 0;
+  gboolean is_busy = code == COMMY_ERROR_BUSY;
+  gint64 now_ns = commy_env_now (listener->shared->channel->env);
+  guint untold = 0;
+  gboolean told = commy_refusals_add (&listener->refusals, is_busy, now_ns, &untold);
+
+  if (is_busy)
+    g_atomic_int_inc (&listener->shared->turned_away);
+  if (untold > 0)
+    g_message ("refused %u more peers on %s, of which nothing was told", untold,
+               listener->transport->note.id);
+  return told;
 }
 
 /* The set-up failed: both sides hear why. */
@@ -570,13 +579,34 @@ commy_setup_progress (CommySetup *self)
   explicit_bzero (copy, size); /* it may be a credential */
 }
 
+/* Who showed a certificate does not share the place of those of whom nothing is known: it cannot
+ * take it from them, nor they from it. */
+static gboolean
+take_own_seat (CommySetup *self, GError **error)
+{
+  CommyEvidence evidence = commy_exchange_take_evidence (self);
+  g_autofree char *who = commy_exchange_dup_source (self);
+
+  if (evidence.kind != COMMY_EVIDENCE_X509)
+    return TRUE;
+  commy_seat_free (g_steal_pointer (&self->seat));
+  self->seat
+      = commy_quota_take (self->shared->handshakes, who, self->peer != NULL && is_own_user (self));
+  if (self->seat != NULL)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_BUSY,
+                   "%s has all the set-ups under way that it may have here (limit \"handshakes\")",
+                   who);
+  return FALSE;
+}
+
 static void
 on_open (CommySetup *self)
 {
   g_autoptr (GError) error = NULL;
 
   self->open = TRUE;
-  if (!commy_setup_judge (self, &error)
+  if (!commy_setup_judge (self, &error) || (self->listener != NULL && !take_own_seat (self, &error))
       || (self->listener == NULL && self->peer != NULL && !may_offer (self, &error)))
     {
       commy_setup_fail (self, error, TRUE);

@@ -38,6 +38,7 @@ typedef struct
   gint64 timeout_ns;
   CommyQuota *handshakes; /* accepted and under way */
   CommyQuota *channels;   /* accepted and open */
+  gint turned_away;       /* because there were too many; atomic */
   GHashTable *connecting; /* CommySetup of this side; NULL: none yet */
   /* Finds the instance an incoming hello names; @instance "": any of @service. */
   gboolean (*locate) (gpointer data,

@@ -265,6 +265,7 @@ commy_node_report_stats (CommyMesh *mesh)
   add_uint (&record, "services", g_hash_table_size (mesh->offers));
   add_uint (&record, "listeners", mesh->listeners->len);
   add_uint (&record, "handshakes", commy_quota_get_used (mesh->setup.handshakes));
+  add_uint (&record, "turned-away", (guint) g_atomic_int_get (&mesh->setup.turned_away));
   g_variant_builder_add (&record, "{sv}", "dropped", g_variant_new_uint64 (dropped));
   add_uint (&record, "busy-threads", busy);
   g_variant_builder_add (&record, "{sv}", "calls", describe_sum (&sums.calls));

@@ -17,7 +17,8 @@ typedef struct
 struct _CommyAttempts
 {
   guint max;
-  GHashTable *entries; /* source -> Entry */
+  GHashTable *entries;   /* source -> Entry */
+  GHashTable *under_way; /* source -> number */
 };
 
 static void
@@ -36,6 +37,7 @@ commy_attempts_new (guint max)
 
   self->max = MAX (max, 1);
   self->entries = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, entry_free);
+  self->under_way = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   return self;
 }
 
@@ -45,6 +47,7 @@ commy_attempts_free (CommyAttempts *self)
   if (self == NULL)
     return;
   g_hash_table_unref (self->entries);
+  g_hash_table_unref (self->under_way);
   g_free (self);
 }
 
@@ -54,6 +57,29 @@ commy_attempts_wait (CommyAttempts *self, const char *source, gint64 now_ns)
   const Entry *entry = g_hash_table_lookup (self->entries, source);
 
   return entry != NULL ? MAX (entry->until_ns - now_ns, 0) : 0;
+}
+
+gboolean
+commy_attempts_begin (CommyAttempts *self, const char *source)
+{
+  guint n = GPOINTER_TO_UINT (g_hash_table_lookup (self->under_way, source));
+  gboolean has_failed = g_hash_table_contains (self->entries, source);
+
+  if (n >= (has_failed ? 1 : COMMY_ATTEMPTS_AT_ONCE))
+    return FALSE;
+  g_hash_table_insert (self->under_way, g_strdup (source), GUINT_TO_POINTER (n + 1));
+  return TRUE;
+}
+
+void
+commy_attempts_end (CommyAttempts *self, const char *source)
+{
+  guint n = GPOINTER_TO_UINT (g_hash_table_lookup (self->under_way, source));
+
+  if (n > 1)
+    g_hash_table_insert (self->under_way, g_strdup (source), GUINT_TO_POINTER (n - 1));
+  else
+    g_hash_table_remove (self->under_way, source);
 }
 
 static gint64

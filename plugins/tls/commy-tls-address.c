@@ -72,6 +72,18 @@ tls_address_to_string (const TlsAddress *address)
   return g_strdup_printf (strchr (host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
 }
 
+char *
+tls_address_dup_host (const TlsAddress *address)
+{
+  char host[NI_MAXHOST];
+
+  if (getnameinfo ((const struct sockaddr *) &address->storage, address->size, host, sizeof host,
+                   NULL, 0, NI_NUMERICHOST)
+      != 0)
+    return g_strdup ("?");
+  return g_strdup (host);
+}
+
 gboolean
 tls_address_is_loopback (const TlsAddress *address)
 {
@@ -92,4 +104,23 @@ tls_address_is_any (const TlsAddress *address)
   if (address->storage.ss_family == AF_INET)
     return v4->sin_addr.s_addr == htonl (INADDR_ANY);
   return address->storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED (&v6->sin6_addr);
+}
+
+char *
+tls_address_dup_source (const TlsAddress *address)
+{
+  const struct sockaddr_in *v4 = (const struct sockaddr_in *) &address->storage;
+  const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) &address->storage;
+  const guint8 *bytes = v6->sin6_addr.s6_addr;
+
+  if (address->storage.ss_family == AF_INET)
+    bytes = (const guint8 *) &v4->sin_addr;
+  else if (address->storage.ss_family != AF_INET6)
+    return g_strdup ("?");
+  else if (IN6_IS_ADDR_V4MAPPED (&v6->sin6_addr))
+    bytes += 12;
+  else
+    return g_strdup_printf ("%x:%x:%x:%x::/64", bytes[0] << 8 | bytes[1], bytes[2] << 8 | bytes[3],
+                            bytes[4] << 8 | bytes[5], bytes[6] << 8 | bytes[7]);
+  return g_strdup_printf ("%u.%u.%u.%u", bytes[0], bytes[1], bytes[2], bytes[3]);
 }

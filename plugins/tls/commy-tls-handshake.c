@@ -10,9 +10,13 @@
 
 #include "plugins/tls/commy-tls.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define HANDSHAKE_PACKET_MAX (16 * 1024)
+#define RECORD_HEAD 5
+#define RECORD_HANDSHAKE 22
 
 static gboolean
 is_about_certificate (gnutls_alert_description_t alert)
@@ -211,11 +215,12 @@ tls_connection_watch (TlsConnection *self, int fd, guint condition, CommyHostFdF
 {
   CommyHost *host = self->instance->host;
 
-  if (self->watch != 0 && self->watch_condition == condition)
+  if (self->watch != 0 && self->watch_condition == condition && self->watch_func == func)
     return;
   if (self->watch != 0)
     host->remove (host, self->watch);
   self->watch_condition = condition;
+  self->watch_func = func;
   self->watch = host->watch_fd (host, fd, condition, func, self);
 }
 
@@ -235,8 +240,8 @@ tls_connection_settle (TlsConnection *self, GError *error)
       self->stage = TLS_STAGE_OPEN;
       self->link.may_grow = TRUE;
     }
-  else
-    tls_connection_clear (self, TRUE);
+  else /* who is too many is told nothing, and nothing lingers for it */
+    tls_connection_clear (self, why->code != COMMY_ERROR_BUSY);
   if (listener != NULL)
     tls_listener_settle (listener, self, why);
   else
@@ -329,6 +334,8 @@ on_ready (gpointer user_data, int fd, guint condition)
   GError *error = NULL;
   gboolean open = handshake_step (self, &error);
 
+  self->answered = self->answered || tls_link_pending (&self->link) > 0;
+  self->heard = FALSE;
   tls_link_flush (&self->link);
   if (open || error != NULL)
     {
@@ -341,31 +348,107 @@ on_ready (gpointer user_data, int fd, guint condition)
   tls_connection_watch (self, self->link.fd, condition, on_ready);
 }
 
+/* The session, and all that it costs. */
+static gboolean
+begin_session (TlsConnection *self, GError **error)
+{
+  int code;
+
+  tls_socket_options (self->instance, self->link.fd);
+  self->credentials = tls_credentials_get (self->instance, error);
+  if (self->credentials == NULL)
+    return FALSE;
+  code = make_session (self);
+  if (code < 0)
+    {
+      g_set_error (error, TLS_ERROR, COMMY_ERROR_HANDSHAKE, "cannot begin a TLS session: %s",
+                   gnutls_strerror (code));
+      return FALSE;
+    }
+  tls_link_attach (&self->link, self->session);
+  return TRUE;
+}
+
+static void
+watch_from_now (TlsConnection *self, guint condition, CommyHostFdFunc func)
+{
+  CommyHost *host = self->instance->host;
+
+  self->since_ns = host->now_ns (host);
+  self->timer = host->add_timer (host, self->instance->handshake_timeout_ns, on_deadline, self);
+  tls_connection_watch (self, self->link.fd, condition, func);
+}
+
 void
 tls_handshake_start (TlsConnection *self, int fd)
 {
-  CommyHost *host = self->instance->host;
   GError *error = NULL;
-  int code = 0;
 
   self->stage = TLS_STAGE_HANDSHAKE;
   tls_link_init (&self->link, fd);
-  tls_socket_options (self->instance, fd);
-  self->credentials = tls_credentials_get (self->instance, &error);
-  if (self->credentials != NULL)
-    code = make_session (self);
-  if (code < 0)
-    g_set_error (&error, TLS_ERROR, COMMY_ERROR_HANDSHAKE, "cannot begin a TLS session: %s",
-                 gnutls_strerror (code));
-  if (error != NULL)
-    {
-      tls_connection_fail_later (self, error);
-      return;
-    }
-  tls_link_attach (&self->link, self->session);
-  self->timer = host->add_timer (host, self->instance->handshake_timeout_ns, on_deadline, self);
-  /* A client speaks first: its socket is writable at once. */
-  tls_connection_watch (self, fd, self->is_server ? G_IO_IN : G_IO_OUT, on_ready);
+  if (begin_session (self, &error))
+    watch_from_now (self, G_IO_OUT, on_ready); /* a client speaks first */
+  else
+    tls_connection_fail_later (self, error);
+}
+
+/* How many bytes there have to be until the first record is whole; 0: it is, or never will be. */
+static gsize
+first_record_lacks (TlsConnection *self)
+{
+  guint8 head[RECORD_HEAD];
+  ssize_t got = recv (self->link.fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
+  gsize need = sizeof head;
+  int unread = 0;
+
+  if (got == 0 || (got < 0 && errno != EAGAIN))
+    return 0;
+  if (got == sizeof head && head[0] != RECORD_HANDSHAKE)
+    return 0;
+  if (got == sizeof head)
+    need += MIN ((gsize) (head[3] << 8 | head[4]), HANDSHAKE_PACKET_MAX);
+  return ioctl (self->link.fd, FIONREAD, &unread) == 0 && (gsize) unread < need ? need : 0;
+}
+
+gboolean
+tls_handshake_has_hello (TlsConnection *self)
+{
+  return first_record_lacks (self) == 0;
+}
+
+/* A client that speaks a byte at a time wakes nobody until there is something to answer. */
+static void
+on_first (gpointer user_data, int fd, guint condition)
+{
+  TlsConnection *self = user_data;
+  gsize lacks = first_record_lacks (self);
+  gboolean goes_on = lacks > self->awaited; /* else it was woken because nothing more comes */
+  int low_water = goes_on ? (int) lacks : 1;
+
+  if (goes_on || self->awaited > 0)
+    (void) setsockopt (fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water);
+  self->awaited = lacks;
+  if (!goes_on)
+    tls_crowd_enqueue (&self->listener->crowd, self);
+}
+
+void
+tls_handshake_begin (TlsConnection *self)
+{
+  GError *error = NULL;
+
+  if (begin_session (self, &error))
+    on_ready (self, self->link.fd, G_IO_IN);
+  else
+    tls_connection_settle (self, error);
+}
+
+void
+tls_handshake_await (TlsConnection *self, int fd)
+{
+  self->stage = TLS_STAGE_HANDSHAKE;
+  tls_link_init (&self->link, fd);
+  watch_from_now (self, G_IO_IN, on_first);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Listening: one socket, the connections that are being set up on it, and nothing of them after
- * they are open. How many there may be is the core's word (`alloc`).
+ * they are open. How many there may be is the core's word (`alloc`), and the crowd's.
  */
 #include "config.h"
 
@@ -11,8 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BACKLOG 128
-#define ACCEPTS_A_TURN 16
+/* A flood waits here, too, and whoever belongs to the mesh behind it; the kernel may want less. */
+#define BACKLOG 4096
+#define ACCEPTS_A_TURN 64
 #define PAUSE_NS (100 * TLS_MS)
 
 static int
@@ -85,11 +86,29 @@ pause_accepting (TlsListener *self)
   self->pause = host->add_timer (host, PAUSE_NS, on_pause_over, self);
 }
 
+/* The core hears of those who are turned away, too: it counts and tells. */
+static void
+turn_away (TlsConnection *connection)
+{
+  const TlsInstance *instance = connection->instance;
+  GError *error = NULL;
+
+  g_set_error (&error, TLS_ERROR, COMMY_ERROR_BUSY,
+               "too many handshakes are under way: there may be %u at a time, of one address %u "
+               "(param.handshakes, param.handshakes-per-address of transport/tls)",
+               instance->handshakes, instance->handshakes_per_address);
+  tls_connection_settle (connection, error);
+}
+
 static void
 take (TlsListener *self, int fd, const TlsAddress *from)
 {
+  g_autofree char *source = tls_address_dup_source (from);
+  gboolean has_room = tls_crowd_make_room (&self->crowd, self->instance, source);
   TlsConnection *connection = self->acceptor->alloc (self->acceptor->user_data);
 
+  if (connection == NULL && tls_crowd_shrink (&self->crowd, self->instance, source))
+    connection = self->acceptor->alloc (self->acceptor->user_data);
   if (connection == NULL)
     {
       close (fd); /* the core counts what it turns away */
@@ -98,12 +117,12 @@ take (TlsListener *self, int fd, const TlsAddress *from)
   connection->instance = self->instance;
   connection->is_server = TRUE;
   connection->listener = self;
-  connection->peer = tls_address_to_string (from);
-  connection->next = self->pending;
-  if (self->pending != NULL)
-    self->pending->previous = connection;
-  self->pending = connection;
-  tls_handshake_start (connection, fd);
+  /* Without the port: what is told of many refusals of one address is then one text. */
+  connection->peer = tls_address_dup_host (from);
+  tls_crowd_add (&self->crowd, connection, source);
+  tls_handshake_await (connection, fd);
+  if (!has_room)
+    turn_away (connection);
 }
 
 static void
@@ -164,6 +183,7 @@ tls_listen (gpointer instance_data,
                                       : "");
       return FALSE;
     }
+  tls_crowd_init (&self->crowd, instance->host);
   self->address = dup_public_address (instance, self->fd);
   start_accepting (self);
   return TRUE;
@@ -178,13 +198,7 @@ tls_listener_address (gpointer instance, gpointer listener)
 void
 tls_listener_forget (TlsListener *self, TlsConnection *connection)
 {
-  if (connection->previous != NULL)
-    connection->previous->next = connection->next;
-  else if (self->pending == connection)
-    self->pending = connection->next;
-  if (connection->next != NULL)
-    connection->next->previous = connection->previous;
-  connection->previous = connection->next = NULL;
+  tls_crowd_remove (&self->crowd, connection);
 }
 
 void
@@ -203,14 +217,15 @@ tls_unlisten (gpointer instance, gpointer listener)
     host->remove (host, self->watch);
   if (self->pause != 0)
     host->remove (host, self->pause);
-  while (self->pending != NULL)
+  while (self->crowd.oldest != NULL)
     {
-      TlsConnection *connection = self->pending;
+      TlsConnection *connection = self->crowd.oldest;
 
       tls_listener_forget (self, connection);
       connection->listener = NULL;
       tls_connection_clear (connection, FALSE);
     }
+  tls_crowd_deinit (&self->crowd);
   close (self->fd);
   g_free (self->address);
 }

@@ -134,7 +134,14 @@ tls_peek (gpointer connection, CommyMessage *out_message)
 void
 tls_release (gpointer connection, const CommyMessage *message)
 {
-  commy_inbox_give_back (&((TlsConnection *) connection)->inbox, message->token);
+  TlsConnection *self = connection;
+
+  if (self->n_wiped_in < TLS_WIPED_FIRST)
+    {
+      explicit_bzero ((gpointer) message->data, message->size);
+      self->n_wiped_in += message->size;
+    }
+  commy_inbox_give_back (&self->inbox, message->token);
 }
 
 guint

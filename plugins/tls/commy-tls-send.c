@@ -56,6 +56,11 @@ encrypt (TlsConnection *self, gsize until)
           end_sending (self, gnutls_strerror ((int) sent));
           return FALSE;
         }
+      if (self->n_wiped_out < TLS_WIPED_FIRST)
+        {
+          explicit_bzero (self->plain + self->plain_at, (gsize) sent);
+          self->n_wiped_out += (gsize) sent;
+        }
       self->plain_at += (gsize) sent;
       self->ahead += (gsize) sent;
     }

@@ -22,6 +22,7 @@ typedef struct _TlsInstance TlsInstance;
 typedef struct _TlsListener TlsListener;
 typedef struct _TlsConnection TlsConnection;
 typedef struct _TlsDialer TlsDialer;
+typedef struct _TlsSource TlsSource;
 
 /* --- credentials (commy-tls-credentials.c) --- */
 
@@ -67,8 +68,12 @@ gboolean tls_address_split (const char *text, char **out_host, guint16 *out_port
 /* FALSE if @host is not a number. */
 gboolean tls_address_from_numeric (const char *host, guint16 port, TlsAddress *out_address);
 char *tls_address_to_string (const TlsAddress *address);
+/* The same without the port. */
+char *tls_address_dup_host (const TlsAddress *address);
 gboolean tls_address_is_loopback (const TlsAddress *address);
 gboolean tls_address_is_any (const TlsAddress *address);
+/* Whom the limits take for one: an IPv4 address, or the /64 that one subscriber has of IPv6. */
+char *tls_address_dup_source (const TlsAddress *address);
 
 /* --- link (commy-tls-link.c) --- */
 
@@ -119,9 +124,16 @@ struct _TlsConnection
 
   /* while it is set up */
   TlsListener *listener;
-  TlsConnection *previous, *next; /* of those the listener is setting up */
+  TlsSource *source;            /* in the listener's crowd; NULL: it is not there */
+  TlsConnection *older, *newer; /* of that crowd */
+  gint64 since_ns;
+  gsize awaited;     /* bytes without which there is nothing to answer */
+  gboolean ready;    /* they are there, and it waits for its turn */
+  gboolean heard;    /* something that may be a hello is there, unread */
+  gboolean answered; /* the peer said enough to be answered */
   TlsDialer *dialer;
   guint watch, watch_condition, timer;
+  CommyHostFdFunc watch_func;
   GError *failure;
   gnutls_alert_description_t alert; /* for a refusal of ours */
 
@@ -140,6 +152,7 @@ struct _TlsConnection
   gsize refused;  /* what the last reservation that did not fit wanted */
   gsize ahead;    /* bytes that were sent, less what was received since, twice */
   char *send_why; /* NULL while sending works */
+  gsize n_wiped_out, n_wiped_in;
 
   /* receiving */
   Inbox inbox;
@@ -153,12 +166,41 @@ void tls_connection_clear (TlsConnection *self, gboolean politely);
 
 /* From a connected socket (taken over) to an open connection; ends in tls_connection_settle(). */
 void tls_handshake_start (TlsConnection *self, int fd);
+/* The same for a server, to whom a client that says nothing costs next to nothing. */
+void tls_handshake_await (TlsConnection *self, int fd);
+/* Whether there is something to answer; and to do that, when it is its turn. */
+gboolean tls_handshake_has_hello (TlsConnection *self);
+void tls_handshake_begin (TlsConnection *self);
 /* Polls for @condition and continues with @func. */
 void tls_connection_watch (TlsConnection *self, int fd, guint condition, CommyHostFdFunc func);
 /* Lets the set-up end in @error, from the main loop. (transfer full) */
 void tls_connection_fail_later (TlsConnection *self, GError *error);
 /* Tells the core how set-up ended. @error: (transfer full). Touch nothing afterwards. */
 void tls_connection_settle (TlsConnection *self, GError *error);
+
+/* --- handshakes of a listener that are under way (commy-tls-crowd.c) --- */
+
+typedef struct
+{
+  GHashTable *sources; /* name -> TlsSource */
+  TlsConnection *oldest, *newest;
+  guint n;
+  guint n_ready; /* that wait for their turn */
+  guint turn;    /* timer */
+  guint64 n_turns;
+  CommyHost *host;
+} TlsCrowd;
+
+void tls_crowd_init (TlsCrowd *self, CommyHost *host);
+void tls_crowd_deinit (TlsCrowd *self); /* nobody may be left in it */
+void tls_crowd_add (TlsCrowd *self, TlsConnection *connection, const char *name);
+void tls_crowd_remove (TlsCrowd *self, TlsConnection *connection);
+/* Sees to it that a newcomer of the source @name is within the limits. FALSE: it is not. */
+gboolean tls_crowd_make_room (TlsCrowd *self, const TlsInstance *instance, const char *name);
+/* It has something to be answered, which costs time: addresses take turns. */
+void tls_crowd_enqueue (TlsCrowd *self, TlsConnection *connection);
+/* Has one give way, whatever the limits. FALSE: nobody would have to. */
+gboolean tls_crowd_shrink (TlsCrowd *self, const TlsInstance *instance, const char *name);
 
 /* --- the two ways to a connection --- */
 
@@ -170,7 +212,7 @@ struct _TlsListener
   guint watch;
   guint pause; /* timer, while the process has no descriptor left */
   char *address;
-  TlsConnection *pending; /* being set up */
+  TlsCrowd crowd; /* being set up */
 };
 
 gboolean
@@ -202,6 +244,10 @@ typedef enum
   TLS_RECORD_MESSAGE = 0,
   TLS_RECORD_READY = 1, /* server to client, once, without payload: "your certificate is good" */
 } TlsRecordKind;
+
+/* What is said while a channel is set up may be a credential, and is wiped when it was sent or
+ * read; that is over by then. */
+#define TLS_WIPED_FIRST (64 * 1024)
 
 static inline gsize
 tls_padded (gsize size)
@@ -240,6 +286,7 @@ struct _TlsInstance
   gsize max_message;
   gsize send_buffer;
   gint64 handshake_timeout_ns;
+  guint handshakes, handshakes_per_address;
   gint64 user_timeout_ns;
   LingerList lingers;
 };

@@ -59,6 +59,20 @@ static const CommyParamSpec tls_params[] = {
     .maximum = 60 * 1000 * TLS_MS,
     .help = "How long a connected peer may take to prove who it is" },
   { .struct_size = sizeof (CommyParamSpec),
+    .type = COMMY_PARAM_INT,
+    .name = "handshakes",
+    .default_value = "128",
+    .minimum = 1,
+    .maximum = 65536,
+    .help = "Handshakes under way at a time; then who says nothing gives way to newcomers" },
+  { .struct_size = sizeof (CommyParamSpec),
+    .type = COMMY_PARAM_INT,
+    .name = "handshakes-per-address",
+    .default_value = "64",
+    .minimum = 1,
+    .maximum = 65536,
+    .help = "How many of them one address may have; of IPv6 one network of /64" },
+  { .struct_size = sizeof (CommyParamSpec),
     .type = COMMY_PARAM_DURATION,
     .name = "user-timeout",
     .default_value = "30s",
@@ -93,6 +107,8 @@ tls_init (gpointer instance, CommyHost *host, GError **error)
   self->max_message = (gsize) param_number (host, "max-message");
   self->send_buffer = (gsize) param_number (host, "send-buffer");
   self->handshake_timeout_ns = param_number (host, "handshake-timeout");
+  self->handshakes = (guint) param_number (host, "handshakes");
+  self->handshakes_per_address = (guint) param_number (host, "handshakes-per-address");
   self->user_timeout_ns = param_number (host, "user-timeout");
   commy_linger_init (&self->lingers, host);
   return TRUE;

@@ -25,22 +25,57 @@
 #define SANITIZER_STATUS 99
 
 static const Attack attacks[] = {
+  /* attack: shrink memory under its reader; defence: only memory that is sealed against it is
+     mapped; test: /attacks/01-truncated-memory/is-repelled */
   { 1, "truncated-memory", attack_truncation, ATTACK_CRASH },
+  /* attack: pass a file, a pipe, a device as memory; defence: kind, file system and size are
+     checked before it is mapped; test: /attacks/02-no-memory/is-repelled */
   { 2, "no-memory", attack_no_memory, ATTACK_CRASH },
+  /* attack: write to what was given for reading; defence: sealed against every later writer; test:
+     /attacks/03-writing-to-what-was-lent/is-repelled */
   { 3, "writing-to-what-was-lent", attack_writing, ATTACK_WRONG },
+  /* attack: punch holes under a reader; defence: the same seal, demanded of the peer's memory;
+     test: /attacks/04-holes-under-a-reader/is-repelled */
   { 4, "holes-under-a-reader", attack_holes, ATTACK_WRONG },
+  /* attack: pass memory without pages, for the reader to pay; defence: all pages must be there;
+     test: /attacks/05-sparse-memory/is-repelled */
   { 5, "sparse-memory", attack_sparse, ATTACK_LEAK },
+  /* attack: change a word between check and use; defence: each word is read once, the copy is
+     checked and used; test: /attacks/06-double-fetch/is-repelled */
   { 6, "double-fetch", attack_double_fetch, ATTACK_WRONG },
+  /* attack: offsets, lengths, slots that lead elsewhere; defence: checked against what was agreed
+     at set-up and is kept in private; test: /attacks/07-records-that-point-elsewhere/is-repelled */
   { 7, "records-that-point-elsewhere", attack_records, ATTACK_CRASH },
+  /* attack: positions that jump, records that come again; defence: a position only goes on, a
+     record has a sequence; test: /attacks/08-positions-that-jump/is-repelled */
   { 8, "positions-that-jump", attack_positions, ATTACK_WRONG },
+  /* attack: change an argument while it is handled; defence: bytes of another user are copied
+     first; test: /attacks/09-changes-after-delivery/is-repelled */
   { 9, "changes-after-delivery", attack_later_changes, ATTACK_WRONG },
+  /* attack: write what a neighbour reads; defence: one writer to a segment, everybody else has it
+     read-only; test: /attacks/10-neighbours-memory/is-repelled */
   { 10, "neighbours-memory", attack_neighbours, ATTACK_WRONG },
+  /* attack: have a wake-up block; defence: wake-ups are never waited for; test:
+     /attacks/11-doorbell-that-blocks/is-repelled */
   { 11, "doorbell-that-blocks", attack_doorbell, ATTACK_HANG },
+  /* attack: pass descriptors until none is left; defence: counted and closed at once; test:
+     /attacks/12-descriptors-nobody-asked-for/is-repelled */
   { 12, "descriptors-nobody-asked-for", attack_descriptors, ATTACK_LEAK },
+  /* attack: pass a descriptor whose close waits; defence: closed with lingering off; test:
+     /attacks/12-descriptor-that-lingers/is-repelled */
   { 12, "descriptor-that-lingers", attack_lingering, ATTACK_HANG },
+  /* attack: die and leave a child or a zombie in one's place; defence: death is known from the
+     pidfd and the threads; test: /attacks/13-zombies/is-repelled */
   { 13, "zombies", attack_zombie, ATTACK_HANG },
+  /* attack: be first at the name in the runtime folder, a link or a socket; move the folder;
+     defence: only a folder of one's own that nobody else can write; what stands there is not
+     touched; test: /attacks/14-squatters/is-repelled */
   { 14, "squatters", attack_squatting, ATTACK_WRONG },
+  /* attack: get at memory and descriptors through a child; defence: neither is inherited; test:
+     /attacks/15-inheritance/is-repelled */
   { 15, "inheritance", attack_inheritance, ATTACK_LEAK },
+  /* attack: connect until nobody else can; defence: shares: with n users a newcomer always finds
+     something; test: /attacks/16-flood/is-repelled */
   { 16, "flood", attack_flood, ATTACK_DENIED },
 };
 

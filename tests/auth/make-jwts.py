@@ -114,6 +114,7 @@ def tokens():
     yield "valid-clock-behind", "-", pyjwt("EdDSA", ED, "ed", nbf=NOW + 59, iat=NOW + 59)
 
     # Algorithms that are none, or another one than the key's.
+    # attack: a JWT with the algorithm "none", in any spelling; defence: only algorithms of the list; program: tests/auth/test-jwt; test: /auth/jwt/token/alg-none
     for name in ("none", "None", "nOnE", "NONE", ""):
         yield f"alg-{name or 'empty'}", "not known", raw(head(alg=name), CLAIMS, signature=b"")
         yield f"alg-{name or 'empty'}-without-kid", "not known", raw(head(alg=name, kid=None), CLAIMS, signature=b"")
@@ -130,12 +131,16 @@ def tokens():
         header = head(alg="HS256", kid=kid)
         data = b64(json.dumps(header).encode()) + "." + b64(json.dumps(CLAIMS).encode())
         signature = hmac.new(secret, data.encode(), hashlib.sha256).digest()
+        # attack: a JWT signed by HMAC with a public key as the secret; defence: a key has one algorithm, its own; program: tests/auth/test-jwt; test: /auth/jwt/token/confusion-hmac-by-rsa-pem
         yield f"confusion-hmac-by-{name}", "not that of its key", data + "." + b64(signature)
+    # attack: a JWT with another algorithm of the same kind of key; defence: a key has one algorithm, its own; program: tests/auth/test-jwt; test: /auth/jwt/token/confusion-rs256-for-ps256
     yield "confusion-rs256-for-ps256", "not that of its key", raw(head(alg="RS256", kid="ps"), CLAIMS, "RS256")
     yield "confusion-es256-for-eddsa", "not that of its key", raw(head(alg="ES256", kid="ed"), CLAIMS, "ES256")
     yield "confusion-eddsa-for-es256", "not that of its key", raw(head(kid="ec"), CLAIMS)
 
     # Ids of keys that want to be something else.
+    # attack: a key id that is a path, a query, a command; defence: an id is compared with those of the set and
+    # used for nothing else; program: tests/auth/test-jwt; test: /auth/jwt/token/kid-path
     for name, kid in {
         "path": "../../../../dev/null", "sql": "x' UNION SELECT 'secret", "format": "%s%n", "shell": "|/usr/bin/id",
         "url": "https://evil.example.org/keys", "long": "k" * 129, "empty": "", "unknown": "other", "nul-escape": "ed ",
@@ -147,7 +152,9 @@ def tokens():
     # Headers that name a key of their own, or ask for what is not done.
     evil = ed25519.Ed25519PrivateKey.generate()
     data = b64(json.dumps(head(jwk=jwk_ed(evil))).encode()) + "." + b64(json.dumps(CLAIMS).encode())
+    # attack: a JWT that brings its own key along; defence: keys come from the set alone; program: tests/auth/test-jwt; test: /auth/jwt/token/header-jwk
     yield "header-jwk", "not taken", data + "." + b64(evil.sign(data.encode()))
+    # attack: a JWT that says where its key is to be found; defence: such headers are refused; program: tests/auth/test-jwt; test: /auth/jwt/token/header-jku
     for name, value in {
         "jku": "https://evil.example.org/jwks", "x5u": "https://evil.example.org/x5u", "x5c": ["MIIB"], "crit": ["exp"],
         "b64": False, "zip": "DEF", "enc": "A256GCM",
@@ -155,14 +162,17 @@ def tokens():
         yield f"header-{name}", "not taken", raw(head(**{name: value}), CLAIMS)
 
     # Tokens for another purpose.
+    # attack: an identity or logout token in the place of an access token; defence: the type is checked; program: tests/auth/test-jwt; test: /auth/jwt/token/typ-id-token
     yield "typ-id-token", "another type", raw(head(typ="JWT"), CLAIMS)
     yield "typ-missing", "another type", raw(head(typ=None), CLAIMS)
     yield "typ-logout", "another type", raw(head(typ="logout+jwt"), CLAIMS)
+    # attack: a JWT of another issuer; defence: compared byte by byte; program: tests/auth/test-jwt; test: /auth/jwt/token/iss-other
     yield "iss-other", "another issuer", pyjwt("EdDSA", ED, "ed", iss="https://evil.example.org")
     yield "iss-prefix", "another issuer", pyjwt("EdDSA", ED, "ed", iss=ISSUER + "/")
     yield "iss-case", "another issuer", pyjwt("EdDSA", ED, "ed", iss=ISSUER.upper())
     yield "iss-missing", "another issuer", pyjwt("EdDSA", ED, "ed", iss=None)
     yield "iss-list", "another issuer", raw(HEAD, with_claims(iss=[ISSUER]))
+    # attack: a JWT for another audience; defence: one of the audiences must be ours, whole; program: tests/auth/test-jwt; test: /auth/jwt/token/aud-other
     yield "aud-other", "somebody else", pyjwt("EdDSA", ED, "ed", aud="other")
     yield "aud-missing", "somebody else", pyjwt("EdDSA", ED, "ed", aud=None)
     yield "aud-empty-list", "somebody else", raw(HEAD, with_claims(aud=[]))
@@ -178,6 +188,7 @@ def tokens():
 
     # Times.
     yield "exp-missing", "no end", pyjwt("EdDSA", ED, "ed", exp=None)
+    # attack: a JWT whose time is over; defence: exp is required, with at most a minute of skew; program: tests/auth/test-jwt; test: /auth/jwt/token/exp-past
     yield "exp-past", "expired", pyjwt("EdDSA", ED, "ed", exp=NOW - 60, iat=NOW - 600)
     yield "exp-long-past", "expired", pyjwt("EdDSA", ED, "ed", exp=0, iat=0)
     yield "exp-text", "is none", raw(HEAD, with_claims(exp=str(NOW + 600)))
@@ -186,14 +197,17 @@ def tokens():
     yield "exp-huge", "is none", raw(HEAD, with_claims(exp=2**53 + 1))
     yield "exp-larger-than-64-bits", "is none", raw(HEAD, with_claims(exp=2**70))
     yield "exp-null", "is none", raw(HEAD, json.dumps({**CLAIMS, "exp": None}).encode())
+    # attack: a JWT that never ends; defence: a longest life; program: tests/auth/test-jwt; test: /auth/jwt/token/exp-far
     yield "exp-far", "for longer", pyjwt("EdDSA", ED, "ed", exp=NOW + 90000)
     yield "exp-far-without-iat", "for longer", pyjwt("EdDSA", ED, "ed", exp=NOW + 90000, iat=None)
+    # attack: a JWT of the future; defence: nbf and iat are checked; program: tests/auth/test-jwt; test: /auth/jwt/token/nbf-future
     yield "nbf-future", "not valid yet", pyjwt("EdDSA", ED, "ed", nbf=NOW + 61)
     yield "iat-future", "in the future", pyjwt("EdDSA", ED, "ed", iat=NOW + 61)
     yield "nbf-text", "is none", raw(HEAD, with_claims(nbf="0"))
 
     # JSON that two readers may read in two ways.
     good = json.dumps(CLAIMS)
+    # attack: a claim twice, for two readers to read differently; defence: JSON is read strictly; program: tests/auth/test-jwt; test: /auth/jwt/token/json-claim-twice
     yield "json-claim-twice", "claims are no", raw(HEAD, (good[:-1] + ', "sub": "root"}').encode())
     yield "json-claim-twice-by-escape", "claims are no", raw(HEAD, (good[:-1] + ', "s\\u0075b": "root"}').encode())
     yield "json-header-twice", "header is no", raw(b'{"alg":"EdDSA","typ":"at+jwt","kid":"ed","alg":"none"}', CLAIMS)

@@ -574,15 +574,24 @@ main (int argc, char **argv)
       path = g_strdup_printf ("/auth/jwt/token/%s", test->parts[0]);
       g_test_add_data_func_full (path, test, test_token, g_free);
     }
+  /* attack: a JWT with a bit turned, anywhere; defence: the signature is over all of it */
   g_test_add_data_func ("/auth/jwt/with-any-bit-turned-nothing-counts", corpus, test_every_bit);
   g_test_add_data_func ("/auth/jwt/other-algorithms-are-by-choice", corpus, test_opt_in);
+  /* attack: a key set with a weak, broken or private key in it, or too many; defence: the whole
+   * set is refused, and lets nobody in */
   g_test_add_data_func ("/auth/jwt/a-bad-key-makes-a-bad-set", corpus, test_bad_sets);
+  /* attack: JWTs by the thousand, to fill the cache, or one that is over and was checked before;
+   * defence: a limit, and an entry ends with its token */
   g_test_add_func ("/auth/jwt/what-was-checked-is-kept-to-its-end-and-to-a-limit", test_cache);
   g_test_add_func ("/auth/jwt/json-is-read-strictly", test_json);
 #define ADD(NAME, FUNC) \
   g_test_add ("/auth/jwt/" NAME, Scene, NULL, scene_set_up, FUNC, scene_tear_down)
   ADD ("a-token-is-shown-and-checked", test_exchange);
+  /* attack: a service that collects the JWTs of its callers; defence: shown to those that the
+   * keyfile names only; test: /auth/jwt/a-token-is-shown-to-whom-it-may-be */
   ADD ("a-token-is-shown-to-whom-it-may-be", test_shown_to_whom);
+  /* attack: a key set that changes, or turns bad, while it is used; defence: read again when it
+   * changed; a withdrawn key counts no more; test: /auth/jwt/a-key-set-counts-as-it-is-now */
   ADD ("a-key-set-counts-as-it-is-now", test_rotation);
   ADD ("settings-that-would-let-anybody-in-are-refused", test_settings);
 #undef ADD

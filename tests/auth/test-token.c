@@ -609,14 +609,20 @@ main (int argc, char **argv)
 #define ADD(NAME, FUNC) \
   g_test_add ("/auth/token/" NAME, Scene, NULL, scene_set_up, FUNC, scene_tear_down)
   ADD ("the-file-does-not-have-the-key", test_file_has_no_key);
+  /* attack: a file of tokens that others could write; defence: it does not count; test:
+   * /auth/token/a-file-that-others-could-write-does-not-count */
   ADD ("a-file-that-others-could-write-does-not-count", test_odd_files);
   ADD ("there-are-at-most-1024", test_many_keys);
   ADD ("names-and-scopes-are-words", test_names);
   ADD ("a-credential-is-for-its-owner-only", test_credentials);
   ADD ("both-sides-prove-what-they-know", test_proof);
+  /* attack: pass a proof on over another connection; defence: it is bound to the connection; test:
+   * /auth/token/a-proof-is-for-one-channel */
   ADD ("a-proof-is-for-one-channel", test_binding);
   ADD ("a-proof-is-between-two-users", test_users);
   ADD ("with-any-bit-turned-nobody-accepts", test_every_bit);
+  /* attack: replay what was heard of a token; defence: the token itself is never sent, and a proof
+   * is good for one question; test: /auth/token/what-was-heard-is-of-no-use */
   ADD ("what-was-heard-is-of-no-use", test_replay);
   ADD ("without-a-binding-nothing-is-proved", test_no_binding);
   ADD ("the-files-count-as-they-are-now", test_changes);

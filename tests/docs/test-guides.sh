@@ -3,7 +3,7 @@
 # The guides: blocks marked "sh" run word for word, in order, in an empty home folder with an Echo
 # service beside them, and say what a block "text" right behind them says ("..." stands for
 # anything); keyfiles are right, programs compile, and every key and command in the text exists.
-# two-hosts.md has a test of its own.
+# two-hosts.md and newcomer.md have tests of their own.
 # shellcheck disable=SC1091,SC2154,SC2016 # the library has the variables; backticks are meant
 set -u
 . "$COMMY_SOURCE_DIR/tests/docs/library.sh"

@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# docs/guide/two-hosts.md, word for word: the blocks "sh host-a" and "sh host-b" run on two hosts
-# (namespaces) that know each other by these names. A block "text" after one has lines that must
+# A guide, docs/guide/two-hosts.md if $page does not name another one, word for word: the blocks
+# "sh host-a" and "sh host-b" run on two hosts (namespaces) that know each other by these names. A block "text" after one has lines that must
 # be in its output, "..." standing for anything; "paste" means that the output of the block before
 # is typed in. Nothing is replaced.
 set -u
 : "${COMMY_BUILD_DIR:?}" "${COMMY_SOURCE_DIR:?}"
-guide=$COMMY_SOURCE_DIR/docs/guide/two-hosts.md
+page=${page-two-hosts}
+guide=$COMMY_SOURCE_DIR/docs/guide/$page.md
 hosts_library=$COMMY_SOURCE_DIR/examples/two-hosts/hosts.sh
 # shellcheck source=/dev/null
 . "$hosts_library"
@@ -60,7 +61,7 @@ run_block () { # file
   [ "$status" -ne 0 ] || [ ! -e "$wanted" ] || await_said "$wanted" "$out" || status=said
   count=$((count + 1))
   [ "$status" = 0 ] || { failed=$((failed + 1)); printf 'not '; }
-  printf 'ok %s - /guide/two-hosts/%s/%s\n' "$count" "${rest%.paste}" "$(head -n 1 "$1" | cut -c1-60)"
+  printf 'ok %s - /guide/%s/%s/%s\n' "$count" "$page" "${rest%.paste}" "$(head -n 1 "$1" | cut -c1-60)"
   [ "$status" = 0 ] || { printf '# status %s\n' "$status"; sed 's/^/# /' "$out" "$out.err"; }
   said=$out
 }
@@ -70,9 +71,9 @@ for block in "$hosts"/blocks/[0-9]*.host-*; do
 done
 count=$((count + 1))
 if [ "$count" -eq 11 ]; then
-  echo "ok $count - /guide/two-hosts/has-ten-commands"
+  echo "ok $count - /guide/$page/has-ten-commands"
 else
-  echo "not ok $count - /guide/two-hosts/has-ten-commands"
+  echo "not ok $count - /guide/$page/has-ten-commands"
 fi
 echo "1..$count"
 [ "$failed" -eq 0 ]

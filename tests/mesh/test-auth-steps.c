@@ -612,7 +612,11 @@ main (int argc, char **argv)
   ADD ("a-flow-moves-to-paths-that-are-proved-too", test_moves);
   ADD ("without-a-credential-the-way-out-is-told", test_no_credential);
   ADD ("a-wrong-token-is-refused-in-general-terms", test_wrong_key);
+  /* attack: a token that was revoked; defence: the file counts as it is at each connection; test:
+   * /mesh/auth-steps/a-revoked-token-is-refused-at-once */
   ADD ("a-revoked-token-is-refused-at-once", test_revoked);
+  /* attack: guess tokens in a loop; defence: a wait that doubles, counted for who guesses; test:
+   * /mesh/auth-steps/who-guesses-waits-and-nobody-else */
   ADD ("who-guesses-waits-and-nobody-else", test_guesses);
   ADD ("a-provider-may-answer-later", test_later);
   ADD ("a-provider-without-an-end-is-ended", test_endless);
@@ -620,7 +624,11 @@ main (int argc, char **argv)
   ADD ("steps-that-break-the-rules-end-the-set-up", test_broken_rules);
   ADD ("a-path-may-end-in-the-steps", test_hang_up);
   ADD ("steps-out-of-turn-are-no-steps", test_out_of_turn);
+  /* attack: stop in the middle of a proof; defence: the time of a set-up; test:
+   * /mesh/auth-steps/silence-in-the-steps-ends-with-the-set-up */
   ADD ("silence-in-the-steps-ends-with-the-set-up", test_silence);
+  /* attack: find out which tokens there are; defence: an unknown one is asked like any; test:
+   * /mesh/auth-steps/which-tokens-there-are-is-not-told */
   ADD ("which-tokens-there-are-is-not-told", test_unknown_id);
 #undef ADD
   return g_test_run ();

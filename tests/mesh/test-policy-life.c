@@ -291,10 +291,14 @@ main (int argc, char **argv)
     {
       add ("the-same-decisions", transports[i], test_decisions);
       add ("streams-end-when-their-right-goes", transports[i], test_change);
+      /* attack: a policy with an error; defence: the old one stays, whole; test:
+       * /policy/tls/a-mistake-changes-nothing */
       add ("a-mistake-changes-nothing", transports[i], test_mistake);
     }
   add ("streams-end-when-their-time-is-over", "shm", test_time_is_over);
   add ("a-watched-keyfile-is-read-again", "shm", test_watched);
+  /* attack: who may call a node tells it to drain; defence: control is a permission of its own;
+   * test: /policy/shm/control-is-a-permission-of-its-own */
   add ("control-is-a-permission-of-its-own", "shm", test_control);
   add ("a-trial-is-told-and-lets-pass", "shm", test_trial);
   return g_test_run ();

@@ -354,6 +354,8 @@ main (int argc, char **argv)
   if (service_child_main (argc, argv, &status))
     return status;
   g_test_init (&argc, &argv, NULL);
+  /* attack: a peer of another user on the local socket; defence: the kernel says who it is, and no
+   * rule allows it; test: /mesh/refusals/another-user */
   add ("another-user", NULL, test_other_user);
   add ("another-user-whom-policy-allows", NULL, test_other_user_allowed);
   add ("another-mesh", NULL, test_other_mesh);
@@ -362,10 +364,14 @@ main (int argc, char **argv)
   add ("offer-not-allowed/shm", "shm", test_offer);
 #ifdef HAVE_GNUTLS
   add ("same-policy-answers/tls", "tls", test_policy);
+  /* attack: offer a service that one may not offer; defence: the caller refuses it; test:
+   * /mesh/refusals/offer-not-allowed/tls */
   add ("offer-not-allowed/tls", "tls", test_offer);
   add ("certificate/another-authority", &other_authority, test_papers);
   add ("certificate/expired", &expired, test_papers);
   add ("certificate/none", &none, test_papers);
+  /* attack: a good certificate of a user whom no rule knows; defence: refused at the door; test:
+   * /mesh/refusals/certificate/of-a-stranger */
   add ("certificate/of-a-stranger", &stranger, test_papers);
 #endif
   return g_test_run ();

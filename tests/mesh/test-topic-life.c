@@ -688,6 +688,8 @@ main (int argc, char **argv)
   CASE ("/topics/cut/nothing-comes-twice-and-gaps-are-told/tls", path_cut, "tls");
   CASE ("/topics/closed/a-publisher-tells-what-it-did-not-send", closed_with_a_rest, NULL);
   CASE ("/topics/joined-again/a-publisher-offers-again", joined_again, NULL);
+  /* attack: subscribe to what one may not hear; defence: a permission, asked where it is published
+   */
   CASE ("/topics/denied/who-may-not-subscribe-gets-nothing", denied, NULL);
   CASE ("/topics/denied/who-may-not-publish-is-not-read", may_not_publish, NULL);
   CASE ("/topics/limits/subscribers-beyond-it-wait-for-a-place", too_many_subscribers, NULL);

@@ -172,13 +172,19 @@ typedef struct
 } OddCase;
 
 static const OddCase odd_cases[] = {
+  /* attack: a certificate with two SPIFFE names; defence: exactly one; test: /pki/refuses/two-uris
+   */
   { "two-uris", ODD_TWO_URIS, COMMY_PKI_FAULT_NAME, "more than one URI name" },
   { "no-uri", ODD_NO_URI, COMMY_PKI_FAULT_NAME, "no URI name" },
   { "no-purpose", ODD_NO_PURPOSE, COMMY_PKI_FAULT_PURPOSE, "does not say" },
   { "wrong-purpose", ODD_WRONG_PURPOSE, COMMY_PKI_FAULT_PURPOSE, "not meant for servers" },
+  /* attack: a node's certificate that is an authority, or signs; defence: purpose and constraints
+   * are checked; test: /pki/refuses/is-authority */
   { "is-authority", ODD_IS_AUTHORITY, COMMY_PKI_FAULT_PURPOSE, "authority's own" },
   { "signs", ODD_SIGNS_CERTIFICATES, COMMY_PKI_FAULT_PURPOSE, "not for handshakes" },
   { "other-domain", ODD_OTHER_DOMAIN, COMMY_PKI_FAULT_NAME, "another trust domain" },
+  /* attack: a name with a NUL in it; defence: refused by its bytes, not read as text; test:
+     /pki/refuses/nul */
   { "nul", ODD_NUL_IN_URI, COMMY_PKI_FAULT_NAME, "NUL" },
   { "no-path", ODD_NO_PATH, COMMY_PKI_FAULT_NAME, "no node" },
 };
@@ -356,6 +362,7 @@ main (int argc, char **argv)
                    test_credentials_of_another_authority_are_not_overwritten);
   g_test_add_func ("/pki/issue/does-not-outlive-its-authority",
                    test_certificate_does_not_outlive_its_authority);
+  /* attack: a certificate of another authority; defence: only the mesh's own is believed */
   g_test_add_func ("/pki/refuses/another-authority", test_other_authority);
   g_test_add_func ("/pki/refuses/expired-and-not-yet-valid", test_time);
   for (guint i = 0; i < G_N_ELEMENTS (odd_cases); i++)
@@ -364,8 +371,11 @@ main (int argc, char **argv)
 
       g_test_add_data_func (path, &odd_cases[i], test_odd);
     }
+  /* attack: a certificate with a bit turned, or cut; defence: nothing of it counts */
   g_test_add_func ("/pki/refuses/each-flipped-bit-and-each-cut", test_hostile_der);
   g_test_add_func ("/pki/refuses/chains-too-long-or-empty", test_chain_limits);
+  /* attack: a SPIFFE name with tricks: dots, escapes, empty parts, other letters; defence: one
+   * strict form */
   g_test_add_func ("/pki/id/strict-characters", test_ids);
   g_test_add_func ("/pki/credentials/have-to-fit-together", test_credentials_that_do_not_fit);
   return g_test_run ();

@@ -292,9 +292,11 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/strangers/addresses-that-do-not-answer", test_unanswered);
   g_test_add_func ("/strangers/impostors-learn-nothing", test_impostors);
+  /* attack: slow strangers at the port where hosts join; defence: limits in number and time */
   g_test_add_func ("/strangers/slow-ones-do-not-keep-others-out", test_slow_strangers);
   g_test_add_func ("/strangers/are-let-go-by-the-deadline", test_deadline);
   g_test_add_func ("/strangers/garbage-does-no-harm", test_garbage);
+  /* attack: guess the secret of a join token; defence: 160 bits, and a limit for each address */
   g_test_add_func ("/strangers/guessing-ends-soon", test_guessing);
   g_test_add_func ("/strangers/a-second-service-is-refused", test_one_service);
   return g_test_run ();

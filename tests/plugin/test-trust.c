@@ -233,14 +233,19 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 #define ADD(PATH, FUNC) g_test_add (PATH, Place, NULL, place_init, FUNC, place_clear)
+  /* attack: a plugin file that others can write; defence: refused before any of it runs */
   ADD ("/plugin/trust/file-writable-by-others-is-refused", test_modes);
   ADD ("/plugin/trust/set-id-is-refused", test_set_id);
+  /* attack: a plugin in a writable directory; defence: every folder above it is judged, too */
   ADD ("/plugin/trust/folder-writable-by-others-is-refused", test_folders);
   ADD ("/plugin/trust/sticky-folder-of-root-is-safe", test_sticky);
   ADD ("/plugin/trust/foreign-owner-is-refused", test_foreign_owner);
   ADD ("/plugin/trust/only-regular-files", test_kinds);
+  /* attack: a link to a plugin folder elsewhere; defence: judged where it leads */
   ADD ("/plugin/trust/linked-folder-is-judged-where-it-leads", test_linked_folder);
   ADD ("/plugin/trust/pinned-hash-is-exact", test_hash);
+  /* attack: change a plugin between its check and its use; defence: a sealed copy of what was
+   * checked is loaded */
   ADD ("/plugin/trust/pinned-bytes-cannot-be-changed-afterwards", test_hash_copy);
   return g_test_run ();
 }

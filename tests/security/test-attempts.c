@@ -83,6 +83,32 @@ test_bounded (void)
   g_assert_cmpint (commy_attempts_wait (attempts, "worst", START), ==, 900 * S);
 }
 
+/* What begins before the first has failed is no way around the wait. */
+static void
+test_under_way (void)
+{
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
+  guint begun = 0;
+
+  while (begun < 1000 && commy_attempts_begin (attempts, "a"))
+    begun++;
+  g_assert_cmpuint (begun, ==, COMMY_ATTEMPTS_AT_ONCE);
+  g_assert_true (commy_attempts_begin (attempts, "b"));
+  commy_attempts_end (attempts, "b");
+  commy_attempts_end (attempts, "a");
+  g_assert_true (commy_attempts_begin (attempts, "a"));
+  g_assert_false (commy_attempts_begin (attempts, "a"));
+  for (guint i = 0; i < begun; i++)
+    commy_attempts_end (attempts, "a");
+  commy_attempts_add_failure (attempts, "a", START);
+  g_assert_true (commy_attempts_begin (attempts, "a"));
+  g_assert_false (commy_attempts_begin (attempts, "a"));
+  commy_attempts_end (attempts, "a");
+  commy_attempts_forgive (attempts, "a");
+  g_assert_true (commy_attempts_begin (attempts, "a"));
+  g_assert_true (commy_attempts_begin (attempts, "a"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -91,6 +117,11 @@ main (int argc, char **argv)
   g_test_add_func ("/security/attempts/many-at-once-count-each", test_many_at_once);
   g_test_add_func ("/security/attempts/nobody-waits-for-another", test_own_wait);
   g_test_add_func ("/security/attempts/a-long-rest-is-a-new-beginning", test_forgets);
+  /* attack: wash away one's own wait by failures under other names; defence: a bounded table that
+   * keeps the worst */
   g_test_add_func ("/security/attempts/the-table-is-bounded-and-keeps-the-worst", test_bounded);
+  /* attack: guesses side by side, before the first has failed; defence: few at once, and one after
+   * a failure */
+  g_test_add_func ("/security/attempts/few-at-once-and-one-after-a-failure", test_under_way);
   return g_test_run ();
 }

@@ -601,12 +601,15 @@ main (int argc, char **argv)
   g_test_add_func ("/audit-log/none-is-nothing", test_null);
   ADD ("/audit-log/full-disk/goes-on-and-counts", test_full_continue);
   ADD ("/audit-log/full-disk/refuses", test_full_refuse);
+  /* attack: a folder for the trail that others can write; defence: it is refused */
   ADD ("/audit-log/folder-must-be-ours-alone", test_open_folder);
   ADD ("/audit-log/files/go-on-in-the-next", test_rotated);
   ADD ("/audit-log/files/are-removed-when-their-time-is-over", test_retention);
   ADD ("/audit-log/files/of-its-own-are-removed-too", test_retention_of_own);
   ADD ("/audit-log/killed/is-noted-and-nothing-taken-away", test_killed);
   ADD ("/audit-log/killed/what-was-noted-is-compared", test_cut_after_recovery);
+  /* attack: have so much recorded that something is forgotten; defence: equal events are one record
+   * with a count, and what is lost is a record, too */
   ADD ("/audit-log/flood/is-counted", test_flood);
   ADD ("/audit-log/flood/of-many-kinds", test_many_kinds);
   ADD ("/audit-log/flood/of-many-names", test_many_names);

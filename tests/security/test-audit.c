@@ -484,19 +484,26 @@ main (int argc, char **argv)
   g_test_add_func ("/audit/line/is-bounded", test_long);
   g_test_add_func ("/audit/line/nothing-else-is-read", test_not_canonical);
   g_test_add_func ("/audit/name/whole-words", test_mentions);
+  /* attack: an audit file with a flipped byte; defence: a chain of hashes names the record */
   ADD ("/audit/file/every-flipped-byte-is-named", NULL, test_flipped);
   ADD ("/audit/file/every-flipped-byte-is-named-without-seals", "dumb", test_flipped);
   ADD ("/audit/file/every-flipped-byte-of-names-is-found", NULL, test_flipped_name);
+  /* attack: a removed record; defence: numbers and the chain */
   ADD ("/audit/file/removed-records-are-named", NULL, test_removed);
+  /* attack: swapped records; defence: numbers and the chain */
   ADD ("/audit/file/swapped-records-are-named", NULL, test_swapped);
   ADD ("/audit/file/repeated-records-are-named", NULL, test_repeated);
+  /* attack: a truncated tail; defence: a file ends with a record that says so, and with a seal */
   ADD ("/audit/file/every-truncation-is-found", NULL, test_truncated);
   ADD ("/audit/file/every-truncation-is-found-without-seals", "dumb", test_truncated);
+  /* attack: a trail written anew from its beginning; defence: seals by keys that were forgotten
+   * since */
   ADD ("/audit/file/written-anew-shows-at-its-seals", NULL, test_rewritten);
   ADD ("/audit/name/erased-leaves-the-chain-whole", NULL, test_erased);
   ADD ("/audit/name/salts-differ", NULL, test_salted);
   ADD ("/audit/name/file-is-missed", NULL, test_no_names);
   ADD ("/audit/file/nothing-to-read", NULL, test_nothing);
+  /* attack: a link among the audit files; defence: only files of their own are read */
   ADD ("/audit/file/no-links", NULL, test_link);
   return g_test_run ();
 }

@@ -539,6 +539,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/policy/roles-have-what-they-inherit", test_roles);
   g_test_add_func ("/policy/roles-inherit-no-deeper-than-eight", test_depth);
+  /* attack: a role that inherits itself; defence: told with the circle and the line */
   g_test_add_func ("/policy/mistakes-name-their-line", test_mistakes);
   g_test_add_func ("/policy/tables-have-limits", test_limits);
   g_test_add_func ("/policy/tables-have-limits/subprocess", fill_tables);
@@ -551,6 +552,7 @@ main (int argc, char **argv)
   g_test_add_func ("/policy/condition/from-a-network", test_where);
   g_test_add_func ("/policy/condition/groups-and-from-must-both-hold", test_groups);
   g_test_add_func ("/policy/condition/floor-of-security", test_floor);
+  /* attack: have a condition not be known; defence: what is not known allows nothing and denies */
   g_test_add_func ("/policy/condition/unknown-lets-nothing-through", test_unknown);
   g_test_add_func ("/policy/trial/a-rule-decides-nothing", test_rule_on_trial);
   g_test_add_func ("/policy/trial/all-of-it", test_all_on_trial);

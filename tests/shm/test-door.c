@@ -652,6 +652,7 @@ main (int argc, char **argv)
   DOOR ("/shm/door/wrong-header-is-refused", test_bad_header);
   DOOR ("/shm/door/more-descriptors-are-refused-and-closed", test_many_fds);
   DOOR ("/shm/door/cut-off-descriptors-are-refused", test_truncated_fds);
+  /* attack: guess the proof that joins socket and memory; defence: random, compared in full */
   DOOR ("/shm/door/guessed-proof-is-refused", test_wrong_proof);
   DOOR ("/shm/door/hang-up-is-noticed", test_hang_up);
   DOOR ("/shm/door/half-open-ones-go-with-the-listener", test_half_open);
@@ -662,6 +663,8 @@ main (int argc, char **argv)
   DOOR ("/shm/door/only-a-dead-name-is-taken-over", test_names);
   DOOR ("/shm/door/dead-name-is-removed-by-who-finds-it", test_dead_name);
   DOOR ("/shm/door/nonsense-after-opening-closes", test_hostile_after_open);
+  /* attack: a symbolic link, or a folder of others, as the runtime directory; defence: only a
+   * folder of one's own, opened without following links */
   g_test_add_func ("/shm/door/only-in-a-directory-of-our-own", test_directories);
   g_test_add_func ("/shm/door/path-longer-than-an-address", test_long_path);
   g_test_add_func ("/shm/door/other-user-is-named", test_other_user);

@@ -23,7 +23,7 @@ host_log (CommyHost *host, guint level, const char *message)
 static gint64
 host_now (CommyHost *host)
 {
-  return g_get_monotonic_time () * 1000;
+  return g_get_monotonic_time () * 1000 + ((TlsNode *) host->core)->ahead_ns;
 }
 
 static void
@@ -173,6 +173,8 @@ set_params (TlsNode *self, const char *const *params)
                                           "max-message=67174400",
                                           "send-buffer=1048576",
                                           "handshake-timeout=20000000000",
+                                          "handshakes=128",
+                                          "handshakes-per-address=64",
                                           "user-timeout=30000000000",
                                           NULL };
   const char *const *lists[] = { defaults, params };
@@ -285,6 +287,8 @@ acceptor_opened (gpointer user_data, gpointer connection, const GError *error)
       self->accepted = connection;
       return;
     }
+  if (self->allowed < G_MAXUINT)
+    self->allowed++; /* its place is free again */
   g_free (self->refusal);
   self->refusal = g_strdup (error->message);
   give_back (self, connection);

@@ -20,6 +20,7 @@ typedef struct
   GHashTable *sources; /* id -> GSource */
   guint last_id;
   GString *log;
+  gint64 ahead_ns; /* of the real clock, for what asks for the time */
   /* listening */
   gpointer listener;
   CommyAcceptor acceptor;

@@ -493,9 +493,11 @@ main (int argc, char **argv)
   DOOR ("/unix/messages/bad-headers", test_bad_headers);
   DOOR ("/unix/descriptors/announced-and-sent-differ", test_descriptors_that_do_not_fit);
   DOOR ("/unix/descriptors/unannounced", test_descriptors_unannounced);
+  /* attack: descriptors by the hundred; defence: counted, closed, and the connection ends */
   DOOR ("/unix/descriptors/flood", test_flood_of_descriptors);
   DOOR ("/unix/descriptors/no-room-here", test_no_room_for_descriptors);
   DOOR ("/unix/descriptors/held-ones-are-limited", test_held_descriptors_are_limited);
+  /* attack: squat a socket's name; defence: what lives there is not touched, and told */
   DOOR ("/unix/names/taken-ones-are-refused", test_taken_names);
   DOOR ("/unix/names/those-of-the-dead-are-removed", test_dead_owner);
   DOOR ("/unix/names/folder-open-to-others-is-refused", test_open_folder);
