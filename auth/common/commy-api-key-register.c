@@ -36,6 +36,7 @@ entry_free (gpointer data)
   g_free (entry->id);
   g_free (entry->name);
   g_strfreev (entry->scopes);
+  g_free (entry->principal);
   g_free (entry);
 }
 
@@ -127,11 +128,14 @@ read_entry (GKeyFile *file, const char *id, CommyApiKeyEntry *entry)
 
   entry->name = g_key_file_get_string (file, id, "name", NULL);
   entry->scopes = g_key_file_get_string_list (file, id, "scopes", NULL, NULL);
+  entry->principal = g_key_file_get_string (file, id, "principal", NULL);
   entry->is_revoked = g_key_file_get_boolean (file, id, "revoked", &error);
   if (error != NULL && !g_error_matches (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_KEY_NOT_FOUND))
     return FALSE;
   return (entry->name == NULL || is_word (entry->name))
          && are_words ((const char *const *) entry->scopes)
+         && (entry->principal == NULL ? !g_key_file_has_key (file, id, "principal", NULL)
+                                      : commy_api_key_is_principal (entry->principal))
          && read_time (file, id, "created", &entry->created_s)
          && read_time (file, id, "expires", &entry->expires_s)
          && read_bytes (file, id, "pepper", entry->verifier.pepper, COMMY_API_KEY_PEPPER_SIZE)
@@ -237,6 +241,8 @@ write_entry (GKeyFile *file, const CommyApiKeyEntry *entry)
   if (entry->scopes != NULL && entry->scopes[0] != NULL)
     g_key_file_set_string_list (file, id, "scopes", (const char *const *) entry->scopes,
                                 g_strv_length (entry->scopes));
+  if (entry->principal != NULL)
+    g_key_file_set_string (file, id, "principal", entry->principal);
   g_key_file_set_int64 (file, id, "created", entry->created_s);
   if (entry->expires_s != 0)
     g_key_file_set_int64 (file, id, "expires", entry->expires_s);
@@ -321,6 +327,24 @@ commy_api_key_register_revoke (CommyApiKeyRegister *self, const char *id, GError
 }
 
 gboolean
+commy_api_key_register_bind (CommyApiKeyRegister *self,
+                             const char *id,
+                             const char *principal,
+                             GError **error)
+{
+  CommyApiKeyEntry *entry = g_hash_table_lookup (self->entries, id);
+
+  if (entry == NULL)
+    return refuse (error, COMMY_ERROR_STATE_DIR, id, "is not there; see commy token ls");
+  if (!commy_api_key_is_principal (principal))
+    return refuse (error, COMMY_ERROR_INVALID_ARGUMENT, id,
+                   "can be bound to a principal such as unix:uid=1000 only, of at most 240 bytes");
+  g_free (entry->principal);
+  entry->principal = g_strdup (principal);
+  return TRUE;
+}
+
+gboolean
 commy_api_key_register_remove (CommyApiKeyRegister *self, const char *id, GError **error)
 {
   if (g_hash_table_remove (self->entries, id))
@@ -360,11 +384,13 @@ commy_api_key_register_list (CommyApiKeyRegister *self)
 }
 
 const char *
-commy_api_key_entry_why_not (const CommyApiKeyEntry *entry, gint64 now_s)
+commy_api_key_entry_why_not (const CommyApiKeyEntry *entry, const char *peer, gint64 now_s)
 {
   if (entry->is_revoked)
     return "it is revoked";
   if (entry->expires_s != 0 && now_s >= entry->expires_s)
     return "it has expired";
+  if (entry->principal != NULL && g_strcmp0 (peer, entry->principal) != 0)
+    return "it counts only as a second proof of the principal that it was made for";
   return NULL;
 }
