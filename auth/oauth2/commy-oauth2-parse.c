@@ -37,7 +37,7 @@ oauth2_url_why_not (const char *url, gboolean allows_loopback)
   uri = g_uri_parse (url, G_URI_FLAGS_NONE, NULL);
   host = uri != NULL ? g_uri_get_host (uri) : NULL;
   if (host == NULL || *host == '\0')
-    return "it is no address such as https://HOST/PATH";
+    return "it is no address such as https://login.example.org";
   if (g_uri_get_userinfo (uri) != NULL || g_uri_get_fragment (uri) != NULL)
     return "it has a user or a fragment";
   if (strcmp (g_uri_get_scheme (uri), "https") == 0)
