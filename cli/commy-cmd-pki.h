@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `commy pki ...`, `commy join`, `commy token` and `commy totp`: what their files share. They are a
- * part of their own, so that a build without GnuTLS leaves it out.
+ * `commy pki ...`, `commy join`, `commy token`, `session` and `totp`: what their files share. They
+ * are a part of their own, so that a build without GnuTLS leaves it out.
  */
 #pragma once
 
@@ -14,6 +14,7 @@ CommyExit commy_cmd_pki (CommyCli *cli, char **argv);
 CommyExit commy_cmd_join (CommyCli *cli, char **argv);
 CommyExit commy_cmd_token (CommyCli *cli, char **argv);
 CommyExit commy_cmd_totp (CommyCli *cli, char **argv);
+CommyExit commy_cmd_session (CommyCli *cli, char **argv);
 
 /* Subcommands: argv[0] is their name. */
 CommyExit commy_cmd_pki_show (CommyCli *cli, char **argv);

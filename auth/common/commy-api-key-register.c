@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOCK_NAME COMMY_API_KEYS_FILE ".lock"
 #define FILE_MAX (1024u * 1024u)
 #define WORD_MAX 63u
 #define SCOPES_MAX 16u
@@ -23,6 +22,7 @@
 struct _CommyApiKeyRegister
 {
   char *dir;           /* NULL: not from a file */
+  char *file;          /* its name */
   int lock;            /* -1: not to be saved */
   GHashTable *entries; /* id -> CommyApiKeyEntry */
 };
@@ -59,6 +59,7 @@ commy_api_key_register_free (CommyApiKeyRegister *self)
   if (self->lock >= 0)
     close (self->lock);
   g_free (self->dir);
+  g_free (self->file);
   g_free (self);
 }
 
@@ -176,9 +177,9 @@ commy_api_key_register_parse (const char *text, gsize size, GError **error)
 }
 
 CommyApiKeyRegister *
-commy_api_key_register_load (const char *dir, GError **error)
+commy_api_key_register_load_file (const char *dir, const char *file, GError **error)
 {
-  g_autofree char *path = g_build_filename (dir, COMMY_API_KEYS_FILE, NULL);
+  g_autofree char *path = g_build_filename (dir, file, NULL);
   CommyApiKeyRegister *self = NULL;
   g_autoptr (GError) why = NULL;
   struct stat about;
@@ -198,27 +199,43 @@ commy_api_key_register_load (const char *dir, GError **error)
     g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
                  "the file of tokens %s cannot be used: %s", path, why->message);
   else
-    self->dir = g_strdup (dir);
+    {
+      self->dir = g_strdup (dir);
+      self->file = g_strdup (file);
+    }
+  return self;
+}
+
+CommyApiKeyRegister *
+commy_api_key_register_load (const char *dir, GError **error)
+{
+  return commy_api_key_register_load_file (dir, COMMY_API_KEYS_FILE, error);
+}
+
+CommyApiKeyRegister *
+commy_api_key_register_open_file (const char *dir, const char *file, GError **error)
+{
+  g_autofree char *lock_name = g_strconcat (file, ".lock", NULL);
+  CommyApiKeyRegister *self;
+  int lock;
+
+  if (!commy_pki_make_dir (dir, error))
+    return NULL;
+  lock = commy_pki_lock (dir, lock_name, TRUE, error);
+  if (lock < 0)
+    return NULL;
+  self = commy_api_key_register_load_file (dir, file, error);
+  if (self == NULL)
+    close (lock);
+  else
+    self->lock = lock;
   return self;
 }
 
 CommyApiKeyRegister *
 commy_api_key_register_open (const char *dir, GError **error)
 {
-  CommyApiKeyRegister *self;
-  int lock;
-
-  if (!commy_pki_make_dir (dir, error))
-    return NULL;
-  lock = commy_pki_lock (dir, LOCK_NAME, TRUE, error);
-  if (lock < 0)
-    return NULL;
-  self = commy_api_key_register_load (dir, error);
-  if (self == NULL)
-    close (lock);
-  else
-    self->lock = lock;
-  return self;
+  return commy_api_key_register_open_file (dir, COMMY_API_KEYS_FILE, error);
 }
 
 /* --- writing --- */
@@ -270,7 +287,7 @@ commy_api_key_register_save (CommyApiKeyRegister *self, GError **error)
       g_free (text);
       text = g_strdup ("# no tokens\n");
     }
-  saved = commy_pki_write_file (self->dir, COMMY_API_KEYS_FILE, text, 0600, FALSE, error);
+  saved = commy_pki_write_file (self->dir, self->file, text, 0600, FALSE, error);
   commy_credential_free (text);
   return saved;
 }
@@ -341,6 +358,20 @@ commy_api_key_register_bind (CommyApiKeyRegister *self,
                    "can be bound to a principal such as unix:uid=1000 only, of at most 240 bytes");
   g_free (entry->principal);
   entry->principal = g_strdup (principal);
+  return TRUE;
+}
+
+gboolean
+commy_api_key_register_set_end (CommyApiKeyRegister *self,
+                                const char *id,
+                                gint64 expires_s,
+                                GError **error)
+{
+  CommyApiKeyEntry *entry = g_hash_table_lookup (self->entries, id);
+
+  if (entry == NULL)
+    return refuse (error, COMMY_ERROR_STATE_DIR, id, "is not there");
+  entry->expires_s = expires_s;
   return TRUE;
 }
 

@@ -94,6 +94,11 @@ CommyApiKeyRegister *commy_api_key_register_load (const char *dir, GError **erro
 /* The same under a lock, to be changed and saved, so that no change of another process is lost. */
 CommyApiKeyRegister *commy_api_key_register_open (const char *dir, GError **error);
 gboolean commy_api_key_register_save (CommyApiKeyRegister *reg, GError **error);
+/* The same of another file than COMMY_API_KEYS_FILE. */
+CommyApiKeyRegister *
+commy_api_key_register_load_file (const char *dir, const char *file, GError **error);
+CommyApiKeyRegister *
+commy_api_key_register_open_file (const char *dir, const char *file, GError **error);
 void commy_api_key_register_free (CommyApiKeyRegister *reg);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyApiKeyRegister, commy_api_key_register_free)
 
@@ -114,6 +119,11 @@ gboolean commy_api_key_register_bind (CommyApiKeyRegister *reg,
                                       const char *id,
                                       const char *principal,
                                       GError **error);
+/* From now on it ends at that time. */
+gboolean commy_api_key_register_set_end (CommyApiKeyRegister *reg,
+                                         const char *id,
+                                         gint64 expires_s,
+                                         GError **error);
 /* Forgets it. */
 gboolean commy_api_key_register_remove (CommyApiKeyRegister *reg, const char *id, GError **error);
 /* NULL: there is none. */

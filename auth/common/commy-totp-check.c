@@ -188,3 +188,14 @@ commy_totp_check_proof (const char *dir,
     }
   return g_strdup (entry->id);
 }
+
+gboolean
+commy_totp_check_id (const char *dir, const char *principal, const char *id, GError **error)
+{
+  g_autoptr (CommyTotpRegister) reg = commy_totp_register_load (dir, NULL, error);
+  const CommyTotpEntry *entry = reg != NULL ? find (reg, principal, error) : NULL;
+
+  if (entry == NULL || strcmp (entry->id, id) == 0)
+    return entry != NULL;
+  return refuse (error, entry, "the principal was enrolled anew");
+}

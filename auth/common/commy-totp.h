@@ -135,5 +135,8 @@ char *commy_totp_check_proof (const char *dir,
                               const guint8 *transcript,
                               const guint8 *proof,
                               GError **error);
+/* Whether what was found good before still is: the entry @id of @principal's. */
+gboolean
+commy_totp_check_id (const char *dir, const char *principal, const char *id, GError **error);
 
 G_END_DECLS

@@ -8,6 +8,7 @@
 #include "auth-side.h"
 #include "auth/common/commy-credential.h"
 #include "auth/common/commy-totp-private.h"
+#include "auth/totp/commy-totp-kept.h"
 #include "tests/conformance/commy-test-host.h"
 
 #include <glib/gstdio.h>
@@ -606,6 +607,16 @@ run (Scene *scene, const Paths *paths, AuthSide *client, AuthSide *server, int w
       bytes = spoil (from->bytes, message, which, bit);
       auth_side_step_sync (sides[(message + 1) % 2], bytes);
     }
+  while (client->verdict == COMMY_AUTH_CONTINUE && server->verdict != COMMY_AUTH_REFUSED)
+    {
+      g_autoptr (GBytes) answer
+          = server->bytes != NULL ? g_bytes_ref (server->bytes) : g_bytes_new (NULL, 0);
+      gboolean goes_on = server->verdict == COMMY_AUTH_CONTINUE;
+
+      auth_side_step_sync (client, answer);
+      if (goes_on && client->verdict != COMMY_AUTH_REFUSED)
+        auth_side_step_sync (server, client->bytes);
+    }
 }
 
 /* @words: why not, of either side; NULL: it is accepted. */
@@ -621,7 +632,7 @@ check_exchange (Scene *scene, Paths paths, int which, int bit, const char *words
       if (server.verdict != COMMY_AUTH_ACCEPTED)
         g_error ("refused: %s", server.text);
       g_assert_true (g_str_has_prefix (server.text, "totp:"));
-      g_assert_true (g_str_has_suffix (server.text, "\nfor=" ANN));
+      g_assert_nonnull (strstr (server.text, "\nfor=" ANN));
     }
   else
     {
@@ -744,6 +755,255 @@ test_bad_credentials (Scene *scene, gconstpointer data)
   check_exchange (scene, good_paths (), -1, 0, "No such file");
 }
 
+/* --- sessions --- */
+
+static void
+allow_sessions (Scene *scene)
+{
+  g_autoptr (GError) error = NULL;
+
+  commy_test_host_stop (scene->host);
+  commy_test_host_set_param (scene->host, "session-life", "7200s");
+  commy_test_host_set_param (scene->host, "session-idle", "3600s");
+  scene->instance = commy_test_host_start (scene->host, &error);
+  g_assert_no_error (error);
+}
+
+static CommyApiKeyRegister *
+open_sessions (Scene *scene)
+{
+  g_autoptr (GError) error = NULL;
+  CommyApiKeyRegister *reg
+      = commy_api_key_register_open_file (scene->state, COMMY_SESSIONS_FILE, &error);
+
+  g_assert_no_error (error);
+  return reg;
+}
+
+/* Of one session. (transfer full) */
+static char *
+only_session (Scene *scene)
+{
+  g_autoptr (CommyApiKeyRegister) reg = open_sessions (scene);
+  g_autoptr (GPtrArray) list = commy_api_key_register_list (reg);
+
+  g_assert_cmpuint (list->len, ==, 1);
+  g_assert_cmpstr (((CommyApiKeyEntry *) list->pdata[0])->principal, ==, ANN);
+  return g_strdup (((CommyApiKeyEntry *) list->pdata[0])->id);
+}
+
+static void
+forget_code (Scene *scene)
+{
+  g_assert_cmpint (g_unlink (scene->credential), ==, 0);
+}
+
+static void
+test_session (Scene *scene, gconstpointer data)
+{
+  g_autofree char *id = NULL;
+  g_autoptr (CommyApiKeyRegister) reg = NULL;
+
+  allow_sessions (scene);
+  write_code (scene, 0);
+  check_exchange (scene, good_paths (), -1, 0, NULL);
+  forget_code (scene);
+  for (guint i = 0; i < 3; i++)
+    check_exchange (scene, good_paths (), -1, 0, NULL);
+  id = only_session (scene);
+  reg = open_sessions (scene);
+  g_assert_true (commy_api_key_register_revoke (reg, id, NULL));
+  g_assert_true (commy_api_key_register_save (reg, NULL));
+  g_clear_pointer (&reg, commy_api_key_register_free);
+  check_exchange (scene, good_paths (), -1, 0, "No such file"); /* a code is wanted again */
+  write_credential (scene, scene->codes->pdata[0]);
+  check_exchange (scene, good_paths (), -1, 0, NULL);
+}
+
+/* In the same exchange, where a code is at hand. */
+static void
+test_session_and_then_a_code (Scene *scene, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename (scene->state, COMMY_SESSIONS_FILE, NULL);
+
+  allow_sessions (scene);
+  write_code (scene, 0);
+  check_exchange (scene, good_paths (), -1, 0, NULL);
+  g_assert_cmpint (g_unlink (path), ==, 0);
+  write_credential (scene, scene->codes->pdata[0]);
+  check_exchange (scene, good_paths (), -1, 0, NULL);
+  check_exchange (scene, good_paths (), -1, 0, NULL);
+}
+
+static void
+test_session_is_bound (Scene *scene, gconstpointer data)
+{
+  Paths paths = good_paths ();
+
+  allow_sessions (scene);
+  write_credential (scene, scene->codes->pdata[7]);
+  check_exchange (scene, good_paths (), -1, 0, NULL);
+  forget_code (scene);
+  paths.server.binding[0] ^= 1;
+  check_exchange (scene, paths, -1, 0, "No such file");
+  allow_sessions (scene);
+  write_credential (scene, scene->codes->pdata[8]);
+  check_exchange (scene, good_paths (), -1, 0, NULL);
+  forget_code (scene);
+  paths = good_paths ();
+  paths.server.principal = BOB;
+  check_exchange (scene, paths, -1, 0, "No such file");
+}
+
+/* Who listens would have it; and without a word in the keyfile there is none. */
+static void
+test_no_session (Scene *scene, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename (scene->state, COMMY_SESSIONS_FILE, NULL);
+  Paths paths = good_paths ();
+
+  write_credential (scene, scene->codes->pdata[0]);
+  check_exchange (scene, paths, -1, 0, NULL);
+  g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
+  allow_sessions (scene);
+  write_credential (scene, scene->codes->pdata[1]);
+  paths.server.security = COMMY_SECURITY_AUTHENTICATED;
+  check_exchange (scene, paths, -1, 0, NULL);
+  g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
+}
+
+static void
+test_session_ends_with_its_secret (Scene *scene, gconstpointer data)
+{
+  CommyTotpRegister *reg;
+  g_autoptr (GPtrArray) list = NULL;
+  g_autoptr (GPtrArray) codes = NULL;
+
+  allow_sessions (scene);
+  write_code (scene, 0);
+  check_exchange (scene, good_paths (), -1, 0, NULL);
+  forget_code (scene);
+  reg = commy_totp_register_open (scene->state, NULL, NULL);
+  list = commy_totp_register_list (reg);
+  g_assert_true (commy_totp_register_revoke (reg, ((CommyTotpEntry *) list->pdata[0])->id, NULL));
+  g_assert_true (commy_totp_register_save (reg, NULL));
+  commy_totp_register_free (reg);
+  enrol (scene, ANN, &scene->key, &codes);
+  check_exchange (scene, good_paths (), -1, 0, "No such file");
+}
+
+static const CommySessionRules session_rules = { .idle_s = 3600, .life_s = 7200 };
+
+static void
+check_session_at (Scene *scene,
+                  const CommySessionGrant *grant,
+                  const char *principal,
+                  gint64 now_s,
+                  const char *words)
+{
+  guint8 transcript[32] = { 5 }, proof[32], answer[32];
+  g_autoptr (GError) error = NULL;
+  g_autofree char *factor = NULL;
+
+  commy_api_key_prove (&grant->key, grant->pepper, transcript, proof, answer);
+  factor = commy_session_check (scene->state, &session_rules, principal, grant->key.id, transcript,
+                                proof, now_s, &error);
+  if (words == NULL)
+    {
+      g_assert_no_error (error);
+      g_assert_cmpstr (factor, ==, "factor");
+    }
+  else if (factor != NULL || strstr (error->message, words) == NULL)
+    g_error ("it does not say \"%s\"", words);
+}
+
+static void
+issue (Scene *scene, const char *principal, gint64 now_s, CommySessionGrant *out_grant)
+{
+  g_autoptr (GError) error = NULL;
+
+  commy_session_issue (scene->state, &session_rules, principal, "factor", now_s, out_grant, &error);
+  g_assert_no_error (error);
+}
+
+static void
+test_session_times (Scene *scene, gconstpointer data)
+{
+  CommySessionGrant grant, other;
+
+  issue (scene, ANN, THEN, &grant);
+  g_assert_cmpint (grant.ends_s, ==, THEN + 7200);
+  check_session_at (scene, &grant, ANN, THEN, NULL);
+  check_session_at (scene, &grant, BOB, THEN, "counts only as");
+  check_session_at (scene, &grant, ANN, THEN + 3599, NULL); /* and lives longer now */
+  check_session_at (scene, &grant, ANN, THEN + 7198, NULL);
+  check_session_at (scene, &grant, ANN, THEN + 7200, "expired");
+  issue (scene, ANN, THEN, &other);
+  check_session_at (scene, &other, ANN, THEN + 3600, "expired");
+  issue (scene, BOB, THEN + 7200, &grant); /* sweeps */
+  check_session_at (scene, &other, ANN, THEN, "there is no such session");
+}
+
+static void
+test_session_bits (Scene *scene, gconstpointer data)
+{
+  guint8 transcript[32] = { 5 }, proof[32], answer[32];
+  CommySessionGrant grant;
+
+  issue (scene, ANN, THEN, &grant);
+  commy_api_key_prove (&grant.key, grant.pepper, transcript, proof, answer);
+  for (int bit = 0; bit < 64 * 8; bit++)
+    {
+      guint8 *byte = bit < 256 ? &proof[bit / 8] : &transcript[(bit - 256) / 8];
+
+      *byte ^= (guint8) (1 << bit % 8);
+      g_assert_null (commy_session_check (scene->state, &session_rules, ANN, grant.key.id,
+                                          transcript, proof, THEN, NULL));
+      *byte ^= (guint8) (1 << bit % 8);
+    }
+  check_session_at (scene, &grant, ANN, THEN, NULL);
+}
+
+static void
+test_many_sessions (Scene *scene, gconstpointer data)
+{
+  CommySessionGrant grants[COMMY_SESSIONS_PRINCIPAL_MAX + 1], bobs;
+
+  issue (scene, BOB, THEN, &bobs);
+  for (gsize i = 0; i < G_N_ELEMENTS (grants); i++)
+    issue (scene, ANN, THEN + (gint64) i, &grants[i]);
+  check_session_at (scene, &grants[0], ANN, THEN + 20, "there is no such session");
+  check_session_at (scene, &grants[1], ANN, THEN + 20, NULL);
+  check_session_at (scene, &bobs, BOB, THEN + 20, NULL);
+}
+
+static void
+test_kept_sessions (Scene *scene, gconstpointer data)
+{
+  TotpKept *kept = totp_kept_new ();
+  CommySessionGrant grant, again;
+  guint8 bytes[TOTP_GRANT_SIZE];
+
+  for (guint i = 0; i <= TOTP_KEPT_MAX; i++)
+    {
+      g_autofree char *service = g_strdup_printf ("unix:uid=%u", i);
+
+      issue (scene, service, THEN + i, &grant);
+      totp_grant_write (&grant, bytes);
+      g_assert_true (totp_grant_read (bytes, &again));
+      g_assert_cmpmem (&again, sizeof again, &grant, sizeof grant);
+      totp_kept_add (kept, service, &grant);
+    }
+  g_assert_cmpuint (totp_kept_get_n (kept), ==, TOTP_KEPT_MAX);
+  g_assert_null (totp_kept_find (kept, "unix:uid=0", THEN));
+  g_assert_nonnull (totp_kept_find (kept, "unix:uid=64", THEN));
+  g_assert_null (totp_kept_find (kept, "unix:uid=1", THEN + 7201));
+  g_assert_cmpuint (totp_kept_get_n (kept), ==, TOTP_KEPT_MAX - 1);
+  bytes[3] = 'x';
+  g_assert_false (totp_grant_read (bytes, &again));
+  totp_kept_free (kept);
+}
+
 /* --- more than there can be --- */
 
 static void
@@ -835,6 +1095,15 @@ main (int argc, char **argv)
   ADD ("exchange/code-where-there-is-no-binding", test_code_of_a_secret);
   ADD ("exchange/code-of-reserve", test_shown_backup_code);
   ADD ("exchange/bad-credentials", test_bad_credentials);
+  ADD ("session/needs-no-code-until-it-is-revoked", test_session);
+  ADD ("session/that-is-gone-is-followed-by-a-code", test_session_and_then_a_code);
+  ADD ("session/is-bound-to-channel-and-principal", test_session_is_bound);
+  ADD ("session/is-not-given-where-others-listen", test_no_session);
+  ADD ("session/ends-with-its-secret", test_session_ends_with_its_secret);
+  ADD ("session/ends-in-time", test_session_times);
+  ADD ("session/each-bit-matters", test_session_bits);
+  ADD ("session/many-of-one-principal", test_many_sessions);
+  ADD ("session/many-of-one-caller", test_kept_sessions);
   ADD ("exchange/many-at-once", test_many_at_once);
   ADD ("exchange/odd-answers", test_odd_answers);
 #undef ADD

@@ -126,6 +126,23 @@ if exits 0; then
   ok totp/digits-that-are-none-exit-2 exits 2
   run --mesh test totp enrol unix:uid=7 --algorithm md5
   ok totp/an-algorithm-that-is-none-exits-2 exits 2
+  run session
+  ok session/without-arguments-exits-2 exits 2
+  run --mesh test session ls -o json
+  ok session/ls-of-none json 'it == []'
+  printf '[0123456789ab]\nprincipal=unix:uid=7\nscopes=ba9876543210;\ncreated=1\nexpires=9000000000\npepper=%032d\nstored=%064d\nserver=%064d\n' \
+    0 0 0 > "$folder/state/test/sessions"
+  chmod 600 "$folder/state/test/sessions"
+  run --mesh test session ls -o json
+  ok session/ls-json json 'len(it) == 1 and it[0]["principal"] == "unix:uid=7" and it[0]["state"] == "good"'
+  run --mesh test session ls --principal unix:uid=8 -o json
+  ok session/ls-of-somebody-else json 'it == []'
+  run --mesh test session revoke --principal unix:uid=8
+  ok session/revoke-of-none-exits-3 exits 3
+  run --mesh test session revoke 0123456789ab
+  ok session/revoke-exits-0 exits 0
+  run --mesh test session ls
+  ok session/revoked-is-shown says '0123456789ab *unix:uid=7 *revoked'
   # All who have no name would be one user, if they were called alike.
   if unshare --user --map-user=12345 true 2> "$err"; then
     status=0
