@@ -425,7 +425,7 @@ enrol (MeshFixture *fixture, const char *principal, const char *transport, char 
   g_assert_cmpint (g_chmod (path, 0600), ==, 0);
   commy_credential_free (uri);
   return g_strdup_printf ("auth=peercred;mtls;totp\n[plugin auth/totp]\nparam.credential=%s\n"
-                          "[selection]\npreference=pin\ntransports=%s\n",
+                          "param.show-to=unix:*\n[selection]\npreference=pin\ntransports=%s\n",
                           path, transport);
 }
 
@@ -475,6 +475,50 @@ test_certificate_and_code (MeshFixture *fixture, gconstpointer data)
   check_answer (fixture, settings, "Who", name);
   check_answer (fixture, settings, "Attributes", attributes);
   service_child_free (child);
+}
+
+/* A code that somebody typed is used up by the first connection; the others need none. */
+static void
+test_session (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
+  g_autofree char *path = g_build_filename (fixture->dir, "totp-credential", NULL);
+  g_autofree char *id = NULL;
+  g_autofree char *settings = enrol (fixture, own, "unix", &id);
+  g_autofree char *uri = NULL;
+  char code[COMMY_TOTP_DIGITS_MAX + 1];
+  CommyTotpKey key;
+  CommyMesh *mesh;
+  CommyClient *client;
+  const char *attributes;
+  ServiceChild *child;
+
+  g_assert_true (g_file_get_contents (path, &uri, NULL, NULL));
+  g_assert_true (commy_totp_key_parse_uri (uri, &key, NULL));
+  commy_totp_code (&key, commy_totp_step (g_get_real_time () / G_USEC_PER_SEC), code);
+  g_assert_true (g_file_set_contents (path, code, -1, NULL));
+  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GVariant) value = NULL;
+      g_autoptr (GError) error = NULL;
+
+      child = service_child_start (
+          fixture, SAME ("peercred;totp") "[plugin auth/totp]\nparam.session-life=1h\n", 0);
+      if (i == 0)
+        {
+          mesh = mesh_fixture_join (fixture, settings);
+          client = commy_client_new (mesh, TEST_SERVICE);
+        }
+      value = commy_client_call_sync (client, "Attributes", NULL, NULL, NULL, &error);
+      g_assert_no_error (error);
+      g_variant_get_child (value, 0, "&s", &attributes);
+      g_assert_cmpint (strstr (attributes, "session=") != NULL, ==, i > 0);
+      service_child_free (child); /* the next one is another process */
+    }
+  g_object_unref (client);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_unref (mesh);
 }
 
 /* Behind one that goes by steps, too. */
@@ -762,6 +806,7 @@ main (int argc, char **argv)
   ADD ("a-second-token-is-of-the-same-peer", test_token_of_one_peer);
   ADD ("a-second-factor-is-of-the-same-peer", test_second_factor);
   ADD ("a-certificate-and-a-one-time-code", test_certificate_and_code);
+  ADD ("a-session-instead-of-a-code", test_session);
   ADD ("a-token-and-a-one-time-code", test_second_factor_of_a_token);
   ADD ("a-provider-may-answer-later", test_later);
   ADD ("a-provider-without-an-end-is-ended", test_endless);
