@@ -43,6 +43,14 @@ commy_cmd_pki_dup_dir (const CommyCli *cli, const char *dir)
                      : commy_pki_default_dir (cli->mesh != NULL ? cli->mesh : "default");
 }
 
+char *
+commy_cmd_pki_dup_state_dir (const CommyCli *cli)
+{
+  g_autofree char *pki = commy_cmd_pki_dup_dir (cli, NULL);
+
+  return g_path_get_dirname (pki);
+}
+
 CommyExit
 commy_cmd_pki_fail (const GError *error)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `commy pki ...`, `commy join` and `commy token`: what their files share. They are a part of their
- * own, so that a build without GnuTLS leaves it out.
+ * `commy pki ...`, `commy join`, `commy token`, `session` and `totp`: what their files share. They
+ * are a part of their own, so that a build without GnuTLS leaves it out.
  */
 #pragma once
 
@@ -13,6 +13,8 @@
 CommyExit commy_cmd_pki (CommyCli *cli, char **argv);
 CommyExit commy_cmd_join (CommyCli *cli, char **argv);
 CommyExit commy_cmd_token (CommyCli *cli, char **argv);
+CommyExit commy_cmd_totp (CommyCli *cli, char **argv);
+CommyExit commy_cmd_session (CommyCli *cli, char **argv);
 
 /* Subcommands: argv[0] is their name. */
 CommyExit commy_cmd_pki_show (CommyCli *cli, char **argv);
@@ -27,6 +29,8 @@ CommyExit commy_cmd_pki_token (CommyCli *cli, char **argv);
 
 /* --dir, or the directory of the mesh. (transfer full) */
 char *commy_cmd_pki_dup_dir (const CommyCli *cli, const char *dir);
+/* --dir's default for what lies beside the certificates. (transfer full) */
+char *commy_cmd_pki_dup_state_dir (const CommyCli *cli);
 /* Tells an error of the certificate helper with its number, and gives the exit code. */
 CommyExit commy_cmd_pki_fail (const GError *error);
 /* The name of who runs this, in a certificate; a user who has none is called by number, since what

@@ -21,6 +21,7 @@ typedef struct
   char *dir;
   char *name;
   char *valid;
+  char *principal;
   char **scopes;
 } Options;
 
@@ -30,6 +31,7 @@ options_clear (Options *options)
   g_free (options->dir);
   g_free (options->name);
   g_free (options->valid);
+  g_free (options->principal);
   g_strfreev (options->scopes);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
@@ -44,7 +46,8 @@ static const CommyCliVerb verb = {
   .description
   = "The nodes of this mesh and user on this host accept the tokens, once the keyfile lists the\n"
     "auth provider token. The caller's is \"token:NAME\", for rules of policy, or \"token:ID\"\n"
-    "without a name; several tokens may have one name, so that one replaces another.\n\n"
+    "without a name; several tokens may have one name, so that one replaces another. With --for\n"
+    "it counts only for who has proved otherwise to be that principal.\n\n"
     "Example: a token that goes into a file that only its owner reads\n"
     "  (umask 077; commy token create --name build --scope deploy > build.token)\n"
     "  commy token ls -o json\n\n"
@@ -52,14 +55,6 @@ static const CommyCliVerb verb = {
     "/var/lib/commy/MESH for root and ~/.local/state/commy/MESH for others.",
   .has_format = TRUE,
 };
-
-static char *
-dup_dir (const CommyCli *cli)
-{
-  g_autofree char *pki = commy_cmd_pki_dup_dir (cli, NULL);
-
-  return g_path_get_dirname (pki);
-}
 
 /* --- create --- */
 
@@ -98,6 +93,8 @@ create (const CommyCli *cli, const Options *options, gint64 valid_s)
       || !commy_api_key_register_add (reg, &key, options->name,
                                       (const char *const *) options->scopes, now, now + valid_s,
                                       &error)
+      || (options->principal != NULL
+          && !commy_api_key_register_bind (reg, key.id, options->principal, &error))
       || !commy_api_key_register_save (reg, &error))
     {
       commy_api_key_clear (&key);
@@ -129,7 +126,9 @@ state_of (const CommyApiKeyEntry *entry)
 {
   if (entry->is_revoked)
     return "revoked";
-  return commy_api_key_entry_why_not (entry, commy_cmd_pki_now ()) != NULL ? "expired" : "good";
+  return commy_api_key_entry_why_not (entry, entry->principal, commy_cmd_pki_now ()) != NULL
+             ? "expired"
+             : "good";
 }
 
 static char *
@@ -152,6 +151,8 @@ entry_to_variant (const CommyApiKeyEntry *entry)
   g_variant_dict_insert (&dict, "id", "s", entry->id);
   g_variant_dict_insert (&dict, "principal", "s", principal);
   g_variant_dict_insert (&dict, "state", "s", state_of (entry));
+  if (entry->principal != NULL)
+    g_variant_dict_insert (&dict, "for", "s", entry->principal);
   g_variant_dict_insert (&dict, "created", "s", created);
   g_variant_dict_insert (&dict, "expires", "s", expires);
   g_variant_dict_insert (&dict, "scopes", "^as",
@@ -162,7 +163,8 @@ entry_to_variant (const CommyApiKeyEntry *entry)
 static void
 print_entries (GPtrArray *entries)
 {
-  g_autoptr (CommyTable) table = commy_table_new ("ID", "NAME", "STATE", "EXPIRES", "SCOPES", NULL);
+  g_autoptr (CommyTable) table
+      = commy_table_new ("ID", "NAME", "STATE", "EXPIRES", "FOR", "SCOPES", NULL);
 
   for (guint i = 0; i < entries->len; i++)
     {
@@ -174,6 +176,7 @@ print_entries (GPtrArray *entries)
       commy_table_add_toned (table, state,
                              strcmp (state, "good") == 0 ? COMMY_TONE_GOOD : COMMY_TONE_FAINT);
       commy_table_take (table, format_expiry (entry));
+      commy_table_add (table, entry->principal);
       commy_table_take (table, entry->scopes != NULL ? g_strjoinv (" ", entry->scopes) : NULL);
     }
   commy_table_print (table);
@@ -233,6 +236,8 @@ commy_cmd_token (CommyCli *cli, char **argv)
     { "name", 0, 0, G_OPTION_ARG_STRING, &options.name, "create: whose it is", "NAME" },
     { "valid", 0, 0, G_OPTION_ARG_STRING, &options.valid, "create: how long it is good (2160h)",
       "TIME" },
+    { "for", 0, 0, G_OPTION_ARG_STRING, &options.principal,
+      "create: whose second proof it is, and nothing else", "PRINCIPAL" },
     { "scope", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.scopes,
       "create: a word that it carries; up to 16", "WORD" },
     { NULL },
@@ -243,7 +248,7 @@ commy_cmd_token (CommyCli *cli, char **argv)
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
   if (options.dir == NULL)
-    options.dir = dup_dir (cli);
+    options.dir = commy_cmd_pki_dup_state_dir (cli);
   if (n == 2 && strcmp (arguments[1], "create") == 0)
     return run_create (cli, &options);
   if (n == 2 && strcmp (arguments[1], "ls") == 0)

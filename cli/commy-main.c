@@ -33,6 +33,8 @@ commy_cmd_pki (CommyCli *cli, char **argv)
 }
 #define commy_cmd_join commy_cmd_pki
 #define commy_cmd_token commy_cmd_pki
+#define commy_cmd_totp commy_cmd_pki
+#define commy_cmd_session commy_cmd_pki
 #endif
 
 /* In the order in which a newcomer meets them. */
@@ -98,6 +100,10 @@ static const CommyVerb verbs[] = {
     COMMY_TASK_SET_UP },
   { "token", commy_cmd_token, N_ ("keys for callers without a certificate: create, ls, revoke"),
     "commy token create --name build", COMMY_TASK_SET_UP },
+  { "totp", commy_cmd_totp, N_ ("one-time codes as a second factor: enrol, ls, revoke"),
+    "commy totp enrol unix:uid=1000", COMMY_TASK_SET_UP },
+  { "session", commy_cmd_session, N_ ("who need not show a second factor for now: ls, revoke"),
+    "commy session ls", COMMY_TASK_SET_UP },
   { "__complete", commy_cmd_complete, NULL, NULL, COMMY_TASK_HIDDEN },
 };
 

@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOCK_NAME COMMY_API_KEYS_FILE ".lock"
 #define FILE_MAX (1024u * 1024u)
 #define WORD_MAX 63u
 #define SCOPES_MAX 16u
@@ -23,6 +22,7 @@
 struct _CommyApiKeyRegister
 {
   char *dir;           /* NULL: not from a file */
+  char *file;          /* its name */
   int lock;            /* -1: not to be saved */
   GHashTable *entries; /* id -> CommyApiKeyEntry */
 };
@@ -36,6 +36,7 @@ entry_free (gpointer data)
   g_free (entry->id);
   g_free (entry->name);
   g_strfreev (entry->scopes);
+  g_free (entry->principal);
   g_free (entry);
 }
 
@@ -58,6 +59,7 @@ commy_api_key_register_free (CommyApiKeyRegister *self)
   if (self->lock >= 0)
     close (self->lock);
   g_free (self->dir);
+  g_free (self->file);
   g_free (self);
 }
 
@@ -127,11 +129,14 @@ read_entry (GKeyFile *file, const char *id, CommyApiKeyEntry *entry)
 
   entry->name = g_key_file_get_string (file, id, "name", NULL);
   entry->scopes = g_key_file_get_string_list (file, id, "scopes", NULL, NULL);
+  entry->principal = g_key_file_get_string (file, id, "principal", NULL);
   entry->is_revoked = g_key_file_get_boolean (file, id, "revoked", &error);
   if (error != NULL && !g_error_matches (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_KEY_NOT_FOUND))
     return FALSE;
   return (entry->name == NULL || is_word (entry->name))
          && are_words ((const char *const *) entry->scopes)
+         && (entry->principal == NULL ? !g_key_file_has_key (file, id, "principal", NULL)
+                                      : commy_api_key_is_principal (entry->principal))
          && read_time (file, id, "created", &entry->created_s)
          && read_time (file, id, "expires", &entry->expires_s)
          && read_bytes (file, id, "pepper", entry->verifier.pepper, COMMY_API_KEY_PEPPER_SIZE)
@@ -172,9 +177,9 @@ commy_api_key_register_parse (const char *text, gsize size, GError **error)
 }
 
 CommyApiKeyRegister *
-commy_api_key_register_load (const char *dir, GError **error)
+commy_api_key_register_load_file (const char *dir, const char *file, GError **error)
 {
-  g_autofree char *path = g_build_filename (dir, COMMY_API_KEYS_FILE, NULL);
+  g_autofree char *path = g_build_filename (dir, file, NULL);
   CommyApiKeyRegister *self = NULL;
   g_autoptr (GError) why = NULL;
   struct stat about;
@@ -194,27 +199,43 @@ commy_api_key_register_load (const char *dir, GError **error)
     g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
                  "the file of tokens %s cannot be used: %s", path, why->message);
   else
-    self->dir = g_strdup (dir);
+    {
+      self->dir = g_strdup (dir);
+      self->file = g_strdup (file);
+    }
+  return self;
+}
+
+CommyApiKeyRegister *
+commy_api_key_register_load (const char *dir, GError **error)
+{
+  return commy_api_key_register_load_file (dir, COMMY_API_KEYS_FILE, error);
+}
+
+CommyApiKeyRegister *
+commy_api_key_register_open_file (const char *dir, const char *file, GError **error)
+{
+  g_autofree char *lock_name = g_strconcat (file, ".lock", NULL);
+  CommyApiKeyRegister *self;
+  int lock;
+
+  if (!commy_pki_make_dir (dir, error))
+    return NULL;
+  lock = commy_pki_lock (dir, lock_name, TRUE, error);
+  if (lock < 0)
+    return NULL;
+  self = commy_api_key_register_load_file (dir, file, error);
+  if (self == NULL)
+    close (lock);
+  else
+    self->lock = lock;
   return self;
 }
 
 CommyApiKeyRegister *
 commy_api_key_register_open (const char *dir, GError **error)
 {
-  CommyApiKeyRegister *self;
-  int lock;
-
-  if (!commy_pki_make_dir (dir, error))
-    return NULL;
-  lock = commy_pki_lock (dir, LOCK_NAME, TRUE, error);
-  if (lock < 0)
-    return NULL;
-  self = commy_api_key_register_load (dir, error);
-  if (self == NULL)
-    close (lock);
-  else
-    self->lock = lock;
-  return self;
+  return commy_api_key_register_open_file (dir, COMMY_API_KEYS_FILE, error);
 }
 
 /* --- writing --- */
@@ -237,6 +258,8 @@ write_entry (GKeyFile *file, const CommyApiKeyEntry *entry)
   if (entry->scopes != NULL && entry->scopes[0] != NULL)
     g_key_file_set_string_list (file, id, "scopes", (const char *const *) entry->scopes,
                                 g_strv_length (entry->scopes));
+  if (entry->principal != NULL)
+    g_key_file_set_string (file, id, "principal", entry->principal);
   g_key_file_set_int64 (file, id, "created", entry->created_s);
   if (entry->expires_s != 0)
     g_key_file_set_int64 (file, id, "expires", entry->expires_s);
@@ -264,7 +287,7 @@ commy_api_key_register_save (CommyApiKeyRegister *self, GError **error)
       g_free (text);
       text = g_strdup ("# no tokens\n");
     }
-  saved = commy_pki_write_file (self->dir, COMMY_API_KEYS_FILE, text, 0600, FALSE, error);
+  saved = commy_pki_write_file (self->dir, self->file, text, 0600, FALSE, error);
   commy_credential_free (text);
   return saved;
 }
@@ -321,6 +344,38 @@ commy_api_key_register_revoke (CommyApiKeyRegister *self, const char *id, GError
 }
 
 gboolean
+commy_api_key_register_bind (CommyApiKeyRegister *self,
+                             const char *id,
+                             const char *principal,
+                             GError **error)
+{
+  CommyApiKeyEntry *entry = g_hash_table_lookup (self->entries, id);
+
+  if (entry == NULL)
+    return refuse (error, COMMY_ERROR_STATE_DIR, id, "is not there; see commy token ls");
+  if (!commy_api_key_is_principal (principal))
+    return refuse (error, COMMY_ERROR_INVALID_ARGUMENT, id,
+                   "can be bound to a principal such as unix:uid=1000 only, of at most 240 bytes");
+  g_free (entry->principal);
+  entry->principal = g_strdup (principal);
+  return TRUE;
+}
+
+gboolean
+commy_api_key_register_set_end (CommyApiKeyRegister *self,
+                                const char *id,
+                                gint64 expires_s,
+                                GError **error)
+{
+  CommyApiKeyEntry *entry = g_hash_table_lookup (self->entries, id);
+
+  if (entry == NULL)
+    return refuse (error, COMMY_ERROR_STATE_DIR, id, "is not there");
+  entry->expires_s = expires_s;
+  return TRUE;
+}
+
+gboolean
 commy_api_key_register_remove (CommyApiKeyRegister *self, const char *id, GError **error)
 {
   if (g_hash_table_remove (self->entries, id))
@@ -360,11 +415,13 @@ commy_api_key_register_list (CommyApiKeyRegister *self)
 }
 
 const char *
-commy_api_key_entry_why_not (const CommyApiKeyEntry *entry, gint64 now_s)
+commy_api_key_entry_why_not (const CommyApiKeyEntry *entry, const char *peer, gint64 now_s)
 {
   if (entry->is_revoked)
     return "it is revoked";
   if (entry->expires_s != 0 && now_s >= entry->expires_s)
     return "it has expired";
+  if (entry->principal != NULL && g_strcmp0 (peer, entry->principal) != 0)
+    return "it counts only as a second proof of the principal that it was made for";
   return NULL;
 }

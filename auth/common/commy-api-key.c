@@ -70,6 +70,19 @@ commy_api_key_is_id (const char *text)
   return strlen (text) == COMMY_API_KEY_ID_SIZE && is_hex (text, COMMY_API_KEY_ID_SIZE);
 }
 
+gboolean
+commy_api_key_is_principal (const char *text)
+{
+  gsize length = strlen (text);
+
+  if (length == 0 || length > COMMY_API_KEY_PRINCIPAL_MAX || !g_utf8_validate (text, -1, NULL))
+    return FALSE;
+  for (const char *at = text; *at != '\0'; at++)
+    if ((guchar) *at <= ' ' || *at == 0x7f)
+      return FALSE;
+  return strchr (text, ':') != NULL;
+}
+
 void
 commy_api_key_clear (CommyApiKey *key)
 {

@@ -43,6 +43,8 @@ gboolean commy_api_key_parse (const char *text, CommyApiKey *out_key, GError **e
 char *commy_api_key_to_text (const CommyApiKey *key);
 void commy_api_key_clear (CommyApiKey *key);
 gboolean commy_api_key_is_id (const char *text);
+/* Whether a second proof can be bound to it: "KIND:..." without white space, 240 bytes at most. */
+gboolean commy_api_key_is_principal (const char *text);
 
 /* Of a key, with a new pepper. */
 gboolean commy_api_key_make_verifier (const CommyApiKey *key,
@@ -70,12 +72,14 @@ gboolean commy_api_key_check (const CommyApiKeyVerifier *verifier,
 
 #define COMMY_API_KEYS_MAX 1024u
 #define COMMY_API_KEYS_FILE "tokens"
+#define COMMY_API_KEY_PRINCIPAL_MAX 240u
 
 typedef struct
 {
   char *id;
-  char *name;    /* or NULL: its id is its name */
-  char **scopes; /* words, up to NULL */
+  char *name;      /* or NULL: its id is its name */
+  char **scopes;   /* words, up to NULL */
+  char *principal; /* for whom it is a second proof only; or NULL */
   gint64 created_s;
   gint64 expires_s; /* 0: never */
   gboolean is_revoked;
@@ -90,6 +94,11 @@ CommyApiKeyRegister *commy_api_key_register_load (const char *dir, GError **erro
 /* The same under a lock, to be changed and saved, so that no change of another process is lost. */
 CommyApiKeyRegister *commy_api_key_register_open (const char *dir, GError **error);
 gboolean commy_api_key_register_save (CommyApiKeyRegister *reg, GError **error);
+/* The same of another file than COMMY_API_KEYS_FILE. */
+CommyApiKeyRegister *
+commy_api_key_register_load_file (const char *dir, const char *file, GError **error);
+CommyApiKeyRegister *
+commy_api_key_register_open_file (const char *dir, const char *file, GError **error);
 void commy_api_key_register_free (CommyApiKeyRegister *reg);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyApiKeyRegister, commy_api_key_register_free)
 
@@ -105,6 +114,16 @@ gboolean commy_api_key_register_add (CommyApiKeyRegister *reg,
                                      gint64 expires_s,
                                      GError **error);
 gboolean commy_api_key_register_revoke (CommyApiKeyRegister *reg, const char *id, GError **error);
+/* From now on it counts only beside a proof of being @principal. */
+gboolean commy_api_key_register_bind (CommyApiKeyRegister *reg,
+                                      const char *id,
+                                      const char *principal,
+                                      GError **error);
+/* From now on it ends at that time. */
+gboolean commy_api_key_register_set_end (CommyApiKeyRegister *reg,
+                                         const char *id,
+                                         gint64 expires_s,
+                                         GError **error);
 /* Forgets it. */
 gboolean commy_api_key_register_remove (CommyApiKeyRegister *reg, const char *id, GError **error);
 /* NULL: there is none. */
@@ -112,7 +131,9 @@ const CommyApiKeyEntry *commy_api_key_register_find (CommyApiKeyRegister *reg, c
 /* (transfer container), by time of creation */
 GPtrArray *commy_api_key_register_list (CommyApiKeyRegister *reg);
 
-/* Why it does not count at that time, a phrase; NULL: it does. */
-const char *commy_api_key_entry_why_not (const CommyApiKeyEntry *entry, gint64 now_s);
+/* Why it does not count at that time for who has proved to be @peer (nullable), a phrase; NULL: it
+ * does. */
+const char *
+commy_api_key_entry_why_not (const CommyApiKeyEntry *entry, const char *peer, gint64 now_s);
 
 G_END_DECLS

@@ -39,6 +39,11 @@ char *commy_pki_crt_dup_uri (gnutls_x509_crt_t crt, GError **error);
 char *commy_pki_crt_dup_domain (gnutls_x509_crt_t crt, GError **error);
 /* (transfer full) */
 char *commy_pki_hex (const guint8 *bytes, gsize size);
+/* Base32 in lower case, without padding. */
+void commy_pki_base32_encode (GString *text, const guint8 *bytes, gsize size);
+/* Appends to @bytes. Only what commy_pki_base32_encode() writes is taken: nothing over at the end
+ * but zeros, less than a digit. */
+gboolean commy_pki_base32_decode (GByteArray *bytes, const char *text);
 /* ECDSA P-256. */
 gboolean commy_pki_new_key (gnutls_x509_privkey_t *out_key, GError **error);
 /* PEM; a secret. (transfer full) */

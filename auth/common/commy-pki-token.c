@@ -17,8 +17,6 @@
 #define FIXED_SIZE (ID_BYTES + COMMY_PKI_SECRET_SIZE + COMMY_PKI_FINGERPRINT_SIZE + 8 + 1)
 #define ADDRESS_MAX 255
 
-static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
-
 static gboolean
 refuse (GError **error, const char *why)
 {
@@ -82,49 +80,6 @@ commy_pki_check_address (const char *text, GError **error)
   g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
                "not an address: \"%.64s\" (HOST:PORT, or [V6]:PORT)", text);
   return FALSE;
-}
-
-/* --- base32 (RFC 4648, lower case, without padding) --- */
-
-static void
-encode (GString *text, const guint8 *bytes, gsize size)
-{
-  guint32 bits = 0;
-  guint held = 0;
-
-  for (gsize i = 0; i < size; i++)
-    {
-      bits = bits << 8 | bytes[i];
-      for (held += 8; held >= 5; held -= 5)
-        g_string_append_c (text, digits[bits >> (held - 5) & 31]);
-    }
-  if (held > 0)
-    g_string_append_c (text, digits[bits << (5 - held) & 31]);
-}
-
-/* Only what encode() writes is taken: nothing over at the end but zeros, less than a digit. */
-static gboolean
-decode (GByteArray *bytes, const char *text)
-{
-  guint32 bits = 0;
-  guint held = 0;
-
-  for (; *text != '\0'; text++)
-    {
-      const char *digit = strchr (digits, *text);
-      guint8 byte;
-
-      if (digit == NULL)
-        return FALSE;
-      bits = bits << 5 | (guint32) (digit - digits);
-      held += 5;
-      if (held < 8)
-        continue;
-      held -= 8;
-      byte = (guint8) (bits >> held);
-      g_byte_array_append (bytes, &byte, 1);
-    }
-  return held < 5 && (bits & ((1u << held) - 1)) == 0;
 }
 
 /* --- the token --- */
@@ -233,7 +188,7 @@ commy_pki_token_to_text (const CommyPkiToken *token)
     }
   checksum (bytes->data, bytes->len, check);
   g_byte_array_append (bytes, check, sizeof check);
-  encode (text, bytes->data, bytes->len);
+  commy_pki_base32_encode (text, bytes->data, bytes->len);
   gnutls_memset (bytes->data, 0, bytes->len);
   return g_string_free (text, FALSE);
 }
@@ -322,7 +277,7 @@ commy_pki_token_parse (const char *text, GError **error)
     g_set_error_literal (error, COMMY_PKI_ERROR, COMMY_ERROR_VERSION,
                          "the join token is of another version than \"" PREFIX "\": use the same "
                          "version of Commy on both hosts");
-  else if (!decode (bytes, tight + strlen (PREFIX)))
+  else if (!commy_pki_base32_decode (bytes, tight + strlen (PREFIX)))
     refuse (error, "the join token is damaged, a character does not belong there: copy it again");
   else
     read = read_payload (token, bytes, error);

@@ -6,9 +6,10 @@
  */
 #include "config.h"
 
+#include "auth/common/commy-bearer.h"
 #include "auth/common/commy-credential.h"
+#include "auth/common/commy-jwt.h"
 #include "auth/common/commy-pki.h"
-#include "auth/jwt/commy-jwt.h"
 
 #include <commy/commy-plugin.h>
 #include <string.h>
@@ -32,10 +33,7 @@ typedef struct
 typedef struct
 {
   Jwt *jwt;
-  gboolean accepting;
-  gboolean is_over;
-  gboolean is_private; /* nobody can listen on the path */
-  char *peer;          /* what it has proved to be; NULL: nothing yet */
+  CommyBearer bearer;
 } Session;
 
 #define STRING_PARAM(NAME, DEFAULT, HELP)                                             \
@@ -184,55 +182,23 @@ jwt_begin (gpointer instance, gpointer session_, const CommyEvidence *evidence, 
   Session *session = session_;
 
   session->jwt = instance;
-  session->accepting = accepting;
-  /* Between two processes of one host there is nobody, once the kernel has named the other one. */
-  session->is_private = evidence->security >= COMMY_SECURITY_CONFIDENTIAL
-                        || evidence->kind == COMMY_EVIDENCE_SELF
-                        || evidence->kind == COMMY_EVIDENCE_KERNEL;
-  if (evidence->struct_size >= G_STRUCT_OFFSET (CommyEvidence, principal) + sizeof (char *))
-    session->peer = g_strdup (evidence->principal);
+  commy_bearer_begin (&session->bearer, evidence, accepting);
 }
 
 static void
 jwt_end (gpointer session)
 {
-  g_free (((Session *) session)->peer);
+  commy_bearer_clear (&((Session *) session)->bearer);
 }
 
-static gboolean
-is_shown_to (CommyHost *host, const char *principal)
-{
-  g_auto (GStrv) patterns = g_strsplit (host->param (host, "show-to"), " ", -1);
-
-  for (char **pattern = patterns; *pattern != NULL; pattern++)
-    if (**pattern != '\0' && g_pattern_match_simple (*pattern, principal))
-      return TRUE;
-  return FALSE;
-}
-
-static char *
-dup_why_not (const Session *session)
-{
-  if (!session->is_private)
-    return g_strdup ("the path is not confidential: a token is shown over one that is, such as "
-                     "tls");
-  if (session->peer == NULL)
-    return g_strdup ("the other side has not proved who it is: no token is shown to it");
-  if (!is_shown_to (session->jwt->host, session->peer))
-    return g_strdup_printf ("param.show-to of [plugin auth/jwt] does not name %s, so it is not "
-                            "shown this node's token",
-                            session->peer);
-  return NULL;
-}
-
-/* Whoever gets it can use it: only to whom somebody has named, never where others listen. */
 static void
 show (Session *session, CommyAuthStepDoneFunc done, gpointer user_data)
 {
   CommyHost *host = session->jwt->host;
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL;
-  g_autofree char *why = dup_why_not (session);
+  g_autofree char *why
+      = commy_bearer_dup_why_not (&session->bearer, host->param (host, "show-to"), "auth/jwt");
   char *text;
 
   if (why != NULL)
@@ -246,8 +212,7 @@ show (Session *session, CommyAuthStepDoneFunc done, gpointer user_data)
       done (user_data, COMMY_AUTH_REFUSED, NULL, error->message);
       return;
     }
-  bytes = g_bytes_new_with_free_func (text, strlen (text), (GDestroyNotify) commy_credential_free,
-                                      text);
+  bytes = commy_bearer_take_bytes (text);
   done (user_data, COMMY_AUTH_NOT_MINE, bytes, NULL);
 }
 
@@ -290,12 +255,10 @@ static void
 jwt_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer user_data)
 {
   Session *session = session_;
-  gboolean first = !session->is_over;
 
-  session->is_over = TRUE;
-  if (!first || (!session->accepting && bytes != NULL))
+  if (!commy_bearer_take_turn (&session->bearer, bytes))
     done (user_data, COMMY_AUTH_REFUSED, NULL, "a message that nobody waits for");
-  else if (session->accepting)
+  else if (session->bearer.accepting)
     check (session->jwt, bytes, done, user_data);
   else
     show (session, done, user_data);

@@ -8,14 +8,13 @@
  *   -> "T3" proof (32)
  *   <- "T4" answer (32)
  *
- * The transcript that is proved is SHA-256 of a label, the channel's binding, the users of both
- * sides as the kernel has them, T1 and T2. A path inside a host has a binding of nonces, which
- * somebody between two paths could make equal; but each side sees that one's user there.
+ * The transcript that is proved is of T1, T2 and the channel (auth/common/commy-transcript.h).
  */
 #include "config.h"
 
 #include "auth/common/commy-api-key.h"
 #include "auth/common/commy-credential.h"
+#include "auth/common/commy-transcript.h"
 
 #include <commy/commy-plugin.h>
 #include <gnutls/crypto.h>
@@ -24,7 +23,6 @@
 #include <unistd.h>
 
 #define LABEL "commy token 1"
-#define USERS_SIZE 8u /* the connecting side's, the accepting side's; little-endian */
 #define NONCE_SIZE 32u
 #define HEAD_SIZE 2u
 #define FIRST_SIZE (HEAD_SIZE + COMMY_API_KEY_ID_SIZE + NONCE_SIZE)
@@ -54,9 +52,8 @@ typedef struct
 {
   Token *token;
   State state;
-  gboolean has_binding;
-  guint8 binding[32];
-  guint8 users[USERS_SIZE]; /* 0 where no kernel knows them */
+  CommyTranscript transcript;
+  char *peer; /* what it has proved to be besides; NULL: nothing yet */
   guint8 first[FIRST_SIZE];
   guint8 second[SECOND_SIZE];
   CommyApiKeyVerifier verifier;           /* accepting */
@@ -141,22 +138,18 @@ token_begin (gpointer instance,
 
   session->token = instance;
   session->state = accepting ? AWAITS_FIRST : AWAITS_SECOND;
-  session->has_binding = evidence->has_binding;
-  memcpy (session->binding, evidence->binding, sizeof session->binding);
-  if (evidence->kind == COMMY_EVIDENCE_KERNEL)
-    {
-      const guint32 own = GUINT32_TO_LE ((guint32) geteuid ());
-      const guint32 other = GUINT32_TO_LE (evidence->uid);
-
-      memcpy (session->users, accepting ? &other : &own, sizeof own);
-      memcpy (session->users + sizeof own, accepting ? &own : &other, sizeof own);
-    }
+  commy_transcript_begin (&session->transcript, evidence, accepting);
+  if (evidence->struct_size >= G_STRUCT_OFFSET (CommyEvidence, principal) + sizeof (char *))
+    session->peer = g_strdup (evidence->principal);
 }
 
 static void
-token_end (gpointer session)
+token_end (gpointer session_)
 {
-  explicit_bzero (session, sizeof (Session));
+  Session *session = session_;
+
+  g_free (session->peer);
+  explicit_bzero (session, sizeof *session);
 }
 
 /* --- steps --- */
@@ -184,20 +177,8 @@ send (CommyAuthStepDoneFunc done,
 static void
 make_transcript (const Session *session, guint8 *out)
 {
-  guint8 all[sizeof LABEL - 1 + sizeof session->binding + USERS_SIZE + FIRST_SIZE + SECOND_SIZE];
-  guint8 *at = all;
-
-  memcpy (at, LABEL, sizeof LABEL - 1);
-  at += sizeof LABEL - 1;
-  memcpy (at, session->binding, sizeof session->binding);
-  at += sizeof session->binding;
-  memcpy (at, session->users, USERS_SIZE);
-  at += USERS_SIZE;
-  memcpy (at, session->first, FIRST_SIZE);
-  at += FIRST_SIZE;
-  memcpy (at, session->second, SECOND_SIZE);
-  if (gnutls_hash_fast (GNUTLS_DIG_SHA256, all, sizeof all, out) < 0)
-    g_error ("GnuTLS cannot compute SHA-256");
+  commy_transcript_finish (&session->transcript, LABEL, session->first, FIRST_SIZE, session->second,
+                           SECOND_SIZE, out);
 }
 
 /* Connecting side, to begin with. */
@@ -306,7 +287,7 @@ prove (Session *session,
   commy_credential_free (text);
 }
 
-/* "token:NAME", and a line each for the id and the scopes. */
+/* "token:NAME", and a line each for the id, whose it is, and the scopes. */
 static char *
 dup_principal (const CommyApiKeyEntry *entry)
 {
@@ -314,6 +295,8 @@ dup_principal (const CommyApiKeyEntry *entry)
 
   g_string_append (text, entry->name != NULL ? entry->name : entry->id);
   g_string_append_printf (text, "\ntoken-id=%s", entry->id);
+  if (entry->principal != NULL)
+    g_string_append_printf (text, "\nfor=%s", entry->principal);
   for (char **scope = entry->scopes; scope != NULL && *scope != NULL; scope++)
     g_string_append_printf (text, "\nscope=%s", *scope);
   return g_string_free (text, FALSE);
@@ -346,7 +329,7 @@ check (Session *session,
            || entry == NULL)
     why = entry != NULL ? "its proof is wrong" : "there is no such token";
   else
-    why = commy_api_key_entry_why_not (entry, g_get_real_time () / G_USEC_PER_SEC);
+    why = commy_api_key_entry_why_not (entry, session->peer, g_get_real_time () / G_USEC_PER_SEC);
   if (why != NULL)
     {
       text = g_strdup_printf ("token %s: %s", id, why);
@@ -388,7 +371,7 @@ token_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpoint
   gsize size = 0;
   const guint8 *data = bytes != NULL ? g_bytes_get_data (bytes, &size) : NULL;
 
-  if (!session->has_binding)
+  if (!session->transcript.has_binding)
     refuse (session, done, user_data,
             "the transport gives a connection no binding, without which somebody between could "
             "pass the proof on");

@@ -51,6 +51,8 @@ gboolean commy_exchange_has (char *const *ids, const CommyPlugin *provider);
 const char **commy_exchange_list_ids (CommyPlugin *const *providers);
 /* Whether all of the chain have accepted. */
 gboolean commy_exchange_is_proved (const CommyExchange *exchange);
+/* Whether that is of one peer, where the chain wants to know; else @error. All have accepted. */
+gboolean commy_exchange_is_one_peer (const CommyExchange *exchange, GError **error);
 CommySlot *commy_exchange_find_slot (CommyExchange *exchange, const CommyPlugin *provider);
 /* Whether a provider's words are a principal, and attributes. */
 gboolean commy_exchange_is_principal (const char *text);

@@ -13,6 +13,7 @@
 
 #define ATTRIBUTES_MAX 32u
 #define ATTRIBUTE_MAX 255u
+#define BOUND_TO "for=" /* the attribute of a proof that counts for one principal only */
 
 /* --- a chain and the evidence --- */
 
@@ -115,6 +116,39 @@ commy_exchange_is_proved (const CommyExchange *exchange)
   return TRUE;
 }
 
+/* Of which principal a provider's words are: its own name, or what it is bound to. */
+static gboolean
+is_of (const char *text, const char *name)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+  if (strcmp (lines[0], name) == 0)
+    return TRUE;
+  for (char **line = lines + 1; *line != NULL; line++)
+    if (g_str_has_prefix (*line, BOUND_TO) && strcmp (*line + strlen (BOUND_TO), name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+gboolean
+commy_exchange_is_one_peer (const CommyExchange *exchange, GError **error)
+{
+  g_autofree char *name = NULL;
+
+  if (!exchange->chain->same_principal)
+    return TRUE;
+  name = g_strndup (exchange->slots[0].text, strcspn (exchange->slots[0].text, "\n"));
+  for (guint i = 1; i < exchange->n_slots; i++)
+    if (!is_of (exchange->slots[i].text, name))
+      {
+        commy_set_error (error, COMMY_ERROR_REFUSED,
+                         "what %s accepted is not bound to %s, as same-principal of %s wants it",
+                         exchange->slots[i].provider->note.id, name, exchange->chain->name);
+        return FALSE;
+      }
+  return TRUE;
+}
+
 CommySlot *
 commy_exchange_find_slot (CommyExchange *exchange, const CommyPlugin *provider)
 {
@@ -191,6 +225,7 @@ static gboolean
 judge_by (CommySetup *self, const CommyAuthChain *chain, GError **error)
 {
   CommyExchange *exchange = commy_exchange_new (self, chain);
+  gboolean is_one;
 
   if (!ask_all (self, exchange, NULL, error))
     {
@@ -199,9 +234,11 @@ judge_by (CommySetup *self, const CommyAuthChain *chain, GError **error)
     }
   if (!commy_exchange_is_proved (exchange))
     return TRUE;
-  self->peer = commy_exchange_make_principal (exchange);
+  is_one = commy_exchange_is_one_peer (exchange, error);
+  if (is_one)
+    self->peer = commy_exchange_make_principal (exchange);
   commy_setup_drop_exchange (self);
-  return TRUE;
+  return is_one;
 }
 
 gboolean

@@ -149,10 +149,16 @@ void
 commy_exchange_complete (CommySetup *self)
 {
   CommyExchange *exchange = self->exchange;
+  g_autoptr (GError) error = NULL;
   CommyHello hello;
 
   if (commy_exchange_is_proved (exchange) && exchange->n_slots > 0)
     {
+      if (!commy_exchange_is_one_peer (exchange, &error))
+        {
+          fail_auth (self, commy_error_bare (error));
+          return;
+        }
       g_clear_pointer (&self->peer, commy_principal_unref);
       self->peer = commy_exchange_make_principal (exchange);
     }

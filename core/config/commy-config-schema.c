@@ -109,6 +109,8 @@ static const CommyKeySchema auth_chain_keys[] = {
   { "any", LIST (ID), "",
     "providers of which one must accept the other side, asked in this order" },
   { "require", LIST (ID), "", "providers of which each must accept it" },
+  { "same-principal", PLAIN (BOOL), "false",
+    "whether what the others accept must be bound to the principal that the first one names" },
 };
 
 static const CommyKeySchema mesh_keys[] = {

@@ -110,6 +110,16 @@ contains (CommyPlugin *const *list, const CommyPlugin *provider)
   return FALSE;
 }
 
+static guint
+count (CommyPlugin *const *list)
+{
+  guint n = 0;
+
+  while (list[n] != NULL)
+    n++;
+  return n;
+}
+
 static gboolean
 check_chain (CommyConfig *config, const char *group, const CommyAuthChain *chain, GError **error)
 {
@@ -120,6 +130,10 @@ check_chain (CommyConfig *config, const char *group, const CommyAuthChain *chain
     if (contains (chain->any, *one))
       return refuse (config, group, "any",
                      "names a provider that require= names, too; leave one out", error);
+  if (chain->same_principal && (chain->any[0] != NULL) + count (chain->require) < 2)
+    return refuse (
+        config, group, "same-principal",
+        "asks for one proof only, which speaks of itself; name another in require=", error);
   return TRUE;
 }
 
@@ -135,6 +149,7 @@ read_chain (Reader *reader, const char *group, GError **error)
   if (chain->any == NULL)
     return FALSE;
   chain->require = read_list (reader, group, "require", error);
+  chain->same_principal = commy_config_get_bool (self->config, group, "same-principal");
   if (chain->require == NULL || !check_chain (self->config, group, chain, error))
     return FALSE;
   note_steppers (self, chain->any);

@@ -3,9 +3,10 @@
  * Which auth providers must accept the other side, by the service and the path.
  *
  * Keyfile: [auth-chain NAME] with any=ID;... (one of them, in this order) and require=ID;... (each
- * of them). `auth-chain` of [service NAME], else of [plugin transport/ID], else of [mesh] names
- * the one for callers of what is offered here; `expect-chain` of [service NAME] the one for
- * instances that are called from here. Where nothing is named it is any of `auth` of [mesh].
+ * of them); same-principal=true: all of them must speak of one principal. `auth-chain` of [service
+ * NAME], else of [plugin transport/ID], else of [mesh] names the one for callers of what is offered
+ * here; `expect-chain` of [service NAME] the one for instances that are called from here. Where
+ * nothing is named it is any of `auth` of [mesh].
  *
  * Immutable; mesh thread.
  */
@@ -19,9 +20,10 @@
 
 typedef struct
 {
-  const char *name;      /* for logs: "[auth-chain NAME]", or "\"auth\" of [mesh]" */
-  CommyPlugin **any;     /* up to NULL; asked first */
-  CommyPlugin **require; /* up to NULL */
+  const char *name;        /* for logs: "[auth-chain NAME]", or "\"auth\" of [mesh]" */
+  CommyPlugin **any;       /* up to NULL; asked first */
+  CommyPlugin **require;   /* up to NULL */
+  gboolean same_principal; /* what the others accept must be of who the first one names */
 } CommyAuthChain;
 
 typedef struct _CommyAuthChains CommyAuthChains;

@@ -80,10 +80,11 @@ typedef CommyAuthVerdict (*CommyAuthJudgeFunc) (gpointer instance,
  *
  * %COMMY_AUTH_CONTINUE sends @bytes and waits for the answer. %COMMY_AUTH_ACCEPTED is this side's
  * last word: the peer proved to be @text; attributes may follow the principal, a line each (at most
- * 32 of 255 bytes, without spaces). %COMMY_AUTH_NOT_MINE is a last word, too: this side did its
- * part and learned nothing of the peer, as when only the other side has to prove something. The
- * bytes of a last word are sent. %COMMY_AUTH_REFUSED ends the set-up; @text goes to the log of this
- * side only.
+ * 32 of 255 bytes, without spaces). The attribute `for=PRINCIPAL` says that the proof counts only
+ * beside a proof of being that principal, which a chain can demand (`same-principal`).
+ * %COMMY_AUTH_NOT_MINE is a last word, too: this side did its part and learned nothing of the peer,
+ * as when only the other side has to prove something. The bytes of a last word are sent.
+ * %COMMY_AUTH_REFUSED ends the set-up; @text goes to the log of this side only.
  */
 typedef void (*CommyAuthStepDoneFunc) (gpointer user_data,
                                        CommyAuthVerdict verdict,

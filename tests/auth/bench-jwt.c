@@ -5,8 +5,8 @@
  */
 #include "config.h"
 
-#include "auth/jwt/commy-jwt-json.h"
-#include "auth/jwt/commy-jwt.h"
+#include "auth/common/commy-jwt-json.h"
+#include "auth/common/commy-jwt.h"
 
 #include <gnutls/abstract.h>
 #include <gnutls/crypto.h>

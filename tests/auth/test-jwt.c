@@ -5,8 +5,8 @@
  */
 #include "config.h"
 
-#include "auth/jwt/commy-jwt-json.h"
-#include "auth/jwt/commy-jwt.h"
+#include "auth/common/commy-jwt-json.h"
+#include "auth/common/commy-jwt.h"
 #include "tests/conformance/commy-test-host.h"
 
 #include <glib/gstdio.h>

@@ -87,10 +87,62 @@ if exits 0; then
   ok token/rm-forgets-it json 'it == []'
   run --mesh test token revoke "$id"
   ok token/revoke-of-none-exits-3 exits 3
+  run --mesh test token create --name second --for unix:uid=1000
+  run --mesh test token ls -o json
+  ok token/for-is-shown json 'it[0]["for"] == "unix:uid=1000" and it[0]["state"] == "good"'
   run --mesh test token create --name 'a b'
   ok token/a-name-that-is-none-is-refused complains 'letters, digits'
   run --mesh test token create --valid forever
   ok token/a-time-that-is-none-exits-2 exits 2
+  run totp
+  ok totp/without-arguments-exits-2 exits 2
+  run --mesh test totp enrol unix:uid=1000
+  ok totp/enrol-prints-an-address says '^otpauth://totp/commy%20test:unix'
+  ok totp/enrol-prints-backup-codes says '^[a-z2-7]\{4\}-[a-z2-7]\{4\}-[a-z2-7]\{4\}-[a-z2-7]\{4\}$'
+  ok totp/enrol-says-that-it-is-not-shown-again complains 'not shown again'
+  run --mesh test totp enrol unix:uid=1000
+  ok totp/a-second-secret-is-refused complains 'has a secret already'
+  run --mesh test totp enrol unix:uid=1001 --file "$folder/ann.otpauth" --algorithm sha256 --digits 8 -o json
+  ok totp/with-a-file-the-address-is-not-printed json '"uri" not in it and len(it["backup-codes"]) == 10'
+  is_private () { [ "$(stat -c %a "$folder/ann.otpauth")" = 600 ] && grep -q '^otpauth:.*SHA256&digits=8' "$folder/ann.otpauth"; }
+  ok totp/the-file-is-its-owners is_private
+  run --mesh test totp enrol unix:uid=1002 --file "$folder/ann.otpauth"
+  ok totp/a-file-is-not-overwritten complains 'File exists'
+  run --mesh test totp ls -o json
+  ok totp/ls-json json 'sorted(one["principal"] for one in it) == ["unix:uid=1000", "unix:uid=1001"]'
+  ok totp/ls-shows-no-secret json '"uri" not in it[0] and it[0]["backup-codes"] == 10 and it[0]["used"] == "never"'
+  id=$(grep -o '^\[[0-9a-f]*\]' "$folder/state/test/totp" | head -n 1 | tr -d '[]')
+  run --mesh test totp revoke "$id"
+  ok totp/revoke-exits-0 exits 0
+  run --mesh test totp ls
+  ok totp/revoked-is-shown says "$id .*revoked"
+  run --mesh test totp rm "$id"
+  ok totp/rm-exits-0 exits 0
+  run --mesh test totp revoke "$id"
+  ok totp/revoke-of-none-exits-3 exits 3
+  run --mesh test totp enrol ann
+  ok totp/a-name-that-is-none-is-refused complains 'is no principal'
+  run --mesh test totp enrol unix:uid=7 --digits 5
+  ok totp/digits-that-are-none-exit-2 exits 2
+  run --mesh test totp enrol unix:uid=7 --algorithm md5
+  ok totp/an-algorithm-that-is-none-exits-2 exits 2
+  run session
+  ok session/without-arguments-exits-2 exits 2
+  run --mesh test session ls -o json
+  ok session/ls-of-none json 'it == []'
+  printf '[0123456789ab]\nprincipal=unix:uid=7\nscopes=ba9876543210;\ncreated=1\nexpires=9000000000\npepper=%032d\nstored=%064d\nserver=%064d\n' \
+    0 0 0 > "$folder/state/test/sessions"
+  chmod 600 "$folder/state/test/sessions"
+  run --mesh test session ls -o json
+  ok session/ls-json json 'len(it) == 1 and it[0]["principal"] == "unix:uid=7" and it[0]["state"] == "good"'
+  run --mesh test session ls --principal unix:uid=8 -o json
+  ok session/ls-of-somebody-else json 'it == []'
+  run --mesh test session revoke --principal unix:uid=8
+  ok session/revoke-of-none-exits-3 exits 3
+  run --mesh test session revoke 0123456789ab
+  ok session/revoke-exits-0 exits 0
+  run --mesh test session ls
+  ok session/revoked-is-shown says '0123456789ab *unix:uid=7 *revoked'
   # All who have no name would be one user, if they were called alike.
   if unshare --user --map-user=12345 true 2> "$err"; then
     status=0

@@ -7,6 +7,7 @@
 
 #include "auth/common/commy-api-key.h"
 #include "auth/common/commy-credential.h"
+#include "auth/common/commy-totp.h"
 #include "fake-client.h"
 #include "mesh-fixture.h"
 #include "moves-scene.h"
@@ -357,6 +358,194 @@ test_moves (MeshFixture *fixture, gconstpointer data)
   moves_scene_free (scene);
 }
 
+/* --- of one peer --- */
+
+#define SAME(PROVIDERS)                                                                          \
+  "auth=peercred;mtls;token;totp\n[auth-chain c]\nrequire=" PROVIDERS "\nsame-principal=true\n"  \
+  "[service " TEST_SERVICE "]\nauth-chain=c\n[policy all]\nprincipals=*\nservices=" TEST_SERVICE \
+  "\nverbs=call\neffect=allow\n"
+
+/* A second token counts only if it was made for who the first proof names. */
+static void
+test_token_of_one_peer (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
+  g_autofree char *dir = register_dir (fixture);
+  const char *const principals[] = { NULL, "unix:uid=4711", own };
+  static const char *const words[] = { "is not bound to unix:uid=", "it counts only as", NULL };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (principals); i++)
+    {
+      g_autofree char *settings = NULL;
+      ServiceChild *child;
+      CommyApiKey key;
+
+      make_key (fixture, "build", &key);
+      if (principals[i] != NULL)
+        {
+          g_autoptr (CommyApiKeyRegister) reg = commy_api_key_register_open (dir, NULL);
+
+          g_assert_true (commy_api_key_register_bind (reg, key.id, principals[i], NULL));
+          g_assert_true (commy_api_key_register_save (reg, NULL));
+        }
+      settings = settings_of (fixture, &key, "unix");
+      mesh_fixture_capture_log (fixture);
+      child = service_child_start (fixture, SAME ("peercred;token"), 0);
+      if (words[i] == NULL)
+        check_answer (fixture, settings, "Who", own);
+      else
+        {
+          check_refused (fixture, settings, "the log of the side that refuses tells why");
+          mesh_fixture_await_log (fixture, words[i]);
+        }
+      service_child_free (child);
+    }
+}
+
+/* (transfer full): settings of a caller who has the secret of @principal. */
+static char *
+enrol (MeshFixture *fixture, const char *principal, const char *transport, char **out_id)
+{
+  g_autofree char *dir = register_dir (fixture);
+  g_autofree char *path = g_build_filename (fixture->dir, "totp-credential", NULL);
+  g_autoptr (CommyTotpRegister) reg = commy_totp_register_open (dir, NULL, NULL);
+  g_autoptr (GPtrArray) codes = NULL;
+  g_autoptr (GError) error = NULL;
+  const CommyTotpEntry *entry;
+  CommyTotpKey key;
+  char *uri;
+
+  g_assert_true (commy_totp_key_new (COMMY_TOTP_SHA1, 6, &key, NULL));
+  entry = commy_totp_register_add (reg, principal, &key, 1, &codes, &error);
+  g_assert_no_error (error);
+  *out_id = g_strdup (entry->id);
+  g_assert_true (commy_totp_register_save (reg, NULL));
+  uri = commy_totp_key_to_uri (&key, "commy", principal);
+  g_assert_true (g_file_set_contents (path, uri, -1, NULL));
+  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
+  commy_credential_free (uri);
+  return g_strdup_printf ("auth=peercred;mtls;totp\n[plugin auth/totp]\nparam.credential=%s\n"
+                          "param.show-to=unix:*\n[selection]\npreference=pin\ntransports=%s\n",
+                          path, transport);
+}
+
+static void
+test_second_factor (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
+  g_autofree char *id = NULL;
+  g_autofree char *other_id = NULL;
+  g_autofree char *settings = enrol (fixture, own, "unix", &id);
+  g_autofree char *attributes = g_strdup_printf ("totp:%s for=%s", id, own);
+  g_autofree char *others = NULL;
+  ServiceChild *child = service_child_start (fixture, SAME ("peercred;totp"), 0);
+
+  check_answer (fixture, settings, "Who", own);
+  check_answer (fixture, settings, "Attributes", attributes);
+  check_refused (fixture, NULL, "[auth-chain c] requires totp");
+  mesh_fixture_capture_log (fixture);
+  service_child_free (child);
+  /* The secret of somebody else. */
+  others = enrol (fixture, "unix:uid=4711", "unix", &other_id);
+  child = service_child_start (fixture, SAME ("peercred;totp"), 0);
+  check_refused (fixture, others, "the log of the side that refuses tells why");
+  mesh_fixture_await_log (fixture, "its proof is wrong");
+  service_child_free (child);
+}
+
+static void
+test_certificate_and_code (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *name = NULL;
+  g_autofree char *id = NULL;
+  g_autofree char *settings = NULL;
+  g_autofree char *attributes = NULL;
+  g_autoptr (GError) error = NULL;
+  ServiceChild *child;
+
+  mesh_fixture_make_credentials (fixture);
+  child = service_child_start (fixture, NULL, 0);
+  name = ask (fixture, "[selection]\npreference=pin\ntransports=tls\n", "Who", &error);
+  g_assert_no_error (error);
+  g_assert_true (g_str_has_prefix (name, "spiffe://"));
+  service_child_free (child);
+  settings = enrol (fixture, name, "tls", &id);
+  attributes = g_strdup_printf ("totp:%s for=%s", id, name);
+  child = service_child_start (fixture, SAME ("mtls;totp"), 0);
+  check_answer (fixture, settings, "Who", name);
+  check_answer (fixture, settings, "Attributes", attributes);
+  service_child_free (child);
+}
+
+/* A code that somebody typed is used up by the first connection; the others need none. */
+static void
+test_session (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
+  g_autofree char *path = g_build_filename (fixture->dir, "totp-credential", NULL);
+  g_autofree char *id = NULL;
+  g_autofree char *settings = enrol (fixture, own, "unix", &id);
+  g_autofree char *uri = NULL;
+  char code[COMMY_TOTP_DIGITS_MAX + 1];
+  CommyTotpKey key;
+  CommyMesh *mesh;
+  CommyClient *client;
+  const char *attributes;
+  ServiceChild *child;
+
+  g_assert_true (g_file_get_contents (path, &uri, NULL, NULL));
+  g_assert_true (commy_totp_key_parse_uri (uri, &key, NULL));
+  commy_totp_code (&key, commy_totp_step (g_get_real_time () / G_USEC_PER_SEC), code);
+  g_assert_true (g_file_set_contents (path, code, -1, NULL));
+  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GVariant) value = NULL;
+      g_autoptr (GError) error = NULL;
+
+      child = service_child_start (
+          fixture, SAME ("peercred;totp") "[plugin auth/totp]\nparam.session-life=1h\n", 0);
+      if (i == 0)
+        {
+          mesh = mesh_fixture_join (fixture, settings);
+          client = commy_client_new (mesh, TEST_SERVICE);
+        }
+      value = commy_client_call_sync (client, "Attributes", NULL, NULL, NULL, &error);
+      g_assert_no_error (error);
+      g_variant_get_child (value, 0, "&s", &attributes);
+      g_assert_cmpint (strstr (attributes, "session=") != NULL, ==, i > 0);
+      service_child_free (child); /* the next one is another process */
+    }
+  g_object_unref (client);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_unref (mesh);
+}
+
+/* Behind one that goes by steps, too. */
+static void
+test_second_factor_of_a_token (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *id = NULL;
+  g_autofree char *second = enrol (fixture, "token:build", "unix", &id);
+  g_autofree char *first = NULL;
+  g_autofree char *settings = NULL;
+  g_autoptr (GString) both = NULL;
+  ServiceChild *child;
+  CommyApiKey key;
+
+  make_key (fixture, "build", &key);
+  first = settings_of (fixture, &key, "unix");
+  both = g_string_new (strstr (second, "[plugin auth/totp]"));
+  g_string_truncate (both, (gsize) (strstr (both->str, "[selection]") - both->str));
+  settings = g_strconcat (first, both->str, NULL);
+  child = service_child_start (fixture, SAME ("token;totp"), 0);
+  /* The caller's list of providers is that of its first setting. */
+  g_string_assign (both, settings);
+  g_string_replace (both, "auth=peercred;mtls;token", "auth=peercred;mtls;token;totp", 1);
+  check_answer (fixture, both->str, "Who", "token:build");
+  service_child_free (child);
+}
+
 /* --- providers of every kind --- */
 
 /* A folder with the one fixture, which the mesh finds first. */
@@ -618,6 +807,11 @@ main (int argc, char **argv)
   /* attack: guess tokens in a loop; defence: a wait that doubles, counted for who guesses; test:
    * /mesh/auth-steps/who-guesses-waits-and-nobody-else */
   ADD ("who-guesses-waits-and-nobody-else", test_guesses);
+  ADD ("a-second-token-is-of-the-same-peer", test_token_of_one_peer);
+  ADD ("a-second-factor-is-of-the-same-peer", test_second_factor);
+  ADD ("a-certificate-and-a-one-time-code", test_certificate_and_code);
+  ADD ("a-session-instead-of-a-code", test_session);
+  ADD ("a-token-and-a-one-time-code", test_second_factor_of_a_token);
   ADD ("a-provider-may-answer-later", test_later);
   ADD ("a-provider-without-an-end-is-ended", test_endless);
   ADD ("a-provider-that-does-not-answer-costs-a-time", test_thinks_forever);

@@ -85,13 +85,13 @@ test_default (Scene *scene, gconstpointer data)
   g_assert_cmpuint (scene->n_started, ==, 0);
 }
 
-#define CHAINS                                              \
-  "[auth-chain both]\nrequire=paper;word\n"                 \
-  "[auth-chain one]\nany=kernel;paper;word\nrequire=code\n" \
-  "[auth-chain paper]\nrequire=paper\n"                     \
-  "[mesh]\nauth-chain=one\n"                                \
-  "[plugin transport/tls]\nauth-chain=both\n"               \
-  "[service org.example.A]\nauth-chain=paper\n"             \
+#define CHAINS                                                   \
+  "[auth-chain both]\nrequire=paper;word\nsame-principal=true\n" \
+  "[auth-chain one]\nany=kernel;paper;word\nrequire=code\n"      \
+  "[auth-chain paper]\nrequire=paper\n"                          \
+  "[mesh]\nauth-chain=one\n"                                     \
+  "[plugin transport/tls]\nauth-chain=both\n"                    \
+  "[service org.example.A]\nauth-chain=paper\n"                  \
   "[service org.example.B]\nexpect-chain=both\n"
 
 static void
@@ -105,12 +105,14 @@ test_nearest (Scene *scene, gconstpointer data)
   g_assert_false (commy_auth_chains_is_simple (chains));
   chain = commy_auth_chains_get_offered (chains, "org.example.A", "tls");
   g_assert_cmpstr (chain->name, ==, "[auth-chain paper]");
+  g_assert_false (chain->same_principal);
   chain = commy_auth_chains_get_offered (chains, "org.example.B", "tls");
   g_assert_cmpstr (chain->name, ==, "[auth-chain both]");
   g_assert_null (chain->any[0]);
   g_assert_true (chain->require[0] == scene->paper);
   g_assert_true (chain->require[1] == scene->word);
   g_assert_null (chain->require[2]);
+  g_assert_true (chain->same_principal);
   chain = commy_auth_chains_get_offered (chains, "org.example.B", "unix");
   g_assert_cmpstr (chain->name, ==, "[auth-chain one]");
   chain = commy_auth_chains_get_expected (chains, "org.example.B");
@@ -136,6 +138,8 @@ test_refused (Scene *scene, gconstpointer data)
     { "[auth-chain x]\nrequire=word;word\n", "twice" },
     { "[auth-chain x]\nany=word\nrequire=word\n", "leave one out" },
     { "[auth-chain x]\nrequire=kernel;paper;word;code;other\n", "more than four" },
+    { "[auth-chain x]\nrequire=word\nsame-principal=true\n", "asks for one proof only" },
+    { "[auth-chain x]\nany=kernel;word\nsame-principal=true\n", "asks for one proof only" },
     { "[auth-chain x]\nrequire=wird\n", "needs the auth provider wird" },
     { "[auth-chain x]\nrequire=word\n[mesh]\nauth-chain=y\n", "no [auth-chain y]" },
     { "[auth-chain strict]\nrequire=word\n[service s]\nauth-chain=strikt\n",

@@ -26,7 +26,16 @@ SAME_FLOOR = {("plugin", "config"), ("plugin", "observe"), ("config", "observe")
 SHARED = ("plugins", "serializers", "balancers", "stores")
 # Declares the fail points of all kinds of plugins; nothing of it is left in a release.
 FAILPOINTS = "plugins/common/commy-failpoints.h"
-USES_PKI = ("plugins/tls/", "auth/mtls/", "auth/token/", "auth/jwt/", "cli/", "bench/")
+USES_PKI = (
+    "plugins/tls/",
+    "auth/mtls/",
+    "auth/token/",
+    "auth/jwt/",
+    "auth/oauth2/",
+    "auth/totp/",
+    "cli/",
+    "bench/",
+)
 # The daemon starts its store through the ordinary host of plugins, and speaks its protocol with what
 # the store of that name has, too.
 USES_HOST = "daemon/"

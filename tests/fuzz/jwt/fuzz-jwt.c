@@ -6,8 +6,8 @@
  */
 #include "config.h"
 
-#include "auth/jwt/commy-jwt-json.h"
-#include "auth/jwt/commy-jwt.h"
+#include "auth/common/commy-jwt-json.h"
+#include "auth/common/commy-jwt.h"
 
 #include <gnutls/crypto.h>
 #include <stddef.h>

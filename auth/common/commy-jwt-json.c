@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "auth/jwt/commy-jwt-json.h"
+#include "auth/common/commy-jwt-json.h"
 
 #include <string.h>
 

@@ -5,8 +5,8 @@
  */
 #include "config.h"
 
-#include "auth/jwt/commy-jwt-json.h"
-#include "auth/jwt/commy-jwt.h"
+#include "auth/common/commy-jwt-json.h"
+#include "auth/common/commy-jwt.h"
 
 #include <commy/commy-error.h>
 #include <gnutls/abstract.h>
@@ -413,8 +413,7 @@ jwt_keys_check (JwtKeys *self,
   else if (self->keys->len == 1)
     key = g_ptr_array_index (self->keys, 0);
   if (key == NULL)
-    return id != NULL ? "its key is not in the key set"
-                      : "it names no key, and the key set has several";
+    return id != NULL ? JWT_UNKNOWN_KEY : "it names no key, and the key set has several";
   if (key->algorithm != algorithm)
     return "its algorithm is not that of its key";
   if (!check_by (key, data, data_size, signature, signature_size))

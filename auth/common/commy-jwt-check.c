@@ -4,8 +4,8 @@
  */
 #include "config.h"
 
-#include "auth/jwt/commy-jwt-json.h"
-#include "auth/jwt/commy-jwt.h"
+#include "auth/common/commy-jwt-json.h"
+#include "auth/common/commy-jwt.h"
 
 #include <string.h>
 
@@ -237,6 +237,11 @@ check_names (const JwtJson *claims, const JwtRules *rules, JwtVerdict *verdict)
   const char *subject = jwt_json_get_text (claims, "sub");
   g_autoptr (GString) principal = NULL;
 
+  if (rules->is_told && !jwt_json_has (claims, "iss"))
+    issuer = rules->issuer;
+  if (rules->is_told && !jwt_json_has (claims, "sub"))
+    subject = jwt_json_get_text (claims, "client_id");
+
   if (issuer == NULL || strcmp (issuer, rules->issuer) != 0)
     return "it is of another issuer (iss) than param.issuer";
   if (!is_for (jwt_json_get (claims, "aud"), rules->audience))
@@ -259,6 +264,19 @@ void
 jwt_verdict_clear (JwtVerdict *verdict)
 {
   g_clear_pointer (&verdict->principal, g_free);
+}
+
+const char *
+jwt_check_claims (const JwtJson *claims,
+                  const JwtRules *rules,
+                  gint64 now_s,
+                  JwtVerdict *out_verdict)
+{
+  const char *why;
+
+  memset (out_verdict, 0, sizeof *out_verdict);
+  why = check_times (claims, rules, now_s, out_verdict);
+  return why != NULL ? why : check_names (claims, rules, out_verdict);
 }
 
 const char *
@@ -292,6 +310,5 @@ jwt_check (JwtKeys *keys,
   claims = parse_part (first + 1, (gsize) (second - first - 1));
   if (claims == NULL)
     return "its claims are no JSON object as they must be";
-  why = check_times (claims, rules, now_s, out_verdict);
-  return why != NULL ? why : check_names (claims, rules, out_verdict);
+  return jwt_check_claims (claims, rules, now_s, out_verdict);
 }

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "auth/jwt/commy-jwt.h"
+#include "auth/common/commy-jwt.h"
 
 #include <gnutls/crypto.h>
 #include <string.h>

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include "auth/common/commy-jwt-json.h"
+
 #include <glib.h>
 
 G_BEGIN_DECLS
@@ -50,6 +52,9 @@ guint jwt_keys_get_n (const JwtKeys *keys);
 /* Whether one of them is no public key. */
 gboolean jwt_keys_has_secret (const JwtKeys *keys);
 
+/* What jwt_keys_check() and jwt_check() say of a key that may be new. */
+#define JWT_UNKNOWN_KEY "its key is not in the key set"
+
 /* Whether @signature is the key's with that id for @data; @id NULL: there must be one key only. Why
  * not: a phrase. */
 const char *jwt_keys_check (JwtKeys *keys,
@@ -68,6 +73,8 @@ typedef struct
   const char *audience;
   const char *type; /* "typ" of the header */
   gint64 max_life_s;
+  gboolean is_told; /* claims come from the issuer itself (RFC 7662): who it is may be left out, and
+                       a client that acts for itself has a client_id instead of a subject */
 } JwtRules;
 
 typedef struct
@@ -86,6 +93,12 @@ const char *jwt_check (JwtKeys *keys,
                        gsize size,
                        gint64 now_s,
                        JwtVerdict *out_verdict);
+
+/* The same of claims whose signature was checked, or that need none. */
+const char *jwt_check_claims (const JwtJson *claims,
+                              const JwtRules *rules,
+                              gint64 now_s,
+                              JwtVerdict *out_verdict);
 
 /* --- what was checked before (commy-jwt-cache.c) --- */
 

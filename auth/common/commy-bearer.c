@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * To whom a secret is shown, and over what.
+ */
+#include "config.h"
+
+#include "auth/common/commy-bearer.h"
+
+#include "auth/common/commy-credential.h"
+
+#include <string.h>
+
+void
+commy_bearer_begin (CommyBearer *self, const CommyEvidence *evidence, gboolean accepting)
+{
+  self->accepting = accepting;
+  /* Between two processes of one host there is nobody, once the kernel has named the other one. */
+  self->is_private = evidence->security >= COMMY_SECURITY_CONFIDENTIAL
+                     || evidence->kind == COMMY_EVIDENCE_SELF
+                     || evidence->kind == COMMY_EVIDENCE_KERNEL;
+  if (evidence->struct_size >= G_STRUCT_OFFSET (CommyEvidence, principal) + sizeof (char *))
+    self->peer = g_strdup (evidence->principal);
+}
+
+void
+commy_bearer_clear (CommyBearer *self)
+{
+  g_clear_pointer (&self->peer, g_free);
+}
+
+gboolean
+commy_bearer_take_turn (CommyBearer *self, GBytes *bytes)
+{
+  gboolean first = !self->is_over;
+
+  self->is_over = TRUE;
+  return first && (self->accepting || bytes == NULL);
+}
+
+static gboolean
+is_shown_to (const char *patterns, const char *principal)
+{
+  g_auto (GStrv) words = g_strsplit (patterns, " ", -1);
+
+  for (char **word = words; *word != NULL; word++)
+    if (**word != '\0' && g_pattern_match_simple (*word, principal))
+      return TRUE;
+  return FALSE;
+}
+
+char *
+commy_bearer_dup_why_not (const CommyBearer *self, const char *show_to, const char *plugin)
+{
+  if (!self->is_private)
+    return g_strdup ("the path is not confidential: a token or code is shown over one that is, "
+                     "such as tls");
+  if (self->peer == NULL)
+    return g_strdup ("the other side has not proved who it is: no token or code is shown to it");
+  if (!is_shown_to (show_to, self->peer))
+    return g_strdup_printf ("param.show-to of [plugin %s] does not name %s, so it is not shown "
+                            "this node's token or code",
+                            plugin, self->peer);
+  return NULL;
+}
+
+GBytes *
+commy_bearer_take_bytes (char *secret)
+{
+  return g_bytes_new_with_free_func (secret, strlen (secret),
+                                     (GDestroyNotify) commy_credential_free, secret);
+}

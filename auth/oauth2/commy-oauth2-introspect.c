@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Asking the issuer about a token (RFC 7662), as this node's own client; so many at a time.
+ */
+#include "config.h"
+
+#include "auth/oauth2/commy-oauth2.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+struct _Oauth2Introspector
+{
+  Oauth2Provider *provider;
+  const JwtRules *rules;
+  guint n_questions;
+};
+
+struct _Oauth2Question
+{
+  Oauth2Introspector *introspector;
+  char *token;
+  Oauth2VerdictFunc done;
+  gpointer user_data;
+  Oauth2Wait wait;
+  Oauth2Exchange *exchange;
+  gboolean is_inside; /* oauth2_introspector_ask() has not come back */
+  gboolean is_over;   /* nobody waits any more */
+};
+
+Oauth2Introspector *
+oauth2_introspector_new (Oauth2Provider *provider, const JwtRules *rules)
+{
+  Oauth2Introspector *self = g_new0 (Oauth2Introspector, 1);
+
+  self->provider = provider;
+  self->rules = rules;
+  return self;
+}
+
+void
+oauth2_introspector_free (Oauth2Introspector *self)
+{
+  g_free (self);
+}
+
+static void
+question_free (Oauth2Question *self)
+{
+  self->introspector->n_questions--;
+  explicit_bzero (self->token, strlen (self->token));
+  g_free (self->token);
+  g_free (self);
+}
+
+static void
+answer (Oauth2Question *self, JwtVerdict *verdict, const char *why)
+{
+  self->done (self->user_data, verdict, why);
+  self->is_over = TRUE;
+  if (!self->is_inside)
+    question_free (self);
+}
+
+static void
+on_answer (gpointer user_data, guint status, const char *text, gsize size, const char *why)
+{
+  Oauth2Question *self = user_data;
+  gint64 now_s = g_get_real_time () / G_USEC_PER_SEC;
+  g_autofree char *sentence = NULL;
+  JwtVerdict verdict = { NULL };
+
+  self->exchange = NULL;
+  if (why == NULL && status != 200)
+    {
+      g_autofree char *word = oauth2_error_parse (text, size);
+
+      why = sentence
+          = g_strdup_printf ("the issuer gave no answer about it: status %u %s", status, word);
+    }
+  if (why == NULL)
+    why = oauth2_introspection_parse (text, size, self->introspector->rules, now_s, &verdict);
+  answer (self, why == NULL ? &verdict : NULL, why);
+  jwt_verdict_clear (&verdict);
+}
+
+static void
+on_provider (gpointer user_data, const char *why)
+{
+  Oauth2Question *self = user_data;
+  Oauth2Provider *provider = self->introspector->provider;
+  g_autoptr (GString) form = g_string_new ("token_type_hint=access_token&token=");
+  g_autoptr (GError) error = NULL;
+
+  if (why == NULL && provider->metadata.introspection_endpoint == NULL)
+    why = "the issuer's discovery document has no introspection_endpoint";
+  if (why == NULL)
+    {
+      g_string_append_uri_escaped (form, self->token, NULL, FALSE);
+      self->exchange = oauth2_provider_post (provider, provider->metadata.introspection_endpoint,
+                                             form->str, on_answer, self, &error);
+      explicit_bzero (form->str, form->len);
+      if (self->exchange != NULL)
+        return;
+      why = error->message;
+    }
+  answer (self, NULL, why);
+}
+
+Oauth2Question *
+oauth2_introspector_ask (Oauth2Introspector *self,
+                         const char *token,
+                         gsize size,
+                         Oauth2VerdictFunc done,
+                         gpointer user_data)
+{
+  Oauth2Question *question;
+
+  if (self->n_questions >= OAUTH2_CHECKS_MAX)
+    {
+      done (user_data, NULL, "too many checks are under way");
+      return NULL;
+    }
+  self->n_questions++;
+  question = g_new0 (Oauth2Question, 1);
+  question->introspector = self;
+  question->token = g_strndup (token, size);
+  question->done = done;
+  question->user_data = user_data;
+  question->is_inside = TRUE;
+  oauth2_provider_await (self->provider, &question->wait, on_provider, question);
+  question->is_inside = FALSE;
+  if (!question->is_over)
+    return question;
+  question_free (question);
+  return NULL;
+}
+
+void
+oauth2_question_cancel (Oauth2Question *self)
+{
+  if (self == NULL)
+    return;
+  oauth2_wait_cancel (&self->wait);
+  oauth2_exchange_cancel (self->exchange);
+  question_free (self);
+}
