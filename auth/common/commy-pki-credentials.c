@@ -53,6 +53,7 @@ commy_pki_info_new (const char *pem, GError **error)
   size = sizeof bytes;
   info->serial = gnutls_x509_crt_get_serial (crt, bytes, &size) < 0 ? g_strdup ("")
                                                                     : commy_pki_hex (bytes, size);
+  info->name = commy_pki_crt_dup_name (crt);
   info->id = commy_pki_crt_dup_uri (crt, NULL);
   if (info->id == NULL)
     info->id = g_strdup ("");
@@ -71,6 +72,7 @@ commy_pki_info_free (CommyPkiInfo *info)
   g_free (info->issuer);
   g_free (info->serial);
   g_free (info->fingerprint);
+  g_free (info->name);
   g_free (info);
 }
 
@@ -152,6 +154,19 @@ commy_pki_credentials_new (const char *ca_pem,
   return self->trust != NULL && check_credentials (self, error) ? g_steal_pointer (&self) : NULL;
 }
 
+/* What is revoked, where a list says so. */
+static gboolean
+take_crl (CommyPkiCredentials *self, const char *dir, GError **error)
+{
+  g_autofree char *path = g_build_filename (dir, COMMY_PKI_CRL_FILE, NULL);
+  g_autofree char *pem = NULL;
+
+  if (!g_file_test (path, G_FILE_TEST_EXISTS))
+    return TRUE;
+  pem = commy_pki_read_file (dir, COMMY_PKI_CRL_FILE, FALSE, error);
+  return pem != NULL && commy_pki_trust_add_crls (self->trust, pem, error);
+}
+
 /* Reads the files, with the key from @key_file. */
 static CommyPkiCredentials *
 load_with (const char *dir, const char *key_file, GError **error)
@@ -170,6 +185,8 @@ load_with (const char *dir, const char *key_file, GError **error)
     return NULL;
   self = commy_pki_credentials_new (ca_pem, cert_pem, key_pem, error);
   commy_pki_free_secret (key_pem);
+  if (self != NULL && !take_crl (self, dir, error))
+    g_clear_pointer (&self, commy_pki_credentials_free);
   if (self == NULL)
     g_prefix_error (error, "the credentials in %s cannot be used: ", dir);
   return self;

@@ -12,19 +12,6 @@
 #define NAMES_MAX 16
 #define PURPOSES_MAX 16
 
-typedef struct
-{
-  gnutls_x509_crt_t crt;          /* owned by the list */
-  gnutls_x509_trust_list_t trust; /* of this authority alone: it decides the trust domain */
-  char *domain;
-} Authority;
-
-struct _CommyPkiTrust
-{
-  Authority authorities[COMMY_PKI_AUTHORITIES_MAX];
-  guint n_authorities;
-};
-
 /* A chain as GnuTLS wants it. */
 typedef struct
 {
@@ -125,7 +112,7 @@ commy_pki_crt_dup_domain (gnutls_x509_crt_t crt, GError **error)
 static gboolean
 add_authority (CommyPkiTrust *self, gnutls_x509_crt_t crt, GError **error)
 {
-  Authority *authority = &self->authorities[self->n_authorities];
+  CommyPkiAnchor *authority = &self->anchors[self->n_anchors];
 
   if (gnutls_x509_crt_get_ca_status (crt, NULL) <= 0)
     return refuse (NULL, COMMY_PKI_FAULT_MALFORMED, error,
@@ -133,7 +120,7 @@ add_authority (CommyPkiTrust *self, gnutls_x509_crt_t crt, GError **error)
   authority->domain = commy_pki_crt_dup_domain (crt, error);
   if (authority->domain == NULL)
     return FALSE;
-  self->n_authorities++;
+  self->n_anchors++;
   return commy_pki_check (gnutls_x509_trust_list_init (&authority->trust, 1), "cannot keep trust",
                           error)
          && commy_pki_check (gnutls_x509_trust_list_add_cas (authority->trust, &crt, 1, 0),
@@ -155,7 +142,7 @@ commy_pki_trust_new (const char *pem, GError **error)
     return NULL;
   for (unsigned i = 0; i < n; i++)
     {
-      Authority *authority = &self->authorities[self->n_authorities];
+      CommyPkiAnchor *authority = &self->anchors[self->n_anchors];
 
       if (good && add_authority (self, crts[i], error))
         authority->crt = crts[i];
@@ -173,14 +160,15 @@ commy_pki_trust_free (CommyPkiTrust *self)
 {
   if (self == NULL)
     return;
-  for (guint i = 0; i < self->n_authorities; i++)
+  for (guint i = 0; i < self->n_anchors; i++)
     {
-      if (self->authorities[i].trust != NULL)
-        gnutls_x509_trust_list_deinit (self->authorities[i].trust, 0);
-      if (self->authorities[i].crt != NULL)
-        gnutls_x509_crt_deinit (self->authorities[i].crt);
-      g_free (self->authorities[i].domain);
+      if (self->anchors[i].trust != NULL)
+        gnutls_x509_trust_list_deinit (self->anchors[i].trust, 0);
+      if (self->anchors[i].crt != NULL)
+        gnutls_x509_crt_deinit (self->anchors[i].crt);
+      g_free (self->anchors[i].domain);
     }
+  g_clear_pointer (&self->revoked, g_hash_table_unref);
   g_free (self);
 }
 
@@ -249,7 +237,7 @@ check_leaf_use (gnutls_x509_crt_t leaf, CommyPkiFault *fault, GError **error)
 }
 
 /* The authority that signed the chain, signatures and purpose checked, time not. */
-static const Authority *
+static const CommyPkiAnchor *
 find_signer (CommyPkiTrust *self,
              Chain *chain,
              CommyPkiPurpose purpose,
@@ -260,18 +248,18 @@ find_signer (CommyPkiTrust *self,
       = GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_PROFILE_TO_VFLAGS (GNUTLS_PROFILE_MEDIUM);
   unsigned seen = 0;
 
-  for (guint i = 0; i < self->n_authorities; i++)
+  for (guint i = 0; i < self->n_anchors; i++)
     {
       gnutls_typed_vdata_st data
           = { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (guint8 *) purpose_oid (purpose) };
       unsigned status = 0;
 
-      if (gnutls_x509_trust_list_verify_crt2 (self->authorities[i].trust, chain->crts, chain->n,
-                                              &data, 1, flags, &status, NULL)
+      if (gnutls_x509_trust_list_verify_crt2 (self->anchors[i].trust, chain->crts, chain->n, &data,
+                                              1, flags, &status, NULL)
           < 0)
         continue;
       if (status == 0)
-        return &self->authorities[i];
+        return &self->anchors[i];
       seen |= status;
     }
   if ((seen & GNUTLS_CERT_PURPOSE_MISMATCH) != 0)
@@ -311,6 +299,20 @@ check_time (
   return refuse (fault, COMMY_PKI_FAULT_EXPIRED, error, why);
 }
 
+static gboolean
+check_revoked (CommyPkiTrust *self, Chain *chain, CommyPkiFault *fault, GError **error)
+{
+  gint64 when_s = 0;
+  g_autofree char *text = NULL;
+  g_autofree char *why = NULL;
+
+  if (!commy_pki_trust_find_revoked (self, chain->crts, chain->n, &when_s))
+    return TRUE;
+  text = format_time (when_s);
+  why = g_strdup_printf ("the certificate was revoked at %s", text);
+  return refuse (fault, COMMY_PKI_FAULT_REVOKED, error, why);
+}
+
 static char *
 leaf_id (gnutls_x509_crt_t leaf, char **out_domain, CommyPkiFault *fault, GError **error)
 {
@@ -345,7 +347,7 @@ commy_pki_trust_verify (CommyPkiTrust *self,
   g_auto (Chain) chain = { { NULL }, 0 };
   g_autofree char *domain = NULL;
   g_autofree char *id = NULL;
-  const Authority *signer;
+  const CommyPkiAnchor *signer;
 
   if (!import_chain (&chain, ders, n_ders, out_fault, error))
     return NULL;
@@ -355,7 +357,8 @@ commy_pki_trust_verify (CommyPkiTrust *self,
   for (guint i = 0; i < chain.n; i++)
     if (!check_time (chain.crts[i], "certificate", now_s, out_fault, error))
       return NULL;
-  if (!check_time (signer->crt, "authority", now_s, out_fault, error))
+  if (!check_time (signer->crt, "authority", now_s, out_fault, error)
+      || (now_s != COMMY_PKI_ANY_TIME && !check_revoked (self, &chain, out_fault, error)))
     return NULL;
   if (!has_purpose (chain.crts[0], purpose_oid (purpose)))
     return refuse (out_fault, COMMY_PKI_FAULT_PURPOSE, error,

@@ -15,8 +15,13 @@ G_BEGIN_DECLS
 #define COMMY_PKI_CERT_FILE "cert.pem"
 #define COMMY_PKI_KEY_FILE "key.pem"
 #define COMMY_PKI_AUTHORITY_KEY_FILE "authority-key.pem"
+/* While the authority changes: the key that comes, and the one that went. */
+#define COMMY_PKI_AUTHORITY_NEXT_KEY_FILE "authority-key-next.pem"
+#define COMMY_PKI_AUTHORITY_OLD_KEY_FILE "authority-key-old.pem"
 /* The key of a certificate that is just being replaced; there for a moment, or after a crash. */
 #define COMMY_PKI_NEXT_KEY_FILE "key-next.pem"
+/* Lists of revoked certificates, signed by authorities of ca.pem; where there is none, none is. */
+#define COMMY_PKI_CRL_FILE "crl.pem"
 
 #define COMMY_PKI_SECONDS_PER_DAY G_GINT64_CONSTANT (86400)
 #define COMMY_PKI_LIFE_DAYS 90
@@ -124,6 +129,7 @@ typedef enum
   COMMY_PKI_FAULT_EXPIRED, /* or not valid yet */
   COMMY_PKI_FAULT_PURPOSE,
   COMMY_PKI_FAULT_NAME,
+  COMMY_PKI_FAULT_REVOKED,
 } CommyPkiFault;
 
 /* @pem: one or more authorities; each carries its trust domain as its only URI name. */
@@ -141,6 +147,34 @@ char *commy_pki_trust_verify (CommyPkiTrust *trust,
                               gint64 now_s,
                               CommyPkiFault *out_fault,
                               GError **error);
+/* --- revocation (commy-pki-crl.c) --- */
+
+#define COMMY_PKI_CRLS_MAX 16
+#define COMMY_PKI_REVOKED_MAX 65536
+
+/* Adds lists of revoked certificates (PEM), each signed by an authority that is trusted; from then
+ * on what they name is refused, at whatever time. All or nothing. */
+gboolean commy_pki_trust_add_crls (CommyPkiTrust *trust, const char *pem, GError **error);
+/* The highest number of the lists in @pem, -1 if there is none: a later one has a higher. */
+gint64 commy_pki_crl_get_number (const char *pem);
+/* When the lists should have been replaced by newer ones, the first of them; 0: they need not. */
+gint64 commy_pki_trust_get_crl_end (CommyPkiTrust *trust);
+
+/* A chain under the names by which it can be denied or revoked, "x509:AUTHORITY:SERIAL" of each
+ * certificate with a space between, and the time that all of them share. (transfer full) */
+char *commy_pki_chain_dup_names (GBytes *const *chain,
+                                 gsize n_chain,
+                                 gint64 *out_from_s,
+                                 gint64 *out_until_s);
+/* What became since of a chain that was good once, by its names. */
+typedef enum
+{
+  COMMY_PKI_NAMES_GOOD,
+  COMMY_PKI_NAMES_REVOKED,
+  COMMY_PKI_NAMES_STRANGE, /* its authority is not trusted any more */
+} CommyPkiNamesState;
+CommyPkiNamesState commy_pki_trust_judge_names (CommyPkiTrust *trust, const char *names);
+
 /* The rules of a SPIFFE certificate (X509-SVID, sections 2 to 5) without signatures and time:
  * one URI name, not an authority, for signing handshakes. Returns the id. (transfer full) */
 char *commy_pki_leaf_id (GBytes *der, GError **error);
@@ -152,6 +186,7 @@ typedef struct
   char *issuer;      /* distinguished name */
   char *serial;      /* hex */
   char *fingerprint; /* SHA-256 of the certificate, hex */
+  char *name;        /* "x509:AUTHORITY:SERIAL" */
   gint64 not_before_s;
   gint64 not_after_s;
 } CommyPkiInfo;
@@ -166,7 +201,7 @@ typedef struct
   char *id;
   char *cert_pem;
   char *key_pem;
-  CommyPkiTrust *trust;
+  CommyPkiTrust *trust; /* with what crl.pem says, if it is there */
   gint64 not_before_s;
   gint64 not_after_s;
 } CommyPkiCredentials;

@@ -17,6 +17,7 @@
 #include "mesh/commy-node-keeper.h"
 #include "mesh/commy-policy-watch.h"
 #include "mesh/commy-prober.h"
+#include "mesh/commy-proof-keeper.h"
 #include "mesh/commy-service-private.h"
 #include "mesh/commy-store-access.h"
 #include "mesh/commy-topics.h"
@@ -540,6 +541,15 @@ start_registry (CommyMesh *self, GError **error)
 }
 
 static gboolean
+start_proofs (CommyMesh *self, GError **error)
+{
+  Answer answer = { 0 };
+
+  commy_proof_keeper_start (self->proofs, take_answer, &answer);
+  return settle (self, &answer, error);
+}
+
+static gboolean
 start_node_service (CommyMesh *self, GError **error)
 {
   Answer answer = { 0 };
@@ -583,7 +593,8 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   self->prober = commy_prober_new (self);
   self->interface_checks = commy_interface_checks_new (self);
   self->health = commy_health_checks_new (self);
-  if (!start_registry (self, error))
+  self->proofs = commy_proof_keeper_new (self);
+  if (!start_registry (self, error) || !start_proofs (self, error))
     return FALSE;
   commy_alerts_start (self->alerts);
   start_listeners (self);
@@ -700,6 +711,7 @@ commy_mesh_leave_here (CommyMesh *self)
     commy_plugin_quiesce (self->started->pdata[i]);
   commy_mesh_shut_workers (self, FALSE);
   commy_setup_cancel_all (&self->setup);
+  g_clear_pointer (&self->proofs, commy_proof_keeper_free);
   g_clear_pointer (&self->topics, commy_topics_free);
   g_clear_pointer (&self->registry, commy_registry_free);
   g_clear_pointer (&self->prober, commy_prober_free);

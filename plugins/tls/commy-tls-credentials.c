@@ -13,7 +13,7 @@
 #define NO_CERTIFICATE "no certificate; run commy pki init or commy join"
 
 static const char *const files[TLS_CREDENTIAL_FILES]
-    = { COMMY_PKI_CA_FILE, COMMY_PKI_CERT_FILE, COMMY_PKI_KEY_FILE };
+    = { COMMY_PKI_CA_FILE, COMMY_PKI_CERT_FILE, COMMY_PKI_KEY_FILE, COMMY_PKI_CRL_FILE };
 
 static void
 credentials_clear (gpointer data)
@@ -85,6 +85,7 @@ load (const char *dir, GError **error)
       return NULL;
     }
   self->trust = g_steal_pointer (&files_read->trust);
+  self->not_before_s = files_read->not_before_s;
   self->not_after_s = files_read->not_after_s;
   return self;
 }
