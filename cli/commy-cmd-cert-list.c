@@ -63,14 +63,9 @@ add_pem (GPtrArray *certs, const char *what, const char *pem)
 
 /* All certificates of a file; of one's own the first alone is one's own. */
 static gboolean
-add_file (GPtrArray *certs,
-          const char *dir,
-          const char *file,
-          const char *what,
-          gboolean all,
-          GError **error)
+add_file (GPtrArray *certs, const char *path, const char *what, gboolean all, GError **error)
 {
-  g_autofree char *pem = commy_pki_read_file (dir, file, FALSE, error);
+  g_autofree char *pem = commy_pki_read_file ("/", path, FALSE, error);
 
   if (pem == NULL)
     return FALSE;
@@ -84,11 +79,13 @@ static GPtrArray *
 list_files (const char *dir, GError **error)
 {
   g_autoptr (GPtrArray) certs = g_ptr_array_new_with_free_func (cert_free);
-  g_autofree char *own = g_build_filename (dir, COMMY_PKI_CERT_FILE, NULL);
+  g_auto (CommyPkiPlaces) places = { NULL };
 
-  if (!add_file (certs, dir, COMMY_PKI_CA_FILE, "authority", TRUE, error)
-      || (g_file_test (own, G_FILE_TEST_EXISTS)
-          && !add_file (certs, dir, COMMY_PKI_CERT_FILE, "own", FALSE, error)))
+  if (!commy_pki_places_find (dir, &places, error))
+    return NULL;
+  if (!add_file (certs, places.authority, "authority", TRUE, error)
+      || (g_file_test (places.certificate, G_FILE_TEST_EXISTS)
+          && !add_file (certs, places.certificate, "own", FALSE, error)))
     {
       g_prefix_error (error, "no certificates here (commy pki init makes an authority, commy join "
                              "joins one): ");

@@ -109,15 +109,30 @@ commy_pki_crt_dup_domain (gnutls_x509_crt_t crt, GError **error)
   return NULL;
 }
 
+static char *
+dup_given_domain (const char *domain, GError **error)
+{
+  g_autofree char *id = g_strconcat ("spiffe://", domain, NULL);
+  g_autofree char *read = commy_pki_parse_id (id, strlen (id), NULL, error);
+
+  if (read != NULL && strcmp (read, domain) == 0)
+    return g_steal_pointer (&read);
+  g_clear_error (error);
+  refuse (NULL, COMMY_PKI_FAULT_NAME, error, "trust-domain is no trust domain");
+  return NULL;
+}
+
 static gboolean
-add_authority (CommyPkiTrust *self, gnutls_x509_crt_t crt, GError **error)
+add_authority (CommyPkiTrust *self, gnutls_x509_crt_t crt, const char *domain, GError **error)
 {
   CommyPkiAnchor *authority = &self->anchors[self->n_anchors];
 
   if (gnutls_x509_crt_get_ca_status (crt, NULL) <= 0)
     return refuse (NULL, COMMY_PKI_FAULT_MALFORMED, error,
                    "ca.pem holds a certificate of no authority");
-  authority->domain = commy_pki_crt_dup_domain (crt, error);
+  authority->domain = commy_pki_crt_dup_domain (crt, domain == NULL ? error : NULL);
+  if (authority->domain == NULL && domain != NULL)
+    authority->domain = dup_given_domain (domain, error);
   if (authority->domain == NULL)
     return FALSE;
   self->n_anchors++;
@@ -129,6 +144,12 @@ add_authority (CommyPkiTrust *self, gnutls_x509_crt_t crt, GError **error)
 
 CommyPkiTrust *
 commy_pki_trust_new (const char *pem, GError **error)
+{
+  return commy_pki_trust_new_for (pem, NULL, error);
+}
+
+CommyPkiTrust *
+commy_pki_trust_new_for (const char *pem, const char *domain, GError **error)
 {
   g_autoptr (CommyPkiTrust) self = g_new0 (CommyPkiTrust, 1);
   gnutls_datum_t text = { (guint8 *) pem, (unsigned) strlen (pem) };
@@ -144,7 +165,7 @@ commy_pki_trust_new (const char *pem, GError **error)
     {
       CommyPkiAnchor *authority = &self->anchors[self->n_anchors];
 
-      if (good && add_authority (self, crts[i], error))
+      if (good && add_authority (self, crts[i], domain, error))
         authority->crt = crts[i];
       else
         {

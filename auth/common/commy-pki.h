@@ -134,6 +134,8 @@ typedef enum
 
 /* @pem: one or more authorities; each carries its trust domain as its only URI name. */
 CommyPkiTrust *commy_pki_trust_new (const char *pem, GError **error);
+/* The same; @domain: (nullable): of those that name none. */
+CommyPkiTrust *commy_pki_trust_new_for (const char *pem, const char *domain, GError **error);
 void commy_pki_trust_free (CommyPkiTrust *trust);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiTrust, commy_pki_trust_free)
 
@@ -195,12 +197,33 @@ CommyPkiInfo *commy_pki_info_new (const char *pem, GError **error);
 void commy_pki_info_free (CommyPkiInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiInfo, commy_pki_info_free)
 
+/* --- where they are (commy-pki-places.c) --- */
+
+/* Absolute paths. */
+typedef struct
+{
+  char *authority;
+  char *certificate;
+  char *key;            /* or a "pkcs11:" URI */
+  char *crl;            /* it may not be there */
+  char *trust_domain;   /* of authorities that name none; or NULL */
+  gboolean is_external; /* `credentials.conf` says so: nobody here renews them */
+} CommyPkiPlaces;
+
+void commy_pki_places_clear (CommyPkiPlaces *places);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CommyPkiPlaces, commy_pki_places_clear)
+gboolean commy_pki_places_find (const char *dir, CommyPkiPlaces *out, GError **error);
+/* The authorities, and what they revoked. */
+CommyPkiTrust *commy_pki_places_load_trust (const CommyPkiPlaces *places, GError **error);
+/* Whether a key's text is not the key but the URI of one that a token keeps. */
+gboolean commy_pki_is_token_key (const char *key);
+
 /* What a node needs to speak TLS, read from a directory and found to fit together. */
 typedef struct
 {
   char *id;
   char *cert_pem;
-  char *key_pem;
+  char *key_pem;        /* or a "pkcs11:" URI */
   CommyPkiTrust *trust; /* with what crl.pem says, if it is there */
   gint64 not_before_s;
   gint64 not_after_s;

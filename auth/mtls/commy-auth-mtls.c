@@ -138,7 +138,10 @@ mtls_self (gpointer instance, char *principal, gsize size)
 {
   Mtls *self = instance;
   const char *dir = self->host->info (self->host, COMMY_HOST_CREDENTIALS_DIR);
-  g_autofree char *pem = dir != NULL ? commy_pki_read_file (dir, "cert.pem", FALSE, NULL) : NULL;
+  g_auto (CommyPkiPlaces) places = { NULL };
+  g_autofree char *pem = dir != NULL && commy_pki_places_find (dir, &places, NULL)
+                             ? commy_pki_read_file ("/", places.certificate, FALSE, NULL)
+                             : NULL;
   g_autoptr (CommyPkiInfo) info = pem != NULL ? commy_pki_info_new (pem, NULL) : NULL;
 
   if (info == NULL || info->id[0] == '\0')

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const files[MTLS_PROOF_FILES] = { COMMY_PKI_CA_FILE, COMMY_PKI_CRL_FILE };
-
 gboolean
 mtls_proof_describe (const CommyEvidence *evidence, CommyProof *proof)
 {
@@ -36,36 +34,22 @@ mtls_proof_describe (const CommyEvidence *evidence, CommyProof *proof)
 }
 
 static void
-take_stamps (MtlsProofs *self, struct stat stamps[MTLS_PROOF_FILES])
+take_stamps (const CommyPkiPlaces *places, struct stat stamps[MTLS_PROOF_FILES])
 {
+  const char *const files[MTLS_PROOF_FILES] = { places->authority, places->crl };
+
   memset (stamps, 0, MTLS_PROOF_FILES * sizeof *stamps);
   for (guint i = 0; i < MTLS_PROOF_FILES; i++)
     {
-      g_autofree char *path = g_build_filename (self->dir, files[i], NULL);
       struct stat about;
 
-      if (stat (path, &about) != 0)
+      if (files[i] == NULL || stat (files[i], &about) != 0)
         continue;
       stamps[i].st_dev = about.st_dev;
       stamps[i].st_ino = about.st_ino;
       stamps[i].st_size = about.st_size;
       stamps[i].st_ctim = about.st_ctim;
     }
-}
-
-static CommyPkiTrust *
-load (MtlsProofs *self, GError **error)
-{
-  g_autofree char *ca = commy_pki_read_file (self->dir, COMMY_PKI_CA_FILE, FALSE, error);
-  g_autofree char *path = g_build_filename (self->dir, COMMY_PKI_CRL_FILE, NULL);
-  g_autoptr (CommyPkiTrust) trust = ca != NULL ? commy_pki_trust_new (ca, error) : NULL;
-  g_autofree char *crl = NULL;
-
-  if (trust == NULL || !g_file_test (path, G_FILE_TEST_EXISTS))
-    return g_steal_pointer (&trust);
-  crl = commy_pki_read_file (self->dir, COMMY_PKI_CRL_FILE, FALSE, error);
-  return crl != NULL && commy_pki_trust_add_crls (trust, crl, error) ? g_steal_pointer (&trust)
-                                                                     : NULL;
 }
 
 static void
@@ -88,15 +72,17 @@ static CommyPkiTrust *
 refresh (MtlsProofs *self)
 {
   struct stat stamps[MTLS_PROOF_FILES];
+  g_auto (CommyPkiPlaces) places = { NULL };
   g_autoptr (GError) error = NULL;
   g_autofree char *line = NULL;
   CommyPkiTrust *fresh;
 
-  take_stamps (self, stamps);
+  (void) commy_pki_places_find (self->dir, &places, &error);
+  take_stamps (&places, stamps);
   if (memcmp (stamps, self->stamps, sizeof stamps) == 0)
     return self->trust;
   memcpy (self->stamps, stamps, sizeof stamps);
-  fresh = load (self, &error);
+  fresh = error == NULL ? commy_pki_places_load_trust (&places, &error) : NULL;
   if (fresh == NULL)
     {
       line = g_strdup_printf ("open connections are judged by what was there before: %s",
