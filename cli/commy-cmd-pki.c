@@ -272,6 +272,8 @@ static const Subcommand subcommands[] = {
   { "token", commy_cmd_pki_token },
   { "serve", commy_cmd_pki_serve },
   { "renew", cmd_renew },
+  { "revoke", commy_cmd_pki_revoke },
+  { "rotate", commy_cmd_pki_rotate },
 };
 
 static CommyExit
@@ -279,14 +281,17 @@ show_help (CommyCli *cli, char **argv)
 {
   static const CommyCliVerb verb = {
     .name = "pki",
-    .usage = "init|issue|show|token|serve|renew - the authority and the certificates of a mesh",
+    .usage = "init|issue|show|token|serve|renew|revoke|rotate - the authority and the certificates "
+             "of a mesh",
     .summary
     = "  init   make an authority, and a certificate for this host and user: ready to run\n"
       "  token  one-time tokens, with which other hosts join: create, ls, revoke\n"
       "  serve  let other hosts in who have a token, and renew their certificates\n"
       "  show   tell what is there: names, validity, issuer, fingerprints\n"
       "  renew  renew this node's certificate now; running nodes do it by themselves\n"
-      "  issue  make another host's certificate by hand, in --out DIR",
+      "  issue  make another host's certificate by hand, in --out DIR\n"
+      "  revoke take certificates back, of a node or by serial number\n"
+      "  rotate change the authority's key in stages, while everything runs",
     .description = "Each has a help of its own: commy pki serve --help\n\n"
                    "Example: let a second host in. Here:\n"
                    "  commy pki init\n"
@@ -300,10 +305,11 @@ show_help (CommyCli *cli, char **argv)
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
   return arguments[1] == NULL
-             ? commy_cli_misuse (&verb, "say one of init, issue, show, token, serve, renew")
+             ? commy_cli_misuse (&verb, "say one of init, issue, show, token, serve, renew, "
+                                        "revoke, rotate")
              : commy_cli_misuse (&verb,
                                  "there is no \"%s\"; say one of init, issue, show, token, "
-                                 "serve, renew first",
+                                 "serve, renew, revoke, rotate first",
                                  arguments[1]);
 }
 

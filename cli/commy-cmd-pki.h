@@ -15,8 +15,11 @@ CommyExit commy_cmd_join (CommyCli *cli, char **argv);
 CommyExit commy_cmd_token (CommyCli *cli, char **argv);
 CommyExit commy_cmd_totp (CommyCli *cli, char **argv);
 CommyExit commy_cmd_session (CommyCli *cli, char **argv);
+CommyExit commy_cmd_cert (CommyCli *cli, char **argv);
 
 /* Subcommands: argv[0] is their name. */
+CommyExit commy_cmd_pki_revoke (CommyCli *cli, char **argv);
+CommyExit commy_cmd_pki_rotate (CommyCli *cli, char **argv);
 CommyExit commy_cmd_pki_show (CommyCli *cli, char **argv);
 CommyExit commy_cmd_pki_serve (CommyCli *cli, char **argv);
 CommyExit commy_cmd_pki_token (CommyCli *cli, char **argv);

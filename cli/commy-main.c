@@ -35,6 +35,7 @@ commy_cmd_pki (CommyCli *cli, char **argv)
 #define commy_cmd_token commy_cmd_pki
 #define commy_cmd_totp commy_cmd_pki
 #define commy_cmd_session commy_cmd_pki
+#define commy_cmd_cert commy_cmd_pki
 #endif
 
 /* In the order in which a newcomer meets them. */
@@ -96,6 +97,8 @@ static const CommyVerb verbs[] = {
     "commy config check my.conf", COMMY_TASK_SET_UP },
   { "pki", commy_cmd_pki, N_ ("certificates of a mesh: init, token, serve, show, renew"),
     "commy pki init", COMMY_TASK_SET_UP },
+  { "cert", commy_cmd_cert, N_ ("certificates in use: ls, expiry; shut out at once: deny, allow"),
+    "commy cert ls", COMMY_TASK_SET_UP },
   { "join", commy_cmd_join, N_ ("join a mesh of another host, with a token of it"), "commy join",
     COMMY_TASK_SET_UP },
   { "token", commy_cmd_token, N_ ("keys for callers without a certificate: create, ls, revoke"),

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define SERVICES "services/"
+#define DENIED "denied/"
 
 /* [policy NAME] groups take away; what none of them says anything about is free for everybody:
  * of offers callers decide again whom they believe, and keys have owners. */
@@ -105,6 +106,32 @@ check_write (const CommydRights *self, guint32 uid, const CommyStoreOp *op, GErr
   return FALSE;
 }
 
+/* Who writes here shuts others out, so that somebody has to have allowed it. */
+static gboolean
+check_denial (const CommydRights *self, guint32 uid, const char *key, GError **error)
+{
+  static const CommyPolicyPath path
+      = { .where = COMMY_WHERE_LOCAL, .security = COMMY_SECURITY_KERNEL };
+  g_autofree char *principal = g_strdup_printf ("unix:uid=%u", uid);
+  const CommyPolicyRequest request = { .verb = COMMY_VERB_WRITE,
+                                       .principal = principal,
+                                       .resource = key,
+                                       .path = &path,
+                                       .wall_us = g_get_real_time () };
+
+  if (!g_str_has_prefix (key, DENIED))
+    return TRUE;
+  if (g_utf8_validate (key, -1, NULL) && commy_policy_is_about (self->policy, COMMY_VERB_WRITE)
+      && commy_policy_judge (self->policy, &request).allowed)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_DENIED,
+                   "user %u may not write %s: what begins with " DENIED
+                   " shuts others out; a [policy] of commyd with verbs=write and keys=" DENIED
+                   "* allows it",
+                   uid, key);
+  return FALSE;
+}
+
 static gboolean
 check_key (const CommydRights *self, guint32 uid, const char *key, GError **error)
 {
@@ -119,6 +146,8 @@ check_key (const CommydRights *self, guint32 uid, const char *key, GError **erro
                        uid, key);
       return FALSE;
     }
+  if (!check_denial (self, uid, key, error))
+    return FALSE;
   if (!commyd_ledger_find (self->ledger, key, &owner, &bytes) || owner == uid)
     return TRUE;
   commy_set_error (error, COMMY_ERROR_DENIED,

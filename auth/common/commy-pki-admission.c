@@ -60,6 +60,17 @@ format_time (gint64 seconds)
   return time == NULL ? g_strdup ("?") : g_date_time_format (time, "%Y-%m-%d %H:%M:%S UTC");
 }
 
+/* What the node is to refuse from now on; NULL: nothing was ever revoked. */
+static char *
+dup_crl (Case *self)
+{
+  g_autofree char *path = g_build_filename (self->admission->dir, COMMY_PKI_CRL_FILE, NULL);
+
+  if (!g_file_test (path, G_FILE_TEST_EXISTS))
+    return NULL;
+  return commy_pki_read_file (self->admission->dir, COMMY_PKI_CRL_FILE, FALSE, NULL);
+}
+
 static GBytes *
 admit (Case *self, CommyPkiRegister *reg)
 {
@@ -68,6 +79,7 @@ admit (Case *self, CommyPkiRegister *reg)
   gint64 until = self->now_s + life;
   g_autofree char *key = NULL;
   g_autofree char *pem = NULL;
+  g_autofree char *crl = NULL;
   g_autoptr (GError) why = NULL;
   GVariantDict fields;
 
@@ -76,8 +88,11 @@ admit (Case *self, CommyPkiRegister *reg)
   if (pem == NULL)
     return refuse (self, why->message);
   if (self->token != NULL)
+    commy_pki_register_pardon (reg, self->path);
+  if (self->token != NULL)
     commy_pki_register_use_token (reg, self->token, self->path, self->now_s);
   if (!commy_pki_register_set_identity (reg, self->path, key, self->previous, until, &why)
+      || !commy_pki_register_note_certificate (reg, self->path, pem, self->now_s, &why)
       || !commy_pki_register_save (reg, self->now_s, &why))
     return fail (self, why);
   self->outcome->admitted = TRUE;
@@ -88,6 +103,9 @@ admit (Case *self, CommyPkiRegister *reg)
   g_variant_dict_insert (&fields, "certificate", "s", pem);
   g_variant_dict_insert (&fields, "authority", "s", authority->pem);
   g_variant_dict_insert (&fields, "time", "x", self->now_s);
+  crl = dup_crl (self);
+  if (crl != NULL)
+    g_variant_dict_insert (&fields, "revoked", "s", crl);
   return commy_pki_message_write (COMMY_PKI_MESSAGE_ADMITTED, g_variant_dict_end (&fields));
 }
 
@@ -202,12 +220,16 @@ decide_renewal (Case *self, GBytes *peer)
   g_autoptr (GError) why = NULL;
   g_autoptr (CommyPkiTrust) trust = commy_pki_trust_new (self->admission->authority->pem, &why);
   g_autoptr (CommyPkiRegister) reg = NULL;
+  g_autofree char *crl = NULL;
   g_autofree char *id = NULL;
   g_autofree char *domain = NULL;
   const char *path = NULL;
   guint8 key[32];
 
   if (trust == NULL)
+    return fail (self, why);
+  crl = dup_crl (self);
+  if (crl != NULL && !commy_pki_trust_add_crls (trust, crl, &why))
     return fail (self, why);
   if (peer == NULL)
     return refuse (self, "to renew, show the certificate that is to be renewed");
@@ -227,6 +249,12 @@ decide_renewal (Case *self, GBytes *peer)
     return fail (self, why);
   self->path = g_strdup (path);
   self->previous = commy_pki_hex (key, sizeof key);
+  if (commy_pki_register_is_revoked (reg, path))
+    {
+      self->outcome->suspicious = TRUE;
+      return refuse (self, "this name was revoked: it needs a token that is made for it (commy pki "
+                           "token create --host, --user), and to join again");
+    }
   if (commy_pki_register_has_identity (reg, path)
       && !commy_pki_register_identity_fits (reg, path, self->previous))
     return refuse (self, "this name was given to another key since: join again with a new token "

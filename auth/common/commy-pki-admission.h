@@ -127,6 +127,54 @@ gboolean commy_pki_register_set_identity (CommyPkiRegister *self,
 gboolean
 commy_pki_note_issued (const char *dir, const char *cert_pem, gint64 now_s, GError **error);
 
+/* --- revoking (commy-pki-revocation.c) --- */
+
+/* What came of it. */
+typedef struct
+{
+  char *path;       /* of the identity that is not renewed any more; NULL: of none */
+  GPtrArray *names; /* of the certificates that are revoked now: "x509:AUTHORITY:SERIAL" */
+  gint64 number;    /* of the new list */
+} CommyPkiRevocation;
+
+void commy_pki_revocation_clear (CommyPkiRevocation *revocation);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CommyPkiRevocation, commy_pki_revocation_clear)
+
+/* Revokes @what: a node ("host/H/user/U" or its whole SPIFFE id), with all certificates of it that
+ * are good still, and it is not renewed any more; or one certificate, by its name or serial number.
+ * Writes crl.pem. */
+gboolean commy_pki_revoke (
+    const char *dir, const char *what, gint64 now_s, CommyPkiRevocation *out, GError **error);
+
+/* --- changing the authority (commy-pki-rotation.c) --- */
+
+typedef enum
+{
+  COMMY_PKI_ROTATION_NONE,     /* one authority */
+  COMMY_PKI_ROTATION_STARTED,  /* another one is trusted as well, and signs nothing yet */
+  COMMY_PKI_ROTATION_SWITCHED, /* the other one signs; the old one is trusted still */
+} CommyPkiRotationStage;
+
+typedef struct
+{
+  CommyPkiRotationStage stage;
+  gint64 since_s;
+  guint n_nodes;     /* whose certificates are good */
+  GPtrArray *behind; /* paths of those that have not been renewed since: they know of an earlier
+                        stage only */
+} CommyPkiRotation;
+
+void commy_pki_rotation_clear (CommyPkiRotation *rotation);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CommyPkiRotation, commy_pki_rotation_clear)
+
+gboolean
+commy_pki_rotation_get (const char *dir, gint64 now_s, CommyPkiRotation *out, GError **error);
+/* Goes from one stage to @to, which must be the next one: STARTED, SWITCHED, and NONE at the end.
+ * Fails while nodes are behind, unless @force. The service of the authority takes it up by itself.
+ */
+gboolean commy_pki_rotation_go (
+    const char *dir, CommyPkiRotationStage to, gboolean force, gint64 now_s, GError **error);
+
 /* --- the service (commy-pki-server.c) --- */
 
 typedef struct _CommyPkiServer CommyPkiServer;

@@ -9,40 +9,68 @@
 
 #include <string.h>
 
+/* The certificate in ca.pem, where there may be two while the authority changes, that fits the key.
+ */
 static gboolean
-import_authority (CommyPkiAuthority *self, const char *key_pem, GError **error)
+find_own (CommyPkiAuthority *self, const char *key_file, GError **error)
+{
+  gnutls_datum_t text = { (guint8 *) self->pem, (unsigned) strlen (self->pem) };
+  gnutls_x509_crt_t crts[COMMY_PKI_AUTHORITIES_MAX] = { NULL };
+  unsigned n = COMMY_PKI_AUTHORITIES_MAX;
+  guint8 ids[2][32];
+  gsize size = sizeof ids[0];
+
+  if (!commy_pki_check (gnutls_x509_crt_list_import (crts, &n, &text, GNUTLS_X509_FMT_PEM,
+                                                     GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED),
+                        "the authority's certificate cannot be read", error))
+    return FALSE;
+  if (gnutls_x509_privkey_get_key_id (self->key, GNUTLS_KEYID_USE_SHA256, ids[0], &size) < 0)
+    memset (ids[0], 0, sizeof ids[0]);
+  for (unsigned i = 0; i < n; i++)
+    {
+      size = sizeof ids[1];
+      if (self->crt == NULL
+          && gnutls_x509_crt_get_key_id (crts[i], GNUTLS_KEYID_USE_SHA256, ids[1], &size) >= 0
+          && memcmp (ids[0], ids[1], sizeof ids[0]) == 0)
+        self->crt = crts[i];
+      else
+        gnutls_x509_crt_deinit (crts[i]);
+    }
+  if (self->crt != NULL)
+    return TRUE;
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE,
+               "%s is not the key of the authority in %s", key_file, COMMY_PKI_CA_FILE);
+  return FALSE;
+}
+
+static gboolean
+import_authority (CommyPkiAuthority *self,
+                  const char *key_pem,
+                  const char *key_file,
+                  GError **error)
 {
   gnutls_datum_t key = { (guint8 *) key_pem, (unsigned) strlen (key_pem) };
-  gnutls_datum_t crt = { (guint8 *) self->pem, (unsigned) strlen (self->pem) };
-  guint8 ids[2][32];
-  gsize sizes[2] = { sizeof ids[0], sizeof ids[1] };
 
   if (!commy_pki_check (gnutls_x509_privkey_init (&self->key), "authority's key", error)
       || !commy_pki_check (gnutls_x509_privkey_import (self->key, &key, GNUTLS_X509_FMT_PEM),
                            "the authority's key cannot be read", error)
-      || !commy_pki_check (gnutls_x509_crt_init (&self->crt), "authority", error)
-      || !commy_pki_check (gnutls_x509_crt_import (self->crt, &crt, GNUTLS_X509_FMT_PEM),
-                           "the authority's certificate cannot be read", error)
-      || !commy_pki_check (
-          gnutls_x509_privkey_get_key_id (self->key, GNUTLS_KEYID_USE_SHA256, ids[0], &sizes[0]),
-          "authority's key", error)
-      || !commy_pki_check (
-          gnutls_x509_crt_get_key_id (self->crt, GNUTLS_KEYID_USE_SHA256, ids[1], &sizes[1]),
-          "authority", error))
+      || !find_own (self, key_file, error))
     return FALSE;
-  if (sizes[0] == sizes[1] && memcmp (ids[0], ids[1], sizes[0]) == 0)
-    return TRUE;
-  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE,
-               "%s is not the key of the authority in %s", COMMY_PKI_AUTHORITY_KEY_FILE,
-               COMMY_PKI_CA_FILE);
-  return FALSE;
+  self->own_pem = commy_pki_export_crt (self->crt, error);
+  return self->own_pem != NULL;
 }
 
 CommyPkiAuthority *
 commy_pki_authority_load (const char *dir, GError **error)
 {
+  return commy_pki_authority_load_key (dir, COMMY_PKI_AUTHORITY_KEY_FILE, error);
+}
+
+CommyPkiAuthority *
+commy_pki_authority_load_key (const char *dir, const char *key_file, GError **error)
+{
   g_autoptr (CommyPkiAuthority) self = g_new0 (CommyPkiAuthority, 1);
-  char *key_pem = commy_pki_read_file (dir, COMMY_PKI_AUTHORITY_KEY_FILE, TRUE, error);
+  char *key_pem = commy_pki_read_file (dir, key_file, TRUE, error);
   gboolean imported = FALSE;
 
   if (key_pem == NULL)
@@ -52,7 +80,7 @@ commy_pki_authority_load (const char *dir, GError **error)
     }
   self->pem = commy_pki_read_file (dir, COMMY_PKI_CA_FILE, FALSE, error);
   if (self->pem != NULL)
-    imported = import_authority (self, key_pem, error);
+    imported = import_authority (self, key_pem, key_file, error);
   commy_pki_free_secret (key_pem);
   if (!imported)
     return NULL;
@@ -69,6 +97,7 @@ commy_pki_authority_free (CommyPkiAuthority *self)
   g_clear_pointer (&self->crt, gnutls_x509_crt_deinit);
   g_free (self->domain);
   g_free (self->pem);
+  g_free (self->own_pem);
   g_free (self);
 }
 

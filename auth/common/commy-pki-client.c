@@ -361,7 +361,7 @@ send_all (CommyPkiClient *self, GBytes *message, GError **error)
 static gboolean
 receive (CommyPkiClient *self, CommyPkiMessage *out, GError **error)
 {
-  g_autofree guint8 *data = g_malloc (COMMY_PKI_MESSAGE_HEADER + COMMY_PKI_MESSAGE_MAX);
+  g_autofree guint8 *data = g_malloc (COMMY_PKI_MESSAGE_HEADER + COMMY_PKI_ANSWER_MAX);
   gsize size = 0;
 
   for (;;)

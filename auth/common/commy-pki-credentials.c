@@ -53,6 +53,7 @@ commy_pki_info_new (const char *pem, GError **error)
   size = sizeof bytes;
   info->serial = gnutls_x509_crt_get_serial (crt, bytes, &size) < 0 ? g_strdup ("")
                                                                     : commy_pki_hex (bytes, size);
+  info->name = commy_pki_crt_dup_name (crt);
   info->id = commy_pki_crt_dup_uri (crt, NULL);
   if (info->id == NULL)
     info->id = g_strdup ("");
@@ -71,27 +72,68 @@ commy_pki_info_free (CommyPkiInfo *info)
   g_free (info->issuer);
   g_free (info->serial);
   g_free (info->fingerprint);
+  g_free (info->name);
   g_free (info);
 }
 
+/* The id of a key's public half, from PEM or a token. */
 static gboolean
-check_key_fits (gnutls_x509_crt_t crt, const char *key_pem, GError **error)
+find_key_id (const char *key, guint8 out_id[32], GError **error)
 {
-  g_auto (gnutls_x509_privkey_t) key = NULL;
-  gnutls_datum_t text = { (guint8 *) key_pem, (unsigned) strlen (key_pem) };
-  guint8 ids[2][32];
-  gsize sizes[2] = { sizeof ids[0], sizeof ids[1] };
+  g_auto (gnutls_pubkey_t) public_key = NULL;
+  gnutls_privkey_t private_key = NULL;
+  gnutls_datum_t text = { (guint8 *) key, (unsigned) strlen (key) };
+  gsize size = 32;
+  int code = gnutls_privkey_init (&private_key);
 
-  if (!commy_pki_check (gnutls_x509_privkey_init (&key), "key", error)
-      || !commy_pki_check (gnutls_x509_privkey_import (key, &text, GNUTLS_X509_FMT_PEM),
-                           "the key cannot be read", error))
+  if (code >= 0)
+    code = commy_pki_is_token_key (key)
+               ? gnutls_privkey_import_url (private_key, key, 0)
+               : gnutls_privkey_import_x509_raw (private_key, &text, GNUTLS_X509_FMT_PEM, NULL, 0);
+  if (code >= 0)
+    code = gnutls_pubkey_init (&public_key);
+  if (code >= 0)
+    code = gnutls_pubkey_import_privkey (public_key, private_key, 0, 0);
+  if (code >= 0)
+    code = gnutls_pubkey_get_key_id (public_key, GNUTLS_KEYID_USE_SHA256, out_id, &size);
+  gnutls_privkey_deinit (private_key);
+  return commy_pki_check (code,
+                          commy_pki_is_token_key (key)
+                              ? "the token's key cannot be used (p11tool --list-tokens shows what "
+                                "there is)"
+                              : "the key cannot be read",
+                          error);
+}
+
+static gboolean
+check_key_fits (gnutls_x509_crt_t crt, const char *key, GError **error)
+{
+  guint8 ids[2][32];
+  gsize size = sizeof ids[1];
+
+  if (!find_key_id (key, ids[0], error))
     return FALSE;
-  if (gnutls_x509_privkey_get_key_id (key, GNUTLS_KEYID_USE_SHA256, ids[0], &sizes[0]) >= 0
-      && gnutls_x509_crt_get_key_id (crt, GNUTLS_KEYID_USE_SHA256, ids[1], &sizes[1]) >= 0
-      && sizes[0] == sizes[1] && memcmp (ids[0], ids[1], sizes[0]) == 0)
+  if (gnutls_x509_crt_get_key_id (crt, GNUTLS_KEYID_USE_SHA256, ids[1], &size) >= 0
+      && memcmp (ids[0], ids[1], sizeof ids[0]) == 0)
     return TRUE;
   g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE, "%s is not the key of %s",
-               COMMY_PKI_KEY_FILE, COMMY_PKI_CERT_FILE);
+               commy_pki_is_token_key (key) ? "what key= names" : COMMY_PKI_KEY_FILE,
+               COMMY_PKI_CERT_FILE);
+  return FALSE;
+}
+
+/* Kinds of keys that the mesh's TLS can use. */
+static gboolean
+check_kind (gnutls_x509_crt_t crt, GError **error)
+{
+  int kind = gnutls_x509_crt_get_pk_algorithm (crt, NULL);
+
+  if (kind == GNUTLS_PK_ECDSA || kind == GNUTLS_PK_EDDSA_ED25519)
+    return TRUE;
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE,
+               "the certificate's key is %s, which nodes do not take: ECDSA (P-256, P-384) or "
+               "Ed25519",
+               gnutls_pk_get_name (kind));
   return FALSE;
 }
 
@@ -126,7 +168,8 @@ check_credentials (CommyPkiCredentials *self, GError **error)
   g_auto (gnutls_x509_crt_t) crt = NULL;
   g_autoptr (GPtrArray) chain = NULL;
 
-  if (!import_pem (self->cert_pem, &crt, error) || !check_key_fits (crt, self->key_pem, error))
+  if (!import_pem (self->cert_pem, &crt, error) || !check_kind (crt, error)
+      || !check_key_fits (crt, self->key_pem, error))
     return FALSE;
   chain = dup_chain (self->cert_pem, error);
   if (chain == NULL)
@@ -152,6 +195,19 @@ commy_pki_credentials_new (const char *ca_pem,
   return self->trust != NULL && check_credentials (self, error) ? g_steal_pointer (&self) : NULL;
 }
 
+/* What is revoked, where a list says so. */
+static gboolean
+take_crl (CommyPkiCredentials *self, const char *dir, GError **error)
+{
+  g_autofree char *path = g_build_filename (dir, COMMY_PKI_CRL_FILE, NULL);
+  g_autofree char *pem = NULL;
+
+  if (!g_file_test (path, G_FILE_TEST_EXISTS))
+    return TRUE;
+  pem = commy_pki_read_file (dir, COMMY_PKI_CRL_FILE, FALSE, error);
+  return pem != NULL && commy_pki_trust_add_crls (self->trust, pem, error);
+}
+
 /* Reads the files, with the key from @key_file. */
 static CommyPkiCredentials *
 load_with (const char *dir, const char *key_file, GError **error)
@@ -170,16 +226,41 @@ load_with (const char *dir, const char *key_file, GError **error)
     return NULL;
   self = commy_pki_credentials_new (ca_pem, cert_pem, key_pem, error);
   commy_pki_free_secret (key_pem);
+  if (self != NULL && !take_crl (self, dir, error))
+    g_clear_pointer (&self, commy_pki_credentials_free);
   if (self == NULL)
     g_prefix_error (error, "the credentials in %s cannot be used: ", dir);
   return self;
 }
 
+/* Somebody else's: nothing is replaced here while it is read. */
+static CommyPkiCredentials *
+load_external (const CommyPkiPlaces *places, GError **error)
+{
+  g_autoptr (CommyPkiCredentials) self = g_new0 (CommyPkiCredentials, 1);
+
+  self->trust = commy_pki_places_load_trust (places, error);
+  if (self->trust == NULL)
+    return NULL;
+  self->cert_pem = commy_pki_read_file ("/", places->certificate, FALSE, error);
+  if (self->cert_pem != NULL)
+    self->key_pem = commy_pki_is_token_key (places->key)
+                        ? g_strdup (places->key)
+                        : commy_pki_read_file ("/", places->key, TRUE, error);
+  return self->key_pem != NULL && check_credentials (self, error) ? g_steal_pointer (&self) : NULL;
+}
+
 CommyPkiCredentials *
 commy_pki_credentials_load (const char *dir, GError **error)
 {
-  CommyPkiCredentials *self = load_with (dir, COMMY_PKI_KEY_FILE, error);
+  g_auto (CommyPkiPlaces) places = { NULL };
+  CommyPkiCredentials *self;
 
+  if (!commy_pki_places_find (dir, &places, error))
+    return NULL;
+  if (places.is_external)
+    return load_external (&places, error);
+  self = load_with (dir, COMMY_PKI_KEY_FILE, error);
   /* Between two steps of commy_pki_credentials_save() the new key lies beside the old; and when
    * that ended while we looked, the first look was at two different states. */
   if (self == NULL)

@@ -116,8 +116,8 @@ set_common_name (gnutls_x509_crt_t crt, const char *name)
                                         (unsigned) strlen (name));
 }
 
-static char *
-export_pem (gnutls_x509_crt_t crt, GError **error)
+char *
+commy_pki_export_crt (gnutls_x509_crt_t crt, GError **error)
 {
   gnutls_datum_t pem = { NULL, 0 };
   char *text;
@@ -185,6 +185,19 @@ check_mesh (const char *mesh, GError **error)
   return FALSE;
 }
 
+/* With a key that it has, and the domain that it is to speak for. */
+static gboolean
+complete (CommyPkiAuthority *self, gnutls_pubkey_t key, gint64 now_s, GError **error)
+{
+  if (!commy_pki_check (gnutls_x509_crt_init (&self->crt), "cannot make a certificate", error)
+      || !commy_pki_check (sign_authority (self, key, now_s),
+                           "cannot sign the authority's certificate", error))
+    return FALSE;
+  self->own_pem = commy_pki_export_crt (self->crt, error);
+  self->pem = g_strdup (self->own_pem);
+  return self->pem != NULL;
+}
+
 CommyPkiAuthority *
 commy_pki_authority_new (const char *mesh, gint64 now_s, GError **error)
 {
@@ -199,12 +212,20 @@ commy_pki_authority_new (const char *mesh, gint64 now_s, GError **error)
   if (digits == NULL)
     return NULL;
   self->domain = g_strdup_printf ("%s-%s", mesh, digits);
-  if (!commy_pki_check (gnutls_x509_crt_init (&self->crt), "cannot make a certificate", error)
-      || !commy_pki_check (sign_authority (self, key, now_s),
-                           "cannot sign the authority's certificate", error))
-    return NULL;
-  self->pem = export_pem (self->crt, error);
-  return self->pem == NULL ? NULL : g_steal_pointer (&self);
+  return complete (self, key, now_s, error) ? g_steal_pointer (&self) : NULL;
+}
+
+CommyPkiAuthority *
+commy_pki_authority_new_successor (const CommyPkiAuthority *before, gint64 now_s, GError **error)
+{
+  g_autoptr (CommyPkiAuthority) self = g_new0 (CommyPkiAuthority, 1);
+  g_auto (gnutls_pubkey_t) key = NULL;
+
+  self->domain = g_strdup (before->domain);
+  return commy_pki_new_key (&self->key, error) && public_half (self->key, &key, error)
+                 && complete (self, key, now_s, error)
+             ? g_steal_pointer (&self)
+             : NULL;
 }
 
 static int
@@ -246,7 +267,7 @@ commy_pki_sign (CommyPkiAuthority *authority,
                            "cannot fill the certificate", error)
       || !commy_pki_check (sign_leaf (authority, crt), "cannot sign the certificate", error))
     return NULL;
-  return export_pem (crt, error);
+  return commy_pki_export_crt (crt, error);
 }
 
 char *
@@ -313,7 +334,9 @@ check_same_authority (CommyPkiAuthority *authority, const char *dir, GError **er
   pem = commy_pki_read_file (dir, COMMY_PKI_CA_FILE, FALSE, error);
   if (pem == NULL)
     return FALSE;
-  if (strcmp (pem, authority->pem) == 0)
+  /* Its own, of whatever stage of a change. */
+  if (strcmp (pem, authority->pem) == 0 || strstr (pem, authority->own_pem) != NULL
+      || strstr (authority->pem, pem) != NULL)
     return TRUE;
   g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE,
                "%s holds the credentials of another authority: choose another directory", dir);

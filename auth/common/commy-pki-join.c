@@ -7,6 +7,7 @@
 
 #include "auth/common/commy-pki-wire.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
 
 #define ISSUER_GROUP "issuer"
@@ -199,6 +200,63 @@ check_answer (const CommyPkiMessage *answer,
   return g_steal_pointer (&good);
 }
 
+/* A list that is older than the one that is here does not replace it: only who could take back what
+ * was revoked would send such a one. */
+static gboolean
+is_outdated (const char *dir, const char *crl, CommyPkiTrust *trust)
+{
+  g_autofree char *path = g_build_filename (dir, COMMY_PKI_CRL_FILE, NULL);
+  g_autofree char *present = NULL;
+
+  if (!g_file_test (path, G_FILE_TEST_EXISTS))
+    return FALSE;
+  present = commy_pki_read_file (dir, COMMY_PKI_CRL_FILE, FALSE, NULL);
+  return present != NULL && commy_pki_trust_add_crls (trust, present, NULL)
+         && (crl == NULL || commy_pki_crl_get_number (crl) < commy_pki_crl_get_number (present));
+}
+
+/* Whether those that are trusted here now can judge the list, too: then it goes first. */
+static gboolean
+fits_present (const char *dir, const char *crl)
+{
+  g_autofree char *ca = commy_pki_read_file (dir, COMMY_PKI_CA_FILE, FALSE, NULL);
+  g_autoptr (CommyPkiTrust) trust = ca != NULL ? commy_pki_trust_new (ca, NULL) : NULL;
+
+  return trust != NULL && commy_pki_trust_add_crls (trust, crl, NULL);
+}
+
+static gboolean
+remove_crl (const char *dir)
+{
+  g_autofree char *path = g_build_filename (dir, COMMY_PKI_CRL_FILE, NULL);
+
+  (void) g_unlink (path); /* it may not be there */
+  return TRUE;
+}
+
+/* Everything of the answer. What is read in between is what was there before or is refused whole,
+ * and then the old stays in force until the rest is there. */
+static gboolean
+save_answer (const char *dir,
+             const char *ca,
+             CommyPkiCredentials *good,
+             const char *key_pem,
+             const char *crl,
+             GError **error)
+{
+  gboolean keep = is_outdated (dir, crl, good->trust);
+  gboolean first = crl != NULL && !keep && fits_present (dir, crl);
+
+  if (first && !commy_pki_write_file (dir, COMMY_PKI_CRL_FILE, crl, 0644, FALSE, error))
+    return FALSE;
+  if (!commy_pki_credentials_save (dir, ca, good->cert_pem, key_pem, error))
+    return FALSE;
+  if (first || keep)
+    return TRUE;
+  return crl == NULL ? remove_crl (dir)
+                     : commy_pki_write_file (dir, COMMY_PKI_CRL_FILE, crl, 0644, FALSE, error);
+}
+
 CommyPkiMembership *
 commy_pki_take_answer (const char *dir,
                        const CommyPkiMessage *answer,
@@ -208,11 +266,13 @@ commy_pki_take_answer (const char *dir,
                        GError **error)
 {
   g_autofree char *ca = NULL;
+  g_autofree char *crl = commy_pki_message_dup_text (answer, "revoked", COMMY_PKI_CRL_TEXT_MAX);
   g_autoptr (CommyPkiCredentials) good
       = check_answer (answer, key_pem, fingerprint, now_s, &ca, error);
   CommyPkiMembership *membership;
 
-  if (good == NULL || !commy_pki_credentials_save (dir, ca, good->cert_pem, key_pem, error))
+  if (good == NULL || (crl != NULL && !commy_pki_trust_add_crls (good->trust, crl, error))
+      || !save_answer (dir, ca, good, key_pem, crl, error))
     return NULL;
   membership = g_new0 (CommyPkiMembership, 1);
   membership->id = g_strdup (good->id);

@@ -8,6 +8,12 @@
 
 #include <string.h>
 
+static gsize
+size_max (guint8 type)
+{
+  return type == COMMY_PKI_MESSAGE_ADMITTED ? COMMY_PKI_ANSWER_MAX : COMMY_PKI_MESSAGE_MAX;
+}
+
 static const guint8 magic[4] = { 'C', 'M', 'Y', 'J' };
 
 void
@@ -30,7 +36,7 @@ commy_pki_message_write (CommyPkiMessageType type, GVariant *fields)
   const void *text = g_variant_get_data (body);
   guint8 *data;
 
-  if (size > COMMY_PKI_MESSAGE_MAX)
+  if (size > size_max ((guint8) type))
     return NULL;
   data = g_malloc0 (COMMY_PKI_MESSAGE_HEADER + size);
   memcpy (data, magic, sizeof magic);
@@ -65,8 +71,8 @@ commy_pki_message_measure (const guint8 *data, gsize size, GError **error)
       || data[7] != 0)
     return refuse (error, COMMY_ERROR_PROTOCOL, "the message is of no known type");
   memcpy (&big, data + 8, sizeof big);
-  if (GUINT32_FROM_BE (big) > COMMY_PKI_MESSAGE_MAX)
-    return refuse (error, COMMY_ERROR_TOO_BIG, "the message is larger than 16 KiB");
+  if (GUINT32_FROM_BE (big) > size_max (data[5]))
+    return refuse (error, COMMY_ERROR_TOO_BIG, "the message is larger than one of its type may be");
   return COMMY_PKI_MESSAGE_HEADER + (gssize) GUINT32_FROM_BE (big);
 }
 

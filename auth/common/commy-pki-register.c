@@ -17,7 +17,6 @@
 #define TOKENS_MAX 256
 #define IDENTITIES_MAX 16384
 #define TOKEN_GROUP "token "
-#define IDENTITY_GROUP "identity "
 #define KEEP_TOKENS_S (7 * COMMY_PKI_SECONDS_PER_DAY)
 
 struct _CommyPkiRegister
@@ -258,7 +257,7 @@ commy_pki_register_use_token (CommyPkiRegister *self,
 gboolean
 commy_pki_register_has_identity (CommyPkiRegister *self, const char *path)
 {
-  g_autofree char *group = g_strconcat (IDENTITY_GROUP, path, NULL);
+  g_autofree char *group = g_strconcat (COMMY_PKI_IDENTITY_GROUP, path, NULL);
 
   return g_key_file_has_group (self->file, group);
 }
@@ -266,7 +265,7 @@ commy_pki_register_has_identity (CommyPkiRegister *self, const char *path)
 gboolean
 commy_pki_register_identity_fits (CommyPkiRegister *self, const char *path, const char *key)
 {
-  g_autofree char *group = g_strconcat (IDENTITY_GROUP, path, NULL);
+  g_autofree char *group = g_strconcat (COMMY_PKI_IDENTITY_GROUP, path, NULL);
   g_autofree char *present = g_key_file_get_string (self->file, group, "key", NULL);
   g_autofree char *previous = g_key_file_get_string (self->file, group, "previous-key", NULL);
 
@@ -281,9 +280,10 @@ commy_pki_register_set_identity (CommyPkiRegister *self,
                                  gint64 until_s,
                                  GError **error)
 {
-  g_autofree char *group = g_strconcat (IDENTITY_GROUP, path, NULL);
+  g_autofree char *group = g_strconcat (COMMY_PKI_IDENTITY_GROUP, path, NULL);
 
-  if (!g_key_file_has_group (self->file, group) && count (self, IDENTITY_GROUP) >= IDENTITIES_MAX)
+  if (!g_key_file_has_group (self->file, group)
+      && count (self, COMMY_PKI_IDENTITY_GROUP) >= IDENTITIES_MAX)
     {
       g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
                    "the authority's register is full (%u identities)", (guint) IDENTITIES_MAX);
@@ -296,6 +296,12 @@ commy_pki_register_set_identity (CommyPkiRegister *self,
     g_key_file_remove_key (self->file, group, "previous-key", NULL);
   g_key_file_set_int64 (self->file, group, "until", until_s);
   return TRUE;
+}
+
+GKeyFile *
+commy_pki_register_get_file (CommyPkiRegister *self)
+{
+  return self->file;
 }
 
 gboolean
@@ -325,5 +331,6 @@ commy_pki_note_issued (const char *dir, const char *cert_pem, gint64 now_s, GErr
   key = commy_pki_hex (id, sizeof id);
   return commy_pki_register_set_identity (self, path, key, NULL,
                                           gnutls_x509_crt_get_expiration_time (crt), error)
+         && commy_pki_register_note_certificate (self, path, cert_pem, now_s, error)
          && commy_pki_register_save (self, now_s, error);
 }

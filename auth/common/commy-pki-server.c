@@ -11,6 +11,7 @@
 #include <glib-unix.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LOCK_NAME "serve.lock"
@@ -19,6 +20,13 @@
 #define SESSIONS_MAX 64
 #define ACCEPTS_A_TURN 16
 #define PAUSE_MS 100
+
+/* An authority that was replaced by the next one, and what it showed. */
+typedef struct
+{
+  CommyPkiAuthority *authority;
+  gnutls_certificate_credentials_t credentials;
+} Former;
 
 struct _CommyPkiServer
 {
@@ -33,6 +41,8 @@ struct _CommyPkiServer
   CommyPkiLog log;
   gpointer log_data;
   CommyPkiAuthority *authority;
+  struct stat stamps[2]; /* of its key and certificate, when they were read */
+  GPtrArray *before;     /* Former: what sessions that are open may still look at */
   CommyPkiSessionShared shared;
   CommyPkiLimiter *limiter;
   GQueue sessions; /* oldest first */
@@ -66,6 +76,8 @@ commy_pki_server_find (const char *dir)
   return text != NULL ? g_strdup (g_strstrip (text)) : NULL;
 }
 
+static void refresh (CommyPkiServer *self);
+
 /* --- sessions --- */
 
 static gint64
@@ -74,6 +86,12 @@ session_now (gpointer owner)
   CommyPkiServer *self = owner;
 
   return self->clock (self->clock_data);
+}
+
+static void
+session_refresh (gpointer owner)
+{
+  refresh (owner);
 }
 
 static void
@@ -186,6 +204,7 @@ on_incoming (int listener, GIOCondition condition, gpointer data)
 {
   CommyPkiServer *self = data;
 
+  refresh (self);
   for (guint i = 0; i < ACCEPTS_A_TURN; i++)
     {
       struct sockaddr_storage from;
@@ -262,12 +281,78 @@ make_credentials (CommyPkiServer *self, GError **error)
 
   if (pair == NULL)
     return FALSE;
-  chain = g_strconcat (pair->cert_pem, self->authority->pem, NULL);
+  chain = g_strconcat (pair->cert_pem, self->authority->own_pem, NULL);
   return commy_pki_check (
              commy_pki_tls_credentials (&self->shared.credentials, chain, pair->key_pem),
              "GnuTLS does not take the authority's certificate", error)
          && commy_pki_check (commy_pki_tls_priority (&self->shared.priority),
                              "GnuTLS does not offer what Commy needs", error);
+}
+
+/* --- an authority that changes --- */
+
+static void
+former_free (gpointer data)
+{
+  Former *former = data;
+
+  if (former->credentials != NULL)
+    gnutls_certificate_free_credentials (former->credentials);
+  commy_pki_authority_free (former->authority);
+  g_free (former);
+}
+
+static void
+take_stamps (CommyPkiServer *self, struct stat stamps[2])
+{
+  static const char *const names[2] = { COMMY_PKI_AUTHORITY_KEY_FILE, COMMY_PKI_CA_FILE };
+
+  memset (stamps, 0, 2 * sizeof *stamps);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autofree char *path = g_build_filename (self->dir, names[i], NULL);
+      struct stat about;
+
+      if (stat (path, &about) != 0)
+        continue;
+      stamps[i].st_ino = about.st_ino;
+      stamps[i].st_size = about.st_size;
+      stamps[i].st_ctim = about.st_ctim;
+    }
+}
+
+/* Takes up a change of the authority; what cannot be read leaves it as it was. */
+static void
+refresh (CommyPkiServer *self)
+{
+  struct stat stamps[2];
+  Former *former;
+  g_autoptr (GError) why = NULL;
+
+  if (g_queue_is_empty (&self->sessions))
+    g_ptr_array_set_size (self->before, 0);
+  take_stamps (self, stamps);
+  if (memcmp (stamps, self->stamps, sizeof stamps) == 0)
+    return;
+  memcpy (self->stamps, stamps, sizeof stamps);
+  former = g_new0 (Former, 1);
+  former->authority = self->authority;
+  former->credentials = g_steal_pointer (&self->shared.credentials);
+  self->authority = commy_pki_authority_load (self->dir, &why);
+  if (self->authority != NULL && make_credentials (self, &why))
+    {
+      g_ptr_array_add (self->before, former);
+      self->shared.admission.authority = self->authority;
+      tell (self, G_LOG_LEVEL_MESSAGE, "took up the authority's new files");
+      return;
+    }
+  tell (self, G_LOG_LEVEL_WARNING, "the authority's changed files are not taken: %s", why->message);
+  if (self->shared.credentials != NULL)
+    gnutls_certificate_free_credentials (self->shared.credentials);
+  commy_pki_authority_free (self->authority);
+  self->authority = former->authority;
+  self->shared.credentials = former->credentials;
+  g_free (former);
 }
 
 static gboolean
@@ -310,6 +395,8 @@ commy_pki_server_new (const CommyPkiServerConfig *config, GError **error)
   self->log_data = config->log_data;
   self->limiter = commy_pki_limiter_new ();
   g_queue_init (&self->sessions);
+  self->before = g_ptr_array_new_with_free_func (former_free);
+  take_stamps (self, self->stamps);
   self->authority = commy_pki_authority_load (self->dir, error);
   if (self->authority == NULL || !take_lock (self, error) || !make_credentials (self, error)
       || !open_socket (self, config->listen, error)
@@ -322,6 +409,7 @@ commy_pki_server_new (const CommyPkiServerConfig *config, GError **error)
   };
   self->shared.deadline_us = config->deadline_us > 0 ? config->deadline_us : COMMY_PKI_TIMEOUT_US;
   self->shared.now_s = session_now;
+  self->shared.refresh = session_refresh;
   self->shared.settled = session_settled;
   self->shared.ended = session_ended;
   self->shared.owner = self;
@@ -346,6 +434,7 @@ commy_pki_server_free (CommyPkiServer *self)
     gnutls_certificate_free_credentials (self->shared.credentials);
   if (self->shared.priority != NULL)
     gnutls_priority_deinit (self->shared.priority);
+  g_ptr_array_unref (self->before);
   commy_pki_authority_free (self->authority);
   commy_pki_limiter_free (self->limiter);
   g_free (self->address);

@@ -144,6 +144,7 @@ settle (CommyPkiSession *self)
   CommyPkiOutcome outcome = { FALSE };
   GBytes *answer = NULL;
 
+  self->shared->refresh (self->shared->owner);
   if (commy_pki_message_read (self->in, self->in_size, &request, NULL))
     answer = commy_pki_admission_decide (&self->shared->admission, &request,
                                          chain->len > 0 ? chain->pdata[0] : NULL,
@@ -172,7 +173,8 @@ pull (CommyPkiSession *self, gboolean *out_broken)
 
       if (whole > 0 && self->in_size == wanted)
         return TRUE;
-      if (whole < 0)
+      /* Answers may be larger than what this side ever reads. */
+      if (whole < 0 || (gsize) whole > sizeof self->in)
         {
           *out_broken = TRUE;
           return FALSE;

@@ -54,6 +54,31 @@ commy_pki_tls_has_alpn (gnutls_session_t session)
          && memcmp (chosen.data, COMMY_PKI_ALPN, chosen.size) == 0;
 }
 
+/* The key stays in its token: what is to be signed goes there. */
+static int
+set_token_key (gnutls_certificate_credentials_t credentials, gnutls_datum_t *chain, const char *uri)
+{
+  gnutls_pcert_st certificates[COMMY_PKI_CHAIN_MAX];
+  unsigned n = COMMY_PKI_CHAIN_MAX;
+  gnutls_privkey_t key = NULL;
+  int code = gnutls_pcert_list_import_x509_raw (certificates, &n, chain, GNUTLS_X509_FMT_PEM,
+                                                GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
+
+  if (code < 0)
+    return code;
+  code = gnutls_privkey_init (&key);
+  if (code >= 0)
+    code = gnutls_privkey_import_url (key, uri, 0);
+  if (code >= 0)
+    code = gnutls_certificate_set_key (credentials, NULL, 0, certificates, (int) n, key);
+  if (code >= 0)
+    return code; /* they are the credentials' now */
+  for (unsigned i = 0; i < n; i++)
+    gnutls_pcert_deinit (&certificates[i]);
+  gnutls_privkey_deinit (key);
+  return code;
+}
+
 int
 commy_pki_tls_credentials (gnutls_certificate_credentials_t *out_credentials,
                            const char *chain_pem,
@@ -63,6 +88,8 @@ commy_pki_tls_credentials (gnutls_certificate_credentials_t *out_credentials,
   gnutls_datum_t key = { (guint8 *) key_pem, (unsigned) strlen (key_pem) };
   int code = gnutls_certificate_allocate_credentials (out_credentials);
 
+  if (code >= 0 && commy_pki_is_token_key (key_pem))
+    return set_token_key (*out_credentials, &chain, key_pem);
   return code < 0 ? code
                   : gnutls_certificate_set_x509_key_mem2 (*out_credentials, &chain, &key,
                                                           GNUTLS_X509_FMT_PEM, NULL, 0);

@@ -12,19 +12,6 @@
 #define NAMES_MAX 16
 #define PURPOSES_MAX 16
 
-typedef struct
-{
-  gnutls_x509_crt_t crt;          /* owned by the list */
-  gnutls_x509_trust_list_t trust; /* of this authority alone: it decides the trust domain */
-  char *domain;
-} Authority;
-
-struct _CommyPkiTrust
-{
-  Authority authorities[COMMY_PKI_AUTHORITIES_MAX];
-  guint n_authorities;
-};
-
 /* A chain as GnuTLS wants it. */
 typedef struct
 {
@@ -122,18 +109,33 @@ commy_pki_crt_dup_domain (gnutls_x509_crt_t crt, GError **error)
   return NULL;
 }
 
-static gboolean
-add_authority (CommyPkiTrust *self, gnutls_x509_crt_t crt, GError **error)
+static char *
+dup_given_domain (const char *domain, GError **error)
 {
-  Authority *authority = &self->authorities[self->n_authorities];
+  g_autofree char *id = g_strconcat ("spiffe://", domain, NULL);
+  g_autofree char *read = commy_pki_parse_id (id, strlen (id), NULL, error);
+
+  if (read != NULL && strcmp (read, domain) == 0)
+    return g_steal_pointer (&read);
+  g_clear_error (error);
+  refuse (NULL, COMMY_PKI_FAULT_NAME, error, "trust-domain is no trust domain");
+  return NULL;
+}
+
+static gboolean
+add_authority (CommyPkiTrust *self, gnutls_x509_crt_t crt, const char *domain, GError **error)
+{
+  CommyPkiAnchor *authority = &self->anchors[self->n_anchors];
 
   if (gnutls_x509_crt_get_ca_status (crt, NULL) <= 0)
     return refuse (NULL, COMMY_PKI_FAULT_MALFORMED, error,
                    "ca.pem holds a certificate of no authority");
-  authority->domain = commy_pki_crt_dup_domain (crt, error);
+  authority->domain = commy_pki_crt_dup_domain (crt, domain == NULL ? error : NULL);
+  if (authority->domain == NULL && domain != NULL)
+    authority->domain = dup_given_domain (domain, error);
   if (authority->domain == NULL)
     return FALSE;
-  self->n_authorities++;
+  self->n_anchors++;
   return commy_pki_check (gnutls_x509_trust_list_init (&authority->trust, 1), "cannot keep trust",
                           error)
          && commy_pki_check (gnutls_x509_trust_list_add_cas (authority->trust, &crt, 1, 0),
@@ -142,6 +144,12 @@ add_authority (CommyPkiTrust *self, gnutls_x509_crt_t crt, GError **error)
 
 CommyPkiTrust *
 commy_pki_trust_new (const char *pem, GError **error)
+{
+  return commy_pki_trust_new_for (pem, NULL, error);
+}
+
+CommyPkiTrust *
+commy_pki_trust_new_for (const char *pem, const char *domain, GError **error)
 {
   g_autoptr (CommyPkiTrust) self = g_new0 (CommyPkiTrust, 1);
   gnutls_datum_t text = { (guint8 *) pem, (unsigned) strlen (pem) };
@@ -155,9 +163,9 @@ commy_pki_trust_new (const char *pem, GError **error)
     return NULL;
   for (unsigned i = 0; i < n; i++)
     {
-      Authority *authority = &self->authorities[self->n_authorities];
+      CommyPkiAnchor *authority = &self->anchors[self->n_anchors];
 
-      if (good && add_authority (self, crts[i], error))
+      if (good && add_authority (self, crts[i], domain, error))
         authority->crt = crts[i];
       else
         {
@@ -173,14 +181,15 @@ commy_pki_trust_free (CommyPkiTrust *self)
 {
   if (self == NULL)
     return;
-  for (guint i = 0; i < self->n_authorities; i++)
+  for (guint i = 0; i < self->n_anchors; i++)
     {
-      if (self->authorities[i].trust != NULL)
-        gnutls_x509_trust_list_deinit (self->authorities[i].trust, 0);
-      if (self->authorities[i].crt != NULL)
-        gnutls_x509_crt_deinit (self->authorities[i].crt);
-      g_free (self->authorities[i].domain);
+      if (self->anchors[i].trust != NULL)
+        gnutls_x509_trust_list_deinit (self->anchors[i].trust, 0);
+      if (self->anchors[i].crt != NULL)
+        gnutls_x509_crt_deinit (self->anchors[i].crt);
+      g_free (self->anchors[i].domain);
     }
+  g_clear_pointer (&self->revoked, g_hash_table_unref);
   g_free (self);
 }
 
@@ -249,7 +258,7 @@ check_leaf_use (gnutls_x509_crt_t leaf, CommyPkiFault *fault, GError **error)
 }
 
 /* The authority that signed the chain, signatures and purpose checked, time not. */
-static const Authority *
+static const CommyPkiAnchor *
 find_signer (CommyPkiTrust *self,
              Chain *chain,
              CommyPkiPurpose purpose,
@@ -260,18 +269,18 @@ find_signer (CommyPkiTrust *self,
       = GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_PROFILE_TO_VFLAGS (GNUTLS_PROFILE_MEDIUM);
   unsigned seen = 0;
 
-  for (guint i = 0; i < self->n_authorities; i++)
+  for (guint i = 0; i < self->n_anchors; i++)
     {
       gnutls_typed_vdata_st data
           = { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (guint8 *) purpose_oid (purpose) };
       unsigned status = 0;
 
-      if (gnutls_x509_trust_list_verify_crt2 (self->authorities[i].trust, chain->crts, chain->n,
-                                              &data, 1, flags, &status, NULL)
+      if (gnutls_x509_trust_list_verify_crt2 (self->anchors[i].trust, chain->crts, chain->n, &data,
+                                              1, flags, &status, NULL)
           < 0)
         continue;
       if (status == 0)
-        return &self->authorities[i];
+        return &self->anchors[i];
       seen |= status;
     }
   if ((seen & GNUTLS_CERT_PURPOSE_MISMATCH) != 0)
@@ -311,6 +320,20 @@ check_time (
   return refuse (fault, COMMY_PKI_FAULT_EXPIRED, error, why);
 }
 
+static gboolean
+check_revoked (CommyPkiTrust *self, Chain *chain, CommyPkiFault *fault, GError **error)
+{
+  gint64 when_s = 0;
+  g_autofree char *text = NULL;
+  g_autofree char *why = NULL;
+
+  if (!commy_pki_trust_find_revoked (self, chain->crts, chain->n, &when_s))
+    return TRUE;
+  text = format_time (when_s);
+  why = g_strdup_printf ("the certificate was revoked at %s", text);
+  return refuse (fault, COMMY_PKI_FAULT_REVOKED, error, why);
+}
+
 static char *
 leaf_id (gnutls_x509_crt_t leaf, char **out_domain, CommyPkiFault *fault, GError **error)
 {
@@ -345,7 +368,7 @@ commy_pki_trust_verify (CommyPkiTrust *self,
   g_auto (Chain) chain = { { NULL }, 0 };
   g_autofree char *domain = NULL;
   g_autofree char *id = NULL;
-  const Authority *signer;
+  const CommyPkiAnchor *signer;
 
   if (!import_chain (&chain, ders, n_ders, out_fault, error))
     return NULL;
@@ -355,7 +378,8 @@ commy_pki_trust_verify (CommyPkiTrust *self,
   for (guint i = 0; i < chain.n; i++)
     if (!check_time (chain.crts[i], "certificate", now_s, out_fault, error))
       return NULL;
-  if (!check_time (signer->crt, "authority", now_s, out_fault, error))
+  if (!check_time (signer->crt, "authority", now_s, out_fault, error)
+      || (now_s != COMMY_PKI_ANY_TIME && !check_revoked (self, &chain, out_fault, error)))
     return NULL;
   if (!has_purpose (chain.crts[0], purpose_oid (purpose)))
     return refuse (out_fault, COMMY_PKI_FAULT_PURPOSE, error,

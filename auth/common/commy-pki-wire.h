@@ -15,13 +15,17 @@
 #define COMMY_PKI_MESSAGE_VERSION 1
 #define COMMY_PKI_MESSAGE_HEADER 12
 #define COMMY_PKI_MESSAGE_MAX (16 * 1024)
+/* What an authority answers may hold lists of revoked certificates. */
+#define COMMY_PKI_CRL_TEXT_MAX (256 * 1024)
+#define COMMY_PKI_ANSWER_MAX (COMMY_PKI_MESSAGE_MAX + COMMY_PKI_CRL_TEXT_MAX)
 
 typedef enum
 {
   COMMY_PKI_MESSAGE_GREETING = 1, /* authority: time x, domain s */
   COMMY_PKI_MESSAGE_JOIN = 2,     /* newcomer: token s, secret ay, host s, user s, request ay */
   COMMY_PKI_MESSAGE_RENEW = 3,    /* member, known by its certificate: request ay */
-  COMMY_PKI_MESSAGE_ADMITTED = 4, /* authority: certificate s, authority s (both PEM), time x */
+  COMMY_PKI_MESSAGE_ADMITTED = 4, /* authority: certificate s, authority s, revoked s (all PEM, the
+                                     last one optional), time x */
   COMMY_PKI_MESSAGE_REFUSED = 5,  /* authority: text s, time x */
 } CommyPkiMessageType;
 
@@ -68,6 +72,24 @@ char *commy_pki_sign_request (CommyPkiAuthority *authority,
                               GError **error);
 /* SHA-256 of the public key of a certificate, DER. */
 gboolean commy_pki_key_id (GBytes *der, guint8 out_id[32], GError **error);
+
+/* --- the register's groups, for commy-pki-revocation.c and commy-pki-rotation.c --- */
+
+#define COMMY_PKI_IDENTITY_GROUP "identity "
+
+GKeyFile *commy_pki_register_get_file (CommyPkiRegister *self);
+/* The certificate that @path, an identity that is set, has now. */
+gboolean commy_pki_register_note_certificate (
+    CommyPkiRegister *self, const char *path, const char *cert_pem, gint64 now_s, GError **error);
+/* Steps that changes of the authority have taken; each certificate is noted with the step it was
+ * made at. */
+gint64 commy_pki_register_get_step (GKeyFile *file);
+/* It is not to be renewed, until a token that is made for exactly this name admits it again. */
+gboolean commy_pki_register_is_revoked (CommyPkiRegister *self, const char *path);
+void commy_pki_register_pardon (CommyPkiRegister *self, const char *path);
+/* Signs the lists anew that crl.pem has, with every key that gave out certificates. */
+gboolean
+commy_pki_write_crls (const char *dir, CommyPkiRegister *reg, gint64 now_s, GError **error);
 
 /* --- deciding (commy-pki-admission.c) --- */
 
@@ -133,6 +155,7 @@ typedef struct
   CommyPkiAdmission admission;
   gint64 deadline_us;
   gint64 (*now_s) (gpointer owner);
+  void (*refresh) (gpointer owner); /* before a decision: files may have changed */
   void (*settled) (gpointer owner, CommyPkiSession *session, const CommyPkiOutcome *outcome);
   void (*ended) (gpointer owner, CommyPkiSession *session); /* frees it */
   gpointer owner;

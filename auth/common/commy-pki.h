@@ -15,8 +15,13 @@ G_BEGIN_DECLS
 #define COMMY_PKI_CERT_FILE "cert.pem"
 #define COMMY_PKI_KEY_FILE "key.pem"
 #define COMMY_PKI_AUTHORITY_KEY_FILE "authority-key.pem"
+/* While the authority changes: the key that comes, and the one that went. */
+#define COMMY_PKI_AUTHORITY_NEXT_KEY_FILE "authority-key-next.pem"
+#define COMMY_PKI_AUTHORITY_OLD_KEY_FILE "authority-key-old.pem"
 /* The key of a certificate that is just being replaced; there for a moment, or after a crash. */
 #define COMMY_PKI_NEXT_KEY_FILE "key-next.pem"
+/* Lists of revoked certificates, signed by authorities of ca.pem; where there is none, none is. */
+#define COMMY_PKI_CRL_FILE "crl.pem"
 
 #define COMMY_PKI_SECONDS_PER_DAY G_GINT64_CONSTANT (86400)
 #define COMMY_PKI_LIFE_DAYS 90
@@ -124,10 +129,13 @@ typedef enum
   COMMY_PKI_FAULT_EXPIRED, /* or not valid yet */
   COMMY_PKI_FAULT_PURPOSE,
   COMMY_PKI_FAULT_NAME,
+  COMMY_PKI_FAULT_REVOKED,
 } CommyPkiFault;
 
 /* @pem: one or more authorities; each carries its trust domain as its only URI name. */
 CommyPkiTrust *commy_pki_trust_new (const char *pem, GError **error);
+/* The same; @domain: (nullable): of those that name none. */
+CommyPkiTrust *commy_pki_trust_new_for (const char *pem, const char *domain, GError **error);
 void commy_pki_trust_free (CommyPkiTrust *trust);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiTrust, commy_pki_trust_free)
 
@@ -141,6 +149,34 @@ char *commy_pki_trust_verify (CommyPkiTrust *trust,
                               gint64 now_s,
                               CommyPkiFault *out_fault,
                               GError **error);
+/* --- revocation (commy-pki-crl.c) --- */
+
+#define COMMY_PKI_CRLS_MAX 16
+#define COMMY_PKI_REVOKED_MAX 65536
+
+/* Adds lists of revoked certificates (PEM), each signed by an authority that is trusted; from then
+ * on what they name is refused, at whatever time. All or nothing. */
+gboolean commy_pki_trust_add_crls (CommyPkiTrust *trust, const char *pem, GError **error);
+/* The highest number of the lists in @pem, -1 if there is none: a later one has a higher. */
+gint64 commy_pki_crl_get_number (const char *pem);
+/* When the lists should have been replaced by newer ones, the first of them; 0: they need not. */
+gint64 commy_pki_trust_get_crl_end (CommyPkiTrust *trust);
+
+/* A chain under the names by which it can be denied or revoked, "x509:AUTHORITY:SERIAL" of each
+ * certificate with a space between, and the time that all of them share. (transfer full) */
+char *commy_pki_chain_dup_names (GBytes *const *chain,
+                                 gsize n_chain,
+                                 gint64 *out_from_s,
+                                 gint64 *out_until_s);
+/* What became since of a chain that was good once, by its names. */
+typedef enum
+{
+  COMMY_PKI_NAMES_GOOD,
+  COMMY_PKI_NAMES_REVOKED,
+  COMMY_PKI_NAMES_STRANGE, /* its authority is not trusted any more */
+} CommyPkiNamesState;
+CommyPkiNamesState commy_pki_trust_judge_names (CommyPkiTrust *trust, const char *names);
+
 /* The rules of a SPIFFE certificate (X509-SVID, sections 2 to 5) without signatures and time:
  * one URI name, not an authority, for signing handshakes. Returns the id. (transfer full) */
 char *commy_pki_leaf_id (GBytes *der, GError **error);
@@ -152,6 +188,7 @@ typedef struct
   char *issuer;      /* distinguished name */
   char *serial;      /* hex */
   char *fingerprint; /* SHA-256 of the certificate, hex */
+  char *name;        /* "x509:AUTHORITY:SERIAL" */
   gint64 not_before_s;
   gint64 not_after_s;
 } CommyPkiInfo;
@@ -160,13 +197,34 @@ CommyPkiInfo *commy_pki_info_new (const char *pem, GError **error);
 void commy_pki_info_free (CommyPkiInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiInfo, commy_pki_info_free)
 
+/* --- where they are (commy-pki-places.c) --- */
+
+/* Absolute paths. */
+typedef struct
+{
+  char *authority;
+  char *certificate;
+  char *key;            /* or a "pkcs11:" URI */
+  char *crl;            /* it may not be there */
+  char *trust_domain;   /* of authorities that name none; or NULL */
+  gboolean is_external; /* `credentials.conf` says so: nobody here renews them */
+} CommyPkiPlaces;
+
+void commy_pki_places_clear (CommyPkiPlaces *places);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CommyPkiPlaces, commy_pki_places_clear)
+gboolean commy_pki_places_find (const char *dir, CommyPkiPlaces *out, GError **error);
+/* The authorities, and what they revoked. */
+CommyPkiTrust *commy_pki_places_load_trust (const CommyPkiPlaces *places, GError **error);
+/* Whether a key's text is not the key but the URI of one that a token keeps. */
+gboolean commy_pki_is_token_key (const char *key);
+
 /* What a node needs to speak TLS, read from a directory and found to fit together. */
 typedef struct
 {
   char *id;
   char *cert_pem;
-  char *key_pem;
-  CommyPkiTrust *trust;
+  char *key_pem;        /* or a "pkcs11:" URI */
+  CommyPkiTrust *trust; /* with what crl.pem says, if it is there */
   gint64 not_before_s;
   gint64 not_after_s;
 } CommyPkiCredentials;

@@ -34,6 +34,7 @@ typedef struct
 {
   Jwt *jwt;
   CommyBearer bearer;
+  gint64 not_before_s, expires_s; /* accepting: of the token that counts; 0: none does yet */
 } Session;
 
 #define STRING_PARAM(NAME, DEFAULT, HELP)                                             \
@@ -217,8 +218,16 @@ show (Session *session, CommyAuthStepDoneFunc done, gpointer user_data)
 }
 
 static void
-check (Jwt *self, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer user_data)
+take_times (Session *session, const JwtVerdict *verdict)
 {
+  session->not_before_s = MAX (verdict->not_before_s, 0);
+  session->expires_s = verdict->expires_s;
+}
+
+static void
+check (Session *session, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer user_data)
+{
+  Jwt *self = session->jwt;
   gsize size = 0;
   const char *text = bytes != NULL ? g_bytes_get_data (bytes, &size) : "";
   gint64 now = g_get_real_time () / G_USEC_PER_SEC;
@@ -235,6 +244,7 @@ check (Jwt *self, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer user_data)
   known = jwt_cache_find (self->cache, text, size, now);
   if (known != NULL)
     {
+      take_times (session, known);
       done (user_data, COMMY_AUTH_ACCEPTED, NULL, known->principal);
       return;
     }
@@ -247,6 +257,7 @@ check (Jwt *self, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer user_data)
       done (user_data, COMMY_AUTH_REFUSED, NULL, reason);
       return;
     }
+  take_times (session, &verdict);
   done (user_data, COMMY_AUTH_ACCEPTED, NULL, verdict.principal);
   jwt_cache_add (self->cache, text, size, now, &verdict);
 }
@@ -259,9 +270,22 @@ jwt_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer
   if (!commy_bearer_take_turn (&session->bearer, bytes))
     done (user_data, COMMY_AUTH_REFUSED, NULL, "a message that nobody waits for");
   else if (session->bearer.accepting)
-    check (session->jwt, bytes, done, user_data);
+    check (session, bytes, done, user_data);
   else
     show (session, done, user_data);
+}
+
+/* How long what it showed counts. It has no name: whom it is about can be denied. */
+static gboolean
+jwt_proof (gpointer instance, const CommyEvidence *evidence, gpointer session_, CommyProof *proof)
+{
+  const Session *session = session_;
+
+  if (session == NULL || session->expires_s == 0)
+    return FALSE;
+  proof->from_s = session->not_before_s;
+  proof->until_s = session->expires_s;
+  return TRUE;
 }
 
 static const CommyAuthOps jwt_ops = {
@@ -271,6 +295,7 @@ static const CommyAuthOps jwt_ops = {
   .begin = jwt_begin,
   .step = jwt_step,
   .end = jwt_end,
+  .proof = jwt_proof,
 };
 
 COMMY_PLUGIN_NOTE (AUTH,

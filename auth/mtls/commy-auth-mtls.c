@@ -22,6 +22,7 @@ typedef struct
   gboolean any_host; /* one's own user is the same person on other hosts, too */
   MtlsRenewal renewal;
   MtlsAuthority authority;
+  MtlsProofs proofs;
   CommyPkiSealer *sealer; /* the audit thread's, until fini */
 } Mtls;
 
@@ -64,6 +65,7 @@ mtls_init (gpointer instance, CommyHost *host, GError **error)
   if (!mtls_authority_start (&self->authority, host, host->param (host, "serve-authority"), error))
     return FALSE;
   self->sealer = commy_pki_sealer_new (host->info (host, COMMY_HOST_CREDENTIALS_DIR));
+  mtls_proofs_init (&self->proofs, host);
   mtls_renewal_start (&self->renewal, host);
   return TRUE;
 }
@@ -76,6 +78,7 @@ mtls_fini (gpointer instance)
   mtls_renewal_stop (&self->renewal);
   mtls_authority_stop (&self->authority);
   g_clear_pointer (&self->sealer, commy_pki_sealer_free);
+  mtls_proofs_clear (&self->proofs);
 }
 
 static gboolean
@@ -135,7 +138,10 @@ mtls_self (gpointer instance, char *principal, gsize size)
 {
   Mtls *self = instance;
   const char *dir = self->host->info (self->host, COMMY_HOST_CREDENTIALS_DIR);
-  g_autofree char *pem = dir != NULL ? commy_pki_read_file (dir, "cert.pem", FALSE, NULL) : NULL;
+  g_auto (CommyPkiPlaces) places = { NULL };
+  g_autofree char *pem = dir != NULL && commy_pki_places_find (dir, &places, NULL)
+                             ? commy_pki_read_file ("/", places.certificate, FALSE, NULL)
+                             : NULL;
   g_autoptr (CommyPkiInfo) info = pem != NULL ? commy_pki_info_new (pem, NULL) : NULL;
 
   if (info == NULL || info->id[0] == '\0')
@@ -167,6 +173,18 @@ mtls_same_user (gpointer instance, const char *principal)
   return self->any_host && mtls_self (instance, own, sizeof own) && is_same_user (own, principal);
 }
 
+static gboolean
+mtls_proof (gpointer instance, const CommyEvidence *evidence, gpointer session, CommyProof *proof)
+{
+  return mtls_proof_describe (evidence, proof);
+}
+
+static CommyProofState
+mtls_stands (gpointer instance, const char *id, char *reason, gsize reason_size)
+{
+  return mtls_proof_judge (&((Mtls *) instance)->proofs, id, reason, reason_size);
+}
+
 G_STATIC_ASSERT (COMMY_PKI_ID_MAX < COMMY_PRINCIPAL_MAX);
 
 static const CommyAuthOps mtls_ops = {
@@ -175,6 +193,8 @@ static const CommyAuthOps mtls_ops = {
   .self = mtls_self,
   .same_user = mtls_same_user,
   .seal = mtls_seal,
+  .proof = mtls_proof,
+  .stands = mtls_stands,
 };
 
 COMMY_PLUGIN_NOTE (AUTH,

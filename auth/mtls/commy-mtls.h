@@ -9,8 +9,29 @@
 
 #include <commy/commy-plugin.h>
 
+#include <sys/stat.h>
+
 #define MTLS_ERROR (g_quark_from_static_string ("commy-error-quark"))
 #define MTLS_SECOND G_GINT64_CONSTANT (1000000000)
+
+#define MTLS_PROOF_FILES 2
+
+/* What open connections rest on (commy-mtls-proof.c). Mesh thread. */
+typedef struct
+{
+  CommyHost *host;
+  const char *dir;                      /* NULL: none */
+  struct stat stamps[MTLS_PROOF_FILES]; /* of what was read last; only what tells versions apart */
+  CommyPkiTrust *trust;                 /* NULL: it could never be read */
+  gint64 told_end_s;                    /* of the list that was said to be old */
+} MtlsProofs;
+
+void mtls_proofs_init (MtlsProofs *self, CommyHost *host);
+void mtls_proofs_clear (MtlsProofs *self);
+gboolean mtls_proof_describe (const CommyEvidence *evidence, CommyProof *proof);
+/* Reads the folder again if it changed. */
+CommyProofState
+mtls_proof_judge (MtlsProofs *self, const char *names, char *reason, gsize reason_size);
 
 /* Renews the node's own certificate before it ends (commy-mtls-renewal.c). Mesh thread. */
 typedef struct

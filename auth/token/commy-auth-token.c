@@ -57,8 +57,12 @@ typedef struct
   guint8 first[FIRST_SIZE];
   guint8 second[SECOND_SIZE];
   CommyApiKeyVerifier verifier;           /* accepting */
+  gint64 expires_s;                       /* accepting, once it is proved; 0: never */
+  gboolean is_proved;                     /* accepting */
   guint8 answer[COMMY_API_KEY_HASH_SIZE]; /* connecting: what must come */
 } Session;
+
+#define PROOF_PREFIX "token-id:"
 
 static const CommyParamSpec token_params[] = {
   { .struct_size = sizeof (CommyParamSpec),
@@ -338,6 +342,8 @@ check (Session *session,
     }
   text = dup_principal (entry);
   session->state = OVER;
+  session->is_proved = TRUE;
+  session->expires_s = entry->expires_s;
   send (done, user_data, COMMY_AUTH_ACCEPTED, message, sizeof message, text);
 }
 
@@ -389,6 +395,46 @@ token_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpoint
     refuse (session, done, user_data, "a message that nobody waits for");
 }
 
+/* --- afterwards --- */
+
+static gboolean
+token_proof (gpointer instance, const CommyEvidence *evidence, gpointer session_, CommyProof *proof)
+{
+  const Session *session = session_;
+  char id[COMMY_API_KEY_ID_SIZE + 1];
+
+  if (session == NULL || !session->is_proved)
+    return FALSE;
+  copy_id (session, id);
+  g_snprintf (proof->id, sizeof proof->id, PROOF_PREFIX "%s", id);
+  proof->until_s = session->expires_s;
+  return TRUE;
+}
+
+/* A file that cannot be read just now takes nothing back: it is on its way, or the log says why. */
+static CommyProofState
+token_stands (gpointer instance, const char *proof, char *reason, gsize reason_size)
+{
+  Token *self = instance;
+  const char *id = proof + strlen (PROOF_PREFIX);
+  const CommyApiKeyEntry *entry;
+  const char *why;
+
+  if (!g_str_has_prefix (proof, PROOF_PREFIX))
+    return COMMY_PROOF_GOOD;
+  refresh (self);
+  if (self->reg == NULL)
+    return COMMY_PROOF_GOOD;
+  entry = commy_api_key_register_find (self->reg, id);
+  why = entry == NULL ? "it is gone"
+                      : commy_api_key_entry_why_not (entry, g_get_real_time () / G_USEC_PER_SEC);
+  /* What ends by itself has its grace. */
+  if (why == NULL || (entry != NULL && !entry->is_revoked))
+    return COMMY_PROOF_GOOD;
+  g_snprintf (reason, reason_size, "token %s: %s", id, why);
+  return COMMY_PROOF_REVOKED;
+}
+
 static const CommyAuthOps token_ops = {
   .struct_size = sizeof (CommyAuthOps),
   .session_size = sizeof (Session),
@@ -396,6 +442,8 @@ static const CommyAuthOps token_ops = {
   .begin = token_begin,
   .step = token_step,
   .end = token_end,
+  .proof = token_proof,
+  .stands = token_stands,
 };
 
 COMMY_PLUGIN_NOTE (AUTH,

@@ -47,6 +47,24 @@ commy_audit_control (CommyChannel *self, const char *operation, const CommyPolic
                        } });
 }
 
+void
+commy_audit_ended (CommyChannel *self, const GError *error)
+{
+  char number[16];
+  CommyAuditEvent event = { {
+      [COMMY_AUDIT_TYPE] = "peer",
+      [COMMY_AUDIT_OUTCOME] = "ended",
+      [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
+      [COMMY_AUDIT_PEER] = commy_error_bare (error),
+      [COMMY_AUDIT_TRANSPORT] = commy_channel_get_transport (self),
+      [COMMY_AUDIT_SERVICE] = self->service,
+      [COMMY_AUDIT_REASON] = number,
+  } };
+
+  g_snprintf (number, sizeof number, "CMY%04d", CLAMP (error->code, 0, 9999));
+  commy_audit_log_add (self->shared->audit, &event);
+}
+
 gboolean
 commy_audit_accepted (CommySetup *self, GError **error)
 {

@@ -15,6 +15,8 @@ gboolean commy_audit_call (CommyChannel *channel,
 void commy_audit_control (CommyChannel *channel,
                           const char *operation,
                           const CommyPolicyVerdict *verdict);
+/* A connection was closed because what it rested on holds no more. */
+void commy_audit_ended (CommyChannel *channel, const GError *error);
 /* FALSE: it cannot be recorded; then the peer must be refused. */
 gboolean commy_audit_accepted (CommySetup *setup, GError **error);
 void commy_audit_refused (CommySetup *setup, const GError *error);

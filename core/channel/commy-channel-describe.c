@@ -69,5 +69,6 @@ commy_channel_describe (CommyChannel *self, GVariantBuilder *flows)
   add_uint64 (&flow, "hung", self->vigil.is_hung);
   add_uint64 (&flow, "times-hung", self->vigil.n_hung);
   describe_moves (&self->moves, &flow);
+  commy_channel_describe_standing (self, &flow);
   g_variant_builder_add_value (flows, g_variant_builder_end (&flow));
 }

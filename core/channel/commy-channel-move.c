@@ -76,6 +76,7 @@ commy_new_path_free (CommyNewPath *path)
       free (path->connection);
     }
   g_clear_pointer (&path->peer, commy_principal_unref);
+  commy_standing_free (path->standing);
   g_free (path);
 }
 
@@ -214,6 +215,12 @@ commy_channel_on_adrift (CommyChannel *self,
                                            const GError *error))
 {
   self->moves.on_adrift = func;
+}
+
+void
+commy_channel_on_fading (CommyChannel *self, void (*func) (gpointer data, CommyChannel *channel))
+{
+  self->moves.on_fading = func;
 }
 
 static gboolean
@@ -596,6 +603,8 @@ commy_channel_land (CommyChannel *self, CommyNewPath *path)
     self->keep = commy_keep_new (self->shared->max_kept, self->shared->stock);
   g_clear_pointer (&self->moves.peer, commy_principal_unref);
   self->moves.peer = g_steal_pointer (&path->peer);
+  g_clear_pointer (&self->standing, commy_standing_free);
+  self->standing = g_steal_pointer (&path->standing);
   commy_channel_watch_death (self);
   commy_worker_watch_channel (self->worker, self);
   reset_trains (self);
@@ -619,6 +628,7 @@ commy_channel_land (CommyChannel *self, CommyNewPath *path)
   commy_channel_sweep_paths (self);
   note_gap (self);
   commy_channel_renew_rights (self);
+  commy_channel_watch_standing (self);
   commy_worker_set_hot (self->worker, self);
   commy_channel_flush_backlog (self);
   return !self->closed && !self->moves.adrift;

@@ -9,6 +9,7 @@
 
 #include "channel/commy-channel.h"
 #include "channel/commy-hello.h"
+#include "security/commy-standing.h"
 
 /* A connection that was set up for a flow; its fields are the new owner's. */
 typedef struct
@@ -20,7 +21,8 @@ typedef struct
   gboolean peer_keeps; /* and wants acknowledgements */
   gboolean borrows;    /* both sides take messages in two parts over it */
   int peer_cpu;
-  CommyPrincipal *peer; /* who it proved to be on this connection */
+  CommyPrincipal *peer;    /* who it proved to be on this connection */
+  CommyStanding *standing; /* what that rests on, or NULL */
 } CommyNewPath;
 
 void commy_new_path_free (CommyNewPath *path);
@@ -50,6 +52,12 @@ void commy_channel_on_adrift (CommyChannel *channel,
                               gboolean (*func) (gpointer data,
                                                 CommyChannel *channel,
                                                 const GError *error));
+
+/* Connecting side: @func is told when the path is to be replaced by another of the same kind,
+ * because what it was set up with nears its end; with the data of on_closed, and again until it
+ * happened. */
+void commy_channel_on_fading (CommyChannel *channel,
+                              void (*func) (gpointer data, CommyChannel *channel));
 
 /* Gives the path up: what is sent from now on waits for the next one. */
 void commy_channel_cast_off (CommyChannel *channel);

@@ -62,6 +62,7 @@ typedef struct
   guint32 number;       /* of the last move */
   CommyPrincipal *peer; /* its name on a path taken since, or NULL */
   gboolean (*on_adrift) (gpointer data, CommyChannel *channel, const GError *error);
+  void (*on_fading) (gpointer data, CommyChannel *channel);
   GQueue undelivered; /* while adrift: what was sent before and may not have arrived */
   GQueue handles;     /* copies of descriptors that went with frames of `keep` */
   GSList *old;        /* paths of which messages are borrowed */
@@ -118,7 +119,8 @@ struct _CommyChannel
   char *interface_name; /* what the instance said it offers, or NULL */
   char *interface_hash;
   CommyPrincipal *peer;
-  CommySeat *seat; /* accepting side: among the open ones, moving or not */
+  CommyStanding *standing; /* what the present path, or the last one, rests on; or NULL */
+  CommySeat *seat;         /* accepting side: among the open ones, moving or not */
   CommyPlugin *serializers[COMMY_CHANNEL_SERIALIZERS]; /* by wire index; 0 is unused */
 
   const CommyChannelHandler *handler; /* accepting side */
@@ -207,7 +209,8 @@ typedef struct
   int peer_cpu;
   gboolean borrows;
   gboolean takes_runs;
-  CommySeat *seat; /* (transfer full), or NULL */
+  CommySeat *seat;         /* (transfer full), or NULL */
+  CommyStanding *standing; /* (transfer full), or NULL */
 } CommyChannelSetup;
 
 CommyChannel *commy_channel_new (CommyWorker *worker,
@@ -415,6 +418,12 @@ void commy_channel_abort_waiting_pipes (CommyChannel *channel, const GError *err
 
 /* commy-rest.c: closes a channel that was idle for long enough; when to look again. */
 gint64 commy_channel_expire_rest (CommyChannel *channel, gint64 now_ns);
+/* commy-channel-standing.c */
+/* From now on the channel looks when its standing changes: it closes when that is over, and has the
+ * path replaced while it fades. Once it is the worker's, until it closes. */
+void commy_channel_watch_standing (CommyChannel *channel);
+/* Members "proof" and "proof-until" of the channel's record. */
+void commy_channel_describe_standing (CommyChannel *channel, GVariantBuilder *record);
 
 /* commy-channel-probe.c */
 void commy_channel_on_ping (CommyChannel *channel, const CommyFrame *frame);

@@ -72,6 +72,7 @@ commy_channel_new (CommyWorker *worker,
   self->interface_hash = g_strdup (setup->interface_hash);
   self->peer = commy_principal_ref (setup->peer);
   self->seat = setup->seat;
+  self->standing = setup->standing;
   self->takes_runs = setup->takes_runs;
   self->trusted = is_own (shared, setup->peer);
   self->same_core = shared->single_cpu >= 0 && setup->peer_cpu == shared->single_cpu;
@@ -158,6 +159,7 @@ commy_channel_unref (CommyChannel *self)
   g_array_free (self->methods_in, TRUE);
   g_hash_table_unref (self->methods_out);
   commy_principal_unref (self->peer);
+  commy_standing_free (self->standing);
   commy_seat_free (self->seat);
   g_clear_error (&self->close_error);
   commy_block_free (self->scratch);
@@ -763,6 +765,7 @@ commy_channel_close (CommyChannel *self, const GError *error)
         say_close (self, error);
     }
   self->closed = TRUE;
+  g_clear_pointer (&self->standing, commy_standing_free);
   if (error != NULL)
     self->close_error = g_error_copy (error);
   else

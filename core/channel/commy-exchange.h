@@ -57,6 +57,10 @@ CommySlot *commy_exchange_find_slot (CommyExchange *exchange, const CommyPlugin 
 /* Whether a provider's words are a principal, and attributes. */
 gboolean commy_exchange_is_principal (const char *text);
 CommyPrincipal *commy_exchange_make_principal (const CommyExchange *exchange);
+/* What a provider says of the proof that it accepted just now; @session: NULL where it judged
+ * alone.
+ */
+void commy_exchange_note_proof (CommySetup *self, CommyPlugin *provider, gpointer session);
 /* Whom failures are counted for. */
 char *commy_exchange_dup_source (CommySetup *self);
 

@@ -60,6 +60,8 @@ ask (CommySetup *self,
   slot->provider = provider;
   slot->text = verdict == COMMY_AUTH_ACCEPTED ? g_strdup (principal) : NULL;
   exchange->n_slots++;
+  if (verdict == COMMY_AUTH_ACCEPTED)
+    commy_exchange_note_proof (self, provider, NULL);
   return TRUE;
 }
 
@@ -219,6 +221,48 @@ commy_exchange_is_principal (const char *text)
   return TRUE;
 }
 
+/* --- what it rests on --- */
+
+void
+commy_exchange_note_proof (CommySetup *self, CommyPlugin *provider, gpointer session)
+{
+  CommyEvidence evidence = commy_exchange_take_evidence (self);
+  CommyStandingProof noted = { .proof = { .struct_size = sizeof noted.proof },
+                               .stands = provider->ops.auth.stands,
+                               .instance = provider->instance };
+
+  if (!provider->ops.auth.proof (provider->instance, &evidence, session, &noted.proof))
+    return;
+  if (self->proofs == NULL)
+    self->proofs = g_array_new (FALSE, FALSE, sizeof (CommyStandingProof));
+  /* A second chain may ask a provider once more. */
+  for (guint i = self->proofs->len; i-- > 0;)
+    if (g_array_index (self->proofs, CommyStandingProof, i).instance == noted.instance)
+      g_array_remove_index (self->proofs, i);
+  g_array_append_val (self->proofs, noted);
+}
+
+gboolean
+commy_setup_take_standing (CommySetup *self, GError **error)
+{
+  const CommyEnv *env = self->shared->channel->env;
+  CommyStandings *standings = self->shared->standings;
+
+  if (standings == NULL)
+    return TRUE;
+  g_clear_pointer (&self->standing, commy_standing_free);
+  self->standing = commy_standings_add (
+      standings, commy_principal_get_name (self->peer),
+      self->proofs != NULL ? (CommyStandingProof *) self->proofs->data : NULL,
+      self->proofs != NULL ? self->proofs->len : 0, commy_env_wall_us (env),
+      (guint32) commy_env_random64 (env));
+  if (commy_standing_get_state (self->standing) != COMMY_STANDING_OVER)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_REFUSED, "refused the peer: %s",
+                   commy_standing_get_reason (self->standing));
+  return FALSE;
+}
+
 /* --- at the beginning --- */
 
 static gboolean
@@ -238,7 +282,7 @@ judge_by (CommySetup *self, const CommyAuthChain *chain, GError **error)
   if (is_one)
     self->peer = commy_exchange_make_principal (exchange);
   commy_setup_drop_exchange (self);
-  return is_one;
+  return is_one && commy_setup_take_standing (self, error);
 }
 
 gboolean

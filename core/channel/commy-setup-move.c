@@ -94,6 +94,7 @@ make_path (CommySetup *self, guint32 received)
   path->borrows = self->borrows;
   path->peer_cpu = self->peer_cpu;
   path->peer = commy_principal_ref (self->peer);
+  path->standing = g_steal_pointer (&self->standing);
   return path;
 }
 

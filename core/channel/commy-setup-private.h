@@ -25,8 +25,10 @@ struct _CommySetup
   CommySetupDoneFunc done;
   gpointer data;
   CommyPrincipal *peer;
-  CommySeat *seat;    /* accepting side: among those that are set up */
-  CommySeat *channel; /* and among the open ones; the channel's once there is one */
+  GArray *proofs;          /* CommyStandingProof: what either side's providers say of theirs */
+  CommyStanding *standing; /* that rests on them */
+  CommySeat *seat;         /* accepting side: among those that are set up */
+  CommySeat *channel;      /* and among the open ones; the channel's once there is one */
   GSource *fd_source;
   guint fd_events;
   GSource *timeout;
@@ -70,6 +72,8 @@ gpointer commy_setup_alloc (gsize size);
 
 /* Who the other side is, as far as that can be told when the path is open: `peer`. */
 gboolean commy_setup_judge (CommySetup *self, GError **error);
+/* What the connection rests on, from what providers said so far. FALSE: it is denied. */
+gboolean commy_setup_take_standing (CommySetup *self, GError **error);
 /* What a HELLO says of auth; the lists are (transfer container). */
 void commy_setup_add_auth (CommySetup *self, CommyHello *hello);
 /* Accepting side: has the caller prove who it is, then goes on with its HELLO. Takes what is in

@@ -212,6 +212,7 @@ take_verdict (CommySetup *self)
   CommyExchange *exchange = self->exchange;
   CommySlot *slot = commy_exchange_find_slot (exchange, exchange->plan[exchange->at]);
 
+  commy_exchange_note_proof (self, exchange->plan[exchange->at], exchange->session);
   if (exchange->verdict == COMMY_AUTH_NOT_MINE)
     {
       if (slot == NULL)

@@ -83,6 +83,8 @@ commy_setup_free (CommySetup *self)
   g_clear_pointer (&self->flow, commy_channel_unref);
   explicit_bzero (&self->given, sizeof self->given);
   g_clear_pointer (&self->peer, commy_principal_unref);
+  g_clear_pointer (&self->proofs, g_array_unref);
+  commy_standing_free (self->standing);
   commy_worker_unref (self->worker);
   g_free (self->service);
   g_free (self->instance);
@@ -329,6 +331,7 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
                && commy_path_has_bodies (self->transport, self->connection),
     .takes_runs = (hello->features & COMMY_FEATURE_RUNS) != 0,
     .seat = g_steal_pointer (&self->channel),
+    .standing = g_steal_pointer (&self->standing),
   };
 
   commy_setup_drop_source (&self->fd_source);
@@ -377,6 +380,11 @@ on_welcome (CommySetup *self, const CommyHello *hello)
       commy_setup_fail (self, error, TRUE);
       return;
     }
+  if (!commy_setup_take_standing (self, &error))
+    {
+      commy_setup_fail (self, error, TRUE);
+      return;
+    }
   if (self->flow != NULL)
     {
       commy_setup_on_resumed (self, hello);
@@ -406,6 +414,11 @@ commy_setup_on_hello (CommySetup *self, const CommyHello *hello)
   g_free (self->instance);
   self->service = g_strdup (hello->service);
   self->instance = g_strdup (hello->instance);
+  if (!commy_setup_take_standing (self, &error))
+    {
+      commy_setup_fail (self, error, TRUE);
+      return;
+    }
   if (hello->has_resume && may_enter (self, &error))
     {
       commy_setup_on_resume (self, hello);
@@ -818,6 +831,7 @@ commy_channel_adopt_here (CommyChannel *channel)
 
   commy_worker_enter (worker);
   commy_worker_add_channel (worker, channel);
+  commy_channel_watch_standing (channel);
   commy_worker_exit (worker);
   commy_worker_release (worker);
 }

@@ -9,6 +9,7 @@
 #include "channel/commy-channel.h"
 #include "security/commy-attempts.h"
 #include "security/commy-auth-chain.h"
+#include "security/commy-standing.h"
 
 typedef struct _CommySetup CommySetup;
 typedef struct _CommyListener CommyListener;
@@ -31,10 +32,11 @@ typedef struct
   GMainContext *context;
   const char *mesh;
   const char *node;
-  char **serializers;      /* offered, in wire order from 1 */
-  CommyPlugin **auth;      /* asked in this order; NULL-terminated */
-  CommyAuthChains *chains; /* who has to accept a peer */
-  CommyAttempts *attempts; /* of peers that failed to prove who they are */
+  char **serializers;        /* offered, in wire order from 1 */
+  CommyPlugin **auth;        /* asked in this order; NULL-terminated */
+  CommyAuthChains *chains;   /* who has to accept a peer */
+  CommyAttempts *attempts;   /* of peers that failed to prove who they are */
+  CommyStandings *standings; /* what connections rest on; NULL: nobody looks after it */
   gint64 timeout_ns;
   CommyQuota *handshakes; /* accepted and under way */
   CommyQuota *channels;   /* accepted and open */

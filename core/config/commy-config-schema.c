@@ -208,6 +208,10 @@ static const CommyKeySchema security_keys[] = {
   { "policy-mode", CHOICE ("enforce;observe"), "enforce",
     "observe: what [policy NAME] would deny is allowed, and told in the log" },
   { "policy-watch", PLAIN (BOOL), "false", "read policy again when a keyfile changes" },
+  { "proof-check", WHOLE (DURATION, 100 * MS, HOUR), "5s",
+    "how often is asked whether the proofs of open connections still hold" },
+  { "proof-grace", WHOLE (DURATION, 0, HOUR), "5s",
+    "how long a connection stays when its proof has ended" },
 };
 
 static const CommyKeySchema audit_keys[] = {

@@ -18,6 +18,7 @@
 #include "mesh/commy-node-keeper.h"
 #include "mesh/commy-policy-watch.h"
 #include "mesh/commy-prober.h"
+#include "mesh/commy-proof-keeper.h"
 #include "mesh/commy-service-private.h"
 #include "mesh/commy-store-access.h"
 #include "mesh/commy-topics.h"
@@ -541,6 +542,15 @@ start_registry (CommyMesh *self, GError **error)
 }
 
 static gboolean
+start_proofs (CommyMesh *self, GError **error)
+{
+  Answer answer = { 0 };
+
+  commy_proof_keeper_start (self->proofs, take_answer, &answer);
+  return settle (self, &answer, error);
+}
+
+static gboolean
 start_node_service (CommyMesh *self, GError **error)
 {
   Answer answer = { 0 };
@@ -585,7 +595,8 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   self->interface_checks = commy_interface_checks_new (self);
   self->looks_for_host = commy_config_get_bool (self->config, "mesh", "look-for-host");
   self->health = commy_health_checks_new (self);
-  if (!start_registry (self, error))
+  self->proofs = commy_proof_keeper_new (self);
+  if (!start_registry (self, error) || !start_proofs (self, error))
     return FALSE;
   commy_alerts_start (self->alerts);
   start_listeners (self);
@@ -704,6 +715,7 @@ commy_mesh_leave_here (CommyMesh *self)
     commy_plugin_quiesce (self->started->pdata[i]);
   commy_mesh_shut_workers (self, FALSE);
   commy_setup_cancel_all (&self->setup);
+  g_clear_pointer (&self->proofs, commy_proof_keeper_free);
   g_clear_pointer (&self->topics, commy_topics_free);
   g_clear_pointer (&self->registry, commy_registry_free);
   g_clear_pointer (&self->prober, commy_prober_free);

@@ -36,6 +36,7 @@ typedef struct _CommyNodeKeeper CommyNodeKeeper;
 typedef struct _CommyDrain CommyDrain;
 typedef struct _CommyHostLook CommyHostLook;
 typedef struct _CommyPolicyWatch CommyPolicyWatch;
+typedef struct _CommyProofKeeper CommyProofKeeper;
 
 /* A worker with what clients on it share. */
 typedef struct
@@ -95,8 +96,9 @@ struct _CommyMesh
 
   /* mesh thread */
   CommyPolicyWatch *policy_watch; /* or NULL */
-  GPtrArray *listeners;           /* CommyListener */
-  GHashTable *offers;             /* instance id -> CommyService (ref); changed under lock */
+  CommyProofKeeper *proofs;
+  GPtrArray *listeners; /* CommyListener */
+  GHashTable *offers;   /* instance id -> CommyService (ref); changed under lock */
   CommyService *node_service;
   CommyNodeKeeper *keeper;   /* of the node's record; NULL: not joined yet, or not any more */
   CommyDrain *drain;         /* that is under way, or NULL */

@@ -230,7 +230,11 @@ arrived (gpointer data, CommyChannel *channel)
     {
       target->move = NULL;
       hand_over (target, move->origin);
-      commy_path_failed (target, move->error);
+      if (target != move->origin)
+        commy_path_failed (target, move->error);
+      else
+        g_message ("the path over %s to %s is not replaced yet: %s", target->transport->note.id,
+                   target->peer->instance->service, commy_error_bare (move->error));
       move_free (move);
       return;
     }
@@ -324,6 +328,22 @@ commy_path_move (CommyPath *from, CommyPath *to, gboolean must_leave)
     commy_channel_cast_off (move->channel);
   attempt (move);
   return TRUE;
+}
+
+void
+commy_path_on_fading (gpointer data, CommyChannel *channel)
+{
+  CommyPath *path = data;
+  CommyPathMove *move;
+
+  if (path->channel != channel || path->peer->peers == NULL || path->move != NULL
+      || path->connecting || !commy_path_is_up (path) || !commy_channel_can_move (channel)
+      || !commy_mesh_is_up (path->peer->peers->mesh))
+    return;
+  move = move_new (path);
+  move->origin = path;
+  move->target = path;
+  attempt (move);
 }
 
 gboolean

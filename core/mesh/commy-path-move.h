@@ -29,5 +29,8 @@ void commy_home_leave (CommyHome *home);
 
 /* Moves the channel of @from to @to; FALSE: it cannot. */
 gboolean commy_path_move (CommyPath *from, CommyPath *to, gboolean must_leave);
+/* A function for commy_channel_on_fading(): sets the same path up once more, and goes over to it
+ * when it is there. If that fails the old one stays. */
+void commy_path_on_fading (gpointer path, CommyChannel *channel);
 /* A function for commy_channel_on_adrift(): looks for another path for @path's channel. */
 gboolean commy_path_on_adrift (gpointer path, CommyChannel *channel, const GError *error);

@@ -88,6 +88,7 @@ path_free (gpointer data)
     {
       commy_channel_on_closed (path->channel, NULL, NULL);
       commy_channel_on_adrift (path->channel, NULL);
+      commy_channel_on_fading (path->channel, NULL);
       commy_channel_close (path->channel, NULL);
       commy_channel_unref (path->channel);
     }
@@ -277,6 +278,7 @@ drop_channel (CommyPath *path)
     return;
   commy_channel_on_closed (path->channel, NULL, NULL);
   commy_channel_on_adrift (path->channel, NULL);
+  commy_channel_on_fading (path->channel, NULL);
   g_clear_pointer (&path->channel, commy_channel_unref);
   path->move = NULL; /* whoever carries it finds out */
 }
@@ -304,6 +306,7 @@ commy_path_own_channel (CommyPath *path)
 {
   commy_channel_on_closed (path->channel, on_channel_closed, path);
   commy_channel_on_adrift (path->channel, commy_path_on_adrift);
+  commy_channel_on_fading (path->channel, commy_path_on_fading);
 }
 
 static gboolean

@@ -133,6 +133,21 @@ stub_auth_seal (gpointer instance,
   return FALSE;
 }
 
+static gboolean
+stub_auth_proof (gpointer instance,
+                 const CommyEvidence *evidence,
+                 gpointer session,
+                 CommyProof *proof)
+{
+  return FALSE;
+}
+
+static CommyProofState
+stub_auth_stands (gpointer instance, const char *id, char *reason, gsize reason_size)
+{
+  return COMMY_PROOF_GOOD;
+}
+
 static void
 stub_balancer_report (gpointer state, gsize index, gint64 latency_ns, gboolean failed)
 {
@@ -222,6 +237,8 @@ static const Slot auth_slots[] = {
   OPTIONAL (CommyAuthOps, self, stub_auth_self),
   OPTIONAL (CommyAuthOps, same_user, stub_auth_same_user),
   OPTIONAL (CommyAuthOps, seal, stub_auth_seal),
+  OPTIONAL (CommyAuthOps, proof, stub_auth_proof),
+  OPTIONAL (CommyAuthOps, stands, stub_auth_stands),
 };
 
 static const Slot auth_sizes[] = { REQUIRED (CommyAuthOps, session_size) };

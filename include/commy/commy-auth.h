@@ -192,6 +192,92 @@ typedef gboolean (*CommyAuthSealFunc) (gpointer instance,
                                        gsize *seal_size);
 
 /**
+ * COMMY_PROOF_ID_MAX:
+ *
+ * Room for the names of a proof, their NUL included.
+ *
+ * Since: 0.1
+ */
+#define COMMY_PROOF_ID_MAX 1024
+
+/**
+ * CommyProof:
+ * @struct_size: `sizeof (CommyProof)`; set by the core
+ * @id: what the peer's proof is called, such as `x509:AUTHORITY:SERIAL`: words with a space
+ *   between, of each certificate of a chain one, the peer's own first. Who denies a proof writes
+ * one of them. Empty: it has no name
+ * @from_s: since when it holds, seconds since 1970; 0: not known
+ * @until_s: how long it holds; 0: for good. Where both sides showed something that ends, the
+ * earlier end
+ *
+ * How long what was proved holds, and under which name it can be taken back.
+ *
+ * Since: 0.1
+ */
+typedef struct
+{
+  gsize struct_size;
+  char id[COMMY_PROOF_ID_MAX];
+  gint64 from_s;
+  gint64 until_s;
+} CommyProof;
+
+/**
+ * CommyAuthProofFunc:
+ * @instance: the plugin's instance
+ * @evidence: what the transport knows, that this provider accepted just now
+ * @session: (nullable): the exchange of steps in which it accepted; %NULL where it judged alone
+ * @proof: (out caller-allocates): zeroed but for its size
+ *
+ * Describes the proof that the provider accepted. Mesh thread.
+ *
+ * Returns: whether there is something to say
+ *
+ * Since: 0.1
+ */
+typedef gboolean (*CommyAuthProofFunc) (gpointer instance,
+                                        const CommyEvidence *evidence,
+                                        gpointer session,
+                                        CommyProof *proof);
+
+/**
+ * CommyProofState:
+ * @COMMY_PROOF_GOOD: it holds
+ * @COMMY_PROOF_STALE: it is to be made anew: connections that rest on it are replaced, and closed
+ * if that does not happen
+ * @COMMY_PROOF_REVOKED: it holds no more: connections that rest on it are closed
+ *
+ * What became of a proof.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  COMMY_PROOF_GOOD = 0,
+  COMMY_PROOF_STALE = 1,
+  COMMY_PROOF_REVOKED = 2,
+} CommyProofState;
+
+/**
+ * CommyAuthStandsFunc:
+ * @instance: the plugin's instance
+ * @id: as the provider named it
+ * @reason: (out caller-allocates): if it does not hold: why, a phrase without secrets
+ * @reason_size: room of @reason
+ *
+ * Whether a proof that was accepted before holds still. Asked of every open connection every few
+ * seconds: what it takes is to be kept, and read again only where files changed. Mesh thread.
+ *
+ * Returns: a #CommyProofState
+ *
+ * Since: 0.1
+ */
+typedef CommyProofState (*CommyAuthStandsFunc) (gpointer instance,
+                                                const char *id,
+                                                char *reason,
+                                                gsize reason_size);
+
+/**
  * CommyAuthOps:
  * @struct_size: `sizeof (CommyAuthOps)`
  * @session_size: bytes of one exchange of steps; 0 for providers that judge alone
@@ -202,6 +288,8 @@ typedef gboolean (*CommyAuthSealFunc) (gpointer instance,
  * @self: optional
  * @same_user: optional
  * @seal: optional
+ * @proof: optional
+ * @stands: optional
  *
  * The operations of an auth provider.
  *
@@ -218,6 +306,8 @@ struct _CommyAuthOps
   CommyAuthSelfFunc self;
   CommyAuthSameUserFunc same_user;
   CommyAuthSealFunc seal;
+  CommyAuthProofFunc proof;
+  CommyAuthStandsFunc stands;
 };
 
 G_END_DECLS

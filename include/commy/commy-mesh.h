@@ -301,6 +301,52 @@ COMMY_API GVariant *commy_mesh_release_plugins (CommyMesh *mesh, const char *nam
  */
 COMMY_API GVariant *commy_mesh_list_settings (CommyMesh *mesh);
 /**
+ * commy_mesh_deny:
+ * @mesh: a joined mesh
+ * @subject: a principal, such as `spiffe://DOMAIN/host/H/user/U` or `token:NAME`, or a certificate,
+ *   `x509:AUTHORITY:SERIAL`, as commy_mesh_list_denied() and a node's flows name it
+ * @reason: why, a phrase of at most 256 bytes that those who are denied may read
+ * @until_s: how long, seconds since 1970; 0: until commy_mesh_allow()
+ * @error: return location
+ *
+ * Writes into the store that @subject is denied. Every node of the mesh that follows the store
+ * refuses it from then on and closes the connections that rest on it. Who may write there may deny;
+ * nobody is let in by it. Blocks; iterates no main context. Any thread.
+ *
+ * Returns: whether it was written
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_mesh_deny (
+    CommyMesh *mesh, const char *subject, const char *reason, gint64 until_s, GError **error);
+/**
+ * commy_mesh_allow:
+ * @mesh: a joined mesh
+ * @subject: as in commy_mesh_deny()
+ * @error: return location
+ *
+ * Takes a denial back. What a list of revoked certificates names stays refused. Blocks; iterates
+ * no main context. Any thread.
+ *
+ * Returns: whether it was there; %FALSE without @error: it was not
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_mesh_allow (CommyMesh *mesh, const char *subject, GError **error);
+/**
+ * commy_mesh_list_denied:
+ * @mesh: a joined mesh
+ * @error: return location
+ *
+ * Who is denied, as the store says now. Blocks; iterates no main context. Any thread.
+ *
+ * Returns: (transfer full): an `aa{sv}` of `subject` and `reason` (s), `since` and `until` (x), in
+ *   seconds since 1970, `until` 0 for good; or %NULL with @error set
+ *
+ * Since: 0.1
+ */
+COMMY_API GVariant *commy_mesh_list_denied (CommyMesh *mesh, GError **error);
+/**
  * commy_mesh_list_policy:
  * @mesh: a mesh, joined or not
  * @error: return location

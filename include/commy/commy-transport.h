@@ -167,6 +167,8 @@ typedef enum
  * @principal: (nullable): set by the core where an auth provider begins its steps: what the first
  *   provider of the chain calls the peer, if that is known yet. Not a transport's to fill. Absent
  *   (see @struct_size) in older cores
+ * @own_from_s: since when what this side showed is valid, seconds since 1970 (x509); 0: not known
+ * @own_until_s: and until when; 0: for good. Both are absent (see @struct_size) in older cores
  *
  * What the transport knows of the peer. Whether that is enough is an auth provider's word.
  */
@@ -184,6 +186,8 @@ typedef struct
   gboolean has_binding;
   guint8 binding[32];
   const char *principal;
+  gint64 own_from_s;
+  gint64 own_until_s;
 } CommyEvidence;
 
 /**

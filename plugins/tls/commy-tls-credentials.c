@@ -7,13 +7,12 @@
 
 #include "plugins/tls/commy-tls.h"
 
+#include "auth/common/commy-pki-wire.h"
+
 #include <string.h>
 #include <sys/stat.h>
 
 #define NO_CERTIFICATE "no certificate; run commy pki init or commy join"
-
-static const char *const files[TLS_CREDENTIAL_FILES]
-    = { COMMY_PKI_CA_FILE, COMMY_PKI_CERT_FILE, COMMY_PKI_KEY_FILE };
 
 static void
 credentials_clear (gpointer data)
@@ -41,13 +40,21 @@ tls_credential_cache_clear (TlsCredentialCache *cache)
 static void
 take_stamps (const char *dir, TlsFileStamp stamps[TLS_CREDENTIAL_FILES])
 {
+  g_auto (CommyPkiPlaces) places = { NULL };
+  const char *files[TLS_CREDENTIAL_FILES];
+
   memset (stamps, 0, TLS_CREDENTIAL_FILES * sizeof *stamps);
+  /* A file that says where they are and cannot be read is found out when they are. */
+  (void) commy_pki_places_find (dir, &places, NULL);
+  files[0] = places.authority;
+  files[1] = places.certificate;
+  files[2] = places.key;
+  files[3] = places.crl;
   for (guint i = 0; i < TLS_CREDENTIAL_FILES; i++)
     {
-      g_autofree char *path = g_build_filename (dir, files[i], NULL);
       struct stat about;
 
-      if (stat (path, &about) != 0)
+      if (files[i] == NULL || stat (files[i], &about) != 0)
         continue;
       stamps[i].device = about.st_dev;
       stamps[i].inode = about.st_ino;
@@ -62,21 +69,12 @@ load (const char *dir, GError **error)
 {
   g_autoptr (CommyPkiCredentials) files_read = commy_pki_credentials_load (dir, error);
   TlsCredentials *self;
-  gnutls_datum_t cert;
-  gnutls_datum_t key;
   int code;
 
   if (files_read == NULL)
     return NULL;
-  cert.data = (guint8 *) files_read->cert_pem;
-  cert.size = (unsigned) strlen (files_read->cert_pem);
-  key.data = (guint8 *) files_read->key_pem;
-  key.size = (unsigned) strlen (files_read->key_pem);
   self = g_atomic_rc_box_new0 (TlsCredentials);
-  code = gnutls_certificate_allocate_credentials (&self->gnutls);
-  if (code >= 0)
-    code = gnutls_certificate_set_x509_key_mem2 (self->gnutls, &cert, &key, GNUTLS_X509_FMT_PEM,
-                                                 NULL, 0);
+  code = commy_pki_tls_credentials (&self->gnutls, files_read->cert_pem, files_read->key_pem);
   if (code < 0)
     {
       g_set_error (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE,
@@ -85,6 +83,7 @@ load (const char *dir, GError **error)
       return NULL;
     }
   self->trust = g_steal_pointer (&files_read->trust);
+  self->not_before_s = files_read->not_before_s;
   self->not_after_s = files_read->not_after_s;
   return self;
 }
@@ -115,6 +114,15 @@ is_worse (TlsInstance *instance, const TlsCredentials *fresh, GError **error)
   return TRUE;
 }
 
+static gboolean
+is_external (TlsInstance *instance)
+{
+  const char *dir = instance->host->info (instance->host, COMMY_HOST_CREDENTIALS_DIR);
+  g_auto (CommyPkiPlaces) places = { NULL };
+
+  return !commy_pki_places_find (dir, &places, NULL) || places.is_external;
+}
+
 /* The first time there must be something; later there is always the old. */
 static TlsCredentials *
 keep_old (TlsInstance *instance, const TlsFileStamp *stamps, const GError *why, GError **error)
@@ -124,7 +132,7 @@ keep_old (TlsInstance *instance, const TlsFileStamp *stamps, const GError *why, 
 
   if (cache->current == NULL)
     {
-      if (stamps[0].inode == 0 && stamps[1].inode == 0)
+      if (stamps[0].inode == 0 && stamps[1].inode == 0 && !is_external (instance))
         g_set_error_literal (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE, NO_CERTIFICATE);
       else
         g_set_error (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE, "no usable certificate: %s",

@@ -31,10 +31,10 @@ typedef struct
 {
   gnutls_certificate_credentials_t gnutls;
   CommyPkiTrust *trust;
-  gint64 not_after_s;
+  gint64 not_before_s, not_after_s;
 } TlsCredentials;
 
-#define TLS_CREDENTIAL_FILES 3
+#define TLS_CREDENTIAL_FILES 4
 /* What tells one version of a file from the next without reading it. */
 typedef struct
 {

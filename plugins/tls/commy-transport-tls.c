@@ -145,6 +145,10 @@ tls_evidence (gpointer connection, CommyEvidence *out_evidence)
   out_evidence->n_chain = self->chain->len;
   out_evidence->has_binding = self->has_binding;
   memcpy (out_evidence->binding, self->binding, sizeof self->binding);
+  if (out_evidence->struct_size < G_STRUCT_OFFSET (CommyEvidence, own_until_s) + sizeof (gint64))
+    return; /* an older core */
+  out_evidence->own_from_s = self->credentials->not_before_s;
+  out_evidence->own_until_s = self->credentials->not_after_s;
 }
 
 static const char *

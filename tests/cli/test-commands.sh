@@ -31,7 +31,7 @@ if exits 0; then
   ok pki/help-has-an-example says '^  commy pki '
   run pki frob
   ok pki/unknown-subcommand-exits-2 exits 2
-  for subcommand in init issue show token serve renew; do
+  for subcommand in init issue show token serve renew revoke rotate; do
     run pki "$subcommand" --help
     ok "pki/$subcommand/help-exits-0" exits 0
     ok "pki/$subcommand/help-has-an-example" says "^  commy pki $subcommand"
@@ -66,6 +66,56 @@ if exits 0; then
   ok pki/token/create-says-that-nobody-serves complains 'commy pki serve'
   run pki token ls --mesh test -o json
   ok pki/token/ls-json json 'len(it) == 1 and it[0]["state"] == "open" and "token" not in it[0]'
+  for subcommand in ls expiry deny allow denied; do
+    run cert "$subcommand" --help
+    ok "cert/$subcommand/help-exits-0" exits 0
+    ok "cert/$subcommand/help-has-an-example" says "^  commy cert $subcommand"
+    run cert "$subcommand" --no-such-option
+    ok "cert/$subcommand/unknown-option-exits-2" exits 2
+  done
+  run cert frob
+  ok cert/unknown-subcommand-exits-2 exits 2
+  run cert ls --local --mesh test -o json
+  ok cert/ls-json json '[c["what"] for c in it] == ["authority", "own"] and it[1]["certificate"].startswith("x509:")'
+  id=$(/usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)[1]["certificate"])' < "$out")
+  run cert expiry --mesh test
+  ok cert/expiry-of-ninety-days-exits-0 exits 0
+  run cert expiry --mesh test --warn 91 -o json
+  ok cert/expiry-warns-with-8 exits 8
+  ok cert/expiry-json json 'it["verdict"] == "warn" and len(it["certificates"]) == 2'
+  run cert expiry --mesh test --critical 91 --nagios
+  ok cert/expiry-for-supervision-exits-2 exits 2
+  ok cert/expiry-for-supervision-is-one-line says '^COMMY CRITICAL - own of spiffe://test-'
+  run cert expiry --dir "$folder/nowhere" --nagios
+  ok cert/expiry-of-nothing-is-unknown exits 3
+  run --mesh test cert denied -o json
+  ok cert/nobody-is-denied json 'it == []'
+  run --mesh test cert deny token:build --reason leaked --for 2h
+  ok cert/deny-exits-0 exits 0
+  run --mesh test cert denied -o json
+  ok cert/denied-json json 'it[0]["subject"] == "token:build" and it[0]["reason"] == "leaked" and it[0]["until"] - it[0]["since"] in (7199, 7200, 7201)'
+  run --mesh test cert denied
+  ok cert/denied-is-shown says '^token:build .*leaked'
+  run --mesh test cert allow token:build
+  ok cert/allow-exits-0 exits 0
+  run --mesh test cert allow token:build
+  ok cert/allow-of-nobody-exits-3 exits 3
+  run --mesh test cert deny 'a b'
+  ok cert/who-is-no-name-is-refused complains 'without spaces'
+  run --mesh test cert deny token:x --for ever
+  ok cert/a-time-that-is-none-exits-2 exits 2
+  run pki rotate --mesh test status -o json
+  ok pki/rotate/status-json json 'it["stage"] == "none" and it["next"] == "start" and it["nodes"] == 1'
+  run pki rotate --mesh test switch
+  ok pki/rotate/steps-have-an-order complains 'start, switch, finish'
+  run pki rotate --mesh test start
+  ok pki/rotate/start-renews-here says '0 have not been renewed'
+  run pki revoke --mesh test host/here/user/me -o json
+  ok pki/revoke/json json 'it["node"] == "host/here/user/me" and len(it["certificates"]) == 2'
+  run pki revoke --mesh test "$id"
+  ok pki/revoke/once-more-is-no-failure exits 0
+  run pki revoke --mesh test host/nobody/user/me
+  ok pki/revoke/of-nobody-says-what-to-say complains 'host/HOST/user/USER'
   run token --help
   ok token/help-has-an-example says 'commy token create --name'
   run token

@@ -570,6 +570,8 @@ test_users (TestDaemon **daemon, gconstpointer unused)
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE_PREFIX, ""), ==, DENIED);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/org.example.X/2"), ==, 0);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "hosts/mine"), ==, DENIED);
+  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "denied/token:x"), ==, DENIED);
+  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE, "denied/token:x"), ==, DENIED);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/loose"), ==, DENIED);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/org.example.Reserved/1"), ==,
                    DENIED);

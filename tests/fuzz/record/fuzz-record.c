@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The record of an instance, and that of a node, as a store hands it over: anybody who may write to
+ * The record of an instance, of a node and of a denial, as a store hands it over: anybody who may write to
  * the store may have written it. And a selector, held against what the instance says.
  */
 #include "config.h"
@@ -8,6 +8,7 @@
 #include "base/commy-selector.h"
 #include "control/commy-instance.h"
 #include "control/commy-node.h"
+#include "security/commy-deny-list.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +37,27 @@ try_node (const char *data, size_t size)
   commy_node_resources_differ (&again->resources, &node->resources);
 }
 
+/* What cannot be read denies all the same. */
+static void
+try_denial (const char *data, size_t size)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = g_strndup (data, size);
+  g_autoptr (CommyDenial) denial
+      = commy_denial_read (COMMY_DENIED_PREFIX "token:x", data, size, &error);
+  g_autoptr (CommyDenial) other = commy_denial_read (key, data, size, NULL);
+  g_autoptr (CommyDenial) again = NULL;
+  g_autofree char *text = NULL;
+
+  g_assert_nonnull (denial);
+  g_assert_nonnull (denial->reason);
+  g_assert_cmpint (denial->until_s, >=, 0);
+  text = commy_denial_write (denial);
+  again = commy_denial_read (COMMY_DENIED_PREFIX "token:x", text, strlen (text), &error);
+  g_assert_cmpstr (again->reason, ==, denial->reason);
+  g_assert_cmpint (again->until_s, ==, denial->until_s);
+}
+
 static void
 try_selector (const char *data, size_t size, const CommyInstance *instance)
 {
@@ -61,6 +83,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   g_autoptr (CommyInstance) again = NULL;
   g_autofree char *text = NULL;
 
+  try_denial ((const char *) data, size);
   try_node ((const char *) data, size);
   if (instance == NULL)
     {

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Revoking: the register knows which certificates a node has; those that are revoked go into lists
+ * that the authority signs, until they would have ended anyway.
+ */
+#include "config.h"
+
+#include "auth/common/commy-pki-wire.h"
+
+#include <string.h>
+
+#define REVOKED_GROUP "revoked "
+#define CRL_GROUP "crl"
+/* Of one node: two while it is renewed, more if its clock or its files are in disorder. */
+#define CERTIFICATES_MAX 16
+
+void
+commy_pki_revocation_clear (CommyPkiRevocation *self)
+{
+  g_clear_pointer (&self->path, g_free);
+  g_clear_pointer (&self->names, g_ptr_array_unref);
+}
+
+static char *
+identity_group (const char *path)
+{
+  return g_strconcat (COMMY_PKI_IDENTITY_GROUP, path, NULL);
+}
+
+/* --- what a node has: "x509:AUTHORITY:SERIAL UNTIL" --- */
+
+static gint64
+until_of (const char *entry)
+{
+  const char *blank = strchr (entry, ' ');
+
+  return blank != NULL ? g_ascii_strtoll (blank + 1, NULL, 10) : 0;
+}
+
+static char *
+name_of (const char *entry)
+{
+  return g_strndup (entry, strcspn (entry, " "));
+}
+
+static char **
+list_certificates (GKeyFile *file, const char *group)
+{
+  char **entries = g_key_file_get_string_list (file, group, "certificates", NULL, NULL);
+
+  return entries != NULL ? entries : g_new0 (char *, 1);
+}
+
+gboolean
+commy_pki_register_note_certificate (
+    CommyPkiRegister *self, const char *path, const char *cert_pem, gint64 now_s, GError **error)
+{
+  GKeyFile *file = commy_pki_register_get_file (self);
+  g_autoptr (CommyPkiInfo) info = commy_pki_info_new (cert_pem, error);
+  g_autofree char *group = identity_group (path);
+  g_auto (GStrv) entries = list_certificates (file, group);
+  g_autoptr (GPtrArray) kept = g_ptr_array_new ();
+  g_autofree char *added = NULL;
+
+  if (info == NULL)
+    return FALSE;
+  for (char **entry = entries; *entry != NULL; entry++)
+    if (until_of (*entry) >= now_s)
+      g_ptr_array_add (kept, *entry);
+  while (kept->len >= CERTIFICATES_MAX)
+    g_ptr_array_remove_index (kept, 0);
+  added = g_strdup_printf ("%s %" G_GINT64_FORMAT, info->name, info->not_after_s);
+  g_ptr_array_add (kept, added);
+  g_key_file_set_string_list (file, group, "certificates", (const char *const *) kept->pdata,
+                              kept->len);
+  g_key_file_set_int64 (file, group, "issued", now_s);
+  g_key_file_set_int64 (file, group, "step", commy_pki_register_get_step (file));
+  return TRUE;
+}
+
+gboolean
+commy_pki_register_is_revoked (CommyPkiRegister *self, const char *path)
+{
+  g_autofree char *group = identity_group (path);
+
+  return g_key_file_get_boolean (commy_pki_register_get_file (self), group, "revoked", NULL);
+}
+
+void
+commy_pki_register_pardon (CommyPkiRegister *self, const char *path)
+{
+  g_autofree char *group = identity_group (path);
+
+  g_key_file_remove_key (commy_pki_register_get_file (self), group, "revoked", NULL);
+}
+
+/* --- lists --- */
+
+/* "0a1b" -> bytes; FALSE: it is no serial number. */
+static gboolean
+parse_serial (const char *hex, guint8 *out, gsize *inout_size)
+{
+  gsize size = strlen (hex) / 2;
+
+  if (size == 0 || size > *inout_size || strlen (hex) % 2 != 0)
+    return FALSE;
+  for (gsize i = 0; i < size; i++)
+    {
+      int high = g_ascii_xdigit_value (hex[2 * i]), low = g_ascii_xdigit_value (hex[2 * i + 1]);
+
+      if (high < 0 || low < 0)
+        return FALSE;
+      out[i] = (guint8) (high << 4 | low);
+    }
+  *inout_size = size;
+  return TRUE;
+}
+
+static int
+add_revoked (gnutls_x509_crl_t crl, GKeyFile *file, const char *authority)
+{
+  g_autofree char *prefix = g_strconcat (REVOKED_GROUP, "x509:", authority, ":", NULL);
+  g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
+  int code = 0;
+
+  for (char **group = groups; code >= 0 && *group != NULL; group++)
+    {
+      guint8 serial[64];
+      gsize size = sizeof serial;
+
+      if (g_str_has_prefix (*group, prefix)
+          && parse_serial (*group + strlen (prefix), serial, &size))
+        code = gnutls_x509_crl_set_crt_serial (
+            crl, serial, size, (time_t) g_key_file_get_int64 (file, *group, "at", NULL));
+    }
+  return code;
+}
+
+static int
+sign_crl (gnutls_x509_crl_t crl,
+          CommyPkiAuthority *authority,
+          GKeyFile *file,
+          gint64 number,
+          gint64 now_s)
+{
+  guint64 big = GUINT64_TO_BE ((guint64) number);
+  guint8 key[64];
+  gsize size = sizeof key;
+  g_autofree char *by_key = NULL;
+  g_autofree char *by_name = NULL;
+  int code = gnutls_x509_crl_set_version (crl, 2);
+
+  commy_pki_crt_issuer_names (authority->crt, &by_key, &by_name);
+  if (code >= 0)
+    code = gnutls_x509_crl_set_this_update (crl, (time_t) now_s);
+  /* A list is good until there is another one: it comes with each renewal. */
+  if (code >= 0)
+    code = gnutls_x509_crl_set_next_update (crl,
+                                            gnutls_x509_crt_get_expiration_time (authority->crt));
+  if (code >= 0)
+    code = add_revoked (crl, file, by_key != NULL ? by_key : by_name);
+  if (code >= 0)
+    code = gnutls_x509_crl_set_number (crl, &big, sizeof big);
+  if (code >= 0 && gnutls_x509_crt_get_subject_key_id (authority->crt, key, &size, NULL) >= 0)
+    code = gnutls_x509_crl_set_authority_key_id (crl, key, size);
+  return code < 0
+             ? code
+             : gnutls_x509_crl_sign2 (crl, authority->crt, authority->key, GNUTLS_DIG_SHA256, 0);
+}
+
+static char *
+make_crl (CommyPkiAuthority *authority, GKeyFile *file, gint64 number, gint64 now_s, GError **error)
+{
+  gnutls_x509_crl_t crl = NULL;
+  gnutls_datum_t pem = { NULL, 0 };
+  int code = gnutls_x509_crl_init (&crl);
+  char *text = NULL;
+
+  if (code >= 0)
+    code = sign_crl (crl, authority, file, number, now_s);
+  if (code >= 0)
+    code = gnutls_x509_crl_export2 (crl, GNUTLS_X509_FMT_PEM, &pem);
+  if (commy_pki_check (code, "cannot sign a list of revoked certificates", error))
+    text = g_strndup ((const char *) pem.data, pem.size);
+  gnutls_free (pem.data);
+  if (crl != NULL)
+    gnutls_x509_crl_deinit (crl);
+  return text;
+}
+
+/* What would have ended by itself need not be named any more. */
+static void
+prune (GKeyFile *file, gint64 now_s)
+{
+  g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
+
+  for (char **group = groups; *group != NULL; group++)
+    if (g_str_has_prefix (*group, REVOKED_GROUP)
+        && g_key_file_get_int64 (file, *group, "until", NULL) + COMMY_PKI_SECONDS_PER_DAY < now_s)
+      g_key_file_remove_group (file, *group, NULL);
+}
+
+gboolean
+commy_pki_write_crls (const char *dir, CommyPkiRegister *reg, gint64 now_s, GError **error)
+{
+  static const char *const keys[]
+      = { COMMY_PKI_AUTHORITY_KEY_FILE, COMMY_PKI_AUTHORITY_OLD_KEY_FILE };
+  GKeyFile *file = commy_pki_register_get_file (reg);
+  gint64 number = g_key_file_get_int64 (file, CRL_GROUP, "number", NULL) + 1;
+  g_autoptr (GString) lists = g_string_new (NULL);
+
+  prune (file, now_s);
+  g_key_file_set_int64 (file, CRL_GROUP, "number", number);
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    {
+      g_autofree char *path = g_build_filename (dir, keys[i], NULL);
+      g_autoptr (CommyPkiAuthority) authority = NULL;
+      g_autofree char *pem = NULL;
+
+      if (!g_file_test (path, G_FILE_TEST_EXISTS))
+        continue;
+      authority = commy_pki_authority_load_key (dir, keys[i], error);
+      pem = authority != NULL ? make_crl (authority, file, number, now_s, error) : NULL;
+      if (pem == NULL)
+        return FALSE;
+      g_string_append (lists, pem);
+    }
+  /* The number first: it is never given out twice. */
+  return commy_pki_register_save (reg, now_s, error)
+         && commy_pki_write_file (dir, COMMY_PKI_CRL_FILE, lists->str, 0644, FALSE, error);
+}
+
+/* --- revoking --- */
+
+static void
+add_one (GKeyFile *file,
+         CommyPkiRevocation *out,
+         const char *name,
+         const char *path,
+         gint64 now_s,
+         gint64 until_s)
+{
+  g_autofree char *group = g_strconcat (REVOKED_GROUP, name, NULL);
+
+  if (!g_key_file_has_group (file, group))
+    g_key_file_set_int64 (file, group, "at", now_s);
+  g_key_file_set_int64 (file, group, "until", until_s);
+  if (path != NULL)
+    g_key_file_set_string (file, group, "identity", path);
+  g_ptr_array_add (out->names, g_strdup (name));
+}
+
+static gboolean
+revoke_node (
+    GKeyFile *file, CommyPkiRevocation *out, const char *path, gint64 now_s, GError **error)
+{
+  g_autofree char *group = identity_group (path);
+  g_auto (GStrv) entries = NULL;
+
+  if (!g_key_file_has_group (file, group))
+    {
+      g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
+                   "this authority gave nothing to \"%s\": say host/HOST/user/USER, a SPIFFE id, "
+                   "or the serial number of a certificate",
+                   path + 1);
+      return FALSE;
+    }
+  g_key_file_set_boolean (file, group, "revoked", TRUE);
+  out->path = g_strdup (path);
+  entries = list_certificates (file, group);
+  for (char **entry = entries; *entry != NULL; entry++)
+    {
+      g_autofree char *name = name_of (*entry);
+
+      if (until_of (*entry) >= now_s)
+        add_one (file, out, name, path, now_s, until_of (*entry));
+    }
+  return TRUE;
+}
+
+/* The register's entry of a certificate, by its name or serial number. */
+static gboolean
+find_entry (GKeyFile *file, const char *what, char **out_entry, char **out_path)
+{
+  g_autofree char *tail = g_strconcat (":", what, NULL);
+  g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
+
+  for (char **group = groups; *group != NULL; group++)
+    {
+      g_auto (GStrv) entries = NULL;
+
+      if (!g_str_has_prefix (*group, COMMY_PKI_IDENTITY_GROUP))
+        continue;
+      entries = list_certificates (file, *group);
+      for (char **entry = entries; *entry != NULL; entry++)
+        {
+          g_autofree char *name = name_of (*entry);
+
+          if (strcmp (name, what) != 0 && !g_str_has_suffix (name, tail))
+            continue;
+          *out_entry = g_strdup (*entry);
+          *out_path = g_strdup (*group + strlen (COMMY_PKI_IDENTITY_GROUP));
+          return TRUE;
+        }
+    }
+  return FALSE;
+}
+
+/* What the register does not know, because it was made before it did, is taken as said. */
+static gboolean
+revoke_certificate (GKeyFile *file,
+                    CommyPkiRevocation *out,
+                    CommyPkiAuthority *authority,
+                    const char *what,
+                    gint64 now_s,
+                    GError **error)
+{
+  const char *serial = strrchr (what, ':');
+  guint8 bytes[64];
+  gsize size = sizeof bytes;
+  g_autofree char *entry = NULL;
+  g_autofree char *path = NULL;
+  g_autofree char *name = NULL;
+  g_autofree char *by_key = NULL;
+  g_autofree char *by_name = NULL;
+
+  serial = serial != NULL ? serial + 1 : what;
+  if (!parse_serial (serial, bytes, &size))
+    {
+      g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
+                   "\"%.64s\" is no serial number: it has hexadecimal digits, as commy cert ls "
+                   "prints them",
+                   serial);
+      return FALSE;
+    }
+  if (find_entry (file, what, &entry, &path))
+    {
+      name = name_of (entry);
+      add_one (file, out, name, path, now_s, until_of (entry));
+      return TRUE;
+    }
+  commy_pki_crt_issuer_names (authority->crt, &by_key, &by_name);
+  name = g_str_has_prefix (what, "x509:") ? g_strdup (what)
+                                          : g_strconcat ("x509:", by_key, ":", serial, NULL);
+  add_one (file, out, name, NULL, now_s, gnutls_x509_crt_get_expiration_time (authority->crt));
+  return TRUE;
+}
+
+/* "/host/H/user/U" of whatever names a node; NULL: it names none. */
+static char *
+dup_path (const char *what, CommyPkiAuthority *authority, GError **error)
+{
+  g_autofree char *domain = NULL;
+  const char *path = NULL;
+
+  if (g_str_has_prefix (what, "host/") || g_str_has_prefix (what, "/host/"))
+    return g_strconcat (*what == '/' ? "" : "/", what, NULL);
+  if (!g_str_has_prefix (what, "spiffe://"))
+    return NULL;
+  domain = commy_pki_parse_id (what, strlen (what), &path, error);
+  if (domain == NULL)
+    return NULL;
+  if (strcmp (domain, authority->domain) == 0)
+    return g_strdup (path);
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
+               "%s is of another authority; this one is spiffe://%s", what, authority->domain);
+  return NULL;
+}
+
+gboolean
+commy_pki_revoke (
+    const char *dir, const char *what, gint64 now_s, CommyPkiRevocation *out, GError **error)
+{
+  g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_load (dir, error);
+  g_autoptr (CommyPkiRegister) reg = NULL;
+  g_autofree char *path = NULL;
+  GError *cause = NULL;
+  GKeyFile *file;
+
+  memset (out, 0, sizeof *out);
+  if (authority == NULL)
+    return FALSE;
+  path = dup_path (what, authority, &cause);
+  if (cause != NULL)
+    {
+      g_propagate_error (error, cause);
+      return FALSE;
+    }
+  reg = commy_pki_register_open (dir, error);
+  if (reg == NULL)
+    return FALSE;
+  file = commy_pki_register_get_file (reg);
+  out->names = g_ptr_array_new_with_free_func (g_free);
+  if (path != NULL ? !revoke_node (file, out, path, now_s, error)
+                   : !revoke_certificate (file, out, authority, what, now_s, error))
+    return FALSE;
+  if (!commy_pki_write_crls (dir, reg, now_s, error))
+    return FALSE;
+  out->number = g_key_file_get_int64 (file, CRL_GROUP, "number", NULL);
+  return TRUE;
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * `commy cert ...`: what its two files share.
+ */
+#pragma once
+
+#include "cli/commy-cmd-pki.h"
+
+CommyExit commy_cmd_cert_ls (CommyCli *cli, char **argv);
+CommyExit commy_cmd_cert_expiry (CommyCli *cli, char **argv);

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One timer for all connections, and one watch of the deny list. When the store goes away what it
+ * said last stays in force; it is asked again every second.
+ */
+#include "config.h"
+
+#include "mesh/commy-proof-keeper.h"
+
+#include "base/commy-error-private.h"
+
+#include <string.h>
+
+#define RETRY_MS 1000u
+
+struct _CommyProofKeeper
+{
+  grefcount refs;  /* its owner's, and of a question to the store */
+  CommyMesh *mesh; /* NULL: it is over */
+  CommyStandings *standings;
+  GSource *timer; /* NULL: there is nothing to look at */
+  gint64 due_us;  /* of the timer, on the steady clock */
+  GSource *retry;
+  guint watch;                                       /* 0: none */
+  char *told;                                        /* what was wrong last; NULL: nothing is */
+  void (*done) (gpointer data, const GError *error); /* or NULL */
+  gpointer data;
+};
+
+static void
+keeper_unref (CommyProofKeeper *self)
+{
+  if (!g_ref_count_dec (&self->refs))
+    return;
+  g_free (self->told);
+  g_free (self);
+}
+
+static void
+end_timer (GSource **timer)
+{
+  if (*timer == NULL)
+    return;
+  g_source_destroy (*timer);
+  g_clear_pointer (timer, g_source_unref);
+}
+
+static void
+begin_timer (CommyProofKeeper *self, GSource **timer, guint ms, GSourceFunc func)
+{
+  end_timer (timer);
+  *timer = g_timeout_source_new (ms);
+  g_source_set_callback (*timer, func, self, NULL);
+  g_source_attach (*timer, self->mesh->context);
+}
+
+/* Something is wrong, or not any more (NULL); told when it changes. */
+static void
+tell (CommyProofKeeper *self, const char *what)
+{
+  if (g_strcmp0 (self->told, what) == 0)
+    return;
+  g_free (self->told);
+  self->told = g_strdup (what);
+  if (what != NULL)
+    g_warning ("the deny list: %s", what);
+}
+
+/* --- looking --- */
+
+static gboolean on_time (gpointer data);
+
+static void
+look (CommyProofKeeper *self)
+{
+  gint64 now_us = commy_env_wall_us (self->mesh->env);
+  gint64 next_us = commy_standings_look (self->standings, now_us);
+  gint64 wait_us = next_us - now_us;
+
+  end_timer (&self->timer);
+  if (next_us == G_MAXINT64)
+    return;
+  self->due_us = commy_env_now (self->mesh->env) / 1000 + MAX (wait_us, 0);
+  begin_timer (self, &self->timer, (guint) (CLAMP (wait_us, 0, G_TIME_SPAN_HOUR) / 1000 + 1),
+               on_time);
+}
+
+static gboolean
+on_time (gpointer data)
+{
+  look (data);
+  return G_SOURCE_REMOVE;
+}
+
+/* What is new may end first. Not at once: it is looked at already, and many may come together. */
+static void
+on_added (gpointer data)
+{
+  CommyProofKeeper *self = data;
+  gint64 soon_us = commy_env_now (self->mesh->env) / 1000 + G_USEC_PER_SEC / 2;
+
+  if (self->timer != NULL && self->due_us <= soon_us)
+    return;
+  self->due_us = soon_us;
+  begin_timer (self, &self->timer, 500, on_time);
+}
+
+/* --- the deny list --- */
+
+static void ask (CommyProofKeeper *self);
+
+static gboolean
+on_retry (gpointer data)
+{
+  CommyProofKeeper *self = data;
+
+  end_timer (&self->retry);
+  ask (self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+take_entry (CommyProofKeeper *self, const CommyStoreEntry *entry)
+{
+  CommyDenyList *list = commy_standings_get_deny_list (self->standings);
+  g_autoptr (GError) error = NULL;
+  CommyDenial *denial;
+  gsize size = 0;
+  const char *text;
+
+  if (!g_str_has_prefix (entry->key, COMMY_DENIED_PREFIX))
+    return;
+  if (entry->value == NULL)
+    {
+      commy_deny_list_remove (list, entry->key + strlen (COMMY_DENIED_PREFIX));
+      return;
+    }
+  text = g_bytes_get_data (entry->value, &size);
+  denial = commy_denial_read (entry->key, text, size, &error);
+  if (error != NULL)
+    g_warning ("%s", error->message);
+  if (denial != NULL && !commy_deny_list_take (list, denial))
+    tell (self, "it is full, and what comes now denies nobody: remove what is not needed (commy "
+                "cert denied, commy cert allow)");
+}
+
+static void
+on_events (gpointer data,
+           const CommyStoreEntry *entries,
+           gsize n_entries,
+           gint64 revision,
+           const GError *error)
+{
+  CommyProofKeeper *self = data;
+
+  for (gsize i = 0; i < n_entries; i++)
+    take_entry (self, &entries[i]);
+  if (error != NULL)
+    {
+      self->watch = 0;
+      begin_timer (self, &self->retry, RETRY_MS, on_retry);
+    }
+  if (n_entries > 0)
+    look (self);
+}
+
+static void
+take_all (CommyProofKeeper *self, const CommyStoreResult *result)
+{
+  CommyPlugin *store = self->mesh->store;
+
+  commy_deny_list_clear (commy_standings_get_deny_list (self->standings));
+  tell (self, NULL);
+  for (gsize i = 0; i < result->n_entries; i++)
+    take_entry (self, &result->entries[i]);
+  self->watch = store->ops.store.watch (store->instance, COMMY_DENIED_PREFIX, result->revision,
+                                        on_events, self);
+  look (self);
+}
+
+static void
+on_range (gpointer data, const CommyStoreResult *result, const GError *error)
+{
+  CommyProofKeeper *self = data;
+  g_autofree char *what = NULL;
+
+  if (self->mesh != NULL && error == NULL)
+    take_all (self, result);
+  else if (self->mesh != NULL)
+    {
+      what = g_strdup_printf ("it cannot be read, and what was known stays: %s",
+                              commy_error_bare (error));
+      tell (self, what);
+      begin_timer (self, &self->retry, RETRY_MS, on_retry);
+    }
+  if (self->done != NULL)
+    self->done (self->data, NULL);
+  self->done = NULL;
+  keeper_unref (self);
+}
+
+static void
+ask (CommyProofKeeper *self)
+{
+  CommyPlugin *store = self->mesh->store;
+
+  g_ref_count_inc (&self->refs);
+  store->ops.store.range (store->instance, COMMY_DENIED_PREFIX, on_range, self);
+}
+
+/* --- life --- */
+
+CommyProofKeeper *
+commy_proof_keeper_new (CommyMesh *mesh)
+{
+  CommyProofKeeper *self = g_new0 (CommyProofKeeper, 1);
+
+  g_ref_count_init (&self->refs);
+  self->mesh = mesh;
+  self->standings = commy_standings_new (
+      commy_config_get_duration (mesh->config, "security", "proof-check") / 1000,
+      commy_config_get_duration (mesh->config, "security", "proof-grace") / 1000);
+  commy_standings_tell_added (self->standings, on_added, self);
+  mesh->setup.standings = self->standings;
+  return self;
+}
+
+void
+commy_proof_keeper_start (CommyProofKeeper *self,
+                          void (*done) (gpointer data, const GError *error),
+                          gpointer data)
+{
+  self->done = done;
+  self->data = data;
+  ask (self);
+}
+
+void
+commy_proof_keeper_free (CommyProofKeeper *self)
+{
+  CommyPlugin *store;
+
+  if (self == NULL)
+    return;
+  store = self->mesh->store;
+  if (self->watch != 0)
+    store->ops.store.unwatch (store->instance, self->watch);
+  end_timer (&self->timer);
+  end_timer (&self->retry);
+  commy_standings_tell_added (self->standings, NULL, NULL);
+  self->mesh->setup.standings = NULL;
+  g_clear_pointer (&self->standings, commy_standings_unref);
+  self->mesh = NULL;
+  keeper_unref (self);
+}

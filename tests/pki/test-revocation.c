@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Certificates that are taken back, and an authority that changes while it is served: what nodes
+ * hold after each step, who is refused from then on, and what a step does not do.
+ */
+#include "config.h"
+
+#include "tests/pki/join-fixture.h"
+
+#include <glib/gstdio.h>
+#include <gnutls/x509.h>
+#include <string.h>
+
+/* --- lists --- */
+
+static CommyPkiTrust *
+load_trust (const char *dir)
+{
+  g_autofree char *ca = commy_pki_read_file (dir, COMMY_PKI_CA_FILE, FALSE, NULL);
+
+  return commy_pki_trust_new (ca, NULL);
+}
+
+static char *
+dup_crl (const char *dir)
+{
+  g_autoptr (GError) error = NULL;
+  char *pem = commy_pki_read_file (dir, COMMY_PKI_CRL_FILE, FALSE, &error);
+
+  g_assert_no_error (error);
+  return pem;
+}
+
+static char *
+dup_name (const char *dir)
+{
+  g_autofree char *pem = commy_pki_read_file (dir, COMMY_PKI_CERT_FILE, FALSE, NULL);
+  g_autoptr (CommyPkiInfo) info = commy_pki_info_new (pem, NULL);
+
+  return g_strdup (info->name);
+}
+
+/* A node whose certificate the register knows. */
+static char *
+new_node (const char *authority_dir, const char *host)
+{
+  g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_load (authority_dir, NULL);
+  g_autoptr (CommyPkiPair) pair
+      = commy_pki_issue (authority, host, "u1", fixture_now () - 60, fixture_now () + DAY, NULL);
+  char *dir = join_new_dir ();
+
+  g_assert_true (commy_pki_note_issued (authority_dir, pair->cert_pem, fixture_now (), NULL));
+  g_assert_true (commy_pki_pair_save (pair, authority, dir, NULL));
+  return dir;
+}
+
+static void
+take_back (const char *dir, const char *what, guint n_names)
+{
+  g_auto (CommyPkiRevocation) revocation = { NULL };
+  g_autoptr (GError) error = NULL;
+
+  commy_pki_revoke (dir, what, fixture_now (), &revocation, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (revocation.names->len, ==, n_names);
+}
+
+static CommyPkiFault
+judge (CommyPkiTrust *trust, const char *dir)
+{
+  g_autoptr (GBytes) der = fixture_der (dir);
+  CommyPkiFault fault = COMMY_PKI_FAULT_NONE;
+  g_autofree char *id
+      = commy_pki_trust_verify (trust, &der, 1, COMMY_PKI_CLIENT, fixture_now (), &fault, NULL);
+
+  g_assert_cmpint (id == NULL, ==, fault != COMMY_PKI_FAULT_NONE);
+  return fault;
+}
+
+static void
+test_revoke_node (void)
+{
+  char *authority = fixture_authority_dir ();
+  char *one = new_node (authority, "h1");
+  char *two = new_node (authority, "h2");
+  g_autofree char *name = dup_name (one);
+  g_autofree char *other = dup_name (two);
+  g_autoptr (CommyPkiTrust) trust = load_trust (authority);
+  g_autofree char *crl = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpint (judge (trust, one), ==, COMMY_PKI_FAULT_NONE);
+  g_assert_cmpint (commy_pki_trust_judge_names (trust, name), ==, COMMY_PKI_NAMES_GOOD);
+  take_back (authority, "host/h1/user/u1", 1);
+  crl = dup_crl (authority);
+  g_assert_true (commy_pki_trust_add_crls (trust, crl, &error));
+  g_assert_cmpint (judge (trust, one), ==, COMMY_PKI_FAULT_REVOKED);
+  g_assert_cmpint (commy_pki_trust_judge_names (trust, name), ==, COMMY_PKI_NAMES_REVOKED);
+  g_assert_cmpint (judge (trust, two), ==, COMMY_PKI_FAULT_NONE);
+  g_assert_cmpint (commy_pki_trust_judge_names (trust, other), ==, COMMY_PKI_NAMES_GOOD);
+  g_assert_cmpint (commy_pki_crl_get_number (crl), ==, 1);
+  fixture_remove (two);
+  fixture_remove (one);
+  fixture_remove (authority);
+}
+
+/* By whole id, name and serial number; what is none of these names nobody. */
+static void
+test_ways_to_say_it (void)
+{
+  static const char *const bad[]
+      = { "host/h9/user/u1", "spiffe://other/host/h1/user/u1", "xyz", "", "x509:aa:zz", "abc",
+          "spiffe://" };
+  char *authority = fixture_authority_dir ();
+  char *one = new_node (authority, "h1");
+  g_autofree char *name = dup_name (one);
+  g_autofree char *id = NULL;
+  g_autoptr (CommyPkiAuthority) loaded = commy_pki_authority_load (authority, NULL);
+  g_autoptr (CommyPkiTrust) trust = load_trust (authority);
+  g_autofree char *crl = NULL;
+
+  id = g_strdup_printf ("spiffe://%s/host/h1/user/u1", commy_pki_authority_get_domain (loaded));
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_auto (CommyPkiRevocation) revocation = { NULL };
+
+      g_assert_false (commy_pki_revoke (authority, bad[i], fixture_now (), &revocation, NULL));
+    }
+  take_back (authority, id, 1);
+  take_back (authority, name, 1);
+  take_back (authority, strrchr (name, ':') + 1, 1);
+  take_back (authority, "0a0b0c", 1); /* unknown to the register, and taken as said */
+  crl = dup_crl (authority);
+  g_assert_true (commy_pki_trust_add_crls (trust, crl, NULL));
+  g_assert_cmpint (judge (trust, one), ==, COMMY_PKI_FAULT_REVOKED);
+  g_assert_cmpint (commy_pki_crl_get_number (crl), ==, 4);
+  fixture_remove (one);
+  fixture_remove (authority);
+}
+
+/* Credentials with a list that is not of their authority, or none at all, are not taken. */
+static void
+test_foreign_lists (void)
+{
+  char *authority = fixture_authority_dir ();
+  char *stranger = fixture_authority_dir ();
+  char *one = new_node (authority, "h1");
+  char *other = new_node (stranger, "h1");
+  g_autoptr (CommyPkiTrust) trust = load_trust (authority);
+  g_autoptr (CommyPkiCredentials) good = commy_pki_credentials_load (one, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *crl = NULL;
+
+  g_assert_nonnull (good);
+  take_back (stranger, "host/h1/user/u1", 1);
+  crl = dup_crl (stranger);
+  g_assert_false (commy_pki_trust_add_crls (trust, crl, &error));
+  g_assert_nonnull (strstr (error->message, "is not signed by an authority of ca.pem"));
+  g_assert_false (commy_pki_trust_add_crls (trust, "no list", NULL));
+  g_assert_cmpint (judge (trust, one), ==, COMMY_PKI_FAULT_NONE);
+  g_assert_true (commy_pki_write_file (one, COMMY_PKI_CRL_FILE, crl, 0644, FALSE, NULL));
+  g_assert_null (commy_pki_credentials_load (one, NULL));
+  fixture_remove (other);
+  fixture_remove (one);
+  fixture_remove (stranger);
+  fixture_remove (authority);
+}
+
+/* A flipped bit anywhere in a list is found. */
+static void
+test_damaged_lists (void)
+{
+  char *authority = fixture_authority_dir ();
+  char *one = new_node (authority, "h1");
+  g_autoptr (CommyPkiTrust) trust = load_trust (authority);
+  g_autofree char *crl = NULL;
+  const char *body;
+  gsize size;
+
+  take_back (authority, "host/h1/user/u1", 1);
+  crl = dup_crl (authority);
+  body = strchr (crl, '\n') + 1;
+  size = (gsize) (strstr (body, "-----END") - body);
+  for (gsize i = 0; i + 8 < size; i++)
+    {
+      g_autofree char *changed = g_strdup (crl);
+      char *at = changed + (body - crl) + i;
+
+      if (*at == '\n')
+        continue;
+      *at = *at == 'A' ? 'B' : 'A';
+      g_assert_false (commy_pki_trust_add_crls (trust, changed, NULL));
+    }
+  g_assert_true (commy_pki_trust_add_crls (trust, crl, NULL));
+  fixture_remove (one);
+  fixture_remove (authority);
+}
+
+/* --- with the service --- */
+
+static char *
+join (JoinAuthority *authority, const char *host)
+{
+  g_autofree char *token = join_token_for (authority->dir, authority->address, host, "u");
+  g_auto (JoinRun) run = { 0 };
+  char *dir = join_new_dir ();
+
+  join_with (&run, token, dir, host);
+  join_assert_done (&run);
+  return dir;
+}
+
+static gboolean
+renew (const char *dir, GError **error)
+{
+  g_autoptr (CommyPkiMembership) membership = commy_pki_renew (dir, 0, fixture_now (), NULL, error);
+
+  return membership != NULL;
+}
+
+static void
+renew_well (const char *dir)
+{
+  g_autoptr (GError) error = NULL;
+
+  renew (dir, &error);
+  g_assert_no_error (error);
+}
+
+static void
+test_not_renewed (void)
+{
+  JoinAuthority authority;
+  char *one, *two;
+  g_autofree char *token = NULL;
+  g_autofree char *first = NULL;
+  g_autofree char *second = NULL;
+  g_autofree char *path = NULL;
+  g_autoptr (GError) error = NULL;
+  g_auto (JoinRun) run = { 0 };
+
+  join_authority_init (&authority);
+  one = join (&authority, "one");
+  two = join (&authority, "two");
+  renew_well (one);
+  take_back (authority.dir, "host/one/user/u", 2); /* the one before is good still */
+  g_assert_false (renew (one, &error));
+  g_assert_nonnull (strstr (error->message, "revoked"));
+  /* The list comes along with a renewal, and an older one does not replace it. */
+  renew_well (two);
+  first = dup_crl (two);
+  g_assert_cmpint (commy_pki_crl_get_number (first), ==, 1);
+  take_back (authority.dir, "0a0b", 1);
+  renew_well (two);
+  second = dup_crl (two);
+  g_assert_cmpint (commy_pki_crl_get_number (second), ==, 2);
+  g_assert_true (
+      commy_pki_write_file (authority.dir, COMMY_PKI_CRL_FILE, first, 0644, FALSE, NULL));
+  renew_well (two);
+  g_free (first);
+  first = dup_crl (two);
+  g_assert_cmpstr (first, ==, second);
+  path = g_build_filename (authority.dir, COMMY_PKI_CRL_FILE, NULL);
+  g_assert_cmpint (g_unlink (path), ==, 0);
+  renew_well (two);
+  g_free (first);
+  first = dup_crl (two);
+  g_assert_cmpstr (first, ==, second);
+  /* A token for exactly this name lets it in again. */
+  token = join_token_for (authority.dir, authority.address, "one", "u");
+  join_with (&run, token, one, "one");
+  join_assert_done (&run);
+  renew_well (one);
+  fixture_remove (two);
+  fixture_remove (one);
+  join_authority_clear (&authority);
+}
+
+static guint
+count_authorities (const char *dir)
+{
+  g_autofree char *ca = commy_pki_read_file (dir, COMMY_PKI_CA_FILE, FALSE, NULL);
+  guint n = 0;
+
+  for (const char *at = ca; (at = strstr (at, "-----BEGIN")) != NULL; at++)
+    n++;
+  return n;
+}
+
+static void
+go (const char *dir, CommyPkiRotationStage to)
+{
+  g_autoptr (GError) error = NULL;
+
+  commy_pki_rotation_go (dir, to, FALSE, fixture_now (), &error);
+  g_assert_no_error (error);
+}
+
+static void
+assert_stays (const char *dir, CommyPkiRotationStage to, const char *words)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (commy_pki_rotation_go (dir, to, FALSE, fixture_now (), &error));
+  if (strstr (error->message, words) == NULL)
+    g_error ("\"%s\" does not say \"%s\"", error->message, words);
+}
+
+static CommyPkiFault
+judge_each (const char *by, const char *whom)
+{
+  g_autoptr (CommyPkiTrust) trust = load_trust (by);
+
+  return judge (trust, whom);
+}
+
+/* At each moment each two of the nodes trust each other, whichever was renewed. */
+static void
+test_rotation (void)
+{
+  JoinAuthority authority;
+  char *nodes[3];
+  g_autofree char *before = NULL;
+  g_autofree char *after = NULL;
+  g_autoptr (CommyPkiCredentials) old = NULL;
+  g_autoptr (CommyPkiCredentials) new = NULL;
+
+  static const CommyPkiRotationStage steps[]
+      = { COMMY_PKI_ROTATION_STARTED, COMMY_PKI_ROTATION_SWITCHED, COMMY_PKI_ROTATION_NONE };
+
+  join_authority_init (&authority);
+  nodes[0] = join (&authority, "n0");
+  nodes[1] = join (&authority, "n1");
+  nodes[2] = join (&authority, "n2");
+  take_back (authority.dir, "0a0b", 1);
+  before = dup_name (nodes[0]);
+  old = commy_pki_credentials_load (nodes[0], NULL);
+  assert_stays (authority.dir, COMMY_PKI_ROTATION_SWITCHED, "has not begun");
+  for (guint step = 0; step < G_N_ELEMENTS (steps); step++)
+    {
+      if (step > 0)
+        assert_stays (authority.dir, steps[(step + 1) % 3], "its steps are start, switch, finish");
+      go (authority.dir, steps[step]);
+      for (guint i = 0; i < G_N_ELEMENTS (nodes); i++)
+        {
+          if (step < 2)
+            assert_stays (authority.dir, steps[step + 1], "have not been renewed since");
+          renew_well (nodes[i]);
+          for (guint k = 0; k < G_N_ELEMENTS (nodes) * G_N_ELEMENTS (nodes); k++)
+            g_assert_cmpint (judge_each (nodes[k / 3], nodes[k % 3]), ==, COMMY_PKI_FAULT_NONE);
+        }
+      g_assert_cmpuint (count_authorities (nodes[0]), ==, step < 2 ? 2 : 1);
+    }
+  after = dup_name (nodes[0]);
+  new = commy_pki_credentials_load (nodes[0], NULL);
+  g_assert_cmpstr (old->id, ==, new->id);
+  g_assert_cmpuint (strcspn (before + 5, ":"), ==, strcspn (after + 5, ":"));
+  g_assert_cmpint (strncmp (before, after, 5 + strcspn (before + 5, ":")), !=, 0);
+  /* What the old authority signed is worth nothing now. */
+  g_assert_cmpint (commy_pki_trust_judge_names (new->trust, before), ==, COMMY_PKI_NAMES_STRANGE);
+  g_assert_cmpint (commy_pki_trust_judge_names (new->trust, after), ==, COMMY_PKI_NAMES_GOOD);
+  /* The next newcomer meets the new one. */
+  fixture_remove (nodes[2]);
+  nodes[2] = join (&authority, "n3");
+  for (guint i = 0; i < G_N_ELEMENTS (nodes); i++)
+    fixture_remove (nodes[i]);
+  join_authority_clear (&authority);
+}
+
+/* Lists follow: what was revoked before the change stays so, with either authority trusted. */
+static void
+test_rotation_keeps_lists (void)
+{
+  char *authority = fixture_authority_dir ();
+  char *one = new_node (authority, "h1");
+  g_autofree char *name = dup_name (one);
+
+  take_back (authority, "host/h1/user/u1", 1);
+  for (guint i = 0; i < 3; i++)
+    {
+      static const CommyPkiRotationStage steps[]
+          = { COMMY_PKI_ROTATION_STARTED, COMMY_PKI_ROTATION_SWITCHED, COMMY_PKI_ROTATION_NONE };
+      g_autoptr (CommyPkiTrust) trust = NULL;
+      g_autofree char *crl = NULL;
+      g_autoptr (GError) error = NULL;
+
+      go (authority, steps[i]);
+      trust = load_trust (authority);
+      crl = dup_crl (authority);
+      g_assert_true (commy_pki_trust_add_crls (trust, crl, &error));
+      g_assert_cmpint (commy_pki_trust_judge_names (trust, name), ==,
+                       i < 2 ? COMMY_PKI_NAMES_REVOKED : COMMY_PKI_NAMES_STRANGE);
+    }
+  fixture_remove (one);
+  fixture_remove (authority);
+}
+
+/* --- hostile newcomers --- */
+
+/* An answer's header promises more than a request may have: it is no way past the service's room.
+ */
+static void
+test_large_request (void)
+{
+  JoinAuthority authority;
+  g_autoptr (GSocketClient) client = g_socket_client_new ();
+  g_autoptr (GSocketConnection) connection = NULL;
+  gnutls_certificate_credentials_t none;
+  gnutls_priority_t priority;
+  gnutls_session_t tls;
+  g_autofree guint8 *message = g_malloc0 (COMMY_PKI_MESSAGE_HEADER + 200000);
+  guint32 big = GUINT32_TO_BE (200000);
+  guint8 rest[4096];
+  gssize got;
+  char *node;
+
+  join_authority_init (&authority);
+  connection = g_socket_client_connect_to_host (client, authority.address, 1, NULL, NULL);
+  g_assert_nonnull (connection);
+  memcpy (message, "CMYJ\x01\x04\0\0", 8);
+  memcpy (message + 8, &big, 4);
+  memset (message + COMMY_PKI_MESSAGE_HEADER, 'x', 200000);
+  g_assert_cmpint (gnutls_certificate_allocate_credentials (&none), >=, 0);
+  g_assert_cmpint (commy_pki_tls_priority (&priority), >=, 0);
+  g_assert_cmpint (
+      commy_pki_tls_session (&tls, GNUTLS_CLIENT, priority, none,
+                             g_socket_get_fd (g_socket_connection_get_socket (connection))),
+      >=, 0);
+  g_socket_set_blocking (g_socket_connection_get_socket (connection), TRUE);
+  do
+    got = gnutls_handshake (tls);
+  while (got < 0 && gnutls_error_is_fatal ((int) got) == 0);
+  g_assert_cmpint (got, ==, 0);
+  for (gsize at = 0; at < COMMY_PKI_MESSAGE_HEADER + 200000 && got >= 0;)
+    {
+      got = gnutls_record_send (tls, message + at, COMMY_PKI_MESSAGE_HEADER + 200000 - at);
+      if (got > 0)
+        at += (gsize) got;
+      else if (gnutls_error_is_fatal ((int) got) == 0)
+        got = 0;
+    }
+  do
+    got = gnutls_record_recv (tls, rest, sizeof rest);
+  while (got > 0 || (got < 0 && gnutls_error_is_fatal ((int) got) == 0));
+  gnutls_deinit (tls);
+  gnutls_priority_deinit (priority);
+  gnutls_certificate_free_credentials (none);
+  node = join (&authority, "later"); /* it lives */
+  fixture_remove (node);
+  join_authority_clear (&authority);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/pki/revocation/a-node-with-all-it-has-and-nobody-else", test_revoke_node);
+  g_test_add_func ("/pki/revocation/by-id-name-or-number", test_ways_to_say_it);
+  g_test_add_func ("/pki/revocation/lists-of-others-are-not-taken", test_foreign_lists);
+  g_test_add_func ("/pki/revocation/no-bit-of-a-list-can-be-changed", test_damaged_lists);
+  g_test_add_func ("/pki/revocation/who-is-revoked-is-not-renewed-and-lists-only-grow",
+                   test_not_renewed);
+  g_test_add_func ("/pki/rotation/everybody-trusts-everybody-at-each-step", test_rotation);
+  g_test_add_func ("/pki/rotation/what-was-revoked-stays-revoked", test_rotation_keeps_lists);
+  g_test_add_func ("/pki/admission/no-request-is-larger-than-there-is-room", test_large_request);
+  return g_test_run ();
+}
