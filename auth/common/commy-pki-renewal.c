@@ -78,12 +78,14 @@ renew_there (const char *dir,
              GCancellable *cancellable,
              GError **error)
 {
+  const gint64 began_us = g_get_monotonic_time ();
   const CommyPkiPeer peer
       = { .addresses = addresses, .credentials = old, .timeout_us = COMMY_PKI_TIMEOUT_US };
   g_autoptr (CommyPkiClient) client = commy_pki_client_open (&peer, cancellable, error);
   g_auto (CommyPkiMessage) answer = { 0 };
   g_autoptr (GBytes) csr = NULL;
   CommyPkiMembership *membership = NULL;
+  gint64 took_s;
   char *key_pem = NULL;
   GVariantDict fields;
 
@@ -92,10 +94,14 @@ renew_there (const char *dir,
   g_variant_dict_init (&fields, NULL);
   g_variant_dict_insert_value (&fields, "request",
                                g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, csr, TRUE));
+  /* What is new is judged by the time when it is there: a short life begins a moment before now. */
   if (commy_pki_client_exchange (
           client, commy_pki_message_write (COMMY_PKI_MESSAGE_RENEW, g_variant_dict_end (&fields)),
           &answer, error))
-    membership = commy_pki_take_answer (dir, &answer, key_pem, NULL, now_s, error);
+    {
+      took_s = (g_get_monotonic_time () - began_us) / G_USEC_PER_SEC;
+      membership = commy_pki_take_answer (dir, &answer, key_pem, NULL, now_s + took_s, error);
+    }
   if (membership != NULL)
     membership->address = g_strdup (commy_pki_client_get_address (client));
   commy_pki_free_secret (key_pem);

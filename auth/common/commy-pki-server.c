@@ -285,8 +285,9 @@ make_credentials (CommyPkiServer *self, GError **error)
   return commy_pki_check (
              commy_pki_tls_credentials (&self->shared.credentials, chain, pair->key_pem),
              "GnuTLS does not take the authority's certificate", error)
-         && commy_pki_check (commy_pki_tls_priority (&self->shared.priority),
-                             "GnuTLS does not offer what Commy needs", error);
+         && (self->shared.priority != NULL
+             || commy_pki_check (commy_pki_tls_priority (&self->shared.priority),
+                                 "GnuTLS does not offer what Commy needs", error));
 }
 
 /* --- an authority that changes --- */

@@ -427,7 +427,8 @@ token_stands (gpointer instance, const char *proof, char *reason, gsize reason_s
     return COMMY_PROOF_GOOD;
   entry = commy_api_key_register_find (self->reg, id);
   why = entry == NULL ? "it is gone"
-                      : commy_api_key_entry_why_not (entry, g_get_real_time () / G_USEC_PER_SEC);
+                      : commy_api_key_entry_why_not (entry, entry->principal,
+                                                     g_get_real_time () / G_USEC_PER_SEC);
   /* What ends by itself has its grace. */
   if (why == NULL || (entry != NULL && !entry->is_revoked))
     return COMMY_PROOF_GOOD;

@@ -12,7 +12,7 @@
 #define SECOND G_USEC_PER_SEC
 /* How long one that fades waits for the next attempt to replace it. */
 #define RETRY_MIN_US (SECOND / 5)
-#define RETRY_MAX_US (5 * SECOND)
+#define RETRY_MAX_US (60 * SECOND)
 /* No proof holds longer; what providers say is multiplied. */
 #define UNTIL_MAX_S (G_MAXINT64 / SECOND / 4)
 
@@ -26,6 +26,7 @@ struct _CommyStanding
   guint n_proofs;
   gint64 until_s;    /* of the first that ends; 0: none does */
   gint64 replace_us; /* from then on it fades */
+  gint64 tell_us;    /* while it fades: when its owner is told again */
   gint64 stale_us;   /* since when a provider wants it made anew; 0: it does not */
   char *stale;       /* why */
   guint32 state;     /* atomic; CommyStandingState */
@@ -212,13 +213,28 @@ next_us (const CommyStanding *self, gint64 now_us)
   gint64 end = end_us (self);
 
   if (self->state == COMMY_STANDING_OVER)
-    return now_us + RETRY_MAX_US; /* whoever has it did not hear of it yet */
-  if (self->state == COMMY_STANDING_FADING)
-    return MIN (end, now_us + CLAMP ((end - now_us) / 4, RETRY_MIN_US, RETRY_MAX_US));
+    return now_us + self->standings->ask_every_us; /* whoever has it did not hear of it yet */
   /* Clocks may be put forward, and providers change their minds. */
   if (self->n_proofs > 0)
     end = MIN (end, now_us + self->standings->ask_every_us);
+  if (self->state == COMMY_STANDING_FADING)
+    return MIN (end, self->tell_us);
   return MIN (end, self->replace_us);
+}
+
+/* An attempt to replace it may fail, and is made again: the sooner the less is left. */
+static gboolean
+must_tell (CommyStanding *self, gint64 now_us)
+{
+  if (self->state != COMMY_STANDING_FADING)
+    {
+      self->tell_us = 0;
+      return self->state == COMMY_STANDING_OVER;
+    }
+  if (now_us < self->tell_us && self->tell_us <= now_us + RETRY_MAX_US)
+    return FALSE;
+  self->tell_us = now_us + CLAMP ((end_us (self) - now_us) / 4, RETRY_MIN_US, RETRY_MAX_US);
+  return TRUE;
 }
 
 typedef struct
@@ -232,6 +248,7 @@ commy_standings_look (CommyStandings *self, gint64 now_us)
 {
   g_autoptr (GArray) all = g_array_new (FALSE, FALSE, sizeof (News));
   gint64 next = G_MAXINT64;
+  gboolean tells;
 
   g_mutex_lock (&self->lock);
   for (CommyStanding *at = self->first; at != NULL; at = at->next)
@@ -239,8 +256,9 @@ commy_standings_look (CommyStandings *self, gint64 now_us)
       const News news = { at->tell, at->data };
 
       look_at (at, now_us);
+      tells = must_tell (at, now_us);
       next = MIN (next, next_us (at, now_us));
-      if (at->state == COMMY_STANDING_GOOD || at->hold == NULL)
+      if (!tells || at->hold == NULL)
         continue;
       at->hold (at->data);
       g_array_append_val (all, news);

@@ -281,6 +281,41 @@ test_revoked (MeshFixture *fixture, gconstpointer data)
   service_child_free (child);
 }
 
+/* A connection that is open ends with its token, too. */
+static void
+test_revoked_while_open (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *dir = g_build_filename (fixture->dir, "state", "test", NULL);
+  g_autofree char *settings = NULL;
+  g_autofree char *told = NULL;
+  g_autoptr (CommyApiKeyRegister) reg = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GError) error = NULL;
+  ServiceChild *child;
+  CommyApiKey key;
+
+  make_key (fixture, "build", &key);
+  settings = settings_of (fixture, &key, "unix");
+  mesh_fixture_capture_log (fixture);
+  child = service_child_start (fixture,
+                               SERVER ("require=token\n") "[security]\nproof-check=100ms\n", 0);
+  mesh = mesh_fixture_join (fixture, settings);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  answer = commy_client_call_sync (client, "Pid", NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  reg = commy_api_key_register_open (dir, &error);
+  g_assert_true (commy_api_key_register_revoke (reg, key.id, NULL));
+  g_assert_true (commy_api_key_register_save (reg, &error));
+  g_clear_pointer (&reg, commy_api_key_register_free);
+  told = g_strdup_printf ("over unix: token %s: it is revoked", key.id);
+  mesh_fixture_await_log (fixture, told);
+  g_clear_object (&client);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
 /* Who guesses waits, twice as long each time; who proves otherwise who it is does not wait for it.
  */
 static void
@@ -804,6 +839,7 @@ main (int argc, char **argv)
   /* attack: a token that was revoked; defence: the file counts as it is at each connection; test:
    * /mesh/auth-steps/a-revoked-token-is-refused-at-once */
   ADD ("a-revoked-token-is-refused-at-once", test_revoked);
+  ADD ("a-revoked-token-ends-what-is-open", test_revoked_while_open);
   /* attack: guess tokens in a loop; defence: a wait that doubles, counted for who guesses; test:
    * /mesh/auth-steps/who-guesses-waits-and-nobody-else */
   ADD ("who-guesses-waits-and-nobody-else", test_guesses);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Certificates of five seconds and an authority that changes three times, while two services are
+ * Certificates of six seconds and an authority that changes three times, while two services are
  * called over TLS all the time by processes of their own: no call fails, and at the end nothing
  * rests on an earlier authority. Seconds are real here: certificates end by the clock of the host.
  */
@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIFE "5s"
+#define LIFE "6s"
 #define CHANGES 3
 #define PATIENCE_US (60 * G_USEC_PER_SEC)
 #define NODE "org.commy.Node1"

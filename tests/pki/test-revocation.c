@@ -266,6 +266,10 @@ test_not_renewed (void)
   g_free (first);
   first = dup_crl (two);
   g_assert_cmpstr (first, ==, second);
+  /* The name is refused without a list, too. */
+  g_clear_error (&error);
+  g_assert_false (renew (one, &error));
+  g_assert_nonnull (strstr (error->message, "this name was revoked"));
   /* A token for exactly this name lets it in again. */
   token = join_token_for (authority.dir, authority.address, "one", "u");
   join_with (&run, token, one, "one");

@@ -22,11 +22,13 @@ credentials-dir=$folder/pki
 END
 COMMY_CONFIG=$folder/commy.conf
 export COMMY_CONFIG
-"$commy" pki init --dir "$folder/pki" --host here --user me >"$folder/log" 2>&1
-"$commy" pki issue --dir "$folder/pki" --host there --user me --out "$folder/good" >>"$folder/log" 2>&1
-"$commy" pki issue --dir "$folder/pki" --host gone --user me --out "$folder/gone" >>"$folder/log" 2>&1
-"$commy" pki init --dir "$folder/strange" --host there --user me >>"$folder/log" 2>&1
-"$commy" pki revoke --dir "$folder/pki" host/gone/user/me >>"$folder/log" 2>&1
+{
+  "$commy" pki init --dir "$folder/pki" --host here --user me
+  "$commy" pki issue --dir "$folder/pki" --host there --user me --out "$folder/good"
+  "$commy" pki issue --dir "$folder/pki" --host gone --user me --out "$folder/gone"
+  "$commy" pki init --dir "$folder/strange" --host there --user me
+  "$commy" pki revoke --dir "$folder/pki" host/gone/user/me
+} >"$folder/log" 2>&1
 # What our own commands do not make.
 cat >"$folder/ext" <<END
 basicConstraints=CA:FALSE

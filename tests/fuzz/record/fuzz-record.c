@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The record of an instance, of a node and of a denial, as a store hands it over: anybody who may write to
- * the store may have written it. And a selector, held against what the instance says.
+ * The record of an instance, of a node and of a denial, as a store hands it over: anybody who may
+ * write to the store may have written it. And a selector, held against what the instance says.
  */
 #include "config.h"
 
