@@ -38,6 +38,7 @@ typedef struct
   char *sizes;
   char *why_not;
   char *of;
+  char *select;
   char **what_if;
 } Options;
 
@@ -47,6 +48,7 @@ options_clear (Options *options)
   g_free (options->sizes);
   g_free (options->why_not);
   g_free (options->of);
+  g_free (options->select);
   g_strfreev (options->what_if);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
@@ -209,6 +211,11 @@ run (CommyCli *cli, const Options *options, const char *service, GArray *sizes)
     }
   else
     question.client = client = commy_client_new (mesh, service);
+  if (options->select != NULL && !commy_client_set_selector (client, options->select, &error))
+    {
+      commy_cli_fail (error);
+      return COMMY_EXIT_USAGE;
+    }
   return answer (cli, &question, sizes);
 }
 
@@ -225,6 +232,9 @@ commy_cmd_route (CommyCli *cli, char **argv)
       N_ ("With another setting; may be given more than once"), "NAME=VALUE" },
     { "of", 0, 0, G_OPTION_ARG_STRING, &options.of,
       N_ ("Of this node: the beginning of its id, or a service it offers"), "NODE" },
+    { "select", 0, 0, G_OPTION_ARG_STRING, &options.select,
+      N_ ("Only instances that all words fit: a version (>=2.1), a tag, a pair (rack:7)"),
+      "WORDS" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
@@ -236,6 +246,8 @@ commy_cmd_route (CommyCli *cli, char **argv)
     return commy_cli_misuse (&verb, "say explain");
   if (g_strv_length (arguments) != 3)
     return commy_cli_misuse (&verb, "explain needs the name of one service");
+  if (options.select != NULL && options.of != NULL)
+    return commy_cli_misuse (&verb, "--select is for a call of this command, --of for another's");
   if (!parse_sizes (options.sizes != NULL ? options.sizes : DEFAULT_SIZES, &sizes))
     return commy_cli_misuse (&verb, "\"%s\" is no list of sizes such as 64,4k,1M", options.sizes);
   return run (cli, &options, arguments[2], sizes);

@@ -53,6 +53,8 @@ static const char *const statement_sql[COMMY_SQLITE_N_STATEMENTS] = {
   [COMMY_SQLITE_ADD_LEASE] = "INSERT INTO leases (id, pid, ttl_ns) VALUES (?1, ?2, ?3)",
   [COMMY_SQLITE_END_LEASE] = "DELETE FROM leases WHERE id = ?1",
   [COMMY_SQLITE_LIST_LEASES] = "SELECT id, pid FROM leases",
+  [COMMY_SQLITE_NEXT_LEASE]
+  = "SELECT id, pid FROM leases WHERE id > ?1 AND pid != ?2 ORDER BY id LIMIT 1",
 };
 
 CommySqliteDb *
@@ -364,4 +366,31 @@ commy_sqlite_db_list_leases (CommySqliteDb *self, GError **error)
     commy_sqlite_set_error (error, self->sql, self->path, "read");
   sqlite3_reset (statement);
   return rc == SQLITE_DONE ? g_steal_pointer (&rows) : NULL;
+}
+
+gboolean
+commy_sqlite_db_next_lease (
+    CommySqliteDb *self, gint64 after, gint64 pid, CommySqliteLeaseRow *out, GError **error)
+{
+  const gint64 from[] = { after, 0 };
+  int rc = SQLITE_DONE;
+
+  *out = (CommySqliteLeaseRow){ 0 };
+  for (guint i = 0; i < G_N_ELEMENTS (from) && rc == SQLITE_DONE; i++)
+    {
+      sqlite3_stmt *statement = commy_sqlite_db_get (self, COMMY_SQLITE_NEXT_LEASE, error);
+
+      if (statement == NULL)
+        return FALSE;
+      sqlite3_bind_int64 (statement, 1, from[i]);
+      sqlite3_bind_int64 (statement, 2, pid);
+      rc = sqlite3_step (statement);
+      if (rc == SQLITE_ROW)
+        *out = (CommySqliteLeaseRow){ sqlite3_column_int64 (statement, 0),
+                                      sqlite3_column_int64 (statement, 1) };
+      else if (rc != SQLITE_DONE)
+        commy_sqlite_set_error (error, self->sql, self->path, "read");
+      sqlite3_reset (statement);
+    }
+  return rc == SQLITE_ROW || rc == SQLITE_DONE;
 }

@@ -32,6 +32,7 @@ typedef enum
   COMMY_SQLITE_ADD_LEASE,
   COMMY_SQLITE_END_LEASE,
   COMMY_SQLITE_LIST_LEASES,
+  COMMY_SQLITE_NEXT_LEASE,
   COMMY_SQLITE_N_STATEMENTS,
 } CommySqliteStatement;
 
@@ -114,3 +115,7 @@ gboolean commy_sqlite_db_end_leases (CommySqliteDb *self,
                                      GError **error);
 /* An array of CommySqliteLeaseRow; NULL with @error. */
 GArray *commy_sqlite_db_list_leases (CommySqliteDb *self, GError **error);
+/* The first lease of another process than @pid after @after, in a ring; its id is 0 if there is
+ * none. */
+gboolean commy_sqlite_db_next_lease (
+    CommySqliteDb *self, gint64 after, gint64 pid, CommySqliteLeaseRow *out, GError **error);

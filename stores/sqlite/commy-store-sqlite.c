@@ -9,6 +9,7 @@
 #include "commy-sqlite-db.h"
 #include "commy-sqlite-doorbell.h"
 #include "commy-sqlite-lease.h"
+#include "commy-sqlite-neighbour.h"
 
 #include <commy/commy-plugin.h>
 #include <string.h>
@@ -33,7 +34,9 @@ typedef struct
   CommySqliteDb *db;
   CommySqliteLeases *leases;
   CommySqliteDoorbell doorbell;
-  GPtrArray *watches; /* of Watch */
+  CommySqliteNeighbour neighbour;
+  guint neighbour_watch; /* 0: nobody is watched */
+  GPtrArray *watches;    /* of Watch */
   guint last_watch;
   guint doorbell_watch; /* 0: not listened to */
   guint rest_timer;     /* until it is listened to again; 0: it is */
@@ -299,6 +302,49 @@ look_again_soon (Store *self)
   plan_reread (self, self->reread_ns);
 }
 
+static void watch_neighbour (Store *self);
+
+static void
+forget_neighbour (gpointer user_data)
+{
+  Store *self = user_data;
+
+  if (self->neighbour_watch != 0)
+    self->host->remove (self->host, self->neighbour_watch);
+  self->neighbour_watch = 0;
+}
+
+static void
+on_neighbour_died (gpointer user_data, int fd, guint condition)
+{
+  Store *self = user_data;
+
+  forget_neighbour (self);
+  commy_sqlite_neighbour_close (&self->neighbour);
+  if (!check_process (self, NULL))
+    return;
+  look_for_dead (self, 0);
+  watch_neighbour (self);
+}
+
+/* Who is dead already is removed by the look, and is not the next one any more. */
+static void
+watch_neighbour (Store *self)
+{
+  CommySqliteNeighbourNews news = commy_sqlite_neighbour_choose (
+      &self->neighbour, self->db, self->leases, forget_neighbour, self);
+
+  if (news == COMMY_SQLITE_NEIGHBOUR_DEAD)
+    {
+      look_for_dead (self, 0);
+      news = commy_sqlite_neighbour_choose (&self->neighbour, self->db, self->leases,
+                                            forget_neighbour, self);
+    }
+  if (news == COMMY_SQLITE_NEIGHBOUR_NEW && self->neighbour.fd >= 0)
+    self->neighbour_watch
+        = self->host->watch_fd (self->host, self->neighbour.fd, G_IO_IN, on_neighbour_died, self);
+}
+
 static void
 on_owner_left (gpointer user_data, const char *name)
 {
@@ -341,6 +387,7 @@ on_doorbell (gpointer user_data, int fd, guint condition)
   commy_sqlite_doorbell_drain (&self->doorbell, on_owner_left, self);
   look_again_soon (self);
   deliver (self);
+  watch_neighbour (self);
   rest (self, self->host->now_ns (self->host) - start_ns);
 }
 
@@ -364,6 +411,7 @@ on_reread (gpointer user_data)
   commy_sqlite_doorbell_renew (&self->doorbell);
   look_for_dead (self, 0);
   deliver (self);
+  watch_neighbour (self);
 }
 
 static gboolean
@@ -463,6 +511,7 @@ store_grant (gpointer instance, gint64 ttl_ns, CommyStoreDoneFunc done, gpointer
       return;
     }
   result.revision = state.revision;
+  watch_neighbour (self);
   done (user_data, &result, NULL);
 }
 
@@ -553,6 +602,7 @@ close_all (Store *self)
   else
     commy_sqlite_db_abandon (self->db);
   commy_sqlite_leases_free (self->leases);
+  commy_sqlite_neighbour_close (&self->neighbour);
   commy_sqlite_doorbell_close (&self->doorbell);
   g_clear_pointer (&self->watches, g_ptr_array_unref);
 }
@@ -583,6 +633,7 @@ store_init (gpointer instance, CommyHost *host, GError **error)
 
   self->host = host;
   self->pid = getpid ();
+  self->neighbour.fd = -1;
   self->doorbell.file_fd = -1;
   self->doorbell.inotify_fd = -1;
   self->doorbell.watch = -1;
@@ -621,6 +672,7 @@ store_fini (gpointer instance)
   g_ptr_array_set_size (self->watches, 0);
   if (self->pid == getpid ())
     end_own_leases (self);
+  forget_neighbour (self);
   if (self->deliver_timer != 0)
     host->remove (host, self->deliver_timer);
   if (self->reread_timer != 0)

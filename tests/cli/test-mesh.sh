@@ -130,6 +130,13 @@ run route explain org.example.Echo --size 64 --why-not shm
 ok route/why-not-the-chosen says '^shm+.* is chosen'
 run route explain org.example.Echo --why-not no-such
 ok route/why-not-unknown-exits-3 exits 3
+run route explain org.example.Echo --select gpu --size 64
+ok route/select-that-nobody-fits-exits-4 exits 4
+ok route/select-says-what-is-wanted says 'selector.*gpu'
+run route explain org.example.Echo --select '>=' --size 64
+ok route/select-that-is-none-exits-2 exits 2
+run route explain org.example.Echo --select gpu --of org.example.Echo
+ok route/select-goes-not-with-of exits 2
 run route explain org.example.Echo --what-if preference=network-only --size 64
 ok route/nothing-allowed-exits-4 exits 4
 run route explain org.example.Echo --of org.example.Echo --size 64

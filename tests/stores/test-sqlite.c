@@ -17,6 +17,7 @@
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -562,6 +563,52 @@ test_closed_file_ends_lease (Fixture *fixture, gconstpointer unused)
   g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
 }
 
+/* Takes a lease and forks a child, which keeps all files open and lives on. */
+static G_NORETURN void
+hold_and_fork (Fixture *fixture, int out)
+{
+  pid_t child;
+
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  commy_test_host_set_seed (fixture->host, 2);
+  fixture_start (fixture);
+  commy_store_put (&fixture->store, "held", "v", commy_store_grant (&fixture->store));
+  child = fork ();
+  if (child == 0)
+    for (;;)
+      pause ();
+  g_assert_cmpint (write (out, &child, sizeof child), ==, sizeof child);
+  for (;;)
+    pause ();
+}
+
+/* Nothing is closed then: the process itself is watched by the one whose lease is before its own.
+ * No clock moves. */
+static void
+test_forking_owner (Fixture *fixture, gconstpointer unused)
+{
+  pid_t owner, child = 0;
+  int told[2];
+
+  g_assert_cmpint (pipe (told), ==, 0);
+  owner = fork ();
+  g_assert_cmpint (owner, >=, 0);
+  if (owner == 0)
+    hold_and_fork (fixture, told[1]);
+  g_assert_cmpint (read (told[0], &child, sizeof child), ==, sizeof child);
+  commy_test_host_use_virtual_clock (fixture->host);
+  fixture_start (fixture);
+  commy_store_grant (&fixture->store);
+  g_assert_cmpuint (commy_store_count (&fixture->store, "held"), ==, 1);
+  kill (owner, SIGKILL);
+  g_assert_cmpint (waitpid (owner, NULL, 0), ==, owner);
+  commy_test_run_until (NULL, commy_store_count (&fixture->store, "held") == 0);
+  g_assert_cmpint (kill (child, 0), ==, 0); /* and that one lives */
+  kill (child, SIGKILL);
+  close (told[0]);
+  close (told[1]);
+}
+
 static void
 test_start_finds_dead (Fixture *fixture, gconstpointer unused)
 {
@@ -668,6 +715,7 @@ main (int argc, char **argv)
   ADD ("reread/finds-dead-owners", test_reread_finds_dead);
   ADD ("reread/becomes-rare-while-nothing-happens", test_reread_becomes_rare);
   ADD ("lease/ends-when-its-file-is-closed", test_closed_file_ends_lease);
+  ADD ("lease/ends-with-an-owner-whose-child-lives", test_forking_owner);
   ADD ("lease/start-removes-what-the-dead-left", test_start_finds_dead);
   ADD ("lease/two-instances-in-one-process", test_two_in_one_process);
   ADD ("process/forked-child-is-refused", test_forked_child_is_refused);
