@@ -15,6 +15,9 @@
 
 #define BUFFER_FIRST (16 * 1024)
 #define BUFFER_LAST (256 * 1024)
+#define KEEPALIVE_IDLE_S 30
+#define KEEPALIVE_EVERY_S 10
+#define KEEPALIVE_TRIES 3
 /* What the kernel has and has not sent lies ahead of whatever is more urgent. */
 #define UNSENT_MAX (128 * 1024)
 
@@ -183,8 +186,14 @@ tls_socket_options (TlsInstance *instance, int fd)
 {
   int on = 1;
   int unsent = UNSENT_MAX;
+  int idle = KEEPALIVE_IDLE_S, every = KEEPALIVE_EVERY_S, tries = KEEPALIVE_TRIES;
   unsigned timeout_ms = (unsigned) (instance->user_timeout_ns / TLS_MS);
 
+  /* A peer that ended while the network was cut said nothing, and nobody may ask it anything. */
+  (void) setsockopt (fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  (void) setsockopt (fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  (void) setsockopt (fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
+  (void) setsockopt (fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof tries);
   /* Without them the connection is slower or hangs longer, and works. */
   (void) setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   (void) setsockopt (fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
