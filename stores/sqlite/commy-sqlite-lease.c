@@ -18,7 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define YOUNG_S 10
+/* Locks of files keep processes apart, this the meshes of one: held while a file is made or swept.
+ */
+static GMutex files;
 
 struct _CommySqliteLeases
 {
@@ -99,8 +101,8 @@ was_swept (int fd)
   return fstat (fd, &info) != 0 || info.st_nlink == 0;
 }
 
-gboolean
-commy_sqlite_leases_take (CommySqliteLeases *self, gint64 id, GError **error)
+static gboolean
+take (CommySqliteLeases *self, gint64 id, GError **error)
 {
   Name name = name_of (id);
   int fd
@@ -137,6 +139,17 @@ commy_sqlite_leases_take (CommySqliteLeases *self, gint64 id, GError **error)
     }
   g_hash_table_insert (self->own, g_memdup2 (&id, sizeof id), GINT_TO_POINTER (fd));
   return TRUE;
+}
+
+gboolean
+commy_sqlite_leases_take (CommySqliteLeases *self, gint64 id, GError **error)
+{
+  gboolean taken;
+
+  g_mutex_lock (&files);
+  taken = take (self, id, error);
+  g_mutex_unlock (&files);
+  return taken;
 }
 
 void
@@ -211,17 +224,6 @@ commy_sqlite_leases_id_of (const char *name)
   return strcmp (again.text, name) == 0 ? (gint64) id : 0;
 }
 
-/* Who is making it just now may be another mesh of this process, which locks do not keep away. */
-static gboolean
-is_young (CommySqliteLeases *self, const char *name)
-{
-  const gint64 now_s = g_get_real_time () / G_USEC_PER_SEC;
-  struct stat info;
-
-  return fstatat (self->dir_fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0
-         || ABS (now_s - info.st_ctime) < YOUNG_S;
-}
-
 /* With its lock held: who is making it just now gets none, or sees that it is gone. */
 static void
 remove_dead (CommySqliteLeases *self, const char *name)
@@ -241,15 +243,17 @@ commy_sqlite_leases_sweep (CommySqliteLeases *self, GHashTable *known)
   g_autoptr (GDir) dir = g_dir_open (self->dir, 0, NULL);
   const char *entry;
 
+  g_mutex_lock (&files);
   while (dir != NULL && (entry = g_dir_read_name (dir)) != NULL)
     {
       gint64 id = commy_sqlite_leases_id_of (entry);
 
       /* Its owner may be another mesh of this process: getpid() makes that be looked at. */
-      if (id != 0 && !g_hash_table_contains (known, &id) && !is_young (self, entry)
+      if (id != 0 && !g_hash_table_contains (known, &id)
           && commy_sqlite_leases_is_dead (self, id, getpid ()))
         remove_dead (self, entry);
     }
+  g_mutex_unlock (&files);
 }
 
 GArray *
