@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Locks of files keep processes apart, this the meshes of one: held while a file is made or swept.
- */
+/* Held while a file is made or swept. */
+/* lint: allow-static locks of files keep processes apart, this the meshes of one */
 static GMutex files;
 
 struct _CommySqliteLeases

@@ -880,13 +880,21 @@ main (int argc, char **argv)
   ADD ("token/for-somebody-else-is-refused", test_other_audience);
   ADD ("token/for-too-long-is-refused", test_too_long_a_life);
   ADD ("token/what-is-none", test_no_tokens);
+  /* attack: tokens with unknown keys by the thousand, to have the issuer asked; defence: one
+   * look a minute for an unknown key; test: /auth/oauth2/keys/flood-asks-once-a-minute */
   ADD ("keys/flood-asks-once-a-minute", test_flood);
+  /* attack: a key that the issuer has withdrawn; defence: the set is read again, and what was
+   * checked with it is checked anew; test: /auth/oauth2/keys/rotated */
   ADD ("keys/rotated", test_rotated);
   ADD ("keys/odd-ones-do-not-count", test_odd_keys);
   ADD ("keys/too-old-let-nobody-in", test_keys_too_old);
   ADD ("issuer/silent", test_silent);
+  /* attack: tokens by the thousand that the issuer has to be asked about; defence: so many
+   * questions at a time; test: /auth/oauth2/issuer/is-asked-so-many-questions-at-a-time */
   ADD ("issuer/is-asked-so-many-questions-at-a-time", test_questions_limited);
   ADD ("issuer/settings", test_settings);
+  /* attack: an issuer that speaks for another; defence: the name in its answer must be that of
+   * the keyfile; test: /auth/oauth2/issuer/another-than-it-says */
   ADD ("issuer/another-than-it-says", test_other_issuer);
   ADD ("issuer/https", test_https);
 #undef ADD

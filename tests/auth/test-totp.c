@@ -1077,18 +1077,28 @@ main (int argc, char **argv)
 #define ADD(NAME, FUNC) \
   g_test_add ("/auth/totp/" NAME, Scene, NULL, scene_set_up, FUNC, scene_tear_down)
   ADD ("file/has-no-secret", test_no_secret_in_the_file);
+  /* attack: swap the secrets of two users in the file of one-time codes; defence: each is sealed
+   * for whose it is; test: /auth/totp/file/a-secret-is-bound-to-whose-it-is */
   ADD ("file/a-secret-is-bound-to-whose-it-is", test_swapped_entries);
   ADD ("file/odd-ones-let-nobody-in", test_odd_files);
   ADD ("file/another-key-opens-nothing", test_another_key);
   ADD ("file/names-and-number-are-limited", test_limits);
   ADD ("file/revoked-counts-no-more", test_revoked);
+  /* attack: a one-time code that was used; defence: a time that was used is over, on the disk;
+   * test: /auth/totp/code/counts-once */
   ADD ("code/counts-once", test_once);
   ADD ("code/counts-in-its-window-only", test_window);
   ADD ("code/of-reserve-counts-once", test_backup_codes);
+  /* attack: a one-time code in two processes at once; defence: used up under a lock, for all
+   * processes of the user; test: /auth/totp/code/counts-once-for-all-processes */
   ADD ("code/counts-once-for-all-processes", test_once_for_all_processes);
+  /* attack: guess one-time codes in a loop; defence: a wait that doubles, on the disk, and an
+   * end after a hundred; test: /auth/totp/guess/waits-longer-each-time */
   ADD ("guess/waits-longer-each-time", test_guesses);
   ADD ("guess/a-hundred-are-all", test_hundred_guesses);
   ADD ("exchange/proof", test_proof);
+  /* attack: pass the proof of a one-time secret on; defence: it is bound to the connection and
+   * to who shows it; test: /auth/totp/exchange/proof-is-bound-to-channel-and-principal */
   ADD ("exchange/proof-is-bound-to-channel-and-principal", test_proof_is_bound);
   ADD ("exchange/each-bit-matters", test_each_bit);
   ADD ("exchange/code-is-shown-to-few-and-once", test_shown_code);
@@ -1097,6 +1107,8 @@ main (int argc, char **argv)
   ADD ("exchange/bad-credentials", test_bad_credentials);
   ADD ("session/needs-no-code-until-it-is-revoked", test_session);
   ADD ("session/that-is-gone-is-followed-by-a-code", test_session_and_then_a_code);
+  /* attack: use the session of somebody else; defence: it is bound to the connection and to its
+   * principal; test: /auth/totp/session/is-bound-to-channel-and-principal */
   ADD ("session/is-bound-to-channel-and-principal", test_session_is_bound);
   ADD ("session/is-not-given-where-others-listen", test_no_session);
   ADD ("session/ends-with-its-secret", test_session_ends_with_its_secret);

@@ -346,13 +346,18 @@ main (int argc, char **argv)
   g_log_set_always_fatal (G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
 #define ADD(PATH, DATA, FUNC) \
   g_test_add (PATH, MeshFixture, DATA, mesh_fixture_set_up, FUNC, mesh_fixture_tear_down)
+  /* attack: a peer that was shut out and is connected; defence: open connections are closed, on
+   * both sides */
   ADD ("/mesh/proofs/who-is-denied-is-closed-and-refused-until-allowed", NULL, test_denied);
   ADD ("/mesh/proofs/a-certificate-that-is-denied-is-closed-and-refused", "certificate",
        test_denied);
   ADD ("/mesh/proofs/a-service-that-is-denied-is-left-by-its-callers", NULL, test_denied_server);
   ADD ("/mesh/proofs/nobody-is-denied-by-a-record-that-others-could-not-read", NULL,
        test_bad_subjects);
+  /* attack: a revoked certificate; defence: refused, and open connections are closed */
   ADD ("/mesh/proofs/a-revoked-certificate-ends-connections-and-begins-none", NULL, test_revoked);
+  /* attack: an expired certificate on an open connection; defence: it ends a grace after its
+   * proof */
   ADD ("/mesh/proofs/a-connection-ends-with-its-certificate", NULL, test_end);
   ADD ("/mesh/proofs/a-renewed-certificate-replaces-the-connection-in-time", NULL, test_replaced);
   return g_test_run ();

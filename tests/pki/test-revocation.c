@@ -461,7 +461,9 @@ main (int argc, char **argv)
   g_test_add_func ("/pki/revocation/a-node-with-all-it-has-and-nobody-else", test_revoke_node);
   g_test_add_func ("/pki/revocation/by-id-name-or-number", test_ways_to_say_it);
   g_test_add_func ("/pki/revocation/lists-of-others-are-not-taken", test_foreign_lists);
+  /* attack: a list of revocations with a bit turned; defence: nothing of it counts */
   g_test_add_func ("/pki/revocation/no-bit-of-a-list-can-be-changed", test_damaged_lists);
+  /* attack: an older list of revocations; defence: a list has a number, and only grows */
   g_test_add_func ("/pki/revocation/who-is-revoked-is-not-renewed-and-lists-only-grow",
                    test_not_renewed);
   g_test_add_func ("/pki/rotation/everybody-trusts-everybody-at-each-step", test_rotation);
