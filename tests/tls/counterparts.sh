@@ -105,15 +105,15 @@ ok a-certificate-that-openssl-made-is-as-good said 'ALPN protocol: commy/1'
 by_gnutls good NORMAL
 ok gnutls-cli-with-a-good-certificate-is-welcome said 'Handshake was completed'
 by_openssl good -tls1_2
-# attack: downgrade to TLS 1.2, by another implementation; defence: 1.3 or nothing; test: /tls/counterparts/openssl-cannot-downgrade-to-tls-1.2
+# attack: downgrade to TLS 1.2, by another implementation; defence: 1.3 or nothing; program: tests/tls/counterparts.sh; test: /tls/counterparts/openssl-cannot-downgrade-to-tls-1.2
 ok "openssl-cannot-downgrade-to-tls-1.2" said 'alert handshake failure\|alert protocol version'
 by_gnutls good NORMAL:-VERS-ALL:+VERS-TLS1.2
 ok gnutls-cli-cannot-downgrade-to-tls-1.2 said 'fatal alert\|Handshake failed\|handshake.*fail'
 by_openssl ended -tls1_3
-# attack: an expired certificate, shown by another implementation; defence: refused; test: /tls/counterparts/an-expired-certificate-is-refused
+# attack: an expired certificate, shown by another implementation; defence: refused; program: tests/tls/counterparts.sh; test: /tls/counterparts/an-expired-certificate-is-refused
 ok "an-expired-certificate-is-refused" logged 'the certificate expired at'
 by_openssl gone -tls1_3
-# attack: a revoked certificate, shown by another implementation; defence: refused; test: /tls/counterparts/a-revoked-certificate-is-refused
+# attack: a revoked certificate, shown by another implementation; defence: refused; program: tests/tls/counterparts.sh; test: /tls/counterparts/a-revoked-certificate-is-refused
 ok "a-revoked-certificate-is-refused" logged 'the certificate was revoked at'
 by_openssl two -tls1_3
 ok a-certificate-with-two-names-is-refused logged 'has more than one URI name'
