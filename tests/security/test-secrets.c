@@ -319,6 +319,11 @@ caller_stop (Caller *self)
 static void
 test_nowhere (MeshFixture *fixture, gconstpointer data)
 {
+#ifdef __SANITIZE_ADDRESS__
+  /* It keeps what GnuTLS gave back, which is overwritten otherwise. */
+  g_test_skip ("a sanitizer stands before the allocator already");
+  return;
+#endif
   Search search = { .found = g_string_new (NULL) };
   g_autofree char *state = g_build_filename (fixture->dir, "state", NULL);
   g_autofree char *settings = NULL;
