@@ -99,6 +99,7 @@ check_side (Segment *self, SegmentSide *side)
   SEGMENT_CHECK (!link->broken || link->why != NULL);
   SEGMENT_CHECK (!self->honest || !link->broken);
   check_foreign (&link->foreign);
+  check_foreign (&link->blocks);
 }
 
 /* --- messages --- */
@@ -119,12 +120,27 @@ read_message (const ShmMessage *message, uint32_t number)
 
   for (uint64_t at = 0; at < message->size; at += PAGE)
     (void) bytes[at];
-  (void) bytes[message->size - 1];
   if (message->size < SMALLEST)
     return false;
+  (void) bytes[message->size - 1];
   memcpy (&first, message->data, sizeof first);
   memcpy (&last, message->data + message->size - sizeof last, sizeof last);
   return first == number && last == number;
+}
+
+/* The head is a copy, the body lies in a block that several may read; no side here lends any. */
+static void
+check_parts (const Segment *self, const SegmentSide *side, const ShmMessage *message)
+{
+  const ShmLink *link = &side->link;
+  const ShmMessage body = { .data = message->body, .size = message->body_size };
+
+  SEGMENT_CHECK (!self->honest);
+  SEGMENT_CHECK (message->size <= link->rx.max_inline);
+  SEGMENT_CHECK (!is_in_ring (&link->peer, message->data, MAX (message->size, 1)));
+  SEGMENT_CHECK (is_in_foreign (&link->blocks, body.data, body.size));
+  read_message (message, 0);
+  read_message (&body, 0);
 }
 
 static void
@@ -133,6 +149,11 @@ check_message (const Segment *self, const SegmentSide *side, const ShmMessage *m
   const ShmLink *link = &side->link;
   bool in_ring = is_in_ring (&link->peer, message->data, message->size);
 
+  if (message->body != NULL)
+    {
+      check_parts (self, side, message);
+      return;
+    }
   SEGMENT_CHECK (message->size > 0);
   SEGMENT_CHECK (in_ring || is_in_foreign (&link->foreign, message->data, message->size));
   SEGMENT_CHECK (!in_ring || message->size <= link->rx.max_inline);
