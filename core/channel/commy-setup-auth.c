@@ -253,7 +253,7 @@ commy_setup_take_standing (CommySetup *self, GError **error)
   g_clear_pointer (&self->standing, commy_standing_free);
   self->standing = commy_standings_add (
       standings, commy_principal_get_name (self->peer),
-      self->proofs != NULL ? (CommyStandingProof *) self->proofs->data : NULL,
+      self->proofs != NULL ? (gpointer) self->proofs->data : NULL,
       self->proofs != NULL ? self->proofs->len : 0, commy_env_wall_us (env),
       (guint32) commy_env_random64 (env));
   if (commy_standing_get_state (self->standing) != COMMY_STANDING_OVER)
