@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * To whom a secret is shown, and over what.
+ * To whom a secret is shown, and over what; and how long one that was taken counts.
  */
 #include "config.h"
 
@@ -61,6 +61,23 @@ commy_bearer_dup_why_not (const CommyBearer *self, const char *show_to, const ch
                             "this node's token or code",
                             plugin, self->peer);
   return NULL;
+}
+
+void
+commy_bearer_hold (CommyBearer *self, gint64 from_s, gint64 until_s)
+{
+  self->from_s = MAX (from_s, 0);
+  self->until_s = until_s;
+}
+
+gboolean
+commy_bearer_get_proof (const CommyBearer *self, CommyProof *proof)
+{
+  if (self->until_s == 0)
+    return FALSE;
+  proof->from_s = self->from_s;
+  proof->until_s = self->until_s;
+  return TRUE;
 }
 
 GBytes *

@@ -159,7 +159,7 @@ check_times (const JwtJson *claims, const JwtRules *rules, gint64 now_s, JwtVerd
     return "it is not valid yet";
   if (expires - (issued >= 0 ? issued : now_s) > rules->max_life_s)
     return "it is valid for longer than param.max-life";
-  verdict->expires_s = expires + JWT_SKEW_S;
+  verdict->expires_s = verdict->ends_s = expires + JWT_SKEW_S;
   verdict->not_before_s = MAX (not_before, issued) - JWT_SKEW_S;
   return NULL;
 }

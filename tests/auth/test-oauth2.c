@@ -157,7 +157,10 @@ check_introspection (const char *more, const char *words, const char *principal)
     g_error ("\"%s\" does not say \"%s\" of %s", why, words, text);
   g_assert_cmpstr (verdict.principal, ==, principal);
   if (principal != NULL)
-    g_assert_cmpint (verdict.expires_s, <=, 2000000000 + OAUTH2_TELL_MAX_S);
+    {
+      g_assert_cmpint (verdict.expires_s, <=, 2000000000 + OAUTH2_TELL_MAX_S);
+      g_assert_cmpint (verdict.ends_s, ==, 2000003600 + JWT_SKEW_S);
+    }
   jwt_verdict_clear (&verdict);
 }
 
@@ -305,17 +308,56 @@ show (Scene *scene, const char *words)
 }
 
 static void
-check (Scene *scene, GBytes *bytes, gboolean accepted, const char *words)
+begin_check (Scene *scene, AuthSide *side)
 {
   CommyEvidence evidence = auth_side_evidence (1, BUILD);
-  AuthSide side;
 
   node_start (&scene->service);
-  auth_side_begin (&side, scene->service.ops, scene->service.instance, TRUE, &evidence);
+  auth_side_begin (side, scene->service.ops, scene->service.instance, TRUE, &evidence);
+}
+
+static CommyAuthVerdict
+ask (Scene *scene, GBytes *bytes)
+{
+  AuthSide side;
+
+  begin_check (scene, &side);
+  auth_side_step_sync (&side, bytes);
+  auth_side_end (&side);
+  return side.verdict;
+}
+
+static void
+check (Scene *scene, GBytes *bytes, gboolean accepted, const char *words)
+{
+  AuthSide side;
+
+  begin_check (scene, &side);
   auth_side_step_sync (&side, bytes);
   if (side.verdict != (accepted ? COMMY_AUTH_ACCEPTED : COMMY_AUTH_REFUSED)
       || strstr (side.text, words) == NULL)
     g_error ("%d, \"%s\" does not say \"%s\"", side.verdict, side.text, words);
+  auth_side_end (&side);
+}
+
+/* Fresh or known, it is accepted up to its own end, which is within a minute of an hour from now.
+ */
+static void
+check_proof (Scene *scene, GBytes *bytes)
+{
+  gint64 now_s = g_get_real_time () / G_USEC_PER_SEC;
+  CommyProof proof = { .struct_size = sizeof proof };
+  AuthSide side;
+
+  begin_check (scene, &side);
+  g_assert_false (side.ops->proof (scene->service.instance, NULL, side.session, &proof));
+  auth_side_step_sync (&side, bytes);
+  g_assert_cmpint (side.verdict, ==, COMMY_AUTH_ACCEPTED);
+  g_assert_true (side.ops->proof (scene->service.instance, NULL, side.session, &proof));
+  g_assert_cmpint (proof.until_s, >, now_s + 3600 - 60);
+  g_assert_cmpint (proof.until_s, <=, now_s + 3600 + JWT_SKEW_S);
+  g_assert_cmpint (proof.from_s, <=, now_s);
+  g_assert_cmpstr (proof.id, ==, "");
   auth_side_end (&side);
 }
 
@@ -340,6 +382,30 @@ test_signed (void)
   check_count (&scene, "jwks", 1);
   check_count (&scene, "discovery", 2);
   scene_clear (&scene);
+}
+
+/* What an issuer says counts for a minute only; what was set up with it goes on. */
+static void
+test_ends (void)
+{
+  static const char *const checks[] = { "keys", "introspection" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (checks); i++)
+    {
+      g_autoptr (GBytes) bytes = NULL;
+      Scene scene;
+
+      if (!scene_init (&scene))
+        return;
+      commy_test_host_set_param (scene.service.host, "check", checks[i]);
+      if (i == 1)
+        commy_test_host_set_param (scene.caller.host, "resource", "urn:commy:opaque");
+      bytes = show (&scene, NULL);
+      check_proof (&scene, bytes);
+      check_proof (&scene, bytes); /* known */
+      check_count (&scene, "introspection", (guint) i);
+      scene_clear (&scene);
+    }
 }
 
 static void
@@ -589,6 +655,46 @@ test_rotated (void)
   scene_clear (&scene);
 }
 
+/* A token that was checked before is no better than the keys it was checked by. */
+static void
+test_withdrawn (void)
+{
+  g_autoptr (GBytes) bytes = NULL;
+  Scene scene;
+
+  if (!scene_init (&scene))
+    return;
+  bytes = show (&scene, NULL);
+  check (&scene, bytes, TRUE, "/build");
+  tell (&scene, "rotate");
+  advance (&scene, 2699);
+  check (&scene, bytes, TRUE, "/build");
+  check_count (&scene, "jwks", 1);
+  advance (&scene, 2); /* three quarters of their time: they are fetched again, by who is known */
+  check (&scene, bytes, TRUE, "/build");
+  await_count (&scene, "jwks", 2);
+  while (ask (&scene, bytes) == COMMY_AUTH_ACCEPTED)
+    g_main_context_iteration (NULL, TRUE);
+  check (&scene, bytes, FALSE, "its key is not in the key set");
+  scene_clear (&scene);
+}
+
+static void
+test_withdrawn_while_nobody_came (void)
+{
+  g_autoptr (GBytes) bytes = NULL;
+  Scene scene;
+
+  if (!scene_init (&scene))
+    return;
+  bytes = show (&scene, NULL);
+  check (&scene, bytes, TRUE, "/build");
+  tell (&scene, "rotate");
+  advance (&scene, 3601);
+  check (&scene, bytes, FALSE, "its key is not in the key set");
+  scene_clear (&scene);
+}
+
 /* An issuer that loses its mind does not take its keys with it, for a while. */
 static void
 test_odd_keys (void)
@@ -630,6 +736,7 @@ test_keys_too_old (void)
   bytes = show (&scene, NULL);
   odd = change_key_id (bytes, 1);
   check (&scene, odd, FALSE, "its key is not in the key set");
+  check (&scene, bytes, TRUE, "/build"); /* is known from now on */
   tell (&scene, "mode garbage");
   advance (&scene, 3601);
   check (&scene, bytes, FALSE, "no keys of");
@@ -871,6 +978,9 @@ main (int argc, char **argv)
   ADD ("parse/introspections", test_introspections);
   ADD ("token/is-got-shown-and-checked-by-keys", test_signed);
   ADD ("token/is-checked-by-asking", test_introspected);
+  /* attack: go on over a connection when the access token of its set-up is over; defence: a
+   * connection ends with what it rests on; test: /auth/oauth2/token/ends-what-rests-on-it */
+  ADD ("token/ends-what-rests-on-it", test_ends);
   ADD ("token/revoked-is-refused", test_revoked);
   ADD ("token/is-got-again-before-its-end", test_fetched_again);
   ADD ("token/is-not-got-for-nobody", test_not_fetched_for_nobody);
@@ -886,6 +996,11 @@ main (int argc, char **argv)
   /* attack: a key that the issuer has withdrawn; defence: the set is read again, and what was
    * checked with it is checked anew; test: /auth/oauth2/keys/rotated */
   ADD ("keys/rotated", test_rotated);
+  /* attack: a token of a withdrawn key that was accepted before; defence: what was found good is
+   * asked for behind the keys, which are fetched again in time; test:
+   * /auth/oauth2/keys/withdrawn */
+  ADD ("keys/withdrawn", test_withdrawn);
+  ADD ("keys/withdrawn-while-nobody-came", test_withdrawn_while_nobody_came);
   ADD ("keys/odd-ones-do-not-count", test_odd_keys);
   ADD ("keys/too-old-let-nobody-in", test_keys_too_old);
   ADD ("issuer/silent", test_silent);
