@@ -176,6 +176,10 @@ test_introspections (void)
   check_introspection (GOOD "\"x\":1", "no subject", NULL);
   check_introspection (GOOD "\"sub\":\"a\",\"iss\":\"https://j.example\"", "another issuer", NULL);
   check_introspection (GOOD "\"sub\":\"a\",\"token_type\":\"DPoP\"", "bound to something", NULL);
+  check_introspection (GOOD "\"sub\":\"a\",\"token_type\":\"Bearer\",\"cnf\":"
+                            "{\"x5t#S256\":\"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2\"}",
+                       "bound to a key (cnf)", NULL);
+  check_introspection (GOOD "\"sub\":\"a\",\"cnf\":null", "bound to a key (cnf)", NULL);
 #undef GOOD
   check_introspection ("\"active\":false", "not active", NULL);
   check_introspection ("\"active\":\"true\",\"sub\":\"a\"", "answer is none", NULL);
@@ -975,6 +979,9 @@ main (int argc, char **argv)
   ADD ("parse/discovery", test_metadata);
   ADD ("parse/token-answers", test_token_answers);
   ADD ("parse/error-answers", test_error_answers);
+  /* attack: a token that is bound to somebody else's key, where the issuer is asked; defence: what
+   * is bound to a key (cnf) or by a scheme (token_type) that is not looked at is refused; test:
+   * /auth/oauth2/parse/introspections */
   ADD ("parse/introspections", test_introspections);
   ADD ("token/is-got-shown-and-checked-by-keys", test_signed);
   ADD ("token/is-checked-by-asking", test_introspected);
