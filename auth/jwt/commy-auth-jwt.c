@@ -240,8 +240,12 @@ check (Session *session, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer use
       done (user_data, COMMY_AUTH_ACCEPTED, NULL, known->principal);
       return;
     }
-  why = self->keys == NULL ? "the key set is no good"
-                           : jwt_check (self->keys, &self->rules, text, size, now, &verdict);
+  if (self->keys == NULL)
+    {
+      done (user_data, COMMY_AUTH_UNABLE, NULL, "no token can be checked: the key set is no good");
+      return;
+    }
+  why = jwt_check (self->keys, &self->rules, text, size, now, &verdict);
   if (why != NULL)
     {
       g_autofree char *reason = g_strdup_printf ("a token is refused: %s", why);

@@ -319,6 +319,15 @@ refuse_token (Session *session, const char *why)
   refuse (session, reason);
 }
 
+/* For no fault of the token's, or none that is known. */
+static void
+give_up (Session *session, const char *why)
+{
+  g_autofree char *reason = g_strdup_printf ("a token cannot be checked: %s", why);
+
+  session->done (session->user_data, COMMY_AUTH_UNABLE, NULL, reason);
+}
+
 static void on_keys (gpointer user_data, const char *why);
 
 static void
@@ -349,19 +358,21 @@ on_keys (gpointer user_data, const char *why)
   JwtKeys *keys = oauth2_keys_get (session->oauth2->keys);
 
   if (keys == NULL)
-    refuse_token (session, why != NULL ? why : "there are no keys");
+    give_up (session, why != NULL ? why : "there are no keys");
   else if (!accept_known (session)) /* what was checked by keys counts as long as they do */
     check_by_keys (session, keys);  /* if they could not be fetched again, by those of before */
 }
 
 static void
-on_verdict (gpointer user_data, JwtVerdict *verdict, const char *why)
+on_verdict (gpointer user_data, JwtVerdict *verdict, const char *why, gboolean is_unable)
 {
   Session *session = user_data;
 
   session->question = NULL;
   if (verdict != NULL)
     keep_and_accept (session, verdict);
+  else if (is_unable)
+    give_up (session, why);
   else
     refuse_token (session, why);
 }

@@ -54,9 +54,9 @@ question_free (Oauth2Question *self)
 }
 
 static void
-answer (Oauth2Question *self, JwtVerdict *verdict, const char *why)
+answer (Oauth2Question *self, JwtVerdict *verdict, const char *why, gboolean is_unable)
 {
-  self->done (self->user_data, verdict, why);
+  self->done (self->user_data, verdict, why, is_unable);
   self->is_over = TRUE;
   if (!self->is_inside)
     question_free (self);
@@ -69,6 +69,8 @@ on_answer (gpointer user_data, guint status, const char *text, gsize size, const
   gint64 now_s = g_get_real_time () / G_USEC_PER_SEC;
   g_autofree char *sentence = NULL;
   JwtVerdict verdict = { NULL };
+  /* A token that has the issuer say "bad request" is the caller's. */
+  gboolean is_unable = why != NULL || (status != 200 && status != 400);
 
   self->exchange = NULL;
   if (why == NULL && status != 200)
@@ -80,7 +82,9 @@ on_answer (gpointer user_data, guint status, const char *text, gsize size, const
     }
   if (why == NULL)
     why = oauth2_introspection_parse (text, size, self->introspector->rules, now_s, &verdict);
-  answer (self, why == NULL ? &verdict : NULL, why);
+  if (why != NULL && strcmp (why, OAUTH2_NO_ANSWER) == 0)
+    is_unable = TRUE;
+  answer (self, why == NULL ? &verdict : NULL, why, is_unable);
   jwt_verdict_clear (&verdict);
 }
 
@@ -104,7 +108,7 @@ on_provider (gpointer user_data, const char *why)
         return;
       why = error->message;
     }
-  answer (self, NULL, why);
+  answer (self, NULL, why, TRUE);
 }
 
 Oauth2Question *
@@ -118,7 +122,7 @@ oauth2_introspector_ask (Oauth2Introspector *self,
 
   if (self->n_questions >= OAUTH2_CHECKS_MAX)
     {
-      done (user_data, NULL, "too many checks are under way");
+      done (user_data, NULL, "too many checks are under way", TRUE);
       return NULL;
     }
   self->n_questions++;

@@ -181,10 +181,20 @@ totp_end (gpointer session_)
 }
 
 static void
-refuse (Session *session, CommyAuthStepDoneFunc done, gpointer user_data, const char *why)
+end_with (Session *session,
+          CommyAuthVerdict verdict,
+          CommyAuthStepDoneFunc done,
+          gpointer user_data,
+          const char *why)
 {
   session->state = OVER;
-  done (user_data, COMMY_AUTH_REFUSED, NULL, why);
+  done (user_data, verdict, NULL, why);
+}
+
+static void
+refuse (Session *session, CommyAuthStepDoneFunc done, gpointer user_data, const char *why)
+{
+  end_with (session, COMMY_AUTH_REFUSED, done, user_data, why);
 }
 
 /* Either side's first message: something that only this exchange has. */
@@ -498,7 +508,9 @@ on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
   else if (check->kind == 's')
     ask_again (session, check);
   else
-    refuse (session, check->done, check->user_data, error->message);
+    /* Of all that goes wrong only what a code or proof is not good enough for is the peer's. */
+    end_with (session, error->code == COMMY_ERROR_REFUSED ? COMMY_AUTH_REFUSED : COMMY_AUTH_UNABLE,
+              check->done, check->user_data, error->message);
 }
 
 /* Takes @check. */
@@ -598,13 +610,15 @@ check (Session *session,
        CommyAuthStepDoneFunc done,
        gpointer user_data)
 {
-  const char *why = NULL;
+  const char *why;
   Check *new_check = NULL;
 
   if (session->totp->n_checks >= CHECKS_MAX)
-    why = "too many checks are under way";
-  else
-    why = take_check (session, data, size, &new_check);
+    {
+      end_with (session, COMMY_AUTH_UNABLE, done, user_data, "too many checks are under way");
+      return;
+    }
+  why = take_check (session, data, size, &new_check);
   if (why != NULL)
     refuse (session, done, user_data, why);
   else

@@ -332,16 +332,28 @@ ask (Scene *scene, GBytes *bytes)
 }
 
 static void
-check (Scene *scene, GBytes *bytes, gboolean accepted, const char *words)
+check_verdict (Scene *scene, GBytes *bytes, CommyAuthVerdict verdict, const char *words)
 {
   AuthSide side;
 
   begin_check (scene, &side);
   auth_side_step_sync (&side, bytes);
-  if (side.verdict != (accepted ? COMMY_AUTH_ACCEPTED : COMMY_AUTH_REFUSED)
-      || strstr (side.text, words) == NULL)
+  if (side.verdict != verdict || strstr (side.text, words) == NULL)
     g_error ("%d, \"%s\" does not say \"%s\"", side.verdict, side.text, words);
   auth_side_end (&side);
+}
+
+static void
+check (Scene *scene, GBytes *bytes, gboolean accepted, const char *words)
+{
+  check_verdict (scene, bytes, accepted ? COMMY_AUTH_ACCEPTED : COMMY_AUTH_REFUSED, words);
+}
+
+/* That is no fault of who shows it. */
+static void
+check_unable (Scene *scene, GBytes *bytes, const char *words)
+{
+  check_verdict (scene, bytes, COMMY_AUTH_UNABLE, words);
 }
 
 /* Fresh or known, it is accepted up to its own end, which is within a minute of an hour from now.
@@ -743,9 +755,9 @@ test_keys_too_old (void)
   check (&scene, bytes, TRUE, "/build"); /* is known from now on */
   tell (&scene, "mode garbage");
   advance (&scene, 3601);
-  check (&scene, bytes, FALSE, "no keys of");
+  check_unable (&scene, bytes, "no keys of");
   tell (&scene, "mode well");
-  check (&scene, bytes, FALSE, "no keys of"); /* it was asked a moment ago */
+  check_unable (&scene, bytes, "no keys of"); /* it was asked a moment ago */
   advance (&scene, 1);
   check (&scene, bytes, TRUE, "/build");
   scene_clear (&scene);
@@ -772,9 +784,37 @@ test_silent (void)
   auth_side_end (&gone);
   g_assert_cmpuint (side.n_answers, ==, 0);
   advance (&scene, 5);
-  g_assert_cmpint (side.verdict, ==, COMMY_AUTH_REFUSED);
+  g_assert_cmpint (side.verdict, ==, COMMY_AUTH_UNABLE);
   g_assert_nonnull (strstr (side.text, "no answer in 5 s"));
   auth_side_end (&side);
+  scene_clear (&scene);
+}
+
+/* An issuer that gives no answer says nothing about a token. */
+static void
+test_no_answer (void)
+{
+  g_autoptr (GBytes) other = g_bytes_new_static ("another", strlen ("another"));
+  g_autoptr (GBytes) bytes = NULL;
+  Scene scene;
+
+  if (!scene_init (&scene))
+    return;
+  commy_test_host_set_param (scene.caller.host, "resource", "urn:commy:opaque");
+  commy_test_host_set_param (scene.service.host, "check", "introspection");
+  bytes = show (&scene, NULL);
+  tell (&scene, "mode broken");
+  check_unable (&scene, bytes, "status 500");
+  advance (&scene, 1);
+  tell (&scene, "mode well");
+  check (&scene, bytes, TRUE, "/build");
+  advance (&scene, 1);
+  tell (&scene, "mode empty");
+  check (&scene, bytes, TRUE, "/build"); /* known for a minute */
+  check_unable (&scene, other, OAUTH2_NO_ANSWER);
+  g_free (write_secret (scene.service.host, "guess"));
+  tell (&scene, "mode well");
+  check_unable (&scene, other, "status 401");
   scene_clear (&scene);
 }
 
@@ -797,7 +837,7 @@ test_questions_limited (void)
       auth_side_begin (&sides[i], scene.service.ops, scene.service.instance, TRUE, &evidence);
       auth_side_step (&sides[i], bytes);
     }
-  g_assert_cmpint (sides[OAUTH2_CHECKS_MAX].verdict, ==, COMMY_AUTH_REFUSED);
+  g_assert_cmpint (sides[OAUTH2_CHECKS_MAX].verdict, ==, COMMY_AUTH_UNABLE);
   g_assert_nonnull (strstr (sides[OAUTH2_CHECKS_MAX].text, "too many checks"));
   for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
     auth_side_end (&sides[i]);
@@ -1011,6 +1051,7 @@ main (int argc, char **argv)
   ADD ("keys/odd-ones-do-not-count", test_odd_keys);
   ADD ("keys/too-old-let-nobody-in", test_keys_too_old);
   ADD ("issuer/silent", test_silent);
+  ADD ("issuer/without-an-answer", test_no_answer);
   /* attack: tokens by the thousand that the issuer has to be asked about; defence: so many
    * questions at a time; test: /auth/oauth2/issuer/is-asked-so-many-questions-at-a-time */
   ADD ("issuer/is-asked-so-many-questions-at-a-time", test_questions_limited);

@@ -1027,7 +1027,7 @@ test_many_at_once (Scene *scene, gconstpointer data)
 
   for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
     begin_check (scene, &sides[i], "H3c000000");
-  g_assert_cmpint (sides[32].verdict, ==, COMMY_AUTH_REFUSED);
+  g_assert_cmpint (sides[32].verdict, ==, COMMY_AUTH_UNABLE);
   g_assert_nonnull (strstr (sides[32].text, "too many checks"));
   for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
     {
@@ -1036,6 +1036,22 @@ test_many_at_once (Scene *scene, gconstpointer data)
       auth_side_end (&sides[i]); /* of the others the answer is not awaited */
     }
   check_exchange (scene, good_paths (), -1, 0, NULL);
+}
+
+/* What is wrong with this side's files is no fault of who comes. */
+static void
+test_damaged_file (Scene *scene, gconstpointer data)
+{
+  g_autofree char *path = file_of (scene);
+  AuthSide side;
+
+  g_assert_true (g_file_set_contents (path, "[x]\n", -1, NULL));
+  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
+  begin_check (scene, &side, "H3c000000");
+  while (side.n_answers < 2)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpint (side.verdict, ==, COMMY_AUTH_UNABLE);
+  auth_side_end (&side);
 }
 
 static void
@@ -1117,6 +1133,7 @@ main (int argc, char **argv)
   ADD ("session/many-of-one-principal", test_many_sessions);
   ADD ("session/many-of-one-caller", test_kept_sessions);
   ADD ("exchange/many-at-once", test_many_at_once);
+  ADD ("exchange/damaged-file", test_damaged_file);
   ADD ("exchange/odd-answers", test_odd_answers);
 #undef ADD
   return g_test_run ();
