@@ -10,6 +10,17 @@
 
 #include <string.h>
 
+/* What is not proved to be somebody's is told apart by what it came with. */
+static char *
+dup_source (const CommyEvidence *evidence)
+{
+  if (evidence->kind == COMMY_EVIDENCE_KERNEL)
+    return g_strdup_printf ("user/%u", evidence->uid);
+  if (evidence->kind == COMMY_EVIDENCE_X509 && evidence->n_chain > 0)
+    return g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, evidence->chain[0]);
+  return g_strdup ("");
+}
+
 void
 commy_bearer_begin (CommyBearer *self, const CommyEvidence *evidence, gboolean accepting)
 {
@@ -20,12 +31,14 @@ commy_bearer_begin (CommyBearer *self, const CommyEvidence *evidence, gboolean a
                      || evidence->kind == COMMY_EVIDENCE_KERNEL;
   if (evidence->struct_size >= G_STRUCT_OFFSET (CommyEvidence, principal) + sizeof (char *))
     self->peer = g_strdup (evidence->principal);
+  self->source = self->peer != NULL ? g_strdup (self->peer) : dup_source (evidence);
 }
 
 void
 commy_bearer_clear (CommyBearer *self)
 {
   g_clear_pointer (&self->peer, g_free);
+  g_clear_pointer (&self->source, g_free);
 }
 
 gboolean

@@ -16,6 +16,7 @@ typedef struct
   gboolean is_over;    /* this side had its turn */
   gboolean is_private; /* nobody can listen on the path */
   char *peer;          /* what it has proved to be; NULL: nothing yet */
+  char *source;        /* the same, or what else is known of it; "": nothing */
   gint64 from_s;       /* accepting: of the token that counts */
   gint64 until_s;      /* 0: none does yet */
 } CommyBearer;

@@ -398,8 +398,8 @@ check (Session *session, GBytes *bytes)
   if (self->introspector == NULL)
     oauth2_keys_await (self->keys, &session->wait, on_keys, session);
   else if (!accept_known (session))
-    session->question
-        = oauth2_introspector_ask (self->introspector, text, size, on_verdict, session);
+    session->question = oauth2_introspector_ask (self->introspector, session->bearer.source, text,
+                                                 size, on_verdict, session);
 }
 
 static void

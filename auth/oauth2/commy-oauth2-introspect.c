@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Asking the issuer about a token (RFC 7662), as this node's own client; so many at a time.
+ * Asking the issuer about a token (RFC 7662), as this node's own client; so many at a time, and
+ * not all of them for one caller.
  */
 #include "config.h"
 
+#include "auth/common/commy-shares.h"
 #include "auth/oauth2/commy-oauth2.h"
 
 #include <gio/gio.h>
@@ -13,12 +15,13 @@ struct _Oauth2Introspector
 {
   Oauth2Provider *provider;
   const JwtRules *rules;
-  guint n_questions;
+  CommyShares *shares; /* questions under way */
 };
 
 struct _Oauth2Question
 {
   Oauth2Introspector *introspector;
+  char *who;
   char *token;
   Oauth2VerdictFunc done;
   gpointer user_data;
@@ -35,19 +38,24 @@ oauth2_introspector_new (Oauth2Provider *provider, const JwtRules *rules)
 
   self->provider = provider;
   self->rules = rules;
+  self->shares = commy_shares_new (OAUTH2_CHECKS_MAX, OAUTH2_CHECKS_EACH);
   return self;
 }
 
 void
 oauth2_introspector_free (Oauth2Introspector *self)
 {
+  if (self == NULL)
+    return;
+  commy_shares_free (self->shares);
   g_free (self);
 }
 
 static void
 question_free (Oauth2Question *self)
 {
-  self->introspector->n_questions--;
+  commy_shares_give (self->introspector->shares, self->who);
+  g_free (self->who);
   explicit_bzero (self->token, strlen (self->token));
   g_free (self->token);
   g_free (self);
@@ -113,6 +121,7 @@ on_provider (gpointer user_data, const char *why)
 
 Oauth2Question *
 oauth2_introspector_ask (Oauth2Introspector *self,
+                         const char *who,
                          const char *token,
                          gsize size,
                          Oauth2VerdictFunc done,
@@ -120,14 +129,14 @@ oauth2_introspector_ask (Oauth2Introspector *self,
 {
   Oauth2Question *question;
 
-  if (self->n_questions >= OAUTH2_CHECKS_MAX)
+  if (!commy_shares_take (self->shares, who))
     {
       done (user_data, NULL, "too many checks are under way", TRUE);
       return NULL;
     }
-  self->n_questions++;
   question = g_new0 (Oauth2Question, 1);
   question->introspector = self;
+  question->who = g_strdup (who);
   question->token = g_strndup (token, size);
   question->done = done;
   question->user_data = user_data;

@@ -20,6 +20,7 @@ G_BEGIN_DECLS
 #define OAUTH2_BACKOFF_MAX_NS (60 * OAUTH2_SECOND)
 #define OAUTH2_WAITS_MAX 256u /* for one thing */
 #define OAUTH2_CHECKS_MAX 32u /* introspections under way */
+#define OAUTH2_CHECKS_EACH 8u /* for one caller */
 #define OAUTH2_TELL_MAX_S 60  /* longest that an introspection's answer counts */
 #define OAUTH2_LIFE_MAX_S 86400
 
@@ -191,8 +192,9 @@ typedef void (*Oauth2VerdictFunc) (gpointer user_data,
 
 Oauth2Introspector *oauth2_introspector_new (Oauth2Provider *provider, const JwtRules *rules);
 void oauth2_introspector_free (Oauth2Introspector *introspector);
-/* @done is called once, perhaps at once; then NULL is returned. */
+/* @who: shows it. @done is called once, perhaps at once; then NULL is returned. */
 Oauth2Question *oauth2_introspector_ask (Oauth2Introspector *introspector,
+                                         const char *who,
                                          const char *token,
                                          gsize size,
                                          Oauth2VerdictFunc done,

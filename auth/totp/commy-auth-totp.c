@@ -18,6 +18,7 @@
 
 #include "auth/common/commy-bearer.h"
 #include "auth/common/commy-credential.h"
+#include "auth/common/commy-shares.h"
 #include "auth/common/commy-totp.h"
 #include "auth/common/commy-transcript.h"
 #include "auth/totp/commy-totp-kept.h"
@@ -35,13 +36,14 @@
 #define CODE_MAX 32u
 #define SESSION_SIZE (COMMY_API_KEY_ID_SIZE + COMMY_API_KEY_HASH_SIZE)
 #define CHECKS_MAX 32u /* under way */
+#define CHECKS_EACH 8u /* of one principal */
 
 typedef struct
 {
   CommyHost *host;
   CommySessionRules rules;
   TotpKept *kept;
-  guint n_checks; /* under way, those included that nobody waits for any more */
+  CommyShares *checks; /* under way, those included that nobody waits for any more */
 } Totp;
 
 typedef enum
@@ -133,6 +135,7 @@ totp_init (gpointer instance, CommyHost *host, GError **error)
 
   self->host = host;
   self->kept = totp_kept_new ();
+  self->checks = commy_shares_new (CHECKS_MAX, CHECKS_EACH);
   self->rules.life_s = g_ascii_strtoll (host->param (host, "session-life"), NULL, 10) / SECOND;
   self->rules.idle_s = g_ascii_strtoll (host->param (host, "session-idle"), NULL, 10) / SECOND;
   return TRUE;
@@ -144,8 +147,9 @@ totp_fini (gpointer instance)
 {
   Totp *self = instance;
 
-  while (self->n_checks > 0)
+  while (self->checks != NULL && commy_shares_get_n (self->checks) > 0)
     g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+  g_clear_pointer (&self->checks, commy_shares_free);
   g_clear_pointer (&self->kept, totp_kept_free);
 }
 
@@ -499,7 +503,7 @@ on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
   g_autoptr (GError) error = NULL;
   g_autofree char *id = g_task_propagate_pointer (G_TASK (result), &error);
 
-  check->totp->n_checks--;
+  commy_shares_give (check->totp->checks, check->principal);
   if (session == NULL)
     return;
   session->check = NULL;
@@ -513,7 +517,7 @@ on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
               check->done, check->user_data, error->message);
 }
 
-/* Takes @check. */
+/* Takes @check, and has a place for it. */
 static void
 start_check (Session *session, Check *check, CommyAuthStepDoneFunc done, gpointer user_data)
 {
@@ -532,7 +536,6 @@ start_check (Session *session, Check *check, CommyAuthStepDoneFunc done, gpointe
   check->may_grant = self->rules.life_s > 0 && session->bearer.is_private;
   session->check = check;
   session->state = OVER;
-  self->n_checks++;
   g_task_set_task_data (task, check, check_free);
   g_task_run_in_thread (task, run_check);
 }
@@ -610,19 +613,18 @@ check (Session *session,
        CommyAuthStepDoneFunc done,
        gpointer user_data)
 {
-  const char *why;
   Check *new_check = NULL;
+  const char *why = take_check (session, data, size, &new_check);
 
-  if (session->totp->n_checks >= CHECKS_MAX)
-    {
-      end_with (session, COMMY_AUTH_UNABLE, done, user_data, "too many checks are under way");
-      return;
-    }
-  why = take_check (session, data, size, &new_check);
   if (why != NULL)
     refuse (session, done, user_data, why);
-  else
+  else if (commy_shares_take (session->totp->checks, session->bearer.peer))
     start_check (session, new_check, done, user_data);
+  else
+    {
+      check_free (new_check);
+      end_with (session, COMMY_AUTH_UNABLE, done, user_data, "too many checks are under way");
+    }
 }
 
 static void

@@ -821,8 +821,7 @@ test_no_answer (void)
 static void
 test_questions_limited (void)
 {
-  CommyEvidence evidence = auth_side_evidence (1, BUILD);
-  AuthSide sides[OAUTH2_CHECKS_MAX + 1];
+  AuthSide sides[OAUTH2_CHECKS_MAX + 2];
   Scene scene;
 
   if (!scene_init (&scene))
@@ -830,15 +829,56 @@ test_questions_limited (void)
   commy_test_host_set_param (scene.service.host, "check", "introspection");
   node_start (&scene.service);
   tell (&scene, "mode silent");
-  for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
+  for (guint i = 0; i < G_N_ELEMENTS (sides); i++)
     {
+      /* A caller with one question more than it may have, and others with as many as there are. */
+      guint who = i <= OAUTH2_CHECKS_EACH ? 0 : (i - 1) / OAUTH2_CHECKS_EACH;
+      g_autofree char *name = g_strdup_printf (BUILD "%u", who);
+      CommyEvidence evidence = auth_side_evidence (1, name);
       g_autoptr (GBytes) bytes = g_bytes_new ("abcdefgh", 1 + i % 8);
 
       auth_side_begin (&sides[i], scene.service.ops, scene.service.instance, TRUE, &evidence);
       auth_side_step (&sides[i], bytes);
     }
-  g_assert_cmpint (sides[OAUTH2_CHECKS_MAX].verdict, ==, COMMY_AUTH_UNABLE);
-  g_assert_nonnull (strstr (sides[OAUTH2_CHECKS_MAX].text, "too many checks"));
+  for (guint i = 0; i < G_N_ELEMENTS (sides); i++)
+    {
+      gboolean is_over = i == OAUTH2_CHECKS_EACH || i == OAUTH2_CHECKS_MAX + 1;
+
+      g_assert_cmpuint (sides[i].n_answers, ==, is_over ? 1 : 0);
+      if (!is_over)
+        continue;
+      g_assert_cmpint (sides[i].verdict, ==, COMMY_AUTH_UNABLE);
+      g_assert_nonnull (strstr (sides[i].text, "too many checks"));
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
+    auth_side_end (&sides[i]);
+  tell (&scene, "mode well");
+  scene_clear (&scene);
+}
+
+/* Who has not proved who it is has a share by what it came with. */
+static void
+test_share_of_a_stranger (void)
+{
+  AuthSide sides[OAUTH2_CHECKS_EACH + 2];
+  Scene scene;
+
+  if (!scene_init (&scene))
+    return;
+  commy_test_host_set_param (scene.service.host, "check", "introspection");
+  node_start (&scene.service);
+  tell (&scene, "mode silent");
+  for (guint i = 0; i < G_N_ELEMENTS (sides); i++)
+    {
+      CommyEvidence evidence = auth_side_evidence (1, NULL);
+      g_autoptr (GBytes) bytes = g_bytes_new ("abcdefgh", 1 + i % 8);
+
+      evidence.kind = COMMY_EVIDENCE_KERNEL;
+      evidence.uid = i <= OAUTH2_CHECKS_EACH ? 1000 : 1001;
+      auth_side_begin (&sides[i], scene.service.ops, scene.service.instance, TRUE, &evidence);
+      auth_side_step (&sides[i], bytes);
+      g_assert_cmpuint (sides[i].n_answers, ==, i == OAUTH2_CHECKS_EACH ? 1 : 0);
+    }
   for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
     auth_side_end (&sides[i]);
   tell (&scene, "mode well");
@@ -1053,8 +1093,10 @@ main (int argc, char **argv)
   ADD ("issuer/silent", test_silent);
   ADD ("issuer/without-an-answer", test_no_answer);
   /* attack: tokens by the thousand that the issuer has to be asked about; defence: so many
-   * questions at a time; test: /auth/oauth2/issuer/is-asked-so-many-questions-at-a-time */
+   * questions at a time, and of one caller fewer; test:
+   * /auth/oauth2/issuer/is-asked-so-many-questions-at-a-time */
   ADD ("issuer/is-asked-so-many-questions-at-a-time", test_questions_limited);
+  ADD ("issuer/is-asked-by-strangers-in-shares", test_share_of_a_stranger);
   ADD ("issuer/settings", test_settings);
   /* attack: an issuer that speaks for another; defence: the name in its answer must be that of
    * the keyfile; test: /auth/oauth2/issuer/another-than-it-says */
