@@ -11,6 +11,9 @@
 #include <gio/gio.h>
 #include <string.h>
 
+#define FORM_BEGIN "token_type_hint=access_token&token="
+#define FORM_MAX (sizeof FORM_BEGIN + (gsize) 3 * JWT_TEXT_MAX) /* each byte may be escaped */
+
 struct _Oauth2Introspector
 {
   Oauth2Provider *provider;
@@ -101,13 +104,14 @@ on_provider (gpointer user_data, const char *why)
 {
   Oauth2Question *self = user_data;
   Oauth2Provider *provider = self->introspector->provider;
-  g_autoptr (GString) form = g_string_new ("token_type_hint=access_token&token=");
+  g_autoptr (GString) form = g_string_sized_new (FORM_MAX); /* does not grow and leave copies */
   g_autoptr (GError) error = NULL;
 
   if (why == NULL && provider->metadata.introspection_endpoint == NULL)
     why = "the issuer's discovery document has no introspection_endpoint";
   if (why == NULL)
     {
+      g_string_append (form, FORM_BEGIN);
       g_string_append_uri_escaped (form, self->token, NULL, FALSE);
       self->exchange = oauth2_provider_post (provider, provider->metadata.introspection_endpoint,
                                              form->str, on_answer, self, &error);

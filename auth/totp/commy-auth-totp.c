@@ -478,7 +478,7 @@ accept (const Check *check, const char *id)
   if (check->grant.key.id[0] != '\0')
     {
       totp_grant_write (&check->grant, message + HEAD_SIZE + 1);
-      bytes = g_bytes_new (message, sizeof message);
+      bytes = commy_credential_new_bytes (message, sizeof message);
       explicit_bzero (message, sizeof message);
     }
   check->done (check->user_data, COMMY_AUTH_ACCEPTED, bytes, text);
