@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * To whom a secret is shown, and over what.
+ * To whom a secret is shown, and over what; and how long one that was taken counts.
  */
 #include "config.h"
 
@@ -9,6 +9,17 @@
 #include "auth/common/commy-credential.h"
 
 #include <string.h>
+
+/* What is not proved to be somebody's is told apart by what it came with. */
+static char *
+dup_source (const CommyEvidence *evidence)
+{
+  if (evidence->kind == COMMY_EVIDENCE_KERNEL)
+    return g_strdup_printf ("user/%u", evidence->uid);
+  if (evidence->kind == COMMY_EVIDENCE_X509 && evidence->n_chain > 0)
+    return g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, evidence->chain[0]);
+  return g_strdup ("");
+}
 
 void
 commy_bearer_begin (CommyBearer *self, const CommyEvidence *evidence, gboolean accepting)
@@ -20,12 +31,14 @@ commy_bearer_begin (CommyBearer *self, const CommyEvidence *evidence, gboolean a
                      || evidence->kind == COMMY_EVIDENCE_KERNEL;
   if (evidence->struct_size >= G_STRUCT_OFFSET (CommyEvidence, principal) + sizeof (char *))
     self->peer = g_strdup (evidence->principal);
+  self->source = self->peer != NULL ? g_strdup (self->peer) : dup_source (evidence);
 }
 
 void
 commy_bearer_clear (CommyBearer *self)
 {
   g_clear_pointer (&self->peer, g_free);
+  g_clear_pointer (&self->source, g_free);
 }
 
 gboolean
@@ -61,6 +74,23 @@ commy_bearer_dup_why_not (const CommyBearer *self, const char *show_to, const ch
                             "this node's token or code",
                             plugin, self->peer);
   return NULL;
+}
+
+void
+commy_bearer_hold (CommyBearer *self, gint64 from_s, gint64 until_s)
+{
+  self->from_s = MAX (from_s, 0);
+  self->until_s = until_s;
+}
+
+gboolean
+commy_bearer_get_proof (const CommyBearer *self, CommyProof *proof)
+{
+  if (self->until_s == 0)
+    return FALSE;
+  proof->from_s = self->from_s;
+  proof->until_s = self->until_s;
+  return TRUE;
 }
 
 GBytes *

@@ -16,6 +16,9 @@ typedef struct
   gboolean is_over;    /* this side had its turn */
   gboolean is_private; /* nobody can listen on the path */
   char *peer;          /* what it has proved to be; NULL: nothing yet */
+  char *source;        /* the same, or what else is known of it; "": nothing */
+  gint64 from_s;       /* accepting: of the token that counts */
+  gint64 until_s;      /* 0: none does yet */
 } CommyBearer;
 
 /* In zeroed memory. */
@@ -28,6 +31,12 @@ gboolean commy_bearer_take_turn (CommyBearer *bearer, GBytes *bytes);
 /* Why the secret is not shown, a phrase; NULL: it may be. @show_to: patterns of principals with
  * spaces between. @plugin: whose setting that is, "auth/ID". (transfer full) */
 char *commy_bearer_dup_why_not (const CommyBearer *bearer, const char *show_to, const char *plugin);
+
+/* Accepting: the token that counts holds from @from_s until @until_s. */
+void commy_bearer_hold (CommyBearer *bearer, gint64 from_s, gint64 until_s);
+/* A provider's `proof`: how long what was shown counts. It has no name: whom it is about can be
+ * denied. */
+gboolean commy_bearer_get_proof (const CommyBearer *bearer, CommyProof *proof);
 
 /* Takes @secret, of commy_credential_get(), which is wiped when it was sent. (transfer full) */
 GBytes *commy_bearer_take_bytes (char *secret);

@@ -22,6 +22,23 @@ commy_credential_free (char *secret)
   g_free (secret);
 }
 
+static void
+free_copy (gpointer data)
+{
+  GString *copy = data;
+
+  explicit_bzero (copy->str, copy->len);
+  g_string_free (copy, TRUE);
+}
+
+GBytes *
+commy_credential_new_bytes (gconstpointer secret, gsize size)
+{
+  GString *copy = g_string_new_len (secret, (gssize) size);
+
+  return g_bytes_new_with_free_func (copy->str, size, free_copy, copy);
+}
+
 static gboolean
 refuse (GError **error, const char *path, const char *why)
 {

@@ -20,6 +20,8 @@ char *commy_credential_read (const char *path, gsize max, GError **error);
 char *commy_credential_get (const char *name, gsize max, GError **error);
 /* Wipes it. */
 void commy_credential_free (char *secret);
+/* A copy of a secret, any bytes, that is wiped with its last reference. (transfer full) */
+GBytes *commy_credential_new_bytes (gconstpointer secret, gsize size);
 
 /* Whether a file that is kept in memory is still what it was. */
 gboolean commy_credential_is_same_file (const struct stat *one, const struct stat *other);

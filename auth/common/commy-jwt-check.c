@@ -159,7 +159,7 @@ check_times (const JwtJson *claims, const JwtRules *rules, gint64 now_s, JwtVerd
     return "it is not valid yet";
   if (expires - (issued >= 0 ? issued : now_s) > rules->max_life_s)
     return "it is valid for longer than param.max-life";
-  verdict->expires_s = expires + JWT_SKEW_S;
+  verdict->expires_s = verdict->ends_s = expires + JWT_SKEW_S;
   verdict->not_before_s = MAX (not_before, issued) - JWT_SKEW_S;
   return NULL;
 }
@@ -275,6 +275,9 @@ jwt_check_claims (const JwtJson *claims,
   const char *why;
 
   memset (out_verdict, 0, sizeof *out_verdict);
+  /* RFC 7800: of DPoP, or of a certificate (RFC 8705). Who shows it need not have the key. */
+  if (jwt_json_has (claims, "cnf"))
+    return "it is bound to a key (cnf) that is not looked at";
   why = check_times (claims, rules, now_s, out_verdict);
   return why != NULL ? why : check_names (claims, rules, out_verdict);
 }

@@ -81,7 +81,8 @@ typedef struct
 {
   char *principal; /* "jwt:ISSUER/SUBJECT", and "scope=WORD" in lines of their own */
   gint64 not_before_s;
-  gint64 expires_s; /* with the skew added, from then on it does not count */
+  gint64 expires_s; /* from then on it is to be looked at anew */
+  gint64 ends_s;    /* the token's own end, with the skew added */
 } JwtVerdict;
 
 void jwt_verdict_clear (JwtVerdict *verdict);

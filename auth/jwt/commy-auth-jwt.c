@@ -34,7 +34,6 @@ typedef struct
 {
   Jwt *jwt;
   CommyBearer bearer;
-  gint64 not_before_s, expires_s; /* accepting: of the token that counts; 0: none does yet */
 } Session;
 
 #define STRING_PARAM(NAME, DEFAULT, HELP)                                             \
@@ -218,13 +217,6 @@ show (Session *session, CommyAuthStepDoneFunc done, gpointer user_data)
 }
 
 static void
-take_times (Session *session, const JwtVerdict *verdict)
-{
-  session->not_before_s = MAX (verdict->not_before_s, 0);
-  session->expires_s = verdict->expires_s;
-}
-
-static void
 check (Session *session, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer user_data)
 {
   Jwt *self = session->jwt;
@@ -244,12 +236,16 @@ check (Session *session, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer use
   known = jwt_cache_find (self->cache, text, size, now);
   if (known != NULL)
     {
-      take_times (session, known);
+      commy_bearer_hold (&session->bearer, known->not_before_s, known->ends_s);
       done (user_data, COMMY_AUTH_ACCEPTED, NULL, known->principal);
       return;
     }
-  why = self->keys == NULL ? "the key set is no good"
-                           : jwt_check (self->keys, &self->rules, text, size, now, &verdict);
+  if (self->keys == NULL)
+    {
+      done (user_data, COMMY_AUTH_UNABLE, NULL, "no token can be checked: the key set is no good");
+      return;
+    }
+  why = jwt_check (self->keys, &self->rules, text, size, now, &verdict);
   if (why != NULL)
     {
       g_autofree char *reason = g_strdup_printf ("a token is refused: %s", why);
@@ -257,7 +253,7 @@ check (Session *session, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer use
       done (user_data, COMMY_AUTH_REFUSED, NULL, reason);
       return;
     }
-  take_times (session, &verdict);
+  commy_bearer_hold (&session->bearer, verdict.not_before_s, verdict.ends_s);
   done (user_data, COMMY_AUTH_ACCEPTED, NULL, verdict.principal);
   jwt_cache_add (self->cache, text, size, now, &verdict);
 }
@@ -275,17 +271,12 @@ jwt_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer
     show (session, done, user_data);
 }
 
-/* How long what it showed counts. It has no name: whom it is about can be denied. */
 static gboolean
 jwt_proof (gpointer instance, const CommyEvidence *evidence, gpointer session_, CommyProof *proof)
 {
   const Session *session = session_;
 
-  if (session == NULL || session->expires_s == 0)
-    return FALSE;
-  proof->from_s = session->not_before_s;
-  proof->until_s = session->expires_s;
-  return TRUE;
+  return session != NULL && commy_bearer_get_proof (&session->bearer, proof);
 }
 
 static const CommyAuthOps jwt_ops = {

@@ -275,16 +275,40 @@ now_s (void)
   return g_get_real_time () / G_USEC_PER_SEC;
 }
 
-/* Takes what is in @verdict. */
 static void
-accept (Session *session, JwtVerdict *verdict)
+accept (Session *session, const JwtVerdict *verdict)
 {
   g_autofree char *principal = g_strdup (verdict->principal);
+
+  commy_bearer_hold (&session->bearer, verdict->not_before_s, verdict->ends_s);
+  session->done (session->user_data, COMMY_AUTH_ACCEPTED, NULL, principal);
+}
+
+/* Takes what is in @verdict. */
+static void
+keep_and_accept (Session *session, JwtVerdict *verdict)
+{
   gsize size;
   const char *text = g_bytes_get_data (session->bytes, &size);
+  JwtVerdict kept = *verdict;
 
-  jwt_cache_add (session->oauth2->cache, text, size, now_s (), verdict);
-  session->done (session->user_data, COMMY_AUTH_ACCEPTED, NULL, principal);
+  kept.principal = g_strdup (verdict->principal);
+  jwt_cache_add (session->oauth2->cache, text, size, now_s (), &kept);
+  accept (session, verdict);
+  jwt_verdict_clear (verdict);
+}
+
+/* FALSE: it was not found good before, or that is too long ago. */
+static gboolean
+accept_known (Session *session)
+{
+  gsize size;
+  const char *text = g_bytes_get_data (session->bytes, &size);
+  const JwtVerdict *known = jwt_cache_find (session->oauth2->cache, text, size, now_s ());
+
+  if (known != NULL)
+    accept (session, known);
+  return known != NULL;
 }
 
 static void
@@ -293,6 +317,15 @@ refuse_token (Session *session, const char *why)
   g_autofree char *reason = g_strdup_printf ("a token is refused: %s", why);
 
   refuse (session, reason);
+}
+
+/* For no fault of the token's, or none that is known. */
+static void
+give_up (Session *session, const char *why)
+{
+  g_autofree char *reason = g_strdup_printf ("a token cannot be checked: %s", why);
+
+  session->done (session->user_data, COMMY_AUTH_UNABLE, NULL, reason);
 }
 
 static void on_keys (gpointer user_data, const char *why);
@@ -307,7 +340,7 @@ check_by_keys (Session *session, JwtKeys *keys)
   const char *why = jwt_check (keys, &self->rules, text, size, now_s (), &verdict);
 
   if (why == NULL)
-    accept (session, &verdict);
+    keep_and_accept (session, &verdict);
   else if (strcmp (why, JWT_UNKNOWN_KEY) != 0 || session->has_reloaded)
     refuse_token (session, why);
   else
@@ -324,20 +357,22 @@ on_keys (gpointer user_data, const char *why)
   Session *session = user_data;
   JwtKeys *keys = oauth2_keys_get (session->oauth2->keys);
 
-  if (keys != NULL)
-    check_by_keys (session, keys); /* if they could not be fetched again, by those of before */
-  else
-    refuse_token (session, why != NULL ? why : "there are no keys");
+  if (keys == NULL)
+    give_up (session, why != NULL ? why : "there are no keys");
+  else if (!accept_known (session)) /* what was checked by keys counts as long as they do */
+    check_by_keys (session, keys);  /* if they could not be fetched again, by those of before */
 }
 
 static void
-on_verdict (gpointer user_data, JwtVerdict *verdict, const char *why)
+on_verdict (gpointer user_data, JwtVerdict *verdict, const char *why, gboolean is_unable)
 {
   Session *session = user_data;
 
   session->question = NULL;
   if (verdict != NULL)
-    accept (session, verdict);
+    keep_and_accept (session, verdict);
+  else if (is_unable)
+    give_up (session, why);
   else
     refuse_token (session, why);
 }
@@ -348,7 +383,6 @@ check (Session *session, GBytes *bytes)
   Oauth2 *self = session->oauth2;
   gsize size = 0;
   const char *text = bytes != NULL ? g_bytes_get_data (bytes, &size) : NULL;
-  const JwtVerdict *known;
 
   if (*self->rules.audience == '\0')
     {
@@ -360,18 +394,12 @@ check (Session *session, GBytes *bytes)
       refuse (session, "what the other side shows is no token");
       return;
     }
-  known = jwt_cache_find (self->cache, text, size, now_s ());
-  if (known != NULL)
-    {
-      session->done (session->user_data, COMMY_AUTH_ACCEPTED, NULL, known->principal);
-      return;
-    }
   session->bytes = g_bytes_ref (bytes);
   if (self->introspector == NULL)
     oauth2_keys_await (self->keys, &session->wait, on_keys, session);
-  else
-    session->question
-        = oauth2_introspector_ask (self->introspector, text, size, on_verdict, session);
+  else if (!accept_known (session))
+    session->question = oauth2_introspector_ask (self->introspector, session->bearer.source, text,
+                                                 size, on_verdict, session);
 }
 
 static void
@@ -389,6 +417,17 @@ oauth2_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpoin
     show (session);
 }
 
+static gboolean
+oauth2_proof (gpointer instance,
+              const CommyEvidence *evidence,
+              gpointer session_,
+              CommyProof *proof)
+{
+  const Session *session = session_;
+
+  return session != NULL && commy_bearer_get_proof (&session->bearer, proof);
+}
+
 static const CommyAuthOps oauth2_ops = {
   .struct_size = sizeof (CommyAuthOps),
   .session_size = sizeof (Session),
@@ -396,6 +435,7 @@ static const CommyAuthOps oauth2_ops = {
   .begin = oauth2_begin,
   .step = oauth2_step,
   .end = oauth2_end,
+  .proof = oauth2_proof,
 };
 
 COMMY_PLUGIN_NOTE (AUTH,

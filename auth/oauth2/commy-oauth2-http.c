@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "auth/common/commy-credential.h"
 #include "auth/oauth2/commy-oauth2.h"
 
 #include <libsoup/soup.h>
@@ -35,11 +36,23 @@ struct _Oauth2Exchange
   guint8 buffer[READ_SIZE];
 };
 
+/* libsoup's own copy of the client's secret, which it would only free. */
+static void
+wipe_credentials (SoupMessage *message)
+{
+  char *header = (char *) soup_message_headers_get_one (soup_message_get_request_headers (message),
+                                                        "Authorization");
+
+  if (header != NULL)
+    explicit_bzero (header, strlen (header));
+}
+
 static void
 exchange_free (Oauth2Exchange *self)
 {
   if (self->http != NULL)
     g_ptr_array_remove_fast (self->http->open, self);
+  wipe_credentials (self->message);
   g_object_unref (self->message);
   g_object_unref (self->cancellable);
   g_clear_object (&self->stream);
@@ -162,10 +175,7 @@ add_credentials (SoupMessage *message, const char *id, const char *secret)
   soup_message_headers_replace (soup_message_get_request_headers (message), "Authorization",
                                 header);
   for (gsize i = 0; i < G_N_ELEMENTS (secrets); i++)
-    {
-      explicit_bzero (secrets[i], strlen (secrets[i]));
-      g_free (secrets[i]);
-    }
+    commy_credential_free (secrets[i]);
 }
 
 Oauth2Exchange *
@@ -186,7 +196,7 @@ oauth2_http_send (Oauth2Http *self, const Oauth2Request *request)
                                 "application/json");
   if (request->form != NULL)
     {
-      g_autoptr (GBytes) body = g_bytes_new (request->form, strlen (request->form));
+      g_autoptr (GBytes) body = commy_credential_new_bytes (request->form, strlen (request->form));
 
       soup_message_set_request_body_from_bytes (exchange->message,
                                                 "application/x-www-form-urlencoded", body);

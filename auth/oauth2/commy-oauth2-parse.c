@@ -165,7 +165,7 @@ oauth2_introspection_parse (
 
   memset (out_verdict, 0, sizeof *out_verdict);
   if (active == NULL || active->type != JWT_JSON_BOOLEAN)
-    return "the issuer's answer is none";
+    return OAUTH2_NO_ANSWER;
   if (!active->integer)
     return "the issuer says that it is not active";
   if (jwt_json_has (json, "token_type")

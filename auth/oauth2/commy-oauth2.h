@@ -20,6 +20,7 @@ G_BEGIN_DECLS
 #define OAUTH2_BACKOFF_MAX_NS (60 * OAUTH2_SECOND)
 #define OAUTH2_WAITS_MAX 256u /* for one thing */
 #define OAUTH2_CHECKS_MAX 32u /* introspections under way */
+#define OAUTH2_CHECKS_EACH 8u /* for one caller */
 #define OAUTH2_TELL_MAX_S 60  /* longest that an introspection's answer counts */
 #define OAUTH2_LIFE_MAX_S 86400
 
@@ -48,7 +49,9 @@ const char *oauth2_token_parse (const char *text, gsize size, char **out_token, 
 /* RFC 6749, 5.2: the word for what went wrong, or "". (transfer full) */
 char *oauth2_error_parse (const char *text, gsize size);
 
-/* RFC 7662, 2.2. */
+#define OAUTH2_NO_ANSWER "the issuer's answer is none"
+
+/* RFC 7662, 2.2. OAUTH2_NO_ANSWER says nothing about the token. */
 const char *oauth2_introspection_parse (
     const char *text, gsize size, const JwtRules *rules, gint64 now_s, JwtVerdict *out_verdict);
 
@@ -180,13 +183,18 @@ JwtKeys *oauth2_keys_get (Oauth2Keys *keys);
 typedef struct _Oauth2Introspector Oauth2Introspector;
 typedef struct _Oauth2Question Oauth2Question;
 
-/* @verdict: who it is of; NULL: @why not. */
-typedef void (*Oauth2VerdictFunc) (gpointer user_data, JwtVerdict *verdict, const char *why);
+/* @verdict: who it is of; NULL: @why not, and whether that is for want of an answer rather than
+ * for the token. */
+typedef void (*Oauth2VerdictFunc) (gpointer user_data,
+                                   JwtVerdict *verdict,
+                                   const char *why,
+                                   gboolean is_unable);
 
 Oauth2Introspector *oauth2_introspector_new (Oauth2Provider *provider, const JwtRules *rules);
 void oauth2_introspector_free (Oauth2Introspector *introspector);
-/* @done is called once, perhaps at once; then NULL is returned. */
+/* @who: shows it. @done is called once, perhaps at once; then NULL is returned. */
 Oauth2Question *oauth2_introspector_ask (Oauth2Introspector *introspector,
+                                         const char *who,
                                          const char *token,
                                          gsize size,
                                          Oauth2VerdictFunc done,

@@ -165,6 +165,15 @@ refuse (Session *session, CommyAuthStepDoneFunc done, gpointer user_data, const 
   done (user_data, COMMY_AUTH_REFUSED, NULL, why);
 }
 
+/* For no fault of the other side's. */
+static void
+give_up (Session *session, CommyAuthStepDoneFunc done, gpointer user_data)
+{
+  session->state = OVER;
+  done (user_data, COMMY_AUTH_UNABLE, NULL,
+        "the file of tokens cannot be read, as the log has told; mend it (commy token ls)");
+}
+
 static void
 send (CommyAuthStepDoneFunc done,
       gpointer user_data,
@@ -240,7 +249,12 @@ challenge (Session *session,
       return;
     }
   refresh (self);
-  entry = self->reg != NULL ? commy_api_key_register_find (self->reg, id) : NULL;
+  if (self->reg == NULL)
+    {
+      give_up (session, done, user_data);
+      return;
+    }
+  entry = commy_api_key_register_find (self->reg, id);
   if (entry != NULL)
     session->verifier = entry->verifier;
   else
@@ -324,7 +338,12 @@ check (Session *session,
 
   copy_id (session, id);
   refresh (self); /* it may have been revoked since */
-  entry = self->reg != NULL ? commy_api_key_register_find (self->reg, id) : NULL;
+  if (self->reg == NULL)
+    {
+      give_up (session, done, user_data);
+      return;
+    }
+  entry = commy_api_key_register_find (self->reg, id);
   make_transcript (session, transcript);
   if (size != PROOF_SIZE || memcmp (data, "T3", HEAD_SIZE) != 0)
     why = "its proof is none";

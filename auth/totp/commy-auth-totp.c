@@ -18,6 +18,7 @@
 
 #include "auth/common/commy-bearer.h"
 #include "auth/common/commy-credential.h"
+#include "auth/common/commy-shares.h"
 #include "auth/common/commy-totp.h"
 #include "auth/common/commy-transcript.h"
 #include "auth/totp/commy-totp-kept.h"
@@ -35,13 +36,14 @@
 #define CODE_MAX 32u
 #define SESSION_SIZE (COMMY_API_KEY_ID_SIZE + COMMY_API_KEY_HASH_SIZE)
 #define CHECKS_MAX 32u /* under way */
+#define CHECKS_EACH 8u /* of one principal */
 
 typedef struct
 {
   CommyHost *host;
   CommySessionRules rules;
   TotpKept *kept;
-  guint n_checks; /* under way, those included that nobody waits for any more */
+  CommyShares *checks; /* under way, those included that nobody waits for any more */
 } Totp;
 
 typedef enum
@@ -133,6 +135,7 @@ totp_init (gpointer instance, CommyHost *host, GError **error)
 
   self->host = host;
   self->kept = totp_kept_new ();
+  self->checks = commy_shares_new (CHECKS_MAX, CHECKS_EACH);
   self->rules.life_s = g_ascii_strtoll (host->param (host, "session-life"), NULL, 10) / SECOND;
   self->rules.idle_s = g_ascii_strtoll (host->param (host, "session-idle"), NULL, 10) / SECOND;
   return TRUE;
@@ -144,8 +147,9 @@ totp_fini (gpointer instance)
 {
   Totp *self = instance;
 
-  while (self->n_checks > 0)
+  while (self->checks != NULL && commy_shares_get_n (self->checks) > 0)
     g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
+  g_clear_pointer (&self->checks, commy_shares_free);
   g_clear_pointer (&self->kept, totp_kept_free);
 }
 
@@ -181,10 +185,20 @@ totp_end (gpointer session_)
 }
 
 static void
-refuse (Session *session, CommyAuthStepDoneFunc done, gpointer user_data, const char *why)
+end_with (Session *session,
+          CommyAuthVerdict verdict,
+          CommyAuthStepDoneFunc done,
+          gpointer user_data,
+          const char *why)
 {
   session->state = OVER;
-  done (user_data, COMMY_AUTH_REFUSED, NULL, why);
+  done (user_data, verdict, NULL, why);
+}
+
+static void
+refuse (Session *session, CommyAuthStepDoneFunc done, gpointer user_data, const char *why)
+{
+  end_with (session, COMMY_AUTH_REFUSED, done, user_data, why);
 }
 
 /* Either side's first message: something that only this exchange has. */
@@ -464,7 +478,7 @@ accept (const Check *check, const char *id)
   if (check->grant.key.id[0] != '\0')
     {
       totp_grant_write (&check->grant, message + HEAD_SIZE + 1);
-      bytes = g_bytes_new (message, sizeof message);
+      bytes = commy_credential_new_bytes (message, sizeof message);
       explicit_bzero (message, sizeof message);
     }
   check->done (check->user_data, COMMY_AUTH_ACCEPTED, bytes, text);
@@ -489,7 +503,7 @@ on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
   g_autoptr (GError) error = NULL;
   g_autofree char *id = g_task_propagate_pointer (G_TASK (result), &error);
 
-  check->totp->n_checks--;
+  commy_shares_give (check->totp->checks, check->principal);
   if (session == NULL)
     return;
   session->check = NULL;
@@ -498,10 +512,12 @@ on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
   else if (check->kind == 's')
     ask_again (session, check);
   else
-    refuse (session, check->done, check->user_data, error->message);
+    /* Of all that goes wrong only what a code or proof is not good enough for is the peer's. */
+    end_with (session, error->code == COMMY_ERROR_REFUSED ? COMMY_AUTH_REFUSED : COMMY_AUTH_UNABLE,
+              check->done, check->user_data, error->message);
 }
 
-/* Takes @check. */
+/* Takes @check, and has a place for it. */
 static void
 start_check (Session *session, Check *check, CommyAuthStepDoneFunc done, gpointer user_data)
 {
@@ -520,7 +536,6 @@ start_check (Session *session, Check *check, CommyAuthStepDoneFunc done, gpointe
   check->may_grant = self->rules.life_s > 0 && session->bearer.is_private;
   session->check = check;
   session->state = OVER;
-  self->n_checks++;
   g_task_set_task_data (task, check, check_free);
   g_task_run_in_thread (task, run_check);
 }
@@ -598,17 +613,18 @@ check (Session *session,
        CommyAuthStepDoneFunc done,
        gpointer user_data)
 {
-  const char *why = NULL;
   Check *new_check = NULL;
+  const char *why = take_check (session, data, size, &new_check);
 
-  if (session->totp->n_checks >= CHECKS_MAX)
-    why = "too many checks are under way";
-  else
-    why = take_check (session, data, size, &new_check);
   if (why != NULL)
     refuse (session, done, user_data, why);
-  else
+  else if (commy_shares_take (session->totp->checks, session->bearer.peer))
     start_check (session, new_check, done, user_data);
+  else
+    {
+      check_free (new_check);
+      end_with (session, COMMY_AUTH_UNABLE, done, user_data, "too many checks are under way");
+    }
 }
 
 static void

@@ -48,10 +48,10 @@ ask (CommySetup *self,
   CommyAuthVerdict verdict
       = provider->ops.auth.judge (provider->instance, evidence, principal, reason, sizeof reason);
 
-  if (verdict == COMMY_AUTH_REFUSED)
+  if (verdict == COMMY_AUTH_REFUSED || verdict == COMMY_AUTH_UNABLE)
     {
-      commy_set_error (error, COMMY_ERROR_REFUSED, "%s refuses the peer: %s", provider->note.id,
-                       reason);
+      commy_set_error (error, COMMY_ERROR_REFUSED, "%s %s the peer: %s", provider->note.id,
+                       verdict == COMMY_AUTH_UNABLE ? "cannot judge" : "refuses", reason);
       return FALSE;
     }
   if (verdict != COMMY_AUTH_ACCEPTED

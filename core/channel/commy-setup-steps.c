@@ -80,7 +80,7 @@ commy_setup_drop_exchange (CommySetup *self)
 
 /* Details stay here; the other side learns one sentence. */
 static void
-fail_auth (CommySetup *self, const char *why)
+end_auth (CommySetup *self, gboolean is_unable, const char *why)
 {
   const CommyExchange *exchange = self->exchange;
   const char *id = exchange->at < exchange->n_plan ? exchange->plan[exchange->at]->note.id : "auth";
@@ -92,16 +92,25 @@ fail_auth (CommySetup *self, const char *why)
                    "who this is was not proved; the log of the side that refuses tells why");
   if (self->listener != NULL)
     {
-      commy_attempts_add_failure (self->shared->attempts, source,
-                                  commy_env_now (self->shared->channel->env));
-      commy_set_error (&error, COMMY_ERROR_REFUSED, "%s refuses the peer (%s, for %s): %s", id,
-                       source, exchange->hello.service, why);
+      /* Who came at a bad time has not guessed. */
+      if (!is_unable)
+        commy_attempts_add_failure (self->shared->attempts, source,
+                                    commy_env_now (self->shared->channel->env));
+      commy_set_error (&error, COMMY_ERROR_REFUSED, "%s %s the peer (%s, for %s): %s", id,
+                       is_unable ? "cannot judge" : "refuses", source, exchange->hello.service,
+                       why);
     }
   else
     commy_set_error (&error, COMMY_ERROR_REFUSED, "%s ends the set-up with %s over %s: %s", id,
                      self->service, self->transport->note.id, why);
   commy_setup_send_close (self, outward);
   commy_setup_fail (self, error, FALSE);
+}
+
+static void
+fail_auth (CommySetup *self, const char *why)
+{
+  end_auth (self, FALSE, why);
 }
 
 static gboolean
@@ -244,7 +253,7 @@ end_step (CommySetup *self)
     {
       g_autofree char *why = g_strdup (exchange->text != NULL ? exchange->text : "no reason given");
 
-      fail_auth (self, why);
+      end_auth (self, exchange->verdict == COMMY_AUTH_UNABLE, why);
       return;
     }
   if (size > COMMY_AUTH_STEP_MAX)

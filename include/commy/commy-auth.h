@@ -16,6 +16,9 @@ G_BEGIN_DECLS
  * @COMMY_AUTH_REFUSED: the evidence is of the right kind and not good enough
  * @COMMY_AUTH_NOT_MINE: not the kind of evidence this provider judges
  * @COMMY_AUTH_CONTINUE: (steps only) send the bytes and call again with the answer
+ * @COMMY_AUTH_UNABLE: the evidence cannot be judged now, and not for a fault of the peer's: a file
+ *   cannot be read, an issuer does not answer, too much is under way. Nobody is let in, and the
+ *   peer need not wait longer for another attempt, as it must after %COMMY_AUTH_REFUSED
  *
  * A provider's word.
  */
@@ -25,6 +28,7 @@ typedef enum
   COMMY_AUTH_REFUSED = 1,
   COMMY_AUTH_NOT_MINE = 2,
   COMMY_AUTH_CONTINUE = 3,
+  COMMY_AUTH_UNABLE = 4,
 } CommyAuthVerdict;
 
 /**
@@ -40,13 +44,13 @@ typedef enum
  * @evidence: what the transport knows
  * @principal: (out caller-allocates): %COMMY_PRINCIPAL_MAX bytes: the proved name, such as
  *   `unix:uid=1000` or `spiffe://domain/host/h/user/u`
- * @reason: (out caller-allocates): when refused: why, a phrase; may be sent to the peer, so
- *   without secrets
+ * @reason: (out caller-allocates): when refused or unable: why, a phrase; may be sent to the peer,
+ * so without secrets
  * @reason_size: room of @reason
  *
  * Decides from the transport's evidence alone.
  *
- * Returns: accepted, refused or not-mine
+ * Returns: accepted, refused, not-mine or unable
  */
 typedef CommyAuthVerdict (*CommyAuthJudgeFunc) (gpointer instance,
                                                 const CommyEvidence *evidence,
@@ -73,7 +77,7 @@ typedef CommyAuthVerdict (*CommyAuthJudgeFunc) (gpointer instance,
  * @user_data: as given
  * @verdict: the provider's word
  * @bytes: (nullable) (transfer none): for the peer, at most %COMMY_AUTH_STEP_MAX
- * @text: (nullable): the principal, or the reason of a refusal
+ * @text: (nullable): the principal, or the reason of a refusal or inability
  *
  * The end of a step; may come at once or later, on the mesh thread. If later, the session may be
  * gone when this returns.
@@ -84,7 +88,8 @@ typedef CommyAuthVerdict (*CommyAuthJudgeFunc) (gpointer instance,
  * beside a proof of being that principal, which a chain can demand (`same-principal`).
  * %COMMY_AUTH_NOT_MINE is a last word, too: this side did its part and learned nothing of the peer,
  * as when only the other side has to prove something. The bytes of a last word are sent.
- * %COMMY_AUTH_REFUSED ends the set-up; @text goes to the log of this side only.
+ * %COMMY_AUTH_REFUSED ends the set-up, and counts as a failed attempt of the peer's;
+ * %COMMY_AUTH_UNABLE ends it without that. @text goes to the log of this side only.
  */
 typedef void (*CommyAuthStepDoneFunc) (gpointer user_data,
                                        CommyAuthVerdict verdict,

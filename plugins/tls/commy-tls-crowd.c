@@ -67,6 +67,7 @@ tls_crowd_add (TlsCrowd *self, TlsConnection *connection, const char *name)
     {
       source = g_new0 (TlsSource, 1);
       source->name = g_strdup (name);
+      source->served = self->n_turns; /* who comes anew each time does not go before all */
       g_hash_table_insert (self->sources, source->name, source);
     }
   source->n++;

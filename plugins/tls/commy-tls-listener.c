@@ -107,7 +107,8 @@ take (TlsListener *self, int fd, const TlsAddress *from)
   gboolean has_room = tls_crowd_make_room (&self->crowd, self->instance, source);
   TlsConnection *connection = self->acceptor->alloc (self->acceptor->user_data);
 
-  if (connection == NULL && tls_crowd_shrink (&self->crowd, self->instance, source))
+  /* Nobody gives way to who is turned away. */
+  if (connection == NULL && has_room && tls_crowd_shrink (&self->crowd, self->instance, source))
     connection = self->acceptor->alloc (self->acceptor->user_data);
   if (connection == NULL)
     {

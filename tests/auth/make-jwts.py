@@ -186,6 +186,14 @@ def tokens():
     yield "scope-many", "scopes", raw(HEAD, with_claims(scope=" ".join("s%d" % i for i in range(40))))
     yield "scope-list", "scopes", raw(HEAD, with_claims(scope=["a"]))
 
+    # Tokens that are no bearer's.
+    # attack: a JWT that is bound to somebody else's key; defence: what is bound to a key (cnf) is refused; program: tests/auth/test-jwt; test: /auth/jwt/token/cnf-certificate
+    for name, value in {
+        "certificate": {"x5t#S256": "A" * 43}, "dpop": {"jkt": "A" * 43}, "key": {"jwk": jwk_ed(ED)}, "empty": {}, "text": "x",
+    }.items():
+        yield f"cnf-{name}", "bound to a key", raw(HEAD, with_claims(cnf=value))
+    yield "cnf-null", "bound to a key", raw(HEAD, json.dumps({**CLAIMS, "cnf": None}).encode())
+
     # Times.
     yield "exp-missing", "no end", pyjwt("EdDSA", ED, "ed", exp=None)
     # attack: a JWT whose time is over; defence: exp is required, with at most a minute of skew; program: tests/auth/test-jwt; test: /auth/jwt/token/exp-past

@@ -157,7 +157,10 @@ check_introspection (const char *more, const char *words, const char *principal)
     g_error ("\"%s\" does not say \"%s\" of %s", why, words, text);
   g_assert_cmpstr (verdict.principal, ==, principal);
   if (principal != NULL)
-    g_assert_cmpint (verdict.expires_s, <=, 2000000000 + OAUTH2_TELL_MAX_S);
+    {
+      g_assert_cmpint (verdict.expires_s, <=, 2000000000 + OAUTH2_TELL_MAX_S);
+      g_assert_cmpint (verdict.ends_s, ==, 2000003600 + JWT_SKEW_S);
+    }
   jwt_verdict_clear (&verdict);
 }
 
@@ -173,6 +176,10 @@ test_introspections (void)
   check_introspection (GOOD "\"x\":1", "no subject", NULL);
   check_introspection (GOOD "\"sub\":\"a\",\"iss\":\"https://j.example\"", "another issuer", NULL);
   check_introspection (GOOD "\"sub\":\"a\",\"token_type\":\"DPoP\"", "bound to something", NULL);
+  check_introspection (GOOD "\"sub\":\"a\",\"token_type\":\"Bearer\",\"cnf\":"
+                            "{\"x5t#S256\":\"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2\"}",
+                       "bound to a key (cnf)", NULL);
+  check_introspection (GOOD "\"sub\":\"a\",\"cnf\":null", "bound to a key (cnf)", NULL);
 #undef GOOD
   check_introspection ("\"active\":false", "not active", NULL);
   check_introspection ("\"active\":\"true\",\"sub\":\"a\"", "answer is none", NULL);
@@ -305,17 +312,68 @@ show (Scene *scene, const char *words)
 }
 
 static void
-check (Scene *scene, GBytes *bytes, gboolean accepted, const char *words)
+begin_check (Scene *scene, AuthSide *side)
 {
   CommyEvidence evidence = auth_side_evidence (1, BUILD);
-  AuthSide side;
 
   node_start (&scene->service);
-  auth_side_begin (&side, scene->service.ops, scene->service.instance, TRUE, &evidence);
+  auth_side_begin (side, scene->service.ops, scene->service.instance, TRUE, &evidence);
+}
+
+static CommyAuthVerdict
+ask (Scene *scene, GBytes *bytes)
+{
+  AuthSide side;
+
+  begin_check (scene, &side);
   auth_side_step_sync (&side, bytes);
-  if (side.verdict != (accepted ? COMMY_AUTH_ACCEPTED : COMMY_AUTH_REFUSED)
-      || strstr (side.text, words) == NULL)
+  auth_side_end (&side);
+  return side.verdict;
+}
+
+static void
+check_verdict (Scene *scene, GBytes *bytes, CommyAuthVerdict verdict, const char *words)
+{
+  AuthSide side;
+
+  begin_check (scene, &side);
+  auth_side_step_sync (&side, bytes);
+  if (side.verdict != verdict || strstr (side.text, words) == NULL)
     g_error ("%d, \"%s\" does not say \"%s\"", side.verdict, side.text, words);
+  auth_side_end (&side);
+}
+
+static void
+check (Scene *scene, GBytes *bytes, gboolean accepted, const char *words)
+{
+  check_verdict (scene, bytes, accepted ? COMMY_AUTH_ACCEPTED : COMMY_AUTH_REFUSED, words);
+}
+
+/* That is no fault of who shows it. */
+static void
+check_unable (Scene *scene, GBytes *bytes, const char *words)
+{
+  check_verdict (scene, bytes, COMMY_AUTH_UNABLE, words);
+}
+
+/* Fresh or known, it is accepted up to its own end, which is within a minute of an hour from now.
+ */
+static void
+check_proof (Scene *scene, GBytes *bytes)
+{
+  gint64 now_s = g_get_real_time () / G_USEC_PER_SEC;
+  CommyProof proof = { .struct_size = sizeof proof };
+  AuthSide side;
+
+  begin_check (scene, &side);
+  g_assert_false (side.ops->proof (scene->service.instance, NULL, side.session, &proof));
+  auth_side_step_sync (&side, bytes);
+  g_assert_cmpint (side.verdict, ==, COMMY_AUTH_ACCEPTED);
+  g_assert_true (side.ops->proof (scene->service.instance, NULL, side.session, &proof));
+  g_assert_cmpint (proof.until_s, >, now_s + 3600 - 60);
+  g_assert_cmpint (proof.until_s, <=, now_s + 3600 + JWT_SKEW_S);
+  g_assert_cmpint (proof.from_s, <=, now_s);
+  g_assert_cmpstr (proof.id, ==, "");
   auth_side_end (&side);
 }
 
@@ -340,6 +398,30 @@ test_signed (void)
   check_count (&scene, "jwks", 1);
   check_count (&scene, "discovery", 2);
   scene_clear (&scene);
+}
+
+/* What an issuer says counts for a minute only; what was set up with it goes on. */
+static void
+test_ends (void)
+{
+  static const char *const checks[] = { "keys", "introspection" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (checks); i++)
+    {
+      g_autoptr (GBytes) bytes = NULL;
+      Scene scene;
+
+      if (!scene_init (&scene))
+        return;
+      commy_test_host_set_param (scene.service.host, "check", checks[i]);
+      if (i == 1)
+        commy_test_host_set_param (scene.caller.host, "resource", "urn:commy:opaque");
+      bytes = show (&scene, NULL);
+      check_proof (&scene, bytes);
+      check_proof (&scene, bytes); /* known */
+      check_count (&scene, "introspection", (guint) i);
+      scene_clear (&scene);
+    }
 }
 
 static void
@@ -589,6 +671,46 @@ test_rotated (void)
   scene_clear (&scene);
 }
 
+/* A token that was checked before is no better than the keys it was checked by. */
+static void
+test_withdrawn (void)
+{
+  g_autoptr (GBytes) bytes = NULL;
+  Scene scene;
+
+  if (!scene_init (&scene))
+    return;
+  bytes = show (&scene, NULL);
+  check (&scene, bytes, TRUE, "/build");
+  tell (&scene, "rotate");
+  advance (&scene, 2699);
+  check (&scene, bytes, TRUE, "/build");
+  check_count (&scene, "jwks", 1);
+  advance (&scene, 2); /* three quarters of their time: they are fetched again, by who is known */
+  check (&scene, bytes, TRUE, "/build");
+  await_count (&scene, "jwks", 2);
+  while (ask (&scene, bytes) == COMMY_AUTH_ACCEPTED)
+    g_main_context_iteration (NULL, TRUE);
+  check (&scene, bytes, FALSE, "its key is not in the key set");
+  scene_clear (&scene);
+}
+
+static void
+test_withdrawn_while_nobody_came (void)
+{
+  g_autoptr (GBytes) bytes = NULL;
+  Scene scene;
+
+  if (!scene_init (&scene))
+    return;
+  bytes = show (&scene, NULL);
+  check (&scene, bytes, TRUE, "/build");
+  tell (&scene, "rotate");
+  advance (&scene, 3601);
+  check (&scene, bytes, FALSE, "its key is not in the key set");
+  scene_clear (&scene);
+}
+
 /* An issuer that loses its mind does not take its keys with it, for a while. */
 static void
 test_odd_keys (void)
@@ -630,11 +752,12 @@ test_keys_too_old (void)
   bytes = show (&scene, NULL);
   odd = change_key_id (bytes, 1);
   check (&scene, odd, FALSE, "its key is not in the key set");
+  check (&scene, bytes, TRUE, "/build"); /* is known from now on */
   tell (&scene, "mode garbage");
   advance (&scene, 3601);
-  check (&scene, bytes, FALSE, "no keys of");
+  check_unable (&scene, bytes, "no keys of");
   tell (&scene, "mode well");
-  check (&scene, bytes, FALSE, "no keys of"); /* it was asked a moment ago */
+  check_unable (&scene, bytes, "no keys of"); /* it was asked a moment ago */
   advance (&scene, 1);
   check (&scene, bytes, TRUE, "/build");
   scene_clear (&scene);
@@ -661,17 +784,44 @@ test_silent (void)
   auth_side_end (&gone);
   g_assert_cmpuint (side.n_answers, ==, 0);
   advance (&scene, 5);
-  g_assert_cmpint (side.verdict, ==, COMMY_AUTH_REFUSED);
+  g_assert_cmpint (side.verdict, ==, COMMY_AUTH_UNABLE);
   g_assert_nonnull (strstr (side.text, "no answer in 5 s"));
   auth_side_end (&side);
+  scene_clear (&scene);
+}
+
+/* An issuer that gives no answer says nothing about a token. */
+static void
+test_no_answer (void)
+{
+  g_autoptr (GBytes) other = g_bytes_new_static ("another", strlen ("another"));
+  g_autoptr (GBytes) bytes = NULL;
+  Scene scene;
+
+  if (!scene_init (&scene))
+    return;
+  commy_test_host_set_param (scene.caller.host, "resource", "urn:commy:opaque");
+  commy_test_host_set_param (scene.service.host, "check", "introspection");
+  bytes = show (&scene, NULL);
+  tell (&scene, "mode broken");
+  check_unable (&scene, bytes, "status 500");
+  advance (&scene, 1);
+  tell (&scene, "mode well");
+  check (&scene, bytes, TRUE, "/build");
+  advance (&scene, 1);
+  tell (&scene, "mode empty");
+  check (&scene, bytes, TRUE, "/build"); /* known for a minute */
+  check_unable (&scene, other, OAUTH2_NO_ANSWER);
+  g_free (write_secret (scene.service.host, "guess"));
+  tell (&scene, "mode well");
+  check_unable (&scene, other, "status 401");
   scene_clear (&scene);
 }
 
 static void
 test_questions_limited (void)
 {
-  CommyEvidence evidence = auth_side_evidence (1, BUILD);
-  AuthSide sides[OAUTH2_CHECKS_MAX + 1];
+  AuthSide sides[OAUTH2_CHECKS_MAX + 2];
   Scene scene;
 
   if (!scene_init (&scene))
@@ -679,15 +829,56 @@ test_questions_limited (void)
   commy_test_host_set_param (scene.service.host, "check", "introspection");
   node_start (&scene.service);
   tell (&scene, "mode silent");
-  for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
+  for (guint i = 0; i < G_N_ELEMENTS (sides); i++)
     {
+      /* A caller with one question more than it may have, and others with as many as there are. */
+      guint who = i <= OAUTH2_CHECKS_EACH ? 0 : (i - 1) / OAUTH2_CHECKS_EACH;
+      g_autofree char *name = g_strdup_printf (BUILD "%u", who);
+      CommyEvidence evidence = auth_side_evidence (1, name);
       g_autoptr (GBytes) bytes = g_bytes_new ("abcdefgh", 1 + i % 8);
 
       auth_side_begin (&sides[i], scene.service.ops, scene.service.instance, TRUE, &evidence);
       auth_side_step (&sides[i], bytes);
     }
-  g_assert_cmpint (sides[OAUTH2_CHECKS_MAX].verdict, ==, COMMY_AUTH_REFUSED);
-  g_assert_nonnull (strstr (sides[OAUTH2_CHECKS_MAX].text, "too many checks"));
+  for (guint i = 0; i < G_N_ELEMENTS (sides); i++)
+    {
+      gboolean is_over = i == OAUTH2_CHECKS_EACH || i == OAUTH2_CHECKS_MAX + 1;
+
+      g_assert_cmpuint (sides[i].n_answers, ==, is_over ? 1 : 0);
+      if (!is_over)
+        continue;
+      g_assert_cmpint (sides[i].verdict, ==, COMMY_AUTH_UNABLE);
+      g_assert_nonnull (strstr (sides[i].text, "too many checks"));
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
+    auth_side_end (&sides[i]);
+  tell (&scene, "mode well");
+  scene_clear (&scene);
+}
+
+/* Who has not proved who it is has a share by what it came with. */
+static void
+test_share_of_a_stranger (void)
+{
+  AuthSide sides[OAUTH2_CHECKS_EACH + 2];
+  Scene scene;
+
+  if (!scene_init (&scene))
+    return;
+  commy_test_host_set_param (scene.service.host, "check", "introspection");
+  node_start (&scene.service);
+  tell (&scene, "mode silent");
+  for (guint i = 0; i < G_N_ELEMENTS (sides); i++)
+    {
+      CommyEvidence evidence = auth_side_evidence (1, NULL);
+      g_autoptr (GBytes) bytes = g_bytes_new ("abcdefgh", 1 + i % 8);
+
+      evidence.kind = COMMY_EVIDENCE_KERNEL;
+      evidence.uid = i <= OAUTH2_CHECKS_EACH ? 1000 : 1001;
+      auth_side_begin (&sides[i], scene.service.ops, scene.service.instance, TRUE, &evidence);
+      auth_side_step (&sides[i], bytes);
+      g_assert_cmpuint (sides[i].n_answers, ==, i == OAUTH2_CHECKS_EACH ? 1 : 0);
+    }
   for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
     auth_side_end (&sides[i]);
   tell (&scene, "mode well");
@@ -868,9 +1059,15 @@ main (int argc, char **argv)
   ADD ("parse/discovery", test_metadata);
   ADD ("parse/token-answers", test_token_answers);
   ADD ("parse/error-answers", test_error_answers);
+  /* attack: a token that is bound to somebody else's key, where the issuer is asked; defence: what
+   * is bound to a key (cnf) or by a scheme (token_type) that is not looked at is refused; test:
+   * /auth/oauth2/parse/introspections */
   ADD ("parse/introspections", test_introspections);
   ADD ("token/is-got-shown-and-checked-by-keys", test_signed);
   ADD ("token/is-checked-by-asking", test_introspected);
+  /* attack: go on over a connection when the access token of its set-up is over; defence: a
+   * connection ends with what it rests on; test: /auth/oauth2/token/ends-what-rests-on-it */
+  ADD ("token/ends-what-rests-on-it", test_ends);
   ADD ("token/revoked-is-refused", test_revoked);
   ADD ("token/is-got-again-before-its-end", test_fetched_again);
   ADD ("token/is-not-got-for-nobody", test_not_fetched_for_nobody);
@@ -886,12 +1083,20 @@ main (int argc, char **argv)
   /* attack: a key that the issuer has withdrawn; defence: the set is read again, and what was
    * checked with it is checked anew; test: /auth/oauth2/keys/rotated */
   ADD ("keys/rotated", test_rotated);
+  /* attack: a token of a withdrawn key that was accepted before; defence: what was found good is
+   * asked for behind the keys, which are fetched again in time; test:
+   * /auth/oauth2/keys/withdrawn */
+  ADD ("keys/withdrawn", test_withdrawn);
+  ADD ("keys/withdrawn-while-nobody-came", test_withdrawn_while_nobody_came);
   ADD ("keys/odd-ones-do-not-count", test_odd_keys);
   ADD ("keys/too-old-let-nobody-in", test_keys_too_old);
   ADD ("issuer/silent", test_silent);
+  ADD ("issuer/without-an-answer", test_no_answer);
   /* attack: tokens by the thousand that the issuer has to be asked about; defence: so many
-   * questions at a time; test: /auth/oauth2/issuer/is-asked-so-many-questions-at-a-time */
+   * questions at a time, and of one caller fewer; test:
+   * /auth/oauth2/issuer/is-asked-so-many-questions-at-a-time */
   ADD ("issuer/is-asked-so-many-questions-at-a-time", test_questions_limited);
+  ADD ("issuer/is-asked-by-strangers-in-shares", test_share_of_a_stranger);
   ADD ("issuer/settings", test_settings);
   /* attack: an issuer that speaks for another; defence: the name in its answer must be that of
    * the keyfile; test: /auth/oauth2/issuer/another-than-it-says */

@@ -372,7 +372,7 @@ spoil (GBytes *bytes, int message, int which, int bit)
   return g_bytes_new_take (copy, size);
 }
 
-/* Whether both accepted; @out_principal (nullable): whom the accepting side did. */
+/* Whether both accepted. */
 static gboolean
 run (Scene *scene, Side *client, Side *server, int which, int bit)
 {
@@ -385,7 +385,8 @@ run (Scene *scene, Side *client, Side *server, int which, int bit)
       Side *from = message % 2 == 0 ? client : server;
       Side *to = message % 2 == 0 ? server : client;
 
-      if (from->verdict == COMMY_AUTH_REFUSED || from->bytes == NULL)
+      if (from->verdict == COMMY_AUTH_REFUSED || from->verdict == COMMY_AUTH_UNABLE
+          || from->bytes == NULL)
         break;
       g_clear_pointer (&bytes, g_bytes_unref);
       bytes = spoil (from->bytes, message, which, bit);
@@ -410,6 +411,20 @@ try (Scene *scene, guint8 client_binding, guint8 server_binding, int which, int 
   side_end (scene, &client);
   side_end (scene, &server);
   return accepted;
+}
+
+/* What the accepting side says of who has a good key. */
+static void
+check_verdict (Scene *scene, CommyAuthVerdict verdict)
+{
+  Side client, server;
+
+  side_begin (scene, &client, FALSE, 1);
+  side_begin (scene, &server, TRUE, 1);
+  g_assert_false (run (scene, &client, &server, -1, 0));
+  g_assert_cmpint (server.verdict, ==, verdict);
+  side_end (scene, &client);
+  side_end (scene, &server);
 }
 
 static void
@@ -561,17 +576,37 @@ test_changes (Scene *scene, gconstpointer data)
   g_assert_true (try (scene, 1, 1, -1, 0));
   g_assert_true (g_file_set_contents (path, "[x]\n", -1, NULL));
   g_chmod (path, 0600);
-  g_assert_false (try (scene, 1, 1, -1, 0));
-  g_assert_false (try (scene, 1, 1, -1, 0));
+  check_verdict (scene, COMMY_AUTH_UNABLE); /* which is no fault of the caller's */
+  check_verdict (scene, COMMY_AUTH_UNABLE);
   g_assert_cmpuint (commy_test_host_count_log (scene->host, "no token is accepted"), ==, 1);
   g_unlink (path);
-  g_assert_false (try (scene, 1, 1, -1, 0));
+  check_verdict (scene, COMMY_AUTH_REFUSED);
   add_key (scene->state, &scene->key, NULL, now + 1000);
   g_assert_true (try (scene, 1, 1, -1, 0));
   reg = commy_api_key_register_open (scene->state, NULL);
   g_assert_true (commy_api_key_register_revoke (reg, scene->key.id, NULL));
   g_assert_true (commy_api_key_register_save (reg, NULL));
   g_assert_false (try (scene, 1, 1, -1, 0));
+}
+
+/* The file is damaged between the challenge and the proof. */
+static void
+test_damaged_meanwhile (Scene *scene, gconstpointer data)
+{
+  g_autofree char *path = file_of (scene);
+  Side client, server;
+
+  side_begin (scene, &client, FALSE, 1);
+  side_begin (scene, &server, TRUE, 1);
+  scene->ops->step (client.session, NULL, on_done, &client);
+  scene->ops->step (server.session, client.bytes, on_done, &server);
+  scene->ops->step (client.session, server.bytes, on_done, &client);
+  g_assert_true (g_file_set_contents (path, "[x]\n", -1, NULL));
+  g_chmod (path, 0600);
+  scene->ops->step (server.session, client.bytes, on_done, &server);
+  g_assert_cmpint (server.verdict, ==, COMMY_AUTH_UNABLE);
+  side_end (scene, &client);
+  side_end (scene, &server);
 }
 
 /* A challenge for each id, the same one every time. */
@@ -627,6 +662,7 @@ main (int argc, char **argv)
   ADD ("without-a-binding-nothing-is-proved", test_no_binding);
   ADD ("the-files-count-as-they-are-now", test_changes);
   ADD ("a-key-may-be-revoked-in-the-middle", test_revoked_meanwhile);
+  ADD ("the-file-may-be-damaged-in-the-middle", test_damaged_meanwhile);
   ADD ("an-unknown-id-is-challenged-like-any", test_unknown_id);
 #undef ADD
   return g_test_run ();

@@ -1007,10 +1007,10 @@ test_kept_sessions (Scene *scene, gconstpointer data)
 /* --- more than there can be --- */
 
 static void
-begin_check (Scene *scene, AuthSide *side, const char *answer)
+begin_check (Scene *scene, AuthSide *side, const char *who, const char *answer)
 {
   guint8 hello[34] = "H1";
-  CommyEvidence evidence = auth_side_evidence (7, ANN);
+  CommyEvidence evidence = auth_side_evidence (7, who);
   g_autoptr (GBytes) first = g_bytes_new (hello, sizeof hello);
   g_autoptr (GBytes) third = g_bytes_new (answer, strlen (answer));
 
@@ -1023,12 +1023,19 @@ begin_check (Scene *scene, AuthSide *side, const char *answer)
 static void
 test_many_at_once (Scene *scene, gconstpointer data)
 {
-  AuthSide sides[33];
+  AuthSide sides[34];
 
-  for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
-    begin_check (scene, &sides[i], "H3c000000");
-  g_assert_cmpint (sides[32].verdict, ==, COMMY_AUTH_REFUSED);
-  g_assert_nonnull (strstr (sides[32].text, "too many checks"));
+  for (guint i = 0; i < G_N_ELEMENTS (sides); i++)
+    {
+      /* One with a check more than it may have, and others with as many as there are. */
+      g_autofree char *who = g_strdup_printf (ANN "%u", i <= 8 ? 0 : (i - 1) / 8);
+
+      begin_check (scene, &sides[i], who, "H3c000000");
+      if (i != 8 && i != 33)
+        continue;
+      g_assert_cmpint (sides[i].verdict, ==, COMMY_AUTH_UNABLE);
+      g_assert_nonnull (strstr (sides[i].text, "too many checks"));
+    }
   for (gsize i = 0; i < G_N_ELEMENTS (sides); i++)
     {
       while (i % 2 == 0 && sides[i].n_answers < 2)
@@ -1036,6 +1043,22 @@ test_many_at_once (Scene *scene, gconstpointer data)
       auth_side_end (&sides[i]); /* of the others the answer is not awaited */
     }
   check_exchange (scene, good_paths (), -1, 0, NULL);
+}
+
+/* What is wrong with this side's files is no fault of who comes. */
+static void
+test_damaged_file (Scene *scene, gconstpointer data)
+{
+  g_autofree char *path = file_of (scene);
+  AuthSide side;
+
+  g_assert_true (g_file_set_contents (path, "[x]\n", -1, NULL));
+  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
+  begin_check (scene, &side, ANN, "H3c000000");
+  while (side.n_answers < 2)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpint (side.verdict, ==, COMMY_AUTH_UNABLE);
+  auth_side_end (&side);
 }
 
 static void
@@ -1058,7 +1081,7 @@ test_odd_answers (Scene *scene, gconstpointer data)
     {
       AuthSide side;
 
-      begin_check (scene, &side, answers[i]);
+      begin_check (scene, &side, ANN, answers[i]);
       g_assert_cmpint (side.verdict, ==, COMMY_AUTH_REFUSED);
       auth_side_step_sync (&side, NULL); /* nobody waits for more */
       g_assert_cmpint (side.verdict, ==, COMMY_AUTH_REFUSED);
@@ -1117,6 +1140,7 @@ main (int argc, char **argv)
   ADD ("session/many-of-one-principal", test_many_sessions);
   ADD ("session/many-of-one-caller", test_kept_sessions);
   ADD ("exchange/many-at-once", test_many_at_once);
+  ADD ("exchange/damaged-file", test_damaged_file);
   ADD ("exchange/odd-answers", test_odd_answers);
 #undef ADD
   return g_test_run ();

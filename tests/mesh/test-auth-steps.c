@@ -657,6 +657,26 @@ test_thinks_forever (MeshFixture *fixture, gconstpointer data)
   check_chatty (fixture, "later", "silent", "was not finished within 1000 ms");
 }
 
+/* What is no fault of the caller's is not counted as one: its next attempt may come at once. */
+static void
+test_unable (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *mine = chatty_settings (fixture, "later", "");
+  g_autofree char *theirs
+      = chatty_settings (fixture, "unable",
+                         "[auth-chain c]\nrequire=chatty\n[service " TEST_SERVICE "]\n"
+                         "auth-chain=c\n" ALLOW ("chatty"));
+  ServiceChild *child;
+
+  mesh_fixture_capture_log (fixture);
+  child = service_child_start (fixture, theirs, 0);
+  for (guint i = 0; i < 3; i++)
+    check_refused (fixture, mine, "was not proved");
+  mesh_fixture_await_log (fixture, "chatty cannot judge the peer");
+  mesh_fixture_await_log (fixture, "the disk is full");
+  service_child_free (child);
+}
+
 /* --- peers that break the rules --- */
 
 static char *
@@ -851,6 +871,7 @@ main (int argc, char **argv)
   ADD ("a-provider-may-answer-later", test_later);
   ADD ("a-provider-without-an-end-is-ended", test_endless);
   ADD ("a-provider-that-does-not-answer-costs-a-time", test_thinks_forever);
+  ADD ("what-cannot-be-judged-is-nobody-s-failure", test_unable);
   ADD ("steps-that-break-the-rules-end-the-set-up", test_broken_rules);
   ADD ("a-path-may-end-in-the-steps", test_hang_up);
   ADD ("steps-out-of-turn-are-no-steps", test_out_of_turn);

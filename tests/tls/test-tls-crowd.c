@@ -268,6 +268,27 @@ test_core_has_no_more (void)
   scene_clear (&scene);
 }
 
+/* Who is turned away for what its address has already costs nobody else's place. */
+static void
+test_nobody_gives_way_for_nothing (void)
+{
+  static const char *const params[] = { "handshakes-per-address=1", NULL };
+  Scene scene;
+
+  scene_init (&scene, params);
+  say_hello (come (&scene, 2));
+  come (&scene, 3);
+  await (&scene, 2, 0);
+  scene.server->ahead_ns = -G_GINT64_CONSTANT (10000000000); /* the first one's time is fair */
+  scene.server->allowed = 0;
+  come (&scene, 2);
+  while (is_open (scene.strangers[2]))
+    tls_node_turn ();
+  g_assert_true (is_open (scene.strangers[1]));
+  g_assert_cmpuint (scene.server->n_settled, ==, 0);
+  scene_clear (&scene);
+}
+
 static gboolean
 is_answered (int fd)
 {
@@ -291,6 +312,28 @@ test_turns (void)
   while (!is_answered (scene.strangers[12]))
     tls_node_turn ();
   for (guint i = 0; i < 12; i++)
+    answered += is_answered (scene.strangers[i]) ? 1 : 0;
+  g_assert_cmpuint (answered, <=, 3);
+  scene_clear (&scene);
+}
+
+/* Who was here before does not wait for all who come from addresses of their own. */
+static void
+test_turns_of_newcomers (void)
+{
+  Scene scene;
+  guint answered = 0;
+
+  scene_init (&scene, NULL);
+  say_hello (come (&scene, 2));
+  while (!is_answered (scene.strangers[0]))
+    tls_node_turn ();
+  say_hello (come (&scene, 2));
+  for (guint i = 0; i < 12; i++)
+    say_hello (come (&scene, (guint8) (3 + i)));
+  while (!is_answered (scene.strangers[1]))
+    tls_node_turn ();
+  for (guint i = 2; i < scene.n_strangers; i++)
     answered += is_answered (scene.strangers[i]) ? 1 : 0;
   g_assert_cmpuint (answered, <=, 3);
   scene_clear (&scene);
@@ -382,9 +425,14 @@ main (int argc, char **argv)
    * gives way */
   g_test_add_func ("/tls/crowd/who-has-most-gives-way-to-who-has-none", test_greedy);
   g_test_add_func ("/tls/crowd/the-cores-limit-makes-one-give-way", test_core_has_no_more);
+  g_test_add_func ("/tls/crowd/nobody-gives-way-to-who-is-turned-away",
+                   test_nobody_gives_way_for_nothing);
   /* attack: first words by the hundred, each of which costs an answer; defence: addresses take
    * turns */
   g_test_add_func ("/tls/crowd/addresses-take-turns", test_turns);
+  /* attack: first words from a new address each time, to be answered before who has one; defence:
+   * a new address begins behind the others */
+  g_test_add_func ("/tls/crowd/new-addresses-wait-their-turn", test_turns_of_newcomers);
   /* attack: a handshake a byte at a time; defence: a time for all of it */
   g_test_add_func ("/tls/crowd/a-byte-at-a-time-is-not-for-ever", test_byte_by_byte);
   g_test_add_func ("/tls/crowd/a-part-of-a-hello-is-none", test_part_of_a_hello);
