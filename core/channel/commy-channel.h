@@ -252,7 +252,7 @@ void commy_channel_unpin (CommyChannel *channel);
 
 /* --- the end --- */
 
-/* Whether its owner needs it; @data as told of its end. */
+/* Whether its owner can do without it; @data as told of its end, NULL if nobody is to be told. */
 typedef gboolean (*CommyMayRestFunc) (gpointer data);
 
 /* Connecting side: it is closed, by the loop of its worker, when nothing happened on it for
