@@ -10,6 +10,7 @@
 #include <glib-unix.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 static gboolean
 on_terminate (gpointer loop)
@@ -40,8 +41,10 @@ commyd_look (const char *name, const char *socket, const char *folder)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  g_autoptr (CommyMesh) mesh = join (name, socket, folder, &error);
+  g_autoptr (CommyMesh) mesh = NULL;
 
+  prctl (PR_SET_NAME, "commyd"); /* else it is "exe", as it was started */
+  mesh = join (name, socket, folder, &error);
   if (mesh == NULL)
     {
       g_printerr ("commyd: looking for the programs of this host: %s\n", error->message);

@@ -62,6 +62,7 @@ start_later (CommydLooker *self)
 {
   if (self->is_wanted && self->pause_timer == 0)
     self->pause_timer = g_timeout_add (self->pause_ms, on_pause, self);
+  self->pause_ms = MIN (self->pause_ms * 2, PAUSE_MOST_MS);
 }
 
 static void
@@ -79,7 +80,6 @@ on_ended (GPid pid, int status, gpointer data)
                WIFEXITED (status) ? WEXITSTATUS (status) : -WTERMSIG (status),
                self->pause_ms / 1000);
   start_later (self);
-  self->pause_ms = MIN (self->pause_ms * 2, PAUSE_MOST_MS);
 }
 
 static void
@@ -88,17 +88,24 @@ start (CommydLooker *self)
   g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
   g_autofree char *mesh = g_strconcat ("--mesh=", self->mesh, NULL);
   g_autofree char *socket = g_strconcat ("--socket=", self->socket, NULL);
-  char *argv[] = { program, (char *) "--look", mesh, socket, NULL };
+  /* The file itself: its name may be another program's by now. */
+  char exe[] = "/proc/self/exe";
+  char *argv[] = { exe, program != NULL ? program : exe, (char *) "--look", mesh, socket, NULL };
   g_autoptr (GError) error = NULL;
 
-  if (!self->is_wanted || self->pid != 0 || program == NULL)
+  if (!self->is_wanted || self->pid != 0)
     return;
   self->begun_us = g_get_monotonic_time ();
-  if (g_spawn_async (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, in_child, NULL, &self->pid,
-                     &error))
-    self->child_watch = g_child_watch_add (self->pid, on_ended, self);
-  else
-    g_warning ("nobody looks at instances for this host: %s", error->message);
+  if (g_spawn_async (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_FILE_AND_ARGV_ZERO,
+                     in_child, NULL, &self->pid, &error))
+    {
+      self->child_watch = g_child_watch_add (self->pid, on_ended, self);
+      return;
+    }
+  self->pid = 0;
+  g_warning ("nobody looks at instances for this host, which is tried again in %u s: %s",
+             self->pause_ms / 1000, error->message);
+  start_later (self);
 }
 
 static void

@@ -179,6 +179,7 @@ struct _CommyChannel
   guint empty_polls;
   CommySpinner spinner;
   guint32 unanswered;  /* atomic: calls that handlers have not answered yet */
+  guint32 answer_lost; /* atomic: one that was taken gets no answer any more */
   GHashTable *pipes;   /* stream -> CommyPipe (ref); NULL: there was none yet */
   GQueue room_waiters; /* CommyPipe (ref): have something to send when there is room */
   GQueue holders;      /* CommyPipe: hold memory of the path that nobody looks at just now */

@@ -377,7 +377,7 @@ commy_channel_send_bytes (CommyChannel *self, CommyFrameSpec *spec, GBytes *byte
   return commy_channel_send (self, spec, data, size, queue);
 }
 
-void
+CommyIo
 commy_channel_send_error (
     CommyChannel *self, guint32 stream, guint32 code, gboolean remote, const char *text)
 {
@@ -386,7 +386,7 @@ commy_channel_send_error (
                           .stream = stream,
                           .method = code };
 
-  commy_channel_send (self, &spec, text, MIN (strlen (text), 4096), TRUE);
+  return commy_channel_send (self, &spec, text, MIN (strlen (text), 4096), TRUE);
 }
 
 void

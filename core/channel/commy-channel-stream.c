@@ -172,7 +172,10 @@ commy_pipe_abort (CommyPipe *self, guint32 code, const char *text)
   commy_set_error (&error, (gint) code, "%s", text);
   commy_channel_drop_stream (self->channel, self->id);
   if (self->accepting)
-    commy_channel_send_error (self->channel, self->id, code, FALSE, text);
+    {
+      if (commy_channel_send_error (self->channel, self->id, code, FALSE, text) != COMMY_IO_OK)
+        commy_channel_lose_answer (self->channel);
+    }
   else if (self->sent)
     commy_channel_send (self->channel, &spec, text, MIN (strlen (text), REASON_MAX), TRUE);
   give_slot_back (self);

@@ -463,7 +463,13 @@ commy_channel_begin_answer (CommyChannel *self)
 void
 commy_channel_end_answer (CommyChannel *self)
 {
-  __atomic_sub_fetch (&self->unanswered, 1, __ATOMIC_RELAXED);
+  __atomic_sub_fetch (&self->unanswered, 1, __ATOMIC_RELEASE);
+}
+
+void
+commy_channel_lose_answer (CommyChannel *self)
+{
+  __atomic_store_n (&self->answer_lost, 1, __ATOMIC_RELAXED);
 }
 
 /* How long spinning may pay: not at all where it cannot, else a little more than the usual gap. */
@@ -679,16 +685,20 @@ was_goodbye_heard (const CommyChannel *self)
 gboolean
 commy_channel_part (CommyChannel *self, gboolean patient)
 {
-  static const char text[] = "the instance stopped; all that it took was answered";
-  CommyFrameSpec spec = { .type = COMMY_FRAME_CLOSE,
-                          .stream = COMMY_FRAME_CLOSE_ALL_ANSWERED,
-                          .method = COMMY_ERROR_LEAVING };
+  CommyFrameSpec spec = { .type = COMMY_FRAME_CLOSE, .method = COMMY_ERROR_LEAVING };
+  const char *text = "the instance stopped";
 
   commy_channel_drain (self); /* one that was accepted meanwhile has not heard of it */
   if (self->closed)
     return TRUE;
   if (is_busy (self) || (patient && !was_goodbye_heard (self)))
     return self->closed;
+  /* Else the caller would carry out a second time what nobody told him the outcome of. */
+  if (!__atomic_load_n (&self->answer_lost, __ATOMIC_RELAXED))
+    {
+      spec.stream = COMMY_FRAME_CLOSE_ALL_ANSWERED;
+      text = "the instance stopped; all that it took was answered";
+    }
   if (commy_channel_send (self, &spec, text, strlen (text), FALSE) == COMMY_IO_WOULD_BLOCK)
     return FALSE;
   self->closing = TRUE;

@@ -181,8 +181,8 @@ guint commy_channel_drop_stream (CommyChannel *channel, guint32 stream);
 gboolean commy_channel_set_handles (CommyChannel *channel, GUnixFDList *handles, GError **error);
 /* No frame took them. */
 void commy_channel_drop_handles (CommyChannel *channel);
-/* Answers a call. */
-void commy_channel_send_error (
+/* Answers a call. Anything but COMMY_IO_OK: the answer will not leave. */
+CommyIo commy_channel_send_error (
     CommyChannel *channel, guint32 stream, guint32 code, gboolean remote, const char *text);
 /* What would be said if @io came from sending; sets COMMY_ERROR_BUSY, TOO_BIG, OUTCOME... */
 void commy_channel_io_error (CommyChannel *channel, CommyIo io, GError **error);
@@ -191,6 +191,9 @@ void commy_channel_io_error (CommyChannel *channel, CommyIo io, GError **error);
  * thread may end one. */
 gboolean commy_channel_begin_answer (CommyChannel *channel);
 void commy_channel_end_answer (CommyChannel *channel);
+/* A call that was taken gets no answer: from now on commy_channel_part() promises nothing. Any
+ * thread, before the call ends. */
+void commy_channel_lose_answer (CommyChannel *channel);
 
 /* --- calling --- */
 
@@ -249,7 +252,7 @@ void commy_channel_unpin (CommyChannel *channel);
 
 /* --- the end --- */
 
-/* Whether its owner needs it; @data as told of its end. */
+/* Whether its owner can do without it; @data as told of its end, NULL if nobody is to be told. */
 typedef gboolean (*CommyMayRestFunc) (gpointer data);
 
 /* Connecting side: it is closed, by the loop of its worker, when nothing happened on it for
@@ -261,8 +264,9 @@ gboolean commy_channel_is_resting (const CommyChannel *channel);
 /* Says GOAWAY: nothing new, please; and asks whether that was heard. */
 void commy_channel_drain (CommyChannel *channel);
 /* Closes it with a promise: whatever the caller has no answer to was not looked at, so it may go
- * elsewhere. FALSE: calls are not answered yet, or an answer has not left; or, if @patient, the
- * caller has not said that it heard GOAWAY, so that more may be on its way. */
+ * elsewhere. Where an answer was lost it closes without. FALSE: calls are not answered yet, or an
+ * answer has not left; or, if @patient, the caller has not said that it heard GOAWAY, so that more
+ * may be on its way. */
 gboolean commy_channel_part (CommyChannel *channel, gboolean patient);
 /* @error: (transfer none) (nullable): why; tells the peer if the path still works. Pending
  * calls fail. Legal from inside any callback of the channel. */

@@ -90,6 +90,7 @@ static void
 drop_backlog (CommyChannel *self)
 {
   GList *at = self->backlog.head;
+  guint n = 0;
 
   while (at != NULL)
     {
@@ -105,10 +106,15 @@ drop_backlog (CommyChannel *self)
           g_bytes_unref (at->data);
           g_queue_delete_link (&self->backlog, at);
           self->backlog_bytes -= size;
+          n++;
+          if (type == COMMY_FRAME_REPLY)
+            commy_channel_lose_answer (self);
           commy_ledger_add (self->shared->ledger, COMMY_DROP_HUNG, 1, self->peer_node);
         }
       at = next;
     }
+  self->n_departed += n;
+  commy_channel_tell_departed (self, FALSE);
 }
 
 /* Gives up what is owed; the path stays, and so do streams that wait for nothing. */

@@ -67,6 +67,7 @@ typedef struct
   guint64 *barred;   /* those of them that are not even to be picked where few are well */
   guint64 serial;    /* grows when `blocked` or `barred` changes */
   gint64 next_ns;    /* when time alone changes who is blocked */
+  gint64 around_ns;  /* the router's: not before is it tried again to find somebody else */
   CommyEjection ejection;
   CommyRetryBudget budget;
   CommyRateLimit rate;

@@ -71,6 +71,18 @@ commy_health_adopt (CommyHealth *self, CommyHealthState state, const char *reaso
   commy_health_set_reason (self->reason, state == COMMY_HEALTH_UNWELL ? reason : "");
 }
 
+void
+commy_health_forget (CommyHealth *self, gint64 now_ns)
+{
+  commy_health_adopt (self, COMMY_HEALTH_UNKNOWN, "", now_ns);
+}
+
+gboolean
+commy_health_is_stale (const CommyHealth *self, gint64 interval_ns, gint64 now_ns)
+{
+  return self->seen_ns == 0 || now_ns - self->seen_ns > 2 * interval_ns;
+}
+
 /* --- what an instance says of itself --- */
 
 char *

@@ -44,6 +44,10 @@ gboolean commy_health_note (CommyHealth *health,
  * own go on. */
 void
 commy_health_adopt (CommyHealth *health, CommyHealthState state, const char *reason, gint64 now_ns);
+/* Who looked cannot tell any more: what was found before says nothing of now. */
+void commy_health_forget (CommyHealth *health, gint64 now_ns);
+/* Nobody has found anything for two intervals: there is nothing to tell others. */
+gboolean commy_health_is_stale (const CommyHealth *health, gint64 interval_ns, gint64 now_ns);
 /* Copies UTF-8 of others, cut between letters, without what does not belong into a line. */
 void commy_health_set_reason (char out[COMMY_HEALTH_REASON_MAX], const char *reason);
 

@@ -30,7 +30,8 @@ struct _CommyRegistration
   GHashTable *missing; /* those of the keys that could not be put anew */
   gboolean must_look;  /* the watched key went while the store was being asked */
   GSource *retry;
-  guint n_refused; /* times in turn that the store would not have something */
+  gboolean is_patient; /* the retry is after a refusal, and may be long */
+  guint n_refused;     /* times in turn that the store would not have something */
 };
 
 typedef struct
@@ -127,15 +128,25 @@ commy_registration_get_pause_ms (guint n_refused)
 }
 
 static void
+stop_retry (CommyRegistration *self)
+{
+  if (self->retry != NULL)
+    g_source_destroy (self->retry);
+  g_clear_pointer (&self->retry, g_source_unref);
+}
+
+static void
 retry_later (CommyRegistration *self, const char *what, const GError *error)
 {
+  const gboolean is_refused = is_refusal (error);
+
   g_message ("%s: %s", what, error->message);
-  if (self->retry != NULL || self->is_closed)
+  if (self->is_closed || (self->retry != NULL && (is_refused || !self->is_patient)))
     return;
-  if (is_refusal (error))
-    self->n_refused++;
-  else
-    self->n_refused = 0;
+  /* That one record is refused must not keep all the others waiting. */
+  stop_retry (self);
+  self->is_patient = is_refused;
+  self->n_refused = is_refused ? self->n_refused + 1 : 0;
   self->retry = g_timeout_source_new (
       commy_registration_get_pause_ms (self->n_refused > 0 ? self->n_refused - 1 : 0));
   g_source_set_callback (self->retry, on_retry, self, NULL);
@@ -162,8 +173,7 @@ end_of_puts (CommyRegistration *self)
   self->is_busy = FALSE;
   if (g_hash_table_size (self->missing) == 0)
     self->n_refused = 0;
-  if (g_hash_table_size (self->missing) == 0 || self->retry == NULL)
-    look (self); /* and is watched from now on */
+  look (self); /* and is watched from now on; what is missing waits for the retry */
 }
 
 static void
@@ -307,7 +317,7 @@ on_looked (gpointer user_data, const CommyStoreResult *result, const GError *err
       register_anew (self);
       return;
     }
-  if (g_hash_table_size (self->missing) > 0)
+  if (g_hash_table_size (self->missing) > 0 && self->retry == NULL)
     put_anew (self, self->missing);
   if (self->watch == 0)
     self->watch = self->ops->watch (self->store->instance, self->watched, result->revision,
@@ -343,7 +353,7 @@ look (CommyRegistration *self)
       while (g_hash_table_iter_next (&iter, &key, NULL)
              && (chosen == NULL || g_hash_table_contains (self->missing, chosen)))
         chosen = key;
-      if (chosen == NULL)
+      if (chosen == NULL || (self->retry != NULL && g_hash_table_contains (self->missing, chosen)))
         return;
       self->watched = g_strdup (chosen);
     }
@@ -478,10 +488,6 @@ commy_registration_free (CommyRegistration *self)
     return;
   self->is_closed = TRUE;
   stop_watching (self);
-  if (self->retry != NULL)
-    {
-      g_source_destroy (self->retry);
-      g_clear_pointer (&self->retry, g_source_unref);
-    }
+  stop_retry (self);
   registration_unref (self);
 }

@@ -552,22 +552,19 @@ commy_client_route_around (CommyClient *self,
 
   commy_client_key (self, &key);
   key.around = request->guard;
-  if (route->around == request->guard)
-    {
-      if (commy_route_is_fresh (route, &key) && has_somebody_well (route, request, out_excluded))
-        return route;
-      /* A decision is too much for each call of many that fail. */
-      if (request->now_ns < route->around_ns)
-        return NULL;
-    }
+  if (route->around == request->guard && commy_route_is_fresh (route, &key)
+      && has_somebody_well (route, request, out_excluded))
+    return route;
+  /* A decision is too much for each call of many that fail, also where methods take turns. */
+  if (request->now_ns < request->guard->around_ns)
+    return NULL;
   if (usual->snapshot == NULL || usual->snapshot->instances->len <= usual->n_members)
     return NULL;
   route->around = request->guard;
-  route->around_ns = 0;
   if (commy_route_decide_now (route, &key, request->flavour, request->size, NULL)
       && has_somebody_well (route, request, out_excluded))
     return route;
-  route->around_ns = request->now_ns + AROUND_PAUSE_NS;
+  request->guard->around_ns = request->now_ns + AROUND_PAUSE_NS;
   return NULL;
 }
 

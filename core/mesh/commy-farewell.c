@@ -12,6 +12,7 @@
 
 #define LOOK_MS 2u
 #define PATIENCE_NS G_GINT64_CONSTANT (200000000) /* until callers have heard that it parts */
+#define SWEEP_NS G_GINT64_CONSTANT (100000000)    /* a worker that was only busy is back by then */
 
 struct _CommyFarewell
 {
@@ -20,8 +21,9 @@ struct _CommyFarewell
   CommyWorkFunc done;
   GSource *timer;
   gint64 patient_until_ns, until_ns;
-  guint n_sweeps; /* under way */
-  guint n_left;   /* channels that the last ones left open */
+  gint64 sweep_ns; /* when the last ones began */
+  guint n_sweeps;  /* under way */
+  guint n_left;    /* channels that the last ones left open */
 };
 
 typedef enum
@@ -162,12 +164,15 @@ on_look (gpointer data)
   const gboolean is_quiet = __atomic_load_n (&self->service->in_flight, __ATOMIC_SEQ_CST) == 0;
   const gboolean patient = now_ns < self->patient_until_ns;
 
-  /* A worker that does not sweep has a thread that does not run its loop. */
-  if (now_ns >= self->until_ns || (is_quiet && !patient && self->n_sweeps > 0))
+  /* A worker that does not sweep for so long has a thread that does not run its loop. */
+  const gboolean is_stuck = self->n_sweeps > 0 && now_ns - self->sweep_ns >= SWEEP_NS;
+
+  if (now_ns >= self->until_ns || (is_quiet && !patient && is_stuck))
     finish (self);
   else if (is_quiet && self->n_sweeps == 0)
     {
       self->n_left = 0;
+      self->sweep_ns = now_ns;
       self->n_sweeps = sweep (self->service, SWEEP_PART, self, patient);
       if (self->n_sweeps == 0)
         finish (self);

@@ -68,6 +68,9 @@ tell (const CommyInstance *instance, CommyHealthState from, CommyHealthState to,
 {
   if (to == COMMY_HEALTH_UNWELL)
     g_message ("%s (instance %.8s) is unwell: %s", instance->service, instance->id, reason);
+  else if (from == COMMY_HEALTH_UNWELL && to == COMMY_HEALTH_UNKNOWN)
+    g_message ("%s (instance %.8s) was unwell, and nobody can tell any more", instance->service,
+               instance->id);
   else if (from == COMMY_HEALTH_UNWELL)
     g_message ("%s (instance %.8s) is well again", instance->service, instance->id);
 }
@@ -156,6 +159,7 @@ gboolean
 commy_health_checks_write (CommyHealthChecks *self, const char *service, GString *out)
 {
   const Followed *followed = g_hash_table_lookup (self->followed, service);
+  const gint64 now_ns = commy_env_now (self->mesh->env);
   GHashTableIter iter;
   gpointer id, value;
   guint n = 0;
@@ -168,7 +172,9 @@ commy_health_checks_write (CommyHealthChecks *self, const char *service, GString
     {
       const Entry *entry = value;
 
-      if (strcmp (entry->instance->service, service) == 0 && n++ < COMMY_HOST_CHECKS_MAX)
+      if (strcmp (entry->instance->service, service) == 0
+          && !commy_health_is_stale (&entry->found, followed->spec->interval_ns, now_ns)
+          && n++ < COMMY_HOST_CHECKS_MAX)
         commy_host_checks_add (out, id, entry->found.state, entry->found.reason);
     }
   return TRUE;

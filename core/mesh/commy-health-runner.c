@@ -120,7 +120,9 @@ on_checked (gpointer data, const char *reason)
     subject_free (subject);
   else
     {
-      if (reason != commy_check_cannot_tell)
+      if (reason == commy_check_cannot_tell)
+        commy_health_forget (&subject->health, now);
+      else
         commy_health_note (&subject->health, &subject->spec->rules, reason, now);
       enqueue (subject, next_due (subject, now));
       self->func (self->data, subject->instance, &subject->health, from);

@@ -16,6 +16,7 @@
 #define SERVICE_GROUP "service "
 #define LEASE_NS G_GINT64_CONSTANT (10000000000)
 #define TELLS_AN_INTERVAL 2
+#define PAUSE_MOST 6u /* 2^6 turns */
 
 struct _CommyHostLook
 {
@@ -33,6 +34,9 @@ typedef struct
   char *key;
   GSource *timer;
   gboolean writing;
+  gint64 lease;    /* of the last write */
+  guint n_refused; /* times in turn that the store would not have it */
+  guint n_to_skip; /* turns, therefore */
 } Looked;
 
 static void
@@ -89,6 +93,31 @@ ensure_lease (CommyHostLook *self)
   ops_of (self)->grant (self->mesh->store->instance, LEASE_NS, on_granted, look_ref (self));
 }
 
+static void
+on_revoked (gpointer data, const CommyStoreResult *result, const GError *error)
+{
+  look_unref (data); /* mostly it is an error: there is none */
+}
+
+/* What was written under it before goes with it, and is written again in a moment. */
+static void
+give_lease_up (CommyHostLook *self, gint64 lease)
+{
+  if (self->lease != lease)
+    return; /* another record's write failed before, and there is a new one */
+  self->lease = 0;
+  if (self->mesh != NULL)
+    ops_of (self)->revoke (self->mesh->store->instance, lease, on_revoked, look_ref (self));
+}
+
+/* Whose record it is that the store will not have: a new lease would change nothing. */
+static gboolean
+is_refusal (const GError *error)
+{
+  return g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DENIED)
+         || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_TOO_BIG);
+}
+
 /* A lease that is gone is taken anew: the store may have been away. */
 static void
 on_written (gpointer data, const CommyStoreResult *result, const GError *error)
@@ -98,10 +127,16 @@ on_written (gpointer data, const CommyStoreResult *result, const GError *error)
 
   self->writing = FALSE;
   if (error != NULL)
+    g_message ("what was found of %s was not written: %s", self->name, error->message);
+  if (error == NULL)
+    self->n_refused = 0;
+  else if (is_refusal (error))
     {
-      look->lease = 0;
-      g_message ("what was found of %s was not written: %s", self->name, error->message);
+      self->n_refused = MIN (self->n_refused + 1, PAUSE_MOST);
+      self->n_to_skip = (1u << self->n_refused) - 1;
     }
+  else
+    give_lease_up (look, self->lease);
   look_unref (look);
 }
 
@@ -114,13 +149,18 @@ on_tell (gpointer data)
   g_autoptr (GBytes) value = NULL;
   CommyStoreOp op = { .kind = COMMY_STORE_PUT, .key = self->key };
 
+  if (self->n_to_skip > 0)
+    {
+      self->n_to_skip--;
+      return G_SOURCE_CONTINUE;
+    }
   ensure_lease (look);
   if (self->writing || look->lease == 0
       || !commy_health_checks_write (look->mesh->health, self->name, text))
     return G_SOURCE_CONTINUE;
   value = g_bytes_new (text->str, text->len);
   op.value = value;
-  op.lease = look->lease;
+  op.lease = self->lease = look->lease;
   self->writing = TRUE;
   look_ref (look);
   ops_of (look)->txn (look->mesh->store->instance, NULL, 0, &op, 1, on_written, self);

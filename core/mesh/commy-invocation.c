@@ -42,22 +42,66 @@ struct _CommyInvocation
 
 G_DEFINE_FINAL_TYPE (CommyInvocation, commy_invocation, G_TYPE_OBJECT)
 
+/* The last word on a call that was taken: where it finds no room, none will come. */
+static void
+send_error (CommyChannel *channel, guint32 stream, guint32 code, gboolean remote, const char *text)
+{
+  if (commy_channel_send_error (channel, stream, code, remote, text) != COMMY_IO_OK)
+    commy_channel_lose_answer (channel);
+}
+
+/* What is left of an invocation that its handler gave up. */
+typedef struct
+{
+  CommyService *service; /* reference */
+  CommyChannel *channel; /* reference */
+  guint32 stream;
+  gboolean told; /* the caller, by the stream that the call opened */
+} Dropped;
+
+/* On the channel's worker: the caller hears that nothing will come. */
+static void
+tell_dropped (gpointer data)
+{
+  Dropped *dropped = data;
+
+  if (!dropped->told)
+    send_error (dropped->channel, dropped->stream, COMMY_ERROR_FAILED, FALSE,
+                "the handler gave the call up without an answer");
+  commy_channel_end_answer (dropped->channel);
+  commy_service_call_ended (dropped->service);
+  commy_channel_unref (dropped->channel);
+  g_object_unref (dropped->service);
+  g_free (dropped);
+}
+
+/* In the thread that let go of it, whichever that is. */
+static void
+give_up (CommyInvocation *self)
+{
+  CommyWorker *worker = commy_channel_get_worker (self->channel);
+  Dropped *dropped = g_new (Dropped, 1);
+
+  g_warning ("a call of %s.%s was never answered", self->service->name, self->method->name);
+  if (self->opened != NULL)
+    commy_stream_dropped (self->opened);
+  *dropped = (Dropped){ g_object_ref (self->service), commy_channel_ref (self->channel),
+                        self->stream, self->opened != NULL };
+  if (commy_worker_is_inside (worker))
+    tell_dropped (dropped);
+  else
+    commy_worker_post (worker, tell_dropped, dropped);
+}
+
 static void
 commy_invocation_finalize (GObject *object)
 {
   CommyInvocation *self = COMMY_INVOCATION (object);
 
-  if (!self->answered)
-    {
-      if (!self->one_way)
-        {
-          commy_channel_end_answer (self->channel);
-          g_warning ("a call of %s.%s was never answered", self->service->name, self->method->name);
-          if (self->opened != NULL)
-            commy_stream_dropped (self->opened);
-        }
-      commy_service_call_ended (self->service);
-    }
+  if (!self->answered && self->one_way)
+    commy_service_call_ended (self->service);
+  else if (!self->answered)
+    give_up (self);
   g_clear_pointer (&self->parameters, g_variant_unref);
   g_clear_pointer (&self->bytes, g_bytes_unref);
   g_clear_pointer (&self->answer_value, g_variant_unref);
@@ -162,9 +206,8 @@ send_failure (CommyInvocation *self)
 {
   gboolean remote = self->answer_code == 0;
 
-  commy_channel_send_error (self->channel, self->stream,
-                            remote ? COMMY_ERROR_REMOTE : self->answer_code, remote,
-                            self->answer_error);
+  send_error (self->channel, self->stream, remote ? COMMY_ERROR_REMOTE : self->answer_code, remote,
+              self->answer_error);
 }
 
 static void
@@ -189,8 +232,10 @@ send_answer (CommyInvocation *self)
   if (io == COMMY_IO_WOULD_BLOCK)
     commy_ledger_add (commy_channel_get_shared (self->channel)->ledger, COMMY_DROP_BUSY, 1,
                       self->service->name);
-  if (io != COMMY_IO_OK && io != COMMY_IO_CLOSED)
-    commy_channel_send_error (self->channel, self->stream, code, FALSE, commy_error_bare (error));
+  if (io == COMMY_IO_CLOSED)
+    commy_channel_lose_answer (self->channel);
+  else if (io != COMMY_IO_OK)
+    send_error (self->channel, self->stream, code, FALSE, commy_error_bare (error));
 }
 
 /* The answer has left, or never will. */
@@ -586,8 +631,7 @@ commy_span_call_fail (CommySpanCall *call, const char *message)
     return;
   give_back (call);
   call->failed = TRUE;
-  commy_channel_send_error (call->channel, call->incoming->frame.stream, COMMY_ERROR_REMOTE, TRUE,
-                            message);
+  send_error (call->channel, call->incoming->frame.stream, COMMY_ERROR_REMOTE, TRUE, message);
 }
 
 CommyPrincipal *
@@ -596,19 +640,21 @@ commy_span_call_get_caller (CommySpanCall *call)
   return commy_channel_get_peer (call->channel);
 }
 
-/* It waits for room in the channel's memory. */
+/* An answer that is not on the path: it waits for room in the channel's memory. */
 static void
 send_own (CommySpanCall *call)
 {
   g_autofree guint8 *own = g_steal_pointer (&call->own);
+  CommyIo io
+      = commy_channel_send (call->channel, &call->spec, own, call->reserved ? call->size : 0, TRUE);
 
-  if (commy_channel_send (call->channel, &call->spec, own, call->size, TRUE)
-      != COMMY_IO_WOULD_BLOCK)
+  if (io == COMMY_IO_OK)
     return;
-  commy_ledger_add (commy_channel_get_shared (call->channel)->ledger, COMMY_DROP_BUSY, 1,
-                    call->service->name);
-  commy_channel_send_error (call->channel, call->spec.stream, COMMY_ERROR_BUSY, FALSE,
-                            "the path takes no more at present");
+  if (io == COMMY_IO_WOULD_BLOCK)
+    commy_ledger_add (commy_channel_get_shared (call->channel)->ledger, COMMY_DROP_BUSY, 1,
+                      call->service->name);
+  send_error (call->channel, call->spec.stream, COMMY_ERROR_BUSY, FALSE,
+              "the path takes no more at present");
 }
 
 void
@@ -643,13 +689,10 @@ commy_span_call_dispatch (CommyService *service,
     return;
   if (sampled)
     call.spec.dwell_ns = (guint64) MAX (commy_env_now (env) - began, 1);
-  if (!call.reserved)
-    {
-      commy_channel_send (channel, &call.spec, NULL, 0, TRUE);
-      return;
-    }
-  if (G_UNLIKELY (call.own != NULL))
+  if (G_UNLIKELY (call.own != NULL || !call.reserved))
     send_own (&call);
   else if (commy_channel_commit (channel, &call.spec, call.size) == COMMY_IO_OK)
     commy_channel_flush (channel);
+  else
+    commy_channel_lose_answer (channel);
 }

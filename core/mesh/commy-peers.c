@@ -309,11 +309,14 @@ commy_path_own_channel (CommyPath *path)
   commy_channel_on_fading (path->channel, commy_path_on_fading);
 }
 
+/* @data: a path; NULL: it has another channel by now, and nobody needs this one any more. */
 static gboolean
 may_rest (gpointer data)
 {
   const CommyPath *path = data;
 
+  if (path == NULL)
+    return TRUE;
   return path->move == NULL && !path->connecting && path->waiters->len == 0;
 }
 

@@ -68,8 +68,7 @@ typedef struct
   char *incumbent_instance, *incumbent_transport;
   CommySwitch incumbent;
   CommyHome home; /* where the messages keep their order; stays when the route is cleared */
-  const CommyGuard *around; /* it was decided, or that was tried in vain, around whom it left out */
-  gint64 around_ns;         /* not before is the latter tried again */
+  const CommyGuard *around; /* it was decided around whom that left out */
   gboolean awaits; /* the last decision failed because interfaces are still being compared */
   gboolean requirements_unmet; /* by what the last decision knew */
   gboolean requirements_held;  /* they were met once */

@@ -54,7 +54,8 @@ static const char *const statement_sql[COMMY_SQLITE_N_STATEMENTS] = {
   [COMMY_SQLITE_END_LEASE] = "DELETE FROM leases WHERE id = ?1",
   [COMMY_SQLITE_LIST_LEASES] = "SELECT id, pid FROM leases",
   [COMMY_SQLITE_NEXT_LEASE]
-  = "SELECT id, pid FROM leases WHERE id > ?1 AND pid != ?2 ORDER BY id LIMIT 1",
+  = "SELECT id, pid FROM leases AS one WHERE id > ?1 AND pid != ?2 AND NOT EXISTS"
+    " (SELECT 1 FROM leases WHERE id < one.id AND pid = one.pid) ORDER BY id LIMIT 1",
 };
 
 CommySqliteDb *

@@ -115,7 +115,7 @@ gboolean commy_sqlite_db_end_leases (CommySqliteDb *self,
                                      GError **error);
 /* An array of CommySqliteLeaseRow; NULL with @error. */
 GArray *commy_sqlite_db_list_leases (CommySqliteDb *self, GError **error);
-/* The first lease of another process than @pid after @after, in a ring; its id is 0 if there is
- * none. */
+/* The ring of owners, each of whom stands where his first lease does: the next one after @after
+ * that is another process than @pid; its id is 0 if there is none. */
 gboolean commy_sqlite_db_next_lease (
     CommySqliteDb *self, gint64 after, gint64 pid, CommySqliteLeaseRow *out, GError **error);

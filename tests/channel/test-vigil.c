@@ -155,6 +155,19 @@ count_out (Scene *self, CommyFrameType type)
   return n;
 }
 
+/* Of the CLOSE frame, which is the last one. */
+static guint32
+close_stream (Scene *self)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (self->path->out.tail->data, &size);
+  CommyFrame frame;
+
+  g_assert_cmpint (commy_frame_parse (data, size, FUZZ_PAYLOAD_MAX, &frame), ==, COMMY_FRAME_OK);
+  g_assert_cmpint (frame.type, ==, COMMY_FRAME_CLOSE);
+  return frame.stream;
+}
+
 /* The peer says something, whatever it is. */
 static void
 hear (Scene *self, CommyFrameType type, guint32 stream)
@@ -303,6 +316,44 @@ test_drop_one_ways (Scene *self, gconstpointer policy)
 }
 
 static void
+note_left (gpointer n)
+{
+  ++*(guint *) n;
+}
+
+/* Answers that are given up: who waits for them to leave is told, and there is no promise. */
+static void
+test_drop_answers (Scene *self, gconstpointer policy)
+{
+  guint n_left = 0;
+
+  self->path->room = 250;
+  for (guint32 i = 1; i <= 5; i++)
+    {
+      CommyFrameSpec spec = { .type = COMMY_FRAME_REPLY, .stream = i };
+      guint8 payload[100] = { 0 };
+
+      g_assert_cmpint (commy_channel_send (self->channel, &spec, payload, sizeof payload, TRUE), ==,
+                       COMMY_IO_OK);
+      n_left += !commy_channel_on_left (self->channel, spec.type, i, note_left, &n_left);
+    }
+  g_assert_cmpuint (n_left, ==, 1);
+  make_hung (self);
+  g_assert_cmpuint (commy_ledger_get (&self->ledger, COMMY_DROP_HUNG), ==, 4);
+  g_assert_cmpuint (n_left, ==, 5);
+  self->path->room = G_MAXSIZE / 2;
+  g_assert_true (commy_channel_part (self->channel, FALSE));
+  g_assert_cmpuint (close_stream (self), ==, 0);
+}
+
+static void
+test_part (Scene *self, gconstpointer policy)
+{
+  g_assert_true (commy_channel_part (self->channel, FALSE));
+  g_assert_cmpuint (close_stream (self), ==, COMMY_FRAME_CLOSE_ALL_ANSWERED);
+}
+
+static void
 test_disconnect (Scene *self, gconstpointer policy)
 {
   call (self);
@@ -359,6 +410,8 @@ main (int argc, char **argv)
   CASE ("/vigil/who-was-stopped-himself-begins-again", COMMY_HUNG_DISCONNECT, test_late);
   CASE ("/vigil/drop-gives-calls-up-and-goes-on", COMMY_HUNG_DROP, test_drop);
   CASE ("/vigil/drop-counts-what-had-not-left", COMMY_HUNG_DROP, test_drop_one_ways);
+  CASE ("/vigil/drop-of-answers-takes-the-promise-away", COMMY_HUNG_DROP, test_drop_answers);
+  CASE ("/vigil/parting-promises", COMMY_HUNG_DROP, test_part);
   CASE ("/vigil/disconnect-closes", COMMY_HUNG_DISCONNECT, test_disconnect);
   CASE ("/vigil/a-stream-owes-only-without-credit", COMMY_HUNG_DROP, test_stream);
   CASE ("/vigil/none-without-a-limit", COMMY_HUNG_DISCONNECT, test_never);

@@ -45,6 +45,28 @@ test_falls (void)
   g_assert_cmpstr (health.reason, ==, "e");
 }
 
+/* "Cannot tell" is no verdict, whatever the last one was; and one of long ago is told to nobody. */
+static void
+test_forgets (void)
+{
+  CommyHealth health = { 0 };
+
+  g_assert_true (commy_health_is_stale (&health, SECOND, 0));
+  for (guint i = 0; i < rules.fall; i++)
+    commy_health_note (&health, &rules, "ill", SECOND);
+  g_assert_cmpint (health.state, ==, COMMY_HEALTH_UNWELL);
+  g_assert_false (commy_health_is_stale (&health, SECOND, 3 * SECOND));
+  g_assert_true (commy_health_is_stale (&health, SECOND, 3 * SECOND + 1));
+  commy_health_forget (&health, 4 * SECOND);
+  g_assert_cmpint (health.state, ==, COMMY_HEALTH_UNKNOWN);
+  g_assert_cmpint (health.since_ns, ==, 4 * SECOND);
+  g_assert_cmpstr (health.reason, ==, "");
+  g_assert_false (commy_health_is_stale (&health, SECOND, 4 * SECOND));
+  /* As of one that nobody looked at before. */
+  g_assert_true (commy_health_note (&health, &rules, NULL, 5 * SECOND));
+  g_assert_cmpint (health.state, ==, COMMY_HEALTH_WELL);
+}
+
 static void
 test_rises (void)
 {
@@ -180,6 +202,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/health/first-success-is-enough-at-first", test_first_success);
   g_test_add_func ("/health/falls-after-failures-in-a-row", test_falls);
+  g_test_add_func ("/health/forgets-where-nobody-can-tell", test_forgets);
   g_test_add_func ("/health/rises-after-successes-in-a-row", test_rises);
   g_test_add_func ("/health/reasons-of-others-are-made-harmless", test_hostile_reason);
   g_test_add_func ("/health/what-is-said-is-read-strictly", test_said);

@@ -16,7 +16,10 @@ typedef struct
   CommyPlugin plugin;
   GHashTable *there; /* set of keys */
   const char *refused;
-  guint n_grants, n_refused;
+  guint n_grants, n_refused, n_looks;
+  CommyStoreWatchEventFunc event; /* NULL: nothing is watched */
+  gpointer event_data;
+  char *watched;
 } Puppet;
 
 static CommyStoreResult
@@ -34,6 +37,7 @@ on_range (gpointer instance, const char *prefix, CommyStoreDoneFunc done, gpoint
   CommyStoreEntry entry = { .key = prefix, .mod_revision = 1, .lease = self->n_grants };
   CommyStoreResult result = answer (0);
 
+  self->n_looks++;
   entry.value = g_bytes_new_static ("v", 1);
   result.entries = &entry;
   result.n_entries = g_hash_table_contains (self->there, prefix);
@@ -92,12 +96,19 @@ on_watch (gpointer instance,
           CommyStoreWatchEventFunc event,
           gpointer user_data)
 {
+  Puppet *self = instance;
+
+  self->event = event;
+  self->event_data = user_data;
+  g_free (self->watched);
+  self->watched = g_strdup (prefix);
   return 1;
 }
 
 static void
 on_unwatch (gpointer instance, guint id)
 {
+  ((Puppet *) instance)->event = NULL;
 }
 
 static void
@@ -105,30 +116,64 @@ ignore (gpointer data, const GError *error)
 {
 }
 
+static const char *const keys[] = { "services/a/1", "services/b/1", "services/c/1" };
+
+static void
+puppet_init (Puppet *self)
+{
+  *self = (Puppet){ .there = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL) };
+  self->plugin.instance = self;
+  self->plugin.ops.store = (CommyStoreOps){ .struct_size = sizeof (CommyStoreOps),
+                                            .range = on_range,
+                                            .txn = on_txn,
+                                            .grant = on_grant,
+                                            .revoke = on_revoke,
+                                            .watch = on_watch,
+                                            .unwatch = on_unwatch };
+}
+
+static void
+puppet_clear (Puppet *self)
+{
+  g_hash_table_unref (self->there);
+  g_free (self->watched);
+}
+
+static CommyRegistration *
+offer_all (Puppet *puppet)
+{
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  CommyRegistration *self = commy_registration_new (&puppet->plugin, NULL);
+
+  commy_registration_start (self, ignore, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    commy_registration_add (self, keys[i], value, ignore, NULL);
+  return self;
+}
+
+/* All is gone, as who watches hears. */
+static void
+end_lease (Puppet *self)
+{
+  g_autofree char *key = g_strdup (self->watched);
+  const CommyStoreEntry gone = { .key = key, .mod_revision = 2 };
+
+  g_hash_table_remove_all (self->there);
+  g_assert_nonnull (self->event);
+  self->event (self->event_data, &gone, 1, 2, NULL);
+}
+
 static void
 test_refused (void)
 {
-  static const char *const keys[] = { "services/a/1", "services/b/1", "services/c/1" };
-  Puppet puppet = { .refused = NULL };
+  Puppet puppet;
   g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
   CommyRegistration *self;
 
   for (guint refused = 0; refused < G_N_ELEMENTS (keys); refused++)
     {
-      memset (&puppet, 0, sizeof puppet);
-      puppet.there = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-      puppet.plugin.instance = &puppet;
-      puppet.plugin.ops.store = (CommyStoreOps){ .struct_size = sizeof (CommyStoreOps),
-                                                 .range = on_range,
-                                                 .txn = on_txn,
-                                                 .grant = on_grant,
-                                                 .revoke = on_revoke,
-                                                 .watch = on_watch,
-                                                 .unwatch = on_unwatch };
-      self = commy_registration_new (&puppet.plugin, NULL);
-      commy_registration_start (self, ignore, NULL);
-      for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
-        commy_registration_add (self, keys[i], value, ignore, NULL);
+      puppet_init (&puppet);
+      self = offer_all (&puppet);
       /* What is to be written now is not taken, and it is not there any more. */
       puppet.refused = keys[refused];
       g_hash_table_remove (puppet.there, keys[refused]);
@@ -140,8 +185,89 @@ test_refused (void)
       g_assert_cmpuint (puppet.n_grants, ==, 1);
       g_assert_cmpuint (g_hash_table_size (puppet.there), ==, G_N_ELEMENTS (keys) - 1);
       commy_registration_free (self);
-      g_hash_table_unref (puppet.there);
+      puppet_clear (&puppet);
     }
+}
+
+/* What goes on being refused is not what is watched, and the next end of a lease is noticed at
+ * once, whatever the pause of that one. */
+static void
+test_lease_ends (void)
+{
+  Puppet puppet;
+  CommyRegistration *self;
+
+  puppet_init (&puppet);
+  self = offer_all (&puppet);
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    if (strcmp (keys[i], puppet.watched) == 0)
+      puppet.refused = keys[i];
+  for (guint grants = 2; grants < 10; grants++)
+    {
+      end_lease (&puppet);
+      g_assert_cmpuint (puppet.n_grants, ==, grants);
+      g_assert_cmpuint (g_hash_table_size (puppet.there), ==, G_N_ELEMENTS (keys) - 1);
+      g_assert_cmpstr (puppet.watched, !=, puppet.refused);
+    }
+  commy_registration_free (self);
+  puppet_clear (&puppet);
+}
+
+/* Nothing is asked again before its time, either. */
+static void
+test_all_refused (void)
+{
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  Puppet puppet;
+  CommyRegistration *self;
+
+  puppet_init (&puppet);
+  self = commy_registration_new (&puppet.plugin, NULL);
+  commy_registration_start (self, ignore, NULL);
+  commy_registration_add (self, keys[0], value, ignore, NULL);
+  puppet.refused = keys[0];
+  end_lease (&puppet);
+  g_assert_cmpuint (puppet.n_grants, ==, 2);
+  g_assert_cmpuint (puppet.n_refused, ==, 1);
+  commy_registration_free (self);
+  puppet_clear (&puppet);
+}
+
+static gboolean
+on_time (gpointer is_over)
+{
+  *(gboolean *) is_over = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* A store that was away is asked a second later, although something refused has longer to wait. */
+static void
+test_away (void)
+{
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  g_autoptr (GError) error = NULL;
+  gboolean is_over = FALSE;
+  Puppet puppet;
+  CommyRegistration *self;
+  guint n_looks;
+
+  puppet_init (&puppet);
+  self = offer_all (&puppet);
+  puppet.refused = keys[0];
+  commy_registration_update (self, keys[0], value, ignore, NULL);
+  while (puppet.n_refused < 2)
+    g_main_context_iteration (NULL, TRUE);
+  n_looks = puppet.n_looks;
+  /* Two seconds are to go; half of one more than that of a store that is away is enough. */
+  commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "away");
+  puppet.event (puppet.event_data, NULL, 0, 2, error);
+  g_assert_cmpuint (puppet.n_looks, ==, n_looks);
+  g_timeout_add (1500, on_time, &is_over);
+  while (!is_over)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (puppet.n_looks, >, n_looks);
+  commy_registration_free (self);
+  puppet_clear (&puppet);
 }
 
 static void
@@ -159,6 +285,10 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/control/registration/one-refused-record-leaves-the-others", test_refused);
+  g_test_add_func ("/control/registration/ends-of-leases-are-noticed-though-one-is-refused",
+                   test_lease_ends);
+  g_test_add_func ("/control/registration/all-refused-waits", test_all_refused);
+  g_test_add_func ("/control/registration/store-that-was-away-is-asked-soon", test_away);
   g_test_add_func ("/control/registration/pauses-grow-to-a-minute", test_pauses);
   return g_test_run ();
 }

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "mesh-scene.h"
+#include "mesh/commy-farewell.h"
 #include "stream-handlers.h"
 
 #include <stdlib.h>
@@ -92,6 +93,48 @@ test_closes (MeshFixture *fixture, gconstpointer transport)
       call (scene.client);
       await_none (scene.mesh);
     }
+  call (scene.client);
+  scene_close (&scene);
+}
+
+/* --- what was replaced --- */
+
+static gpointer
+answer (gpointer invocation)
+{
+  commy_invocation_return_value (invocation, NULL);
+  return NULL;
+}
+
+/* Says GOAWAY, then answers, and serves on: another thread's answer waits its turn. */
+static void
+on_goaway (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  commy_farewell_tell (service);
+  g_thread_unref (g_thread_new ("answer", answer, invocation));
+}
+
+static void
+extend (CommyService *service)
+{
+  stream_handlers_add (service);
+  commy_service_handle (service, "GoAway", on_goaway, NULL, NULL);
+}
+
+/* The peer wants nothing new on a connection and leaves it open: there is another one, and both go
+ * when they are idle. */
+static void
+test_replaced (MeshFixture *fixture, gconstpointer transport)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) told = NULL;
+  Scene scene;
+
+  scene_open (&scene, fixture, transport);
+  told = commy_client_call_sync (scene.client, "GoAway", NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  call (scene.client);
+  await_none (scene.mesh);
   call (scene.client);
   scene_close (&scene);
 }
@@ -267,7 +310,7 @@ main (int argc, char **argv)
                                 { "shm", need_loan, leave_loan } };
   int status;
 
-  if (service_child_main_with (argc, argv, stream_handlers_add, &status))
+  if (service_child_main_with (argc, argv, extend, &status))
     return status;
   g_test_init (&argc, &argv, NULL);
 #define ADD(PATH, DATA, FUNC) \
@@ -275,9 +318,11 @@ main (int argc, char **argv)
   for (guint i = 0; i < G_N_ELEMENTS (transports); i++)
     {
       g_autofree char *closes = g_strconcat ("/mesh/idle/closes/", transports[i], NULL);
+      g_autofree char *replaced = g_strconcat ("/mesh/idle/replaced/", transports[i], NULL);
       g_autofree char *race = g_strconcat ("/mesh/idle/call-just-then/", transports[i], NULL);
 
       ADD (closes, transports[i], test_closes);
+      ADD (replaced, transports[i], test_replaced);
       ADD (race, transports[i], test_race);
     }
   ADD ("/mesh/idle/stays/with-a-call", &needs[0], test_needed);
