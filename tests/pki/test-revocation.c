@@ -9,7 +9,9 @@
 
 #include <glib/gstdio.h>
 #include <gnutls/x509.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* --- lists --- */
 
@@ -134,6 +136,114 @@ test_ways_to_say_it (void)
   g_assert_true (commy_pki_trust_add_crls (trust, crl, NULL));
   g_assert_cmpint (judge (trust, one), ==, COMMY_PKI_FAULT_REVOKED);
   g_assert_cmpint (commy_pki_crl_get_number (crl), ==, 4);
+  fixture_remove (one);
+  fixture_remove (authority);
+}
+
+static void
+assert_revoked (const char *dir, const char *name)
+{
+  g_autoptr (CommyPkiTrust) trust = load_trust (dir);
+  g_autofree char *crl = dup_crl (dir);
+  g_autoptr (GError) error = NULL;
+
+  commy_pki_trust_add_crls (trust, crl, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (commy_pki_trust_judge_names (trust, name), ==, COMMY_PKI_NAMES_REVOKED);
+}
+
+/* As other tools print numbers: upper case, and colons between bytes. All of it is listed, or
+ * nothing is said to be. */
+static void
+test_notations (void)
+{
+  static const char *const bad[] = { "0:1",          "0a:",   ":0a",     "0a::0b", "0a:0",
+                                     "x509:aa:0a0b", "x509:", "x509:aa", "0a0",    "0a:0g" };
+  char *authority = fixture_authority_dir ();
+  char *one = new_node (authority, "h1");
+  g_autofree char *known = dup_name (one);
+  g_autofree char *prefix = g_strndup (known, (gsize) (strrchr (known, ':') + 1 - known));
+  g_autoptr (GString) colons = g_string_new (NULL);
+  g_autofree char *upper = NULL;
+  g_autofree char *named = g_strconcat (prefix, "0A:1B:1c", NULL);
+  g_autofree char *other = g_strconcat (prefix, "0a1b1c", NULL);
+
+  for (const char *at = strrchr (known, ':') + 1; *at != '\0'; at += 2)
+    g_string_append_printf (colons, "%s%.2s", colons->len > 0 ? ":" : "", at);
+  upper = g_ascii_strup (colons->str, -1);
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_auto (CommyPkiRevocation) revocation = { NULL };
+      g_autoptr (GError) error = NULL;
+
+      g_assert_false (commy_pki_revoke (authority, bad[i], fixture_now (), &revocation, &error));
+      g_assert_error (error, COMMY_PKI_ERROR, COMMY_ERROR_INVALID_ARGUMENT);
+    }
+  take_back (authority, upper, 1);
+  assert_revoked (authority, known);
+  take_back (authority, named, 1);
+  assert_revoked (authority, other);
+  fixture_remove (one);
+  fixture_remove (authority);
+}
+
+/* Who renews without end would push what is good out of the register, past any revocation. */
+static void
+test_as_many_as_are_known (void)
+{
+  char *authority = fixture_authority_dir ();
+  g_autoptr (CommyPkiAuthority) loaded = commy_pki_authority_load (authority, NULL);
+  gint64 now_s = fixture_now ();
+
+  for (guint i = 0; i <= 16; i++)
+    {
+      g_autoptr (CommyPkiPair) pair
+          = commy_pki_issue (loaded, "h1", "u1", now_s - 60, now_s + DAY + i, NULL);
+      g_autoptr (GError) error = NULL;
+
+      g_assert_cmpint (commy_pki_note_issued (authority, pair->cert_pem, now_s, &error), ==,
+                       i < 16);
+      if (i < 16)
+        continue;
+      g_assert_error (error, COMMY_PKI_ERROR, COMMY_ERROR_BUSY);
+      g_assert_nonnull (strstr (error->message, "host/h1/user/u1 has 16 certificates"));
+      /* Others are not kept from anything, and the first one that ends makes room. */
+      fixture_remove (new_node (authority, "h2"));
+      g_assert_false (commy_pki_note_issued (authority, pair->cert_pem, now_s + DAY, NULL));
+      g_assert_true (commy_pki_note_issued (authority, pair->cert_pem, now_s + DAY + 1, NULL));
+    }
+  take_back (authority, "host/h1/user/u1", 16); /* the first one went when it ended */
+  fixture_remove (new_node (authority, "h1"));  /* what is revoked takes no room */
+  fixture_remove (authority);
+}
+
+/* A list that cannot be read is none that names nobody. */
+static void
+test_large_lists (void)
+{
+  char *authority = fixture_authority_dir ();
+  char *one = new_node (authority, "h1");
+  g_autofree char *path = g_build_filename (one, COMMY_PKI_CRL_FILE, NULL);
+  g_autofree char *padding = g_strnfill (300 * 1024, '\n');
+  g_autofree char *more = g_strnfill (COMMY_PKI_CRL_TEXT_MAX + 1, '\n');
+  g_autofree char *crl = NULL;
+  g_autofree char *large = NULL;
+  g_autofree char *back = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (commy_pki_read_crl (path, &back, &error));
+  g_assert_null (back);
+  take_back (authority, "0a0b", 1);
+  crl = dup_crl (authority);
+  large = g_strconcat (crl, padding, NULL);
+  g_assert_true (commy_pki_write_file (one, COMMY_PKI_CRL_FILE, large, 0644, FALSE, NULL));
+  g_assert_true (commy_pki_read_crl (path, &back, &error));
+  g_assert_cmpstr (back, ==, large);
+  g_clear_pointer (&back, g_free);
+  g_assert_true (commy_pki_write_file (one, COMMY_PKI_CRL_FILE, more, 0644, FALSE, NULL));
+  g_assert_false (commy_pki_read_crl (path, &back, &error));
+  g_assert_nonnull (strstr (error->message, "at most 4096 KiB"));
+  g_assert_null (commy_pki_credentials_load (one, NULL));
   fixture_remove (one);
   fixture_remove (authority);
 }
@@ -399,6 +509,116 @@ test_rotation_keeps_lists (void)
   fixture_remove (authority);
 }
 
+/* While both authorities sign, a number that the register does not know may be of either. */
+static void
+test_revoke_of_either (void)
+{
+  char *authority = fixture_authority_dir ();
+  char *one = new_node (authority, "h1");
+  char *two;
+  g_autofree char *old = dup_name (one);
+  g_autofree char *new = NULL;
+  g_auto (CommyPkiRevocation) revocation = { NULL };
+
+  commy_pki_rotation_go (authority, COMMY_PKI_ROTATION_STARTED, TRUE, fixture_now (), NULL);
+  commy_pki_rotation_go (authority, COMMY_PKI_ROTATION_SWITCHED, TRUE, fixture_now (), NULL);
+  two = new_node (authority, "h2");
+  new = dup_name (two);
+  take_back (authority, "0a0b", 2);
+  for (guint i = 0; i < 2; i++)
+    {
+      const char *of = i == 0 ? old : new;
+      g_autofree char *name = g_strdup_printf ("%.*s:0a0b", (int) (strrchr (of, ':') - of), of);
+
+      assert_revoked (authority, name);
+      take_back (authority, of, 1);
+      assert_revoked (authority, of);
+    }
+  /* Afterwards the old one's key is gone, and nothing can be said of what it signed. */
+  commy_pki_rotation_go (authority, COMMY_PKI_ROTATION_NONE, TRUE, fixture_now (), NULL);
+  take_back (authority, "0a0c", 1);
+  g_assert_false (commy_pki_revoke (authority, old, fixture_now (), &revocation, NULL));
+  fixture_remove (two);
+  fixture_remove (one);
+  fixture_remove (authority);
+}
+
+/* Writes fail for what is larger than a key or a certificate: the register's. */
+static void
+limit_files (gboolean limited)
+{
+  struct rlimit limit;
+
+  g_assert_cmpint (getrlimit (RLIMIT_FSIZE, &limit), ==, 0);
+  limit.rlim_cur = limited ? 3072 : limit.rlim_max;
+  g_assert_cmpint (setrlimit (RLIMIT_FSIZE, &limit), ==, 0);
+}
+
+static void
+assert_stage (const char *dir, CommyPkiRotationStage stage, guint n_behind)
+{
+  g_auto (CommyPkiRotation) rotation = { 0 };
+
+  g_assert_true (commy_pki_rotation_get (dir, fixture_now (), &rotation, NULL));
+  g_assert_cmpint (rotation.stage, ==, stage);
+  g_assert_cmpuint (rotation.behind->len, ==, n_behind);
+}
+
+/* A step that the register does not hold would have nobody be behind at the next one. */
+static void
+test_step_that_is_not_noted (void)
+{
+  char *authority = fixture_authority_dir ();
+
+  signal (SIGXFSZ, SIG_IGN);
+  for (guint i = 0; i < 16; i++)
+    {
+      g_autofree char *host = g_strdup_printf ("h%u", i);
+
+      fixture_remove (new_node (authority, host));
+    }
+  limit_files (TRUE);
+  g_assert_false (
+      commy_pki_rotation_go (authority, COMMY_PKI_ROTATION_STARTED, FALSE, fixture_now (), NULL));
+  limit_files (FALSE);
+  assert_stage (authority, COMMY_PKI_ROTATION_NONE, 0);
+  go (authority, COMMY_PKI_ROTATION_STARTED);
+  assert_stage (authority, COMMY_PKI_ROTATION_STARTED, 16);
+  limit_files (TRUE);
+  g_assert_false (
+      commy_pki_rotation_go (authority, COMMY_PKI_ROTATION_SWITCHED, TRUE, fixture_now (), NULL));
+  limit_files (FALSE);
+  assert_stage (authority, COMMY_PKI_ROTATION_STARTED, 16);
+  fixture_remove (authority);
+}
+
+/* A step that was noted and not taken asks nothing new of nodes; once it is taken it does. */
+static void
+test_step_that_is_not_taken (void)
+{
+  char *authority = fixture_authority_dir ();
+  g_autofree char *in_the_way
+      = g_build_filename (authority, COMMY_PKI_AUTHORITY_OLD_KEY_FILE, NULL);
+
+  fixture_remove (new_node (authority, "h1"));
+  go (authority, COMMY_PKI_ROTATION_STARTED);
+  assert_stage (authority, COMMY_PKI_ROTATION_STARTED, 1);
+  fixture_remove (new_node (authority, "h1"));
+  assert_stage (authority, COMMY_PKI_ROTATION_STARTED, 0);
+  g_assert_cmpint (g_mkdir (in_the_way, 0700), ==, 0);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_assert_false (commy_pki_rotation_go (authority, COMMY_PKI_ROTATION_SWITCHED, FALSE,
+                                             fixture_now (), NULL));
+      assert_stage (authority, COMMY_PKI_ROTATION_STARTED, 0);
+    }
+  g_assert_cmpint (g_rmdir (in_the_way), ==, 0);
+  go (authority, COMMY_PKI_ROTATION_SWITCHED);
+  assert_stage (authority, COMMY_PKI_ROTATION_SWITCHED, 1);
+  assert_stays (authority, COMMY_PKI_ROTATION_NONE, "have not been renewed since");
+  fixture_remove (authority);
+}
+
 /* --- hostile newcomers --- */
 
 /* An answer's header promises more than a request may have: it is no way past the service's room.
@@ -460,6 +680,10 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/pki/revocation/a-node-with-all-it-has-and-nobody-else", test_revoke_node);
   g_test_add_func ("/pki/revocation/by-id-name-or-number", test_ways_to_say_it);
+  g_test_add_func ("/pki/revocation/in-any-notation-or-not-at-all", test_notations);
+  /* attack: a thief renews until the register forgets; defence: no more than it keeps */
+  g_test_add_func ("/pki/revocation/a-node-has-no-more-than-are-known", test_as_many_as_are_known);
+  g_test_add_func ("/pki/revocation/a-list-that-cannot-be-read-is-an-error", test_large_lists);
   g_test_add_func ("/pki/revocation/lists-of-others-are-not-taken", test_foreign_lists);
   /* attack: a list of revocations with a bit turned; defence: nothing of it counts */
   g_test_add_func ("/pki/revocation/no-bit-of-a-list-can-be-changed", test_damaged_lists);
@@ -468,6 +692,11 @@ main (int argc, char **argv)
                    test_not_renewed);
   g_test_add_func ("/pki/rotation/everybody-trusts-everybody-at-each-step", test_rotation);
   g_test_add_func ("/pki/rotation/what-was-revoked-stays-revoked", test_rotation_keeps_lists);
+  g_test_add_func ("/pki/rotation/a-number-may-be-of-either-authority", test_revoke_of_either);
+  g_test_add_func ("/pki/rotation/a-step-that-cannot-be-noted-is-not-taken",
+                   test_step_that_is_not_noted);
+  g_test_add_func ("/pki/rotation/a-step-that-was-cut-off-can-be-taken-again",
+                   test_step_that_is_not_taken);
   g_test_add_func ("/pki/admission/no-request-is-larger-than-there-is-room", test_large_request);
   return g_test_run ();
 }
