@@ -168,8 +168,11 @@ gint64 commy_pki_crl_get_number (const char *pem);
 gint64 commy_pki_trust_get_crl_end (CommyPkiTrust *trust);
 
 /* A chain under the names by which it can be denied or revoked, "x509:AUTHORITY:SERIAL" of each
- * certificate with a space between, and the time that all of them share. (transfer full) */
-char *commy_pki_chain_dup_names (GBytes *const *chain,
+ * certificate that is a link of it with a space between, and the time that all of them share.
+ * @trust: (nullable): whose authorities end it; without, it is as long as its signatures go.
+ * (transfer full) */
+char *commy_pki_chain_dup_names (CommyPkiTrust *trust,
+                                 GBytes *const *chain,
                                  gsize n_chain,
                                  gint64 *out_from_s,
                                  gint64 *out_until_s);

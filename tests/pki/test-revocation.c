@@ -306,6 +306,134 @@ test_damaged_lists (void)
   fixture_remove (authority);
 }
 
+/* --- chains --- */
+
+static GBytes *
+der_of (gnutls_x509_crt_t crt)
+{
+  gnutls_datum_t der = { NULL, 0 };
+
+  g_assert_cmpint (gnutls_x509_crt_export2 (crt, GNUTLS_X509_FMT_DER, &der), >=, 0);
+  return g_bytes_new_with_free_func (der.data, der.size, gnutls_free, der.data);
+}
+
+static GBytes *
+leaf_of (CommyPkiAuthority *authority)
+{
+  g_autoptr (CommyPkiPair) pair
+      = commy_pki_issue (authority, "h1", "u1", fixture_now () - 60, fixture_now () + DAY, NULL);
+  gnutls_datum_t pem = { (guint8 *) pair->cert_pem, (unsigned) strlen (pair->cert_pem) };
+  g_auto (gnutls_x509_crt_t) crt = NULL;
+
+  g_assert_cmpint (gnutls_x509_crt_init (&crt), >=, 0);
+  g_assert_cmpint (gnutls_x509_crt_import (crt, &pem, GNUTLS_X509_FMT_PEM), >=, 0);
+  return der_of (crt);
+}
+
+static void
+say_issuer (gnutls_x509_crt_t crt, CommyPkiAuthority *issuer)
+{
+  guint8 id[64];
+  gsize size = sizeof id;
+
+  g_assert_cmpint (gnutls_x509_crt_get_subject_key_id (issuer->crt, id, &size, NULL), >=, 0);
+  g_assert_cmpint (gnutls_x509_crt_set_authority_key_id (crt, id, size), >=, 0);
+}
+
+/* An authority of the test; @above: (nullable): who signed it, instead of itself. */
+static CommyPkiAuthority *
+make_authority (CommyPkiAuthority *above)
+{
+  CommyPkiAuthority *self = commy_pki_authority_new ("test", fixture_now () - DAY, NULL);
+
+  if (above == NULL)
+    return self;
+  say_issuer (self->crt, above);
+  g_assert_cmpint (gnutls_x509_crt_sign2 (self->crt, above->crt, above->key, GNUTLS_DIG_SHA256, 0),
+                   >=, 0);
+  g_free (self->pem);
+  self->pem = commy_pki_export_crt (self->crt, NULL);
+  return self;
+}
+
+/* What bears @old's name and key, says that @issuer signed it, and is signed by nobody. */
+static GBytes *
+make_bridge (CommyPkiAuthority *old, CommyPkiAuthority *issuer)
+{
+  g_autoptr (CommyPkiAuthority) junk = make_authority (NULL);
+
+  say_issuer (old->crt, issuer);
+  g_assert_cmpint (gnutls_x509_crt_sign2 (old->crt, issuer->crt, junk->key, GNUTLS_DIG_SHA256, 0),
+                   >=, 0);
+  return der_of (old->crt);
+}
+
+static guint
+count_names (CommyPkiTrust *trust, GBytes **chain, guint n, char **out_names)
+{
+  gint64 from_s, until_s;
+  g_auto (GStrv) words = NULL;
+
+  g_free (*out_names);
+  *out_names = commy_pki_chain_dup_names (trust, chain, n, &from_s, &until_s);
+  g_assert_cmpint (from_s, <=, fixture_now ());
+  g_assert_cmpint (until_s, >, fixture_now ());
+  words = g_strsplit (*out_names, " ", -1);
+  return g_strv_length (words);
+}
+
+/* The authority that is trusted may be one in the middle. */
+static void
+test_chain_to_the_middle (void)
+{
+  g_autoptr (CommyPkiAuthority) root = make_authority (NULL);
+  g_autoptr (CommyPkiAuthority) middle = make_authority (root);
+  g_autoptr (CommyPkiAuthority) other = make_authority (NULL);
+  g_autoptr (CommyPkiTrust) by_root = commy_pki_trust_new (root->pem, NULL);
+  g_autoptr (CommyPkiTrust) by_middle = commy_pki_trust_new (middle->pem, NULL);
+  g_autoptr (CommyPkiTrust) by_other = commy_pki_trust_new (other->pem, NULL);
+  g_autoptr (GBytes) leaf = leaf_of (middle);
+  g_autoptr (GBytes) above = der_of (middle->crt);
+  g_autoptr (GBytes) top = der_of (root->crt);
+  GBytes *chain[] = { leaf, above, top };
+  g_autofree char *names = NULL;
+
+  g_assert_cmpuint (count_names (by_middle, chain, 3, &names), ==, 1);
+  g_assert_cmpint (commy_pki_trust_judge_names (by_middle, names), ==, COMMY_PKI_NAMES_GOOD);
+  g_assert_cmpuint (count_names (by_other, chain, 3, &names), ==, 1);
+  g_assert_cmpuint (count_names (NULL, chain, 3, &names), ==, 2);
+  g_assert_cmpuint (count_names (by_root, chain, 3, &names), ==, 2);
+  g_assert_cmpint (commy_pki_trust_judge_names (by_root, names), ==, COMMY_PKI_NAMES_GOOD);
+  g_assert_cmpint (commy_pki_trust_judge_names (by_middle, names), ==, COMMY_PKI_NAMES_GOOD);
+  g_assert_cmpint (commy_pki_trust_judge_names (by_other, names), ==, COMMY_PKI_NAMES_STRANGE);
+}
+
+/* What is only shown with a chain does not carry it over the end of its authority. */
+static void
+test_chain_with_more (void)
+{
+  g_autoptr (CommyPkiAuthority) old = make_authority (NULL);
+  g_autoptr (CommyPkiAuthority) new = make_authority (NULL);
+  g_autofree char *pems = g_strconcat (old->pem, new->pem, NULL);
+  g_autoptr (CommyPkiTrust) both = commy_pki_trust_new (pems, NULL);
+  g_autoptr (CommyPkiTrust) by_new = commy_pki_trust_new (new->pem, NULL);
+  g_autoptr (GBytes) leaf = leaf_of (old);
+  g_autoptr (GBytes) foreign = leaf_of (new);
+  g_autoptr (GBytes) bridge = make_bridge (old, new);
+  GBytes *unlinked[] = { leaf, foreign };
+  GBytes *forged[] = { leaf, bridge };
+  g_autofree char *names = NULL;
+
+  g_assert_cmpuint (count_names (NULL, unlinked, 2, &names), ==, 1);
+  g_assert_cmpint (commy_pki_trust_judge_names (by_new, names), ==, COMMY_PKI_NAMES_STRANGE);
+  g_assert_cmpuint (count_names (NULL, forged, 2, &names), ==, 2); /* it did sign the first */
+  g_assert_cmpuint (count_names (both, forged, 2, &names), ==, 1);
+  g_assert_cmpint (commy_pki_trust_judge_names (both, names), ==, COMMY_PKI_NAMES_GOOD);
+  g_assert_cmpint (commy_pki_trust_judge_names (by_new, names), ==, COMMY_PKI_NAMES_STRANGE);
+  g_assert_cmpuint (count_names (by_new, forged, 2, &names), ==, 1);
+  g_assert_cmpint (commy_pki_trust_judge_names (by_new, names), ==, COMMY_PKI_NAMES_STRANGE);
+}
+
 /* --- with the service --- */
 
 static char *
@@ -685,6 +813,8 @@ main (int argc, char **argv)
   g_test_add_func ("/pki/revocation/a-node-has-no-more-than-are-known", test_as_many_as_are_known);
   g_test_add_func ("/pki/revocation/a-list-that-cannot-be-read-is-an-error", test_large_lists);
   g_test_add_func ("/pki/revocation/lists-of-others-are-not-taken", test_foreign_lists);
+  g_test_add_func ("/pki/chains/the-trusted-one-may-be-in-the-middle", test_chain_to_the_middle);
+  g_test_add_func ("/pki/chains/what-is-only-shown-does-not-count", test_chain_with_more);
   /* attack: a list of revocations with a bit turned; defence: nothing of it counts */
   g_test_add_func ("/pki/revocation/no-bit-of-a-list-can-be-changed", test_damaged_lists);
   /* attack: an older list of revocations; defence: a list has a number, and only grows */
