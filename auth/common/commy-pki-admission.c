@@ -218,10 +218,14 @@ is_node_path (const char *path)
          && strcmp (parts[3], "user") == 0;
 }
 
-/* Whose certificate that is, by what @authority trusts and took back; NULL: the answer is in
- * @out_answer. */
+/* Whose certificate that is, by what @authority trusts and, with @read_lists, took back; NULL: the
+ * answer is in @out_answer. */
 static char *
-verify_peer (Case *self, CommyPkiAuthority *authority, GBytes *peer, GBytes **out_answer)
+verify_peer (Case *self,
+             CommyPkiAuthority *authority,
+             gboolean read_lists,
+             GBytes *peer,
+             GBytes **out_answer)
 {
   g_autoptr (GError) why = NULL;
   g_autoptr (CommyPkiTrust) trust = commy_pki_trust_new (authority->pem, &why);
@@ -229,7 +233,7 @@ verify_peer (Case *self, CommyPkiAuthority *authority, GBytes *peer, GBytes **ou
   g_autofree char *text = NULL;
   char *id;
 
-  if (trust == NULL || !read_crl (self, &crl, &why)
+  if (trust == NULL || (read_lists && !read_crl (self, &crl, &why))
       || (crl != NULL && !commy_pki_trust_add_crls (trust, crl, &why)))
     {
       *out_answer = fail (self, why);
@@ -273,8 +277,9 @@ decide_renewal (Case *self, GBytes *peer)
 
   if (peer == NULL)
     return refuse (self, "to renew, show the certificate that is to be renewed");
-  /* Strangers are not worth the lock; the others are judged by what there is under it. */
-  id = verify_peer (self, self->admission->authority, peer, &answer);
+  /* Strangers are worth neither the lock nor long lists; the others are judged by what there is
+   * under it. */
+  id = verify_peer (self, self->admission->authority, FALSE, peer, &answer);
   if (id == NULL)
     return answer;
   if (!commy_pki_key_id (peer, key, &why))
@@ -282,7 +287,7 @@ decide_renewal (Case *self, GBytes *peer)
   reg = commy_pki_register_open_with (self->admission->dir, &self->authority, &why);
   if (reg == NULL)
     return fail (self, why);
-  present = verify_peer (self, self->authority, peer, &answer);
+  present = verify_peer (self, self->authority, TRUE, peer, &answer);
   if (present == NULL)
     return answer;
   domain = commy_pki_parse_id (present, strlen (present), &path, NULL);
