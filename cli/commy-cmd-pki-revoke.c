@@ -119,11 +119,21 @@ print_rotation (const CommyCli *cli, CommyPkiRotation *rotation)
       return;
     }
   commy_output_print ("stage   %s\n", describe_stage (rotation->stage));
-  commy_output_print ("nodes   %u, of which %u have not been renewed since\n", rotation->n_nodes,
-                      rotation->behind->len);
+  commy_output_print ("nodes   %u, of which %u were issued no certificate since\n",
+                      rotation->n_nodes, rotation->behind->len);
   for (guint i = 0; i < rotation->behind->len; i++)
     commy_output_print ("behind  %s\n", (const char *) rotation->behind->pdata[i]);
   commy_output_print ("next    commy pki rotate %s\n", next_step (rotation->stage));
+}
+
+/* What became of an answer that was sent is not seen from here. */
+static void
+note_what_counts (const CommyCli *cli)
+{
+  if (!cli->json)
+    commy_cli_note ("a node counts from when its certificate was issued; one that lost the answer "
+                    "is not seen here, and asks again within a minute: look at its log before "
+                    "switch and finish if it was out of reach");
 }
 
 /* The node of this very host takes the step at once. */
@@ -165,7 +175,7 @@ commy_cmd_pki_rotate (CommyCli *cli, char **argv)
     .summary = "  start   make a new key; all nodes trust it as well from their next renewal on\n"
                "  switch  from now on the new key signs; nodes get new certificates as they renew\n"
                "  finish  forget the old key; nodes trust it no more from their next renewal on\n"
-               "  status  which stage it is, and which nodes have not been renewed since",
+               "  status  which stage it is, and which nodes were issued no certificate since",
     .description
     = "Names of nodes stay as they are, and no connection is dropped. A step is refused while\n"
       "nodes are behind, because they would be shut out; --force goes on without them. With\n"
@@ -205,5 +215,7 @@ commy_cmd_pki_rotate (CommyCli *cli, char **argv)
   if (!commy_pki_rotation_get (dir, commy_cmd_pki_now (), &rotation, &error))
     return commy_cmd_pki_fail (error);
   print_rotation (cli, &rotation);
+  if (steps || rotation.stage != COMMY_PKI_ROTATION_NONE)
+    note_what_counts (cli);
   return COMMY_EXIT_DONE;
 }

@@ -13,6 +13,7 @@
 typedef struct
 {
   const CommyPkiAdmission *admission;
+  CommyPkiAuthority *authority; /* as it is under the register's lock */
   CommyPkiOutcome *outcome;
   gint64 now_s;
   GBytes *csr;
@@ -25,6 +26,7 @@ static void
 case_clear (Case *self)
 {
   g_clear_pointer (&self->csr, g_bytes_unref);
+  g_clear_pointer (&self->authority, commy_pki_authority_free);
   g_free (self->path);
   g_free (self->token);
   g_free (self->previous);
@@ -61,20 +63,18 @@ format_time (gint64 seconds)
 }
 
 /* What the node is to refuse from now on; NULL: nothing was ever revoked. */
-static char *
-dup_crl (Case *self)
+static gboolean
+read_crl (Case *self, char **out_crl, GError **error)
 {
   g_autofree char *path = g_build_filename (self->admission->dir, COMMY_PKI_CRL_FILE, NULL);
 
-  if (!g_file_test (path, G_FILE_TEST_EXISTS))
-    return NULL;
-  return commy_pki_read_file (self->admission->dir, COMMY_PKI_CRL_FILE, FALSE, NULL);
+  return commy_pki_read_crl (path, out_crl, error);
 }
 
 static GBytes *
 admit (Case *self, CommyPkiRegister *reg)
 {
-  CommyPkiAuthority *authority = self->admission->authority;
+  CommyPkiAuthority *authority = self->authority;
   gint64 life = self->admission->life_s;
   gint64 until = self->now_s + life;
   g_autofree char *key = NULL;
@@ -83,6 +83,11 @@ admit (Case *self, CommyPkiRegister *reg)
   g_autoptr (GError) why = NULL;
   GVariantDict fields;
 
+  if (!commy_pki_register_has_room (reg, self->path, self->now_s, &why))
+    return refuse (self, why->message);
+  /* Before anything is signed: who does not learn what was revoked learns nothing. */
+  if (!read_crl (self, &crl, &why))
+    return fail (self, why);
   pem = commy_pki_sign_request (authority, self->csr, self->path,
                                 self->now_s - commy_pki_backdate (life), until, &key, &why);
   if (pem == NULL)
@@ -103,7 +108,6 @@ admit (Case *self, CommyPkiRegister *reg)
   g_variant_dict_insert (&fields, "certificate", "s", pem);
   g_variant_dict_insert (&fields, "authority", "s", authority->pem);
   g_variant_dict_insert (&fields, "time", "x", self->now_s);
-  crl = dup_crl (self);
   if (crl != NULL)
     g_variant_dict_insert (&fields, "revoked", "s", crl);
   return commy_pki_message_write (COMMY_PKI_MESSAGE_ADMITTED, g_variant_dict_end (&fields));
@@ -187,7 +191,7 @@ decide_join (Case *self, const CommyPkiMessage *request)
   self->path = commy_pki_node_path (host, user, &why);
   if (self->path == NULL)
     return refuse (self, why->message);
-  reg = commy_pki_register_open (self->admission->dir, &why);
+  reg = commy_pki_register_open_with (self->admission->dir, &self->authority, &why);
   if (reg == NULL)
     return fail (self, why);
   if (!commy_pki_register_check_secret (reg, self->token, g_bytes_get_data (secret, NULL),
@@ -214,52 +218,84 @@ is_node_path (const char *path)
          && strcmp (parts[3], "user") == 0;
 }
 
-static GBytes *
-decide_renewal (Case *self, GBytes *peer)
+/* Whose certificate that is, by what @authority trusts and, with @read_lists, took back; NULL: the
+ * answer is in @out_answer. */
+static char *
+verify_peer (Case *self,
+             CommyPkiAuthority *authority,
+             gboolean read_lists,
+             GBytes *peer,
+             GBytes **out_answer)
 {
   g_autoptr (GError) why = NULL;
-  g_autoptr (CommyPkiTrust) trust = commy_pki_trust_new (self->admission->authority->pem, &why);
-  g_autoptr (CommyPkiRegister) reg = NULL;
+  g_autoptr (CommyPkiTrust) trust = commy_pki_trust_new (authority->pem, &why);
   g_autofree char *crl = NULL;
-  g_autofree char *id = NULL;
-  g_autofree char *domain = NULL;
-  const char *path = NULL;
-  guint8 key[32];
+  g_autofree char *text = NULL;
+  char *id;
 
-  if (trust == NULL)
-    return fail (self, why);
-  crl = dup_crl (self);
-  if (crl != NULL && !commy_pki_trust_add_crls (trust, crl, &why))
-    return fail (self, why);
-  if (peer == NULL)
-    return refuse (self, "to renew, show the certificate that is to be renewed");
-  id = commy_pki_trust_verify (trust, &peer, 1, COMMY_PKI_CLIENT, self->now_s, NULL, &why);
-  if (id == NULL || !commy_pki_key_id (peer, key, &why))
+  if (trust == NULL || (read_lists && !read_crl (self, &crl, &why))
+      || (crl != NULL && !commy_pki_trust_add_crls (trust, crl, &why)))
     {
-      g_autofree char *text
-          = g_strdup_printf ("%s: join again with a new token (commy join)", why->message);
-
-      return refuse (self, text);
+      *out_answer = fail (self, why);
+      return NULL;
     }
-  domain = commy_pki_parse_id (id, strlen (id), &path, NULL);
-  if (!is_node_path (path))
-    return refuse (self, "this certificate is not one that can be renewed");
-  reg = commy_pki_register_open (self->admission->dir, &why);
-  if (reg == NULL)
-    return fail (self, why);
-  self->path = g_strdup (path);
-  self->previous = commy_pki_hex (key, sizeof key);
-  if (commy_pki_register_is_revoked (reg, path))
+  id = commy_pki_trust_verify (trust, &peer, 1, COMMY_PKI_CLIENT, self->now_s, NULL, &why);
+  if (id != NULL)
+    return id;
+  text = g_strdup_printf ("%s: join again with a new token (commy join)", why->message);
+  *out_answer = refuse (self, text);
+  return NULL;
+}
+
+static GBytes *
+renew_peer (Case *self, CommyPkiRegister *reg)
+{
+  if (commy_pki_register_is_revoked (reg, self->path))
     {
       self->outcome->suspicious = TRUE;
       return refuse (self, "this name was revoked: it needs a token that is made for it (commy pki "
                            "token create --host, --user), and to join again");
     }
-  if (commy_pki_register_has_identity (reg, path)
-      && !commy_pki_register_identity_fits (reg, path, self->previous))
+  if (commy_pki_register_has_identity (reg, self->path)
+      && !commy_pki_register_identity_fits (reg, self->path, self->previous))
     return refuse (self, "this name was given to another key since: join again with a new token "
                          "(commy join)");
   return admit (self, reg);
+}
+
+static GBytes *
+decide_renewal (Case *self, GBytes *peer)
+{
+  g_autoptr (GError) why = NULL;
+  g_autoptr (CommyPkiRegister) reg = NULL;
+  g_autofree char *id = NULL;
+  g_autofree char *present = NULL;
+  g_autofree char *domain = NULL;
+  const char *path = NULL;
+  GBytes *answer = NULL;
+  guint8 key[32];
+
+  if (peer == NULL)
+    return refuse (self, "to renew, show the certificate that is to be renewed");
+  /* Strangers are worth neither the lock nor long lists; the others are judged by what there is
+   * under it. */
+  id = verify_peer (self, self->admission->authority, FALSE, peer, &answer);
+  if (id == NULL)
+    return answer;
+  if (!commy_pki_key_id (peer, key, &why))
+    return refuse (self, why->message);
+  reg = commy_pki_register_open_with (self->admission->dir, &self->authority, &why);
+  if (reg == NULL)
+    return fail (self, why);
+  present = verify_peer (self, self->authority, TRUE, peer, &answer);
+  if (present == NULL)
+    return answer;
+  domain = commy_pki_parse_id (present, strlen (present), &path, NULL);
+  if (!is_node_path (path))
+    return refuse (self, "this certificate is not one that can be renewed");
+  self->path = g_strdup (path);
+  self->previous = commy_pki_hex (key, sizeof key);
+  return renew_peer (self, reg);
 }
 
 GBytes *

@@ -202,10 +202,8 @@ take_crl (CommyPkiCredentials *self, const char *dir, GError **error)
   g_autofree char *path = g_build_filename (dir, COMMY_PKI_CRL_FILE, NULL);
   g_autofree char *pem = NULL;
 
-  if (!g_file_test (path, G_FILE_TEST_EXISTS))
-    return TRUE;
-  pem = commy_pki_read_file (dir, COMMY_PKI_CRL_FILE, FALSE, error);
-  return pem != NULL && commy_pki_trust_add_crls (self->trust, pem, error);
+  return commy_pki_read_crl (path, &pem, error)
+         && (pem == NULL || commy_pki_trust_add_crls (self->trust, pem, error));
 }
 
 /* Reads the files, with the key from @key_file. */

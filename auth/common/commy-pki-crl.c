@@ -11,6 +11,9 @@
 #include <string.h>
 
 #define SCHEME "x509:"
+#define ANY_TIME_FLAGS                                                           \
+  (GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS \
+   | GNUTLS_PROFILE_TO_VFLAGS (GNUTLS_PROFILE_MEDIUM))
 
 /* --- names --- */
 
@@ -66,32 +69,87 @@ commy_pki_crt_issuer_names (gnutls_x509_crt_t crt, char **out_by_key, char **out
   gnutls_free (dn.data);
 }
 
+/* --- chains --- */
+
+static gboolean
+is_signed_by (gnutls_x509_crt_t crt, gnutls_x509_crt_t issuer)
+{
+  unsigned status = 0;
+
+  /* Names first: they cost nothing. */
+  return gnutls_x509_crt_check_issuer (crt, issuer) != 0
+         && gnutls_x509_crt_verify (crt, &issuer, 1, ANY_TIME_FLAGS, &status) >= 0 && status == 0;
+}
+
+static gboolean
+is_of_anchor (CommyPkiTrust *self, gnutls_x509_crt_t crt)
+{
+  for (guint i = 0; self != NULL && i < self->n_anchors; i++)
+    if (is_signed_by (crt, self->anchors[i].crt))
+      return TRUE;
+  return FALSE;
+}
+
+static gnutls_x509_crt_t
+import_der (GBytes *bytes)
+{
+  gnutls_datum_t der;
+  gnutls_x509_crt_t crt = NULL;
+  gsize size;
+
+  der.data = (guint8 *) g_bytes_get_data (bytes, &size);
+  der.size = (unsigned) size;
+  if (gnutls_x509_crt_init (&crt) < 0)
+    return NULL;
+  if (gnutls_x509_crt_import (crt, &der, GNUTLS_X509_FMT_DER) >= 0)
+    return crt;
+  gnutls_x509_crt_deinit (crt);
+  return NULL;
+}
+
+/* How many of a chain count: up to the one that an anchor signed, or as far as each signed the one
+ * before. What is shown behind that is only shown: whoever connects can put there what he likes.
+ * Where no anchor signed any of them it is the peer's own alone. */
+static guint
+count_links (CommyPkiTrust *trust, gnutls_x509_crt_t *crts, guint n)
+{
+  guint links = MIN (n, 1);
+
+  while (links > 0 && links < n && !is_of_anchor (trust, crts[links - 1])
+         && is_signed_by (crts[links - 1], crts[links])
+         && gnutls_x509_crt_check_issuer (crts[links], crts[links]) == 0)
+    links++;
+  return trust == NULL || (links > 0 && is_of_anchor (trust, crts[links - 1])) ? links : MIN (n, 1);
+}
+
 char *
-commy_pki_chain_dup_names (GBytes *const *chain, gsize n, gint64 *out_from_s, gint64 *out_until_s)
+commy_pki_chain_dup_names (
+    CommyPkiTrust *trust, GBytes *const *chain, gsize n, gint64 *out_from_s, gint64 *out_until_s)
 {
   g_autoptr (GString) names = g_string_new (NULL);
+  gnutls_x509_crt_t crts[COMMY_PKI_CHAIN_MAX] = { NULL };
+  guint n_crts = 0, n_links;
 
   *out_from_s = 0;
   *out_until_s = G_MAXINT64;
-  for (gsize i = 0; i < MIN (n, COMMY_PKI_CHAIN_MAX); i++)
+  while (n_crts < MIN (n, COMMY_PKI_CHAIN_MAX)
+         && (crts[n_crts] = import_der (chain[n_crts])) != NULL)
+    n_crts++;
+  n_links = count_links (trust, crts, n_crts);
+  for (guint i = 0; i < n_crts; i++)
     {
-      g_auto (gnutls_x509_crt_t) crt = NULL;
-      g_autofree char *name = NULL;
-      gnutls_datum_t der;
-      gsize size;
+      g_autofree char *name = i < n_links ? commy_pki_crt_dup_name (crts[i]) : NULL;
 
-      der.data = (guint8 *) g_bytes_get_data (chain[i], &size);
-      der.size = (unsigned) size;
-      if (gnutls_x509_crt_init (&crt) < 0
-          || gnutls_x509_crt_import (crt, &der, GNUTLS_X509_FMT_DER) < 0)
-        break;
-      *out_from_s = MAX (*out_from_s, (gint64) gnutls_x509_crt_get_activation_time (crt));
-      *out_until_s = MIN (*out_until_s, (gint64) gnutls_x509_crt_get_expiration_time (crt));
-      /* An authority's own, if it was shown, is no link of the chain. */
-      name = i == 0 || gnutls_x509_crt_check_issuer (crt, crt) == 0 ? commy_pki_crt_dup_name (crt)
-                                                                    : NULL;
       if (name != NULL)
-        g_string_append_printf (names, "%s%s", names->len > 0 ? " " : "", name);
+        {
+          gint64 from_s = gnutls_x509_crt_get_activation_time (crts[i]);
+          gint64 until_s = gnutls_x509_crt_get_expiration_time (crts[i]);
+
+          *out_from_s = MAX (*out_from_s, from_s);
+          *out_until_s = MIN (*out_until_s, until_s);
+          g_string_append_printf (names, "%s%s", names->len > 0 ? " " : "", name);
+        }
+      gnutls_x509_crt_deinit (crts[i]);
     }
   return g_string_free (g_steal_pointer (&names), FALSE);
 }
@@ -129,15 +187,11 @@ import_crls (const char *pem, gnutls_x509_crl_t **out_crls, unsigned *out_n, GEr
 static gnutls_x509_crt_t
 find_signer (CommyPkiTrust *self, gnutls_x509_crl_t crl)
 {
-  const unsigned flags = GNUTLS_VERIFY_DISABLE_TIME_CHECKS
-                         | GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS
-                         | GNUTLS_PROFILE_TO_VFLAGS (GNUTLS_PROFILE_MEDIUM);
-
   for (guint i = 0; i < self->n_anchors; i++)
     {
       unsigned status = 0;
 
-      if (gnutls_x509_crl_verify (crl, &self->anchors[i].crt, 1, flags, &status) >= 0
+      if (gnutls_x509_crl_verify (crl, &self->anchors[i].crt, 1, ANY_TIME_FLAGS, &status) >= 0
           && status == 0)
         return self->anchors[i].crt;
     }
@@ -308,7 +362,7 @@ CommyPkiNamesState
 commy_pki_trust_judge_names (CommyPkiTrust *self, const char *names)
 {
   g_auto (GStrv) words = g_strsplit (names, " ", -1);
-  const char *last = NULL;
+  gboolean any = FALSE, known = FALSE;
 
   for (char **word = words; *word != NULL; word++)
     {
@@ -316,8 +370,9 @@ commy_pki_trust_judge_names (CommyPkiTrust *self, const char *names)
         continue;
       if (self->revoked != NULL && g_hash_table_contains (self->revoked, *word))
         return COMMY_PKI_NAMES_REVOKED;
-      last = *word;
+      any = TRUE;
+      known = known || is_known (self, *word);
     }
-  /* The last of a chain is the one that an authority signed. */
-  return last == NULL || is_known (self, last) ? COMMY_PKI_NAMES_GOOD : COMMY_PKI_NAMES_STRANGE;
+  /* Any link: what is trusted may be an authority in the middle of a chain. */
+  return !any || known ? COMMY_PKI_NAMES_GOOD : COMMY_PKI_NAMES_STRANGE;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define FILE_MAX (256 * 1024)
+G_STATIC_ASSERT (FILE_MAX < COMMY_PKI_CRL_TEXT_MAX);
 
 static gboolean
 fail (GError **error, const char *verb, const char *path, int code)
@@ -104,7 +105,7 @@ commy_pki_write_file (const char *dir,
 }
 
 static char *
-read_open_file (int fd, const char *path, gboolean secret, GError **error)
+read_open_file (int fd, const char *path, gsize max, gboolean secret, GError **error)
 {
   g_autofree char *text = NULL;
   struct stat about;
@@ -112,10 +113,10 @@ read_open_file (int fd, const char *path, gboolean secret, GError **error)
 
   if (fstat (fd, &about) != 0)
     return fail (error, "look at", path, errno), NULL;
-  if (!S_ISREG (about.st_mode) || about.st_size > FILE_MAX)
+  if (!S_ISREG (about.st_mode) || about.st_size > (off_t) max)
     {
       g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE,
-                   "%s is not a regular file of at most 256 KiB", path);
+                   "%s is not a regular file of at most %" G_GSIZE_FORMAT " KiB", path, max / 1024);
       return NULL;
     }
   if (secret && (about.st_mode & 077) != 0)
@@ -141,22 +142,44 @@ read_open_file (int fd, const char *path, gboolean secret, GError **error)
   return g_steal_pointer (&text);
 }
 
-char *
-commy_pki_read_file (const char *dir, const char *name, gboolean secret, GError **error)
+/* @out_missing: (nullable): no file of that name is no error, and told here. */
+static char *
+read_path (const char *path, gsize max, gboolean secret, gboolean *out_missing, GError **error)
 {
-  g_autofree char *path = g_build_filename (dir, name, NULL);
   int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   char *text;
 
+  if (fd < 0 && errno == ENOENT && out_missing != NULL)
+    {
+      *out_missing = TRUE;
+      return NULL;
+    }
   if (fd < 0)
     {
       g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE, "cannot read %s: %s", path,
                    g_strerror (errno));
       return NULL;
     }
-  text = read_open_file (fd, path, secret, error);
+  text = read_open_file (fd, path, max, secret, error);
   close (fd);
   return text;
+}
+
+char *
+commy_pki_read_file (const char *dir, const char *name, gboolean secret, GError **error)
+{
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+
+  return read_path (path, FILE_MAX, secret, NULL, error);
+}
+
+gboolean
+commy_pki_read_crl (const char *path, char **out_pem, GError **error)
+{
+  gboolean missing = FALSE;
+
+  *out_pem = read_path (path, COMMY_PKI_CRL_TEXT_MAX, FALSE, &missing, error);
+  return *out_pem != NULL || missing;
 }
 
 /* Locks of the open file, not of the process: they hold between threads too. */

@@ -208,9 +208,7 @@ is_outdated (const char *dir, const char *crl, CommyPkiTrust *trust)
   g_autofree char *path = g_build_filename (dir, COMMY_PKI_CRL_FILE, NULL);
   g_autofree char *present = NULL;
 
-  if (!g_file_test (path, G_FILE_TEST_EXISTS))
-    return FALSE;
-  present = commy_pki_read_file (dir, COMMY_PKI_CRL_FILE, FALSE, NULL);
+  (void) commy_pki_read_crl (path, &present, NULL); /* what cannot be read is replaced */
   return present != NULL && commy_pki_trust_add_crls (trust, present, NULL)
          && (crl == NULL || commy_pki_crl_get_number (crl) < commy_pki_crl_get_number (present));
 }

@@ -157,9 +157,8 @@ commy_pki_places_load_trust (const CommyPkiPlaces *self, GError **error)
       = ca != NULL ? commy_pki_trust_new_for (ca, self->trust_domain, error) : NULL;
   g_autofree char *crl = NULL;
 
-  if (trust == NULL || !g_file_test (self->crl, G_FILE_TEST_EXISTS))
-    return g_steal_pointer (&trust);
-  crl = commy_pki_read_file ("/", self->crl, FALSE, error);
-  return crl != NULL && commy_pki_trust_add_crls (trust, crl, error) ? g_steal_pointer (&trust)
+  if (trust == NULL || !commy_pki_read_crl (self->crl, &crl, error))
+    return NULL;
+  return crl == NULL || commy_pki_trust_add_crls (trust, crl, error) ? g_steal_pointer (&trust)
                                                                      : NULL;
 }

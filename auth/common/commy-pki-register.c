@@ -56,6 +56,20 @@ commy_pki_register_open (const char *dir, GError **error)
   return self->lock >= 0 && read_register (self, error) ? g_steal_pointer (&self) : NULL;
 }
 
+CommyPkiRegister *
+commy_pki_register_open_with (const char *dir, CommyPkiAuthority **out_authority, GError **error)
+{
+  /* Where there is none, no lock is made either. */
+  g_autoptr (CommyPkiAuthority) before = commy_pki_authority_load (dir, error);
+  g_autoptr (CommyPkiRegister) self = NULL;
+
+  *out_authority = NULL;
+  self = before != NULL ? commy_pki_register_open (dir, error) : NULL;
+  if (self != NULL)
+    *out_authority = commy_pki_authority_load (dir, error);
+  return *out_authority != NULL ? g_steal_pointer (&self) : NULL;
+}
+
 void
 commy_pki_register_free (CommyPkiRegister *self)
 {
@@ -84,9 +98,16 @@ gboolean
 commy_pki_register_save (CommyPkiRegister *self, gint64 now_s, GError **error)
 {
   g_autofree char *text = NULL;
+  gsize size = 0;
 
   prune (self, now_s);
-  text = g_key_file_to_data (self->file, NULL, NULL);
+  text = g_key_file_to_data (self->file, &size, NULL);
+  if (size > FILE_MAX) /* it could not be read again */
+    {
+      g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
+                   "the authority's register is full (8 MiB)");
+      return FALSE;
+    }
   return commy_pki_write_file (self->dir, FILE_NAME, text, 0600, FALSE, error);
 }
 
@@ -305,11 +326,13 @@ commy_pki_register_get_file (CommyPkiRegister *self)
 }
 
 gboolean
-commy_pki_note_issued (const char *dir, const char *cert_pem, gint64 now_s, GError **error)
+commy_pki_register_note_issued (CommyPkiRegister *self,
+                                const char *cert_pem,
+                                gint64 now_s,
+                                GError **error)
 {
   g_auto (gnutls_x509_crt_t) crt = NULL;
   gnutls_datum_t pem = { (guint8 *) cert_pem, (unsigned) strlen (cert_pem) };
-  g_autoptr (CommyPkiRegister) self = NULL;
   g_autofree char *uri = NULL;
   g_autofree char *domain = NULL;
   g_autofree char *key = NULL;
@@ -325,12 +348,19 @@ commy_pki_note_issued (const char *dir, const char *cert_pem, gint64 now_s, GErr
     return FALSE;
   uri = commy_pki_crt_dup_uri (crt, error);
   domain = uri != NULL ? commy_pki_parse_id (uri, strlen (uri), &path, error) : NULL;
-  self = domain != NULL ? commy_pki_register_open (dir, error) : NULL;
-  if (self == NULL)
+  if (domain == NULL)
     return FALSE;
   key = commy_pki_hex (id, sizeof id);
   return commy_pki_register_set_identity (self, path, key, NULL,
                                           gnutls_x509_crt_get_expiration_time (crt), error)
          && commy_pki_register_note_certificate (self, path, cert_pem, now_s, error)
          && commy_pki_register_save (self, now_s, error);
+}
+
+gboolean
+commy_pki_note_issued (const char *dir, const char *cert_pem, gint64 now_s, GError **error)
+{
+  g_autoptr (CommyPkiRegister) self = commy_pki_register_open (dir, error);
+
+  return self != NULL && commy_pki_register_note_issued (self, cert_pem, now_s, error);
 }

@@ -48,19 +48,23 @@ life_of (const CommyPkiCredentials *old)
 static CommyPkiMembership *
 renew_here (const char *dir, const CommyPkiCredentials *old, gint64 now_s, GError **error)
 {
-  g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_load (dir, error);
+  g_autoptr (CommyPkiAuthority) authority = NULL;
+  g_autoptr (CommyPkiRegister) reg = NULL;
   g_autoptr (CommyPkiPair) pair = NULL;
   g_autofree char *domain = NULL;
   const char *path = NULL;
   gint64 life = life_of (old);
   CommyPkiMembership *membership;
 
-  if (authority == NULL)
+  /* The lock is held to the end: ca.pem is written, too, and a change of the authority meanwhile
+   * would be undone by that. */
+  reg = commy_pki_register_open_with (dir, &authority, error);
+  if (reg == NULL)
     return NULL;
   domain = commy_pki_parse_id (old->id, strlen (old->id), &path, NULL);
   pair = commy_pki_issue_path (authority, path, now_s - commy_pki_backdate (life), now_s + life,
                                error);
-  if (pair == NULL || !commy_pki_note_issued (dir, pair->cert_pem, now_s, error)
+  if (pair == NULL || !commy_pki_register_note_issued (reg, pair->cert_pem, now_s, error)
       || !commy_pki_pair_save (pair, authority, dir, error))
     return NULL;
   membership = g_new0 (CommyPkiMembership, 1);

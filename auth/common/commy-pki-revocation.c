@@ -11,8 +11,11 @@
 
 #define REVOKED_GROUP "revoked "
 #define CRL_GROUP "crl"
-/* Of one node: two while it is renewed, more if its clock or its files are in disorder. */
+#define SCHEME "x509:"
+/* Of one node, that are good at a time: two while it is renewed, more where answers get lost. */
 #define CERTIFICATES_MAX 16
+/* What a node takes in of both authorities of a change (COMMY_PKI_REVOKED_MAX has each twice). */
+#define LISTED_MAX (COMMY_PKI_REVOKED_MAX / 2)
 
 void
 commy_pki_revocation_clear (CommyPkiRevocation *self)
@@ -51,6 +54,53 @@ list_certificates (GKeyFile *file, const char *group)
   return entries != NULL ? entries : g_new0 (char *, 1);
 }
 
+/* Those that are good still, and were not revoked: of them nobody else knows. (transfer container):
+ * the texts are those of @entries. */
+static GPtrArray *
+filter_good (GKeyFile *file, char **entries, gint64 now_s)
+{
+  GPtrArray *good = g_ptr_array_new ();
+
+  for (char **entry = entries; *entry != NULL; entry++)
+    {
+      g_autofree char *name = name_of (*entry);
+      g_autofree char *revoked = g_strconcat (REVOKED_GROUP, name, NULL);
+
+      if (until_of (*entry) >= now_s && !g_key_file_has_group (file, revoked))
+        g_ptr_array_add (good, *entry);
+    }
+  return good;
+}
+
+static gboolean
+refuse_another (const char *path, const GPtrArray *good, GError **error)
+{
+  gint64 until_s = G_MAXINT64;
+  g_autoptr (GDateTime) time = NULL;
+  g_autofree char *when = NULL;
+
+  for (guint i = 0; i < good->len; i++)
+    until_s = MIN (until_s, until_of (good->pdata[i]));
+  time = g_date_time_new_from_unix_utc (until_s);
+  when = time != NULL ? g_date_time_format (time, "%Y-%m-%d %H:%M:%S UTC") : NULL;
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_BUSY,
+               "%s has %u certificates that are good still, which is as many as it may: there is "
+               "none before one of them ends (%s) or they are revoked (commy pki revoke)",
+               path + 1, good->len, when != NULL ? when : "?");
+  return FALSE;
+}
+
+gboolean
+commy_pki_register_has_room (CommyPkiRegister *self, const char *path, gint64 now_s, GError **error)
+{
+  GKeyFile *file = commy_pki_register_get_file (self);
+  g_autofree char *group = identity_group (path);
+  g_auto (GStrv) entries = list_certificates (file, group);
+  g_autoptr (GPtrArray) good = filter_good (file, entries, now_s);
+
+  return good->len < CERTIFICATES_MAX || refuse_another (path, good, error);
+}
+
 gboolean
 commy_pki_register_note_certificate (
     CommyPkiRegister *self, const char *path, const char *cert_pem, gint64 now_s, GError **error)
@@ -59,16 +109,11 @@ commy_pki_register_note_certificate (
   g_autoptr (CommyPkiInfo) info = commy_pki_info_new (cert_pem, error);
   g_autofree char *group = identity_group (path);
   g_auto (GStrv) entries = list_certificates (file, group);
-  g_autoptr (GPtrArray) kept = g_ptr_array_new ();
+  g_autoptr (GPtrArray) kept = filter_good (file, entries, now_s);
   g_autofree char *added = NULL;
 
-  if (info == NULL)
+  if (info == NULL || !commy_pki_register_has_room (self, path, now_s, error))
     return FALSE;
-  for (char **entry = entries; *entry != NULL; entry++)
-    if (until_of (*entry) >= now_s)
-      g_ptr_array_add (kept, *entry);
-  while (kept->len >= CERTIFICATES_MAX)
-    g_ptr_array_remove_index (kept, 0);
   added = g_strdup_printf ("%s %" G_GINT64_FORMAT, info->name, info->not_after_s);
   g_ptr_array_add (kept, added);
   g_key_file_set_string_list (file, group, "certificates", (const char *const *) kept->pdata,
@@ -116,10 +161,29 @@ parse_serial (const char *hex, guint8 *out, gsize *inout_size)
   return TRUE;
 }
 
-static int
-add_revoked (gnutls_x509_crl_t crl, GKeyFile *file, const char *authority)
+/* What the names of its certificates have behind "x509:". */
+static char *
+dup_authority_id (CommyPkiAuthority *authority)
 {
-  g_autofree char *prefix = g_strconcat (REVOKED_GROUP, "x509:", authority, ":", NULL);
+  g_autofree char *by_key = NULL;
+  g_autofree char *by_name = NULL;
+
+  commy_pki_crt_issuer_names (authority->crt, &by_key, &by_name);
+  return g_strdup (by_key != NULL ? by_key : by_name);
+}
+
+static char *
+dup_prefix (CommyPkiAuthority *authority)
+{
+  g_autofree char *id = dup_authority_id (authority);
+
+  return g_strconcat (REVOKED_GROUP, SCHEME, id, ":", NULL);
+}
+
+static int
+add_revoked (gnutls_x509_crl_t crl, GKeyFile *file, CommyPkiAuthority *authority)
+{
+  g_autofree char *prefix = dup_prefix (authority);
   g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
   int code = 0;
 
@@ -146,11 +210,8 @@ sign_crl (gnutls_x509_crl_t crl,
   guint64 big = GUINT64_TO_BE ((guint64) number);
   guint8 key[64];
   gsize size = sizeof key;
-  g_autofree char *by_key = NULL;
-  g_autofree char *by_name = NULL;
   int code = gnutls_x509_crl_set_version (crl, 2);
 
-  commy_pki_crt_issuer_names (authority->crt, &by_key, &by_name);
   if (code >= 0)
     code = gnutls_x509_crl_set_this_update (crl, (time_t) now_s);
   /* A list is good until there is another one: it comes with each renewal. */
@@ -158,7 +219,7 @@ sign_crl (gnutls_x509_crl_t crl,
     code = gnutls_x509_crl_set_next_update (crl,
                                             gnutls_x509_crt_get_expiration_time (authority->crt));
   if (code >= 0)
-    code = add_revoked (crl, file, by_key != NULL ? by_key : by_name);
+    code = add_revoked (crl, file, authority);
   if (code >= 0)
     code = gnutls_x509_crl_set_number (crl, &big, sizeof big);
   if (code >= 0 && gnutls_x509_crt_get_subject_key_id (authority->crt, key, &size, NULL) >= 0)
@@ -200,31 +261,83 @@ prune (GKeyFile *file, gint64 now_s)
       g_key_file_remove_group (file, *group, NULL);
 }
 
-gboolean
-commy_pki_write_crls (const char *dir, CommyPkiRegister *reg, gint64 now_s, GError **error)
+/* Those whose keys are here: the present one, and while it changes the one before.
+ * (transfer full): of CommyPkiAuthority */
+static GPtrArray *
+load_signers (const char *dir, GError **error)
 {
   static const char *const keys[]
       = { COMMY_PKI_AUTHORITY_KEY_FILE, COMMY_PKI_AUTHORITY_OLD_KEY_FILE };
-  GKeyFile *file = commy_pki_register_get_file (reg);
-  gint64 number = g_key_file_get_int64 (file, CRL_GROUP, "number", NULL) + 1;
-  g_autoptr (GString) lists = g_string_new (NULL);
+  g_autoptr (GPtrArray) signers
+      = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_pki_authority_free);
 
-  prune (file, now_s);
-  g_key_file_set_int64 (file, CRL_GROUP, "number", number);
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
     {
       g_autofree char *path = g_build_filename (dir, keys[i], NULL);
-      g_autoptr (CommyPkiAuthority) authority = NULL;
-      g_autofree char *pem = NULL;
+      CommyPkiAuthority *authority;
 
       if (!g_file_test (path, G_FILE_TEST_EXISTS))
         continue;
       authority = commy_pki_authority_load_key (dir, keys[i], error);
-      pem = authority != NULL ? make_crl (authority, file, number, now_s, error) : NULL;
+      if (authority == NULL)
+        return NULL;
+      g_ptr_array_add (signers, authority);
+    }
+  return g_steal_pointer (&signers);
+}
+
+static guint
+count_listed (GKeyFile *file, const GPtrArray *signers)
+{
+  g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
+  guint n = 0;
+
+  for (guint i = 0; i < signers->len; i++)
+    {
+      g_autofree char *prefix = dup_prefix (signers->pdata[i]);
+
+      for (char **group = groups; *group != NULL; group++)
+        n += g_str_has_prefix (*group, prefix) ? 1 : 0;
+    }
+  return n;
+}
+
+static gboolean
+refuse_full (GError **error)
+{
+  g_set_error (
+      error, COMMY_PKI_ERROR, COMMY_ERROR_TOO_BIG,
+      "the list of revoked certificates is full (%d of them, %d MiB): change the authority "
+      "(commy pki rotate), which ends all that it signed",
+      LISTED_MAX, COMMY_PKI_CRL_TEXT_MAX / 1024 / 1024);
+  return FALSE;
+}
+
+gboolean
+commy_pki_write_crls (const char *dir, CommyPkiRegister *reg, gint64 now_s, GError **error)
+{
+  GKeyFile *file = commy_pki_register_get_file (reg);
+  gint64 number = g_key_file_get_int64 (file, CRL_GROUP, "number", NULL) + 1;
+  g_autoptr (GString) lists = g_string_new (NULL);
+  g_autoptr (GPtrArray) signers = load_signers (dir, error);
+
+  if (signers == NULL)
+    return FALSE;
+  prune (file, now_s);
+  /* What no node could take in is not written: it would take in nothing at all. */
+  if (count_listed (file, signers) > LISTED_MAX)
+    return refuse_full (error);
+  g_key_file_set_int64 (file, CRL_GROUP, "number", number);
+  for (guint i = 0; i < signers->len; i++)
+    {
+      g_autofree char *pem = make_crl (signers->pdata[i], file, number, now_s, error);
+
       if (pem == NULL)
         return FALSE;
       g_string_append (lists, pem);
     }
+  if (lists->len > COMMY_PKI_CRL_TEXT_MAX)
+    return refuse_full (error);
   /* The number first: it is never given out twice. */
   return commy_pki_register_save (reg, now_s, error)
          && commy_pki_write_file (dir, COMMY_PKI_CRL_FILE, lists->str, 0644, FALSE, error);
@@ -278,11 +391,10 @@ revoke_node (
   return TRUE;
 }
 
-/* The register's entry of a certificate, by its name or serial number. */
+/* The register's entry of a certificate. */
 static gboolean
 find_entry (GKeyFile *file, const char *what, char **out_entry, char **out_path)
 {
-  g_autofree char *tail = g_strconcat (":", what, NULL);
   g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
 
   for (char **group = groups; *group != NULL; group++)
@@ -296,7 +408,7 @@ find_entry (GKeyFile *file, const char *what, char **out_entry, char **out_path)
         {
           g_autofree char *name = name_of (*entry);
 
-          if (strcmp (name, what) != 0 && !g_str_has_suffix (name, tail))
+          if (strcmp (name, what) != 0)
             continue;
           *out_entry = g_strdup (*entry);
           *out_path = g_strdup (*group + strlen (COMMY_PKI_IDENTITY_GROUP));
@@ -306,44 +418,108 @@ find_entry (GKeyFile *file, const char *what, char **out_entry, char **out_path)
   return FALSE;
 }
 
-/* What the register does not know, because it was made before it did, is taken as said. */
+static gboolean
+refuse_number (const char *what, GError **error)
+{
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
+               "\"%.64s\" is no serial number: it has hexadecimal digits, as commy cert ls prints "
+               "them",
+               what);
+  return FALSE;
+}
+
+/* "40:1A:0f" -> "401a0f"; without colons as it is. NULL: it is neither. */
+static char *
+dup_serial (const char *text)
+{
+  g_autofree char *low = g_ascii_strdown (text, -1);
+  g_auto (GStrv) parts = g_strsplit (low, ":", -1);
+  g_autofree char *serial = g_strjoinv ("", parts);
+  guint8 bytes[64];
+  gsize size = sizeof bytes;
+
+  for (char **part = parts; parts[0] != NULL && parts[1] != NULL && *part != NULL; part++)
+    if (strlen (*part) != 2)
+      return NULL;
+  return parse_serial (serial, bytes, &size) ? g_steal_pointer (&serial) : NULL;
+}
+
+static gboolean
+add_known (GKeyFile *file, CommyPkiRevocation *out, const char *name, gint64 now_s)
+{
+  g_autofree char *entry = NULL;
+  g_autofree char *path = NULL;
+
+  if (!find_entry (file, name, &entry, &path))
+    return FALSE;
+  add_one (file, out, name, path, now_s, until_of (entry));
+  return TRUE;
+}
+
+/* "x509:AUTHORITY:SERIAL", or AUTHORITY NULL where it is a serial number alone; in lower case. */
+static char *
+split_name (const char *what, char **out_authority)
+{
+  g_autofree char *low = g_ascii_strdown (what, -1);
+  const char *rest = low;
+
+  *out_authority = NULL;
+  if (g_str_has_prefix (low, SCHEME))
+    {
+      rest += strlen (SCHEME);
+      *out_authority = g_strndup (rest, strcspn (rest, ":"));
+      rest += strlen (*out_authority);
+      rest += *rest == ':' ? 1 : 0;
+    }
+  return dup_serial (rest);
+}
+
+/* Lists are signed for the authorities whose keys are here: what another signed would be on none.
+ * What the register does not know, because it was made before it did, is taken as said, and of each
+ * authority that it can be of. */
 static gboolean
 revoke_certificate (GKeyFile *file,
                     CommyPkiRevocation *out,
-                    CommyPkiAuthority *authority,
+                    const char *dir,
                     const char *what,
                     gint64 now_s,
                     GError **error)
 {
-  const char *serial = strrchr (what, ':');
-  guint8 bytes[64];
-  gsize size = sizeof bytes;
-  g_autofree char *entry = NULL;
-  g_autofree char *path = NULL;
-  g_autofree char *name = NULL;
-  g_autofree char *by_key = NULL;
-  g_autofree char *by_name = NULL;
+  g_autoptr (GPtrArray) signers = load_signers (dir, error);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *authority = NULL;
+  g_autofree char *serial = split_name (what, &authority);
 
-  serial = serial != NULL ? serial + 1 : what;
-  if (!parse_serial (serial, bytes, &size))
+  if (signers == NULL)
+    return FALSE;
+  if (serial == NULL)
+    return refuse_number (what, error);
+  for (guint i = 0; i < signers->len; i++)
     {
-      g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
-                   "\"%.64s\" is no serial number: it has hexadecimal digits, as commy cert ls "
-                   "prints them",
-                   serial);
-      return FALSE;
+      g_autofree char *id = dup_authority_id (signers->pdata[i]);
+      char *name = g_strconcat (SCHEME, id, ":", serial, NULL);
+
+      g_ptr_array_add (names, name);
+      if (authority != NULL && strcmp (authority, id) != 0)
+        name[0] = '\0'; /* it is not of this one */
+      else if (add_known (file, out, name, now_s))
+        return TRUE;
     }
-  if (find_entry (file, what, &entry, &path))
+  for (guint i = 0; i < signers->len; i++)
     {
-      name = name_of (entry);
-      add_one (file, out, name, path, now_s, until_of (entry));
-      return TRUE;
+      const CommyPkiAuthority *signer = signers->pdata[i];
+      const char *name = names->pdata[i];
+
+      if (*name != '\0')
+        add_one (file, out, name, NULL, now_s, gnutls_x509_crt_get_expiration_time (signer->crt));
     }
-  commy_pki_crt_issuer_names (authority->crt, &by_key, &by_name);
-  name = g_str_has_prefix (what, "x509:") ? g_strdup (what)
-                                          : g_strconcat ("x509:", by_key, ":", serial, NULL);
-  add_one (file, out, name, NULL, now_s, gnutls_x509_crt_get_expiration_time (authority->crt));
-  return TRUE;
+  if (out->names->len > 0)
+    return TRUE;
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_INVALID_ARGUMENT,
+               "%.160s is of an authority whose key is not here: no list that is signed here can "
+               "name it (commy cert ls prints names)",
+               what);
+  return FALSE;
 }
 
 /* "/host/H/user/U" of whatever names a node; NULL: it names none. */
@@ -371,14 +547,14 @@ gboolean
 commy_pki_revoke (
     const char *dir, const char *what, gint64 now_s, CommyPkiRevocation *out, GError **error)
 {
-  g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_load (dir, error);
-  g_autoptr (CommyPkiRegister) reg = NULL;
+  g_autoptr (CommyPkiAuthority) authority = NULL;
+  g_autoptr (CommyPkiRegister) reg = commy_pki_register_open_with (dir, &authority, error);
   g_autofree char *path = NULL;
   GError *cause = NULL;
   GKeyFile *file;
 
   memset (out, 0, sizeof *out);
-  if (authority == NULL)
+  if (reg == NULL)
     return FALSE;
   path = dup_path (what, authority, &cause);
   if (cause != NULL)
@@ -386,13 +562,10 @@ commy_pki_revoke (
       g_propagate_error (error, cause);
       return FALSE;
     }
-  reg = commy_pki_register_open (dir, error);
-  if (reg == NULL)
-    return FALSE;
   file = commy_pki_register_get_file (reg);
   out->names = g_ptr_array_new_with_free_func (g_free);
   if (path != NULL ? !revoke_node (file, out, path, now_s, error)
-                   : !revoke_certificate (file, out, authority, what, now_s, error))
+                   : !revoke_certificate (file, out, dir, what, now_s, error))
     return FALSE;
   if (!commy_pki_write_crls (dir, reg, now_s, error))
     return FALSE;

@@ -5,7 +5,8 @@
  * the old one is forgotten. The trust domain, and with it every name, stays.
  *
  * The files say which stage it is, and each step is done when one of them got its name: a crash
- * leaves the stage before or the one after.
+ * leaves the stage before or the one after. Before that the register notes the step: were it noted
+ * after, who was renewed before the step could pass for renewed since.
  */
 #include "config.h"
 
@@ -51,14 +52,43 @@ find_stage (const char *dir)
 
 /* --- who is behind --- */
 
+/* The step that a node must have been renewed at. The register has a step noted that the files did
+ * not come to, where it was cut off: then the one before is enough. */
+static gint64
+find_wanted (GKeyFile *file, CommyPkiRotationStage stage)
+{
+  if (g_key_file_has_key (file, ROTATION_GROUP, "to", NULL)
+      && g_key_file_get_int64 (file, ROTATION_GROUP, "to", NULL) != (gint64) stage)
+    return g_key_file_get_int64 (file, ROTATION_GROUP, "before", NULL);
+  return commy_pki_register_get_step (file);
+}
+
+/* Each attempt has a step of its own: what nodes got between two of them may be of neither. */
+static gboolean
+note_step (CommyPkiRegister *reg,
+           const CommyPkiRotation *now,
+           CommyPkiRotationStage to,
+           gint64 now_s,
+           GError **error)
+{
+  GKeyFile *file = commy_pki_register_get_file (reg);
+
+  g_key_file_set_int64 (file, ROTATION_GROUP, "before", find_wanted (file, now->stage));
+  g_key_file_set_int64 (file, ROTATION_GROUP, "to", to);
+  g_key_file_set_int64 (file, ROTATION_GROUP, "since", now_s);
+  g_key_file_set_int64 (file, ROTATION_GROUP, "step", commy_pki_register_get_step (file) + 1);
+  return commy_pki_register_save (reg, now_s, error);
+}
+
 static void
 fill (CommyPkiRotation *out, const char *dir, GKeyFile *file, gint64 now_s)
 {
   g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
 
-  gint64 step = commy_pki_register_get_step (file);
+  gint64 step;
 
   out->stage = find_stage (dir);
+  step = find_wanted (file, out->stage);
   out->since_s = g_key_file_get_int64 (file, ROTATION_GROUP, "since", NULL);
   out->behind = g_ptr_array_new_with_free_func (g_free);
   for (char **group = groups; *group != NULL; group++)
@@ -77,11 +107,10 @@ fill (CommyPkiRotation *out, const char *dir, GKeyFile *file, gint64 now_s)
 gboolean
 commy_pki_rotation_get (const char *dir, gint64 now_s, CommyPkiRotation *out, GError **error)
 {
-  g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_load (dir, error);
-  g_autoptr (CommyPkiRegister) reg = NULL;
+  g_autoptr (CommyPkiAuthority) authority = NULL;
+  g_autoptr (CommyPkiRegister) reg = commy_pki_register_open_with (dir, &authority, error);
 
   memset (out, 0, sizeof *out);
-  reg = authority != NULL ? commy_pki_register_open (dir, error) : NULL;
   if (reg == NULL)
     return FALSE;
   fill (out, dir, commy_pki_register_get_file (reg), now_s);
@@ -145,7 +174,8 @@ switch_over (const char *dir, GError **error)
   return saved;
 }
 
-/* The old key goes first: what it signed is a list that nobody could judge without its certificate.
+/* What the old authority signed ends with its certificate, and only then with the list of what was
+ * revoked of it: whoever reads in between finds a list that cannot be judged, and takes nothing.
  */
 static gboolean
 finish (const char *dir,
@@ -159,8 +189,8 @@ finish (const char *dir,
   /* Who failed or died here before goes on from where that was. */
   if ((exists (dir, COMMY_PKI_AUTHORITY_OLD_KEY_FILE)
        && !rename_key (dir, COMMY_PKI_AUTHORITY_OLD_KEY_FILE, GONE_FILE, error))
-      || (exists (dir, COMMY_PKI_CRL_FILE) && !commy_pki_write_crls (dir, reg, now_s, error))
-      || !commy_pki_write_file (dir, COMMY_PKI_CA_FILE, authority->own_pem, 0644, FALSE, error))
+      || !commy_pki_write_file (dir, COMMY_PKI_CA_FILE, authority->own_pem, 0644, FALSE, error)
+      || (exists (dir, COMMY_PKI_CRL_FILE) && !commy_pki_write_crls (dir, reg, now_s, error)))
     return FALSE;
   return g_unlink (gone) == 0 || fail (error, "remove", gone);
 }
@@ -203,29 +233,19 @@ gboolean
 commy_pki_rotation_go (
     const char *dir, CommyPkiRotationStage to, gboolean force, gint64 now_s, GError **error)
 {
-  g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_load (dir, error);
-  g_autoptr (CommyPkiRegister) reg = NULL;
+  g_autoptr (CommyPkiAuthority) authority = NULL;
+  g_autoptr (CommyPkiRegister) reg = commy_pki_register_open_with (dir, &authority, error);
   g_auto (CommyPkiRotation) now = { 0 };
-  GKeyFile *file;
-  gboolean done;
 
-  reg = authority != NULL ? commy_pki_register_open (dir, error) : NULL;
   if (reg == NULL)
     return FALSE;
   fill (&now, dir, commy_pki_register_get_file (reg), now_s);
-  if (!may_go (&now, to, force, error))
+  if (!may_go (&now, to, force, error) || !note_step (reg, &now, to, now_s, error))
     return FALSE;
   if (to == COMMY_PKI_ROTATION_STARTED)
-    done = start (dir, authority, now_s, error);
-  else if (to == COMMY_PKI_ROTATION_SWITCHED)
-    done = switch_over (dir, error)
+    return start (dir, authority, now_s, error);
+  if (to == COMMY_PKI_ROTATION_SWITCHED)
+    return switch_over (dir, error)
            && (!exists (dir, COMMY_PKI_CRL_FILE) || commy_pki_write_crls (dir, reg, now_s, error));
-  else
-    done = finish (dir, authority, reg, now_s, error);
-  if (!done)
-    return FALSE;
-  file = commy_pki_register_get_file (reg);
-  g_key_file_set_int64 (file, ROTATION_GROUP, "since", now_s);
-  g_key_file_set_int64 (file, ROTATION_GROUP, "step", commy_pki_register_get_step (file) + 1);
-  return commy_pki_register_save (reg, now_s, error);
+  return finish (dir, authority, reg, now_s, error);
 }

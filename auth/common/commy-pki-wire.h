@@ -16,7 +16,6 @@
 #define COMMY_PKI_MESSAGE_HEADER 12
 #define COMMY_PKI_MESSAGE_MAX (16 * 1024)
 /* What an authority answers may hold lists of revoked certificates. */
-#define COMMY_PKI_CRL_TEXT_MAX (256 * 1024)
 #define COMMY_PKI_ANSWER_MAX (COMMY_PKI_MESSAGE_MAX + COMMY_PKI_CRL_TEXT_MAX)
 
 typedef enum
@@ -78,6 +77,20 @@ gboolean commy_pki_key_id (GBytes *der, guint8 out_id[32], GError **error);
 #define COMMY_PKI_IDENTITY_GROUP "identity "
 
 GKeyFile *commy_pki_register_get_file (CommyPkiRegister *self);
+/* The register, and the authority as it is while nobody else can change it. */
+CommyPkiRegister *
+commy_pki_register_open_with (const char *dir, CommyPkiAuthority **out_authority, GError **error);
+/* commy_pki_note_issued() for who has the register open. */
+gboolean commy_pki_register_note_issued (CommyPkiRegister *self,
+                                         const char *cert_pem,
+                                         gint64 now_s,
+                                         GError **error);
+/* Whether @path may have one more certificate: each that is good must be known when it is revoked,
+ * and no more are than the register keeps. COMMY_ERROR_BUSY otherwise. */
+gboolean commy_pki_register_has_room (CommyPkiRegister *self,
+                                      const char *path,
+                                      gint64 now_s,
+                                      GError **error);
 /* The certificate that @path, an identity that is set, has now. */
 gboolean commy_pki_register_note_certificate (
     CommyPkiRegister *self, const char *path, const char *cert_pem, gint64 now_s, GError **error);

@@ -23,6 +23,8 @@ G_BEGIN_DECLS
 /* Lists of revoked certificates, signed by authorities of ca.pem; where there is none, none is. */
 #define COMMY_PKI_CRL_FILE "crl.pem"
 
+#define COMMY_PKI_CRL_TEXT_MAX (4 * 1024 * 1024)
+
 #define COMMY_PKI_SECONDS_PER_DAY G_GINT64_CONSTANT (86400)
 #define COMMY_PKI_LIFE_DAYS 90
 #define COMMY_PKI_AUTHORITY_LIFE_DAYS 3650
@@ -106,6 +108,9 @@ gboolean commy_pki_write_file (const char *dir,
                                GError **error);
 /* A regular file of at most 256 KiB. @secret: nobody but its owner may have access. */
 char *commy_pki_read_file (const char *dir, const char *name, gboolean secret, GError **error);
+/* Lists of revoked certificates, of at most COMMY_PKI_CRL_TEXT_MAX. NULL without an error: there is
+ * no such file; whatever else is wrong with it is an error. */
+gboolean commy_pki_read_crl (const char *path, char **out_pem, GError **error);
 /* Where the core looks for the credentials of @mesh when nothing else is said. */
 char *commy_pki_default_dir (const char *mesh);
 
@@ -163,8 +168,11 @@ gint64 commy_pki_crl_get_number (const char *pem);
 gint64 commy_pki_trust_get_crl_end (CommyPkiTrust *trust);
 
 /* A chain under the names by which it can be denied or revoked, "x509:AUTHORITY:SERIAL" of each
- * certificate with a space between, and the time that all of them share. (transfer full) */
-char *commy_pki_chain_dup_names (GBytes *const *chain,
+ * certificate that is a link of it with a space between, and the time that all of them share.
+ * @trust: (nullable): whose authorities end it; without, it is as long as its signatures go.
+ * (transfer full) */
+char *commy_pki_chain_dup_names (CommyPkiTrust *trust,
+                                 GBytes *const *chain,
                                  gsize n_chain,
                                  gint64 *out_from_s,
                                  gint64 *out_until_s);

@@ -176,7 +176,7 @@ mtls_same_user (gpointer instance, const char *principal)
 static gboolean
 mtls_proof (gpointer instance, const CommyEvidence *evidence, gpointer session, CommyProof *proof)
 {
-  return mtls_proof_describe (evidence, proof);
+  return mtls_proof_describe (&((Mtls *) instance)->proofs, evidence, proof);
 }
 
 static CommyProofState

@@ -10,28 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-gboolean
-mtls_proof_describe (const CommyEvidence *evidence, CommyProof *proof)
-{
-  g_autofree char *names = NULL;
-  gint64 from_s, until_s;
-
-  if (evidence->kind != COMMY_EVIDENCE_X509 || evidence->n_chain == 0)
-    return FALSE;
-  names = commy_pki_chain_dup_names (evidence->chain, evidence->n_chain, &from_s, &until_s);
-  if (g_strlcpy (proof->id, names, sizeof proof->id) >= sizeof proof->id)
-    proof->id[strcspn (proof->id, " ")] = '\0'; /* the peer's own alone */
-  /* What this side showed ends the other side's proof, which may have none that ends before. */
-  if (evidence->struct_size >= G_STRUCT_OFFSET (CommyEvidence, own_until_s) + sizeof (gint64)
-      && evidence->own_until_s > 0 && evidence->own_until_s < until_s)
-    {
-      until_s = evidence->own_until_s;
-      from_s = evidence->own_from_s;
-    }
-  proof->from_s = from_s;
-  proof->until_s = until_s;
-  return TRUE;
-}
+#define LOOK_EVERY_NS (MTLS_SECOND / 10)
 
 static void
 take_stamps (const CommyPkiPlaces *places, struct stat stamps[MTLS_PROOF_FILES])
@@ -75,8 +54,12 @@ refresh (MtlsProofs *self)
   g_auto (CommyPkiPlaces) places = { NULL };
   g_autoptr (GError) error = NULL;
   g_autofree char *line = NULL;
+  gint64 now_ns = self->host->now_ns (self->host);
   CommyPkiTrust *fresh;
 
+  if (self->looked_ns != 0 && now_ns - self->looked_ns < LOOK_EVERY_NS)
+    return self->trust;
+  self->looked_ns = now_ns;
   (void) commy_pki_places_find (self->dir, &places, &error);
   take_stamps (&places, stamps);
   if (memcmp (stamps, self->stamps, sizeof stamps) == 0)
@@ -94,6 +77,30 @@ refresh (MtlsProofs *self)
   self->trust = fresh;
   tell_stale (self);
   return fresh;
+}
+
+gboolean
+mtls_proof_describe (MtlsProofs *self, const CommyEvidence *evidence, CommyProof *proof)
+{
+  g_autofree char *names = NULL;
+  gint64 from_s, until_s;
+
+  if (evidence->kind != COMMY_EVIDENCE_X509 || evidence->n_chain == 0)
+    return FALSE;
+  names = commy_pki_chain_dup_names (self->dir != NULL ? refresh (self) : NULL, evidence->chain,
+                                     evidence->n_chain, &from_s, &until_s);
+  if (g_strlcpy (proof->id, names, sizeof proof->id) >= sizeof proof->id)
+    proof->id[strcspn (proof->id, " ")] = '\0'; /* the peer's own alone */
+  /* What this side showed ends the other side's proof, which may have none that ends before. */
+  if (evidence->struct_size >= G_STRUCT_OFFSET (CommyEvidence, own_until_s) + sizeof (gint64)
+      && evidence->own_until_s > 0 && evidence->own_until_s < until_s)
+    {
+      until_s = evidence->own_until_s;
+      from_s = evidence->own_from_s;
+    }
+  proof->from_s = from_s;
+  proof->until_s = until_s;
+  return TRUE;
 }
 
 CommyProofState

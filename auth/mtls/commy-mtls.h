@@ -23,13 +23,15 @@ typedef struct
   const char *dir;                      /* NULL: none */
   struct stat stamps[MTLS_PROOF_FILES]; /* of what was read last; only what tells versions apart */
   CommyPkiTrust *trust;                 /* NULL: it could never be read */
+  gint64 looked_ns;                     /* 0: never */
   gint64 told_end_s;                    /* of the list that was said to be old */
 } MtlsProofs;
 
 void mtls_proofs_init (MtlsProofs *self, CommyHost *host);
 void mtls_proofs_clear (MtlsProofs *self);
-gboolean mtls_proof_describe (const CommyEvidence *evidence, CommyProof *proof);
-/* Reads the folder again if it changed. */
+/* Both read the folder again if it changed, and look at it at most ten times a second: there may be
+ * many connections. */
+gboolean mtls_proof_describe (MtlsProofs *self, const CommyEvidence *evidence, CommyProof *proof);
 CommyProofState
 mtls_proof_judge (MtlsProofs *self, const char *names, char *reason, gsize reason_size);
 

@@ -56,7 +56,8 @@ gboolean commy_exchange_is_one_peer (const CommyExchange *exchange, GError **err
 CommySlot *commy_exchange_find_slot (CommyExchange *exchange, const CommyPlugin *provider);
 /* Whether a provider's words are a principal, and attributes. */
 gboolean commy_exchange_is_principal (const char *text);
-CommyPrincipal *commy_exchange_make_principal (const CommyExchange *exchange);
+/* All have accepted: who the peer is from now on. */
+void commy_exchange_take_peer (CommySetup *self, const CommyExchange *exchange);
 /* What a provider says of the proof that it accepted just now; @session: NULL where it judged
  * alone.
  */

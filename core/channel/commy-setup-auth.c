@@ -172,8 +172,8 @@ commy_exchange_new (CommySetup *self, const CommyAuthChain *chain)
 /* --- the principal --- */
 
 /* What the first one says of it, and behind that what all say. */
-CommyPrincipal *
-commy_exchange_make_principal (const CommyExchange *exchange)
+static CommyPrincipal *
+make_principal (const CommyExchange *exchange)
 {
   CommyPlugin *provider = exchange->slots[0].provider;
   CommyPrincipal *principal = NULL;
@@ -191,6 +191,30 @@ commy_exchange_make_principal (const CommyExchange *exchange)
   if (provider->ops.auth.same_user (provider->instance, commy_principal_get_name (principal)))
     commy_principal_set_own (principal);
   return principal;
+}
+
+/* Each name that a slot has: any of them may be denied. */
+static char *
+join_names (const CommyExchange *exchange)
+{
+  g_autoptr (GString) names = g_string_new (NULL);
+
+  for (guint i = 0; i < exchange->n_slots; i++)
+    {
+      const char *text = exchange->slots[i].text;
+
+      g_string_append_printf (names, "%s%.*s", i > 0 ? " " : "", (int) strcspn (text, "\n"), text);
+    }
+  return g_string_free (g_steal_pointer (&names), FALSE);
+}
+
+void
+commy_exchange_take_peer (CommySetup *self, const CommyExchange *exchange)
+{
+  g_clear_pointer (&self->peer, commy_principal_unref);
+  self->peer = make_principal (exchange);
+  g_free (self->proved);
+  self->proved = join_names (exchange);
 }
 
 static gboolean
@@ -252,8 +276,7 @@ commy_setup_take_standing (CommySetup *self, GError **error)
     return TRUE;
   g_clear_pointer (&self->standing, commy_standing_free);
   self->standing = commy_standings_add (
-      standings, commy_principal_get_name (self->peer),
-      self->proofs != NULL ? (gpointer) self->proofs->data : NULL,
+      standings, self->proved, self->proofs != NULL ? (gpointer) self->proofs->data : NULL,
       self->proofs != NULL ? self->proofs->len : 0, commy_env_wall_us (env),
       (guint32) commy_env_random64 (env));
   if (commy_standing_get_state (self->standing) != COMMY_STANDING_OVER)
@@ -280,7 +303,7 @@ judge_by (CommySetup *self, const CommyAuthChain *chain, GError **error)
     return TRUE;
   is_one = commy_exchange_is_one_peer (exchange, error);
   if (is_one)
-    self->peer = commy_exchange_make_principal (exchange);
+    commy_exchange_take_peer (self, exchange);
   commy_setup_drop_exchange (self);
   return is_one && commy_setup_take_standing (self, error);
 }

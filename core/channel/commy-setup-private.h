@@ -25,6 +25,7 @@ struct _CommySetup
   CommySetupDoneFunc done;
   gpointer data;
   CommyPrincipal *peer;
+  char *proved;            /* all that a chain found the peer to be, words; `peer` first */
   GArray *proofs;          /* CommyStandingProof: what either side's providers say of theirs */
   CommyStanding *standing; /* that rests on them */
   CommySeat *seat;         /* accepting side: among those that are set up */

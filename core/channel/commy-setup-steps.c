@@ -168,8 +168,7 @@ commy_exchange_complete (CommySetup *self)
           fail_auth (self, commy_error_bare (error));
           return;
         }
-      g_clear_pointer (&self->peer, commy_principal_unref);
-      self->peer = commy_exchange_make_principal (exchange);
+      commy_exchange_take_peer (self, exchange);
     }
   if (self->listener == NULL)
     {

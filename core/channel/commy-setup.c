@@ -83,6 +83,7 @@ commy_setup_free (CommySetup *self)
   g_clear_pointer (&self->flow, commy_channel_unref);
   explicit_bzero (&self->given, sizeof self->given);
   g_clear_pointer (&self->peer, commy_principal_unref);
+  g_free (self->proved);
   g_clear_pointer (&self->proofs, g_array_unref);
   commy_standing_free (self->standing);
   commy_worker_unref (self->worker);

@@ -139,7 +139,8 @@ take_entry (CommyProofKeeper *self, const CommyStoreEntry *entry)
   denial = commy_denial_read (entry->key, text, size, &error);
   if (error != NULL)
     g_warning ("%s", error->message);
-  if (denial != NULL && !commy_deny_list_take (list, denial))
+  if (denial != NULL
+      && !commy_deny_list_take (list, denial, commy_env_wall_us (self->mesh->env) / G_USEC_PER_SEC))
     tell (self, "it is full, and what comes now denies nobody: remove what is not needed (commy "
                 "cert denied, commy cert allow)");
 }

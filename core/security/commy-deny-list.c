@@ -136,9 +136,29 @@ commy_deny_list_free (CommyDenyList *self)
   g_free (self);
 }
 
-gboolean
-commy_deny_list_take (CommyDenyList *self, CommyDenial *denial)
+static gboolean
+has_ended (const CommyDenial *denial, gint64 now_s)
 {
+  return denial->until_s != 0 && now_s >= denial->until_s;
+}
+
+static gboolean
+is_over (gpointer subject, gpointer denial, gpointer now_s)
+{
+  return has_ended (denial, *(const gint64 *) now_s);
+}
+
+gboolean
+commy_deny_list_take (CommyDenyList *self, CommyDenial *denial, gint64 now_s)
+{
+  if (has_ended (denial, now_s))
+    {
+      g_hash_table_remove (self->denials, denial->subject);
+      commy_denial_free (denial);
+      return TRUE;
+    }
+  if (g_hash_table_size (self->denials) >= COMMY_DENY_LIST_MAX)
+    g_hash_table_foreach_remove (self->denials, is_over, &now_s);
   if (g_hash_table_size (self->denials) >= COMMY_DENY_LIST_MAX
       && !g_hash_table_contains (self->denials, denial->subject))
     {
@@ -172,20 +192,27 @@ find_one (CommyDenyList *self, const char *subject, gint64 now_s)
 {
   const CommyDenial *denial = g_hash_table_lookup (self->denials, subject);
 
-  return denial != NULL && (denial->until_s == 0 || now_s < denial->until_s) ? denial : NULL;
+  return denial != NULL && !has_ended (denial, now_s) ? denial : NULL;
+}
+
+static const CommyDenial *
+find_any (CommyDenyList *self, const char *names, gint64 now_s)
+{
+  g_auto (GStrv) words = g_strsplit (names, " ", -1);
+  const CommyDenial *found = NULL;
+
+  for (char **word = words; found == NULL && *word != NULL; word++)
+    found = find_one (self, *word, now_s);
+  return found;
 }
 
 const CommyDenial *
-commy_deny_list_find (CommyDenyList *self, const char *principal, const char *ids, gint64 now_s)
+commy_deny_list_find (CommyDenyList *self, const char *principals, const char *ids, gint64 now_s)
 {
-  g_auto (GStrv) words = NULL;
   const CommyDenial *found;
 
   if (g_hash_table_size (self->denials) == 0)
     return NULL;
-  found = find_one (self, principal, now_s);
-  words = g_strsplit (ids, " ", -1);
-  for (char **word = words; found == NULL && *word != NULL; word++)
-    found = find_one (self, *word, now_s);
-  return found;
+  found = find_any (self, principals, now_s);
+  return found != NULL ? found : find_any (self, ids, now_s);
 }

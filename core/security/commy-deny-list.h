@@ -38,12 +38,13 @@ typedef struct _CommyDenyList CommyDenyList;
 CommyDenyList *commy_deny_list_new (void);
 void commy_deny_list_free (CommyDenyList *list);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyDenyList, commy_deny_list_free)
-/* @denial: (transfer full). FALSE: the list is full. */
-gboolean commy_deny_list_take (CommyDenyList *list, CommyDenial *denial);
+/* @denial: (transfer full); one that has ended takes its place away. FALSE: the list is full of
+ * others that count. */
+gboolean commy_deny_list_take (CommyDenyList *list, CommyDenial *denial, gint64 now_s);
 void commy_deny_list_remove (CommyDenyList *list, const char *subject);
 void commy_deny_list_clear (CommyDenyList *list);
 guint commy_deny_list_get_n (const CommyDenyList *list);
-/* What denies @principal or a proof whose names are in @ids (words); NULL: nothing does.
- * (transfer none) */
+/* What denies one of @principals, or a proof whose names are in @ids (both words); NULL: nothing
+ * does. (transfer none) */
 const CommyDenial *
-commy_deny_list_find (CommyDenyList *list, const char *principal, const char *ids, gint64 now_s);
+commy_deny_list_find (CommyDenyList *list, const char *principals, const char *ids, gint64 now_s);

@@ -21,12 +21,14 @@ struct _CommyStanding
   CommyStandings *standings; /* a reference */
   CommyStanding *previous, *next;
   char *principal;
+  char *principals; /* that one and all others that were proved with it */
   char *ids;
   CommyStandingProof *proofs;
   guint n_proofs;
   gint64 until_s;    /* of the first that ends; 0: none does */
   gint64 replace_us; /* from then on it fades */
-  gint64 tell_us;    /* while it fades: when its owner is told again */
+  gint64 tell_us;    /* while it is not good: when its owner is told again */
+  guint32 told;      /* in which state he was told last */
   gint64 stale_us;   /* since when a provider wants it made anew; 0: it does not */
   char *stale;       /* why */
   guint32 state;     /* atomic; CommyStandingState */
@@ -130,8 +132,9 @@ format_time (gint64 seconds)
 static gboolean
 is_denied (CommyStanding *self, gint64 now_us)
 {
+  CommyDenyList *list = self->standings->denied;
   const CommyDenial *denial
-      = commy_deny_list_find (self->standings->denied, self->principal, self->ids, now_us / SECOND);
+      = commy_deny_list_find (list, self->principals, self->ids, now_us / SECOND);
 
   if (denial == NULL)
     return FALSE;
@@ -213,7 +216,7 @@ next_us (const CommyStanding *self, gint64 now_us)
   gint64 end = end_us (self);
 
   if (self->state == COMMY_STANDING_OVER)
-    return now_us + self->standings->ask_every_us; /* whoever has it did not hear of it yet */
+    return self->tell_us; /* whoever has it did not hear of it yet */
   /* Clocks may be put forward, and providers change their minds. */
   if (self->n_proofs > 0)
     end = MIN (end, now_us + self->standings->ask_every_us);
@@ -222,19 +225,33 @@ next_us (const CommyStanding *self, gint64 now_us)
   return MIN (end, self->replace_us);
 }
 
-/* An attempt to replace it may fail, and is made again: the sooner the less is left. */
+/* How long its owner is left alone once it was told. An attempt to replace it may fail, and is made
+ * again: the sooner the less is left. That it is over the owner hears once; each look would post
+ * him one more visit, and looks can follow one another fast. */
+static gint64
+find_pause (const CommyStanding *self, gint64 now_us)
+{
+  return self->state == COMMY_STANDING_OVER
+             ? self->standings->ask_every_us
+             : CLAMP ((end_us (self) - now_us) / 4, RETRY_MIN_US, RETRY_MAX_US);
+}
+
 static gboolean
 must_tell (CommyStanding *self, gint64 now_us)
 {
-  if (self->state != COMMY_STANDING_FADING)
+  if (self->state == COMMY_STANDING_GOOD)
     {
-      self->tell_us = 0;
-      return self->state == COMMY_STANDING_OVER;
+      self->told = COMMY_STANDING_GOOD;
+      return FALSE;
     }
-  if (now_us < self->tell_us && self->tell_us <= now_us + RETRY_MAX_US)
-    return FALSE;
-  self->tell_us = now_us + CLAMP ((end_us (self) - now_us) / 4, RETRY_MIN_US, RETRY_MAX_US);
-  return TRUE;
+  if (self->told != self->state || now_us >= self->tell_us
+      || self->tell_us > now_us + MAX (RETRY_MAX_US, self->standings->ask_every_us))
+    {
+      self->told = self->state;
+      self->tell_us = now_us + find_pause (self, now_us);
+      return TRUE;
+    }
+  return FALSE;
 }
 
 typedef struct
@@ -320,7 +337,7 @@ take_proofs (CommyStanding *self, gint64 now_us, guint32 random)
 
 CommyStanding *
 commy_standings_add (CommyStandings *standings,
-                     const char *principal,
+                     const char *principals,
                      const CommyStandingProof *proofs,
                      guint n_proofs,
                      gint64 now_us,
@@ -329,7 +346,8 @@ commy_standings_add (CommyStandings *standings,
   CommyStanding *self = g_new0 (CommyStanding, 1);
 
   self->standings = commy_standings_ref (standings);
-  self->principal = g_strdup (principal);
+  self->principal = g_strndup (principals, strcspn (principals, " "));
+  self->principals = g_strdup (principals);
   self->n_proofs = MIN (n_proofs, COMMY_STANDING_PROOFS_MAX);
   self->proofs = g_memdup2 (proofs, self->n_proofs * sizeof *proofs);
   take_proofs (self, now_us, random);
@@ -365,6 +383,7 @@ commy_standing_free (CommyStanding *self)
   g_mutex_unlock (&standings->lock);
   commy_standings_unref (standings);
   g_free (self->principal);
+  g_free (self->principals);
   g_free (self->ids);
   g_free (self->proofs);
   g_free (self->stale);

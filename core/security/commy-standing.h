@@ -43,10 +43,11 @@ void
 commy_standings_tell_added (CommyStandings *standings, void (*func) (gpointer data), gpointer data);
 guint commy_standings_get_n (CommyStandings *standings);
 
-/* Mesh thread: a new connection's, looked at once. @random: so that not all are replaced at the
- * same moment. */
+/* Mesh thread: a new connection's, looked at once. @principals: words, all that it was proved to
+ * be; the first is what it counts as, and who denies one of them denies it. @random: so that not
+ * all are replaced at the same moment. */
 CommyStanding *commy_standings_add (CommyStandings *standings,
-                                    const char *principal,
+                                    const char *principals,
                                     const CommyStandingProof *proofs,
                                     guint n_proofs,
                                     gint64 now_us,

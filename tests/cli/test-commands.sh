@@ -109,7 +109,7 @@ if exits 0; then
   run pki rotate --mesh test switch
   ok pki/rotate/steps-have-an-order complains 'start, switch, finish'
   run pki rotate --mesh test start
-  ok pki/rotate/start-renews-here says '0 have not been renewed'
+  ok pki/rotate/start-renews-here says '0 were issued no certificate since'
   run pki revoke --mesh test host/here/user/me -o json
   ok pki/revoke/json json 'it["node"] == "host/here/user/me" and len(it["certificates"]) == 2'
   run pki revoke --mesh test "$id"

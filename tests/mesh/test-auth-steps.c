@@ -316,6 +316,36 @@ test_revoked_while_open (MeshFixture *fixture, gconstpointer data)
   service_child_free (child);
 }
 
+/* A token behind a certificate is not what the peer is called by, and can be denied all the same:
+ * what is open ends, and nothing new begins. */
+static void
+test_denied_behind (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *settings = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GError) error = NULL;
+  ServiceChild *child;
+  CommyApiKey key;
+
+  mesh_fixture_make_credentials (fixture);
+  make_key (fixture, "build", &key);
+  settings = settings_of (fixture, &key, "tls");
+  mesh_fixture_capture_log (fixture);
+  child = service_child_start (fixture, SERVER ("require=mtls;token\n") ALLOW ("spiffe"), 0);
+  mesh = mesh_fixture_join (fixture, settings);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  answer = commy_client_call_sync (client, "Pid", NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (commy_mesh_deny (mesh, "token:build", "leaked", 0, &error));
+  mesh_fixture_await_log (fixture, "over tls: token:build is denied: leaked");
+  check_refused (fixture, settings, "token:build is denied: leaked");
+  g_clear_object (&client);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
 /* Who guesses waits, twice as long each time; who proves otherwise who it is does not wait for it.
  */
 static void
@@ -860,6 +890,7 @@ main (int argc, char **argv)
    * /mesh/auth-steps/a-revoked-token-is-refused-at-once */
   ADD ("a-revoked-token-is-refused-at-once", test_revoked);
   ADD ("a-revoked-token-ends-what-is-open", test_revoked_while_open);
+  ADD ("a-token-behind-a-certificate-can-be-denied", test_denied_behind);
   /* attack: guess tokens in a loop; defence: a wait that doubles, counted for who guesses; test:
    * /mesh/auth-steps/who-guesses-waits-and-nobody-else */
   ADD ("who-guesses-waits-and-nobody-else", test_guesses);

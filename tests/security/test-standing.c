@@ -202,17 +202,17 @@ test_denied (gconstpointer subject)
   Scene scene;
 
   scene_init (&scene, T0, T0 + 3600 * S);
-  commy_deny_list_take (commy_standings_get_deny_list (scene.all),
-                        denial_new ("x509:aa:0", 0)); /* somebody like it */
+  commy_deny_list_take (commy_standings_get_deny_list (scene.all), denial_new ("x509:aa:0", 0),
+                        T0 / S); /* somebody like it */
   assert_state (&scene, T0 + S, COMMY_STANDING_GOOD);
   commy_deny_list_take (commy_standings_get_deny_list (scene.all),
-                        denial_new (subject, T0 / S + 10));
+                        denial_new (subject, T0 / S + 10), T0 / S);
   commy_deny_list_remove (commy_standings_get_deny_list (scene.all), "x509:aa:0");
   assert_state (&scene, T0 + 11 * S, COMMY_STANDING_GOOD); /* that had ended */
   assert_state (&scene, T0 + 9 * S, COMMY_STANDING_OVER);
   g_assert_nonnull (strstr (commy_standing_get_reason (scene.one), "is denied: leaked"));
   commy_deny_list_clear (commy_standings_get_deny_list (scene.all));
-  assert_state (&scene, T0 + 9 * S, COMMY_STANDING_OVER);
+  assert_state (&scene, T0 + 14 * S, COMMY_STANDING_OVER);
   scene_clear (&scene);
 }
 
@@ -222,7 +222,7 @@ test_denied_from_the_start (void)
   CommyStandings *all = commy_standings_new (5 * S, 3 * S);
   CommyStanding *one;
 
-  commy_deny_list_take (commy_standings_get_deny_list (all), denial_new (ANN, 0));
+  commy_deny_list_take (commy_standings_get_deny_list (all), denial_new (ANN, 0), T0 / S);
   one = commy_standings_add (all, ANN, NULL, 0, T0, 0);
   g_assert_cmpint (commy_standing_get_state (one), ==, COMMY_STANDING_OVER);
   commy_standing_free (one);
@@ -238,13 +238,54 @@ test_full (void)
     {
       g_autofree char *subject = g_strdup_printf ("token:%u", i);
 
-      g_assert_true (commy_deny_list_take (list, denial_new (subject, 0)));
+      g_assert_true (commy_deny_list_take (list, denial_new (subject, 0), 1));
     }
-  g_assert_false (commy_deny_list_take (list, denial_new ("token:more", 0)));
-  g_assert_true (commy_deny_list_take (list, denial_new ("token:7", 5))); /* it was there */
+  g_assert_false (commy_deny_list_take (list, denial_new ("token:more", 0), 1));
+  g_assert_true (commy_deny_list_take (list, denial_new ("token:7", 5), 1)); /* it was there */
   g_assert_cmpuint (commy_deny_list_get_n (list), ==, COMMY_DENY_LIST_MAX);
   g_assert_nonnull (commy_deny_list_find (list, "token:7", "", 4));
   g_assert_null (commy_deny_list_find (list, "token:7", "", 5));
+  /* What has ended makes room, and is not taken. */
+  g_assert_false (commy_deny_list_take (list, denial_new ("token:more", 0), 4));
+  g_assert_true (commy_deny_list_take (list, denial_new ("token:gone", 5), 5));
+  g_assert_true (commy_deny_list_take (list, denial_new ("token:more", 0), 5));
+  g_assert_nonnull (commy_deny_list_find (list, "token:more", "", 5));
+  g_assert_cmpuint (commy_deny_list_get_n (list), ==, COMMY_DENY_LIST_MAX);
+  g_assert_true (commy_deny_list_take (list, denial_new ("token:8", 4), 5));
+  g_assert_null (commy_deny_list_find (list, "token:8", "", 3));
+}
+
+/* Whatever it proved to be, in whichever place of its chain. */
+static void
+test_denied_by_any (gconstpointer subject)
+{
+  CommyStandings *all = commy_standings_new (5 * S, 3 * S);
+  CommyStanding *one;
+
+  one = commy_standings_add (all, ANN " token:build https://issuer.example/#ann", NULL, 0, T0, 0);
+  g_assert_cmpint (commy_standing_get_state (one), ==, COMMY_STANDING_GOOD);
+  commy_deny_list_take (commy_standings_get_deny_list (all), denial_new (subject, 0), T0 / S);
+  commy_standings_look (all, T0 + S);
+  g_assert_cmpint (commy_standing_get_state (one), ==, COMMY_STANDING_OVER);
+  g_assert_nonnull (strstr (commy_standing_get_reason (one), subject));
+  commy_standing_free (one);
+  commy_standings_unref (all);
+}
+
+/* Looks follow one another as fast as connections come; who is told is told once. */
+static void
+test_told_once (void)
+{
+  Scene scene;
+
+  scene_init (&scene, T0, T0 + 3600 * S);
+  scene.provider.state = COMMY_PROOF_REVOKED;
+  for (guint i = 0; i < 1000; i++)
+    g_assert_cmpint (commy_standings_look (scene.all, T0 + i), ==, T0 + 5 * S);
+  g_assert_cmpuint (scene.told, ==, 1);
+  commy_standings_look (scene.all, T0 + 5 * S);
+  g_assert_cmpuint (scene.told, ==, 2);
+  scene_clear (&scene);
 }
 
 static void
@@ -310,6 +351,13 @@ main (int argc, char **argv)
   g_test_add_data_func ("/security/standing/is-denied-by-principal", ANN, test_denied);
   g_test_add_data_func ("/security/standing/is-denied-by-certificate", ID, test_denied);
   g_test_add_func ("/security/standing/who-is-denied-does-not-begin", test_denied_from_the_start);
+  g_test_add_data_func ("/security/standing/is-denied-by-the-first-of-its-chain", ANN,
+                        test_denied_by_any);
+  g_test_add_data_func ("/security/standing/is-denied-by-a-token-behind-a-certificate",
+                        "token:build", test_denied_by_any);
+  g_test_add_data_func ("/security/standing/is-denied-by-a-jwt-principal",
+                        "https://issuer.example/#ann", test_denied_by_any);
+  g_test_add_func ("/security/standing/who-is-over-is-told-once", test_told_once);
   g_test_add_func ("/security/deny-list/is-bounded", test_full);
   g_test_add_func ("/security/deny-list/records-come-back-as-written", test_record);
   g_test_add_func ("/security/deny-list/what-cannot-be-read-denies", test_bad_records);
