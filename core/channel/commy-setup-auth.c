@@ -50,8 +50,8 @@ ask (CommySetup *self,
 
   if (verdict == COMMY_AUTH_REFUSED || verdict == COMMY_AUTH_UNABLE)
     {
-      commy_set_error (error, COMMY_ERROR_REFUSED, "%s %s the peer: %s", provider->note.id,
-                       verdict == COMMY_AUTH_UNABLE ? "cannot judge" : "refuses", reason);
+      commy_set_error (error, COMMY_ERROR_REFUSED, "%s refuses the peer: %s", provider->note.id,
+                       reason);
       return FALSE;
     }
   if (verdict != COMMY_AUTH_ACCEPTED

@@ -90,15 +90,15 @@ end_auth (CommySetup *self, gboolean is_unable, const char *why)
 
   commy_set_error (&outward, COMMY_ERROR_REFUSED,
                    "who this is was not proved; the log of the side that refuses tells why");
-  if (self->listener != NULL)
+  if (self->listener != NULL && is_unable) /* who came at a bad time has not guessed */
+    commy_set_error (&error, COMMY_ERROR_REFUSED, "%s cannot judge the peer (%s, for %s): %s", id,
+                     source, exchange->hello.service, why);
+  else if (self->listener != NULL)
     {
-      /* Who came at a bad time has not guessed. */
-      if (!is_unable)
-        commy_attempts_add_failure (self->shared->attempts, source,
-                                    commy_env_now (self->shared->channel->env));
-      commy_set_error (&error, COMMY_ERROR_REFUSED, "%s %s the peer (%s, for %s): %s", id,
-                       is_unable ? "cannot judge" : "refuses", source, exchange->hello.service,
-                       why);
+      commy_attempts_add_failure (self->shared->attempts, source,
+                                  commy_env_now (self->shared->channel->env));
+      commy_set_error (&error, COMMY_ERROR_REFUSED, "%s refuses the peer (%s, for %s): %s", id,
+                       source, exchange->hello.service, why);
     }
   else
     commy_set_error (&error, COMMY_ERROR_REFUSED, "%s ends the set-up with %s over %s: %s", id,
