@@ -127,7 +127,7 @@ call_until (Pair *self, gint code, const char *words)
 static char *
 dup_flow_proof (Pair *self, guint64 *out_moves)
 {
-  g_autoptr (GVariant) flows = g_variant_ref_sink (mesh_ask_node (self->mesh, "Flows", NULL));
+  g_autoptr (GVariant) flows = mesh_ask_node (self->mesh, "Flows", NULL);
   char *proof = NULL;
 
   *out_moves = 0;
