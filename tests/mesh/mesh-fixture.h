@@ -62,3 +62,6 @@ gboolean service_child_main_with (int argc,
                                   int *out_status);
 
 guint count_fds (void);
+/* (transfer none): @size bytes of a file that processes share, zeros at first; for as long as the
+ * process. */
+guint8 *test_book_open (const char *path, gsize size);

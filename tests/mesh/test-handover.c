@@ -25,20 +25,6 @@
 #define AT_ONCE 24u
 #define CALLS_BETWEEN 150u /* of each caller, from one hand-over to the next */
 
-static guint8 *
-open_book (const char *path)
-{
-  int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  guint8 *book;
-
-  g_assert_cmpint (fd, >=, 0);
-  g_assert_cmpint (ftruncate (fd, BOOK_SIZE), ==, 0);
-  book = mmap (NULL, BOOK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  g_assert_true (book != MAP_FAILED);
-  close (fd);
-  return book;
-}
-
 /* --- the service --- */
 
 typedef struct
@@ -81,7 +67,8 @@ on_work (CommyService *service, CommyInvocation *invocation, gpointer book)
 static void
 extend (CommyService *service)
 {
-  commy_service_handle (service, "Work", on_work, open_book (g_getenv (BOOK)), NULL);
+  commy_service_handle (service, "Work", on_work, test_book_open (g_getenv (BOOK), BOOK_SIZE),
+                        NULL);
 }
 
 /* --- callers --- */
@@ -235,7 +222,7 @@ scene_begin (Scene *self, MeshFixture *fixture, const char *settings)
 {
   g_autofree char *path = g_build_filename (fixture->dir, "book", NULL);
 
-  self->book = open_book (path);
+  self->book = test_book_open (path, BOOK_SIZE);
   g_setenv (BOOK, path, TRUE);
   for (guint i = 0; i < G_N_ELEMENTS (self->callers); i++)
     self->callers[i] = (Caller){ .fixture = fixture,
@@ -362,7 +349,7 @@ test_idle_caller (MeshFixture *fixture, gconstpointer transport)
   g_autofree char *settings
       = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", (const char *) transport);
   g_autofree char *path = g_build_filename (fixture->dir, "book", NULL);
-  guint8 *book = open_book (path);
+  guint8 *book = test_book_open (path, BOOK_SIZE);
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (CommyClient) client = NULL;
   ServiceChild *first, *second;

@@ -20,21 +20,6 @@
 #define CALLS 4000u
 #define ANSWER_SIZE 1000u
 
-/* What the handlers carried out; shared with the child. */
-static guint8 *
-open_book (const char *path)
-{
-  int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  guint8 *book;
-
-  g_assert_cmpint (fd, >=, 0);
-  g_assert_cmpint (ftruncate (fd, CALLS), ==, 0);
-  book = mmap (NULL, CALLS, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  g_assert_true (book != MAP_FAILED);
-  close (fd);
-  return book;
-}
-
 /* --- the service --- */
 
 static void
@@ -97,7 +82,7 @@ on_drop_elsewhere (CommyService *service, CommyInvocation *invocation, gpointer 
 static void
 extend (CommyService *service)
 {
-  guint8 *book = open_book (g_getenv (BOOK));
+  guint8 *book = test_book_open (g_getenv (BOOK), CALLS);
 
   commy_service_handle (service, "Fill", on_fill, book, NULL);
   commy_service_handle_span (service, "SpanFill", on_span_fill, book, NULL);
@@ -121,7 +106,7 @@ scene_open (Scene *self, MeshFixture *fixture)
 {
   g_autofree char *path = g_build_filename (fixture->dir, "book", NULL);
 
-  self->book = open_book (path);
+  self->book = test_book_open (path, CALLS);
   g_setenv (BOOK, path, TRUE);
   mesh_fixture_capture_log (fixture);
   self->child = service_child_start (fixture, "[limits]\nmessage=4KiB\n", 1);
