@@ -415,10 +415,10 @@ check_limits (Fuzz *self)
   CommyChannel *channel = self->channel;
 
   /* What is sent again was within a limit before; what was being written when the path went is one
-   * message more. */
-  FUZZ_CHECK (channel->moves.n_moves > 0 || channel->moves.adrift
+   * message more. A peer that lied about what it has finds the same, closed. */
+  FUZZ_CHECK (channel->moves.n_moves > 0 || channel->moves.adrift || self->refused
               || channel->backlog_bytes <= LIMIT_BACKLOG);
-  FUZZ_CHECK (channel->moves.n_moves > 0
+  FUZZ_CHECK (channel->moves.n_moves > 0 || self->refused
               || channel->backlog_bytes <= LIMIT_BACKLOG + FUZZ_PAYLOAD_MAX + OVERHEAD);
   FUZZ_CHECK (channel->deferred_bytes <= LIMIT_BACKLOG);
   FUZZ_CHECK (channel->deferred.length <= LIMIT_PENDING);
