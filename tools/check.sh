@@ -101,7 +101,7 @@ stage_asan () { # counts lines too: see coverage
   configured asan --enable-werror --enable-failpoints --enable-coverage --disable-introspection \
     --with-sanitizer=address,undefined CFLAGS='-g1 -O1'
   find "$top/_build/asan" -name '*.gcda' -exec rm -f {} +
-  run_tests asan asan check-short COMMY_TEST_TIMEOUT=900 # the kit compiles plugins, too
+  run_tests asan asan check-short
 }
 
 stage_tsan () {
