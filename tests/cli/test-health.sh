@@ -159,6 +159,7 @@ exec 8< "$folder/rounds"
 read -r first <&8
 read -r second_round <&8
 kill -INT "$watcher"
+cat <&8 > /dev/null
 exec 8<&-
 status=0
 wait "$watcher" || status=$?
