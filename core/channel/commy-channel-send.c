@@ -386,6 +386,7 @@ commy_channel_send_error (
                           .stream = stream,
                           .method = code };
 
+  commy_counters_add (&self->counters, COMMY_COUNT_SERVED_FAILED, 1);
   return commy_channel_send (self, &spec, text, MIN (strlen (text), 4096), TRUE);
 }
 
