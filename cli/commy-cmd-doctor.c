@@ -99,6 +99,13 @@ static const CommyDoctorCheck checks[] = {
     N_ ("Offers a service to itself in that mesh and calls it over every transport that can be "
         "used here, some hundred times; the middle one of the times is told. Way out: \"commy "
         "route explain\" shows what a path costs and why another one is not allowed.") },
+  { "D019", "daemon", N_ ("commyd"), commy_doctor_check_daemon,
+    N_ ("Where several users of a host are to meet, commyd has the store. Its socket must be "
+        "there, "
+        "in a folder that belongs to it or to you and that nobody else may write, and the daemon "
+        "behind it must answer, be able to read its store, and be of this version. Programs that "
+        "use another store do not need it. Way out: systemctl start commyd.socket, or commyd for "
+        "yourself alone; what is wrong with a running one says journalctl -u commyd.") },
 };
 
 const CommyDoctorCheck *

@@ -21,7 +21,8 @@ static const CommyCliVerb verb = {
         "  info   everything about the instances of one service\n"
         "  stats  calls, failures and times of each instance: CALLS, FAILED, P50 and P99 as\n"
         "         the callers that are connected saw them (P99 the worst of theirs), the rest\n"
-        "         as its node counts\n"
+        "         as its node counts: SERVED calls came in, ERRORS of them were refused or\n"
+        "         answered with an error\n"
         "  ping   round trips to each instance through Commy, the first one not counted\n"
         "  deps   who calls whom, as seen and as declared (depends= of [service NAME]);\n"
         "         --dot prints a graph for Graphviz"),

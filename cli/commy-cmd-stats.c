@@ -170,6 +170,8 @@ add_offers (Query *query, CommyTable *table, const char *node, GVariant *stats)
       add_number (table, offer, "channels");
       add_subscribers (table, offer);
       add_number (table, offer, "in-flight");
+      add_number (table, offer, "served");
+      add_number (table, offer, "served-failed");
       add_number (table, offer, "received");
       add_number (table, offer, "sent");
     }
@@ -231,7 +233,7 @@ show_stats (gpointer data)
   g_autoptr (GPtrArray) nodes = commy_lookup_all_nodes (query->mesh, query->of, &error);
   g_autoptr (CommyTable) offers
       = commy_table_new ("NODE", "SERVICE", "INSTANCE", "METHODS", "THREADS", "CHANNELS",
-                         "SUBSCRIBERS", "IN FLIGHT", "RECEIVED", "SENT", NULL);
+                         "SUBSCRIBERS", "IN FLIGHT", "SERVED", "ERRORS", "RECEIVED", "SENT", NULL);
   g_autoptr (CommyTable) flows = commy_node_view_new_flows (TRUE);
   Tables tables = { .offers = offers, .flows = flows };
   CommyExit status = COMMY_EXIT_DONE;

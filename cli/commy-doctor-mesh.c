@@ -17,9 +17,8 @@
 #define LONG_PATH 60u /* beyond, the names of sockets in it may not fit 107 bytes */
 #define LITTLE_ROOM (G_GUINT64_CONSTANT (16) << 20)
 
-/* Without the settings nobody knows where anything is. */
-static gboolean
-has_mesh (CommyDoctor *doctor, CommyFinding *finding)
+gboolean
+commy_doctor_has_mesh (CommyDoctor *doctor, CommyFinding *finding)
 {
   if (doctor->mesh != NULL)
     return TRUE;
@@ -85,7 +84,7 @@ commy_doctor_check_runtime_dir (CommyDoctor *doctor, CommyFinding *finding)
 {
   const char *path;
 
-  if (!has_mesh (doctor, finding))
+  if (!commy_doctor_has_mesh (doctor, finding))
     return;
   path = commy_mesh_get_runtime_dir (doctor->mesh);
   check_dir (path, "runtime-dir", finding);
@@ -104,7 +103,7 @@ commy_doctor_check_state_dir (CommyDoctor *doctor, CommyFinding *finding)
   struct statvfs room;
   guint64 left;
 
-  if (!has_mesh (doctor, finding))
+  if (!commy_doctor_has_mesh (doctor, finding))
     return;
   path = commy_mesh_get_state_dir (doctor->mesh);
   check_dir (path, "state-dir", finding);
@@ -169,7 +168,7 @@ commy_doctor_check_plugins (CommyDoctor *doctor, CommyFinding *finding)
   guint usable = 0, off = 0, bad = 0;
   gsize n;
 
-  if (!has_mesh (doctor, finding))
+  if (!commy_doctor_has_mesh (doctor, finding))
     return;
   plugins = commy_mesh_list_plugins (doctor->mesh);
   n = g_variant_n_children (plugins);
@@ -207,7 +206,7 @@ commy_doctor_check_store (CommyDoctor *doctor, CommyFinding *finding)
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) instances = NULL;
 
-  if (!has_mesh (doctor, finding) || !commy_doctor_has_files (finding))
+  if (!commy_doctor_has_mesh (doctor, finding) || !commy_doctor_has_files (finding))
     return;
   mesh = commy_cli_join (doctor->cli, &error);
   instances = mesh != NULL ? commy_lookup_instances (mesh, NULL, FALSE, &error) : NULL;

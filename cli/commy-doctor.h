@@ -48,6 +48,9 @@ void commy_finding_warn (CommyFinding *finding, const char *format, ...) G_GNUC_
 void commy_finding_fail (CommyFinding *finding, const char *format, ...) G_GNUC_PRINTF (2, 3);
 void commy_finding_way_out (CommyFinding *finding, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
+/* Without the settings nobody knows where anything is. FALSE: told. */
+gboolean commy_doctor_has_mesh (CommyDoctor *doctor, CommyFinding *finding);
+
 /* commy-doctor-host.c: what the machine and its kernel give */
 void commy_doctor_check_seals (CommyDoctor *doctor, CommyFinding *finding);
 void commy_doctor_check_peer_pidfd (CommyDoctor *doctor, CommyFinding *finding);
@@ -69,6 +72,9 @@ void commy_doctor_check_state_dir (CommyDoctor *doctor, CommyFinding *finding);
 void commy_doctor_check_keyfiles (CommyDoctor *doctor, CommyFinding *finding);
 void commy_doctor_check_plugins (CommyDoctor *doctor, CommyFinding *finding);
 void commy_doctor_check_store (CommyDoctor *doctor, CommyFinding *finding);
+
+/* commy-doctor-daemon.c: the daemon of hosts with several users */
+void commy_doctor_check_daemon (CommyDoctor *doctor, CommyFinding *finding);
 
 /* commy-doctor-pki.c, or where it is left out a finding that says so */
 void commy_doctor_check_certificates (CommyDoctor *doctor, CommyFinding *finding);

@@ -158,6 +158,9 @@ add_time (CommyTable *table, GVariant *flow, const char *key)
 static void
 add_flow (CommyTable *table, const char *node, GVariant *flow)
 {
+  /* One side makes the calls of a channel, the other has them come in. */
+  const gboolean calls = strcmp (commy_record_get_string (flow, "side"), "calls") == 0;
+
   if (node != NULL)
     commy_table_add (table, node);
   commy_table_take (
@@ -165,8 +168,8 @@ add_flow (CommyTable *table, const char *node, GVariant *flow)
   commy_table_add_toned (table, commy_record_get_string (flow, "service"), COMMY_TONE_STRONG);
   commy_table_add (table, commy_record_get_string (flow, "transport"));
   commy_table_add (table, commy_record_get_string (flow, "peer"));
-  add_count (table, flow, "calls");
-  add_count (table, flow, "calls-failed");
+  add_count (table, flow, calls ? "calls" : "served");
+  add_count (table, flow, calls ? "calls-failed" : "served-failed");
   add_count (table, flow, "sent");
   add_size (table, flow, "sent-bytes");
   add_count (table, flow, "received");

@@ -116,7 +116,8 @@ add_uint (GVariantBuilder *record, const char *key, guint64 number)
 static GVariant *
 describe (GVariant *instance, GVariant *offer, const Seen *seen)
 {
-  static const char *const of_offer[] = { "channels", "in-flight", "received", "sent" };
+  static const char *const of_offer[]
+      = { "channels", "in-flight", "served", "served-failed", "received", "sent" };
   static const char *const of_record[] = { "instance", "node", "host" };
   const Seen none = { 0 };
   GVariantBuilder record;
@@ -175,6 +176,8 @@ add_stats_row (CommyTable *table, GVariant *record)
   add_count (table, record, "calls");
   add_count (table, record, "failed");
   add_count (table, record, "in-flight");
+  add_count (table, record, "served");
+  add_count (table, record, "served-failed");
   add_count (table, record, "received");
   add_count (table, record, "sent");
   add_time (table, record, "p50-ns");
@@ -189,8 +192,8 @@ commy_service_view_stats (CommyCli *cli, CommyMesh *mesh, const char *service)
   g_autoptr (GPtrArray) nodes = commy_lookup_all_nodes (mesh, NULL, NULL);
   g_autoptr (GHashTable) seen = NULL;
   g_autoptr (CommyTable) table
-      = commy_table_new ("INSTANCE", "NODE", "HOST", "CALLS", "FAILED", "IN FLIGHT", "RECEIVED",
-                         "SENT", "P50", "P99", NULL);
+      = commy_table_new ("INSTANCE", "NODE", "HOST", "CALLS", "FAILED", "IN FLIGHT", "SERVED",
+                         "ERRORS", "RECEIVED", "SENT", "P50", "P99", NULL);
   CommyExit status = COMMY_EXIT_DONE;
   GVariantBuilder records;
 

@@ -252,6 +252,7 @@ run_grant (Request *self)
                                     .lease = commyd_server_grant (server) };
 
   g_hash_table_add (self->session->leases, g_memdup2 (&result.lease, sizeof result.lease));
+  self->session->user->n_leases++;
   answer (self, &result, NULL);
   end_turn (self);
 }
@@ -275,6 +276,7 @@ static void
 run_revoke (Request *self)
 {
   g_hash_table_remove (self->session->leases, &self->number);
+  self->session->user->n_leases--;
   commyd_server_end_lease (self->session->server, self->number, on_revoked, self);
 }
 
@@ -301,6 +303,20 @@ check_txn (Request *self, GError **error)
                               self->txn.ops->len, error);
 }
 
+/* What one user may have of a thing at a time, whatever the number of its processes. */
+static gboolean
+check_share (CommydSession *session, guint n, guint most, const char *what, GError **error)
+{
+  if (n < most)
+    return TRUE;
+  session->server->n_limited++;
+  commy_set_error (error, COMMY_ERROR_BUSY,
+                   "user %u has %u %s at commyd, as many as it may: end what needs them no more, "
+                   "or raise %s of [daemon]",
+                   session->uid, n, what, what);
+  return FALSE;
+}
+
 static gboolean
 check_write (Request *self, GError **error)
 {
@@ -308,10 +324,8 @@ check_write (Request *self, GError **error)
     return check_txn (self, error);
   if (self->type == STORE_WIRE_REVOKE)
     return check_lease (self, self->number, error);
-  if (g_hash_table_size (self->session->leases) < COMMYD_MAX_LEASES)
-    return TRUE;
-  commy_set_error (error, COMMY_ERROR_BUSY, "a process has at most %u leases", COMMYD_MAX_LEASES);
-  return FALSE;
+  return check_share (self->session, self->session->user->n_leases,
+                      self->session->server->rights.limits.leases, "leases", error);
 }
 
 /* Its turn has come. */
@@ -378,6 +392,7 @@ commyd_watch_free (gpointer data)
 
   if (self->store_id != 0)
     self->session->server->ops->unwatch (self->session->server->store, self->store_id);
+  self->session->user->n_watches--;
   g_free (self);
 }
 
@@ -434,6 +449,7 @@ handle_watch (CommydSession *session,
               GError **error)
 {
   g_autofree char *prefix = NULL;
+  g_autoptr (GError) many = NULL;
   CommydWatch *watch;
   gint64 after;
 
@@ -444,12 +460,9 @@ handle_watch (CommydSession *session,
       commy_set_error (error, COMMY_ERROR_PROTOCOL, "a watch is asked for twice");
       return FALSE;
     }
-  if (g_hash_table_size (session->watches) >= COMMYD_MAX_WATCHES)
+  if (!check_share (session, session->user->n_watches, session->server->rights.limits.watches,
+                    "watches", &many))
     {
-      g_autoptr (GError) many = NULL;
-
-      commy_set_error (&many, COMMY_ERROR_BUSY, "a process has at most %u watches",
-                       COMMYD_MAX_WATCHES);
       commyd_session_send_error (session, header->id, many);
       return TRUE;
     }
@@ -457,6 +470,7 @@ handle_watch (CommydSession *session,
   watch->session = session;
   watch->id = header->id;
   g_hash_table_insert (session->watches, &watch->id, watch);
+  session->user->n_watches++;
   watch->store_id
       = session->server->ops->watch (session->server->store, prefix, after, on_event, watch);
   return TRUE;

@@ -20,6 +20,8 @@
 typedef struct
 {
   guint connections;
+  guint watches;
+  guint leases;
   guint keys;
   guint64 bytes;   /* stored */
   guint64 waiting; /* in memory, to be read or to be sent */

@@ -379,6 +379,8 @@ commyd_server_configure (CommydServer *self, CommyConfig *config, GError **error
   self->rights.policy = policy;
   self->rights.limits = (CommydLimits){
     .connections = (guint) commy_config_get_int (config, "daemon", "connections"),
+    .watches = (guint) commy_config_get_int (config, "daemon", "watches"),
+    .leases = (guint) commy_config_get_int (config, "daemon", "leases"),
     .keys = (guint) commy_config_get_int (config, "daemon", "keys"),
     .bytes = commy_config_get_size (config, "daemon", "bytes"),
     .waiting = commy_config_get_size (config, "daemon", "waiting"),
@@ -510,6 +512,7 @@ commyd_server_report (CommydServer *self)
   g_variant_dict_insert (&dict, "leases", "u", n_leases);
   g_variant_dict_insert (&dict, "watches", "u", n_watches);
   g_variant_dict_insert (&dict, "refused", "t", self->n_refused);
+  g_variant_dict_insert (&dict, "limited", "t", self->n_limited);
   g_variant_dict_insert (&dict, "cut", "t", self->n_cut);
   report = g_variant_ref_sink (g_variant_dict_end (&dict));
   return g_variant_print (report, TRUE);

@@ -20,6 +20,8 @@ typedef struct
 {
   guint32 uid;
   guint n_sessions;
+  guint n_watches;
+  guint n_leases;
   guint64 waiting; /* bytes in memory that were not read or not sent */
 } CommydUser;
 
@@ -57,6 +59,7 @@ struct _CommydServer
   gboolean is_closing;
   guint64 n_refused; /* connections */
   guint64 n_cut;     /* watches of readers that were too slow */
+  guint64 n_limited; /* watches and leases of users who have as many as they may */
   gint64 host_lease;
   guint host_timer;
   char *host_key;

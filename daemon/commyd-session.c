@@ -85,6 +85,7 @@ commyd_session_close (CommydSession *self, const GError *why)
   /* When the daemon ends, who is connected has not: the next one gives them time to come back. */
   while (!self->server->is_closing && g_hash_table_iter_next (&iter, &lease, NULL))
     commyd_server_doom (self->server, *(const gint64 *) lease);
+  self->user->n_leases -= g_hash_table_size (self->leases);
   g_hash_table_remove_all (self->leases);
   self->user->waiting -= self->waiting;
   commyd_server_leave_user (self->server, self->user);

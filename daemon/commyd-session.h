@@ -9,8 +9,6 @@
 
 #include "stores/common/commy-store-stream.h"
 
-#define COMMYD_MAX_WATCHES 4096u
-#define COMMYD_MAX_LEASES 256u
 #define COMMYD_MAX_REQUESTS 256u /* that the store has not answered */
 
 struct _CommydSession

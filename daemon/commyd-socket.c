@@ -145,22 +145,6 @@ open_socket (GError **error)
   return fd;
 }
 
-int
-commyd_socket_connect (const char *path, GError **error)
-{
-  struct sockaddr_un address;
-  int fd;
-
-  if (!set_address (path, &address, error) || (fd = open_socket (error)) < 0)
-    return -1;
-  if (connect (fd, (const struct sockaddr *) &address, sizeof address) == 0)
-    return fd;
-  commy_set_error (error, COMMY_ERROR_STORE, "no commyd listens at %s: %s", path,
-                   g_strerror (errno));
-  close (fd);
-  return -1;
-}
-
 /* Gets its final name only when it listens, and over what a dead daemon left in one step. */
 int
 commyd_socket_listen (const char *path, guint mode, GError **error)

@@ -32,5 +32,3 @@ char *commyd_socket_default (const char *mesh, gboolean is_system);
 int commyd_socket_listen (const char *path, guint mode, GError **error);
 /* Whether a descriptor that was handed over is a listening Unix stream socket. */
 gboolean commyd_socket_check (int fd, GError **error);
-/* Connects, for asking a running daemon. -1 with @error. */
-int commyd_socket_connect (const char *path, GError **error);

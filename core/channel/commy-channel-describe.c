@@ -28,7 +28,7 @@ commy_channel_is_accepting (CommyChannel *self)
 void
 commy_counters_describe (const CommyCounters *counters, GVariantBuilder *record)
 {
-  /* The side that answers counts calls as they come, the side that calls by their ends. */
+  /* The side that calls counts them by their ends, the side that serves as they come. */
   guint64 ended = commy_histogram_total (&counters->call_ns)
                   + commy_counters_get (counters, COMMY_COUNT_CALLS_FAILED);
 

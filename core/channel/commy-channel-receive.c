@@ -210,6 +210,8 @@ commy_channel_refuse_call (
   commy_ledger_add (self->shared->ledger, drop, 1, why);
   if (incoming->frame.type == COMMY_FRAME_CALL)
     commy_channel_send_error (self, incoming->frame.stream, code, FALSE, why);
+  else
+    commy_counters_add (&self->counters, COMMY_COUNT_SERVED_FAILED, 1);
 }
 
 static void
@@ -229,7 +231,7 @@ on_call (CommyChannel *self, CommyIncoming *incoming)
       return;
     }
   method = commy_channel_permit (self, frame->method);
-  commy_counters_add (&self->counters, COMMY_COUNT_CALLS, 1);
+  commy_counters_add (&self->counters, COMMY_COUNT_SERVED, 1);
   if (G_UNLIKELY (method->trial != NULL))
     commy_channel_tell_trial (self, method);
   if (G_UNLIKELY (commy_audit_log_wants_calls (self->shared->audit, method->allowed))

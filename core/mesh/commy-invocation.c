@@ -438,6 +438,8 @@ refuse (CommyService *service,
   if (incoming->frame.type == COMMY_FRAME_CALL)
     commy_channel_send_error (channel, incoming->frame.stream, (guint32) error->code, FALSE,
                               commy_error_bare (error));
+  else
+    commy_counters_add (commy_channel_get_counters (channel), COMMY_COUNT_SERVED_FAILED, 1);
 }
 
 gboolean

@@ -16,6 +16,7 @@ commy_count_to_string (CommyCount what)
     [COMMY_COUNT_SENT] = "sent",         [COMMY_COUNT_SENT_BYTES] = "sent-bytes",
     [COMMY_COUNT_RECEIVED] = "received", [COMMY_COUNT_RECEIVED_BYTES] = "received-bytes",
     [COMMY_COUNT_CALLS] = "calls",       [COMMY_COUNT_CALLS_FAILED] = "calls-failed",
+    [COMMY_COUNT_SERVED] = "served",     [COMMY_COUNT_SERVED_FAILED] = "served-failed",
     [COMMY_COUNT_BLOCKED] = "blocked",   [COMMY_COUNT_PARKED] = "parked",
     [COMMY_COUNT_ON_TRIAL] = "on-trial",
   };

@@ -22,11 +22,13 @@ typedef enum
   COMMY_COUNT_SENT_BYTES,
   COMMY_COUNT_RECEIVED,
   COMMY_COUNT_RECEIVED_BYTES,
-  COMMY_COUNT_CALLS,
+  COMMY_COUNT_CALLS, /* that were made here; counted by their ends, so nothing is added to it */
   COMMY_COUNT_CALLS_FAILED,
-  COMMY_COUNT_BLOCKED,  /* times the peer would not take more */
-  COMMY_COUNT_PARKED,   /* times the owner went to sleep waiting */
-  COMMY_COUNT_ON_TRIAL, /* calls that a policy on trial would have denied */
+  COMMY_COUNT_SERVED,        /* calls that came in */
+  COMMY_COUNT_SERVED_FAILED, /* those of them that were answered with an error, or refused */
+  COMMY_COUNT_BLOCKED,       /* times the peer would not take more */
+  COMMY_COUNT_PARKED,        /* times the owner went to sleep waiting */
+  COMMY_COUNT_ON_TRIAL,      /* calls that a policy on trial would have denied */
   COMMY_COUNT_LAST
 } CommyCount;
 

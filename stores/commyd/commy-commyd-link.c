@@ -8,12 +8,12 @@
 
 #include "commy-commyd-link.h"
 
+#include "stores/common/commy-store-door.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define RETRY_NS G_GINT64_CONSTANT (50000000)
@@ -455,61 +455,6 @@ on_writable (gpointer data, int fd, guint condition)
 
 /* --- connecting --- */
 
-/* Who can put a socket here, and who listens behind it: root, ourselves, or whoever the folder was
- * given to by who may. */
-static gboolean
-check_daemon (int fd, const char *path, GError **error)
-{
-  g_autofree char *directory = g_path_get_dirname (path);
-  struct ucred peer = { 0 };
-  socklen_t size = sizeof peer;
-  struct stat folder;
-
-  if (getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || stat (directory, &folder) < 0)
-    {
-      store_wire_set_error (error, COMMY_ERROR_STORE, "who listens at %s is not known: %s", path,
-                            g_strerror (errno));
-      return FALSE;
-    }
-  if ((folder.st_mode & 022) == 0
-      && (peer.uid == 0 || peer.uid == geteuid () || peer.uid == folder.st_uid)
-      && (folder.st_uid == 0 || folder.st_uid == geteuid () || folder.st_uid == peer.uid))
-    return TRUE;
-  store_wire_set_error (
-      error, COMMY_ERROR_REFUSED,
-      "who listens at %s (user %u) cannot be trusted: the folder is user %u's, mode "
-      "%04o; it must be writable for its owner alone, and the daemon's",
-      path, (unsigned) peer.uid, (unsigned) folder.st_uid, (unsigned) (folder.st_mode & 07777));
-  return FALSE;
-}
-
-static int
-connect_to (const char *path, GError **error)
-{
-  struct sockaddr_un address = { .sun_family = AF_UNIX };
-  int fd;
-
-  if (strlen (path) >= sizeof address.sun_path)
-    {
-      store_wire_set_error (error, COMMY_ERROR_STATE_DIR,
-                            "the name of a socket has room for %d bytes, %s is longer: set the "
-                            "parameter socket",
-                            (int) sizeof address.sun_path - 1, path);
-      return -1;
-    }
-  memcpy (address.sun_path, path, strlen (path));
-  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd >= 0 && connect (fd, (const struct sockaddr *) &address, sizeof address) == 0)
-    return fd;
-  store_wire_set_error (error, COMMY_ERROR_STORE,
-                        "no commyd listens at %s: %s; start it (systemctl start commyd.socket, or "
-                        "commyd for yourself alone)",
-                        path, g_strerror (errno));
-  if (fd >= 0)
-    close (fd);
-  return -1;
-}
-
 static const char *
 choose_path (CommydLink *self)
 {
@@ -531,8 +476,8 @@ link_try (CommydLink *self)
   if (self->state != LINK_AWAY)
     return;
   g_clear_error (&self->why);
-  fd = connect_to (path, &self->why);
-  if (fd >= 0 && !check_daemon (fd, path, &self->why))
+  fd = store_door_connect (path, &self->why);
+  if (fd >= 0 && !store_door_check (fd, path, &self->why))
     {
       close (fd);
       fd = -1;

@@ -8,6 +8,8 @@
 #include "daemon-fixture.h"
 
 #include "../fixtures/test-child.h"
+#include "mesh/commy-mesh-private.h"
+#include "stores/common/commy-store-door.h"
 #include "tests/mesh/mesh-fixture.h"
 
 #include <errno.h>
@@ -143,6 +145,128 @@ test_nobody_there (Fixture *fixture, gconstpointer unused)
   g_assert_false (commy_mesh_join_sync (mesh, NULL, &error));
   g_assert_error (error, COMMY_ERROR, COMMY_ERROR_STORE);
   g_assert_nonnull (strstr (error->message, "systemctl start commyd.socket"));
+}
+
+/* --- a watch that falls behind --- */
+
+#define LARGE (1u << 20)
+#define ENOUGH 12u /* of these are more than the daemon keeps for who does not read */
+
+typedef struct
+{
+  GMutex lock;
+  GCond changed;
+  gboolean is_held, may_go;
+} Hold;
+
+/* On the mesh thread, which reads nothing meanwhile. */
+static void
+hold_thread (gpointer data)
+{
+  Hold *hold = data;
+
+  g_mutex_lock (&hold->lock);
+  hold->is_held = TRUE;
+  g_cond_broadcast (&hold->changed);
+  while (!hold->may_go)
+    g_cond_wait (&hold->changed, &hold->lock);
+  g_mutex_unlock (&hold->lock);
+}
+
+static guint64
+count_cut (TestDaemon *daemon)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) report = NULL;
+  guint64 cut = 0;
+  int fd = store_door_connect (daemon->socket, &error);
+
+  g_assert_no_error (error);
+  report = store_door_ask (fd, "test", 60 * G_USEC_PER_SEC, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_variant_lookup (report, "cut", "t", &cut));
+  return cut;
+}
+
+static void
+on_ended (CommyStoreWatch *watch, const GError *error, gpointer data)
+{
+  g_assert_nonnull (strstr (error->message, "too slow"));
+  *(gboolean *) data = TRUE;
+}
+
+/* The mesh reads nothing until release(). */
+static void
+hold_mesh (CommyMesh *mesh, Hold *hold)
+{
+  commy_mesh_invoke (mesh, hold_thread, hold);
+  g_mutex_lock (&hold->lock);
+  while (!hold->is_held)
+    g_cond_wait (&hold->changed, &hold->lock);
+  g_mutex_unlock (&hold->lock);
+}
+
+static void
+release (Hold *hold)
+{
+  g_mutex_lock (&hold->lock);
+  hold->may_go = TRUE;
+  g_cond_broadcast (&hold->changed);
+  g_mutex_unlock (&hold->lock);
+}
+
+static void
+put_large (CommyMesh *mesh)
+{
+  g_autoptr (GBytes) large = g_bytes_new_take (g_malloc0 (LARGE), LARGE);
+
+  for (guint i = 0; i < ENOUGH; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      commy_mesh_store_put_sync (mesh, "app/large", large, COMMY_STORE_ANY_REVISION,
+                                 COMMY_STORE_WRITE_DEFAULT, NULL, &error);
+      g_assert_no_error (error);
+    }
+}
+
+/* More changes than are kept for a program that does not read: its watches end and say so, the
+ * mesh's own is begun anew, and in the end it knows who is there. */
+static void
+test_falls_behind (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *base = settings (fixture);
+  g_autofree char *text = g_strconcat (base, "[calibration]\nmode=off\n", NULL);
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyMesh) writer = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (CommyStoreWatch) watch = NULL;
+  g_autoptr (GError) error = NULL;
+  ServiceChild *first, *second;
+  Hold hold = { .is_held = FALSE };
+  gboolean is_over = FALSE;
+
+  test_daemon_write_keyfile (fixture->daemon, "[daemon]\nwaiting=32MiB\n");
+  test_daemon_start (fixture->daemon);
+  first = service_child_start (&fixture->mesh, text, 1);
+  mesh = mesh_fixture_join (&fixture->mesh, text);
+  writer = mesh_fixture_join (&fixture->mesh, text);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  assert_pid (client, first->pid);
+  watch = commy_store_watch_new (mesh, "app/", -1, &error);
+  g_assert_no_error (error);
+  g_signal_connect (watch, "ended", G_CALLBACK (on_ended), &is_over);
+  hold_mesh (mesh, &hold);
+  put_large (writer);
+  second = service_child_start (&fixture->mesh, text, 1);
+  g_assert_cmpuint (count_cut (fixture->daemon), >=, 2); /* the program's watch, and the mesh's */
+  release (&hold);
+  while (!is_over || ask_pid (client, NULL) != second->pid)
+    g_main_context_iteration (NULL, FALSE);
+  leave (writer);
+  leave (mesh);
+  service_child_free (second);
+  service_child_free (first);
 }
 
 /* --- two users --- */
@@ -337,6 +461,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   ADD ("calls-go-on-while-the-daemon-is-killed", test_killed_under_load);
   ADD ("without-a-daemon-joining-says-how-to-start-it", test_nobody_there);
+  ADD ("a-watch-that-fell-behind-knows-everything-again", test_falls_behind);
   ADD ("two-users-meet-and-call", test_two_users);
   return g_test_run ();
 }

@@ -431,6 +431,127 @@ test_too_many (TestDaemon **daemon, gconstpointer unused)
     store_stream_close (&streams[i]);
 }
 
+/* --- watches and leases --- */
+
+static void
+watch (StoreStream *stream, guint64 id, const char *prefix)
+{
+  store_stream_send (stream, store_wire_write_prefix (STORE_WIRE_WATCH, id, prefix, 0), NULL);
+  while (stream->out_bytes > 0)
+    g_assert_true (store_stream_flush (stream, NULL));
+}
+
+/* What was refused of all that was asked for up to now; the last one's words. */
+static guint
+count_refused (StoreStream *stream, char **out_words)
+{
+  StoreWireHeader header;
+  const guint8 *payload;
+  guint n = 0;
+
+  store_stream_send (stream, store_wire_write_prefix (STORE_WIRE_RANGE, G_MAXUINT64, "none/", 0),
+                     NULL);
+  for (;;)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_true (await_frame (stream, &header, &payload));
+      if (header.type == STORE_WIRE_RESULT && header.id == G_MAXUINT64)
+        return n;
+      if (header.type != STORE_WIRE_ERROR)
+        continue;
+      error = store_wire_read_error (payload, header.size);
+      g_assert_cmpint (error->code, ==, COMMY_ERROR_BUSY);
+      g_free (*out_words);
+      *out_words = g_strdup (error->message);
+      n++;
+    }
+}
+
+static void
+test_share_of_watches (TestDaemon **daemon, gconstpointer unused)
+{
+  g_autofree char *words = NULL;
+  g_autofree char *status = NULL;
+  StoreStream first, second;
+
+  test_daemon_write_keyfile (*daemon, "[daemon]\nwatches=4\n");
+  test_daemon_start (*daemon);
+  greet (*daemon, &first);
+  greet (*daemon, &second);
+  for (guint64 id = 1; id <= 3; id++)
+    watch (&first, id, "a/");
+  g_assert_cmpuint (count_refused (&first, &words), ==, 0);
+  watch (&second, 1, "b/");
+  watch (&second, 2, "b/");
+  g_assert_cmpuint (count_refused (&second, &words), ==, 1);
+  g_assert_nonnull (strstr (words, "raise watches of [daemon]"));
+  status = ask_status (*daemon);
+  g_assert_nonnull (strstr (status, "'limited': <uint64 1>"));
+  /* What one gives up another may have, and what a connection had when it goes. */
+  store_stream_send (&first, store_wire_write_empty (STORE_WIRE_UNWATCH, 1), NULL);
+  g_assert_cmpuint (count_refused (&first, &words), ==, 0);
+  watch (&second, 3, "b/");
+  g_assert_cmpuint (count_refused (&second, &words), ==, 0);
+  store_stream_close (&first);
+  do
+    watch (&second, 4, "b/"); /* each attempt is an answer of the daemon */
+  while (count_refused (&second, &words) > 0);
+  store_stream_close (&second);
+}
+
+/* Its number; 0: refused. */
+static gint64
+grant (StoreStream *stream, char **out_words)
+{
+  g_auto (StoreWireAnswer) answer = { 0 };
+  g_autoptr (GError) error = NULL;
+  StoreWireHeader header;
+  const guint8 *payload;
+
+  store_stream_send (stream, store_wire_write_number (STORE_WIRE_GRANT, 1, 0), NULL);
+  g_assert_true (await_frame (stream, &header, &payload));
+  if (header.type == STORE_WIRE_RESULT)
+    {
+      g_assert_true (store_wire_read_answer (payload, header.size, &answer, NULL));
+      return answer.lease;
+    }
+  g_assert_cmpuint (header.type, ==, STORE_WIRE_ERROR);
+  error = store_wire_read_error (payload, header.size);
+  g_assert_cmpint (error->code, ==, COMMY_ERROR_BUSY);
+  g_free (*out_words);
+  *out_words = g_strdup (error->message);
+  return 0;
+}
+
+static void
+test_share_of_leases (TestDaemon **daemon, gconstpointer unused)
+{
+  g_autofree char *words = NULL;
+  StoreStream first, second;
+  StoreWireHeader header;
+  const guint8 *payload;
+  gint64 lease;
+
+  test_daemon_write_keyfile (*daemon, "[daemon]\nleases=2\n");
+  test_daemon_start (*daemon);
+  greet (*daemon, &first);
+  greet (*daemon, &second);
+  g_assert_cmpint (grant (&first, &words), !=, 0);
+  lease = grant (&second, &words);
+  g_assert_cmpint (lease, !=, 0);
+  g_assert_cmpint (grant (&second, &words), ==, 0);
+  g_assert_nonnull (strstr (words, "raise leases of [daemon]"));
+  store_stream_send (&second, store_wire_write_number (STORE_WIRE_REVOKE, 2, lease), NULL);
+  g_assert_true (await_frame (&second, &header, &payload));
+  g_assert_cmpuint (header.type, ==, STORE_WIRE_RESULT);
+  g_assert_cmpint (grant (&second, &words), !=, 0);
+  store_stream_close (&first);
+  while (grant (&second, &words) == 0)
+    continue;
+  store_stream_close (&second);
+}
+
 /* --- the host's own entry --- */
 
 static void
@@ -528,6 +649,61 @@ count_as (TestDaemon *daemon, uid_t uid, const char *prefix)
   return WEXITSTATUS (status);
 }
 
+/* In a child of another user: whether a watch of its own hears of its own change. */
+static gboolean
+hears_as (TestDaemon *daemon, uid_t uid)
+{
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  const CommyStoreOp op = { COMMY_STORE_PUT, "own/key", value, 0 };
+  StoreStream stream;
+  StoreWireHeader header = { 0 };
+  const guint8 *payload;
+  int status = -1;
+  pid_t pid = fork ();
+
+  if (pid == 0)
+    {
+      if (setgroups (0, NULL) < 0 || setresgid (uid, uid, uid) < 0 || setresuid (uid, uid, uid) < 0)
+        test_child_exit (250);
+      greet (daemon, &stream);
+      watch (&stream, 7, "own/");
+      store_stream_send (&stream, store_wire_write_txn (1, NULL, 0, &op, 1), NULL);
+      while (header.type != STORE_WIRE_EVENT && header.type != STORE_WIRE_ERROR)
+        if (!await_frame (&stream, &header, &payload))
+          test_child_exit (251);
+      store_stream_close (&stream);
+      test_child_exit (header.type == STORE_WIRE_EVENT ? 0 : 1);
+    }
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  return status == 0;
+}
+
+#define FLOOD 10000u
+#define SHARE 4096u /* as the keyfile has it where nobody says otherwise */
+
+/* One user asks for more than there is for one; the others do not feel it. */
+static void
+test_flood_of_watches (TestDaemon **daemon, gconstpointer unused)
+{
+  g_autofree char *folder = g_path_get_dirname ((*daemon)->socket);
+  g_autofree char *words = NULL;
+  StoreStream greedy;
+
+  test_daemon_write_keyfile (*daemon, "[daemon]\nmode=0666\n");
+  g_assert_cmpint (g_chmod ((*daemon)->dir, 0755), ==, 0);
+  g_mkdir_with_parents (folder, 0755);
+  test_daemon_start (*daemon);
+  greet (*daemon, &greedy);
+  for (guint64 id = 1; id <= FLOOD; id++)
+    watch (&greedy, id, "");
+  g_assert_cmpuint (count_refused (&greedy, &words), ==, FLOOD - SHARE);
+  assert_serves (*daemon);
+  if (geteuid () == 0)
+    g_assert_true (hears_as (*daemon, USER_A));
+  store_stream_close (&greedy);
+  assert_serves (*daemon);
+}
+
 #define DENIED 1
 #define NO_ROOM 2
 
@@ -616,6 +792,9 @@ main (int argc, char **argv)
   ADD ("hostile/who-never-reads-is-not-read-either", test_never_reads);
   ADD ("hostile/a-slow-watch-is-cut-off", test_slow_watch);
   ADD ("limits/connections-and-reading-them-again", test_too_many);
+  ADD ("limits/watches-of-a-user-are-counted-together", test_share_of_watches);
+  ADD ("limits/leases-of-a-user-are-counted-together", test_share_of_leases);
+  ADD ("limits/a-flood-of-watches-is-one-users-affair", test_flood_of_watches);
   ADD ("host/has-an-entry", test_host_entry);
   ADD ("users/keep-to-what-is-theirs", test_users);
   return g_test_run ();

@@ -52,6 +52,32 @@ call_add (CommyClient *client)
   g_assert_no_error (error);
 }
 
+/* What a node received is told beside what it issued, of the node and of each offer. */
+static void
+check_sums_of_server (CommyMesh *server)
+{
+  g_autoptr (GVariant) stats = mesh_ask_node (server, "Stats", NULL);
+  g_autoptr (GVariant) serves = g_variant_lookup_value (stats, "serves", G_VARIANT_TYPE_VARDICT);
+  g_autoptr (GVariant) offers = g_variant_lookup_value (stats, "offers", NULL);
+  guint n = 0;
+
+  g_assert_cmpuint (get (serves, "served"), >=, 11);
+  g_assert_cmpuint (get (serves, "calls"), ==, 0);
+  for (gsize i = 0; i < g_variant_n_children (offers); i++)
+    {
+      g_autoptr (GVariant) offer = g_variant_get_child_value (offers, i);
+      const char *service = "";
+
+      g_variant_lookup (offer, "service", "&s", &service);
+      if (strcmp (service, TEST_SERVICE) != 0)
+        continue;
+      n++;
+      g_assert_cmpuint (get (offer, "served"), ==, 11);
+      g_assert_cmpuint (get (offer, "served-failed"), ==, 1);
+    }
+  g_assert_cmpuint (n, ==, 1);
+}
+
 static void
 test_flows_of_both_sides (MeshFixture *fixture, gconstpointer data)
 {
@@ -65,6 +91,7 @@ test_flows_of_both_sides (MeshFixture *fixture, gconstpointer data)
   g_autoptr (GVariant) in = NULL;
   g_autoptr (GVariant) stats = NULL;
   g_autoptr (GVariant) sum = NULL;
+  g_autoptr (GVariant) failed = NULL;
   g_autoptr (GError) error = NULL;
   const char *node = "";
 
@@ -73,18 +100,23 @@ test_flows_of_both_sides (MeshFixture *fixture, gconstpointer data)
   client = commy_client_new (caller, TEST_SERVICE);
   for (guint i = 0; i < 10; i++)
     call_add (client);
+  failed = commy_client_call_sync (client, "NoSuchMethod", NULL, NULL, NULL, NULL);
+  g_assert_null (failed);
   called = mesh_ask_node (caller, "Flows", NULL);
   out = find_flow (called, "calls", TEST_SERVICE);
   g_assert_nonnull (out);
-  g_assert_cmpuint (get (out, "calls"), ==, 10);
-  g_assert_cmpuint (get (out, "calls-failed"), ==, 0);
+  g_assert_cmpuint (get (out, "calls"), ==, 11);
+  g_assert_cmpuint (get (out, "calls-failed"), ==, 1);
+  g_assert_cmpuint (get (out, "served"), ==, 0);
   g_assert_cmpuint (get (out, "call-p99-ns"), >=, get (out, "call-p50-ns"));
   g_assert_cmpuint (get (out, "call-p50-ns"), >, 0);
   g_assert_null (find_flow (called, "serves", TEST_SERVICE));
   served = mesh_ask_node (server, "Flows", NULL);
   in = find_flow (served, "serves", TEST_SERVICE);
   g_assert_nonnull (in);
-  g_assert_cmpuint (get (in, "calls"), ==, 10);
+  g_assert_cmpuint (get (in, "calls"), ==, 0);
+  g_assert_cmpuint (get (in, "served"), ==, 11);
+  g_assert_cmpuint (get (in, "served-failed"), ==, 1);
   /* The names of methods are announced besides. */
   g_assert_cmpuint (get (in, "received"), >=, get (out, "sent"));
   g_assert_cmpuint (get (in, "received-bytes"), >=, get (out, "sent-bytes"));
@@ -95,6 +127,7 @@ test_flows_of_both_sides (MeshFixture *fixture, gconstpointer data)
   sum = g_variant_lookup_value (stats, "calls", G_VARIANT_TYPE_VARDICT);
   g_assert_cmpuint (get (sum, "calls"), >=, 10);
   g_assert_cmpuint (get (stats, "busy-threads"), ==, 0);
+  check_sums_of_server (server);
   commy_mesh_leave_sync (caller, NULL, NULL);
   commy_mesh_leave_sync (server, NULL, NULL);
 }
