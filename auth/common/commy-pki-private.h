@@ -74,6 +74,8 @@ gboolean commy_pki_trust_find_revoked (CommyPkiTrust *trust,
                                        gint64 *out_when_s);
 /* (transfer full) */
 char *commy_pki_hex (const guint8 *bytes, gsize size);
+/* The first 2 * @size digits of @text, in either case; FALSE: they are none. */
+gboolean commy_pki_from_hex (const char *text, gsize size, guint8 *out);
 /* Base32 in lower case, without padding. */
 void commy_pki_base32_encode (GString *text, const guint8 *bytes, gsize size);
 /* Appends to @bytes. Only what commy_pki_base32_encode() writes is taken: nothing over at the end
