@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#define SCHEME "x509:"
 #define ANY_TIME_FLAGS                                                           \
   (GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS \
    | GNUTLS_PROFILE_TO_VFLAGS (GNUTLS_PROFILE_MEDIUM))
@@ -30,7 +29,7 @@ make_name (const char *authority, const guint8 *serial, gsize size)
 {
   g_autofree char *number = commy_pki_hex (serial, size);
 
-  return g_strconcat (SCHEME, authority, ":", number, NULL);
+  return g_strconcat (COMMY_PKI_NAME_SCHEME, authority, ":", number, NULL);
 }
 
 char *
@@ -341,7 +340,7 @@ commy_pki_trust_find_revoked (CommyPkiTrust *self,
 static gboolean
 is_known (CommyPkiTrust *self, const char *name)
 {
-  const char *authority = name + strlen (SCHEME);
+  const char *authority = name + strlen (COMMY_PKI_NAME_SCHEME);
   gsize size = strcspn (authority, ":");
 
   for (guint i = 0; i < self->n_anchors; i++)
@@ -366,7 +365,7 @@ commy_pki_trust_judge_names (CommyPkiTrust *self, const char *names)
 
   for (char **word = words; *word != NULL; word++)
     {
-      if (!g_str_has_prefix (*word, SCHEME))
+      if (!g_str_has_prefix (*word, COMMY_PKI_NAME_SCHEME))
         continue;
       if (self->revoked != NULL && g_hash_table_contains (self->revoked, *word))
         return COMMY_PKI_NAMES_REVOKED;

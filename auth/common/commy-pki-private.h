@@ -62,6 +62,7 @@ gboolean commy_pki_check (int code, const char *what, GError **error);
 char *commy_pki_crt_dup_uri (gnutls_x509_crt_t crt, GError **error);
 /* The trust domain an authority's certificate speaks for. (transfer full) */
 char *commy_pki_crt_dup_domain (gnutls_x509_crt_t crt, GError **error);
+#define COMMY_PKI_NAME_SCHEME "x509:"
 /* "x509:AUTHORITY:SERIAL", the name of one certificate: the id of the authority's key, or digits of
  * its name where the certificate does not say that. (transfer full) (nullable) */
 char *commy_pki_crt_dup_name (gnutls_x509_crt_t crt);
