@@ -182,6 +182,18 @@ import_crls (const char *pem, gnutls_x509_crl_t **out_crls, unsigned *out_n, GEr
   return FALSE;
 }
 
+/* What a list names stays revoked however old the list is; and a clock that is behind does not make
+ * it one of nobody. GnuTLS looks at its times although it is told not to. */
+static gboolean
+is_signature_good (unsigned status)
+{
+  const unsigned by_time
+      = GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED | GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE;
+
+  return status == 0
+         || ((status & by_time) != 0 && (status & ~(by_time | GNUTLS_CERT_INVALID)) == 0);
+}
+
 /* The authority that signed it; NULL: none that is trusted. */
 static gnutls_x509_crt_t
 find_signer (CommyPkiTrust *self, gnutls_x509_crl_t crl)
@@ -191,7 +203,7 @@ find_signer (CommyPkiTrust *self, gnutls_x509_crl_t crl)
       unsigned status = 0;
 
       if (gnutls_x509_crl_verify (crl, &self->anchors[i].crt, 1, ANY_TIME_FLAGS, &status) >= 0
-          && status == 0)
+          && is_signature_good (status))
         return self->anchors[i].crt;
     }
   return NULL;

@@ -132,6 +132,38 @@ test_ended_ones_go (void)
   fixture_remove (dir);
 }
 
+/* --- whose, not since when --- */
+
+/* A list counts that should have been renewed long ago, and one of an authority whose clock is
+ * ahead; one whose signature does not fit does not, however old. */
+static void
+test_any_age (void)
+{
+  static const gint64 times[] = { 1000000000, 0, G_GINT64_CONSTANT (9000000000) };
+  const guint8 serial = 0x0a;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (times); i++)
+    {
+      gint64 time_s = times[i] != 0 ? times[i] : fixture_now ();
+      g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_new ("old", time_s, NULL);
+      g_autoptr (CommyPkiAuthority) other = commy_pki_authority_new ("old", time_s, NULL);
+      g_autofree char *id = commy_pki_authority_dup_id (authority);
+      g_autofree char *name = g_strconcat (COMMY_PKI_NAME_SCHEME, id, ":0a", NULL);
+      g_autoptr (CommyPkiTrust) trust = commy_pki_trust_new (authority->pem, NULL);
+      g_autoptr (CommyPkiTrust) stranger = commy_pki_trust_new (other->pem, NULL);
+      g_autoptr (GByteArray) one = g_byte_array_new ();
+      g_autoptr (GError) error = NULL;
+      g_autofree char *pem = NULL;
+
+      commy_pki_crl_append (one, &serial, 1, time_s);
+      pem = commy_pki_crl_sign (authority, one, 1, time_s, NULL);
+      g_assert_false (commy_pki_trust_add_crls (stranger, pem, NULL));
+      g_assert_true (commy_pki_trust_add_crls (trust, pem, &error));
+      g_assert_no_error (error);
+      g_assert_cmpint (commy_pki_trust_judge_names (trust, name), ==, COMMY_PKI_NAMES_REVOKED);
+    }
+}
+
 /* --- what they say --- */
 
 static const struct
@@ -233,6 +265,9 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/pki/lists/as-many-as-there-can-be", test_as_many_as_there_can_be);
   g_test_add_func ("/pki/lists/what-ended-leaves-them", test_ended_ones_go);
+  /* attack: a revoked certificate, once the list that names it is out of date; defence: its own age
+   * counts for nothing; test: /pki/lists/of-any-age-count */
+  g_test_add_func ("/pki/lists/of-any-age-count", test_any_age);
   g_test_add_func ("/pki/lists/openssl-reads-the-same", test_read_by_openssl);
   g_test_add_func ("/pki/lists/have-numbers", test_numbered);
   return g_test_run ();
