@@ -71,6 +71,18 @@ run (Scene *scene, const Paths *paths, AuthSide *client, AuthSide *server, int w
     }
 }
 
+/* By a secret, a code or a session: what a connection rests on is the secret. */
+static void
+check_proof_id (Scene *scene, const AuthSide *server)
+{
+  CommyProof proof = { .struct_size = sizeof proof };
+  const char *id = server->text + strlen ("totp:");
+  g_autofree char *expected = g_strdup_printf ("totp-id:%.12s", id);
+
+  g_assert_true (scene->ops->proof (scene->instance, NULL, server->session, &proof));
+  g_assert_cmpstr (proof.id, ==, expected);
+}
+
 /* @words: why not, of either side; NULL: it is accepted. */
 static void
 check_exchange (Scene *scene, Paths paths, int which, int bit, const char *words)
@@ -85,6 +97,7 @@ check_exchange (Scene *scene, Paths paths, int which, int bit, const char *words
         g_error ("refused: %s", server.text);
       g_assert_true (g_str_has_prefix (server.text, "totp:"));
       g_assert_nonnull (strstr (server.text, "\nfor=" ANN));
+      check_proof_id (scene, &server);
     }
   else
     {
@@ -205,6 +218,79 @@ test_bad_credentials (Scene *scene, gconstpointer data)
   check_exchange (scene, good_paths (), -1, 0, "no secret for one-time codes");
   g_assert_cmpint (g_unlink (scene->credential), ==, 0);
   check_exchange (scene, good_paths (), -1, 0, "No such file");
+}
+
+/* --- afterwards --- */
+
+static CommyProofState
+ask_stands (Scene *scene, const char *id, const char *words)
+{
+  char reason[128] = "";
+  CommyProofState state = scene->ops->stands (scene->instance, id, reason, sizeof reason);
+
+  if (strstr (reason, words) == NULL)
+    g_error ("\"%s\" does not say \"%s\"", reason, words);
+  return state;
+}
+
+static void
+end_secret (Scene *scene, gboolean (*end) (CommyRegister *reg, const char *id, GError **error))
+{
+  g_autoptr (CommyTotpRegister) reg = commy_totp_register_open (scene->state, NULL, NULL);
+  g_autoptr (GPtrArray) list = commy_totp_register_list (reg);
+  g_autofree char *id = g_strdup (((CommyTotpEntry *) list->pdata[0])->id);
+
+  g_assert_true (end (reg, id, NULL));
+  g_assert_true (commy_totp_register_save (reg, NULL));
+}
+
+/* (transfer full): what a connection rests on that was let in just now. */
+static char *
+dup_proof_id (Scene *scene)
+{
+  Paths paths = good_paths ();
+  CommyProof proof = { .struct_size = sizeof proof };
+  AuthSide client, server;
+
+  auth_side_begin (&server, scene->ops, scene->instance, TRUE, &paths.server);
+  g_assert_false (scene->ops->proof (scene->instance, NULL, server.session, &proof));
+  g_assert_false (scene->ops->proof (scene->instance, NULL, NULL, &proof));
+  auth_side_end (&server);
+  run (scene, &paths, &client, &server, -1, 0);
+  g_assert_cmpint (server.verdict, ==, COMMY_AUTH_ACCEPTED);
+  g_assert_true (scene->ops->proof (scene->instance, NULL, server.session, &proof));
+  g_assert_cmpint (proof.until_s, ==, 0);
+  auth_side_end (&client);
+  auth_side_end (&server);
+  return g_strdup (proof.id);
+}
+
+/* A connection rests on its second factor, too. */
+static void
+test_stands (Scene *scene, gconstpointer data)
+{
+  g_autofree char *path = scene_dup_path (scene);
+  g_autofree char *by_secret = dup_proof_id (scene);
+  g_autofree char *by_code = NULL;
+
+  g_assert_true (g_str_has_prefix (by_secret, "totp-id:"));
+  scene_write_credential (scene, scene->codes->pdata[0]);
+  by_code = dup_proof_id (scene);
+  g_assert_cmpstr (by_code, ==, by_secret);
+  g_assert_cmpint (ask_stands (scene, by_secret, ""), ==, COMMY_PROOF_GOOD);
+  end_secret (scene, commy_register_revoke);
+  g_assert_cmpint (ask_stands (scene, by_secret, "it is revoked"), ==, COMMY_PROOF_REVOKED);
+  end_secret (scene, commy_register_remove);
+  g_assert_cmpint (ask_stands (scene, by_secret, "it is gone"), ==, COMMY_PROOF_REVOKED);
+  /* Of others it knows nothing. */
+  g_assert_cmpint (ask_stands (scene, "token-id:000000000000", ""), ==, COMMY_PROOF_GOOD);
+  /* What cannot be read takes nothing back, and is told once. */
+  g_assert_true (g_file_set_contents (path, "[x]\n", -1, NULL));
+  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
+  g_assert_cmpint (ask_stands (scene, by_secret, ""), ==, COMMY_PROOF_GOOD);
+  g_assert_cmpint (ask_stands (scene, by_secret, ""), ==, COMMY_PROOF_GOOD);
+  g_assert_cmpuint (commy_test_host_count_log (scene->host, "whether one-time codes were revoked"),
+                    ==, 1);
 }
 
 /* --- sessions --- */
@@ -556,6 +642,9 @@ main (int argc, char **argv)
   ADD ("exchange/code-where-there-is-no-binding", test_code_of_a_secret);
   ADD ("exchange/code-of-reserve", test_shown_backup_code);
   ADD ("exchange/bad-credentials", test_bad_credentials);
+  /* attack: go on over a connection when the second factor of its set-up was revoked; defence: a
+   * connection rests on each of its proofs; test: /auth/totp/exchange/can-be-taken-back */
+  ADD ("exchange/can-be-taken-back", test_stands);
   ADD ("session/needs-no-code-until-it-is-revoked", test_session);
   ADD ("session/that-is-gone-is-followed-by-a-code", test_session_and_then_a_code);
   /* attack: use the session of somebody else; defence: it is bound to the connection and to its
