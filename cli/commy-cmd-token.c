@@ -8,6 +8,7 @@
 #include "auth/common/commy-api-key.h"
 #include "auth/common/commy-credential.h"
 #include "cli/commy-cmd-pki.h"
+#include "cli/commy-cmd-register.h"
 #include "cli/commy-output.h"
 #include "cli/commy-quantity.h"
 
@@ -138,8 +139,9 @@ format_expiry (const CommyApiKeyEntry *entry)
 }
 
 static GVariant *
-entry_to_variant (const CommyApiKeyEntry *entry)
+entry_to_variant (gconstpointer entry_)
 {
+  const CommyApiKeyEntry *entry = entry_;
   static const char *const none[] = { NULL };
   g_autofree char *created = commy_cmd_pki_format_time (entry->created_s);
   g_autofree char *expires = format_expiry (entry);
@@ -186,23 +188,9 @@ static CommyExit
 run_ls (const CommyCli *cli, const Options *options)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (CommyApiKeyRegister) reg = commy_api_key_register_load (options->dir, &error);
-  g_autoptr (GPtrArray) entries = NULL;
-  GVariantBuilder builder;
+  g_autoptr (CommyRegister) reg = commy_api_key_register_load (options->dir, &error);
 
-  if (reg == NULL)
-    return commy_cmd_pki_fail (error);
-  entries = commy_api_key_register_list (reg);
-  if (!cli->json)
-    {
-      print_entries (entries);
-      return COMMY_EXIT_DONE;
-    }
-  g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
-  for (guint i = 0; i < entries->len; i++)
-    g_variant_builder_add_value (&builder, entry_to_variant (entries->pdata[i]));
-  commy_output_json (g_variant_builder_end (&builder));
-  return COMMY_EXIT_DONE;
+  return commy_cmd_register_list (cli, reg, error, entry_to_variant, print_entries);
 }
 
 /* --- revoke and rm --- */
@@ -210,21 +198,15 @@ run_ls (const CommyCli *cli, const Options *options)
 static CommyExit
 run_end (const Options *options,
          const char *id,
-         gboolean (*end) (CommyApiKeyRegister *reg, const char *id, GError **error))
+         gboolean (*end) (CommyRegister *reg, const char *id, GError **error))
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (CommyApiKeyRegister) reg = commy_api_key_register_open (options->dir, &error);
+  g_autoptr (CommyRegister) reg = commy_api_key_register_open (options->dir, &error);
+  CommyExit code = commy_cmd_register_change (reg, error, id, end);
 
-  if (reg == NULL)
-    return commy_cmd_pki_fail (error);
-  if (commy_api_key_register_find (reg, id) == NULL)
-    {
-      commy_cli_note ("there is no token %s in %s; see commy token ls", id, options->dir);
-      return COMMY_EXIT_NOT_FOUND;
-    }
-  if (!end (reg, id, &error) || !commy_api_key_register_save (reg, &error))
-    return commy_cmd_pki_fail (error);
-  return COMMY_EXIT_DONE;
+  if (code == COMMY_EXIT_NOT_FOUND)
+    commy_cli_note ("there is no token %s in %s; see commy token ls", id, options->dir);
+  return code;
 }
 
 CommyExit
@@ -254,8 +236,8 @@ commy_cmd_token (CommyCli *cli, char **argv)
   if (n == 2 && strcmp (arguments[1], "ls") == 0)
     return run_ls (cli, &options);
   if (n == 3 && strcmp (arguments[1], "revoke") == 0)
-    return run_end (&options, arguments[2], commy_api_key_register_revoke);
+    return run_end (&options, arguments[2], commy_register_revoke);
   if (n == 3 && strcmp (arguments[1], "rm") == 0)
-    return run_end (&options, arguments[2], commy_api_key_register_remove);
+    return run_end (&options, arguments[2], commy_register_remove);
   return commy_cli_misuse (&verb, "say one of create, ls, revoke ID, rm ID");
 }

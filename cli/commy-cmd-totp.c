@@ -8,6 +8,7 @@
 #include "auth/common/commy-credential.h"
 #include "auth/common/commy-totp.h"
 #include "cli/commy-cmd-pki.h"
+#include "cli/commy-cmd-register.h"
 #include "cli/commy-output.h"
 
 #include <glib/gstdio.h>
@@ -170,8 +171,9 @@ format_used (const CommyTotpEntry *entry)
 }
 
 static GVariant *
-entry_to_variant (const CommyTotpEntry *entry)
+entry_to_variant (gconstpointer entry_)
 {
+  const CommyTotpEntry *entry = entry_;
   g_autofree char *created = commy_cmd_pki_format_time (entry->created_s);
   g_autofree char *used = format_used (entry);
   GVariantDict dict;
@@ -215,23 +217,9 @@ static CommyExit
 run_ls (const CommyCli *cli, const Options *options)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (CommyTotpRegister) reg = commy_totp_register_load (options->dir, options->key, &error);
-  g_autoptr (GPtrArray) entries = NULL;
-  GVariantBuilder builder;
+  g_autoptr (CommyRegister) reg = commy_totp_register_load (options->dir, options->key, &error);
 
-  if (reg == NULL)
-    return commy_cmd_pki_fail (error);
-  entries = commy_totp_register_list (reg);
-  if (!cli->json)
-    {
-      print_entries (entries);
-      return COMMY_EXIT_DONE;
-    }
-  g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
-  for (guint i = 0; i < entries->len; i++)
-    g_variant_builder_add_value (&builder, entry_to_variant (entries->pdata[i]));
-  commy_output_json (g_variant_builder_end (&builder));
-  return COMMY_EXIT_DONE;
+  return commy_cmd_register_list (cli, reg, error, entry_to_variant, print_entries);
 }
 
 /* --- revoke and rm --- */
@@ -239,21 +227,15 @@ run_ls (const CommyCli *cli, const Options *options)
 static CommyExit
 run_end (const Options *options,
          const char *id,
-         gboolean (*end) (CommyTotpRegister *reg, const char *id, GError **error))
+         gboolean (*end) (CommyRegister *reg, const char *id, GError **error))
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (CommyTotpRegister) reg = commy_totp_register_open (options->dir, options->key, &error);
+  g_autoptr (CommyRegister) reg = commy_totp_register_open (options->dir, options->key, &error);
+  CommyExit code = commy_cmd_register_change (reg, error, id, end);
 
-  if (reg == NULL)
-    return commy_cmd_pki_fail (error);
-  if (commy_totp_register_find (reg, id) == NULL)
-    {
-      commy_cli_note ("there is no secret %s in %s; see commy totp ls", id, options->dir);
-      return COMMY_EXIT_NOT_FOUND;
-    }
-  if (!end (reg, id, &error) || !commy_totp_register_save (reg, &error))
-    return commy_cmd_pki_fail (error);
-  return COMMY_EXIT_DONE;
+  if (code == COMMY_EXIT_NOT_FOUND)
+    commy_cli_note ("there is no secret %s in %s; see commy totp ls", id, options->dir);
+  return code;
 }
 
 /* Names of credentials are for services. */
@@ -294,8 +276,8 @@ commy_cmd_totp (CommyCli *cli, char **argv)
   if (n == 2 && strcmp (arguments[1], "ls") == 0)
     return run_ls (cli, &options);
   if (n == 3 && strcmp (arguments[1], "revoke") == 0)
-    return run_end (&options, arguments[2], commy_totp_register_revoke);
+    return run_end (&options, arguments[2], commy_register_revoke);
   if (n == 3 && strcmp (arguments[1], "rm") == 0)
-    return run_end (&options, arguments[2], commy_totp_register_remove);
+    return run_end (&options, arguments[2], commy_register_remove);
   return commy_cli_misuse (&verb, "say one of enrol PRINCIPAL, ls, revoke ID, rm ID");
 }

@@ -4,8 +4,7 @@
  * checks. Time and chance are arguments.
  *
  * As text: cmy_ID_SECRET_CHECK: 12 and 64 hexadecimal digits, and the CRC-32 of what stands before
- * its
- * '_', by which a scanner for leaked secrets knows one, and a typing error is told from a wrong
+ * its '_', by which a scanner for leaked secrets knows one, and a typing error is told from a wrong
  * key.
  *
  * The proof is that of SCRAM (RFC 5802), which neither shows the secret to a listener nor lets who
@@ -13,7 +12,7 @@
  */
 #pragma once
 
-#include <gio/gio.h>
+#include "auth/common/commy-register.h"
 
 G_BEGIN_DECLS
 
@@ -86,12 +85,11 @@ typedef struct
   CommyApiKeyVerifier verifier;
 } CommyApiKeyEntry;
 
-typedef struct _CommyApiKeyRegister CommyApiKeyRegister;
+/* See commy-register.h for what has no comment here. */
+typedef CommyRegister CommyApiKeyRegister;
+extern const CommyRegisterKind commy_api_key_register_kind;
 
-/* What is in @dir; nothing, where there is no file. Fails where somebody else could have written
- * it, or it is not whole. */
 CommyApiKeyRegister *commy_api_key_register_load (const char *dir, GError **error);
-/* The same under a lock, to be changed and saved, so that no change of another process is lost. */
 CommyApiKeyRegister *commy_api_key_register_open (const char *dir, GError **error);
 gboolean commy_api_key_register_save (CommyApiKeyRegister *reg, GError **error);
 /* The same of another file than COMMY_API_KEYS_FILE. */
@@ -102,7 +100,6 @@ commy_api_key_register_open_file (const char *dir, const char *file, GError **er
 void commy_api_key_register_free (CommyApiKeyRegister *reg);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyApiKeyRegister, commy_api_key_register_free)
 
-/* The fuzzer's entry. */
 CommyApiKeyRegister *commy_api_key_register_parse (const char *text, gsize size, GError **error);
 
 /* @name and @scopes (nullable): words of letters, digits and ".-_/@+:". */
@@ -124,11 +121,8 @@ gboolean commy_api_key_register_set_end (CommyApiKeyRegister *reg,
                                          const char *id,
                                          gint64 expires_s,
                                          GError **error);
-/* Forgets it. */
 gboolean commy_api_key_register_remove (CommyApiKeyRegister *reg, const char *id, GError **error);
-/* NULL: there is none. */
 const CommyApiKeyEntry *commy_api_key_register_find (CommyApiKeyRegister *reg, const char *id);
-/* (transfer container), by time of creation */
 GPtrArray *commy_api_key_register_list (CommyApiKeyRegister *reg);
 
 /* Why it does not count at that time for who has proved to be @peer (nullable), a phrase; NULL: it

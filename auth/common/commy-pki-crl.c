@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#define SCHEME "x509:"
 #define ANY_TIME_FLAGS                                                           \
   (GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS \
    | GNUTLS_PROFILE_TO_VFLAGS (GNUTLS_PROFILE_MEDIUM))
@@ -30,7 +29,7 @@ make_name (const char *authority, const guint8 *serial, gsize size)
 {
   g_autofree char *number = commy_pki_hex (serial, size);
 
-  return g_strconcat (SCHEME, authority, ":", number, NULL);
+  return g_strconcat (COMMY_PKI_NAME_SCHEME, authority, ":", number, NULL);
 }
 
 char *
@@ -183,6 +182,18 @@ import_crls (const char *pem, gnutls_x509_crl_t **out_crls, unsigned *out_n, GEr
   return FALSE;
 }
 
+/* What a list names stays revoked however old the list is; and a clock that is behind does not make
+ * it one of nobody. GnuTLS looks at its times although it is told not to. */
+static gboolean
+is_signature_good (unsigned status)
+{
+  const unsigned by_time
+      = GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED | GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE;
+
+  return status == 0
+         || ((status & by_time) != 0 && (status & ~(by_time | GNUTLS_CERT_INVALID)) == 0);
+}
+
 /* The authority that signed it; NULL: none that is trusted. */
 static gnutls_x509_crt_t
 find_signer (CommyPkiTrust *self, gnutls_x509_crl_t crl)
@@ -192,7 +203,7 @@ find_signer (CommyPkiTrust *self, gnutls_x509_crl_t crl)
       unsigned status = 0;
 
       if (gnutls_x509_crl_verify (crl, &self->anchors[i].crt, 1, ANY_TIME_FLAGS, &status) >= 0
-          && status == 0)
+          && is_signature_good (status))
         return self->anchors[i].crt;
     }
   return NULL;
@@ -341,7 +352,7 @@ commy_pki_trust_find_revoked (CommyPkiTrust *self,
 static gboolean
 is_known (CommyPkiTrust *self, const char *name)
 {
-  const char *authority = name + strlen (SCHEME);
+  const char *authority = name + strlen (COMMY_PKI_NAME_SCHEME);
   gsize size = strcspn (authority, ":");
 
   for (guint i = 0; i < self->n_anchors; i++)
@@ -366,7 +377,7 @@ commy_pki_trust_judge_names (CommyPkiTrust *self, const char *names)
 
   for (char **word = words; *word != NULL; word++)
     {
-      if (!g_str_has_prefix (*word, SCHEME))
+      if (!g_str_has_prefix (*word, COMMY_PKI_NAME_SCHEME))
         continue;
       if (self->revoked != NULL && g_hash_table_contains (self->revoked, *word))
         return COMMY_PKI_NAMES_REVOKED;

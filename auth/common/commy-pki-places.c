@@ -20,6 +20,7 @@ commy_pki_places_clear (CommyPkiPlaces *self)
   g_free (self->authority);
   g_free (self->certificate);
   g_free (self->key);
+  g_free (self->pin);
   g_free (self->crl);
   g_free (self->trust_domain);
   memset (self, 0, sizeof *self);
@@ -33,15 +34,14 @@ refuse (const char *dir, const char *why, GError **error)
 }
 
 /* The PIN comes from a file that the URI names: there it is in no list of processes, and the file
- * can be its owner's alone. */
+ * can be its owner's alone. *@out_file: (transfer full) (nullable): the token has none */
 static gboolean
-check_pin (const char *dir, const char *uri, GError **error)
+find_pin (const char *dir, const char *uri, char **out_file, GError **error)
 {
   const char *query = strchr (uri, '?');
   const char *source = query != NULL ? strstr (query, "pin-source=") : NULL;
   g_autofree char *value = NULL;
   g_autofree char *path = NULL;
-  char *pin;
 
   if (strstr (uri, "pin-value") != NULL)
     return refuse (dir,
@@ -49,7 +49,7 @@ check_pin (const char *dir, const char *uri, GError **error)
                    "say ?pin-source=FILE in key=",
                    error);
   if (source == NULL)
-    return TRUE; /* a token without one */
+    return TRUE;
   source += strlen ("pin-source=");
   value = g_strndup (source, strcspn (source, "&"));
   path = g_uri_unescape_string (
@@ -58,7 +58,15 @@ check_pin (const char *dir, const char *uri, GError **error)
     memmove (path, path + 1, strlen (path));
   if (path == NULL || path[0] != '/')
     return refuse (dir, "pin-source of key= is the absolute path of a file", error);
-  pin = commy_pki_read_file ("/", path, TRUE, error);
+  *out_file = g_steal_pointer (&path);
+  return TRUE;
+}
+
+static gboolean
+check_pin (const char *path, GError **error)
+{
+  char *pin = commy_pki_read_file ("/", path, TRUE, error);
+
   if (pin == NULL)
     return FALSE;
   commy_pki_free_secret (pin);
@@ -101,19 +109,11 @@ check_keys (GKeyFile *file, const char *dir, GError **error)
 }
 
 static gboolean
-read_file (const char *dir, GKeyFile **out_file, GError **error)
+parse_file (const char *dir, const char *text, GKeyFile **out_file, GError **error)
 {
-  g_autofree char *path = g_build_filename (dir, FILE_NAME, NULL);
-  g_autofree char *text = NULL;
-  g_autoptr (GKeyFile) file = NULL;
+  g_autoptr (GKeyFile) file = g_key_file_new ();
   g_autoptr (GError) why = NULL;
 
-  if (!g_file_test (path, G_FILE_TEST_EXISTS))
-    return TRUE;
-  text = commy_pki_read_file (dir, FILE_NAME, FALSE, error);
-  if (text == NULL)
-    return FALSE;
-  file = g_key_file_new ();
   if (!g_key_file_load_from_data (file, text, (gsize) -1, G_KEY_FILE_NONE, &why))
     return refuse (dir, why->message, error);
   if (!check_keys (file, dir, error))
@@ -123,12 +123,12 @@ read_file (const char *dir, GKeyFile **out_file, GError **error)
 }
 
 gboolean
-commy_pki_places_find (const char *dir, CommyPkiPlaces *out, GError **error)
+commy_pki_places_parse (const char *dir, const char *text, CommyPkiPlaces *out, GError **error)
 {
   g_autoptr (GKeyFile) file = NULL;
 
   memset (out, 0, sizeof *out);
-  if (!read_file (dir, &file, error))
+  if (text != NULL && !parse_file (dir, text, &file, error))
     return FALSE;
   out->is_external = file != NULL;
   out->authority = find_path (file, dir, "authority", COMMY_PKI_CA_FILE);
@@ -137,7 +137,25 @@ commy_pki_places_find (const char *dir, CommyPkiPlaces *out, GError **error)
   out->crl = find_path (file, dir, "crl", COMMY_PKI_CRL_FILE);
   if (file != NULL)
     out->trust_domain = g_key_file_get_string (file, GROUP, "trust-domain", NULL);
-  if (!commy_pki_is_token_key (out->key) || check_pin (dir, out->key, error))
+  if (!commy_pki_is_token_key (out->key) || find_pin (dir, out->key, &out->pin, error))
+    return TRUE;
+  commy_pki_places_clear (out);
+  return FALSE;
+}
+
+gboolean
+commy_pki_places_find (const char *dir, CommyPkiPlaces *out, GError **error)
+{
+  g_autofree char *path = g_build_filename (dir, FILE_NAME, NULL);
+  g_autofree char *text = NULL;
+
+  memset (out, 0, sizeof *out);
+  if (g_file_test (path, G_FILE_TEST_EXISTS)
+      && (text = commy_pki_read_file (dir, FILE_NAME, FALSE, error)) == NULL)
+    return FALSE;
+  if (!commy_pki_places_parse (dir, text, out, error))
+    return FALSE;
+  if (out->pin == NULL || check_pin (out->pin, error))
     return TRUE;
   commy_pki_places_clear (out);
   return FALSE;

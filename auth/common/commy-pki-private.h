@@ -62,6 +62,7 @@ gboolean commy_pki_check (int code, const char *what, GError **error);
 char *commy_pki_crt_dup_uri (gnutls_x509_crt_t crt, GError **error);
 /* The trust domain an authority's certificate speaks for. (transfer full) */
 char *commy_pki_crt_dup_domain (gnutls_x509_crt_t crt, GError **error);
+#define COMMY_PKI_NAME_SCHEME "x509:"
 /* "x509:AUTHORITY:SERIAL", the name of one certificate: the id of the authority's key, or digits of
  * its name where the certificate does not say that. (transfer full) (nullable) */
 char *commy_pki_crt_dup_name (gnutls_x509_crt_t crt);
@@ -74,6 +75,8 @@ gboolean commy_pki_trust_find_revoked (CommyPkiTrust *trust,
                                        gint64 *out_when_s);
 /* (transfer full) */
 char *commy_pki_hex (const guint8 *bytes, gsize size);
+/* The first 2 * @size digits of @text, in either case; FALSE: they are none. */
+gboolean commy_pki_from_hex (const char *text, gsize size, guint8 *out);
 /* Base32 in lower case, without padding. */
 void commy_pki_base32_encode (GString *text, const guint8 *bytes, gsize size);
 /* Appends to @bytes. Only what commy_pki_base32_encode() writes is taken: nothing over at the end

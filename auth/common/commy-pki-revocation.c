@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Revoking: the register knows which certificates a node has; those that are revoked go into lists
- * that the authority signs, until they would have ended anyway.
+ * Revoking: the register knows which certificates a node has; those that are revoked are noted
+ * there, and go into lists that the authority signs (commy-pki-lists.c).
  */
 #include "config.h"
 
@@ -9,13 +9,8 @@
 
 #include <string.h>
 
-#define REVOKED_GROUP "revoked "
-#define CRL_GROUP "crl"
-#define SCHEME "x509:"
 /* Of one node, that are good at a time: two while it is renewed, more where answers get lost. */
 #define CERTIFICATES_MAX 16
-/* What a node takes in of both authorities of a change (COMMY_PKI_REVOKED_MAX has each twice). */
-#define LISTED_MAX (COMMY_PKI_REVOKED_MAX / 2)
 
 void
 commy_pki_revocation_clear (CommyPkiRevocation *self)
@@ -64,7 +59,7 @@ filter_good (GKeyFile *file, char **entries, gint64 now_s)
   for (char **entry = entries; *entry != NULL; entry++)
     {
       g_autofree char *name = name_of (*entry);
-      g_autofree char *revoked = g_strconcat (REVOKED_GROUP, name, NULL);
+      g_autofree char *revoked = g_strconcat (COMMY_PKI_REVOKED_GROUP, name, NULL);
 
       if (until_of (*entry) >= now_s && !g_key_file_has_group (file, revoked))
         g_ptr_array_add (good, *entry);
@@ -139,210 +134,6 @@ commy_pki_register_pardon (CommyPkiRegister *self, const char *path)
   g_key_file_remove_key (commy_pki_register_get_file (self), group, "revoked", NULL);
 }
 
-/* --- lists --- */
-
-/* "0a1b" -> bytes; FALSE: it is no serial number. */
-static gboolean
-parse_serial (const char *hex, guint8 *out, gsize *inout_size)
-{
-  gsize size = strlen (hex) / 2;
-
-  if (size == 0 || size > *inout_size || strlen (hex) % 2 != 0)
-    return FALSE;
-  for (gsize i = 0; i < size; i++)
-    {
-      int high = g_ascii_xdigit_value (hex[2 * i]), low = g_ascii_xdigit_value (hex[2 * i + 1]);
-
-      if (high < 0 || low < 0)
-        return FALSE;
-      out[i] = (guint8) (high << 4 | low);
-    }
-  *inout_size = size;
-  return TRUE;
-}
-
-/* What the names of its certificates have behind "x509:". */
-static char *
-dup_authority_id (CommyPkiAuthority *authority)
-{
-  g_autofree char *by_key = NULL;
-  g_autofree char *by_name = NULL;
-
-  commy_pki_crt_issuer_names (authority->crt, &by_key, &by_name);
-  return g_strdup (by_key != NULL ? by_key : by_name);
-}
-
-static char *
-dup_prefix (CommyPkiAuthority *authority)
-{
-  g_autofree char *id = dup_authority_id (authority);
-
-  return g_strconcat (REVOKED_GROUP, SCHEME, id, ":", NULL);
-}
-
-static int
-add_revoked (gnutls_x509_crl_t crl, GKeyFile *file, CommyPkiAuthority *authority)
-{
-  g_autofree char *prefix = dup_prefix (authority);
-  g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
-  int code = 0;
-
-  for (char **group = groups; code >= 0 && *group != NULL; group++)
-    {
-      guint8 serial[64];
-      gsize size = sizeof serial;
-
-      if (g_str_has_prefix (*group, prefix)
-          && parse_serial (*group + strlen (prefix), serial, &size))
-        code = gnutls_x509_crl_set_crt_serial (
-            crl, serial, size, (time_t) g_key_file_get_int64 (file, *group, "at", NULL));
-    }
-  return code;
-}
-
-static int
-sign_crl (gnutls_x509_crl_t crl,
-          CommyPkiAuthority *authority,
-          GKeyFile *file,
-          gint64 number,
-          gint64 now_s)
-{
-  guint64 big = GUINT64_TO_BE ((guint64) number);
-  guint8 key[64];
-  gsize size = sizeof key;
-  int code = gnutls_x509_crl_set_version (crl, 2);
-
-  if (code >= 0)
-    code = gnutls_x509_crl_set_this_update (crl, (time_t) now_s);
-  /* A list is good until there is another one: it comes with each renewal. */
-  if (code >= 0)
-    code = gnutls_x509_crl_set_next_update (crl,
-                                            gnutls_x509_crt_get_expiration_time (authority->crt));
-  if (code >= 0)
-    code = add_revoked (crl, file, authority);
-  if (code >= 0)
-    code = gnutls_x509_crl_set_number (crl, &big, sizeof big);
-  if (code >= 0 && gnutls_x509_crt_get_subject_key_id (authority->crt, key, &size, NULL) >= 0)
-    code = gnutls_x509_crl_set_authority_key_id (crl, key, size);
-  return code < 0
-             ? code
-             : gnutls_x509_crl_sign2 (crl, authority->crt, authority->key, GNUTLS_DIG_SHA256, 0);
-}
-
-static char *
-make_crl (CommyPkiAuthority *authority, GKeyFile *file, gint64 number, gint64 now_s, GError **error)
-{
-  gnutls_x509_crl_t crl = NULL;
-  gnutls_datum_t pem = { NULL, 0 };
-  int code = gnutls_x509_crl_init (&crl);
-  char *text = NULL;
-
-  if (code >= 0)
-    code = sign_crl (crl, authority, file, number, now_s);
-  if (code >= 0)
-    code = gnutls_x509_crl_export2 (crl, GNUTLS_X509_FMT_PEM, &pem);
-  if (commy_pki_check (code, "cannot sign a list of revoked certificates", error))
-    text = g_strndup ((const char *) pem.data, pem.size);
-  gnutls_free (pem.data);
-  if (crl != NULL)
-    gnutls_x509_crl_deinit (crl);
-  return text;
-}
-
-/* What would have ended by itself need not be named any more. */
-static void
-prune (GKeyFile *file, gint64 now_s)
-{
-  g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
-
-  for (char **group = groups; *group != NULL; group++)
-    if (g_str_has_prefix (*group, REVOKED_GROUP)
-        && g_key_file_get_int64 (file, *group, "until", NULL) + COMMY_PKI_SECONDS_PER_DAY < now_s)
-      g_key_file_remove_group (file, *group, NULL);
-}
-
-/* Those whose keys are here: the present one, and while it changes the one before.
- * (transfer full): of CommyPkiAuthority */
-static GPtrArray *
-load_signers (const char *dir, GError **error)
-{
-  static const char *const keys[]
-      = { COMMY_PKI_AUTHORITY_KEY_FILE, COMMY_PKI_AUTHORITY_OLD_KEY_FILE };
-  g_autoptr (GPtrArray) signers
-      = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_pki_authority_free);
-
-  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
-    {
-      g_autofree char *path = g_build_filename (dir, keys[i], NULL);
-      CommyPkiAuthority *authority;
-
-      if (!g_file_test (path, G_FILE_TEST_EXISTS))
-        continue;
-      authority = commy_pki_authority_load_key (dir, keys[i], error);
-      if (authority == NULL)
-        return NULL;
-      g_ptr_array_add (signers, authority);
-    }
-  return g_steal_pointer (&signers);
-}
-
-static guint
-count_listed (GKeyFile *file, const GPtrArray *signers)
-{
-  g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
-  guint n = 0;
-
-  for (guint i = 0; i < signers->len; i++)
-    {
-      g_autofree char *prefix = dup_prefix (signers->pdata[i]);
-
-      for (char **group = groups; *group != NULL; group++)
-        n += g_str_has_prefix (*group, prefix) ? 1 : 0;
-    }
-  return n;
-}
-
-static gboolean
-refuse_full (GError **error)
-{
-  g_set_error (
-      error, COMMY_PKI_ERROR, COMMY_ERROR_TOO_BIG,
-      "the list of revoked certificates is full (%d of them, %d MiB): change the authority "
-      "(commy pki rotate), which ends all that it signed",
-      LISTED_MAX, COMMY_PKI_CRL_TEXT_MAX / 1024 / 1024);
-  return FALSE;
-}
-
-gboolean
-commy_pki_write_crls (const char *dir, CommyPkiRegister *reg, gint64 now_s, GError **error)
-{
-  GKeyFile *file = commy_pki_register_get_file (reg);
-  gint64 number = g_key_file_get_int64 (file, CRL_GROUP, "number", NULL) + 1;
-  g_autoptr (GString) lists = g_string_new (NULL);
-  g_autoptr (GPtrArray) signers = load_signers (dir, error);
-
-  if (signers == NULL)
-    return FALSE;
-  prune (file, now_s);
-  /* What no node could take in is not written: it would take in nothing at all. */
-  if (count_listed (file, signers) > LISTED_MAX)
-    return refuse_full (error);
-  g_key_file_set_int64 (file, CRL_GROUP, "number", number);
-  for (guint i = 0; i < signers->len; i++)
-    {
-      g_autofree char *pem = make_crl (signers->pdata[i], file, number, now_s, error);
-
-      if (pem == NULL)
-        return FALSE;
-      g_string_append (lists, pem);
-    }
-  if (lists->len > COMMY_PKI_CRL_TEXT_MAX)
-    return refuse_full (error);
-  /* The number first: it is never given out twice. */
-  return commy_pki_register_save (reg, now_s, error)
-         && commy_pki_write_file (dir, COMMY_PKI_CRL_FILE, lists->str, 0644, FALSE, error);
-}
-
 /* --- revoking --- */
 
 static void
@@ -353,7 +144,7 @@ add_one (GKeyFile *file,
          gint64 now_s,
          gint64 until_s)
 {
-  g_autofree char *group = g_strconcat (REVOKED_GROUP, name, NULL);
+  g_autofree char *group = g_strconcat (COMMY_PKI_REVOKED_GROUP, name, NULL);
 
   if (!g_key_file_has_group (file, group))
     g_key_file_set_int64 (file, group, "at", now_s);
@@ -441,7 +232,7 @@ dup_serial (const char *text)
   for (char **part = parts; parts[0] != NULL && parts[1] != NULL && *part != NULL; part++)
     if (strlen (*part) != 2)
       return NULL;
-  return parse_serial (serial, bytes, &size) ? g_steal_pointer (&serial) : NULL;
+  return commy_pki_parse_serial (serial, bytes, &size) ? g_steal_pointer (&serial) : NULL;
 }
 
 static gboolean
@@ -464,9 +255,9 @@ split_name (const char *what, char **out_authority)
   const char *rest = low;
 
   *out_authority = NULL;
-  if (g_str_has_prefix (low, SCHEME))
+  if (g_str_has_prefix (low, COMMY_PKI_NAME_SCHEME))
     {
-      rest += strlen (SCHEME);
+      rest += strlen (COMMY_PKI_NAME_SCHEME);
       *out_authority = g_strndup (rest, strcspn (rest, ":"));
       rest += strlen (*out_authority);
       rest += *rest == ':' ? 1 : 0;
@@ -485,7 +276,7 @@ revoke_certificate (GKeyFile *file,
                     gint64 now_s,
                     GError **error)
 {
-  g_autoptr (GPtrArray) signers = load_signers (dir, error);
+  g_autoptr (GPtrArray) signers = commy_pki_load_signers (dir, error);
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   g_autofree char *authority = NULL;
   g_autofree char *serial = split_name (what, &authority);
@@ -496,8 +287,8 @@ revoke_certificate (GKeyFile *file,
     return refuse_number (what, error);
   for (guint i = 0; i < signers->len; i++)
     {
-      g_autofree char *id = dup_authority_id (signers->pdata[i]);
-      char *name = g_strconcat (SCHEME, id, ":", serial, NULL);
+      g_autofree char *id = commy_pki_authority_dup_id (signers->pdata[i]);
+      char *name = g_strconcat (COMMY_PKI_NAME_SCHEME, id, ":", serial, NULL);
 
       g_ptr_array_add (names, name);
       if (authority != NULL && strcmp (authority, id) != 0)
@@ -569,6 +360,6 @@ commy_pki_revoke (
     return FALSE;
   if (!commy_pki_write_crls (dir, reg, now_s, error))
     return FALSE;
-  out->number = g_key_file_get_int64 (file, CRL_GROUP, "number", NULL);
+  out->number = g_key_file_get_int64 (file, COMMY_PKI_CRL_GROUP, "number", NULL);
   return TRUE;
 }

@@ -48,10 +48,10 @@ take_line (CommyPkiSealJudge *self, const char *line)
   if (strlen (line) != LINE_SIZE)
     return FALSE;
   for (guint i = 0; i < 3; i++)
-    if (!commy_pki_seal_from_hex (line + i * (KEY_DIGITS + 1), COMMY_PKI_SEAL_KEY_SIZE, keys[i])
+    if (!commy_pki_from_hex (line + i * (KEY_DIGITS + 1), COMMY_PKI_SEAL_KEY_SIZE, keys[i])
         || line[i * (KEY_DIGITS + 1) + KEY_DIGITS] != ' ')
       return FALSE;
-  if (!commy_pki_seal_from_hex (line + 3 * (KEY_DIGITS + 1), sizeof signature, signature))
+  if (!commy_pki_from_hex (line + 3 * (KEY_DIGITS + 1), sizeof signature, signature))
     return FALSE;
   voucher = commy_pki_hex (keys[0], COMMY_PKI_SEAL_KEY_SIZE);
   if (self->anchor == NULL)

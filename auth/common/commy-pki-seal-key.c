@@ -109,21 +109,6 @@ commy_pki_seal_key_verify (const guint8 key[COMMY_PKI_SEAL_KEY_SIZE],
                 >= 0;
 }
 
-gboolean
-commy_pki_seal_from_hex (const char *text, gsize size, guint8 *out)
-{
-  for (gsize i = 0; i < size; i++)
-    {
-      int high = g_ascii_xdigit_value (text[2 * i]);
-      int low = high < 0 ? -1 : g_ascii_xdigit_value (text[2 * i + 1]);
-
-      if (low < 0)
-        return FALSE;
-      out[i] = (guint8) (high << 4 | low);
-    }
-  return TRUE;
-}
-
 void
 commy_pki_seal_hash (gconstpointer bytes, gsize size, guint8 *out_hash, gpointer user_data)
 {

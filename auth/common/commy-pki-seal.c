@@ -69,9 +69,9 @@ load (const char *dir, CommyPkiSealKey *out_key, GError **error)
   if (text == NULL)
     return FALSE;
   ok = strlen (text) == 4 * COMMY_PKI_SEAL_KEY_SIZE + 2
-       && commy_pki_seal_from_hex (text, COMMY_PKI_SEAL_KEY_SIZE, out_key->private_half)
-       && commy_pki_seal_from_hex (text + 2 * COMMY_PKI_SEAL_KEY_SIZE + 1, COMMY_PKI_SEAL_KEY_SIZE,
-                                   out_key->public_half);
+       && commy_pki_from_hex (text, COMMY_PKI_SEAL_KEY_SIZE, out_key->private_half)
+       && commy_pki_from_hex (text + 2 * COMMY_PKI_SEAL_KEY_SIZE + 1, COMMY_PKI_SEAL_KEY_SIZE,
+                              out_key->public_half);
   explicit_bzero (text, strlen (text));
   if (!ok)
     g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE,

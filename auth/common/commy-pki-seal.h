@@ -82,5 +82,3 @@ gboolean commy_pki_seal_key_verify (const guint8 key[COMMY_PKI_SEAL_KEY_SIZE],
                                     const guint8 signature[COMMY_PKI_SEAL_SIGNATURE_SIZE]);
 #define COMMY_PKI_SEAL_ON_CHECKPOINT "commy audit checkpoint 1"
 #define COMMY_PKI_SEAL_ON_KEY "commy audit key 1"
-/* @size digits, lower case. */
-gboolean commy_pki_seal_from_hex (const char *text, gsize size, guint8 *out);

@@ -42,6 +42,21 @@ commy_pki_hex (const guint8 *bytes, gsize size)
   return g_string_free (text, FALSE);
 }
 
+gboolean
+commy_pki_from_hex (const char *text, gsize size, guint8 *out)
+{
+  for (gsize i = 0; i < size; i++)
+    {
+      int high = g_ascii_xdigit_value (text[2 * i]);
+      int low = high < 0 ? -1 : g_ascii_xdigit_value (text[2 * i + 1]);
+
+      if (low < 0)
+        return FALSE;
+      out[i] = (guint8) (high << 4 | low);
+    }
+  return TRUE;
+}
+
 char *
 commy_pki_format_fingerprint (const guint8 *fingerprint)
 {

@@ -72,7 +72,7 @@ char *commy_pki_sign_request (CommyPkiAuthority *authority,
 /* SHA-256 of the public key of a certificate, DER. */
 gboolean commy_pki_key_id (GBytes *der, guint8 out_id[32], GError **error);
 
-/* --- the register's groups, for commy-pki-revocation.c and commy-pki-rotation.c --- */
+/* --- the register's groups, for commy-pki-lists.c, -revocation.c and -rotation.c --- */
 
 #define COMMY_PKI_IDENTITY_GROUP "identity "
 
@@ -100,6 +100,25 @@ gint64 commy_pki_register_get_step (GKeyFile *file);
 /* It is not to be renewed, until a token that is made for exactly this name admits it again. */
 gboolean commy_pki_register_is_revoked (CommyPkiRegister *self, const char *path);
 void commy_pki_register_pardon (CommyPkiRegister *self, const char *path);
+
+/* --- lists of revoked certificates (commy-pki-lists.c, commy-pki-crl-sign.c) --- */
+
+/* Behind it the name of a certificate. */
+#define COMMY_PKI_REVOKED_GROUP "revoked "
+#define COMMY_PKI_CRL_GROUP "crl"
+
+/* "0a1b" -> bytes; FALSE: it is no serial number. */
+gboolean commy_pki_parse_serial (const char *hex, guint8 *out, gsize *inout_size);
+/* What the names of its certificates have behind "x509:". (transfer full) */
+char *commy_pki_authority_dup_id (CommyPkiAuthority *authority);
+/* Those whose keys are here: the present one, and while it changes the one before.
+ * (transfer full): of CommyPkiAuthority */
+GPtrArray *commy_pki_load_signers (const char *dir, GError **error);
+/* One more row of a list. */
+void commy_pki_crl_append (GByteArray *rows, const guint8 *serial, gsize size, gint64 when_s);
+/* The list of @rows, PEM. (transfer full) */
+char *commy_pki_crl_sign (
+    CommyPkiAuthority *authority, GByteArray *rows, gint64 number, gint64 now_s, GError **error);
 /* Signs the lists anew that crl.pem has, with every key that gave out certificates. */
 gboolean
 commy_pki_write_crls (const char *dir, CommyPkiRegister *reg, gint64 now_s, GError **error);

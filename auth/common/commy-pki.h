@@ -213,6 +213,7 @@ typedef struct
   char *authority;
   char *certificate;
   char *key;            /* or a "pkcs11:" URI */
+  char *pin;            /* of that key's token; or NULL */
   char *crl;            /* it may not be there */
   char *trust_domain;   /* of authorities that name none; or NULL */
   gboolean is_external; /* `credentials.conf` says so: nobody here renews them */
@@ -221,6 +222,9 @@ typedef struct
 void commy_pki_places_clear (CommyPkiPlaces *places);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CommyPkiPlaces, commy_pki_places_clear)
 gboolean commy_pki_places_find (const char *dir, CommyPkiPlaces *out, GError **error);
+/* The same of the text of `credentials.conf`, NULL: there is none; no file is looked at. */
+gboolean
+commy_pki_places_parse (const char *dir, const char *text, CommyPkiPlaces *out, GError **error);
 /* The authorities, and what they revoked. */
 CommyPkiTrust *commy_pki_places_load_trust (const CommyPkiPlaces *places, GError **error);
 /* Whether a key's text is not the key but the URI of one that a token keeps. */

@@ -136,7 +136,7 @@ commy_totp_unseal (const guint8 *seal_key,
   out_key->digits = entry->digits;
   out_key->secret_size = sizeof out_key->secret;
   if (sealed_size > SEALED_MAX || sealed_size < NONCE_SIZE + TAG_SIZE
-      || !commy_pki_seal_from_hex (entry->sealed, sealed_size, sealed)
+      || !commy_pki_from_hex (entry->sealed, sealed_size, sealed)
       || !open_cipher (seal_key, &cipher, error))
     sealed_size = 0;
   else

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include <gio/gio.h>
+#include "auth/common/commy-register.h"
 
 G_BEGIN_DECLS
 
@@ -87,19 +87,19 @@ typedef struct
   guint8 codes[COMMY_TOTP_BACKUP_CODES][32];
 } CommyTotpEntry;
 
-typedef struct _CommyTotpRegister CommyTotpRegister;
+/* See commy-register.h for what has no comment here. */
+typedef CommyRegister CommyTotpRegister;
+extern const CommyRegisterKind commy_totp_register_kind;
 
-/* What is in @dir; nothing, where there is no file. @key: of which its secrets are sealed, as in
- * commy_credential_get(); NULL or "": the file of its own beside it. */
+/* @key: of which its secrets are sealed, as in commy_credential_get(); NULL or "": the file of its
+ * own beside it. */
 CommyTotpRegister *commy_totp_register_load (const char *dir, const char *key, GError **error);
-/* The same under a lock, to be changed and saved, so that no change of another process is lost and
- * no code counts twice. */
+/* No code counts twice, since the lock is for all processes. */
 CommyTotpRegister *commy_totp_register_open (const char *dir, const char *key, GError **error);
 gboolean commy_totp_register_save (CommyTotpRegister *reg, GError **error);
 void commy_totp_register_free (CommyTotpRegister *reg);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyTotpRegister, commy_totp_register_free)
 
-/* The fuzzer's entry. */
 CommyTotpRegister *commy_totp_register_parse (const char *text, gsize size, GError **error);
 
 /* Of an open register. One that counts there is for each principal only. @out_codes: backup codes,
@@ -112,9 +112,7 @@ const CommyTotpEntry *commy_totp_register_add (CommyTotpRegister *reg,
                                                GError **error);
 gboolean commy_totp_register_revoke (CommyTotpRegister *reg, const char *id, GError **error);
 gboolean commy_totp_register_remove (CommyTotpRegister *reg, const char *id, GError **error);
-/* NULL: there is none. */
 const CommyTotpEntry *commy_totp_register_find (CommyTotpRegister *reg, const char *id);
-/* (transfer container), by time of creation */
 GPtrArray *commy_totp_register_list (CommyTotpRegister *reg);
 
 /* --- checking (commy-totp-check.c) --- */

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include "auth/common/commy-auth-params.h"
 #include "auth/common/commy-bearer.h"
 #include "auth/common/commy-credential.h"
 #include "auth/common/commy-jwt.h"
@@ -36,35 +37,29 @@ typedef struct
   CommyBearer bearer;
 } Session;
 
-#define STRING_PARAM(NAME, DEFAULT, HELP)                                             \
-  {                                                                                   \
-    .struct_size = sizeof (CommyParamSpec), .type = COMMY_PARAM_STRING, .name = NAME, \
-    .default_value = DEFAULT, .help = HELP                                            \
-  }
-
 static const CommyParamSpec jwt_params[] = {
-  STRING_PARAM ("credential",
-                "",
-                "The file of this node's own token, as an absolute path, or the name of a "
-                "credential of the service manager; empty: it has none"),
-  STRING_PARAM ("show-to",
-                "",
-                "Whom this node's own token is shown to, as patterns of principals with spaces "
-                "between; empty: to nobody"),
-  STRING_PARAM ("jwks", "", "Absolute path of the issuer's key set; empty: no token is accepted"),
-  STRING_PARAM ("issuer", "", "What tokens must say of their issuer (iss), exactly"),
-  STRING_PARAM ("audience", "", "For whom tokens must be (aud)"),
-  STRING_PARAM ("type", "at+jwt", "Of which type tokens must be (typ of the header)"),
-  STRING_PARAM ("algorithms",
-                "EdDSA ES256",
-                "Algorithms of which keys are taken: EdDSA, ES256, RS256, PS256, HS256"),
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_DURATION,
-    .name = "max-life",
-    .default_value = "86400s",
-    .minimum = SECOND,
-    .maximum = 366 * DAY_S * SECOND,
-    .help = "Longest time from a token's issue to its end" },
+  COMMY_AUTH_STRING ("credential",
+                     "",
+                     "The file of this node's own token, as an absolute path, or the name of a "
+                     "credential of the service manager; empty: it has none"),
+  COMMY_AUTH_STRING (
+      "show-to",
+      "",
+      "Whom this node's own token is shown to, as patterns of principals with spaces "
+      "between; empty: to nobody"),
+  COMMY_AUTH_STRING (
+      "jwks", "", "Absolute path of the issuer's key set; empty: no token is accepted"),
+  COMMY_AUTH_STRING ("issuer", "", "What tokens must say of their issuer (iss), exactly"),
+  COMMY_AUTH_STRING ("audience", "", "For whom tokens must be (aud)"),
+  COMMY_AUTH_STRING ("type", "at+jwt", "Of which type tokens must be (typ of the header)"),
+  COMMY_AUTH_STRING ("algorithms",
+                     "EdDSA ES256",
+                     "Algorithms of which keys are taken: EdDSA, ES256, RS256, PS256, HS256"),
+  COMMY_AUTH_DURATION ("max-life",
+                       "86400s",
+                       SECOND,
+                       366 * DAY_S * SECOND,
+                       "Longest time from a token's issue to its end"),
 };
 
 static gboolean

@@ -9,6 +9,7 @@
 
 #include "auth/mtls/commy-mtls.h"
 
+#include "auth/common/commy-auth-params.h"
 #include "auth/common/commy-pki-seal.h"
 
 #define DEFAULT_LIFE "86400s"
@@ -27,25 +28,21 @@ typedef struct
 } Mtls;
 
 static const CommyParamSpec mtls_params[] = {
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_STRING,
-    .name = "own-user",
-    .default_value = "any-host",
-    .help = "Whether the same user's certificate of another host counts as the own user: any-host "
-            "or this-host" },
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_STRING,
-    .name = "serve-authority",
-    .default_value = "",
-    .help = "Numeric address and port on which a node that holds the authority lets hosts join; "
-            "empty: it does not" },
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_DURATION,
-    .name = "certificate-life",
-    .default_value = DEFAULT_LIFE,
-    .minimum = 2 * MTLS_SECOND,
-    .maximum = LIFE_MAX,
-    .help = "With serve-authority: how long the certificates it gives are valid" },
+  COMMY_AUTH_STRING (
+      "own-user",
+      "any-host",
+      "Whether the same user's certificate of another host counts as the own user: any-host "
+      "or this-host"),
+  COMMY_AUTH_STRING (
+      "serve-authority",
+      "",
+      "Numeric address and port on which a node that holds the authority lets hosts join; "
+      "empty: it does not"),
+  COMMY_AUTH_DURATION ("certificate-life",
+                       DEFAULT_LIFE,
+                       2 * MTLS_SECOND,
+                       LIFE_MAX,
+                       "With serve-authority: how long the certificates it gives are valid"),
 };
 
 static gboolean

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include "auth/common/commy-auth-params.h"
 #include "auth/common/commy-bearer.h"
 #include "auth/oauth2/commy-oauth2.h"
 
@@ -38,58 +39,49 @@ typedef struct
   gboolean has_reloaded;
 } Session;
 
-#define STRING_PARAM(NAME, DEFAULT, HELP)                                             \
-  {                                                                                   \
-    .struct_size = sizeof (CommyParamSpec), .type = COMMY_PARAM_STRING, .name = NAME, \
-    .default_value = DEFAULT, .help = HELP                                            \
-  }
-
 static const CommyParamSpec oauth2_params[] = {
-  STRING_PARAM ("issuer", "", "The issuer's address, exactly as it says it of itself (https)"),
-  STRING_PARAM ("client-id", "", "As whom this node gets its token, and asks about others'"),
-  STRING_PARAM ("client-secret",
-                "",
-                "The file of that client's secret, as an absolute path, or the name of a "
-                "credential of the service manager"),
-  STRING_PARAM ("scope", "", "What this node's own token is to be good for, words with spaces"),
-  STRING_PARAM ("resource", "", "For whom it is to be (RFC 8707); empty: the issuer knows"),
-  STRING_PARAM ("show-to",
-                "",
-                "Whom it is shown to, as patterns of principals with spaces between; empty: to "
-                "nobody"),
-  STRING_PARAM (
+  COMMY_AUTH_STRING ("issuer", "", "The issuer's address, exactly as it says it of itself (https)"),
+  COMMY_AUTH_STRING ("client-id", "", "As whom this node gets its token, and asks about others'"),
+  COMMY_AUTH_STRING ("client-secret",
+                     "",
+                     "The file of that client's secret, as an absolute path, or the name of a "
+                     "credential of the service manager"),
+  COMMY_AUTH_STRING (
+      "scope", "", "What this node's own token is to be good for, words with spaces"),
+  COMMY_AUTH_STRING ("resource", "", "For whom it is to be (RFC 8707); empty: the issuer knows"),
+  COMMY_AUTH_STRING (
+      "show-to",
+      "",
+      "Whom it is shown to, as patterns of principals with spaces between; empty: to "
+      "nobody"),
+  COMMY_AUTH_STRING (
       "audience", "", "For whom others' tokens must be (aud); empty: no token is accepted"),
-  STRING_PARAM ("check",
-                "keys",
-                "How others' tokens are checked: keys (of the issuer, for tokens that are signed) "
-                "or introspection (the issuer is asked about each)"),
-  STRING_PARAM ("type", "at+jwt", "Of which type signed tokens must be (typ of the header)"),
-  STRING_PARAM ("algorithms",
-                "EdDSA ES256",
-                "Algorithms of which keys are taken: EdDSA, ES256, RS256, PS256"),
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_DURATION,
-    .name = "max-life",
-    .default_value = "86400s",
-    .minimum = OAUTH2_SECOND,
-    .maximum = 366 * DAY_S * OAUTH2_SECOND,
-    .help = "Longest time from a token's issue to its end" },
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_DURATION,
-    .name = "keys-age",
-    .default_value = "3600s",
-    .minimum = KEYS_AGE_MIN_S * OAUTH2_SECOND,
-    .maximum = DAY_S * OAUTH2_SECOND,
-    .help = "How long the issuer's keys count when they cannot be fetched again" },
-  STRING_PARAM ("ca",
-                "",
-                "Absolute path of the authorities that vouch for the issuer's host "
-                "(PEM); empty: those of the system"),
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_BOOL,
-    .name = "insecure-loopback",
-    .default_value = "false",
-    .help = "Whether the issuer may be asked by plain HTTP, if it is this very host" },
+  COMMY_AUTH_STRING (
+      "check",
+      "keys",
+      "How others' tokens are checked: keys (of the issuer, for tokens that are signed) "
+      "or introspection (the issuer is asked about each)"),
+  COMMY_AUTH_STRING ("type", "at+jwt", "Of which type signed tokens must be (typ of the header)"),
+  COMMY_AUTH_STRING ("algorithms",
+                     "EdDSA ES256",
+                     "Algorithms of which keys are taken: EdDSA, ES256, RS256, PS256"),
+  COMMY_AUTH_DURATION ("max-life",
+                       "86400s",
+                       OAUTH2_SECOND,
+                       366 * DAY_S * OAUTH2_SECOND,
+                       "Longest time from a token's issue to its end"),
+  COMMY_AUTH_DURATION ("keys-age",
+                       "3600s",
+                       KEYS_AGE_MIN_S *OAUTH2_SECOND,
+                       DAY_S *OAUTH2_SECOND,
+                       "How long the issuer's keys count when they cannot be fetched again"),
+  COMMY_AUTH_STRING ("ca",
+                     "",
+                     "Absolute path of the authorities that vouch for the issuer's host "
+                     "(PEM); empty: those of the system"),
+  COMMY_AUTH_BOOL ("insecure-loopback",
+                   "false",
+                   "Whether the issuer may be asked by plain HTTP, if it is this very host"),
 };
 
 /* --- settings --- */

@@ -13,14 +13,14 @@
 #include "config.h"
 
 #include "auth/common/commy-api-key.h"
+#include "auth/common/commy-auth-params.h"
 #include "auth/common/commy-credential.h"
+#include "auth/common/commy-kept-register.h"
 #include "auth/common/commy-transcript.h"
 
 #include <commy/commy-plugin.h>
 #include <gnutls/crypto.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define LABEL "commy token 1"
 #define NONCE_SIZE 32u
@@ -32,11 +32,8 @@
 typedef struct
 {
   CommyHost *host;
-  guint8 seed[32];          /* for keys that are not there */
-  CommyApiKeyRegister *reg; /* as the file was when it was looked at last; NULL: it is no good */
-  struct stat seen;
-  gboolean has_seen; /* there was a file */
-  gboolean has_told; /* that this one is no good */
+  guint8 seed[32]; /* for keys that are not there */
+  CommyKeptRegister kept;
 } Token;
 
 typedef enum
@@ -65,42 +62,30 @@ typedef struct
 #define PROOF_PREFIX "token-id:"
 
 static const CommyParamSpec token_params[] = {
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_STRING,
-    .name = "credential",
-    .default_value = "",
-    .help = "The file of this node's own token, as an absolute path, or the name of a credential "
-            "of the service manager; empty: it has none" },
+  COMMY_AUTH_STRING (
+      "credential",
+      "",
+      "The file of this node's own token, as an absolute path, or the name of a credential "
+      "of the service manager; empty: it has none"),
 };
 
 /* --- the file of tokens --- */
 
-/* Reads it again if it changed. One that cannot be read lets nobody in: what was revoked in it
- * must not go on counting. */
-static void
+/* As the file is now; NULL: it is no good, and lets nobody in. */
+static CommyApiKeyRegister *
 refresh (Token *self)
 {
   const char *dir = self->host->info (self->host, COMMY_HOST_STATE_DIR);
-  g_autofree char *path = g_build_filename (dir, COMMY_API_KEYS_FILE, NULL);
-  g_autoptr (GError) error = NULL;
-  struct stat about = { 0 };
-  gboolean exists = lstat (path, &about) == 0;
-  gboolean known = exists == self->has_seen
-                   && (!exists || commy_credential_is_same_file (&about, &self->seen));
+  g_autoptr (GError) error = commy_kept_register_refresh (&self->kept, &commy_api_key_register_kind,
+                                                          dir, COMMY_API_KEYS_FILE);
 
-  if (self->reg != NULL && known)
-    return;
-  g_clear_pointer (&self->reg, commy_api_key_register_free);
-  self->seen = about;
-  self->has_seen = exists;
-  self->reg = commy_api_key_register_load (dir, &error);
-  if (self->reg == NULL && !(known && self->has_told)) /* it is tried again, and told once */
+  if (error != NULL)
     {
       g_autofree char *line = g_strdup_printf ("no token is accepted: %s", error->message);
 
       self->host->log (self->host, G_LOG_LEVEL_WARNING, line);
     }
-  self->has_told = self->reg == NULL;
+  return self->kept.reg;
 }
 
 static gboolean
@@ -118,7 +103,7 @@ token_fini (gpointer instance)
 {
   Token *self = instance;
 
-  g_clear_pointer (&self->reg, commy_api_key_register_free);
+  commy_kept_register_clear (&self->kept);
   explicit_bzero (self->seed, sizeof self->seed);
 }
 
@@ -233,6 +218,7 @@ challenge (Session *session,
            gpointer user_data)
 {
   Token *self = session->token;
+  CommyApiKeyRegister *reg;
   const CommyApiKeyEntry *entry;
   char id[COMMY_API_KEY_ID_SIZE + 1];
 
@@ -248,13 +234,13 @@ challenge (Session *session,
       refuse (session, done, user_data, "it names no token");
       return;
     }
-  refresh (self);
-  if (self->reg == NULL)
+  reg = refresh (self);
+  if (reg == NULL)
     {
       give_up (session, done, user_data);
       return;
     }
-  entry = commy_api_key_register_find (self->reg, id);
+  entry = commy_api_key_register_find (reg, id);
   if (entry != NULL)
     session->verifier = entry->verifier;
   else
@@ -328,7 +314,7 @@ check (Session *session,
        CommyAuthStepDoneFunc done,
        gpointer user_data)
 {
-  Token *self = session->token;
+  CommyApiKeyRegister *reg = refresh (session->token); /* it may have been revoked since */
   guint8 transcript[COMMY_API_KEY_HASH_SIZE];
   guint8 message[PROOF_SIZE] = "T4";
   char id[COMMY_API_KEY_ID_SIZE + 1];
@@ -337,13 +323,12 @@ check (Session *session,
   const char *why = NULL;
 
   copy_id (session, id);
-  refresh (self); /* it may have been revoked since */
-  if (self->reg == NULL)
+  if (reg == NULL)
     {
       give_up (session, done, user_data);
       return;
     }
-  entry = commy_api_key_register_find (self->reg, id);
+  entry = commy_api_key_register_find (reg, id);
   make_transcript (session, transcript);
   if (size != PROOF_SIZE || memcmp (data, "T3", HEAD_SIZE) != 0)
     why = "its proof is none";
@@ -434,24 +419,18 @@ token_proof (gpointer instance, const CommyEvidence *evidence, gpointer session_
 static CommyProofState
 token_stands (gpointer instance, const char *proof, char *reason, gsize reason_size)
 {
-  Token *self = instance;
   const char *id = proof + strlen (PROOF_PREFIX);
+  CommyApiKeyRegister *reg;
   const CommyApiKeyEntry *entry;
-  const char *why;
 
   if (!g_str_has_prefix (proof, PROOF_PREFIX))
     return COMMY_PROOF_GOOD;
-  refresh (self);
-  if (self->reg == NULL)
-    return COMMY_PROOF_GOOD;
-  entry = commy_api_key_register_find (self->reg, id);
-  why = entry == NULL ? "it is gone"
-                      : commy_api_key_entry_why_not (entry, entry->principal,
-                                                     g_get_real_time () / G_USEC_PER_SEC);
+  reg = refresh (instance);
+  entry = reg != NULL ? commy_api_key_register_find (reg, id) : NULL;
   /* What ends by itself has its grace. */
-  if (why == NULL || (entry != NULL && !entry->is_revoked))
+  if (reg == NULL || (entry != NULL && !entry->is_revoked))
     return COMMY_PROOF_GOOD;
-  g_snprintf (reason, reason_size, "token %s: %s", id, why);
+  g_snprintf (reason, reason_size, "token %s: it is %s", id, entry == NULL ? "gone" : "revoked");
   return COMMY_PROOF_REVOKED;
 }
 

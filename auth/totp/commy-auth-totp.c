@@ -16,8 +16,10 @@
  */
 #include "config.h"
 
+#include "auth/common/commy-auth-params.h"
 #include "auth/common/commy-bearer.h"
 #include "auth/common/commy-credential.h"
+#include "auth/common/commy-kept-register.h"
 #include "auth/common/commy-shares.h"
 #include "auth/common/commy-totp.h"
 #include "auth/common/commy-transcript.h"
@@ -44,7 +46,10 @@ typedef struct
   CommySessionRules rules;
   TotpKept *kept;
   CommyShares *checks; /* under way, those included that nobody waits for any more */
+  CommyKeptRegister secrets;
 } Totp;
+
+#define PROOF_PREFIX "totp-id:"
 
 typedef enum
 {
@@ -65,8 +70,9 @@ typedef struct
   CommyTranscript transcript;
   guint8 first[HELLO_SIZE];
   guint8 second[HELLO_SIZE];
-  gboolean has_resumed; /* with a session; once */
-  Check *check;         /* under way; or NULL */
+  gboolean has_resumed;                   /* with a session; once */
+  Check *check;                           /* under way; or NULL */
+  char factor[COMMY_API_KEY_ID_SIZE + 1]; /* accepting: what was proved; "": nothing yet */
 } Session;
 
 /* What a thread needs, all of it its own. */
@@ -92,40 +98,30 @@ struct _Check
 };
 
 static const CommyParamSpec totp_params[] = {
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_STRING,
-    .name = "credential",
-    .default_value = "",
-    .help = "This node's own second factor: the file of a code, or of the otpauth address of its "
-            "secret, as an absolute path, or the name of a credential of the service manager; "
-            "empty: it has none" },
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_STRING,
-    .name = "show-to",
-    .default_value = "",
-    .help = "Whom a code is shown to, as patterns of principals with spaces between; empty: to "
-            "nobody. What is proved by a secret needs no such leave" },
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_STRING,
-    .name = "key",
-    .default_value = "",
-    .help
-    = "By which the secrets of others are sealed: the file of it, as an absolute path, or "
-      "the name of a credential of the service manager; empty: totp-key in the state folder" },
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_DURATION,
-    .name = "session-life",
-    .default_value = "0s",
-    .minimum = 0,
-    .maximum = 30 * DAY_S * SECOND,
-    .help = "How long who has shown a code need not show another one; 0: not at all" },
-  { .struct_size = sizeof (CommyParamSpec),
-    .type = COMMY_PARAM_DURATION,
-    .name = "session-idle",
-    .default_value = "3600s",
-    .minimum = SECOND,
-    .maximum = 30 * DAY_S * SECOND,
-    .help = "And how long if no connection is set up meanwhile" },
+  COMMY_AUTH_STRING ("credential",
+                     "",
+                     "This node's own second factor: the file of a code, or of the otpauth "
+                     "address of its secret, as an absolute path, or the name of a credential of "
+                     "the service manager; empty: it has none"),
+  COMMY_AUTH_STRING ("show-to",
+                     "",
+                     "Whom a code is shown to, as patterns of principals with spaces between; "
+                     "empty: to nobody. What is proved by a secret needs no such leave"),
+  COMMY_AUTH_STRING ("key",
+                     "",
+                     "By which the secrets of others are sealed: the file of it, as an absolute "
+                     "path, or the name of a credential of the service manager; empty: totp-key "
+                     "in the state folder"),
+  COMMY_AUTH_DURATION ("session-life",
+                       "0s",
+                       0,
+                       30 * DAY_S * SECOND,
+                       "How long who has shown a code need not show another one; 0: not at all"),
+  COMMY_AUTH_DURATION ("session-idle",
+                       "3600s",
+                       SECOND,
+                       30 * DAY_S * SECOND,
+                       "And how long if no connection is set up meanwhile"),
 };
 
 static gboolean
@@ -151,6 +147,7 @@ totp_fini (gpointer instance)
     g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
   g_clear_pointer (&self->checks, commy_shares_free);
   g_clear_pointer (&self->kept, totp_kept_free);
+  commy_kept_register_clear (&self->secrets);
 }
 
 static CommyAuthVerdict
@@ -465,7 +462,7 @@ run_check (GTask *task, gpointer source, gpointer data, GCancellable *cancellabl
 }
 
 static void
-accept (const Check *check, const char *id)
+accept (Session *session, const Check *check, const char *id)
 {
   CommyHost *host = check->totp->host;
   g_autofree char *text = g_strdup_printf ("totp:%s\nfor=%s%s%s", id, check->principal,
@@ -481,6 +478,7 @@ accept (const Check *check, const char *id)
       bytes = commy_credential_new_bytes (message, sizeof message);
       explicit_bzero (message, sizeof message);
     }
+  g_strlcpy (session->factor, id, sizeof session->factor);
   check->done (check->user_data, COMMY_AUTH_ACCEPTED, bytes, text);
 }
 
@@ -508,7 +506,7 @@ on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
     return;
   session->check = NULL;
   if (id != NULL)
-    accept (check, id);
+    accept (session, check, id);
   else if (check->kind == 's')
     ask_again (session, check);
   else
@@ -669,6 +667,49 @@ totp_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpointe
     refuse (session, done, user_data, "a message that nobody waits for");
 }
 
+/* --- afterwards --- */
+
+/* A session stands for the secret whose code it was granted for, and goes with it. */
+static gboolean
+totp_proof (gpointer instance, const CommyEvidence *evidence, gpointer session_, CommyProof *proof)
+{
+  const Session *session = session_;
+
+  if (session == NULL || session->factor[0] == '\0')
+    return FALSE;
+  g_snprintf (proof->id, sizeof proof->id, PROOF_PREFIX "%s", session->factor);
+  return TRUE;
+}
+
+/* A file that cannot be read just now takes nothing back. */
+static CommyProofState
+totp_stands (gpointer instance, const char *proof, char *reason, gsize reason_size)
+{
+  Totp *self = instance;
+  const char *id = proof + strlen (PROOF_PREFIX);
+  const char *dir = self->host->info (self->host, COMMY_HOST_STATE_DIR);
+  g_autoptr (GError) error = NULL;
+  const CommyTotpEntry *entry;
+
+  if (!g_str_has_prefix (proof, PROOF_PREFIX))
+    return COMMY_PROOF_GOOD;
+  error = commy_kept_register_refresh (&self->secrets, &commy_totp_register_kind, dir,
+                                       COMMY_TOTP_FILE);
+  if (error != NULL)
+    {
+      g_autofree char *line
+          = g_strdup_printf ("whether one-time codes were revoked: %s", error->message);
+
+      self->host->log (self->host, G_LOG_LEVEL_WARNING, line);
+    }
+  entry = self->secrets.reg != NULL ? commy_totp_register_find (self->secrets.reg, id) : NULL;
+  if (self->secrets.reg == NULL || (entry != NULL && !entry->is_revoked))
+    return COMMY_PROOF_GOOD;
+  g_snprintf (reason, reason_size, "one-time code %s: it is %s", id,
+              entry == NULL ? "gone" : "revoked");
+  return COMMY_PROOF_REVOKED;
+}
+
 static const CommyAuthOps totp_ops = {
   .struct_size = sizeof (CommyAuthOps),
   .session_size = sizeof (Session),
@@ -676,6 +717,8 @@ static const CommyAuthOps totp_ops = {
   .begin = totp_begin,
   .step = totp_step,
   .end = totp_end,
+  .proof = totp_proof,
+  .stands = totp_stands,
 };
 
 COMMY_PLUGIN_NOTE (AUTH,

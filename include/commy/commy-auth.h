@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The auth vtable: who the other side *proved* to be. Always asked on both sides.
- * All slots run on the mesh thread and must not block.
+ * All slots but `seal` run on the mesh thread and must not block.
  */
 #pragma once
 
@@ -234,7 +234,8 @@ typedef struct
  * @session: (nullable): the exchange of steps in which it accepted; %NULL where it judged alone
  * @proof: (out caller-allocates): zeroed but for its size
  *
- * Describes the proof that the provider accepted. Mesh thread.
+ * Describes the proof that the provider accepted. Also asked where the provider only made a proof
+ * itself (%COMMY_AUTH_NOT_MINE as its last word): that may end, too. Mesh thread.
  *
  * Returns: whether there is something to say
  *

@@ -156,3 +156,12 @@ dropped (Scene *scene, const char *reason)
       return n;
   return 0;
 }
+
+void
+stream_add (const char *name, const char *transport, void (*test) (MeshFixture *, gconstpointer))
+{
+  g_autofree char *path = transport != NULL ? g_strdup_printf ("/streams/%s/%s", transport, name)
+                                            : g_strdup_printf ("/streams/%s", name);
+
+  g_test_add (path, MeshFixture, transport, mesh_fixture_set_up, test, mesh_fixture_tear_down);
+}

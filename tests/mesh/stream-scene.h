@@ -28,3 +28,7 @@ GVariant *call (Scene *scene, const char *method);
 gint32 fate (Scene *scene);
 GBytes *some_bytes (gsize size);
 guint64 dropped (Scene *scene, const char *reason);
+/* A case "/streams/TRANSPORT/NAME"; of no transport with NULL. */
+void stream_add (const char *name,
+                 const char *transport,
+                 void (*test) (MeshFixture *fixture, gconstpointer transport));
