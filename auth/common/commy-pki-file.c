@@ -126,6 +126,13 @@ read_open_file (int fd, const char *path, gsize max, gboolean secret, GError **e
                    (guint) (about.st_mode & 07777));
       return NULL;
     }
+  if ((about.st_mode & S_IWOTH) != 0)
+    {
+      g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE,
+                   "everybody could write %s (mode %04o): chmod o-w", path,
+                   (guint) (about.st_mode & 07777));
+      return NULL;
+    }
   text = g_malloc0 ((gsize) about.st_size + 1);
   while (size < (gsize) about.st_size)
     {

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void
@@ -67,18 +68,53 @@ read_fd (int fd, GByteArray *bytes)
   return TRUE;
 }
 
+/* How a file came to be read. */
+typedef enum
+{
+  FILE_FOUND,   /* it lies where everybody knows; whoever writes it names plugins and commands */
+  FILE_SHIPPED, /* with the library; need not be there either */
+  FILE_NAMED    /* somebody asked for it */
+} FileKind;
+
+/* What is found must be the user's own or the administrator's. To whom a group is given is theirs
+ * to say. */
 static gboolean
-add_file (CommyConfig *config, const char *path, gboolean must_exist, GError **error)
+check_owner (int fd, const char *path, GError **error)
+{
+  struct stat about;
+
+  if (fstat (fd, &about) != 0)
+    return fail_errno (path, errno, error);
+  if (about.st_uid != 0 && about.st_uid != geteuid ())
+    commy_set_error (error, COMMY_ERROR_CONFIG,
+                     "%s belongs to user %u, neither to this one nor to root: chown it, or name "
+                     "it in COMMY_CONFIG if it is meant",
+                     path, (guint) about.st_uid);
+  else if (S_ISREG (about.st_mode) && (about.st_mode & S_IWOTH) != 0)
+    commy_set_error (error, COMMY_ERROR_CONFIG, "everybody could write %s: chmod o-w %s", path,
+                     path);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+static gboolean
+add_file (CommyConfig *config, const char *path, FileKind kind, GError **error)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
   gboolean ok;
   int number;
   int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-  if (fd < 0 && !must_exist && (errno == ENOENT || errno == ENOTDIR))
+  if (fd < 0 && kind != FILE_NAMED && (errno == ENOENT || errno == ENOTDIR))
     return TRUE;
   if (fd < 0)
     return fail_errno (path, errno, error);
+  if (kind == FILE_FOUND && !check_owner (fd, path, error))
+    {
+      close (fd);
+      return FALSE;
+    }
   ok = read_fd (fd, bytes);
   number = errno;
   close (fd);
@@ -126,7 +162,7 @@ add_dir (CommyConfig *config, const char *path, GError **error)
       return FALSE;
     }
   for (guint i = 0; i < names->len; i++)
-    if (!add_file (config, g_ptr_array_index (names, i), FALSE, error))
+    if (!add_file (config, g_ptr_array_index (names, i), FILE_FOUND, error))
       return FALSE;
   return TRUE;
 }
@@ -137,7 +173,7 @@ add_environment (CommyConfig *config, const char *paths, GError **error)
   g_auto (GStrv) all = g_strsplit (paths, ":", -1);
 
   for (char **path = all; *path != NULL; path++)
-    if (**path != '\0' && !add_file (config, *path, TRUE, error))
+    if (**path != '\0' && !add_file (config, *path, FILE_NAMED, error))
       return FALSE;
   return TRUE;
 }
@@ -145,10 +181,10 @@ add_environment (CommyConfig *config, const char *paths, GError **error)
 static gboolean
 add_sources (CommyConfig *config, const CommyConfigSources *sources, GError **error)
 {
-  return (sources->shipped == NULL || add_file (config, sources->shipped, FALSE, error))
-         && (sources->system == NULL || add_file (config, sources->system, FALSE, error))
+  return (sources->shipped == NULL || add_file (config, sources->shipped, FILE_SHIPPED, error))
+         && (sources->system == NULL || add_file (config, sources->system, FILE_FOUND, error))
          && (sources->system_dir == NULL || add_dir (config, sources->system_dir, error))
-         && (sources->user == NULL || add_file (config, sources->user, FALSE, error))
+         && (sources->user == NULL || add_file (config, sources->user, FILE_FOUND, error))
          && (sources->environment == NULL || add_environment (config, sources->environment, error))
          && (sources->program == NULL
              || commy_config_add_text (config, sources->program, strlen (sources->program),
@@ -168,7 +204,7 @@ commy_config_check_file (const char *path, GError **error)
 {
   g_autoptr (CommyConfig) config = commy_config_new ();
 
-  return add_file (config, path, TRUE, error);
+  return add_file (config, path, FILE_NAMED, error);
 }
 
 static gboolean
@@ -199,7 +235,7 @@ commy_config_load_as (const CommyGroupSchema *groups,
 
   config->schema = groups;
   config->n_schema = n_groups;
-  if (!add_file (config, path, TRUE, error))
+  if (!add_file (config, path, FILE_NAMED, error))
     return NULL;
   for (; settings != NULL && *settings != NULL; settings++)
     if (!add_setting (config, *settings, error))

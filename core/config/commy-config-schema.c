@@ -177,8 +177,8 @@ static const CommyKeySchema limits_keys[] = {
 static const CommyKeySchema policy_keys[] = {
   { "principals", LIST (GLOB), NULL, "whom the rule is about; or roles" },
   { "roles", LIST (STRING), NULL, "whose members it is about, as [role NAME] says" },
-  { "services", LIST (GLOB), "*", "names of services" },
-  { "methods", LIST (GLOB), "*", "names of methods; does not matter for offer" },
+  { "services", LIST (GLOB), "*", "names of services, for call and offer" },
+  { "methods", LIST (GLOB), "*", "names of methods, for call" },
   { "verbs", VALUE (CHOICE, .is_list = TRUE, .choices = VERBS), "call", "what they do" },
   { "effect", CHOICE ("allow;deny"), NULL, "what the rule says" },
   { "topics", LIST (GLOB), "*", "names of topics, for subscribe and publish" },

@@ -83,6 +83,29 @@ audit_config (CommyMesh *self)
   commy_mesh_audit (self, "config", "loaded", NULL, details);
 }
 
+/* The same of what a policy consists of, wherever it is written: (transfer full) */
+static char *
+hash_policy (CommyConfig *config)
+{
+  static const char *const parts[] = { "policy ", "role ", "network-group ", "security" };
+  g_autoptr (GVariant) list = g_variant_ref_sink (commy_config_list (config));
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  const char *group, *key, *value;
+  GVariantIter iter;
+
+  g_variant_iter_init (&iter, list);
+  while (g_variant_iter_next (&iter, "(&s&s&s&s)", &group, &key, &value, NULL))
+    for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
+      if (g_str_has_prefix (group, parts[i]))
+        {
+          const char *const words[] = { group, key, value };
+
+          for (guint j = 0; j < G_N_ELEMENTS (words); j++)
+            g_checksum_update (sum, (const guchar *) words[j], (gssize) strlen (words[j]) + 1);
+        }
+  return g_strdup (g_checksum_get_string (sum));
+}
+
 gboolean
 commy_mesh_start_audit (CommyMesh *self, GError **error)
 {
@@ -122,11 +145,13 @@ void
 commy_mesh_audit_policy (CommyMesh *self, CommyConfig *config, const GError *error)
 {
   g_autoptr (GPtrArray) groups = commy_config_list_groups (config, "policy ");
+  g_autofree char *hash = hash_policy (config);
   g_autoptr (GString) rules = g_string_new (NULL);
 
+  /* The names are cut where there are many. */
+  g_string_append_printf (rules, "sha256:%s, rules", hash);
   for (guint i = 0; i < groups->len; i++)
-    g_string_append_printf (rules, "%s%s", i > 0 ? " " : "",
-                            (const char *) groups->pdata[i] + strlen ("policy "));
+    g_string_append_printf (rules, " %s", (const char *) groups->pdata[i] + strlen ("policy "));
   commy_mesh_audit (self, "policy", error == NULL ? "loaded" : "refused",
                     error != NULL ? commy_error_bare (error) : NULL, rules->str);
 }

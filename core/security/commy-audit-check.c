@@ -177,9 +177,13 @@ take (CommyAuditChecker *self, const Place *place)
   const CommyAuditLine *line = &place->line;
 
   check_hash (self, place);
-  if (memcmp (line->time, self->time, sizeof self->time) < 0)
-    self->n_set_back++;
-  memcpy (self->time, line->time, sizeof self->time);
+  if (line->boot_ns >= self->boot_ns) /* else it was held back, and is older than the one before */
+    {
+      if (memcmp (line->time, self->time, sizeof self->time) < 0)
+        self->n_set_back++;
+      memcpy (self->time, line->time, sizeof self->time);
+      self->boot_ns = line->boot_ns;
+    }
   self->unsealed++;
   if (G_UNLIKELY (commy_audit_span_is (line->texts[COMMY_AUDIT_TYPE], COMMY_AUDIT_TRAIL)))
     {
@@ -288,6 +292,7 @@ reset_file (CommyAuditChecker *self, const char *bytes, gsize size, gboolean is_
   self->seal_size = 0;
   memset (self->last_seal, 0, sizeof self->last_seal);
   memset (self->time, 0, sizeof self->time);
+  self->boot_ns = 0;
 }
 
 /* Behind the last whole line. */

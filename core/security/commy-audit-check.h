@@ -50,7 +50,8 @@ struct _CommyAuditChecker
   /* the file */
   const char *bytes;
   gsize size;
-  char time[COMMY_AUDIT_TIME_SIZE];
+  char time[COMMY_AUDIT_TIME_SIZE]; /* of the youngest record, on both clocks */
+  gint64 boot_ns;
   gboolean is_live;
   gboolean is_closed;
   gboolean seal_follows; /* and is to be sealed */

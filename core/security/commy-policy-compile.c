@@ -97,6 +97,39 @@ read_verbs (const char *const *words)
   return verbs;
 }
 
+/* A rule that names topics and says nothing of verbs would be one about all calls. */
+static gboolean
+check_verbs (CommyConfig *config, const char *group, guint verbs, GError **error)
+{
+  static const struct
+  {
+    const char *key;
+    guint verbs;
+    const char *names;
+  } all[] = {
+    { "services", COMMY_VERB_CALL | COMMY_VERB_OFFER, "call;offer" },
+    { "methods", COMMY_VERB_CALL, "call" },
+    { "topics", COMMY_VERB_SUBSCRIBE | COMMY_VERB_PUBLISH, "subscribe;publish" },
+    { "keys", COMMY_VERB_READ | COMMY_VERB_WRITE, "read;write" },
+    { "operations", COMMY_VERB_CONTROL, "control" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (all); i++)
+    {
+      const char *key = all[i].key;
+
+      if ((verbs & all[i].verbs) != 0 || g_str_equal (commy_config_get (config, group, key), "*")
+          || g_str_equal (commy_config_get_origin (config, group, key), "default"))
+        continue;
+      commy_policy_complain (config, group, key, error,
+                             "has %s, which none of its verbs looks at (verbs=%s): add "
+                             "verbs=%s, or take %s out",
+                             key, commy_config_get (config, group, "verbs"), all[i].names, key);
+      return FALSE;
+    }
+  return TRUE;
+}
+
 /* A floor under a deny would be a hole: what lies below it would not be denied. */
 static gboolean
 read_security (CommyConfig *config, CommyRule *rule, GError **error)
@@ -183,6 +216,8 @@ read_rule (CommyPolicy *self, const char *group, GError **error)
   if (!check_keys (self->config, group, error))
     return NULL;
   verbs = commy_config_get_list (self->config, group, "verbs");
+  if (!check_verbs (self->config, group, read_verbs ((const char *const *) verbs), error))
+    return NULL;
   rule = g_new0 (CommyRule, 1);
   rule->group = group;
   rule->name = group + strlen (POLICY);

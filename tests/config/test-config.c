@@ -9,6 +9,7 @@
 #include <commy/commy-error.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct
 {
@@ -107,6 +108,41 @@ test_defaults (void)
   g_assert_null (commy_config_get (config, "service any", "nothing"));
   g_assert_null (commy_config_get (config, "nothing", "nothing"));
   g_assert_null (commy_config_get (config, "plugin store/any", "param.x"));
+}
+
+/* Of what is found by itself; what is named is taken. */
+static void
+test_others (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *path = write_file (fixture, "1.conf", "[log]\nlevel=info\n");
+  CommyConfigSources places[]
+      = { { .system = path }, { .user = path }, { .system_dir = fixture->dir } };
+  CommyConfigSources named = { .shipped = path, .environment = path };
+  g_autoptr (CommyConfig) taken = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (places); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (CommyConfig) good = NULL;
+
+      g_assert_cmpint (g_chmod (path, 0666), ==, 0);
+      g_assert_null (commy_config_load (&places[i], &error));
+      g_assert_error (error, COMMY_ERROR, COMMY_ERROR_CONFIG);
+      g_assert_nonnull (strstr (error->message, "chmod o-w"));
+      g_clear_error (&error);
+      g_assert_cmpint (g_chmod (path, 0664), ==, 0);
+      good = commy_config_load (&places[i], &error);
+      g_assert_no_error (error);
+      if (geteuid () != 0)
+        continue;
+      g_assert_cmpint (chown (path, 4711, (gid_t) -1), ==, 0);
+      g_assert_null (commy_config_load (&places[i], &error));
+      g_assert_nonnull (strstr (error->message, "belongs to user 4711"));
+      g_assert_cmpint (chown (path, 0, (gid_t) -1), ==, 0);
+    }
+  g_assert_cmpint (g_chmod (path, 0666), ==, 0);
+  taken = commy_config_load (&named, NULL);
+  g_assert_nonnull (taken);
 }
 
 static void
@@ -452,6 +488,7 @@ main (int argc, char **argv)
     }
   g_test_add_func ("/config/refused/bytes-that-are-no-text", test_bytes);
   g_test_add ("/config/files", Fixture, NULL, set_up, test_files, tear_down);
+  g_test_add ("/config/what-others-could-write", Fixture, NULL, set_up, test_others, tear_down);
   g_test_add_func ("/config/shipped-file-shows-every-default", test_shipped);
   g_test_add_func ("/config/params-in-base-units", test_params);
   g_test_add_func ("/config/bad-params-are-refused", test_bad_params);

@@ -60,6 +60,9 @@ look (GVariant *record, gpointer data)
 {
   Seen *seen = data;
 
+  /* Which policy it was, not only what its rules are called. */
+  if (strcmp (get (record, "type"), "policy") == 0)
+    g_assert_true (g_str_has_prefix (get (record, "details"), "sha256:"));
   g_hash_table_add (seen->kinds,
                     g_strdup_printf ("%s %s", get (record, "type"), get (record, "outcome")));
   if (strcmp (get (record, "type"), "call") == 0

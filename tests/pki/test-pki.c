@@ -329,6 +329,9 @@ test_credentials_that_do_not_fit (void)
   g_assert_cmpint (g_chmod (key, 0640), ==, 0);
   assert_load_fails (dir, "chmod 600");
   g_assert_cmpint (g_chmod (key, 0600), ==, 0);
+  g_assert_cmpint (g_chmod (cert, 0646), ==, 0);
+  assert_load_fails (dir, "everybody could write");
+  g_assert_cmpint (g_chmod (cert, 0644), ==, 0);
   g_assert_true (g_file_get_contents (cert, &text, &size, NULL));
   size = (gsize) (strstr (text, "-----END") - text);
   for (gsize cut = 0; cut < size; cut += 7) /* half written */

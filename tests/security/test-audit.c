@@ -457,6 +457,36 @@ test_nothing (AuditFixture *self, gconstpointer data)
   g_assert_error (bad, COMMY_ERROR, COMMY_ERROR_INVALID_ARGUMENT);
 }
 
+/* What was held back is older on both clocks. */
+static void
+test_clock_set_back (AuditFixture *self, gconstpointer data)
+{
+  static const struct
+  {
+    gint64 wall_s, boot_s;
+  } times[] = { { 0, 0 }, { 10, 10 }, { 3, 3 }, { 11, 11 }, { 4, 12 }, { 5, 13 } };
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_autoptr (CommyAuditChain) chain = commy_audit_chain_new (&setup.chain, self->wall_us);
+  g_autoptr (GVariant) report = NULL;
+  g_autofree char *text = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (times); i++)
+    {
+      char method[16];
+      CommyAuditRecord record = audit_fixture_call (self, i, method);
+
+      record.wall_us = self->wall_us + times[i].wall_s * G_USEC_PER_SEC;
+      record.boot_ns = self->boot_ns + times[i].boot_s * 1000 * 1000 * 1000;
+      commy_audit_chain_add (chain, &record);
+    }
+  g_assert_true (commy_audit_chain_close (chain, self->wall_us + 6 * G_USEC_PER_SEC,
+                                          self->boot_ns + 14 * G_GINT64_CONSTANT (1000000000),
+                                          NULL));
+  report = commy_audit_verify (self->dir, NULL, NULL, NULL);
+  text = g_variant_print (report, FALSE);
+  g_assert_nonnull (strstr (text, "the clock was set back 1 times"));
+}
+
 /* A file among them that was put there by others. */
 static void
 test_link (AuditFixture *self, gconstpointer data)
@@ -503,6 +533,7 @@ main (int argc, char **argv)
   ADD ("/audit/name/salts-differ", NULL, test_salted);
   ADD ("/audit/name/file-is-missed", NULL, test_no_names);
   ADD ("/audit/file/nothing-to-read", NULL, test_nothing);
+  ADD ("/audit/file/clock-set-back", NULL, test_clock_set_back);
   /* attack: a link among the audit files; defence: only files of their own are read */
   ADD ("/audit/file/no-links", NULL, test_link);
   return g_test_run ();

@@ -132,6 +132,16 @@ test_mistakes (void)
       "[policy a]\nprincipals=*\neffect=deny\ngroups=dmz\n",
       "p.conf:2: [network-group dmz] addresses: \"nonsense\"" },
     { "[policy a]\nprincipals=*\nkeys=\neffect=deny\n", "p.conf:3: [policy a] has no keys" },
+    /* What the verbs do not look at would let the rule be about everything. */
+    { "[policy a]\nprincipals=*\ntopics=sensors.*\neffect=allow\n",
+      "p.conf:3: [policy a] has topics, which none of its verbs looks at (verbs=call): add "
+      "verbs=subscribe;publish" },
+    { "[policy a]\nprincipals=*\nkeys=a/*\neffect=deny\n", "add verbs=read;write" },
+    { "[policy a]\nprincipals=*\noperations=drain\neffect=deny\n", "add verbs=control" },
+    { "[policy a]\nprincipals=*\nservices=a.b\nverbs=control;subscribe\neffect=allow\n",
+      "p.conf:3: [policy a] has services" },
+    { "[policy a]\nprincipals=*\nmethods=Get\nverbs=offer\neffect=allow\n",
+      "p.conf:3: [policy a] has methods" },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
