@@ -17,7 +17,8 @@ static const CommyCliVerb verb = {
   .summary
   = N_ ("Looks whether this machine and user are fit for Commy: folders, keyfiles, plugins,\n"
         "store, kernel, clock, certificates; then calls itself over each transport. It\n"
-        "changes nothing. Each check has a code that stays; with codes only those run."),
+        "changes no setting; folders that a program would make are made. Each check has a code\n"
+        "that stays; with codes only those run."),
   .description = N_ ("Exit codes of its own: 0 all is well, 1 a check failed, 6 one warned.\n\n"
                      "Example: is all well, what does a code mean, and only what is not well\n"
                      "  commy doctor\n"

@@ -119,7 +119,7 @@ static const CommyHelpError errors[] = {
         "the other end is no Commy program of yours"),
     "commy pki show\ncommy help security" },
   { 402, N_ ("a [policy NAME] group matches that says effect=deny, or none allows it"),
-    "commy config show" },
+    "commy policy explain PRINCIPAL VERB RESOURCE\ncommy policy ls" },
   { 403, N_ ("somebody else offers a name that only you should offer\nverbs=offer is not allowed"),
     "commy services info SERVICE\ncommy config show" },
   { 404,

@@ -221,7 +221,7 @@ check_new (CommyTotpRegister *self, const char *principal, GError **error)
     return refuse (error, COMMY_ERROR_INVALID_ARGUMENT, principal,
                    "is no principal such as unix:uid=1000, of at most 240 bytes");
   if (commy_totp_register_find_principal (self, principal) != NULL)
-    return refuse (error, COMMY_ERROR_STATE_DIR, principal,
+    return refuse (error, COMMY_ERROR_INVALID_ARGUMENT, principal,
                    "has a secret already; revoke it first (commy totp ls)");
   if (commy_register_is_full (self))
     return refuse (error, COMMY_ERROR_STATE_DIR, principal,

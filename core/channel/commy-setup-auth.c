@@ -99,10 +99,11 @@ ask_all (CommySetup *self, CommyExchange *exchange, char *const *can, GError **e
     say_nobody (self, chain, &cause);
   for (one = chain->require; cause == NULL && *one != NULL; one++)
     if (!ask (self, exchange, *one, &evidence, can, &cause) && cause == NULL)
-      commy_set_error (&cause, COMMY_ERROR_REFUSED,
-                       "%s requires %s, which cannot judge the peer on %s, and the peer takes "
-                       "part in no steps of it",
-                       chain->name, (*one)->note.id, self->transport->note.id);
+      commy_set_error (
+          &cause, COMMY_ERROR_REFUSED,
+          "%s requires %s, which cannot judge the peer on %s, and the peer takes "
+          "part in no steps of it: it needs %s in auth= of its [mesh], and what to show",
+          chain->name, (*one)->note.id, self->transport->note.id, (*one)->note.id);
   if (cause == NULL)
     return TRUE;
   g_propagate_error (error, cause);

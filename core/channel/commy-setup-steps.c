@@ -88,8 +88,12 @@ end_auth (CommySetup *self, gboolean is_unable, const char *why)
   g_autoptr (GError) outward = NULL;
   g_autoptr (GError) error = NULL;
 
-  commy_set_error (&outward, COMMY_ERROR_REFUSED,
-                   "who this is was not proved; the log of the side that refuses tells why");
+  if (self->listener != NULL)
+    commy_set_error (&outward, COMMY_ERROR_REFUSED,
+                     "who this is was not proved; the log of the side that refuses tells why");
+  else
+    commy_set_error (&outward, COMMY_ERROR_REFUSED,
+                     "the peer gave up in step %s; its own log tells why", id);
   if (self->listener != NULL && is_unable) /* who came at a bad time has not guessed */
     commy_set_error (&error, COMMY_ERROR_REFUSED, "%s cannot judge the peer (%s, for %s): %s", id,
                      source, exchange->hello.service, why);
