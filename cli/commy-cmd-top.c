@@ -23,7 +23,8 @@ static const CommyCliVerb verb = {
   .summary = N_ (
       "What goes on now: calls, errors and bytes a second of nodes, services and flows, and how\n"
       "long calls took (P50 and P99 of all calls since their channels were opened). Services and\n"
-      "flows are counted where calls are made; a node counts those that it makes and serves.\n\n"
+      "flows are counted where calls are made; a node counts those that it makes and serves. One\n"
+      "that does not answer within a second is stale: its figures are as old as it says.\n\n"
       "Keys: n nodes, s services, f flows; order by c calls, e errors, b bytes, p P99, a name;\n"
       "/ filter, space pause, arrows and pages scroll, Ctrl-L draws anew, q quit."),
   .description = N_ ("Example: which service is slow, and which node makes so many calls?\n"

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define RESERVED "org.commy."
+#define SIDE_BY_SIDE 64u                    /* nodes that are asked at a time */
 #define ASK_TIMEOUT_US (5 * G_USEC_PER_SEC) /* a node that is stuck must not hold up the others */
 
 /* --- records --- */
@@ -229,6 +230,34 @@ commy_lookup_all_nodes (CommyMesh *mesh, const char *of, GError **error)
   return find_nodes (mesh, of, TRUE, error);
 }
 
+/* @value: (transfer full) (nullable): NULL with @error: not of the type */
+static GVariant *
+check_type (GVariant *value, const char *method, const char *type, GError **error)
+{
+  g_autoptr (GVariant) owned = value;
+
+  if (value == NULL || g_variant_is_of_type (value, G_VARIANT_TYPE (type)))
+    return g_steal_pointer (&owned);
+  commy_cli_set_error (error, COMMY_ERROR_TYPE, "%s of a node answered %s, not %s", method,
+                       g_variant_get_type_string (value), type);
+  return NULL;
+}
+
+/* @result: (transfer full) (nullable): of a call */
+static GVariant *
+take_single (GVariant *result, const char *method, GError **error)
+{
+  g_autoptr (GVariant) owned = result;
+
+  if (result == NULL)
+    return NULL;
+  if (g_variant_n_children (result) == 1)
+    return g_variant_get_child_value (result, 0);
+  commy_cli_set_error (error, COMMY_ERROR_TYPE, "%s of a node answered %s, not one value", method,
+                       g_variant_get_type_string (result));
+  return NULL;
+}
+
 GVariant *
 commy_lookup_ask_for (CommyMesh *mesh,
                       GVariant *node,
@@ -237,34 +266,121 @@ commy_lookup_ask_for (CommyMesh *mesh,
                       const char *type,
                       GError **error)
 {
-  g_autoptr (GVariant) value = commy_lookup_ask (mesh, node, method, parameters, error);
+  return check_type (commy_lookup_ask (mesh, node, method, parameters, error), method, type, error);
+}
 
-  if (value == NULL || g_variant_is_of_type (value, G_VARIANT_TYPE (type)))
-    return g_steal_pointer (&value);
-  commy_cli_set_error (error, COMMY_ERROR_TYPE, "%s of a node answered %s, not %s", method,
-                       g_variant_get_type_string (value), type);
-  return NULL;
+static CommyClient *
+make_client (CommyMesh *mesh, GVariant *node)
+{
+  CommyClient *client = commy_client_new (mesh, COMMY_NODE_SERVICE);
+
+  commy_client_set_instance (client, commy_record_get_string (node, "instance"));
+  return client;
+}
+
+static CommyCallOptions *
+make_options (gint64 timeout_us)
+{
+  CommyCallOptions *options = commy_call_options_new ();
+
+  commy_call_options_set_idempotent (options, TRUE);
+  commy_call_options_set_timeout (options, timeout_us);
+  return options;
 }
 
 GVariant *
 commy_lookup_ask (
     CommyMesh *mesh, GVariant *node, const char *method, GVariant *parameters, GError **error)
 {
-  g_autoptr (CommyClient) client = commy_client_new (mesh, COMMY_NODE_SERVICE);
-  g_autoptr (CommyCallOptions) options = commy_call_options_new ();
-  g_autoptr (GVariant) result = NULL;
+  g_autoptr (CommyClient) client = make_client (mesh, node);
+  g_autoptr (CommyCallOptions) options = make_options (ASK_TIMEOUT_US);
 
-  commy_call_options_set_idempotent (options, TRUE);
-  commy_call_options_set_timeout (options, ASK_TIMEOUT_US);
-  commy_client_set_instance (client, commy_record_get_string (node, "instance"));
-  result = commy_client_call_sync (client, method, parameters, options, NULL, error);
-  if (result == NULL)
-    return NULL;
-  if (g_variant_n_children (result) != 1)
-    {
-      commy_cli_set_error (error, COMMY_ERROR_TYPE, "%s of a node answered %s, not one value",
-                           method, g_variant_get_type_string (result));
-      return NULL;
-    }
-  return g_variant_get_child_value (result, 0);
+  return take_single (commy_client_call_sync (client, method, parameters, options, NULL, error),
+                      method, error);
+}
+
+/* --- many nodes --- */
+
+typedef struct
+{
+  CommyMesh *mesh;
+  GPtrArray *nodes;
+  const char *method;
+  const char *type;
+  CommyCallOptions *options;
+  GPtrArray *answers;
+  guint n_begun;
+  guint n_ended;
+} Round;
+
+typedef struct
+{
+  Round *round;
+  CommyClient *client;
+  guint index;
+} Question;
+
+static void ask_next (Round *round);
+
+static void
+on_answer (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autofree Question *question = data;
+  Round *round = question->round;
+  GVariant *value = take_single (commy_client_call_finish (question->client, result, NULL),
+                                 round->method, NULL);
+
+  round->answers->pdata[question->index] = check_type (value, round->method, round->type, NULL);
+  round->n_ended++;
+  g_object_unref (question->client);
+  ask_next (round);
+}
+
+static void
+ask_next (Round *round)
+{
+  Question *question;
+
+  if (round->n_begun == round->nodes->len)
+    return;
+  question = g_new (Question, 1);
+  question->round = round;
+  question->index = round->n_begun++;
+  question->client = make_client (round->mesh, round->nodes->pdata[question->index]);
+  commy_client_call (question->client, round->method, NULL, round->options, NULL, on_answer,
+                     question);
+}
+
+static void
+clear_answer (gpointer value)
+{
+  if (value != NULL)
+    g_variant_unref (value);
+}
+
+GPtrArray *
+commy_lookup_ask_all (CommyMesh *mesh,
+                      GMainContext *context,
+                      GPtrArray *nodes,
+                      const char *method,
+                      const char *type,
+                      gint64 timeout_us)
+{
+  g_autoptr (CommyCallOptions) options = make_options (timeout_us);
+  GPtrArray *answers = g_ptr_array_new_with_free_func (clear_answer);
+  Round round = { .mesh = mesh,
+                  .nodes = nodes,
+                  .method = method,
+                  .type = type,
+                  .options = options,
+                  .answers = answers };
+
+  g_ptr_array_set_size (answers, (gint) nodes->len);
+  g_main_context_push_thread_default (context);
+  for (guint i = 0; i < SIDE_BY_SIDE; i++)
+    ask_next (&round);
+  while (round.n_ended < nodes->len)
+    g_main_context_iteration (context, TRUE);
+  g_main_context_pop_thread_default (context);
+  return answers;
 }

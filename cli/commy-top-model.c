@@ -36,6 +36,8 @@ frame_clear (gpointer data)
 
   for (guint i = 0; i < COMMY_TOP_VIEWS; i++)
     g_hash_table_unref (frame->rows[i]);
+  g_hash_table_unref (frame->answers);
+  g_main_context_unref (frame->context);
   g_free (frame->error);
 }
 
@@ -50,6 +52,42 @@ commy_top_frame_unref (CommyTopFrame *frame)
 {
   if (frame != NULL)
     g_atomic_rc_box_release_full (frame, frame_clear);
+}
+
+/* --- what a node said --- */
+
+typedef struct
+{
+  GVariant *flows;  /* NULL: it never answered */
+  gint64 at_us;     /* when; or when it was asked first */
+  gboolean is_late; /* it was asked since, and did not answer */
+} Answer;
+
+static void
+answer_free (gpointer data)
+{
+  Answer *answer = data;
+
+  if (answer->flows != NULL)
+    g_variant_unref (answer->flows);
+  g_free (answer);
+}
+
+/* @flows: (nullable): what it says now */
+static Answer *
+note_answer (CommyTopFrame *frame, const CommyTopFrame *before, const char *id, GVariant *flows)
+{
+  const Answer *was = before != NULL ? g_hash_table_lookup (before->answers, id) : NULL;
+  Answer *answer = g_new0 (Answer, 1);
+
+  answer->is_late = flows == NULL;
+  answer->at_us = flows == NULL && was != NULL ? was->at_us : frame->at_us;
+  if (flows == NULL && was != NULL)
+    flows = was->flows;
+  if (flows != NULL)
+    answer->flows = g_variant_ref (flows);
+  g_hash_table_insert (frame->answers, g_strdup (id), answer);
+  return answer;
 }
 
 /* --- collecting --- */
@@ -80,10 +118,11 @@ set_where (CommyTopRow *row, char *where)
 }
 
 static void
-add_flow (CommyTopRow *row, GVariant *flow, gboolean calls)
+add_flow (CommyTopRow *row, GVariant *flow, gboolean calls, gboolean is_back)
 {
-  row->calls += commy_record_get_uint (flow, calls ? "calls" : "received");
-  row->errors += commy_record_get_uint (flow, "calls-failed");
+  row->is_back = row->is_back || is_back;
+  row->calls += commy_record_get_uint (flow, calls ? "calls" : "served");
+  row->errors += commy_record_get_uint (flow, calls ? "calls-failed" : "served-failed");
   row->bytes += commy_record_get_uint (flow, "sent-bytes")
                 + commy_record_get_uint (flow, "received-bytes");
   row->p50_ns = MAX (row->p50_ns, commy_record_get_uint (flow, "call-p50-ns"));
@@ -93,7 +132,8 @@ add_flow (CommyTopRow *row, GVariant *flow, gboolean calls)
 /* A call has two sides; services and flows are counted where it is made, a node where it is either.
  */
 static void
-add_flows (CommyTopFrame *frame, CommyTopRow *node, const char *id, GVariant *flows)
+add_flows (
+    CommyTopFrame *frame, CommyTopRow *node, const char *id, GVariant *flows, gboolean is_back)
 {
   gsize n = g_variant_n_children (flows);
 
@@ -108,36 +148,60 @@ add_flows (CommyTopFrame *frame, CommyTopRow *node, const char *id, GVariant *fl
 
       if (g_str_has_prefix (service, "org.commy."))
         continue;
-      add_flow (node, flow, calls);
+      add_flow (node, flow, calls, is_back);
       if (!calls)
         continue;
-      add_flow (ensure_row (frame, COMMY_TOP_SERVICES, g_strdup (service), service), flow, TRUE);
+      add_flow (ensure_row (frame, COMMY_TOP_SERVICES, g_strdup (service), service), flow, TRUE,
+                is_back);
       row = ensure_row (frame, COMMY_TOP_FLOWS,
                         g_strjoin ("\n", id, service, transport, peer, NULL), service);
       set_where (row, g_strdup_printf ("%.8s -> %.8s %s", id, peer, transport));
-      add_flow (row, flow, TRUE);
+      add_flow (row, flow, TRUE, is_back);
     }
 }
 
-static void
-add_nodes (CommyTopFrame *frame, CommyMesh *mesh, GPtrArray *nodes)
+static char *
+format_place (GVariant *node, const CommyTopRow *row)
 {
-  for (guint i = 0; i < nodes->len; i++)
-    {
-      GVariant *node = nodes->pdata[i];
-      const char *id = commy_record_get_string (node, "node");
-      g_autofree char *brief = commy_lookup_dup_short (id);
-      g_autoptr (GVariant) flows = commy_lookup_ask_for (mesh, node, "Flows", NULL, "aa{sv}", NULL);
-      CommyTopRow *row = ensure_row (frame, COMMY_TOP_NODES, g_strdup (id), brief);
+  const char *host = commy_record_get_string (node, "host");
+  const guint pid = (guint) commy_record_get_uint (node, "pid");
 
-      set_where (row,
-                 g_strdup_printf ("%s %" G_GUINT64_FORMAT, commy_record_get_string (node, "host"),
-                                  commy_record_get_uint (node, "pid")));
-      if (flows != NULL)
-        add_flows (frame, row, id, flows);
-      else
-        frame->n_silent++;
+  if (row->stale_us == 0)
+    return g_strdup_printf ("%s %u", host, pid);
+  /* What is wrong comes first: a narrow column cuts off the end. */
+  return g_strdup_printf (_ ("stale %u s: %s %u"), (guint) (row->stale_us / G_USEC_PER_SEC), host,
+                          pid);
+}
+
+/* @flows: (nullable): what it says now */
+static void
+add_node (CommyTopFrame *frame, const CommyTopFrame *before, GVariant *node, GVariant *flows)
+{
+  const char *id = commy_record_get_string (node, "node");
+  g_autofree char *brief = commy_lookup_dup_short (id);
+  CommyTopRow *row = ensure_row (frame, COMMY_TOP_NODES, g_strdup (id), brief);
+  const Answer *was = before != NULL ? g_hash_table_lookup (before->answers, id) : NULL;
+  const gboolean is_back = flows != NULL && was != NULL && was->is_late;
+  const Answer *answer = note_answer (frame, before, id, flows);
+
+  if (answer->is_late)
+    {
+      frame->n_silent++;
+      row->stale_us = MAX (g_get_monotonic_time () - answer->at_us, 1);
     }
+  set_where (row, format_place (node, row));
+  if (answer->flows != NULL)
+    add_flows (frame, row, id, answer->flows, is_back);
+}
+
+static void
+add_nodes (CommyTopFrame *frame, const CommyTopFrame *before, CommyMesh *mesh, GPtrArray *nodes)
+{
+  g_autoptr (GPtrArray) answers = commy_lookup_ask_all (mesh, frame->context, nodes, "Flows",
+                                                        "aa{sv}", COMMY_TOP_PATIENCE_US);
+
+  for (guint i = 0; i < nodes->len; i++)
+    add_node (frame, before, nodes->pdata[i], answers->pdata[i]);
 }
 
 /* Those that nobody calls, too. */
@@ -165,7 +229,8 @@ rate (guint64 now, guint64 before, double seconds)
   return now >= before && seconds > 0 ? (double) (now - before) / seconds : 0;
 }
 
-/* One that was not there before began after it. */
+/* One that was not there before began after it. Of one that did not answer then it is not known
+ * what is new. */
 static void
 set_rates (CommyTopFrame *frame, const CommyTopFrame *before, CommyTopView view)
 {
@@ -180,6 +245,8 @@ set_rates (CommyTopFrame *frame, const CommyTopFrame *before, CommyTopView view)
       CommyTopRow *row = value;
       const CommyTopRow *was = g_hash_table_lookup (before->rows[view], row->key);
 
+      if (row->is_back)
+        continue;
       was = was != NULL ? was : &none;
       row->calls_s = rate (row->calls, was->calls, seconds);
       row->errors_s = rate (row->errors, was->errors, seconds);
@@ -197,6 +264,8 @@ commy_top_frame_new (CommyMesh *mesh, const CommyTopFrame *before)
 
   for (guint i = 0; i < COMMY_TOP_VIEWS; i++)
     frame->rows[i] = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, row_free);
+  frame->answers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, answer_free);
+  frame->context = before != NULL ? g_main_context_ref (before->context) : g_main_context_new ();
   instances = commy_lookup_instances (mesh, NULL, FALSE, &error);
   nodes = instances != NULL ? commy_lookup_all_nodes (mesh, NULL, &error) : NULL;
   frame->at_us = g_get_monotonic_time ();
@@ -206,9 +275,8 @@ commy_top_frame_new (CommyMesh *mesh, const CommyTopFrame *before)
       return frame;
     }
   add_services (frame, instances);
-  add_nodes (frame, mesh, nodes);
-  /* Of those who did not answer then it is not known what is new. */
-  if (before != NULL && (before->error != NULL || before->n_silent > frame->n_silent))
+  add_nodes (frame, before, mesh, nodes);
+  if (before != NULL && before->error != NULL)
     before = NULL;
   for (guint i = 0; before != NULL && i < COMMY_TOP_VIEWS; i++)
     set_rates (frame, before, i);
@@ -308,9 +376,10 @@ to_list (GPtrArray *rows)
       g_variant_builder_add_parsed (
           &list,
           "{'name': <%s>, 'where': <%s>, 'calls': <%t>, 'calls-per-second': <%d>, "
-          "'errors-per-second': <%d>, 'bytes-per-second': <%d>, 'p50-ns': <%t>, 'p99-ns': <%t>}",
+          "'errors-per-second': <%d>, 'bytes-per-second': <%d>, 'p50-ns': <%t>, 'p99-ns': <%t>, "
+          "'stale-ns': <%t>}",
           row->name, row->where != NULL ? row->where : "", row->calls, row->calls_s, row->errors_s,
-          row->bytes_s, row->p50_ns, row->p99_ns);
+          row->bytes_s, row->p50_ns, row->p99_ns, (guint64) row->stale_us * 1000);
     }
   return g_variant_builder_end (&list);
 }

@@ -33,6 +33,8 @@ typedef struct
   guint64 calls, errors, bytes;
   guint64 p50_ns, p99_ns; /* 0: nobody measured any */
   double calls_s, errors_s, bytes_s;
+  gint64 stale_us;  /* of a node: its figures are so old, for it does not answer; 0: it does */
+  gboolean is_back; /* it counts somebody again who did not answer: what is new is not known */
 } CommyTopRow;
 
 /* Immutable once it is made. */
@@ -40,12 +42,16 @@ typedef struct
 {
   gint64 at_us;
   GHashTable *rows[COMMY_TOP_VIEWS]; /* key -> CommyTopRow */
-  guint n_silent;                    /* nodes that did not answer */
-  char *error;                       /* nothing could be looked at; or NULL */
+  GHashTable *answers;               /* id of a node -> the last that it said */
+  GMainContext *context; /* in which nodes are asked, of all frames that follow each other */
+  guint n_silent;        /* nodes that did not answer */
+  char *error;           /* nothing could be looked at; or NULL */
 } CommyTopFrame;
 
-/* Asks every node; may take long, so that a screen does it in a thread. @before: the frame that
- * rates are since, or NULL. */
+/* Asks all nodes side by side; of one that does not answer within COMMY_TOP_PATIENCE_US the figures
+ * stay as they were. A screen does it in a thread. @before: the frame that rates are since, or
+ * NULL. */
+#define COMMY_TOP_PATIENCE_US G_USEC_PER_SEC
 CommyTopFrame *commy_top_frame_new (CommyMesh *mesh, const CommyTopFrame *before);
 CommyTopFrame *commy_top_frame_ref (CommyTopFrame *frame); /* any thread; NULL for NULL */
 void commy_top_frame_unref (CommyTopFrame *frame);

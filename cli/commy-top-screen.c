@@ -119,8 +119,10 @@ draw_rows (Screen *self)
       commy_top_row_format (row, cells);
       if (row->errors_s > 0)
         attron (A_BOLD);
+      if (row->stale_us > 0)
+        attron (A_DIM);
       put_row ((int) i + 2, (const char *const *) cells);
-      attroff (A_BOLD);
+      attroff (A_BOLD | A_DIM);
       for (guint j = 0; j < COMMY_TOP_CELLS; j++)
         g_free (cells[j]);
     }

@@ -70,14 +70,14 @@ exec 7< "$folder/called"
 # Its thread is in the middle of a call, most of the time.
 seen_calls () {
   tries=0
-  until run services stats org.example.Echo -o json && json 'it[0]["received"] > 100'; do
+  until run services stats org.example.Echo -o json && json 'it[0]["received"] > 100 and 0 < it[0]["served"] <= it[0]["received"] and it[0]["served-failed"] == 0'; do
     tries=$((tries + 1))
     [ "$tries" -lt 100 ] || return 1
   done
 }
 ok stats/json-has-what-the-node-counts seen_calls
 run services stats org.example.Echo
-ok stats/table-has-titles says '^INSTANCE  *NODE  *HOST  *CALLS  *FAILED  *IN FLIGHT'
+ok stats/table-has-titles says '^INSTANCE  *NODE  *HOST  *CALLS  *FAILED  *IN FLIGHT  *SERVED  *ERRORS  *RECEIVED'
 # A caller in the middle of a call is left out, so it is asked until it is not.
 seen_endpoint () {
   tries=0
@@ -127,6 +127,21 @@ ok top/without-a-terminal-says-once complains -- '--once'
 kill -TERM "$caller"
 exec 7<&-
 wait "$caller" 2> /dev/null
+
+# --- a node that is stuck holds up nobody, and is told ---
+kill -STOP "$echo_server"
+run top --once --every 100ms -o json
+ok top/goes-on-beside-a-node-that-is-stuck exits 0
+ok top/tells-which-node-is-stuck json \
+  'sorted((n["stale-ns"] > 0, n["where"].startswith("stale ")) for n in it["nodes"]) == [(False, False), (True, True)]'
+ok top/has-the-place-of-a-node-that-is-stuck json \
+  "[n['where'].endswith(' $echo_server') for n in it['nodes'] if n['stale-ns'] > 0] == [True]"
+ok top/says-how-many-are-stuck complains 'nodes that did not answer: 1'
+run top --once --every 100ms --view nodes
+ok top/table-has-since-when says " stale [0-9]* s: "
+kill -CONT "$echo_server"
+run top --once --every 100ms -o json
+ok top/a-node-that-is-back-is-not-stale json '[n["stale-ns"] for n in it["nodes"]] == [0, 0]'
 
 # --- watched ---
 for what in 'services ls' 'services deps' 'services stats org.example.Echo'; do
