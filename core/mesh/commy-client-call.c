@@ -129,15 +129,16 @@ find_route (CommyClient *self,
 {
   CommyRoute *route = &self->routes[request->flavour];
   const guint64 *excluded;
+  guint around;
 
   *out_verdict = commy_ward_exclude (request->guard, &route->mask, route->peers, route->n_members,
                                      &request->tries, request->now_ns, out_excluded);
   if (G_LIKELY (*out_verdict == COMMY_WARD_WELL)
-      || commy_client_route_around (self, request, &excluded) == NULL)
+      || !commy_client_route_around (self, request, &around, &excluded))
     return request->flavour;
   *out_excluded = excluded;
   *out_verdict = COMMY_WARD_WELL;
-  return COMMY_FLAVOUR_LAST + request->flavour;
+  return around;
 }
 
 gboolean
@@ -159,7 +160,7 @@ commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick
                        self->service, reasons);
       return FALSE;
     }
-  out_pick->member = commy_route_pick (&self->routes[route], excluded,
+  out_pick->member = commy_route_pick (commy_client_get_route (self, route), excluded,
                                        request->sticky != 0 ? request->sticky : self->sticky,
                                        request->now_ns, &out_pick->turn);
   out_pick->turn.route = route;
@@ -196,7 +197,7 @@ commy_client_start_clock (CommyClient *self, CommyRequest *request, CommyGuarded
 void
 commy_client_report (CommyClient *self, CommyTurn turn, gint64 took_ns, CommyOutcome outcome)
 {
-  CommyBalance *balance = self->routes[turn.route].balance;
+  CommyBalance *balance = commy_client_get_route (self, turn.route)->balance;
 
   if (G_UNLIKELY (turn.generation != 0) && balance != NULL && outcome != COMMY_OUTCOME_ABANDONED)
     commy_balance_report (balance, turn, took_ns, outcome != COMMY_OUTCOME_OK);

@@ -395,7 +395,8 @@ await_balanced (
 {
   CommyTurn turn = self->hot.turn;
   gint64 started_ns = commy_env_now (self->mesh->env);
-  g_autoptr (CommyPeer) peer = commy_balance_dup_peer (self->routes[turn.route].balance, turn);
+  g_autoptr (CommyPeer) peer
+      = commy_balance_dup_peer (commy_client_get_route (self, turn.route)->balance, turn);
   gboolean ok;
 
   if (peer != NULL)

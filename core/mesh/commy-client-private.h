@@ -51,8 +51,10 @@ struct _CommyClient
   guint64 next_sample; /* the call that is measured next, or looks whether one is */
   gboolean fresh;      /* linearizable: ask the store first */
   gboolean calibrate;
-  /* By flavour; then those of calls whom the former leave nobody who is well, by flavour. */
-  CommyRoute routes[2 * COMMY_FLAVOUR_LAST];
+  CommyRoute routes[COMMY_FLAVOUR_LAST]; /* by flavour */
+  /* Of calls whom the former leave nobody who is well: COMMY_CLIENT_AROUNDS times by flavour. NULL:
+   * there was none yet. */
+  CommyRoute *arounds;
 
   guint64 sticky; /* hash of the key; 0: none */
   const char *balancer_origin;
@@ -106,12 +108,31 @@ gboolean commy_client_route_sync (CommyClient *client,
  * requirements are met. */
 gboolean
 commy_client_decide (CommyClient *client, CommyFlavour flavour, gsize size, GError **error);
-/* A route that was decided as if those whom the request's guard leaves out were not there, and whom
- * it leaves out there. It is kept apart: for calls of other methods, or as soon as somebody is well
- * again, all is as ever. NULL: there is nobody else who is well, or was not a moment ago. */
-CommyRoute *commy_client_route_around (CommyClient *client,
-                                       const CommyRequest *request,
-                                       const guint64 **out_excluded);
+/* The number of a route that was decided as if those whom the request's guard leaves out were not
+ * there, and whom it leaves out there. It is kept apart: for calls of other methods, or as soon as
+ * somebody is well again, all is as ever. FALSE: there is nobody else who is well, or was not a
+ * moment ago. */
+gboolean commy_client_route_around (CommyClient *client,
+                                    const CommyRequest *request,
+                                    guint *out_route,
+                                    const guint64 **out_excluded);
+/* How many of these a client keeps for each flavour, since methods whose guards leave out others
+ * may take turns; where that is not enough they use each other's. */
+#define COMMY_CLIENT_AROUNDS 4u
+
+static inline guint
+commy_client_count_routes (const CommyClient *client)
+{
+  return COMMY_FLAVOUR_LAST * (client->arounds != NULL ? 1 + COMMY_CLIENT_AROUNDS : 1);
+}
+
+/* By its number, as turns have it. */
+static inline CommyRoute *
+commy_client_get_route (CommyClient *client, guint number)
+{
+  return number < COMMY_FLAVOUR_LAST ? &client->routes[number]
+                                     : &client->arounds[number - COMMY_FLAVOUR_LAST];
+}
 /* The calling context's own service? */
 gboolean commy_client_would_deadlock (CommyClient *client, CommyPeer *peer);
 /* Whether this call shall be measured, and which one is next. */

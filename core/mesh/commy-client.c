@@ -29,10 +29,12 @@ clear_routes (CommyClient *self)
   if (self->worker == NULL)
     return;
   commy_worker_enter (self->worker->worker);
-  for (guint i = 0; i < G_N_ELEMENTS (self->routes); i++)
+  for (guint i = 0; i < commy_client_count_routes (self); i++)
     {
-      commy_route_clear (&self->routes[i]);
-      self->routes[i].requirements_unmet = self->routes[i].requirements_held = FALSE;
+      CommyRoute *route = commy_client_get_route (self, i);
+
+      commy_route_clear (route);
+      route->requirements_unmet = route->requirements_held = FALSE;
     }
   commy_worker_exit (self->worker->worker);
 }
@@ -43,8 +45,8 @@ forget_balances (CommyClient *self)
   if (self->worker == NULL)
     return;
   commy_worker_enter (self->worker->worker);
-  for (guint i = 0; i < G_N_ELEMENTS (self->routes); i++)
-    g_clear_pointer (&self->routes[i].balance, commy_balance_free);
+  for (guint i = 0; i < commy_client_count_routes (self); i++)
+    g_clear_pointer (&commy_client_get_route (self, i)->balance, commy_balance_free);
   commy_worker_exit (self->worker->worker);
 }
 
@@ -54,8 +56,8 @@ leave_homes (CommyClient *self)
   if (self->worker == NULL)
     return;
   commy_worker_enter (self->worker->worker);
-  for (guint i = 0; i < G_N_ELEMENTS (self->routes); i++)
-    commy_home_leave (&self->routes[i].home);
+  for (guint i = 0; i < commy_client_count_routes (self); i++)
+    commy_home_leave (&commy_client_get_route (self, i)->home);
   commy_worker_exit (self->worker->worker);
 }
 
@@ -75,6 +77,7 @@ commy_client_finalize (GObject *object)
   clear_routes (self);
   forget_balances (self);
   leave_homes (self);
+  g_clear_pointer (&self->arounds, g_free);
   g_clear_pointer (&self->worker, commy_mesh_worker_unref);
   g_clear_pointer (&self->requirements, commy_requirements_free);
   g_clear_pointer (&self->expectation, commy_expectation_unref);
@@ -541,31 +544,101 @@ has_somebody_well (CommyRoute *route, const CommyRequest *request, const guint64
          == COMMY_WARD_WELL;
 }
 
-CommyRoute *
+/* --- around those who are left out --- */
+
+/* The numbers of the routes around somebody of a flavour: the first, and from one to the next. */
+static guint
+number_around (CommyFlavour flavour, guint slot)
+{
+  return COMMY_FLAVOUR_LAST * (1 + slot) + flavour;
+}
+
+/* Where the guard's own route is kept, or may be: the one that was decided longest ago. */
+static guint
+find_slot (CommyClient *self, const CommyRequest *request)
+{
+  guint found = number_around (request->flavour, 0);
+
+  for (guint i = 0; i < COMMY_CLIENT_AROUNDS; i++)
+    {
+      guint number = number_around (request->flavour, i);
+      const CommyRoute *route = commy_client_get_route (self, number);
+
+      if (route->around == request->guard)
+        return number;
+      if (route->decided_ns < commy_client_get_route (self, found)->decided_ns)
+        found = number;
+    }
+  return found;
+}
+
+static gboolean
+is_usable (CommyRoute *route,
+           const CommyRouteKey *key,
+           const CommyRequest *request,
+           const guint64 **out_excluded)
+{
+  return commy_route_is_fresh (route, key) && has_somebody_well (route, request, out_excluded);
+}
+
+/* More guards than there is room for: another's will do if somebody is well there. */
+static gboolean
+find_shared (CommyClient *self,
+             const CommyRouteKey *key,
+             const CommyRequest *request,
+             guint *out_route,
+             const guint64 **out_excluded)
+{
+  for (guint i = 0; i < COMMY_CLIENT_AROUNDS; i++)
+    {
+      *out_route = number_around (request->flavour, i);
+      if (is_usable (commy_client_get_route (self, *out_route), key, request, out_excluded))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+gboolean
 commy_client_route_around (CommyClient *self,
                            const CommyRequest *request,
+                           guint *out_route,
                            const guint64 **out_excluded)
 {
   const CommyRoute *usual = &self->routes[request->flavour];
-  CommyRoute *route = &self->routes[COMMY_FLAVOUR_LAST + request->flavour];
   CommyRouteKey key;
+  CommyRoute *route;
 
+  if (usual->snapshot == NULL || usual->snapshot->instances->len <= usual->n_members)
+    return FALSE;
+  if (self->arounds == NULL)
+    self->arounds = g_new0 (CommyRoute, COMMY_FLAVOUR_LAST * COMMY_CLIENT_AROUNDS);
   commy_client_key (self, &key);
   key.around = request->guard;
-  if (route->around == request->guard && commy_route_is_fresh (route, &key)
-      && has_somebody_well (route, request, out_excluded))
-    return route;
+  *out_route = find_slot (self, request);
+  route = commy_client_get_route (self, *out_route);
+  if (route->around == request->guard && is_usable (route, &key, request, out_excluded))
+    return TRUE;
+  if (route->around != NULL && route->around != request->guard)
+    {
+      guint other;
+
+      if (find_shared (self, &key, request, &other, out_excluded))
+        {
+          *out_route = other;
+          return TRUE;
+        }
+      if (request->now_ns < route->decided_ns + AROUND_PAUSE_NS)
+        return FALSE;
+    }
   /* A decision is too much for each call of many that fail, also where methods take turns. */
   if (request->now_ns < request->guard->around_ns)
-    return NULL;
-  if (usual->snapshot == NULL || usual->snapshot->instances->len <= usual->n_members)
-    return NULL;
+    return FALSE;
   route->around = request->guard;
   if (commy_route_decide_now (route, &key, request->flavour, request->size, NULL)
       && has_somebody_well (route, request, out_excluded))
-    return route;
+    return TRUE;
   request->guard->around_ns = request->now_ns + AROUND_PAUSE_NS;
-  return NULL;
+  return FALSE;
 }
 
 /* Whether a sample is at odds with what the last decision took for granted. Cheap: whether it is so

@@ -13,6 +13,8 @@
 
 #define GROUP "[calibration]\nmode=off\n[service " TEST_SERVICE "]\n"
 
+#define N_TOILS 6u /* methods with guards of their own: more than a client keeps routes for */
+
 /* --- the service --- */
 
 static gboolean
@@ -43,6 +45,12 @@ static void
 extend (CommyService *service)
 {
   commy_service_handle (service, "Work", on_work, NULL, NULL);
+  for (guint i = 0; i < N_TOILS; i++)
+    {
+      g_autofree char *method = g_strdup_printf ("Toil%u", i);
+
+      commy_service_handle (service, method, on_work, NULL, NULL);
+    }
 }
 
 /* --- what a test does --- */
@@ -357,6 +365,75 @@ test_of_one_method (MeshFixture *fixture, gconstpointer data)
     }
 }
 
+static char *
+toil_settings (guint n)
+{
+  GString *text = g_string_new (GROUP);
+
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (text, "[method " TEST_SERVICE ".Toil%u]\n" OPENS, i);
+  return g_string_free (text, FALSE);
+}
+
+static gint32
+toil (MeshScene *scene, guint i)
+{
+  g_autofree char *method = g_strdup_printf ("Toil%u", i);
+
+  return ask (scene, method);
+}
+
+/* Decisions of @scene that are not among those of @before, which are kept so that none has the
+ * address of another. */
+static guint
+count_new_decisions (MeshScene *scene, GPtrArray *before)
+{
+  g_autoptr (GPtrArray) now = commy_mesh_list_decisions (scene->mesh);
+  guint n = 0;
+
+  for (guint i = 0; i < now->len; i++)
+    n += !g_ptr_array_find (before, now->pdata[i], NULL);
+  return n;
+}
+
+/* Methods that go around the same instance take turns, and each keeps what was decided for it. */
+static void
+take_turns (MeshFixture *fixture, guint n_methods)
+{
+  g_auto (MeshScene) scene = { 0 };
+  g_autofree char *settings = toil_settings (n_methods);
+  g_autoptr (GPtrArray) before = NULL;
+
+  mesh_scene_init (&scene, fixture, "stuck", settings);
+  g_assert_cmpint (ask (&scene, "Pid"), !=, -1);
+  start_other (&scene, fixture);
+  for (guint i = 0; i < n_methods; i++)
+    {
+      for (guint k = 0; k < 3; k++)
+        g_assert_cmpint (toil (&scene, i), ==, -1);
+      while (toil (&scene, i) == -1)
+        ;
+    }
+  before = commy_mesh_list_decisions (scene.mesh);
+  for (guint k = 0; k < 60; k++)
+    g_assert_cmpint (toil (&scene, k % n_methods), !=, -1);
+  /* One a second and method would be right; one a call is what must not be. */
+  g_assert_cmpuint (count_new_decisions (&scene, before), <, 30);
+}
+
+static void
+test_two_take_turns (MeshFixture *fixture, gconstpointer data)
+{
+  take_turns (fixture, 2);
+}
+
+static void
+test_many_take_turns (MeshFixture *fixture, gconstpointer data)
+{
+  G_STATIC_ASSERT (N_TOILS > COMMY_CLIENT_AROUNDS);
+  take_turns (fixture, N_TOILS);
+}
+
 /* That there was nobody is not remembered for as long as the breaker is open. */
 static void
 test_comes_later (MeshFixture *fixture, gconstpointer data)
@@ -638,6 +715,8 @@ main (int argc, char **argv)
   ADD ("/guard/limits/hot-calls-too", test_hot_calls_are_limited);
   ADD ("/guard/route/who-is-not-as-good-stands-in", test_stands_in);
   ADD ("/guard/route/of-one-method-alone", test_of_one_method);
+  ADD ("/guard/route/two-methods-that-take-turns-keep-theirs", test_two_take_turns);
+  ADD ("/guard/route/many-methods-that-take-turns-share", test_many_take_turns);
   ADD ("/guard/route/who-comes-later-stands-in", test_comes_later);
   ADD ("/guard/method/its-own-settings-and-the-service's", test_method);
   ADD ("/guard/method/contradictions", test_method_contradicts);
