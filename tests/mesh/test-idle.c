@@ -8,6 +8,7 @@
 #include "mesh-scene.h"
 #include "mesh/commy-farewell.h"
 #include "stream-handlers.h"
+#include "topic-puppet.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #define IDLE_US 10000
 #define ENOUGH 3u /* times that somebody else's connection is closed meanwhile */
 #define LARGE (256u << 10)
+#define TOPIC "sensors"
 
 typedef struct
 {
@@ -29,7 +31,8 @@ scene_open (Scene *self, MeshFixture *fixture, const char *transport)
 {
   self->settings
       = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n[calibration]\nmode=off\n"
-                         "[service " TEST_SERVICE "]\nidle-timeout=10ms\n",
+                         "[service " TEST_SERVICE "]\nidle-timeout=10ms\n"
+                         "[service topic:" TOPIC "]\nidle-timeout=10ms\n",
                          transport);
   mesh_fixture_make_credentials (fixture);
   self->child = service_child_start (fixture, self->settings, 1);
@@ -59,7 +62,7 @@ call (CommyClient *client)
 
 /* Runs the main context, which closes what is idle. */
 static guint
-count_connections (CommyMesh *mesh)
+count_connections_to (CommyMesh *mesh, const char *name)
 {
   g_autoptr (GVariant) flows = mesh_ask_node (mesh, "Flows", NULL);
   guint n = 0;
@@ -70,9 +73,15 @@ count_connections (CommyMesh *mesh)
       const char *service;
 
       g_assert_true (g_variant_lookup (flow, "service", "&s", &service));
-      n += strcmp (service, TEST_SERVICE) == 0;
+      n += strcmp (service, name) == 0;
     }
   return n;
+}
+
+static guint
+count_connections (CommyMesh *mesh)
+{
+  return count_connections_to (mesh, TEST_SERVICE);
 }
 
 static void
@@ -247,6 +256,54 @@ test_needed (MeshFixture *fixture, gconstpointer data)
   scene_close (&scene);
 }
 
+/* --- subscriptions --- */
+
+/* Another's connection goes again and again meanwhile. */
+static void
+assert_stays (Scene *scene)
+{
+  for (guint i = 0; i < ENOUGH; i++)
+    {
+      call (scene->client);
+      await_none (scene->mesh);
+    }
+}
+
+/* However little is published, a subscription is no idleness; two of one program share a
+ * connection, and it stays until the last one is gone. */
+static void
+test_subscribed (MeshFixture *fixture, gconstpointer transport)
+{
+  g_autoptr (CommySubscribeOptions) options = wishes (COMMY_SLOW_BLOCK, 8, 0);
+  Listener *first, *last;
+  CommyPublisher *publisher;
+  CommyMesh *publishing, *subscribing;
+  Scene scene;
+
+  scene_open (&scene, fixture, transport);
+  publishing = mesh_fixture_join (fixture, scene.settings);
+  subscribing = mesh_fixture_join (fixture, scene.settings);
+  publisher = publisher_new (publishing, TOPIC, 0);
+  first = listener_new (subscribing, TOPIC, options);
+  last = listener_new (subscribing, TOPIC, options);
+  await_subscribers (publisher, 2);
+  g_assert_cmpuint (count_connections_to (subscribing, "topic:" TOPIC), ==, 1);
+  assert_stays (&scene);
+  listener_free (first);
+  assert_stays (&scene);
+  g_assert_cmpuint (count_connections_to (subscribing, "topic:" TOPIC), ==, 1);
+  publish (publisher, 1, 3);
+  listener_await (last, 3);
+  g_assert_cmpuint (last->lost + last->removed, ==, 0);
+  listener_free (last);
+  while (count_connections_to (subscribing, "topic:" TOPIC) > 0)
+    ;
+  g_object_unref (publisher);
+  leave (subscribing);
+  leave (publishing);
+  scene_close (&scene);
+}
+
 /* --- just then --- */
 
 static gboolean
@@ -328,5 +385,7 @@ main (int argc, char **argv)
   ADD ("/mesh/idle/stays/with-a-call", &needs[0], test_needed);
   ADD ("/mesh/idle/stays/with-a-stream", &needs[1], test_needed);
   ADD ("/mesh/idle/stays/with-a-loan", &needs[2], test_needed);
+  ADD ("/mesh/idle/stays/until-the-last-subscription-is-gone/shm", "shm", test_subscribed);
+  ADD ("/mesh/idle/stays/until-the-last-subscription-is-gone/unix", "unix", test_subscribed);
   return g_test_run ();
 }
