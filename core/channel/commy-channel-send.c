@@ -434,8 +434,10 @@ commy_channel_method (CommyChannel *self, const char *method, GError **error)
     }
   if (strlen (method) > COMMY_FRAME_NAME_MAX || method[0] == '\0')
     {
+      g_autofree char *shown = g_strescape (method, NULL);
+
       commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "\"%.32s\" is no name for a method",
-                       method);
+                       shown);
       return 0;
     }
   id = g_hash_table_size (self->methods_out) + 1;

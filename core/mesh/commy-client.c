@@ -167,7 +167,9 @@ commy_client_new (CommyMesh *mesh, const char *service)
   self = g_object_new (COMMY_TYPE_CLIENT, NULL);
   self->mesh = g_object_ref (mesh);
   self->service = g_strdup (service);
-  read_settings (self);
+  /* Of what is no name no keyfile says anything; a call says what is wrong with it. */
+  if (commy_endpoint_name_is_valid (service))
+    read_settings (self);
   return self;
 }
 
@@ -295,8 +297,11 @@ commy_client_check (CommyClient *self, GError **error)
     }
   if (!commy_endpoint_name_is_valid (self->service))
     {
+      /* Any bytes: what is told can be printed. */
+      g_autofree char *shown = g_strescape (self->service, NULL);
+
       commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "\"%.64s\" is no name for a service",
-                       self->service);
+                       shown);
       return FALSE;
     }
   if (G_LIKELY (self->worker != NULL))

@@ -205,8 +205,10 @@ commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **er
   self->name = g_strdup (name != NULL ? name : "default");
   if (!commy_service_name_is_valid (self->name))
     {
+      g_autofree char *shown = g_strescape (self->name, NULL);
+
       commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT, "\"%.64s\" is no name for a mesh",
-                       self->name);
+                       shown);
       return NULL;
     }
   commy_config_sources_default (&sources);

@@ -257,10 +257,12 @@ prepare (CommyPublisher *self, GError **error)
     }
   if (!commy_topic_name_is_valid (self->topic))
     {
+      g_autofree char *shown = g_strescape (self->topic, NULL);
+
       commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
                        "\"%.64s\" is no name for a topic (letters, digits, '_', '-' in parts "
                        "joined by '.')",
-                       self->topic);
+                       shown);
       return FALSE;
     }
   self->service

@@ -474,10 +474,12 @@ may_start (CommyService *self, GError **error)
   if (self->counts == NULL
       && (!commy_service_name_is_valid (self->name) || g_str_has_prefix (self->name, "org.commy.")))
     {
+      g_autofree char *shown = g_strescape (self->name, NULL);
+
       commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
                        "\"%.64s\" is no name for a service (letters, digits, '_', '-' in parts "
                        "joined by '.'; org.commy. is reserved)",
-                       self->name);
+                       shown);
       return FALSE;
     }
   if (self->state != COMMY_SERVICE_IDLE)

@@ -297,14 +297,17 @@ on_snapshot (gpointer data, CommySnapshot *snapshot)
 static gboolean
 may_subscribe (CommyMesh *mesh, const char *pattern, GError **error)
 {
+  g_autofree char *shown = NULL;
+
   if (!commy_mesh_check_joined (mesh, error))
     return FALSE;
   if (commy_topic_pattern_is_valid (pattern))
     return TRUE;
+  shown = g_strescape (pattern, NULL);
   commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
                    "\"%.64s\" is no pattern of topics (letters, digits, '_', '-' in parts joined "
                    "by '.'; a part may be \"*\", the last one \"**\")",
-                   pattern);
+                   shown);
   return FALSE;
 }
 
