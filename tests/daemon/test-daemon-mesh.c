@@ -8,6 +8,8 @@
 #include "daemon-fixture.h"
 
 #include "../fixtures/test-child.h"
+#include "mesh/commy-mesh-private.h"
+#include "stores/common/commy-store-door.h"
 #include "tests/mesh/mesh-fixture.h"
 
 #include <errno.h>
@@ -143,6 +145,160 @@ test_nobody_there (Fixture *fixture, gconstpointer unused)
   g_assert_false (commy_mesh_join_sync (mesh, NULL, &error));
   g_assert_error (error, COMMY_ERROR, COMMY_ERROR_STORE);
   g_assert_nonnull (strstr (error->message, "systemctl start commyd.socket"));
+}
+
+/* --- a watch that falls behind --- */
+
+#define LARGE (1u << 20)
+#define ENOUGH 12u /* of these are more than the daemon keeps for who does not read */
+
+typedef struct
+{
+  GMutex lock;
+  GCond changed;
+  gboolean is_held, may_go;
+} Hold;
+
+/* On the mesh thread, which reads nothing meanwhile. */
+static void
+hold_thread (gpointer data)
+{
+  Hold *hold = data;
+
+  g_mutex_lock (&hold->lock);
+  hold->is_held = TRUE;
+  g_cond_broadcast (&hold->changed);
+  while (!hold->may_go)
+    g_cond_wait (&hold->changed, &hold->lock);
+  g_mutex_unlock (&hold->lock);
+}
+
+static guint64
+count_cut (TestDaemon *daemon)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) report = NULL;
+  guint64 cut = 0;
+  int fd = store_door_connect (daemon->socket, &error);
+
+  g_assert_no_error (error);
+  report = store_door_ask (fd, "test", 60 * G_USEC_PER_SEC, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_variant_lookup (report, "cut", "t", &cut));
+  return cut;
+}
+
+static void
+on_ended (CommyStoreWatch *watch, const GError *error, gpointer data)
+{
+  g_assert_nonnull (strstr (error->message, "too slow"));
+  *(gboolean *) data = TRUE;
+}
+
+/* The mesh reads nothing until release(). */
+static void
+hold_mesh (CommyMesh *mesh, Hold *hold)
+{
+  commy_mesh_invoke (mesh, hold_thread, hold);
+  g_mutex_lock (&hold->lock);
+  while (!hold->is_held)
+    g_cond_wait (&hold->changed, &hold->lock);
+  g_mutex_unlock (&hold->lock);
+}
+
+static void
+release (Hold *hold)
+{
+  g_mutex_lock (&hold->lock);
+  hold->may_go = TRUE;
+  g_cond_broadcast (&hold->changed);
+  g_mutex_unlock (&hold->lock);
+}
+
+static void
+on_changed (CommyStoreWatch *watch, GVariant *entries, gint64 revision, gpointer data)
+{
+  (*(guint *) data)++;
+}
+
+static void
+put (CommyMesh *mesh, gsize size)
+{
+  g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (size), size);
+  g_autoptr (GError) error = NULL;
+
+  commy_mesh_store_put_sync (mesh, "app/key", value, COMMY_STORE_ANY_REVISION,
+                             COMMY_STORE_WRITE_DEFAULT, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static CommyStoreWatch *
+watch_new (CommyMesh *mesh, guint *n_heard)
+{
+  g_autoptr (GError) error = NULL;
+  CommyStoreWatch *watch = commy_store_watch_new (mesh, "app/", -1, &error);
+
+  g_assert_no_error (error);
+  g_signal_connect (watch, "changed", G_CALLBACK (on_changed), n_heard);
+  put (mesh, 1);
+  while (*n_heard == 0) /* from now on the daemon knows of it */
+    g_main_context_iteration (NULL, TRUE);
+  return watch;
+}
+
+/* One after the other: what is written faster may be told together, and only the last of it. */
+static void
+put_large (CommyMesh *mesh)
+{
+  guint n_heard = 0;
+  g_autoptr (CommyStoreWatch) watch = watch_new (mesh, &n_heard);
+
+  for (guint i = 0; i < ENOUGH; i++)
+    {
+      guint before = n_heard;
+
+      put (mesh, LARGE);
+      while (n_heard == before)
+        g_main_context_iteration (NULL, TRUE);
+    }
+}
+
+/* More changes than are kept for a program that does not read: its watches end and say so, the
+ * mesh's own is begun anew, and in the end it knows who is there. */
+static void
+test_falls_behind (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *base = settings (fixture);
+  g_autofree char *text = g_strconcat (base, "[calibration]\nmode=off\n", NULL);
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyMesh) writer = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (CommyStoreWatch) watch = NULL;
+  ServiceChild *first, *second;
+  guint n_heard = 0;
+  Hold hold = { .is_held = FALSE };
+  gboolean is_over = FALSE;
+
+  test_daemon_write_keyfile (fixture->daemon, "[daemon]\nwaiting=32MiB\n");
+  test_daemon_start (fixture->daemon);
+  first = service_child_start (&fixture->mesh, text, 1);
+  mesh = mesh_fixture_join (&fixture->mesh, text);
+  writer = mesh_fixture_join (&fixture->mesh, text);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  assert_pid (client, first->pid);
+  watch = watch_new (mesh, &n_heard);
+  g_signal_connect (watch, "ended", G_CALLBACK (on_ended), &is_over);
+  hold_mesh (mesh, &hold);
+  put_large (writer);
+  second = service_child_start (&fixture->mesh, text, 1);
+  g_assert_cmpuint (count_cut (fixture->daemon), >=, 2); /* the program's watch, and the mesh's */
+  release (&hold);
+  while (!is_over || ask_pid (client, NULL) != second->pid)
+    g_main_context_iteration (NULL, FALSE);
+  leave (writer);
+  leave (mesh);
+  service_child_free (second);
+  service_child_free (first);
 }
 
 /* --- two users --- */
@@ -337,6 +493,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   ADD ("calls-go-on-while-the-daemon-is-killed", test_killed_under_load);
   ADD ("without-a-daemon-joining-says-how-to-start-it", test_nobody_there);
+  ADD ("a-watch-that-fell-behind-knows-everything-again", test_falls_behind);
   ADD ("two-users-meet-and-call", test_two_users);
   return g_test_run ();
 }
