@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The daemon looks at instances once for all programs of its host: they use what it found, and
- * look for themselves when it is away, or when they want it done in another way.
+ * look for themselves when it is away, or when they want it done in another way. Where it is
+ * counted who looked, the programs' time is the test's: it goes on when the host's word has come,
+ * however long that took.
  */
 #include "config.h"
 
 #include "daemon-fixture.h"
 
+#include "mesh/commy-mesh-private.h"
 #include "tests/mesh/mesh-scene.h"
 
 #include <string.h>
@@ -15,6 +18,10 @@
   "[service " TEST_SERVICE "]\nhealth-check=call\nhealth-target=Look\nhealth-fall=1\n" \
   "health-rise=1\nhealth-timeout=10s\n"
 #define EVERY "health-interval=1500ms\n"
+#define STEP_NS G_GINT64_CONSTANT (1000000000) /* less than what a word of the host holds for */
+#define STEPS 4u
+#define AHEAD_NS \
+  G_GINT64_CONSTANT (3600000000000) /* no call is late by a clock that stands still */
 #define N_PROGRAMS 2u
 
 typedef struct
@@ -27,6 +34,8 @@ typedef struct
   CommyMesh *programs[N_PROGRAMS];
   CommyClient *clients[N_PROGRAMS];
   CommyClient *nodes[N_PROGRAMS]; /* the programs' own */
+  CommyEnv env;                   /* with a clock of the test's */
+  gint64 now_ns;                  /* atomic */
 } Fixture;
 
 /* --- the service --- */
@@ -103,15 +112,51 @@ call (CommyClient *client, const char *method)
   return value;
 }
 
-/* A program that uses the service, and looks at it as @check says. */
-static void
-start_program (Fixture *self, guint i, const char *check)
+static gint64
+fixture_now (gpointer data)
 {
-  g_autofree char *text = g_strconcat (self->store, check, NULL);
+  return __atomic_load_n (&((Fixture *) data)->now_ns, __ATOMIC_RELAXED);
+}
+
+typedef struct
+{
+  CommyMesh *mesh;
+  const CommyEnv *env;
+  guint is_set; /* atomic */
+} Clock;
+
+static void
+on_clock (gpointer data)
+{
+  Clock *clock = data;
+
+  clock->mesh->env = clock->env;
+  __atomic_store_n (&clock->is_set, 1, __ATOMIC_RELEASE);
+}
+
+static void
+set_clock (CommyMesh *mesh, const CommyEnv *env)
+{
+  Clock clock = { mesh, env };
+
+  commy_mesh_invoke (mesh, on_clock, &clock);
+  while (!__atomic_load_n (&clock.is_set, __ATOMIC_ACQUIRE))
+    g_thread_yield ();
+}
+
+/* A program that uses the service, and looks at it as @check says. @env: NULL for the system's
+ * clock; else that of the threads that call stays the system's. */
+static void
+start_program (Fixture *self, guint i, const char *check, const CommyEnv *env)
+{
+  g_autofree char *text = g_strconcat (self->store, check, "[calibration]\nmode=off\n", NULL);
 
   self->programs[i] = mesh_fixture_join (&self->mesh, text);
   self->clients[i] = commy_client_new (self->programs[i], TEST_SERVICE);
   self->nodes[i] = mesh_node_client_new (self->programs[i]);
+  g_variant_unref (mesh_ask_client (self->nodes[i], "Health", NULL));
+  if (env != NULL)
+    set_clock (self->programs[i], env);
   call (self->clients[i], "Pid");
 }
 
@@ -122,6 +167,7 @@ tear_down (Fixture *self, gconstpointer unused)
     {
       if (self->programs[i] == NULL)
         continue;
+      set_clock (self->programs[i], commy_env_system ());
       g_clear_object (&self->clients[i]);
       g_clear_object (&self->nodes[i]);
       commy_mesh_leave_sync (self->programs[i], NULL, NULL);
@@ -138,6 +184,7 @@ typedef struct
 {
   char by[8], state[16];
   guint64 looks; /* of its own */
+  guint64 age_ns;
 } Finding;
 
 static Finding
@@ -155,6 +202,7 @@ ask (CommyClient *node)
       g_variant_lookup (record, "by", "&s", &by);
       g_variant_lookup (record, "state", "&s", &state);
       g_variant_lookup (record, "looks", "t", &finding.looks);
+      g_variant_lookup (record, "age", "t", &finding.age_ns);
       g_strlcpy (finding.by, by, sizeof finding.by);
       g_strlcpy (finding.state, state, sizeof finding.state);
     }
@@ -181,12 +229,41 @@ await_looks (Fixture *self, gint n)
 }
 
 static void
-start_programs (Fixture *self)
+start_programs (Fixture *self, const CommyEnv *env)
 {
   for (guint i = 0; i < N_PROGRAMS; i++)
-    start_program (self, i, CHECK EVERY);
+    start_program (self, i, CHECK EVERY, env);
   for (guint i = 0; i < N_PROGRAMS; i++)
     await (self->nodes[i], "host", "well");
+}
+
+/* Their time is the test's from before they knew of the service: each looks once, and then the
+ * host's word holds as long as time stands. */
+static void
+start_stopped_programs (Fixture *self)
+{
+  self->now_ns = commy_env_now (commy_env_system ()) + AHEAD_NS;
+  self->env = *commy_env_system ();
+  self->env.now_ns = fixture_now;
+  self->env.data = self;
+  start_programs (self, &self->env);
+  for (guint i = 0; i < N_PROGRAMS; i++)
+    {
+      while (ask (self->nodes[i]).looks == 0)
+        ;
+      await (self->nodes[i], "host", "well");
+    }
+}
+
+/* The host's word that was heard since time went on last. */
+static void
+await_word (CommyClient *node)
+{
+  Finding finding;
+
+  do
+    finding = await (node, "host", "well");
+  while (finding.age_ns > 0);
 }
 
 /* --- the tests --- */
@@ -194,18 +271,20 @@ start_programs (Fixture *self)
 static void
 test_once (Fixture *self, gconstpointer unused)
 {
-  guint64 before[N_PROGRAMS];
-
-  start_programs (self);
-  for (guint i = 0; i < N_PROGRAMS; i++)
-    before[i] = ask (self->nodes[i]).looks;
+  start_stopped_programs (self);
+  for (guint step = 0; step < STEPS; step++)
+    {
+      __atomic_add_fetch (&self->now_ns, STEP_NS, __ATOMIC_RELAXED);
+      for (guint i = 0; i < N_PROGRAMS; i++)
+        await_word (self->nodes[i]);
+    }
+  /* Somebody did look meanwhile, and all of it but the first was the daemon's. */
   await_looks (self, 3);
-  /* All of them were the daemon's. */
   for (guint i = 0; i < N_PROGRAMS; i++)
     {
       Finding finding = ask (self->nodes[i]);
 
-      g_assert_cmpuint (finding.looks, ==, before[i]);
+      g_assert_cmpuint (finding.looks, ==, 1);
       g_assert_cmpstr (finding.by, ==, "host");
     }
 }
@@ -213,13 +292,10 @@ test_once (Fixture *self, gconstpointer unused)
 static void
 test_verdict (Fixture *self, gconstpointer unused)
 {
-  guint64 before;
-
-  start_programs (self);
-  before = ask (self->nodes[0]).looks;
+  start_stopped_programs (self);
   call (self->clients[0], "BeIll");
-  g_assert_cmpuint (await (self->nodes[0], "host", "unwell").looks, ==, before);
-  await (self->nodes[1], "host", "unwell");
+  for (guint i = 0; i < N_PROGRAMS; i++)
+    g_assert_cmpuint (await (self->nodes[i], "host", "unwell").looks, ==, 1);
 }
 
 /* Whoever used the daemon's word looks for itself, and uses it again when it is back. */
@@ -228,7 +304,7 @@ test_killed (Fixture *self, gconstpointer unused)
 {
   guint64 before[N_PROGRAMS];
 
-  start_programs (self);
+  start_programs (self, NULL);
   for (guint i = 0; i < N_PROGRAMS; i++)
     before[i] = ask (self->nodes[i]).looks;
   test_daemon_kill (self->daemon);
@@ -242,8 +318,8 @@ test_killed (Fixture *self, gconstpointer unused)
 static void
 test_another_way (Fixture *self, gconstpointer unused)
 {
-  start_program (self, 0, CHECK EVERY);
-  start_program (self, 1, CHECK "health-interval=100ms\n");
+  start_program (self, 0, CHECK EVERY, NULL);
+  start_program (self, 1, CHECK "health-interval=100ms\n", NULL);
   await (self->nodes[0], "host", "well");
   await_looks (self, 20);
   g_assert_cmpstr (ask (self->nodes[1]).by, ==, "node");
