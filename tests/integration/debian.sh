@@ -59,11 +59,13 @@ is_as_packed () {
     'installed installed installed installed installed installed installed ' ]
 }
 
-# Each case of the packages' own test is a case here. Whoever has no rights can use them, too.
-smoke () { # who, command that runs it...
-  who=$1
-  shift
-  "$@" "$work/smoke" >"$work/smoke.out" 2>"$work/smoke.err"
+# Each case of the packages' own tests is a case here.
+own_test () { # script, how many cases it has at least, who, command that runs it...
+  script=$1
+  least=$2
+  who=$3
+  shift 3
+  "$@" "$work/$script" >"$work/$script.out" 2>"$work/$script.err"
   status=$?
   while read -r line; do
     case $line in
@@ -73,14 +75,14 @@ smoke () { # who, command that runs it...
         ;;
       '#'*) echo "$line" ;;
     esac
-  done <"$work/smoke.out"
+  done <"$work/$script.out"
   number=$((number + 1))
-  if [ "$status" -eq 0 ] && [ "$(grep -c '^ok ' "$work/smoke.out")" -ge 12 ]; then
-    echo "ok $number - /debian/installed/$who/all-was-tried"
+  if [ "$status" -eq 0 ] && [ "$(grep -c '^ok ' "$work/$script.out")" -ge "$least" ]; then
+    echo "ok $number - /debian/installed/$who/all-of-$script-was-tried"
   else
     failed=1
-    echo "not ok $number - /debian/installed/$who/all-was-tried"
-    sed 's/^/# /' "$work/smoke.err"
+    echo "not ok $number - /debian/installed/$who/all-of-$script-was-tried"
+    sed 's/^/# /' "$work/$script.err"
   fi
 }
 
@@ -130,8 +132,10 @@ if [ "${1-}" = --inside ]; then
   ok installed/all-is-as-packed is_as_packed
   ok installed/apt-finds-nothing-to-mend apt-get check
   ok installed/plugins-cannot-go-alone cannot_lose_the_library
-  smoke root env
-  smoke user setpriv --reuid 4242 --regid 4242 --clear-groups env
+  own_test smoke 12 root env
+  # Whoever has no rights can use them, too.
+  own_test smoke 12 user setpriv --reuid 4242 --regid 4242 --clear-groups env
+  own_test users 10 root env
   ok installed/author/has-a-tutorial author
   for block in "$home"/blocks/*.sh; do
     ok "installed/author/$(basename "$block" .sh)" block_of_author "$block"
@@ -287,9 +291,10 @@ if [ -n "$why" ]; then
 else
   mkdir "$work/packages"
   cp "$packages"/*.deb "$work/packages"
-  cp "$source_dir/deploy/debian/tests/smoke" "$source_dir/tests/integration/debian.sh" \
+  cp "$source_dir/deploy/debian/tests/smoke" "$source_dir/deploy/debian/tests/users" \
+    "$source_dir/tests/integration/debian.sh" \
     "$source_dir/docs/plugin-author/tutorial.md" "$source_dir/tests/docs/library.sh" "$work"
-  chmod 755 "$work/smoke"
+  chmod 755 "$work/smoke" "$work/users"
   unshare --mount --propagation private sh "$work/debian.sh" --inside \
     "$work" "$source_dir" "$build_dir" "$number" || failed=1
   number=$(cat "$work/number") || number=0
