@@ -359,10 +359,13 @@ clear_answer (gpointer value)
 }
 
 GPtrArray *
-commy_lookup_ask_all (
-    CommyMesh *mesh, GPtrArray *nodes, const char *method, const char *type, gint64 timeout_us)
+commy_lookup_ask_all (CommyMesh *mesh,
+                      GMainContext *context,
+                      GPtrArray *nodes,
+                      const char *method,
+                      const char *type,
+                      gint64 timeout_us)
 {
-  g_autoptr (GMainContext) context = g_main_context_new ();
   g_autoptr (CommyCallOptions) options = make_options (timeout_us);
   GPtrArray *answers = g_ptr_array_new_with_free_func (clear_answer);
   Round round = { .mesh = mesh,

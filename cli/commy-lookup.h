@@ -49,9 +49,14 @@ GVariant *commy_lookup_ask_for (CommyMesh *mesh,
                                 GError **error);
 /* The same of all @nodes side by side, of a method without parameters; none holds up the others for
  * longer than @timeout_us. (transfer full) (element-type GVariant): in their order, NULL where
- * there was no answer. Iterates a context of its own. */
-GPtrArray *commy_lookup_ask_all (
-    CommyMesh *mesh, GPtrArray *nodes, const char *method, const char *type, gint64 timeout_us);
+ * there was no answer. Iterates @context, which nobody else does: who asks again and again gives
+ * the same one, because connections that come too late end there. */
+GPtrArray *commy_lookup_ask_all (CommyMesh *mesh,
+                                 GMainContext *context,
+                                 GPtrArray *nodes,
+                                 const char *method,
+                                 const char *type,
+                                 gint64 timeout_us);
 /* (transfer full): the one result of a method of a node; @parameters is sunk */
 GVariant *commy_lookup_ask (
     CommyMesh *mesh, GVariant *node, const char *method, GVariant *parameters, GError **error);

@@ -37,6 +37,7 @@ frame_clear (gpointer data)
   for (guint i = 0; i < COMMY_TOP_VIEWS; i++)
     g_hash_table_unref (frame->rows[i]);
   g_hash_table_unref (frame->answers);
+  g_main_context_unref (frame->context);
   g_free (frame->error);
 }
 
@@ -196,8 +197,8 @@ add_node (CommyTopFrame *frame, const CommyTopFrame *before, GVariant *node, GVa
 static void
 add_nodes (CommyTopFrame *frame, const CommyTopFrame *before, CommyMesh *mesh, GPtrArray *nodes)
 {
-  g_autoptr (GPtrArray) answers
-      = commy_lookup_ask_all (mesh, nodes, "Flows", "aa{sv}", COMMY_TOP_PATIENCE_US);
+  g_autoptr (GPtrArray) answers = commy_lookup_ask_all (mesh, frame->context, nodes, "Flows",
+                                                        "aa{sv}", COMMY_TOP_PATIENCE_US);
 
   for (guint i = 0; i < nodes->len; i++)
     add_node (frame, before, nodes->pdata[i], answers->pdata[i]);
@@ -264,6 +265,7 @@ commy_top_frame_new (CommyMesh *mesh, const CommyTopFrame *before)
   for (guint i = 0; i < COMMY_TOP_VIEWS; i++)
     frame->rows[i] = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, row_free);
   frame->answers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, answer_free);
+  frame->context = before != NULL ? g_main_context_ref (before->context) : g_main_context_new ();
   instances = commy_lookup_instances (mesh, NULL, FALSE, &error);
   nodes = instances != NULL ? commy_lookup_all_nodes (mesh, NULL, &error) : NULL;
   frame->at_us = g_get_monotonic_time ();

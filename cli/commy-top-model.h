@@ -43,8 +43,9 @@ typedef struct
   gint64 at_us;
   GHashTable *rows[COMMY_TOP_VIEWS]; /* key -> CommyTopRow */
   GHashTable *answers;               /* id of a node -> the last that it said */
-  guint n_silent;                    /* nodes that did not answer */
-  char *error;                       /* nothing could be looked at; or NULL */
+  GMainContext *context; /* in which nodes are asked, of all frames that follow each other */
+  guint n_silent;        /* nodes that did not answer */
+  char *error;           /* nothing could be looked at; or NULL */
 } CommyTopFrame;
 
 /* Asks all nodes side by side; of one that does not answer within COMMY_TOP_PATIENCE_US the figures

@@ -787,15 +787,27 @@ main (int argc, char **argv)
   ADD ("life/refuses-what-is-no-socket-of-its-kind", test_bad_activation);
   ADD ("life/tells-the-watchdog", test_watchdog);
   ADD ("life/a-full-disk-is-an-error-of-the-writer", test_full_disk);
+  /* attack: say something to commyd that is not its protocol, or not yours to say; defence:
+   * each frame is checked against its bounds and the state, told once, and cut off; test:
+   * /daemon/hostile/garbage-is-refused */
   ADD ("hostile/garbage-is-refused", test_garbage);
   ADD ("hostile/half-frames-hold-up-nobody", test_half_frames);
+  /* attack: ask commyd for answers that are never read; defence: who has so much unread is not
+   * read, and what waits of one user has a bound; test:
+   * /daemon/hostile/who-never-reads-is-not-read-either */
   ADD ("hostile/who-never-reads-is-not-read-either", test_never_reads);
   ADD ("hostile/a-slow-watch-is-cut-off", test_slow_watch);
   ADD ("limits/connections-and-reading-them-again", test_too_many);
   ADD ("limits/watches-of-a-user-are-counted-together", test_share_of_watches);
   ADD ("limits/leases-of-a-user-are-counted-together", test_share_of_leases);
+  /* attack: have commyd watch everything for one user ten thousand times; defence: watches and
+   * leases are a share of a user, whatever the number of its processes; test:
+   * /daemon/limits/a-flood-of-watches-is-one-users-affair */
   ADD ("limits/a-flood-of-watches-is-one-users-affair", test_flood_of_watches);
   ADD ("host/has-an-entry", test_host_entry);
+  /* attack: write, remove or offer what is another user's at commyd; defence: the kernel says
+   * who writes; keys have owners, names have policies; test:
+   * /daemon/users/keep-to-what-is-theirs */
   ADD ("users/keep-to-what-is-theirs", test_users);
   return g_test_run ();
 }
