@@ -9,6 +9,8 @@
 #include "channel/commy-channel-private.h"
 #include "channel/commy-setup.h"
 
+#define COMMY_SETUP_FRAME_MAX 16384u
+
 struct _CommySetup
 {
   CommySetupShared *shared;
@@ -50,6 +52,9 @@ struct _CommySetup
   int peer_cpu;
 };
 
+/* @listener: NULL: connecting side. */
+CommySetup *
+commy_setup_new (CommySetupShared *shared, CommyListener *listener, CommyPlugin *transport);
 void commy_setup_drop_source (GSource **source);
 /* Frees what is left; the connection too unless it was handed on. */
 void commy_setup_free (CommySetup *self);
@@ -60,14 +65,32 @@ void commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer
 void commy_setup_send_close (CommySetup *self, const GError *error);
 gboolean
 commy_setup_send_frame (CommySetup *self, CommyFrameSpec *spec, gconstpointer payload, gsize size);
-gboolean commy_setup_send_greeting (CommySetup *self, guint8 type);
+/* The path is open. */
+void commy_setup_on_open (CommySetup *self);
 /* Reads the one frame that set-up waits for, or sleeps until it is there. */
 void commy_setup_progress (CommySetup *self);
-
-/* Accepting side: a HELLO, from a peer that is who it must be. */
-void commy_setup_on_hello (CommySetup *self, const CommyHello *hello);
 /* Zeroed, at an address that is a multiple of 64; for free(). */
 gpointer commy_setup_alloc (gsize size);
+
+/* --- commy-setup-greeting.c --- */
+
+gboolean commy_setup_send_greeting (CommySetup *self, guint8 type);
+/* The one frame that set-up waits for. */
+void commy_setup_on_frame (CommySetup *self, const guint8 *data, gsize size);
+/* Accepting side: a HELLO, from a peer that is who it must be. */
+void commy_setup_on_hello (CommySetup *self, const CommyHello *hello);
+
+/* Whether the other side may offer the service. */
+gboolean commy_setup_may_offer (CommySetup *self, GError **error);
+/* By one of our own names, or by another one on another host. */
+gboolean commy_setup_is_own_user (const CommySetup *self);
+
+/* --- commy-listener.c --- */
+
+/* Whether the log hears of a refusal with this code. */
+gboolean commy_listener_tells (CommyListener *listener, int code);
+/* The connection is not its any more. */
+void commy_listener_forget (CommyListener *listener, gpointer connection);
 
 /* --- commy-setup-auth.c, commy-setup-steps.c --- */
 

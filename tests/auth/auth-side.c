@@ -76,3 +76,15 @@ auth_side_evidence (guint8 binding, const char *principal)
   memset (evidence.binding, binding, sizeof evidence.binding);
   return evidence;
 }
+
+GBytes *
+auth_side_spoil (GBytes *bytes, int message, int which, int bit)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  guint8 *copy = g_memdup2 (data, size);
+
+  if (message == which && bit / 8 < (int) size)
+    copy[bit / 8] ^= (guint8) (1 << bit % 8);
+  return g_bytes_new_take (copy, size);
+}

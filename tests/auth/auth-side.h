@@ -29,3 +29,7 @@ void auth_side_end (AuthSide *side);
 
 /* What TLS tells: a binding of the bytes @binding, and who the peer is known to be. */
 CommyEvidence auth_side_evidence (guint8 binding, const char *principal);
+
+/* What becomes of message @message on its way: bit @bit of message @which, from 0, is turned.
+ * (transfer full) */
+GBytes *auth_side_spoil (GBytes *bytes, int message, int which, int bit);

@@ -4,12 +4,12 @@
  */
 #include "config.h"
 
+#include "auth-side.h"
 #include "auth/common/commy-api-key.h"
 #include "auth/common/commy-credential.h"
 #include "tests/conformance/commy-test-host.h"
 
 #include <glib/gstdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -297,41 +297,16 @@ test_credentials (Scene *scene, gconstpointer data)
 
 /* --- exchanges --- */
 
-typedef struct
-{
-  gpointer session;
-  CommyAuthVerdict verdict;
-  GBytes *bytes;
-  char *text;
-} Side;
-
-static void
-on_done (gpointer user_data, CommyAuthVerdict verdict, GBytes *bytes, const char *text)
-{
-  Side *side = user_data;
-
-  side->verdict = verdict;
-  g_clear_pointer (&side->bytes, g_bytes_unref);
-  side->bytes = bytes != NULL ? g_bytes_ref (bytes) : NULL;
-  g_free (side->text);
-  side->text = g_strdup (text);
-}
-
 static void
 side_begin_with (
-    Scene *scene, Side *side, gboolean accepting, guint8 binding, CommyEvidence evidence)
+    Scene *scene, AuthSide *side, gboolean accepting, guint8 binding, CommyEvidence evidence)
 {
-  gsize size = (scene->ops->session_size + 63) / 64 * 64;
-
   memset (evidence.binding, binding, sizeof evidence.binding);
-  memset (side, 0, sizeof *side);
-  side->session = aligned_alloc (64, size);
-  memset (side->session, 0, size);
-  scene->ops->begin (scene->instance, side->session, &evidence, accepting);
+  auth_side_begin (side, scene->ops, scene->instance, accepting, &evidence);
 }
 
 static void
-side_begin (Scene *scene, Side *side, gboolean accepting, guint8 binding)
+side_begin (Scene *scene, AuthSide *side, gboolean accepting, guint8 binding)
 {
   side_begin_with (
       scene, side, accepting, binding,
@@ -340,7 +315,7 @@ side_begin (Scene *scene, Side *side, gboolean accepting, guint8 binding)
 
 /* @uid: the other side's user, as the kernel has it. */
 static void
-side_begin_as (Scene *scene, Side *side, gboolean accepting, guint8 binding, guint32 uid)
+side_begin_as (Scene *scene, AuthSide *side, gboolean accepting, guint8 binding, guint32 uid)
 {
   side_begin_with (scene, side, accepting, binding,
                    (CommyEvidence){ .struct_size = sizeof (CommyEvidence),
@@ -350,47 +325,25 @@ side_begin_as (Scene *scene, Side *side, gboolean accepting, guint8 binding, gui
                                     .pidfd = -1 });
 }
 
-static void
-side_end (Scene *scene, Side *side)
-{
-  scene->ops->end (side->session);
-  free (side->session);
-  g_clear_pointer (&side->bytes, g_bytes_unref);
-  g_clear_pointer (&side->text, g_free);
-}
-
-/* What happens to the messages on their way: bit @bit of message @which is turned. */
-static GBytes *
-spoil (GBytes *bytes, int message, int which, int bit)
-{
-  gsize size;
-  const guint8 *data = g_bytes_get_data (bytes, &size);
-  guint8 *copy = g_memdup2 (data, size);
-
-  if (message == which && bit / 8 < (int) size)
-    copy[bit / 8] ^= (guint8) (1 << bit % 8);
-  return g_bytes_new_take (copy, size);
-}
-
 /* Whether both accepted. */
 static gboolean
-run (Scene *scene, Side *client, Side *server, int which, int bit)
+run (Scene *scene, AuthSide *client, AuthSide *server, int which, int bit)
 {
   g_autoptr (GBytes) bytes = NULL;
   int message = 0;
 
-  scene->ops->step (client->session, NULL, on_done, client);
+  auth_side_step (client, NULL);
   for (;;)
     {
-      Side *from = message % 2 == 0 ? client : server;
-      Side *to = message % 2 == 0 ? server : client;
+      AuthSide *from = message % 2 == 0 ? client : server;
+      AuthSide *to = message % 2 == 0 ? server : client;
 
       if (from->verdict == COMMY_AUTH_REFUSED || from->verdict == COMMY_AUTH_UNABLE
           || from->bytes == NULL)
         break;
       g_clear_pointer (&bytes, g_bytes_unref);
-      bytes = spoil (from->bytes, message, which, bit);
-      scene->ops->step (to->session, bytes, on_done, to);
+      bytes = auth_side_spoil (from->bytes, message, which, bit);
+      auth_side_step (to, bytes);
       message++;
       if (to->verdict != COMMY_AUTH_CONTINUE && to->bytes == NULL)
         break;
@@ -402,14 +355,14 @@ run (Scene *scene, Side *client, Side *server, int which, int bit)
 static gboolean
 try (Scene *scene, guint8 client_binding, guint8 server_binding, int which, int bit)
 {
-  Side client, server;
+  AuthSide client, server;
   gboolean accepted;
 
   side_begin (scene, &client, FALSE, client_binding);
   side_begin (scene, &server, TRUE, server_binding);
   accepted = run (scene, &client, &server, which, bit);
-  side_end (scene, &client);
-  side_end (scene, &server);
+  auth_side_end (&client);
+  auth_side_end (&server);
   return accepted;
 }
 
@@ -417,20 +370,20 @@ try (Scene *scene, guint8 client_binding, guint8 server_binding, int which, int 
 static void
 check_verdict (Scene *scene, CommyAuthVerdict verdict)
 {
-  Side client, server;
+  AuthSide client, server;
 
   side_begin (scene, &client, FALSE, 1);
   side_begin (scene, &server, TRUE, 1);
   g_assert_false (run (scene, &client, &server, -1, 0));
   g_assert_cmpint (server.verdict, ==, verdict);
-  side_end (scene, &client);
-  side_end (scene, &server);
+  auth_side_end (&client);
+  auth_side_end (&server);
 }
 
 static void
 test_proof (Scene *scene, gconstpointer data)
 {
-  Side client, server;
+  AuthSide client, server;
   g_autofree char *name = g_strdup_printf ("token:build\ntoken-id=%s", scene->key.id);
   g_autofree char *verifier = g_strdup_printf ("token-verifier:%s", scene->key.id);
 
@@ -439,8 +392,8 @@ test_proof (Scene *scene, gconstpointer data)
   g_assert_true (run (scene, &client, &server, -1, 0));
   g_assert_cmpstr (server.text, ==, name);
   g_assert_cmpstr (client.text, ==, verifier);
-  side_end (scene, &client);
-  side_end (scene, &server);
+  auth_side_end (&client);
+  auth_side_end (&server);
 }
 
 /* Somebody between who passes everything on has another channel to each of them. */
@@ -481,13 +434,13 @@ test_users (Scene *scene, gconstpointer data)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       const guint32 own = (guint32) geteuid ();
-      Side client, server;
+      AuthSide client, server;
 
       side_begin_as (scene, &client, FALSE, 1, own + cases[i].server);
       side_begin_as (scene, &server, TRUE, 1, own + cases[i].client);
       g_assert_cmpint (run (scene, &client, &server, -1, 0), ==, cases[i].proves);
-      side_end (scene, &client);
-      side_end (scene, &server);
+      auth_side_end (&client);
+      auth_side_end (&server);
     }
 }
 
@@ -495,30 +448,30 @@ test_users (Scene *scene, gconstpointer data)
 static void
 test_replay (Scene *scene, gconstpointer data)
 {
-  Side client, server, again;
+  AuthSide client, server, again;
   g_autoptr (GBytes) first = NULL;
   g_autoptr (GBytes) proof = NULL;
 
   side_begin (scene, &client, FALSE, 1);
   side_begin (scene, &server, TRUE, 1);
-  scene->ops->step (client.session, NULL, on_done, &client);
+  auth_side_step (&client, NULL);
   first = g_bytes_ref (client.bytes);
-  scene->ops->step (server.session, first, on_done, &server);
-  scene->ops->step (client.session, server.bytes, on_done, &client);
+  auth_side_step (&server, first);
+  auth_side_step (&client, server.bytes);
   proof = g_bytes_ref (client.bytes);
   side_begin (scene, &again, TRUE, 1);
-  scene->ops->step (again.session, first, on_done, &again);
+  auth_side_step (&again, first);
   g_assert_cmpint (again.verdict, ==, COMMY_AUTH_CONTINUE);
-  scene->ops->step (again.session, proof, on_done, &again);
+  auth_side_step (&again, proof);
   g_assert_cmpint (again.verdict, ==, COMMY_AUTH_REFUSED);
   /* And the message that was right once is not taken twice in one exchange. */
-  scene->ops->step (server.session, proof, on_done, &server);
+  auth_side_step (&server, proof);
   g_assert_cmpint (server.verdict, ==, COMMY_AUTH_ACCEPTED);
-  scene->ops->step (server.session, proof, on_done, &server);
+  auth_side_step (&server, proof);
   g_assert_cmpint (server.verdict, ==, COMMY_AUTH_REFUSED);
-  side_end (scene, &client);
-  side_end (scene, &server);
-  side_end (scene, &again);
+  auth_side_end (&client);
+  auth_side_end (&server);
+  auth_side_end (&again);
 }
 
 /* Between the challenge and the proof. */
@@ -526,35 +479,35 @@ static void
 test_revoked_meanwhile (Scene *scene, gconstpointer data)
 {
   g_autoptr (CommyApiKeyRegister) reg = NULL;
-  Side client, server;
+  AuthSide client, server;
 
   side_begin (scene, &client, FALSE, 1);
   side_begin (scene, &server, TRUE, 1);
-  scene->ops->step (client.session, NULL, on_done, &client);
-  scene->ops->step (server.session, client.bytes, on_done, &server);
-  scene->ops->step (client.session, server.bytes, on_done, &client);
+  auth_side_step (&client, NULL);
+  auth_side_step (&server, client.bytes);
+  auth_side_step (&client, server.bytes);
   reg = commy_api_key_register_open (scene->state, NULL);
   g_assert_true (commy_api_key_register_revoke (reg, scene->key.id, NULL));
   g_assert_true (commy_api_key_register_save (reg, NULL));
-  scene->ops->step (server.session, client.bytes, on_done, &server);
+  auth_side_step (&server, client.bytes);
   g_assert_cmpint (server.verdict, ==, COMMY_AUTH_REFUSED);
   g_assert_nonnull (strstr (server.text, "revoked"));
-  side_end (scene, &client);
-  side_end (scene, &server);
+  auth_side_end (&client);
+  auth_side_end (&server);
 }
 
 static void
 test_no_binding (Scene *scene, gconstpointer data)
 {
   CommyEvidence evidence = { .struct_size = sizeof evidence, .pidfd = -1 };
-  Side side;
+  AuthSide side;
 
   side_begin (scene, &side, FALSE, 1);
   scene->ops->begin (scene->instance, side.session, &evidence, FALSE);
-  scene->ops->step (side.session, NULL, on_done, &side);
+  auth_side_step (&side, NULL);
   g_assert_cmpint (side.verdict, ==, COMMY_AUTH_REFUSED);
   g_assert_nonnull (strstr (side.text, "binding"));
-  side_end (scene, &side);
+  auth_side_end (&side);
 }
 
 /* The file counts as it is now: keys that end, go and come, and a file that is damaged. */
@@ -594,19 +547,19 @@ static void
 test_damaged_meanwhile (Scene *scene, gconstpointer data)
 {
   g_autofree char *path = file_of (scene);
-  Side client, server;
+  AuthSide client, server;
 
   side_begin (scene, &client, FALSE, 1);
   side_begin (scene, &server, TRUE, 1);
-  scene->ops->step (client.session, NULL, on_done, &client);
-  scene->ops->step (server.session, client.bytes, on_done, &server);
-  scene->ops->step (client.session, server.bytes, on_done, &client);
+  auth_side_step (&client, NULL);
+  auth_side_step (&server, client.bytes);
+  auth_side_step (&client, server.bytes);
   g_assert_true (g_file_set_contents (path, "[x]\n", -1, NULL));
   g_chmod (path, 0600);
-  scene->ops->step (server.session, client.bytes, on_done, &server);
+  auth_side_step (&server, client.bytes);
   g_assert_cmpint (server.verdict, ==, COMMY_AUTH_UNABLE);
-  side_end (scene, &client);
-  side_end (scene, &server);
+  auth_side_end (&client);
+  auth_side_end (&server);
 }
 
 /* A challenge for each id, the same one every time. */
@@ -620,15 +573,15 @@ test_unknown_id (Scene *scene, gconstpointer data)
       g_autoptr (GBytes) first = NULL;
       guint8 message[46] = "T1ffffffffffff";
       gsize size;
-      Side server;
+      AuthSide server;
 
       first = g_bytes_new (message, sizeof message);
       side_begin (scene, &server, TRUE, 1);
-      scene->ops->step (server.session, first, on_done, &server);
+      auth_side_step (&server, first);
       g_assert_cmpint (server.verdict, ==, COMMY_AUTH_CONTINUE);
       memcpy (peppers[i], g_bytes_get_data (server.bytes, &size), sizeof peppers[i]);
       g_assert_cmpuint (size, ==, sizeof peppers[i]);
-      side_end (scene, &server);
+      auth_side_end (&server);
     }
   g_assert_cmpmem (peppers[0], 18, peppers[1], 18);
   g_assert_cmpint (memcmp (peppers[0] + 18, peppers[1] + 18, 32), !=, 0);

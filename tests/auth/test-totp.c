@@ -28,19 +28,6 @@ good_paths (void)
                   .server = auth_side_evidence (7, ANN) };
 }
 
-/* @message counts from 0; bit @bit of it is turned. */
-static GBytes *
-spoil (GBytes *bytes, int message, int which, int bit)
-{
-  gsize size;
-  const guint8 *data = g_bytes_get_data (bytes, &size);
-  guint8 *copy = g_memdup2 (data, size);
-
-  if (message == which && bit / 8 < (int) size)
-    copy[bit / 8] ^= (guint8) (1 << bit % 8);
-  return g_bytes_new_take (copy, size);
-}
-
 static void
 run (Scene *scene, const Paths *paths, AuthSide *client, AuthSide *server, int which, int bit)
 {
@@ -56,7 +43,7 @@ run (Scene *scene, const Paths *paths, AuthSide *client, AuthSide *server, int w
 
       if (from->verdict == COMMY_AUTH_REFUSED)
         return;
-      bytes = spoil (from->bytes, message, which, bit);
+      bytes = auth_side_spoil (from->bytes, message, which, bit);
       auth_side_step_sync (sides[(message + 1) % 2], bytes);
     }
   while (client->verdict == COMMY_AUTH_CONTINUE && server->verdict != COMMY_AUTH_REFUSED)
