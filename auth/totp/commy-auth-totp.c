@@ -22,6 +22,7 @@
 #include "auth/common/commy-totp.h"
 #include "auth/common/commy-transcript.h"
 #include "auth/totp/commy-totp-kept.h"
+#include "auth/totp/commy-totp-shared.h"
 
 #include <commy/commy-plugin.h>
 #include <string.h>
@@ -34,6 +35,7 @@
 #define NONCE_SIZE 32u
 #define HELLO_SIZE (HEAD_SIZE + NONCE_SIZE)
 #define CODE_MAX 32u
+#define SESSION_ID "session:" /* begins the name of a session as a proof */
 #define SESSION_SIZE (COMMY_API_KEY_ID_SIZE + COMMY_API_KEY_HASH_SIZE)
 #define CHECKS_MAX 32u /* under way */
 #define CHECKS_EACH 8u /* of one principal */
@@ -43,6 +45,7 @@ typedef struct
   CommyHost *host;
   CommySessionRules rules;
   TotpKept *kept;
+  TotpShared *shared;  /* NULL: sessions are in a file of this host */
   CommyShares *checks; /* under way, those included that nobody waits for any more */
 } Totp;
 
@@ -65,8 +68,10 @@ typedef struct
   CommyTranscript transcript;
   guint8 first[HELLO_SIZE];
   guint8 second[HELLO_SIZE];
-  gboolean has_resumed; /* with a session; once */
-  Check *check;         /* under way; or NULL */
+  gboolean has_resumed;                     /* with a session; once */
+  gboolean is_kin;                          /* which another host's instance gave */
+  char rests_on[COMMY_API_KEY_ID_SIZE + 1]; /* accepting: a session in the store; or "" */
+  Check *check;                             /* under way; or NULL */
 } Session;
 
 /* What a thread needs, all of it its own. */
@@ -88,6 +93,8 @@ struct _Check
   guint8 proof[COMMY_TOTP_PROOF_SIZE];
   gboolean may_grant;
   CommySessionGrant grant; /* without an id: none */
+  char *factor;            /* that a session in the store stands for; or NULL */
+  char *accepted;          /* id of the second factor; or NULL */
   char *complaint;         /* for the log; or NULL */
 };
 
@@ -126,7 +133,38 @@ static const CommyParamSpec totp_params[] = {
     .minimum = SECOND,
     .maximum = 30 * DAY_S * SECOND,
     .help = "And how long if no connection is set up meanwhile" },
+  { .struct_size = sizeof (CommyParamSpec),
+    .type = COMMY_PARAM_STRING,
+    .name = "session-key",
+    .default_value = "",
+    .help = "By which sessions are sealed that all instances of a service honour, through the "
+            "mesh's store: the file of it, as an absolute path, or the name of a credential of the "
+            "service manager, the same at all of them; empty: sessions are of one host" },
 };
+
+/* FALSE: with @error. */
+static gboolean
+share_sessions (Totp *self, GError **error)
+{
+  const char *name = self->host->param (self->host, "session-key");
+  guint8 seal[COMMY_SESSION_SEAL_SIZE];
+
+  if (*name == '\0')
+    return TRUE;
+  if (self->host->struct_size < G_STRUCT_OFFSET (CommyHost, store) + sizeof self->host->store
+      || self->host->store == NULL)
+    {
+      g_set_error_literal (error, g_quark_from_static_string ("commy-error-quark"),
+                           COMMY_ERROR_PLUGIN_PARAM,
+                           "session-key is set, but there is no store for plugins here");
+      return FALSE;
+    }
+  if (!commy_session_seal_key (name, seal, error))
+    return FALSE;
+  self->shared = totp_shared_new (self->host, &self->rules, seal);
+  explicit_bzero (seal, sizeof seal);
+  return TRUE;
+}
 
 static gboolean
 totp_init (gpointer instance, CommyHost *host, GError **error)
@@ -138,10 +176,23 @@ totp_init (gpointer instance, CommyHost *host, GError **error)
   self->checks = commy_shares_new (CHECKS_MAX, CHECKS_EACH);
   self->rules.life_s = g_ascii_strtoll (host->param (host, "session-life"), NULL, 10) / SECOND;
   self->rules.idle_s = g_ascii_strtoll (host->param (host, "session-idle"), NULL, 10) / SECOND;
-  return TRUE;
+  if (share_sessions (self, error))
+    return TRUE;
+  g_clear_pointer (&self->checks, commy_shares_free);
+  g_clear_pointer (&self->kept, totp_kept_free);
+  return FALSE;
 }
 
-/* Each check ends: it waits for files only. */
+static void
+totp_quiesce (gpointer instance)
+{
+  Totp *self = instance;
+
+  if (self->shared != NULL)
+    totp_shared_stop (self->shared);
+}
+
+/* Each check ends: it waits for files, and for a store that has answered everything by now. */
 static void
 totp_fini (gpointer instance)
 {
@@ -151,6 +202,7 @@ totp_fini (gpointer instance)
     g_main_context_iteration (g_main_context_get_thread_default (), TRUE);
   g_clear_pointer (&self->checks, commy_shares_free);
   g_clear_pointer (&self->kept, totp_kept_free);
+  g_clear_pointer (&self->shared, totp_shared_free);
 }
 
 static CommyAuthVerdict
@@ -361,7 +413,12 @@ answer (Session *session,
     }
   memcpy (session->second, data, HELLO_SIZE);
   if (session->bearer.peer != NULL && session->transcript.has_binding)
-    grant = totp_kept_find (session->totp->kept, session->bearer.peer, now_s ());
+    {
+      grant = totp_kept_find (session->totp->kept, session->bearer.peer, now_s ());
+      session->is_kin = grant == NULL;
+      if (grant == NULL)
+        grant = totp_kept_find_kin (session->totp->kept, session->bearer.peer, now_s ());
+    }
   if (grant != NULL)
     resume (session, grant, done, user_data);
   else
@@ -381,7 +438,8 @@ take_grant (Session *session,
   if (size == HEAD_SIZE + 1 && memcmp (data, "H4n", size) == 0 && session->has_resumed)
     {
       session->has_resumed = FALSE;
-      totp_kept_remove (session->totp->kept, session->bearer.peer);
+      if (!session->is_kin)
+        totp_kept_remove (session->totp->kept, session->bearer.peer);
       answer_anew (session, done, user_data);
       return;
     }
@@ -401,17 +459,25 @@ take_grant (Session *session,
 /* --- accepting side --- */
 
 static void
-check_free (gpointer data)
+check_free (Check *check)
 {
-  Check *check = data;
-
   commy_credential_free (check->code);
   commy_session_grant_clear (&check->grant);
+  g_free (check->factor);
+  g_free (check->accepted);
   g_free (check->complaint);
   g_free (check->dir);
   g_free (check->key);
   g_free (check->principal);
   g_free (check);
+}
+
+/* It has been answered, if anybody waited. */
+static void
+check_end (Check *check)
+{
+  commy_shares_give (check->totp->checks, check->principal);
+  check_free (check);
 }
 
 /* Where there is none, another code is asked for next time; the one that was shown counts. */
@@ -420,7 +486,7 @@ grant (Check *check, const char *id)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!check->may_grant
+  if (!check->may_grant || check->totp->shared != NULL
       || commy_session_issue (check->dir, &check->rules, check->principal, id, check->now_s,
                               &check->grant, &error))
     return;
@@ -431,8 +497,15 @@ grant (Check *check, const char *id)
 static char *
 check_session (Check *check, GError **error)
 {
-  g_autofree char *id = commy_session_check (check->dir, &check->rules, check->principal, check->id,
-                                             check->transcript, check->proof, check->now_s, error);
+  g_autofree char *id = NULL;
+
+  if (check->factor
+      != NULL) /* another host may have the secret, and who revokes it there ends it */
+    return commy_totp_check_not_revoked (check->dir, check->principal, check->factor, error)
+               ? g_strdup (check->factor)
+               : NULL;
+  id = commy_session_check (check->dir, &check->rules, check->principal, check->id,
+                            check->transcript, check->proof, check->now_s, error);
 
   return id != NULL && commy_totp_check_id (check->dir, check->principal, id, error)
              ? g_steal_pointer (&id)
@@ -465,16 +538,19 @@ run_check (GTask *task, gpointer source, gpointer data, GCancellable *cancellabl
 }
 
 static void
-accept (const Check *check, const char *id)
+accept (Session *session, const Check *check)
 {
   CommyHost *host = check->totp->host;
-  g_autofree char *text = g_strdup_printf ("totp:%s\nfor=%s%s%s", id, check->principal,
+  g_autofree char *text = g_strdup_printf ("totp:%s\nfor=%s%s%s", check->accepted, check->principal,
                                            check->kind == 's' ? "\nsession=" : "", check->id);
   guint8 message[HEAD_SIZE + 1 + TOTP_GRANT_SIZE] = "H4g";
   g_autoptr (GBytes) bytes = NULL;
 
   if (check->complaint != NULL)
     host->log (host, G_LOG_LEVEL_WARNING, check->complaint);
+  if (check->totp->shared != NULL)
+    g_strlcpy (session->rests_on, check->kind == 's' ? check->id : check->grant.key.id,
+               sizeof session->rests_on);
   if (check->grant.key.id[0] != '\0')
     {
       totp_grant_write (&check->grant, message + HEAD_SIZE + 1);
@@ -495,26 +571,74 @@ ask_again (Session *session, const Check *check)
   check->done (check->user_data, COMMY_AUTH_CONTINUE, bytes, NULL);
 }
 
+/* It is answered, and over; @error: unless it was accepted. */
+static void
+conclude (Check *check, const GError *error)
+{
+  Session *session = check->session;
+
+  if (session != NULL)
+    session->check = NULL;
+  if (session != NULL && check->accepted != NULL)
+    accept (session, check);
+  else if (session != NULL && check->kind == 's')
+    ask_again (session, check);
+  else if (session != NULL)
+    /* Of all that goes wrong only what a code or proof is not good enough for is the peer's. */
+    end_with (session, error->code == COMMY_ERROR_REFUSED ? COMMY_AUTH_REFUSED : COMMY_AUTH_UNABLE,
+              check->done, check->user_data, error->message);
+  check_end (check);
+}
+
+static void
+on_given (gpointer data, const CommySessionGrant *given, const char *why)
+{
+  Check *check = data;
+
+  if (given != NULL)
+    check->grant = *given;
+  else
+    check->complaint = g_strdup_printf ("no session for %s: %s", check->principal, why);
+  conclude (check, NULL);
+}
+
 static void
 on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Check *check = user_data;
-  Session *session = check->session;
+  TotpShared *shared = check->totp->shared;
   g_autoptr (GError) error = NULL;
-  g_autofree char *id = g_task_propagate_pointer (G_TASK (result), &error);
 
-  commy_shares_give (check->totp->checks, check->principal);
-  if (session == NULL)
-    return;
-  session->check = NULL;
-  if (id != NULL)
-    accept (check, id);
-  else if (check->kind == 's')
-    ask_again (session, check);
+  check->accepted = g_task_propagate_pointer (G_TASK (result), &error);
+  if (check->accepted != NULL && check->kind == 'c' && check->may_grant && shared != NULL
+      && check->session != NULL)
+    totp_shared_give (shared, check->principal, check->accepted, check->now_s, on_given, check);
   else
-    /* Of all that goes wrong only what a code or proof is not good enough for is the peer's. */
-    end_with (session, error->code == COMMY_ERROR_REFUSED ? COMMY_AUTH_REFUSED : COMMY_AUTH_UNABLE,
-              check->done, check->user_data, error->message);
+    conclude (check, error);
+}
+
+static void
+run_in_thread (Check *check)
+{
+  g_autoptr (GTask) task = g_task_new (NULL, NULL, on_checked, check);
+
+  g_task_set_task_data (task, check, NULL);
+  g_task_run_in_thread (task, run_check);
+}
+
+/* Whether the store has that session. */
+static void
+on_shared_checked (gpointer data, const char *factor, const char *why)
+{
+  Check *check = data;
+
+  if (factor == NULL || check->session == NULL)
+    {
+      conclude (check, NULL);
+      return;
+    }
+  check->factor = g_strdup (factor);
+  run_in_thread (check);
 }
 
 /* Takes @check, and has a place for it. */
@@ -522,7 +646,6 @@ static void
 start_check (Session *session, Check *check, CommyAuthStepDoneFunc done, gpointer user_data)
 {
   Totp *self = session->totp;
-  g_autoptr (GTask) task = g_task_new (NULL, NULL, on_checked, check);
 
   check->totp = self;
   check->session = session;
@@ -536,8 +659,11 @@ start_check (Session *session, Check *check, CommyAuthStepDoneFunc done, gpointe
   check->may_grant = self->rules.life_s > 0 && session->bearer.is_private;
   session->check = check;
   session->state = OVER;
-  g_task_set_task_data (task, check, check_free);
-  g_task_run_in_thread (task, run_check);
+  if (check->kind == 's' && self->shared != NULL)
+    totp_shared_check (self->shared, check->principal, check->id, check->transcript, check->proof,
+                       check->now_s, on_shared_checked, check);
+  else
+    run_in_thread (check);
 }
 
 static gboolean
@@ -669,6 +795,31 @@ totp_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpointe
     refuse (session, done, user_data, "a message that nobody waits for");
 }
 
+/* --- what an open connection rests on --- */
+
+static gboolean
+totp_proof (gpointer instance, const CommyEvidence *evidence, gpointer session_, CommyProof *proof)
+{
+  const Session *session = session_;
+
+  if (session == NULL || session->rests_on[0] == '\0')
+    return FALSE;
+  g_snprintf (proof->id, sizeof proof->id, SESSION_ID "%s", session->rests_on);
+  return TRUE;
+}
+
+static CommyProofState
+totp_stands (gpointer instance, const char *id, char *reason, gsize reason_size)
+{
+  Totp *self = instance;
+
+  if (self->shared == NULL || !g_str_has_prefix (id, SESSION_ID)
+      || !totp_shared_is_revoked (self->shared, id + strlen (SESSION_ID)))
+    return COMMY_PROOF_GOOD;
+  g_snprintf (reason, reason_size, "%s was revoked", id);
+  return COMMY_PROOF_REVOKED;
+}
+
 static const CommyAuthOps totp_ops = {
   .struct_size = sizeof (CommyAuthOps),
   .session_size = sizeof (Session),
@@ -676,6 +827,8 @@ static const CommyAuthOps totp_ops = {
   .begin = totp_begin,
   .step = totp_step,
   .end = totp_end,
+  .proof = totp_proof,
+  .stands = totp_stands,
 };
 
 COMMY_PLUGIN_NOTE (AUTH,
@@ -696,4 +849,4 @@ COMMY_PLUGIN_NOTE (AUTH,
                    .segments = { { .max_bytes = G_MAXUINT64 } });
 
 COMMY_PLUGIN_DEFINE (
-    Totp, totp_init, NULL, totp_fini, totp_params, G_N_ELEMENTS (totp_params), &totp_ops);
+    Totp, totp_init, totp_quiesce, totp_fini, totp_params, G_N_ELEMENTS (totp_params), &totp_ops);

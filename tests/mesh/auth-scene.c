@@ -7,6 +7,7 @@
 #include "auth-scene.h"
 
 #include "auth/common/commy-credential.h"
+#include "auth/common/commy-totp.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -102,4 +103,47 @@ auth_check_refused (MeshFixture *fixture, const char *settings, const char *word
   g_test_message ("%s", error->message);
   if (strstr (error->message, words) == NULL)
     g_error ("\"%s\" does not say \"%s\"", error->message, words);
+}
+
+/* --- one-time codes --- */
+
+char *
+auth_enrol (MeshFixture *fixture, const char *principal, const char *transport, char **out_id)
+{
+  g_autofree char *dir = auth_register_dir (fixture);
+  g_autofree char *path = g_build_filename (fixture->dir, "totp-credential", NULL);
+  g_autoptr (CommyTotpRegister) reg = commy_totp_register_open (dir, NULL, NULL);
+  g_autoptr (GPtrArray) codes = NULL;
+  g_autoptr (GError) error = NULL;
+  const CommyTotpEntry *entry;
+  CommyTotpKey key;
+  char *uri;
+
+  g_assert_true (commy_totp_key_new (COMMY_TOTP_SHA1, 6, &key, NULL));
+  entry = commy_totp_register_add (reg, principal, &key, 1, &codes, &error);
+  g_assert_no_error (error);
+  *out_id = g_strdup (entry->id);
+  g_assert_true (commy_totp_register_save (reg, NULL));
+  uri = commy_totp_key_to_uri (&key, "commy", principal);
+  g_assert_true (g_file_set_contents (path, uri, -1, NULL));
+  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
+  commy_credential_free (uri);
+  return g_strdup_printf ("auth=peercred;mtls;totp\n[plugin auth/totp]\nparam.credential=%s\n"
+                          "param.show-to=unix:*\n[selection]\npreference=pin\ntransports=%s\n",
+                          path, transport);
+}
+
+void
+auth_type_code (MeshFixture *fixture)
+{
+  g_autofree char *path = g_build_filename (fixture->dir, "totp-credential", NULL);
+  g_autofree char *uri = NULL;
+  char code[COMMY_TOTP_DIGITS_MAX + 1];
+  CommyTotpKey key;
+
+  g_assert_true (g_file_get_contents (path, &uri, NULL, NULL));
+  g_assert_true (commy_totp_key_parse_uri (uri, &key, NULL));
+  commy_totp_code (&key, commy_totp_step (g_get_real_time () / G_USEC_PER_SEC), code);
+  g_assert_true (g_file_set_contents (path, code, -1, NULL));
+  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
 }

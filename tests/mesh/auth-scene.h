@@ -33,3 +33,9 @@ void auth_check_answer (MeshFixture *fixture,
                         const char *method,
                         const char *expected);
 void auth_check_refused (MeshFixture *fixture, const char *settings, const char *words);
+
+/* (transfer full): settings of a caller who has a secret for one-time codes of @principal's. */
+char *
+auth_enrol (MeshFixture *fixture, const char *principal, const char *transport, char **out_id);
+/* In its place it has a code from now on, as somebody typed it: good once. */
+void auth_type_code (MeshFixture *fixture);

@@ -378,40 +378,13 @@ test_token_of_one_peer (MeshFixture *fixture, gconstpointer data)
     }
 }
 
-/* (transfer full): settings of a caller who has the secret of @principal. */
-static char *
-enrol (MeshFixture *fixture, const char *principal, const char *transport, char **out_id)
-{
-  g_autofree char *dir = auth_register_dir (fixture);
-  g_autofree char *path = g_build_filename (fixture->dir, "totp-credential", NULL);
-  g_autoptr (CommyTotpRegister) reg = commy_totp_register_open (dir, NULL, NULL);
-  g_autoptr (GPtrArray) codes = NULL;
-  g_autoptr (GError) error = NULL;
-  const CommyTotpEntry *entry;
-  CommyTotpKey key;
-  char *uri;
-
-  g_assert_true (commy_totp_key_new (COMMY_TOTP_SHA1, 6, &key, NULL));
-  entry = commy_totp_register_add (reg, principal, &key, 1, &codes, &error);
-  g_assert_no_error (error);
-  *out_id = g_strdup (entry->id);
-  g_assert_true (commy_totp_register_save (reg, NULL));
-  uri = commy_totp_key_to_uri (&key, "commy", principal);
-  g_assert_true (g_file_set_contents (path, uri, -1, NULL));
-  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
-  commy_credential_free (uri);
-  return g_strdup_printf ("auth=peercred;mtls;totp\n[plugin auth/totp]\nparam.credential=%s\n"
-                          "param.show-to=unix:*\n[selection]\npreference=pin\ntransports=%s\n",
-                          path, transport);
-}
-
 static void
 test_second_factor (MeshFixture *fixture, gconstpointer data)
 {
   g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
   g_autofree char *id = NULL;
   g_autofree char *other_id = NULL;
-  g_autofree char *settings = enrol (fixture, own, "unix", &id);
+  g_autofree char *settings = auth_enrol (fixture, own, "unix", &id);
   g_autofree char *attributes = g_strdup_printf ("totp:%s for=%s", id, own);
   g_autofree char *others = NULL;
   ServiceChild *child = service_child_start (fixture, SAME ("peercred;totp"), 0);
@@ -422,7 +395,7 @@ test_second_factor (MeshFixture *fixture, gconstpointer data)
   mesh_fixture_capture_log (fixture);
   service_child_free (child);
   /* The secret of somebody else. */
-  others = enrol (fixture, "unix:uid=4711", "unix", &other_id);
+  others = auth_enrol (fixture, "unix:uid=4711", "unix", &other_id);
   child = service_child_start (fixture, SAME ("peercred;totp"), 0);
   auth_check_refused (fixture, others, "the log of the side that refuses tells why");
   mesh_fixture_await_log (fixture, "its proof is wrong");
@@ -445,7 +418,7 @@ test_certificate_and_code (MeshFixture *fixture, gconstpointer data)
   g_assert_no_error (error);
   g_assert_true (g_str_has_prefix (name, "spiffe://"));
   service_child_free (child);
-  settings = enrol (fixture, name, "tls", &id);
+  settings = auth_enrol (fixture, name, "tls", &id);
   attributes = g_strdup_printf ("totp:%s for=%s", id, name);
   child = service_child_start (fixture, SAME ("mtls;totp"), 0);
   auth_check_answer (fixture, settings, "Who", name);
@@ -458,22 +431,14 @@ static void
 test_session (MeshFixture *fixture, gconstpointer data)
 {
   g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
-  g_autofree char *path = g_build_filename (fixture->dir, "totp-credential", NULL);
   g_autofree char *id = NULL;
-  g_autofree char *settings = enrol (fixture, own, "unix", &id);
-  g_autofree char *uri = NULL;
-  char code[COMMY_TOTP_DIGITS_MAX + 1];
-  CommyTotpKey key;
+  g_autofree char *settings = auth_enrol (fixture, own, "unix", &id);
   CommyMesh *mesh;
   CommyClient *client;
   const char *attributes;
   ServiceChild *child;
 
-  g_assert_true (g_file_get_contents (path, &uri, NULL, NULL));
-  g_assert_true (commy_totp_key_parse_uri (uri, &key, NULL));
-  commy_totp_code (&key, commy_totp_step (g_get_real_time () / G_USEC_PER_SEC), code);
-  g_assert_true (g_file_set_contents (path, code, -1, NULL));
-  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
+  auth_type_code (fixture);
   for (guint i = 0; i < 3; i++)
     {
       g_autoptr (GVariant) value = NULL;
@@ -502,7 +467,7 @@ static void
 test_second_factor_of_a_token (MeshFixture *fixture, gconstpointer data)
 {
   g_autofree char *id = NULL;
-  g_autofree char *second = enrol (fixture, "token:build", "unix", &id);
+  g_autofree char *second = auth_enrol (fixture, "token:build", "unix", &id);
   g_autofree char *first = NULL;
   g_autofree char *settings = NULL;
   g_autoptr (GString) both = NULL;
