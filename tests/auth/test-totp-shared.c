@@ -89,15 +89,22 @@ store_range (gpointer instance, const char *prefix, CommyStoreDoneFunc done, gpo
       done (user_data, NULL, error);
       return;
     }
-  g_hash_table_iter_init (&iter, self->rows);
-  while (g_hash_table_iter_next (&iter, &key, &value))
-    if (g_str_has_prefix (key, prefix))
-      {
-        const CommyStoreEntry entry
-            = { .key = key, .value = value, .mod_revision = self->revision };
+  value = g_hash_table_lookup (self->rows, prefix);
+  if (value != NULL)
+    {
+      const CommyStoreEntry entry
+          = { .key = prefix, .value = value, .mod_revision = self->revision };
 
-        g_array_append_val (entries, entry);
-      }
+      g_array_append_val (entries, entry);
+    }
+  g_hash_table_iter_init (&iter, self->rows);
+  while (strcmp (prefix, COMMY_SESSIONS_PREFIX) == 0
+         && g_hash_table_iter_next (&iter, &key, &value))
+    {
+      const CommyStoreEntry entry = { .key = key, .value = value, .mod_revision = self->revision };
+
+      g_array_append_val (entries, entry);
+    }
   result.entries = (const CommyStoreEntry *) (gpointer) entries->data;
   result.n_entries = entries->len;
   done (user_data, &result, NULL);
