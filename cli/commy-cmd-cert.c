@@ -82,10 +82,13 @@ cmd_allow (CommyCli *cli, char **argv)
   static const CommyCliVerb verb = {
     .name = "cert allow",
     .usage = "SUBJECT - take a denial back",
-    .summary = "Removes a record that commy cert deny wrote. What a list of revoked certificates\n"
-               "names stays refused.",
+    .summary
+    = "Removes a record that commy cert deny wrote. What a list of revoked certificates\n"
+      "names stays refused. Of a lock-out: who failed to prove who he is need not wait any\n"
+      "more.",
     .description = "Example:\n"
-                   "  commy cert allow token:build",
+                   "  commy cert allow token:build\n"
+                   "  commy cert allow lock-out/mesh/spiffe://mesh/host/web2/user/www",
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, NULL, argv);
   g_autoptr (CommyMesh) mesh = NULL;
@@ -142,7 +145,8 @@ cmd_denied (CommyCli *cli, char **argv)
     .name = "cert denied",
     .usage = "- who is denied",
     .summary = "Lists what commy cert deny wrote, as the store says now. What has ended denies\n"
-               "nobody any more.",
+               "nobody any more. What begins with lock-out/ instances wrote: those have to wait\n"
+               "before they may try again to prove who they are; connections that are open go on.",
     .description = "Example:\n"
                    "  commy cert denied -o json",
     .has_format = TRUE,

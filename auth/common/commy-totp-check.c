@@ -199,3 +199,19 @@ commy_totp_check_id (const char *dir, const char *principal, const char *id, GEr
     return entry != NULL;
   return refuse (error, entry, "the principal was enrolled anew");
 }
+
+gboolean
+commy_totp_check_not_revoked (const char *dir,
+                              const char *principal,
+                              const char *id,
+                              GError **error)
+{
+  g_autoptr (CommyTotpRegister) reg = commy_totp_register_load (dir, NULL, error);
+  const CommyTotpEntry *entry = reg != NULL ? commy_totp_register_find (reg, id) : NULL;
+
+  if (reg == NULL || entry == NULL)
+    return reg != NULL;
+  if (strcmp (entry->principal, principal) != 0)
+    return refuse (error, entry, "it is somebody else's");
+  return !entry->is_revoked || refuse (error, entry, "it was revoked");
+}

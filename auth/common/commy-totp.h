@@ -136,5 +136,10 @@ char *commy_totp_check_proof (const char *dir,
 /* Whether what was found good before still is: the entry @id of @principal's. */
 gboolean
 commy_totp_check_id (const char *dir, const char *principal, const char *id, GError **error);
+/* The same where another host may have the entry: one that is not here is good. */
+gboolean commy_totp_check_not_revoked (const char *dir,
+                                       const char *principal,
+                                       const char *id,
+                                       GError **error);
 
 G_END_DECLS

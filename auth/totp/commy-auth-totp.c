@@ -24,6 +24,7 @@
 #include "auth/common/commy-totp.h"
 #include "auth/common/commy-transcript.h"
 #include "auth/totp/commy-totp-kept.h"
+#include "auth/totp/commy-totp-shared.h"
 
 #include <commy/commy-plugin.h>
 #include <string.h>
@@ -36,6 +37,7 @@
 #define NONCE_SIZE 32u
 #define HELLO_SIZE (HEAD_SIZE + NONCE_SIZE)
 #define CODE_MAX 32u
+#define SESSION_ID "session:" /* begins the name of a session as a proof */
 #define SESSION_SIZE (COMMY_API_KEY_ID_SIZE + COMMY_API_KEY_HASH_SIZE)
 #define CHECKS_MAX 32u /* under way */
 #define CHECKS_EACH 8u /* of one principal */
@@ -45,6 +47,7 @@ typedef struct
   CommyHost *host;
   CommySessionRules rules;
   TotpKept *kept;
+  TotpShared *shared;  /* NULL: sessions are in a file of this host */
   CommyShares *checks; /* under way, those included that nobody waits for any more */
   CommyKeptRegister secrets;
 } Totp;
@@ -70,9 +73,11 @@ typedef struct
   CommyTranscript transcript;
   guint8 first[HELLO_SIZE];
   guint8 second[HELLO_SIZE];
-  gboolean has_resumed;                   /* with a session; once */
-  Check *check;                           /* under way; or NULL */
-  char factor[COMMY_API_KEY_ID_SIZE + 1]; /* accepting: what was proved; "": nothing yet */
+  gboolean has_resumed;                     /* with a session; once */
+  gboolean is_kin;                          /* which another host's instance gave */
+  char factor[COMMY_API_KEY_ID_SIZE + 1];   /* accepting: what was proved; "": nothing yet */
+  char rests_on[COMMY_API_KEY_ID_SIZE + 1]; /* and a session in the store, too; or "" */
+  Check *check;                             /* under way; or NULL */
 } Session;
 
 /* What a thread needs, all of it its own. */
@@ -94,6 +99,8 @@ struct _Check
   guint8 proof[COMMY_TOTP_PROOF_SIZE];
   gboolean may_grant;
   CommySessionGrant grant; /* without an id: none */
+  char *factor;            /* that a session in the store stands for; or NULL */
+  char *accepted;          /* id of the second factor; or NULL */
   char *complaint;         /* for the log; or NULL */
 };
 
@@ -122,7 +129,37 @@ static const CommyParamSpec totp_params[] = {
                        SECOND,
                        30 * DAY_S * SECOND,
                        "And how long if no connection is set up meanwhile"),
+  COMMY_AUTH_STRING (
+      "session-key",
+      "",
+      "By which sessions are sealed that all instances of a service honour, through the "
+      "mesh's store: the file of it, as an absolute path, or the name of a credential of the "
+      "service manager, the same at all of them; empty: sessions are of one host"),
 };
+
+/* FALSE: with @error. */
+static gboolean
+share_sessions (Totp *self, GError **error)
+{
+  const char *name = self->host->param (self->host, "session-key");
+  guint8 seal[COMMY_SESSION_SEAL_SIZE];
+
+  if (*name == '\0')
+    return TRUE;
+  if (self->host->struct_size < G_STRUCT_OFFSET (CommyHost, store) + sizeof self->host->store
+      || self->host->store == NULL)
+    {
+      g_set_error_literal (error, g_quark_from_static_string ("commy-error-quark"),
+                           COMMY_ERROR_PLUGIN_PARAM,
+                           "session-key is set, but there is no store for plugins here");
+      return FALSE;
+    }
+  if (!commy_session_seal_key (name, seal, error))
+    return FALSE;
+  self->shared = totp_shared_new (self->host, &self->rules, seal);
+  explicit_bzero (seal, sizeof seal);
+  return TRUE;
+}
 
 static gboolean
 totp_init (gpointer instance, CommyHost *host, GError **error)
@@ -134,10 +171,23 @@ totp_init (gpointer instance, CommyHost *host, GError **error)
   self->checks = commy_shares_new (CHECKS_MAX, CHECKS_EACH);
   self->rules.life_s = g_ascii_strtoll (host->param (host, "session-life"), NULL, 10) / SECOND;
   self->rules.idle_s = g_ascii_strtoll (host->param (host, "session-idle"), NULL, 10) / SECOND;
-  return TRUE;
+  if (share_sessions (self, error))
+    return TRUE;
+  g_clear_pointer (&self->checks, commy_shares_free);
+  g_clear_pointer (&self->kept, totp_kept_free);
+  return FALSE;
 }
 
-/* Each check ends: it waits for files only. */
+static void
+totp_quiesce (gpointer instance)
+{
+  Totp *self = instance;
+
+  if (self->shared != NULL)
+    totp_shared_stop (self->shared);
+}
+
+/* Each check ends: it waits for files, and for a store that has answered everything by now. */
 static void
 totp_fini (gpointer instance)
 {
@@ -148,6 +198,7 @@ totp_fini (gpointer instance)
   g_clear_pointer (&self->checks, commy_shares_free);
   g_clear_pointer (&self->kept, totp_kept_free);
   commy_kept_register_clear (&self->secrets);
+  g_clear_pointer (&self->shared, totp_shared_free);
 }
 
 static CommyAuthVerdict
@@ -358,7 +409,12 @@ answer (Session *session,
     }
   memcpy (session->second, data, HELLO_SIZE);
   if (session->bearer.peer != NULL && session->transcript.has_binding)
-    grant = totp_kept_find (session->totp->kept, session->bearer.peer, now_s ());
+    {
+      grant = totp_kept_find (session->totp->kept, session->bearer.peer, now_s ());
+      session->is_kin = grant == NULL;
+      if (grant == NULL)
+        grant = totp_kept_find_kin (session->totp->kept, session->bearer.peer, now_s ());
+    }
   if (grant != NULL)
     resume (session, grant, done, user_data);
   else
@@ -378,7 +434,8 @@ take_grant (Session *session,
   if (size == HEAD_SIZE + 1 && memcmp (data, "H4n", size) == 0 && session->has_resumed)
     {
       session->has_resumed = FALSE;
-      totp_kept_remove (session->totp->kept, session->bearer.peer);
+      if (!session->is_kin)
+        totp_kept_remove (session->totp->kept, session->bearer.peer);
       answer_anew (session, done, user_data);
       return;
     }
@@ -398,17 +455,25 @@ take_grant (Session *session,
 /* --- accepting side --- */
 
 static void
-check_free (gpointer data)
+check_free (Check *check)
 {
-  Check *check = data;
-
   commy_credential_free (check->code);
   commy_session_grant_clear (&check->grant);
+  g_free (check->factor);
+  g_free (check->accepted);
   g_free (check->complaint);
   g_free (check->dir);
   g_free (check->key);
   g_free (check->principal);
   g_free (check);
+}
+
+/* It has been answered, if anybody waited. */
+static void
+check_end (Check *check)
+{
+  commy_shares_give (check->totp->checks, check->principal);
+  check_free (check);
 }
 
 /* Where there is none, another code is asked for next time; the one that was shown counts. */
@@ -417,7 +482,7 @@ grant (Check *check, const char *id)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!check->may_grant
+  if (!check->may_grant || check->totp->shared != NULL
       || commy_session_issue (check->dir, &check->rules, check->principal, id, check->now_s,
                               &check->grant, &error))
     return;
@@ -428,8 +493,15 @@ grant (Check *check, const char *id)
 static char *
 check_session (Check *check, GError **error)
 {
-  g_autofree char *id = commy_session_check (check->dir, &check->rules, check->principal, check->id,
-                                             check->transcript, check->proof, check->now_s, error);
+  g_autofree char *id = NULL;
+
+  if (check->factor
+      != NULL) /* another host may have the secret, and who revokes it there ends it */
+    return commy_totp_check_not_revoked (check->dir, check->principal, check->factor, error)
+               ? g_strdup (check->factor)
+               : NULL;
+  id = commy_session_check (check->dir, &check->rules, check->principal, check->id,
+                            check->transcript, check->proof, check->now_s, error);
 
   return id != NULL && commy_totp_check_id (check->dir, check->principal, id, error)
              ? g_steal_pointer (&id)
@@ -462,23 +534,26 @@ run_check (GTask *task, gpointer source, gpointer data, GCancellable *cancellabl
 }
 
 static void
-accept (Session *session, const Check *check, const char *id)
+accept (Session *session, const Check *check)
 {
   CommyHost *host = check->totp->host;
-  g_autofree char *text = g_strdup_printf ("totp:%s\nfor=%s%s%s", id, check->principal,
+  g_autofree char *text = g_strdup_printf ("totp:%s\nfor=%s%s%s", check->accepted, check->principal,
                                            check->kind == 's' ? "\nsession=" : "", check->id);
   guint8 message[HEAD_SIZE + 1 + TOTP_GRANT_SIZE] = "H4g";
   g_autoptr (GBytes) bytes = NULL;
 
   if (check->complaint != NULL)
     host->log (host, G_LOG_LEVEL_WARNING, check->complaint);
+  if (check->totp->shared != NULL)
+    g_strlcpy (session->rests_on, check->kind == 's' ? check->id : check->grant.key.id,
+               sizeof session->rests_on);
   if (check->grant.key.id[0] != '\0')
     {
       totp_grant_write (&check->grant, message + HEAD_SIZE + 1);
       bytes = commy_credential_new_bytes (message, sizeof message);
       explicit_bzero (message, sizeof message);
     }
-  g_strlcpy (session->factor, id, sizeof session->factor);
+  g_strlcpy (session->factor, check->accepted, sizeof session->factor);
   check->done (check->user_data, COMMY_AUTH_ACCEPTED, bytes, text);
 }
 
@@ -493,26 +568,74 @@ ask_again (Session *session, const Check *check)
   check->done (check->user_data, COMMY_AUTH_CONTINUE, bytes, NULL);
 }
 
+/* It is answered, and over; @error: unless it was accepted. */
+static void
+conclude (Check *check, const GError *error)
+{
+  Session *session = check->session;
+
+  if (session != NULL)
+    session->check = NULL;
+  if (session != NULL && check->accepted != NULL)
+    accept (session, check);
+  else if (session != NULL && check->kind == 's')
+    ask_again (session, check);
+  else if (session != NULL)
+    /* Of all that goes wrong only what a code or proof is not good enough for is the peer's. */
+    end_with (session, error->code == COMMY_ERROR_REFUSED ? COMMY_AUTH_REFUSED : COMMY_AUTH_UNABLE,
+              check->done, check->user_data, error->message);
+  check_end (check);
+}
+
+static void
+on_given (gpointer data, const CommySessionGrant *given, const char *why)
+{
+  Check *check = data;
+
+  if (given != NULL)
+    check->grant = *given;
+  else
+    check->complaint = g_strdup_printf ("no session for %s: %s", check->principal, why);
+  conclude (check, NULL);
+}
+
 static void
 on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   Check *check = user_data;
-  Session *session = check->session;
+  TotpShared *shared = check->totp->shared;
   g_autoptr (GError) error = NULL;
-  g_autofree char *id = g_task_propagate_pointer (G_TASK (result), &error);
 
-  commy_shares_give (check->totp->checks, check->principal);
-  if (session == NULL)
-    return;
-  session->check = NULL;
-  if (id != NULL)
-    accept (session, check, id);
-  else if (check->kind == 's')
-    ask_again (session, check);
+  check->accepted = g_task_propagate_pointer (G_TASK (result), &error);
+  if (check->accepted != NULL && check->kind == 'c' && check->may_grant && shared != NULL
+      && check->session != NULL)
+    totp_shared_give (shared, check->principal, check->accepted, check->now_s, on_given, check);
   else
-    /* Of all that goes wrong only what a code or proof is not good enough for is the peer's. */
-    end_with (session, error->code == COMMY_ERROR_REFUSED ? COMMY_AUTH_REFUSED : COMMY_AUTH_UNABLE,
-              check->done, check->user_data, error->message);
+    conclude (check, error);
+}
+
+static void
+run_in_thread (Check *check)
+{
+  g_autoptr (GTask) task = g_task_new (NULL, NULL, on_checked, check);
+
+  g_task_set_task_data (task, check, NULL);
+  g_task_run_in_thread (task, run_check);
+}
+
+/* Whether the store has that session. */
+static void
+on_shared_checked (gpointer data, const char *factor, const char *why)
+{
+  Check *check = data;
+
+  if (factor == NULL || check->session == NULL)
+    {
+      conclude (check, NULL);
+      return;
+    }
+  check->factor = g_strdup (factor);
+  run_in_thread (check);
 }
 
 /* Takes @check, and has a place for it. */
@@ -520,7 +643,6 @@ static void
 start_check (Session *session, Check *check, CommyAuthStepDoneFunc done, gpointer user_data)
 {
   Totp *self = session->totp;
-  g_autoptr (GTask) task = g_task_new (NULL, NULL, on_checked, check);
 
   check->totp = self;
   check->session = session;
@@ -534,8 +656,11 @@ start_check (Session *session, Check *check, CommyAuthStepDoneFunc done, gpointe
   check->may_grant = self->rules.life_s > 0 && session->bearer.is_private;
   session->check = check;
   session->state = OVER;
-  g_task_set_task_data (task, check, check_free);
-  g_task_run_in_thread (task, run_check);
+  if (check->kind == 's' && self->shared != NULL)
+    totp_shared_check (self->shared, check->principal, check->id, check->transcript, check->proof,
+                       check->now_s, on_shared_checked, check);
+  else
+    run_in_thread (check);
 }
 
 static gboolean
@@ -667,34 +792,36 @@ totp_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpointe
     refuse (session, done, user_data, "a message that nobody waits for");
 }
 
-/* --- afterwards --- */
+/* --- what an open connection rests on --- */
 
-/* A session stands for the secret whose code it was granted for, and goes with it. */
+/* A session stands for the secret whose code it was granted for, and goes with it. One in the store
+ * can be revoked by itself. */
 static gboolean
 totp_proof (gpointer instance, const CommyEvidence *evidence, gpointer session_, CommyProof *proof)
 {
   const Session *session = session_;
 
+  int n;
+
   if (session == NULL || session->factor[0] == '\0')
     return FALSE;
-  g_snprintf (proof->id, sizeof proof->id, PROOF_PREFIX "%s", session->factor);
+  n = g_snprintf (proof->id, sizeof proof->id, PROOF_PREFIX "%s", session->factor);
+  if (session->rests_on[0] != '\0')
+    g_snprintf (proof->id + n, sizeof proof->id - (gsize) n, " " SESSION_ID "%s",
+                session->rests_on);
   return TRUE;
 }
 
-/* A file that cannot be read just now takes nothing back. */
+/* A file that cannot be read just now takes nothing back. @is_elsewhere: another host may have the
+ * secret; who revokes it here ends it all the same. */
 static CommyProofState
-totp_stands (gpointer instance, const char *proof, char *reason, gsize reason_size)
+secret_stands (Totp *self, const char *id, gboolean is_elsewhere, char *reason, gsize reason_size)
 {
-  Totp *self = instance;
-  const char *id = proof + strlen (PROOF_PREFIX);
   const char *dir = self->host->info (self->host, COMMY_HOST_STATE_DIR);
-  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) error = commy_kept_register_refresh (&self->secrets, &commy_totp_register_kind,
+                                                          dir, COMMY_TOTP_FILE);
   const CommyTotpEntry *entry;
 
-  if (!g_str_has_prefix (proof, PROOF_PREFIX))
-    return COMMY_PROOF_GOOD;
-  error = commy_kept_register_refresh (&self->secrets, &commy_totp_register_kind, dir,
-                                       COMMY_TOTP_FILE);
   if (error != NULL)
     {
       g_autofree char *line
@@ -703,11 +830,31 @@ totp_stands (gpointer instance, const char *proof, char *reason, gsize reason_si
       self->host->log (self->host, G_LOG_LEVEL_WARNING, line);
     }
   entry = self->secrets.reg != NULL ? commy_totp_register_find (self->secrets.reg, id) : NULL;
-  if (self->secrets.reg == NULL || (entry != NULL && !entry->is_revoked))
+  if (self->secrets.reg == NULL || (entry != NULL ? !entry->is_revoked : is_elsewhere))
     return COMMY_PROOF_GOOD;
   g_snprintf (reason, reason_size, "one-time code %s: it is %s", id,
               entry == NULL ? "gone" : "revoked");
   return COMMY_PROOF_REVOKED;
+}
+
+static CommyProofState
+totp_stands (gpointer instance, const char *proof, char *reason, gsize reason_size)
+{
+  Totp *self = instance;
+  g_auto (GStrv) parts = g_strsplit (proof, " ", 2);
+  const char *session = NULL;
+
+  if (parts[0] == NULL || !g_str_has_prefix (parts[0], PROOF_PREFIX))
+    return COMMY_PROOF_GOOD;
+  if (parts[1] != NULL && g_str_has_prefix (parts[1], SESSION_ID))
+    session = parts[1] + strlen (SESSION_ID);
+  if (session != NULL && self->shared != NULL && totp_shared_is_revoked (self->shared, session))
+    {
+      g_snprintf (reason, reason_size, "%s was revoked", parts[1]);
+      return COMMY_PROOF_REVOKED;
+    }
+  return secret_stands (self, parts[0] + strlen (PROOF_PREFIX), session != NULL, reason,
+                        reason_size);
 }
 
 static const CommyAuthOps totp_ops = {
@@ -739,4 +886,4 @@ COMMY_PLUGIN_NOTE (AUTH,
                    .segments = { { .max_bytes = G_MAXUINT64 } });
 
 COMMY_PLUGIN_DEFINE (
-    Totp, totp_init, NULL, totp_fini, totp_params, G_N_ELEMENTS (totp_params), &totp_ops);
+    Totp, totp_init, totp_quiesce, totp_fini, totp_params, G_N_ELEMENTS (totp_params), &totp_ops);

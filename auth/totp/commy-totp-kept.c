@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define HOST_PART "/host/"
+
 struct _TotpKept
 {
   GHashTable *grants; /* service -> CommySessionGrant */
@@ -82,6 +84,40 @@ totp_kept_find (TotpKept *self, const char *service, gint64 now_s)
     return grant;
   totp_kept_remove (self, service);
   return NULL;
+}
+
+/* spiffe://DOMAIN/host/HOST/user/USER: whether all but HOST is the same. */
+static gboolean
+is_kin (const char *one, const char *other)
+{
+  const char *a = strstr (one, HOST_PART);
+  const char *b = strstr (other, HOST_PART);
+
+  if (!g_str_has_prefix (one, "spiffe://") || a == NULL || b == NULL || a - one != b - other
+      || strncmp (one, other, (gsize) (a - one)) != 0)
+    return FALSE;
+  a = strchr (a + strlen (HOST_PART), '/');
+  b = strchr (b + strlen (HOST_PART), '/');
+  return a != NULL && b != NULL && strcmp (a, b) == 0;
+}
+
+const CommySessionGrant *
+totp_kept_find_kin (TotpKept *self, const char *service, gint64 now_s)
+{
+  const CommySessionGrant *found = NULL;
+  GHashTableIter iter;
+  gpointer key, value;
+
+  g_hash_table_iter_init (&iter, self->grants);
+  while (g_hash_table_iter_next (&iter, &key, &value))
+    {
+      const CommySessionGrant *grant = value;
+
+      if (now_s < grant->ends_s && is_kin (key, service)
+          && (found == NULL || grant->ends_s > found->ends_s))
+        found = grant;
+    }
+  return found;
 }
 
 void

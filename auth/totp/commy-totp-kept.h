@@ -21,6 +21,8 @@ void totp_kept_free (TotpKept *kept);
 void totp_kept_add (TotpKept *kept, const char *service, CommySessionGrant *grant);
 /* NULL: none that is not over. (transfer none) */
 const CommySessionGrant *totp_kept_find (TotpKept *kept, const char *service, gint64 now_s);
+/* One of the same user on another host, whose service may be of the same instances; else NULL. */
+const CommySessionGrant *totp_kept_find_kin (TotpKept *kept, const char *service, gint64 now_s);
 void totp_kept_remove (TotpKept *kept, const char *service);
 guint totp_kept_get_n (TotpKept *kept);
 

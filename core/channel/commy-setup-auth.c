@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#define SECOND_NS G_GINT64_CONSTANT (1000000000)
 #define ATTRIBUTES_MAX 32u
 #define ATTRIBUTE_MAX 255u
 #define BOUND_TO "for=" /* the attribute of a proof that counts for one principal only */
@@ -408,16 +409,22 @@ may_try (CommySetup *self, const char *service, GError **error)
 {
   g_autofree char *source = commy_exchange_dup_source (self);
   CommyAttempts *attempts = self->shared->attempts;
-  gint64 wait_ns
-      = commy_attempts_wait (attempts, source, commy_env_now (self->shared->channel->env));
+  gint64 now_ns = commy_env_now (self->shared->channel->env);
+  gint64 wait_ns = commy_attempts_wait (attempts, source, now_ns);
 
   if (self->exchange->n_plan == 0)
     return TRUE;
-  if (wait_ns > 0)
+  if (wait_ns > 0 && wait_ns == commy_attempts_wait_heard (attempts, source, now_ns))
+    commy_set_error (error, COMMY_ERROR_BUSY,
+                     "an attempt to prove who this is failed at another instance (%s, for %s); the "
+                     "next one may come in %" G_GINT64_FORMAT " s, or when it is lifted: commy "
+                     "cert denied, commy cert allow",
+                     source, service, wait_ns / SECOND_NS + 1);
+  else if (wait_ns > 0)
     commy_set_error (error, COMMY_ERROR_BUSY,
                      "an attempt to prove who this is failed (%s, for %s); the log of the side "
                      "that refuses tells why, and the next one may come in %" G_GINT64_FORMAT " s",
-                     source, service, wait_ns / COMMY_ATTEMPTS_FIRST_NS + 1);
+                     source, service, wait_ns / SECOND_NS + 1);
   else if (!commy_attempts_begin (attempts, source))
     commy_set_error (error, COMMY_ERROR_BUSY,
                      "%s proves already who it is, as often at a time as it may (%u, one after a "

@@ -78,6 +78,17 @@ commy_setup_drop_exchange (CommySetup *self)
 
 /* --- an end of it --- */
 
+static void
+count_failure (CommySetup *self, const char *source)
+{
+  CommySetupShared *shared = self->shared;
+  CommyEvidence evidence = commy_exchange_take_evidence (self);
+
+  commy_attempts_add_failure (shared->attempts, source, commy_env_now (shared->channel->env));
+  if (shared->locked_out != NULL)
+    shared->locked_out (shared->locked_out_data, source, (CommyEvidenceKind) evidence.kind);
+}
+
 /* Details stay here; the other side learns one sentence. */
 static void
 end_auth (CommySetup *self, gboolean is_unable, const char *why)
@@ -99,8 +110,7 @@ end_auth (CommySetup *self, gboolean is_unable, const char *why)
                      source, exchange->hello.service, why);
   else if (self->listener != NULL)
     {
-      commy_attempts_add_failure (self->shared->attempts, source,
-                                  commy_env_now (self->shared->channel->env));
+      count_failure (self, source);
       commy_set_error (&error, COMMY_ERROR_REFUSED, "%s refuses the peer (%s, for %s): %s", id,
                        source, exchange->hello.service, why);
     }

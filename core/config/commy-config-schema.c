@@ -212,6 +212,11 @@ static const CommyKeySchema security_keys[] = {
     "how often is asked whether the proofs of open connections still hold" },
   { "proof-grace", WHOLE (DURATION, 0, HOUR), "5s",
     "how long a connection stays when its proof has ended" },
+  { "lock-out", WHOLE (DURATION, 100 * MS, HOUR), "1s",
+    "how long who failed to prove who it is waits; twice as long after each further failure" },
+  { "lock-out-longest", WHOLE (DURATION, 100 * MS, 24 * HOUR), "15min", "and how long at most" },
+  { "lock-out-shared", PLAIN (BOOL), "true",
+    "whether the other instances are told of it, through the store, and believed" },
 };
 
 static const CommyKeySchema audit_keys[] = {

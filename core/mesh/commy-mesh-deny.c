@@ -7,6 +7,7 @@
 #include "base/commy-error-private.h"
 #include "mesh/commy-mesh-private.h"
 #include "security/commy-deny-list.h"
+#include "security/commy-lock-out.h"
 
 #include <commy/commy-mesh-store.h>
 #include <string.h>
@@ -31,6 +32,14 @@ commy_mesh_deny (
 
   g_return_val_if_fail (COMMY_IS_MESH (self), FALSE);
   g_return_val_if_fail (subject != NULL && reason != NULL, FALSE);
+  if (commy_lock_out_is_subject (subject))
+    {
+      commy_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
+                       "what begins with %s instances write, of those who fail to prove who they "
+                       "are; deny the principal, which is the rest of it",
+                       COMMY_LOCK_OUT);
+      return FALSE;
+    }
   key = dup_key (subject, error);
   if (key == NULL)
     return FALSE;

@@ -39,6 +39,12 @@
 
 /* --- plugins --- */
 
+static CommyPlugin *
+find_store (gpointer mesh)
+{
+  return ((CommyMesh *) mesh)->store;
+}
+
 static gboolean
 start_plugin (CommyMesh *self, CommyPlugin *plugin, GError **error)
 {
@@ -51,7 +57,9 @@ start_plugin (CommyMesh *self, CommyPlugin *plugin, GError **error)
                            .host_id = commy_env_host_id (),
                            .env = self->env,
                            .audit = commy_mesh_audit_from_plugin,
-                           .audit_data = self };
+                           .audit_data = self,
+                           .find_store = find_store,
+                           .store_data = self };
   g_autoptr (GError) cause = NULL;
 
   if (!commy_plugin_load (plugin, self->config, error)

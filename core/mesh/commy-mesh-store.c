@@ -16,7 +16,8 @@
 /* Nothing is there, so that asking for it costs no more than the way to the store and back. */
 #define NOTHING "commy-status/"
 
-static const char *const reserved_prefixes[] = { "services/", "nodes/", "hosts/", "denied/" };
+static const char *const reserved_prefixes[]
+    = { "services/", "nodes/", "hosts/", "denied/", "sessions/" };
 
 typedef enum
 {

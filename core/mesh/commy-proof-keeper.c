@@ -8,6 +8,8 @@
 #include "mesh/commy-proof-keeper.h"
 
 #include "base/commy-error-private.h"
+#include "mesh/commy-lock-outs.h"
+#include "security/commy-lock-out.h"
 
 #include <string.h>
 
@@ -18,6 +20,7 @@ struct _CommyProofKeeper
   grefcount refs;  /* its owner's, and of a question to the store */
   CommyMesh *mesh; /* NULL: it is over */
   CommyStandings *standings;
+  CommyLockOuts *lock_outs;
   GSource *timer; /* NULL: there is nothing to look at */
   gint64 due_us;  /* of the timer, on the steady clock */
   GSource *retry;
@@ -120,9 +123,31 @@ on_retry (gpointer data)
 }
 
 static void
+take_removal (CommyProofKeeper *self, const char *subject, gint64 revision)
+{
+  if (commy_lock_out_is_subject (subject))
+    commy_lock_outs_take_away (self->lock_outs, subject, revision);
+  else
+    commy_deny_list_remove (commy_standings_get_deny_list (self->standings), subject);
+}
+
+/* Of a lock-out that cannot be read nothing comes: it is a brake, and denies nobody for good. */
+static void
+take_lock_out (CommyProofKeeper *self, const CommyStoreEntry *entry)
+{
+  gsize size = 0;
+  const char *text = g_bytes_get_data (entry->value, &size);
+  g_autoptr (CommyDenial) denial = commy_denial_read (entry->key, text, size, NULL);
+
+  if (denial != NULL)
+    commy_lock_outs_take (self->lock_outs, denial, entry->mod_revision);
+}
+
+static void
 take_entry (CommyProofKeeper *self, const CommyStoreEntry *entry)
 {
   CommyDenyList *list = commy_standings_get_deny_list (self->standings);
+  const char *subject = entry->key + strlen (COMMY_DENIED_PREFIX);
   g_autoptr (GError) error = NULL;
   CommyDenial *denial;
   gsize size = 0;
@@ -132,7 +157,12 @@ take_entry (CommyProofKeeper *self, const CommyStoreEntry *entry)
     return;
   if (entry->value == NULL)
     {
-      commy_deny_list_remove (list, entry->key + strlen (COMMY_DENIED_PREFIX));
+      take_removal (self, subject, entry->mod_revision);
+      return;
+    }
+  if (commy_lock_out_is_subject (subject))
+    {
+      take_lock_out (self, entry);
       return;
     }
   text = g_bytes_get_data (entry->value, &size);
@@ -223,6 +253,7 @@ commy_proof_keeper_new (CommyMesh *mesh)
       commy_config_get_duration (mesh->config, "security", "proof-grace") / 1000);
   commy_standings_tell_added (self->standings, on_added, self);
   mesh->setup.standings = self->standings;
+  self->lock_outs = commy_lock_outs_new (mesh);
   return self;
 }
 
@@ -250,6 +281,7 @@ commy_proof_keeper_free (CommyProofKeeper *self)
   end_timer (&self->retry);
   commy_standings_tell_added (self->standings, NULL, NULL);
   self->mesh->setup.standings = NULL;
+  g_clear_pointer (&self->lock_outs, commy_lock_outs_free);
   g_clear_pointer (&self->standings, commy_standings_unref);
   self->mesh = NULL;
   keeper_unref (self);

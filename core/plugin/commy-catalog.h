@@ -105,6 +105,9 @@ typedef struct
   /* Records an event that a plugin tells of; mesh thread. NULL: nobody does. */
   void (*audit) (gpointer data, const char *type, const char *outcome, const char *details);
   gpointer audit_data;
+  /* The mesh's store while it runs; mesh thread. NULL: there is none. */
+  CommyPlugin *(*find_store) (gpointer data);
+  gpointer store_data;
 } CommyHostSetup;
 
 /* Allocates the instance, makes the host, calls init. Mesh thread. */

@@ -20,6 +20,8 @@ typedef struct
   GMainContext *context;
   void (*audit) (gpointer data, const char *type, const char *outcome, const char *details);
   gpointer audit_data;
+  CommyPlugin *(*find_store) (gpointer data);
+  gpointer store_data;
   GHashTable *params;
   GMutex lock;         /* protects what follows: posts come from any thread */
   GHashTable *sources; /* id -> GSource, owned */
@@ -192,6 +194,19 @@ host_audit (CommyHost *self, const char *type, const char *outcome, const char *
     host->audit (host->audit_data, type, outcome, details);
 }
 
+static const CommyStoreOps *
+host_store (CommyHost *self, gpointer *out_instance)
+{
+  Host *host = host_of (self);
+  CommyPlugin *store = host->find_store != NULL ? host->find_store (host->store_data) : NULL;
+
+  if (store == NULL
+      || (store->state != COMMY_PLUGIN_STATE_ACTIVE && store->state != COMMY_PLUGIN_STATE_QUIESCED))
+    return NULL;
+  *out_instance = store->instance;
+  return &store->ops.store;
+}
+
 static void
 destroy_source (gpointer source)
 {
@@ -229,6 +244,7 @@ commy_host_new (const CommyPlugin *plugin, CommyConfig *config, const CommyHostS
     .param = host_param,
     .info = host_info,
     .audit = host_audit,
+    .store = host_store,
   };
   host->name = g_strdup (plugin->name);
   host->infos[COMMY_HOST_MESH] = g_strdup (setup->mesh);
@@ -239,6 +255,8 @@ commy_host_new (const CommyPlugin *plugin, CommyConfig *config, const CommyHostS
   host->infos[COMMY_HOST_HOST_ID] = g_strdup (setup->host_id);
   host->audit = setup->audit;
   host->audit_data = setup->audit_data;
+  host->find_store = setup->find_store;
+  host->store_data = setup->store_data;
   host->env = setup->env != NULL ? setup->env : commy_env_system ();
   host->context = setup->context != NULL ? g_main_context_ref (setup->context)
                                          : g_main_context_ref (g_main_context_default ());

@@ -1,23 +1,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Failed attempts by source. When the table is full the one goes whose wait ends first: with as
- * many sources as it takes to fill it, each of them still waits for its own.
+ * Failed attempts by source: those that happened here, and those that others tell of. When a table
+ * is full the one goes whose wait ends first: with as many sources as it takes to fill it, each of
+ * them still waits for its own.
  */
 #include "config.h"
 
 #include "security/commy-attempts.h"
+
+/* More are not counted; 2^10 seconds are more than the longest wait already. */
+#define FAILURES_MAX 64u
 
 typedef struct
 {
   char *source;
   guint failures;  /* in a row */
   gint64 until_ns; /* may try again */
+  gint64 end;      /* heard: what the word said */
 } Entry;
 
 struct _CommyAttempts
 {
   guint max;
+  gint64 first_ns, longest_ns;
   GHashTable *entries;   /* source -> Entry */
+  GHashTable *heard;     /* source -> Entry */
   GHashTable *under_way; /* source -> number */
 };
 
@@ -36,9 +43,19 @@ commy_attempts_new (guint max)
   CommyAttempts *self = g_new0 (CommyAttempts, 1);
 
   self->max = MAX (max, 1);
+  self->first_ns = COMMY_ATTEMPTS_FIRST_NS;
+  self->longest_ns = COMMY_ATTEMPTS_LONGEST_NS;
   self->entries = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, entry_free);
+  self->heard = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, entry_free);
   self->under_way = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   return self;
+}
+
+void
+commy_attempts_set_waits (CommyAttempts *self, gint64 first_ns, gint64 longest_ns)
+{
+  self->first_ns = first_ns;
+  self->longest_ns = MAX (longest_ns, first_ns);
 }
 
 void
@@ -47,23 +64,86 @@ commy_attempts_free (CommyAttempts *self)
   if (self == NULL)
     return;
   g_hash_table_unref (self->entries);
+  g_hash_table_unref (self->heard);
   g_hash_table_unref (self->under_way);
   g_free (self);
 }
 
+/* --- a table --- */
+
+static gint64
+find_wait (GHashTable *table, const char *source, gint64 now_ns)
+{
+  const Entry *entry = g_hash_table_lookup (table, source);
+
+  return entry != NULL ? MAX (entry->until_ns - now_ns, 0) : 0;
+}
+
+/* Who waited as long as can be asked, and as long again without another failure, begins anew. */
+static gboolean
+is_stale (const CommyAttempts *self, const Entry *entry, gint64 now_ns)
+{
+  return now_ns - entry->until_ns > self->longest_ns;
+}
+
+static void
+make_room (const CommyAttempts *self, GHashTable *table, guint max, gint64 now_ns)
+{
+  const Entry *first = NULL;
+  GHashTableIter iter;
+  gpointer value;
+
+  if (g_hash_table_size (table) < max)
+    return;
+  g_hash_table_iter_init (&iter, table);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      Entry *entry = value;
+
+      if (is_stale (self, entry, now_ns))
+        g_hash_table_iter_remove (&iter);
+      else if (first == NULL || entry->until_ns < first->until_ns)
+        first = entry;
+    }
+  if (first != NULL && g_hash_table_size (table) >= max)
+    g_hash_table_remove (table, first->source);
+}
+
+static Entry *
+add_entry (
+    const CommyAttempts *self, GHashTable *table, guint max, const char *source, gint64 now_ns)
+{
+  Entry *entry;
+
+  make_room (self, table, max, now_ns);
+  entry = g_new0 (Entry, 1);
+  entry->source = g_strdup (source);
+  g_hash_table_insert (table, entry->source, entry);
+  return entry;
+}
+
+static void
+end_wait (GHashTable *table, const char *source, gint64 now_ns)
+{
+  Entry *entry = g_hash_table_lookup (table, source);
+
+  if (entry != NULL)
+    entry->until_ns = MIN (entry->until_ns, now_ns);
+}
+
+/* --- what happens here --- */
+
 gint64
 commy_attempts_wait (CommyAttempts *self, const char *source, gint64 now_ns)
 {
-  const Entry *entry = g_hash_table_lookup (self->entries, source);
-
-  return entry != NULL ? MAX (entry->until_ns - now_ns, 0) : 0;
+  return MAX (find_wait (self->entries, source, now_ns), find_wait (self->heard, source, now_ns));
 }
 
 gboolean
 commy_attempts_begin (CommyAttempts *self, const char *source)
 {
   guint n = GPOINTER_TO_UINT (g_hash_table_lookup (self->under_way, source));
-  gboolean has_failed = g_hash_table_contains (self->entries, source);
+  gboolean has_failed = commy_attempts_get_failures (self, source) > 0;
 
   if (n >= (has_failed ? 1 : COMMY_ATTEMPTS_AT_ONCE))
     return FALSE;
@@ -83,69 +163,97 @@ commy_attempts_end (CommyAttempts *self, const char *source)
 }
 
 static gint64
-penalty (guint failures)
+penalty (const CommyAttempts *self, guint failures)
 {
-  /* 2^10 seconds are more than the longest. */
-  return failures > 10 ? COMMY_ATTEMPTS_LONGEST_NS
-                       : MIN (COMMY_ATTEMPTS_FIRST_NS << (failures - 1), COMMY_ATTEMPTS_LONGEST_NS);
+  gint64 wait_ns = self->first_ns;
+
+  for (guint i = 1; i < failures && wait_ns < self->longest_ns; i++)
+    wait_ns *= 2;
+  return MIN (wait_ns, self->longest_ns);
 }
 
-/* Who waited as long as can be asked, and as long again without another failure, begins anew. */
-static gboolean
-is_stale (const Entry *entry, gint64 now_ns)
-{
-  return now_ns - entry->until_ns > COMMY_ATTEMPTS_LONGEST_NS;
-}
-
-static void
-make_room (CommyAttempts *self, gint64 now_ns)
-{
-  const Entry *first = NULL;
-  GHashTableIter iter;
-  gpointer value;
-
-  if (g_hash_table_size (self->entries) < self->max)
-    return;
-  g_hash_table_iter_init (&iter, self->entries);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    {
-      Entry *entry = value;
-
-      if (is_stale (entry, now_ns))
-        g_hash_table_iter_remove (&iter);
-      else if (first == NULL || entry->until_ns < first->until_ns)
-        first = entry;
-    }
-  if (first != NULL && g_hash_table_size (self->entries) >= self->max)
-    g_hash_table_remove (self->entries, first->source);
-}
-
+/* Who guesses at one instance after the other is counted by all of them together. */
 void
 commy_attempts_add_failure (CommyAttempts *self, const char *source, gint64 now_ns)
 {
+  const Entry *heard = g_hash_table_lookup (self->heard, source);
   Entry *entry = g_hash_table_lookup (self->entries, source);
 
   if (entry == NULL)
-    {
-      make_room (self, now_ns);
-      entry = g_new0 (Entry, 1);
-      entry->source = g_strdup (source);
-      g_hash_table_insert (self->entries, entry->source, entry);
-    }
-  else if (is_stale (entry, now_ns))
+    entry = add_entry (self, self->entries, self->max, source, now_ns);
+  else if (is_stale (self, entry, now_ns))
     entry->failures = 0;
-  entry->failures = MIN (entry->failures + 1, 64);
-  entry->until_ns = now_ns + penalty (entry->failures);
+  if (heard != NULL && !is_stale (self, heard, now_ns))
+    entry->failures = MAX (entry->failures, heard->failures);
+  entry->failures = MIN (entry->failures + 1, FAILURES_MAX);
+  entry->until_ns = now_ns + penalty (self, entry->failures);
+}
+
+guint
+commy_attempts_get_failures (CommyAttempts *self, const char *source)
+{
+  const Entry *entry = g_hash_table_lookup (self->entries, source);
+  const Entry *heard = g_hash_table_lookup (self->heard, source);
+
+  return MAX (entry != NULL ? entry->failures : 0, heard != NULL ? heard->failures : 0);
 }
 
 void
 commy_attempts_forgive (CommyAttempts *self, const char *source)
 {
   g_hash_table_remove (self->entries, source);
+  g_hash_table_remove (self->heard, source);
+}
+
+void
+commy_attempts_lift (CommyAttempts *self, const char *source, gint64 now_ns)
+{
+  end_wait (self->entries, source, now_ns);
+  commy_attempts_lift_heard (self, source, now_ns);
 }
 
 guint
 commy_attempts_get_n (CommyAttempts *self)
 {
   return g_hash_table_size (self->entries);
+}
+
+/* --- what is heard --- */
+
+void
+commy_attempts_hear (CommyAttempts *self,
+                     const char *source,
+                     guint failures,
+                     gint64 wait_ns,
+                     gint64 end,
+                     gint64 now_ns)
+{
+  Entry *entry = g_hash_table_lookup (self->heard, source);
+
+  /* The same word again, as after the store was away, is no reason to wait longer. */
+  if (entry != NULL && entry->end == end && entry->failures == CLAMP (failures, 1, FAILURES_MAX))
+    return;
+  if (entry == NULL)
+    entry = add_entry (self, self->heard, COMMY_ATTEMPTS_HEARD_MAX, source, now_ns);
+  entry->failures = CLAMP (failures, 1, FAILURES_MAX);
+  entry->until_ns = now_ns + CLAMP (wait_ns, 0, self->longest_ns);
+  entry->end = end;
+}
+
+gint64
+commy_attempts_wait_heard (CommyAttempts *self, const char *source, gint64 now_ns)
+{
+  return find_wait (self->heard, source, now_ns);
+}
+
+void
+commy_attempts_lift_heard (CommyAttempts *self, const char *source, gint64 now_ns)
+{
+  end_wait (self->heard, source, now_ns);
+}
+
+guint
+commy_attempts_get_n_heard (CommyAttempts *self)
+{
+  return g_hash_table_size (self->heard);
 }

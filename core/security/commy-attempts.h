@@ -2,8 +2,9 @@
 /*
  * How long somebody who failed to authenticate has to wait: a second after the first failure, twice
  * as long after each further one, a quarter of an hour at most. And how many attempts one may have
- * under way, because those that begin before the first has failed wait for nothing. A bounded
- * table; time is an argument. Mesh thread.
+ * under way, because those that begin before the first has failed wait for nothing. What other
+ * instances say of a source counts beside what happened here. Bounded tables; time is an argument.
+ * Mesh thread.
  */
 #pragma once
 
@@ -17,18 +18,42 @@
 
 typedef struct _CommyAttempts CommyAttempts;
 
+/* What is heard takes no room from what happened here. */
+#define COMMY_ATTEMPTS_HEARD_MAX 4096u
+
 /* @max: sources that are remembered. */
 CommyAttempts *commy_attempts_new (guint max);
+/* Other waits than those above: after the first failure, and at most. */
+void commy_attempts_set_waits (CommyAttempts *attempts, gint64 first_ns, gint64 longest_ns);
 void commy_attempts_free (CommyAttempts *attempts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyAttempts, commy_attempts_free)
 
 /* Nanoseconds until @source may try again; 0: it may. */
 gint64 commy_attempts_wait (CommyAttempts *attempts, const char *source, gint64 now_ns);
+/* And of these, what it waits because of what was heard. */
+gint64 commy_attempts_wait_heard (CommyAttempts *attempts, const char *source, gint64 now_ns);
 /* An attempt of @source, if it may have one more. Each that is TRUE needs an end. Their number is
  * bounded by that of the set-ups. */
 gboolean commy_attempts_begin (CommyAttempts *attempts, const char *source);
 void commy_attempts_end (CommyAttempts *attempts, const char *source);
 void commy_attempts_add_failure (CommyAttempts *attempts, const char *source, gint64 now_ns);
+/* How often in a row @source has failed; 0: not that it were known. */
+guint commy_attempts_get_failures (CommyAttempts *attempts, const char *source);
 /* It knew better: what went before is forgotten. */
 void commy_attempts_forgive (CommyAttempts *attempts, const char *source);
 guint commy_attempts_get_n (CommyAttempts *attempts);
+
+/* Another instance says that @source failed so often there, and is to wait so long from now. No
+ * more than the longest wait counts, and only once: @end is what makes one word of its differ from
+ * the next, such as the end that it gives. */
+void commy_attempts_hear (CommyAttempts *attempts,
+                          const char *source,
+                          guint failures,
+                          gint64 wait_ns,
+                          gint64 end,
+                          gint64 now_ns);
+/* It need not wait any more for what was heard; how often it failed is not forgotten. */
+void commy_attempts_lift_heard (CommyAttempts *attempts, const char *source, gint64 now_ns);
+/* Nor for what happened here. */
+void commy_attempts_lift (CommyAttempts *attempts, const char *source, gint64 now_ns);
+guint commy_attempts_get_n_heard (CommyAttempts *attempts);

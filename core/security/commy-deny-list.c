@@ -25,6 +25,7 @@ commy_denial_free (CommyDenial *denial)
     return;
   g_free (denial->subject);
   g_free (denial->reason);
+  g_free (denial->by);
   g_free (denial);
 }
 
@@ -64,8 +65,26 @@ commy_denial_write (const CommyDenial *self)
   g_variant_builder_add (&builder, "{sv}", "reason", g_variant_new_string (self->reason));
   g_variant_builder_add (&builder, "{sv}", "since", g_variant_new_int64 (self->since_s));
   g_variant_builder_add (&builder, "{sv}", "until", g_variant_new_int64 (self->until_s));
+  if (self->failures > 0)
+    {
+      g_variant_builder_add (&builder, "{sv}", "failures", g_variant_new_uint32 (self->failures));
+      g_variant_builder_add (&builder, "{sv}", "by",
+                             g_variant_new_string (self->by != NULL ? self->by : ""));
+    }
   value = g_variant_ref_sink (g_variant_builder_end (&builder));
   return g_variant_print (value, TRUE);
+}
+
+/* What only lock-outs have. */
+static void
+read_failures (CommyDenial *self, GVariant *value)
+{
+  const char *by = "";
+
+  g_variant_lookup (value, "failures", "u", &self->failures);
+  if (self->failures > 0 && g_variant_lookup (value, "by", "&s", &by)
+      && strlen (by) <= COMMY_DENIAL_BY_MAX && is_plain (by, FALSE))
+    self->by = g_strdup (by);
 }
 
 static gboolean
@@ -93,6 +112,7 @@ read_text (CommyDenial *self, const char *text, gsize size, GError **error)
       return FALSE;
     }
   g_variant_lookup (value, "since", "x", &self->since_s);
+  read_failures (self, value);
   self->reason = g_strdup (reason);
   return TRUE;
 }

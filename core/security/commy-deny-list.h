@@ -13,6 +13,7 @@
 #define COMMY_DENIAL_REASON_MAX 256u
 #define COMMY_DENIAL_SUBJECT_MAX 900u
 #define COMMY_DENIAL_TEXT_MAX 2048u
+#define COMMY_DENIAL_BY_MAX 64u
 
 typedef struct
 {
@@ -20,6 +21,8 @@ typedef struct
   char *reason;
   gint64 since_s;
   gint64 until_s; /* 0: for good */
+  guint failures; /* of a lock-out (commy-lock-out.h): so often he failed */
+  char *by;       /* and the node that says so; or NULL */
 } CommyDenial;
 
 void commy_denial_free (CommyDenial *denial);

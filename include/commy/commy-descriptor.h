@@ -332,6 +332,24 @@ typedef void (*CommyHostAuditFunc) (CommyHost *host,
                                     const char *outcome,
                                     const char *details);
 
+typedef struct _CommyStoreOps CommyStoreOps;
+
+/**
+ * CommyHostStoreFunc:
+ * @host: the host
+ * @out_instance: (out): the store's instance, for the operations
+ *
+ * The store of the mesh, for what the instances of a plugin have to tell each other. It starts
+ * after auth providers and stops before them: ask each time, end watches in `quiesce`, and bear
+ * answers until `fini`. Who may write there is the store's own word; what is read there anybody may
+ * have written who may. The plugin's README names the prefix of its keys. Mesh thread.
+ *
+ * Returns: (transfer none) (nullable): its operations; %NULL: there is none now
+ *
+ * Since: 0.1
+ */
+typedef const CommyStoreOps *(*CommyHostStoreFunc) (CommyHost *host, gpointer *out_instance);
+
 /**
  * CommyHost:
  * @struct_size: size of the struct the core hands over; test before using a newer member
@@ -348,6 +366,7 @@ typedef void (*CommyHostAuditFunc) (CommyHost *host,
  * @next: (nullable): for hook plugins: the operations of the wrapped plugin (its kind's ops struct)
  * @next_instance: (nullable): and its instance
  * @audit: see #CommyHostAuditFunc; absent (see @struct_size) in older cores
+ * @store: (nullable): see #CommyHostStoreFunc; absent (see @struct_size) in older cores
  *
  * The whole of what a plugin sees of the core. Valid from `init` until `fini` returns.
  */
@@ -367,6 +386,7 @@ struct _CommyHost
   gconstpointer next;
   gpointer next_instance;
   CommyHostAuditFunc audit;
+  CommyHostStoreFunc store;
 };
 
 /**
@@ -403,7 +423,6 @@ typedef struct _CommyTransportOps CommyTransportOps;
 typedef struct _CommySerializerOps CommySerializerOps;
 typedef struct _CommyAuthOps CommyAuthOps;
 typedef struct _CommyBalancerOps CommyBalancerOps;
-typedef struct _CommyStoreOps CommyStoreOps;
 
 /**
  * CommyPluginDescriptor:

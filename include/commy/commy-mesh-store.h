@@ -31,8 +31,8 @@ G_BEGIN_DECLS
 /**
  * CommyStoreWriteFlags:
  * @COMMY_STORE_WRITE_DEFAULT: keys that the mesh keeps itself are refused
- * @COMMY_STORE_WRITE_RESERVED: write below `services/`, `nodes/`, `hosts/` and `denied/`, too. What
- * is wrong there is what every process of the mesh believes
+ * @COMMY_STORE_WRITE_RESERVED: write below `services/`, `nodes/`, `hosts/`, `denied/` and
+ * `sessions/`, too. What is wrong there is what every process of the mesh believes
  *
  * How keys of the store are written.
  *

@@ -193,6 +193,20 @@ if exits 0; then
   ok session/revoke-exits-0 exits 0
   run --mesh test session ls
   ok session/revoked-is-shown says '0123456789ab *unix:uid=7 *revoked'
+  printf 'commy session 1\n0123456789ac\nunix:uid=7\nba9876543210\n1\n9000000000\n9000000000\n%032d\n%064d\n%064d\n%064d\n' \
+    0 0 0 0 > "$folder/session"
+  run --mesh test store put sessions/0123456789ac "@$folder/session"
+  ok session/programs-do-not-write-there complains 'sessions/'
+  run --mesh test store put sessions/0123456789ac "@$folder/session" --force
+  run --mesh test session ls -o json
+  ok session/ls-of-the-store json \
+    'len(it) == 2 and it[1]["id"] == "0123456789ac" and it[1]["where"] == "store"'
+  run --mesh test session ls --dir "$folder/state/test" -o json
+  ok session/ls-of-one-folder json 'len(it) == 1 and it[0]["where"] == "host"'
+  run --mesh test session revoke 0123456789ac
+  ok session/revoke-in-the-store-exits-0 exits 0
+  run --mesh test session ls -o json
+  ok session/revoked-in-the-store-is-gone json 'len(it) == 1'
   # All who have no name would be one user, if they were called alike.
   if unshare --user --map-user=12345 true 2> "$err"; then
     status=0

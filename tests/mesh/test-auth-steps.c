@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "auth/common/commy-api-key.h"
+#include "auth-scene.h"
 #include "auth/common/commy-credential.h"
 #include "auth/common/commy-totp.h"
 #include "fake-client.h"
@@ -15,13 +15,6 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define ALLOW(WHO)                                                                        \
-  "[policy " WHO "]\nprincipals=" WHO ":*\nservices=" TEST_SERVICE "\nverbs=call;offer\n" \
-  "effect=allow\n"
-#define SERVER(CHAIN)                                                         \
-  "auth=peercred;mtls;token\n[auth-chain c]\n" CHAIN "[service " TEST_SERVICE \
-  "]\nauth-chain=c\n" ALLOW ("token")
 
 static void
 on_attributes (CommyService *service, CommyInvocation *invocation, gpointer data)
@@ -40,88 +33,6 @@ add_methods (CommyService *service)
   commy_service_handle (service, "Attributes", on_attributes, NULL, NULL);
 }
 
-/* --- keys --- */
-
-static char *
-register_dir (MeshFixture *fixture)
-{
-  return g_build_filename (fixture->dir, "state", "test", NULL);
-}
-
-static void
-make_key (MeshFixture *fixture, const char *name, CommyApiKey *out_key)
-{
-  static const char *const scopes[] = { "deploy", "read", NULL };
-  g_autofree char *dir = register_dir (fixture);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (CommyApiKeyRegister) reg = commy_api_key_register_open (dir, &error);
-
-  g_assert_no_error (error);
-  commy_api_key_new (out_key, &error);
-  g_assert_no_error (error);
-  commy_api_key_register_add (reg, out_key, name, scopes, 1, 0, &error);
-  g_assert_no_error (error);
-  commy_api_key_register_save (reg, &error);
-  g_assert_no_error (error);
-}
-
-/* Settings of a caller with that key. */
-static char *
-settings_of (MeshFixture *fixture, const CommyApiKey *key, const char *transport)
-{
-  g_autofree char *path = g_build_filename (fixture->dir, "credential", NULL);
-  char *text = commy_api_key_to_text (key);
-
-  g_assert_true (g_file_set_contents (path, text, -1, NULL));
-  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
-  commy_credential_free (text);
-  return g_strdup_printf ("auth=peercred;mtls;token\n[plugin auth/token]\nparam.credential=%s\n"
-                          "[selection]\npreference=pin\ntransports=%s\n",
-                          path, transport);
-}
-
-/* --- calls --- */
-
-/* What a method that returns text says; NULL with @error. */
-static char *
-ask (MeshFixture *fixture, const char *settings, const char *method, GError **error)
-{
-  CommyMesh *mesh = mesh_fixture_join (fixture, settings);
-  CommyClient *client = commy_client_new (mesh, TEST_SERVICE);
-  g_autoptr (GVariant) value = commy_client_call_sync (client, method, NULL, NULL, NULL, error);
-  char *text = NULL;
-
-  if (value != NULL)
-    g_variant_get_child (value, 0, "s", &text);
-  g_object_unref (client);
-  commy_mesh_leave_sync (mesh, NULL, NULL);
-  g_object_unref (mesh);
-  return text;
-}
-
-static void
-check_answer (MeshFixture *fixture, const char *settings, const char *method, const char *expected)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree char *text = ask (fixture, settings, method, &error);
-
-  g_assert_no_error (error);
-  g_assert_cmpstr (text, ==, expected);
-}
-
-static void
-check_refused (MeshFixture *fixture, const char *settings, const char *words)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree char *text = ask (fixture, settings, "Who", &error);
-
-  if (text != NULL)
-    g_error ("let in as %s", text);
-  g_test_message ("%s", error->message);
-  if (strstr (error->message, words) == NULL)
-    g_error ("\"%s\" does not say \"%s\"", error->message, words);
-}
-
 /* --- that it works --- */
 
 static void
@@ -132,13 +43,13 @@ test_every_transport (MeshFixture *fixture, gconstpointer data)
   CommyApiKey key;
 
   mesh_fixture_make_credentials (fixture);
-  make_key (fixture, "build", &key);
+  auth_make_key (fixture, "build", &key);
   child = service_child_start (fixture, SERVER ("require=token\n"), 0);
   for (gsize i = 0; i < G_N_ELEMENTS (transports); i++)
     {
-      g_autofree char *settings = settings_of (fixture, &key, transports[i]);
+      g_autofree char *settings = auth_settings_of (fixture, &key, transports[i]);
 
-      check_answer (fixture, settings, "Who", "token:build");
+      auth_check_answer (fixture, settings, "Who", "token:build");
     }
   service_child_free (child);
 }
@@ -152,12 +63,12 @@ test_all_of_a_chain (MeshFixture *fixture, gconstpointer data)
   ServiceChild *child;
   CommyApiKey key;
 
-  make_key (fixture, "build", &key);
+  auth_make_key (fixture, "build", &key);
   attributes = g_strdup_printf ("token:build token-id=%s scope=deploy scope=read", key.id);
-  settings = settings_of (fixture, &key, "unix");
+  settings = auth_settings_of (fixture, &key, "unix");
   child = service_child_start (fixture, SERVER ("require=peercred;token\n"), 0);
-  check_answer (fixture, settings, "Who", own);
-  check_answer (fixture, settings, "Attributes", attributes);
+  auth_check_answer (fixture, settings, "Who", own);
+  auth_check_answer (fixture, settings, "Attributes", attributes);
   service_child_free (child);
 }
 
@@ -168,8 +79,8 @@ test_one_of_a_chain (MeshFixture *fixture, gconstpointer data)
   g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
   ServiceChild *child = service_child_start (fixture, SERVER ("any=mtls;peercred;token\n"), 0);
 
-  check_answer (fixture, "[selection]\npreference=pin\ntransports=unix\n", "Who", own);
-  check_answer (fixture, "[selection]\npreference=pin\ntransports=unix\n", "Attributes", "");
+  auth_check_answer (fixture, "[selection]\npreference=pin\ntransports=unix\n", "Who", own);
+  auth_check_answer (fixture, "[selection]\npreference=pin\ntransports=unix\n", "Attributes", "");
   service_child_free (child);
 }
 
@@ -180,7 +91,7 @@ test_not_asked (MeshFixture *fixture, gconstpointer data)
   g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
   ServiceChild *child = service_child_start (fixture, "auth=peercred;mtls;token\n", 0);
 
-  check_answer (fixture, "auth=peercred;mtls;token\n", "Who", own);
+  auth_check_answer (fixture, "auth=peercred;mtls;token\n", "Who", own);
   service_child_free (child);
 }
 
@@ -195,18 +106,18 @@ test_both_directions (MeshFixture *fixture, gconstpointer data)
   ServiceChild *child;
   CommyApiKey key;
 
-  make_key (fixture, "build", &key);
-  settings = settings_of (fixture, &key, "unix");
+  auth_make_key (fixture, "build", &key);
+  settings = auth_settings_of (fixture, &key, "unix");
   strict = g_strconcat (settings, EXPECTS, NULL);
   child = service_child_start (fixture, SERVER ("require=token\n"), 0);
-  check_answer (fixture, strict, "Who", "token:build");
+  auth_check_answer (fixture, strict, "Who", "token:build");
   service_child_free (child);
   /* One that asks nothing of its callers proves itself all the same. */
   child = service_child_start (fixture, "auth=peercred;mtls;token\n", 0);
-  check_answer (fixture, strict, "Attributes", "");
+  auth_check_answer (fixture, strict, "Attributes", "");
   service_child_free (child);
   child = service_child_start (fixture, NULL, 0);
-  check_refused (fixture, strict, "takes part in none of the steps");
+  auth_check_refused (fixture, strict, "takes part in none of the steps");
   service_child_free (child);
 }
 
@@ -220,13 +131,13 @@ test_impostor (MeshFixture *fixture, gconstpointer data)
   ServiceChild *child;
   CommyApiKey key;
 
-  make_key (fixture, "build", &key);
-  settings = settings_of (fixture, &key, "unix");
+  auth_make_key (fixture, "build", &key);
+  settings = auth_settings_of (fixture, &key, "unix");
   strict = g_strconcat (settings, EXPECTS, NULL);
   file = g_build_filename (fixture->dir, "state", "test", COMMY_API_KEYS_FILE, NULL);
   g_assert_cmpint (g_unlink (file), ==, 0);
   child = service_child_start (fixture, "auth=peercred;mtls;token\n", 0);
-  check_refused (fixture, strict, "who this is was not proved");
+  auth_check_refused (fixture, strict, "who this is was not proved");
   service_child_free (child);
 }
 
@@ -237,8 +148,8 @@ test_no_credential (MeshFixture *fixture, gconstpointer data)
 {
   ServiceChild *child = service_child_start (fixture, SERVER ("require=token\n"), 0);
 
-  check_refused (fixture, NULL, "[auth-chain c] requires token");
-  check_refused (fixture, "auth=peercred;mtls;token\n", "no credential is named");
+  auth_check_refused (fixture, NULL, "[auth-chain c] requires token");
+  auth_check_refused (fixture, "auth=peercred;mtls;token\n", "no credential is named");
   service_child_free (child);
 }
 
@@ -249,12 +160,12 @@ test_wrong_key (MeshFixture *fixture, gconstpointer data)
   ServiceChild *child;
   CommyApiKey key;
 
-  make_key (fixture, "build", &key);
+  auth_make_key (fixture, "build", &key);
   key.secret[7] ^= 1;
-  settings = settings_of (fixture, &key, "unix");
+  settings = auth_settings_of (fixture, &key, "unix");
   mesh_fixture_capture_log (fixture);
   child = service_child_start (fixture, SERVER ("require=token\n"), 0);
-  check_refused (fixture, settings, "the log of the side that refuses tells why");
+  auth_check_refused (fixture, settings, "the log of the side that refuses tells why");
   mesh_fixture_await_log (fixture, "its proof is wrong");
   service_child_free (child);
 }
@@ -262,21 +173,21 @@ test_wrong_key (MeshFixture *fixture, gconstpointer data)
 static void
 test_revoked (MeshFixture *fixture, gconstpointer data)
 {
-  g_autofree char *dir = register_dir (fixture);
+  g_autofree char *dir = auth_register_dir (fixture);
   g_autofree char *settings = NULL;
   g_autoptr (CommyApiKeyRegister) reg = NULL;
   ServiceChild *child;
   CommyApiKey key;
 
-  make_key (fixture, "build", &key);
-  settings = settings_of (fixture, &key, "unix");
+  auth_make_key (fixture, "build", &key);
+  settings = auth_settings_of (fixture, &key, "unix");
   mesh_fixture_capture_log (fixture);
   child = service_child_start (fixture, SERVER ("require=token\n"), 0);
-  check_answer (fixture, settings, "Who", "token:build");
+  auth_check_answer (fixture, settings, "Who", "token:build");
   reg = commy_api_key_register_open (dir, NULL);
   g_assert_true (commy_api_key_register_revoke (reg, key.id, NULL));
   g_assert_true (commy_api_key_register_save (reg, NULL));
-  check_refused (fixture, settings, "the log of the side that refuses tells why");
+  auth_check_refused (fixture, settings, "the log of the side that refuses tells why");
   mesh_fixture_await_log (fixture, "it is revoked");
   service_child_free (child);
 }
@@ -296,8 +207,8 @@ test_revoked_while_open (MeshFixture *fixture, gconstpointer data)
   ServiceChild *child;
   CommyApiKey key;
 
-  make_key (fixture, "build", &key);
-  settings = settings_of (fixture, &key, "unix");
+  auth_make_key (fixture, "build", &key);
+  settings = auth_settings_of (fixture, &key, "unix");
   mesh_fixture_capture_log (fixture);
   child = service_child_start (fixture,
                                SERVER ("require=token\n") "[security]\nproof-check=100ms\n", 0);
@@ -330,8 +241,8 @@ test_denied_behind (MeshFixture *fixture, gconstpointer data)
   CommyApiKey key;
 
   mesh_fixture_make_credentials (fixture);
-  make_key (fixture, "build", &key);
-  settings = settings_of (fixture, &key, "tls");
+  auth_make_key (fixture, "build", &key);
+  settings = auth_settings_of (fixture, &key, "tls");
   mesh_fixture_capture_log (fixture);
   child = service_child_start (fixture, SERVER ("require=mtls;token\n") ALLOW ("spiffe"), 0);
   mesh = mesh_fixture_join (fixture, settings);
@@ -340,7 +251,7 @@ test_denied_behind (MeshFixture *fixture, gconstpointer data)
   g_assert_no_error (error);
   g_assert_true (commy_mesh_deny (mesh, "token:build", "leaked", 0, &error));
   mesh_fixture_await_log (fixture, "over tls: token:build is denied: leaked");
-  check_refused (fixture, settings, "token:build is denied: leaked");
+  auth_check_refused (fixture, settings, "token:build is denied: leaked");
   g_clear_object (&client);
   commy_mesh_leave_sync (mesh, NULL, NULL);
   service_child_free (child);
@@ -360,10 +271,10 @@ test_guesses (MeshFixture *fixture, gconstpointer data)
   gboolean is_busy = FALSE;
 
   mesh_fixture_make_credentials (fixture);
-  make_key (fixture, "build", &key);
+  auth_make_key (fixture, "build", &key);
   wrong = key;
   wrong.secret[0] ^= 1;
-  wrong_settings = settings_of (fixture, &wrong, "unix");
+  wrong_settings = auth_settings_of (fixture, &wrong, "unix");
   mesh_fixture_capture_log (fixture);
   child = service_child_start (fixture, SERVER ("require=token\n"), 0);
   mesh = mesh_fixture_join (fixture, wrong_settings);
@@ -380,8 +291,8 @@ test_guesses (MeshFixture *fixture, gconstpointer data)
   g_object_unref (client);
   commy_mesh_leave_sync (mesh, NULL, NULL);
   g_object_unref (mesh);
-  settings = settings_of (fixture, &key, "tls");
-  check_answer (fixture, settings, "Who", "token:build");
+  settings = auth_settings_of (fixture, &key, "tls");
+  auth_check_answer (fixture, settings, "Who", "token:build");
   service_child_free (child);
 }
 
@@ -399,8 +310,8 @@ test_moves (MeshFixture *fixture, gconstpointer data)
   MovesScene *scene;
   CommyApiKey key;
 
-  make_key (fixture, "build", &key);
-  unused = settings_of (fixture, &key, "shm"); /* writes the credential */
+  auth_make_key (fixture, "build", &key);
+  unused = auth_settings_of (fixture, &key, "shm"); /* writes the credential */
   text = g_strdup_printf ("[mesh]\nauth=peercred;mtls;token\n[auth-chain c]\nrequire=token\n"
                           "[service " TEST_SERVICE "]\nauth-chain=c\n" ALLOW (
                               "token") "[plugin auth/token]\nparam.credential=%s\n",
@@ -435,7 +346,7 @@ static void
 test_token_of_one_peer (MeshFixture *fixture, gconstpointer data)
 {
   g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
-  g_autofree char *dir = register_dir (fixture);
+  g_autofree char *dir = auth_register_dir (fixture);
   const char *const principals[] = { NULL, "unix:uid=4711", own };
   static const char *const words[] = { "is not bound to unix:uid=", "it counts only as", NULL };
 
@@ -445,7 +356,7 @@ test_token_of_one_peer (MeshFixture *fixture, gconstpointer data)
       ServiceChild *child;
       CommyApiKey key;
 
-      make_key (fixture, "build", &key);
+      auth_make_key (fixture, "build", &key);
       if (principals[i] != NULL)
         {
           g_autoptr (CommyApiKeyRegister) reg = commy_api_key_register_open (dir, NULL);
@@ -453,45 +364,18 @@ test_token_of_one_peer (MeshFixture *fixture, gconstpointer data)
           g_assert_true (commy_api_key_register_bind (reg, key.id, principals[i], NULL));
           g_assert_true (commy_api_key_register_save (reg, NULL));
         }
-      settings = settings_of (fixture, &key, "unix");
+      settings = auth_settings_of (fixture, &key, "unix");
       mesh_fixture_capture_log (fixture);
       child = service_child_start (fixture, SAME ("peercred;token"), 0);
       if (words[i] == NULL)
-        check_answer (fixture, settings, "Who", own);
+        auth_check_answer (fixture, settings, "Who", own);
       else
         {
-          check_refused (fixture, settings, "the log of the side that refuses tells why");
+          auth_check_refused (fixture, settings, "the log of the side that refuses tells why");
           mesh_fixture_await_log (fixture, words[i]);
         }
       service_child_free (child);
     }
-}
-
-/* (transfer full): settings of a caller who has the secret of @principal. */
-static char *
-enrol (MeshFixture *fixture, const char *principal, const char *transport, char **out_id)
-{
-  g_autofree char *dir = register_dir (fixture);
-  g_autofree char *path = g_build_filename (fixture->dir, "totp-credential", NULL);
-  g_autoptr (CommyTotpRegister) reg = commy_totp_register_open (dir, NULL, NULL);
-  g_autoptr (GPtrArray) codes = NULL;
-  g_autoptr (GError) error = NULL;
-  const CommyTotpEntry *entry;
-  CommyTotpKey key;
-  char *uri;
-
-  g_assert_true (commy_totp_key_new (COMMY_TOTP_SHA1, 6, &key, NULL));
-  entry = commy_totp_register_add (reg, principal, &key, 1, &codes, &error);
-  g_assert_no_error (error);
-  *out_id = g_strdup (entry->id);
-  g_assert_true (commy_totp_register_save (reg, NULL));
-  uri = commy_totp_key_to_uri (&key, "commy", principal);
-  g_assert_true (g_file_set_contents (path, uri, -1, NULL));
-  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
-  commy_credential_free (uri);
-  return g_strdup_printf ("auth=peercred;mtls;totp\n[plugin auth/totp]\nparam.credential=%s\n"
-                          "param.show-to=unix:*\n[selection]\npreference=pin\ntransports=%s\n",
-                          path, transport);
 }
 
 static void
@@ -500,20 +384,20 @@ test_second_factor (MeshFixture *fixture, gconstpointer data)
   g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
   g_autofree char *id = NULL;
   g_autofree char *other_id = NULL;
-  g_autofree char *settings = enrol (fixture, own, "unix", &id);
+  g_autofree char *settings = auth_enrol (fixture, own, "unix", &id);
   g_autofree char *attributes = g_strdup_printf ("totp:%s for=%s", id, own);
   g_autofree char *others = NULL;
   ServiceChild *child = service_child_start (fixture, SAME ("peercred;totp"), 0);
 
-  check_answer (fixture, settings, "Who", own);
-  check_answer (fixture, settings, "Attributes", attributes);
-  check_refused (fixture, NULL, "[auth-chain c] requires totp");
+  auth_check_answer (fixture, settings, "Who", own);
+  auth_check_answer (fixture, settings, "Attributes", attributes);
+  auth_check_refused (fixture, NULL, "[auth-chain c] requires totp");
   mesh_fixture_capture_log (fixture);
   service_child_free (child);
   /* The secret of somebody else. */
-  others = enrol (fixture, "unix:uid=4711", "unix", &other_id);
+  others = auth_enrol (fixture, "unix:uid=4711", "unix", &other_id);
   child = service_child_start (fixture, SAME ("peercred;totp"), 0);
-  check_refused (fixture, others, "the log of the side that refuses tells why");
+  auth_check_refused (fixture, others, "the log of the side that refuses tells why");
   mesh_fixture_await_log (fixture, "its proof is wrong");
   service_child_free (child);
 }
@@ -530,15 +414,15 @@ test_certificate_and_code (MeshFixture *fixture, gconstpointer data)
 
   mesh_fixture_make_credentials (fixture);
   child = service_child_start (fixture, NULL, 0);
-  name = ask (fixture, "[selection]\npreference=pin\ntransports=tls\n", "Who", &error);
+  name = auth_ask (fixture, "[selection]\npreference=pin\ntransports=tls\n", "Who", &error);
   g_assert_no_error (error);
   g_assert_true (g_str_has_prefix (name, "spiffe://"));
   service_child_free (child);
-  settings = enrol (fixture, name, "tls", &id);
+  settings = auth_enrol (fixture, name, "tls", &id);
   attributes = g_strdup_printf ("totp:%s for=%s", id, name);
   child = service_child_start (fixture, SAME ("mtls;totp"), 0);
-  check_answer (fixture, settings, "Who", name);
-  check_answer (fixture, settings, "Attributes", attributes);
+  auth_check_answer (fixture, settings, "Who", name);
+  auth_check_answer (fixture, settings, "Attributes", attributes);
   service_child_free (child);
 }
 
@@ -547,22 +431,14 @@ static void
 test_session (MeshFixture *fixture, gconstpointer data)
 {
   g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
-  g_autofree char *path = g_build_filename (fixture->dir, "totp-credential", NULL);
   g_autofree char *id = NULL;
-  g_autofree char *settings = enrol (fixture, own, "unix", &id);
-  g_autofree char *uri = NULL;
-  char code[COMMY_TOTP_DIGITS_MAX + 1];
-  CommyTotpKey key;
+  g_autofree char *settings = auth_enrol (fixture, own, "unix", &id);
   CommyMesh *mesh;
   CommyClient *client;
   const char *attributes;
   ServiceChild *child;
 
-  g_assert_true (g_file_get_contents (path, &uri, NULL, NULL));
-  g_assert_true (commy_totp_key_parse_uri (uri, &key, NULL));
-  commy_totp_code (&key, commy_totp_step (g_get_real_time () / G_USEC_PER_SEC), code);
-  g_assert_true (g_file_set_contents (path, code, -1, NULL));
-  g_assert_cmpint (g_chmod (path, 0600), ==, 0);
+  auth_type_code (fixture);
   for (guint i = 0; i < 3; i++)
     {
       g_autoptr (GVariant) value = NULL;
@@ -591,15 +467,15 @@ static void
 test_second_factor_of_a_token (MeshFixture *fixture, gconstpointer data)
 {
   g_autofree char *id = NULL;
-  g_autofree char *second = enrol (fixture, "token:build", "unix", &id);
+  g_autofree char *second = auth_enrol (fixture, "token:build", "unix", &id);
   g_autofree char *first = NULL;
   g_autofree char *settings = NULL;
   g_autoptr (GString) both = NULL;
   ServiceChild *child;
   CommyApiKey key;
 
-  make_key (fixture, "build", &key);
-  first = settings_of (fixture, &key, "unix");
+  auth_make_key (fixture, "build", &key);
+  first = auth_settings_of (fixture, &key, "unix");
   both = g_string_new (strstr (second, "[plugin auth/totp]"));
   g_string_truncate (both, (gsize) (strstr (both->str, "[selection]") - both->str));
   settings = g_strconcat (first, both->str, NULL);
@@ -607,7 +483,7 @@ test_second_factor_of_a_token (MeshFixture *fixture, gconstpointer data)
   /* The caller's list of providers is that of its first setting. */
   g_string_assign (both, settings);
   g_string_replace (both, "auth=peercred;mtls;token", "auth=peercred;mtls;token;totp", 1);
-  check_answer (fixture, both->str, "Who", "token:build");
+  auth_check_answer (fixture, both->str, "Who", "token:build");
   service_child_free (child);
 }
 
@@ -657,10 +533,10 @@ check_chatty (MeshFixture *fixture, const char *caller, const char *service, con
   g_unlink (fixture->log);
   child = service_child_start (fixture, theirs, 0);
   if (words == NULL)
-    check_answer (fixture, mine, "Who", "chatty:peer");
+    auth_check_answer (fixture, mine, "Who", "chatty:peer");
   else
     {
-      check_refused (fixture, mine, "");
+      auth_check_refused (fixture, mine, "");
       mesh_fixture_await_log (fixture, words);
     }
   service_child_free (child);
@@ -701,7 +577,7 @@ test_unable (MeshFixture *fixture, gconstpointer data)
   mesh_fixture_capture_log (fixture);
   child = service_child_start (fixture, theirs, 0);
   for (guint i = 0; i < 3; i++)
-    check_refused (fixture, mine, "was not proved");
+    auth_check_refused (fixture, mine, "was not proved");
   mesh_fixture_await_log (fixture, "chatty cannot judge the peer");
   mesh_fixture_await_log (fixture, "the disk is full");
   service_child_free (child);
@@ -791,12 +667,12 @@ test_hang_up (MeshFixture *fixture, gconstpointer data)
   ServiceChild *child;
   CommyApiKey key;
 
-  make_key (fixture, "build", &key);
-  settings = settings_of (fixture, &key, "shm");
+  auth_make_key (fixture, "build", &key);
+  settings = auth_settings_of (fixture, &key, "shm");
   child = service_child_start (fixture, SERVER ("require=token\n"), 0);
   for (int i = 0; i < 5; i++)
     fake_client_free (knock (fixture, child));
-  check_answer (fixture, settings, "Who", "token:build");
+  auth_check_answer (fixture, settings, "Who", "token:build");
   service_child_free (child);
 }
 
@@ -846,7 +722,7 @@ test_unknown_id (MeshFixture *fixture, gconstpointer data)
   char first[47] = "T1";
   char proof[34] = "T3";
 
-  make_key (fixture, "build", &key);
+  auth_make_key (fixture, "build", &key);
   for (int known = 0; known < 2; known++)
     {
       g_autofree char *challenge = NULL;

@@ -9,6 +9,7 @@
 #include "control/commy-instance.h"
 #include "control/commy-node.h"
 #include "security/commy-deny-list.h"
+#include "security/commy-lock-out.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -56,6 +57,9 @@ try_denial (const char *data, size_t size)
   again = commy_denial_read (COMMY_DENIED_PREFIX "token:x", text, strlen (text), &error);
   g_assert_cmpstr (again->reason, ==, denial->reason);
   g_assert_cmpint (again->until_s, ==, denial->until_s);
+  g_assert_cmpuint (again->failures, ==, denial->failures);
+  if (other != NULL)
+    commy_lock_out_get_source (other->subject, "h");
 }
 
 static void
