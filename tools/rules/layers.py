@@ -36,6 +36,9 @@ USES_PKI = (
     "cli/",
     "bench/",
 )
+# A client that plugins of several kinds ask servers by.
+HTTP = "plugins/common/commy-http.h"
+USES_HTTP = ("auth/oauth2/", "stores/etcd/")
 # The daemon starts its store through the ordinary host of plugins, and speaks its protocol with what
 # the store of that name has, too.
 USES_HOST = "daemon/"
@@ -77,7 +80,7 @@ def why_not_outside(path, target):
     own = "/".join(parts[:2]) + "/" if parts[0] in PLUGIN_FOLDERS else parts[0] + "/"
     if target.startswith(own) or (parts[0] in SHARED and target.startswith(parts[0] + "/common/")):
         return None
-    if target == FAILPOINTS:
+    if target == FAILPOINTS or (target == HTTP and path.startswith(USES_HTTP)):
         return None
     if path.startswith(USES_HOST) and target.startswith(HOST):
         return None
