@@ -33,12 +33,13 @@ USES_PKI = (
     "auth/jwt/",
     "auth/oauth2/",
     "auth/totp/",
+    "policies/opa/",
     "cli/",
     "bench/",
 )
 # A client that plugins of several kinds ask servers by.
 HTTP = "plugins/common/commy-http.h"
-USES_HTTP = ("auth/oauth2/", "stores/etcd/")
+USES_HTTP = ("auth/oauth2/", "stores/etcd/", "policies/opa/")
 # The daemon starts its store through the ordinary host of plugins, and speaks its protocol with what
 # the store of that name has, too.
 USES_HOST = "daemon/"
