@@ -104,14 +104,35 @@ take_denial (CommyIncomingMethod *method, char *why)
     }
 }
 
-/* As of the clock on the wall, which the policy goes by. */
+/* Calls go by what the policy says of time; the worker looks when the answer ends. */
 static void
-limit_until (CommyChannel *self, CommyIncomingMethod *method, gint64 until_ns, gint64 table_us)
+limit_until (CommyChannel *self, CommyIncomingMethod *method, gint64 until_ns)
 {
-  gint64 left_ns = MAX (until_ns - commy_env_now (self->shared->env), 0);
+  method->until_us = method->table_us;
+  method->due_ns = until_ns;
+  if (until_ns >= self->rights.due_ns)
+    return;
+  self->rights.due_ns = until_ns;
+  commy_worker_need_deadline (self->worker, until_ns);
+}
 
-  method->judged_us = commy_env_wall_us (self->shared->env);
-  method->until_us = MIN (table_us, method->judged_us + left_ns / 1000);
+/* Who calls next asks again; what is open does so now. */
+void
+commy_channel_expire_decisions (CommyChannel *self, gint64 now_ns)
+{
+  self->rights.due_ns = G_MAXINT64;
+  for (guint i = 0; i < self->methods_in->len; i++)
+    {
+      CommyIncomingMethod *method = &g_array_index (self->methods_in, CommyIncomingMethod, i);
+
+      if (!method->asks || method->waits || method->until_us == 0)
+        continue;
+      if (now_ns >= method->due_ns)
+        method->until_us = 0;
+      else
+        self->rights.due_ns = MIN (self->rights.due_ns, method->due_ns);
+    }
+  commy_channel_look_at_streams (self);
 }
 
 void
@@ -135,5 +156,5 @@ commy_channel_ask_engine (CommyChannel *self, CommyIncomingMethod *method)
       if (answer.state == COMMY_ENGINE_DENIES)
         take_denial (method, answer.why);
     }
-  limit_until (self, method, until_ns, method->table_us);
+  limit_until (self, method, until_ns);
 }

@@ -44,6 +44,7 @@ typedef struct
   gboolean lifts;  /* what that denies is on trial */
   gboolean waits;  /* for the engine: not allowed yet, and not denied */
   char *why;       /* of the engine's denial, or NULL */
+  gint64 due_ns;   /* when the engine is to be asked again */
   gint64 told_ns;  /* when the log heard last of a trial */
 } CommyIncomingMethod;
 
@@ -54,6 +55,7 @@ typedef struct
   guint32 epoch;       /* that it belongs to; 0: the path has changed since */
   CommyPolicyPath path;
   gint64 look_ns; /* when the answer for an open stream ends; G_MAXINT64: never */
+  gint64 due_ns;  /* when one that an engine gave does; calls need not look at the clock */
 } CommyRights;
 
 /* What lets the flow outlive its path; commy-channel-move.c. */

@@ -270,9 +270,11 @@ commy_channel_watch_rights (CommyChannel *self, const CommyPipe *pipe)
 gint64
 commy_channel_expire_rights (CommyChannel *self, gint64 now_ns)
 {
+  if (now_ns >= self->rights.due_ns)
+    commy_channel_expire_decisions (self, now_ns);
   if (now_ns >= self->rights.look_ns)
     commy_channel_look_at_streams (self);
-  return self->rights.look_ns;
+  return MIN (self->rights.look_ns, self->rights.due_ns);
 }
 
 void
@@ -286,7 +288,7 @@ commy_channel_rights_visit (gpointer channel, gpointer unused)
 void
 commy_channel_rights_init (CommyChannel *self)
 {
-  self->rights.look_ns = G_MAXINT64;
+  self->rights.look_ns = self->rights.due_ns = G_MAXINT64;
   self->rights.policy = commy_policy_current_dup (self->shared->policy, &self->rights.epoch);
 }
 

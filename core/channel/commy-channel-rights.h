@@ -26,6 +26,8 @@ void commy_channel_tell_trial (CommyChannel *channel, CommyIncomingMethod *metho
 /* commy-channel-engine.c: what a policy engine says of a method that the policy allows; it waits if
  * that is not known yet. */
 void commy_channel_ask_engine (CommyChannel *channel, CommyIncomingMethod *method);
+/* Answers of the engine have ended. */
+void commy_channel_expire_decisions (CommyChannel *channel, gint64 now_ns);
 /* Ends streams of which the method is not allowed any more. */
 void commy_channel_look_at_streams (CommyChannel *channel);
 

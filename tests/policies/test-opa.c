@@ -458,6 +458,25 @@ on_given_up (GObject *client, GAsyncResult *result, gpointer data)
   *(gboolean *) data = TRUE;
 }
 
+/* Who calls all the time is asked about again, and notices. */
+static void
+test_calls_end (MeshFixture *fixture, gconstpointer transport)
+{
+  g_auto (Stage) stage = { NULL };
+  char *denial = NULL;
+
+  stage_init (&stage, fixture, transport, ASK ("Pid"), "policy-engine-cache=1s\n");
+  expect_allowed (&stage, "Pid");
+  opa_puppet_answer (stage.opa, NULL, NO, 1);
+  while (denial == NULL)
+    denial = denial_of (&stage, "Pid");
+  g_assert_nonnull (strstr (denial, "not on Sundays"));
+  g_free (denial);
+  opa_puppet_answer (stage.opa, NULL, YES, 1);
+  while ((denial = denial_of (&stage, "Pid")) != NULL)
+    g_free (denial);
+}
+
 /* Who leaves while calls wait for the engine waits for nothing. */
 static void
 test_leaves (MeshFixture *fixture, gconstpointer transport)
@@ -721,6 +740,7 @@ main (int argc, char **argv)
   add ("calls-wait-in-vain", "shm", test_waits_in_vain);
   add ("streams-wait", "shm", test_stream_waits);
   add ("streams-end-when-it-changes-its-mind", "unix", test_stream_ends);
+  add ("calls-notice-when-it-changes-its-mind", "shm", test_calls_end);
   add ("leaving-does-not-wait", "inproc", test_leaves);
   add ("explained", NULL, test_explained);
   add ("settings", NULL, test_settings);
