@@ -8,7 +8,7 @@ if_needed=
 [ "${1-}" != --if-needed ] || { if_needed=yes; shift; }
 mkdir -p build-aux
 places=
-for place in core plugins serializers auth balancers stores cli daemon bindings examples bench deploy \
+for place in core plugins serializers auth balancers stores policies cli daemon bindings examples bench deploy \
   docs po simulate tests tools; do
   [ ! -d "$place" ] || places="$places $place"
 done

@@ -24,7 +24,8 @@ static const CommyCliVerb policy_verb = {
   = N_ ("VERB and RESOURCE: call SERVICE/METHOD, offer SERVICE, subscribe or publish topic:NAME,\n"
         "read or write key:KEY, control control:OPERATION (cordon, drain, reload-policy).\n"
         "Without --at it is now; without --from nothing is known of the path, and a rule with\n"
-        "such a condition does not allow. A case of test is [case NAME] with principal, verb,\n"
+        "such a condition does not allow. A rule with ask=engine has explain ask the policy\n"
+        "engine, too, but not test. A case of test is [case NAME] with principal, verb,\n"
         "resource, expect=allow or deny, and at, from, security, rule where they matter.\n\n"
         "Example: why may the backup not delete?\n"
         "  commy policy ls\n"
@@ -39,7 +40,8 @@ static const CommyCliVerb authz_verb = {
   .usage = "can PRINCIPAL VERB RESOURCE",
   .summary = N_ ("  can  yes or no, and the rule with its line; exit code 0 or 1"),
   .description
-  = N_ ("VERB and RESOURCE are those of commy policy explain, and so are the options.\n\n"
+  = N_ ("VERB and RESOURCE are those of commy policy explain, and so are the options.\n"
+        "Where a rule has ask=engine, the policy engine is asked, too.\n\n"
         "Example: may the backup read the archive?\n"
         "  commy authz can unix:uid=34 call org.example.Archive/Get\n"
         "  commy authz can unix:uid=34 control control:drain -o json"),
@@ -81,6 +83,8 @@ commy_policy_ask (CommyMesh *mesh,
     g_variant_builder_add (&known, "{sv}", "from", g_variant_new_string (question->from));
   if (question->security != NULL)
     g_variant_builder_add (&known, "{sv}", "security", g_variant_new_string (question->security));
+  g_variant_builder_add (&known, "{sv}", "engine",
+                         g_variant_new_boolean (!question->without_engine));
   g_variant_builder_add (&known, "{sv}", "own", g_variant_new_boolean (is_own (principal)));
   return commy_mesh_explain_policy (mesh, principal, verb, resource, g_variant_builder_end (&known),
                                     error);
@@ -127,6 +131,7 @@ print_answer (GVariant *answer)
 {
   const char *rule = lookup (answer, "rule");
   const char *trial = lookup (answer, "trial");
+  const char *asks = lookup (answer, "asks");
   g_autofree char *origin = commy_output_clean (lookup (answer, "origin"), FALSE);
   gboolean allowed = FALSE;
 
@@ -135,6 +140,12 @@ print_answer (GVariant *answer)
     commy_output_print ("%s  [policy %s]  %s\n", allowed ? "yes" : "no", rule, origin);
   else
     commy_output_print ("%s  %s\n", allowed ? "yes" : "no", origin);
+  if (asks != NULL)
+    {
+      g_autofree char *engine = commy_output_clean (lookup (answer, "engine"), FALSE);
+
+      commy_output_print (_ ("asked: policy/%s: %s\n"), asks, engine);
+    }
   if (trial != NULL)
     {
       g_autofree char *clean = commy_output_clean (trial, FALSE);

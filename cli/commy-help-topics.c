@@ -17,7 +17,7 @@ static const CommyHelpTopic topics[] = {
         "endpoint  one address of an instance on one transport\n"
         "channel   a live connection between two nodes over one endpoint\n"
         "route     a client's choice: instance, transport and serializer\n"
-        "plugin    a transport, serializer, auth provider, balancer or store\n\n"
+        "plugin    a transport, serializer, auth provider, balancer, store or policy engine\n\n"
         "  commy nodes ls            the nodes\n"
         "  commy services ls         the services and their instances\n"
         "  commy stats               the channels\n"

@@ -76,6 +76,7 @@ read_case (GKeyFile *file, const char *group, Case *it, GError **error)
   it->question.at = g_key_file_get_string (file, group, "at", NULL);
   it->question.from = g_key_file_get_string (file, group, "from", NULL);
   it->question.security = g_key_file_get_string (file, group, "security", NULL);
+  it->question.without_engine = TRUE; /* tests tell of the keyfiles alone */
   if (it->principal == NULL || it->verb == NULL || it->resource == NULL)
     commy_cli_set_error (error, COMMY_ERROR_CONFIG_VALUE,
                          "[%s]: principal, verb and resource are text in UTF-8", group);

@@ -11,6 +11,7 @@ typedef struct
   char *at;
   char *from;
   char *security;
+  gboolean without_engine; /* what the keyfiles alone say */
 } CommyPolicyQuestion;
 
 void commy_policy_question_clear (CommyPolicyQuestion *question);

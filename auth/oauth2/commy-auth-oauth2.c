@@ -118,7 +118,7 @@ check_settings (CommyHost *host, const Oauth2 *self, GError **error)
   const char *why = why_not (host, self);
 
   if (why == NULL && *issuer != '\0') /* else it neither shows a token nor takes one */
-    why = oauth2_url_why_not (issuer, self->provider.allows_loopback);
+    why = commy_http_url_why_not (issuer, self->provider.allows_loopback);
   if (why == NULL)
     return TRUE;
   g_set_error (error, g_quark_from_static_string ("commy-error-quark"), COMMY_ERROR_PLUGIN_PARAM,
@@ -154,7 +154,8 @@ oauth2_init (gpointer instance, CommyHost *host, GError **error)
   self->rules.max_life_s = duration (host, "max-life") / OAUTH2_SECOND;
   if (!check_settings (host, self, error))
     return FALSE;
-  self->provider.http = oauth2_http_new (host, host->param (host, "ca"), error);
+  self->provider.http
+      = commy_http_new (host, &(CommyHttpSettings){ .ca = host->param (host, "ca") }, error);
   if (self->provider.http == NULL)
     return FALSE;
   oauth2_provider_init (&self->provider);
@@ -181,7 +182,7 @@ oauth2_fini (gpointer instance)
   g_clear_pointer (&self->keys, oauth2_keys_free);
   g_clear_pointer (&self->introspector, oauth2_introspector_free);
   oauth2_provider_clear (&self->provider);
-  g_clear_pointer (&self->provider.http, oauth2_http_free);
+  g_clear_pointer (&self->provider.http, commy_http_free);
   g_clear_pointer (&self->cache, jwt_cache_free);
 }
 

@@ -29,7 +29,7 @@ struct _Oauth2Question
   Oauth2VerdictFunc done;
   gpointer user_data;
   Oauth2Wait wait;
-  Oauth2Exchange *exchange;
+  CommyHttpExchange *exchange;
   gboolean is_inside; /* oauth2_introspector_ask() has not come back */
   gboolean is_over;   /* nobody waits any more */
 };
@@ -74,25 +74,27 @@ answer (Oauth2Question *self, JwtVerdict *verdict, const char *why, gboolean is_
 }
 
 static void
-on_answer (gpointer user_data, guint status, const char *text, gsize size, const char *why)
+on_answer (gpointer user_data, const CommyHttpReply *reply, const GError *error)
 {
   Oauth2Question *self = user_data;
   gint64 now_s = g_get_real_time () / G_USEC_PER_SEC;
+  const char *why = error != NULL ? error->message : NULL;
   g_autofree char *sentence = NULL;
   JwtVerdict verdict = { NULL };
   /* A token that has the issuer say "bad request" is the caller's. */
-  gboolean is_unable = why != NULL || (status != 200 && status != 400);
+  gboolean is_unable = why != NULL || (reply->status != 200 && reply->status != 400);
 
   self->exchange = NULL;
-  if (why == NULL && status != 200)
+  if (why == NULL && reply->status != 200)
     {
-      g_autofree char *word = oauth2_error_parse (text, size);
+      g_autofree char *word = oauth2_error_parse (reply->data, reply->size);
 
-      why = sentence
-          = g_strdup_printf ("the issuer gave no answer about it: status %u %s", status, word);
+      why = sentence = g_strdup_printf ("the issuer gave no answer about it: status %u %s",
+                                        reply->status, word);
     }
   if (why == NULL)
-    why = oauth2_introspection_parse (text, size, self->introspector->rules, now_s, &verdict);
+    why = oauth2_introspection_parse (reply->data, reply->size, self->introspector->rules, now_s,
+                                      &verdict);
   if (why != NULL && strcmp (why, OAUTH2_NO_ANSWER) == 0)
     is_unable = TRUE;
   answer (self, why == NULL ? &verdict : NULL, why, is_unable);
@@ -159,6 +161,6 @@ oauth2_question_cancel (Oauth2Question *self)
   if (self == NULL)
     return;
   oauth2_wait_cancel (&self->wait);
-  oauth2_exchange_cancel (self->exchange);
+  commy_http_cancel (self->exchange);
   question_free (self);
 }

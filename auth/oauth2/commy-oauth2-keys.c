@@ -18,7 +18,7 @@ struct _Oauth2Keys
   void (*on_change) (gpointer data);
   gpointer data;
   Oauth2Flight *flight;
-  Oauth2Exchange *exchange;
+  CommyHttpExchange *exchange;
   Oauth2Wait wait; /* for the issuer */
   JwtKeys *keys;   /* or NULL */
   gint64 fetched_ns;
@@ -42,18 +42,19 @@ fail (Oauth2Keys *self, const char *why)
 }
 
 static void
-on_answer (gpointer user_data, guint status, const char *text, gsize size, const char *why)
+on_answer (gpointer user_data, const CommyHttpReply *reply, const GError *error)
 {
   Oauth2Keys *self = user_data;
-  g_autoptr (GError) error = NULL;
+  const char *why = error != NULL ? error->message : NULL;
+  g_autoptr (GError) mistake = NULL;
   g_autofree char *sentence = NULL;
   JwtKeys *keys = NULL;
 
   self->exchange = NULL;
-  if (why == NULL && status != 200)
-    why = sentence = g_strdup_printf ("status %u", status);
+  if (why == NULL && reply->status != 200)
+    why = sentence = g_strdup_printf ("status %u", reply->status);
   if (why == NULL)
-    keys = jwt_keys_parse (text, size, self->algorithms, &error);
+    keys = jwt_keys_parse (reply->data, reply->size, self->algorithms, &mistake);
   if (keys != NULL && jwt_keys_has_secret (keys))
     {
       g_clear_pointer (&keys, jwt_keys_free);
@@ -61,7 +62,7 @@ on_answer (gpointer user_data, guint status, const char *text, gsize size, const
     }
   if (keys == NULL)
     {
-      fail (self, why != NULL ? why : error->message);
+      fail (self, why != NULL ? why : mistake->message);
       return;
     }
   g_clear_pointer (&self->keys, jwt_keys_free);
@@ -121,7 +122,7 @@ oauth2_keys_free (Oauth2Keys *self)
   if (self == NULL)
     return;
   oauth2_wait_cancel (&self->wait);
-  oauth2_exchange_cancel (self->exchange);
+  commy_http_cancel (self->exchange);
   oauth2_flight_free (self->flight);
   g_clear_pointer (&self->keys, jwt_keys_free);
   g_free (self);

@@ -8,47 +8,11 @@
 #include "auth/common/commy-jwt-json.h"
 #include "auth/oauth2/commy-oauth2.h"
 
-#include <gio/gio.h>
 #include <string.h>
 
 #define VALUES_MAX 4096u
-#define URL_MAX 2048u
 #define LIFE_UNKNOWN_S 60 /* of a token that does not say how long it is good */
 #define WORD_MAX 64u
-
-static gboolean
-is_loopback (const char *host)
-{
-  g_autoptr (GInetAddress) address = g_inet_address_new_from_string (host);
-
-  if (address != NULL)
-    return g_inet_address_get_is_loopback (address);
-  return g_ascii_strcasecmp (host, "localhost") == 0; /* GIO asks no name server about it */
-}
-
-const char *
-oauth2_url_why_not (const char *url, gboolean allows_loopback)
-{
-  g_autoptr (GUri) uri = NULL;
-  const char *host;
-
-  if (strlen (url) > URL_MAX)
-    return "it has more than 2048 bytes";
-  uri = g_uri_parse (url, G_URI_FLAGS_NONE, NULL);
-  host = uri != NULL ? g_uri_get_host (uri) : NULL;
-  if (host == NULL || *host == '\0')
-    return "it is no address such as https://login.example.org";
-  if (g_uri_get_userinfo (uri) != NULL || g_uri_get_fragment (uri) != NULL)
-    return "it has a user or a fragment";
-  if (strcmp (g_uri_get_scheme (uri), "https") == 0)
-    return NULL;
-  if (strcmp (g_uri_get_scheme (uri), "http") != 0)
-    return "it is neither https nor http";
-  if (!allows_loopback || !is_loopback (host))
-    return "it is not https (plain http is for this host only, and where insecure-loopback allows "
-           "it)";
-  return NULL;
-}
 
 /* NULL: it is none. */
 static JwtJson *
@@ -78,7 +42,7 @@ take_url (const JwtJson *json, const char *name, gboolean allows_loopback, char 
 
   if (!jwt_json_has (json, name))
     return TRUE;
-  if (url == NULL || oauth2_url_why_not (url, allows_loopback) != NULL)
+  if (url == NULL || commy_http_url_why_not (url, allows_loopback) != NULL)
     return FALSE;
   *out_url = g_strdup (url);
   return TRUE;

@@ -15,17 +15,19 @@
 #define SECRET_MAX 4096u
 
 static void
-on_discovered (gpointer user_data, guint status, const char *text, gsize size, const char *why)
+on_discovered (gpointer user_data, const CommyHttpReply *reply, const GError *error)
 {
   Oauth2Provider *self = user_data;
+  const char *why = error != NULL ? error->message : NULL;
   g_autofree char *sentence = NULL;
   Oauth2Metadata metadata;
 
   self->exchange = NULL;
-  if (why == NULL && status != 200)
-    why = sentence = g_strdup_printf ("status %u", status);
+  if (why == NULL && reply->status != 200)
+    why = sentence = g_strdup_printf ("status %u", reply->status);
   if (why == NULL)
-    why = oauth2_metadata_parse (text, size, self->issuer, self->allows_loopback, &metadata);
+    why = oauth2_metadata_parse (reply->data, reply->size, self->issuer, self->allows_loopback,
+                                 &metadata);
   if (why == NULL)
     {
       oauth2_metadata_clear (&self->metadata);
@@ -66,7 +68,7 @@ oauth2_provider_init (Oauth2Provider *self)
 void
 oauth2_provider_clear (Oauth2Provider *self)
 {
-  g_clear_pointer (&self->exchange, oauth2_exchange_cancel);
+  g_clear_pointer (&self->exchange, commy_http_cancel);
   g_clear_pointer (&self->flight, oauth2_flight_free);
   oauth2_metadata_clear (&self->metadata);
 }
@@ -87,11 +89,11 @@ oauth2_provider_await (Oauth2Provider *self,
   done (user_data, NULL);
 }
 
-Oauth2Exchange *
+CommyHttpExchange *
 oauth2_provider_post (Oauth2Provider *self,
                       const char *url,
                       const char *form,
-                      Oauth2ReplyFunc done,
+                      CommyHttpReplyFunc done,
                       gpointer user_data,
                       GError **error)
 {
@@ -103,7 +105,7 @@ oauth2_provider_post (Oauth2Provider *self,
                             .max = OAUTH2_ANSWER_MAX,
                             .done = done,
                             .user_data = user_data };
-  Oauth2Exchange *exchange = secret != NULL ? oauth2_http_send (self->http, &request) : NULL;
+  CommyHttpExchange *exchange = secret != NULL ? oauth2_http_send (self->http, &request) : NULL;
 
   commy_credential_free (secret);
   return exchange;

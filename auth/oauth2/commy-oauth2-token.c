@@ -17,7 +17,7 @@ struct _Oauth2Token
   const char *scope;
   const char *resource;
   Oauth2Flight *flight;
-  Oauth2Exchange *exchange;
+  CommyHttpExchange *exchange;
   Oauth2Wait wait;   /* for the issuer */
   guint timer;       /* to fetch again */
   char *text;        /* or NULL */
@@ -91,22 +91,23 @@ take (Oauth2Token *self, char *text, gint64 life_s)
 }
 
 static void
-on_answer (gpointer user_data, guint status, const char *text, gsize size, const char *why)
+on_answer (gpointer user_data, const CommyHttpReply *reply, const GError *error)
 {
   Oauth2Token *self = user_data;
+  const char *why = error != NULL ? error->message : NULL;
   g_autofree char *sentence = NULL;
   char *token = NULL;
   gint64 life_s = 0;
 
   self->exchange = NULL;
-  if (why == NULL && status != 200)
+  if (why == NULL && reply->status != 200)
     {
-      g_autofree char *word = oauth2_error_parse (text, size);
+      g_autofree char *word = oauth2_error_parse (reply->data, reply->size);
 
-      why = sentence = g_strdup_printf ("status %u %s", status, word);
+      why = sentence = g_strdup_printf ("status %u %s", reply->status, word);
     }
   if (why == NULL)
-    why = oauth2_token_parse (text, size, &token, &life_s);
+    why = oauth2_token_parse (reply->data, reply->size, &token, &life_s);
   if (why != NULL)
     fail (self, why);
   else
@@ -174,7 +175,7 @@ oauth2_token_free (Oauth2Token *self)
   if (self->timer != 0)
     self->provider->host->remove (self->provider->host, self->timer);
   oauth2_wait_cancel (&self->wait);
-  oauth2_exchange_cancel (self->exchange);
+  commy_http_cancel (self->exchange);
   oauth2_flight_free (self->flight);
   drop (self);
   g_free (self);

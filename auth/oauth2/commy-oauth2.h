@@ -7,6 +7,7 @@
 #pragma once
 
 #include "auth/common/commy-jwt.h"
+#include "plugins/common/commy-http.h"
 
 #include <commy/commy-plugin.h>
 
@@ -25,9 +26,6 @@ G_BEGIN_DECLS
 #define OAUTH2_LIFE_MAX_S 86400
 
 /* --- what providers say (commy-oauth2-parse.c; pure) --- */
-
-/* Why that is no address to be asked, a phrase; NULL: it is one. */
-const char *oauth2_url_why_not (const char *url, gboolean allows_loopback);
 
 typedef struct
 {
@@ -60,13 +58,6 @@ gboolean oauth2_is_token (const char *text, gsize size);
 
 /* --- HTTP (commy-oauth2-http.c) --- */
 
-typedef struct _Oauth2Http Oauth2Http;
-typedef struct _Oauth2Exchange Oauth2Exchange;
-
-/* @why: NULL, or why there is no answer. Called once, unless it is cancelled. */
-typedef void (*Oauth2ReplyFunc) (
-    gpointer user_data, guint status, const char *text, gsize size, const char *why);
-
 typedef struct
 {
   const char *url;
@@ -74,15 +65,11 @@ typedef struct
   const char *id;     /* of the client, as which to ask; NULL: as nobody */
   const char *secret; /* of the client */
   gsize max;          /* bytes of an answer */
-  Oauth2ReplyFunc done;
+  CommyHttpReplyFunc done;
   gpointer user_data;
 } Oauth2Request;
 
-/* @ca: a file of authorities; "": those of the system. */
-Oauth2Http *oauth2_http_new (CommyHost *host, const char *ca, GError **error);
-void oauth2_http_free (Oauth2Http *http);
-Oauth2Exchange *oauth2_http_send (Oauth2Http *http, const Oauth2Request *request);
-void oauth2_exchange_cancel (Oauth2Exchange *exchange);
+CommyHttpExchange *oauth2_http_send (CommyHttp *http, const Oauth2Request *request);
 
 /* --- something that is fetched once for all who wait for it (commy-oauth2-flight.c) --- */
 
@@ -120,7 +107,7 @@ gint64 oauth2_flight_get_backoff_ns (const Oauth2Flight *flight);
 typedef struct
 {
   CommyHost *host;
-  Oauth2Http *http;
+  CommyHttp *http;
   const char *issuer;
   const char *client_id;
   const char *client_secret; /* a credential's name */
@@ -129,7 +116,7 @@ typedef struct
   gint64 looked_ns;
   gboolean has_metadata;
   Oauth2Flight *flight;
-  Oauth2Exchange *exchange;
+  CommyHttpExchange *exchange;
 } Oauth2Provider;
 
 void oauth2_provider_init (Oauth2Provider *provider);
@@ -140,12 +127,12 @@ void oauth2_provider_await (Oauth2Provider *provider,
                             Oauth2ReadyFunc done,
                             gpointer user_data);
 /* With this node's own credentials; NULL with @error if there are none. */
-Oauth2Exchange *oauth2_provider_post (Oauth2Provider *provider,
-                                      const char *url,
-                                      const char *form,
-                                      Oauth2ReplyFunc done,
-                                      gpointer user_data,
-                                      GError **error);
+CommyHttpExchange *oauth2_provider_post (Oauth2Provider *provider,
+                                         const char *url,
+                                         const char *form,
+                                         CommyHttpReplyFunc done,
+                                         gpointer user_data,
+                                         GError **error);
 
 /* --- this node's token (commy-oauth2-token.c) --- */
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Calls that arrive while a handler of the same worker waits synchronously: they are copied out
- * of the path, kept in order up to a limit, and run from the worker's next turn, never inside
- * the handler that waits.
+ * Calls that arrive while a handler of the same worker waits synchronously, or before a policy
+ * engine has said whether they may be made, and what comes behind those: they are copied out of
+ * the path, kept in order up to a limit, and run from a later turn of the worker, never inside the
+ * handler that waits.
  */
 #include "config.h"
 
-#include "channel/commy-channel-private.h"
+#include "channel/commy-channel-rights.h"
 #include "channel/commy-channel-stream.h"
 
 #include <string.h>
@@ -18,6 +19,8 @@ typedef struct
 {
   CommyIncoming incoming;
   gpointer method; /* the handler's */
+  guint32
+      undecided;   /* id of the method, of which an engine has not said whether it may be called */
   CommyPipe *pipe; /* NULL: not a stream */
   gsize size;
   gint64 since_ns;
@@ -49,8 +52,8 @@ count_handles (const CommyIncoming *incoming)
   return incoming->handles != NULL ? (guint) g_unix_fd_list_get_length (incoming->handles) : 0;
 }
 
-/* Whether there was room for it. */
-static gboolean
+/* NULL: there is no room for it. */
+static DeferredCall *
 defer (CommyChannel *self, gpointer method, CommyIncoming *incoming, CommyPipe *pipe)
 {
   gsize size = incoming->frame.payload_offset + incoming->frame.payload_size;
@@ -60,7 +63,7 @@ defer (CommyChannel *self, gpointer method, CommyIncoming *incoming, CommyPipe *
   if (self->deferred.length >= self->shared->max_pending
       || self->deferred_bytes + size > self->shared->max_backlog
       || self->deferred_handles + n_handles > MOST_HANDLES)
-    return FALSE;
+    return NULL;
   call = g_new0 (DeferredCall, 1);
   call->incoming.frame = incoming->frame;
   call->incoming.copy = commy_stock_take (self->shared->stock, size);
@@ -75,7 +78,22 @@ defer (CommyChannel *self, gpointer method, CommyIncoming *incoming, CommyPipe *
   self->deferred_handles += n_handles;
   g_queue_push_tail (&self->deferred, call);
   commy_worker_set_hot (self->worker, self);
-  return TRUE;
+  return call;
+}
+
+/* Before the call may wait: a stream's messages may come right behind it. FALSE: it was refused. */
+static gboolean
+accept_pipe (CommyChannel *self, CommyIncoming *incoming, CommyPipe **out_pipe)
+{
+  CommyPipe *accepted;
+
+  *out_pipe = NULL;
+  if ((incoming->frame.flags & COMMY_FRAME_FLAG_STREAM) == 0)
+    return TRUE;
+  accepted = commy_channel_accept_pipe (self, incoming);
+  if (accepted != NULL)
+    *out_pipe = commy_pipe_ref (accepted);
+  return accepted != NULL;
 }
 
 void
@@ -83,18 +101,11 @@ commy_channel_take_call (CommyChannel *self, gpointer method, CommyIncoming *inc
 {
   g_autoptr (CommyPipe) pipe = NULL;
 
-  if ((incoming->frame.flags & COMMY_FRAME_FLAG_STREAM) != 0)
-    {
-      /* Before the call may wait: its messages may come right behind it. */
-      CommyPipe *accepted = commy_channel_accept_pipe (self, incoming);
-
-      if (accepted == NULL)
-        return;
-      pipe = commy_pipe_ref (accepted);
-    }
+  if (!accept_pipe (self, incoming, &pipe))
+    return;
   if (!commy_worker_in_sync (self->worker) && self->deferred.length == 0)
     run (self, method, incoming, pipe);
-  else if (!defer (self, method, incoming, pipe))
+  else if (defer (self, method, incoming, pipe) == NULL)
     {
       commy_channel_refuse_call (
           self, incoming, COMMY_DROP_BUSY, COMMY_ERROR_BUSY,
@@ -102,6 +113,48 @@ commy_channel_take_call (CommyChannel *self, gpointer method, CommyIncoming *inc
       if (pipe != NULL)
         commy_pipe_close (pipe);
     }
+}
+
+void
+commy_channel_await_call (CommyChannel *self, CommyIncoming *incoming)
+{
+  g_autoptr (CommyPipe) pipe = NULL;
+  DeferredCall *call;
+
+  if (!accept_pipe (self, incoming, &pipe))
+    return;
+  call = defer (self, NULL, incoming, pipe);
+  if (call == NULL)
+    {
+      commy_channel_refuse_call (self, incoming, COMMY_DROP_BUSY, COMMY_ERROR_BUSY,
+                                 "too many calls wait for the policy engine to answer");
+      if (pipe != NULL)
+        commy_pipe_close (pipe);
+      return;
+    }
+  call->undecided = incoming->frame.method;
+  if (pipe != NULL)
+    pipe->undecided = TRUE;
+}
+
+/* The engine has spoken of it, and the call may be made; else it was refused. */
+static gboolean
+is_admitted (CommyChannel *self, DeferredCall *call, CommyIncomingMethod *method)
+{
+  if (method == NULL)
+    return TRUE;
+  if (!commy_channel_admit (self, method, &call->incoming))
+    {
+      if (call->pipe != NULL)
+        commy_pipe_close (call->pipe);
+      return FALSE;
+    }
+  call->method = method->method;
+  if (call->pipe == NULL)
+    return TRUE;
+  call->pipe->undecided = FALSE;
+  commy_channel_watch_rights (self, call->pipe);
+  return TRUE;
 }
 
 /* What it waited counts against its deadline. Whether it still matters. */
@@ -130,10 +183,18 @@ still_wanted (CommyChannel *self, DeferredCall *call)
   return TRUE;
 }
 
+static gboolean
+is_undecided (CommyChannel *self, const DeferredCall *call)
+{
+  return call->undecided != 0
+         && g_array_index (self->methods_in, CommyIncomingMethod, call->undecided - 1).waits;
+}
+
 gboolean
 commy_channel_has_deferred (CommyChannel *self)
 {
-  return self->deferred.length > 0 && !commy_worker_in_sync (self->worker);
+  return self->deferred.length > 0 && !commy_worker_in_sync (self->worker)
+         && !is_undecided (self, self->deferred.head->data);
 }
 
 gboolean
@@ -143,12 +204,16 @@ commy_channel_run_deferred (CommyChannel *self, guint budget)
 
   while (budget-- > 0 && commy_channel_has_deferred (self))
     {
-      DeferredCall *call = g_queue_pop_head (&self->deferred);
+      DeferredCall *call = self->deferred.head->data;
+      CommyIncomingMethod *method = NULL;
 
+      if (call->undecided != 0 && (method = commy_channel_permit (self, call->undecided)) == NULL)
+        break;
+      g_queue_pop_head (&self->deferred);
       any = TRUE;
       self->deferred_bytes -= call->size;
       self->deferred_handles -= count_handles (&call->incoming);
-      if (still_wanted (self, call))
+      if (still_wanted (self, call) && is_admitted (self, call, method))
         run (self, call->method, &call->incoming, call->pipe);
       deferred_free (call);
     }

@@ -226,8 +226,7 @@ commy_channel_on_fading (CommyChannel *self, void (*func) (gpointer data, CommyC
 static gboolean
 is_own_name (CommyChannel *self, CommyPrincipal *peer)
 {
-  return g_strv_contains ((const char *const *) self->shared->own_principals,
-                          commy_principal_get_name (peer));
+  return commy_channel_is_own_name (self, commy_principal_get_name (peer));
 }
 
 /* One user has a name for each way to prove who he is. They are taken for one only if both are
@@ -243,7 +242,7 @@ commy_channel_has_same_rights (CommyChannel *self, CommyPrincipal *peer)
     {
       const CommyIncomingMethod *method = &g_array_index (self->methods_in, CommyIncomingMethod, i);
 
-      if (commy_channel_may_call_as (self, peer, method->name) != method->allowed)
+      if (method->asks || commy_channel_may_call_as (self, peer, method->name) != method->allowed)
         return FALSE;
     }
   return TRUE;

@@ -39,7 +39,13 @@ typedef struct
   const char *rule;   /* that gave it, or NULL */
   const char *trial;
   gint64 until_us, judged_us;
-  gint64 told_ns; /* when the log heard last of a trial */
+  gint64 table_us; /* until when the policy's own part holds */
+  gboolean asks;   /* the rule allows what an engine allows */
+  gboolean lifts;  /* what that denies is on trial */
+  gboolean waits;  /* for the engine: not allowed yet, and not denied */
+  char *why;       /* of the engine's denial, or NULL */
+  gint64 due_ns;   /* when the engine is to be asked again */
+  gint64 told_ns;  /* when the log heard last of a trial */
 } CommyIncomingMethod;
 
 /* Whom the policy was asked about; commy-channel-rights.c. */
@@ -49,6 +55,7 @@ typedef struct
   guint32 epoch;       /* that it belongs to; 0: the path has changed since */
   CommyPolicyPath path;
   gint64 look_ns; /* when the answer for an open stream ends; G_MAXINT64: never */
+  gint64 due_ns;  /* when one that an engine gave does; calls need not look at the clock */
 } CommyRights;
 
 /* What lets the flow outlive its path; commy-channel-move.c. */
@@ -262,6 +269,12 @@ void commy_channel_refuse_call (
 /* commy-channel-deferred.c */
 /* Gives a call to its handler, now or when no handler of this worker waits any more. */
 void commy_channel_take_call (CommyChannel *channel, gpointer method, CommyIncoming *incoming);
+/* The policy engine has not said yet whether the method may be called: the call waits in its place,
+ * and those that come behind it behind it. */
+void commy_channel_await_call (CommyChannel *channel, CommyIncoming *incoming);
+/* Counts and records a call of a method that was decided about; FALSE: it was refused. */
+gboolean
+commy_channel_admit (CommyChannel *channel, CommyIncomingMethod *method, CommyIncoming *incoming);
 /* Whether there were calls that had to wait and need not any more. */
 gboolean commy_channel_run_deferred (CommyChannel *channel, guint budget);
 gboolean commy_channel_has_deferred (CommyChannel *channel);
@@ -304,6 +317,13 @@ commy_channel_settle (CommyChannel *channel)
 }
 
 void commy_channel_protocol_error (CommyChannel *channel, guint32 code, const char *why);
+
+/* Whether this node itself goes by that name. */
+static inline gboolean
+commy_channel_is_own_name (const CommyChannel *channel, const char *name)
+{
+  return g_strv_contains ((const char *const *) channel->shared->own_principals, name);
+}
 
 static inline gboolean
 commy_channel_is_message (guint8 type)

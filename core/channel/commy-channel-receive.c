@@ -215,6 +215,50 @@ commy_channel_refuse_call (
 }
 
 static void
+refuse_method (CommyChannel *self, CommyIncomingMethod *method, CommyIncoming *incoming)
+{
+  g_autofree char *why = NULL;
+
+  if (!method->allowed)
+    {
+      why = commy_channel_dup_denial (self, method);
+      commy_channel_refuse_call (self, incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
+    }
+  else if (method->method == NULL)
+    {
+      why = g_strdup_printf ("%s has no method \"%s\"", self->service, method->name);
+      commy_channel_refuse_call (self, incoming, COMMY_DROP_NO_METHOD, COMMY_ERROR_NO_METHOD, why);
+    }
+  else
+    commy_channel_refuse_call (self, incoming, COMMY_DROP_DEADLINE, COMMY_ERROR_DEADLINE,
+                               "the deadline had passed on arrival");
+}
+
+static inline gboolean
+admit (CommyChannel *self, CommyIncomingMethod *method, CommyIncoming *incoming)
+{
+  const CommyFrame *frame = &incoming->frame;
+
+  commy_counters_add (&self->counters, COMMY_COUNT_SERVED, 1);
+  if (G_UNLIKELY (method->trial != NULL))
+    commy_channel_tell_trial (self, method);
+  if (G_UNLIKELY (commy_audit_log_wants_calls (self->shared->audit, method->allowed))
+      && !commy_audit_call (self, method, incoming))
+    return FALSE;
+  if (G_LIKELY (method->allowed && method->method != NULL
+                && !(frame->has_deadline && frame->deadline_ns == 0)))
+    return TRUE;
+  refuse_method (self, method, incoming);
+  return FALSE;
+}
+
+gboolean
+commy_channel_admit (CommyChannel *self, CommyIncomingMethod *method, CommyIncoming *incoming)
+{
+  return admit (self, method, incoming);
+}
+
+static void
 on_call (CommyChannel *self, CommyIncoming *incoming)
 {
   const CommyFrame *frame = &incoming->frame;
@@ -231,29 +275,9 @@ on_call (CommyChannel *self, CommyIncoming *incoming)
       return;
     }
   method = commy_channel_permit (self, frame->method);
-  commy_counters_add (&self->counters, COMMY_COUNT_SERVED, 1);
-  if (G_UNLIKELY (method->trial != NULL))
-    commy_channel_tell_trial (self, method);
-  if (G_UNLIKELY (commy_audit_log_wants_calls (self->shared->audit, method->allowed))
-      && !commy_audit_call (self, method, incoming))
-    return;
-  if (G_UNLIKELY (!method->allowed))
-    {
-      g_autofree char *why = commy_channel_dup_denial (self, method);
-
-      commy_channel_refuse_call (self, incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
-    }
-  else if (G_UNLIKELY (method->method == NULL))
-    {
-      g_autofree char *why
-          = g_strdup_printf ("%s has no method \"%s\"", self->service, method->name);
-
-      commy_channel_refuse_call (self, incoming, COMMY_DROP_NO_METHOD, COMMY_ERROR_NO_METHOD, why);
-    }
-  else if (G_UNLIKELY (frame->has_deadline && frame->deadline_ns == 0))
-    commy_channel_refuse_call (self, incoming, COMMY_DROP_DEADLINE, COMMY_ERROR_DEADLINE,
-                               "the deadline had passed on arrival");
-  else
+  if (G_UNLIKELY (method == NULL))
+    commy_channel_await_call (self, incoming);
+  else if (admit (self, method, incoming))
     commy_channel_take_call (self, method->method, incoming);
 }
 

@@ -76,7 +76,8 @@ judge (CommyChannel *self, CommyPrincipal *peer, CommyVerb verb, const char *met
   return commy_policy_judge (self->rights.policy, &request);
 }
 
-/* It may have another name on the path it is on now: neither may be denied. */
+/* It may have another name on the path it is on now: neither may be denied. An engine is only asked
+ * when there is a call: until then the answer has ended already. */
 void
 commy_channel_judge_method (CommyChannel *self, CommyIncomingMethod *method)
 {
@@ -85,15 +86,21 @@ commy_channel_judge_method (CommyChannel *self, CommyIncomingMethod *method)
   if (self->moves.peer != NULL && verdict.allowed)
     {
       gint64 until_us = verdict.until_us;
+      gboolean asks = verdict.asks;
 
       verdict = judge (self, self->moves.peer, COMMY_VERB_CALL, method->name);
       verdict.until_us = MIN (verdict.until_us, until_us);
+      verdict.asks = verdict.allowed && (verdict.asks || asks);
     }
   method->allowed = verdict.allowed;
   method->origin = verdict.origin;
   method->rule = verdict.rule;
   method->trial = verdict.trial;
-  method->until_us = verdict.until_us;
+  method->until_us = verdict.asks ? 0 : verdict.until_us;
+  method->table_us = verdict.until_us;
+  method->asks = verdict.asks;
+  method->lifts = verdict.lifts;
+  g_clear_pointer (&method->why, g_free);
   if (verdict.until_us != G_MAXINT64)
     method->judged_us = commy_env_wall_us (self->shared->env);
 }
@@ -101,17 +108,25 @@ commy_channel_judge_method (CommyChannel *self, CommyIncomingMethod *method)
 gboolean
 commy_channel_may_call_as (CommyChannel *self, CommyPrincipal *peer, const char *method)
 {
-  return judge (self, peer, COMMY_VERB_CALL, method).allowed;
+  CommyPolicyVerdict verdict = judge (self, peer, COMMY_VERB_CALL, method);
+
+  return verdict.allowed && !verdict.asks; /* what that would say is not known */
 }
 
 /* The clock may have been put back, too. */
 void
 commy_channel_refresh_method (CommyChannel *self, CommyIncomingMethod *method)
 {
-  gint64 now_us = commy_env_wall_us (self->shared->env);
+  gint64 now_us;
 
-  if (now_us >= method->until_us || now_us < method->judged_us)
-    commy_channel_judge_method (self, method);
+  if (method->waits)
+    return;
+  now_us = commy_env_wall_us (self->shared->env);
+  if (now_us < method->until_us && now_us >= method->judged_us)
+    return;
+  commy_channel_judge_method (self, method);
+  if (method->asks)
+    commy_channel_ask_engine (self, method);
 }
 
 char *
@@ -164,7 +179,7 @@ commy_channel_may_control (CommyChannel *self, const char *operation, GError **e
 static CommyIncomingMethod *
 method_of (CommyChannel *self, const CommyPipe *pipe)
 {
-  if (!pipe->accepting || !pipe->is_open || pipe->method == 0
+  if (!pipe->accepting || !pipe->is_open || pipe->undecided || pipe->method == 0
       || pipe->method > self->methods_in->len)
     return NULL;
   return &g_array_index (self->methods_in, CommyIncomingMethod, pipe->method - 1);
@@ -181,8 +196,8 @@ look_ns (CommyChannel *self, const CommyIncomingMethod *method)
   return commy_env_now (self->shared->env) + MIN (MAX (left_us, 0), LOOK_EVERY_NS / 1000) * 1000;
 }
 
-static void
-look_at_streams (CommyChannel *self)
+void
+commy_channel_look_at_streams (CommyChannel *self)
 {
   g_autoptr (GPtrArray) pipes = commy_channel_dup_pipes (self);
 
@@ -196,6 +211,8 @@ look_at_streams (CommyChannel *self)
         continue;
       if (method->until_us != G_MAXINT64)
         commy_channel_refresh_method (self, method);
+      if (method->waits)
+        continue; /* it goes on until there is an answer */
       if (method->allowed)
         {
           self->rights.look_ns = MIN (self->rights.look_ns, look_ns (self, method));
@@ -233,7 +250,7 @@ commy_channel_renew_rights (CommyChannel *self)
   for (guint i = 0; i < self->methods_in->len; i++)
     commy_channel_judge_method (self, &g_array_index (self->methods_in, CommyIncomingMethod, i));
   if (self->accepting)
-    look_at_streams (self);
+    commy_channel_look_at_streams (self);
   else
     look_at_offer (self);
 }
@@ -253,9 +270,11 @@ commy_channel_watch_rights (CommyChannel *self, const CommyPipe *pipe)
 gint64
 commy_channel_expire_rights (CommyChannel *self, gint64 now_ns)
 {
+  if (now_ns >= self->rights.due_ns)
+    commy_channel_expire_decisions (self, now_ns);
   if (now_ns >= self->rights.look_ns)
-    look_at_streams (self);
-  return self->rights.look_ns;
+    commy_channel_look_at_streams (self);
+  return MIN (self->rights.look_ns, self->rights.due_ns);
 }
 
 void
@@ -269,7 +288,7 @@ commy_channel_rights_visit (gpointer channel, gpointer unused)
 void
 commy_channel_rights_init (CommyChannel *self)
 {
-  self->rights.look_ns = G_MAXINT64;
+  self->rights.look_ns = self->rights.due_ns = G_MAXINT64;
   self->rights.policy = commy_policy_current_dup (self->shared->policy, &self->rights.epoch);
 }
 

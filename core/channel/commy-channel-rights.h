@@ -14,7 +14,7 @@ commy_path_facts (const CommyTransportOps *ops, gpointer connection, CommyPolicy
 void commy_channel_rights_init (CommyChannel *channel);
 void commy_channel_rights_clear (CommyChannel *channel);
 void commy_channel_judge_method (CommyChannel *channel, CommyIncomingMethod *method);
-/* Its answer holds for a time only: asks again if that is over. */
+/* Its answer holds for a time only: asks again if that is over, and the engine if the rule does. */
 void commy_channel_refresh_method (CommyChannel *channel, CommyIncomingMethod *method);
 /* Whether the method could be called under this name, over the present path. */
 gboolean
@@ -22,6 +22,14 @@ commy_channel_may_call_as (CommyChannel *channel, CommyPrincipal *peer, const ch
 /* (transfer full): for the caller and the ledger */
 char *commy_channel_dup_denial (CommyChannel *channel, const CommyIncomingMethod *method);
 void commy_channel_tell_trial (CommyChannel *channel, CommyIncomingMethod *method);
+
+/* commy-channel-engine.c: what a policy engine says of a method that the policy allows; it waits if
+ * that is not known yet. */
+void commy_channel_ask_engine (CommyChannel *channel, CommyIncomingMethod *method);
+/* Answers of the engine have ended. */
+void commy_channel_expire_decisions (CommyChannel *channel, gint64 now_ns);
+/* Ends streams of which the method is not allowed any more. */
+void commy_channel_look_at_streams (CommyChannel *channel);
 
 /* Whether the peer may have this node do @operation; asks the policy, keeps nothing. */
 gboolean commy_channel_may_control (CommyChannel *channel, const char *operation, GError **error);
@@ -43,7 +51,8 @@ commy_channel_note_policy (CommyChannel *channel)
     commy_channel_renew_rights (channel);
 }
 
-/* The method with an id that was announced, with an answer that holds: what each call pays. */
+/* The method with an id that was announced, with an answer that holds: what each call pays. NULL:
+ * a policy engine has to say first; the channel gets a turn when it has. */
 static inline CommyIncomingMethod *
 commy_channel_permit (CommyChannel *channel, guint32 id)
 {
@@ -52,6 +61,10 @@ commy_channel_permit (CommyChannel *channel, guint32 id)
   commy_channel_note_policy (channel);
   method = &g_array_index (channel->methods_in, CommyIncomingMethod, id - 1);
   if (G_UNLIKELY (method->until_us != G_MAXINT64))
-    commy_channel_refresh_method (channel, method);
+    {
+      commy_channel_refresh_method (channel, method);
+      if (method->waits)
+        return NULL;
+    }
   return method;
 }

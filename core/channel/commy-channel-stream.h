@@ -42,6 +42,7 @@ struct _CommyPipe
   guint32 method;      /* accepting side: of the CALL */
   gint64 deadline_ns;  /* G_MAXINT64: none */
   gboolean is_open;    /* frames may still go and come */
+  gboolean undecided;  /* accepting side: whether the CALL may be made */
   gboolean accepting;  /* the handler's side */
   gboolean sent;       /* connecting side: the request was published */
   gboolean rx_ended;   /* the other side sends no more messages */

@@ -26,7 +26,10 @@
 static void
 method_clear (gpointer data)
 {
-  g_free (((CommyIncomingMethod *) data)->name);
+  CommyIncomingMethod *method = data;
+
+  g_free (method->name);
+  g_free (method->why);
 }
 
 static gboolean

@@ -43,7 +43,8 @@ typedef struct
   const CommyEnv *env;
   CommyLedger *ledger;
   CommyPolicyCurrent *policy;
-  CommyAuditLog *audit; /* NULL: nothing is recorded */
+  struct _CommyEngine *engine; /* NULL: no rule asks one */
+  CommyAuditLog *audit;        /* NULL: nothing is recorded */
   CommyCatalog *catalog;
   struct _CommyDeathWatch *deaths;
   char **own_principals; /* names that are "us" */

@@ -193,6 +193,8 @@ static const CommyKeySchema policy_keys[] = {
     "only where the other side has such an address, as 10.1.0.0/16, or local" },
   { "groups", LIST (STRING), NULL, "the same, of [network-group NAME]" },
   { "min-security", CHOICE (SECURITIES), NULL, "only over paths of at least this level" },
+  { "ask", CHOICE ("nobody;engine"), "nobody",
+    "engine: what it allows is allowed if policy-engine of [security] allows it, too" },
 };
 
 static const CommyKeySchema role_keys[] = {
@@ -208,6 +210,12 @@ static const CommyKeySchema security_keys[] = {
   { "policy-mode", CHOICE ("enforce;observe"), "enforce",
     "observe: what [policy NAME] would deny is allowed, and told in the log" },
   { "policy-watch", PLAIN (BOOL), "false", "read policy again when a keyfile changes" },
+  { "policy-engine", PLAIN (ID), "", "who is asked about calls by rules with ask=engine" },
+  { "policy-engine-timeout", WHOLE (DURATION, 10 * MS, 60 * S), "2s",
+    "how long a first call waits for its decision" },
+  { "policy-engine-cache", WHOLE (DURATION, S, HOUR), "30s", "how long its decision counts" },
+  { "policy-engine-keep", WHOLE (DURATION, 0, 24 * HOUR), "0s",
+    "how much longer while it gives none; 0: then it is denied" },
   { "proof-check", WHOLE (DURATION, 100 * MS, HOUR), "5s",
     "how often is asked whether the proofs of open connections still hold" },
   { "proof-grace", WHOLE (DURATION, 0, HOUR), "5s",
@@ -310,7 +318,7 @@ check_instance (const CommyGroupSchema *schema, const char *group, const char *i
                             schema->instance);
   if (g_str_equal (schema->instance, "KIND/ID") && !commy_value_is_plugin (instance))
     return g_strdup_printf ("unknown group [%s]; write [plugin KIND/ID], KIND being transport, "
-                            "serializer, auth, balancer or store",
+                            "serializer, auth, balancer, store or policy",
                             group);
   return NULL;
 }

@@ -46,7 +46,7 @@ commy_value_kind_name (guint kind)
   static const char *const names[] = {
     [COMMY_PLUGIN_TRANSPORT] = "transport", [COMMY_PLUGIN_SERIALIZER] = "serializer",
     [COMMY_PLUGIN_AUTH] = "auth",           [COMMY_PLUGIN_BALANCER] = "balancer",
-    [COMMY_PLUGIN_STORE] = "store",
+    [COMMY_PLUGIN_STORE] = "store",         [COMMY_PLUGIN_POLICY] = "policy",
   };
 
   return kind < G_N_ELEMENTS (names) ? names[kind] : NULL;
@@ -72,7 +72,7 @@ is_pair (const char *text)
 gboolean
 commy_value_is_plugin (const char *text)
 {
-  for (guint kind = COMMY_PLUGIN_TRANSPORT; kind <= COMMY_PLUGIN_STORE; kind++)
+  for (guint kind = COMMY_PLUGIN_TRANSPORT; kind <= COMMY_PLUGIN_POLICY; kind++)
     {
       const char *name = commy_value_kind_name (kind);
       gsize length = strlen (name);

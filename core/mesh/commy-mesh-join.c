@@ -175,17 +175,17 @@ start_balancers (CommyMesh *self, GError **error)
   return TRUE;
 }
 
-/* One that the keyfile names. */
-static CommyPlugin *
-start_named (CommyMesh *self, guint kind, const char *key, const char *id, GError **error)
+CommyPlugin *
+commy_mesh_start_named (
+    CommyMesh *self, guint kind, const char *group, const char *key, const char *id, GError **error)
 {
   CommyPlugin *plugin, *listed;
 
   if (id == NULL || id[0] == '\0')
     {
       commy_set_error (error, COMMY_ERROR_PLUGIN_MISSING,
-                       "the keyfile names no plugin in \"%s\" of [mesh] (%s)", key,
-                       commy_config_get_origin (self->config, "mesh", key));
+                       "the keyfile names no plugin in \"%s\" of [%s] (%s)", key, group,
+                       commy_config_get_origin (self->config, group, key));
       return NULL;
     }
   plugin = commy_catalog_find (self->catalog, kind, id);
@@ -193,8 +193,8 @@ start_named (CommyMesh *self, guint kind, const char *key, const char *id, GErro
   if (plugin == NULL && listed != NULL && listed->state == COMMY_PLUGIN_STATE_QUARANTINED)
     {
       commy_set_error (error, COMMY_ERROR_PLUGIN_QUARANTINED,
-                       "plugin %s, which \"%s\" of [mesh] names (%s), is quarantined: %s",
-                       listed->name, key, commy_config_get_origin (self->config, "mesh", key),
+                       "plugin %s, which \"%s\" of [%s] names (%s), is quarantined: %s",
+                       listed->name, key, group, commy_config_get_origin (self->config, group, key),
                        listed->reason);
       return NULL;
     }
@@ -202,10 +202,9 @@ start_named (CommyMesh *self, guint kind, const char *key, const char *id, GErro
     {
       commy_set_error (
           error, COMMY_ERROR_PLUGIN_MISSING,
-          "no usable plugin %s/%s, which \"%s\" of [mesh] names (%s): see commy plugin "
-          "list",
-          commy_plugin_kind_to_string (kind), id, key,
-          commy_config_get_origin (self->config, "mesh", key));
+          "no usable plugin %s/%s, which \"%s\" of [%s] names (%s): see commy plugin list",
+          commy_plugin_kind_to_string (kind), id, key, group,
+          commy_config_get_origin (self->config, group, key));
       return NULL;
     }
   if (plugin->state != COMMY_PLUGIN_STATE_ACTIVE && !start_plugin (self, plugin, error))
@@ -237,7 +236,7 @@ start_kind (CommyMesh *self, guint kind)
 static CommyPlugin *
 start_for_chain (gpointer data, const char *id, GError **error)
 {
-  return start_named (data, COMMY_PLUGIN_AUTH, "auth", id, error);
+  return commy_mesh_start_named (data, COMMY_PLUGIN_AUTH, "mesh", "auth", id, error);
 }
 
 static gboolean
@@ -257,7 +256,8 @@ start_auth (CommyMesh *self, GError **error)
   for (guint i = 0; ids[i] != NULL; i++)
     {
       g_autoptr (GError) cause = NULL;
-      CommyPlugin *plugin = start_named (self, COMMY_PLUGIN_AUTH, "auth", ids[i], &cause);
+      CommyPlugin *plugin
+          = commy_mesh_start_named (self, COMMY_PLUGIN_AUTH, "mesh", "auth", ids[i], &cause);
 
       if (plugin != NULL)
         g_ptr_array_add (providers, plugin);
@@ -583,7 +583,7 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   if (self->deaths == NULL || !start_auth (self, error))
     return FALSE;
   commy_death_watch_start (self->deaths);
-  self->store = start_named (self, COMMY_PLUGIN_STORE, "store", store, error);
+  self->store = commy_mesh_start_named (self, COMMY_PLUGIN_STORE, "mesh", "store", store, error);
   if (self->store == NULL)
     return FALSE;
   if (COMMY_FAILPOINT ("join-store"))
@@ -595,7 +595,8 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
   if (!start_balancers (self, error))
     return FALSE;
   start_kind (self, COMMY_PLUGIN_TRANSPORT);
-  if (!commy_mesh_start_audit (self, error) || !fill_shared (self, error))
+  if (!commy_mesh_start_audit (self, error) || !commy_mesh_start_engine (self, error)
+      || !fill_shared (self, error))
     return FALSE;
   commy_mesh_audit_plugins (self);
   fill_setup (self);
@@ -723,6 +724,7 @@ commy_mesh_leave_here (CommyMesh *self)
     commy_plugin_quiesce (self->started->pdata[i]);
   commy_mesh_shut_workers (self, FALSE);
   commy_setup_cancel_all (&self->setup);
+  commy_mesh_stop_engine (self);
   g_clear_pointer (&self->proofs, commy_proof_keeper_free);
   g_clear_pointer (&self->topics, commy_topics_free);
   g_clear_pointer (&self->registry, commy_registry_free);

@@ -68,9 +68,12 @@ commy_mesh_reload_policy_here (CommyMesh *self, GError **error)
   commy_config_sources_default (&sources);
   sources.program = self->settings;
   config = commy_config_load (&sources, error);
-  policy = config != NULL ? compile (self, config, error) : NULL;
+  if (config == NULL || !commy_mesh_check_engine (self, config, error))
+    return FALSE;
+  policy = compile (self, config, error);
   if (policy == NULL)
     return FALSE;
+  commy_mesh_renew_engine (self, config); /* before anybody asks it for the new one */
   commy_policy_current_replace (self->policy, policy);
   workers = commy_mesh_dup_workers (self);
   for (guint i = 0; i < workers->len; i++)
@@ -203,6 +206,25 @@ read_path (GVariant *circumstances,
   return FALSE;
 }
 
+/* With what the engine says, where a rule asks it; without an answer it is denied, too. */
+static GVariant *
+explain (CommyMesh *self, CommyPolicy *policy, const CommyPolicyRequest *request, GVariant *given)
+{
+  CommyPolicyVerdict verdict = commy_policy_judge (policy, request);
+  g_autofree char *denial = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean wanted = TRUE;
+
+  if (given != NULL)
+    g_variant_lookup (given, "engine", "b", &wanted);
+  if (!verdict.asks || !wanted)
+    return commy_policy_explain (policy, request, NULL);
+  denial = commy_mesh_ask_engine (self, request, &error);
+  if (error != NULL)
+    denial = g_strdup (commy_error_bare (error));
+  return commy_policy_explain (policy, request, denial != NULL ? denial : "");
+}
+
 GVariant *
 commy_mesh_explain_policy (CommyMesh *self,
                            const char *principal,
@@ -227,5 +249,7 @@ commy_mesh_explain_policy (CommyMesh *self,
       || !read_time (given, &request, error) || !read_path (given, &request, &path, error))
     return NULL;
   policy = dup_policy (self, error);
-  return policy != NULL ? g_variant_ref_sink (commy_policy_explain (policy, &request)) : NULL;
+  if (policy == NULL)
+    return NULL;
+  return g_variant_ref_sink (explain (self, policy, &request, given));
 }

@@ -162,6 +162,13 @@ void commy_mesh_record_decision (CommyMesh *mesh, CommyDecision *decision);
 
 /* commy-mesh-join.c: on the mesh thread */
 gboolean commy_mesh_join_here (CommyMesh *mesh, GError **error);
+/* One that a key of a keyfile's group names; started if it is not. (transfer none) */
+CommyPlugin *commy_mesh_start_named (CommyMesh *mesh,
+                                     guint kind,
+                                     const char *group,
+                                     const char *key,
+                                     const char *id,
+                                     GError **error);
 /* On the mesh thread; @who asks for it, as errors name it. (transfer none) */
 CommyPlugin *
 commy_mesh_start_balancer (CommyMesh *mesh, const char *id, const char *who, GError **error);
@@ -209,6 +216,15 @@ void commy_survey_snapshot (gpointer mesh, CommySnapshot *snapshot, const CommyS
 gboolean commy_mesh_make_policy (CommyMesh *mesh, GError **error);
 /* Reads the keyfiles again; on error the policy in force stays. */
 gboolean commy_mesh_reload_policy_here (CommyMesh *mesh, GError **error);
+
+/* commy-mesh-engine.c: mesh thread; who is asked by rules with ask=engine, if anybody is */
+gboolean commy_mesh_start_engine (CommyMesh *mesh, GError **error);
+void commy_mesh_stop_engine (CommyMesh *mesh);
+/* Settings were read again: what it said is forgotten. FALSE: they name another one. */
+gboolean commy_mesh_check_engine (CommyMesh *mesh, CommyConfig *config, GError **error);
+void commy_mesh_renew_engine (CommyMesh *mesh, CommyConfig *config);
+/* Any thread; blocks. (transfer full): why it denies @request; NULL: it allows, or @error. */
+char *commy_mesh_ask_engine (CommyMesh *mesh, const CommyPolicyRequest *request, GError **error);
 
 /* commy-node-service.c */
 CommyService *commy_node_service_new (CommyMesh *mesh);

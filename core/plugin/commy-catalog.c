@@ -25,7 +25,7 @@ struct _CommyCatalog
 };
 
 static const char *const kind_names[]
-    = { "?", "transport", "serializer", "auth", "balancer", "store" };
+    = { "?", "transport", "serializer", "auth", "balancer", "store", "policy" };
 
 const char *
 commy_plugin_kind_to_string (guint kind)

@@ -40,6 +40,7 @@ typedef union
   CommyAuthOps auth;
   CommyBalancerOps balancer;
   CommyStoreOps store;
+  CommyPolicyEngineOps policy;
 } CommyPluginOps;
 
 struct _CommyPlugin

@@ -26,7 +26,7 @@ check_abi (const CommyPluginNote *note, GError **error)
                        note->struct_size, (guint) sizeof *note);
       return FALSE;
     }
-  if (note->kind < COMMY_PLUGIN_TRANSPORT || note->kind > COMMY_PLUGIN_STORE)
+  if (note->kind < COMMY_PLUGIN_TRANSPORT || note->kind > COMMY_PLUGIN_POLICY)
     {
       commy_set_error (error, COMMY_ERROR_PLUGIN_ABI, "plugin kind %u is unknown", note->kind);
       return FALSE;

@@ -262,6 +262,13 @@ static const Slot store_slots[] = {
   OPTIONAL (CommyStoreOps, suspect, stub_store_suspect),
 };
 
+static const Slot policy_slots[] = {
+  REQUIRED (CommyPolicyEngineOps, decide),
+  REQUIRED (CommyPolicyEngineOps, cancel),
+};
+
+static const Slot policy_sizes[] = { REQUIRED (CommyPolicyEngineOps, decision_size) };
+
 static const Kind kinds[] = {
   [COMMY_PLUGIN_TRANSPORT]
   = { sizeof (CommyTransportOps), transport_slots, G_N_ELEMENTS (transport_slots), transport_sizes,
@@ -275,6 +282,9 @@ static const Kind kinds[] = {
       G_N_ELEMENTS (balancer_sizes) },
   [COMMY_PLUGIN_STORE]
   = { sizeof (CommyStoreOps), store_slots, G_N_ELEMENTS (store_slots), NULL, 0 },
+  [COMMY_PLUGIN_POLICY]
+  = { sizeof (CommyPolicyEngineOps), policy_slots, G_N_ELEMENTS (policy_slots), policy_sizes,
+      G_N_ELEMENTS (policy_sizes) },
 };
 
 static gboolean
@@ -352,7 +362,7 @@ commy_plugin_fill_ops (guint kind, gconstpointer theirs, CommyPluginOps *out_ops
   CommyPluginOps ops = { 0 };
   gsize size;
 
-  if (kind < COMMY_PLUGIN_TRANSPORT || kind > COMMY_PLUGIN_STORE || theirs == NULL)
+  if (kind < COMMY_PLUGIN_TRANSPORT || kind > COMMY_PLUGIN_POLICY || theirs == NULL)
     {
       commy_set_error (error, COMMY_ERROR_PLUGIN_SLOT, "it has no operations");
       return FALSE;

@@ -197,6 +197,28 @@ read_condition (CommyConfig *config, CommyRule *rule, GError **error)
   return TRUE;
 }
 
+/* It is asked about calls, of methods and of what publishes topics; nothing else can wait. */
+static gboolean
+read_engine (CommyConfig *config, CommyRule *rule, GError **error)
+{
+  const char *ask = commy_config_get (config, rule->group, "ask");
+  const char *why = NULL;
+
+  rule->asks = g_strcmp0 (ask, "engine") == 0;
+  if (!rule->asks)
+    return TRUE;
+  if (!rule->allow)
+    why = "denies: an engine is only asked whether what a rule allows is allowed";
+  else if ((rule->verbs & ~(guint) (COMMY_VERB_CALL | COMMY_VERB_SUBSCRIBE)) != 0)
+    why = "is about more than call and subscribe: put the other verbs into a rule of their own";
+  else if (is_empty (config, "security", "policy-engine"))
+    why = "there is none: write policy-engine=ID into [security]";
+  if (why == NULL)
+    return TRUE;
+  commy_policy_complain (config, rule->group, "ask", error, "asks an engine, and %s", why);
+  return FALSE;
+}
+
 static void
 rule_free (gpointer data)
 {
@@ -226,7 +248,7 @@ read_rule (CommyPolicy *self, const char *group, GError **error)
   rule->on_trial = g_str_equal (commy_config_get (self->config, group, "mode"), "observe");
   rule->verbs = read_verbs ((const char *const *) verbs);
   commy_condition_init (&rule->condition);
-  if (read_condition (self->config, rule, error))
+  if (read_engine (self->config, rule, error) && read_condition (self->config, rule, error))
     return rule;
   rule_free (rule);
   return NULL;

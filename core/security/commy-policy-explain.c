@@ -220,7 +220,9 @@ look_at (CommyPolicy *self,
                                 rule->allow ? "allow" : "deny");
   else
     {
-      *out_why = g_strdup (rule->allow ? "allows" : "denies");
+      *out_why = g_strdup (rule->asks    ? "allows what the engine allows"
+                           : rule->allow ? "allows"
+                                         : "denies");
       return TRUE;
     }
   return FALSE;
@@ -265,14 +267,35 @@ add_roles (CommyPolicy *self, const CommyFit *fit, GVariantBuilder *record)
   g_variant_builder_add (record, "{sv}", "roles", g_variant_builder_end (&roles));
 }
 
+/* As channels take its word. */
+static void
+add_engine (CommyPolicy *self,
+            CommyPolicyVerdict *verdict,
+            const char *engine,
+            GVariantBuilder *record)
+{
+  add_text (record, "asks", commy_config_get (self->config, "security", "policy-engine"));
+  if (engine == NULL)
+    return;
+  add_text (record, "engine", *engine != '\0' ? engine : "allows");
+  if (*engine == '\0')
+    return;
+  if (verdict->lifts)
+    verdict->trial = engine;
+  else
+    verdict->allowed = FALSE;
+}
+
 GVariant *
-commy_policy_explain (CommyPolicy *self, const CommyPolicyRequest *request)
+commy_policy_explain (CommyPolicy *self, const CommyPolicyRequest *request, const char *engine)
 {
   CommyPolicyVerdict verdict = commy_policy_judge (self, request);
   GVariantBuilder record;
   CommyFit fit;
 
   g_variant_builder_init (&record, G_VARIANT_TYPE_VARDICT);
+  if (verdict.asks)
+    add_engine (self, &verdict, engine, &record);
   g_variant_builder_add (&record, "{sv}", "allowed", g_variant_new_boolean (verdict.allowed));
   add_text (&record, "origin", verdict.origin);
   if (verdict.rule != NULL)

@@ -30,6 +30,7 @@ typedef struct
   char *origin;
   gboolean allow;
   gboolean on_trial;
+  gboolean asks; /* allows what an engine allows, too */
   gboolean is_conditional;
   CommyCondition condition;
   guint verbs;

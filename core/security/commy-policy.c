@@ -197,9 +197,12 @@ commy_policy_judge (CommyPolicy *self, const CommyPolicyRequest *request)
   rule = find_rule (self, request, &fit, &until_us, &trial);
   verdict = decide_by_default (own);
   if (rule != NULL)
-    verdict = (CommyPolicyVerdict){ .allowed = rule->allow,
-                                    .origin = rule->origin,
-                                    .rule = rule->name };
+    verdict
+        = (CommyPolicyVerdict){ .allowed = rule->allow,
+                                .origin = rule->origin,
+                                .rule = rule->name,
+                                .asks = rule->asks,
+                                .lifts = rule->asks && commy_policy_lifts (self, fit.asked, own) };
   verdict.until_us = until_us;
   if (verdict.allowed && trial != NULL && !trial->allow)
     verdict.trial = trial->origin;

@@ -65,6 +65,8 @@ typedef struct
   const char *rule;   /* name of the group, or NULL */
   gint64 until_us;    /* the answer may be another one from then on; G_MAXINT64: it is not */
   const char *trial;  /* allowed, but denied by what is on trial: its line; or NULL */
+  gboolean asks;      /* allowed, if an engine allows it, too */
+  gboolean lifts;     /* and what that denies is on trial */
 } CommyPolicyVerdict;
 
 /* @own: the names that count as "own user", exact ("unix:uid=1000", "spiffe://dom/host/H/user/U");
@@ -97,8 +99,10 @@ gboolean commy_policy_is_about (CommyPolicy *policy, CommyVerb verb);
 
 /* aa{sv} of the rules in order. Floating. */
 GVariant *commy_policy_list (CommyPolicy *policy);
-/* What was looked at and what came of it: an a{sv}. Floating. */
-GVariant *commy_policy_explain (CommyPolicy *policy, const CommyPolicyRequest *request);
+/* What was looked at and what came of it: an a{sv}. Floating. @engine: why the engine denies what a
+ * rule asks it about; "": it allows; NULL: it was not asked. */
+GVariant *
+commy_policy_explain (CommyPolicy *policy, const CommyPolicyRequest *request, const char *engine);
 /* Verb and resource as people write them: "call" "org.example.A/Get", "publish" "topic:a.b", "read"
  * "key:a/b", "control" "control:drain". Points into @resource; @out_service (transfer full) holds
  * what had to be cut. */

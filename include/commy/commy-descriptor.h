@@ -42,8 +42,9 @@ G_BEGIN_DECLS
  * @COMMY_PLUGIN_AUTH: says who the other side proved to be
  * @COMMY_PLUGIN_BALANCER: picks one of several instances
  * @COMMY_PLUGIN_STORE: revisioned keys with leases and watches
+ * @COMMY_PLUGIN_POLICY: says what others may do, for rules that ask
  *
- * The five kinds of plugin.
+ * The kinds of plugin.
  */
 typedef enum
 {
@@ -52,6 +53,7 @@ typedef enum
   COMMY_PLUGIN_AUTH = 3,
   COMMY_PLUGIN_BALANCER = 4,
   COMMY_PLUGIN_STORE = 5,
+  COMMY_PLUGIN_POLICY = 6,
 } CommyPluginKind;
 
 /**
@@ -423,6 +425,7 @@ typedef struct _CommyTransportOps CommyTransportOps;
 typedef struct _CommySerializerOps CommySerializerOps;
 typedef struct _CommyAuthOps CommyAuthOps;
 typedef struct _CommyBalancerOps CommyBalancerOps;
+typedef struct _CommyPolicyEngineOps CommyPolicyEngineOps;
 
 /**
  * CommyPluginDescriptor:

@@ -368,16 +368,19 @@ COMMY_API GVariant *commy_mesh_list_policy (CommyMesh *mesh, GError **error);
  * @resource: `SERVICE/METHOD` of a call, `SERVICE`, `topic:NAME`, `key:KEY` or `control:OPERATION`
  * @circumstances: (nullable): an `a{sv}` of what is known besides: `at` (s), a time in ISO 8601,
  *   now if it is missing; `from` (s), an address or `local`; `security` (s), the level of the path;
- *   `own` (b), whether it is one's own user. A floating one is consumed
+ *   `own` (b), whether it is one's own user; `engine` (b), whether a policy engine is asked where a
+ *   rule asks it, which is so if it is missing. A floating one is consumed
  * @error: return location
  *
- * Whether the policy allows it, and why. Of a mesh that is not joined the keyfiles are asked. Any
- * thread.
+ * Whether the policy allows it, and why. Of a mesh that is not joined the keyfiles are asked, and
+ * an engine is started to be asked. Blocks where an engine is asked, no longer than its time limit.
+ * Any thread.
  *
  * Returns: (transfer full): an `a{sv}`: `allowed` (b), `origin` (s), the line that decided, `rule`
  *   (s) if one did, `roles` (as) of the principal, `steps` (aa{sv}): the rules that were looked at,
  *   the last one first, with `rule`, `origin`, `why` (s) and `decides` (b); `until_us` (x) if it
- *   may be otherwise from then on; or %NULL with @error set
+ *   may be otherwise from then on; `asks` (s), the engine that the rule asks, and `engine` (s),
+ * what it says: `allows`, or why it does not; or %NULL with @error set
  *
  * Since: 0.1
  */

@@ -10,6 +10,7 @@
 #include <commy/commy-descriptor.h>
 #include <commy/commy-error.h>
 #include <commy/commy-macros.h>
+#include <commy/commy-policy-engine.h>
 #include <commy/commy-profile.h>
 #include <commy/commy-serializer.h>
 #include <commy/commy-store.h>

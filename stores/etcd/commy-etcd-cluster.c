@@ -40,7 +40,7 @@ struct _CommyEtcdCall
   CommyEtcdAsk ask;
   gint64 until_ns;
   guint timer;
-  CommyEtcdExchange *exchange;
+  CommyHttpExchange *exchange;
   const char *member;
   gint64 floor; /* the newest revision that was seen when it was asked */
   gboolean is_login;
@@ -60,8 +60,7 @@ call_free (CommyEtcdCall *self)
   g_ptr_array_remove_fast (self->cluster->calls, self);
   if (self->timer != 0)
     host->remove (host, self->timer);
-  if (self->exchange != NULL)
-    commy_etcd_exchange_cancel (self->exchange);
+  commy_http_cancel (self->exchange);
   g_clear_error (&self->last);
   g_free (self->ask.body);
   g_free (self);
@@ -179,7 +178,7 @@ is_in_order (CommyEtcdCall *self, gint64 revision)
 }
 
 static void
-take_answer (CommyEtcdCall *self, const CommyEtcdReply *reply)
+take_answer (CommyEtcdCall *self, const CommyHttpReply *reply)
 {
   CommyEtcdCluster *cluster = self->cluster;
   g_auto (CommyEtcdAnswer) answer = { 0 };
@@ -242,7 +241,7 @@ number_of (const CommyEtcdAnswer *failure)
 }
 
 static void
-take_failure (CommyEtcdCall *self, const CommyEtcdReply *reply)
+take_failure (CommyEtcdCall *self, const CommyHttpReply *reply)
 {
   g_auto (CommyEtcdAnswer) failure = { 0 };
   g_autoptr (GError) error = NULL;
@@ -286,13 +285,24 @@ take_failure (CommyEtcdCall *self, const CommyEtcdReply *reply)
 }
 
 static void
-on_reply (gpointer user_data, const CommyEtcdReply *reply, const GError *error)
+end_too_big (CommyEtcdCall *self)
+{
+  g_autoptr (GError) error = g_error_new (COMMY_ETCD_ERROR, COMMY_ERROR_TOO_BIG,
+                                          "etcd's answer has more than the %" G_GSIZE_FORMAT
+                                          " bytes that max-answer allows",
+                                          self->cluster->settings.max_answer);
+
+  end (self, NULL, 0, error);
+}
+
+static void
+on_reply (gpointer user_data, const CommyHttpReply *reply, const GError *error)
 {
   CommyEtcdCall *self = user_data;
 
   self->exchange = NULL;
   if (self->ask.is_repeatable && g_error_matches (error, COMMY_ETCD_ERROR, COMMY_ERROR_TOO_BIG))
-    end (self, NULL, 0, error); /* so it would be elsewhere */
+    end_too_big (self); /* so it would be elsewhere */
   else if (error != NULL && (!reply->was_sent || self->is_login))
     try_elsewhere (self, error->message);
   else if (error != NULL)
@@ -341,6 +351,21 @@ write_login (CommyEtcdCall *self, GError **error)
   return password != NULL ? commy_etcd_write_login (settings->user, password) : NULL;
 }
 
+/* Asks the present member; @rest: what is to be said beside. */
+static CommyHttpExchange *
+send (CommyEtcdCluster *self, const char *path, const char *body, const CommyHttpRequest *rest)
+{
+  g_autofree char *url = g_strconcat (commy_etcd_cluster_get_member (self), path, NULL);
+  g_autoptr (GBytes) bytes = g_bytes_new (body, strlen (body));
+  CommyHttpRequest request = *rest;
+
+  request.url = url; /* members were checked */
+  request.body = bytes;
+  request.type = "application/json";
+  request.max = self->settings.max_answer;
+  return commy_http_send (self->settings.http, &request);
+}
+
 static void
 attempt (CommyEtcdCall *self)
 {
@@ -351,7 +376,7 @@ attempt (CommyEtcdCall *self)
       = self->ask.attempt_ns != 0 ? self->ask.attempt_ns : cluster->settings.attempt_ns;
   g_autoptr (GError) error = NULL;
   g_autofree char *login = NULL;
-  CommyEtcdRequest request = { .line = NULL, .done = on_reply, .user_data = self };
+  const char *path, *body;
 
   self->member = commy_etcd_cluster_get_member (cluster);
   self->floor = cluster->revision;
@@ -361,13 +386,15 @@ attempt (CommyEtcdCall *self)
       end (self, NULL, 0, error);
       return;
     }
-  request.member = self->member;
-  request.path = self->is_login ? "/v3/auth/authenticate" : self->ask.path;
-  request.body = self->is_login ? login : self->ask.body;
-  request.is_repeatable = self->is_login || self->ask.is_repeatable;
-  request.token = self->is_login ? NULL : cluster->token;
-  request.limit_ns = CLAMP (left_ns, MS, attempt_ns);
-  self->exchange = commy_etcd_http_post (cluster->settings.http, &request);
+  path = self->is_login ? "/v3/auth/authenticate" : self->ask.path;
+  body = self->is_login ? login : self->ask.body;
+  self->exchange
+      = send (cluster, path, body,
+              &(CommyHttpRequest){ .authorization = self->is_login ? NULL : cluster->token,
+                                   .is_repeatable = self->is_login || self->ask.is_repeatable,
+                                   .limit_ns = CLAMP (left_ns, MS, attempt_ns),
+                                   .done = on_reply,
+                                   .user_data = self });
 }
 
 CommyEtcdCall *
@@ -385,24 +412,20 @@ commy_etcd_cluster_call (CommyEtcdCluster *self, const CommyEtcdAsk *ask)
   return call;
 }
 
-CommyEtcdExchange *
+CommyHttpExchange *
 commy_etcd_cluster_open_stream (CommyEtcdCluster *self,
                                 const char *path,
                                 const char *body,
-                                CommyEtcdLineFunc line,
-                                CommyEtcdReplyFunc done,
+                                CommyHttpLineFunc line,
+                                CommyHttpReplyFunc done,
                                 gpointer user_data)
 {
-  const CommyEtcdRequest request = { .member = commy_etcd_cluster_get_member (self),
-                                     .path = path,
-                                     .token = self->token,
-                                     .body = body,
-                                     .limit_ns = self->settings.attempt_ns,
-                                     .line = line,
-                                     .done = done,
-                                     .user_data = user_data };
-
-  return commy_etcd_http_post (self->settings.http, &request);
+  return send (self, path, body,
+               &(CommyHttpRequest){ .authorization = self->token,
+                                    .limit_ns = self->settings.attempt_ns,
+                                    .line = line,
+                                    .done = done,
+                                    .user_data = user_data });
 }
 
 /* --- the members --- */
@@ -531,7 +554,7 @@ commy_etcd_cluster_free (CommyEtcdCluster *self)
     return;
   while (self->calls->len > 0)
     commy_etcd_call_cancel (self->calls->pdata[0]);
-  commy_etcd_http_free (self->settings.http);
+  commy_http_free (self->settings.http);
   g_ptr_array_unref (self->calls);
   g_strfreev (self->settings.members);
   g_free (self->token);

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "commy-etcd-codec.h"
-#include "commy-etcd-http.h"
+#include "plugins/common/commy-http.h"
 
 typedef struct _CommyEtcdCluster CommyEtcdCluster;
 typedef struct _CommyEtcdCall CommyEtcdCall;
@@ -20,7 +20,8 @@ typedef struct
   const char *password_file;
   gint64 timeout_ns;                              /* for a call, whichever members it takes */
   gint64 attempt_ns;                              /* for one member */
-  CommyEtcdHttp *http;                            /* taken over */
+  CommyHttp *http;                                /* taken over */
+  gsize max_answer;                               /* an endless number of bytes is no answer */
   void (*moved) (gpointer data, gint64 pause_ns); /* another member is asked after a pause */
   gpointer moved_data;
 } CommyEtcdClusterSettings;
@@ -62,11 +63,11 @@ gboolean commy_etcd_cluster_is_silent (CommyEtcdCluster *self);
 gint64 commy_etcd_cluster_get_revision (CommyEtcdCluster *self);
 
 /* For streams, which are not calls. */
-CommyEtcdExchange *commy_etcd_cluster_open_stream (CommyEtcdCluster *self,
+CommyHttpExchange *commy_etcd_cluster_open_stream (CommyEtcdCluster *self,
                                                    const char *path,
                                                    const char *body,
-                                                   CommyEtcdLineFunc line,
-                                                   CommyEtcdReplyFunc done,
+                                                   CommyHttpLineFunc line,
+                                                   CommyHttpReplyFunc done,
                                                    gpointer user_data);
 /* Whether a token must be asked for before a stream is opened. */
 gboolean commy_etcd_cluster_lacks_token (CommyEtcdCluster *self);

@@ -13,7 +13,7 @@
 
 typedef struct _Watch Watch;
 
-/* The kernel notices a connection that is lost without a word (commy-etcd-http.c). A stream that
+/* The kernel notices a connection that is lost without a word (commy-http.c). A stream that
  * says nothing for so long although the cluster has moved on is opened anew all the same. */
 #define SILENCE_NS G_GINT64_CONSTANT (60000000000)
 
@@ -21,7 +21,7 @@ typedef struct _Watch Watch;
 typedef struct
 {
   CommyEtcdWatches *owner;
-  CommyEtcdExchange *exchange;
+  CommyHttpExchange *exchange;
   const char *member;
   GPtrArray *watches; /* of Watch, referenced; those that ended meanwhile too */
   guint timer;        /* until all of them are there */
@@ -139,8 +139,7 @@ stream_free (gpointer data)
 {
   Stream *self = data;
 
-  if (self->exchange != NULL)
-    commy_etcd_exchange_cancel (self->exchange);
+  commy_http_cancel (self->exchange);
   if (self->timer != 0)
     self->owner->host->remove (self->owner->host, self->timer);
   for (guint i = 0; i < self->watches->len; i++)
@@ -368,7 +367,7 @@ on_line (gpointer user_data, const char *line, gsize size)
 }
 
 static void
-on_stream_over (gpointer user_data, const CommyEtcdReply *reply, const GError *error)
+on_stream_over (gpointer user_data, const CommyHttpReply *reply, const GError *error)
 {
   Stream *stream = user_data;
   g_auto (CommyEtcdAnswer) failure = { 0 };

@@ -205,15 +205,17 @@ open_cluster (Store *self, GError **error)
                                         .password_file = host->param (host, "password-file"),
                                         .timeout_ns = number (host, "timeout"),
                                         .attempt_ns = number (host, "attempt"),
+                                        .max_answer = (gsize) number (host, "max-answer"),
                                         .moved = on_moved,
                                         .moved_data = self };
+  const CommyHttpSettings http = { .ca = host->param (host, "ca"),
+                                   .certificate = host->param (host, "certificate"),
+                                   .key = host->param (host, "key") };
   g_auto (GStrv) members = read_members (host, error);
 
   if (members == NULL)
     return FALSE;
-  settings.http
-      = commy_etcd_http_new (host, host->param (host, "ca"), host->param (host, "certificate"),
-                             host->param (host, "key"), (gsize) number (host, "max-answer"), error);
+  settings.http = commy_http_new (host, &http, error);
   if (settings.http == NULL)
     return FALSE;
   settings.members = g_steal_pointer (&members);

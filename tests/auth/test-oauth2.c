@@ -40,8 +40,8 @@ test_urls (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
-    if ((oauth2_url_why_not (cases[i].url, FALSE) == NULL) != cases[i].is_good
-        || (oauth2_url_why_not (cases[i].url, TRUE) == NULL) != cases[i].is_good_here)
+    if ((commy_http_url_why_not (cases[i].url, FALSE) == NULL) != cases[i].is_good
+        || (commy_http_url_why_not (cases[i].url, TRUE) == NULL) != cases[i].is_good_here)
       g_error ("judged wrongly: %s", cases[i].url);
 }
 

@@ -9,6 +9,7 @@
 #include "commy-auth-conformance.h"
 #include "commy-balancer-conformance.h"
 #include "commy-plugin-conformance.h"
+#include "commy-policy-conformance.h"
 #include "commy-serializer-conformance.h"
 #include "commy-store-conformance.h"
 #include "commy-transport-conformance.h"
@@ -84,6 +85,9 @@ commy_conformance_add (const CommyPluginDescriptor *descriptor,
     case COMMY_PLUGIN_STORE:
       g_setenv (PLUGIN_VARIABLE, options->path, TRUE);
       commy_store_conformance_add (descriptor, NULL);
+      break;
+    case COMMY_PLUGIN_POLICY:
+      commy_policy_conformance_add (descriptor, options);
       break;
     default:
       g_error ("no suite for plugins of kind %u", descriptor->note->kind);

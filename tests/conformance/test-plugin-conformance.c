@@ -8,6 +8,7 @@
 #include "commy-auth-conformance.h"
 #include "commy-balancer-conformance.h"
 #include "commy-plugin-conformance.h"
+#include "commy-policy-conformance.h"
 
 #include <string.h>
 
@@ -34,6 +35,8 @@ add (const char *path)
     commy_auth_conformance_add (descriptor, NULL);
   if (descriptor->note->kind == COMMY_PLUGIN_BALANCER)
     commy_balancer_conformance_add (descriptor, NULL);
+  if (descriptor->note->kind == COMMY_PLUGIN_POLICY)
+    commy_policy_conformance_add (descriptor, NULL);
 }
 
 static void

@@ -523,8 +523,8 @@ test_check_fields (void)
   note = good;
   note.kind = 0;
   assert_check (&note, COMMY_ERROR_PLUGIN_ABI, "kind 0 is unknown");
-  note.kind = 6;
-  assert_check (&note, COMMY_ERROR_PLUGIN_ABI, "kind 6 is unknown");
+  note.kind = 7;
+  assert_check (&note, COMMY_ERROR_PLUGIN_ABI, "kind 7 is unknown");
   note = good;
   note.reserved = 1;
   assert_check (&note, COMMY_ERROR_PLUGIN_ABI, "reserved");

@@ -33,9 +33,13 @@ USES_PKI = (
     "auth/jwt/",
     "auth/oauth2/",
     "auth/totp/",
+    "policies/opa/",
     "cli/",
     "bench/",
 )
+# A client that plugins of several kinds ask servers by.
+HTTP = "plugins/common/commy-http.h"
+USES_HTTP = ("auth/oauth2/", "stores/etcd/", "policies/opa/")
 # The daemon starts its store through the ordinary host of plugins, and speaks its protocol with what
 # the store of that name has, too.
 USES_HOST = "daemon/"
@@ -80,7 +84,7 @@ def why_not_outside(path, target):
     own = "/".join(parts[:2]) + "/" if parts[0] in PLUGIN_FOLDERS else parts[0] + "/"
     if target.startswith(own) or (parts[0] in SHARED and target.startswith(parts[0] + "/common/")):
         return None
-    if target == FAILPOINTS:
+    if target == FAILPOINTS or (target == HTTP and path.startswith(USES_HTTP)):
         return None
     if path == KNOCKS and target == DOOR:
         return None

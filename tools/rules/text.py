@@ -10,7 +10,7 @@ CODE = (
 HOSTS = re.compile(
     r"^(localhost|127\.|\[|%|\$|([\w-]+\.)*(example\.(org|com|net)|gnu\.org|gtk\.org|gnome\.org|debian\.org"
     r"|freedesktop\.org|kernel\.org|ietf\.org|rfc-editor\.org|w3\.org|spiffe\.io|sqlite\.org"
-    r"|gnutls\.org|llvm\.org|man7\.org|wikipedia\.org|doi\.org|github\.com|testanything\.org))"
+    r"|gnutls\.org|llvm\.org|man7\.org|openpolicyagent\.org|wikipedia\.org|doi\.org|github\.com|testanything\.org))"
 )
 
 

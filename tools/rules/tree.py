@@ -12,6 +12,7 @@ PLUGIN_FOLDERS = {
     "auth": "auth",
     "balancers": "balancer",
     "stores": "store",
+    "policies": "policy",
 }
 MADE = re.compile(r"(^|/)(_build|_inst|build-aux|autom4te\.cache|\.libs|\.deps|__pycache__|modules)(/|$)")
 # Plugins and headers that stay as they were when their ABI was new, whatever the rules become.

@@ -20,10 +20,10 @@ check_url (const char *text, gsize size)
 {
   g_autofree char *url = g_strndup (text, size);
 
-  if (oauth2_url_why_not (url, FALSE) != NULL)
+  if (commy_http_url_why_not (url, FALSE) != NULL)
     return;
   g_assert_true (g_ascii_strncasecmp (url, "https:", strlen ("https:")) == 0);
-  g_assert_cmpstr (oauth2_url_why_not (url, TRUE), ==, NULL);
+  g_assert_cmpstr (commy_http_url_why_not (url, TRUE), ==, NULL);
 }
 
 static void
@@ -37,7 +37,7 @@ check_metadata (const char *text, gsize size)
       return;
     }
   if (metadata.token_endpoint != NULL)
-    g_assert_cmpstr (oauth2_url_why_not (metadata.token_endpoint, TRUE), ==, NULL);
+    g_assert_cmpstr (commy_http_url_why_not (metadata.token_endpoint, TRUE), ==, NULL);
   oauth2_metadata_clear (&metadata);
 }
 

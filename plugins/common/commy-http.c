@@ -1,136 +1,126 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Exchanges over libsoup: see the header. An exchange lives until libsoup has let go of it; who
- * cancelled it has forgotten it long before.
+ * cancelled it has forgotten it long before. Answers and headers may be secrets: what libsoup or
+ * GLib would only free is overwritten first.
  */
 #include "config.h"
 
-#include "commy-etcd-http.h"
+#include "plugins/common/commy-http.h"
 
-#include "commy-etcd-codec.h"
-
+#include <commy/commy-error.h>
+#include <gio/gunixsocketaddress.h>
 #include <libsoup/soup.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
 #define READ_SIZE 65536
+#define URL_MAX 2048u
 /* Streams take one connection each for good, so there must be room beside them. */
 #define MAX_CONNECTIONS 64
 #define GRACE_MS 500
+#define MS G_GINT64_CONSTANT (1000000)
 /* A connection on which nothing is said is asked about by the kernel: dead after 4 + 3 * 2 s. */
 #define KEEPALIVE_IDLE_S 4
 #define KEEPALIVE_EVERY_S 2
 #define KEEPALIVE_TRIES 3
 
-/* Shows our certificate to who asks for one. */
-#define COMMY_TYPE_ETCD_INTERACTION (commy_etcd_interaction_get_type ())
-G_DECLARE_FINAL_TYPE (
-    CommyEtcdInteraction, commy_etcd_interaction, COMMY, ETCD_INTERACTION, GTlsInteraction)
-
-struct _CommyEtcdInteraction
-{
-  GTlsInteraction parent;
-  GTlsCertificate *certificate;
-};
-
-G_DEFINE_TYPE (CommyEtcdInteraction, commy_etcd_interaction, G_TYPE_TLS_INTERACTION)
-
-static GTlsInteractionResult
-interaction_request_certificate (GTlsInteraction *interaction,
-                                 GTlsConnection *connection,
-                                 GTlsCertificateRequestFlags flags,
-                                 GCancellable *cancellable,
-                                 GError **error)
-{
-  CommyEtcdInteraction *self = COMMY_ETCD_INTERACTION (interaction);
-
-  g_tls_connection_set_certificate (connection, self->certificate);
-  return G_TLS_INTERACTION_HANDLED;
-}
-
-static void
-interaction_finalize (GObject *object)
-{
-  g_clear_object (&COMMY_ETCD_INTERACTION (object)->certificate);
-  G_OBJECT_CLASS (commy_etcd_interaction_parent_class)->finalize (object);
-}
-
-static void
-commy_etcd_interaction_class_init (CommyEtcdInteractionClass *klass)
-{
-  G_OBJECT_CLASS (klass)->finalize = interaction_finalize;
-  G_TLS_INTERACTION_CLASS (klass)->request_certificate = interaction_request_certificate;
-}
-
-static void
-commy_etcd_interaction_init (CommyEtcdInteraction *self)
-{
-}
-
-struct _CommyEtcdHttp
+struct _CommyHttp
 {
   CommyHost *host;
   SoupSession *session;
-  gsize max_answer;
-  GPtrArray *exchanges; /* under way */
-  GPtrArray *open;      /* that libsoup holds */
+  GTlsCertificate *certificate; /* that is shown to who asks for one; or NULL */
+  GPtrArray *open;              /* CommyHttpExchange that libsoup holds */
 };
 
-struct _CommyEtcdExchange
+struct _CommyHttpExchange
 {
-  CommyEtcdHttp *http;
+  CommyHttp *http; /* NULL: it is gone */
   SoupMessage *message;
   GCancellable *cancellable;
   GInputStream *stream;
-  guint timer;
   GByteArray *body; /* what came and was not told yet */
-  CommyEtcdLineFunc line;
-  CommyEtcdReplyFunc done; /* NULL: it is over for who asked */
+  guint8 *buffer;
+  gsize max;
+  gint64 limit_ns;
+  guint timer;
+  CommyHttpLineFunc line;
+  CommyHttpReplyFunc done; /* NULL: it is over for who asked */
   gpointer user_data;
   gboolean was_sent;
-  guint8 *buffer;
 };
 
-static void
-exchange_free (gpointer data)
-{
-  CommyEtcdExchange *self = data;
+/* --- life of an exchange --- */
 
+/* libsoup's own copy, which it would only free. */
+static void
+wipe_authorization (SoupMessage *message)
+{
+  char *header = (char *) soup_message_headers_get_one (soup_message_get_request_headers (message),
+                                                        "Authorization");
+
+  if (header != NULL)
+    explicit_bzero (header, strlen (header));
+}
+
+static void
+exchange_free (CommyHttpExchange *self)
+{
   if (self->http != NULL)
     g_ptr_array_remove_fast (self->http->open, self);
+  wipe_authorization (self->message);
   g_object_unref (self->message);
   g_object_unref (self->cancellable);
   g_clear_object (&self->stream);
+  if (self->body->len > 0)
+    explicit_bzero (self->body->data, self->body->len);
   g_byte_array_unref (self->body);
+  if (self->buffer != NULL)
+    explicit_bzero (self->buffer, READ_SIZE);
   g_free (self->buffer);
   g_free (self);
 }
 
 static void
-forget (CommyEtcdExchange *self)
+stop_timer (CommyHttpExchange *self)
 {
-  self->done = NULL;
-  self->line = NULL;
   if (self->timer != 0)
     self->http->host->remove (self->http->host, self->timer);
   self->timer = 0;
-  g_ptr_array_remove_fast (self->http->exchanges, self);
 }
 
 static void
-finish (CommyEtcdExchange *self, const GError *error)
+forget (CommyHttpExchange *self)
 {
-  CommyEtcdReplyFunc done = self->done;
-  CommyEtcdReply reply = { .status = soup_message_get_status (self->message),
+  self->done = NULL;
+  self->line = NULL;
+  stop_timer (self);
+}
+
+/* libsoup's words may be any bytes. */
+static GError *
+dup_clean (const GError *error)
+{
+  g_autofree char *text = g_utf8_make_valid (error->message, -1);
+
+  return g_error_new_literal (error->domain, error->code, g_strdelimit (text, "\r\n", ' '));
+}
+
+static void
+finish (CommyHttpExchange *self, const GError *error)
+{
+  CommyHttpReplyFunc done = self->done;
+  CommyHttpReply reply = { .status = soup_message_get_status (self->message),
                            .data = self->body->len > 0 ? (const char *) self->body->data : "",
                            .size = self->body->len,
                            .was_sent = self->was_sent };
+  g_autoptr (GError) clean = error != NULL ? dup_clean (error) : NULL;
 
   if (done == NULL)
     return;
   forget (self);
-  done (self->user_data, &reply, error);
+  done (self->user_data, &reply, clean);
 }
 
 static void
@@ -142,7 +132,7 @@ on_closed (GObject *object, GAsyncResult *result, gpointer user_data)
 
 /* The connection is used again only when the stream was closed. */
 static void
-let_go (CommyEtcdExchange *self)
+let_go (CommyHttpExchange *self)
 {
   if (self->stream != NULL)
     g_input_stream_close_async (self->stream, G_PRIORITY_DEFAULT, NULL, on_closed, self);
@@ -150,17 +140,11 @@ let_go (CommyEtcdExchange *self)
     exchange_free (self);
 }
 
-static void
-stop_timer (CommyEtcdExchange *self)
-{
-  if (self->timer != 0)
-    self->http->host->remove (self->http->host, self->timer);
-  self->timer = 0;
-}
+/* --- reading --- */
 
 /* Tells whole lines; each may end the exchange. */
 static void
-tell_lines (CommyEtcdExchange *self, gsize from)
+tell_lines (CommyHttpExchange *self, gsize from)
 {
   gsize begin = 0;
   gsize at = from;
@@ -178,21 +162,20 @@ tell_lines (CommyEtcdExchange *self, gsize from)
     g_byte_array_remove_range (self->body, 0, (guint) begin);
 }
 
-static void read_more (CommyEtcdExchange *self);
+static void read_more (CommyHttpExchange *self);
 
 static void
 on_read (GObject *object, GAsyncResult *result, gpointer user_data)
 {
-  CommyEtcdExchange *self = user_data;
+  CommyHttpExchange *self = user_data;
   g_autoptr (GError) error = NULL;
   gssize n = g_input_stream_read_finish (self->stream, result, &error);
   gsize before = self->body->len;
   gboolean is_stream = self->line != NULL && soup_message_get_status (self->message) == 200;
 
-  if (n > 0 && before + (gsize) n > self->http->max_answer)
-    g_set_error (&error, COMMY_ETCD_ERROR, COMMY_ERROR_TOO_BIG,
-                 "etcd's answer has more than the %" G_GSIZE_FORMAT " bytes that max-answer allows",
-                 self->http->max_answer);
+  if (n > 0 && before + (gsize) n > self->max)
+    g_set_error (&error, COMMY_HTTP_ERROR, COMMY_ERROR_TOO_BIG,
+                 "its answer has more than %" G_GSIZE_FORMAT " bytes", self->max);
   if (self->done == NULL || n <= 0 || error != NULL)
     {
       finish (self, error);
@@ -206,7 +189,7 @@ on_read (GObject *object, GAsyncResult *result, gpointer user_data)
 }
 
 static void
-read_more (CommyEtcdExchange *self)
+read_more (CommyHttpExchange *self)
 {
   if (self->done == NULL)
     {
@@ -217,10 +200,12 @@ read_more (CommyEtcdExchange *self)
                              self->cancellable, on_read, self);
 }
 
+/* --- sending --- */
+
 static void
 on_sent (GObject *object, GAsyncResult *result, gpointer user_data)
 {
-  CommyEtcdExchange *self = user_data;
+  CommyHttpExchange *self = user_data;
   g_autoptr (GError) error = NULL;
 
   self->stream = soup_session_send_finish (SOUP_SESSION (object), result, &error);
@@ -237,7 +222,7 @@ on_sent (GObject *object, GAsyncResult *result, gpointer user_data)
 static void
 on_starting (SoupMessage *message, gpointer user_data)
 {
-  CommyEtcdExchange *self = user_data;
+  CommyHttpExchange *self = user_data;
 
   self->was_sent = TRUE;
 }
@@ -251,7 +236,7 @@ on_network_event (SoupMessage *message,
 {
   GSocket *socket;
 
-  if (event != G_SOCKET_CLIENT_CONNECTED || !G_IS_SOCKET_CONNECTION (connection))
+  if (event != G_SOCKET_CLIENT_CONNECTED || !G_IS_TCP_CONNECTION (connection))
     return;
   socket = g_socket_connection_get_socket (G_SOCKET_CONNECTION (connection));
   g_socket_set_keepalive (socket, TRUE);
@@ -263,47 +248,58 @@ on_network_event (SoupMessage *message,
 static void
 on_limit (gpointer user_data)
 {
-  CommyEtcdExchange *self = user_data;
+  CommyHttpExchange *self = user_data;
   g_autoptr (GError) error = NULL;
 
   self->timer = 0;
-  g_set_error_literal (&error, COMMY_ETCD_ERROR, COMMY_ERROR_DEADLINE, "no answer in time");
+  g_set_error (&error, COMMY_HTTP_ERROR, COMMY_ERROR_DEADLINE, "no answer in %g s",
+               (double) (self->limit_ns / MS) / 1000);
   g_cancellable_cancel (self->cancellable);
   finish (self, error);
 }
 
-CommyEtcdExchange *
-commy_etcd_http_post (CommyEtcdHttp *self, const CommyEtcdRequest *request)
+static SoupMessage *
+new_message (CommyHttp *self, const CommyHttpRequest *request)
 {
-  CommyEtcdExchange *exchange = g_new0 (CommyEtcdExchange, 1);
-  g_autofree char *uri = g_strconcat (request->member, request->path, NULL);
-  g_autoptr (GBytes) body = g_bytes_new (request->body, strlen (request->body));
+  SoupMessage *message
+      = soup_message_new (request->body != NULL ? SOUP_METHOD_POST : SOUP_METHOD_GET, request->url);
+  SoupMessageHeaders *headers = soup_message_get_request_headers (message);
 
-  exchange->http = self;
-  exchange->message = soup_message_new (SOUP_METHOD_POST, uri); /* members were checked */
   /* A connection that was used before may have been closed meanwhile, and then libsoup would send
    * the request twice: what must not happen twice goes over one of its own. */
-  soup_message_add_flags (exchange->message,
-                          SOUP_MESSAGE_NO_REDIRECT
-                              | (request->is_repeatable ? SOUP_MESSAGE_IDEMPOTENT : 0));
-  soup_message_set_request_body_from_bytes (exchange->message, "application/json", body);
-  if (request->token != NULL)
-    soup_message_headers_replace (soup_message_get_request_headers (exchange->message),
-                                  "Authorization", request->token);
+  soup_message_add_flags (message, SOUP_MESSAGE_NO_REDIRECT
+                                       | (request->is_repeatable ? SOUP_MESSAGE_IDEMPOTENT : 0));
+  soup_message_headers_replace (headers, "Accept", "application/json");
+  if (request->body != NULL)
+    soup_message_set_request_body_from_bytes (message, request->type, request->body);
+  if (request->authorization != NULL)
+    soup_message_headers_replace (headers, "Authorization", request->authorization);
+  if (self->certificate != NULL)
+    soup_message_set_tls_client_certificate (message, self->certificate);
   /* A server that may use the connection again throws away what it has not read of a request when
    * it begins to answer, and of many watches only the first ones would be there. */
   if (request->line != NULL)
-    soup_message_headers_replace (soup_message_get_request_headers (exchange->message),
-                                  "Connection", "close");
+    soup_message_headers_replace (headers, "Connection", "close");
+  return message;
+}
+
+CommyHttpExchange *
+commy_http_send (CommyHttp *self, const CommyHttpRequest *request)
+{
+  CommyHttpExchange *exchange = g_new0 (CommyHttpExchange, 1);
+
+  exchange->http = self;
+  exchange->message = new_message (self, request);
   g_signal_connect (exchange->message, "starting", G_CALLBACK (on_starting), exchange);
   g_signal_connect (exchange->message, "network-event", G_CALLBACK (on_network_event), NULL);
   exchange->cancellable = g_cancellable_new ();
   exchange->body = g_byte_array_new ();
+  exchange->max = request->max;
+  exchange->limit_ns = request->limit_ns;
   exchange->line = request->line;
   exchange->done = request->done;
   exchange->user_data = request->user_data;
   exchange->timer = self->host->add_timer (self->host, request->limit_ns, on_limit, exchange);
-  g_ptr_array_add (self->exchanges, exchange);
   g_ptr_array_add (self->open, exchange);
   soup_session_send_async (self->session, exchange->message, G_PRIORITY_DEFAULT,
                            exchange->cancellable, on_sent, exchange);
@@ -311,45 +307,73 @@ commy_etcd_http_post (CommyEtcdHttp *self, const CommyEtcdRequest *request)
 }
 
 void
-commy_etcd_exchange_cancel (CommyEtcdExchange *self)
+commy_http_cancel (CommyHttpExchange *self)
 {
-  if (self->done == NULL)
+  if (self == NULL || self->done == NULL)
     return;
   forget (self);
   g_cancellable_cancel (self->cancellable);
 }
 
-static gboolean
-show_certificate (CommyEtcdHttp *self,
-                  const char *certificate_file,
-                  const char *key_file,
-                  GError **error)
-{
-  g_autoptr (CommyEtcdInteraction) interaction = NULL;
-  GTlsCertificate *certificate = g_tls_certificate_new_from_files (
-      certificate_file, key_file[0] != '\0' ? key_file : certificate_file, error);
+/* --- the client --- */
 
-  if (certificate == NULL)
-    {
-      g_prefix_error (error, "certificate: ");
-      return FALSE;
-    }
-  interaction = g_object_new (COMMY_TYPE_ETCD_INTERACTION, NULL);
-  interaction->certificate = certificate;
-  soup_session_set_tls_interaction (self->session, G_TLS_INTERACTION (interaction));
-  return TRUE;
+static gboolean
+is_loopback (const char *host)
+{
+  g_autoptr (GInetAddress) address = g_inet_address_new_from_string (host);
+
+  if (address != NULL)
+    return g_inet_address_get_is_loopback (address);
+  return g_ascii_strcasecmp (host, "localhost") == 0; /* GIO asks no name server about it */
+}
+
+const char *
+commy_http_url_why_not (const char *url, gboolean allows_loopback)
+{
+  g_autoptr (GUri) uri = NULL;
+  const char *host;
+
+  if (strlen (url) > URL_MAX)
+    return "it has more than 2048 bytes";
+  uri = g_uri_parse (url, G_URI_FLAGS_NONE, NULL);
+  host = uri != NULL ? g_uri_get_host (uri) : NULL;
+  if (host == NULL || *host == '\0')
+    return "it is no address such as https://login.example.org";
+  if (g_uri_get_userinfo (uri) != NULL || g_uri_get_fragment (uri) != NULL)
+    return "it has a user or a fragment";
+  if (strcmp (g_uri_get_scheme (uri), "https") == 0)
+    return NULL;
+  if (strcmp (g_uri_get_scheme (uri), "http") != 0)
+    return "it is neither https nor http";
+  if (!allows_loopback || !is_loopback (host))
+    return "it is not https (plain http is for this host only, and where insecure-loopback allows "
+           "it)";
+  return NULL;
 }
 
 static gboolean
-set_up_tls (CommyEtcdHttp *self,
-            const char *ca_file,
-            const char *certificate_file,
-            const char *key_file,
-            GError **error)
+is_given (const char *path)
 {
-  if (ca_file[0] != '\0')
+  return path != NULL && *path != '\0';
+}
+
+static gboolean
+read_certificate (CommyHttp *self, const CommyHttpSettings *settings, GError **error)
+{
+  self->certificate = g_tls_certificate_new_from_files (
+      settings->certificate, is_given (settings->key) ? settings->key : settings->certificate,
+      error);
+  if (self->certificate == NULL)
+    g_prefix_error (error, "certificate: ");
+  return self->certificate != NULL;
+}
+
+static gboolean
+set_up_tls (CommyHttp *self, const CommyHttpSettings *settings, GError **error)
+{
+  if (is_given (settings->ca))
     {
-      g_autoptr (GTlsDatabase) authorities = g_tls_file_database_new (ca_file, error);
+      g_autoptr (GTlsDatabase) authorities = g_tls_file_database_new (settings->ca, error);
 
       if (authorities == NULL)
         {
@@ -358,30 +382,25 @@ set_up_tls (CommyEtcdHttp *self,
         }
       soup_session_set_tls_database (self->session, authorities);
     }
-  return certificate_file[0] == '\0' || show_certificate (self, certificate_file, key_file, error);
+  return !is_given (settings->certificate) || read_certificate (self, settings, error);
 }
 
-CommyEtcdHttp *
-commy_etcd_http_new (CommyHost *host,
-                     const char *ca_file,
-                     const char *certificate_file,
-                     const char *key_file,
-                     gsize max_answer,
-                     GError **error)
+CommyHttp *
+commy_http_new (CommyHost *host, const CommyHttpSettings *settings, GError **error)
 {
-  CommyEtcdHttp *self = g_new0 (CommyEtcdHttp, 1);
+  CommyHttp *self = g_new0 (CommyHttp, 1);
+  g_autoptr (GSocketAddress) socket
+      = is_given (settings->socket) ? g_unix_socket_address_new (settings->socket) : NULL;
 
   self->host = host;
-  self->max_answer = max_answer;
-  self->exchanges = g_ptr_array_new ();
   self->open = g_ptr_array_new ();
-  /* Neither proxies nor a body that grows when it is unpacked, and no passwords of its own. */
   self->session = soup_session_new_with_options ("max-conns", MAX_CONNECTIONS, "max-conns-per-host",
-                                                 MAX_CONNECTIONS, "proxy-resolver", NULL, NULL);
+                                                 MAX_CONNECTIONS, "proxy-resolver", NULL,
+                                                 "remote-connectable", socket, NULL);
   soup_session_remove_feature_by_type (self->session, SOUP_TYPE_CONTENT_DECODER);
   soup_session_remove_feature_by_type (self->session, SOUP_TYPE_AUTH_MANAGER);
-  if (!set_up_tls (self, ca_file, certificate_file, key_file, error))
-    g_clear_pointer (&self, commy_etcd_http_free);
+  if (!set_up_tls (self, settings, error))
+    g_clear_pointer (&self, commy_http_free);
   return self;
 }
 
@@ -395,7 +414,7 @@ on_grace_over (gpointer user_data)
 /* What was cancelled calls back once more, but for what libsoup forgot when a server ended the
  * connection between handshake and request. */
 static void
-wait_for_open (CommyEtcdHttp *self)
+wait_for_open (CommyHttp *self)
 {
   GMainContext *context = g_main_context_get_thread_default ();
   g_autoptr (GSource) grace = g_timeout_source_new (GRACE_MS);
@@ -407,20 +426,20 @@ wait_for_open (CommyEtcdHttp *self)
     g_main_context_iteration (context, TRUE);
   g_source_destroy (grace);
   for (guint i = 0; i < self->open->len; i++)
-    ((CommyEtcdExchange *) self->open->pdata[i])->http = NULL;
+    ((CommyHttpExchange *) self->open->pdata[i])->http = NULL;
 }
 
 void
-commy_etcd_http_free (CommyEtcdHttp *self)
+commy_http_free (CommyHttp *self)
 {
   if (self == NULL)
     return;
-  while (self->exchanges->len > 0)
-    commy_etcd_exchange_cancel (self->exchanges->pdata[0]);
+  for (guint i = 0; i < self->open->len; i++)
+    commy_http_cancel (self->open->pdata[i]);
   soup_session_abort (self->session);
   wait_for_open (self);
   g_object_unref (self->session);
-  g_ptr_array_unref (self->exchanges);
+  g_clear_object (&self->certificate);
   g_ptr_array_unref (self->open);
   g_free (self);
 }
