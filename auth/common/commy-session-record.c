@@ -184,7 +184,7 @@ commy_session_record_write (const CommySessionRecord *self,
 static gboolean
 read_hex (const char *line, guint8 *out, gsize size)
 {
-  return strlen (line) == 2 * size && commy_pki_seal_from_hex (line, size, out);
+  return strlen (line) == 2 * size && commy_pki_from_hex (line, size, out);
 }
 
 static gboolean
