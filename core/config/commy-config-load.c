@@ -163,6 +163,16 @@ commy_config_load (const CommyConfigSources *sources, GError **error)
   return add_sources (config, sources, error) ? g_steal_pointer (&config) : NULL;
 }
 
+CommyConfig *
+commy_config_load_over (const CommyConfigSources *sources, const char *path, GError **error)
+{
+  g_autoptr (CommyConfig) config = commy_config_new ();
+
+  return add_sources (config, sources, error) && add_file (config, path, TRUE, error)
+             ? g_steal_pointer (&config)
+             : NULL;
+}
+
 gboolean
 commy_config_check_file (const char *path, GError **error)
 {

@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "control/commy-resilience.h"
+#include "mesh/commy-keyfile-check.h"
 #include "mesh/commy-peers.h"
 #include "mesh/commy-service-private.h"
 
@@ -598,7 +599,7 @@ gboolean
 commy_mesh_check_keyfile (const char *path, GError **error)
 {
   g_return_val_if_fail (path != NULL, FALSE);
-  return commy_config_check_file (path, error);
+  return commy_keyfile_check (path, error);
 }
 
 void

@@ -406,7 +406,10 @@ COMMY_API gboolean commy_mesh_reload_policy (CommyMesh *mesh, GError **error);
  * @path: a keyfile
  * @error: return location
  *
- * Checks a keyfile against the core's schema without using it. Any thread.
+ * Checks a keyfile without using it: its groups, keys and values, and, on top of the keyfiles that
+ * are read anyway, whether a mesh could be joined with it: rules, roles and chains that hang
+ * together, plugins that are there and take their parameters. What is said of plugins that are not
+ * installed here is not checked; a message says so. Any thread.
  *
  * Returns: whether it is right; else @error names line and nearest name
  *

@@ -86,6 +86,9 @@ if exits 0; then
   run cert expiry --mesh test --critical 91 --nagios
   ok cert/expiry-for-supervision-exits-2 exits 2
   ok cert/expiry-for-supervision-is-one-line says '^COMMY CRITICAL - own of spiffe://test-'
+  run cert expiry --mesh test --warn 3 --critical 14
+  ok cert/expiry-that-would-never-warn-exits-2 exits 2
+  ok cert/expiry-that-would-never-warn-says-so complains 'not fewer days than --critical'
   run cert expiry --dir "$folder/nowhere" --nagios
   ok cert/expiry-of-nothing-is-unknown exits 3
   run --mesh test cert denied -o json
@@ -308,6 +311,45 @@ ok config/name-that-is-no-text-is-no-other-complaint lacks_criticals
 run config check "$folder/good.conf" "$folder/key.conf" -o json
 ok config/one-bad-of-two-exits-2 exits 2
 ok config/json-tells-which json '[f["ok"] for f in it] == [True, False]'
+# refuses NAME TEXT PATTERN: what programs would refuse to start with is wrong, with its line
+refuses () {
+  printf "$2" > "$folder/refused.conf"
+  run config check "$folder/refused.conf"
+  ok "config/check-refuses-$1" exits 2
+  ok "config/check-tells-why-of-$1" complains "$3"
+}
+refuses no-effect '[policy p]\nprincipals=*\n' 'refused.conf:1: .*has no effect'
+refuses no-principals '[policy p]\neffect=deny\n' 'has no principals'
+refuses unknown-role '[policy p]\nroles=nosuch\neffect=deny\n' 'refused.conf:2: .*is no role'
+refuses circle '[role a]\ninherits=b\n[role b]\ninherits=a\n' 'in a circle: a -> b -> a'
+refuses hours '[policy p]\nprincipals=*\neffect=deny\nhours=8-18\n' 'refused.conf:4: .*08:00-18:00'
+refuses network-group '[policy p]\nprincipals=*\neffect=deny\ngroups=nosuch\n' 'no group of networks'
+refuses chain '[mesh]\nauth-chain=nosuch\n' 'refused.conf:2: there is no .auth-chain nosuch'
+refuses chain-of-nobody '[auth-chain c]\nrequire=nosuch\n' 'there is no auth "nosuch"'
+refuses store '[mesh]\nstore=ectd\n' 'refused.conf:2: .*there is no store "ectd"; did you mean "etcd"'
+refuses balancer '[mesh]\nbalancer=roundrobin\n' 'refused.conf:2: .*there is no balancer "roundrobin"'
+refuses requirement '[plugins]\nrequire=transport/nosuch\n' 'transport/nosuch'
+refuses parameter-value '[plugin transport/unix]\nparam.send-buffer=-1\n' 'refused.conf:2: .*param'
+refuses parameter-name '[plugin transport/unix]\nparam.prot=1\n' 'refused.conf:2: .*unknown parameter "prot"'
+refuses plugin '[plugin transport/uinx]\nbias=2\n' 'refused.conf:1: .*did you mean "transport/unix"'
+refuses denied-plugin '[plugins]\ndeny=transport/uinx\n' 'refused.conf:2: .*did you mean "transport/unix"'
+printf '[plugin transport/of-elsewhere]\nparam.x=1\n' > "$folder/elsewhere.conf"
+run config check "$folder/elsewhere.conf"
+ok config/check-tells-what-it-did-not-check complains 'elsewhere.conf:1: .*not checked'
+ok config/what-is-not-here-is-not-wrong exits 0
+printf '[role staff]\nmembers=unix:uid=34\n' > "$folder/base.conf"
+printf '[policy p]\nroles=staff\neffect=allow\n' > "$folder/over.conf"
+"$COMMY_BUILD_DIR/commyd" --help > "$out"
+ok config/commyd-shows-the-line-that-programs-need says 'store=commyd.n. > commyd.conf'
+usual=$COMMY_CONFIG
+COMMY_CONFIG=$usual:$folder/base.conf
+run config check "$folder/over.conf"
+ok config/check-knows-what-other-keyfiles-say exits 0
+COMMY_CONFIG=$usual:$folder/key.conf
+run config check "$folder/good.conf"
+ok config/mistakes-of-others-are-not-this-ones exits 0
+ok config/and-that-not-all-was-checked-is-told complains 'good.conf was checked by itself'
+COMMY_CONFIG=$usual
 usual=$COMMY_CONFIG
 COMMY_CONFIG=$usual:$folder/key.conf
 run plugin list
