@@ -394,6 +394,9 @@ commy_cmd_cert_expiry (CommyCli *cli, char **argv)
   if (limits.warn_days < -1 || limits.warn_days > DAYS_MAX || limits.critical_days < -1
       || limits.critical_days > DAYS_MAX)
     return commy_cli_misuse (&verb, "--warn and --critical are from 0 to %d", DAYS_MAX);
+  if (limits.warn_days >= 0 && limits.warn_days < limits.critical_days)
+    return commy_cli_misuse (&verb, "--warn is not fewer days than --critical: nobody would be "
+                                    "warned before it is critical");
   if (limits.nagios && cli->json)
     return commy_cli_misuse (&verb, "--nagios does not go with -o json");
   dir = commy_cmd_pki_dup_dir (cli, given);
