@@ -145,6 +145,7 @@ add_environment (CommyConfig *config, const char *paths, GError **error)
 static gboolean
 add_sources (CommyConfig *config, const CommyConfigSources *sources, GError **error)
 {
+  config->without_policy = sources->without_policy;
   return (sources->shipped == NULL || add_file (config, sources->shipped, FALSE, error))
          && (sources->system == NULL || add_file (config, sources->system, FALSE, error))
          && (sources->system_dir == NULL || add_dir (config, sources->system_dir, error))

@@ -23,6 +23,7 @@ typedef struct
   const char *user;        /* file */
   const char *environment; /* ':'-separated files */
   const char *program;     /* keyfile text; origin "program:LINE" */
+  gboolean without_policy; /* what stands in groups of rules, roles and networks is passed over */
 } CommyConfigSources;
 
 /* The places of this installation and process; members point to static or interned strings. */

@@ -81,6 +81,20 @@ COMMY_API CommyMesh *commy_mesh_new (const char *name, GError **error);
  */
 COMMY_API CommyMesh *
 commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **error);
+/**
+ * commy_mesh_new_without_policy:
+ * @name: (nullable): name of the mesh
+ * @error: return location
+ *
+ * As commy_mesh_new(), but the groups about policy ([policy NAME], [role NAME] and [network-group
+ * NAME]) are not read: a mistake there does not keep one from mending it. As without rules, one's
+ * own user may do all here and others nothing. For programs that offer nothing.
+ *
+ * Returns: (transfer full): a mesh
+ *
+ * Since: 0.1
+ */
+COMMY_API CommyMesh *commy_mesh_new_without_policy (const char *name, GError **error);
 
 /**
  * commy_mesh_join:

@@ -103,7 +103,29 @@ if exits 0; then
   ok cert/allow-exits-0 exits 0
   run --mesh test cert allow token:build
   ok cert/allow-of-nobody-exits-3 exits 3
-  run --mesh test cert deny 'a b'
+  printf '[policy p]\nprincipals=*\neffect=alow\n' > "$folder/bad-rule.conf"
+  printf '[policy p]\nprincipals=*\n' > "$folder/half-rule.conf"
+  usual=$COMMY_CONFIG
+  for rule in bad half; do
+    COMMY_CONFIG=$usual:$folder/$rule-rule.conf
+    run --mesh test cert deny token:build
+    ok "cert/deny-in-spite-of-a-$rule-rule" exits 0
+    ok "cert/the-$rule-rule-is-told" complains "$rule-rule.conf:.*goes on without the rules"
+    run --mesh test cert allow token:build
+    ok "cert/allow-in-spite-of-a-$rule-rule" exits 0
+  done
+  COMMY_CONFIG=$usual
+  run --mesh test cert deny foo
+  ok cert/deny-of-no-form-exits-2 exits 2
+  ok cert/deny-of-no-form-shows-the-forms complains '"foo" is no principal .*token:NAME.*x509:'
+  run --mesh test cert deny .../user/geust
+  ok cert/deny-of-a-part-exits-2 exits 2
+  run --mesh test cert denied -o json
+  ok cert/and-nobody-is-denied-by-it json 'it == []'
+  run --mesh test cert deny spiffe://test/host/here/user/geust --for 1s
+  ok cert/deny-of-nobody-says-so complains 'fits nobody who is connected now'
+  run --mesh test cert allow spiffe://test/host/here/user/geust
+  run --mesh test cert deny 'token:a b'
   ok cert/who-is-no-name-is-refused complains 'without spaces'
   run --mesh test cert deny token:x --for ever
   ok cert/a-time-that-is-none-exits-2 exits 2
