@@ -353,6 +353,10 @@ refuses balancer '[mesh]\nbalancer=roundrobin\n' 'refused.conf:2: .*there is no 
 refuses requirement '[plugins]\nrequire=transport/nosuch\n' 'transport/nosuch'
 refuses parameter-value '[plugin transport/unix]\nparam.send-buffer=-1\n' 'refused.conf:2: .*param'
 refuses parameter-name '[plugin transport/unix]\nparam.prot=1\n' 'refused.conf:2: .*unknown parameter "prot"'
+refuses operation '[policy p]\nprincipals=*\nverbs=control\noperations=drian\neffect=allow\n' 'CMY0103: .*refused.conf:4: .*did you mean "drain"'
+refuses principal-without-colon '[policy p]\nprincipals=spiffe//*\neffect=deny\n' 'CMY0103: .*refused.conf:2: .*did you mean "spiffe://'
+refuses principal-with-a-slip '[policy p]\nprincipals=spife://*\neffect=deny\n' 'did you mean "spiffe://'
+refuses member '[role r]\nmembers=uid=1000\n' 'refused.conf:2: .*did you mean "unix:uid=1000"'
 refuses plugin '[plugin transport/uinx]\nbias=2\n' 'refused.conf:1: .*did you mean "transport/unix"'
 refuses denied-plugin '[plugins]\ndeny=transport/uinx\n' 'refused.conf:2: .*did you mean "transport/unix"'
 printf '[plugin transport/of-elsewhere]\nparam.x=1\n' > "$folder/elsewhere.conf"

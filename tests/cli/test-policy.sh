@@ -44,6 +44,21 @@ methods=GetAll
 effect=deny
 mode=observe
 RULES
+printf '[role empty]\n[policy of-nobody]\nroles=empty\neffect=deny\n' > "$folder/idle.conf"
+usual=$COMMY_CONFIG
+COMMY_CONFIG=$usual:$folder/idle.conf
+run policy ls
+ok policy/ls-names-what-fits-nobody complains 'policy of-nobody. (.*idle.conf:4) fits nobody'
+run doctor D003
+ok policy/doctor-names-what-fits-nobody says 'of-nobody. fits nobody'
+printf '[plugin auth/jwt]\nparam.jwks=/nonexistent\nparam.issuer=i\nparam.audience=a\n[auth-chain c]\nrequire=jwt\n' > "$folder/jwks.conf"
+COMMY_CONFIG=$usual:$folder/jwks.conf
+run doctor D003
+ok policy/doctor-fails-without-the-key-set exits 1
+ok policy/doctor-names-the-key-set says 'jwks.conf:2: the key set /nonexistent cannot be read'
+run services ls
+ok policy/join-warns-of-the-key-set complains 'the key set /nonexistent: '
+COMMY_CONFIG=$usual
 COMMY_CONFIG=$COMMY_CONFIG:$folder/policy.conf
 run policy ls
 ok policy/ls-exits-0 exits 0
