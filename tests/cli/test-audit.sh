@@ -53,7 +53,7 @@ ok audit/several-outcomes-are-looked-for says 'call  *denied  *1  *unix:uid='
 run audit tail --outcome deneid
 ok audit/unknown-outcome-exits-2 exits 2
 ok audit/unknown-outcome-names-the-nearest complains 'did you mean "denied"'
-run audit tail --type contrl
+run audit tail --type contxol
 ok audit/unknown-type-exits-2 exits 2
 ok audit/unknown-type-names-the-nearest complains 'did you mean "control"'
 run audit tail --outcome 'deneid*'

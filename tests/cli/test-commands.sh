@@ -103,7 +103,7 @@ if exits 0; then
   ok cert/allow-exits-0 exits 0
   run --mesh test cert allow token:build
   ok cert/allow-of-nobody-exits-3 exits 3
-  printf '[policy p]\nprincipals=*\neffect=alow\n' > "$folder/bad-rule.conf"
+  printf '[policy p]\nprincipals=*\neffect=allows\n' > "$folder/bad-rule.conf"
   printf '[policy p]\nprincipals=*\n' > "$folder/half-rule.conf"
   usual=$COMMY_CONFIG
   for rule in bad half; do
@@ -335,7 +335,7 @@ ok config/one-bad-of-two-exits-2 exits 2
 ok config/json-tells-which json '[f["ok"] for f in it] == [True, False]'
 # refuses NAME TEXT PATTERN: what programs would refuse to start with is wrong, with its line
 refuses () {
-  printf "$2" > "$folder/refused.conf"
+  printf %b "$2" > "$folder/refused.conf"
   run config check "$folder/refused.conf"
   ok "config/check-refuses-$1" exits 2
   ok "config/check-tells-why-of-$1" complains "$3"
