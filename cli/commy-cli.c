@@ -267,3 +267,30 @@ commy_cli_join (CommyCli *cli, GError **error)
     return NULL;
   return g_steal_pointer (&mesh);
 }
+
+static gboolean
+is_about_keyfiles (const GError *error)
+{
+  return g_error_matches (error, COMMY_ERROR, COMMY_ERROR_CONFIG)
+         || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_CONFIG_UNKNOWN)
+         || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_CONFIG_VALUE);
+}
+
+CommyMesh *
+commy_cli_join_anyway (CommyCli *cli, GError **error)
+{
+  g_autoptr (GError) cause = NULL;
+  g_autoptr (CommyMesh) mesh = commy_cli_join (cli, &cause);
+
+  if (mesh != NULL)
+    return g_steal_pointer (&mesh);
+  if (is_about_keyfiles (cause))
+    mesh = commy_mesh_new_without_policy (cli->mesh, NULL);
+  if (mesh == NULL || !commy_mesh_join_sync (mesh, NULL, NULL))
+    {
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return NULL;
+    }
+  commy_cli_note ("%s; this goes on without the rules of the keyfiles", cause->message);
+  return g_steal_pointer (&mesh);
+}

@@ -6,6 +6,7 @@
 
 #include "cli/commy-cmd-audit.h"
 #include "cli/commy-lookup.h"
+#include "cli/commy-nearest.h"
 #include "cli/commy-output.h"
 #include "cli/commy-quantity.h"
 
@@ -32,8 +33,8 @@ typedef struct
   gboolean yes;
 
   CommyCli *cli;
-  GPatternSpec *patterns[4]; /* of the four above; NULL: all */
-  GQueue last;               /* records, for tail; or those of a table */
+  GPtrArray *patterns[4]; /* of GPatternSpec, for the four above; NULL: all */
+  GQueue last;            /* records, for tail; or those of a table */
   guint64 n;
   GError *error;
 } Query;
@@ -49,7 +50,7 @@ query_clear (Query *query)
   g_free (query->type);
   g_free (query->outcome);
   for (guint i = 0; i < G_N_ELEMENTS (query->patterns); i++)
-    g_clear_pointer (&query->patterns[i], g_pattern_spec_free);
+    g_clear_pointer (&query->patterns[i], g_ptr_array_unref);
   g_queue_clear_full (&query->last, (GDestroyNotify) g_variant_unref);
   g_clear_error (&query->error);
 }
@@ -108,15 +109,73 @@ read_time (char **text, GError **error)
   return TRUE;
 }
 
+/* A word that no record can have finds nothing, which reads as if nothing had happened. What
+ * plugins record may be called otherwise; a pattern finds it. */
+static gboolean
+check_word (const char *word, const char *option, const char *const *known, GError **error)
+{
+  g_autofree char *hint = NULL;
+  g_autofree char *all = NULL;
+
+  if (strpbrk (word, "*?") != NULL || g_strv_contains (known, word))
+    return TRUE;
+  hint = commy_nearest_dup_hint (word, known);
+  all = g_strjoinv (", ", (char **) known);
+  commy_cli_set_error (error, COMMY_ERROR_INVALID_ARGUMENT,
+                       "no record has %s \"%.64s\"%s: there are %s; of others a pattern with * is "
+                       "looked for",
+                       option, word, hint, all);
+  return FALSE;
+}
+
+/* @known: (nullable): several words may be given, each of which must be one of these */
+static GPtrArray *
+read_patterns (const char *text, const char *option, const char *const *known, GError **error)
+{
+  g_autoptr (GPtrArray) patterns
+      = g_ptr_array_new_with_free_func ((GDestroyNotify) g_pattern_spec_free);
+  g_auto (GStrv) words = g_strsplit (text, known != NULL ? "," : "\n", -1);
+
+  for (char **word = words; *word != NULL; word++)
+    {
+      if (known != NULL && !check_word (*word, option, known, error))
+        return NULL;
+      g_ptr_array_add (patterns, g_pattern_spec_new (*word));
+    }
+  return g_steal_pointer (&patterns);
+}
+
 static gboolean
 prepare (Query *query, GError **error)
 {
+  static const char *const types[] = { "call",   "control", "peer",        "policy", "config",
+                                       "plugin", "node",    "certificate", "trail",  NULL };
+  static const char *const outcomes[]
+      = { "allowed",    "denied", "accepted", "refused",   "ended",       "loaded",
+          "rejected",   "joined", "left",     "renewed",   "not renewed", "opened",
+          "checkpoint", "closed", "gap",      "recovered", "removed",     NULL };
   const char *texts[] = { query->principal, query->service, query->type, query->outcome };
+  const char *const options[] = { "--principal", "--service", "--type", "--outcome" };
+  const char *const *const known[] = { NULL, NULL, types, outcomes };
 
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
-    if (texts[i] != NULL)
-      query->patterns[i] = g_pattern_spec_new (texts[i]);
+    {
+      if (texts[i] == NULL)
+        continue;
+      query->patterns[i] = read_patterns (texts[i], options[i], known[i], error);
+      if (query->patterns[i] == NULL)
+        return FALSE;
+    }
   return read_time (&query->since, error) && read_time (&query->until, error);
+}
+
+static gboolean
+fits_any (GPtrArray *patterns, const char *text)
+{
+  for (guint i = 0; i < patterns->len; i++)
+    if (g_pattern_spec_match_string (patterns->pdata[i], text))
+      return TRUE;
+  return FALSE;
 }
 
 static gboolean
@@ -130,8 +189,7 @@ fits (const Query *query, GVariant *record)
     return FALSE;
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     if (query->patterns[i] != NULL
-        && !g_pattern_spec_match_string (query->patterns[i],
-                                         commy_record_get_string (record, names[i])))
+        && !fits_any (query->patterns[i], commy_record_get_string (record, names[i])))
       return FALSE;
   return TRUE;
 }
@@ -158,6 +216,11 @@ dup_why (GVariant *record)
 
   if (rule[0] != '\0')
     return g_strdup_printf ("%s (%s)", rule, origin);
+  /* Of one that was refused the reason is a number, and the text is among what is personal. */
+  if (strcmp (commy_record_get_string (record, "type"), "peer") == 0
+      && strcmp (commy_record_get_string (record, "outcome"), "refused") == 0)
+    return g_strdup_printf ("%s: %s", commy_record_get_string (record, "reason"),
+                            commy_record_get_string (record, "peer"));
   return g_strdup (origin[0] != '\0' ? origin : commy_record_get_string (record, "reason"));
 }
 
@@ -311,9 +374,9 @@ parse (Query *query, const CommyCliVerb *verb, gboolean is_export, int limit, ch
     { "service", 0, 0, G_OPTION_ARG_STRING, &query->service, N_ ("Which service (a pattern)"),
       "GLOB" },
     { "type", 0, 0, G_OPTION_ARG_STRING, &query->type,
-      N_ ("call, peer, policy, config, plugin, node, certificate, trail"), "GLOB" },
+      N_ ("call, control, peer, policy, config, plugin, node, certificate, trail"), "GLOB,..." },
     { "outcome", 0, 0, G_OPTION_ARG_STRING, &query->outcome,
-      N_ ("allowed, denied, accepted, refused, loaded ..."), "GLOB" },
+      N_ ("allowed, denied, accepted, refused, loaded ..."), "GLOB,..." },
     { "limit", 'n', 0, G_OPTION_ARG_INT, &query->limit, N_ ("At most so many records"), "N" },
     /* The last one is for export alone. */
     { is_export ? "csv" : NULL, 0, 0, G_OPTION_ARG_NONE, &query->csv,
@@ -357,7 +420,7 @@ cmd_tail (CommyCli *cli, char **argv)
     .usage = "- the last records",
     .summary = N_ ("The newest records that fit, the newest last."),
     .description = N_ ("Example: who was denied lately?\n"
-                       "  commy audit tail --outcome denied"),
+                       "  commy audit tail --outcome denied,refused"),
     .has_format = TRUE,
   };
   g_auto (Query) query = { .cli = cli };

@@ -15,6 +15,7 @@
 #define WARN_DAYS 14
 #define CRITICAL_DAYS 3
 #define DAYS_MAX 3650
+#define ASK_US G_USEC_PER_SEC /* who is to be shut out must not wait for a node that hangs */
 
 /* One certificate. */
 typedef struct
@@ -149,6 +150,40 @@ add_peers (GPtrArray *certs, CommyMesh *mesh)
           g_variant_unref (flow);
         }
     }
+}
+
+/* Whether a connection rests on what has that name. */
+static gboolean
+rests_on (GVariant *flow, const char *subject)
+{
+  g_auto (GStrv) words = g_strsplit (commy_record_get_string (flow, "proof"), " ", -1);
+
+  return strcmp (commy_record_get_string (flow, "peer"), subject) == 0
+         || g_strv_contains ((const char *const *) words, subject);
+}
+
+guint
+commy_cmd_cert_count_connections (CommyMesh *mesh, const char *subject, guint *out_silent)
+{
+  g_autoptr (GPtrArray) nodes = commy_lookup_all_nodes (mesh, NULL, NULL);
+  g_autoptr (GPtrArray) answers
+      = nodes != NULL ? commy_lookup_ask_all (mesh, nodes, "Flows", "aa{sv}", ASK_US) : NULL;
+  guint n = 0;
+
+  *out_silent = 0;
+  for (guint i = 0; answers != NULL && i < answers->len; i++)
+    {
+      gsize n_flows = answers->pdata[i] != NULL ? g_variant_n_children (answers->pdata[i]) : 0;
+
+      *out_silent += answers->pdata[i] == NULL;
+      for (gsize flow = 0; flow < n_flows; flow++)
+        {
+          g_autoptr (GVariant) record = g_variant_get_child_value (answers->pdata[i], flow);
+
+          n += rests_on (record, subject);
+        }
+    }
+  return n;
 }
 
 /* --- showing --- */
@@ -394,6 +429,9 @@ commy_cmd_cert_expiry (CommyCli *cli, char **argv)
   if (limits.warn_days < -1 || limits.warn_days > DAYS_MAX || limits.critical_days < -1
       || limits.critical_days > DAYS_MAX)
     return commy_cli_misuse (&verb, "--warn and --critical are from 0 to %d", DAYS_MAX);
+  if (limits.warn_days >= 0 && limits.warn_days < limits.critical_days)
+    return commy_cli_misuse (&verb, "--warn is not fewer days than --critical: nobody would be "
+                                    "warned before it is critical");
   if (limits.nagios && cli->json)
     return commy_cli_misuse (&verb, "--nagios does not go with -o json");
   dir = commy_cmd_pki_dup_dir (cli, given);

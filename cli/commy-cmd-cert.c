@@ -33,6 +33,27 @@ parse_span (const char *text, gint64 *out_s)
   return TRUE;
 }
 
+/* What anything that is proved begins with: "spiffe://", "token:", "x509:". Without it nobody has
+ * that name. */
+static gboolean
+has_scheme (const char *subject)
+{
+  gsize size = strspn (subject, "abcdefghijklmnopqrstuvwxyz0123456789+-");
+
+  return g_ascii_islower (subject[0]) && subject[size] == ':' && subject[size + 1] != '\0';
+}
+
+static void
+tell_whom (const char *subject, guint n, guint silent)
+{
+  if (n > 0)
+    commy_cli_note ("%s is denied: %u connections rest on it now", subject, n);
+  else
+    commy_cli_note ("%s is denied: it fits nobody who is connected now", subject);
+  if (silent > 0)
+    commy_cli_note ("%u nodes did not tell their connections", silent);
+}
+
 static CommyExit
 cmd_deny (CommyCli *cli, char **argv)
 {
@@ -61,6 +82,7 @@ cmd_deny (CommyCli *cli, char **argv)
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (GError) error = NULL;
   gint64 span_s = 0;
+  guint n, silent = 0;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
@@ -68,11 +90,19 @@ cmd_deny (CommyCli *cli, char **argv)
     return commy_cli_misuse (&verb, "say whom: one principal or certificate");
   if (span != NULL && !parse_span (span, &span_s))
     return commy_cli_misuse (&verb, "--for is a time as 90m, 24h or 30d");
-  mesh = commy_cli_join (cli, &error);
+  if (!has_scheme (arguments[1]))
+    return commy_cli_misuse (&verb,
+                             "\"%.64s\" is no principal (spiffe://DOMAIN/host/H/user/U, "
+                             "token:NAME, unix:uid=N) and no certificate (x509:AUTHORITY:SERIAL)",
+                             arguments[1]);
+  mesh = commy_cli_join_anyway (cli, &error);
+  /* Counted before: at once after it they are closed. */
+  n = mesh != NULL ? commy_cmd_cert_count_connections (mesh, arguments[1], &silent) : 0;
   if (mesh == NULL
       || !commy_mesh_deny (mesh, arguments[1], reason != NULL ? reason : "",
                            span_s > 0 ? commy_cmd_pki_now () + span_s : 0, &error))
     return commy_cli_fail (error);
+  tell_whom (arguments[1], n, silent);
   return COMMY_EXIT_DONE;
 }
 
@@ -98,7 +128,7 @@ cmd_allow (CommyCli *cli, char **argv)
     return COMMY_EXIT_USAGE;
   if (arguments[1] == NULL || arguments[2] != NULL)
     return commy_cli_misuse (&verb, "say whom: one principal or certificate");
-  mesh = commy_cli_join (cli, &error);
+  mesh = commy_cli_join_anyway (cli, &error);
   if (mesh != NULL && commy_mesh_allow (mesh, arguments[1], &error))
     return COMMY_EXIT_DONE;
   if (error != NULL)
@@ -160,7 +190,7 @@ cmd_denied (CommyCli *cli, char **argv)
     return COMMY_EXIT_USAGE;
   if (arguments[1] != NULL)
     return commy_cli_misuse (&verb, "what is \"%s\"?", arguments[1]);
-  mesh = commy_cli_join (cli, &error);
+  mesh = commy_cli_join_anyway (cli, &error);
   list = mesh != NULL ? commy_mesh_list_denied (mesh, &error) : NULL;
   if (list == NULL)
     return commy_cli_fail (error);

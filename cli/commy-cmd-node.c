@@ -172,7 +172,7 @@ commy_cmd_node (CommyCli *cli, char **argv)
     return COMMY_EXIT_USAGE;
   if (topic == NULL || arguments[2] != NULL)
     return commy_cli_misuse (&verb, "say one of info, flows, decisions, drops, stats, health");
-  mesh = commy_cli_join (cli, &error);
+  mesh = commy_cli_join_anyway (cli, &error);
   nodes = mesh != NULL ? commy_lookup_nodes (mesh, of, &error) : NULL;
   if (nodes == NULL)
     return commy_cli_fail (error);

@@ -92,6 +92,23 @@ commy_policy_ask (CommyMesh *mesh,
 
 /* --- printing --- */
 
+static const char *
+lookup (GVariant *record, const char *key)
+{
+  const char *text = NULL;
+
+  return g_variant_lookup (record, key, "&s", &text) ? text : NULL;
+}
+
+static void
+tell_idle (GVariant *row)
+{
+  const char *idle = lookup (row, "idle");
+
+  if (idle != NULL)
+    commy_cli_note ("[policy %s] (%s) %s", lookup (row, "rule"), lookup (row, "origin"), idle);
+}
+
 static void
 print_rules (GVariant *rules)
 {
@@ -111,19 +128,12 @@ print_rules (GVariant *rules)
         }
       g_variant_lookup (row, "origin", "&s", &text);
       commy_table_add_toned (table, text, COMMY_TONE_FAINT);
+      tell_idle (row);
     }
   if (commy_table_get_n_rows (table) > 0)
     commy_table_print (table);
   else
     commy_output_print (_ ("no rule: one's own user may all, nobody else may anything\n"));
-}
-
-static const char *
-lookup (GVariant *record, const char *key)
-{
-  const char *text = NULL;
-
-  return g_variant_lookup (record, key, "&s", &text) ? text : NULL;
 }
 
 static void

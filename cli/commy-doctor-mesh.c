@@ -122,6 +122,48 @@ commy_doctor_check_state_dir (CommyDoctor *doctor, CommyFinding *finding)
 
 /* --- keyfiles --- */
 
+/* Files that settings name, without which nobody is let in. */
+static gboolean
+are_named_files_there (CommyMesh *mesh, CommyFinding *finding)
+{
+  g_autoptr (GVariant) settings = commy_mesh_list_settings (mesh);
+  GVariantIter iter;
+  const char *group, *key, *value, *origin;
+
+  g_variant_iter_init (&iter, settings);
+  while (g_variant_iter_next (&iter, "(&s&s&s&s)", &group, &key, &value, &origin))
+    if (strcmp (group, "plugin auth/jwt") == 0 && strcmp (key, "param.jwks") == 0
+        && value[0] != '\0' && access (value, R_OK) < 0)
+      {
+        commy_finding_fail (finding, "%s: the key set %s cannot be read: %s; no token is accepted",
+                            origin, value, g_strerror (errno));
+        commy_finding_way_out (finding, "put it there, readable for you");
+        return FALSE;
+      }
+  return TRUE;
+}
+
+/* Rules that are right and speak of nobody. */
+static gboolean
+do_rules_fit (CommyMesh *mesh, CommyFinding *finding)
+{
+  g_autoptr (GVariant) rules = commy_mesh_list_policy (mesh, NULL);
+
+  for (gsize i = 0; rules != NULL && i < g_variant_n_children (rules); i++)
+    {
+      g_autoptr (GVariant) rule = g_variant_get_child_value (rules, i);
+      const char *idle = commy_record_get_string (rule, "idle");
+
+      if (idle[0] == '\0')
+        continue;
+      commy_finding_warn (finding, "%s: [policy %s] %s", commy_record_get_string (rule, "origin"),
+                          commy_record_get_string (rule, "rule"), idle);
+      commy_finding_way_out (finding, "add members= to a role, or principals= to the rule");
+      return FALSE;
+    }
+  return TRUE;
+}
+
 void
 commy_doctor_check_keyfiles (CommyDoctor *doctor, CommyFinding *finding)
 {
@@ -153,7 +195,7 @@ commy_doctor_check_keyfiles (CommyDoctor *doctor, CommyFinding *finding)
       commy_finding_way_out (finding,
                              "install again: the shipped keyfile names the default plugins");
     }
-  else
+  else if (are_named_files_there (doctor->mesh, finding) && do_rules_fit (doctor->mesh, finding))
     commy_finding_ok (finding, "%s", read->str);
 }
 

@@ -369,7 +369,8 @@ static const char *const description = N_ (
     "Example: a daemon of one's own, how it is, and a program that uses it\n"
     "  commyd &\n"
     "  commyd --status\n"
-    "  commy --set mesh.store=commyd services ls");
+    "  printf '[mesh]\\nstore=commyd\\n' > commyd.conf\n"
+    "  COMMY_CONFIG=commyd.conf commy services ls");
 
 static gboolean
 parse (Options *options, int *argc, char ***argv, GError **error)

@@ -70,31 +70,6 @@ refuse_param (GError **error, const char *text)
   return FALSE;
 }
 
-static gboolean
-jwt_init (gpointer instance, CommyHost *host, GError **error)
-{
-  Jwt *self = instance;
-  const char *path = host->param (host, "jwks");
-
-  self->host = host;
-  self->rules.issuer = host->param (host, "issuer");
-  self->rules.audience = host->param (host, "audience");
-  self->rules.type = host->param (host, "type");
-  self->rules.max_life_s = g_ascii_strtoll (host->param (host, "max-life"), NULL, 10) / SECOND;
-  self->algorithms = jwt_algorithms_parse (host->param (host, "algorithms"));
-  if (self->algorithms == 0)
-    return refuse_param (error, "algorithms are out of EdDSA, ES256, RS256, PS256 and HS256");
-  if (*self->rules.type == '\0' || strlen (self->rules.issuer) > JWT_NAME_MAX)
-    return refuse_param (error, "type must not be empty, nor issuer longer than 255");
-  if (*path != '\0'
-      && (!g_path_is_absolute (path) || *self->rules.issuer == '\0'
-          || *self->rules.audience == '\0'))
-    return refuse_param (error,
-                         "jwks is an absolute path, and needs issuer and audience beside it");
-  self->cache = jwt_cache_new ();
-  return TRUE;
-}
-
 static void
 jwt_fini (gpointer instance)
 {
@@ -167,6 +142,36 @@ refresh (Jwt *self)
 
       self->host->log (self->host, G_LOG_LEVEL_WARNING, line);
     }
+}
+
+/* --- starting --- */
+
+static gboolean
+jwt_init (gpointer instance, CommyHost *host, GError **error)
+{
+  Jwt *self = instance;
+  const char *path = host->param (host, "jwks");
+
+  self->host = host;
+  self->rules.issuer = host->param (host, "issuer");
+  self->rules.audience = host->param (host, "audience");
+  self->rules.type = host->param (host, "type");
+  self->rules.max_life_s = g_ascii_strtoll (host->param (host, "max-life"), NULL, 10) / SECOND;
+  self->algorithms = jwt_algorithms_parse (host->param (host, "algorithms"));
+  if (self->algorithms == 0)
+    return refuse_param (error, "algorithms are out of EdDSA, ES256, RS256, PS256 and HS256");
+  if (*self->rules.type == '\0' || strlen (self->rules.issuer) > JWT_NAME_MAX)
+    return refuse_param (error, "type must not be empty, nor issuer longer than 255");
+  if (*path != '\0'
+      && (!g_path_is_absolute (path) || *self->rules.issuer == '\0'
+          || *self->rules.audience == '\0'))
+    return refuse_param (error,
+                         "jwks is an absolute path, and needs issuer and audience beside it");
+  self->cache = jwt_cache_new ();
+  /* Told now, not when the first caller is turned away. */
+  if (*path != '\0')
+    refresh (self);
+  return TRUE;
 }
 
 /* --- steps --- */

@@ -181,6 +181,7 @@ add_environment (CommyConfig *config, const char *paths, GError **error)
 static gboolean
 add_sources (CommyConfig *config, const CommyConfigSources *sources, GError **error)
 {
+  config->without_policy = sources->without_policy;
   return (sources->shipped == NULL || add_file (config, sources->shipped, FILE_SHIPPED, error))
          && (sources->system == NULL || add_file (config, sources->system, FILE_FOUND, error))
          && (sources->system_dir == NULL || add_dir (config, sources->system_dir, error))
@@ -197,6 +198,16 @@ commy_config_load (const CommyConfigSources *sources, GError **error)
   g_autoptr (CommyConfig) config = commy_config_new ();
 
   return add_sources (config, sources, error) ? g_steal_pointer (&config) : NULL;
+}
+
+CommyConfig *
+commy_config_load_over (const CommyConfigSources *sources, const char *path, GError **error)
+{
+  g_autoptr (CommyConfig) config = commy_config_new ();
+
+  return add_sources (config, sources, error) && add_file (config, path, TRUE, error)
+             ? g_steal_pointer (&config)
+             : NULL;
 }
 
 gboolean

@@ -32,8 +32,9 @@ struct _CommyConfig
   gatomicrefcount ref_count;
   const CommyGroupSchema *schema; /* which groups and keys there are; static */
   gsize n_schema;
-  GPtrArray *groups;   /* of CommyConfigGroup, in order of first appearance */
-  GHashTable *by_name; /* name -> CommyConfigGroup */
+  gboolean without_policy; /* while it is read */
+  GPtrArray *groups;       /* of CommyConfigGroup, in order of first appearance */
+  GHashTable *by_name;     /* name -> CommyConfigGroup */
 };
 
 CommyConfig *commy_config_new (void);

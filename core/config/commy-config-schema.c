@@ -175,7 +175,7 @@ static const CommyKeySchema limits_keys[] = {
 #define VERBS "call;offer;subscribe;publish;read;write;control"
 
 static const CommyKeySchema policy_keys[] = {
-  { "principals", LIST (GLOB), NULL, "whom the rule is about; or roles" },
+  { "principals", LIST (PRINCIPAL), NULL, "whom the rule is about; or roles" },
   { "roles", LIST (STRING), NULL, "whose members it is about, as [role NAME] says" },
   { "services", LIST (GLOB), "*", "names of services, for call and offer" },
   { "methods", LIST (GLOB), "*", "names of methods, for call" },
@@ -183,7 +183,7 @@ static const CommyKeySchema policy_keys[] = {
   { "effect", CHOICE ("allow;deny"), NULL, "what the rule says" },
   { "topics", LIST (GLOB), "*", "names of topics, for subscribe and publish" },
   { "keys", LIST (GLOB), "*", "keys of the store, for read and write" },
-  { "operations", LIST (GLOB), "*", "what a node is told to do, for control" },
+  { "operations", LIST (OPERATION), "*", "what a node is told to do, for control" },
   { "mode", CHOICE ("enforce;observe"), "enforce",
     "observe: the rule decides nothing; the log tells what it would deny" },
   { "hours", PLAIN (STRING), NULL, "only then, in local time, as 08:00-18:00" },
@@ -198,7 +198,7 @@ static const CommyKeySchema policy_keys[] = {
 };
 
 static const CommyKeySchema role_keys[] = {
-  { "members", LIST (GLOB), "", "principals that have it" },
+  { "members", LIST (PRINCIPAL), "", "principals that have it" },
   { "inherits", LIST (STRING), "", "roles whose rules are about its members, too" },
 };
 

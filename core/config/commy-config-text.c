@@ -20,6 +20,7 @@ typedef struct
   guint line;
   char *group; /* the one we are in, or NULL */
   const CommyGroupSchema *schema;
+  gboolean passes_over; /* the group we are in */
 } Reader;
 
 static gboolean
@@ -48,6 +49,18 @@ note_once (Reader *reader, const char *key, const char *what, GError **error)
   return TRUE;
 }
 
+/* Whether nothing of the group that begins is looked at. */
+static gboolean
+is_passed_over (const Reader *reader)
+{
+  static const char *const names[] = { "policy", "role", "network-group" };
+
+  for (guint i = 0; reader->config->without_policy && i < G_N_ELEMENTS (names); i++)
+    if (g_str_equal (reader->schema->name, names[i]))
+      return TRUE;
+  return FALSE;
+}
+
 static gboolean
 read_group (Reader *reader, const char *line, GError **error)
 {
@@ -64,6 +77,9 @@ read_group (Reader *reader, const char *line, GError **error)
                                                    reader->group, &why);
   if (reader->schema == NULL)
     return fail (reader, COMMY_ERROR_CONFIG_UNKNOWN, error, why);
+  reader->passes_over = is_passed_over (reader);
+  if (reader->passes_over)
+    return TRUE;
   what = g_strdup_printf ("group [%s]", reader->group);
   if (!note_once (reader, NULL, what, error))
     return FALSE;
@@ -171,7 +187,9 @@ read_line (Reader *reader, char *line, GError **error)
     line++;
   if (*line == '\0' || *line == '#')
     return TRUE;
-  return *line == '[' ? read_group (reader, line, error) : read_key (reader, line, error);
+  if (*line == '[')
+    return read_group (reader, line, error);
+  return reader->passes_over || read_key (reader, line, error);
 }
 
 /* Walks the lines: first alone, to say what is wrong where, then taking the values. */
@@ -182,6 +200,7 @@ read_lines (Reader *reader, const char *text, GError **error)
 
   reader->line = 0;
   reader->schema = NULL;
+  reader->passes_over = FALSE;
   g_clear_pointer (&reader->group, g_free);
   g_hash_table_remove_all (reader->lines);
   for (char **line = lines; *line != NULL; line++)

@@ -33,6 +33,8 @@ static const char *const type_names[] = {
   [COMMY_VALUE_PLUGIN] = "a plugin written as kind/id",
   [COMMY_VALUE_PATH] = "an absolute path",
   [COMMY_VALUE_GLOB] = "a pattern with '*' and '?'",
+  [COMMY_VALUE_PRINCIPAL] = "a pattern with '*' and '?'",
+  [COMMY_VALUE_OPERATION] = "a pattern with '*' and '?'",
   [COMMY_VALUE_SHA256] = "64 hexadecimal digits",
   [COMMY_VALUE_ENDPOINT] = "an endpoint",
   [COMMY_VALUE_VERSION] = "a version such as 2.1 or 2.1.0-rc.1",
@@ -218,6 +220,8 @@ has_type (const CommyValueSpec *spec, const char *text)
     case COMMY_VALUE_PATH:
       return *text == '\0' || *text == '/';
     case COMMY_VALUE_GLOB:
+    case COMMY_VALUE_PRINCIPAL:
+    case COMMY_VALUE_OPERATION:
       return *text != '\0' && strstr (text, " #") == NULL;
     case COMMY_VALUE_SHA256:
       return *text == '\0'
@@ -276,6 +280,10 @@ commy_value_check (const CommyValueSpec *spec, const char *text, char **out_why)
       *out_why = explain_type (spec, text);
       return FALSE;
     }
+  if (spec->type == COMMY_VALUE_PRINCIPAL)
+    return commy_value_check_principal (text, out_why);
+  if (spec->type == COMMY_VALUE_OPERATION)
+    return commy_value_check_operation (text, out_why);
   if (is_whole (spec->type) || is_real (spec->type))
     return check_range (spec, text, out_why);
   return TRUE;

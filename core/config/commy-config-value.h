@@ -24,11 +24,13 @@ typedef enum
   COMMY_VALUE_PATH,   /* absolute */
   COMMY_VALUE_GLOB,
   COMMY_VALUE_SHA256,
-  COMMY_VALUE_ENDPOINT, /* as commy-config-endpoint.h says */
-  COMMY_VALUE_VERSION,  /* as commy-semver.h says */
-  COMMY_VALUE_TAG,      /* a word, such as a zone or a tag; commy-selector.h */
-  COMMY_VALUE_PAIR,     /* "key:value" of the metadata */
-  COMMY_VALUE_SELECTOR, /* as commy-selector.h says */
+  COMMY_VALUE_ENDPOINT,  /* as commy-config-endpoint.h says */
+  COMMY_VALUE_VERSION,   /* as commy-semver.h says */
+  COMMY_VALUE_TAG,       /* a word, such as a zone or a tag; commy-selector.h */
+  COMMY_VALUE_PAIR,      /* "key:value" of the metadata */
+  COMMY_VALUE_SELECTOR,  /* as commy-selector.h says */
+  COMMY_VALUE_PRINCIPAL, /* a pattern of principals */
+  COMMY_VALUE_OPERATION, /* a pattern of what a node is told to do */
 } CommyValueType;
 
 typedef struct
@@ -47,6 +49,10 @@ typedef struct
  * text means "none" for lists, strings, ids, paths and hashes. Lists are checked item by item
  * by the caller: this looks at one item. */
 gboolean commy_value_check (const CommyValueSpec *spec, const char *text, char **out_why);
+
+/* The same of two types of words in rules. */
+gboolean commy_value_check_principal (const char *text, char **out_why);
+gboolean commy_value_check_operation (const char *text, char **out_why);
 
 /* A checked value in base units: bytes, ns, "true". (transfer full) */
 char *commy_value_dup_base (const CommyValueSpec *spec, const char *text);

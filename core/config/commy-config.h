@@ -23,6 +23,7 @@ typedef struct
   const char *user;        /* file */
   const char *environment; /* ':'-separated files */
   const char *program;     /* keyfile text; origin "program:LINE" */
+  gboolean without_policy; /* what stands in groups of rules, roles and networks is passed over */
 } CommyConfigSources;
 
 /* The places of this installation and process; members point to static or interned strings. */
@@ -32,7 +33,10 @@ void commy_config_sources_default (CommyConfigSources *out_sources);
  * unknown group or key, a value that does not parse, a key or group twice in one file: error
  * with file, line and the nearest name. */
 CommyConfig *commy_config_load (const CommyConfigSources *sources, GError **error);
-/* Checks one file only. */
+/* The same, and one file more, which wins. */
+CommyConfig *
+commy_config_load_over (const CommyConfigSources *sources, const char *path, GError **error);
+/* Checks the words of one file only. */
 gboolean commy_config_check_file (const char *path, GError **error);
 /* a(ss) of layer and path, in the order of reading, whether they exist or not. Floating. */
 GVariant *commy_config_list_files (void);

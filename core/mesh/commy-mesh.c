@@ -7,6 +7,7 @@
 
 #include "base/commy-error-private.h"
 #include "control/commy-resilience.h"
+#include "mesh/commy-keyfile-check.h"
 #include "mesh/commy-peers.h"
 #include "mesh/commy-service-private.h"
 
@@ -195,12 +196,11 @@ commy_mesh_new (const char *name, GError **error)
   return commy_mesh_new_with_settings (name, NULL, error);
 }
 
-CommyMesh *
-commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **error)
+static CommyMesh *
+mesh_new (const char *name, const CommyConfigSources *sources, GError **error)
 {
   g_autoptr (CommyMesh) self = g_object_new (COMMY_TYPE_MESH, NULL);
   g_autofree char *state = NULL; /* of all meshes of this user */
-  CommyConfigSources sources;
 
   self->name = g_strdup (name != NULL ? name : "default");
   if (!commy_service_name_is_valid (self->name))
@@ -211,10 +211,8 @@ commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **er
                        shown);
       return NULL;
     }
-  commy_config_sources_default (&sources);
-  sources.program = keyfile;
-  self->settings = g_strdup (keyfile);
-  self->config = commy_config_load (&sources, error);
+  self->settings = g_strdup (sources->program);
+  self->config = commy_config_load (sources, error);
   if (self->config == NULL || !commy_resilience_check (self->config, error))
     return NULL;
   find_directories (self, &state);
@@ -222,6 +220,26 @@ commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **er
   if (self->catalog == NULL)
     return NULL;
   return g_steal_pointer (&self);
+}
+
+CommyMesh *
+commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **error)
+{
+  CommyConfigSources sources;
+
+  commy_config_sources_default (&sources);
+  sources.program = keyfile;
+  return mesh_new (name, &sources, error);
+}
+
+CommyMesh *
+commy_mesh_new_without_policy (const char *name, GError **error)
+{
+  CommyConfigSources sources;
+
+  commy_config_sources_default (&sources);
+  sources.without_policy = TRUE;
+  return mesh_new (name, &sources, error);
 }
 
 gboolean
@@ -598,7 +616,7 @@ gboolean
 commy_mesh_check_keyfile (const char *path, GError **error)
 {
   g_return_val_if_fail (path != NULL, FALSE);
-  return commy_config_check_file (path, error);
+  return commy_keyfile_check (path, error);
 }
 
 void

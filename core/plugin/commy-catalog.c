@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-units.h"
 #include "plugin/commy-plugin-private.h"
 
 #include <string.h>
@@ -363,6 +364,52 @@ tell_nothing_found (CommyConfig *config, GPtrArray *folders)
                      : "");
 }
 
+/* Two words of the same letters that are two changes apart are one with two letters swapped. */
+static gboolean
+is_slip (const char *word, const char *meant)
+{
+  guint distance = commy_edit_distance (word, meant, 2);
+  guint counts[256] = { 0 };
+
+  if (distance != 2)
+    return distance < 2;
+  if (strlen (word) != strlen (meant))
+    return FALSE;
+  for (gsize i = 0; word[i] != '\0'; i++)
+    {
+      counts[(guchar) word[i]]++;
+      counts[(guchar) meant[i]]--;
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (counts); i++)
+    if (counts[i] != 0)
+      return FALSE;
+  return TRUE;
+}
+
+const char *
+commy_catalog_find_slip (CommyCatalog *catalog, const char *name)
+{
+  for (guint i = 0; i < catalog->plugins->len; i++)
+    {
+      const CommyPlugin *plugin = catalog->plugins->pdata[i];
+
+      if (plugin->has_note && is_slip (name, plugin->name))
+        return plugin->name;
+    }
+  return NULL;
+}
+
+static void
+tell_idle_denial (CommyCatalog *catalog, CommyConfig *config, const char *denied)
+{
+  const char *meant = commy_catalog_find_slip (catalog, denied);
+  g_autofree char *hint
+      = meant != NULL ? g_strdup_printf ("; did you mean \"%s\"?", meant) : g_strdup ("");
+
+  g_message ("deny=%s of [plugins] (%s) fits no plugin that was found%s", denied,
+             commy_config_get_origin (config, "plugins", "deny"), hint);
+}
+
 /* A slip in deny= would allow what should be denied; a pattern with a wildcard may fit nothing. */
 static void
 tell_idle_denials (CommyCatalog *catalog, CommyConfig *config)
@@ -376,8 +423,7 @@ tell_idle_denials (CommyCatalog *catalog, CommyConfig *config)
       for (guint j = 0; j < catalog->plugins->len && !fits; j++)
         fits = g_str_equal (((CommyPlugin *) catalog->plugins->pdata[j])->name, denied[i]);
       if (!fits)
-        g_message ("deny=%s of [plugins] (%s) fits no plugin that was found", denied[i],
-                   commy_config_get_origin (config, "plugins", "deny"));
+        tell_idle_denial (catalog, config, denied[i]);
     }
 }
 

@@ -89,6 +89,9 @@ CommyPlugin *commy_catalog_get_plugin (CommyCatalog *catalog, guint i); /* order
 CommyPlugin *commy_catalog_find (CommyCatalog *catalog, guint kind, const char *id);
 /* The first that is called so, usable or not, or NULL. */
 CommyPlugin *commy_catalog_find_any (CommyCatalog *catalog, guint kind, const char *id);
+/* The name ("transport/shm") of one that @name is a slip of: a letter too few, too many or wrong,
+ * or two that changed places. NULL: of none. (transfer none) */
+const char *commy_catalog_find_slip (CommyCatalog *catalog, const char *name);
 /* As commy_quarantine_release(); catalogs that are made later find them. */
 GVariant *commy_catalog_release (CommyCatalog *catalog, const char *name, GError **error);
 /* aa{sv}, floating; fields as commy_mesh_list_plugins() documents. */

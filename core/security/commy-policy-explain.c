@@ -152,6 +152,25 @@ dup_who (CommyPolicy *self, const CommyRule *rule)
   return g_strconcat (principals, has_roles ? ", roles " : NULL, roles, NULL);
 }
 
+/* Of principals anybody may have one; roles may have no members. */
+static gboolean
+fits_nobody (CommyPolicy *self, const CommyRule *rule, guint number)
+{
+  const char *principals = commy_config_get (self->config, rule->group, "principals");
+
+  if (principals != NULL && *principals != '\0')
+    return FALSE;
+  for (guint i = 0; i < self->roles->len; i++)
+    {
+      const CommyRole *role = self->roles->pdata[i];
+      const char *members = commy_config_get (self->config, role->group, "members");
+
+      if (members != NULL && *members != '\0' && commy_bit (role->rules, number))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 GVariant *
 commy_policy_list (CommyPolicy *self)
 {
@@ -172,6 +191,8 @@ commy_policy_list (CommyPolicy *self)
       add_text (&rows, "who", who);
       add_text (&rows, "limits", limits);
       add_text (&rows, "origin", rule->origin);
+      if (fits_nobody (self, rule, i))
+        add_text (&rows, "idle", "fits nobody: its roles have no members");
       g_variant_builder_close (&rows);
     }
   return g_variant_builder_end (&rows);

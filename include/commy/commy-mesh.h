@@ -81,6 +81,20 @@ COMMY_API CommyMesh *commy_mesh_new (const char *name, GError **error);
  */
 COMMY_API CommyMesh *
 commy_mesh_new_with_settings (const char *name, const char *keyfile, GError **error);
+/**
+ * commy_mesh_new_without_policy:
+ * @name: (nullable): name of the mesh
+ * @error: return location
+ *
+ * As commy_mesh_new(), but the groups about policy ([policy NAME], [role NAME] and [network-group
+ * NAME]) are not read: a mistake there does not keep one from mending it. As without rules, one's
+ * own user may do all here and others nothing. For programs that offer nothing.
+ *
+ * Returns: (transfer full): a mesh
+ *
+ * Since: 0.1
+ */
+COMMY_API CommyMesh *commy_mesh_new_without_policy (const char *name, GError **error);
 
 /**
  * commy_mesh_join:
@@ -409,7 +423,10 @@ COMMY_API gboolean commy_mesh_reload_policy (CommyMesh *mesh, GError **error);
  * @path: a keyfile
  * @error: return location
  *
- * Checks a keyfile against the core's schema without using it. Any thread.
+ * Checks a keyfile without using it: its groups, keys and values, and, on top of the keyfiles that
+ * are read anyway, whether a mesh could be joined with it: rules, roles and chains that hang
+ * together, plugins that are there and take their parameters. What is said of plugins that are not
+ * installed here is not checked; a message says so. Any thread.
  *
  * Returns: whether it is right; else @error names line and nearest name
  *

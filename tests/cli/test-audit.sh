@@ -48,6 +48,17 @@ trail=$folder/state/default/audit
 
 run audit tail --outcome denied
 ok audit/tail-exits-0 exits 0
+run audit tail --outcome refused,denied
+ok audit/several-outcomes-are-looked-for says 'call  *denied  *1  *unix:uid='
+run audit tail --outcome deneid
+ok audit/unknown-outcome-exits-2 exits 2
+ok audit/unknown-outcome-names-the-nearest complains 'did you mean "denied"'
+run audit tail --type contxol
+ok audit/unknown-type-exits-2 exits 2
+ok audit/unknown-type-names-the-nearest complains 'did you mean "control"'
+run audit tail --outcome 'deneid*'
+ok audit/a-pattern-may-fit-nothing says 'no record fits'
+run audit tail --outcome denied
 ok audit/tail-has-the-call says 'call  *denied  *1  *unix:uid=.*org.example.Echo.Reverse  *nobody-reverses (.*audit.conf:7)'
 ok audit/tail-has-one-line test "$(wc -l < "$out")" -eq 2
 run audit query --type call --service 'org.example.*' --since 1h -o json

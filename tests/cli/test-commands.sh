@@ -86,6 +86,9 @@ if exits 0; then
   run cert expiry --mesh test --critical 91 --nagios
   ok cert/expiry-for-supervision-exits-2 exits 2
   ok cert/expiry-for-supervision-is-one-line says '^COMMY CRITICAL - own of spiffe://test-'
+  run cert expiry --mesh test --warn 3 --critical 14
+  ok cert/expiry-that-would-never-warn-exits-2 exits 2
+  ok cert/expiry-that-would-never-warn-says-so complains 'not fewer days than --critical'
   run cert expiry --dir "$folder/nowhere" --nagios
   ok cert/expiry-of-nothing-is-unknown exits 3
   run --mesh test cert denied -o json
@@ -100,7 +103,29 @@ if exits 0; then
   ok cert/allow-exits-0 exits 0
   run --mesh test cert allow token:build
   ok cert/allow-of-nobody-exits-3 exits 3
-  run --mesh test cert deny 'a b'
+  printf '[policy p]\nprincipals=*\neffect=allows\n' > "$folder/bad-rule.conf"
+  printf '[policy p]\nprincipals=*\n' > "$folder/half-rule.conf"
+  usual=$COMMY_CONFIG
+  for rule in bad half; do
+    COMMY_CONFIG=$usual:$folder/$rule-rule.conf
+    run --mesh test cert deny token:build
+    ok "cert/deny-in-spite-of-a-$rule-rule" exits 0
+    ok "cert/the-$rule-rule-is-told" complains "$rule-rule.conf:.*goes on without the rules"
+    run --mesh test cert allow token:build
+    ok "cert/allow-in-spite-of-a-$rule-rule" exits 0
+  done
+  COMMY_CONFIG=$usual
+  run --mesh test cert deny foo
+  ok cert/deny-of-no-form-exits-2 exits 2
+  ok cert/deny-of-no-form-shows-the-forms complains '"foo" is no principal .*token:NAME.*x509:'
+  run --mesh test cert deny .../user/geust
+  ok cert/deny-of-a-part-exits-2 exits 2
+  run --mesh test cert denied -o json
+  ok cert/and-nobody-is-denied-by-it json 'it == []'
+  run --mesh test cert deny spiffe://test/host/here/user/geust --for 1s
+  ok cert/deny-of-nobody-says-so complains 'fits nobody who is connected now'
+  run --mesh test cert allow spiffe://test/host/here/user/geust
+  run --mesh test cert deny 'token:a b'
   ok cert/who-is-no-name-is-refused complains 'without spaces'
   run --mesh test cert deny token:x --for ever
   ok cert/a-time-that-is-none-exits-2 exits 2
@@ -322,6 +347,49 @@ ok config/name-that-is-no-text-is-no-other-complaint lacks_criticals
 run config check "$folder/good.conf" "$folder/key.conf" -o json
 ok config/one-bad-of-two-exits-2 exits 2
 ok config/json-tells-which json '[f["ok"] for f in it] == [True, False]'
+# refuses NAME TEXT PATTERN: what programs would refuse to start with is wrong, with its line
+refuses () {
+  printf %b "$2" > "$folder/refused.conf"
+  run config check "$folder/refused.conf"
+  ok "config/check-refuses-$1" exits 2
+  ok "config/check-tells-why-of-$1" complains "$3"
+}
+refuses no-effect '[policy p]\nprincipals=*\n' 'refused.conf:1: .*has no effect'
+refuses no-principals '[policy p]\neffect=deny\n' 'has no principals'
+refuses unknown-role '[policy p]\nroles=nosuch\neffect=deny\n' 'refused.conf:2: .*is no role'
+refuses circle '[role a]\ninherits=b\n[role b]\ninherits=a\n' 'in a circle: a -> b -> a'
+refuses hours '[policy p]\nprincipals=*\neffect=deny\nhours=8-18\n' 'refused.conf:4: .*08:00-18:00'
+refuses network-group '[policy p]\nprincipals=*\neffect=deny\ngroups=nosuch\n' 'no group of networks'
+refuses chain '[mesh]\nauth-chain=nosuch\n' 'refused.conf:2: there is no .auth-chain nosuch'
+refuses chain-of-nobody '[auth-chain c]\nrequire=nosuch\n' 'there is no auth "nosuch"'
+refuses store '[mesh]\nstore=ectd\n' 'refused.conf:2: .*there is no store "ectd"; did you mean "etcd"'
+refuses balancer '[mesh]\nbalancer=roundrobin\n' 'refused.conf:2: .*there is no balancer "roundrobin"'
+refuses requirement '[plugins]\nrequire=transport/nosuch\n' 'transport/nosuch'
+refuses parameter-value '[plugin transport/unix]\nparam.send-buffer=-1\n' 'refused.conf:2: .*param'
+refuses parameter-name '[plugin transport/unix]\nparam.prot=1\n' 'refused.conf:2: .*unknown parameter "prot"'
+refuses operation '[policy p]\nprincipals=*\nverbs=control\noperations=drian\neffect=allow\n' 'CMY0103: .*refused.conf:4: .*did you mean "drain"'
+refuses principal-without-colon '[policy p]\nprincipals=spiffe//*\neffect=deny\n' 'CMY0103: .*refused.conf:2: .*did you mean "spiffe://'
+refuses principal-with-a-slip '[policy p]\nprincipals=spife://*\neffect=deny\n' 'did you mean "spiffe://'
+refuses member '[role r]\nmembers=uid=1000\n' 'refused.conf:2: .*did you mean "unix:uid=1000"'
+refuses plugin '[plugin transport/uinx]\nbias=2\n' 'refused.conf:1: .*did you mean "transport/unix"'
+refuses denied-plugin '[plugins]\ndeny=transport/uinx\n' 'refused.conf:2: .*did you mean "transport/unix"'
+printf '[plugin transport/of-elsewhere]\nparam.x=1\n' > "$folder/elsewhere.conf"
+run config check "$folder/elsewhere.conf"
+ok config/check-tells-what-it-did-not-check complains 'elsewhere.conf:1: .*not checked'
+ok config/what-is-not-here-is-not-wrong exits 0
+printf '[role staff]\nmembers=unix:uid=34\n' > "$folder/base.conf"
+printf '[policy p]\nroles=staff\neffect=allow\n' > "$folder/over.conf"
+"$COMMY_BUILD_DIR/commyd" --help > "$out"
+ok config/commyd-shows-the-line-that-programs-need says 'store=commyd.n. > commyd.conf'
+usual=$COMMY_CONFIG
+COMMY_CONFIG=$usual:$folder/base.conf
+run config check "$folder/over.conf"
+ok config/check-knows-what-other-keyfiles-say exits 0
+COMMY_CONFIG=$usual:$folder/key.conf
+run config check "$folder/good.conf"
+ok config/mistakes-of-others-are-not-this-ones exits 0
+ok config/and-that-not-all-was-checked-is-told complains 'good.conf was checked by itself'
+COMMY_CONFIG=$usual
 usual=$COMMY_CONFIG
 COMMY_CONFIG=$usual:$folder/key.conf
 run plugin list

@@ -44,6 +44,21 @@ methods=GetAll
 effect=deny
 mode=observe
 RULES
+printf '[role empty]\n[policy of-nobody]\nroles=empty\neffect=deny\n' > "$folder/idle.conf"
+usual=$COMMY_CONFIG
+COMMY_CONFIG=$usual:$folder/idle.conf
+run policy ls
+ok policy/ls-names-what-fits-nobody complains 'policy of-nobody. (.*idle.conf:4) fits nobody'
+run doctor D003
+ok policy/doctor-names-what-fits-nobody says 'of-nobody. fits nobody'
+printf '[plugin auth/jwt]\nparam.jwks=/nonexistent\nparam.issuer=i\nparam.audience=a\n[auth-chain c]\nrequire=jwt\n' > "$folder/jwks.conf"
+COMMY_CONFIG=$usual:$folder/jwks.conf
+run doctor D003
+ok policy/doctor-fails-without-the-key-set exits 1
+ok policy/doctor-names-the-key-set says 'jwks.conf:2: the key set /nonexistent cannot be read'
+run services ls
+ok policy/join-warns-of-the-key-set complains 'the key set /nonexistent: '
+COMMY_CONFIG=$usual
 COMMY_CONFIG=$COMMY_CONFIG:$folder/policy.conf
 run policy ls
 ok policy/ls-exits-0 exits 0
@@ -125,4 +140,22 @@ printf '[role a]\ninherits=b\n[role b]\ninherits=a\n' > "$folder/policy.conf"
 run policy ls
 ok policy/a-circle-exits-2 exits 2
 ok policy/a-circle-is-named complains 'policy.conf:4: .role b. roles inherit in a circle: a -> b -> a'
+
+# --- a wrong rule of the caller's does not keep nodes from hearing him ---
+COMMY_CONFIG=$usual
+serve org.example.Echo
+printf '[policy half]\nprincipals=*\n' > "$folder/half.conf"
+COMMY_CONFIG=$usual:$folder/half.conf
+run services ls
+ok policy/a-wrong-rule-stops-others exits 2
+run node reload-policy
+ok policy/nodes-hear-in-spite-of-it exits 0
+ok policy/and-the-rule-is-told complains 'half.conf:1: .*has no effect.*goes on without the rules'
+run node flows -o json
+ok policy/nodes-tell-in-spite-of-it json 'len(it) == 1'
+# It fits the connection by which it is denied: that is counted, and closed.
+COMMY_CONFIG=$usual
+run cert deny "unix:uid=$(id -u)" --for 1m
+ok policy/deny-counts-connections complains 'connections rest on it now'
+stop KILL
 finish

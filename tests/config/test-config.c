@@ -348,6 +348,31 @@ test_files (Fixture *fixture, gconstpointer data)
   g_assert_true (commy_config_check_file ("/dev/null", NULL));
 }
 
+/* Mistakes in rules do not matter where they are passed over; other mistakes do. */
+static void
+test_without_policy (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *rules
+      = write_file (fixture, "rules.conf",
+                    "[policy p]\neffect=perhaps\nno=key\n[log]\nlevel=info\n[role r]\nmember=x\n");
+  g_autofree char *others = write_file (fixture, "others.conf", "[policy p]\n[log]\nlevl=info\n");
+  CommyConfigSources sources = { .user = rules };
+  g_autoptr (GPtrArray) groups = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyConfig) config = commy_config_load (&sources, NULL);
+
+  g_assert_null (config);
+  sources.without_policy = TRUE;
+  config = commy_config_load (&sources, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (commy_config_get (config, "log", "level"), ==, "info");
+  groups = commy_config_list_groups (config, "");
+  g_assert_cmpuint (groups->len, ==, 1);
+  sources.user = others;
+  g_assert_null (commy_config_load (&sources, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_CONFIG_UNKNOWN);
+}
+
 /* Every key of the table is in the shipped file, and every example there is a good value. */
 static void
 test_shipped (void)
@@ -489,6 +514,7 @@ main (int argc, char **argv)
   g_test_add_func ("/config/refused/bytes-that-are-no-text", test_bytes);
   g_test_add ("/config/files", Fixture, NULL, set_up, test_files, tear_down);
   g_test_add ("/config/what-others-could-write", Fixture, NULL, set_up, test_others, tear_down);
+  g_test_add ("/config/without-policy", Fixture, NULL, set_up, test_without_policy, tear_down);
   g_test_add_func ("/config/shipped-file-shows-every-default", test_shipped);
   g_test_add_func ("/config/params-in-base-units", test_params);
   g_test_add_func ("/config/bad-params-are-refused", test_bad_params);

@@ -55,6 +55,16 @@ random_text (GRand *rand, gboolean is_glob)
   return g_string_free (text, FALSE);
 }
 
+/* Words that no operation is called are refused, patterns are not. */
+static char *
+make_pattern (char *text)
+{
+  char *pattern = strpbrk (text, "*?") != NULL ? g_strdup (text) : g_strconcat (text, "*", NULL);
+
+  g_free (text);
+  return pattern;
+}
+
 static GPtrArray *
 random_globs (Model *self, const char *key)
 {
@@ -67,6 +77,8 @@ random_globs (Model *self, const char *key)
       g_ptr_array_add (globs, g_rand_int_range (self->rand, 0, 4) == 0
                                   ? g_strdup ("*")
                                   : random_text (self->rand, TRUE));
+      if (strcmp (key, "operations") == 0)
+        globs->pdata[i] = make_pattern (globs->pdata[i]);
       g_string_append_printf (self->text, "%s;", (char *) globs->pdata[i]);
     }
   g_string_append_c (self->text, '\n');
