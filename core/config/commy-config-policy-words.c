@@ -28,16 +28,8 @@ commy_value_check_operation (const char *text, char **out_why)
 
 /* --- principals --- */
 
-static const struct
-{
-  const char *word;
-  const char *form;
-} schemes[] = {
-  { "unix", "unix:uid=" },
-  { "spiffe", "spiffe://" },
-  { "token", "token:" },
-  { "jwt", "jwt:" },
-};
+/* What principals begin with, as the guide has it. */
+static const char *const forms[] = { "unix:uid=", "spiffe://", "token:" };
 
 /* Up to the first character that a pattern leaves open the text may still become @form. */
 static gboolean
@@ -70,13 +62,15 @@ commy_value_check_principal (const char *text, char **out_why)
           = g_strdup_printf ("\"%.64s\" is no principal; did you mean \"unix:%.64s\"?", text, text);
       return FALSE;
     }
-  for (guint i = 0; i < G_N_ELEMENTS (schemes); i++)
+  for (guint i = 0; i < G_N_ELEMENTS (forms); i++)
     {
-      if (text[size] == '*' || text[size] == '?' || text[size] == '\0'
-          || !is_meant (word, schemes[i].word) || may_begin_with (text, schemes[i].form))
+      g_autofree char *scheme = g_strndup (forms[i], strcspn (forms[i], ":"));
+
+      if (text[size] == '*' || text[size] == '?' || text[size] == '\0' || !is_meant (word, scheme)
+          || may_begin_with (text, forms[i]))
         continue;
-      *out_why = g_strdup_printf ("\"%.64s\" is no principal; did you mean \"%s...\"?", text,
-                                  schemes[i].form);
+      *out_why
+          = g_strdup_printf ("\"%.64s\" is no principal; did you mean \"%s...\"?", text, forms[i]);
       return FALSE;
     }
   return TRUE;
