@@ -166,8 +166,10 @@ guint
 commy_cmd_cert_count_connections (CommyMesh *mesh, const char *subject, guint *out_silent)
 {
   g_autoptr (GPtrArray) nodes = commy_lookup_all_nodes (mesh, NULL, NULL);
+  g_autoptr (GMainContext) context = g_main_context_new ();
   g_autoptr (GPtrArray) answers
-      = nodes != NULL ? commy_lookup_ask_all (mesh, nodes, "Flows", "aa{sv}", ASK_US) : NULL;
+      = nodes != NULL ? commy_lookup_ask_all (mesh, context, nodes, "Flows", "aa{sv}", ASK_US)
+                      : NULL;
   guint n = 0;
 
   *out_silent = 0;

@@ -205,7 +205,7 @@ commy_config_load_over (const CommyConfigSources *sources, const char *path, GEr
 {
   g_autoptr (CommyConfig) config = commy_config_new ();
 
-  return add_sources (config, sources, error) && add_file (config, path, TRUE, error)
+  return add_sources (config, sources, error) && add_file (config, path, FILE_NAMED, error)
              ? g_steal_pointer (&config)
              : NULL;
 }
