@@ -65,12 +65,18 @@ make_pattern (char *text)
   return pattern;
 }
 
+/* @key: NULL for what is not written, which fits all. */
 static GPtrArray *
 random_globs (Model *self, const char *key)
 {
   GPtrArray *globs = g_ptr_array_new_with_free_func (g_free);
   gint n = g_rand_int_range (self->rand, 1, 4);
 
+  if (key == NULL)
+    {
+      g_ptr_array_add (globs, g_strdup ("*"));
+      return globs;
+    }
   g_string_append_printf (self->text, "%s=", key);
   for (gint i = 0; i < n; i++)
     {
@@ -105,6 +111,13 @@ make_role (Model *self, guint number)
   g_string_append_c (self->text, '\n');
 }
 
+/* What none of a rule's verbs looks at may not be in it. */
+static GPtrArray *
+globs_for (Model *self, const Rule *rule, guint verbs, const char *key)
+{
+  return random_globs (self, (rule->verbs & verbs) != 0 ? key : NULL);
+}
+
 static void
 make_rule (Model *self, gboolean only_deny)
 {
@@ -121,11 +134,11 @@ make_rule (Model *self, gboolean only_deny)
       g_string_append_printf (self->text, "%s;", verb_words[verb]);
   g_string_append_c (self->text, '\n');
   rule->principals = random_globs (self, "principals");
-  rule->services = random_globs (self, "services");
-  rule->methods = random_globs (self, "methods");
-  rule->topics = random_globs (self, "topics");
-  rule->keys = random_globs (self, "keys");
-  rule->operations = random_globs (self, "operations");
+  rule->services = globs_for (self, rule, COMMY_VERB_CALL | COMMY_VERB_OFFER, "services");
+  rule->methods = globs_for (self, rule, COMMY_VERB_CALL, "methods");
+  rule->topics = globs_for (self, rule, COMMY_VERB_SUBSCRIBE | COMMY_VERB_PUBLISH, "topics");
+  rule->keys = globs_for (self, rule, COMMY_VERB_READ | COMMY_VERB_WRITE, "keys");
+  rule->operations = globs_for (self, rule, COMMY_VERB_CONTROL, "operations");
   rule->roles = g_ptr_array_new ();
   g_string_append (self->text, "roles=");
   for (guint role = 0; role < ROLES; role++)

@@ -31,7 +31,6 @@ static const char rules[] = "[policy readers]\n"
                             "[policy offers]\n"
                             "principals=" HOST "\n"
                             "services=org.example.B?\n"
-                            "methods=Nothing\n"
                             "verbs=offer\n"
                             "effect=allow\n";
 
@@ -59,7 +58,7 @@ static const struct
   { COMMY_VERB_OFFER, OWN, "org.example.A", NULL, TRUE, NULL, "default: own user" },
   { COMMY_VERB_OFFER, OWN, "org.example.Secret", NULL, FALSE, "no-secrets", "p.conf:10" },
   { COMMY_VERB_OFFER, OTHER, "org.example.A", NULL, FALSE, NULL, "default: other principal" },
-  { COMMY_VERB_OFFER, HOST, "org.example.Bx", NULL, TRUE, "offers", "p.conf:21" },
+  { COMMY_VERB_OFFER, HOST, "org.example.Bx", NULL, TRUE, "offers", "p.conf:20" },
   { COMMY_VERB_OFFER, HOST, "org.example.Bxx", NULL, FALSE, NULL, "default: other principal" },
   { COMMY_VERB_CALL, HOST, "org.example.Bx", "Nothing", FALSE, NULL, "default: other principal" },
   { COMMY_VERB_CALL, NULL, "org.example.A", "Get", FALSE, NULL, "default: name is no text" },
