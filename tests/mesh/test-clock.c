@@ -109,6 +109,7 @@ test_steps (MeshFixture *fixture, gconstpointer unused)
   g_autoptr (CommyClient) client = commy_client_new (caller, TEST_SERVICE);
   g_autoptr (CommyCallOptions) options = commy_call_options_new ();
   g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) released = NULL;
 
   commy_service_start_sync (service, NULL, &error);
   g_assert_no_error (error);
@@ -133,6 +134,8 @@ test_steps (MeshFixture *fixture, gconstpointer unused)
       g_clear_object (&its_client);
       leave (newcomer);
     }
+  released = commy_client_call_sync (client, "Release", NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
   leave (caller);
   leave (server);
 }
