@@ -207,8 +207,13 @@ commy_channel_run_deferred (CommyChannel *self, guint budget)
       DeferredCall *call = self->deferred.head->data;
       CommyIncomingMethod *method = NULL;
 
-      if (call->undecided != 0 && (method = commy_channel_permit (self, call->undecided)) == NULL)
-        break;
+      if (call->undecided != 0)
+        {
+          method = commy_channel_permit (self, call->undecided);
+          /* Another policy may end streams, and the channel with them: the call went, too. */
+          if (self->closed || method == NULL)
+            break;
+        }
       g_queue_pop_head (&self->deferred);
       any = TRUE;
       self->deferred_bytes -= call->size;
