@@ -183,6 +183,23 @@ still_wanted (CommyChannel *self, DeferredCall *call)
   return TRUE;
 }
 
+/* What it might when it came may be denied by now; while an engine is asked again it still may. */
+static gboolean
+still_permitted (CommyChannel *self, DeferredCall *call)
+{
+  const CommyIncomingMethod *method
+      = &g_array_index (self->methods_in, CommyIncomingMethod, call->incoming.frame.method - 1);
+  g_autofree char *why = NULL;
+
+  if (call->undecided != 0 || method->allowed || method->waits)
+    return TRUE;
+  why = commy_channel_dup_denial (self, method);
+  commy_channel_refuse_call (self, &call->incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
+  if (call->pipe != NULL)
+    commy_pipe_close (call->pipe);
+  return FALSE;
+}
+
 static gboolean
 is_undecided (CommyChannel *self, const DeferredCall *call)
 {
@@ -210,15 +227,20 @@ commy_channel_run_deferred (CommyChannel *self, guint budget)
       if (call->undecided != 0)
         {
           method = commy_channel_permit (self, call->undecided);
-          /* Another policy may end streams, and the channel with them: the call went, too. */
-          if (self->closed || method == NULL)
+          if (method == NULL)
             break;
         }
+      else
+        commy_channel_note_policy (self);
+      /* Another policy may end streams, and the channel with them: the call went, too. */
+      if (self->closed)
+        break;
       g_queue_pop_head (&self->deferred);
       any = TRUE;
       self->deferred_bytes -= call->size;
       self->deferred_handles -= count_handles (&call->incoming);
-      if (still_wanted (self, call) && is_admitted (self, call, method))
+      if (still_wanted (self, call) && still_permitted (self, call)
+          && is_admitted (self, call, method))
         run (self, call->method, &call->incoming, call->pipe);
       deferred_free (call);
     }
