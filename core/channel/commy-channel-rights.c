@@ -127,7 +127,7 @@ commy_channel_refresh_method (CommyChannel *self, CommyIncomingMethod *method)
   if (now_us < method->until_us && now_us >= method->judged_us)
     return;
   commy_channel_judge_method (self, method);
-  if (method->asks)
+  if (method->asks && method->method != NULL)
     commy_channel_ask_engine (self, method);
 }
 
