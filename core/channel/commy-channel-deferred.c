@@ -14,14 +14,16 @@
 
 /* Descriptors that wait here: this process has not many, and others need them, too. */
 #define MOST_HANDLES (2 * COMMY_FRAME_HANDLES_MAX)
+#define TOO_MANY_FOR_ENGINE "too many calls wait for the policy engine to answer"
 
 typedef struct
 {
   CommyIncoming incoming;
   gpointer method; /* the handler's */
   guint32
-      undecided;   /* id of the method, of which an engine has not said whether it may be called */
-  CommyPipe *pipe; /* NULL: not a stream */
+      undecided; /* id of the method, of which an engine has not said whether it may be called */
+  gboolean by_engine; /* it is what the call waits for, itself or behind another */
+  CommyPipe *pipe;    /* NULL: not a stream */
   gsize size;
   gint64 since_ns;
 } DeferredCall;
@@ -44,6 +46,20 @@ run (CommyChannel *self, gpointer method, CommyIncoming *incoming, CommyPipe *pi
   self->handler->call (self->handler_data, self, method, incoming);
   if (pipe != NULL && pipe->owner == NULL)
     commy_pipe_close (pipe);
+}
+
+static gboolean
+is_undecided (CommyChannel *self, const DeferredCall *call)
+{
+  return call->undecided != 0
+         && g_array_index (self->methods_in, CommyIncomingMethod, call->undecided - 1).waits;
+}
+
+/* Whether an engine, not a handler, is what holds calls up. */
+static gboolean
+waits_for_engine (CommyChannel *self)
+{
+  return self->deferred.length > 0 && is_undecided (self, self->deferred.head->data);
 }
 
 static guint
@@ -73,6 +89,7 @@ defer (CommyChannel *self, gpointer method, CommyIncoming *incoming, CommyPipe *
   call->size = size;
   call->method = method;
   call->pipe = pipe != NULL ? commy_pipe_ref (pipe) : NULL;
+  call->by_engine = method == NULL || waits_for_engine (self);
   call->since_ns = commy_env_now (self->shared->env);
   self->deferred_bytes += size;
   self->deferred_handles += n_handles;
@@ -109,7 +126,9 @@ commy_channel_take_call (CommyChannel *self, gpointer method, CommyIncoming *inc
     {
       commy_channel_refuse_call (
           self, incoming, COMMY_DROP_BUSY, COMMY_ERROR_BUSY,
-          "too many calls wait behind a handler that waits: give the service workers");
+          waits_for_engine (self)
+              ? TOO_MANY_FOR_ENGINE
+              : "too many calls wait behind a handler that waits: give the service workers");
       if (pipe != NULL)
         commy_pipe_close (pipe);
     }
@@ -126,8 +145,9 @@ commy_channel_await_call (CommyChannel *self, CommyIncoming *incoming)
   call = defer (self, NULL, incoming, pipe);
   if (call == NULL)
     {
+      commy_counters_add (&self->counters, COMMY_COUNT_SERVED, 1);
       commy_channel_refuse_call (self, incoming, COMMY_DROP_BUSY, COMMY_ERROR_BUSY,
-                                 "too many calls wait for the policy engine to answer");
+                                 TOO_MANY_FOR_ENGINE);
       if (pipe != NULL)
         commy_pipe_close (pipe);
       return;
@@ -157,6 +177,25 @@ is_admitted (CommyChannel *self, DeferredCall *call, CommyIncomingMethod *method
   return TRUE;
 }
 
+static void
+refuse_late (CommyChannel *self, DeferredCall *call)
+{
+  const char *why = call->by_engine ? "the deadline passed while the policy engine was asked"
+                                    : "the deadline passed while a handler of the service waited";
+
+  commy_channel_refuse_call (self, &call->incoming, COMMY_DROP_DEADLINE, COMMY_ERROR_DEADLINE, why);
+  if (call->pipe != NULL)
+    commy_pipe_close (call->pipe);
+}
+
+/* One of which nothing was decided has not been counted, either. */
+static void
+count_undecided (CommyChannel *self, const DeferredCall *call)
+{
+  if (call->undecided != 0)
+    commy_counters_add (&self->counters, COMMY_COUNT_SERVED, 1);
+}
+
 /* What it waited counts against its deadline. Whether it still matters. */
 static gboolean
 still_wanted (CommyChannel *self, DeferredCall *call)
@@ -166,6 +205,7 @@ still_wanted (CommyChannel *self, DeferredCall *call)
 
   if (call->pipe != NULL && !call->pipe->is_open)
     {
+      count_undecided (self, call);
       commy_ledger_add (self->shared->ledger, COMMY_DROP_CANCELLED, 1, self->service);
       return FALSE;
     }
@@ -173,21 +213,29 @@ still_wanted (CommyChannel *self, DeferredCall *call)
     return TRUE;
   if (frame->deadline_ns <= waited)
     {
-      commy_channel_refuse_call (self, &call->incoming, COMMY_DROP_DEADLINE, COMMY_ERROR_DEADLINE,
-                                 "the deadline passed while a handler of the service waited");
-      if (call->pipe != NULL)
-        commy_pipe_close (call->pipe);
+      count_undecided (self, call);
+      refuse_late (self, call);
       return FALSE;
     }
   frame->deadline_ns -= waited;
   return TRUE;
 }
 
+/* What it might when it came may be denied by now; while an engine is asked again it still may. */
 static gboolean
-is_undecided (CommyChannel *self, const DeferredCall *call)
+still_permitted (CommyChannel *self, DeferredCall *call)
 {
-  return call->undecided != 0
-         && g_array_index (self->methods_in, CommyIncomingMethod, call->undecided - 1).waits;
+  const CommyIncomingMethod *method
+      = &g_array_index (self->methods_in, CommyIncomingMethod, call->incoming.frame.method - 1);
+  g_autofree char *why = NULL;
+
+  if (call->undecided != 0 || method->allowed || method->waits)
+    return TRUE;
+  why = commy_channel_dup_denial (self, method);
+  commy_channel_refuse_call (self, &call->incoming, COMMY_DROP_DENIED, COMMY_ERROR_DENIED, why);
+  if (call->pipe != NULL)
+    commy_pipe_close (call->pipe);
+  return FALSE;
 }
 
 gboolean
@@ -207,13 +255,23 @@ commy_channel_run_deferred (CommyChannel *self, guint budget)
       DeferredCall *call = self->deferred.head->data;
       CommyIncomingMethod *method = NULL;
 
-      if (call->undecided != 0 && (method = commy_channel_permit (self, call->undecided)) == NULL)
+      if (call->undecided != 0)
+        {
+          method = commy_channel_permit (self, call->undecided);
+          if (method == NULL)
+            break;
+        }
+      else
+        commy_channel_note_policy (self);
+      /* Another policy may end streams, and the channel with them: the call went, too. */
+      if (self->closed)
         break;
       g_queue_pop_head (&self->deferred);
       any = TRUE;
       self->deferred_bytes -= call->size;
       self->deferred_handles -= count_handles (&call->incoming);
-      if (still_wanted (self, call) && is_admitted (self, call, method))
+      if (still_wanted (self, call) && still_permitted (self, call)
+          && is_admitted (self, call, method))
         run (self, call->method, &call->incoming, call->pipe);
       deferred_free (call);
     }

@@ -136,6 +136,15 @@ commy_channel_expire_decisions (CommyChannel *self, gint64 now_ns)
 }
 
 void
+commy_channel_look_at_decisions (CommyChannel *self)
+{
+  gint64 now_ns = commy_env_now (self->shared->env);
+
+  if (now_ns >= self->rights.due_ns)
+    commy_channel_expire_decisions (self, now_ns);
+}
+
+void
 commy_channel_ask_engine (CommyChannel *self, CommyIncomingMethod *method)
 {
   CommyPrincipal *const names[] = { self->peer, self->moves.peer };

@@ -275,6 +275,8 @@ on_call (CommyChannel *self, CommyIncoming *incoming)
       return;
     }
   method = commy_channel_permit (self, frame->method);
+  if (G_UNLIKELY (self->closed))
+    return; /* another policy ended a stream, and the channel with it */
   if (G_UNLIKELY (method == NULL))
     commy_channel_await_call (self, incoming);
   else if (admit (self, method, incoming))

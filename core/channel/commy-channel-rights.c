@@ -99,6 +99,8 @@ commy_channel_judge_method (CommyChannel *self, CommyIncomingMethod *method)
   method->until_us = verdict.asks ? 0 : verdict.until_us;
   method->table_us = verdict.until_us;
   method->asks = verdict.asks;
+  if (!verdict.asks)
+    method->waits = FALSE; /* whatever the engine will say */
   method->lifts = verdict.lifts;
   g_clear_pointer (&method->why, g_free);
   if (verdict.until_us != G_MAXINT64)
@@ -125,7 +127,7 @@ commy_channel_refresh_method (CommyChannel *self, CommyIncomingMethod *method)
   if (now_us < method->until_us && now_us >= method->judged_us)
     return;
   commy_channel_judge_method (self, method);
-  if (method->asks)
+  if (method->asks && method->method != NULL)
     commy_channel_ask_engine (self, method);
 }
 
@@ -249,6 +251,8 @@ commy_channel_renew_rights (CommyChannel *self)
   self->rights.policy = commy_policy_current_dup (self->shared->policy, &self->rights.epoch);
   for (guint i = 0; i < self->methods_in->len; i++)
     commy_channel_judge_method (self, &g_array_index (self->methods_in, CommyIncomingMethod, i));
+  if (self->deferred.length > 0)
+    commy_worker_set_hot (self->worker, self); /* what waited for the engine may not need it */
   if (self->accepting)
     commy_channel_look_at_streams (self);
   else

@@ -14,7 +14,8 @@ commy_path_facts (const CommyTransportOps *ops, gpointer connection, CommyPolicy
 void commy_channel_rights_init (CommyChannel *channel);
 void commy_channel_rights_clear (CommyChannel *channel);
 void commy_channel_judge_method (CommyChannel *channel, CommyIncomingMethod *method);
-/* Its answer holds for a time only: asks again if that is over, and the engine if the rule does. */
+/* Its answer holds for a time only: asks again if that is over, and the engine if the rule does and
+ * there is such a method: names that the peer makes up are no questions. */
 void commy_channel_refresh_method (CommyChannel *channel, CommyIncomingMethod *method);
 /* Whether the method could be called under this name, over the present path. */
 gboolean
@@ -28,6 +29,8 @@ void commy_channel_tell_trial (CommyChannel *channel, CommyIncomingMethod *metho
 void commy_channel_ask_engine (CommyChannel *channel, CommyIncomingMethod *method);
 /* Answers of the engine have ended. */
 void commy_channel_expire_decisions (CommyChannel *channel, gint64 now_ns);
+/* The same if it is time: a worker with a lot to do looks at deadlines seldom. */
+void commy_channel_look_at_decisions (CommyChannel *channel);
 /* Ends streams of which the method is not allowed any more. */
 void commy_channel_look_at_streams (CommyChannel *channel);
 

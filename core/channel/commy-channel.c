@@ -332,6 +332,8 @@ commy_channel_serve (CommyChannel *self)
     any = serve_waiting (self);
   for (guint i = 0; i < TURN_MESSAGES; i++)
     {
+      if (G_UNLIKELY (self->rights.due_ns != G_MAXINT64))
+        commy_channel_look_at_decisions (self);
       if (!commy_channel_take (self))
         break;
       any = TRUE;

@@ -14,6 +14,7 @@
 #include "security/commy-auth-chain.h"
 #include "security/commy-policy.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
 
 #define PLUGIN "plugin "
@@ -22,6 +23,8 @@ typedef struct
 {
   CommyConfig *config;
   CommyCatalog *catalog;
+  gboolean is_doubted; /* the file says itself which plugins are trusted */
+  CommyCatalog *known; /* those that are found without it, if it is; NULL: none */
 } Check;
 
 /* --- plugins that are named --- */
@@ -157,6 +160,35 @@ check_absent (
   return TRUE;
 }
 
+/* Looking at a file that somebody sent must not run code that came with it. */
+static gboolean
+may_load (const Check *self, const CommyPlugin *plugin)
+{
+  if (!self->is_doubted)
+    return TRUE;
+  for (guint i = 0; self->known != NULL && i < commy_catalog_get_n_plugins (self->known); i++)
+    {
+      const CommyPlugin *known = commy_catalog_get_plugin (self->known, i);
+
+      if (strcmp (known->path, plugin->path) == 0)
+        return known->state != COMMY_PLUGIN_STATE_REJECTED;
+    }
+  return FALSE;
+}
+
+static gboolean
+check_parameters (const Check *self, const char *group, CommyPlugin *plugin, GError **error)
+{
+  if (plugin->state != COMMY_PLUGIN_STATE_FOUND)
+    return TRUE;
+  if (may_load (self, plugin))
+    return commy_plugin_load (plugin, self->config, error);
+  g_message ("%s: [%s] %s was not loaded, because only this file has it trusted: its parameters "
+             "were not checked",
+             commy_config_get_origin (self->config, group, NULL), group, plugin->path);
+  return TRUE;
+}
+
 /* A plugin that does not take its parameters is left out when a mesh is joined. */
 static gboolean
 check_plugins (const Check *self, GError **error)
@@ -171,8 +203,7 @@ check_plugins (const Check *self, GError **error)
 
       if (plugin == NULL && !check_absent (self, group, NULL, name, error))
         return FALSE;
-      if (plugin != NULL && plugin->state == COMMY_PLUGIN_STATE_FOUND
-          && !commy_plugin_load (plugin, self->config, error))
+      if (plugin != NULL && !check_parameters (self, group, plugin, error))
         return FALSE;
     }
   return TRUE;
@@ -215,15 +246,37 @@ check_rules (CommyConfig *config, GError **error)
   return policy != NULL;
 }
 
+/* Whether it changes which plugin files would be loaded. */
 static gboolean
-check_names (CommyConfig *config, GError **error)
+moves_trust (CommyConfig *base, CommyConfig *config)
+{
+  static const char *const keys[] = { "path", "user-plugins", "trust" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
+    if (g_strcmp0 (commy_config_get (base, "plugins", keys[i]),
+                   commy_config_get (config, "plugins", keys[i]))
+        != 0)
+      return TRUE;
+  /* The hashes may be its own. */
+  return g_strcmp0 (commy_config_get (config, "plugins", "trust"), "hash") == 0;
+}
+
+/* @base: without the file. */
+static gboolean
+check_names (CommyConfig *config, CommyConfig *base, GError **error)
 {
   g_autoptr (CommyCatalog) catalog = commy_catalog_new (config, NULL, error);
+  g_autoptr (CommyCatalog) known = NULL;
   Check self = { .config = config, .catalog = catalog };
 
+  self.is_doubted = base != config && moves_trust (base, config);
+  if (self.is_doubted)
+    known = commy_catalog_new (base, NULL, NULL);
+  self.known = known;
   return catalog != NULL && check_chains (&self, error)
          && check_named (&self, "mesh", "store", COMMY_PLUGIN_STORE, error)
          && check_named (&self, "daemon", "store", COMMY_PLUGIN_STORE, error)
+         && check_named (&self, "security", "policy-engine", COMMY_PLUGIN_POLICY, error)
          && check_auth (&self, error) && check_balancers (&self, error)
          && check_plugins (&self, error) && check_denied (&self, error);
 }
@@ -234,19 +287,62 @@ check_over (const CommyConfigSources *sources, const char *path, GError **error)
 {
   g_autoptr (CommyConfig) config = path != NULL ? commy_config_load_over (sources, path, error)
                                                 : commy_config_load (sources, error);
+  g_autoptr (CommyConfig) base = NULL;
 
-  return config != NULL && check_rules (config, error) && check_names (config, error);
+  if (config == NULL || !check_rules (config, error))
+    return FALSE;
+  base = path != NULL ? commy_config_load (sources, error) : commy_config_ref (config);
+  return base != NULL && check_names (config, base, error);
 }
 
-/* While the others are wrong nobody knows what they would have, nor where plugins are. */
+/* Of a line of the file, or of the file itself. */
+static gboolean
+is_named (const char *path, const char *message)
+{
+  const char *at = strstr (message, path);
+
+  return at != NULL && strchr (": ", at[strlen (path)]) != NULL;
+}
+
+/* Whether it is one of those that are read anyway, and the mistake not another's of them. */
+static gboolean
+is_to_blame (const char *path, const GError *cause)
+{
+  g_autoptr (GVariant) files = g_variant_ref_sink (commy_config_list_files ());
+  gboolean is_read = FALSE, is_meant = FALSE, are_others = FALSE;
+  GStatBuf file, other;
+
+  if (g_stat (path, &file) != 0)
+    return FALSE;
+  for (gsize i = 0; i < g_variant_n_children (files); i++)
+    {
+      const char *layer, *name;
+      gboolean is_it;
+
+      g_variant_get_child (files, i, "(&s&s)", &layer, &name);
+      is_it = g_stat (name, &other) == 0 && other.st_dev == file.st_dev
+              && other.st_ino == file.st_ino;
+      is_read |= is_it;
+      if (is_named (name, cause->message))
+        *(is_it ? &is_meant : &are_others) = TRUE;
+    }
+  return is_read && (is_meant || !are_others);
+}
+
+/* While the others are wrong nobody knows what they would have, nor where plugins are: that
+ * something is missing is no mistake of this one. */
 static gboolean
 check_alone (const char *path, const GError *others, GError **error)
 {
   const CommyConfigSources none = { 0 };
   g_autoptr (CommyConfig) config = commy_config_load_over (&none, path, error);
+  g_autoptr (GError) rules = NULL;
 
-  if (config == NULL || !check_rules (config, error))
+  if (config == NULL)
     return FALSE;
+  if (!check_rules (config, &rules))
+    g_message ("by itself it is not whole, which others may make good: %s",
+               commy_error_bare (rules));
   g_message ("%s was checked by itself, and not the plugins it names, because another keyfile is "
              "wrong: %s",
              path, commy_error_bare (others));
@@ -265,7 +361,8 @@ commy_keyfile_check (const char *path, GError **error)
   commy_config_sources_default (&sources);
   if (check_over (&sources, path, &cause))
     return TRUE;
-  if (!check_over (&sources, NULL, &others) && strcmp (cause->message, others->message) == 0)
+  if (!is_to_blame (path, cause) && !check_over (&sources, NULL, &others)
+      && strcmp (cause->message, others->message) == 0)
     return check_alone (path, others, error);
   g_propagate_error (error, g_steal_pointer (&cause));
   return FALSE;

@@ -15,6 +15,15 @@
 #define REASON_MAX 200
 #define MS G_GINT64_CONSTANT (1000000)
 
+/* Who is asked about just now. */
+typedef struct
+{
+  char *principal;
+  guint n_running;
+  GQueue waiting;    /* Entry, by when they were wanted */
+  gboolean is_ready; /* in `ready`: one waits, and may be started as far as the principal goes */
+} Asker;
+
 /* One decision, and the question about it. */
 typedef struct
 {
@@ -25,10 +34,12 @@ typedef struct
   char *principal, *service, *method;
   char address[INET6_ADDRSTRLEN];
   CommyPolicyQuery query;
-  gboolean is_asked;
-  gpointer decision; /* the plugin's; mesh thread */
-  GSource *timer;    /* mesh thread */
-  GArray *waiters;   /* CommyEngineWaiter */
+  gboolean is_asked;   /* it waits, or runs */
+  gboolean is_running; /* the mesh thread has begun, or is about to */
+  Asker *asker;        /* while it is asked */
+  gpointer decision;   /* the plugin's, or NULL; mesh thread */
+  GSource *timer;      /* from when it is asked; then the mesh thread's */
+  GArray *waiters;     /* CommyEngineWaiter */
   /* the answer */
   gboolean is_decided;
   gboolean is_failure; /* there was no answer */
@@ -46,9 +57,11 @@ struct _CommyEngine
   CommyEngineLimits limits;
   GHashTable *entries; /* key -> Entry */
   GQueue kept;         /* Entry, by the time of their answers */
-  GPtrArray *asked;    /* Entry, under way */
-  GQueue waiting;      /* Entry of `asked` that the mesh thread has not seen */
-  GSource *source;     /* that makes it look; or NULL */
+  GPtrArray *asked;    /* Entry, that wait or run */
+  GHashTable *askers;  /* principal -> Asker, with any of these */
+  GQueue ready;        /* Asker, in turn */
+  guint n_running;
+  GSource *source; /* that makes the mesh thread look; or NULL */
 };
 
 void
@@ -225,6 +238,99 @@ tell (GArray *waiters)
   g_array_unref (waiters);
 }
 
+/* --- turns: under the lock --- */
+
+static void
+asker_free (gpointer data)
+{
+  Asker *self = data;
+
+  g_queue_clear (&self->waiting);
+  g_free (self->principal);
+  g_free (self);
+}
+
+static Asker *
+find_asker (CommyEngine *self, const char *principal)
+{
+  Asker *asker = g_hash_table_lookup (self->askers, principal);
+
+  if (asker != NULL)
+    return asker;
+  asker = g_new0 (Asker, 1);
+  asker->principal = g_strdup (principal);
+  g_queue_init (&asker->waiting);
+  g_hash_table_insert (self->askers, asker->principal, asker);
+  return asker;
+}
+
+/* What it has changed: it gets into line, leaves it, or is over. */
+static void
+sort_asker (CommyEngine *self, Asker *asker)
+{
+  gboolean is_ready = asker->waiting.length > 0 && asker->n_running < COMMY_ENGINE_QUESTIONS_EACH;
+
+  if (is_ready && !asker->is_ready)
+    g_queue_push_tail (&self->ready, asker);
+  else if (!is_ready && asker->is_ready)
+    g_queue_remove (&self->ready, asker);
+  asker->is_ready = is_ready;
+  if (asker->waiting.length == 0 && asker->n_running == 0)
+    g_hash_table_remove (self->askers, asker->principal);
+}
+
+/* The next to be started, or NULL. */
+static Entry *
+take_next (CommyEngine *self)
+{
+  Asker *asker;
+  Entry *entry;
+
+  if (self->n_running >= COMMY_ENGINE_QUESTIONS_MAX)
+    return NULL;
+  asker = g_queue_pop_head (&self->ready);
+  if (asker == NULL)
+    return NULL;
+  asker->is_ready = FALSE;
+  entry = g_queue_pop_head (&asker->waiting);
+  entry->is_running = TRUE;
+  asker->n_running++;
+  self->n_running++;
+  sort_asker (self, asker);
+  return entry;
+}
+
+static void
+leave_turns (CommyEngine *self, Entry *entry)
+{
+  Asker *asker = g_steal_pointer (&entry->asker);
+
+  if (entry->is_running)
+    {
+      asker->n_running--;
+      self->n_running--;
+    }
+  else
+    g_queue_remove (&asker->waiting, entry);
+  entry->is_running = FALSE;
+  sort_asker (self, asker);
+}
+
+static gboolean start_questions (gpointer user_data);
+
+/* Has the mesh thread start what may be. */
+static void
+look_soon (CommyEngine *self)
+{
+  if (self->source != NULL || self->ready.length == 0
+      || self->n_running >= COMMY_ENGINE_QUESTIONS_MAX)
+    return;
+  self->source = g_idle_source_new ();
+  g_source_set_priority (self->source, G_PRIORITY_DEFAULT);
+  g_source_set_callback (self->source, start_questions, self, NULL);
+  g_source_attach (self->source, self->context);
+}
+
 /* --- asking: mesh thread --- */
 
 static void
@@ -252,6 +358,8 @@ end_question (Entry *entry, CommyPolicyAnswer answer, const char *text)
     take_failure (self, entry, reason, now);
   entry->is_asked = FALSE;
   g_ptr_array_remove_fast (self->asked, entry);
+  leave_turns (self, entry);
+  look_soon (self);
   waiters = entry->waiters;
   entry->waiters = g_array_new (FALSE, FALSE, sizeof (CommyEngineWaiter));
   keep (self, entry);
@@ -273,9 +381,22 @@ on_timeout (gpointer user_data)
   g_autofree char *why
       = g_strdup_printf ("no answer in %g s", (double) (self->limits.timeout_ns / MS) / 1000);
 
+  if (entry->decision == NULL)
+    {
+      end_question (entry, COMMY_POLICY_UNABLE, "too many questions are under way");
+      return G_SOURCE_REMOVE;
+    }
   self->plugin->ops.policy.cancel (entry->decision);
   end_question (entry, COMMY_POLICY_UNABLE, why);
   return G_SOURCE_REMOVE;
+}
+
+static void
+start_timer (CommyEngine *self, Entry *entry)
+{
+  entry->timer = g_timeout_source_new ((guint) MAX (self->limits.timeout_ns / MS, 1));
+  g_source_set_callback (entry->timer, on_timeout, entry, NULL);
+  g_source_attach (entry->timer, self->context);
 }
 
 static void
@@ -284,9 +405,6 @@ start_question (CommyEngine *self, Entry *entry)
   const CommyPolicyEngineOps *ops = &self->plugin->ops.policy;
 
   entry->decision = g_malloc0 (MAX (ops->decision_size, 1));
-  entry->timer = g_timeout_source_new ((guint) MAX (self->limits.timeout_ns / MS, 1));
-  g_source_set_callback (entry->timer, on_timeout, entry, NULL);
-  g_source_attach (entry->timer, self->context);
   ops->decide (self->plugin->instance, entry->decision, &entry->query, on_answer, entry);
 }
 
@@ -299,7 +417,7 @@ start_questions (gpointer user_data)
   for (;;)
     {
       g_mutex_lock (&self->lock);
-      entry = g_queue_pop_head (&self->waiting);
+      entry = take_next (self);
       if (entry == NULL)
         g_clear_pointer (&self->source, g_source_unref);
       g_mutex_unlock (&self->lock);
@@ -311,19 +429,13 @@ start_questions (gpointer user_data)
 
 /* --- asking: any thread, under the lock --- */
 
-/* Why it cannot be asked now, or NULL. */
-static const char *
-why_too_many (CommyEngine *self, const char *principal)
+/* Nobody fills the table with questions that wait. */
+static gboolean
+has_turn (CommyEngine *self, const char *principal)
 {
-  guint n = 0;
+  const Asker *asker = g_hash_table_lookup (self->askers, principal);
 
-  if (self->asked->len >= COMMY_ENGINE_QUESTIONS_MAX)
-    return "too many questions are under way";
-  for (guint i = 0; i < self->asked->len; i++)
-    if (strcmp (((Entry *) self->asked->pdata[i])->principal, principal) == 0)
-      n++;
-  return n >= COMMY_ENGINE_QUESTIONS_EACH ? "too many questions about this principal are under way"
-                                          : NULL;
+  return asker == NULL || asker->waiting.length < COMMY_ENGINE_WAITING_EACH;
 }
 
 static void
@@ -331,14 +443,12 @@ begin_question (CommyEngine *self, Entry *entry)
 {
   unkeep (self, entry);
   entry->is_asked = TRUE;
+  entry->asker = find_asker (self, entry->principal);
   g_ptr_array_add (self->asked, entry);
-  g_queue_push_tail (&self->waiting, entry);
-  if (self->source != NULL)
-    return;
-  self->source = g_idle_source_new ();
-  g_source_set_priority (self->source, G_PRIORITY_DEFAULT);
-  g_source_set_callback (self->source, start_questions, self, NULL);
-  g_source_attach (self->source, self->context);
+  g_queue_push_tail (&entry->asker->waiting, entry);
+  sort_asker (self, entry->asker);
+  start_timer (self, entry);
+  look_soon (self);
 }
 
 static void
@@ -398,9 +508,10 @@ ask (CommyEngine *self,
     }
   if (!entry->is_asked && (!entry->is_decided || now >= entry->refresh_ns))
     {
-      why = why_too_many (self, entry->principal);
-      if (why == NULL)
+      if (has_turn (self, entry->principal))
         begin_question (self, entry);
+      else
+        why = "too many questions about this principal wait";
     }
   if (why == NULL && entry->waiters->len >= COMMY_ENGINE_WAITERS_MAX)
     why = "too many wait for it";
@@ -462,7 +573,10 @@ ask_again (CommyEngine *self)
       stop_asking (entry);
     }
   for (guint i = 0; i < begun->len; i++)
-    start_question (self, begun->pdata[i]);
+    {
+      start_timer (self, begun->pdata[i]);
+      start_question (self, begun->pdata[i]);
+    }
 }
 
 void
@@ -502,7 +616,8 @@ commy_engine_new (CommyPlugin *plugin,
   self->entries = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, entry_free);
   self->asked = g_ptr_array_new ();
   g_queue_init (&self->kept);
-  g_queue_init (&self->waiting);
+  self->askers = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, asker_free);
+  g_queue_init (&self->ready);
   return self;
 }
 
@@ -525,7 +640,8 @@ commy_engine_free (CommyEngine *self)
       entry->waiters = g_array_new (FALSE, FALSE, sizeof (CommyEngineWaiter));
       tell (waiters);
     }
-  g_queue_clear (&self->waiting);
+  g_queue_clear (&self->ready);
+  g_hash_table_unref (self->askers);
   g_ptr_array_unref (self->asked);
   g_hash_table_unref (self->entries); /* links of `kept` are inside the entries */
   g_main_context_unref (self->context);

@@ -4,7 +4,7 @@
  * allows, too. A decision is about (principal, verb, service, method, path), is kept for a time,
  * and is asked for again before that is over by who still needs it; so calls wait for the first one
  * only. Without a decision there is no permission. Bounded in decisions, in questions under way,
- * and in those of one principal.
+ * and in those of one principal; questions beyond that wait, and principals take turns.
  */
 #pragma once
 
@@ -15,6 +15,7 @@
 #define COMMY_ENGINE_DECISIONS_MAX 4096u
 #define COMMY_ENGINE_QUESTIONS_MAX 256u                      /* under way */
 #define COMMY_ENGINE_QUESTIONS_EACH 32u                      /* of one principal */
+#define COMMY_ENGINE_WAITING_EACH 1024u                      /* of one, to be asked after these */
 #define COMMY_ENGINE_WAITERS_MAX 1024u                       /* for one decision */
 #define COMMY_ENGINE_RETRY_NS G_GINT64_CONSTANT (1000000000) /* after no decision */
 
@@ -22,7 +23,7 @@ typedef struct _CommyEngine CommyEngine;
 
 typedef struct
 {
-  gint64 timeout_ns; /* of one question */
+  gint64 timeout_ns; /* of one question, from when it is wanted */
   gint64 cache_ns;   /* how long a decision counts */
   gint64 keep_ns;    /* and how much longer while the engine gives none */
 } CommyEngineLimits;
@@ -69,5 +70,6 @@ void commy_engine_ask (CommyEngine *engine,
                        gpointer data,
                        CommyEngineAnswer *out_answer);
 
-/* Mesh thread: nothing of what was said counts any more, and what is under way is asked again. */
+/* Mesh thread: nothing of what was said counts any more, and what is under way is asked again; what
+ * still waits to be asked keeps its time. */
 void commy_engine_forget (CommyEngine *engine, const CommyEngineLimits *limits);

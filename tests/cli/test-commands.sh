@@ -373,6 +373,7 @@ refuses principal-with-a-slip '[policy p]\nprincipals=spife://*\neffect=deny\n' 
 refuses member '[role r]\nmembers=uid=1000\n' 'refused.conf:2: .*did you mean "unix:uid=1000"'
 refuses plugin '[plugin transport/uinx]\nbias=2\n' 'refused.conf:1: .*did you mean "transport/unix"'
 refuses denied-plugin '[plugins]\ndeny=transport/uinx\n' 'refused.conf:2: .*did you mean "transport/unix"'
+refuses policy-engine '[security]\npolicy-engine=oap\n' 'refused.conf:2: .*there is no policy "oap"'
 printf '[plugin transport/of-elsewhere]\nparam.x=1\n' > "$folder/elsewhere.conf"
 run config check "$folder/elsewhere.conf"
 ok config/check-tells-what-it-did-not-check complains 'elsewhere.conf:1: .*not checked'
@@ -389,6 +390,39 @@ COMMY_CONFIG=$usual:$folder/key.conf
 run config check "$folder/good.conf"
 ok config/mistakes-of-others-are-not-this-ones exits 0
 ok config/and-that-not-all-was-checked-is-told complains 'good.conf was checked by itself'
+run config check "$folder/over.conf"
+ok config/what-others-may-have-is-not-wrong exits 0
+ok config/but-told complains 'by itself it is not whole.*over.conf:2: .*is no role'
+# A file that is read anyway is to blame for its own mistakes.
+printf '[mesh]\nstore=ectd\n' > "$folder/used.conf"
+COMMY_CONFIG=$usual:$folder/used.conf
+run config check "$folder/../$(basename "$folder")/used.conf"
+ok config/check-refuses-a-file-in-use exits 2
+ok config/check-tells-why-of-a-file-in-use complains 'used.conf:2: .*there is no store "ectd"'
+run config check "$folder/good.conf"
+ok config/mistakes-of-a-file-in-use-are-its-own exits 0
+COMMY_CONFIG=$usual
+mkdir -p "$XDG_CONFIG_HOME/commy"
+mv "$folder/used.conf" "$XDG_CONFIG_HOME/commy/commy.conf"
+run config check "$XDG_CONFIG_HOME/commy/commy.conf"
+ok config/check-refuses-the-users-own exits 2
+ok config/check-tells-why-of-the-users-own complains 'commy.conf:2: .*there is no store "ectd"'
+cp "$folder/good.conf" "$XDG_CONFIG_HOME/commy/commy.conf"
+chmod o+w "$XDG_CONFIG_HOME/commy/commy.conf"
+run config check "$XDG_CONFIG_HOME/commy/commy.conf"
+ok config/check-refuses-what-everybody-could-write exits 2
+ok config/check-tells-how-to-mend-that complains 'everybody could write .*chmod o-w'
+rm "$XDG_CONFIG_HOME/commy/commy.conf"
+# Code that a file brings is not run to look at it.
+mkdir "$folder/brought"
+cp "$COMMY_BUILD_DIR/modules/.libs/libcommy-transport-unix.so" "$folder/brought"
+printf '[plugins]\npath=%s\n[plugin transport/unix]\nparam.prot=1\n' "$folder/brought" > "$folder/brings.conf"
+run config check "$folder/brings.conf"
+ok config/check-runs-no-code-that-a-file-brings complains 'brings.conf:3: .*brought/libcommy-transport-unix.so was not loaded'
+ok config/what-was-not-loaded-is-not-wrong exits 0
+COMMY_CONFIG=$usual:$folder/brings.conf
+run config check "$folder/brings.conf"
+ok config/what-programs-load-is-checked complains 'brings.conf:4: .*unknown parameter "prot"'
 COMMY_CONFIG=$usual
 usual=$COMMY_CONFIG
 COMMY_CONFIG=$usual:$folder/key.conf

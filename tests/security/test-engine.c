@@ -21,6 +21,7 @@ typedef struct
   GPtrArray *open;  /* Decision */
   gboolean at_once; /* allows from inside */
   guint asked, cancelled, told;
+  char last[16]; /* principal that was asked about */
 } Fixture;
 
 typedef struct
@@ -47,6 +48,7 @@ decide (gpointer instance,
   Decision *decision = decision_;
 
   self->asked++;
+  g_strlcpy (self->last, query->principal, sizeof self->last);
   g_assert_cmpuint (query->struct_size, ==, sizeof *query);
   if (self->at_once)
     {
@@ -308,26 +310,128 @@ test_timeout (Fixture *self, gconstpointer unused)
 /* --- limits --- */
 
 static void
-test_questions (Fixture *self, gconstpointer unused)
+ask_many (Fixture *self, const char *principal, guint n, CommyEngineState state)
 {
-  g_autofree char *why = NULL;
-
-  for (guint i = 0; i < COMMY_ENGINE_QUESTIONS_MAX; i++)
+  for (guint i = 0; i < n; i++)
     {
-      g_autofree char *principal = g_strdup_printf ("p%u", i / COMMY_ENGINE_QUESTIONS_EACH);
       g_autofree char *method = g_strdup_printf ("m%u", i);
 
-      g_assert_cmpint (ask_as (self, principal, method, NULL), ==, COMMY_ENGINE_THINKS);
-      if (i + 1 != COMMY_ENGINE_QUESTIONS_EACH)
-        continue;
-      g_assert_cmpint (ask_as (self, "p0", "more", &why), ==, COMMY_ENGINE_DENIES);
-      g_assert_nonnull (strstr (why, "about this principal"));
-      g_clear_pointer (&why, g_free);
+      g_assert_cmpint (ask_as (self, principal, method, NULL), ==, state);
     }
-  g_assert_cmpint (ask_as (self, "another", "m", &why), ==, COMMY_ENGINE_DENIES);
-  g_assert_nonnull (strstr (why, "too many questions are under way"));
+}
+
+static void
+answer_all (Fixture *self)
+{
+  while (self->open->len > 0)
+    {
+      answer (self, COMMY_POLICY_ALLOWED, NULL);
+      iterate (self);
+    }
+}
+
+/* What is too much waits, and principals take turns. */
+static void
+test_questions (Fixture *self, gconstpointer unused)
+{
+  const guint each = COMMY_ENGINE_QUESTIONS_EACH;
+
+  ask_many (self, "p0", each + 2, COMMY_ENGINE_THINKS);
+  g_assert_cmpuint (self->asked, ==, each);
+  for (guint i = 1; i < COMMY_ENGINE_QUESTIONS_MAX / each; i++)
+    {
+      g_autofree char *principal = g_strdup_printf ("p%u", i);
+
+      ask_many (self, principal, each, COMMY_ENGINE_THINKS);
+    }
+  g_assert_cmpuint (self->asked, ==, COMMY_ENGINE_QUESTIONS_MAX);
+  ask_many (self, "another", 1, COMMY_ENGINE_THINKS);
+  g_assert_cmpuint (self->asked, ==, COMMY_ENGINE_QUESTIONS_MAX);
+  /* One of p0's ends; who came later and has none under way is before p0's next. */
   answer (self, COMMY_POLICY_ALLOWED, NULL);
-  g_assert_cmpint (ask_as (self, "another", "m", NULL), ==, COMMY_ENGINE_THINKS);
+  iterate (self);
+  g_assert_cmpuint (self->asked, ==, COMMY_ENGINE_QUESTIONS_MAX + 1);
+  g_assert_cmpstr (self->last, ==, "another");
+  g_assert_cmpuint (self->told, ==, 1);
+  answer_all (self);
+  g_assert_cmpuint (self->asked, ==, COMMY_ENGINE_QUESTIONS_MAX + 3);
+  g_assert_cmpuint (self->told, ==, COMMY_ENGINE_QUESTIONS_MAX + 3);
+  ask_many (self, "p0", each + 2, COMMY_ENGINE_ALLOWS);
+}
+
+/* Everything that is open is asked about again, and nothing of it denied for that. */
+static void
+test_many_forgotten (Fixture *self, gconstpointer unused)
+{
+  const CommyEngineLimits limits = { .timeout_ns = 60 * S, .cache_ns = 40 * S };
+
+  ask_many (self, "p", 40, COMMY_ENGINE_THINKS);
+  answer_all (self);
+  ask_many (self, "p", 40, COMMY_ENGINE_ALLOWS);
+  self->told = 0;
+  commy_engine_forget (self->engine, &limits);
+  ask_many (self, "p", 40, COMMY_ENGINE_THINKS);
+  g_assert_cmpuint (self->open->len, ==, COMMY_ENGINE_QUESTIONS_EACH);
+  /* And while they are under way, again. */
+  commy_engine_forget (self->engine, &limits);
+  ask_many (self, "p", 40, COMMY_ENGINE_THINKS);
+  g_assert_cmpuint (self->open->len, ==, COMMY_ENGINE_QUESTIONS_EACH);
+  answer_all (self);
+  g_assert_cmpuint (self->told, ==, 80);
+  ask_many (self, "p", 40, COMMY_ENGINE_ALLOWS);
+}
+
+/* Their time runs while they wait. */
+static void
+test_no_turn (Fixture *self, gconstpointer unused)
+{
+  const CommyEngineLimits limits = { .timeout_ns = S / 1000, .cache_ns = 4 * S };
+  const guint n = COMMY_ENGINE_QUESTIONS_EACH + 2;
+  CommyPolicyRequest request = { .verb = COMMY_VERB_CALL, .principal = "p", .resource = "s" };
+  g_autofree char *last = g_strdup_printf ("m%u", n - 1);
+  g_autofree char *why = NULL;
+  CommyEngineAnswer got;
+  gint64 over_us;
+
+  commy_engine_forget (self->engine, &limits);
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *method = g_strdup_printf ("m%u", i);
+
+      request.method = method;
+      commy_engine_ask (self->engine, &request, TRUE, want_waiter, self, &got);
+      g_assert_cmpint (got.state, ==, COMMY_ENGINE_THINKS);
+    }
+  /* So that the time of all is over before the first turn of the context. */
+  for (over_us = g_get_monotonic_time () + 5000; g_get_monotonic_time () < over_us;)
+    continue;
+  while (self->told < n)
+    g_main_context_iteration (self->context, TRUE);
+  g_assert_cmpint (ask_as (self, "p", last, &why), ==, COMMY_ENGINE_DENIES);
+  g_assert_cmpstr (why, ==, "engine test gives no decision: too many questions are under way");
+  g_assert_cmpuint (self->open->len, ==, 0);
+}
+
+/* What waits is limited, too, for each principal and in all. */
+static void
+test_waiting (Fixture *self, gconstpointer unused)
+{
+  const guint each = COMMY_ENGINE_QUESTIONS_EACH + COMMY_ENGINE_WAITING_EACH;
+  g_autofree char *one = NULL;
+  g_autofree char *all = NULL;
+  guint left = COMMY_ENGINE_DECISIONS_MAX;
+
+  ask_many (self, "p", each, COMMY_ENGINE_THINKS);
+  g_assert_cmpint (ask_as (self, "p", "more", &one), ==, COMMY_ENGINE_DENIES);
+  g_assert_nonnull (strstr (one, "too many questions about this principal wait"));
+  for (left -= each; left > 0; left -= MIN (left, each))
+    {
+      g_autofree char *principal = g_strdup_printf ("p%u", left);
+
+      ask_many (self, principal, MIN (left, each), COMMY_ENGINE_THINKS);
+    }
+  g_assert_cmpint (ask_as (self, "another", "m", &all), ==, COMMY_ENGINE_DENIES);
+  g_assert_nonnull (strstr (all, "too many decisions"));
 }
 
 static void
@@ -406,6 +510,9 @@ main (int argc, char **argv)
   /* attack: one caller of many methods keeps the policy engine busy; defence: its share of
    * questions is bounded; test: /engine/limits/questions */
   add ("limits/questions", 0, test_questions);
+  add ("limits/questions-without-a-turn", 0, test_no_turn);
+  add ("limits/questions-that-wait", 0, test_waiting);
+  add ("limits/many-are-asked-again", 0, test_many_forgotten);
   add ("limits/waiters", 0, test_waiters);
   add ("limits/decisions", 0, test_decisions);
   add ("limits/reason", 0, test_long_reason);
