@@ -541,7 +541,8 @@ main (int argc, char **argv)
   ADD ("file/names-and-number-are-limited", test_limits);
   ADD ("file/revoked-counts-no-more", test_revoked);
   /* attack: bring sessions of a secret back by having it forgotten; defence: where the principal
-   * has another one, no other counts */
+   * has another one, no other counts;
+   * test: /auth/totp/file/forgotten-is-not-of-another-host */
   ADD ("file/forgotten-is-not-of-another-host", test_not_revoked);
   /* attack: a one-time code that was used; defence: a time that was used is over, on the disk;
    * test: /auth/totp/code/counts-once */
