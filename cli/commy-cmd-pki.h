@@ -17,6 +17,10 @@ CommyExit commy_cmd_totp (CommyCli *cli, char **argv);
 CommyExit commy_cmd_session (CommyCli *cli, char **argv);
 CommyExit commy_cmd_cert (CommyCli *cli, char **argv);
 
+/* Revokes the sessions in the mesh's store that stand for the second factor @factor; tells where it
+ * cannot. */
+CommyExit commy_cmd_session_end_factor (CommyCli *cli, const char *factor);
+
 /* Subcommands: argv[0] is their name. */
 CommyExit commy_cmd_pki_revoke (CommyCli *cli, char **argv);
 CommyExit commy_cmd_pki_rotate (CommyCli *cli, char **argv);

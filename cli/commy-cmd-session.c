@@ -16,7 +16,8 @@ typedef struct
 {
   char *dir;
   char *principal;
-  CommyMesh *mesh; /* whose store may have some, too; NULL: it is not asked */
+  const char *factor; /* only those that stand for that second factor; NULL: for any */
+  CommyMesh *mesh;    /* whose store may have some, too; NULL: it is not asked */
 } Options;
 
 static void
@@ -104,7 +105,8 @@ add_record (const Options *options, GPtrArray *all, GVariant *entry)
   if (!g_variant_lookup (entry, "key", "^&ay", &key))
     return;
   record = commy_session_record_read (key, bytes, size, NULL, NULL);
-  if (record == NULL)
+  if (record == NULL
+      || (options->factor != NULL && g_strcmp0 (record->factor, options->factor) != 0))
     return;
   add (options, all,
        &(Shown){ .id = record->id,
@@ -136,12 +138,12 @@ add_from_store (const Options *options, GPtrArray *all, GError **error)
   return TRUE;
 }
 
-/* FALSE with @error; *@n: how many more were revoked. */
+/* FALSE with the first error, after which it goes on; *@n: how many more were revoked. */
 static gboolean
 revoke_in_store (const Options *options, const char *id, guint *n, GError **error)
 {
   g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func (shown_free);
-  GError *cause = NULL;
+  GError *first = NULL;
 
   if (!add_from_store (options, all, error))
     return FALSE;
@@ -153,15 +155,30 @@ revoke_in_store (const Options *options, const char *id, guint *n, GError **erro
       if (id != NULL && strcmp (one->id, id) != 0)
         continue;
       if (commy_mesh_store_delete_sync (options->mesh, key, COMMY_STORE_ANY_REVISION,
-                                        COMMY_STORE_WRITE_RESERVED, NULL, &cause)
+                                        COMMY_STORE_WRITE_RESERVED, NULL,
+                                        first == NULL ? &first : NULL)
           > 0)
         ++*n;
-      if (cause == NULL)
-        continue;
-      g_propagate_error (error, cause);
-      return FALSE;
     }
-  return TRUE;
+  if (first == NULL)
+    return TRUE;
+  g_propagate_error (error, first);
+  return FALSE;
+}
+
+CommyExit
+commy_cmd_session_end_factor (CommyCli *cli, const char *factor)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyMesh) mesh = commy_cli_join_anyway (cli, &error);
+  const Options options = { .factor = factor, .mesh = mesh };
+  guint n = 0;
+
+  if (mesh != NULL && revoke_in_store (&options, NULL, &n, &error))
+    return COMMY_EXIT_DONE;
+  commy_cli_note ("sessions that stand for %s may go on in the mesh's store; see commy session ls",
+                  factor);
+  return commy_cli_fail (error);
 }
 
 /* --- ls --- */
@@ -278,18 +295,22 @@ revoke_in_file (const Options *options, const char *id, guint *n, GError **error
   return *n == 0 || commy_api_key_register_save (reg, error);
 }
 
+/* @away: why the store cannot be asked; or NULL. What can be revoked is, and what cannot is told.
+ */
 static CommyExit
-run_revoke (const Options *options, const char *id)
+run_revoke (const Options *options, const char *id, const GError *away)
 {
   g_autoptr (GError) error = NULL;
+  g_autoptr (GError) of_store = NULL;
+  CommyExit code = COMMY_EXIT_DONE;
   guint n = 0;
 
   if (!revoke_in_file (options, id, &n, &error))
-    return commy_cmd_pki_fail (error);
-  if (!revoke_in_store (options, id, &n, &error))
-    return commy_cli_fail (error);
-  if (n > 0)
-    return COMMY_EXIT_DONE;
+    code = commy_cmd_pki_fail (error);
+  if (away != NULL || !revoke_in_store (options, id, &n, &of_store))
+    code = commy_cli_fail (away != NULL ? away : of_store);
+  if (n > 0 || code != COMMY_EXIT_DONE)
+    return code;
   commy_cli_note ("there is no such session in %s%s; see commy session ls", options->dir,
                   options->mesh != NULL ? " or the store" : "");
   return COMMY_EXIT_NOT_FOUND;
@@ -316,8 +337,8 @@ commy_cmd_session (CommyCli *cli, char **argv)
     return COMMY_EXIT_USAGE;
   if (options.dir == NULL && (lists || revokes))
     {
-      options.mesh = commy_cli_join (cli, &error);
-      if (options.mesh == NULL)
+      options.mesh = commy_cli_join_anyway (cli, &error);
+      if (options.mesh == NULL && lists)
         return commy_cli_fail (error);
     }
   if (options.dir == NULL)
@@ -325,6 +346,6 @@ commy_cmd_session (CommyCli *cli, char **argv)
   if (lists)
     return run_ls (cli, &options);
   if (revokes)
-    return run_revoke (&options, arguments[2]);
+    return run_revoke (&options, arguments[2], error);
   return commy_cli_misuse (&verb, "say one of ls, revoke ID, revoke --principal PRINCIPAL");
 }

@@ -19,6 +19,7 @@
 typedef struct
 {
   char *dir;
+  gboolean has_dir; /* which is that of no mesh */
   char *key;
   char *file;
   char *algorithm;
@@ -224,8 +225,22 @@ run_ls (const CommyCli *cli, const Options *options)
 
 /* --- revoke and rm --- */
 
+/* By what is known of a secret here its sessions are refused; so it is not forgotten at once. */
+static gboolean
+remove_revoked (CommyRegister *reg, const char *id, GError **error)
+{
+  const CommyTotpEntry *entry = commy_totp_register_find (reg, id);
+
+  if (entry == NULL || entry->is_revoked)
+    return commy_register_remove (reg, id, error);
+  commy_cli_set_error (error, COMMY_ERROR_REFUSED,
+                       "secret %s still counts; revoke it first (commy totp revoke)", id);
+  return FALSE;
+}
+
 static CommyExit
-run_end (const Options *options,
+run_end (CommyCli *cli,
+         const Options *options,
          const char *id,
          gboolean (*end) (CommyRegister *reg, const char *id, GError **error))
 {
@@ -235,7 +250,14 @@ run_end (const Options *options,
 
   if (code == COMMY_EXIT_NOT_FOUND)
     commy_cli_note ("there is no secret %s in %s; see commy totp ls", id, options->dir);
-  return code;
+  if (code != COMMY_EXIT_DONE)
+    return code;
+  /* Others need not wait for the store. */
+  g_clear_pointer (&reg, commy_register_free);
+  if (!options->has_dir)
+    return commy_cmd_session_end_factor (cli, id);
+  commy_cli_note ("sessions in the mesh's store are not looked at; see commy session ls");
+  return COMMY_EXIT_DONE;
 }
 
 /* Names of credentials are for services. */
@@ -268,7 +290,8 @@ commy_cmd_totp (CommyCli *cli, char **argv)
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
-  if (options.dir == NULL)
+  options.has_dir = options.dir != NULL;
+  if (!options.has_dir)
     options.dir = commy_cmd_pki_dup_state_dir (cli);
   make_absolute (&options.key);
   if (n == 3 && strcmp (arguments[1], "enrol") == 0)
@@ -276,8 +299,8 @@ commy_cmd_totp (CommyCli *cli, char **argv)
   if (n == 2 && strcmp (arguments[1], "ls") == 0)
     return run_ls (cli, &options);
   if (n == 3 && strcmp (arguments[1], "revoke") == 0)
-    return run_end (&options, arguments[2], commy_register_revoke);
+    return run_end (cli, &options, arguments[2], commy_register_revoke);
   if (n == 3 && strcmp (arguments[1], "rm") == 0)
-    return run_end (&options, arguments[2], commy_register_remove);
+    return run_end (cli, &options, arguments[2], remove_revoked);
   return commy_cli_misuse (&verb, "say one of enrol PRINCIPAL, ls, revoke ID, rm ID");
 }

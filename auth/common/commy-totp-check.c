@@ -209,8 +209,14 @@ commy_totp_check_not_revoked (const char *dir,
   g_autoptr (CommyTotpRegister) reg = commy_totp_register_load (dir, NULL, error);
   const CommyTotpEntry *entry = reg != NULL ? commy_totp_register_find (reg, id) : NULL;
 
-  if (reg == NULL || entry == NULL)
-    return reg != NULL;
+  if (reg == NULL)
+    return FALSE;
+  if (entry == NULL)
+    {
+      /* A secret that was revoked here may be forgotten by now. */
+      entry = commy_totp_register_find_principal (reg, principal);
+      return entry == NULL || refuse (error, entry, "the principal was enrolled anew");
+    }
   if (strcmp (entry->principal, principal) != 0)
     return refuse (error, entry, "it is somebody else's");
   return !entry->is_revoked || refuse (error, entry, "it was revoked");

@@ -136,7 +136,8 @@ char *commy_totp_check_proof (const char *dir,
 /* Whether what was found good before still is: the entry @id of @principal's. */
 gboolean
 commy_totp_check_id (const char *dir, const char *principal, const char *id, GError **error);
-/* The same where another host may have the entry: one that is not here is good. */
+/* The same where another host may have the entry: one that is not here is good, unless @principal
+ * has another one here. */
 gboolean commy_totp_check_not_revoked (const char *dir,
                                        const char *principal,
                                        const char *id,

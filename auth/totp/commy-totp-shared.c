@@ -14,9 +14,10 @@
 
 #define SECOND_NS G_GINT64_CONSTANT (1000000000)
 #define RETRY_NS SECOND_NS
-#define EARLY_NS (SECOND_NS / 20) /* the store starts after auth providers */
-#define LATE_S 60                 /* what expired is taken away so much later */
-#define SWEPT_MAX 32u             /* by one who is given a session */
+#define EARLY_NS (SECOND_NS / 20)   /* the store starts after auth providers */
+#define LATE_S 60                   /* what expired is taken away so much later */
+#define SWEPT_MAX 8u                /* by one who is given a session */
+#define PATIENCE_NS (SECOND_NS / 2) /* a connection waits so long for the store */
 
 typedef struct
 {
@@ -32,9 +33,22 @@ struct _TotpShared
   guint8 seal[COMMY_SESSION_SEAL_SIZE];
   GHashTable *rows;    /* id -> Row */
   GHashTable *revoked; /* id -> gint64: when it would have ended, seconds */
+  GHashTable *over;    /* key -> gint64: revision; what is to be taken away */
+  GHashTable *waits;   /* set of Wait */
   guint watch;
   guint timer;
+  gboolean is_away; /* the store, since its watch ended */
+  gboolean is_full; /* of what was revoked; it was told */
   gboolean stopped;
+};
+
+/* A question to the store that a connection waits for. */
+typedef struct _Wait Wait;
+struct _Wait
+{
+  TotpShared *shared; /* a reference */
+  guint timer;
+  void (*late) (Wait *self);
 };
 
 static void
@@ -60,6 +74,8 @@ shared_unref (TotpShared *self)
     return;
   g_hash_table_unref (self->rows);
   g_hash_table_unref (self->revoked);
+  g_hash_table_unref (self->over);
+  g_hash_table_unref (self->waits);
   explicit_bzero (self, sizeof *self);
   g_free (self);
 }
@@ -77,12 +93,81 @@ wall_s (void)
   return g_get_real_time () / G_USEC_PER_SEC;
 }
 
+/* --- waiting for it --- */
+
+static void
+on_late (gpointer data)
+{
+  Wait *self = data;
+
+  g_hash_table_remove (self->shared->waits, self);
+  self->late (self);
+}
+
+/* Before the store is asked, which may answer at once. */
+static void
+wait_begin (Wait *self, TotpShared *shared, void (*late) (Wait *self))
+{
+  self->shared = shared_ref (shared);
+  self->late = late;
+  g_hash_table_add (shared->waits, self);
+  self->timer = shared->host->add_timer (shared->host, PATIENCE_NS, on_late, self);
+}
+
+/* The store has answered. FALSE: nobody waits for that any more. */
+static gboolean
+wait_end (Wait *self)
+{
+  TotpShared *shared = self->shared;
+
+  if (!g_hash_table_remove (shared->waits, self))
+    return FALSE;
+  shared->host->remove (shared->host, self->timer);
+  return TRUE;
+}
+
+static void
+end_waits (TotpShared *self)
+{
+  GHashTableIter iter;
+  gpointer wait;
+
+  g_hash_table_iter_init (&iter, self->waits);
+  while (g_hash_table_iter_next (&iter, &wait, NULL))
+    self->host->remove (self->host, ((const Wait *) wait)->timer);
+  g_hash_table_remove_all (self->waits);
+}
+
 /* --- what the store says --- */
 
 static gboolean
 has_ended (gpointer id, gpointer ends_s, gpointer now_s)
 {
   return *(const gint64 *) ends_s <= *(const gint64 *) now_s;
+}
+
+/* The one whose end is first goes. FALSE: that would be one that ends at @ends_s. */
+static gboolean
+forget_revoked (TotpShared *self, gint64 ends_s)
+{
+  const char *first = NULL;
+  gint64 first_s = ends_s;
+  GHashTableIter iter;
+  gpointer id, value;
+
+  if (!self->is_full)
+    self->host->log (self->host, G_LOG_LEVEL_WARNING,
+                     "so many sessions were revoked that those that end first are forgotten; the "
+                     "store can bring these back until then");
+  self->is_full = TRUE;
+  g_hash_table_iter_init (&iter, self->revoked);
+  while (g_hash_table_iter_next (&iter, &id, &value))
+    if (*(const gint64 *) value < first_s)
+      {
+        first = id;
+        first_s = *(const gint64 *) value;
+      }
+  return first != NULL && g_hash_table_remove (self->revoked, first);
 }
 
 static void
@@ -92,7 +177,7 @@ note_revoked (TotpShared *self, const char *id, gint64 ends_s)
 
   if (g_hash_table_size (self->revoked) >= TOTP_REVOKED_MAX)
     g_hash_table_foreach_remove (self->revoked, has_ended, &now_s);
-  if (g_hash_table_size (self->revoked) < TOTP_REVOKED_MAX)
+  if (g_hash_table_size (self->revoked) < TOTP_REVOKED_MAX || forget_revoked (self, ends_s))
     g_hash_table_replace (self->revoked, g_strdup (id), g_memdup2 (&ends_s, sizeof ends_s));
 }
 
@@ -108,6 +193,21 @@ take_away (TotpShared *self, const char *id)
   g_hash_table_remove (self->rows, id);
 }
 
+/* It expired so long ago that everybody's clock says so. */
+static gboolean
+is_over (const CommySessionRecord *record, gint64 now_s)
+{
+  return record->expires_s + LATE_S <= now_s;
+}
+
+static void
+note_over (TotpShared *self, const char *id, gint64 revision)
+{
+  if (g_hash_table_size (self->over) < TOTP_SHARED_MAX)
+    g_hash_table_replace (self->over, commy_session_record_dup_key (id),
+                          g_memdup2 (&revision, sizeof revision));
+}
+
 /* NULL: nothing of it counts. */
 static const Row *
 take_entry (TotpShared *self, const CommyStoreEntry *entry)
@@ -120,6 +220,7 @@ take_entry (TotpShared *self, const CommyStoreEntry *entry)
 
   if (!g_str_has_prefix (entry->key, COMMY_SESSIONS_PREFIX))
     return NULL;
+  g_hash_table_remove (self->over, entry->key);
   if (entry->value == NULL)
     {
       take_away (self, entry->key + strlen (COMMY_SESSIONS_PREFIX));
@@ -127,6 +228,11 @@ take_entry (TotpShared *self, const CommyStoreEntry *entry)
     }
   bytes = g_bytes_get_data (entry->value, &size);
   record = commy_session_record_read (entry->key, bytes, size, self->seal, &error);
+  if (record != NULL && is_over (record, wall_s ()))
+    {
+      note_over (self, record->id, entry->mod_revision);
+      return NULL;
+    }
   if (record == NULL || g_hash_table_contains (self->revoked, record->id)
       || (g_hash_table_size (self->rows) >= TOTP_SHARED_MAX
           && !g_hash_table_contains (self->rows, record->id)))
@@ -168,6 +274,7 @@ on_events (gpointer data,
     take_entry (self, &entries[i]);
   if (error == NULL)
     return;
+  self->is_away = TRUE;
   self->watch = 0;
   ask_later (self, RETRY_NS);
 }
@@ -204,12 +311,16 @@ on_range (gpointer data, const CommyStoreResult *result, const GError *error)
 
   if (store != NULL && error == NULL)
     {
+      self->is_away = FALSE;
       take_all (self, result);
       self->watch
           = store->watch (instance, COMMY_SESSIONS_PREFIX, result->revision, on_events, self);
     }
   else if (self->host != NULL)
-    ask_later (self, RETRY_NS);
+    {
+      self->is_away = self->is_away || error != NULL;
+      ask_later (self, RETRY_NS);
+    }
   shared_unref (self);
 }
 
@@ -227,34 +338,44 @@ ask (TotpShared *self)
 
 /* --- checking --- */
 
-/* That it counts longer need not be waited for; where another instance has written it, or an
- * operator taken it away, it stays as they have it. */
+/* What nobody waits for. */
 static void
-on_touched (gpointer data, const CommyStoreResult *result, const GError *error)
+on_changed (gpointer data, const CommyStoreResult *result, const GError *error)
 {
   shared_unref (data);
+}
+
+/* Where another instance has written it, or an operator taken it away, it stays as they have it. */
+static void
+change (TotpShared *self, const CommyStoreOp *op, gint64 revision)
+{
+  gpointer instance;
+  const CommyStoreOps *store = find_store (self, &instance);
+  const CommyStoreCompare compare = { .key = op->key, .mod_revision = revision };
+
+  if (store != NULL)
+    store->txn (instance, &compare, 1, op, 1, on_changed, shared_ref (self));
 }
 
 static void
 touch (TotpShared *self, const Row *row, gint64 now_s)
 {
   gpointer instance;
-  const CommyStoreOps *store = find_store (self, &instance);
   g_autofree char *key = commy_session_record_dup_key (row->record->id);
-  const CommyStoreCompare compare = { .key = key, .mod_revision = row->revision };
   g_autoptr (GBytes) value = NULL;
   CommyStoreOp op = { .kind = COMMY_STORE_PUT, .key = key };
 
-  if (store == NULL || !commy_session_record_touch (row->record, &self->rules, now_s))
+  if (find_store (self, &instance) == NULL
+      || !commy_session_record_touch (row->record, &self->rules, now_s))
     return;
   value = commy_session_record_write (row->record, self->seal);
   op.value = value;
-  store->txn (instance, &compare, 1, &op, 1, on_touched, shared_ref (self));
+  change (self, &op, row->revision);
 }
 
 typedef struct
 {
-  TotpShared *shared;
+  Wait wait;
   char *principal;
   char *key;
   guint8 transcript[32];
@@ -278,17 +399,29 @@ check_row (TotpShared *self, const Row *row, const Check *check)
   check->checked (check->data, factor, why);
 }
 
+/* What was heard meanwhile counts. */
+static void
+on_check_late (Wait *wait)
+{
+  const Check *check = (const Check *) (gpointer) wait;
+  TotpShared *self = wait->shared;
+
+  check_row (self, g_hash_table_lookup (self->rows, check->key + strlen (COMMY_SESSIONS_PREFIX)),
+             check);
+}
+
 static void
 on_one (gpointer data, const CommyStoreResult *result, const GError *error)
 {
   Check *check = data;
-  TotpShared *self = check->shared;
+  TotpShared *self = check->wait.shared;
+  gboolean is_awaited = wait_end (&check->wait);
   const Row *row = NULL;
 
   for (gsize i = 0; self->host != NULL && error == NULL && i < result->n_entries; i++)
     if (strcmp (result->entries[i].key, check->key) == 0)
       row = take_entry (self, &result->entries[i]);
-  if (self->host != NULL)
+  if (is_awaited)
     check_row (self, row, check);
   g_free (check->principal);
   g_free (check->key);
@@ -308,16 +441,15 @@ totp_shared_check (TotpShared *self,
 {
   gpointer instance;
   const CommyStoreOps *store = find_store (self, &instance);
-  gboolean is_id = commy_api_key_is_id (id);
-  const Row *row = is_id ? g_hash_table_lookup (self->rows, id) : NULL;
-  Check check = { .shared = self, .now_s = now_s, .checked = checked, .data = data };
+  gboolean may_be = commy_api_key_is_id (id) && !g_hash_table_contains (self->revoked, id);
+  const Row *row = may_be ? g_hash_table_lookup (self->rows, id) : NULL;
+  Check check = { .now_s = now_s, .checked = checked, .data = data };
   Check *copy;
 
   memcpy (check.transcript, transcript, sizeof check.transcript);
   memcpy (check.proof, proof, sizeof check.proof);
   check.principal = (char *) principal;
-  if ((row != NULL && now_s < row->record->expires_s) || store == NULL || !is_id
-      || g_hash_table_contains (self->revoked, id))
+  if ((row != NULL && now_s < row->record->expires_s) || store == NULL || self->is_away || !may_be)
     {
       check_row (self, row, &check);
       return;
@@ -326,7 +458,7 @@ totp_shared_check (TotpShared *self,
   copy = g_memdup2 (&check, sizeof check);
   copy->principal = g_strdup (principal);
   copy->key = commy_session_record_dup_key (id);
-  shared_ref (self);
+  wait_begin (&copy->wait, self, on_check_late);
   store->range (instance, copy->key, on_one, copy);
 }
 
@@ -334,7 +466,7 @@ totp_shared_check (TotpShared *self,
 
 typedef struct
 {
-  TotpShared *shared;
+  Wait wait;
   CommySessionRecord *record;
   CommySessionGrant grant;
   TotpSharedGivenFunc given;
@@ -342,36 +474,61 @@ typedef struct
 } Gift;
 
 static void
+on_gift_late (Wait *wait)
+{
+  const Gift *gift = (const Gift *) (gpointer) wait;
+
+  gift->given (gift->data, NULL, "the store takes too long");
+}
+
+static void
+remove_record (TotpShared *self, const char *key, gint64 revision)
+{
+  change (self, &(CommyStoreOp){ .kind = COMMY_STORE_DELETE, .key = key }, revision);
+}
+
+/* It is in the store; unless somebody has revoked it before that was heard of. */
+static void
+take_gift (TotpShared *self, Gift *gift, gint64 revision)
+{
+  Row *row;
+
+  if (g_hash_table_contains (self->rows, gift->record->id)
+      || g_hash_table_contains (self->revoked, gift->record->id))
+    return;
+  row = g_new (Row, 1);
+  *row = (Row){ .record = g_steal_pointer (&gift->record), .revision = revision };
+  g_hash_table_replace (self->rows, row->record->id, row);
+}
+
+static void
 on_given (gpointer data, const CommyStoreResult *result, const GError *error)
 {
   Gift *gift = data;
-  TotpShared *self = gift->shared;
-  Row *row;
+  TotpShared *self = gift->wait.shared;
+  gboolean is_awaited = wait_end (&gift->wait);
+  gboolean is_there = error == NULL && result->succeeded;
+  g_autofree char *key = commy_session_record_dup_key (gift->record->id);
 
-  if (self->host != NULL && error == NULL && result->succeeded)
+  if (is_awaited && is_there)
     {
-      if (!g_hash_table_contains (self->rows, gift->record->id))
-        {
-          row = g_new (Row, 1);
-          *row = (Row){ .record = g_steal_pointer (&gift->record), .revision = result->revision };
-          g_hash_table_replace (self->rows, row->record->id, row);
-        }
+      take_gift (self, gift, result->revision);
       gift->given (gift->data, &gift->grant, NULL);
     }
-  else if (self->host != NULL)
+  else if (is_awaited)
     gift->given (gift->data, NULL, error != NULL ? error->message : "the store has it already");
+  else if (is_there)
+    remove_record (self, key, result->revision); /* nobody has its key */
   commy_session_grant_clear (&gift->grant);
   commy_session_record_free (gift->record);
   g_free (gift);
   shared_unref (self);
 }
 
-/* What expired some time ago goes, and of too many of one principal the one that expires first.
- * FALSE: there are too many that count. */
+/* One who has too many is given no other, so that who has got hold of a code ends nobody's. */
 static gboolean
-make_room (TotpShared *self, const char *principal, gint64 now_s, GPtrArray *keys)
+has_room (TotpShared *self, const char *principal, gint64 now_s)
 {
-  const Row *first = NULL;
   GHashTableIter iter;
   gpointer value;
   guint n_own = 0, n = 0;
@@ -381,42 +538,79 @@ make_room (TotpShared *self, const char *principal, gint64 now_s, GPtrArray *key
     {
       const Row *row = value;
 
-      if (row->record->expires_s + LATE_S <= now_s && keys->len < SWEPT_MAX)
-        g_ptr_array_add (keys, commy_session_record_dup_key (row->record->id));
       if (row->record->expires_s <= now_s)
         continue;
       n++;
-      if (strcmp (row->record->principal, principal) != 0)
-        continue;
-      n_own++;
-      if (first == NULL || row->record->expires_s < first->record->expires_s)
-        first = row;
+      if (strcmp (row->record->principal, principal) == 0)
+        n_own++;
     }
-  if (n_own >= COMMY_SESSIONS_PRINCIPAL_MAX)
-    g_ptr_array_add (keys, commy_session_record_dup_key (first->record->id));
-  return n < TOTP_SHARED_GIVEN || n_own >= COMMY_SESSIONS_PRINCIPAL_MAX;
+  return n < TOTP_SHARED_GIVEN && n_own < COMMY_SESSIONS_PRINCIPAL_MAX;
+}
+
+/* Each by itself: one that this instance may not take away is no reason to leave the others. */
+static void
+sweep (TotpShared *self, gint64 now_s)
+{
+  GHashTableIter iter;
+  gpointer key, value;
+
+  g_hash_table_iter_init (&iter, self->rows);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      const Row *row = value;
+
+      if (!is_over (row->record, now_s))
+        continue;
+      note_over (self, row->record->id, row->revision);
+      g_hash_table_iter_remove (&iter);
+    }
+  for (guint i = 0; i < SWEPT_MAX; i++)
+    {
+      /* Anew each time: a store that answers at once may change the table. */
+      g_hash_table_iter_init (&iter, self->over);
+      if (!g_hash_table_iter_next (&iter, &key, &value))
+        return;
+      g_hash_table_iter_steal (&iter);
+      remove_record (self, key, *(const gint64 *) value);
+      g_free (key);
+      g_free (value);
+    }
 }
 
 static void
-write_gift (
-    TotpShared *self, const CommyStoreOps *store, gpointer instance, Gift *gift, GPtrArray *gone)
+write_gift (TotpShared *self, const CommyStoreOps *store, gpointer instance, Gift *gift)
 {
-  g_autoptr (GArray) ops = g_array_new (FALSE, TRUE, sizeof (CommyStoreOp));
   g_autofree char *key = commy_session_record_dup_key (gift->record->id);
   g_autoptr (GBytes) value = commy_session_record_write (gift->record, self->seal);
   const CommyStoreCompare compare = { .key = key };
-  CommyStoreOp op = { .kind = COMMY_STORE_PUT, .key = key, .value = value };
+  const CommyStoreOp op = { .kind = COMMY_STORE_PUT, .key = key, .value = value };
 
-  g_array_append_val (ops, op);
-  op = (CommyStoreOp){ .kind = COMMY_STORE_DELETE };
-  for (guint i = 0; i < gone->len; i++)
+  wait_begin (&gift->wait, self, on_gift_late);
+  store->txn (instance, &compare, 1, &op, 1, on_given, gift);
+}
+
+static void
+give (TotpShared *self, Gift *gift, const char *principal, const char *factor, gint64 now_s)
+{
+  g_autoptr (GError) error = NULL;
+  gpointer instance;
+  const CommyStoreOps *store = find_store (self, &instance);
+  const char *why = NULL;
+
+  if (store == NULL || self->is_away)
+    why = "the store is not there";
+  else if (!has_room (self, principal, now_s))
+    why = "there are too many";
+  else
+    gift->record
+        = commy_session_record_new (&self->rules, principal, factor, now_s, &gift->grant, &error);
+  if (gift->record != NULL)
     {
-      op.key = gone->pdata[i];
-      g_array_append_val (ops, op);
+      write_gift (self, store, instance, gift);
+      return;
     }
-  shared_ref (self);
-  store->txn (instance, &compare, 1, (const CommyStoreOp *) (gpointer) ops->data, ops->len,
-              on_given, gift);
+  gift->given (gift->data, NULL, why != NULL ? why : error->message);
+  g_free (gift);
 }
 
 void
@@ -427,28 +621,14 @@ totp_shared_give (TotpShared *self,
                   TotpSharedGivenFunc given,
                   gpointer data)
 {
-  g_autoptr (GPtrArray) gone = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GError) error = NULL;
-  gpointer instance;
-  const CommyStoreOps *store = find_store (self, &instance);
-  Gift *gift;
+  Gift *gift = g_new0 (Gift, 1);
 
-  if (store == NULL || !make_room (self, principal, now_s, gone))
-    {
-      given (data, NULL, store == NULL ? "the store is not there" : "there are too many");
-      return;
-    }
-  gift = g_new0 (Gift, 1);
-  *gift = (Gift){ .shared = self, .given = given, .data = data };
-  gift->record
-      = commy_session_record_new (&self->rules, principal, factor, now_s, &gift->grant, &error);
-  if (gift->record == NULL)
-    {
-      given (data, NULL, error->message);
-      g_free (gift);
-      return;
-    }
-  write_gift (self, store, instance, gift, gone);
+  *gift = (Gift){ .given = given, .data = data };
+  shared_ref (self);
+  give (self, gift, principal, factor, now_s);
+  if (!self->is_away)
+    sweep (self, now_s);
+  shared_unref (self);
 }
 
 gboolean
@@ -478,6 +658,8 @@ totp_shared_new (CommyHost *host,
   memcpy (self->seal, seal, sizeof self->seal);
   self->rows = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, row_free);
   self->revoked = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->over = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->waits = g_hash_table_new (NULL, NULL);
   ask_later (self, EARLY_NS);
   return self;
 }
@@ -503,6 +685,7 @@ totp_shared_free (TotpShared *self)
   if (self == NULL)
     return;
   totp_shared_stop (self);
+  end_waits (self);
   self->host = NULL;
   shared_unref (self);
 }

@@ -203,7 +203,8 @@ forgive (CommySetup *self)
   g_autofree char *source = commy_exchange_dup_source (self);
 
   if (!g_str_has_prefix (source, "transport/"))
-    commy_attempts_forgive (self->shared->attempts, source);
+    commy_attempts_forgive (self->shared->attempts, source,
+                            commy_env_now (self->shared->channel->env));
 }
 
 static void

@@ -32,6 +32,8 @@ struct _CommyLockOuts
   gboolean granting;
   gint64 writes_ns; /* when all writes are to be had again */
   gint64 paused_ns; /* until then nothing is written */
+  gint64 quiet_ns;  /* until then no record that is refused is told */
+  gboolean is_away; /* nobody watches what becomes of them; nothing is written meanwhile */
   GSource *timer;   /* the next one ends */
   char *told;       /* what was wrong last; NULL: nothing is */
   gboolean is_full; /* that was told */
@@ -43,6 +45,7 @@ typedef struct
   guint failures;
   gint64 until_ns;     /* on the steady clock */
   gint64 revision;     /* in the store; 0: not yet */
+  gint64 seen;         /* and that of another instance's, while this one's was under way */
   gboolean is_stale;   /* what is in the store is not the last word */
   gboolean is_writing; /* a reference to `all` is with the store */
 } Record;
@@ -184,24 +187,59 @@ on_revoked (gpointer data, const CommyStoreResult *result, const GError *error)
   lock_outs_unref (data);
 }
 
+static void
+end_lease (CommyLockOuts *self, gint64 lease)
+{
+  self->lease = 0;
+  if (lease != 0)
+    ops_of (self)->revoke (self->mesh->store->instance, lease, on_revoked, lock_outs_ref (self));
+}
+
 /* The store would not have it: nothing more for a while, and then under another lease. What was
  * told goes with the lease; it is forgotten first, so that nobody here is let off by that. */
 static void
 give_up (CommyLockOuts *self, const GError *error)
 {
-  gint64 lease = self->lease;
-
   tell (self, commy_error_bare (error));
   self->paused_ns = now_of (self) + PAUSE_NS;
-  self->lease = 0;
   g_hash_table_remove_all (self->records);
-  if (lease != 0)
-    ops_of (self)->revoke (self->mesh->store->instance, lease, on_revoked, lock_outs_ref (self));
+  end_lease (self, self->lease);
+}
+
+/* This one the store would not have, such as where it is another user's; that is no word on the
+ * others. */
+static void
+drop_refused (CommyLockOuts *self, const Record *record, const GError *error)
+{
+  if (now_of (self) >= self->quiet_ns)
+    {
+      g_message ("other instances are not told of one who has to wait: %s",
+                 commy_error_bare (error));
+      self->quiet_ns = now_of (self) + PAUSE_NS;
+    }
+  g_hash_table_remove (self->records, record->key);
+  arm (self);
+}
+
+static void
+take_written (CommyLockOuts *self, Record *record, gint64 revision)
+{
+  tell (self, NULL);
+  record->revision = revision;
+  if (record->seen > revision)
+    {
+      /* Somebody else's now. */
+      g_hash_table_remove (self->records, record->key);
+      arm (self);
+    }
+  else if (record->is_stale)
+    write_record (self, record);
 }
 
 typedef struct
 {
   CommyLockOuts *all;
+  gint64 lease;
   char *key;
 } Write;
 
@@ -212,18 +250,16 @@ on_written (gpointer data, const CommyStoreResult *result, const GError *error)
   CommyLockOuts *self = write->all;
   Record *record = g_hash_table_lookup (self->records, write->key);
 
-  if (self->mesh != NULL && record != NULL)
+  /* Of a lease that was given up nothing counts. */
+  if (self->mesh != NULL && record != NULL && write->lease == self->lease)
     {
       record->is_writing = FALSE;
-      if (error != NULL)
-        give_up (self, error);
+      if (error == NULL)
+        take_written (self, record, result->revision);
+      else if (g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DENIED))
+        drop_refused (self, record, error);
       else
-        {
-          tell (self, NULL);
-          record->revision = result->revision;
-          if (record->is_stale)
-            write_record (self, record);
-        }
+        give_up (self, error);
     }
   g_free (write->key);
   g_free (write);
@@ -254,7 +290,8 @@ write_record (CommyLockOuts *self, Record *record)
       = { .kind = COMMY_STORE_PUT, .key = record->key, .value = value, .lease = self->lease };
   Write *write = g_new (Write, 1);
 
-  *write = (Write){ .all = lock_outs_ref (self), .key = g_strdup (record->key) };
+  *write
+      = (Write){ .all = lock_outs_ref (self), .lease = self->lease, .key = g_strdup (record->key) };
   record->is_stale = FALSE;
   record->is_writing = TRUE;
   ops_of (self)->txn (self->mesh->store->instance, NULL, 0, &op, 1, on_written, write);
@@ -288,6 +325,8 @@ on_granted (gpointer data, const CommyStoreResult *result, const GError *error)
   self->granting = FALSE;
   if (self->mesh != NULL && error != NULL)
     give_up (self, error);
+  else if (self->mesh != NULL && self->is_away)
+    end_lease (self, result->lease);
   else if (self->mesh != NULL)
     {
       self->lease = result->lease;
@@ -303,7 +342,7 @@ write_soon (CommyLockOuts *self)
 {
   if (self->lease != 0)
     write_all (self);
-  else if (!self->granting)
+  else if (!self->granting && !self->is_away)
     {
       self->granting = TRUE;
       ops_of (self)->grant (self->mesh->store->instance, self->longest_ns, on_granted,
@@ -397,13 +436,15 @@ commy_lock_outs_take (CommyLockOuts *self, const CommyDenial *denial, gint64 rev
 {
   const char *source = commy_lock_out_get_source (denial->subject, commy_env_host_id ());
   g_autofree char *key = g_strconcat (COMMY_DENIED_PREFIX, denial->subject, NULL);
-  const Record *record = g_hash_table_lookup (self->records, key);
+  Record *record = g_hash_table_lookup (self->records, key);
 
   if (self->longest_ns == 0 || source == NULL || denial->failures == 0
       || g_strcmp0 (denial->by, self->mesh->node) == 0)
     return;
   /* The record is somebody else's now, who takes it away. */
-  if (record != NULL && !record->is_writing && revision > record->revision)
+  if (record != NULL && record->is_writing)
+    record->seen = MAX (record->seen, revision);
+  else if (record != NULL && revision > record->revision)
     {
       g_hash_table_remove (self->records, key);
       arm (self);
@@ -430,6 +471,39 @@ commy_lock_outs_take_away (CommyLockOuts *self, const char *subject, gint64 revi
       g_hash_table_remove (self->records, key);
       arm (self);
     }
+}
+
+/* --- a store that is away --- */
+
+void
+commy_lock_outs_lose (CommyLockOuts *self)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  self->is_away = TRUE;
+  g_hash_table_iter_init (&iter, self->records);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      Record *record = value;
+
+      record->revision = 0;
+      record->seen = 0;
+      record->is_writing = FALSE;
+      record->is_stale = TRUE;
+    }
+  end_lease (self, self->lease);
+}
+
+void
+commy_lock_outs_resume (CommyLockOuts *self)
+{
+  if (!self->is_away)
+    return;
+  self->is_away = FALSE;
+  commy_lock_outs_tidy_up (self);
+  if (g_hash_table_size (self->records) > 0)
+    write_soon (self);
 }
 
 guint

@@ -21,6 +21,10 @@ void commy_lock_outs_free (CommyLockOuts *lock_outs);
 void commy_lock_outs_take (CommyLockOuts *lock_outs, const CommyDenial *denial, gint64 revision);
 /* It was in the store, and was taken away at @revision. */
 void commy_lock_outs_take_away (CommyLockOuts *lock_outs, const char *subject, gint64 revision);
+/* The watch that hands them over has ended: what the store has of this instance's counts no more,
+ * so that nobody is let off where the store ends it. It is written anew when the watch is back. */
+void commy_lock_outs_lose (CommyLockOuts *lock_outs);
+void commy_lock_outs_resume (CommyLockOuts *lock_outs);
 /* Takes those of this instance away that have ended; it does so by itself within a second or two.
  */
 void commy_lock_outs_tidy_up (CommyLockOuts *lock_outs);

@@ -189,6 +189,7 @@ on_events (gpointer data,
   if (error != NULL)
     {
       self->watch = 0;
+      commy_lock_outs_lose (self->lock_outs);
       begin_timer (self, &self->retry, RETRY_MS, on_retry);
     }
   if (n_entries > 0)
@@ -206,6 +207,7 @@ take_all (CommyProofKeeper *self, const CommyStoreResult *result)
     take_entry (self, &result->entries[i]);
   self->watch = store->ops.store.watch (store->instance, COMMY_DENIED_PREFIX, result->revision,
                                         on_events, self);
+  commy_lock_outs_resume (self->lock_outs);
   look (self);
 }
 

@@ -16,7 +16,8 @@ typedef struct
   char *source;
   guint failures;  /* in a row */
   gint64 until_ns; /* may try again */
-  gint64 end;      /* heard: what the word said */
+  guint said;      /* heard: what the word said, */
+  gint64 end;      /* and until when; it stays when it is forgiven */
 } Entry;
 
 struct _CommyAttempts
@@ -199,10 +200,15 @@ commy_attempts_get_failures (CommyAttempts *self, const char *source)
 }
 
 void
-commy_attempts_forgive (CommyAttempts *self, const char *source)
+commy_attempts_forgive (CommyAttempts *self, const char *source, gint64 now_ns)
 {
+  Entry *heard = g_hash_table_lookup (self->heard, source);
+
   g_hash_table_remove (self->entries, source);
-  g_hash_table_remove (self->heard, source);
+  if (heard == NULL)
+    return;
+  heard->failures = 0;
+  heard->until_ns = MIN (heard->until_ns, now_ns);
 }
 
 void
@@ -229,13 +235,15 @@ commy_attempts_hear (CommyAttempts *self,
                      gint64 now_ns)
 {
   Entry *entry = g_hash_table_lookup (self->heard, source);
+  guint said = CLAMP (failures, 1, FAILURES_MAX);
 
   /* The same word again, as after the store was away, is no reason to wait longer. */
-  if (entry != NULL && entry->end == end && entry->failures == CLAMP (failures, 1, FAILURES_MAX))
+  if (entry != NULL && entry->end == end && entry->said == said)
     return;
   if (entry == NULL)
     entry = add_entry (self, self->heard, COMMY_ATTEMPTS_HEARD_MAX, source, now_ns);
-  entry->failures = CLAMP (failures, 1, FAILURES_MAX);
+  entry->said = said;
+  entry->failures = said;
   entry->until_ns = now_ns + CLAMP (wait_ns, 0, self->longest_ns);
   entry->end = end;
 }

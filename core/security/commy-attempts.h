@@ -39,8 +39,9 @@ void commy_attempts_end (CommyAttempts *attempts, const char *source);
 void commy_attempts_add_failure (CommyAttempts *attempts, const char *source, gint64 now_ns);
 /* How often in a row @source has failed; 0: not that it were known. */
 guint commy_attempts_get_failures (CommyAttempts *attempts, const char *source);
-/* It knew better: what went before is forgotten. */
-void commy_attempts_forgive (CommyAttempts *attempts, const char *source);
+/* It knew better: what went before counts no more, and what was heard not when it is heard again.
+ */
+void commy_attempts_forgive (CommyAttempts *attempts, const char *source, gint64 now_ns);
 guint commy_attempts_get_n (CommyAttempts *attempts);
 
 /* Another instance says that @source failed so often there, and is to wait so long from now. No

@@ -488,6 +488,40 @@ test_hundred_guesses (Scene *scene, gconstpointer data)
   check_code (scene, scene->codes->pdata[0], now, "a hundred wrong codes");
 }
 
+static void
+check_not_revoked (Scene *scene, const char *principal, const char *id, const char *words)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (commy_totp_check_not_revoked (scene->state, principal, id, &error))
+    g_assert_null (words);
+  else if (words == NULL || strstr (error->message, words) == NULL)
+    g_error ("\"%s\" does not say \"%s\"", error->message, words != NULL ? words : "nothing");
+}
+
+/* What a session of the store stands for, which another host may have. */
+static void
+test_not_revoked (Scene *scene, gconstpointer data)
+{
+  g_autoptr (CommyTotpRegister) reg = commy_totp_register_open (scene->state, NULL, NULL);
+  g_autoptr (GPtrArray) list = commy_totp_register_list (reg);
+  g_autoptr (GPtrArray) codes = NULL;
+  g_autofree char *id = g_strdup (((const CommyTotpEntry *) list->pdata[0])->id);
+
+  check_not_revoked (scene, ANN, id, NULL);
+  check_not_revoked (scene, BOB, id, "somebody else's");
+  check_not_revoked (scene, BOB, "000000000000", NULL); /* of another host */
+  g_assert_true (commy_totp_register_revoke (reg, id, NULL));
+  g_assert_true (commy_totp_register_save (reg, NULL));
+  check_not_revoked (scene, ANN, id, "was revoked");
+  g_assert_true (commy_totp_register_remove (reg, id, NULL));
+  g_assert_true (commy_totp_register_save (reg, NULL));
+  g_clear_pointer (&reg, commy_totp_register_free);
+  scene_enrol (scene, ANN, &scene->key, &codes);
+  check_not_revoked (scene, ANN, id, "enrolled anew");
+  check_not_revoked (scene, BOB, "000000000000", NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -506,6 +540,10 @@ main (int argc, char **argv)
   ADD ("file/another-key-opens-nothing", test_another_key);
   ADD ("file/names-and-number-are-limited", test_limits);
   ADD ("file/revoked-counts-no-more", test_revoked);
+  /* attack: bring sessions of a secret back by having it forgotten; defence: where the principal
+   * has another one, no other counts;
+   * test: /auth/totp/file/forgotten-is-not-of-another-host */
+  ADD ("file/forgotten-is-not-of-another-host", test_not_revoked);
   /* attack: a one-time code that was used; defence: a time that was used is over, on the disk;
    * test: /auth/totp/code/counts-once */
   ADD ("code/counts-once", test_once);

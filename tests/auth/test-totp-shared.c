@@ -25,14 +25,42 @@ static const guint8 transcript[32] = { 7 };
 
 typedef struct
 {
+  guint id;
+  CommyHostTimerFunc func;
+  gpointer data;
+} Timer;
+
+typedef struct
+{
+  GBytes *value;
+  gint64 revision;
+} Row;
+
+/* A question that is not answered yet: a range, or a transaction of one operation. */
+typedef struct
+{
+  char *key;
+  GBytes *value; /* NULL: of a range, or to be removed */
+  gboolean is_range;
+  gint64 expected;
+  CommyStoreDoneFunc done;
+  gpointer user_data;
+} Question;
+
+typedef struct
+{
   CommyHost host;
-  CommyHostTimerFunc timer;
-  gpointer timer_data;
-  GHashTable *rows; /* key -> GBytes */
+  GArray *timers; /* of Timer */
+  guint last_timer;
+  guint n_logged;
+  GHashTable *rows; /* key -> Row */
   gint64 revision;
   CommyStoreWatchEventFunc event;
   gpointer event_data;
   gboolean is_away;
+  gboolean is_slow;    /* questions are answered by answer_all() */
+  GPtrArray *asked;    /* of Question */
+  const char *refused; /* the key of another user */
   guint n_ranges;
   TotpShared *shared;
   CommySessionGrant grant; /* the last one */
@@ -49,74 +77,182 @@ static guint
 host_add_timer (CommyHost *host, gint64 delay_ns, CommyHostTimerFunc func, gpointer user_data)
 {
   Scene *self = host->core;
+  const Timer timer = { .id = ++self->last_timer, .func = func, .data = user_data };
 
-  g_assert_null (self->timer);
-  self->timer = func;
-  self->timer_data = user_data;
-  return 1;
+  g_array_append_val (self->timers, timer);
+  return timer.id;
 }
 
 static void
 host_remove (CommyHost *host, guint id)
 {
-  ((Scene *) host->core)->timer = NULL;
+  Scene *self = host->core;
+  guint at = 0;
+
+  while (at < self->timers->len && g_array_index (self->timers, Timer, at).id != id)
+    at++;
+  g_assert_cmpuint (at, <, self->timers->len);
+  g_array_remove_index (self->timers, at);
 }
 
 static void
+host_log (CommyHost *host, guint level, const char *message)
+{
+  ((Scene *) host->core)->n_logged++;
+}
+
+/* The only one. */
+static void
 run_timer (Scene *self)
 {
-  CommyHostTimerFunc func = self->timer;
+  Timer timer;
 
-  g_assert_nonnull (func);
-  self->timer = NULL;
-  func (self->timer_data);
+  g_assert_cmpuint (self->timers->len, ==, 1);
+  timer = g_array_index (self->timers, Timer, 0);
+  g_array_set_size (self->timers, 0);
+  timer.func (timer.data);
+}
+
+static void
+row_free (gpointer data)
+{
+  Row *row = data;
+
+  g_bytes_unref (row->value);
+  g_free (row);
+}
+
+static void
+question_free (gpointer data)
+{
+  Question *self = data;
+
+  g_free (self->key);
+  g_clear_pointer (&self->value, g_bytes_unref);
+  g_free (self);
+}
+
+static void
+put_row (Scene *self, const char *key, GBytes *value)
+{
+  Row *row = g_new (Row, 1);
+
+  *row = (Row){ .value = g_bytes_ref (value), .revision = ++self->revision };
+  g_hash_table_replace (self->rows, g_strdup (key), row);
+}
+
+/* What a watch hears of a key as it is now. */
+static void
+tell (Scene *self, const char *key)
+{
+  const Row *row = g_hash_table_lookup (self->rows, key);
+  const CommyStoreEntry entry = { .key = key,
+                                  .value = row != NULL ? row->value : NULL,
+                                  .mod_revision = row != NULL ? row->revision : self->revision };
+
+  if (self->event != NULL)
+    self->event (self->event_data, &entry, 1, self->revision, NULL);
+}
+
+static void
+remove_row (Scene *self, const char *key)
+{
+  g_hash_table_remove (self->rows, key);
+  self->revision++;
+  tell (self, key);
+}
+
+static void
+answer_range (Scene *self, const Question *question)
+{
+  g_autoptr (GArray) entries = g_array_new (FALSE, TRUE, sizeof (CommyStoreEntry));
+  CommyStoreResult result = { .struct_size = sizeof result, .revision = self->revision };
+  GHashTableIter iter;
+  gpointer key, value;
+
+  g_hash_table_iter_init (&iter, self->rows);
+  while (g_hash_table_iter_next (&iter, &key, &value))
+    {
+      const Row *row = value;
+      const CommyStoreEntry entry
+          = { .key = key, .value = row->value, .mod_revision = row->revision };
+
+      if (g_str_has_prefix (key, question->key))
+        g_array_append_val (entries, entry);
+    }
+  result.entries = (const CommyStoreEntry *) (gpointer) entries->data;
+  result.n_entries = entries->len;
+  question->done (question->user_data, &result, NULL);
+}
+
+static void
+answer_txn (Scene *self, const Question *question)
+{
+  const Row *row = g_hash_table_lookup (self->rows, question->key);
+  CommyStoreResult result = { .struct_size = sizeof result };
+
+  result.succeeded = (row != NULL ? row->revision : 0) == question->expected;
+  if (result.succeeded && question->value != NULL)
+    put_row (self, question->key, question->value);
+  else if (result.succeeded)
+    remove_row (self, question->key);
+  result.revision = self->revision;
+  question->done (question->user_data, &result, NULL);
+}
+
+static void
+answer (Scene *self, const Question *question)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (self->is_away)
+    error = g_error_new_literal (OF_COMMY, COMMY_ERROR_STORE, "away");
+  else if (!question->is_range && g_strcmp0 (self->refused, question->key) == 0)
+    error = g_error_new_literal (OF_COMMY, COMMY_ERROR_DENIED, "another user's");
+  if (error != NULL)
+    question->done (question->user_data, NULL, error);
+  else if (question->is_range)
+    answer_range (self, question);
+  else
+    answer_txn (self, question);
+}
+
+static void
+answer_all (Scene *self)
+{
+  g_autoptr (GPtrArray) asked = g_steal_pointer (&self->asked);
+
+  self->asked = g_ptr_array_new_with_free_func (question_free);
+  self->is_slow = FALSE;
+  for (guint i = 0; i < asked->len; i++)
+    answer (self, asked->pdata[i]);
+}
+
+static void
+take_question (Scene *self, const Question *question)
+{
+  Question *copy;
+
+  if (!self->is_slow)
+    {
+      answer (self, question);
+      return;
+    }
+  copy = g_memdup2 (question, sizeof *question);
+  copy->key = g_strdup (question->key);
+  copy->value = question->value != NULL ? g_bytes_ref (question->value) : NULL;
+  g_ptr_array_add (self->asked, copy);
 }
 
 static void
 store_range (gpointer instance, const char *prefix, CommyStoreDoneFunc done, gpointer user_data)
 {
   Scene *self = instance;
-  g_autoptr (GArray) entries = g_array_new (FALSE, TRUE, sizeof (CommyStoreEntry));
-  g_autoptr (GError) error = NULL;
-  CommyStoreResult result = { .struct_size = sizeof result, .revision = self->revision };
-  GHashTableIter iter;
-  gpointer key, value;
 
   self->n_ranges++;
-  if (self->is_away)
-    {
-      error = g_error_new_literal (OF_COMMY, COMMY_ERROR_STORE, "away");
-      done (user_data, NULL, error);
-      return;
-    }
-  value = g_hash_table_lookup (self->rows, prefix);
-  if (value != NULL)
-    {
-      const CommyStoreEntry entry
-          = { .key = prefix, .value = value, .mod_revision = self->revision };
-
-      g_array_append_val (entries, entry);
-    }
-  g_hash_table_iter_init (&iter, self->rows);
-  while (strcmp (prefix, COMMY_SESSIONS_PREFIX) == 0
-         && g_hash_table_iter_next (&iter, &key, &value))
-    {
-      const CommyStoreEntry entry = { .key = key, .value = value, .mod_revision = self->revision };
-
-      g_array_append_val (entries, entry);
-    }
-  result.entries = (const CommyStoreEntry *) (gpointer) entries->data;
-  result.n_entries = entries->len;
-  done (user_data, &result, NULL);
-}
-
-static void
-tell (Scene *self, const char *key, GBytes *value)
-{
-  const CommyStoreEntry entry = { .key = key, .value = value, .mod_revision = self->revision };
-
-  if (self->event != NULL)
-    self->event (self->event_data, &entry, 1, self->revision, NULL);
+  take_question (
+      self, &(Question){
+                .key = (char *) prefix, .is_range = TRUE, .done = done, .user_data = user_data });
 }
 
 static void
@@ -128,26 +264,15 @@ store_txn (gpointer instance,
            CommyStoreDoneFunc done,
            gpointer user_data)
 {
-  Scene *self = instance;
-  g_autoptr (GError) error = NULL;
-  const CommyStoreResult result
-      = { .struct_size = sizeof result, .succeeded = TRUE, .revision = ++self->revision };
-
-  if (self->is_away)
-    {
-      error = g_error_new_literal (OF_COMMY, COMMY_ERROR_STORE, "away");
-      done (user_data, NULL, error);
-      return;
-    }
-  for (gsize i = 0; i < n_ops; i++)
-    if (ops[i].kind == COMMY_STORE_PUT)
-      g_hash_table_replace (self->rows, g_strdup (ops[i].key), g_bytes_ref (ops[i].value));
-    else
-      {
-        g_hash_table_remove (self->rows, ops[i].key);
-        tell (self, ops[i].key, NULL);
-      }
-  done (user_data, &result, NULL);
+  g_assert_cmpuint (n_compares, ==, 1);
+  g_assert_cmpuint (n_ops, ==, 1);
+  g_assert_cmpstr (compares[0].key, ==, ops[0].key);
+  g_assert_true ((ops[0].kind == COMMY_STORE_PUT) == (ops[0].value != NULL));
+  take_question (instance, &(Question){ .key = (char *) ops[0].key,
+                                        .value = ops[0].value,
+                                        .expected = compares[0].mod_revision,
+                                        .done = done,
+                                        .user_data = user_data });
 }
 
 static guint
@@ -191,9 +316,11 @@ scene_init (Scene *self)
                             .core = self,
                             .add_timer = host_add_timer,
                             .remove = host_remove,
+                            .log = host_log,
                             .store = host_store };
-  self->rows
-      = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+  self->rows = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, row_free);
+  self->timers = g_array_new (FALSE, TRUE, sizeof (Timer));
+  self->asked = g_ptr_array_new_with_free_func (question_free);
   self->shared = totp_shared_new (&self->host, &rules, seal);
   run_timer (self);
   g_assert_nonnull (self->event);
@@ -204,8 +331,11 @@ scene_clear (Scene *self)
 {
   totp_shared_free (self->shared);
   g_assert_null (self->event);
-  g_assert_null (self->timer);
+  g_assert_cmpuint (self->timers->len, ==, 0);
+  g_assert_cmpuint (self->asked->len, ==, 0);
   g_hash_table_unref (self->rows);
+  g_array_unref (self->timers);
+  g_ptr_array_unref (self->asked);
   g_free (self->answer);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Scene, scene_clear)
@@ -250,16 +380,27 @@ check (Scene *self, const CommySessionGrant *grant, const char *expected)
   g_assert_cmpstr (self->answer, ==, expected);
 }
 
-/* A record as another instance writes it. */
+/* A record as another instance wrote it then. (transfer full): its key */
+static char *
+write_then (Scene *self,
+            const guint8 *with,
+            const char *principal,
+            gint64 at_s,
+            CommySessionGrant *out_grant)
+{
+  g_autoptr (CommySessionRecord) record
+      = commy_session_record_new (&rules, principal, FACTOR, at_s, out_grant, NULL);
+  g_autoptr (GBytes) value = commy_session_record_write (record, with);
+  char *key = commy_session_record_dup_key (record->id);
+
+  put_row (self, key, value);
+  return key;
+}
+
 static void
 write_there (Scene *self, const guint8 *with, const char *principal, CommySessionGrant *out_grant)
 {
-  g_autoptr (CommySessionRecord) record
-      = commy_session_record_new (&rules, principal, FACTOR, now_s (), out_grant, NULL);
-  char *key = commy_session_record_dup_key (record->id);
-
-  self->revision++;
-  g_hash_table_replace (self->rows, key, commy_session_record_write (record, with));
+  g_free (write_then (self, with, principal, now_s (), out_grant));
 }
 
 /* --- tests --- */
@@ -307,16 +448,59 @@ test_revoked (void)
   scene_init (&scene);
   give (&scene, ANN, now_s ());
   key = commy_session_record_dup_key (scene.grant.key.id);
-  value = g_bytes_ref (g_hash_table_lookup (scene.rows, key));
+  value = g_bytes_ref (((const Row *) g_hash_table_lookup (scene.rows, key))->value);
   g_assert_false (totp_shared_is_revoked (scene.shared, scene.grant.key.id));
-  g_hash_table_remove (scene.rows, key);
-  scene.revision++;
-  tell (&scene, key, NULL);
+  remove_row (&scene, key);
   g_assert_true (totp_shared_is_revoked (scene.shared, scene.grant.key.id));
   check (&scene, &scene.grant, "there is no such session");
-  g_hash_table_replace (scene.rows, g_strdup (key), g_bytes_ref (value));
-  tell (&scene, key, value);
+  put_row (&scene, key, value);
+  tell (&scene, key);
   check (&scene, &scene.grant, "there is no such session");
+}
+
+/* Also where that was heard before the store said that it has it. */
+static void
+test_revoked_at_once (void)
+{
+  g_auto (Scene) scene = { 0 };
+  const Question *question;
+
+  scene_init (&scene);
+  scene.is_slow = TRUE;
+  give (&scene, ANN, now_s ());
+  g_assert_cmpuint (scene.asked->len, ==, 1);
+  question = scene.asked->pdata[0];
+  put_row (&scene, question->key, question->value);
+  tell (&scene, question->key);
+  g_assert_cmpuint (totp_shared_get_n (scene.shared), ==, 1);
+  remove_row (&scene, question->key);
+  answer_all (&scene);
+  g_assert_true (totp_shared_is_revoked (scene.shared, scene.grant.key.id));
+  g_assert_cmpuint (totp_shared_get_n (scene.shared), ==, 0);
+  check (&scene, &scene.grant, "there is no such session");
+}
+
+/* Of more than there is room for those are forgotten that end first. */
+static void
+test_many_revoked (void)
+{
+  g_auto (Scene) scene = { 0 };
+  CommySessionGrant first, grant;
+
+  scene_init (&scene);
+  for (guint i = 0; i <= TOTP_REVOKED_MAX; i++)
+    {
+      g_autofree char *key = write_then (&scene, seal, ANN, now_s () - (i == 0 ? 600 : 0), &grant);
+
+      if (i == 0)
+        first = grant;
+      tell (&scene, key);
+      g_assert_true (totp_shared_is_revoked (scene.shared, first.key.id) == (i > 0));
+      remove_row (&scene, key);
+      g_assert_true (totp_shared_is_revoked (scene.shared, grant.key.id));
+    }
+  g_assert_false (totp_shared_is_revoked (scene.shared, first.key.id));
+  g_assert_cmpuint (scene.n_logged, ==, 1);
 }
 
 /* What was heard counts while the store is away; what is gone when it is back was revoked. */
@@ -336,8 +520,9 @@ test_away (void)
   check (&scene, &kept, FACTOR);
   write_there (&scene, seal, ANN, &newer);
   check (&scene, &newer, "there is no such session");
+  g_assert_cmpuint (scene.n_ranges, ==, 1);
   give (&scene, ANN, now_s ());
-  g_assert_cmpstr (scene.answer, ==, "away");
+  g_assert_cmpstr (scene.answer, ==, "the store is not there");
   g_assert_cmpstr (scene.grant.key.id, ==, "");
   run_timer (&scene); /* and it is still away */
   g_assert_null (scene.event);
@@ -347,6 +532,51 @@ test_away (void)
   g_assert_nonnull (scene.event);
   g_assert_true (totp_shared_is_revoked (scene.shared, kept.key.id));
   check (&scene, &kept, "there is no such session");
+  give (&scene, ANN, now_s ());
+  check (&scene, &scene.grant, FACTOR);
+}
+
+/* Nobody waits long for a store, and what it says afterwards changes no answer. */
+static void
+test_slow (void)
+{
+  g_auto (Scene) scene = { 0 };
+  CommySessionGrant newer;
+
+  scene_init (&scene);
+  scene.is_slow = TRUE;
+  give (&scene, ANN, now_s ());
+  g_assert_null (scene.answer);
+  run_timer (&scene);
+  g_assert_cmpstr (scene.answer, ==, "the store takes too long");
+  answer_all (&scene);
+  g_assert_cmpstr (scene.answer, ==, "the store takes too long");
+  g_assert_cmpuint (g_hash_table_size (scene.rows), ==, 0); /* nobody has its key */
+  write_there (&scene, seal, ANN, &newer);
+  scene.is_slow = TRUE;
+  check (&scene, &newer, NULL);
+  run_timer (&scene);
+  g_assert_cmpstr (scene.answer, ==, "there is no such session");
+  answer_all (&scene);
+  g_assert_cmpstr (scene.answer, ==, "there is no such session");
+  check (&scene, &newer, FACTOR);
+}
+
+static void
+test_gone_meanwhile (void)
+{
+  g_auto (Scene) scene = { 0 };
+  CommySessionGrant newer;
+
+  scene_init (&scene);
+  write_there (&scene, seal, ANN, &newer);
+  scene.is_slow = TRUE;
+  check (&scene, &newer, NULL);
+  give (&scene, ANN, now_s ());
+  g_clear_pointer (&scene.shared, totp_shared_free);
+  g_assert_cmpuint (scene.timers->len, ==, 0);
+  answer_all (&scene);
+  g_assert_null (scene.answer);
 }
 
 static void
@@ -360,12 +590,15 @@ test_many (void)
   first = scene.grant;
   for (guint i = 1; i < COMMY_SESSIONS_PRINCIPAL_MAX; i++)
     give (&scene, ANN, now_s ());
-  check (&scene, &first, FACTOR);
   g_assert_cmpuint (totp_shared_get_n (scene.shared), ==, COMMY_SESSIONS_PRINCIPAL_MAX);
-  /* It was used, and so lasts longest; another one gives way. */
+  g_assert_cmpstr (scene.answer, ==, NULL);
+  /* No other gives way. */
   give (&scene, ANN, now_s ());
+  g_assert_cmpstr (scene.answer, ==, "there are too many");
+  g_assert_cmpstr (scene.grant.key.id, ==, "");
   g_assert_cmpuint (totp_shared_get_n (scene.shared), ==, COMMY_SESSIONS_PRINCIPAL_MAX);
   g_assert_cmpuint (g_hash_table_size (scene.rows), ==, COMMY_SESSIONS_PRINCIPAL_MAX);
+  check (&scene, &first, FACTOR);
   for (guint i = 0; i < 2 * TOTP_SHARED_GIVEN; i++)
     {
       g_autofree char *principal = g_strdup_printf ("token:%u", i);
@@ -409,6 +642,42 @@ test_expired (void)
   give (&scene, "token:late", now_s () + 61);
   g_assert_cmpuint (g_hash_table_size (scene.rows), ==, 2);
   g_assert_false (totp_shared_is_revoked (scene.shared, old));
+}
+
+/* What is over is not followed; and what cannot be taken away stops nothing else. */
+static void
+test_swept (void)
+{
+  g_auto (Scene) scene = { 0 };
+  CommySessionGrant grant;
+  g_autofree char *others = NULL;
+  g_autofree char *changed = NULL;
+  g_autoptr (GBytes) value = NULL;
+
+  scene_init (&scene);
+  others = write_then (&scene, seal, "token:others", now_s () - 3700, &grant);
+  changed = write_then (&scene, seal, "token:changed", now_s () - 3700, &grant);
+  tell (&scene, others);
+  tell (&scene, changed);
+  for (guint i = 0; i < 20; i++)
+    {
+      g_autofree char *key = write_then (&scene, seal, "token:old", now_s () - 3700, &grant);
+
+      tell (&scene, key);
+    }
+  g_assert_cmpuint (totp_shared_get_n (scene.shared), ==, 0);
+  scene.refused = others;
+  value = g_bytes_ref (((const Row *) g_hash_table_lookup (scene.rows, changed))->value);
+  put_row (&scene, changed, value); /* not heard of yet */
+  for (guint i = 0; i < 5; i++)
+    {
+      give (&scene, ANN, now_s ());
+      g_assert_null (scene.answer);
+    }
+  g_assert_cmpuint (totp_shared_get_n (scene.shared), ==, 5);
+  g_assert_cmpuint (g_hash_table_size (scene.rows), ==, 5 + 2);
+  g_assert_true (g_hash_table_contains (scene.rows, others));
+  g_assert_true (g_hash_table_contains (scene.rows, changed));
 }
 
 static void
@@ -461,10 +730,19 @@ main (int argc, char **argv)
   /* attack: bring a revoked session back by its old record; defence: who saw it revoked believes no
    * record of it any more */
   g_test_add_func ("/auth/totp-shared/revoked-stays-revoked", test_revoked);
+  g_test_add_func ("/auth/totp-shared/revoked-before-it-was-given", test_revoked_at_once);
+  g_test_add_func ("/auth/totp-shared/so-many-stay-revoked", test_many_revoked);
   g_test_add_func ("/auth/totp-shared/while-the-store-is-away", test_away);
+  /* attack: have logins hang on a store that is slow; defence: nobody waits long for it, and what
+   * was heard of it counts */
+  g_test_add_func ("/auth/totp-shared/a-store-that-is-slow", test_slow);
+  g_test_add_func ("/auth/totp-shared/gone-before-the-store-answers", test_gone_meanwhile);
+  /* attack: end another's sessions by codes of the same principal; defence: who has too many is
+   * given no other */
   g_test_add_func ("/auth/totp-shared/so-many-are-given", test_many);
   g_test_add_func ("/auth/totp-shared/so-many-are-followed", test_flood);
   g_test_add_func ("/auth/totp-shared/expired-is-not-revoked", test_expired);
+  g_test_add_func ("/auth/totp-shared/what-is-over-is-swept-one-by-one", test_swept);
   g_test_add_func ("/auth/totp-shared/a-name-that-is-none", test_bad_name);
   g_test_add_func ("/auth/totp-shared/the-same-user-on-another-host", test_kin);
   return g_test_run ();

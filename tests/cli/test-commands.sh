@@ -187,8 +187,18 @@ if exits 0; then
   ok totp/ls-json json 'sorted(one["principal"] for one in it) == ["unix:uid=1000", "unix:uid=1001"]'
   ok totp/ls-shows-no-secret json '"uri" not in it[0] and it[0]["backup-codes"] == 10 and it[0]["used"] == "never"'
   id=$(grep -o '^\[[0-9a-f]*\]' "$folder/state/test/totp" | head -n 1 | tr -d '[]')
+  run --mesh test totp rm "$id"
+  ok totp/what-counts-is-not-forgotten complains 'revoke it first'
+  for session in "0123456789ad $id" '0123456789ae 000000000000'; do
+    printf 'commy session 1\n%s\nunix:uid=1000\n%s\n1\n9000000000\n9000000000\n%032d\n%064d\n%064d\n%064d\n' \
+      "${session% *}" "${session#* }" 0 0 0 0 > "$folder/session"
+    run --mesh test store put "sessions/${session% *}" "@$folder/session" --force
+  done
   run --mesh test totp revoke "$id"
   ok totp/revoke-exits-0 exits 0
+  run --mesh test session ls -o json
+  ok totp/revoke-ends-its-sessions json 'len(it) == 1 and it[0]["id"] == "0123456789ae"'
+  run --mesh test session revoke 0123456789ae
   run --mesh test totp ls
   ok totp/revoked-is-shown says "$id .*revoked"
   run --mesh test totp rm "$id"
@@ -232,6 +242,23 @@ if exits 0; then
   ok session/revoke-in-the-store-exits-0 exits 0
   run --mesh test session ls -o json
   ok session/revoked-in-the-store-is-gone json 'len(it) == 1'
+  # A store that cannot be had is no reason to leave what is here.
+  sed -i '/^revoked/d' "$folder/state/test/sessions"
+  printf '[mesh]\nstore=none-such\n' > "$folder/no-store.conf"
+  status=0
+  COMMY_CONFIG="$COMMY_CONFIG:$folder/no-store.conf" "$commy" --mesh test session revoke \
+    0123456789ab > "$out" 2> "$err" < /dev/null || status=$?
+  ok session/revoke-without-the-store-says-so complains 'none-such'
+  ok session/and-fails [ "$status" -ne 0 ]
+  run --mesh test session ls --dir "$folder/state/test"
+  ok session/and-revokes-what-is-here says '0123456789ab *unix:uid=7 *revoked'
+  # Nor is a rule of a keyfile that is wrong.
+  printf '[policy x]\nverbs=nonsense\n' > "$folder/wrong.conf"
+  status=0
+  COMMY_CONFIG="$COMMY_CONFIG:$folder/wrong.conf" "$commy" --mesh test session revoke \
+    0123456789ab > "$out" 2> "$err" < /dev/null || status=$?
+  ok session/revoke-goes-on-without-the-rules complains 'without the rules'
+  ok session/and-revokes exits 0
   # All who have no name would be one user, if they were called alike.
   if unshare --user --map-user=12345 true 2> "$err"; then
     status=0

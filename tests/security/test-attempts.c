@@ -46,9 +46,9 @@ test_own_wait (void)
   for (guint i = 0; i < 20; i++)
     commy_attempts_add_failure (attempts, "a", START);
   g_assert_cmpint (commy_attempts_wait (attempts, "b", START), ==, 0);
-  commy_attempts_forgive (attempts, "b");
+  commy_attempts_forgive (attempts, "b", START);
   g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 900 * S);
-  commy_attempts_forgive (attempts, "a");
+  commy_attempts_forgive (attempts, "a", START);
   g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 0);
 }
 
@@ -104,9 +104,28 @@ test_under_way (void)
   g_assert_true (commy_attempts_begin (attempts, "a"));
   g_assert_false (commy_attempts_begin (attempts, "a"));
   commy_attempts_end (attempts, "a");
-  commy_attempts_forgive (attempts, "a");
+  commy_attempts_forgive (attempts, "a", START);
   g_assert_true (commy_attempts_begin (attempts, "a"));
   g_assert_true (commy_attempts_begin (attempts, "a"));
+}
+
+/* What others said of who knew better since is no reason to wait when they say it again. */
+static void
+test_forgiven_word (void)
+{
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
+
+  commy_attempts_hear (attempts, "a", 5, 60 * S, 77, START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 60 * S);
+  commy_attempts_forgive (attempts, "a", START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 0);
+  g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, 0);
+  commy_attempts_hear (attempts, "a", 5, 60 * S, 77, START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 0);
+  commy_attempts_add_failure (attempts, "a", START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, S);
+  commy_attempts_hear (attempts, "a", 6, 60 * S, 77, START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 60 * S);
 }
 
 int
@@ -116,6 +135,7 @@ main (int argc, char **argv)
   g_test_add_func ("/security/attempts/each-failure-doubles-the-wait-to-a-limit", test_doubles);
   g_test_add_func ("/security/attempts/many-at-once-count-each", test_many_at_once);
   g_test_add_func ("/security/attempts/nobody-waits-for-another", test_own_wait);
+  g_test_add_func ("/security/attempts/a-word-is-forgiven-for-good", test_forgiven_word);
   g_test_add_func ("/security/attempts/a-long-rest-is-a-new-beginning", test_forgets);
   /* attack: wash away one's own wait by failures under other names; defence: a bounded table that
    * keeps the worst */

@@ -32,6 +32,11 @@ typedef struct
   gint64 lease;
   guint n_puts, n_revokes;
   gboolean refuses;
+  const char *refused;     /* the key of another user */
+  gboolean is_slow;        /* writes are answered by answer_write() */
+  CommyStoreDoneFunc done; /* of the one that is under way; or NULL */
+  gpointer user_data;
+  gint64 done_at; /* its revision */
 } FakeStore;
 
 static void
@@ -53,7 +58,7 @@ answer (FakeStore *self, gboolean succeeded, CommyStoreDoneFunc done, gpointer u
                                     .lease = self->lease };
 
   if (self->refuses)
-    error = g_error_new_literal (COMMY_ERROR, COMMY_ERROR_DENIED, "not below denied/");
+    error = g_error_new_literal (COMMY_ERROR, COMMY_ERROR_STORE, "no room");
   done (user_data, error == NULL ? &result : NULL, error);
 }
 
@@ -92,6 +97,14 @@ fake_txn (gpointer instance,
       = n_compares == 0 || (there != NULL ? there->revision : 0) == compares[0].mod_revision;
 
   g_assert_cmpuint (n_ops, ==, 1);
+  if (g_strcmp0 (ops[0].key, self->refused) == 0)
+    {
+      g_autoptr (GError) error
+          = g_error_new_literal (COMMY_ERROR, COMMY_ERROR_DENIED, "it is another user's");
+
+      done (user_data, NULL, error);
+      return;
+    }
   if (holds && !self->refuses)
     self->revision++;
   if (holds && !self->refuses && ops[0].kind == COMMY_STORE_PUT)
@@ -105,7 +118,26 @@ fake_txn (gpointer instance,
     }
   else if (holds && !self->refuses)
     g_hash_table_remove (self->rows, ops[0].key);
-  answer (self, holds, done, user_data);
+  if (self->is_slow)
+    {
+      g_assert_null (self->done);
+      self->done = done;
+      self->user_data = user_data;
+      self->done_at = self->revision;
+    }
+  else
+    answer (self, holds, done, user_data);
+}
+
+static void
+answer_write (FakeStore *self)
+{
+  const CommyStoreResult result
+      = { .struct_size = sizeof result, .succeeded = TRUE, .revision = self->done_at };
+
+  g_assert_nonnull (self->done);
+  self->is_slow = FALSE;
+  g_steal_pointer (&self->done) (self->user_data, &result, NULL);
 }
 
 /* --- an instance --- */
@@ -444,6 +476,93 @@ test_flood (void)
   g_assert_cmpint (wait_of (&one, ANN), ==, S);
 }
 
+/* --- a store that is away, and one that is shared --- */
+
+/* One record that it would not have costs that one only. */
+static void
+test_one_refused (void)
+{
+  g_auto (Scene) one = { 0 };
+
+  scene_init (&one, "one", "[security]\nlock-out=10min\n");
+  one.store.refused = ANN_KEY;
+  fail (&one, ANN, COMMY_EVIDENCE_X509);
+  g_assert_cmpint (wait_of (&one, ANN), ==, 600 * S);
+  g_assert_cmpuint (commy_lock_outs_get_n (one.lock_outs), ==, 0);
+  fail (&one, "spiffe://mesh/host/h/user/bob", COMMY_EVIDENCE_X509);
+  g_assert_cmpuint (g_hash_table_size (one.store.rows), ==, 1);
+  g_assert_cmpuint (one.store.n_revokes, ==, 0);
+  /* It is another's, who may take it away. */
+  commy_lock_outs_take_away (one.lock_outs, COMMY_LOCK_OUT "mesh/" ANN, one.store.revision + 1);
+  g_assert_cmpint (wait_of (&one, ANN), ==, 600 * S);
+  one.store.refused = NULL;
+  fail (&one, ANN, COMMY_EVIDENCE_X509);
+  g_assert_true (g_hash_table_contains (one.store.rows, ANN_KEY));
+}
+
+/* That a store which was away ends what it had is no operator's word, and it is told again. */
+static void
+test_lost (void)
+{
+  const char *subject = COMMY_LOCK_OUT "mesh/" ANN;
+  g_auto (Scene) one = { 0 };
+
+  scene_init (&one, "one", "[security]\nlock-out=10min\n");
+  fail (&one, ANN, COMMY_EVIDENCE_X509);
+  fail (&one, "spiffe://mesh/host/h/user/bob", COMMY_EVIDENCE_X509);
+  g_assert_cmpuint (one.store.n_puts, ==, 2);
+  commy_lock_outs_lose (one.lock_outs);
+  g_assert_cmpuint (one.store.n_revokes, ==, 1);
+  fail (&one, "spiffe://mesh/host/h/user/carl", COMMY_EVIDENCE_X509);
+  g_assert_cmpuint (one.store.n_puts, ==, 2);
+  g_hash_table_remove_all (one.store.rows);
+  commy_lock_outs_take_away (one.lock_outs, subject, ++one.store.revision);
+  g_assert_cmpint (wait_of (&one, ANN), ==, 600 * S);
+  commy_lock_outs_resume (one.lock_outs);
+  g_assert_cmpuint (g_hash_table_size (one.store.rows), ==, 3);
+  g_assert_cmpint (one.store.lease, ==, 2);
+  /* And now it is one. */
+  commy_lock_outs_take_away (one.lock_outs, subject, one.store.revision + 1);
+  g_assert_cmpint (wait_of (&one, ANN), ==, 0);
+}
+
+/* What was under way when it went belongs to what is over. */
+static void
+test_lost_meanwhile (void)
+{
+  const char *subject = COMMY_LOCK_OUT "mesh/" ANN;
+  g_auto (Scene) one = { 0 };
+
+  scene_init (&one, "one", "[security]\nlock-out=10min\n");
+  one.store.is_slow = TRUE;
+  fail (&one, ANN, COMMY_EVIDENCE_X509);
+  commy_lock_outs_lose (one.lock_outs);
+  answer_write (&one.store);
+  commy_lock_outs_take_away (one.lock_outs, subject, one.store.revision + 1);
+  g_assert_cmpint (wait_of (&one, ANN), ==, 600 * S);
+  g_hash_table_remove_all (one.store.rows);
+  commy_lock_outs_resume (one.lock_outs);
+  g_assert_true (g_hash_table_contains (one.store.rows, ANN_KEY));
+}
+
+/* Another instance's, heard before the store says that it has this one's: that one is there. */
+static void
+test_both (void)
+{
+  const char *subject = COMMY_LOCK_OUT "mesh/" ANN;
+  g_auto (Scene) one = { 0 };
+
+  scene_init (&one, "one", "[security]\nlock-out=10min\n");
+  one.store.is_slow = TRUE;
+  fail (&one, ANN, COMMY_EVIDENCE_X509);
+  take (&one, subject, START_WALL_S + 600, 1, "other");
+  answer_write (&one.store);
+  g_assert_cmpuint (commy_lock_outs_get_n (one.lock_outs), ==, 0);
+  /* Who wrote it takes it away, and nobody is let off here by that. */
+  commy_lock_outs_take_away (one.lock_outs, subject, one.store.revision + 2);
+  g_assert_cmpint (wait_of (&one, ANN), ==, 600 * S);
+}
+
 /* --- lifting --- */
 
 static void
@@ -519,6 +638,10 @@ main (int argc, char **argv)
   /* attack: fill an instance with lock-outs through the store, so that it forgets its own; defence:
    * what is heard has a table of its own */
   g_test_add_func ("/security/lock-outs/a-flood-of-them-washes-nothing-away", test_flood);
+  g_test_add_func ("/security/lock-outs/one-that-is-refused-costs-itself", test_one_refused);
+  g_test_add_func ("/security/lock-outs/lost-with-the-store-and-told-again", test_lost);
+  g_test_add_func ("/security/lock-outs/lost-while-it-is-written", test_lost_meanwhile);
+  g_test_add_func ("/security/lock-outs/written-by-two-at-a-time", test_both);
   g_test_add_func ("/security/lock-outs/one-can-be-lifted", test_lifted);
   g_test_add_func ("/security/lock-outs/subjects", test_subjects);
   return g_test_run ();
