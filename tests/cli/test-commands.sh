@@ -423,7 +423,7 @@ ok config/but-told complains 'by itself it is not whole.*over.conf:2: .*is no ro
 # A file that is read anyway is to blame for its own mistakes.
 printf '[mesh]\nstore=ectd\n' > "$folder/used.conf"
 COMMY_CONFIG=$usual:$folder/used.conf
-run config check "$folder/../$(basename "$folder")/used.conf"
+run config check "$folder/used.conf"
 ok config/check-refuses-a-file-in-use exits 2
 ok config/check-tells-why-of-a-file-in-use complains 'used.conf:2: .*there is no store "ectd"'
 run config check "$folder/good.conf"

@@ -399,5 +399,12 @@ stream_handlers_add (CommyService *service)
                                  state_ref (state), state_unref);
   for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
     commy_service_handle (service, calls[i].name, calls[i].func, state_ref (state), state_unref);
+  for (guint i = 0; i < STREAM_HANDLERS_RELAYS; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("Relay%u", i);
+
+      commy_service_handle_stream (service, name, COMMY_STREAM_KIND_BOTH, on_relay,
+                                   state_ref (state), state_unref);
+    }
   state_unref (state);
 }

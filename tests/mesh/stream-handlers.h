@@ -7,12 +7,14 @@
 
 #include <commy/commy.h>
 
+#define STREAM_HANDLERS_RELAYS 40u
+
 /*
  * Sum     client   reads (i), waiting; result (x)
  * Numbers server   (u): writes as many numbers, waiting; result (u)
  * Blocks  server   (u): writes as many KiB of raw bytes, waiting; result (u)
  * Mirror  both     writes what it reads, values and bytes, waiting; result (u): how many
- * Relay   both     the same in the main context; result (u)
+ * Relay   both     the same in the main context; result (u); as Relay0, Relay1 and so on, too
  * Hold    both     reads nothing until "Go"; then reads all; result (u)
  * Three   both     writes 1, 2, 3 and stays; result (u)
  * Burst   server   writes 1, 2, 3 without waiting and answers at once

@@ -205,6 +205,8 @@ opa_puppet_new (void)
   self->loop = g_main_loop_new (self->context, FALSE);
   g_main_context_push_thread_default (self->context);
   self->service = g_threaded_socket_service_new (THREADS);
+  /* All may come at once: what the queue has no room for would come again a second later. */
+  g_socket_listener_set_backlog (G_SOCKET_LISTENER (self->service), THREADS);
   g_signal_connect (self->service, "run", G_CALLBACK (on_connection), self);
   g_socket_listener_add_address (G_SOCKET_LISTENER (self->service), any, G_SOCKET_TYPE_STREAM,
                                  G_SOCKET_PROTOCOL_TCP, NULL, &bound, &error);

@@ -448,6 +448,119 @@ test_stream_ends (MeshFixture *fixture, gconstpointer transport)
 }
 
 static void
+expect_echo (CommyStream *stream)
+{
+  g_autoptr (GVariant) got = NULL;
+  g_autoptr (GError) error = NULL;
+
+  write_int (stream, 7);
+  got = commy_stream_read_sync (stream, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (g_variant_get_int32 (got), ==, 7);
+}
+
+/* One principal has more of them than may be asked about at a time. */
+static void
+test_streams_stay (MeshFixture *fixture, gconstpointer transport)
+{
+  g_auto (Stage) stage = { NULL };
+  g_autoptr (GPtrArray) streams = g_ptr_array_new_with_free_func (g_object_unref);
+
+  stage_init (&stage, fixture, transport, ASK ("Relay*"),
+              "policy-engine-cache=1h\npolicy-engine-timeout=60s\n");
+  for (guint i = 0; i < STREAM_HANDLERS_RELAYS; i++)
+    {
+      g_autofree char *method = g_strdup_printf ("Relay%u", i);
+
+      g_ptr_array_add (streams, open_stream (stage.scene, method, NULL));
+      expect_echo (streams->pdata[i]);
+    }
+  for (guint again = 1; again < 3; again++)
+    {
+      reload_well (&stage);
+      opa_puppet_await (stage.opa, STREAM_HANDLERS_RELAYS * (again + 1));
+      for (guint i = 0; i < streams->len; i++)
+        expect_echo (streams->pdata[i]);
+    }
+  for (guint i = 0; i < streams->len; i++)
+    {
+      close_write (streams->pdata[i]);
+      expect_end (streams->pdata[i]);
+    }
+}
+
+/* What the keyfiles alone deny waits for no engine. */
+static void
+test_stream_denied (MeshFixture *fixture, gconstpointer transport)
+{
+  g_auto (Stage) stage = { NULL };
+  g_autofree char *text = NULL;
+  CommyStream *stream;
+
+  stage_init (&stage, fixture, transport, ASK ("Relay"), "policy-engine-timeout=60s\n");
+  stream = open_stream (stage.scene, "Relay", NULL);
+  expect_echo (stream);
+  opa_puppet_hold (stage.opa, TRUE);
+  reload_well (&stage);
+  opa_puppet_await (stage.opa, 2);
+  text = write_keyfile (stage.opa, "[policy last]\nprincipals=*\nmethods=Relay\neffect=deny\n",
+                        "policy-engine-timeout=60s\n");
+  g_assert_true (g_file_set_contents (stage.keyfile, text, -1, NULL));
+  reload_well (&stage);
+  expect_error (stream, COMMY_ERROR_DENIED, "policy.conf:");
+  g_object_unref (stream);
+}
+
+/* What waits behind a call that is asked about has what is permitted when it runs. */
+static void
+test_behind_denied (MeshFixture *fixture, gconstpointer transport)
+{
+  g_auto (Stage) stage = { NULL };
+  g_autofree char *text = NULL;
+  Order order = { { 0 }, 0 };
+  Waiting waiting[] = { { &order, 'a', FALSE }, { &order, 'b', FALSE } };
+
+  stage_init (&stage, fixture, transport, ASK ("Pid"), "policy-engine-timeout=60s\n");
+  opa_puppet_hold (stage.opa, TRUE);
+  commy_client_call (stage.scene->client, "Pid", NULL, NULL, NULL, on_called, &waiting[0]);
+  commy_client_call (stage.scene->client, "Counted", NULL, NULL, NULL, on_called, &waiting[1]);
+  while (opa_puppet_get_asked (stage.opa) < 1)
+    g_main_context_iteration (NULL, FALSE);
+  text = write_keyfile (stage.opa,
+                        ASK ("Pid") "[policy last]\nprincipals=*\nmethods=Counted\neffect=deny\n",
+                        "policy-engine-timeout=60s\n");
+  g_assert_true (g_file_set_contents (stage.keyfile, text, -1, NULL));
+  reload_well (&stage);
+  opa_puppet_hold (stage.opa, FALSE);
+  while (order.n < 2)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpstr (order.order, ==, "ab");
+  g_assert_false (waiting[0].denied);
+  g_assert_true (waiting[1].denied);
+}
+
+/* Names that the caller makes up are no questions. */
+static void
+test_no_method (MeshFixture *fixture, gconstpointer transport)
+{
+  g_auto (Stage) stage = { NULL };
+
+  stage_init (&stage, fixture, transport, ASK ("*"), "");
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autofree char *method = g_strdup_printf ("MadeUp%u", i);
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) value
+          = commy_client_call_sync (stage.scene->client, method, NULL, NULL, NULL, &error);
+
+      g_assert_null (value);
+      g_assert_error (error, COMMY_ERROR, COMMY_ERROR_NO_METHOD);
+    }
+  g_assert_cmpuint (opa_puppet_get_asked (stage.opa), ==, 0);
+  expect_allowed (&stage, "Pid");
+}
+
+static void
 on_given_up (GObject *client, GAsyncResult *result, gpointer data)
 {
   g_autoptr (GError) error = NULL;
@@ -741,6 +854,12 @@ main (int argc, char **argv)
   add ("streams-wait", "shm", test_stream_waits);
   add ("streams-end-when-it-changes-its-mind", "unix", test_stream_ends);
   add ("calls-notice-when-it-changes-its-mind", "shm", test_calls_end);
+  add ("streams-stay-however-many", "shm", test_streams_stay);
+  add ("streams-do-not-wait-to-be-denied", "unix", test_stream_denied);
+  add ("calls-behind-are-denied-by-then", "shm", test_behind_denied);
+  /* attack: a caller makes up names of methods to keep the policy engine busy; defence: it is asked
+   * about methods that there are; test: /policies/opa/shm/made-up-methods-are-no-questions */
+  add ("made-up-methods-are-no-questions", "shm", test_no_method);
   add ("leaving-does-not-wait", "inproc", test_leaves);
   add ("explained", NULL, test_explained);
   add ("settings", NULL, test_settings);

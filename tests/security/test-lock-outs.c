@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "mesh/commy-lock-outs.h"
+#include "mesh/commy-proof-keeper.h"
 #include "security/commy-lock-out.h"
 
 #include <string.h>
@@ -36,7 +37,9 @@ typedef struct
   gboolean is_slow;        /* writes are answered by answer_write() */
   CommyStoreDoneFunc done; /* of the one that is under way; or NULL */
   gpointer user_data;
-  gint64 done_at; /* its revision */
+  gint64 done_at;                 /* its revision */
+  CommyStoreWatchEventFunc event; /* NULL: nobody watches */
+  gpointer event_data;
 } FakeStore;
 
 static void
@@ -140,6 +143,40 @@ answer_write (FakeStore *self)
   g_steal_pointer (&self->done) (self->user_data, &result, NULL);
 }
 
+static void
+fake_range (gpointer instance, const char *prefix, CommyStoreDoneFunc done, gpointer user_data)
+{
+  answer (instance, TRUE, done, user_data);
+}
+
+static guint
+fake_watch (gpointer instance,
+            const char *prefix,
+            gint64 from_revision,
+            CommyStoreWatchEventFunc event,
+            gpointer user_data)
+{
+  FakeStore *self = instance;
+
+  self->event = event;
+  self->event_data = user_data;
+  return 1;
+}
+
+static void
+fake_unwatch (gpointer instance, guint watch)
+{
+  ((FakeStore *) instance)->event = NULL;
+}
+
+static void
+end_watch (FakeStore *self)
+{
+  g_autoptr (GError) error = g_error_new_literal (COMMY_ERROR, COMMY_ERROR_STORE, "away");
+
+  g_steal_pointer (&self->event) (self->event_data, NULL, 0, self->revision, error);
+}
+
 /* --- an instance --- */
 
 typedef struct
@@ -178,7 +215,10 @@ scene_init (Scene *self, const char *node, const char *settings)
   self->store.rows = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, row_free);
   self->plugin.instance = &self->store;
   self->plugin.ops.store = (CommyStoreOps){ .struct_size = sizeof (CommyStoreOps),
+                                            .range = fake_range,
                                             .txn = fake_txn,
+                                            .watch = fake_watch,
+                                            .unwatch = fake_unwatch,
                                             .grant = fake_grant,
                                             .revoke = fake_revoke };
   self->mesh = g_new0 (CommyMesh, 1);
@@ -526,6 +566,29 @@ test_lost (void)
   g_assert_cmpint (wait_of (&one, ANN), ==, 0);
 }
 
+/* The same by the watch that hands them over. */
+static void
+test_watch_lost (void)
+{
+  g_auto (Scene) one = { 0 };
+  CommyProofKeeper *keeper;
+
+  scene_init (&one, "one", "[security]\nlock-out=10min\n");
+  g_clear_pointer (&one.lock_outs, commy_lock_outs_free);
+  keeper = commy_proof_keeper_new (one.mesh);
+  commy_proof_keeper_start (keeper, NULL, NULL);
+  g_assert_nonnull (one.store.event);
+  fail (&one, ANN, COMMY_EVIDENCE_X509);
+  g_assert_cmpuint (one.store.n_puts, ==, 1);
+  end_watch (&one.store);
+  g_assert_cmpuint (one.store.n_revokes, ==, 1);
+  while (one.store.event == NULL)
+    g_main_context_iteration (one.mesh->context, TRUE);
+  g_assert_cmpuint (one.store.n_puts, ==, 2);
+  g_assert_cmpint (one.store.lease, ==, 2);
+  commy_proof_keeper_free (keeper);
+}
+
 /* What was under way when it went belongs to what is over. */
 static void
 test_lost_meanwhile (void)
@@ -640,6 +703,7 @@ main (int argc, char **argv)
   g_test_add_func ("/security/lock-outs/a-flood-of-them-washes-nothing-away", test_flood);
   g_test_add_func ("/security/lock-outs/one-that-is-refused-costs-itself", test_one_refused);
   g_test_add_func ("/security/lock-outs/lost-with-the-store-and-told-again", test_lost);
+  g_test_add_func ("/security/lock-outs/lost-with-its-watch", test_watch_lost);
   g_test_add_func ("/security/lock-outs/lost-while-it-is-written", test_lost_meanwhile);
   g_test_add_func ("/security/lock-outs/written-by-two-at-a-time", test_both);
   g_test_add_func ("/security/lock-outs/one-can-be-lifted", test_lifted);
