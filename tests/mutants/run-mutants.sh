@@ -71,13 +71,15 @@ run () {
 check_baseline () {
   stamp=$work/good-$(echo "$sources$flags$test" | cksum | tr ' ' -)
   if [ -f "$stamp" ]; then return 0; fi
-  build "$SRCDIR" "$test" "$work/baseline" && run "$work/baseline" && : >"$stamp"
+  : >"$work/log"
+  build "$SRCDIR" "$test" "$work/baseline" 2>"$work/errors" && run "$work/baseline" && : >"$stamp"
 }
 
 mutate () {
   split "$1"
   if ! check_baseline; then
     complain "$name: $test does not build or pass without the fault"
+    cat "$work/errors" "$work/log" | tail -n 20 | sed 's/^/# /'
     return
   fi
   rm -rf "$work/tree"
