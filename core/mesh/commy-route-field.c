@@ -220,6 +220,7 @@ add_candidate (CommyRouteField *field,
                gint64 now_ns)
 {
   CommyInstance *instance = field->snapshot->instances->pdata[index];
+  const CommyProfile *profile = commy_route_serializer_profile (field->flavour, serializer);
   CommyCandidate *candidate;
   CommyPeer *peer = NULL;
   CommyPath *path = NULL;
@@ -235,19 +236,19 @@ add_candidate (CommyRouteField *field,
       peer = commy_peers_ensure (key->worker->peers, instance);
       path = commy_peer_ensure_path (peer, endpoint->transport, endpoint->address);
     }
-  *candidate = (CommyCandidate){
-    .instance = instance->id,
-    .transport = endpoint->id,
-    .serializer = serializer->note.id,
-    .transport_profile = &endpoint->facts->profile,
-    .serializer_profile = commy_route_serializer_profile (field->flavour, serializer),
-    .security = endpoint->facts->security,
-    .reach = endpoint->facts->reach,
-    .level = commy_route_subset_get_level (&field->subset, field->snapshot, index),
-    .connected = path != NULL && commy_path_is_up (path),
-    .bias = 1,
-    .known = endpoint->facts->known
-  };
+  *candidate = (CommyCandidate){ .instance = instance->id,
+                                 .transport = endpoint->id,
+                                 .serializer = serializer->note.id,
+                                 .transport_profile = &endpoint->facts->profile,
+                                 .serializer_profile = profile,
+                                 .claims = commy_survey_claims (endpoint->facts, profile),
+                                 .security = endpoint->facts->security,
+                                 .reach = endpoint->facts->reach,
+                                 .level = commy_route_subset_get_level (&field->subset,
+                                                                        field->snapshot, index),
+                                 .connected = path != NULL && commy_path_is_up (path),
+                                 .bias = 1,
+                                 .known = endpoint->facts->known };
   if (endpoint->transport != NULL)
     {
       candidate->bias = endpoint->transport->bias;

@@ -24,6 +24,36 @@
 
 /* --- facts --- */
 
+typedef struct _CommySurveyClaims SurveyClaims;
+struct _CommySurveyClaims
+{
+  SurveyClaims *next;
+  const CommyProfile *serializer;
+  CommyClaims claims;
+};
+
+/* A worker that finds none adds its own before the others'; of two of the same kind that came at
+ * the same time both stay. */
+const CommyClaims *
+commy_survey_claims (const CommySurveyFacts *facts, const CommyProfile *serializer)
+{
+  SurveyClaims **list = &((CommySurveyFacts *) facts)->claims;
+  SurveyClaims *first = __atomic_load_n (list, __ATOMIC_ACQUIRE);
+  SurveyClaims *mine;
+
+  for (SurveyClaims *known = first; known != NULL; known = known->next)
+    if (known->serializer == serializer)
+      return &known->claims;
+  mine = g_new (SurveyClaims, 1);
+  mine->serializer = serializer;
+  commy_claims_init (&mine->claims, &facts->profile, serializer);
+  mine->next = first;
+  while (!__atomic_compare_exchange_n (list, &mine->next, mine, FALSE, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE))
+    ;
+  return &mine->claims;
+}
+
 static void
 facts_unref (gpointer data)
 {
@@ -31,6 +61,13 @@ facts_unref (gpointer data)
 
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
+  while (self->claims != NULL)
+    {
+      SurveyClaims *known = self->claims;
+
+      self->claims = known->next;
+      g_free (known);
+    }
   g_free (self->origin);
   g_free (self);
 }

@@ -13,11 +13,12 @@
 typedef struct
 {
   gatomicrefcount refs;
-  CommyProfile profile; /* as estimated for these peers */
-  guint security;       /* of transport and auth together */
-  guint reach;          /* one CommyReach bit */
-  CommyRejection known; /* NONE if it may be tried */
-  char *origin;         /* owned text `known.origin` may point to */
+  CommyProfile profile;              /* as estimated for these peers */
+  guint security;                    /* of transport and auth together */
+  guint reach;                       /* one CommyReach bit */
+  CommyRejection known;              /* NONE if it may be tried */
+  char *origin;                      /* owned text `known.origin` may point to */
+  struct _CommySurveyClaims *claims; /* with the serializers that were asked about; atomic */
 } CommySurveyFacts;
 
 typedef struct
@@ -47,3 +48,8 @@ typedef struct
   guint first_asked; /* of the instances that were asked again, where that was due */
   GHashTable *facts; /* a set, to share them; mesh thread */
 } CommySurvey;
+
+/* What the stack of an endpoint with these facts and @serializer, whose profile stays as long as
+ * the mesh, claims. Any thread. (transfer none): as long as the facts are there. */
+const CommyClaims *commy_survey_claims (const CommySurveyFacts *facts,
+                                        const CommyProfile *serializer);

@@ -81,19 +81,12 @@ prior_weight (const CommyWork *work)
   return work->demand->preference == COMMY_PREFER_ADAPTIVE ? ADAPTIVE_PRIOR_WEIGHT : 1;
 }
 
-static double
-transport_alone (const CommyCandidate *candidate, guint size_class)
-{
-  CommyCost cost;
-
-  commy_cost_compute (candidate->transport_profile, NULL,
-                      commy_size_class_representative (size_class), &cost);
-  return cost.t_latency_ns;
-}
-
-/* What @candidate's calibration says of a stack that is claimed to take @stack_ns. */
+/* What @candidate's calibration says of a stack that claims @claim. */
 static CommyPosterior
-believe (CommyWork *work, const CommyCandidate *candidate, guint size_class, double stack_ns)
+believe (CommyWork *work,
+         const CommyCandidate *candidate,
+         guint size_class,
+         const CommyClaim *claim)
 {
   CommyTransportBelief *recent = &work->recent;
   guint16 bit = (guint16) (1u << size_class);
@@ -110,18 +103,15 @@ believe (CommyWork *work, const CommyCandidate *candidate, guint size_class, dou
                             prior_weight (work));
     }
   if (recent->calibration == NULL || !recent->calibration->bare)
-    return commy_inference_get (&recent->inference, size_class, stack_ns);
+    return commy_inference_get (&recent->inference, size_class, claim->t_latency_ns);
   if ((recent->known & bit) == 0)
     {
-      double alone = candidate->serializer_profile != NULL ? transport_alone (candidate, size_class)
-                                                           : stack_ns;
-
-      recent->transport_ns[size_class] = alone;
-      recent->posteriors[size_class] = commy_inference_get (&recent->inference, size_class, alone);
+      recent->posteriors[size_class]
+          = commy_inference_get (&recent->inference, size_class, claim->transport_ns);
       recent->known |= bit;
     }
   posterior = recent->posteriors[size_class];
-  lay_over_stack (&posterior, recent->transport_ns[size_class], stack_ns);
+  lay_over_stack (&posterior, claim->transport_ns, claim->t_latency_ns);
   return posterior;
 }
 
@@ -131,18 +121,15 @@ believe_felt (const CommyWork *work, const CommyCandidate *candidate, guint size
 {
   CommyInference inference;
   CommyPosterior posterior;
-  CommyCost cost;
-  double alone;
+  CommyClaim room;
+  const CommyClaim *claim = commy_candidate_claim (candidate, size_class, &room);
 
-  commy_cost_compute (candidate->transport_profile, candidate->serializer_profile,
-                      commy_size_class_representative (size_class), &cost);
   commy_inference_init (&inference, candidate->felt, candidate->transport_profile,
                         work->demand->now_ns, prior_weight (work));
   if (!candidate->felt->bare)
-    return commy_inference_get (&inference, size_class, cost.t_latency_ns);
-  alone = transport_alone (candidate, size_class);
-  posterior = commy_inference_get (&inference, size_class, alone);
-  lay_over_stack (&posterior, alone, cost.t_latency_ns);
+    return commy_inference_get (&inference, size_class, claim->t_latency_ns);
+  posterior = commy_inference_get (&inference, size_class, claim->transport_ns);
+  lay_over_stack (&posterior, claim->transport_ns, claim->t_latency_ns);
   return posterior;
 }
 
@@ -159,6 +146,14 @@ risk_of (CommyWork *work, double sd)
   return work->recent.risk;
 }
 
+static double
+weigh (const CommyClaim *claim, const CommyWeights *weights)
+{
+  return (weights->latency * claim->t_latency_ns + weights->throughput * claim->t_throughput_ns
+          + weights->cpu * claim->t_cpu_ns)
+         * claim->tries;
+}
+
 void
 commy_work_assess (CommyWork *work, guint i, guint size_class)
 {
@@ -166,20 +161,18 @@ commy_work_assess (CommyWork *work, guint i, guint size_class)
   CommyAssessment *assessment = &work->assessments[i];
   guint16 bit = (guint16) (1u << size_class);
   CommyPosterior *posterior = &assessment->posterior[size_class];
+  const CommyClaim *claim;
+  CommyClaim room;
   CommyScale scale;
-  CommyCost cost;
 
   if ((assessment->assessed & bit) != 0)
     return;
   assessment->assessed |= bit;
-  commy_cost_compute (candidate->transport_profile, candidate->serializer_profile,
-                      commy_size_class_representative (size_class), &cost);
-  *posterior = believe (work, candidate, size_class, cost.t_latency_ns);
-  assessment->piece[size_class] = (guint8) cost.piece;
+  claim = commy_candidate_claim (candidate, size_class, &room);
+  *posterior = believe (work, candidate, size_class, claim);
   assessment->risk[size_class] = risk_of (work, posterior->sd);
   scale = commy_scale_for (work->demand, candidate, posterior, assessment->risk[size_class]);
-  assessment->claimed_ns[size_class]
-      = commy_candidate_weigh (candidate, &work->demand->weights, &cost);
+  assessment->claimed_ns[size_class] = weigh (claim, &work->demand->weights);
   assessment->expected_ns[size_class]
       = commy_scale_expected (&scale, assessment->claimed_ns[size_class]);
   assessment->score[size_class] = assessment->expected_ns[size_class] * scale.risk;
@@ -244,41 +237,21 @@ refuse_nonsense (CommyAssessment *assessment, const char *offered)
 }
 
 static bool
-is_number (double value)
-{
-  return value >= 0 && value <= G_MAXDOUBLE;
-}
-
-static bool
-is_sane_profile (const CommyProfile *profile)
-{
-  guint n = CLAMP (profile->n_segments, 1, COMMY_PROFILE_SEGMENTS);
-  bool sane = is_number (profile->loss) && is_number (profile->size_factor)
-              && is_number (profile->connect_ns) && is_number (profile->header_bytes);
-
-  for (guint i = 0; i < n; i++)
-    {
-      const CommyProfileSegment *segment = &profile->segments[i];
-
-      sane = sane && is_number (segment->latency_ns) && is_number (segment->wire_ns_per_byte)
-             && is_number (segment->send_cpu_ns) && is_number (segment->send_cpu_ns_per_byte)
-             && is_number (segment->recv_cpu_ns) && is_number (segment->recv_cpu_ns_per_byte);
-    }
-  return sane;
-}
-
-static bool
 is_sane (const CommyWork *work, guint i)
 {
   const CommyCandidate *candidate = &work->candidates[i];
+  const CommyClaims *claims = candidate->claims;
   /* Neighbours share a transport; what was costed is sane. */
   bool looked_at = i > 0 && work->assessments[i - 1].assessed != 0
                    && candidate->transport_profile == candidate[-1].transport_profile;
 
-  return (looked_at || is_sane_profile (candidate->transport_profile))
-         && !(candidate->bias > G_MAXDOUBLE)
+  if (candidate->bias > G_MAXDOUBLE)
+    return false;
+  if (claims != NULL)
+    return claims->is_sane;
+  return (looked_at || commy_profile_is_sane (candidate->transport_profile))
          && (candidate->serializer_profile == NULL
-             || is_sane_profile (candidate->serializer_profile));
+             || commy_profile_is_sane (candidate->serializer_profile));
 }
 
 /* Latency and throughput may be missed if the caller said so and nothing meets them. */

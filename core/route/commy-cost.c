@@ -41,14 +41,12 @@ commy_cost_compute (const CommyProfile *transport,
   if (serializer != NULL)
     {
       segment = commy_profile_segment (serializer, (double) size);
-      cost.piece = COMMY_PROFILE_SEGMENTS * (guint) (segment - serializer->segments);
       cost.encode_ns = affine (segment->send_cpu_ns, segment->send_cpu_ns_per_byte, (double) size);
       cost.decode_ns = affine (segment->recv_cpu_ns, segment->recv_cpu_ns_per_byte, (double) size);
       cost.wire_bytes = (double) size * serializer->size_factor + serializer->header_bytes;
     }
   cost.wire_bytes += transport->header_bytes;
   segment = commy_profile_segment (transport, cost.wire_bytes);
-  cost.piece += (guint) (segment - transport->segments);
   cost.send_cpu_ns = affine (segment->send_cpu_ns, segment->send_cpu_ns_per_byte, cost.wire_bytes);
   cost.recv_cpu_ns = affine (segment->recv_cpu_ns, segment->recv_cpu_ns_per_byte, cost.wire_bytes);
   cost.wire_ns = segment->wire_ns_per_byte * cost.wire_bytes;
@@ -89,21 +87,12 @@ commy_cost_weigh (const CommyCost *cost, const CommyWeights *weights)
 
 /* --- of a candidate --- */
 
-/* How often a message is sent until it arrives. */
-static double
-tries (const CommyCandidate *candidate)
+double
+commy_profile_tries (const CommyProfile *transport)
 {
-  double loss = candidate->transport_profile->loss;
+  double loss = transport->loss;
 
   return loss > 0 ? 1 / (1 - MIN (loss, MAX_LOSS)) : 1;
-}
-
-double
-commy_candidate_weigh (const CommyCandidate *candidate,
-                       const CommyWeights *weights,
-                       const CommyCost *cost)
-{
-  return commy_cost_weigh (cost, weights) * tries (candidate);
 }
 
 double
@@ -112,7 +101,7 @@ commy_candidate_claimed (const CommyCandidate *candidate, const CommyWeights *we
   CommyCost cost;
 
   commy_cost_compute (candidate->transport_profile, candidate->serializer_profile, size, &cost);
-  return commy_candidate_weigh (candidate, weights, &cost);
+  return commy_cost_weigh (&cost, weights) * commy_profile_tries (candidate->transport_profile);
 }
 
 double
@@ -171,56 +160,7 @@ commy_candidate_limit (const CommyCandidate *candidate)
   return serializer->max_message != 0 ? MIN (limit, serializer->max_message) : limit;
 }
 
-CommyLine
-commy_candidate_line (const CommyCandidate *candidate, const CommyWeights *weights, guint64 from)
-{
-  const CommyProfile *transport = candidate->transport_profile;
-  const CommyProfile *serializer = candidate->serializer_profile;
-  const CommyProfileSegment *segment;
-  double factor = 1, offset = transport->header_bytes;
-  double cpu = 0, cpu_slope = 0, wait, wait_slope, often = tries (candidate);
-
-  if (serializer != NULL)
-    {
-      segment = commy_profile_segment (serializer, (double) from);
-      factor = serializer->size_factor;
-      offset += serializer->header_bytes;
-      cpu = segment->send_cpu_ns + segment->recv_cpu_ns;
-      cpu_slope = segment->send_cpu_ns_per_byte + segment->recv_cpu_ns_per_byte;
-    }
-  segment = commy_profile_segment (transport, factor * (double) from + offset);
-  cpu += segment->send_cpu_ns + segment->recv_cpu_ns
-         + (segment->send_cpu_ns_per_byte + segment->recv_cpu_ns_per_byte) * offset;
-  cpu_slope += (segment->send_cpu_ns_per_byte + segment->recv_cpu_ns_per_byte) * factor;
-  wait = segment->latency_ns + segment->wire_ns_per_byte * offset;
-  wait_slope = segment->wire_ns_per_byte * factor;
-  return (CommyLine){
-    .fixed = (weights->latency * (cpu + wait) + weights->cpu * cpu) * often,
-    .slope = (weights->latency * (cpu_slope + wait_slope) + weights->cpu * cpu_slope) * often
-  };
-}
-
-/* --- where the straight lines end --- */
-
-/* The last size of the segment that @size is in, when a size becomes size x factor + offset. */
-static guint64
-segment_end (const CommyProfile *profile, double factor, double offset, guint64 size, guint64 end)
-{
-  const CommyProfileSegment *segment
-      = commy_profile_segment (profile, factor * (double) size + offset);
-  double last = (double) segment->max_bytes;
-  guint64 at;
-
-  if (factor <= 0 || factor * (double) end + offset <= last
-      || segment == commy_profile_segment (profile, factor * (double) end + offset))
-    return end;
-  at = (guint64) fmax ((last - offset) / factor, (double) size);
-  while (at > size && factor * (double) at + offset > last)
-    at--;
-  while (at < end && factor * (double) (at + 1) + offset <= last)
-    at++;
-  return at;
-}
+/* --- where a pipeline bends --- */
 
 /* The slowest part of a pipeline is not straight where another part becomes the slowest. */
 static guint64
@@ -236,28 +176,11 @@ bend (double a0, double b0, double a1, double b1, guint64 from, guint64 to)
 }
 
 guint64
-commy_candidate_one_segment_to (const CommyCandidate *candidate, gsize size, guint64 end)
-{
-  const CommyProfile *transport = candidate->transport_profile;
-  const CommyProfile *serializer = candidate->serializer_profile;
-  double factor = 1, offset = transport->header_bytes;
-  guint64 to = end;
-
-  if (serializer != NULL)
-    {
-      factor = serializer->size_factor;
-      offset += serializer->header_bytes;
-      to = MIN (to, segment_end (serializer, 1, 0, size, end));
-    }
-  return MIN (to, segment_end (transport, factor, offset, size, end));
-}
-
-guint64
 commy_candidate_straight_to (const CommyCandidate *candidate, gsize size, guint64 end)
 {
   const CommyProfile *transport = candidate->transport_profile;
   const CommyProfile *serializer = candidate->serializer_profile;
-  guint64 to = commy_candidate_one_segment_to (candidate, size, end);
+  guint64 to = commy_stack_straight_to (transport, serializer, size, end);
   CommyCost a, b;
 
   commy_cost_compute (transport, serializer, size, &a);

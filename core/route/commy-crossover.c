@@ -12,8 +12,7 @@
 #include <math.h>
 
 #define MAX_POINTS 128
-#define SLACK (1 + 1e-9)                         /* for rounding */
-#define LAST_SIZE (G_GUINT64_CONSTANT (1) << 40) /* what "more" means in the last class */
+#define SLACK (1 + 1e-9) /* for rounding */
 
 /* The envelope at one size. Between neighbouring points every line is straight. */
 typedef struct
@@ -88,9 +87,12 @@ cost_at (const Sweep *sweep, guint i, guint64 size)
 static guint64
 one_straight_to (const Sweep *sweep, guint i, guint64 size, guint64 end)
 {
+  const CommyCandidate *candidate = candidate_of (sweep, i);
+
   if (sweep->demand->weights.throughput > 0)
-    return commy_candidate_straight_to (candidate_of (sweep, i), size, end);
-  return commy_candidate_one_segment_to (candidate_of (sweep, i), size, end);
+    return commy_candidate_straight_to (candidate, size, end);
+  return commy_stack_straight_to (candidate->transport_profile, candidate->serializer_profile, size,
+                                  end);
 }
 
 /* The line that @i is on at @size; none (below is 0) where the slowest part of a pipeline counts.
@@ -98,36 +100,36 @@ one_straight_to (const Sweep *sweep, guint i, guint64 size, guint64 end)
 static void
 find_line (Sweep *sweep, guint i, guint64 size, guint64 end)
 {
+  const CommyCandidate *candidate = candidate_of (sweep, i);
   Cost *cost = &sweep->costs[i];
+  CommyLines lines;
 
   cost->before = cost->now;
   cost->now.from = size;
   cost->now.below = 0;
   if (sweep->demand->weights.throughput > 0 || cost->limit < size)
     return;
-  cost->now.line = commy_candidate_line (candidate_of (sweep, i), &sweep->demand->weights, size);
+  lines = commy_stack_lines (candidate->transport_profile, candidate->serializer_profile, size);
+  cost->now.line = commy_line_weigh (&lines, commy_profile_tries (candidate->transport_profile),
+                                     &sweep->demand->weights);
   cost->now.below = one_straight_to (sweep, i, size, end) + 1;
 }
 
-/* The same without asking the profiles: what costs on one piece at the ends of this class and of
- * the one below does so in between. */
-static bool
-recall_line (Sweep *sweep, guint i, guint64 from, guint64 end)
+/* The same where the class begins. */
+static void
+first_line (Sweep *sweep, guint i, guint64 from)
 {
-  const CommyAssessment *assessment = &sweep->work->assessments[sweep->eligible[i]];
-  guint c = sweep->size_class;
   Cost *cost = &sweep->costs[i];
-  double low = (double) (from - 1), high = (double) end;
-  CommyLine line;
+  const CommyClaim *claim;
+  CommyClaim room;
 
-  if (c == 0 || c == COMMY_SIZE_CLASSES - 1 || sweep->demand->weights.throughput > 0
-      || (assessment->assessed & 1u << (c - 1)) == 0
-      || assessment->piece[c - 1] != assessment->piece[c])
-    return false;
-  line.slope = (assessment->claimed_ns[c] - assessment->claimed_ns[c - 1]) / (high - low);
-  line.fixed = assessment->claimed_ns[c] - line.slope * high;
-  cost->now = (Piece){ .from = from, .below = end + 1, .line = line };
-  return true;
+  cost->now.from = cost->before.from = from;
+  cost->now.below = cost->before.below = 0;
+  if (sweep->demand->weights.throughput > 0 || cost->limit < from)
+    return;
+  claim = commy_candidate_claim (candidate_of (sweep, i), sweep->size_class, &room);
+  cost->now.line = commy_line_weigh (&claim->lines, claim->tries, &sweep->demand->weights);
+  cost->now.below = claim->straight_to + 1;
 }
 
 static void
@@ -141,10 +143,7 @@ enter (Sweep *sweep, guint16 candidate, guint64 from, guint64 end)
   cost->limit = sweep->work->limits[candidate];
   cost->scale = commy_scale_for (sweep->demand, candidate_of (sweep, i), posterior_of (sweep, i),
                                  assessment->risk[sweep->size_class]);
-  cost->now.from = cost->before.from = 0;
-  cost->now.below = cost->before.below = 0;
-  if (!recall_line (sweep, i, from, end))
-    find_line (sweep, i, from, end);
+  first_line (sweep, i, from);
   cost->is_straight = cost->limit >= end
                       && (cost->now.below > 0 ? cost->now.below > end
                                               : one_straight_to (sweep, i, from, end) >= end);
@@ -415,10 +414,10 @@ commy_crossover_find (const CommyWork *work,
   sweep.demand = work->demand;
   sweep.n_eligible = sweep.n_points = 0;
   sweep.size_class = size_class;
-  enter_rivals (&sweep, eligible, n_eligible, from, MIN (upper, LAST_SIZE));
+  enter_rivals (&sweep, eligible, n_eligible, from, MIN (upper, COMMY_LAST_SIZE));
   if (sweep.n_eligible == 1)
     return (CommyCrossover){ .lo = sweep.eligible[0], .hi = sweep.eligible[0], .split = upper };
-  walk (&sweep, from, MIN (upper, LAST_SIZE));
+  walk (&sweep, from, MIN (upper, COMMY_LAST_SIZE));
   whole = tie_break (&sweep, 0, sweep.n_points, -1);
   cut = whole < 0 ? best_cut (&sweep) : 0;
   if (cut == 0)

@@ -10,22 +10,49 @@
 
 /* The largest plain message that a stack carries. */
 guint64 commy_candidate_limit (const CommyCandidate *candidate);
-/* Claimed cost of one message in the objective, ns; a lost message is paid for again. The first
- * if the cost is known already. */
-double commy_candidate_weigh (const CommyCandidate *candidate,
-                              const CommyWeights *weights,
-                              const CommyCost *cost);
+/* Claimed cost of one message in the objective, ns; a lost message is paid for again. */
 double
 commy_candidate_claimed (const CommyCandidate *candidate, const CommyWeights *weights, gsize size);
-/* The claimed cost around @from as a straight line: fixed + slope x size. Not where the slowest
- * part of a pipeline counts (weight of throughput 0). */
+/* Where it is one straight line: fixed + slope x size. Not where the slowest part of a pipeline
+ * counts (weight of throughput 0). */
 typedef struct
 {
   double fixed, slope;
 } CommyLine;
 
-CommyLine
-commy_candidate_line (const CommyCandidate *candidate, const CommyWeights *weights, guint64 from);
+static inline CommyLine
+commy_line_weigh (const CommyLines *lines, double tries, const CommyWeights *weights)
+{
+  return (CommyLine){
+    .fixed
+    = (weights->latency * (lines->cpu_ns + lines->wait_ns) + weights->cpu * lines->cpu_ns) * tries,
+    .slope
+    = (weights->latency * (lines->cpu_slope + lines->wait_slope) + weights->cpu * lines->cpu_slope)
+      * tries
+  };
+}
+
+/* What a stack claims in a class; in @room unless it is known. */
+static inline const CommyClaim *
+commy_candidate_claim (const CommyCandidate *candidate, guint size_class, CommyClaim *room)
+{
+  if (candidate->claims != NULL)
+    return &candidate->claims->classes[size_class];
+  commy_claim_init (room, candidate->transport_profile, candidate->serializer_profile, size_class);
+  return room;
+}
+
+/* The lines around @size; the last size after it, at most @end, that they hold for. */
+CommyLines
+commy_stack_lines (const CommyProfile *transport, const CommyProfile *serializer, guint64 size);
+guint64 commy_stack_straight_to (const CommyProfile *transport,
+                                 const CommyProfile *serializer,
+                                 guint64 size,
+                                 guint64 end);
+/* All numbers that a cost is made of are numbers. */
+bool commy_profile_is_sane (const CommyProfile *profile);
+/* How often a message is sent until it arrives. */
+double commy_profile_tries (const CommyProfile *transport);
 
 /* Serializers over one connection share the transport's unknown ratio: not rivals by chance. */
 static inline bool
@@ -35,9 +62,7 @@ commy_candidate_same_way (const CommyCandidate *a, const CommyCandidate *b)
          && (a->instance == b->instance || g_strcmp0 (a->instance, b->instance) == 0);
 }
 
-/* The last size after @size, at most @end, up to which the claimed cost is one straight line. For
- * the first the slowest part of a pipeline must not count (weight of throughput 0). */
-guint64 commy_candidate_one_segment_to (const CommyCandidate *candidate, gsize size, guint64 end);
+/* The same where the slowest part of a pipeline counts. */
 guint64 commy_candidate_straight_to (const CommyCandidate *candidate, gsize size, guint64 end);
 /* What a requirement is compared with: one way of 64 bytes in ns, rate of 64 KiB in bytes/s. */
 double commy_candidate_latency (const CommyCandidate *candidate, const CommyPosterior *posterior);
@@ -100,7 +125,6 @@ typedef struct
   CommyInference inference;
   double risk_sd, risk; /* the last factor for an sd: most are alike */
   guint16 known;        /* bits of the classes below; only if the calibration is bare */
-  double transport_ns[COMMY_SIZE_CLASSES];
   CommyPosterior posteriors[COMMY_SIZE_CLASSES];
 } CommyTransportBelief;
 
@@ -137,6 +161,9 @@ commy_work_is_allowed (const CommyWork *work, guint i)
 {
   return work->assessments[i].rejection.filter == COMMY_FILTER_NONE;
 }
+
+/* What "more" means in the last class. */
+#define COMMY_LAST_SIZE (G_GUINT64_CONSTANT (1) << 40)
 
 static inline guint64
 commy_size_class_least (guint size_class)

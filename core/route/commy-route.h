@@ -51,7 +51,6 @@ typedef struct
   double t_latency_ns;    /* one message, idle path: the sum */
   double t_throughput_ns; /* ns per message at saturation: the slowest part */
   double t_cpu_ns;        /* processor time of both sides */
-  guint piece;            /* which segments it came from: one number for each pair */
 } CommyCost;
 
 /* The segment of @profile that is valid for @bytes. */
@@ -71,6 +70,41 @@ typedef struct
 /* latency 1/0/0, throughput .1/.8/.1, cpu .3/.1/.6, balanced .5/.3/.2; DEFAULT is latency. */
 CommyWeights commy_weights_for (CommyObjective objective);
 double commy_cost_weigh (const CommyCost *cost, const CommyWeights *weights);
+
+/* --- what a stack claims, once for all decisions (commy-claims.c) --- */
+
+/* One try around some size as straight lines: fixed + slope x size, of the processors and of
+ * latency and wire. */
+typedef struct
+{
+  double cpu_ns, cpu_slope, wait_ns, wait_slope;
+} CommyLines;
+
+/* In one size class; of each try, of which there are @tries until a message arrives. */
+typedef struct
+{
+  double t_latency_ns, t_throughput_ns, t_cpu_ns; /* as of CommyCost, at the representative size */
+  double transport_ns;                            /* t_latency_ns without the serializer */
+  double tries;
+  CommyLines lines; /* from the least size of the class up to @straight_to */
+  guint64 straight_to;
+} CommyClaim;
+
+/* Hangs on nothing but the two profiles. */
+typedef struct
+{
+  bool is_sane; /* FALSE: a profile is not all numbers, and there is nothing else */
+  CommyClaim classes[COMMY_SIZE_CLASSES];
+} CommyClaims;
+
+/* @serializer may be NULL. */
+void commy_claim_init (CommyClaim *claim,
+                       const CommyProfile *transport,
+                       const CommyProfile *serializer,
+                       guint size_class);
+void commy_claims_init (CommyClaims *claims,
+                        const CommyProfile *transport,
+                        const CommyProfile *serializer);
 
 /* --- calibration: posterior over ln(measured / claimed) (commy-calibration.c) --- */
 
@@ -226,6 +260,7 @@ typedef struct
   const char *serializer; /* id */
   const CommyProfile *transport_profile;
   const CommyProfile *serializer_profile;
+  const CommyClaims *claims;           /* of both; NULL: worked out whenever it is needed */
   const CommyCalibration *calibration; /* of (peer, transport); NULL: none */
   const CommyCalibration *felt;        /* by the caller itself, for requirements; NULL: none else */
   guint security;                      /* of the stack: transport and auth together */
@@ -253,7 +288,6 @@ typedef struct
                                              connect */
   double score[COMMY_SIZE_CLASSES];       /* ranked by: expected * exp(risk * sd) */
   double risk[COMMY_SIZE_CLASSES];        /* what expected_ns is multiplied with for that */
-  guint8 piece[COMMY_SIZE_CLASSES];       /* of the profiles, where a class is costed */
   double flow_score, flow_sd;             /* by the flow's shares */
   double latency_ns, throughput; /* what requirements are compared with, if there are any */
   CommyPosterior posterior[COMMY_SIZE_CLASSES];

@@ -19,6 +19,7 @@ typedef struct
   CommyProfile transports[4], serializers[4];
   FixtureSet random;
   CommyCalibration calibrations[CANDIDATES];
+  CommyClaims claims[CANDIDATES];
   CommyCandidate candidates[CANDIDATES];
 } Set;
 
@@ -91,6 +92,20 @@ make_random (Set *set, GRand *rand)
     }
 }
 
+/* As the mesh does it, once for as long as the profiles stay. */
+static void
+claim (Set *set)
+{
+  for (guint i = 0; i < CANDIDATES; i++)
+    {
+      CommyCandidate *candidate = &set->candidates[i];
+
+      commy_claims_init (&set->claims[i], candidate->transport_profile,
+                         candidate->serializer_profile);
+      candidate->claims = &set->claims[i];
+    }
+}
+
 static int
 compare (gconstpointer a, gconstpointer b)
 {
@@ -145,6 +160,7 @@ main (int argc, char **argv)
             make_random (&sets[i], rand);
           else
             make_installed (&sets[i], rand, kind == 1);
+          claim (&sets[i]);
         }
       for (guint way = 0; way < 4; way++)
         measure (names[kind], sets, way % 2 == 0, way >= 2, turns);
