@@ -259,6 +259,11 @@ typedef gboolean (*CommyMayRestFunc) (gpointer data);
 /* Connecting side: it is closed, by the loop of its worker, when nothing happened on it for
  * @idle_ns and up to a quarter more, and nothing of it is held or open. 0: never. */
 void commy_channel_rest_after (CommyChannel *channel, gint64 idle_ns, CommyMayRestFunc may_rest);
+/* Since when nothing happened on it and nothing of it was held or open, as far as was looked; this
+ * looks, too. On the thread of its worker, as the next one. */
+gint64 commy_channel_look_idle (CommyChannel *channel, gint64 now_ns);
+/* Closes it unless its owner cannot do without it. */
+gboolean commy_channel_rest (CommyChannel *channel);
 /* That is why it closed. */
 gboolean commy_channel_is_resting (const CommyChannel *channel);
 

@@ -40,9 +40,9 @@ commy_channel_rest_after (CommyChannel *self, gint64 idle_ns, CommyMayRestFunc m
 
   self->rest.idle_ns = idle_ns;
   self->rest.may_rest = may_rest;
+  note (self, now_ns);
   if (idle_ns == 0 || self->closed)
     return;
-  note (self, now_ns);
   self->rest.look_ns = now_ns + MAX (idle_ns / LOOKS, 1);
   commy_worker_need_deadline (self->worker, self->rest.look_ns);
 }
@@ -54,22 +54,34 @@ commy_channel_is_resting (const CommyChannel *self)
 }
 
 gint64
+commy_channel_look_idle (CommyChannel *self, gint64 now_ns)
+{
+  if (has_changed (self) || is_needed (self))
+    note (self, now_ns);
+  return self->rest.since_ns;
+}
+
+gboolean
+commy_channel_rest (CommyChannel *self)
+{
+  if (self->rest.may_rest == NULL || !self->rest.may_rest (self->on_closed_data)
+      || commy_channel_flush (self) != COMMY_IO_OK)
+    return FALSE;
+  self->rest.is_resting = TRUE;
+  commy_channel_close (self, NULL);
+  return TRUE;
+}
+
+gint64
 commy_channel_expire_rest (CommyChannel *self, gint64 now_ns)
 {
   if (self->rest.idle_ns == 0 || self->closed)
     return G_MAXINT64;
   if (now_ns < self->rest.look_ns)
     return self->rest.look_ns;
-  if (has_changed (self) || is_needed (self))
-    note (self, now_ns);
-  else if (now_ns - self->rest.since_ns >= self->rest.idle_ns
-           && self->rest.may_rest (self->on_closed_data)
-           && commy_channel_flush (self) == COMMY_IO_OK)
-    {
-      self->rest.is_resting = TRUE;
-      commy_channel_close (self, NULL);
-      return G_MAXINT64;
-    }
+  if (now_ns - commy_channel_look_idle (self, now_ns) >= self->rest.idle_ns
+      && commy_channel_rest (self))
+    return G_MAXINT64;
   self->rest.look_ns = now_ns + MAX (self->rest.idle_ns / LOOKS, 1);
   return self->rest.look_ns;
 }

@@ -94,6 +94,9 @@ static const CommyKeySchema service_keys[] = {
   { "idle-timeout", WHOLE (DURATION, 0, 24 * HOUR), "0",
     "connections to its instances on which nothing happened for that long are closed, and made "
     "anew by the next call; 0: they stay" },
+  { "spare-timeout", WHOLE (DURATION, 0, 24 * HOUR), "1min",
+    "a connection on which nothing happened for that long is closed while calls go to the same "
+    "instance over another one; 0: it stays" },
   { "depends", LIST (GLOB), NULL, "names of services that what is offered here needs" },
   { "auth-chain", PLAIN (ID), "",
     "[auth-chain NAME] that callers of what is offered here must prove themselves by" },

@@ -299,6 +299,7 @@ commy_route_decide_now (
   commy_route_fill_members (route, &field, key, &demand);
   commy_route_update_balance (route, &field, key);
   commy_route_warm (&field, key, (guint) plan.chosen, get_warm_paths (key));
+  commy_route_rest_spares (route, key);
   route->snapshot = commy_snapshot_ref (field.snapshot);
   route->mesh_epoch = mesh_epoch;
   route->peers_epoch = commy_peers_get_epoch (key->worker->peers);

@@ -2,7 +2,9 @@
 /*
  * Paths that are there before they are needed: when an instance fails, a call goes to the next one
  * without setting a path up first. Only one path to each, and none beside the one that is taken:
- * that moves to another transport itself, which has to be free.
+ * that moves to another transport itself, which has to be free. And paths that were, such as while
+ * another one had failed: they are looked at whenever a route is decided, so that nobody has to
+ * wake for them.
  */
 #include "config.h"
 
@@ -89,4 +91,53 @@ commy_route_warm (const CommyRouteField *field, const CommyRouteKey *key, guint 
       commy_path_connect (path, on_warm, NULL);
       n--;
     }
+}
+
+/* --- what is not needed any more --- */
+
+static gboolean
+is_taken (const CommyRouteMember *member, const CommyPath *path)
+{
+  for (guint c = 0; c < COMMY_SIZE_CLASSES; c++)
+    if (member->classes[c].lo.path == path || member->classes[c].hi.path == path)
+      return TRUE;
+  return FALSE;
+}
+
+static void
+rest_spares_of (const CommyRouteMember *member, gint64 idle_ns, gint64 now_ns)
+{
+  const GPtrArray *paths = member->peer->paths;
+  gint64 used_ns = 0; /* the last that anything happened on any of them */
+
+  for (guint i = 0; i < paths->len; i++)
+    {
+      CommyPath *path = paths->pdata[i];
+
+      if (commy_path_is_up (path))
+        used_ns = MAX (used_ns, commy_channel_look_idle (path->channel, now_ns));
+    }
+  for (guint i = 0; i < paths->len; i++)
+    {
+      CommyPath *path = paths->pdata[i];
+      gint64 since_ns;
+
+      if (!commy_path_is_up (path) || is_taken (member, path))
+        continue;
+      since_ns = commy_channel_look_idle (path->channel, now_ns);
+      if (since_ns < used_ns && now_ns - since_ns >= idle_ns)
+        commy_channel_rest (path->channel);
+    }
+}
+
+void
+commy_route_rest_spares (const CommyRoute *route, const CommyRouteKey *key)
+{
+  g_autofree char *group = g_strdup_printf ("service %s", key->service);
+  const gint64 idle_ns = commy_config_get_duration (key->mesh->config, group, "spare-timeout");
+  const gint64 now_ns = commy_env_now (key->mesh->env);
+
+  for (guint i = 0; i < route->n_members && idle_ns > 0; i++)
+    if (route->members[i].peer->paths->len > 1)
+      rest_spares_of (&route->members[i], idle_ns, now_ns);
 }

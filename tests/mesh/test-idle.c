@@ -7,6 +7,7 @@
 
 #include "mesh-scene.h"
 #include "mesh/commy-farewell.h"
+#include "mesh/commy-mesh-private.h"
 #include "stream-handlers.h"
 #include "topic-puppet.h"
 
@@ -256,6 +257,85 @@ test_needed (MeshFixture *fixture, gconstpointer data)
   scene_close (&scene);
 }
 
+/* --- beside another one --- */
+
+#define SPARE "[service " TEST_SERVICE "]\nspare-timeout="
+
+static CommyClient *
+client_over_network (CommyMesh *mesh)
+{
+  g_autoptr (CommyRequirements) requirements = commy_requirements_new ();
+  CommyClient *client = commy_client_new (mesh, TEST_SERVICE);
+
+  commy_requirements_set_preference (requirements, COMMY_PREFER_NETWORK_ONLY, NULL);
+  commy_client_set_requirements (client, requirements);
+  return client;
+}
+
+/* A call for which the route is decided anew, as it is now and then. */
+static void
+call_anew (Scene *scene)
+{
+  __atomic_add_fetch (&scene->mesh->epoch, 1, __ATOMIC_RELEASE);
+  call (scene->client);
+}
+
+/* Two connections to one instance: the one that another client of the thread left is closed once
+ * the other was used for long enough, and made anew when it is needed. */
+static void
+test_spare (MeshFixture *fixture, gconstpointer data)
+{
+  g_autoptr (CommyClient) other = NULL;
+  Scene scene = { 0 };
+
+  mesh_fixture_make_credentials (fixture);
+  scene.settings = g_strdup ("[calibration]\nmode=off\n" SPARE "10ms\n");
+  scene.child = service_child_start (fixture, scene.settings, 1);
+  scene.mesh = mesh_fixture_join (fixture, scene.settings);
+  scene.client = commy_client_new (scene.mesh, TEST_SERVICE);
+  other = client_over_network (scene.mesh);
+  for (guint i = 0; i < ENOUGH; i++)
+    {
+      call (scene.client);
+      call (other);
+      g_assert_cmpuint (count_connections (scene.mesh), ==, 2);
+      do
+        call_anew (&scene);
+      while (count_connections (scene.mesh) > 1);
+    }
+  call (other);
+  g_clear_object (&other);
+  scene_close (&scene);
+}
+
+/* Nobody wakes for spare ones, and 0 keeps them however much the other is used. */
+static void
+test_spare_stays (MeshFixture *fixture, gconstpointer timeout)
+{
+  const gboolean is_silent = strcmp (timeout, "0") != 0;
+  g_autoptr (CommyClient) other = NULL;
+  Scene scene = { 0 };
+
+  mesh_fixture_make_credentials (fixture);
+  scene.settings = g_strconcat ("[calibration]\nmode=off\n" SPARE, timeout, "\n", NULL);
+  scene.child = service_child_start (fixture, scene.settings, 1);
+  scene.mesh = mesh_fixture_join (fixture, scene.settings);
+  scene.client = commy_client_new (scene.mesh, TEST_SERVICE);
+  other = client_over_network (scene.mesh);
+  call (scene.client);
+  call (other);
+  for (guint i = 0; i < 2 * ENOUGH; i++)
+    {
+      if (!is_silent)
+        call_anew (&scene);
+      g_assert_cmpuint (count_connections (scene.mesh), ==, 2);
+      g_usleep (IDLE_US);
+    }
+  g_assert_cmpuint (count_connections (scene.mesh), ==, 2);
+  g_clear_object (&other);
+  scene_close (&scene);
+}
+
 /* --- subscriptions --- */
 
 /* Another's connection goes again and again meanwhile. */
@@ -385,6 +465,11 @@ main (int argc, char **argv)
   ADD ("/mesh/idle/stays/with-a-call", &needs[0], test_needed);
   ADD ("/mesh/idle/stays/with-a-stream", &needs[1], test_needed);
   ADD ("/mesh/idle/stays/with-a-loan", &needs[2], test_needed);
+#ifdef HAVE_GNUTLS
+  ADD ("/mesh/idle/closes/beside-one-that-is-used", NULL, test_spare);
+  ADD ("/mesh/idle/stays/beside-one-that-is-silent", "10ms", test_spare_stays);
+  ADD ("/mesh/idle/stays/beside-one-where-the-keyfile-says-so", "0", test_spare_stays);
+#endif
   ADD ("/mesh/idle/stays/until-the-last-subscription-is-gone/shm", "shm", test_subscribed);
   ADD ("/mesh/idle/stays/until-the-last-subscription-is-gone/unix", "unix", test_subscribed);
   return g_test_run ();
