@@ -268,8 +268,7 @@ degrade (const CommyWork *work)
       if (assessment->rejection.filter != COMMY_FILTER_LATENCY
           && assessment->rejection.filter != COMMY_FILTER_THROUGHPUT)
         continue;
-      assessment->degraded
-          = commy_filter_apply (work->demand, &work->candidates[i], assessment, false);
+      assessment->degraded = commy_filter_apply (work, &work->candidates[i], assessment, false);
     }
 }
 
@@ -297,7 +296,7 @@ begin_one (CommyWork *work, guint i)
   sum_up_flow (work, assessment);
   if (requires)
     commy_work_meet_requirements (work, i);
-  commy_filter_apply (work->demand, candidate, assessment, true);
+  commy_filter_apply (work, candidate, assessment, true);
 }
 
 void

@@ -76,9 +76,13 @@ commy_stack_straight_to (const CommyProfile *transport,
 }
 
 CommyLines
-commy_stack_lines (const CommyProfile *transport, const CommyProfile *serializer, guint64 size)
+commy_stack_lines (const CommyProfile *transport,
+                   const CommyProfile *serializer,
+                   guint64 size,
+                   guint64 end)
 {
-  CommyLines lines = { .cpu_ns = 0 };
+  CommyLines lines
+      = { .from = size, .straight_to = commy_stack_straight_to (transport, serializer, size, end) };
   const CommyProfileSegment *segment;
   double factor = 1, offset = transport->header_bytes, per_byte;
 
@@ -108,7 +112,8 @@ commy_claim_init (CommyClaim *claim,
                   guint size_class)
 {
   gsize size = commy_size_class_representative (size_class);
-  guint64 least = commy_size_class_least (size_class);
+  guint64 from = commy_size_class_least (size_class);
+  guint64 end = MIN (commy_size_class_upper (size_class), COMMY_LAST_SIZE);
   CommyCost cost, alone;
 
   commy_cost_compute (transport, serializer, size, &cost);
@@ -118,9 +123,11 @@ commy_claim_init (CommyClaim *claim,
   claim->t_cpu_ns = cost.t_cpu_ns;
   claim->transport_ns = alone.t_latency_ns;
   claim->tries = commy_profile_tries (transport);
-  claim->lines = commy_stack_lines (transport, serializer, least);
-  claim->straight_to = commy_stack_straight_to (
-      transport, serializer, least, MIN (commy_size_class_upper (size_class), COMMY_LAST_SIZE));
+  for (claim->n_pieces = 0; claim->n_pieces < COMMY_CLAIM_PIECES && from <= end; claim->n_pieces++)
+    {
+      claim->pieces[claim->n_pieces] = commy_stack_lines (transport, serializer, from, end);
+      from = claim->pieces[claim->n_pieces].straight_to + 1;
+    }
 }
 
 void
@@ -130,6 +137,7 @@ commy_claims_init (CommyClaims *claims,
 {
   claims->is_sane = commy_profile_is_sane (transport)
                     && (serializer == NULL || commy_profile_is_sane (serializer));
+  claims->limit = claims->is_sane ? commy_stack_limit (transport, serializer) : 0;
   for (guint c = 0; c < COMMY_SIZE_CLASSES && claims->is_sane; c++)
     commy_claim_init (&claims->classes[c], transport, serializer, c);
 }

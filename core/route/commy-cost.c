@@ -142,10 +142,8 @@ commy_candidate_throughput (const CommyCandidate *candidate, const CommyPosterio
 }
 
 guint64
-commy_candidate_limit (const CommyCandidate *candidate)
+commy_stack_limit (const CommyProfile *transport, const CommyProfile *serializer)
 {
-  const CommyProfile *transport = candidate->transport_profile;
-  const CommyProfile *serializer = candidate->serializer_profile;
   guint64 limit = transport->max_message != 0 ? transport->max_message : G_MAXUINT64;
 
   if (serializer == NULL)

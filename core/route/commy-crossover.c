@@ -34,8 +34,8 @@ typedef struct
 {
   CommyScale scale;
   guint64 limit;
-  Piece now, before; /* the piece that was found last, and the one before it */
-  bool is_straight;  /* in all of the class; then what it costs at its ends: */
+  Piece pieces[COMMY_CLAIM_PIECES]; /* the last ones that were found; empty where not straight */
+  bool is_straight;                 /* in all of the class; then what it costs at its ends: */
   double first, last;
 } Cost;
 
@@ -69,17 +69,27 @@ score_on (const Cost *cost, const CommyLine *line, guint64 size)
   return commy_scale_score (&cost->scale, line->fixed + line->slope * (double) size);
 }
 
+/* What holds at @size, if it is known. */
+static inline const Piece *
+piece_at (const Cost *cost, guint64 size)
+{
+  for (guint p = 0; p < COMMY_CLAIM_PIECES; p++)
+    if (size < cost->pieces[p].below && size >= cost->pieces[p].from)
+      return &cost->pieces[p];
+  return NULL;
+}
+
 static inline double
 cost_at (const Sweep *sweep, guint i, guint64 size)
 {
   const Cost *cost = &sweep->costs[i];
+  const Piece *piece;
 
   if (size > cost->limit)
     return INFINITY;
-  if (size >= cost->now.from && size < cost->now.below)
-    return score_on (cost, &cost->now.line, size);
-  if (size >= cost->before.from && size < cost->before.below)
-    return score_on (cost, &cost->before.line, size);
+  piece = piece_at (cost, size);
+  if (piece != NULL)
+    return score_on (cost, &piece->line, size);
   return commy_scale_score (&cost->scale, commy_candidate_claimed (candidate_of (sweep, i),
                                                                    &sweep->demand->weights, size));
 }
@@ -95,41 +105,47 @@ one_straight_to (const Sweep *sweep, guint i, guint64 size, guint64 end)
                                   end);
 }
 
-/* The line that @i is on at @size; none (below is 0) where the slowest part of a pipeline counts.
- */
-static void
-find_line (Sweep *sweep, guint i, guint64 size, guint64 end)
+static Piece
+make_piece (const Sweep *sweep, const CommyLines *lines, double tries)
+{
+  return (Piece){ .from = lines->from,
+                  .below = lines->straight_to + 1,
+                  .line = commy_line_weigh (lines, tries, &sweep->demand->weights) };
+}
+
+/* The piece of @i that @size is on, found if need be; NULL where the slowest part of a pipeline
+ * counts. */
+static const Piece *
+find_piece (Sweep *sweep, guint i, guint64 size, guint64 end)
 {
   const CommyCandidate *candidate = candidate_of (sweep, i);
   Cost *cost = &sweep->costs[i];
+  const Piece *known = piece_at (cost, size);
   CommyLines lines;
 
-  cost->before = cost->now;
-  cost->now.from = size;
-  cost->now.below = 0;
-  if (sweep->demand->weights.throughput > 0 || cost->limit < size)
-    return;
-  lines = commy_stack_lines (candidate->transport_profile, candidate->serializer_profile, size);
-  cost->now.line = commy_line_weigh (&lines, commy_profile_tries (candidate->transport_profile),
-                                     &sweep->demand->weights);
-  cost->now.below = one_straight_to (sweep, i, size, end) + 1;
+  if (known != NULL || sweep->demand->weights.throughput > 0)
+    return known;
+  lines
+      = commy_stack_lines (candidate->transport_profile, candidate->serializer_profile, size, end);
+  cost->pieces[0] = cost->pieces[1];
+  cost->pieces[1] = make_piece (sweep, &lines, commy_profile_tries (candidate->transport_profile));
+  return &cost->pieces[1];
 }
 
-/* The same where the class begins. */
+/* Those that the class begins with. */
 static void
-first_line (Sweep *sweep, guint i, guint64 from)
+first_pieces (Sweep *sweep, guint i, guint64 from)
 {
   Cost *cost = &sweep->costs[i];
   const CommyClaim *claim;
   CommyClaim room;
 
-  cost->now.from = cost->before.from = from;
-  cost->now.below = cost->before.below = 0;
+  cost->pieces[0].below = cost->pieces[1].below = 0;
   if (sweep->demand->weights.throughput > 0 || cost->limit < from)
     return;
   claim = commy_candidate_claim (candidate_of (sweep, i), sweep->size_class, &room);
-  cost->now.line = commy_line_weigh (&claim->lines, claim->tries, &sweep->demand->weights);
-  cost->now.below = claim->straight_to + 1;
+  for (guint p = 0; p < claim->n_pieces; p++)
+    cost->pieces[p] = make_piece (sweep, &claim->pieces[p], claim->tries);
 }
 
 static void
@@ -138,19 +154,21 @@ enter (Sweep *sweep, guint16 candidate, guint64 from, guint64 end)
   const CommyAssessment *assessment = &sweep->work->assessments[candidate];
   guint i = sweep->n_eligible++;
   Cost *cost = &sweep->costs[i];
+  const Piece *piece;
 
   sweep->eligible[i] = candidate;
   cost->limit = sweep->work->limits[candidate];
   cost->scale = commy_scale_for (sweep->demand, candidate_of (sweep, i), posterior_of (sweep, i),
                                  assessment->risk[sweep->size_class]);
-  first_line (sweep, i, from);
-  cost->is_straight = cost->limit >= end
-                      && (cost->now.below > 0 ? cost->now.below > end
-                                              : one_straight_to (sweep, i, from, end) >= end);
+  first_pieces (sweep, i, from);
+  piece = &cost->pieces[0];
+  cost->is_straight
+      = cost->limit >= end
+        && (piece->below > 0 ? piece->below > end : one_straight_to (sweep, i, from, end) >= end);
   if (!cost->is_straight)
     return;
-  cost->first = cost_at (sweep, i, from);
-  cost->last = cost_at (sweep, i, end);
+  cost->first = piece->below > 0 ? score_on (cost, &piece->line, from) : cost_at (sweep, i, from);
+  cost->last = piece->below > 0 ? score_on (cost, &piece->line, end) : cost_at (sweep, i, end);
 }
 
 /* Whether @i costs more than @low, which is straight in the class, by more than the tie band
@@ -167,8 +185,8 @@ is_above (const Sweep *sweep, guint i, guint low, guint64 from, guint64 end)
   end = MIN (end, cost->limit);
   while (from <= end)
     {
-      guint64 to
-          = from < cost->now.below ? cost->now.below - 1 : one_straight_to (sweep, i, from, end);
+      const Piece *piece = piece_at (cost, from);
+      guint64 to = piece != NULL ? piece->below - 1 : one_straight_to (sweep, i, from, end);
 
       to = MIN (to, end);
       if (!(cost_at (sweep, i, from) > cost_at (sweep, low, from) * band)
@@ -264,15 +282,14 @@ straight_to (Sweep *sweep, guint64 size, guint64 end)
 
   for (guint i = 0; i < sweep->n_eligible; i++)
     {
-      const Cost *cost = &sweep->costs[i];
+      const guint64 limit = sweep->costs[i].limit;
+      const Piece *piece;
 
-      if (size > cost->limit)
+      if (size > limit)
         continue;
-      if (size >= cost->now.below)
-        find_line (sweep, i, size, end);
-      to = MIN (to, cost->limit);
-      to = MIN (to,
-                cost->now.below > 0 ? cost->now.below - 1 : one_straight_to (sweep, i, size, to));
+      piece = find_piece (sweep, i, size, end);
+      to = MIN (to, limit);
+      to = MIN (to, piece != NULL ? piece->below - 1 : one_straight_to (sweep, i, size, to));
     }
   return to;
 }

@@ -143,15 +143,12 @@ check_capabilities (const CommyDemand *demand,
 
 /* Refuses who cannot carry even the smallest message of the largest class that is in use. */
 static bool
-check_size (const CommyDemand *demand, const CommyCandidate *candidate, CommyAssessment *assessment)
+check_size (const CommyWork *work, const CommyCandidate *candidate, CommyAssessment *assessment)
 {
   guint64 limit = commy_candidate_limit (candidate);
-  guint64 least = 0;
+  guint64 least = commy_size_class_least (work->largest);
   char required[64], offered[96];
 
-  for (guint c = COMMY_SIZE_CLASSES - 1; c > 0 && least == 0; c--)
-    if (demand->share[c] > 0)
-      least = (guint64) commy_size_class_upper (c - 1) + 1;
   if (limit >= least)
     return true;
   commy_text_bytes (required, sizeof required, (double) least, "");
@@ -246,11 +243,13 @@ check_requirements (const CommyDemand *demand, CommyAssessment *assessment)
 }
 
 bool
-commy_filter_apply (const CommyDemand *demand,
+commy_filter_apply (const CommyWork *work,
                     const CommyCandidate *candidate,
                     CommyAssessment *assessment,
                     bool with_requirements)
 {
+  const CommyDemand *demand = work->demand;
+
   assessment->rejection.filter = COMMY_FILTER_NONE;
   assessment->rejection.required[0] = assessment->rejection.offered[0] = '\0';
   assessment->rejection.origin = NULL;
@@ -258,7 +257,7 @@ commy_filter_apply (const CommyDemand *demand,
          && check_security (demand, candidate, assessment)
          && check_delivery (demand, candidate, assessment)
          && check_capabilities (demand, candidate, assessment)
-         && check_size (demand, candidate, assessment) && check_known (candidate, assessment, true)
+         && check_size (work, candidate, assessment) && check_known (candidate, assessment, true)
          && check_preference (demand, candidate, assessment)
          && (!with_requirements || check_requirements (demand, assessment));
 }

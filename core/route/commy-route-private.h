@@ -9,7 +9,14 @@
 #include <string.h>
 
 /* The largest plain message that a stack carries. */
-guint64 commy_candidate_limit (const CommyCandidate *candidate);
+guint64 commy_stack_limit (const CommyProfile *transport, const CommyProfile *serializer);
+static inline guint64
+commy_candidate_limit (const CommyCandidate *candidate)
+{
+  return candidate->claims != NULL
+             ? candidate->claims->limit
+             : commy_stack_limit (candidate->transport_profile, candidate->serializer_profile);
+}
 /* Claimed cost of one message in the objective, ns; a lost message is paid for again. */
 double
 commy_candidate_claimed (const CommyCandidate *candidate, const CommyWeights *weights, gsize size);
@@ -42,9 +49,11 @@ commy_candidate_claim (const CommyCandidate *candidate, guint size_class, CommyC
   return room;
 }
 
-/* The lines around @size; the last size after it, at most @end, that they hold for. */
-CommyLines
-commy_stack_lines (const CommyProfile *transport, const CommyProfile *serializer, guint64 size);
+/* The lines from @size on; the last size after it, at most @end, that they hold for. */
+CommyLines commy_stack_lines (const CommyProfile *transport,
+                              const CommyProfile *serializer,
+                              guint64 size,
+                              guint64 end);
 guint64 commy_stack_straight_to (const CommyProfile *transport,
                                  const CommyProfile *serializer,
                                  guint64 size,
@@ -173,7 +182,7 @@ commy_size_class_least (guint size_class)
 
 /* The filters of one candidate whose costs are known already; FALSE: @assessment->rejection says
  * why. @with_requirements: LATENCY and THROUGHPUT too. */
-bool commy_filter_apply (const CommyDemand *demand,
+bool commy_filter_apply (const CommyWork *work,
                          const CommyCandidate *candidate,
                          CommyAssessment *assessment,
                          bool with_requirements);

@@ -73,12 +73,15 @@ double commy_cost_weigh (const CommyCost *cost, const CommyWeights *weights);
 
 /* --- what a stack claims, once for all decisions (commy-claims.c) --- */
 
-/* One try around some size as straight lines: fixed + slope x size, of the processors and of
- * latency and wire. */
+/* One try, at sizes from @from up to @straight_to, as straight lines: fixed + slope x size, of the
+ * processors and of latency and wire. */
 typedef struct
 {
+  guint64 from, straight_to;
   double cpu_ns, cpu_slope, wait_ns, wait_slope;
 } CommyLines;
+
+#define COMMY_CLAIM_PIECES 2u /* a class rarely has more */
 
 /* In one size class; of each try, of which there are @tries until a message arrives. */
 typedef struct
@@ -86,14 +89,15 @@ typedef struct
   double t_latency_ns, t_throughput_ns, t_cpu_ns; /* as of CommyCost, at the representative size */
   double transport_ns;                            /* t_latency_ns without the serializer */
   double tries;
-  CommyLines lines; /* from the least size of the class up to @straight_to */
-  guint64 straight_to;
+  CommyLines pieces[COMMY_CLAIM_PIECES]; /* the first ones of the class */
+  guint n_pieces;
 } CommyClaim;
 
 /* Hangs on nothing but the two profiles. */
 typedef struct
 {
-  bool is_sane; /* FALSE: a profile is not all numbers, and there is nothing else */
+  bool is_sane;  /* FALSE: a profile is not all numbers, and there is nothing else */
+  guint64 limit; /* the largest plain message */
   CommyClaim classes[COMMY_SIZE_CLASSES];
 } CommyClaims;
 
