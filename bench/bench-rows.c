@@ -230,7 +230,8 @@ bench_row_compare (const BenchRow *row, const BenchRow *other, BenchField field,
       if (theirs != NULL && get_field (theirs, field) > 0 && is_as_far (&mine->sample, theirs))
         ratios[n++] = get_field (&mine->sample, field) / get_field (theirs, field);
     }
-  if (n == 0)
+  /* A median of the few rounds in which nothing moved says little of all. */
+  if (2 * n <= MIN (row->rounds->len, other->rounds->len))
     return BENCH_RATIO_MOVED;
   *out_ratio = take_median (ratios, n);
   return BENCH_RATIO_KNOWN;

@@ -148,6 +148,8 @@ static const BenchScene scenes[] = {
     BENCH_PINS_TWO, NULL, 0 },
   EDGE ("route", "the router's hot path", scene_route),
   EDGE ("policy", "who may call: kept, and decided anew", scene_policy),
+  EDGE ("token", "a JWT's check", scene_token),
+  EDGE ("audit", "the audit trail, written and verified", scene_audit),
   /* a program's life */
   EDGE ("start", "from exec to the first answer", scene_start),
   EDGE ("fallback", "from a kill to another's answer", scene_fallback),

@@ -88,4 +88,6 @@ gboolean scene_direct (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_decision (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_fan_out (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_policy (BenchRun *run, const BenchScene *scene, GError **error);
+gboolean scene_token (BenchRun *run, const BenchScene *scene, GError **error);
+gboolean scene_audit (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_route (BenchRun *run, const BenchScene *scene, GError **error);

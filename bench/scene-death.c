@@ -145,7 +145,7 @@ scene_death (BenchRun *run, const BenchScene *scene, GError **error)
 {
   static const char *const ways[] = { "blocking", "main-loop" };
   g_autofree char *keyfile = bench_keyfile (run, scene->wait, scene->transport, NULL);
-  gsize n = bench_get_count (run, 20);
+  gsize n = bench_get_count (run, 100);
 
   for (guint way = 0; way < G_N_ELEMENTS (ways); way++)
     {

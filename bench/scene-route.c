@@ -2,7 +2,7 @@
 /*
  * How long the router thinks: a decision told with its whole record, through the public API; and
  * its hot path and a re-score, which no API shows, by programs of their own where they were built.
- * So are the policy's answers, which every call needs.
+ * So are the policy's answers, which every call needs, a token's check and the audit trail.
  */
 #include "config.h"
 
@@ -78,12 +78,13 @@ find_figure (const char *text, const char *pattern)
 }
 
 static gboolean
-tell_figure (BenchRun *run,
-             const BenchScene *scene,
-             const char *what,
-             const char *program,
-             const char *pattern,
-             GError **error)
+tell_kind (BenchRun *run,
+           const BenchScene *scene,
+           const char *what,
+           BenchUnit unit,
+           const char *program,
+           const char *pattern,
+           GError **error)
 {
   GError *failure = NULL;
   g_autofree char *text = run_program (run, scene, program, &failure);
@@ -97,8 +98,19 @@ tell_figure (BenchRun *run,
   if (figure < 0)
     return bench_fail (error, "%s printed no figure", program);
   bench_id (id, scene, "%s", what);
-  bench_tell (run, id, BENCH_TIME, 0, 1, figure);
+  bench_tell (run, id, unit, 0, 1, figure);
   return TRUE;
+}
+
+static gboolean
+tell_figure (BenchRun *run,
+             const BenchScene *scene,
+             const char *what,
+             const char *program,
+             const char *pattern,
+             GError **error)
+{
+  return tell_kind (run, scene, what, BENCH_TIME, program, pattern, error);
 }
 
 /* They expect what a test's harness sets. */
@@ -136,4 +148,27 @@ scene_policy (BenchRun *run, const BenchScene *scene, GError **error)
                       error)
          && tell_figure (run, scene, "1000-rules", "tests/security/bench-policy",
                          "rules, [a-z ]+ +p50 +([0-9.]+) ns", error);
+}
+
+gboolean
+scene_token (BenchRun *run, const BenchScene *scene, GError **error)
+{
+  const char *program = "tests/auth/bench-jwt";
+
+  set_environment ();
+  return tell_figure (run, scene, "seen", program, "seen before ([0-9.]+) ns", error)
+         && tell_figure (run, scene, "new", program, "ES256 ([0-9.]+) ns", error)
+         && tell_kind (run, scene, "new-to-gnutls", BENCH_RATIO, program, "new/GnuTLS ([0-9.]+)",
+                       error);
+}
+
+gboolean
+scene_audit (BenchRun *run, const BenchScene *scene, GError **error)
+{
+  const char *program = "tests/security/bench-audit";
+
+  set_environment ();
+  return tell_kind (run, scene, "records", BENCH_RATE, program, "([0-9.]+) records/s until", error)
+         && tell_kind (run, scene, "verified-mb", BENCH_RATE, program,
+                       "verify with [A-Za-z]+: ([0-9.]+) MB/s", error);
 }

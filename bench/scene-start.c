@@ -135,7 +135,7 @@ scene_fallback (BenchRun *run, const BenchScene *scene, GError **error)
 {
   g_autofree char *keyfile = bench_keyfile (run, scene->wait, scene->transport, NULL);
   g_autoptr (BenchHistogram) histogram = bench_histogram_new ();
-  gsize n = bench_get_count (run, 10);
+  gsize n = bench_get_count (run, 40);
   char id[BENCH_ID_MAX];
 
   for (gsize i = 0; i < n; i++)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * How many records a second the audit trail takes, all different, and how fast it is verified with
- * the hash function of GLib and with that of GnuTLS. Usage: bench-audit [RECORDS [THREADS]]
+ * the hash function of GLib and with that of GnuTLS. Usage: bench-audit [RECORDS [THREADS]], or
+ * --smoke
  */
 #include "config.h"
 
@@ -107,7 +108,8 @@ measure_verify (AuditFixture *fixture, const char *name, const CommyAuditTools *
 int
 main (int argc, char **argv)
 {
-  guint n = argc > 1 ? (guint) atoi (argv[1]) : 1000000;
+  const gboolean is_smoke = argc > 1 && g_str_equal (argv[1], "--smoke");
+  guint n = is_smoke ? 2 * STEP : argc > 1 ? (guint) atoi (argv[1]) : 400000;
   guint n_threads = argc > 2 ? (guint) atoi (argv[2]) : 2;
   AuditFixture fixture = { 0 };
 #ifdef HAVE_GNUTLS
