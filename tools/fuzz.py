@@ -69,38 +69,51 @@ def copy_corpus(name, folder):
     return len(os.listdir(folder))
 
 
-def write_pack(name, inputs):
-    """The smallest first, as many as there is room for."""
+def write_pack(name, needed, others):
+    """What is needed, then the smallest first, as many as there is room for."""
     size = 0
     kept = []
-    for data in sorted(inputs, key=lambda data: (len(data), data)):
-        if size + 4 + len(data) > PACK_BYTES:
-            break
-        size += 4 + len(data)
-        kept.append(data)
+    for inputs in (needed, others):
+        for data in sorted(inputs, key=lambda data: (len(data), data)):
+            if size + 4 + len(data) > PACK_BYTES:
+                break
+            size += 4 + len(data)
+            kept.append(data)
     path = os.path.join(CORPUS, name, PACK)
     if kept:
         with open(path, "wb") as stream:
             stream.writelines(struct.pack("<I", len(data)) + data for data in kept)
-    return len(kept), len(inputs) - len(kept)
+    return len(kept), len(needed) + len(others) - len(kept)
+
+
+def merge(program, folder, known, grown, *flags):
+    """Adds to @folder what of @grown adds something to it: its bytes; None: merging failed."""
+    done = run([program, "-merge=1", f"-max_len={MAX_INPUT}", *flags, *FLAGS, folder, grown])
+    if done.status != 0:
+        print(f"  the corpus stays as it was: merging ended with {done.status}")
+        return None
+    found = {}
+    for entry in set(os.listdir(folder)) - known:
+        with open(os.path.join(folder, entry), "rb") as stream:
+            found[entry] = stream.read()
+    return found
 
 
 def minimise(program, name, grown):
-    """Replaces the pack by what of @grown adds something to the named inputs."""
+    """Replaces the pack by what of @grown adds something to the named inputs: edges first, then
+    how often they are taken."""
     with tempfile.TemporaryDirectory() as folder:
         source = os.path.join(CORPUS, name)
         named = set(os.listdir(source)) - {PACK}
         for entry in named:
             shutil.copy(os.path.join(source, entry), os.path.join(folder, entry))
-        done = run([program, "-merge=1", f"-max_len={MAX_INPUT}", *FLAGS, folder, grown])
-        if done.status != 0:
-            print(f"  the corpus stays as it was: merging ended with {done.status}")
+        edges = merge(program, folder, named, grown, "-use_counters=0")
+        if edges is None:
             return
-        found = []
-        for entry in set(os.listdir(folder)) - named:
-            with open(os.path.join(folder, entry), "rb") as stream:
-                found.append(stream.read())
-    kept, left_out = write_pack(name, found)
+        counts = merge(program, folder, named | set(edges), grown)
+        if counts is None:
+            return
+    kept, left_out = write_pack(name, edges.values(), counts.values())
     print(f"  {kept} inputs were found so far" + (f", {left_out} more had no room" * (left_out > 0)))
 
 

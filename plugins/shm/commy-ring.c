@@ -235,7 +235,7 @@ shm_producer_walk (ShmProducer *self, uint64_t *position, ShmRecord *out_record)
       out_record->start = *position;
       if (kind != KIND_PADDING)
         bytes = lines (out_record->size);
-      if (bytes == 0 || bytes > self->head - *position
+      if (bytes == 0 || bytes % SHM_LINE != 0 || bytes > self->head - *position
           || (*position & (self->capacity - 1)) + bytes > self->capacity)
         return false; /* the cursor was a lie: this is no record's beginning */
       *position += bytes;

@@ -9,6 +9,7 @@
 
 #include "stream-fuzz.h"
 
+#include "base/commy-error-private.h"
 #include "channel/commy-death-watch.h"
 #include "channel/commy-flow-table.h"
 #include "channel/commy-setup.h"
@@ -232,7 +233,11 @@ fill_payload (Fuzz *self, const CommyFrameSpec *spec, guint8 *payload, gsize siz
 
   memset (payload, 'a', size);
   for (gsize i = 0; i < from_input; i++)
-    payload[i] = (guint8) ('a' + fuzz_take (&self->input, 1) % 16);
+    {
+      guint raw = (guint) fuzz_take (&self->input, 1);
+
+      payload[i] = (guint8) (raw < 240 ? 'a' + raw % 16 : raw < 248 ? '-' : raw);
+    }
 }
 
 static void
@@ -249,7 +254,9 @@ add_extensions (Fuzz *self, CommyFrameSpec *spec)
     }
   if ((which & 4) != 0)
     {
-      spec->train = 1 + (guint32) fuzz_take (&self->input, 1) % 6;
+      guint32 train = (guint32) fuzz_take (&self->input, 1);
+
+      spec->train = train < 128 ? 1 + train % 6 : train;
       spec->train_size = fuzz_take (&self->input, 2) << (which >> 6);
     }
   if ((which & 8) != 0)
@@ -283,6 +290,9 @@ send_frame (Fuzz *self, guint how)
   spec.method = (guint32) fuzz_take (&self->input, 1);
   if (spec.type == COMMY_FRAME_CREDIT)
     spec.method <<= how * 4;
+  if (spec.type == COMMY_FRAME_ERROR || spec.type == COMMY_FRAME_CANCEL
+      || spec.type == COMMY_FRAME_CLOSE)
+    spec.method += how * 100; /* the numbers of errors come by the hundred */
   if (spec.type == COMMY_FRAME_DATA && (how & 1) != 0)
     spec.flags |= COMMY_FRAME_FLAG_RUN;
   payload = choose_size (self);
@@ -301,6 +311,78 @@ send_frame (Fuzz *self, guint how)
   commy_frame_write (frame, &spec, payload);
   fill_payload (self, &spec, frame + prefix, payload);
   put (self, frame, prefix + payload);
+}
+
+static gsize
+put16 (guint8 *at, guint value)
+{
+  at[0] = (guint8) value;
+  at[1] = (guint8) (value >> 8);
+  return 2;
+}
+
+/* One extension, of any type and of a size that its type may have or not. How many bytes. */
+static gsize
+make_extension (Fuzz *self, guint8 *at)
+{
+  static const guint8 types[] = { COMMY_EXT_SIGNATURE,
+                                  COMMY_EXT_DWELL,
+                                  COMMY_EXT_TRACE,
+                                  COMMY_EXT_CORRELATION,
+                                  COMMY_EXT_PRIORITY,
+                                  COMMY_EXT_HANDLES,
+                                  COMMY_EXT_DEADLINE,
+                                  COMMY_EXT_IDEMPOTENCY,
+                                  COMMY_EXT_SCHEMA,
+                                  COMMY_EXT_TRAIN,
+                                  0,
+                                  7,
+                                  140 };
+  static const guint8 sizes[] = { 8, 0, 12, 25, 64, 65, 7, 1 };
+  guint raw = (guint) fuzz_take (&self->input, 1);
+  gsize size = sizes[raw >> 5];
+  gsize space = (4 + size + 7) & ~(gsize) 7;
+
+  memset (at, 0, space);
+  at[0] = types[(raw & 31) % G_N_ELEMENTS (types)];
+  put16 (at + 2, (guint) size);
+  /* What follows are zeros: small numbers, and texts that are one. */
+  if (size > 0)
+    at[4] = (guint8) fuzz_take (&self->input, 1);
+  return space;
+}
+
+/* A frame with any flags and up to three extensions, one after another. */
+static void
+send_extensions (Fuzz *self, guint how)
+{
+  enum
+  {
+    EXTENSIONS = 3,
+    EXT_SPACE = 72
+  };
+  guint type = (guint) fuzz_take (&self->input, 1);
+  guint flags = (guint) fuzz_take (&self->input, 1);
+  CommyFrameSpec spec = { .type = (guint8) (type & 31), .ack = self->received };
+  guint8 frame[COMMY_FRAME_HEADER_SIZE + EXTENSIONS * EXT_SPACE + 256];
+  gsize ext = 0, payload;
+
+  spec.flags = (guint16) (flags & 31);
+  spec.stream = choose_stream (self);
+  spec.method = (guint32) fuzz_take (&self->input, 1);
+  for (guint i = 0; i < MIN (how, EXTENSIONS); i++)
+    ext += make_extension (self, frame + COMMY_FRAME_HEADER_SIZE + ext);
+  if (commy_channel_is_ordered (spec.type) && (flags & 32) == 0)
+    {
+      spec.flags |= COMMY_FRAME_FLAG_ORDERED;
+      spec.flow = self->flow;
+      spec.sequence = ++self->sequence;
+    }
+  payload = (gsize) fuzz_take (&self->input, 1);
+  memset (frame + COMMY_FRAME_HEADER_SIZE + ext, 'a', payload);
+  commy_frame_write (frame, &spec, ext + payload);
+  put16 (frame + 10, (guint) ext);
+  put (self, frame, COMMY_FRAME_HEADER_SIZE + ext + payload);
 }
 
 /* Frames as no writer makes them. */
@@ -367,6 +449,8 @@ lose_path (Fuzz *self, guint how)
 {
   if ((how & 1) != 0 && commy_channel_can_move (self->channel) && !self->channel->moves.adrift)
     commy_channel_cast_off (self->channel);
+  else if ((how & 4) != 0)
+    self->path->deaf = TRUE;
   else
     self->path->ended = TRUE;
 }
@@ -488,7 +572,7 @@ step (Fuzz *self)
   else if (which < 16)
     take_frames (self, 1 + how * how);
   else if (which < 26)
-    fuzz_app_act (&self->app, which - 16, &self->input);
+    fuzz_app_act (&self->app, which - 16, how, &self->input);
   else if (which == 26)
     self->path->room = how == 0 ? G_MAXSIZE / 2 : (gsize) fuzz_take (&self->input, 1) << how;
   else if (which == 27)
@@ -499,8 +583,10 @@ step (Fuzz *self)
     land (self, how);
   else if (which == 30)
     toggle_sync (self);
-  else if (how < 4)
+  else if (how == 0)
     send_bytes (self);
+  else if (how < 5)
+    send_extensions (self, how - 1);
   else
     spoil (self);
 }
@@ -520,6 +606,26 @@ run (Fuzz *self)
     toggle_sync (self);
   fuzz_app_clear (&self->app);
   commy_worker_exit (self->worker);
+}
+
+/* What the peer does is told at any time, and nobody reads it here; what should never be ends the
+ * run. */
+static GLogWriterOutput
+on_log (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer data)
+{
+  if ((level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL)) == 0)
+    return G_LOG_WRITER_HANDLED;
+  g_log_writer_default (level, fields, n_fields, data);
+  __builtin_trap ();
+}
+
+/* Done once in a process, so that no input is the one that does it. */
+static void __attribute__ ((constructor)) prepare_process (void)
+{
+  g_autoptr (GError) error = NULL;
+
+  commy_set_error (&error, COMMY_ERROR_FAILED, "no");
+  g_log_set_writer_func (on_log, NULL, NULL);
 }
 
 /* The lowest number that is free: a leak raises it. */

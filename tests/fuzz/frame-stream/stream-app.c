@@ -144,6 +144,20 @@ const CommyChannelHandler fuzz_handler = {
 
 /* --- calls of its own --- */
 
+/* What an application may ask of a message besides: each in turn, and all together. */
+static void
+dress (CommyFrameSpec *spec, guint how)
+{
+  spec->priority = (guint8) how;
+  if ((how & 1) != 0)
+    spec->deadline_ns = LATER_NS;
+  if ((how & 2) != 0)
+    {
+      spec->signature = "(ii)";
+      spec->signature_size = 4;
+    }
+}
+
 static void
 on_ended (
     gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
@@ -161,7 +175,7 @@ on_ended (
 }
 
 static void
-call (FuzzApp *self, FuzzInput *input)
+call (FuzzApp *self, guint dressed, FuzzInput *input)
 {
   const char name[2] = { (char) ('a' + fuzz_take (input, 1) % 12), '\0' };
   guint8 how = (guint8) fuzz_take (input, 1);
@@ -171,6 +185,7 @@ call (FuzzApp *self, FuzzInput *input)
 
   if (self->channel->closed || self->channel->accepting)
     return;
+  dress (&spec, dressed);
   spec.method = commy_channel_method (self->channel, name, NULL);
   if (spec.method == 0 || self->channel->closed)
     return;
@@ -215,10 +230,11 @@ open_stream (FuzzApp *self, FuzzInput *input)
 /* --- streams --- */
 
 static void
-write_message (CommyPipe *pipe, gsize size)
+write_message (CommyPipe *pipe, guint dressed, gsize size)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_DATA, .stream = pipe->id };
 
+  dress (&spec, dressed & 6); /* no message of a stream has a deadline */
   if (!pipe->is_open || pipe->tx_ended || pipe->tx_credit <= 0)
     return;
   if (commy_channel_send (pipe->channel, &spec, filler, size, FALSE) == COMMY_IO_OK)
@@ -258,7 +274,7 @@ finish_stream (CommyPipe *pipe)
 }
 
 static void
-act_on_stream (FuzzApp *self, guint what, FuzzInput *input)
+act_on_stream (FuzzApp *self, guint what, guint how, FuzzInput *input)
 {
   guint8 raw = (guint8) fuzz_take (input, 1);
   g_autoptr (CommyPipe) pipe = NULL;
@@ -272,7 +288,7 @@ act_on_stream (FuzzApp *self, guint what, FuzzInput *input)
       read_message (self, pipe);
       break;
     case 1:
-      write_message (pipe, (raw & 64) != 0 ? FUZZ_PAYLOAD_MAX - raw : raw);
+      write_message (pipe, how, (raw & 64) != 0 ? FUZZ_PAYLOAD_MAX - raw : raw);
       break;
     case 2:
       commy_pipe_end_write (pipe);
@@ -352,14 +368,14 @@ build (FuzzApp *self, guint8 raw)
 }
 
 void
-fuzz_app_act (FuzzApp *self, guint what, FuzzInput *input)
+fuzz_app_act (FuzzApp *self, guint what, guint how, FuzzInput *input)
 {
   guint32 ping;
 
   switch (what)
     {
     case 0:
-      call (self, input);
+      call (self, how, input);
       break;
     case 1:
       open_stream (self, input);
@@ -368,7 +384,7 @@ fuzz_app_act (FuzzApp *self, guint what, FuzzInput *input)
     case 3:
     case 4:
     case 5:
-      act_on_stream (self, what - 2, input);
+      act_on_stream (self, what - 2, how, input);
       break;
     case 6:
       answer_later (self, (guint8) fuzz_take (input, 1));

@@ -38,6 +38,7 @@ typedef struct
   guint8 *span;
   gboolean keeps; /* can tell what the peer did not take */
   gboolean ended;
+  gboolean deaf; /* takes nothing any more, and may still bring something */
   gboolean closed;
   guint n_lent;
 } FuzzPath;
@@ -72,7 +73,7 @@ extern const CommyChannelHandler fuzz_handler;
 
 void fuzz_app_init (FuzzApp *self, CommyChannel *channel);
 void fuzz_app_clear (FuzzApp *self);
-/* One of the things an application does; the input says what with. */
-void fuzz_app_act (FuzzApp *self, guint what, FuzzInput *input);
+/* One of the things an application does, in one of eight ways; the input says what with. */
+void fuzz_app_act (FuzzApp *self, guint what, guint how, FuzzInput *input);
 gboolean fuzz_app_on_adrift (gpointer data, CommyChannel *channel, const GError *error);
 void fuzz_app_on_closed (gpointer data, CommyChannel *channel);

@@ -129,7 +129,7 @@ path_reserve (gpointer connection, gsize size, CommySpan *out_span)
   FuzzPath *self = path_of (connection);
 
   FUZZ_CHECK (!self->closed && self->span == NULL);
-  if (self->ended)
+  if (self->ended || self->deaf)
     return COMMY_IO_CLOSED;
   if (size > MESSAGE_MAX)
     return COMMY_IO_TOO_BIG;
@@ -154,7 +154,7 @@ path_commit (gpointer connection, gsize used)
     }
   g_queue_push_tail (&self->out, g_bytes_new_take (span, used));
   self->out_bytes += used;
-  return self->ended ? COMMY_IO_CLOSED : COMMY_IO_OK;
+  return self->ended || self->deaf ? COMMY_IO_CLOSED : COMMY_IO_OK;
 }
 
 static CommyIo
@@ -163,7 +163,7 @@ path_flush (gpointer connection)
   FuzzPath *self = path_of (connection);
 
   FUZZ_CHECK (!self->closed);
-  if (self->ended)
+  if (self->ended || self->deaf)
     return COMMY_IO_CLOSED;
   return self->out_bytes > self->room / 2 ? COMMY_IO_WOULD_BLOCK : COMMY_IO_OK;
 }
@@ -210,7 +210,7 @@ path_arm (gpointer connection, guint interest, guint *out_events)
   *out_events = POLLIN;
   if (self->ended || receive (self))
     met |= interest & COMMY_INTEREST_READ;
-  if (self->ended || self->out_bytes < self->room)
+  if (self->ended || self->deaf || self->out_bytes < self->room)
     met |= interest & COMMY_INTEREST_WRITE;
   return met;
 }

@@ -49,9 +49,34 @@ enum
   FD_OTHER_SIZE,
   FD_DEVICE,
   FD_SOCKET,
-  FD_TWO,
+  FD_TWO = SEGMENT_RARE_FDS,
+  FD_MANY,
+  FD_HUGE,
+  FD_FILE,
   FD_KINDS,
 };
+
+G_STATIC_ASSERT (FD_NONE == SEGMENT_NO_FD);
+
+/* How the peer behaves before there is a link; a correct one as the first says. */
+enum
+{
+  MEET_RIGHT,
+  MEET_SHORT_HELLO,
+  MEET_NO_HELLO,
+  MEET_GONE_BEFORE,
+  MEET_GONE_WITHOUT_HELLO,
+  MEET_DEAF,
+  MEET_GONE_WITHOUT_PROOF,
+  MEET_NO_PROOF,
+  MEET_SHORT_PROOF,
+  MEET_PROOF_WITH_FD,
+  MEET_TWO_HELLOS,
+  MEET_KINDS,
+};
+
+#define LITTLE 1 /* of a socket's buffer: as little as the kernel gives */
+#define FDS_MANY 6
 
 /* --- the victim's host --- */
 
@@ -128,31 +153,36 @@ make_fd (Segment *self, size_t size, unsigned kind)
       return open ("/dev/null", O_RDONLY | O_CLOEXEC);
     case FD_SOCKET:
       return dup (self->peer.link.socket_fd);
+    case FD_HUGE: /* no page of it is ever there */
+      return memfd_create ("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+    case FD_FILE:
+      return open ("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     default:
       return make_memory (MIN (size, SHM_HEADER_BYTES + ARENA_MAX), kind);
     }
 }
 
 static void
-send_two (int socket_fd, const void *data, size_t size, int fd)
+send_some (int socket_fd, const void *data, size_t size, int fd, unsigned n)
 {
   union
   {
-    char bytes[CMSG_SPACE (2 * sizeof (int))];
+    char bytes[CMSG_SPACE (FDS_MANY * sizeof (int))];
     struct cmsghdr align;
   } control = { { 0 } };
   struct iovec part = { .iov_base = (void *) data, .iov_len = size };
   struct msghdr message = { .msg_iov = &part,
                             .msg_iovlen = 1,
                             .msg_control = control.bytes,
-                            .msg_controllen = sizeof control.bytes };
+                            .msg_controllen = CMSG_SPACE (n * sizeof (int)) };
   struct cmsghdr *header = CMSG_FIRSTHDR (&message);
-  const int fds[2] = { fd, fd };
+  int *fds = (int *) (void *) CMSG_DATA (header);
 
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN (sizeof fds);
-  memcpy (CMSG_DATA (header), fds, sizeof fds);
+  header->cmsg_len = CMSG_LEN (n * sizeof (int));
+  for (unsigned i = 0; i < n; i++)
+    fds[i] = fd;
   sendmsg (socket_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -161,8 +191,8 @@ send_with (Segment *self, const void *data, size_t size, size_t memory, unsigned
 {
   int fd = make_fd (self, memory, kind % FD_KINDS);
 
-  if (kind % FD_KINDS == FD_TWO)
-    send_two (self->peer.link.socket_fd, data, size, fd);
+  if (fd >= 0 && (kind % FD_KINDS == FD_TWO || kind % FD_KINDS == FD_MANY))
+    send_some (self->peer.link.socket_fd, data, size, fd, kind % FD_KINDS == FD_TWO ? 2 : FDS_MANY);
   else
     shm_packet_send (self->peer.link.socket_fd, data, size, fd);
   if (fd >= 0)
@@ -199,6 +229,21 @@ change (Segment *self, void *data, size_t size)
   self->honest = self->honest && count == 0;
 }
 
+static unsigned
+choose_kind (Segment *self)
+{
+  unsigned raw = (unsigned) segment_input_take (&self->input, 1);
+
+  return raw < 252 ? raw % FD_MANY : FD_MANY + raw % (FD_KINDS - FD_MANY);
+}
+
+/* How much of a packet the peer sends: all, or as much as the input says. */
+static size_t
+choose_length (Segment *self, unsigned shortened, size_t size)
+{
+  return self->meeting == shortened ? (size_t) segment_input_take (&self->input, 1) % size : size;
+}
+
 static bool
 greet (Segment *self)
 {
@@ -209,7 +254,8 @@ greet (Segment *self)
                   .ring_size = self->peer_shape.ring_size,
                   .arena_max = self->peer_shape.arena_max,
                   .max_inline = self->peer_shape.max_inline };
-  unsigned kind = (unsigned) segment_input_take (&self->input, 1) % FD_KINDS;
+  unsigned kind = choose_kind (self);
+  size_t length = choose_length (self, MEET_SHORT_HELLO, sizeof hello);
   ShmHeader *header;
   const char *step;
   int fd;
@@ -222,9 +268,11 @@ greet (Segment *self)
   change (self, &hello, sizeof hello);
   change (self, header, sizeof header->magic + sizeof header->layout);
   if (kind == FD_RIGHT)
-    shm_packet_send (link->socket_fd, &hello, sizeof hello, fd);
+    shm_packet_send (link->socket_fd, &hello, length, fd);
   else
-    send_with (self, &hello, sizeof hello, SHM_HEADER_BYTES + hello.ring_size, kind);
+    send_with (self, &hello, length, SHM_HEADER_BYTES + hello.ring_size, kind);
+  if (self->meeting == MEET_TWO_HELLOS)
+    shm_packet_send (link->socket_fd, &hello, length, fd);
   self->honest = self->honest && kind == FD_RIGHT;
   close (fd);
   turn (self);
@@ -259,7 +307,8 @@ prove (Segment *self)
 
   memcpy (proof.nonce, header->nonce, sizeof proof.nonce);
   change (self, &proof, sizeof proof);
-  shm_packet_send (self->peer.link.socket_fd, &proof, sizeof proof, -1);
+  send_with (self, &proof, choose_length (self, MEET_SHORT_PROOF, sizeof proof), SHM_HEADER_BYTES,
+             self->meeting == MEET_PROOF_WITH_FD ? FD_RIGHT : FD_NONE);
   turn (self);
   shm_packet_receive (self->peer.link.socket_fd, &theirs, sizeof theirs, &size, &fd);
   shm_packet_discard (fd);
@@ -279,18 +328,57 @@ choose_shapes (Segment *self)
   own->arena_max = self->peer_shape.arena_max = ARENA_MAX;
   self->handshake.borrow_limit = (choice & 16) != 0 ? 3 : SEGMENT_HELD;
   self->handshake.is_client = (choice & 32) != 0;
+  if ((choice & 64) != 0)
+    self->meeting = (unsigned) segment_input_take (&self->input, 1) % MEET_KINDS;
+  self->little = (choice & 128) != 0;
 }
 
-bool
-segment_meet (Segment *self)
+static void
+make_sockets (Segment *self, int *sockets)
 {
-  g_autoptr (GError) error = NULL;
-  int sockets[2];
+  const int little = LITTLE;
 
   SEGMENT_CHECK (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets)
                  == 0);
+  for (unsigned i = 0; self->little && i < 2; i++)
+    SEGMENT_CHECK (setsockopt (sockets[i], SOL_SOCKET, SO_SNDBUF, &little, sizeof little) == 0);
+  if (self->meeting == MEET_GONE_BEFORE)
+    shutdown (sockets[1], SHUT_RDWR);
+}
+
+static void
+leave (Segment *self)
+{
+  shutdown (self->peer.link.socket_fd, SHUT_RDWR);
+  turn (self);
+}
+
+/* The peer's side of the handshake, as far as it goes. Whether there is a link. */
+static bool
+meet (Segment *self)
+{
+  if (!take_hello (self))
+    return false;
+  if (self->meeting == MEET_NO_HELLO) /* and the victim looked too early */
+    self->on_readable (self->readable_data, self->victim.link.socket_fd, G_IO_IN);
+  else if (self->meeting == MEET_GONE_WITHOUT_HELLO)
+    leave (self);
+  else if (self->meeting == MEET_DEAF)
+    shutdown (self->peer.link.socket_fd, SHUT_RD);
+  if (self->meeting == MEET_NO_HELLO || self->meeting == MEET_GONE_WITHOUT_HELLO || !greet (self))
+    return false;
+  if (self->meeting == MEET_GONE_WITHOUT_PROOF)
+    leave (self);
+  else if (self->meeting != MEET_NO_PROOF)
+    prove (self);
+  SEGMENT_CHECK (self->opened || !self->honest);
+  return self->opened;
+}
+
+static void
+prepare (Segment *self, int peer_fd)
+{
   commy_shm_peers_init (&self->peers);
-  self->honest = true;
   self->host = (CommyHost){ .struct_size = sizeof (CommyHost),
                             .core = self,
                             .random = host_random,
@@ -300,17 +388,25 @@ segment_meet (Segment *self)
   self->handshake.peers = &self->peers;
   self->handshake.link = &self->victim.link;
   self->handshake.done = on_done;
-  self->peer.link.socket_fd = sockets[1];
+  self->peer.link.socket_fd = peer_fd;
   self->peer.link.pid_fd = -1;
   self->victim.link.socket_fd = self->victim.link.pid_fd = -1;
+}
+
+bool
+segment_meet (Segment *self)
+{
+  g_autoptr (GError) error = NULL;
+  int sockets[2];
+
   choose_shapes (self);
-  SEGMENT_CHECK (
-      commy_shm_handshake_start (&self->handshake, sockets[0], self->handshake.is_client, &error));
-  if (!take_hello (self) || !greet (self))
-    return false;
-  prove (self);
-  SEGMENT_CHECK (self->opened || !self->honest);
-  if (!self->opened)
+  make_sockets (self, sockets);
+  prepare (self, sockets[1]);
+  self->honest = self->meeting == MEET_RIGHT;
+  self->ended = !commy_shm_handshake_start (&self->handshake, sockets[0], self->handshake.is_client,
+                                            &error);
+  SEGMENT_CHECK (self->ended == (self->meeting == MEET_GONE_BEFORE));
+  if (self->ended || !meet (self))
     return false;
   /* What the victim believes of the sizes must be what it found to be possible. */
   SEGMENT_CHECK (self->handshake.peer_shape.max_inline

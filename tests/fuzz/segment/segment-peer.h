@@ -9,6 +9,9 @@
 #include "plugins/shm/commy-handshake.h"
 
 #define SEGMENT_HELD 24
+/* Kinds of descriptors: none, and the first of those that are not in every input. */
+#define SEGMENT_NO_FD 1u
+#define SEGMENT_RARE_FDS 8u
 
 /* The fuzzer's bytes; at their end everything is zero. */
 typedef struct
@@ -30,6 +33,8 @@ typedef struct
   uint32_t n_taken;
   uint64_t cursor; /* as this side published it last */
   uint64_t stale;  /* a token that was given back */
+  bool is_open;    /* a message is being written */
+  uint64_t open_size;
 } SegmentSide;
 
 typedef struct
@@ -43,9 +48,11 @@ typedef struct
   CommyHostFdFunc on_readable; /* NULL: nobody watches */
   gpointer readable_data;
   ShmShape peer_shape;
-  bool opened; /* the victim's handshake ended well */
-  bool ended;  /* or ended */
-  bool honest; /* until the peer did what a correct one does not */
+  unsigned meeting; /* how the peer behaves in the handshake; 0: as it must */
+  bool little;      /* room in the sockets */
+  bool opened;      /* the victim's handshake ended well */
+  bool ended;       /* or ended */
+  bool honest;      /* until the peer did what a correct one does not */
 } Segment;
 
 void segment_check (bool ok, const char *what);

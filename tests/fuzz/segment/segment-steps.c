@@ -39,11 +39,13 @@ segment_input_take (SegmentInput *self, unsigned bytes)
 
 /* --- what must hold --- */
 
+/* Without branches: where the kernel put the maps may not show in what is covered. */
 static bool
 within (const uint8_t *data, uint64_t size, const uint8_t *start, uint64_t length)
 {
-  return start != NULL && data >= start && size <= length
-         && (uint64_t) (data - start) <= length - size;
+  uint64_t offset = (uint64_t) ((uintptr_t) data - (uintptr_t) start);
+
+  return (start != NULL) & (size <= length) & (offset <= length - size);
 }
 
 static bool
@@ -230,6 +232,7 @@ send_one (Segment *self, SegmentSide *side, unsigned how)
   uint8_t *data = NULL;
   ShmResult result = shm_link_reserve (link, size, &data);
 
+  side->is_open = false;
   SEGMENT_CHECK (result == SHM_OK || link->open_size == 0);
   SEGMENT_CHECK (result != SHM_BROKEN || link->why != NULL);
   if (result != SHM_OK)
@@ -243,6 +246,56 @@ send_one (Segment *self, SegmentSide *side, unsigned how)
   shm_link_commit (link, used);
   if ((how & 4) == 0)
     shm_link_flush (link);
+}
+
+/* A message that is written over some steps, while anything else may happen. */
+static void
+begin_one (Segment *self, SegmentSide *side)
+{
+  uint64_t size = choose_size (self, side);
+  uint8_t *data = NULL;
+
+  side->is_open = shm_link_reserve (&side->link, size, &data) == SHM_OK;
+  if (side->is_open)
+    write_message (data, size, side->n_sent);
+  side->open_size = size;
+}
+
+/* More than was reserved is none at all. */
+static void
+end_one (SegmentSide *side, unsigned how)
+{
+  uint64_t used = (how & 2) == 0 ? side->open_size : (how & 1) == 0 ? 0 : side->open_size + 1;
+
+  side->is_open = false;
+  side->n_sent += used == side->open_size;
+  shm_link_commit (&side->link, used);
+  if ((how & 4) == 0)
+    shm_link_flush (&side->link);
+}
+
+static void
+build (Segment *self, SegmentSide *side, unsigned how)
+{
+  if (side->is_open)
+    end_one (side, how);
+  else
+    begin_one (self, side);
+}
+
+/* What nobody has in hand may be given back again: nothing comes of it. */
+static void
+give_back_again (Segment *self, SegmentSide *side)
+{
+  uint64_t token = side->stale ^ segment_input_take (&self->input, 2)
+                   ^ segment_input_take (&self->input, 1) << 32;
+
+  if (side->stale == 0)
+    return;
+  for (unsigned i = 0; i < side->n_held; i++)
+    if (side->held[i].token == token)
+      return;
+  shm_link_release (&side->link, token);
 }
 
 static void
@@ -263,11 +316,12 @@ look_at_unsent (SegmentSide *side)
 
 /* Neither may sleep: one is kicked already, for the other it is too late. */
 static void
-wait_at_once (SegmentSide *side, bool kicked)
+wait_at_once (SegmentSide *side, unsigned how)
 {
+  const bool kicked = (how & 1) != 0;
   const uint32_t kick_word = kicked ? 1 : 0;
-  ShmWait result
-      = shm_link_wait (&side->link, &kick_word, 0, kicked ? INT64_MAX : 0, SHM_PARK_BEST);
+  ShmWait result = shm_link_wait (&side->link, &kick_word, 0, kicked ? INT64_MAX : 0,
+                                  (how & 2) != 0 ? SHM_PARK_WITHOUT_WAITV : SHM_PARK_BEST);
 
   SEGMENT_CHECK (result != SHM_WAIT_CLOSED || side->link.why != NULL);
 }
@@ -369,9 +423,9 @@ forge_loan (Segment *self)
 }
 
 /* The victim sends what the peer wanted to be sent, as a service that echoes does: in the second
- * line of the payload there is what a record begins with. */
+ * line of the payload there is what a record begins with, a loan's or any. */
 static void
-have_echoed (Segment *self)
+have_echoed (Segment *self, unsigned how)
 {
   enum
   {
@@ -380,13 +434,25 @@ have_echoed (Segment *self)
   uint64_t words[5] = { 2u << 30 | sizeof (ShmLoanRecord) };
   uint8_t *data = NULL;
 
+  if (how != 0)
+    words[0] = segment_input_take (&self->input, 4);
   make_loan (self, words + 1);
+  self->victim.is_open = false;
   if (shm_link_reserve (&self->victim.link, 2 * SHM_LINE + SMALLEST, &data) != SHM_OK)
     return;
   write_message (data, 2 * SHM_LINE + SMALLEST, self->victim.n_sent++);
   memcpy (data + LINE, words, sizeof words);
   shm_link_commit (&self->victim.link, 2 * SHM_LINE + SMALLEST);
   shm_link_flush (&self->victim.link);
+}
+
+/* Every kind there is, and at times one that there is not. */
+static uint32_t
+choose_notice (Segment *self)
+{
+  uint32_t raw = (uint32_t) segment_input_take (&self->input, 1);
+
+  return raw < 240 ? 1 + raw % 3 : SHM_NOTICE_BLOCK_DROP + raw % 2;
 }
 
 static void
@@ -397,7 +463,7 @@ send_notice (Segment *self, unsigned kind)
     uint32_t kind;
     uint32_t id;
     uint64_t size;
-  } notice = { .kind = 1 + (uint32_t) segment_input_take (&self->input, 1) % 3,
+  } notice = { .kind = choose_notice (self),
                .id = (uint32_t) segment_input_take (&self->input, 2),
                .size = segment_input_take (&self->input, 2) * 1024 };
 
@@ -417,6 +483,17 @@ send_bytes (Segment *self, unsigned kind)
   segment_send_packet (self, bytes, size, kind);
 }
 
+/* More of them than are read in one turn. */
+static void
+ring_bells (Segment *self, unsigned how)
+{
+  const uint8_t byte = 'w';
+
+  self->honest = false;
+  for (unsigned i = 0; i < 8u << how; i++)
+    segment_send_packet (self, &byte, sizeof byte, SEGMENT_NO_FD);
+}
+
 static void
 hang_up (Segment *self, unsigned how)
 {
@@ -424,6 +501,7 @@ hang_up (Segment *self, unsigned how)
   if (how == 0)
     {
       self->peer.n_held = 0;
+      self->peer.is_open = false;
       shm_link_close (&self->peer.link);
     }
   else if (self->peer.link.socket_fd >= 0)
@@ -456,10 +534,36 @@ attack (Segment *self, unsigned which, unsigned how)
       send_bytes (self, how);
       break;
     case 6:
-      have_echoed (self);
+      have_echoed (self, how);
       break;
     default:
       hang_up (self, how & 3);
+      break;
+    }
+}
+
+/* What a correct side may do while it is attacked, and packets as they are rare. */
+static void
+do_more (Segment *self, unsigned which, unsigned how)
+{
+  switch (which)
+    {
+    case 0:
+      build (self, &self->victim, how);
+      break;
+    case 1:
+      build (self, &self->peer, how);
+      break;
+    case 2:
+      give_back_again (self, &self->victim);
+      break;
+    case 3:
+      ring_bells (self, how);
+      break;
+    case 4:
+      send_notice (self, SEGMENT_RARE_FDS + how);
+      break;
+    default:
       break;
     }
 }
@@ -485,7 +589,7 @@ act (Segment *self, SegmentSide *side, unsigned which, unsigned how)
       shm_link_arm (&side->link, how % BOTH + READ);
       break;
     case 5:
-      wait_at_once (side, (how & 1) != 0);
+      wait_at_once (side, how);
       break;
     case 6:
       while (take (self, side) == SHM_OK)
@@ -512,8 +616,10 @@ segment_step (Segment *self)
     return;
   else if (which < 16)
     act (self, &self->peer, which - 8, how);
+  else if (which < 24)
+    attack (self, which - 16, how);
   else
-    attack (self, (which - 16) % 8, how);
+    do_more (self, which - 24, how);
   check_side (self, &self->victim);
   if (self->honest)
     check_side (self, &self->peer);
