@@ -25,6 +25,7 @@
 #include "auth/totp/commy-totp-kept.h"
 #include "auth/totp/commy-totp-shared.h"
 #include "auth/totp/commy-totp-standing.h"
+#include "plugins/common/commy-params.h"
 
 #include <commy/commy-plugin.h>
 #include <string.h>
@@ -145,12 +146,8 @@ share_sessions (Totp *self, GError **error)
     return TRUE;
   if (self->host->struct_size < G_STRUCT_OFFSET (CommyHost, store) + sizeof self->host->store
       || self->host->store == NULL)
-    {
-      g_set_error_literal (error, g_quark_from_static_string ("commy-error-quark"),
-                           COMMY_ERROR_PLUGIN_PARAM,
-                           "session-key is set, but there is no store for plugins here");
-      return FALSE;
-    }
+    return commy_params_refuse (error,
+                                "session-key is set, but there is no store for plugins here");
   if (!commy_session_seal_key (name, seal, error))
     return FALSE;
   self->shared = totp_shared_new (self->host, &self->rules, seal);
