@@ -27,6 +27,7 @@ static const Template templates[] = {
   { "transport", "transport", "seqpacket" },   { "hook", "transport", "tally" },
   { "serializer", "serializer", "netstring" }, { "auth", "auth", "sameuser" },
   { "balancer", "balancer", "leastbusy" },     { "store", "store", "onefile" },
+  { "policy", "policy", "getters" },
 };
 
 static const struct
@@ -183,7 +184,7 @@ commy_plugin_new (const char *kind, const char *name)
 
   if (template == NULL)
     commy_cli_note ("there is no template for \"%s\": say transport, hook, serializer, auth, "
-                    "balancer or store",
+                    "balancer, store or policy",
                     kind);
   else if (!is_id (name))
     commy_cli_note ("\"%s\" is no name for a plugin: lower case letters, digits and '-', a letter "

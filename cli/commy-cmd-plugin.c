@@ -25,7 +25,7 @@ static const CommyCliVerb verb = {
         "  pin      keyfile lines with the SHA-256 of plugins as they are now, for trust=hash\n"
         "For authors:\n"
         "  new      a folder NAME with a plugin that works; KIND is transport, hook, serializer,\n"
-        "           auth, balancer or store\n"
+        "           auth, balancer, store or policy\n"
         "  verify   what a mesh would say of a plugin file, and every rule of its kind, each in\n"
         "           a process of its own without network and with limits; to your files and\n"
         "           local sockets it has your rights, so verify only what you would run\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading secrets from files.
+ * Reading secrets from files, and making keys of them.
  */
 #include "config.h"
 
@@ -10,9 +10,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gnutls/crypto.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define KEY_TEXT_MIN 32u
 
 void
 commy_credential_free (char *secret)
@@ -172,6 +175,28 @@ commy_credential_get (const char *name, gsize max, GError **error)
   g_autofree char *path = commy_credential_find (name, error);
 
   return path != NULL ? commy_credential_read (path, max, error) : NULL;
+}
+
+gboolean
+commy_credential_derive_key (char *text,
+                             const char *label,
+                             const char *what,
+                             guint8 out_key[COMMY_CREDENTIAL_KEY_SIZE],
+                             GError **error)
+{
+  gboolean is_long = text != NULL && strlen (text) >= KEY_TEXT_MIN;
+
+  if (is_long
+      && gnutls_hmac_fast (GNUTLS_MAC_SHA256, label, strlen (label), text, strlen (text), out_key)
+             < 0)
+    g_error ("GnuTLS cannot compute HMAC-SHA-256");
+  if (text != NULL && !is_long)
+    g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
+                 "the key by which %s has less than %u characters; make one with: openssl rand "
+                 "-hex 32",
+                 what, KEY_TEXT_MIN);
+  commy_credential_free (text);
+  return is_long;
 }
 
 gboolean

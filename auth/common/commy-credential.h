@@ -10,6 +10,10 @@
 
 G_BEGIN_DECLS
 
+/* The text of a secret that keys are made from, in bytes. */
+#define COMMY_CREDENTIAL_KEY_TEXT_MAX 4096u
+#define COMMY_CREDENTIAL_KEY_SIZE 32u
+
 /* Where the secret @name is: an absolute path is that file; another name is a file in
  * $CREDENTIALS_DIRECTORY, as the service manager gives it. (transfer full) */
 char *commy_credential_find (const char *name, GError **error);
@@ -20,6 +24,14 @@ char *commy_credential_read (const char *path, gsize max, GError **error);
 char *commy_credential_get (const char *name, gsize max, GError **error);
 /* Wipes it. */
 void commy_credential_free (char *secret);
+/* A key for one purpose: HMAC-SHA-256 of @label by the secret @text, which is wiped and freed.
+ * NULL: there is none, and @error says so already. @what, for people, ends "the key by which ...".
+ */
+gboolean commy_credential_derive_key (char *text,
+                                      const char *label,
+                                      const char *what,
+                                      guint8 out_key[COMMY_CREDENTIAL_KEY_SIZE],
+                                      GError **error);
 /* A copy of a secret, any bytes, that is wiped with its last reference. (transfer full) */
 GBytes *commy_credential_new_bytes (gconstpointer secret, gsize size);
 

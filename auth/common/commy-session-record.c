@@ -17,8 +17,6 @@
 
 #define TITLE "commy session 1"
 #define LABEL "commy session seal 1"
-#define KEY_TEXT_MIN 32u
-#define KEY_TEXT_MAX 4096u
 #define TIME_MAX_S (G_MAXINT64 / G_USEC_PER_SEC / 4)
 #define FACTOR_MAX 64u
 
@@ -53,20 +51,9 @@ commy_session_record_free (CommySessionRecord *self)
 gboolean
 commy_session_seal_key (const char *name, guint8 out_key[COMMY_SESSION_SEAL_SIZE], GError **error)
 {
-  char *text = commy_credential_get (name, KEY_TEXT_MAX, error);
-  gboolean is_long = text != NULL && strlen (text) >= KEY_TEXT_MIN;
-
-  if (is_long
-      && gnutls_hmac_fast (GNUTLS_MAC_SHA256, LABEL, strlen (LABEL), text, strlen (text), out_key)
-             < 0)
-    g_error ("GnuTLS cannot compute HMAC-SHA-256");
-  if (text != NULL && !is_long)
-    g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
-                 "the key by which sessions are sealed (param.session-key) has less than %u "
-                 "characters; make one with: openssl rand -hex 32",
-                 KEY_TEXT_MIN);
-  commy_credential_free (text);
-  return is_long;
+  return commy_credential_derive_key (
+      commy_credential_get (name, COMMY_CREDENTIAL_KEY_TEXT_MAX, error), LABEL,
+      "sessions are sealed (param.session-key)", out_key, error);
 }
 
 /* --- one --- */

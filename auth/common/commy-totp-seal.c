@@ -17,8 +17,6 @@
 #include <sys/stat.h>
 
 #define LABEL "commy totp seal 1"
-#define KEY_TEXT_MIN 32u
-#define KEY_TEXT_MAX 4096u
 #define NONCE_SIZE 12u
 #define TAG_SIZE 16u
 #define SEALED_MAX (NONCE_SIZE + COMMY_TOTP_SECRET_MAX + TAG_SIZE)
@@ -48,10 +46,10 @@ read_key (const char *dir, const char *name, gboolean make, GError **error)
   struct stat about;
 
   if (name != NULL && *name != '\0')
-    return commy_credential_get (name, KEY_TEXT_MAX, error);
+    return commy_credential_get (name, COMMY_CREDENTIAL_KEY_TEXT_MAX, error);
   if (make && lstat (path, &about) != 0 && errno == ENOENT && !make_key (dir, error))
     return NULL;
-  return commy_credential_read (path, KEY_TEXT_MAX, error);
+  return commy_credential_read (path, COMMY_CREDENTIAL_KEY_TEXT_MAX, error);
 }
 
 gboolean
@@ -61,20 +59,8 @@ commy_totp_seal_key (const char *dir,
                      guint8 out_key[COMMY_TOTP_SEAL_KEY_SIZE],
                      GError **error)
 {
-  char *text = read_key (dir, name, make, error);
-  gboolean is_long = text != NULL && strlen (text) >= KEY_TEXT_MIN;
-
-  if (is_long
-      && gnutls_hmac_fast (GNUTLS_MAC_SHA256, LABEL, strlen (LABEL), text, strlen (text), out_key)
-             < 0)
-    g_error ("GnuTLS cannot compute HMAC-SHA-256");
-  if (text != NULL && !is_long)
-    g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
-                 "the key by which secrets of one-time codes are sealed has less than %u "
-                 "characters; make one with: openssl rand -hex 32",
-                 KEY_TEXT_MIN);
-  commy_credential_free (text);
-  return is_long;
+  return commy_credential_derive_key (read_key (dir, name, make, error), LABEL,
+                                      "secrets of one-time codes are sealed", out_key, error);
 }
 
 /* --- sealing --- */

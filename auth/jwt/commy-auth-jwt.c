@@ -11,6 +11,7 @@
 #include "auth/common/commy-credential.h"
 #include "auth/common/commy-jwt.h"
 #include "auth/common/commy-pki.h"
+#include "plugins/common/commy-params.h"
 
 #include <commy/commy-plugin.h>
 #include <string.h>
@@ -61,14 +62,6 @@ static const CommyParamSpec jwt_params[] = {
                        366 * DAY_S * SECOND,
                        "Longest time from a token's issue to its end"),
 };
-
-static gboolean
-refuse_param (GError **error, const char *text)
-{
-  g_set_error_literal (error, g_quark_from_static_string ("commy-error-quark"),
-                       COMMY_ERROR_PLUGIN_PARAM, text);
-  return FALSE;
-}
 
 static void
 jwt_fini (gpointer instance)
@@ -159,14 +152,15 @@ jwt_init (gpointer instance, CommyHost *host, GError **error)
   self->rules.max_life_s = g_ascii_strtoll (host->param (host, "max-life"), NULL, 10) / SECOND;
   self->algorithms = jwt_algorithms_parse (host->param (host, "algorithms"));
   if (self->algorithms == 0)
-    return refuse_param (error, "algorithms are out of EdDSA, ES256, RS256, PS256 and HS256");
+    return commy_params_refuse (error,
+                                "algorithms are out of EdDSA, ES256, RS256, PS256 and HS256");
   if (*self->rules.type == '\0' || strlen (self->rules.issuer) > JWT_NAME_MAX)
-    return refuse_param (error, "type must not be empty, nor issuer longer than 255");
+    return commy_params_refuse (error, "type must not be empty, nor issuer longer than 255");
   if (*path != '\0'
       && (!g_path_is_absolute (path) || *self->rules.issuer == '\0'
           || *self->rules.audience == '\0'))
-    return refuse_param (error,
-                         "jwks is an absolute path, and needs issuer and audience beside it");
+    return commy_params_refuse (
+        error, "jwks is an absolute path, and needs issuer and audience beside it");
   self->cache = jwt_cache_new ();
   /* Told now, not when the first caller is turned away. */
   if (*path != '\0')

@@ -11,6 +11,7 @@
 
 #include "auth/common/commy-auth-params.h"
 #include "auth/common/commy-pki-seal.h"
+#include "plugins/common/commy-params.h"
 
 #define DEFAULT_LIFE "86400s"
 #define LIFE_MAX (90 * COMMY_PKI_SECONDS_PER_DAY * MTLS_SECOND)
@@ -54,11 +55,7 @@ mtls_init (gpointer instance, CommyHost *host, GError **error)
   self->host = host;
   self->any_host = strcmp (own, "any-host") == 0;
   if (!self->any_host && strcmp (own, "this-host") != 0)
-    {
-      g_set_error (error, g_quark_from_static_string ("commy-error-quark"),
-                   COMMY_ERROR_PLUGIN_PARAM, "own-user is any-host or this-host, not \"%s\"", own);
-      return FALSE;
-    }
+    return commy_params_refuse (error, "own-user is any-host or this-host, not \"%s\"", own);
   if (!mtls_authority_start (&self->authority, host, host->param (host, "serve-authority"), error))
     return FALSE;
   self->sealer = commy_pki_sealer_new (host->info (host, COMMY_HOST_CREDENTIALS_DIR));

@@ -8,6 +8,8 @@
 
 #include "auth/mtls/commy-mtls.h"
 
+#include "plugins/common/commy-params.h"
+
 #define AGAIN_S 5
 #define SETTLE_S 1 /* commands that end at once leave it to nodes that stay */
 
@@ -87,11 +89,11 @@ check_listen (const char *listen, GError **error)
 
   if (addresses[0] != NULL)
     return TRUE;
-  g_set_error (error, MTLS_ERROR, COMMY_ERROR_PLUGIN_PARAM,
-               "serve-authority is a numeric address and a port, as 0.0.0.0:%d or [::]:%d, not "
-               "\"%s\"",
-               COMMY_PKI_PORT, COMMY_PKI_PORT, listen);
-  return FALSE;
+  return commy_params_refuse (
+      error,
+      "serve-authority is a numeric address and a port, as 0.0.0.0:%d or [::]:%d, not "
+      "\"%s\"",
+      COMMY_PKI_PORT, COMMY_PKI_PORT, listen);
 }
 
 gboolean

@@ -9,6 +9,7 @@
 #include "auth/common/commy-auth-params.h"
 #include "auth/common/commy-bearer.h"
 #include "auth/oauth2/commy-oauth2.h"
+#include "plugins/common/commy-params.h"
 
 #include <gio/gio.h>
 #include <string.h>
@@ -121,9 +122,7 @@ check_settings (CommyHost *host, const Oauth2 *self, GError **error)
     why = commy_http_url_why_not (issuer, self->provider.allows_loopback);
   if (why == NULL)
     return TRUE;
-  g_set_error (error, g_quark_from_static_string ("commy-error-quark"), COMMY_ERROR_PLUGIN_PARAM,
-               "issuer \"%s\": %s", issuer, why);
-  return FALSE;
+  return commy_params_refuse (error, "issuer \"%s\": %s", issuer, why);
 }
 
 static gint64

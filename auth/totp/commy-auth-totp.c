@@ -19,12 +19,13 @@
 #include "auth/common/commy-auth-params.h"
 #include "auth/common/commy-bearer.h"
 #include "auth/common/commy-credential.h"
-#include "auth/common/commy-kept-register.h"
 #include "auth/common/commy-shares.h"
 #include "auth/common/commy-totp.h"
 #include "auth/common/commy-transcript.h"
 #include "auth/totp/commy-totp-kept.h"
 #include "auth/totp/commy-totp-shared.h"
+#include "auth/totp/commy-totp-standing.h"
+#include "plugins/common/commy-params.h"
 
 #include <commy/commy-plugin.h>
 #include <string.h>
@@ -37,7 +38,6 @@
 #define NONCE_SIZE 32u
 #define HELLO_SIZE (HEAD_SIZE + NONCE_SIZE)
 #define CODE_MAX 32u
-#define SESSION_ID "session:" /* begins the name of a session as a proof */
 #define SESSION_SIZE (COMMY_API_KEY_ID_SIZE + COMMY_API_KEY_HASH_SIZE)
 #define CHECKS_MAX 32u /* under way */
 #define CHECKS_EACH 8u /* of one principal */
@@ -51,8 +51,6 @@ typedef struct
   CommyShares *checks; /* under way, those included that nobody waits for any more */
   CommyKeptRegister secrets;
 } Totp;
-
-#define PROOF_PREFIX "totp-id:"
 
 typedef enum
 {
@@ -148,12 +146,8 @@ share_sessions (Totp *self, GError **error)
     return TRUE;
   if (self->host->struct_size < G_STRUCT_OFFSET (CommyHost, store) + sizeof self->host->store
       || self->host->store == NULL)
-    {
-      g_set_error_literal (error, g_quark_from_static_string ("commy-error-quark"),
-                           COMMY_ERROR_PLUGIN_PARAM,
-                           "session-key is set, but there is no store for plugins here");
-      return FALSE;
-    }
+    return commy_params_refuse (error,
+                                "session-key is set, but there is no store for plugins here");
   if (!commy_session_seal_key (name, seal, error))
     return FALSE;
   self->shared = totp_shared_new (self->host, &self->rules, seal);
@@ -794,67 +788,23 @@ totp_step (gpointer session_, GBytes *bytes, CommyAuthStepDoneFunc done, gpointe
 
 /* --- what an open connection rests on --- */
 
-/* A session stands for the secret whose code it was granted for, and goes with it. One in the store
- * can be revoked by itself. */
 static gboolean
 totp_proof (gpointer instance, const CommyEvidence *evidence, gpointer session_, CommyProof *proof)
 {
   const Session *session = session_;
 
-  int n;
-
   if (session == NULL || session->factor[0] == '\0')
     return FALSE;
-  n = g_snprintf (proof->id, sizeof proof->id, PROOF_PREFIX "%s", session->factor);
-  if (session->rests_on[0] != '\0')
-    g_snprintf (proof->id + n, sizeof proof->id - (gsize) n, " " SESSION_ID "%s",
-                session->rests_on);
+  totp_standing_name (session->factor, session->rests_on, proof);
   return TRUE;
-}
-
-/* A file that cannot be read just now takes nothing back. @is_elsewhere: another host may have the
- * secret; who revokes it here ends it all the same. */
-static CommyProofState
-secret_stands (Totp *self, const char *id, gboolean is_elsewhere, char *reason, gsize reason_size)
-{
-  const char *dir = self->host->info (self->host, COMMY_HOST_STATE_DIR);
-  g_autoptr (GError) error = commy_kept_register_refresh (&self->secrets, &commy_totp_register_kind,
-                                                          dir, COMMY_TOTP_FILE);
-  const CommyTotpEntry *entry;
-
-  if (error != NULL)
-    {
-      g_autofree char *line
-          = g_strdup_printf ("whether one-time codes were revoked: %s", error->message);
-
-      self->host->log (self->host, G_LOG_LEVEL_WARNING, line);
-    }
-  entry = self->secrets.reg != NULL ? commy_totp_register_find (self->secrets.reg, id) : NULL;
-  if (self->secrets.reg == NULL || (entry != NULL ? !entry->is_revoked : is_elsewhere))
-    return COMMY_PROOF_GOOD;
-  g_snprintf (reason, reason_size, "one-time code %s: it is %s", id,
-              entry == NULL ? "gone" : "revoked");
-  return COMMY_PROOF_REVOKED;
 }
 
 static CommyProofState
 totp_stands (gpointer instance, const char *proof, char *reason, gsize reason_size)
 {
   Totp *self = instance;
-  g_auto (GStrv) parts = g_strsplit (proof, " ", 2);
-  const char *session = NULL;
 
-  if (parts[0] == NULL || !g_str_has_prefix (parts[0], PROOF_PREFIX))
-    return COMMY_PROOF_GOOD;
-  if (parts[1] != NULL && g_str_has_prefix (parts[1], SESSION_ID))
-    session = parts[1] + strlen (SESSION_ID);
-  if (session != NULL && self->shared != NULL && totp_shared_is_revoked (self->shared, session))
-    {
-      g_snprintf (reason, reason_size, "%s was revoked", parts[1]);
-      return COMMY_PROOF_REVOKED;
-    }
-  return secret_stands (self, parts[0] + strlen (PROOF_PREFIX), session != NULL, reason,
-                        reason_size);
+  return totp_standing_look (self->host, &self->secrets, self->shared, proof, reason, reason_size);
 }
 
 static const CommyAuthOps totp_ops = {

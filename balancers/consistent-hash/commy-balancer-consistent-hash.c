@@ -10,6 +10,7 @@
 
 #include "commy-hash-table.h"
 
+#include "../../plugins/common/commy-params.h"
 #include "../common/commy-balancing.h"
 
 #include <string.h>
@@ -198,11 +199,11 @@ consistent_hash_init (gpointer instance, CommyHost *host, GError **error)
   self->bound = param_number (host, "bound");
   if (self->bound == 0 || self->bound >= 100)
     return TRUE;
-  g_set_error (error, g_quark_from_static_string ("commy-error-quark"), COMMY_ERROR_PLUGIN_PARAM,
-               "bound=%u: less than an even share each cannot hold all calls; write 0 for no "
-               "bound, or 100 and more",
-               self->bound);
-  return FALSE;
+  return commy_params_refuse (
+      error,
+      "bound=%u: less than an even share each cannot hold all calls; write 0 for no "
+      "bound, or 100 and more",
+      self->bound);
 }
 
 static void

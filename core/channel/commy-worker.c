@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The turn of a worker: what was posted, then the channels that have something, each with a
- * budget, then completions that had to wait. Sleeping is the main context's business; before
- * it sleeps every hot channel is armed.
+ * budget, then completions that had to wait. How it sleeps in a main context is in
+ * commy-worker-source.c.
  */
 #include "config.h"
 
-#include "channel/commy-worker.h"
+#include "channel/commy-worker-private.h"
 
 #include "base/commy-error-private.h"
 #include "channel/commy-channel-private.h"
@@ -19,17 +19,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define EVENTS_A_TURN 64
 #define WAIT_US 200
 /* A thread that spins looks at the clock once in so many turns, and steps aside for so long. */
 #define TURNS_A_LOOK 64u
 #define STEPS_ASIDE 5u
-
-typedef struct
-{
-  CommyWorkFunc func;
-  gpointer data;
-} Item;
 
 /* A thread that spins. */
 typedef struct
@@ -38,71 +31,7 @@ typedef struct
   gboolean is_idle;  /* for long enough */
 } Spin;
 
-typedef struct
-{
-  GSource source;
-  CommyWorker *worker;
-} WorkerSource;
-
-struct _CommyWorker
-{
-  gatomicrefcount users; /* close it with the last one */
-  gatomicrefcount refs;  /* memory: the users together, and the source */
-  GMainContext *context;
-  const CommyEnv *env;
-  GSource *source; /* NULL: not attached */
-  gpointer source_fd;
-  int epoll_fd;
-  int event_fd;
-  guint32 kick_word;  /* atomic; only grows */
-  guint32 inbox_full; /* atomic: a hint that saves the lock */
-  GMutex lock;        /* of inbox */
-  GArray *inbox;      /* Item */
-  gboolean ended;     /* under the lock: nobody runs the inbox any more */
-  guint32 busy;       /* atomic: somebody is inside */
-  guint32 is_shut;    /* atomic */
-  GPid pid;           /* of the process that made it */
-  guint32 wanted;     /* atomic: somebody else wants to get in */
-  gpointer current;   /* atomic: who is inside */
-  gpointer home;      /* atomic: who was last */
-
-  /* inside */
-  guint inside; /* how often the current thread entered */
-  guint in_sync;
-  GArray *deferred;    /* Item: completions, in order */
-  gboolean telling;    /* they are being run */
-  gboolean in_source;  /* what is run now, the context's own source calls */
-  guint iteration;     /* of the context */
-  GPtrArray *channels; /* one reference each */
-  GPtrArray *hot;      /* borrowed from channels */
-  GPtrArray *turn;     /* memory of the turn under way or to come; NULL while one is */
-  GPtrArray *graveyard;
-  gint64 deadline_ns;
-  gboolean dispatching;
-  gboolean collected; /* the kernel was asked in this turn of the loop */
-  gboolean is_mute;   /* a loop within a dispatch does not poll for this source */
-};
-
 /* --- life --- */
-
-static GSourceFuncs source_funcs; /* lint: allow-static GLib takes it writable; nothing writes it */
-
-static void
-attach (CommyWorker *self)
-{
-  WorkerSource *source;
-
-  self->source = g_source_new (&source_funcs, sizeof (WorkerSource));
-  source = (WorkerSource *) self->source;
-  source->worker = self;
-  g_atomic_ref_count_inc (&self->refs);
-  g_source_set_name (self->source, "commy worker");
-  /* One that may not takes its descriptor from the loop and puts it back with every dispatch, and
-   * wakes the loop up each time; see source_prepare(). */
-  g_source_set_can_recurse (self->source, TRUE);
-  self->source_fd = g_source_add_unix_fd (self->source, self->epoll_fd, G_IO_IN);
-  g_source_attach (self->source, self->context);
-}
 
 CommyWorker *
 commy_worker_new (GMainContext *context, gboolean with_source, const CommyEnv *env, GError **error)
@@ -140,7 +69,7 @@ commy_worker_new (GMainContext *context, gboolean with_source, const CommyEnv *e
   self->graveyard = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_channel_unref);
   self->deadline_ns = G_MAXINT64;
   if (with_source)
-    attach (self);
+    commy_worker_attach (self);
   return self;
 }
 
@@ -194,12 +123,6 @@ void
 commy_worker_release (CommyWorker *worker)
 {
   release_memory (worker);
-}
-
-static void
-source_finalize (GSource *source)
-{
-  release_memory (((WorkerSource *) source)->worker);
 }
 
 static void
@@ -599,53 +522,6 @@ commy_worker_foreach_channel (CommyWorker *worker, GFunc func, gpointer data)
   g_ptr_array_foreach (worker->channels, func, data);
 }
 
-void
-commy_worker_need_deadline (CommyWorker *worker, gint64 when_ns)
-{
-  if (when_ns >= worker->deadline_ns)
-    return;
-  worker->deadline_ns = when_ns;
-  if (worker->source != NULL && !worker->is_mute)
-    g_source_set_ready_time (worker->source, when_ns / 1000 + 1);
-}
-
-static void
-expire_deadlines (CommyWorker *self)
-{
-  gint64 now = commy_env_now (self->env);
-  gint64 next = G_MAXINT64;
-  g_autoptr (GPtrArray) channels = NULL;
-
-  if (now < self->deadline_ns)
-    return;
-  /* Callbacks may make calls with deadlines of their own, and close channels. */
-  self->deadline_ns = G_MAXINT64;
-  if (self->source != NULL)
-    g_source_set_ready_time (self->source, -1);
-  channels = g_ptr_array_new_full (self->channels->len, (GDestroyNotify) commy_channel_unref);
-  g_ptr_array_foreach (self->channels, commy_channel_collect, channels);
-  for (guint i = 0; i < channels->len; i++)
-    next = MIN (next, commy_channel_expire (channels->pdata[i], now));
-  if (next < G_MAXINT64)
-    commy_worker_need_deadline (self, next);
-}
-
-/* Marks the channels that the kernel reports. */
-static void
-collect_events (CommyWorker *self)
-{
-  struct epoll_event events[EVENTS_A_TURN];
-  int n = epoll_wait (self->epoll_fd, events, EVENTS_A_TURN, 0);
-
-  for (int i = 0; i < n; i++)
-    {
-      if (events[i].data.ptr == NULL)
-        commy_worker_drain_kick (self);
-      else
-        commy_worker_set_hot (self, events[i].data.ptr);
-    }
-}
-
 /* Gives every hot channel its budget. They stay hot: only arming ends that. Serving changes the
  * list, so it is copied; what closes meanwhile lives in the graveyard until this thread leaves. The
  * copy's memory is kept for the next turn, because turns come by the million; a turn within a turn
@@ -725,7 +601,7 @@ look_around (CommyWorker *self, Spin *spin, gint64 idle_ns)
   spin->idle_since = spin->idle_since != 0 ? spin->idle_since : now;
   spin->is_idle = now - spin->idle_since >= idle_ns;
   if (now >= self->deadline_ns)
-    expire_deadlines (self);
+    commy_worker_expire (self);
   return !spin->is_idle;
 }
 
@@ -754,131 +630,9 @@ commy_worker_spin (CommyWorker *self, CommySpinner *spinner, gint64 idle_ns, con
   return spin.is_idle;
 }
 
-/* --- the source --- */
-
-/* Arms what is hot. Whether something is there already. */
-static gboolean
-arm_channels (CommyWorker *self)
-{
-  gboolean ready = FALSE;
-
-  for (guint i = self->hot->len; i-- > 0;)
-    {
-      CommyChannel *channel = self->hot->pdata[i];
-      guint events = 0;
-
-      if (commy_channel_arm (channel, &events))
-        {
-          ready = TRUE;
-          continue;
-        }
-      if (!commy_channel_is_open (channel))
-        return TRUE; /* it has changed the list, and perhaps more */
-      if (events != channel->epoll_events)
-        {
-          struct epoll_event event = { .events = events, .data.ptr = channel };
-
-          epoll_ctl (self->epoll_fd, EPOLL_CTL_MOD, commy_channel_get_fd (channel), &event);
-          channel->epoll_events = events;
-        }
-      channel->hot = FALSE;
-      g_ptr_array_remove_index_fast (self->hot, i);
-    }
-  return ready;
-}
-
-static gboolean
-has_work (CommyWorker *self)
-{
-  return __atomic_load_n (&self->inbox_full, __ATOMIC_RELAXED) || self->deferred->len > 0;
-}
-
-/* A handler runs the loop, in which this source has no turn: nor may it keep that loop awake. */
-static void
-mute (CommyWorker *self)
-{
-  if (self->is_mute)
-    return;
-  self->is_mute = TRUE;
-  g_source_modify_unix_fd (self->source, self->source_fd, 0);
-  g_source_set_ready_time (self->source, -1);
-}
-
-static void
-unmute (CommyWorker *self)
-{
-  self->is_mute = FALSE;
-  if (g_source_is_destroyed (self->source))
-    return;
-  g_source_modify_unix_fd (self->source, self->source_fd, G_IO_IN);
-  if (self->deadline_ns < G_MAXINT64)
-    g_source_set_ready_time (self->source, self->deadline_ns / 1000 + 1);
-}
-
 gboolean
 commy_worker_has_more (CommyWorker *worker)
 {
-  return has_work (worker) || worker->hot->len > 1
+  return commy_worker_has_work (worker) || worker->hot->len > 1
          || (worker->hot->len == 1 && commy_channel_has_waiting (worker->hot->pdata[0]));
 }
-
-static gboolean
-source_prepare (GSource *source, int *timeout)
-{
-  CommyWorker *self = ((WorkerSource *) source)->worker;
-  gboolean ready;
-
-  *timeout = -1;
-  if (self->dispatching)
-    {
-      mute (self);
-      return FALSE;
-    }
-  commy_worker_enter (self);
-  self->iteration++;
-  ready = has_work (self) || arm_channels (self);
-  commy_worker_exit (self);
-  return ready;
-}
-
-static gboolean
-source_check (GSource *source)
-{
-  CommyWorker *self = ((WorkerSource *) source)->worker;
-  gboolean ready;
-
-  if (self->dispatching)
-    return FALSE;
-  /* The descriptor's tag would do, but asking the kernel also sees what came since. */
-  commy_worker_enter (self);
-  collect_events (self);
-  self->collected = TRUE;
-  ready = has_work (self) || self->hot->len > 0;
-  commy_worker_exit (self);
-  return ready;
-}
-
-static gboolean
-source_dispatch (GSource *source, GSourceFunc callback, gpointer data)
-{
-  CommyWorker *self = ((WorkerSource *) source)->worker;
-
-  if (self->dispatching)
-    return G_SOURCE_CONTINUE;
-  commy_worker_enter (self);
-  self->dispatching = self->in_source = TRUE;
-  if (!self->collected)
-    collect_events (self);
-  self->collected = FALSE;
-  turn_inside (self);
-  expire_deadlines (self);
-  self->dispatching = self->in_source = FALSE;
-  if (G_UNLIKELY (self->is_mute))
-    unmute (self);
-  commy_worker_exit (self);
-  return G_SOURCE_CONTINUE;
-}
-
-/* lint: allow-static GLib takes it writable; nothing writes it */
-static GSourceFuncs source_funcs
-    = { source_prepare, source_check, source_dispatch, source_finalize, NULL, NULL };

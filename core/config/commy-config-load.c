@@ -147,8 +147,37 @@ list_dir (const char *path, GError **error)
   return names;
 }
 
+gboolean
+commy_config_is_same_file (const char *path, const char *other)
+{
+  struct stat one, two;
+
+  return stat (path, &one) == 0 && stat (other, &two) == 0 && one.st_dev == two.st_dev
+         && one.st_ino == two.st_ino;
+}
+
+typedef struct
+{
+  CommyConfig *config;
+  const CommyConfigSources *sources;
+  char *failed; /* file or folder; NULL: none */
+} Layers;
+
 static gboolean
-add_dir (CommyConfig *config, const char *path, GError **error)
+add_layer (Layers *self, const char *path, FileKind kind, GError **error)
+{
+  const char *without = self->sources->without;
+
+  if (without != NULL && commy_config_is_same_file (path, without))
+    return TRUE;
+  if (add_file (self->config, path, kind, error))
+    return TRUE;
+  self->failed = g_strdup (path);
+  return FALSE;
+}
+
+static gboolean
+add_dir (Layers *self, const char *path, GError **error)
 {
   g_autoptr (GError) local = NULL;
   g_autoptr (GPtrArray) names = list_dir (path, &local);
@@ -159,55 +188,68 @@ add_dir (CommyConfig *config, const char *path, GError **error)
           || g_error_matches (local, G_FILE_ERROR, G_FILE_ERROR_NOTDIR))
         return TRUE;
       commy_set_error (error, COMMY_ERROR_CONFIG, "%s cannot be read: %s", path, local->message);
+      self->failed = g_strdup (path);
       return FALSE;
     }
   for (guint i = 0; i < names->len; i++)
-    if (!add_file (config, g_ptr_array_index (names, i), FILE_FOUND, error))
+    if (!add_layer (self, g_ptr_array_index (names, i), FILE_FOUND, error))
       return FALSE;
   return TRUE;
 }
 
 static gboolean
-add_environment (CommyConfig *config, const char *paths, GError **error)
+add_environment (Layers *self, const char *paths, GError **error)
 {
   g_auto (GStrv) all = g_strsplit (paths, ":", -1);
 
   for (char **path = all; *path != NULL; path++)
-    if (**path != '\0' && !add_file (config, *path, FILE_NAMED, error))
+    if (**path != '\0' && !add_layer (self, *path, FILE_NAMED, error))
       return FALSE;
   return TRUE;
 }
 
 static gboolean
-add_sources (CommyConfig *config, const CommyConfigSources *sources, GError **error)
+add_sources (Layers *self, GError **error)
 {
-  config->without_policy = sources->without_policy;
-  return (sources->shipped == NULL || add_file (config, sources->shipped, FILE_SHIPPED, error))
-         && (sources->system == NULL || add_file (config, sources->system, FILE_FOUND, error))
-         && (sources->system_dir == NULL || add_dir (config, sources->system_dir, error))
-         && (sources->user == NULL || add_file (config, sources->user, FILE_FOUND, error))
-         && (sources->environment == NULL || add_environment (config, sources->environment, error))
+  const CommyConfigSources *sources = self->sources;
+
+  self->config->without_policy = sources->without_policy;
+  return (sources->shipped == NULL || add_layer (self, sources->shipped, FILE_SHIPPED, error))
+         && (sources->system == NULL || add_layer (self, sources->system, FILE_FOUND, error))
+         && (sources->system_dir == NULL || add_dir (self, sources->system_dir, error))
+         && (sources->user == NULL || add_layer (self, sources->user, FILE_FOUND, error))
+         && (sources->environment == NULL || add_environment (self, sources->environment, error))
          && (sources->program == NULL
-             || commy_config_add_text (config, sources->program, strlen (sources->program),
+             || commy_config_add_text (self->config, sources->program, strlen (sources->program),
                                        "program", error));
+}
+
+CommyConfig *
+commy_config_load_where (const CommyConfigSources *sources, char **out_file, GError **error)
+{
+  g_autoptr (CommyConfig) config = commy_config_new ();
+  Layers layers = { .config = config, .sources = sources };
+
+  if (add_sources (&layers, error))
+    return g_steal_pointer (&config);
+  *out_file = layers.failed;
+  return NULL;
 }
 
 CommyConfig *
 commy_config_load (const CommyConfigSources *sources, GError **error)
 {
-  g_autoptr (CommyConfig) config = commy_config_new ();
+  g_autofree char *file = NULL;
 
-  return add_sources (config, sources, error) ? g_steal_pointer (&config) : NULL;
+  return commy_config_load_where (sources, &file, error);
 }
 
 CommyConfig *
-commy_config_load_over (const CommyConfigSources *sources, const char *path, GError **error)
+commy_config_load_over (CommyConfig *base, const char *path, GError **error)
 {
-  g_autoptr (CommyConfig) config = commy_config_new ();
+  g_autoptr (CommyConfig) config = base != NULL ? commy_config_copy (base) : commy_config_new ();
 
-  return add_sources (config, sources, error) && add_file (config, path, FILE_NAMED, error)
-             ? g_steal_pointer (&config)
-             : NULL;
+  return add_file (config, path, FILE_NAMED, error) ? g_steal_pointer (&config) : NULL;
 }
 
 gboolean
@@ -264,7 +306,7 @@ commy_config_load_text (const char *text, gsize size, const char *origin, GError
 }
 
 static void
-add_layer (GVariantBuilder *files, const char *layer, const char *path)
+list_layer (GVariantBuilder *files, const char *layer, const char *path)
 {
   g_autofree char *name = path != NULL ? g_filename_display_name (path) : NULL;
 
@@ -284,12 +326,12 @@ commy_config_list_files (void)
   names = list_dir (sources.system_dir, NULL);
   named = g_strsplit (sources.environment != NULL ? sources.environment : "", ":", -1);
   g_variant_builder_init (&files, G_VARIANT_TYPE ("a(ss)"));
-  add_layer (&files, "shipped", sources.shipped);
-  add_layer (&files, "system", sources.system);
+  list_layer (&files, "shipped", sources.shipped);
+  list_layer (&files, "system", sources.system);
   for (guint i = 0; names != NULL && i < names->len; i++)
-    add_layer (&files, "drop-in", names->pdata[i]);
-  add_layer (&files, "user", sources.user);
+    list_layer (&files, "drop-in", names->pdata[i]);
+  list_layer (&files, "user", sources.user);
   for (guint i = 0; named[i] != NULL; i++)
-    add_layer (&files, "environment", named[i]);
+    list_layer (&files, "environment", named[i]);
   return g_variant_builder_end (&files);
 }

@@ -38,6 +38,8 @@ struct _CommyConfig
 };
 
 CommyConfig *commy_config_new (void);
+/* One of its own, to be added to. */
+CommyConfig *commy_config_copy (CommyConfig *config);
 CommyConfigGroup *commy_config_find_group (CommyConfig *config, const char *name);
 CommyConfigEntry *commy_config_find_entry (CommyConfig *config, const char *group, const char *key);
 /* Makes sure that the group is there, also without a key. */

@@ -41,6 +41,41 @@ commy_config_new (void)
   return config;
 }
 
+static CommyConfigEntry *
+entry_copy (const CommyConfigEntry *entry)
+{
+  CommyConfigEntry *copy = g_new (CommyConfigEntry, 1);
+
+  *copy = (CommyConfigEntry){
+    .schema = entry->schema,
+    .key = g_strdup (entry->key),
+    .text = g_strdup (entry->text),
+    .items = g_strdupv (entry->items),
+    .origin = g_strdup (entry->origin),
+  };
+  return copy;
+}
+
+CommyConfig *
+commy_config_copy (CommyConfig *self)
+{
+  CommyConfig *copy = commy_config_new ();
+
+  copy->schema = self->schema;
+  copy->n_schema = self->n_schema;
+  copy->without_policy = self->without_policy;
+  for (guint i = 0; i < self->groups->len; i++)
+    {
+      const CommyConfigGroup *group = self->groups->pdata[i];
+      CommyConfigGroup *same
+          = commy_config_add_group (copy, group->schema, group->name, group->origin);
+
+      for (guint j = 0; j < group->entries->len; j++)
+        commy_config_put (same, entry_copy (group->entries->pdata[j]));
+    }
+  return copy;
+}
+
 CommyConfig *
 commy_config_ref (CommyConfig *config)
 {

@@ -24,6 +24,7 @@ typedef struct
   const char *environment; /* ':'-separated files */
   const char *program;     /* keyfile text; origin "program:LINE" */
   gboolean without_policy; /* what stands in groups of rules, roles and networks is passed over */
+  const char *without;     /* a file that is passed over wherever it stands */
 } CommyConfigSources;
 
 /* The places of this installation and process; members point to static or interned strings. */
@@ -33,11 +34,16 @@ void commy_config_sources_default (CommyConfigSources *out_sources);
  * unknown group or key, a value that does not parse, a key or group twice in one file: error
  * with file, line and the nearest name. */
 CommyConfig *commy_config_load (const CommyConfigSources *sources, GError **error);
-/* The same, and one file more, which wins. */
+/* The same. @out_file (transfer full): the file or folder in which it failed, NULL in the program's
+ * text. */
 CommyConfig *
-commy_config_load_over (const CommyConfigSources *sources, const char *path, GError **error);
+commy_config_load_where (const CommyConfigSources *sources, char **out_file, GError **error);
+/* What @base has (NULL: nothing), and one file more, which wins. */
+CommyConfig *commy_config_load_over (CommyConfig *base, const char *path, GError **error);
 /* Checks the words of one file only. */
 gboolean commy_config_check_file (const char *path, GError **error);
+/* Whether both are there, and one file by whatever names. */
+gboolean commy_config_is_same_file (const char *path, const char *other);
 /* a(ss) of layer and path, in the order of reading, whether they exist or not. Floating. */
 GVariant *commy_config_list_files (void);
 /* The fuzzer's entry: parses and checks text. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The inside of a client, for its files: life and explain, synchronous, asynchronous and hot calls.
+ * The inside of a client, for its files: life and explain, route, synchronous, asynchronous and hot
+ * calls.
  */
 #pragma once
 
@@ -75,6 +76,9 @@ struct _CommyClient
   CommyHotReservation hot;
 };
 
+/* The signal. */
+#define COMMY_CLIENT_NEWS "requirements-changed"
+
 /* (transfer full): to look at one instance, whatever selectors and limits say of calls. */
 CommyClient *commy_client_new_look (CommyMesh *mesh, const char *service, const char *instance);
 /* Takes over what the last client of this service in this process was written for, if any. */
@@ -96,6 +100,8 @@ commy_client_is_current (CommyClient *client, const CommyRoute *route)
          && route->mesh_epoch == commy_mesh_get_epoch (client->mesh)
          && route->peers_epoch == commy_peers_get_epoch (client->worker->peers);
 }
+
+/* --- commy-client-route.c --- */
 
 /* Decides a route, finding the service first if need be; blocks up to @deadline_us. */
 gboolean commy_client_route_sync (CommyClient *client,
@@ -133,6 +139,9 @@ commy_client_get_route (CommyClient *client, guint number)
   return number < COMMY_FLAVOUR_LAST ? &client->routes[number]
                                      : &client->arounds[number - COMMY_FLAVOUR_LAST];
 }
+
+/* --- commy-client.c --- */
+
 /* The calling context's own service? */
 gboolean commy_client_would_deadlock (CommyClient *client, CommyPeer *peer);
 /* Whether this call shall be measured, and which one is next. */

@@ -14,7 +14,6 @@
 #include "security/commy-auth-chain.h"
 #include "security/commy-policy.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
 
 #define PLUGIN "plugin "
@@ -281,52 +280,31 @@ check_names (CommyConfig *config, CommyConfig *base, GError **error)
          && check_plugins (&self, error) && check_denied (&self, error);
 }
 
-/* @path: NULL: what is read anyway. */
+/* @base: what is read anyway. */
 static gboolean
-check_over (const CommyConfigSources *sources, const char *path, GError **error)
+check_all (CommyConfig *config, CommyConfig *base, GError **error)
 {
-  g_autoptr (CommyConfig) config = path != NULL ? commy_config_load_over (sources, path, error)
-                                                : commy_config_load (sources, error);
-  g_autoptr (CommyConfig) base = NULL;
-
-  if (config == NULL || !check_rules (config, error))
-    return FALSE;
-  base = path != NULL ? commy_config_load (sources, error) : commy_config_ref (config);
-  return base != NULL && check_names (config, base, error);
+  return check_rules (config, error) && check_names (config, base, error);
 }
 
-/* Of a line of the file, or of the file itself. */
+/* Whether it is there without the file, too. */
 static gboolean
-is_named (const char *path, const char *message)
+is_of_others (CommyConfigSources *sources,
+              const char *path,
+              CommyConfig *base,
+              const GError *cause,
+              GError **out_others)
 {
-  const char *at = strstr (message, path);
+  g_autoptr (CommyConfig) rest = NULL;
 
-  return at != NULL && strchr (": ", at[strlen (path)]) != NULL;
-}
-
-/* Whether it is one of those that are read anyway, and the mistake not another's of them. */
-static gboolean
-is_to_blame (const char *path, const GError *cause)
-{
-  g_autoptr (GVariant) files = g_variant_ref_sink (commy_config_list_files ());
-  gboolean is_read = FALSE, is_meant = FALSE, are_others = FALSE;
-  GStatBuf file, other;
-
-  if (g_stat (path, &file) != 0)
+  sources->without = path;
+  rest = commy_config_load (sources, NULL);
+  if (rest == NULL || check_all (rest, base, out_others))
     return FALSE;
-  for (gsize i = 0; i < g_variant_n_children (files); i++)
-    {
-      const char *layer, *name;
-      gboolean is_it;
-
-      g_variant_get_child (files, i, "(&s&s)", &layer, &name);
-      is_it = g_stat (name, &other) == 0 && other.st_dev == file.st_dev
-              && other.st_ino == file.st_ino;
-      is_read |= is_it;
-      if (is_named (name, cause->message))
-        *(is_it ? &is_meant : &are_others) = TRUE;
-    }
-  return is_read && (is_meant || !are_others);
+  if (strcmp (cause->message, (*out_others)->message) == 0)
+    return TRUE;
+  g_clear_error (out_others);
+  return FALSE;
 }
 
 /* While the others are wrong nobody knows what they would have, nor where plugins are: that
@@ -334,8 +312,7 @@ is_to_blame (const char *path, const GError *cause)
 static gboolean
 check_alone (const char *path, const GError *others, GError **error)
 {
-  const CommyConfigSources none = { 0 };
-  g_autoptr (CommyConfig) config = commy_config_load_over (&none, path, error);
+  g_autoptr (CommyConfig) config = commy_config_load_over (NULL, path, error);
   g_autoptr (GError) rules = NULL;
 
   if (config == NULL)
@@ -352,17 +329,24 @@ check_alone (const char *path, const GError *others, GError **error)
 gboolean
 commy_keyfile_check (const char *path, GError **error)
 {
+  g_autoptr (CommyConfig) base = NULL;
+  g_autoptr (CommyConfig) config = NULL;
   g_autoptr (GError) cause = NULL;
   g_autoptr (GError) others = NULL;
+  g_autofree char *failed = NULL;
   CommyConfigSources sources;
 
   if (!commy_config_check_file (path, error))
     return FALSE;
   commy_config_sources_default (&sources);
-  if (check_over (&sources, path, &cause))
+  base = commy_config_load_where (&sources, &failed, &cause);
+  if (base == NULL && (failed == NULL || !commy_config_is_same_file (failed, path)))
+    return check_alone (path, cause, error);
+  if (base != NULL)
+    config = commy_config_load_over (base, path, &cause);
+  if (config != NULL && check_all (config, base, &cause))
     return TRUE;
-  if (!is_to_blame (path, cause) && !check_over (&sources, NULL, &others)
-      && strcmp (cause->message, others->message) == 0)
+  if (config != NULL && is_of_others (&sources, path, base, cause, &others))
     return check_alone (path, others, error);
   g_propagate_error (error, g_steal_pointer (&cause));
   return FALSE;

@@ -10,6 +10,7 @@
 #include "mesh/commy-lock-outs.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-text.h"
 #include "security/commy-lock-out.h"
 
 #include <string.h>
@@ -98,11 +99,7 @@ wall_of (const CommyLockOuts *self)
 static void
 tell (CommyLockOuts *self, const char *what)
 {
-  if (g_strcmp0 (self->told, what) == 0)
-    return;
-  g_free (self->told);
-  self->told = g_strdup (what);
-  if (what != NULL)
+  if (commy_text_replace (&self->told, what) && what != NULL)
     g_message ("other instances are not told who has to wait: %s", what);
 }
 

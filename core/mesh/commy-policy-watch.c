@@ -7,6 +7,8 @@
 
 #include "mesh/commy-policy-watch.h"
 
+#include "base/commy-text.h"
+
 #include <gio/gio.h>
 
 #define QUIET_MS 100
@@ -40,12 +42,8 @@ read_again (gpointer data)
       g_message ("the policy was read again");
       g_clear_pointer (&self->mistake, g_free);
     }
-  else if (g_strcmp0 (self->mistake, error->message) != 0)
-    {
-      g_warning ("the policy stays as it was: %s", error->message);
-      g_free (self->mistake);
-      self->mistake = g_strdup (error->message);
-    }
+  else if (commy_text_replace (&self->mistake, error->message))
+    g_warning ("the policy stays as it was: %s", error->message);
   return G_SOURCE_REMOVE;
 }
 

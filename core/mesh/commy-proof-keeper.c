@@ -1,71 +1,56 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One timer for all connections, and one watch of the deny list. When the store goes away what it
- * said last stays in force; it is asked again every second.
+ * said last stays in force.
  */
 #include "config.h"
 
 #include "mesh/commy-proof-keeper.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-text.h"
+#include "control/commy-list-watch.h"
 #include "mesh/commy-lock-outs.h"
 #include "security/commy-lock-out.h"
 
 #include <string.h>
 
-#define RETRY_MS 1000u
-
 struct _CommyProofKeeper
 {
-  grefcount refs;  /* its owner's, and of a question to the store */
-  CommyMesh *mesh; /* NULL: it is over */
+  CommyMesh *mesh;
   CommyStandings *standings;
   CommyLockOuts *lock_outs;
-  GSource *timer; /* NULL: there is nothing to look at */
-  gint64 due_us;  /* of the timer, on the steady clock */
-  GSource *retry;
-  guint watch;                                       /* 0: none */
+  GSource *timer;                                    /* NULL: there is nothing to look at */
+  gint64 due_us;                                     /* of the timer, on the steady clock */
+  CommyListWatch *list_watch;                        /* NULL: it was not started */
   char *told;                                        /* what was wrong last; NULL: nothing is */
   void (*done) (gpointer data, const GError *error); /* or NULL */
   gpointer data;
 };
 
 static void
-keeper_unref (CommyProofKeeper *self)
+end_timer (CommyProofKeeper *self)
 {
-  if (!g_ref_count_dec (&self->refs))
+  if (self->timer == NULL)
     return;
-  g_free (self->told);
-  g_free (self);
+  g_source_destroy (self->timer);
+  g_clear_pointer (&self->timer, g_source_unref);
 }
 
 static void
-end_timer (GSource **timer)
+begin_timer (CommyProofKeeper *self, guint ms, GSourceFunc func)
 {
-  if (*timer == NULL)
-    return;
-  g_source_destroy (*timer);
-  g_clear_pointer (timer, g_source_unref);
-}
-
-static void
-begin_timer (CommyProofKeeper *self, GSource **timer, guint ms, GSourceFunc func)
-{
-  end_timer (timer);
-  *timer = g_timeout_source_new (ms);
-  g_source_set_callback (*timer, func, self, NULL);
-  g_source_attach (*timer, self->mesh->context);
+  end_timer (self);
+  self->timer = g_timeout_source_new (ms);
+  g_source_set_callback (self->timer, func, self, NULL);
+  g_source_attach (self->timer, self->mesh->context);
 }
 
 /* Something is wrong, or not any more (NULL); told when it changes. */
 static void
 tell (CommyProofKeeper *self, const char *what)
 {
-  if (g_strcmp0 (self->told, what) == 0)
-    return;
-  g_free (self->told);
-  self->told = g_strdup (what);
-  if (what != NULL)
+  if (commy_text_replace (&self->told, what) && what != NULL)
     g_warning ("the deny list: %s", what);
 }
 
@@ -80,12 +65,11 @@ look (CommyProofKeeper *self)
   gint64 next_us = commy_standings_look (self->standings, now_us);
   gint64 wait_us = next_us - now_us;
 
-  end_timer (&self->timer);
+  end_timer (self);
   if (next_us == G_MAXINT64)
     return;
   self->due_us = commy_env_now (self->mesh->env) / 1000 + MAX (wait_us, 0);
-  begin_timer (self, &self->timer, (guint) (CLAMP (wait_us, 0, G_TIME_SPAN_HOUR) / 1000 + 1),
-               on_time);
+  begin_timer (self, (guint) (CLAMP (wait_us, 0, G_TIME_SPAN_HOUR) / 1000 + 1), on_time);
 }
 
 static gboolean
@@ -105,22 +89,10 @@ on_added (gpointer data)
   if (self->timer != NULL && self->due_us <= soon_us)
     return;
   self->due_us = soon_us;
-  begin_timer (self, &self->timer, 500, on_time);
+  begin_timer (self, 500, on_time);
 }
 
 /* --- the deny list --- */
-
-static void ask (CommyProofKeeper *self);
-
-static gboolean
-on_retry (gpointer data)
-{
-  CommyProofKeeper *self = data;
-
-  end_timer (&self->retry);
-  ask (self);
-  return G_SOURCE_REMOVE;
-}
 
 static void
 take_removal (CommyProofKeeper *self, const char *subject, gint64 revision)
@@ -176,70 +148,63 @@ take_entry (CommyProofKeeper *self, const CommyStoreEntry *entry)
 }
 
 static void
-on_events (gpointer data,
-           const CommyStoreEntry *entries,
-           gsize n_entries,
-           gint64 revision,
-           const GError *error)
+on_changed (gpointer data, const CommyStoreEntry *entries, gsize n_entries)
 {
   CommyProofKeeper *self = data;
 
   for (gsize i = 0; i < n_entries; i++)
     take_entry (self, &entries[i]);
-  if (error != NULL)
-    {
-      self->watch = 0;
-      commy_lock_outs_lose (self->lock_outs);
-      begin_timer (self, &self->retry, RETRY_MS, on_retry);
-    }
-  if (n_entries > 0)
-    look (self);
+  look (self);
 }
 
 static void
-take_all (CommyProofKeeper *self, const CommyStoreResult *result)
+on_ended (gpointer data, const GError *error)
 {
-  CommyPlugin *store = self->mesh->store;
+  CommyProofKeeper *self = data;
+
+  commy_lock_outs_lose (self->lock_outs);
+}
+
+/* The first answer is what starting waits for. */
+static void
+settle (CommyProofKeeper *self)
+{
+  if (self->done != NULL)
+    self->done (self->data, NULL);
+  self->done = NULL;
+}
+
+static void
+on_listed (gpointer data, const CommyStoreResult *result)
+{
+  CommyProofKeeper *self = data;
 
   commy_deny_list_clear (commy_standings_get_deny_list (self->standings));
   tell (self, NULL);
   for (gsize i = 0; i < result->n_entries; i++)
     take_entry (self, &result->entries[i]);
-  self->watch = store->ops.store.watch (store->instance, COMMY_DENIED_PREFIX, result->revision,
-                                        on_events, self);
   commy_lock_outs_resume (self->lock_outs);
   look (self);
+  settle (self);
 }
 
 static void
-on_range (gpointer data, const CommyStoreResult *result, const GError *error)
+on_failed (gpointer data, const GError *error)
 {
   CommyProofKeeper *self = data;
-  g_autofree char *what = NULL;
+  g_autofree char *what = g_strdup_printf ("it cannot be read, and what was known stays: %s",
+                                           commy_error_bare (error));
 
-  if (self->mesh != NULL && error == NULL)
-    take_all (self, result);
-  else if (self->mesh != NULL)
-    {
-      what = g_strdup_printf ("it cannot be read, and what was known stays: %s",
-                              commy_error_bare (error));
-      tell (self, what);
-      begin_timer (self, &self->retry, RETRY_MS, on_retry);
-    }
-  if (self->done != NULL)
-    self->done (self->data, NULL);
-  self->done = NULL;
-  keeper_unref (self);
+  tell (self, what);
+  settle (self);
 }
 
-static void
-ask (CommyProofKeeper *self)
-{
-  CommyPlugin *store = self->mesh->store;
-
-  g_ref_count_inc (&self->refs);
-  store->ops.store.range (store->instance, COMMY_DENIED_PREFIX, on_range, self);
-}
+static const CommyListWatchFuncs deny_list_funcs = {
+  .listed = on_listed,
+  .changed = on_changed,
+  .ended = on_ended,
+  .failed = on_failed,
+};
 
 /* --- life --- */
 
@@ -248,7 +213,6 @@ commy_proof_keeper_new (CommyMesh *mesh)
 {
   CommyProofKeeper *self = g_new0 (CommyProofKeeper, 1);
 
-  g_ref_count_init (&self->refs);
   self->mesh = mesh;
   self->standings = commy_standings_new (
       commy_config_get_duration (mesh->config, "security", "proof-check") / 1000,
@@ -266,25 +230,21 @@ commy_proof_keeper_start (CommyProofKeeper *self,
 {
   self->done = done;
   self->data = data;
-  ask (self);
+  self->list_watch = commy_list_watch_new (self->mesh->store, self->mesh->context,
+                                           COMMY_DENIED_PREFIX, &deny_list_funcs, self);
 }
 
 void
 commy_proof_keeper_free (CommyProofKeeper *self)
 {
-  CommyPlugin *store;
-
   if (self == NULL)
     return;
-  store = self->mesh->store;
-  if (self->watch != 0)
-    store->ops.store.unwatch (store->instance, self->watch);
-  end_timer (&self->timer);
-  end_timer (&self->retry);
+  g_clear_pointer (&self->list_watch, commy_list_watch_free);
+  end_timer (self);
   commy_standings_tell_added (self->standings, NULL, NULL);
   self->mesh->setup.standings = NULL;
   g_clear_pointer (&self->lock_outs, commy_lock_outs_free);
   g_clear_pointer (&self->standings, commy_standings_unref);
-  self->mesh = NULL;
-  keeper_unref (self);
+  g_free (self->told);
+  g_free (self);
 }

@@ -7,6 +7,8 @@
 
 #include "plugins/tls/commy-tls.h"
 
+#include "plugins/common/commy-params.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -165,11 +167,7 @@ tls_listen (gpointer instance_data,
     return FALSE;
   tls_credentials_unref (credentials);
   if (!tls_address_from_numeric (instance->bind, instance->port, &address))
-    {
-      g_set_error (error, TLS_ERROR, COMMY_ERROR_PLUGIN_PARAM,
-                   "bind is not a numeric address: \"%s\"", instance->bind);
-      return FALSE;
-    }
+    return commy_params_refuse (error, "bind is not a numeric address: \"%s\"", instance->bind);
   self->instance = instance;
   self->acceptor = acceptor;
   self->fd = open_socket (&address);

@@ -7,6 +7,7 @@
 
 #include "auth/common/commy-credential.h"
 #include "plugins/common/commy-http.h"
+#include "plugins/common/commy-params.h"
 #include "policies/opa/commy-opa-codec.h"
 
 #include <commy/commy-plugin.h>
@@ -103,11 +104,7 @@ opa_init (gpointer instance, CommyHost *host, GError **error)
                                        .socket = socket };
 
   if (why != NULL)
-    {
-      g_set_error (error, COMMY_HTTP_ERROR, COMMY_ERROR_PLUGIN_PARAM, "url \"%s\", path \"%s\": %s",
-                   url, path, why);
-      return FALSE;
-    }
+    return commy_params_refuse (error, "url \"%s\", path \"%s\": %s", url, path, why);
   self->host = host;
   self->http = commy_http_new (host, &settings, error);
   if (self->http == NULL)

@@ -428,6 +428,14 @@ ok config/check-refuses-a-file-in-use exits 2
 ok config/check-tells-why-of-a-file-in-use complains 'used.conf:2: .*there is no store "ectd"'
 run config check "$folder/good.conf"
 ok config/mistakes-of-a-file-in-use-are-its-own exits 0
+# Whichever files a mistake speaks of, and where both are in use.
+printf '[mesh]\nstore=%s:ectd\n' "$folder/good.conf" > "$folder/names.conf"
+COMMY_CONFIG=$usual:$folder/good.conf:$folder/names.conf
+run config check "$folder/good.conf"
+ok config/who-is-spoken-of-is-not-to-blame exits 0
+ok config/who-is-to-blame-is-told complains 'good.conf was checked by itself.*names.conf:2: '
+run config check "$folder/names.conf"
+ok config/but-who-speaks-of-it exits 2
 COMMY_CONFIG=$usual
 mkdir -p "$XDG_CONFIG_HOME/commy"
 mv "$folder/used.conf" "$XDG_CONFIG_HOME/commy/commy.conf"

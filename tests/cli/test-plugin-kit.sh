@@ -15,7 +15,7 @@ run plugin new
 ok kit/new-without-words-exits-2 exits 2
 run plugin new teapot mine
 ok kit/new-of-no-kind-exits-2 exits 2
-ok kit/new-of-no-kind-names-the-kinds complains 'say transport, hook, serializer, auth, balancer or store'
+ok kit/new-of-no-kind-names-the-kinds complains 'say transport, hook, serializer, auth, balancer, store or policy'
 for name in '' Mine 9th ../mine mine- a_b 0123456789012345678901234567890123456789; do
   run plugin new transport "$name"
   ok "kit/new-with-the-name-($name)-exits-2" exits 2
@@ -158,7 +158,7 @@ builds () {
     CFLAGS='-O2 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers' \
     all install > "$out" 2>&1
 }
-for kind in transport hook serializer auth balancer store; do
+for kind in transport hook serializer auth balancer store policy; do
   run plugin new "$kind" "my-$kind"
   ok "kit/new/$kind-is-written" exits 0
   ok "kit/new/$kind-builds" builds "$kind"
@@ -188,6 +188,30 @@ stop KILL
 gone () { run services ls && lacks org.example.Kept; }
 while ! gone; do :; done
 ok kit/new/store-forgets-the-killed gone
+COMMY_CONFIG=$kept_config
+
+# --- and asks an engine that was written anew ---
+cat > "$folder/policy.conf" <<END
+[plugins]
+path=$folder/plugins
+[security]
+policy-engine=my-policy
+[policy asked]
+principals=*
+services=org.example.Asked
+effect=allow
+ask=engine
+END
+COMMY_CONFIG=$COMMY_CONFIG:$folder/policy.conf
+run plugin list
+ok kit/new/policy-is-found says 'policy  *my-policy .* found'
+serve org.example.Asked --method 'GetName=echo it' --method 'SetName=echo it'
+run call org.example.Asked GetName "''"
+ok kit/new/policy-allows exits 0
+run call org.example.Asked SetName "''"
+ok kit/new/policy-denies exits 4
+ok kit/new/policy-says-why complains 'it begins with none of the words'
+stop TERM
 COMMY_CONFIG=$kept_config
 
 # --- bench ---

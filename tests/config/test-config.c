@@ -348,6 +348,55 @@ test_files (Fixture *fixture, gconstpointer data)
   g_assert_true (commy_config_check_file ("/dev/null", NULL));
 }
 
+/* Also where another file stands in the text of the mistake. */
+static void
+test_where (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *good = write_file (fixture, "good.conf", "[log]\nlevel=info\n");
+  g_autofree char *text = g_strdup_printf ("[mesh]\nnosuch=%s: \n", good);
+  g_autofree char *wrong = write_file (fixture, "dir/wrong.conf", text);
+  g_autofree char *dir = g_path_get_dirname (wrong);
+  g_autofree char *link = g_build_filename (fixture->dir, "link.conf", NULL);
+  g_autofree char *failed = NULL;
+  g_autoptr (GError) error = NULL;
+  CommyConfigSources sources = { .user = good, .system_dir = dir };
+  g_autoptr (CommyConfig) config = commy_config_load_where (&sources, &failed, &error);
+
+  g_assert_null (config);
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_CONFIG_UNKNOWN);
+  g_assert_cmpstr (failed, ==, wrong);
+  g_clear_pointer (&failed, g_free);
+  g_assert_cmpint (symlink (wrong, link), ==, 0);
+  g_assert_true (commy_config_is_same_file (link, wrong));
+  g_assert_false (commy_config_is_same_file (good, wrong));
+  sources.without = link;
+  config = commy_config_load_where (&sources, &failed, NULL);
+  g_assert_cmpstr (commy_config_get (config, "log", "level"), ==, "info");
+  g_assert_null (failed);
+}
+
+/* What is put on top does not change what is below. */
+static void
+test_over (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *over
+      = write_file (fixture, "over.conf", "[plugins]\ndeny=a\n[service b]\nbalancer=random\n");
+  g_autoptr (CommyConfig) base
+      = load ("[plugins]\ndeny=b;c\ntrust=any\n[service c]\nbalancer=random\n");
+  g_autoptr (CommyConfig) config = commy_config_load_over (base, over, NULL);
+  g_auto (GStrv) below = commy_config_get_list (base, "plugins", "deny");
+  g_auto (GStrv) above = commy_config_get_list (config, "plugins", "deny");
+  g_autoptr (GPtrArray) groups = commy_config_list_groups (config, "service ");
+
+  g_assert_cmpuint (g_strv_length (below), ==, 2);
+  g_assert_cmpuint (g_strv_length (above), ==, 1);
+  g_assert_cmpstr (commy_config_get (config, "plugins", "trust"), ==, "any");
+  g_assert_cmpstr (commy_config_get_origin (config, "plugins", "trust"), ==, "t.conf:3");
+  g_assert_cmpuint (groups->len, ==, 2);
+  g_assert_cmpstr (groups->pdata[0], ==, "service c");
+  g_assert_null (commy_config_get (base, "service b", "balancer"));
+}
+
 /* Mistakes in rules do not matter where they are passed over; other mistakes do. */
 static void
 test_without_policy (Fixture *fixture, gconstpointer data)
@@ -513,6 +562,8 @@ main (int argc, char **argv)
     }
   g_test_add_func ("/config/refused/bytes-that-are-no-text", test_bytes);
   g_test_add ("/config/files", Fixture, NULL, set_up, test_files, tear_down);
+  g_test_add ("/config/which-file-is-wrong", Fixture, NULL, set_up, test_where, tear_down);
+  g_test_add ("/config/one-more-over-what-is-there", Fixture, NULL, set_up, test_over, tear_down);
   g_test_add ("/config/what-others-could-write", Fixture, NULL, set_up, test_others, tear_down);
   g_test_add ("/config/without-policy", Fixture, NULL, set_up, test_without_policy, tear_down);
   g_test_add_func ("/config/shipped-file-shows-every-default", test_shipped);

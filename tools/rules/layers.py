@@ -24,8 +24,9 @@ SAME_FLOOR = {("plugin", "config"), ("plugin", "observe"), ("config", "observe")
 # What besides its own folder a plugin may use: the static helpers of its kind. Those of auth are
 # about certificates, and only for these.
 SHARED = ("plugins", "serializers", "balancers", "stores")
-# Declares the fail points of all kinds of plugins; nothing of it is left in a release.
-FAILPOINTS = "plugins/common/commy-failpoints.h"
+# For all kinds of plugins: fail points, of which nothing is left in a release, and what is said of
+# parameters.
+FOR_ALL = ("plugins/common/commy-failpoints.h", "plugins/common/commy-params.h")
 USES_PKI = (
     "plugins/tls/",
     "auth/mtls/",
@@ -84,7 +85,7 @@ def why_not_outside(path, target):
     own = "/".join(parts[:2]) + "/" if parts[0] in PLUGIN_FOLDERS else parts[0] + "/"
     if target.startswith(own) or (parts[0] in SHARED and target.startswith(parts[0] + "/common/")):
         return None
-    if target == FAILPOINTS or (target == HTTP and path.startswith(USES_HTTP)):
+    if target in FOR_ALL or (target == HTTP and path.startswith(USES_HTTP)):
         return None
     if path == KNOCKS and target == DOOR:
         return None
