@@ -535,6 +535,7 @@ on_snapshot (gpointer data, CommySnapshot *snapshot, const CommySnapshot *before
 
   commy_survey_snapshot (self, snapshot, before);
   commy_health_checks_follow (self->health, snapshot);
+  commy_service_rate_note (self, snapshot);
 }
 
 static gboolean
