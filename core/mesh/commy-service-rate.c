@@ -105,19 +105,6 @@ commy_service_rate_count (const CommySnapshot *snapshot, const char *id)
   return has_own ? n : n + 1;
 }
 
-/* The source has told the log. */
-static void
-on_followed (gpointer data, const GError *error)
-{
-}
-
-void
-commy_service_rate_follow (CommyService *service)
-{
-  if (service->rate != NULL && service->rate->is_shared)
-    commy_registry_ensure (service->mesh->registry, service->name, FALSE, on_followed, NULL);
-}
-
 void
 commy_service_rate_note (CommyMesh *mesh, const CommySnapshot *snapshot)
 {
@@ -138,4 +125,25 @@ commy_service_rate_note (CommyMesh *mesh, const CommySnapshot *snapshot)
                                  commy_service_rate_count (snapshot, service->instance->id),
                                  commy_env_now (mesh->env));
     }
+}
+
+/* The source has told the log. */
+static void
+on_followed (gpointer data, const GError *error)
+{
+}
+
+void
+commy_service_rate_follow (CommyService *service)
+{
+  CommyRegistry *registry = service->mesh->registry;
+  g_autoptr (CommySnapshot) snapshot = NULL;
+
+  if (service->rate == NULL || !service->rate->is_shared)
+    return;
+  commy_registry_ensure (registry, service->name, FALSE, on_followed, NULL);
+  /* Where somebody here follows it already, the next one may take its time. */
+  snapshot = commy_registry_lookup (registry, service->name);
+  if (snapshot != NULL)
+    commy_service_rate_note (service->mesh, snapshot);
 }
