@@ -108,7 +108,7 @@ static const CommyHelpError errors[] = {
         "time limits of the calls that are shorter than the work takes"),
     "commy endpoints SERVICE\ncommy health SERVICE" },
   { 316,
-    N_ ("more calls than the instances can do\n"
+    N_ ("more calls than the instances can do, or than serve-rate-limit over there lets them\n"
         "time limits of the calls that are shorter than the work takes"),
     "commy services stats SERVICE\ncommy endpoints SERVICE" },
   { 317, N_ ("rate-limit, bulkhead or throttle in the group [service NAME] of a keyfile"),

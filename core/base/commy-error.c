@@ -119,9 +119,10 @@ static const Explanation explanations[] = {
     "is draining. They are tried again by themselves; \"commy endpoints SERVICE\" shows until "
     "when. The keys breaker-* and ejection-* of the service's group set the limits." },
   { COMMY_ERROR_OVERLOADED,
-    "The instance has too much to do to answer before the call's deadline, so it refused the call "
-    "without beginning it. It is sent to another instance while the retry budget lasts. Give calls "
-    "more time, add instances, or set shed=false in the service's group over there." },
+    "The instance has too much to do to answer before the call's deadline, or takes no more calls "
+    "for now because of its serve-rate-limit, so it refused the call without beginning it. It is "
+    "sent to another instance while the retry budget lasts. Give calls more time, add instances, "
+    "or set shed=false or another limit in the service's group over there." },
   { COMMY_ERROR_LIMITED,
     "A limit that the calling program set itself for this service does not let the call begin: "
     "rate-limit, bulkhead or throttle in its group. The text names it and where it stands." },

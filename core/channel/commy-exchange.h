@@ -64,6 +64,9 @@ void commy_exchange_take_peer (CommySetup *self, const CommyExchange *exchange);
 void commy_exchange_note_proof (CommySetup *self, CommyPlugin *provider, gpointer session);
 /* Whom failures are counted for. */
 char *commy_exchange_dup_source (CommySetup *self);
+/* (transfer full): and, whoever it was, the address that it comes from; NULL: this host, or it is
+ * not counted. *@out_of_link as in commy_lock_out_dup_address(). */
+char *commy_exchange_dup_address (CommySetup *self, gboolean *out_of_link);
 
 /* --- commy-setup-steps.c --- */
 

@@ -8,6 +8,8 @@
 #include "channel/commy-exchange.h"
 
 #include "base/commy-error-private.h"
+#include "channel/commy-channel-rights.h"
+#include "security/commy-lock-out.h"
 
 #include <string.h>
 
@@ -384,6 +386,19 @@ commy_exchange_dup_source (CommySetup *self)
   return g_strdup_printf ("transport/%s", self->transport->note.id);
 }
 
+char *
+commy_exchange_dup_address (CommySetup *self, gboolean *out_of_link)
+{
+  CommyPolicyPath path;
+
+  *out_of_link = FALSE;
+  if (self->shared->addresses == NULL)
+    return NULL;
+  commy_path_facts (self->ops, self->connection, &path);
+  return path.where == COMMY_WHERE_ADDRESS ? commy_lock_out_dup_address (path.address, out_of_link)
+                                           : NULL;
+}
+
 /* --- accepting side --- */
 
 static void
@@ -403,6 +418,26 @@ make_plan (CommySetup *self, const CommyHello *hello)
       exchange->plan[exchange->n_plan++] = *steppers;
 }
 
+/* Who guesses under ever new names comes from somewhere. */
+static gboolean
+may_try_from_there (CommySetup *self, const char *service, GError **error)
+{
+  gboolean of_link;
+  g_autofree char *source = commy_exchange_dup_address (self, &of_link);
+  gint64 wait_ns = source != NULL ? commy_attempts_wait (self->shared->addresses, source,
+                                                         commy_env_now (self->shared->channel->env))
+                                  : 0;
+
+  if (wait_ns == 0)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_BUSY,
+                   "too many attempts to prove who one is failed from there (%s, for %s); the next "
+                   "one may come in %" G_GINT64_FORMAT " s, or when it is lifted: commy cert "
+                   "denied, commy cert allow",
+                   source, service, wait_ns / SECOND_NS + 1);
+  return FALSE;
+}
+
 /* Whether it must wait because it failed before, or has too many attempts under way. */
 static gboolean
 may_try (CommySetup *self, const char *service, GError **error)
@@ -414,6 +449,8 @@ may_try (CommySetup *self, const char *service, GError **error)
 
   if (self->exchange->n_plan == 0)
     return TRUE;
+  if (!may_try_from_there (self, service, error))
+    return FALSE;
   if (wait_ns > 0 && wait_ns == commy_attempts_wait_heard (attempts, source, now_ns))
     commy_set_error (error, COMMY_ERROR_BUSY,
                      "an attempt to prove who this is failed at another instance (%s, for %s); the "

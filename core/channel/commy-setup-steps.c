@@ -83,10 +83,19 @@ count_failure (CommySetup *self, const char *source)
 {
   CommySetupShared *shared = self->shared;
   CommyEvidence evidence = commy_exchange_take_evidence (self);
+  gint64 now_ns = commy_env_now (shared->channel->env);
+  gboolean of_link;
+  g_autofree char *address = commy_exchange_dup_address (self, &of_link);
 
-  commy_attempts_add_failure (shared->attempts, source, commy_env_now (shared->channel->env));
+  commy_attempts_add_failure (shared->attempts, source, now_ns);
   if (shared->locked_out != NULL)
     shared->locked_out (shared->locked_out_data, source, (CommyEvidenceKind) evidence.kind);
+  if (address == NULL)
+    return;
+  commy_attempts_add_failure (shared->addresses, address, now_ns);
+  if (shared->locked_out != NULL)
+    shared->locked_out (shared->locked_out_data, address,
+                        of_link ? COMMY_EVIDENCE_KERNEL : COMMY_EVIDENCE_X509);
 }
 
 /* Details stay here; the other side learns one sentence. */

@@ -32,12 +32,13 @@ typedef struct
   GMainContext *context;
   const char *mesh;
   const char *node;
-  char **serializers;      /* offered, in wire order from 1 */
-  CommyPlugin **auth;      /* asked in this order; NULL-terminated */
-  CommyAuthChains *chains; /* who has to accept a peer */
-  CommyAttempts *attempts; /* of peers that failed to prove who they are */
-  /* One more of @source has failed, whom a transport knows by evidence of @kind; NULL: nobody is
-   * told. */
+  char **serializers;       /* offered, in wire order from 1 */
+  CommyPlugin **auth;       /* asked in this order; NULL-terminated */
+  CommyAuthChains *chains;  /* who has to accept a peer */
+  CommyAttempts *attempts;  /* of peers that failed to prove who they are */
+  CommyAttempts *addresses; /* and where they came from; NULL: that is not counted */
+  /* One more of @source has failed, whom a transport knows by evidence of @kind (KERNEL: this host
+   * alone knows whom that means); NULL: nobody is told. */
   void (*locked_out) (gpointer data, const char *source, CommyEvidenceKind kind);
   gpointer locked_out_data;
   CommyStandings *standings; /* what connections rest on; NULL: nobody looks after it */

@@ -2,7 +2,8 @@
 /*
  * The keys of what a client does when calls fail: retries, hedges, breakers, ejection, limits; of
  * a service, and of one method where that differs. Rows for a table of keys;
- * core/control/commy-resilience.c reads the values, and says where the defaults come from.
+ * core/control/commy-resilience.c reads the values, and says where the defaults come from; what a
+ * service takes is read by core/mesh/commy-service-rate.c.
  */
 #pragma once
 
@@ -71,6 +72,17 @@
   {                                                                                 \
     "shed-quantile", REAL (SHARE, 0, 1), "50%",                                     \
         "share of calls that are served in the time that must be left"              \
+  }
+
+/* Of a service that is offered: what it takes of all callers together. */
+#define COMMY_SERVE_KEYS                                                                       \
+  { "serve-rate-limit", REAL (DOUBLE, 0, 1e9), "0",                                            \
+    "calls a second that what is offered here takes, of all callers together; 0: no limit" },  \
+      { "serve-rate-burst", WHOLE (INT, 1, 1 << 24), "100", "calls at once after a rest" },    \
+  {                                                                                            \
+    "serve-rate-scope", CHOICE ("instance;service"), "instance",                               \
+        "whom serve-rate-limit is for: each instance; or the service, whose instances divide " \
+        "it among those that the store lists"                                                  \
   }
 
 #define COMMY_AS_IT_IS(text) text

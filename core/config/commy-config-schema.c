@@ -103,6 +103,7 @@ static const CommyKeySchema service_keys[] = {
   { "expect-chain", PLAIN (ID), "",
     "[auth-chain NAME] that instances must prove themselves by when they are called from here" },
   COMMY_RESILIENCE_KEYS,
+  COMMY_SERVE_KEYS,
   COMMY_HEALTH_KEYS,
 };
 
@@ -226,6 +227,9 @@ static const CommyKeySchema security_keys[] = {
   { "lock-out", WHOLE (DURATION, 100 * MS, HOUR), "1s",
     "how long who failed to prove who it is waits; twice as long after each further failure" },
   { "lock-out-longest", WHOLE (DURATION, 100 * MS, 24 * HOUR), "15min", "and how long at most" },
+  { "lock-out-address", WHOLE (INT, 0, 1 << 20), "100",
+    "failures from one address of another host within lock-out-longest, whoever failed, after "
+    "which proofs from there wait, too; 0: never" },
   { "lock-out-shared", PLAIN (BOOL), "true",
     "whether the other instances are told of it, through the store, and believed" },
 };

@@ -23,3 +23,15 @@ gboolean commy_rate_limit_take (CommyRateLimit *limit,
                                 const CommyRateLimitPolicy *policy,
                                 gint64 now_ns,
                                 gint64 *out_wait_ns);
+
+/* What each of @n has who divide @policy among them; at least one call at a time. */
+CommyRateLimitPolicy commy_rate_limit_divide (const CommyRateLimitPolicy *policy, guint n);
+/* From @now_ns on it has the policy @to. What was taken stays so: a smaller bucket misses as much
+ * as before, and what a larger one has more is yet to come. */
+void commy_rate_limit_resize (CommyRateLimit *limit,
+                              const CommyRateLimitPolicy *from,
+                              const CommyRateLimitPolicy *to,
+                              gint64 now_ns);
+/* All that it may have held was taken. */
+void
+commy_rate_limit_drain (CommyRateLimit *limit, const CommyRateLimitPolicy *policy, gint64 now_ns);

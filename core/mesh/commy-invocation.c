@@ -461,6 +461,25 @@ commy_invocation_fits_kind (CommyService *service,
   return FALSE;
 }
 
+gboolean
+commy_invocation_is_within_rate (CommyService *service,
+                                 CommyChannel *channel,
+                                 CommyServiceMethod *method,
+                                 CommyIncoming *incoming)
+{
+  const CommyEnv *env = commy_channel_get_shared (channel)->env;
+  g_autofree char *limit = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (commy_service_rate_take (service->rate, commy_env_now (env)))
+    return TRUE;
+  limit = commy_service_rate_describe (service->rate);
+  commy_set_error (&error, COMMY_ERROR_OVERLOADED, "%s.%s: the instance takes no more for now (%s)",
+                   service->name, method->name, limit);
+  refuse (service, channel, incoming, COMMY_DROP_BUSY, error);
+  return FALSE;
+}
+
 static gboolean
 read_arguments (CommyInvocation *self, CommyIncoming *incoming, GError **error)
 {

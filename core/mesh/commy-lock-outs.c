@@ -22,6 +22,7 @@
 /* How long a store that would not have one is left alone. */
 #define PAUSE_NS (30 * SECOND_NS)
 #define REASON "failed to prove who it is, %u in a row"
+#define REASON_ADDRESS "too many proofs from there failed, %u times in a row"
 
 struct _CommyLockOuts
 {
@@ -47,6 +48,7 @@ typedef struct
   gint64 until_ns;     /* on the steady clock */
   gint64 revision;     /* in the store; 0: not yet */
   gint64 seen;         /* and that of another instance's, while this one's was under way */
+  gboolean is_address; /* many may share it */
   gboolean is_stale;   /* what is in the store is not the last word */
   gboolean is_writing; /* a reference to `all` is with the store */
 } Record;
@@ -93,6 +95,14 @@ static gint64
 wall_of (const CommyLockOuts *self)
 {
   return commy_env_wall_us (self->mesh->env) / G_USEC_PER_SEC;
+}
+
+/* NULL: such sources are not counted here. */
+static CommyAttempts *
+attempts_of (const CommyLockOuts *self, const char *source)
+{
+  return commy_lock_out_is_address (source) ? self->mesh->setup.addresses
+                                            : self->mesh->setup.attempts;
 }
 
 /* Something is wrong, or not any more (NULL); told when it changes. */
@@ -266,7 +276,8 @@ on_written (gpointer data, const CommyStoreResult *result, const GError *error)
 static GBytes *
 make_value (CommyLockOuts *self, const Record *record)
 {
-  g_autofree char *reason = g_strdup_printf (REASON, record->failures);
+  g_autofree char *reason = record->is_address ? g_strdup_printf (REASON_ADDRESS, record->failures)
+                                               : g_strdup_printf (REASON, record->failures);
   gint64 wait_ns = MAX (record->until_ns - now_of (self), 0);
   gint64 until_us = commy_env_wall_us (self->mesh->env) + wait_ns / 1000;
   const CommyDenial denial = { .reason = reason,
@@ -396,7 +407,7 @@ static void
 on_locked_out (gpointer data, const char *source, CommyEvidenceKind kind)
 {
   CommyLockOuts *self = data;
-  CommyAttempts *attempts = self->mesh->setup.attempts;
+  CommyAttempts *attempts = attempts_of (self, source);
   gint64 now_ns = now_of (self);
   gint64 wait_ns = commy_attempts_wait (attempts, source, now_ns);
   g_autofree char *key = dup_key (source, kind);
@@ -410,6 +421,7 @@ on_locked_out (gpointer data, const char *source, CommyEvidenceKind kind)
     return;
   record->failures = commy_attempts_get_failures (attempts, source);
   record->until_ns = now_ns + wait_ns;
+  record->is_address = commy_lock_out_is_address (source);
   record->is_stale = TRUE;
   arm (self);
   write_soon (self);
@@ -423,7 +435,7 @@ hear (CommyLockOuts *self, const char *source, const CommyDenial *denial)
   gint64 left_s = denial->until_s - wall_of (self);
 
   if (left_s > 0)
-    commy_attempts_hear (self->mesh->setup.attempts, source, denial->failures,
+    commy_attempts_hear (attempts_of (self, source), source, denial->failures,
                          MIN (left_s, G_MAXINT64 / SECOND_NS) * SECOND_NS, denial->until_s,
                          now_of (self));
 }
@@ -435,8 +447,8 @@ commy_lock_outs_take (CommyLockOuts *self, const CommyDenial *denial, gint64 rev
   g_autofree char *key = g_strconcat (COMMY_DENIED_PREFIX, denial->subject, NULL);
   Record *record = g_hash_table_lookup (self->records, key);
 
-  if (self->longest_ns == 0 || source == NULL || denial->failures == 0
-      || g_strcmp0 (denial->by, self->mesh->node) == 0)
+  if (self->longest_ns == 0 || source == NULL || attempts_of (self, source) == NULL
+      || denial->failures == 0 || g_strcmp0 (denial->by, self->mesh->node) == 0)
     return;
   /* The record is somebody else's now, who takes it away. */
   if (record != NULL && record->is_writing)
@@ -456,14 +468,14 @@ commy_lock_outs_take_away (CommyLockOuts *self, const char *subject, gint64 revi
   g_autofree char *key = g_strconcat (COMMY_DENIED_PREFIX, subject, NULL);
   const Record *record = g_hash_table_lookup (self->records, key);
 
-  if (self->longest_ns == 0 || source == NULL)
+  if (self->longest_ns == 0 || source == NULL || attempts_of (self, source) == NULL)
     return;
   if (record == NULL)
-    commy_attempts_lift_heard (self->mesh->setup.attempts, source, now_of (self));
+    commy_attempts_lift_heard (attempts_of (self, source), source, now_of (self));
   else if (record->revision != 0 && revision > record->revision && !record->is_writing)
     {
       /* Written here, and not taken away here: an operator did. */
-      commy_attempts_lift (self->mesh->setup.attempts, source, now_of (self));
+      commy_attempts_lift (attempts_of (self, source), source, now_of (self));
       g_message ("%s need not wait any more: commy cert allow", source);
       g_hash_table_remove (self->records, key);
       arm (self);
@@ -511,18 +523,30 @@ commy_lock_outs_get_n (CommyLockOuts *self)
 
 /* --- life --- */
 
+static void
+set_waits (CommyMesh *mesh, CommyAttempts *attempts, gint64 longest_ns)
+{
+  commy_attempts_set_waits (
+      attempts, commy_config_get_duration (mesh->config, "security", "lock-out"), longest_ns);
+}
+
 CommyLockOuts *
 commy_lock_outs_new (CommyMesh *mesh)
 {
   CommyLockOuts *self = g_new0 (CommyLockOuts, 1);
+  CommyAttempts *addresses = mesh->setup.addresses;
   gint64 longest_ns = commy_config_get_duration (mesh->config, "security", "lock-out-longest");
 
   g_ref_count_init (&self->refs);
   self->mesh = mesh;
   self->records = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, record_free);
-  commy_attempts_set_waits (mesh->setup.attempts,
-                            commy_config_get_duration (mesh->config, "security", "lock-out"),
-                            longest_ns);
+  set_waits (mesh, mesh->setup.attempts, longest_ns);
+  if (addresses != NULL)
+    {
+      set_waits (mesh, addresses, longest_ns);
+      commy_attempts_set_allowance (
+          addresses, (guint) commy_config_get_int (mesh->config, "security", "lock-out-address"));
+    }
   if (!commy_config_get_bool (mesh->config, "security", "lock-out-shared"))
     return self;
   self->longest_ns = longest_ns;

@@ -471,6 +471,8 @@ fill_setup (CommyMesh *self)
   self->setup.handshakes = commy_quota_new (handshakes, handshakes);
   self->setup.channels = commy_quota_new (channels, channels_for_others (self, channels));
   self->setup.attempts = commy_attempts_new (ATTEMPTS);
+  if (commy_config_get_int (self->config, "security", "lock-out-address") > 0)
+    self->setup.addresses = commy_attempts_new (ATTEMPTS);
   self->setup.locate = locate;
   self->setup.locate_data = self;
 }
@@ -535,6 +537,7 @@ on_snapshot (gpointer data, CommySnapshot *snapshot, const CommySnapshot *before
 
   commy_survey_snapshot (self, snapshot, before);
   commy_health_checks_follow (self->health, snapshot);
+  commy_service_rate_note (self, snapshot);
 }
 
 static gboolean
@@ -741,6 +744,7 @@ commy_mesh_leave_here (CommyMesh *self)
   g_clear_pointer (&self->setup.serializers, g_strfreev);
   g_clear_pointer (&self->setup.chains, commy_auth_chains_free);
   g_clear_pointer (&self->setup.attempts, commy_attempts_free);
+  g_clear_pointer (&self->setup.addresses, commy_attempts_free);
   g_clear_pointer (&self->setup.auth, g_free);
   g_clear_pointer (&self->shared.flows, commy_flow_table_free);
   g_clear_pointer (&self->shared.stock, commy_stock_close);

@@ -6,6 +6,7 @@
 
 #include "channel/commy-spin.h"
 #include "mesh/commy-request.h"
+#include "mesh/commy-service-rate.h"
 #include "mesh/commy-shed.h"
 #include "mesh/commy-topic-private.h"
 
@@ -70,6 +71,7 @@ struct _CommyService
   CommyMeshWorker *home;    /* its only worker, which somebody moves; NULL: it has its own */
   gint workers;             /* -1: as the keyfile says */
   GHashTable *methods;
+  CommyServiceRate *rate;       /* NULL: it takes what comes */
   CommyServiceMethod *describe; /* says what the interface is; NULL: untyped */
 
   GMutex lock; /* of state, instance, threads */
@@ -135,6 +137,11 @@ gboolean commy_invocation_fits_kind (CommyService *service,
                                      CommyChannel *channel,
                                      CommyServiceMethod *method,
                                      CommyIncoming *incoming);
+/* Whether the service takes one more now. If not it is refused. */
+gboolean commy_invocation_is_within_rate (CommyService *service,
+                                          CommyChannel *channel,
+                                          CommyServiceMethod *method,
+                                          CommyIncoming *incoming);
 /* Whether its caller may have this node do @operation. If not it has been answered. */
 gboolean commy_invocation_may_control (CommyInvocation *invocation, const char *operation);
 /* Makes the invocation of a call and runs the handler. */

@@ -50,6 +50,7 @@ commy_service_finalize (GObject *object)
     }
   g_hash_table_unref (self->methods);
   g_clear_pointer (&self->describe, method_free);
+  commy_service_rate_free (self->rate);
   g_ptr_array_unref (self->threads);
   g_ptr_array_unref (self->stop_tasks);
   g_clear_pointer (&self->instance, commy_instance_unref);
@@ -105,6 +106,7 @@ commy_service_new_internal (CommyMesh *mesh,
   self->mesh = self->internal ? mesh : g_object_ref (mesh);
   self->name = g_strdup (name);
   self->context = g_main_context_ref (context);
+  self->rate = commy_service_rate_new (mesh->config, name);
   if (interface == NULL)
     return self;
   self->interface = g_dbus_interface_info_ref (interface);
@@ -295,6 +297,10 @@ on_call (gpointer data, CommyChannel *channel, gpointer method, CommyIncoming *i
 
   if (!commy_invocation_fits_kind (self, channel, entry, incoming))
     return;
+  /* Clients ask by themselves what the interface is. */
+  if (G_UNLIKELY (self->rate != NULL) && entry != self->describe
+      && !commy_invocation_is_within_rate (self, channel, entry, incoming))
+    return;
   if (entry->span_func != NULL)
     commy_span_call_dispatch (self, channel, entry, incoming);
   else
@@ -408,6 +414,7 @@ commy_service_offer_here (CommyService *self, CommyRegistryFunc done, gpointer d
       g_mutex_lock (&self->mesh->lock);
       g_hash_table_replace (self->mesh->offers, g_strdup (id), g_object_ref (self));
       g_mutex_unlock (&self->mesh->lock);
+      commy_service_rate_follow (self); /* before anybody can know of it */
       commy_service_list_here (self, done, data);
       return;
     }

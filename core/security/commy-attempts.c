@@ -18,11 +18,14 @@ typedef struct
   gint64 until_ns; /* may try again */
   guint said;      /* heard: what the word said, */
   gint64 end;      /* and until when; it stays when it is forgiven */
+  double level;    /* failures that cost nothing yet */
+  gint64 level_ns; /* and when they were so many */
 } Entry;
 
 struct _CommyAttempts
 {
   guint max;
+  guint allowance;
   gint64 first_ns, longest_ns;
   GHashTable *entries;   /* source -> Entry */
   GHashTable *heard;     /* source -> Entry */
@@ -57,6 +60,12 @@ commy_attempts_set_waits (CommyAttempts *self, gint64 first_ns, gint64 longest_n
 {
   self->first_ns = first_ns;
   self->longest_ns = MAX (longest_ns, first_ns);
+}
+
+void
+commy_attempts_set_allowance (CommyAttempts *self, guint allowance)
+{
+  self->allowance = allowance;
 }
 
 void
@@ -173,6 +182,22 @@ penalty (const CommyAttempts *self, guint failures)
   return MIN (wait_ns, self->longest_ns);
 }
 
+/* What costs nothing yet goes with time, all that is allowed in the longest wait: some who fail now
+ * and then are no reason to have all who share a source wait. */
+static gboolean
+is_allowed (const CommyAttempts *self, Entry *entry, gint64 now_ns)
+{
+  const double gone
+      = (double) MAX (now_ns - entry->level_ns, 0) * self->allowance / (double) self->longest_ns;
+
+  entry->level = MAX (entry->level - gone, 0) + 1;
+  entry->level_ns = now_ns;
+  if (entry->level + 1 <= self->allowance)
+    return TRUE;
+  entry->level = 0;
+  return FALSE;
+}
+
 /* Who guesses at one instance after the other is counted by all of them together. */
 void
 commy_attempts_add_failure (CommyAttempts *self, const char *source, gint64 now_ns)
@@ -184,6 +209,13 @@ commy_attempts_add_failure (CommyAttempts *self, const char *source, gint64 now_
     entry = add_entry (self, self->entries, self->max, source, now_ns);
   else if (is_stale (self, entry, now_ns))
     entry->failures = 0;
+  if (is_allowed (self, entry, now_ns))
+    {
+      /* What it cost to go on after a wait is forgotten in time, however often some fail. */
+      if (entry->failures == 0)
+        entry->until_ns = now_ns;
+      return;
+    }
   if (heard != NULL && !is_stale (self, heard, now_ns))
     entry->failures = MAX (entry->failures, heard->failures);
   entry->failures = MIN (entry->failures + 1, FAILURES_MAX);

@@ -25,6 +25,9 @@ typedef struct _CommyAttempts CommyAttempts;
 CommyAttempts *commy_attempts_new (guint max);
 /* Other waits than those above: after the first failure, and at most. */
 void commy_attempts_set_waits (CommyAttempts *attempts, gint64 first_ns, gint64 longest_ns);
+/* Only each so-many-th failure counts, if no more than the longest wait lies between that many: for
+ * sources that many share. Without it each does. */
+void commy_attempts_set_allowance (CommyAttempts *attempts, guint allowance);
 void commy_attempts_free (CommyAttempts *attempts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyAttempts, commy_attempts_free)
 

@@ -8,10 +8,13 @@
 
 #include "security/commy-deny-list.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #define OF_MESH COMMY_LOCK_OUT "mesh/"
 #define OF_HOST COMMY_LOCK_OUT "host/"
+#define ADDRESS "address/"
 
 gboolean
 commy_lock_out_is_subject (const char *subject)
@@ -48,4 +51,38 @@ commy_lock_out_get_source (const char *subject, const char *host)
         source = slash + 1;
     }
   return source != NULL && source[0] != '\0' ? source : NULL;
+}
+
+/* --- addresses --- */
+
+gboolean
+commy_lock_out_is_address (const char *source)
+{
+  return g_str_has_prefix (source, ADDRESS);
+}
+
+/* One subscriber has a /64 of IPv6 and may use all of it. */
+char *
+commy_lock_out_dup_address (const guint8 address[16], gboolean *out_of_link)
+{
+  char text[INET6_ADDRSTRLEN];
+  struct in6_addr v6;
+
+  memcpy (&v6, address, sizeof v6);
+  *out_of_link = FALSE;
+  if (IN6_IS_ADDR_V4MAPPED (&v6))
+    {
+      if (address[12] == 127 || inet_ntop (AF_INET, address + 12, text, sizeof text) == NULL)
+        return NULL;
+      *out_of_link = address[12] == 169 && address[13] == 254;
+      return g_strconcat (ADDRESS, text, NULL);
+    }
+  if (IN6_IS_ADDR_LOOPBACK (&v6) || IN6_IS_ADDR_UNSPECIFIED (&v6))
+    return NULL;
+  *out_of_link = IN6_IS_ADDR_LINKLOCAL (&v6);
+  if (!*out_of_link)
+    memset (&v6.s6_addr[8], 0, 8);
+  if (inet_ntop (AF_INET6, &v6, text, sizeof text) == NULL)
+    return NULL;
+  return g_strconcat (ADDRESS, text, *out_of_link ? "" : "/64", NULL);
 }

@@ -43,7 +43,8 @@ G_BEGIN_DECLS
  * @COMMY_ERROR_WRONG_THREAD: a client was used on a thread that did not make it
  * @COMMY_ERROR_REQUIREMENT: a requirement stopped being met while the channel lives
  * @COMMY_ERROR_UNAVAILABLE: there are instances, but none that may be called now
- * @COMMY_ERROR_OVERLOADED: the instance refused the call unread, because it has too much to do
+ * @COMMY_ERROR_OVERLOADED: the instance refused the call unread, because it has too much to do or
+ *   takes no more for now
  * @COMMY_ERROR_LIMITED: a limit of the calling program's own does not let the call begin
  * @COMMY_ERROR_REFUSED: the peer's identity was not accepted
  * @COMMY_ERROR_DENIED: policy does not allow the call

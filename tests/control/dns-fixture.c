@@ -5,56 +5,16 @@
 #include "config.h"
 
 #include "tests/control/dns-fixture.h"
+#include "tests/fixtures/net-namespace.h"
 
-#include <fcntl.h>
 #include <glib/gstdio.h>
-#include <net/if.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 /* --- a network of our own --- */
-
-static gboolean
-write_text (const char *path, const char *text)
-{
-  int fd = open (path, O_WRONLY | O_CLOEXEC);
-  gboolean done = fd >= 0 && write (fd, text, strlen (text)) == (gssize) strlen (text);
-
-  if (fd >= 0)
-    close (fd);
-  return done;
-}
-
-/* Whoever is not root is so in a user namespace. */
-static gboolean
-become_root (void)
-{
-  g_autofree char *users = g_strdup_printf ("0 %u 1", (guint) geteuid ());
-  g_autofree char *groups = g_strdup_printf ("0 %u 1", (guint) getegid ());
-
-  if (geteuid () == 0)
-    return unshare (CLONE_NEWNET | CLONE_NEWNS) == 0;
-  return unshare (CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) == 0
-         && write_text ("/proc/self/setgroups", "deny") && write_text ("/proc/self/uid_map", users)
-         && write_text ("/proc/self/gid_map", groups);
-}
-
-static gboolean
-loopback_up (void)
-{
-  struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-  int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  gboolean up = fd >= 0 && ioctl (fd, SIOCSIFFLAGS, &request) == 0;
-
-  if (fd >= 0)
-    close (fd);
-  return up;
-}
 
 static char *
 find_server (void)
@@ -77,8 +37,9 @@ dns_fixture_enter (void)
 
   if (server == NULL)
     return "dnsmasq is not installed";
-  if (!become_root () || mount ("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0)
-    return "namespaces are refused here";
+  why = net_namespace_enter ();
+  if (why != NULL)
+    return why;
   fd = g_mkstemp (path);
   if (fd < 0 || write (fd, text, strlen (text)) < 0
       || mount (path, "/etc/resolv.conf", "", MS_BIND, NULL) != 0)
@@ -86,8 +47,6 @@ dns_fixture_enter (void)
   if (fd >= 0)
     close (fd);
   g_unlink (path);
-  if (why == NULL && !loopback_up ())
-    why = "the loopback device of a new namespace cannot be used here";
   return why;
 }
 

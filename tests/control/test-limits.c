@@ -85,6 +85,133 @@ test_rate (void)
     g_assert_true (commy_rate_limit_take (&limit, &none, START, NULL));
 }
 
+/* --- a limit that several share --- */
+
+#define PARTIES 5u
+
+typedef struct
+{
+  CommyRateLimitPolicy whole, part;
+  CommyRateLimit bucket;
+} Party;
+
+static void
+divide (Party *self, guint n, gint64 now)
+{
+  CommyRateLimitPolicy part = commy_rate_limit_divide (&self->whole, n);
+
+  commy_rate_limit_resize (&self->bucket, &self->part, &part, now);
+  self->part = part;
+}
+
+static guint
+take_all (Party *self, gint64 now)
+{
+  guint n = 0;
+
+  while (commy_rate_limit_take (&self->bucket, &self->part, now, NULL))
+    n++;
+  return n;
+}
+
+static void
+test_parts (void)
+{
+  const CommyRateLimitPolicy whole = { 90, 10 };
+  const CommyRateLimitPolicy all = commy_rate_limit_divide (&whole, 1);
+  const CommyRateLimitPolicy third = commy_rate_limit_divide (&whole, 3);
+  const CommyRateLimitPolicy least = commy_rate_limit_divide (&whole, 30);
+
+  g_assert_true (all.rate == 90 && all.burst == 10);
+  g_assert_true (third.rate == 30 && third.burst == 3);
+  g_assert_true (least.rate == 3 && least.burst == 1);
+  g_assert_true (commy_rate_limit_divide (&whole, 0).rate == 90);
+}
+
+/* Who has taken all of a whole bucket has nothing in a part of one, nor in a whole one again. */
+static void
+test_resized (void)
+{
+  const CommyRateLimitPolicy whole = { 10, 10 };
+  Party party = { whole, whole, { 0 } };
+
+  g_assert_cmpuint (take_all (&party, START), ==, 10);
+  divide (&party, 2, START);
+  g_assert_cmpuint (take_all (&party, START), ==, 0);
+  g_assert_cmpuint (take_all (&party, START + S - MS), ==, 4);
+  g_assert_cmpuint (take_all (&party, START + S), ==, 1);
+  divide (&party, 1, START + S);
+  g_assert_cmpuint (take_all (&party, START + S), ==, 0);
+  g_assert_cmpuint (take_all (&party, START + 2 * S + MS), ==, 10);
+  /* What was left stays, too, as far as there is room for it. */
+  g_assert_cmpuint (take_all (&party, START + 20 * S), ==, 10);
+  party.bucket.missing = 2;
+  divide (&party, 2, START + 20 * S);
+  g_assert_cmpuint (take_all (&party, START + 20 * S), ==, 3);
+  /* Time before it counts as it was then. */
+  divide (&party, 1, START + 21 * S);
+  g_assert_cmpuint (take_all (&party, START + 21 * S), ==, 5);
+}
+
+/* However often somebody comes and goes, nobody gets more by it, nor waits for ever. */
+static void
+test_resized_often (void)
+{
+  const CommyRateLimitPolicy whole = { 10, 100 };
+  Party party = { whole, whole, { 0 } };
+  guint n = take_all (&party, START);
+
+  g_assert_cmpuint (n, ==, 100);
+  for (guint i = 1; i <= 1000; i++)
+    {
+      divide (&party, 1 + i % 7, START + i * MS);
+      n += take_all (&party, START + i * MS);
+    }
+  g_assert_cmpuint (n, <=, 110);
+  divide (&party, 2, START + S);
+  g_assert_cmpuint (take_all (&party, START + 12 * S), ==, 50);
+}
+
+/* As soon as all of them know how many they are, and that changes all the time, they take together
+ * no more in any span than one bucket would; and in the long run as much, if all are asked. */
+static void
+test_shared (void)
+{
+  const CommyRateLimitPolicy whole = { 60, 30 };
+  CommySimRandom random = { 11 };
+  Party parties[PARTIES];
+  guint taken[60] = { 0 };
+  guint n_parties = PARTIES;
+
+  for (guint i = 0; i < PARTIES; i++)
+    {
+      parties[i] = (Party){ whole, whole, { 0 } };
+      divide (&parties[i], PARTIES, START);
+    }
+  for (gint64 ms = 0; ms < 60000; ms += 5)
+    {
+      if (ms % 250 == 0)
+        n_parties = 1 + (guint) commy_sim_random_below (&random, PARTIES);
+      for (guint i = 0; i < PARTIES; i++)
+        {
+          divide (&parties[i], n_parties, START + ms * MS);
+          if (i < n_parties)
+            taken[ms / 1000] += take_all (&parties[i], START + ms * MS);
+          else /* who is there again is somebody new */
+            commy_rate_limit_drain (&parties[i].bucket, &parties[i].part, START + ms * MS);
+        }
+    }
+  for (guint from = 0; from < 60; from++)
+    for (guint to = from, sum = 0; to < 60; to++)
+      {
+        sum += taken[to];
+        g_assert_cmpuint (sum, <=, 60 * (to - from + 1) + 30);
+      }
+  for (guint i = 1; i < 60; i++)
+    taken[0] += taken[i];
+  g_assert_cmpuint (taken[0], >=, 60 * 60 * 3 / 4);
+}
+
 static void
 test_bulkhead (void)
 {
@@ -428,6 +555,10 @@ main (int argc, char **argv)
   g_test_add_func ("/control/tally/what-left-the-window-is-forgotten", test_tally);
   g_test_add_func ("/control/tally/counts-are-exact", test_tally_is_exact);
   g_test_add_func ("/control/rate-limit/holds-over-time-and-allows-a-burst", test_rate);
+  g_test_add_func ("/control/rate-limit/is-divided-with-a-call-for-each", test_parts);
+  g_test_add_func ("/control/rate-limit/what-was-taken-stays-so-when-it-is-resized", test_resized);
+  g_test_add_func ("/control/rate-limit/to-come-and-go-gains-nothing", test_resized_often);
+  g_test_add_func ("/control/rate-limit/parts-together-are-never-more-than-the-whole", test_shared);
   g_test_add_func ("/control/bulkhead/holds-so-many", test_bulkhead);
   g_test_add_func ("/control/throttle/sends-little-more-than-is-accepted", test_throttle);
   g_test_add_func ("/control/throttle/rests-while-all-is-well", test_throttle_rests);

@@ -128,6 +128,86 @@ test_forgiven_word (void)
   g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 60 * S);
 }
 
+/* --- a source that many share --- */
+
+#define ALLOWANCE 100u
+
+static CommyAttempts *
+make_shared (guint max)
+{
+  CommyAttempts *attempts = commy_attempts_new (max);
+
+  commy_attempts_set_allowance (attempts, ALLOWANCE);
+  return attempts;
+}
+
+static void
+fail_often (CommyAttempts *attempts, const char *source, guint n, gint64 now)
+{
+  for (guint i = 0; i < n; i++)
+    commy_attempts_add_failure (attempts, source, now);
+}
+
+static void
+test_allowance (void)
+{
+  g_autoptr (CommyAttempts) attempts = make_shared (8);
+
+  fail_often (attempts, "a", ALLOWANCE - 1, START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 0);
+  g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, 0);
+  fail_often (attempts, "a", 1, START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, S);
+  /* And so many again, for which it waits twice as long. */
+  fail_often (attempts, "a", ALLOWANCE - 1, START + S);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START + S), ==, 0);
+  fail_often (attempts, "a", 1, START + S);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START + S), ==, 2 * S);
+  fail_often (attempts, "a", 20 * ALLOWANCE, START + S);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START + S), ==, 900 * S);
+  g_assert_cmpint (commy_attempts_wait (attempts, "b", START + S), ==, 0);
+}
+
+/* Those who fail now and then have nobody wait, and what was is forgotten meanwhile. */
+static void
+test_now_and_then (void)
+{
+  g_autoptr (CommyAttempts) attempts = make_shared (8);
+  gint64 now = START;
+
+  fail_often (attempts, "a", 3 * ALLOWANCE, now);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", now), ==, 4 * S);
+  for (guint i = 0; i < 1000; i++)
+    {
+      now += 10 * S;
+      commy_attempts_add_failure (attempts, "a", now);
+      g_assert_cmpint (commy_attempts_wait (attempts, "a", now), ==, 0);
+    }
+  fail_often (attempts, "a", ALLOWANCE, now);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", now), ==, S);
+  /* A little faster than that is too fast in the end. */
+  for (guint i = 0; i < 2000 && commy_attempts_get_failures (attempts, "b") == 0; i++)
+    commy_attempts_add_failure (attempts, "b", now + i * 8 * S);
+  g_assert_cmpuint (commy_attempts_get_failures (attempts, "b"), ==, 1);
+}
+
+/* A flood of sources that failed once leaves those that wait. */
+static void
+test_shared_bounded (void)
+{
+  g_autoptr (CommyAttempts) attempts = make_shared (16);
+
+  fail_often (attempts, "worst", 12 * ALLOWANCE, START);
+  for (guint i = 0; i < 1000; i++)
+    {
+      g_autofree char *source = g_strdup_printf ("source %u", i);
+
+      commy_attempts_add_failure (attempts, source, START + i);
+      g_assert_cmpuint (commy_attempts_get_n (attempts), <=, 16);
+    }
+  g_assert_cmpint (commy_attempts_wait (attempts, "worst", START), ==, 900 * S);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -140,6 +220,12 @@ main (int argc, char **argv)
   /* attack: wash away one's own wait by failures under other names; defence: a bounded table that
    * keeps the worst */
   g_test_add_func ("/security/attempts/the-table-is-bounded-and-keeps-the-worst", test_bounded);
+  g_test_add_func ("/security/attempts/where-many-share-a-source-so-many-are-allowed",
+                   test_allowance);
+  g_test_add_func ("/security/attempts/who-fails-now-and-then-has-nobody-wait", test_now_and_then);
+  /* attack: fail once each from thousands of addresses, to have the table forget who waits;
+   * defence: it is bounded and keeps who waits longest */
+  g_test_add_func ("/security/attempts/a-flood-of-sources-leaves-who-waits", test_shared_bounded);
   /* attack: guesses side by side, before the first has failed; defence: few at once, and one after
    * a failure */
   g_test_add_func ("/security/attempts/few-at-once-and-one-after-a-failure", test_under_way);

@@ -10,6 +10,7 @@
 #include "mesh/commy-proof-keeper.h"
 #include "security/commy-lock-out.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define S G_GINT64_CONSTANT (1000000000)
@@ -228,6 +229,7 @@ scene_init (Scene *self, const char *node, const char *settings)
   self->mesh->config = commy_config_load_text (settings, strlen (settings), "test.conf", &error);
   g_assert_no_error (error);
   self->mesh->setup.attempts = commy_attempts_new (1024);
+  self->mesh->setup.addresses = commy_attempts_new (1024);
   g_strlcpy (self->mesh->node, node, sizeof self->mesh->node);
   self->lock_outs = commy_lock_outs_new (self->mesh);
 }
@@ -237,6 +239,7 @@ scene_clear (Scene *self)
 {
   commy_lock_outs_free (self->lock_outs);
   commy_attempts_free (self->mesh->setup.attempts);
+  commy_attempts_free (self->mesh->setup.addresses);
   commy_config_unref (self->mesh->config);
   g_main_context_unref (self->mesh->context);
   g_hash_table_unref (self->store.rows);
@@ -296,6 +299,118 @@ take (Scene *self, const char *subject, gint64 until_s, guint failures, const ch
                                .by = (char *) by };
 
   commy_lock_outs_take (self->lock_outs, &denial, self->store.revision + 1);
+}
+
+/* --- addresses --- */
+
+static void
+check_address (const char *text, const char *expected, gboolean expected_of_link)
+{
+  guint8 bytes[16] = { [10] = 0xff, [11] = 0xff };
+  gboolean of_link = TRUE;
+  g_autofree char *source = NULL;
+
+  if (strchr (text, ':') != NULL)
+    g_assert_cmpint (inet_pton (AF_INET6, text, bytes), ==, 1);
+  else
+    g_assert_cmpint (inet_pton (AF_INET, text, bytes + 12), ==, 1);
+  source = commy_lock_out_dup_address (bytes, &of_link);
+  g_assert_cmpstr (source, ==, expected);
+  g_assert_true (of_link == expected_of_link);
+  g_assert_true (source == NULL || commy_lock_out_is_address (source));
+}
+
+static void
+test_addresses (void)
+{
+  check_address ("203.0.113.7", "address/203.0.113.7", FALSE);
+  check_address ("::ffff:203.0.113.7", "address/203.0.113.7", FALSE);
+  check_address ("2001:db8:1:2:3:4:5:6", "address/2001:db8:1:2::/64", FALSE);
+  check_address ("2001:db8:1:2:ffff::1", "address/2001:db8:1:2::/64", FALSE);
+  check_address ("2001:db8:1:3::1", "address/2001:db8:1:3::/64", FALSE);
+  check_address ("fd00::1", "address/fd00::/64", FALSE);
+  /* All of a link have one /64. */
+  check_address ("fe80::1:2", "address/fe80::1:2", TRUE);
+  check_address ("169.254.1.2", "address/169.254.1.2", TRUE);
+  /* What is at this very host is nobody's. */
+  check_address ("127.0.0.1", NULL, FALSE);
+  check_address ("127.7.7.7", NULL, FALSE);
+  check_address ("::ffff:127.0.0.1", NULL, FALSE);
+  check_address ("::1", NULL, FALSE);
+  check_address ("::", NULL, FALSE);
+}
+
+#define THERE "address/2001:db8:1:2::/64"
+#define THERE_KEY COMMY_DENIED_PREFIX COMMY_LOCK_OUT "mesh/" THERE
+
+static void
+fail_from (Scene *self, const char *address, CommyEvidenceKind kind)
+{
+  commy_attempts_add_failure (self->mesh->setup.addresses, address, self->now_ns);
+  self->mesh->setup.locked_out (self->mesh->setup.locked_out_data, address, kind);
+}
+
+static gint64
+wait_from (Scene *self, const char *address)
+{
+  return commy_attempts_wait (self->mesh->setup.addresses, address, self->now_ns);
+}
+
+/* An address is told when it has to wait, and not before; and it is lifted like any. */
+static void
+test_address_told (void)
+{
+  g_auto (Scene) one = { 0 };
+  g_auto (Scene) other = { 0 };
+  g_autoptr (CommyDenial) denial = NULL;
+
+  scene_init (&one, "one", "[security]\nlock-out=10s\nlock-out-address=50\n");
+  scene_init (&other, "other", "");
+  for (guint i = 0; i < 49; i++)
+    fail_from (&one, THERE, COMMY_EVIDENCE_X509);
+  g_assert_cmpuint (one.store.n_puts, ==, 0);
+  fail_from (&one, THERE, COMMY_EVIDENCE_X509);
+  g_assert_cmpint (wait_from (&one, THERE), ==, 10 * S);
+  denial = read_row (&one, THERE_KEY);
+  g_assert_nonnull (denial);
+  g_assert_cmpuint (denial->failures, ==, 1);
+  g_assert_nonnull (strstr (denial->reason, "from there"));
+  pass_on (&one, &other);
+  g_assert_cmpint (wait_from (&other, THERE), ==, 10 * S);
+  g_assert_cmpint (wait_of (&other, THERE), ==, 0);
+  g_assert_cmpint (wait_from (&other, "address/2001:db8:1:3::/64"), ==, 0);
+  commy_lock_outs_take_away (other.lock_outs, COMMY_LOCK_OUT "mesh/" THERE, 77);
+  g_assert_cmpint (wait_from (&other, THERE), ==, 0);
+  commy_lock_outs_take_away (one.lock_outs, COMMY_LOCK_OUT "mesh/" THERE, 77);
+  g_assert_cmpint (wait_from (&one, THERE), ==, 0);
+}
+
+/* Another link has hosts of the same addresses. */
+static void
+test_address_of_link (void)
+{
+  const char *host = commy_env_host_id ();
+  g_autofree char *key
+      = g_strconcat (COMMY_DENIED_PREFIX COMMY_LOCK_OUT "host/", host, "/address/fe80::1", NULL);
+  g_auto (Scene) one = { 0 };
+
+  scene_init (&one, "one", "[security]\nlock-out-address=1\n");
+  fail_from (&one, "address/fe80::1", COMMY_EVIDENCE_KERNEL);
+  g_assert_cmpuint (g_hash_table_size (one.store.rows), ==, 1);
+  g_assert_true (g_hash_table_contains (one.store.rows, key));
+}
+
+/* Who counts no addresses believes nothing of them. */
+static void
+test_address_not_counted (void)
+{
+  g_auto (Scene) one = { 0 };
+
+  scene_init (&one, "one", "");
+  g_clear_pointer (&one.mesh->setup.addresses, commy_attempts_free);
+  take (&one, COMMY_LOCK_OUT "mesh/" THERE, START_WALL_S + 10, 1, "other");
+  commy_lock_outs_take_away (one.lock_outs, COMMY_LOCK_OUT "mesh/" THERE, 77);
+  g_assert_cmpint (wait_of (&one, THERE), ==, 0);
 }
 
 /* --- telling --- */
@@ -688,6 +803,13 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/security/lock-outs/told-to-others-who-go-on-counting", test_told);
   g_test_add_func ("/security/lock-outs/a-user-is-of-his-host", test_hosts);
+  /* attack: guess from each address of one's own IPv6 network; defence: a /64 is one source; test:
+   * /security/lock-outs/address/which-are-one */
+  g_test_add_func ("/security/lock-outs/address/which-are-one", test_addresses);
+  g_test_add_func ("/security/lock-outs/address/told-when-it-waits-and-lifted", test_address_told);
+  g_test_add_func ("/security/lock-outs/address/of-a-link-is-of-its-host", test_address_of_link);
+  g_test_add_func ("/security/lock-outs/address/not-where-they-are-not-counted",
+                   test_address_not_counted);
   g_test_add_func ("/security/lock-outs/what-has-ended-is-taken-away", test_ends);
   /* attack: fail under thousands of names, to fill the store; defence: so many records of an
    * instance, and so many writes in a while */

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a service takes of all its callers together: of one instance, and divided among instances
+ * in two processes that the store lists.
+ */
+#include "config.h"
+
+#include "mesh-fixture.h"
+
+#include "mesh/commy-service-private.h"
+
+#include <string.h>
+
+#define GROUP "[service " TEST_SERVICE "]\n"
+/* Whoever is refused hears it, and does not go elsewhere. */
+#define CALLER GROUP "retry-attempts=1\nbreaker=false\nejection=false\n"
+#define RATE 200
+#define BURST 10
+#define SHARED GROUP "serve-rate-limit=200\nserve-rate-burst=10\nserve-rate-scope=service\n"
+#define S G_GINT64_CONSTANT (1000000000)
+#define PATIENCE_US (20 * G_USEC_PER_SEC)
+
+/* FALSE: the instance took no more. */
+static gboolean
+call (CommyClient *client, char **out_why)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) answer
+      = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 1, 2), NULL, NULL, &error);
+
+  if (answer != NULL)
+    return TRUE;
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_OVERLOADED);
+  if (out_why != NULL)
+    *out_why = g_strdup (error->message);
+  return FALSE;
+}
+
+static CommyClient *
+client_of (CommyMesh *mesh, const char *instance)
+{
+  CommyClient *client = commy_client_new (mesh, TEST_SERVICE);
+
+  commy_client_set_instance (client, instance);
+  return client;
+}
+
+/* --- one instance --- */
+
+static void
+call_hot (CommyClient *client)
+{
+  g_autoptr (GError) error = NULL;
+  CommyMethod method = commy_client_resolve (client, "Span", &error);
+  CommyReply reply;
+  CommySpan span;
+
+  g_assert_no_error (error);
+  g_assert_true (commy_client_reserve (client, method, 8, &span, &error));
+  memset (span.data, 0, 8);
+  g_assert_true (commy_client_exchange (client, method, &span, &reply, 0, &error));
+  commy_reply_clear (&reply);
+}
+
+/* Whichever way a call comes it is one. */
+static void
+test_one (MeshFixture *fixture, gconstpointer data)
+{
+  ServiceChild *child = service_child_start (
+      fixture, GROUP "serve-rate-limit=0.001\nserve-rate-burst=3\nworkers=2\n", 0);
+  CommyMesh *mesh = mesh_fixture_join (fixture, CALLER);
+  CommyMesh *other = mesh_fixture_join (fixture, CALLER);
+  CommyClient *client = client_of (mesh, child->instance);
+  CommyClient *another = client_of (other, child->instance);
+  g_autofree char *why = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (call (client, NULL));
+  call_hot (client);
+  /* Two callers have no more than one: the other one is on another thread there. */
+  g_assert_true (call (another, NULL));
+  g_assert_false (call (client, &why));
+  g_assert_false (call (another, NULL));
+  if (strstr (why, "(serve-rate-limit=0.001)") == NULL)
+    g_error ("\"%s\" does not name the limit", why);
+  g_object_unref (client);
+  g_object_unref (another);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  commy_mesh_leave_sync (other, NULL, NULL);
+  g_object_unref (mesh);
+  g_object_unref (other);
+  service_child_free (child);
+}
+
+/* --- two, and a store --- */
+
+typedef struct
+{
+  CommyMesh *mesh; /* offers one instance */
+  CommyService *service;
+  CommyMesh *caller;
+  CommyClient *client; /* of that one */
+} Scene;
+
+static void
+scene_init (Scene *self, MeshFixture *fixture)
+{
+  g_autoptr (GError) error = NULL;
+
+  self->mesh = mesh_fixture_join (fixture, SHARED);
+  self->service = test_service_new (self->mesh, 1);
+  commy_service_start_sync (self->service, NULL, &error);
+  g_assert_no_error (error);
+  self->caller = mesh_fixture_join (fixture, CALLER);
+  self->client = client_of (self->caller, commy_service_get_instance_id (self->service));
+}
+
+static void
+scene_clear (Scene *self)
+{
+  g_object_unref (self->client);
+  commy_mesh_leave_sync (self->caller, NULL, NULL);
+  commy_mesh_leave_sync (self->mesh, NULL, NULL);
+  g_object_unref (self->service);
+  g_object_unref (self->caller);
+  g_object_unref (self->mesh);
+}
+
+static void
+await_shared_by (Scene *self, const char *words)
+{
+  gint64 until = g_get_monotonic_time () + PATIENCE_US;
+
+  for (;;)
+    {
+      g_autofree char *text = commy_service_rate_describe (self->service->rate);
+
+      if (strstr (text, words) != NULL)
+        return;
+      if (g_get_monotonic_time () > until)
+        g_error ("\"%s\" does not come to say \"%s\"", text, words);
+      g_usleep (1000);
+    }
+}
+
+/* From when both know of each other they take together what one may; where each has a whole limit
+ * they would take the first twenty at once. */
+static void
+test_two (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *why = NULL;
+  ServiceChild *child;
+  CommyClient *client;
+  gint64 since_us, took_us;
+  guint n = 0, n_there = 0;
+  Scene scene;
+
+  scene_init (&scene, fixture);
+  await_shared_by (&scene, "1 instances");
+  child = service_child_start (fixture, SHARED, 1);
+  client = client_of (scene.caller, child->instance);
+  await_shared_by (&scene, "2 instances");
+  since_us = g_get_monotonic_time ();
+  while (n_there < BURST)
+    {
+      n += call (scene.client, NULL);
+      n_there += call (client, NULL);
+    }
+  took_us = g_get_monotonic_time () - since_us;
+  g_test_message ("%u here and %u there in %" G_GINT64_FORMAT " us", n, n_there, took_us);
+  g_assert_cmpfloat (n + n_there, <=, BURST + RATE * (double) took_us / (double) G_USEC_PER_SEC);
+  while (call (client, &why))
+    ;
+  if (strstr (why, "each of 2 instances has its part") == NULL)
+    g_error ("\"%s\" does not say how it is shared", why);
+  g_object_unref (client);
+  service_child_free (child);
+  await_shared_by (&scene, "1 instances");
+  while (!call (scene.client, NULL))
+    ;
+  scene_clear (&scene);
+}
+
+/* Without the scope each instance has its own, whatever the store lists. */
+static void
+test_not_shared (MeshFixture *fixture, gconstpointer data)
+{
+#define OWN GROUP "serve-rate-limit=0.001\nserve-rate-burst=4\n"
+  ServiceChild *children[]
+      = { service_child_start (fixture, OWN, 1), service_child_start (fixture, OWN, 1) };
+  CommyMesh *mesh = mesh_fixture_join (fixture, CALLER);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (children); i++)
+    {
+      g_autoptr (CommyClient) client = client_of (mesh, children[i]->instance);
+      guint n = 0;
+
+      while (call (client, NULL))
+        n++;
+      g_assert_cmpuint (n, ==, 4);
+    }
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_unref (mesh);
+  for (gsize i = 0; i < G_N_ELEMENTS (children); i++)
+    service_child_free (children[i]);
+}
+
+/* --- counting --- */
+
+static void
+add (CommySnapshot *snapshot, const char *id, const char *origin)
+{
+  CommyInstance *instance = commy_instance_new (id, TEST_SERVICE);
+
+  instance->origin = g_strdup (origin);
+  g_ptr_array_add (snapshot->instances, instance);
+}
+
+static void
+test_count (void)
+{
+  g_autoptr (CommySnapshot) snapshot = commy_snapshot_new (TEST_SERVICE, 1, NULL);
+
+  g_assert_cmpuint (commy_service_rate_count (snapshot, "own"), ==, 1);
+  add (snapshot, "a", NULL);
+  add (snapshot, "b", NULL);
+  add (snapshot, "c", "somewhere.conf:3");
+  g_assert_cmpuint (commy_service_rate_count (snapshot, "own"), ==, 3);
+  add (snapshot, "own", NULL);
+  g_assert_cmpuint (commy_service_rate_count (snapshot, "own"), ==, 3);
+}
+
+/* Who joins others has nothing saved; who is alone, or is so again, has a whole bucket in time. */
+static void
+test_joins (void)
+{
+  const char *text = SHARED;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyConfig) config
+      = commy_config_load_text (text, strlen (text), "test.conf", &error);
+  CommyServiceRate *alone = commy_service_rate_new (config, TEST_SERVICE);
+  CommyServiceRate *rate = commy_service_rate_new (config, TEST_SERVICE);
+  guint n = 0;
+
+  g_assert_no_error (error);
+  g_assert_null (commy_service_rate_new (config, "org.example.Other"));
+  commy_service_rate_divide (alone, 1, 1);
+  commy_service_rate_divide (rate, 2, 1);
+  g_assert_true (commy_service_rate_take (alone, 1));
+  g_assert_false (commy_service_rate_take (rate, 1));
+  /* The store is away: nobody counts anew, and the part stays. */
+  while (commy_service_rate_take (rate, S))
+    n++;
+  g_assert_cmpuint (n, ==, BURST / 2);
+  commy_service_rate_divide (rate, 1, S);
+  g_assert_false (commy_service_rate_take (rate, S));
+  commy_service_rate_free (alone);
+  commy_service_rate_free (rate);
+}
+
+int
+main (int argc, char **argv)
+{
+  int status;
+
+  if (service_child_main (argc, argv, &status))
+    return status;
+  g_test_init (&argc, &argv, NULL);
+#define ADD(NAME, FUNC)                                                                 \
+  g_test_add ("/mesh/service-rate/" NAME, MeshFixture, NULL, mesh_fixture_set_up, FUNC, \
+              mesh_fixture_tear_down)
+  ADD ("an-instance-takes-so-much-of-all-callers", test_one);
+  /* attack: call each instance of a service for as much as one may take; defence: the limit is
+   * divided among those that the store lists; test: /mesh/service-rate/two-take-what-one-may */
+  ADD ("two-take-what-one-may", test_two);
+  ADD ("each-its-own-without-the-scope", test_not_shared);
+  g_test_add_func ("/mesh/service-rate/counts-who-is-in-the-store", test_count);
+  /* attack: have an instance restarted again and again, for the calls that a rested one takes at
+   * once; defence: who joins others begins with nothing saved */
+  g_test_add_func ("/mesh/service-rate/who-joins-has-nothing-saved", test_joins);
+#undef ADD
+  return g_test_run ();
+}
