@@ -228,10 +228,11 @@ dup_why (GVariant *record)
   if (is_admin (record))
     return g_strconcat (commy_record_get_string (record, "reason"),
                         commy_record_get_string (record, "details"), NULL);
-  /* Of one that was refused the reason is a number, and the text is among what is personal. */
-  if (strcmp (commy_record_get_string (record, "type"), "peer") == 0
-      && strcmp (commy_record_get_string (record, "outcome"), "refused") == 0)
-    return g_strdup_printf ("%s: %s", commy_record_get_string (record, "reason"),
+  /* Of one that was refused, or ended, the reason is a number, and the text is among what is
+   * personal; of one that was accepted that is what it showed. */
+  if (strcmp (commy_record_get_string (record, "type"), "peer") == 0)
+    return g_strdup_printf ("%s%s%s", commy_record_get_string (record, "reason"),
+                            commy_record_get_string (record, "reason")[0] != '\0' ? ": " : "",
                             commy_record_get_string (record, "peer"));
   return g_strdup (origin[0] != '\0' ? origin : commy_record_get_string (record, "reason"));
 }
