@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "cli/commy-act.h"
 #include "cli/commy-cmd-audit.h"
 #include "cli/commy-lookup.h"
 #include "cli/commy-nearest.h"
@@ -148,12 +149,12 @@ read_patterns (const char *text, const char *option, const char *const *known, G
 static gboolean
 prepare (Query *query, GError **error)
 {
-  static const char *const types[] = { "call",   "control", "peer",        "policy", "config",
-                                       "plugin", "node",    "certificate", "trail",  NULL };
+  static const char *const types[] = { "call", "control",     "peer",  "policy", "config", "plugin",
+                                       "node", "certificate", "admin", "trail",  NULL };
   static const char *const outcomes[]
-      = { "allowed",    "denied", "accepted", "refused",   "ended",       "loaded",
-          "rejected",   "joined", "left",     "renewed",   "not renewed", "opened",
-          "checkpoint", "closed", "gap",      "recovered", "removed",     NULL };
+      = { "allowed", "denied",    "accepted", "refused",     "ended",  "loaded",     "rejected",
+          "joined",  "left",      "renewed",  "not renewed", "opened", "checkpoint", "closed",
+          "gap",     "recovered", "removed",  "begun",       "done",   "failed",     NULL };
   const char *texts[] = { query->principal, query->service, query->type, query->outcome };
   const char *const options[] = { "--principal", "--service", "--type", "--outcome" };
   const char *const *const known[] = { NULL, NULL, types, outcomes };
@@ -196,6 +197,12 @@ fits (const Query *query, GVariant *record)
 
 /* --- how they are shown --- */
 
+static gboolean
+is_admin (GVariant *record)
+{
+  return strcmp (commy_record_get_string (record, "type"), "admin") == 0;
+}
+
 static char *
 dup_what (GVariant *record)
 {
@@ -203,6 +210,8 @@ dup_what (GVariant *record)
   const char *method = commy_record_get_string (record, "method");
   const char *details = commy_record_get_string (record, "details");
 
+  if (is_admin (record))
+    return g_strdup_printf ("%s %s", method, commy_record_get_string (record, "peer"));
   if (service[0] == '\0')
     return g_strdup (details);
   return method[0] == '\0' ? g_strdup (service) : g_strdup_printf ("%s.%s", service, method);
@@ -216,10 +225,14 @@ dup_why (GVariant *record)
 
   if (rule[0] != '\0')
     return g_strdup_printf ("%s (%s)", rule, origin);
-  /* Of one that was refused the reason is a number, and the text is among what is personal. */
-  if (strcmp (commy_record_get_string (record, "type"), "peer") == 0
-      && strcmp (commy_record_get_string (record, "outcome"), "refused") == 0)
-    return g_strdup_printf ("%s: %s", commy_record_get_string (record, "reason"),
+  if (is_admin (record))
+    return g_strconcat (commy_record_get_string (record, "reason"),
+                        commy_record_get_string (record, "details"), NULL);
+  /* Of one that was refused, or ended, the reason is a number, and the text is among what is
+   * personal; of one that was accepted that is what it showed. */
+  if (strcmp (commy_record_get_string (record, "type"), "peer") == 0)
+    return g_strdup_printf ("%s%s%s", commy_record_get_string (record, "reason"),
+                            commy_record_get_string (record, "reason")[0] != '\0' ? ": " : "",
                             commy_record_get_string (record, "peer"));
   return g_strdup (origin[0] != '\0' ? origin : commy_record_get_string (record, "reason"));
 }
@@ -233,7 +246,8 @@ print_table (GQueue *records)
   for (GList *at = records->head; at != NULL; at = at->next)
     {
       const char *outcome = commy_record_get_string (at->data, "outcome");
-      gboolean bad = strcmp (outcome, "denied") == 0 || strcmp (outcome, "refused") == 0;
+      gboolean bad = strcmp (outcome, "denied") == 0 || strcmp (outcome, "refused") == 0
+                     || strcmp (outcome, "failed") == 0;
 
       commy_table_add (table, commy_record_get_string (at->data, "time"));
       commy_table_add (table, commy_record_get_string (at->data, "type"));
@@ -374,7 +388,8 @@ parse (Query *query, const CommyCliVerb *verb, gboolean is_export, int limit, ch
     { "service", 0, 0, G_OPTION_ARG_STRING, &query->service, N_ ("Which service (a pattern)"),
       "GLOB" },
     { "type", 0, 0, G_OPTION_ARG_STRING, &query->type,
-      N_ ("call, control, peer, policy, config, plugin, node, certificate, trail"), "GLOB,..." },
+      N_ ("call, control, peer, policy, config, plugin, node, certificate, admin, trail"),
+      "GLOB,..." },
     { "outcome", 0, 0, G_OPTION_ARG_STRING, &query->outcome,
       N_ ("allowed, denied, accepted, refused, loaded ..."), "GLOB,..." },
     { "limit", 'n', 0, G_OPTION_ARG_INT, &query->limit, N_ ("At most so many records"), "N" },
@@ -483,6 +498,20 @@ cmd_export (CommyCli *cli, char **argv)
 }
 
 static CommyExit
+erase (const Query *query, const char *name, CommyAct *act)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *dir = commy_cmd_audit_dup_dir (query->cli, query->dir, &error);
+  guint64 n = 0;
+
+  if (dir == NULL || !commy_audit_erase (dir, name, &n, &error))
+    return commy_cli_fail (error);
+  act->details = g_strdup_printf ("%" G_GUINT64_FORMAT " places", n);
+  commy_output_print (_ ("erased in %llu places\n"), (unsigned long long) n);
+  return n > 0 ? COMMY_EXIT_DONE : COMMY_EXIT_NOT_FOUND;
+}
+
+static CommyExit
 cmd_erase (CommyCli *cli, char **argv)
 {
   static const CommyCliVerb verb = {
@@ -502,9 +531,7 @@ cmd_erase (CommyCli *cli, char **argv)
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
-  g_autoptr (GError) error = NULL;
-  g_autofree char *dir = NULL;
-  guint64 n = 0;
+  CommyAct act;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
@@ -512,11 +539,10 @@ cmd_erase (CommyCli *cli, char **argv)
     return commy_cli_misuse (&verb, "say one name");
   if (!query.yes)
     return commy_cli_misuse (&verb, "this cannot be undone: say --yes");
-  dir = commy_cmd_audit_dup_dir (cli, query.dir, &error);
-  if (dir == NULL || !commy_audit_erase (dir, arguments[1], &n, &error))
-    return commy_cli_fail (error);
-  commy_output_print (_ ("erased in %llu places\n"), (unsigned long long) n);
-  return n > 0 ? COMMY_EXIT_DONE : COMMY_EXIT_NOT_FOUND;
+  /* Whose name it was is what is to be forgotten. */
+  if (!commy_act_begin (&act, cli, NULL, "audit erase", query.dir))
+    return act.status;
+  return commy_act_end (&act, erase (&query, arguments[1], &act));
 }
 
 CommyExit

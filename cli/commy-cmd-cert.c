@@ -7,6 +7,7 @@
 
 #include "cli/commy-cmd-cert.h"
 
+#include "cli/commy-act.h"
 #include "cli/commy-output.h"
 
 #include <string.h>
@@ -55,6 +56,21 @@ tell_whom (const char *subject, guint n, guint silent)
 }
 
 static CommyExit
+deny (CommyMesh *mesh, const char *subject, const char *reason, gint64 span_s)
+{
+  g_autoptr (GError) error = NULL;
+  guint silent = 0;
+  /* Counted before: at once after it they are closed. */
+  guint n = commy_cmd_cert_count_connections (mesh, subject, &silent);
+
+  if (!commy_mesh_deny (mesh, subject, reason != NULL ? reason : "",
+                        span_s > 0 ? commy_cmd_pki_now () + span_s : 0, &error))
+    return commy_cli_fail (error);
+  tell_whom (subject, n, silent);
+  return COMMY_EXIT_DONE;
+}
+
+static CommyExit
 cmd_deny (CommyCli *cli, char **argv)
 {
   static const CommyCliVerb verb = {
@@ -82,7 +98,7 @@ cmd_deny (CommyCli *cli, char **argv)
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (GError) error = NULL;
   gint64 span_s = 0;
-  guint n, silent = 0;
+  CommyAct act;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
@@ -96,14 +112,25 @@ cmd_deny (CommyCli *cli, char **argv)
                              "token:NAME, unix:uid=N) and no certificate (x509:AUTHORITY:SERIAL)",
                              arguments[1]);
   mesh = commy_cli_join_anyway (cli, &error);
-  /* Counted before: at once after it they are closed. */
-  n = mesh != NULL ? commy_cmd_cert_count_connections (mesh, arguments[1], &silent) : 0;
-  if (mesh == NULL
-      || !commy_mesh_deny (mesh, arguments[1], reason != NULL ? reason : "",
-                           span_s > 0 ? commy_cmd_pki_now () + span_s : 0, &error))
+  if (mesh == NULL)
     return commy_cli_fail (error);
-  tell_whom (arguments[1], n, silent);
-  return COMMY_EXIT_DONE;
+  if (!commy_act_begin (&act, cli, mesh, "cert deny", arguments[1]))
+    return act.status;
+  act.details = span != NULL ? g_strdup_printf ("for %s", span) : g_strdup ("for good");
+  return commy_act_end (&act, deny (mesh, arguments[1], reason, span_s));
+}
+
+static CommyExit
+allow (CommyMesh *mesh, const char *subject)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (commy_mesh_allow (mesh, subject, &error))
+    return COMMY_EXIT_DONE;
+  if (error != NULL)
+    return commy_cli_fail (error);
+  commy_cli_note ("%s is not denied; see commy cert denied", subject);
+  return COMMY_EXIT_NOT_FOUND;
 }
 
 static CommyExit
@@ -123,18 +150,18 @@ cmd_allow (CommyCli *cli, char **argv)
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, NULL, argv);
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (GError) error = NULL;
+  CommyAct act;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
   if (arguments[1] == NULL || arguments[2] != NULL)
     return commy_cli_misuse (&verb, "say whom: one principal or certificate");
   mesh = commy_cli_join_anyway (cli, &error);
-  if (mesh != NULL && commy_mesh_allow (mesh, arguments[1], &error))
-    return COMMY_EXIT_DONE;
-  if (error != NULL)
+  if (mesh == NULL)
     return commy_cli_fail (error);
-  commy_cli_note ("%s is not denied; see commy cert denied", arguments[1]);
-  return COMMY_EXIT_NOT_FOUND;
+  if (!commy_act_begin (&act, cli, mesh, "cert allow", arguments[1]))
+    return act.status;
+  return commy_act_end (&act, allow (mesh, arguments[1]));
 }
 
 /* --- denied --- */

@@ -7,6 +7,7 @@
 
 #include "cli/commy-cmd-pki.h"
 
+#include "cli/commy-act.h"
 #include "cli/commy-output.h"
 #include "cli/commy-quantity.h"
 
@@ -184,12 +185,11 @@ print_json (const CommyPkiMembership *membership, const CommyPkiToken *token, co
 }
 
 static CommyExit
-run (const CommyCli *cli, const Options *options, const char *argument, gint64 timeout_us)
+join (const CommyCli *cli, const Options *options, const CommyPkiToken *token, gint64 timeout_us)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (CommyPkiToken) token = read_token (options, argument, &error);
   g_autoptr (CommyPkiMembership) membership = NULL;
-  CommyPkiJoin join = {
+  CommyPkiJoin wanted = {
     .dir = options->dir,
     .token = token,
     .host = options->host,
@@ -198,10 +198,8 @@ run (const CommyCli *cli, const Options *options, const char *argument, gint64 t
     .timeout_us = timeout_us,
   };
 
-  if (token == NULL)
-    return commy_cmd_pki_fail (error);
-  join.now_s = commy_cmd_pki_now (); /* after somebody took his time to paste it */
-  membership = commy_pki_join (&join, NULL, &error);
+  wanted.now_s = commy_cmd_pki_now (); /* after somebody took his time to paste it */
+  membership = commy_pki_join (&wanted, NULL, &error);
   if (membership == NULL)
     return commy_cmd_pki_fail (error);
   if (cli->json)
@@ -209,6 +207,21 @@ run (const CommyCli *cli, const Options *options, const char *argument, gint64 t
   else
     print_text (membership, token, options->dir);
   return COMMY_EXIT_DONE;
+}
+
+static CommyExit
+run (const CommyCli *cli, const Options *options, const char *argument, gint64 timeout_us)
+{
+  g_autofree char *whose = g_strdup_printf ("host/%s/user/%s", options->host, options->user);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyPkiToken) token = read_token (options, argument, &error);
+  CommyAct act;
+
+  if (token == NULL)
+    return commy_cmd_pki_fail (error);
+  if (!commy_act_begin (&act, cli, NULL, "join", whose))
+    return act.status;
+  return commy_act_end (&act, join (cli, options, token, timeout_us));
 }
 
 CommyExit

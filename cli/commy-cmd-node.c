@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "cli/commy-act.h"
 #include "cli/commy-cmd.h"
 #include "cli/commy-decision-view.h"
 #include "cli/commy-lookup.h"
@@ -12,6 +13,8 @@
 #include "cli/commy-output.h"
 
 #include <string.h>
+
+#define RELOAD "reload-policy"
 
 static const CommyCliVerb verb = {
   .name = "node",
@@ -90,7 +93,7 @@ static const Topic topics[] = {
   { "drops", "Drops", "a(sts)", print_drops },
   { "stats", "Stats", "a{sv}", commy_node_view_print_record },
   { "health", "Health", "s", print_string },
-  { "reload-policy", "ReloadPolicy", "s", print_string },
+  { RELOAD, "ReloadPolicy", "s", print_string },
 };
 
 /* --- asking --- */
@@ -167,6 +170,7 @@ commy_cmd_node (CommyCli *cli, char **argv)
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (GPtrArray) nodes = NULL;
   g_autoptr (GError) error = NULL;
+  CommyAct act;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
@@ -176,5 +180,9 @@ commy_cmd_node (CommyCli *cli, char **argv)
   nodes = mesh != NULL ? commy_lookup_nodes (mesh, of, &error) : NULL;
   if (nodes == NULL)
     return commy_cli_fail (error);
-  return ask_all (cli, mesh, nodes, topic);
+  if (strcmp (topic->name, RELOAD) != 0)
+    return ask_all (cli, mesh, nodes, topic);
+  if (!commy_act_begin (&act, cli, mesh, "node reload-policy", of))
+    return act.status;
+  return commy_act_end (&act, ask_all (cli, mesh, nodes, topic));
 }

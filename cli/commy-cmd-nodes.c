@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "cli/commy-act.h"
 #include "cli/commy-cmd.h"
 #include "cli/commy-lookup.h"
 #include "cli/commy-node-view.h"
@@ -274,19 +275,16 @@ info (CommyCli *cli, CommyMesh *mesh, const char *of)
 /* --- cordon, uncordon, drain --- */
 
 static CommyExit
-cordon (CommyCli *cli, CommyMesh *mesh, const char *of, gboolean cordoned)
+cordon (CommyCli *cli, CommyMesh *mesh, GVariant *node, gboolean cordoned)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) nodes = commy_lookup_nodes (mesh, of, &error);
   g_autoptr (GVariant) state
-      = nodes != NULL ? commy_lookup_ask_for (mesh, nodes->pdata[0], "Cordon",
-                                              g_variant_new ("(b)", cordoned), "s", &error)
-                      : NULL;
+      = commy_lookup_ask_for (mesh, node, "Cordon", g_variant_new ("(b)", cordoned), "s", &error);
   g_autofree char *id = NULL;
 
   if (state == NULL)
     return commy_cli_fail (error);
-  id = commy_lookup_dup_short (commy_record_get_string (nodes->pdata[0], "node"));
+  id = commy_lookup_dup_short (commy_record_get_string (node, "node"));
   if (cli->json)
     commy_cli_json (cli, state);
   else
@@ -317,18 +315,14 @@ ask_to_drain (CommyMesh *mesh, GVariant *node, gint64 timeout_us, GError **error
 }
 
 static CommyExit
-drain (CommyCli *cli, CommyMesh *mesh, const char *of, gint64 timeout_us)
+drain (CommyCli *cli, CommyMesh *mesh, GVariant *node, gint64 timeout_us)
 {
+  g_autofree char *id = commy_lookup_dup_short (commy_record_get_string (node, "node"));
   g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) nodes = commy_lookup_nodes (mesh, of, &error);
   g_autoptr (GVariant) left = NULL;
-  g_autofree char *id = NULL;
 
-  if (nodes == NULL)
-    return commy_cli_fail (error);
-  id = commy_lookup_dup_short (commy_record_get_string (nodes->pdata[0], "node"));
   commy_cli_note ("draining node %s", id);
-  left = ask_to_drain (mesh, nodes->pdata[0], timeout_us, &error);
+  left = ask_to_drain (mesh, node, timeout_us, &error);
   if (left != NULL && g_variant_get_uint32 (left) > 0)
     commy_cli_set_error (&error, COMMY_ERROR_DEADLINE,
                          "node %s is stopped, but %u calls were still under way: give it more time "
@@ -371,18 +365,25 @@ find_action (const char *name)
   return N_ACTIONS;
 }
 
+/* What changes a node is recorded here as well as there. */
 static CommyExit
-act (CommyCli *cli, CommyMesh *mesh, Action action, const char *of, gint64 timeout_us)
+change (CommyCli *cli, CommyMesh *mesh, Action action, const char *of, gint64 timeout_us)
 {
-  switch (action)
-    {
-    case ACTION_INFO:
-      return info (cli, mesh, of);
-    case ACTION_DRAIN:
-      return drain (cli, mesh, of, timeout_us);
-    default:
-      return cordon (cli, mesh, of, action == ACTION_CORDON);
-    }
+  static const char *const acts[] = { [ACTION_CORDON] = "nodes cordon",
+                                      [ACTION_UNCORDON] = "nodes uncordon",
+                                      [ACTION_DRAIN] = "nodes drain" };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) nodes = commy_lookup_nodes (mesh, of, &error);
+  GVariant *node = nodes != NULL ? nodes->pdata[0] : NULL;
+  CommyAct act;
+
+  if (node == NULL)
+    return commy_cli_fail (error);
+  if (!commy_act_begin (&act, cli, mesh, acts[action], commy_record_get_string (node, "node")))
+    return act.status;
+  return commy_act_end (&act, action == ACTION_DRAIN
+                                  ? drain (cli, mesh, node, timeout_us)
+                                  : cordon (cli, mesh, node, action == ACTION_CORDON));
 }
 
 CommyExit
@@ -425,7 +426,8 @@ commy_cmd_nodes (CommyCli *cli, char **argv)
   if (mesh == NULL)
     return commy_cli_fail (error);
   if (action != ACTION_LS)
-    return act (cli, mesh, action, arguments[2], timeout_us);
+    return action == ACTION_INFO ? info (cli, mesh, arguments[2])
+                                 : change (cli, mesh, action, arguments[2], timeout_us);
   self.mesh = mesh;
   return commy_watch_run (&watch, cli, list, &self);
 }

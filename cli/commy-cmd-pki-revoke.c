@@ -6,6 +6,7 @@
 
 #include "cli/commy-cmd-pki.h"
 
+#include "cli/commy-act.h"
 #include "cli/commy-output.h"
 
 #include <string.h>
@@ -40,6 +41,18 @@ print_revocation (const CommyCli *cli, const CommyPkiRevocation *revocation)
       "it out at once, for as long as the store says so");
 }
 
+static CommyExit
+take_back (const CommyCli *cli, const char *dir, const char *whom)
+{
+  g_auto (CommyPkiRevocation) revocation = { NULL };
+  g_autoptr (GError) error = NULL;
+
+  if (!commy_pki_revoke (dir, whom, commy_cmd_pki_now (), &revocation, &error))
+    return commy_cmd_pki_fail (error);
+  print_revocation (cli, &revocation);
+  return COMMY_EXIT_DONE;
+}
+
 CommyExit
 commy_cmd_pki_revoke (CommyCli *cli, char **argv)
 {
@@ -65,18 +78,16 @@ commy_cmd_pki_revoke (CommyCli *cli, char **argv)
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
-  g_auto (CommyPkiRevocation) revocation = { NULL };
-  g_autoptr (GError) error = NULL;
+  CommyAct act;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
   if (arguments[1] == NULL || arguments[2] != NULL)
     return commy_cli_misuse (&verb, "say one node or serial number");
   dir = commy_cmd_pki_dup_dir (cli, given);
-  if (!commy_pki_revoke (dir, arguments[1], commy_cmd_pki_now (), &revocation, &error))
-    return commy_cmd_pki_fail (error);
-  print_revocation (cli, &revocation);
-  return COMMY_EXIT_DONE;
+  if (!commy_act_begin (&act, cli, NULL, "pki revoke", arguments[1]))
+    return act.status;
+  return commy_act_end (&act, take_back (cli, dir, arguments[1]));
 }
 
 /* --- rotate --- */
@@ -166,6 +177,33 @@ parse_step (const char *word, CommyPkiRotationStage *out_to)
   return FALSE;
 }
 
+static CommyExit
+go (const char *dir, CommyPkiRotationStage to, gboolean force)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!commy_pki_rotation_go (dir, to, force, commy_cmd_pki_now (), &error))
+    return commy_cmd_pki_fail (error);
+  renew_here (dir);
+  return COMMY_EXIT_DONE;
+}
+
+/* One of the steps, recorded. */
+static CommyExit
+step (const CommyCli *cli,
+      const char *dir,
+      const char *word,
+      CommyPkiRotationStage to,
+      gboolean force)
+{
+  CommyAct act;
+
+  if (!commy_act_begin (&act, cli, NULL, "pki rotate", word))
+    return act.status;
+  act.details = g_strdup (force ? "forced" : NULL);
+  return commy_act_end (&act, go (dir, to, force));
+}
+
 CommyExit
 commy_cmd_pki_rotate (CommyCli *cli, char **argv)
 {
@@ -197,6 +235,7 @@ commy_cmd_pki_rotate (CommyCli *cli, char **argv)
   g_auto (CommyPkiRotation) rotation = { 0 };
   g_autoptr (GError) error = NULL;
   CommyPkiRotationStage to;
+  CommyExit status = COMMY_EXIT_DONE;
   gboolean steps;
 
   if (arguments == NULL)
@@ -208,10 +247,10 @@ commy_cmd_pki_rotate (CommyCli *cli, char **argv)
   if (steps && !parse_step (arguments[1], &to))
     return commy_cli_misuse (&verb, "there is no \"%s\"; say one of start, switch, finish, status",
                              arguments[1]);
-  if (steps && !commy_pki_rotation_go (dir, to, force, commy_cmd_pki_now (), &error))
-    return commy_cmd_pki_fail (error);
   if (steps)
-    renew_here (dir);
+    status = step (cli, dir, arguments[1], to, force);
+  if (status != COMMY_EXIT_DONE)
+    return status;
   if (!commy_pki_rotation_get (dir, commy_cmd_pki_now (), &rotation, &error))
     return commy_cmd_pki_fail (error);
   print_rotation (cli, &rotation);

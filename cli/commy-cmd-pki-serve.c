@@ -63,24 +63,24 @@ on_interrupt (gpointer loop)
 }
 
 static CommyExit
-print_token (const Options *options)
+print_token (const CommyCli *cli, const Options *options)
 {
-  g_autoptr (GError) error = NULL;
+  CommyExit status;
   char *text;
 
   if (options->token_valid == NULL)
     return COMMY_EXIT_DONE;
-  text = commy_cmd_pki_make_token (options->dir, NULL, NULL, NULL,
-                                   options->token_valid_us / G_USEC_PER_SEC, NULL, &error);
+  text = commy_cmd_pki_make_token (cli, options->dir, NULL, NULL, NULL,
+                                   options->token_valid_us / G_USEC_PER_SEC, NULL, &status);
   if (text == NULL)
-    return commy_cmd_pki_fail (error);
+    return status;
   commy_output_print ("token      %s\n", text);
   commy_pki_free_secret (text);
   return COMMY_EXIT_DONE;
 }
 
 static CommyExit
-run (const Options *options)
+run (const CommyCli *cli, const Options *options)
 {
   const CommyPkiServerConfig config = {
     .dir = options->dir,
@@ -99,7 +99,7 @@ run (const Options *options)
   interrupt = g_unix_signal_add (SIGINT, on_interrupt, loop);
   terminate = g_unix_signal_add (SIGTERM, on_interrupt, loop);
   commy_output_print ("listening  %s\n", commy_pki_server_get_address (server));
-  status = print_token (options);
+  status = print_token (cli, options);
   fflush (stdout);
   if (status == COMMY_EXIT_DONE)
     g_main_loop_run (loop);
@@ -138,5 +138,5 @@ commy_cmd_pki_serve (CommyCli *cli, char **argv)
     options.dir = commy_cmd_pki_dup_dir (cli, NULL);
   if (options.listen == NULL)
     options.listen = g_strdup_printf ("0.0.0.0:%d", COMMY_PKI_PORT);
-  return run (&options);
+  return run (cli, &options);
 }

@@ -6,6 +6,7 @@
 
 #include "cli/commy-cmd-pki.h"
 
+#include "cli/commy-act.h"
 #include "cli/commy-output.h"
 #include "cli/commy-quantity.h"
 
@@ -76,14 +77,14 @@ note_taken (CommyPkiRegister *reg, const char *host, const char *user)
                     user, host);
 }
 
-char *
-commy_cmd_pki_make_token (const char *dir,
-                          const char *const *addresses,
-                          const char *host,
-                          const char *user,
-                          gint64 valid_s,
-                          CommyPkiToken **out_token,
-                          GError **error)
+static char *
+make_token (const char *dir,
+            const char *const *addresses,
+            const char *host,
+            const char *user,
+            gint64 valid_s,
+            CommyPkiToken **out_token,
+            GError **error)
 {
   g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_load (dir, error);
   /* The user's name is a right (docs/decisions/0006): never the newcomer's to choose. */
@@ -106,6 +107,38 @@ commy_cmd_pki_make_token (const char *dir,
   note_taken (reg, host, whose);
   text = commy_pki_token_to_text (token);
   if (out_token != NULL)
+    *out_token = g_steal_pointer (&token);
+  return text;
+}
+
+char *
+commy_cmd_pki_make_token (const CommyCli *cli,
+                          const char *dir,
+                          const char *const *addresses,
+                          const char *host,
+                          const char *user,
+                          gint64 valid_s,
+                          CommyPkiToken **out_token,
+                          CommyExit *out_status)
+{
+  g_autofree char *whose = g_strdup_printf ("host/%s/user/%s", host != NULL ? host : "*",
+                                            user != NULL ? user : g_get_user_name ());
+  g_autoptr (CommyPkiToken) token = NULL;
+  g_autoptr (GError) error = NULL;
+  CommyAct act;
+  char *text;
+
+  if (!commy_act_begin (&act, cli, NULL, "pki token create", whose))
+    {
+      *out_status = act.status;
+      return NULL;
+    }
+  text = make_token (dir, addresses, host, user, valid_s, &token, &error);
+  act.details = text != NULL ? g_strdup_printf ("id %s", token->id) : NULL;
+  *out_status = commy_act_end (&act, text != NULL ? COMMY_EXIT_DONE : commy_cmd_pki_fail (error));
+  if (*out_status != COMMY_EXIT_DONE)
+    g_clear_pointer (&text, commy_pki_free_secret);
+  else if (out_token != NULL)
     *out_token = g_steal_pointer (&token);
   return text;
 }
@@ -139,7 +172,7 @@ run_create (const CommyCli *cli, const Options *options)
 {
   g_autoptr (CommyPkiToken) token = NULL;
   g_autofree char *served = commy_pki_server_find (options->dir);
-  g_autoptr (GError) error = NULL;
+  CommyExit status;
   gint64 valid_us = COMMY_PKI_TOKEN_VALID_S * G_USEC_PER_SEC;
   char *text;
 
@@ -147,11 +180,11 @@ run_create (const CommyCli *cli, const Options *options)
       && (!commy_quantity_parse_time (options->valid, &valid_us) || valid_us < G_USEC_PER_SEC
           || valid_us > VALID_MAX_S * G_USEC_PER_SEC))
     return commy_cli_misuse (&verb, "--valid is a time as 90s, 15m or 24h, from 1s to 720h");
-  text = commy_cmd_pki_make_token (options->dir, (const char *const *) options->addresses,
+  text = commy_cmd_pki_make_token (cli, options->dir, (const char *const *) options->addresses,
                                    options->host, options->user, valid_us / G_USEC_PER_SEC, &token,
-                                   &error);
+                                   &status);
   if (text == NULL)
-    return commy_cmd_pki_fail (error);
+    return status;
   print_created (cli, token, text);
   commy_pki_free_secret (text);
   if (served == NULL)
@@ -241,7 +274,7 @@ run_ls (const CommyCli *cli, const Options *options)
 /* --- revoke --- */
 
 static CommyExit
-run_revoke (const Options *options, const char *id)
+end_token (const Options *options, const char *id)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (CommyPkiRegister) reg = commy_pki_register_open (options->dir, &error);
@@ -250,6 +283,16 @@ run_revoke (const Options *options, const char *id)
       || !commy_pki_register_save (reg, commy_cmd_pki_now (), &error))
     return commy_cmd_pki_fail (error);
   return COMMY_EXIT_DONE;
+}
+
+static CommyExit
+run_revoke (const CommyCli *cli, const Options *options, const char *id)
+{
+  CommyAct act;
+
+  if (!commy_act_begin (&act, cli, NULL, "pki token revoke", id))
+    return act.status;
+  return commy_act_end (&act, end_token (options, id));
 }
 
 CommyExit
@@ -279,6 +322,6 @@ commy_cmd_pki_token (CommyCli *cli, char **argv)
   if (n == 2 && strcmp (arguments[1], "ls") == 0)
     return run_ls (cli, &options);
   if (n == 3 && strcmp (arguments[1], "revoke") == 0)
-    return run_revoke (&options, arguments[2]);
+    return run_revoke (cli, &options, arguments[2]);
   return commy_cli_misuse (&verb, "say one of create, ls, revoke ID");
 }

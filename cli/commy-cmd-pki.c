@@ -7,6 +7,7 @@
 
 #include "cli/commy-cmd-pki.h"
 
+#include "cli/commy-act.h"
 #include "cli/commy-output.h"
 
 #include <pwd.h>
@@ -98,6 +99,14 @@ issue (CommyPkiAuthority *authority, const Options *options, const char *dir, GE
          && commy_pki_pair_save (pair, authority, dir, error);
 }
 
+static gboolean
+begin (CommyAct *act, const CommyCli *cli, const char *what, const Options *options)
+{
+  g_autofree char *whose = g_strdup_printf ("host/%s/user/%s", options->host, options->user);
+
+  return commy_act_begin (act, cli, NULL, what, whose);
+}
+
 static void
 print_issued (CommyPkiAuthority *authority, const Options *options, const char *dir)
 {
@@ -141,6 +150,21 @@ parse (CommyCli *cli, const CommyCliVerb *verb, Options *options, gboolean has_o
 }
 
 static CommyExit
+init (const CommyCli *cli, const Options *options)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_new (
+      cli->mesh != NULL ? cli->mesh : "default", commy_cmd_pki_now (), &error);
+
+  if (authority == NULL || !commy_pki_authority_save (authority, options->dir, &error)
+      || !issue (authority, options, options->dir, &error))
+    return commy_cmd_pki_fail (error);
+  commy_output_print ("authority    spiffe://%s\n", commy_pki_authority_get_domain (authority));
+  print_issued (authority, options, options->dir);
+  return COMMY_EXIT_DONE;
+}
+
+static CommyExit
 cmd_init (CommyCli *cli, char **argv)
 {
   static const CommyCliVerb verb = {
@@ -158,8 +182,8 @@ cmd_init (CommyCli *cli, char **argv)
   };
   g_auto (Options) options = { .days = COMMY_PKI_LIFE_DAYS };
   g_auto (GStrv) arguments = parse (cli, &verb, &options, FALSE, argv);
-  g_autoptr (CommyPkiAuthority) authority = NULL;
   g_autoptr (GError) error = NULL;
+  CommyAct act;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
@@ -167,13 +191,21 @@ cmd_init (CommyCli *cli, char **argv)
   if (!commy_pki_check_segment (options.host, "host", &error)
       || !commy_pki_check_segment (options.user, "user", &error))
     return commy_cmd_pki_fail (error);
-  authority = commy_pki_authority_new (cli->mesh != NULL ? cli->mesh : "default",
-                                       commy_cmd_pki_now (), &error);
-  if (authority == NULL || !commy_pki_authority_save (authority, options.dir, &error)
-      || !issue (authority, &options, options.dir, &error))
+  if (!begin (&act, cli, "pki init", &options))
+    return act.status;
+  return commy_act_end (&act, init (cli, &options));
+}
+
+static CommyExit
+issue_by_hand (const Options *options)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyPkiAuthority) authority = commy_pki_authority_load (options->dir, &error);
+
+  if (authority == NULL || !issue (authority, options, options->out, &error))
     return commy_cmd_pki_fail (error);
-  commy_output_print ("authority    spiffe://%s\n", commy_pki_authority_get_domain (authority));
-  print_issued (authority, &options, options.dir);
+  print_issued (authority, options, options->out);
+  commy_cli_note ("%s holds a key: for its node only", options->out);
   return COMMY_EXIT_DONE;
 }
 
@@ -194,22 +226,41 @@ cmd_issue (CommyCli *cli, char **argv)
   };
   g_auto (Options) options = { .days = COMMY_PKI_LIFE_DAYS };
   g_auto (GStrv) arguments = parse (cli, &verb, &options, TRUE, argv);
-  g_autoptr (CommyPkiAuthority) authority = NULL;
-  g_autoptr (GError) error = NULL;
+  CommyAct act;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
   if (options.out == NULL)
     return commy_cli_misuse (&verb, "say where the new certificate goes: --out DIR");
-  authority = commy_pki_authority_load (options.dir, &error);
-  if (authority == NULL || !issue (authority, &options, options.out, &error))
-    return commy_cmd_pki_fail (error);
-  print_issued (authority, &options, options.out);
-  commy_cli_note ("%s holds a key: for its node only", options.out);
-  return COMMY_EXIT_DONE;
+  if (!begin (&act, cli, "pki issue", &options))
+    return act.status;
+  return commy_act_end (&act, issue_by_hand (&options));
 }
 
 /* --- renew --- */
+
+static CommyExit
+renew (const char *dir)
+{
+  g_autofree char *until = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyPkiMembership) membership
+      = commy_pki_renew (dir, 0, commy_cmd_pki_now (), NULL, &error);
+
+  if (error != NULL)
+    return commy_cmd_pki_fail (error);
+  if (membership == NULL)
+    {
+      commy_cli_note ("another process renews the certificate in %s just now", dir);
+      return COMMY_EXIT_DONE;
+    }
+  until = commy_cmd_pki_format_time (membership->not_after_s);
+  commy_output_print ("certificate  %s\n", membership->id);
+  commy_output_print ("valid until  %s\n", until);
+  commy_output_print ("issuer       %s\n",
+                      membership->address != NULL ? membership->address : "this host");
+  return COMMY_EXIT_DONE;
+}
 
 static CommyExit
 cmd_renew (CommyCli *cli, char **argv)
@@ -227,34 +278,21 @@ cmd_renew (CommyCli *cli, char **argv)
   };
   g_autofree char *given = NULL;
   g_autofree char *dir = NULL;
-  g_autofree char *until = NULL;
   const GOptionEntry entries[] = {
     { "dir", 'd', 0, G_OPTION_ARG_FILENAME, &given, "Directory of the credentials", "DIR" },
     { NULL },
   };
   g_auto (GStrv) arguments = commy_cli_parse (cli, &verb, entries, argv);
-  g_autoptr (CommyPkiMembership) membership = NULL;
-  g_autoptr (GError) error = NULL;
+  CommyAct act;
 
   if (arguments == NULL)
     return COMMY_EXIT_USAGE;
   if (arguments[1] != NULL)
     return commy_cli_misuse (&verb, "what is \"%s\"?", arguments[1]);
   dir = commy_cmd_pki_dup_dir (cli, given);
-  membership = commy_pki_renew (dir, 0, commy_cmd_pki_now (), NULL, &error);
-  if (error != NULL)
-    return commy_cmd_pki_fail (error);
-  if (membership == NULL)
-    {
-      commy_cli_note ("another process renews the certificate in %s just now", dir);
-      return COMMY_EXIT_DONE;
-    }
-  until = commy_cmd_pki_format_time (membership->not_after_s);
-  commy_output_print ("certificate  %s\n", membership->id);
-  commy_output_print ("valid until  %s\n", until);
-  commy_output_print ("issuer       %s\n",
-                      membership->address != NULL ? membership->address : "this host");
-  return COMMY_EXIT_DONE;
+  if (!commy_act_begin (&act, cli, NULL, "pki renew", dir))
+    return act.status;
+  return commy_act_end (&act, renew (dir));
 }
 
 /* --- the way to all --- */

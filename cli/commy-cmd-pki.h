@@ -45,12 +45,14 @@ CommyExit commy_cmd_pki_fail (const GError *error);
 char *commy_cmd_pki_dup_user (void);
 gint64 commy_cmd_pki_now (void);                  /* seconds since 1970 */
 char *commy_cmd_pki_format_time (gint64 seconds); /* RFC 3339, UTC */
-/* A token for the authority in @dir, noted in its register. @addresses, @host, @user: (nullable).
- * Returns the text, a secret. (transfer full) @out_token: (optional) */
-char *commy_cmd_pki_make_token (const char *dir,
+/* A token for the authority in @dir, noted in its register and recorded. @addresses, @host, @user:
+ * (nullable). Returns the text, a secret. (transfer full); NULL: it was told why, *@out_status is
+ * what to end with. @out_token: (optional) */
+char *commy_cmd_pki_make_token (const CommyCli *cli,
+                                const char *dir,
                                 const char *const *addresses,
                                 const char *host,
                                 const char *user,
                                 gint64 valid_s,
                                 CommyPkiToken **out_token,
-                                GError **error);
+                                CommyExit *out_status);

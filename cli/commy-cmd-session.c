@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "auth/common/commy-session-record.h"
+#include "cli/commy-act.h"
 #include "cli/commy-cmd-pki.h"
 #include "cli/commy-output.h"
 
@@ -298,7 +299,7 @@ revoke_in_file (const Options *options, const char *id, guint *n, GError **error
 /* @away: why the store cannot be asked; or NULL. What can be revoked is, and what cannot is told.
  */
 static CommyExit
-run_revoke (const Options *options, const char *id, const GError *away)
+revoke_both (const Options *options, const char *id, const GError *away)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GError) of_store = NULL;
@@ -314,6 +315,17 @@ run_revoke (const Options *options, const char *id, const GError *away)
   commy_cli_note ("there is no such session in %s%s; see commy session ls", options->dir,
                   options->mesh != NULL ? " or the store" : "");
   return COMMY_EXIT_NOT_FOUND;
+}
+
+static CommyExit
+run_revoke (const CommyCli *cli, const Options *options, const char *id, const GError *away)
+{
+  CommyAct act;
+
+  if (!commy_act_begin (&act, cli, options->mesh, "session revoke",
+                        id != NULL ? id : options->principal))
+    return act.status;
+  return commy_act_end (&act, revoke_both (options, id, away));
 }
 
 CommyExit
@@ -346,6 +358,6 @@ commy_cmd_session (CommyCli *cli, char **argv)
   if (lists)
     return run_ls (cli, &options);
   if (revokes)
-    return run_revoke (&options, arguments[2], error);
+    return run_revoke (cli, &options, arguments[2], error);
   return commy_cli_misuse (&verb, "say one of ls, revoke ID, revoke --principal PRINCIPAL");
 }

@@ -7,6 +7,7 @@
 
 #include "auth/common/commy-api-key.h"
 #include "auth/common/commy-credential.h"
+#include "cli/commy-act.h"
 #include "cli/commy-cmd-pki.h"
 #include "cli/commy-cmd-register.h"
 #include "cli/commy-output.h"
@@ -79,7 +80,7 @@ print_created (const CommyCli *cli, const CommyApiKeyEntry *entry, const char *t
 }
 
 static CommyExit
-create (const CommyCli *cli, const Options *options, gint64 valid_s)
+create (const CommyCli *cli, const Options *options, gint64 valid_s, CommyAct *act)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (CommyApiKeyRegister) reg = NULL;
@@ -101,6 +102,7 @@ create (const CommyCli *cli, const Options *options, gint64 valid_s)
       commy_api_key_clear (&key);
       return commy_cmd_pki_fail (error);
     }
+  act->details = g_strdup_printf ("id %s", key.id);
   text = commy_api_key_to_text (&key);
   print_created (cli, commy_api_key_register_find (reg, key.id), text);
   commy_credential_free (text);
@@ -112,12 +114,15 @@ static CommyExit
 run_create (const CommyCli *cli, const Options *options)
 {
   gint64 valid_us = VALID_S * G_USEC_PER_SEC;
+  CommyAct act;
 
   if (options->valid != NULL
       && (!commy_quantity_parse_time (options->valid, &valid_us) || valid_us < G_USEC_PER_SEC
           || valid_us > VALID_MAX_S * G_USEC_PER_SEC))
     return commy_cli_misuse (&verb, "--valid is a time as 15m or 24h, from 1s to 87600h");
-  return create (cli, options, valid_us / G_USEC_PER_SEC);
+  if (!commy_act_begin (&act, cli, NULL, "token create", options->name))
+    return act.status;
+  return commy_act_end (&act, create (cli, options, valid_us / G_USEC_PER_SEC, &act));
 }
 
 /* --- ls --- */
@@ -196,9 +201,9 @@ run_ls (const CommyCli *cli, const Options *options)
 /* --- revoke and rm --- */
 
 static CommyExit
-run_end (const Options *options,
-         const char *id,
-         gboolean (*end) (CommyRegister *reg, const char *id, GError **error))
+end_token (const Options *options,
+           const char *id,
+           gboolean (*end) (CommyRegister *reg, const char *id, GError **error))
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (CommyRegister) reg = commy_api_key_register_open (options->dir, &error);
@@ -207,6 +212,20 @@ run_end (const Options *options,
   if (code == COMMY_EXIT_NOT_FOUND)
     commy_cli_note ("there is no token %s in %s; see commy token ls", id, options->dir);
   return code;
+}
+
+static CommyExit
+run_end (const CommyCli *cli,
+         const Options *options,
+         const char *what,
+         const char *id,
+         gboolean (*end) (CommyRegister *reg, const char *id, GError **error))
+{
+  CommyAct act;
+
+  if (!commy_act_begin (&act, cli, NULL, what, id))
+    return act.status;
+  return commy_act_end (&act, end_token (options, id, end));
 }
 
 CommyExit
@@ -236,8 +255,8 @@ commy_cmd_token (CommyCli *cli, char **argv)
   if (n == 2 && strcmp (arguments[1], "ls") == 0)
     return run_ls (cli, &options);
   if (n == 3 && strcmp (arguments[1], "revoke") == 0)
-    return run_end (&options, arguments[2], commy_register_revoke);
+    return run_end (cli, &options, "token revoke", arguments[2], commy_register_revoke);
   if (n == 3 && strcmp (arguments[1], "rm") == 0)
-    return run_end (&options, arguments[2], commy_register_remove);
+    return run_end (cli, &options, "token rm", arguments[2], commy_register_remove);
   return commy_cli_misuse (&verb, "say one of create, ls, revoke ID, rm ID");
 }

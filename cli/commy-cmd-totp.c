@@ -7,6 +7,7 @@
 
 #include "auth/common/commy-credential.h"
 #include "auth/common/commy-totp.h"
+#include "cli/commy-act.h"
 #include "cli/commy-cmd-pki.h"
 #include "cli/commy-cmd-register.h"
 #include "cli/commy-output.h"
@@ -111,7 +112,8 @@ enrol (const CommyCli *cli,
        const Options *options,
        const char *principal,
        const CommyTotpKey *key,
-       const char *issuer)
+       const char *issuer,
+       CommyAct *act)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (CommyTotpRegister) reg = commy_totp_register_open (options->dir, options->key, &error);
@@ -127,7 +129,10 @@ enrol (const CommyCli *cli,
                   && commy_totp_register_save (reg, &error);
 
   if (done)
-    print_enrolled (cli, options, entry, uri, codes);
+    {
+      act->details = g_strdup_printf ("id %s", entry->id);
+      print_enrolled (cli, options, entry, uri, codes);
+    }
   else if (is_written)
     g_unlink (options->file);
   commy_credential_free (uri);
@@ -142,6 +147,7 @@ run_enrol (const CommyCli *cli, const Options *options, const char *principal)
   g_autoptr (GError) error = NULL;
   CommyTotpHash hash = COMMY_TOTP_SHA1; /* the only one that many programs know */
   CommyTotpKey key;
+  CommyAct act;
   CommyExit code;
 
   if (options->algorithm != NULL && !commy_totp_hash_parse (options->algorithm, &hash))
@@ -150,7 +156,9 @@ run_enrol (const CommyCli *cli, const Options *options, const char *principal)
     return commy_cli_misuse (&verb, "--digits is 6, 7 or 8");
   if (!commy_totp_key_new (hash, (guint) options->digits, &key, &error))
     return commy_cmd_pki_fail (error);
-  code = enrol (cli, options, principal, &key, issuer);
+  code = commy_act_begin (&act, cli, NULL, "totp enrol", principal)
+             ? commy_act_end (&act, enrol (cli, options, principal, &key, issuer, &act))
+             : act.status;
   commy_totp_key_clear (&key);
   return code;
 }
@@ -239,10 +247,10 @@ remove_revoked (CommyRegister *reg, const char *id, GError **error)
 }
 
 static CommyExit
-run_end (CommyCli *cli,
-         const Options *options,
-         const char *id,
-         gboolean (*end) (CommyRegister *reg, const char *id, GError **error))
+end_secret (CommyCli *cli,
+            const Options *options,
+            const char *id,
+            gboolean (*end) (CommyRegister *reg, const char *id, GError **error))
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (CommyRegister) reg = commy_totp_register_open (options->dir, options->key, &error);
@@ -258,6 +266,20 @@ run_end (CommyCli *cli,
     return commy_cmd_session_end_factor (cli, id);
   commy_cli_note ("sessions in the mesh's store are not looked at; see commy session ls");
   return COMMY_EXIT_DONE;
+}
+
+static CommyExit
+run_end (CommyCli *cli,
+         const Options *options,
+         const char *what,
+         const char *id,
+         gboolean (*end) (CommyRegister *reg, const char *id, GError **error))
+{
+  CommyAct act;
+
+  if (!commy_act_begin (&act, cli, NULL, what, id))
+    return act.status;
+  return commy_act_end (&act, end_secret (cli, options, id, end));
 }
 
 /* Names of credentials are for services. */
@@ -299,8 +321,8 @@ commy_cmd_totp (CommyCli *cli, char **argv)
   if (n == 2 && strcmp (arguments[1], "ls") == 0)
     return run_ls (cli, &options);
   if (n == 3 && strcmp (arguments[1], "revoke") == 0)
-    return run_end (cli, &options, arguments[2], commy_register_revoke);
+    return run_end (cli, &options, "totp revoke", arguments[2], commy_register_revoke);
   if (n == 3 && strcmp (arguments[1], "rm") == 0)
-    return run_end (cli, &options, arguments[2], remove_revoked);
+    return run_end (cli, &options, "totp rm", arguments[2], remove_revoked);
   return commy_cli_misuse (&verb, "say one of enrol PRINCIPAL, ls, revoke ID, rm ID");
 }

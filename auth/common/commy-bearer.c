@@ -39,6 +39,7 @@ commy_bearer_clear (CommyBearer *self)
 {
   g_clear_pointer (&self->peer, g_free);
   g_clear_pointer (&self->source, g_free);
+  g_clear_pointer (&self->id, g_free);
 }
 
 gboolean
@@ -77,8 +78,10 @@ commy_bearer_dup_why_not (const CommyBearer *self, const char *show_to, const ch
 }
 
 void
-commy_bearer_hold (CommyBearer *self, gint64 from_s, gint64 until_s)
+commy_bearer_hold (CommyBearer *self, const char *id, gint64 from_s, gint64 until_s)
 {
+  g_free (self->id);
+  self->id = g_strdup (id);
   self->from_s = MAX (from_s, 0);
   self->until_s = until_s;
 }
@@ -88,6 +91,7 @@ commy_bearer_get_proof (const CommyBearer *self, CommyProof *proof)
 {
   if (self->until_s == 0)
     return FALSE;
+  g_strlcpy (proof->id, self->id, sizeof proof->id);
   proof->from_s = self->from_s;
   proof->until_s = self->until_s;
   return TRUE;

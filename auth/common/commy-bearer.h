@@ -17,6 +17,7 @@ typedef struct
   gboolean is_private; /* nobody can listen on the path */
   char *peer;          /* what it has proved to be; NULL: nothing yet */
   char *source;        /* the same, or what else is known of it; "": nothing */
+  char *id;            /* accepting: of the token that counts */
   gint64 from_s;       /* accepting: of the token that counts */
   gint64 until_s;      /* 0: none does yet */
 } CommyBearer;
@@ -32,10 +33,9 @@ gboolean commy_bearer_take_turn (CommyBearer *bearer, GBytes *bytes);
  * spaces between. @plugin: whose setting that is, "auth/ID". (transfer full) */
 char *commy_bearer_dup_why_not (const CommyBearer *bearer, const char *show_to, const char *plugin);
 
-/* Accepting: the token that counts holds from @from_s until @until_s. */
-void commy_bearer_hold (CommyBearer *bearer, gint64 from_s, gint64 until_s);
-/* A provider's `proof`: how long what was shown counts. It has no name: whom it is about can be
- * denied. */
+/* Accepting: the token @id is the one that counts, from @from_s until @until_s. */
+void commy_bearer_hold (CommyBearer *bearer, const char *id, gint64 from_s, gint64 until_s);
+/* A provider's `proof`: how long what was shown counts, and by which name it can be denied. */
 gboolean commy_bearer_get_proof (const CommyBearer *bearer, CommyProof *proof);
 
 /* Takes @secret, of commy_credential_get(), which is wiped when it was sent. (transfer full) */

@@ -194,15 +194,21 @@ is_name (const char *text)
   return size > 0 && size <= JWT_NAME_MAX;
 }
 
+static void
+append_escaped (GString *to, const char *text)
+{
+  for (; *text != '\0'; text++)
+    if (*text == '/' || *text == '%')
+      g_string_append_printf (to, "%%%02X", (guint) (guchar) *text);
+    else
+      g_string_append_c (to, *text);
+}
+
 /* The '/' behind the issuer is the last one: a subject cannot make itself another issuer's. */
 static gboolean
 append_subject (GString *principal, const char *subject)
 {
-  for (; *subject != '\0'; subject++)
-    if (*subject == '/' || *subject == '%')
-      g_string_append_printf (principal, "%%%02X", (guint) (guchar) *subject);
-    else
-      g_string_append_c (principal, *subject);
+  append_escaped (principal, subject);
   return principal->len < 512;
 }
 
@@ -264,6 +270,35 @@ void
 jwt_verdict_clear (JwtVerdict *verdict)
 {
   g_clear_pointer (&verdict->principal, g_free);
+  g_clear_pointer (&verdict->id, g_free);
+}
+
+void
+jwt_verdict_name (JwtVerdict *verdict, const char *text, gsize size)
+{
+  const char *end = g_strrstr_len (text, (gssize) size, ".");
+  g_autofree char *digits = NULL;
+
+  if (verdict->id != NULL)
+    return;
+  if (end != NULL && size > 3 && memcmp (text, "eyJ", 3) == 0) /* the beginning of a JSON object */
+    size = (gsize) (end - text);
+  digits = g_compute_checksum_for_data (G_CHECKSUM_SHA256, (const guchar *) text, size);
+  verdict->id = g_strconcat ("jwt-sha256:", digits, NULL);
+}
+
+/* Ids are unique with their issuer only; a '/' in one cannot make it another issuer's. */
+static char *
+dup_id (const JwtJson *claims, const JwtRules *rules)
+{
+  const char *jti = jwt_json_get_text (claims, "jti");
+  g_autoptr (GString) id = g_string_new ("jwt-id:");
+
+  if (!is_name (jti) || strlen (jti) > JWT_ID_MAX)
+    return NULL;
+  g_string_append_printf (id, "%s/", rules->issuer);
+  append_escaped (id, jti);
+  return g_string_free (g_steal_pointer (&id), FALSE);
 }
 
 const char *
@@ -279,7 +314,11 @@ jwt_check_claims (const JwtJson *claims,
   if (jwt_json_has (claims, "cnf"))
     return "it is bound to a key (cnf) that is not looked at";
   why = check_times (claims, rules, now_s, out_verdict);
-  return why != NULL ? why : check_names (claims, rules, out_verdict);
+  if (why == NULL)
+    why = check_names (claims, rules, out_verdict);
+  if (why == NULL)
+    out_verdict->id = dup_id (claims, rules);
+  return why;
 }
 
 const char *
@@ -313,5 +352,8 @@ jwt_check (JwtKeys *keys,
   claims = parse_part (first + 1, (gsize) (second - first - 1));
   if (claims == NULL)
     return "its claims are no JSON object as they must be";
-  return jwt_check_claims (claims, rules, now_s, out_verdict);
+  why = jwt_check_claims (claims, rules, now_s, out_verdict);
+  if (why == NULL)
+    jwt_verdict_name (out_verdict, text, size);
+  return why;
 }

@@ -17,6 +17,7 @@ G_BEGIN_DECLS
 #define JWT_KEYS_MAX 64u
 #define JWT_CACHE_MAX 1024u
 #define JWT_NAME_MAX 255u /* of issuer and subject */
+#define JWT_ID_MAX 128u   /* of a jti that is its name */
 #define JWT_SCOPES_MAX 30u
 #define JWT_SKEW_S G_GINT64_CONSTANT (60)
 
@@ -79,6 +80,7 @@ typedef struct
 
 typedef struct
 {
+  char *id;        /* by which it can be denied: "jwt-id:ISSUER/JTI", or "jwt-sha256:DIGITS" */
   char *principal; /* "jwt:ISSUER/SUBJECT", and "scope=WORD" in lines of their own */
   gint64 not_before_s;
   gint64 expires_s; /* from then on it is to be looked at anew */
@@ -86,6 +88,9 @@ typedef struct
 } JwtVerdict;
 
 void jwt_verdict_clear (JwtVerdict *verdict);
+/* What counts as its name if its claims (jti) give it none: a hash of what was signed, since other
+ * bytes may be as good a signature; of one that is no JWT, of all of it. */
+void jwt_verdict_name (JwtVerdict *verdict, const char *text, gsize size);
 
 /* NULL: it counts, and *@out_verdict says for whom; else why not, a phrase. */
 const char *jwt_check (JwtKeys *keys,
@@ -95,7 +100,7 @@ const char *jwt_check (JwtKeys *keys,
                        gint64 now_s,
                        JwtVerdict *out_verdict);
 
-/* The same of claims whose signature was checked, or that need none. */
+/* The same of claims whose signature was checked, or that need none. Without a jti it has no id. */
 const char *jwt_check_claims (const JwtJson *claims,
                               const JwtRules *rules,
                               gint64 now_s,

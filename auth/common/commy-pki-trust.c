@@ -11,6 +11,7 @@
 
 #define NAMES_MAX 16
 #define PURPOSES_MAX 16
+#define SHOWN_MAX 160u /* of each thing that is told of one that was refused */
 
 /* A chain as GnuTLS wants it. */
 typedef struct
@@ -406,4 +407,40 @@ commy_pki_leaf_id (GBytes *der, GError **error)
   if (!import_chain (&chain, &der, 1, NULL, error))
     return NULL;
   return leaf_id (chain.crts[0], &domain, NULL, error);
+}
+
+/* --- of one that was refused --- */
+
+/* Whoever shows a certificate wrote it, perhaps himself. */
+static void
+append_harmless (GString *text, const char *what, const char *words, gsize size)
+{
+  g_string_append (text, what);
+  for (gsize i = 0; i < MIN (size, SHOWN_MAX); i++)
+    g_string_append_c (text, g_ascii_isgraph (words[i]) || words[i] == ' ' ? words[i] : '?');
+  if (size > SHOWN_MAX)
+    g_string_append (text, "...");
+}
+
+char *
+commy_pki_describe_shown (GBytes *const *ders, gsize n)
+{
+  g_auto (Chain) chain = { { NULL }, 0 };
+  g_autoptr (GString) text = g_string_new ("it shows ");
+  g_autofree char *name = NULL;
+  g_autofree char *uri = NULL;
+  gnutls_datum_t issuer = { NULL, 0 };
+  gsize size = 0;
+
+  if (n == 0 || !import_chain (&chain, ders, 1, NULL, NULL))
+    return NULL;
+  name = commy_pki_crt_dup_name (chain.crts[0]);
+  append_harmless (text, "", name != NULL ? name : "no serial number",
+                   strlen (name != NULL ? name : "no serial number"));
+  if (find_uris (chain.crts[0], &uri, &size) != 0 && uri != NULL)
+    append_harmless (text, " of ", uri, size);
+  if (gnutls_x509_crt_get_issuer_dn3 (chain.crts[0], &issuer, 0) >= 0)
+    append_harmless (text, ", issuer ", (const char *) issuer.data, issuer.size);
+  gnutls_free (issuer.data);
+  return g_string_free (g_steal_pointer (&text), FALSE);
 }

@@ -185,6 +185,10 @@ typedef enum
 } CommyPkiNamesState;
 CommyPkiNamesState commy_pki_trust_judge_names (CommyPkiTrust *trust, const char *names);
 
+/* What the first of a chain says of itself, for a record of its refusal: its name
+ * ("x509:AUTHORITY:SERIAL"), the SPIFFE name if it has one, its issuer. Nothing of it is proved: it
+ * is bounded, and text. (transfer full) (nullable) */
+char *commy_pki_describe_shown (GBytes *const *ders, gsize n);
 /* The rules of a SPIFFE certificate (X509-SVID, sections 2 to 5) without signatures and time:
  * one URI name, not an authority, for signing handshakes. Returns the id. (transfer full) */
 char *commy_pki_leaf_id (GBytes *der, GError **error);

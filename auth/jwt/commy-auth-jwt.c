@@ -230,7 +230,7 @@ check (Session *session, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer use
   known = jwt_cache_find (self->cache, text, size, now);
   if (known != NULL)
     {
-      commy_bearer_hold (&session->bearer, known->not_before_s, known->ends_s);
+      commy_bearer_hold (&session->bearer, known->id, known->not_before_s, known->ends_s);
       done (user_data, COMMY_AUTH_ACCEPTED, NULL, known->principal);
       return;
     }
@@ -247,7 +247,7 @@ check (Session *session, GBytes *bytes, CommyAuthStepDoneFunc done, gpointer use
       done (user_data, COMMY_AUTH_REFUSED, NULL, reason);
       return;
     }
-  commy_bearer_hold (&session->bearer, verdict.not_before_s, verdict.ends_s);
+  commy_bearer_hold (&session->bearer, verdict.id, verdict.not_before_s, verdict.ends_s);
   done (user_data, COMMY_AUTH_ACCEPTED, NULL, verdict.principal);
   jwt_cache_add (self->cache, text, size, now, &verdict);
 }

@@ -272,7 +272,7 @@ accept (Session *session, const JwtVerdict *verdict)
 {
   g_autofree char *principal = g_strdup (verdict->principal);
 
-  commy_bearer_hold (&session->bearer, verdict->not_before_s, verdict->ends_s);
+  commy_bearer_hold (&session->bearer, verdict->id, verdict->not_before_s, verdict->ends_s);
   session->done (session->user_data, COMMY_AUTH_ACCEPTED, NULL, principal);
 }
 
@@ -282,8 +282,11 @@ keep_and_accept (Session *session, JwtVerdict *verdict)
 {
   gsize size;
   const char *text = g_bytes_get_data (session->bytes, &size);
-  JwtVerdict kept = *verdict;
+  JwtVerdict kept;
 
+  jwt_verdict_name (verdict, text, size);
+  kept = *verdict;
+  kept.id = g_strdup (verdict->id);
   kept.principal = g_strdup (verdict->principal);
   jwt_cache_add (session->oauth2->cache, text, size, now_s (), &kept);
   accept (session, verdict);

@@ -9,6 +9,8 @@
 
 #include "base/commy-error-private.h"
 
+#include <string.h>
+
 gboolean
 commy_audit_call (CommyChannel *self, const CommyIncomingMethod *method, CommyIncoming *incoming)
 {
@@ -47,15 +49,41 @@ commy_audit_control (CommyChannel *self, const char *operation, const CommyPolic
                        } });
 }
 
+/* Which proofs it was: one who reads it may want to deny one of them. (transfer full) */
+static char *
+dup_with_proofs (const char *text, const char *ids)
+{
+  return ids[0] != '\0' ? g_strdup_printf ("%s; it showed %s", text, ids) : g_strdup (text);
+}
+
+/* Their names with a space between. (transfer full) */
+static char *
+dup_proofs (const CommySetup *self)
+{
+  g_autoptr (GString) ids = g_string_new (NULL);
+
+  for (guint i = 0; self->proofs != NULL && i < self->proofs->len; i++)
+    {
+      const CommyProof *proof = &g_array_index (self->proofs, CommyStandingProof, i).proof;
+      const gsize size = strnlen (proof->id, sizeof proof->id);
+
+      if (size > 0)
+        g_string_append_printf (ids, "%s%.*s", ids->len > 0 ? " " : "", (int) size, proof->id);
+    }
+  return g_string_free (g_steal_pointer (&ids), FALSE);
+}
+
 void
 commy_audit_ended (CommyChannel *self, const GError *error)
 {
+  const char *ids = self->standing != NULL ? commy_standing_get_ids (self->standing) : "";
+  g_autofree char *text = dup_with_proofs (commy_error_bare (error), ids);
   char number[16];
   CommyAuditEvent event = { {
       [COMMY_AUDIT_TYPE] = "peer",
       [COMMY_AUDIT_OUTCOME] = "ended",
       [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
-      [COMMY_AUDIT_PEER] = commy_error_bare (error),
+      [COMMY_AUDIT_PEER] = text,
       [COMMY_AUDIT_TRANSPORT] = commy_channel_get_transport (self),
       [COMMY_AUDIT_SERVICE] = self->service,
       [COMMY_AUDIT_REASON] = number,
@@ -68,10 +96,12 @@ commy_audit_ended (CommyChannel *self, const GError *error)
 gboolean
 commy_audit_accepted (CommySetup *self, GError **error)
 {
+  g_autofree char *ids = dup_proofs (self);
   CommyAuditEvent event = { {
       [COMMY_AUDIT_TYPE] = "peer",
       [COMMY_AUDIT_OUTCOME] = "accepted",
       [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
+      [COMMY_AUDIT_PEER] = ids[0] != '\0' ? ids : NULL,
       [COMMY_AUDIT_TRANSPORT] = self->transport->note.id,
       [COMMY_AUDIT_SERVICE] = self->service,
       [COMMY_AUDIT_DETAILS] = commy_principal_get_provider (self->peer),
@@ -85,12 +115,14 @@ commy_audit_accepted (CommySetup *self, GError **error)
 void
 commy_audit_refused (CommySetup *self, const GError *error)
 {
+  g_autofree char *ids = dup_proofs (self);
+  g_autofree char *text = dup_with_proofs (commy_error_bare (error), ids);
   char number[16];
   CommyAuditEvent event = { {
       [COMMY_AUDIT_TYPE] = "peer",
       [COMMY_AUDIT_OUTCOME] = "refused",
       [COMMY_AUDIT_PRINCIPAL] = self->peer != NULL ? commy_principal_get_name (self->peer) : NULL,
-      [COMMY_AUDIT_PEER] = commy_error_bare (error),
+      [COMMY_AUDIT_PEER] = text,
       [COMMY_AUDIT_TRANSPORT] = self->transport->note.id,
       [COMMY_AUDIT_SERVICE] = self->service,
       [COMMY_AUDIT_REASON] = number,

@@ -117,7 +117,8 @@ commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer)
 
   if (tell_peer)
     commy_setup_send_close (self, copy);
-  if (self->listener != NULL || copy->code == COMMY_ERROR_NOT_OFFERED)
+  if (self->listener != NULL || copy->code == COMMY_ERROR_NOT_OFFERED
+      || copy->code == COMMY_ERROR_REFUSED)
     commy_audit_refused (self, copy);
   if (self->listener != NULL && commy_listener_tells (self->listener, copy->code))
     g_message ("refused a peer on %s: %s", self->transport->note.id, copy->message);
@@ -278,6 +279,15 @@ commy_setup_on_open (CommySetup *self)
 
 /* --- connecting side --- */
 
+/* That one side does not take the other for what it has to be stays what it is; all else says that
+ * nobody was reached. */
+static CommyError
+failure_of (const GError *cause)
+{
+  return g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_REFUSED) ? COMMY_ERROR_REFUSED
+                                                                   : COMMY_ERROR_UNREACHABLE;
+}
+
 static void
 on_connected (gpointer user_data, gpointer connection, const GError *cause)
 {
@@ -290,7 +300,7 @@ on_connected (gpointer user_data, gpointer connection, const GError *cause)
       return;
     }
   g_clear_pointer (&self->connection, free); /* the transport cleaned up */
-  commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
+  commy_set_error (&error, failure_of (cause), "%s over %s: %s", self->service,
                    self->transport->note.id, commy_error_bare (cause));
   commy_setup_fail (self, error, FALSE);
 }

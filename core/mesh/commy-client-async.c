@@ -39,6 +39,7 @@ struct _AsyncCall
   gboolean awaits;           /* it goes to see what an instance says of its interface, */
   CommyExpectation *awaited; /* which is held against this */
   GError *last;
+  GError *refusal;                        /* the first; or NULL */
   Attempt *open[COMMY_CLIENT_MAX_COPIES]; /* more than one where it is hedged */
   guint n_open;
   gboolean finished; /* the result is set */
@@ -73,6 +74,7 @@ async_unref (gpointer data)
     return;
   commy_request_clear (&call->request);
   g_clear_error (&call->last);
+  g_clear_error (&call->refusal);
   g_clear_error (&call->result_error);
   g_clear_error (&call->ensure_error);
   g_clear_object (&call->result_handles);
@@ -291,6 +293,12 @@ plan_hedge (AsyncCall *call)
     async_at (call, due_ns, on_hedge);
 }
 
+static void
+async_fail (AsyncCall *call)
+{
+  async_finish (call, NULL, NULL, g_error_copy (commy_client_weigh (call->refusal, call->last)));
+}
+
 /* An attempt that is closed, or never was open, failed. */
 static void
 async_failed (AsyncCall *call, const GError *error, gboolean sent)
@@ -305,22 +313,24 @@ async_failed (AsyncCall *call, const GError *error, gboolean sent)
           || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_UNAVAILABLE)))
     {
       if (call->n_open == 0)
-        async_finish (call, NULL, NULL, g_error_copy (call->last));
+        async_fail (call);
       return;
     }
   g_clear_error (&call->last);
   call->last = g_error_copy (error);
+  if (call->refusal == NULL && commy_client_is_refusal (error))
+    call->refusal = g_error_copy (error);
   if (call->n_open > 0)
     {
       call->request.n_sent += sent;
       /* A copy may still be answered; where none is sent, nobody else looks at the deadline. */
       if (!is_pending (call)
           && commy_env_now (call->client->mesh->env) >= call->request.call_deadline_ns)
-        async_finish (call, NULL, NULL, g_error_copy (call->last));
+        async_fail (call);
       return;
     }
   if (!commy_client_retries (call->client, &call->request, call->last, sent, &at_ns))
-    async_finish (call, NULL, NULL, g_error_copy (call->last));
+    async_fail (call);
   else if (at_ns > call->request.now_ns)
     async_at (call, at_ns, on_retry);
   else

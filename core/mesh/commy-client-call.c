@@ -244,6 +244,32 @@ may_retry (const CommyRequest *request, const GError *error, gboolean sent)
     }
 }
 
+gboolean
+commy_client_is_refusal (const GError *error)
+{
+  return g_error_matches (error, COMMY_ERROR, COMMY_ERROR_REFUSED)
+         || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_CERTIFICATE)
+         || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NOT_OFFERED);
+}
+
+const GError *
+commy_client_weigh (const GError *refusal, const GError *last)
+{
+  if (refusal == NULL || last->domain != COMMY_ERROR)
+    return last;
+  switch (last->code)
+    {
+    case COMMY_ERROR_BUSY:
+    case COMMY_ERROR_NO_ROUTE:
+    case COMMY_ERROR_UNAVAILABLE:
+    case COMMY_ERROR_UNREACHABLE:
+    case COMMY_ERROR_HANDSHAKE:
+      return refusal;
+    default:
+      return last;
+    }
+}
+
 static void
 say_why_not (GError *error, guint n_sent, CommyRetryVerdict verdict)
 {

@@ -268,6 +268,8 @@ reserve_somewhere (CommyClient *self,
                    CommyRouteMember *picked,
                    GError **error)
 {
+  g_autoptr (GError) refusal = NULL;
+
   for (;; picked = NULL)
     {
       g_autoptr (GError) cause = NULL;
@@ -276,10 +278,12 @@ reserve_somewhere (CommyClient *self,
       if (choose_path (self, method, size, deadline_us, picked, &channel, &cause)
           && reserve_here (self, method, size, deadline_us, channel, &cause))
         return TRUE;
-      if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_UNREACHABLE)
-          && !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_HANDSHAKE))
+      if (refusal == NULL && commy_client_is_refusal (cause))
+        refusal = g_steal_pointer (&cause);
+      else if (!g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_UNREACHABLE)
+               && !g_error_matches (cause, COMMY_ERROR, COMMY_ERROR_HANDSHAKE))
         {
-          g_propagate_error (error, g_steal_pointer (&cause));
+          g_propagate_error (error, g_error_copy (commy_client_weigh (refusal, cause)));
           return FALSE;
         }
     }

@@ -213,6 +213,10 @@ commy_client_end (CommyClient *client, CommyGuarded *call, CommyTurn turn, Commy
 /* Whether a call that failed with @error is sent again, and when. If not, the error may say why. */
 gboolean commy_client_retries (
     CommyClient *client, CommyRequest *request, GError *error, gboolean sent, gint64 *out_at_ns);
+/* Which error a call ends with: that somebody was refused says more than that afterwards there was
+ * no other way, or that he has to wait now. @refusal: (nullable): the first of that kind */
+const GError *commy_client_weigh (const GError *refusal, const GError *last);
+gboolean commy_client_is_refusal (const GError *error);
 /* An answer came: counts the call, and learns from it if it was sampled. */
 void commy_client_finish_call (CommyClient *client,
                                CommyFlavour flavour,

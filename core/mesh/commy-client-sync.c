@@ -317,6 +317,7 @@ attempts_sync (CommyClient *self,
                CommyChannel **out_channel,
                GError **error)
 {
+  g_autoptr (GError) refusal = NULL;
   g_autoptr (GError) last = NULL;
 
   for (;;)
@@ -336,6 +337,8 @@ attempts_sync (CommyClient *self,
         break;
       g_clear_error (&last);
       last = g_steal_pointer (&cause);
+      if (refusal == NULL && commy_client_is_refusal (last))
+        refusal = g_error_copy (last);
       request->deadline_ns = request->call_deadline_ns;
       if (commy_client_give_up (self, request, cancellable, NULL)
           || !commy_client_retries (self, request, last, sent, &at_ns))
@@ -343,7 +346,7 @@ attempts_sync (CommyClient *self,
       rest_until (self, at_ns, cancellable);
       request->now_ns = commy_env_now (self->mesh->env);
     }
-  g_propagate_error (error, g_steal_pointer (&last));
+  g_propagate_error (error, g_error_copy (commy_client_weigh (refusal, last)));
   return FALSE;
 }
 

@@ -344,6 +344,7 @@ may_pass (const GError *error)
     {
     case COMMY_ERROR_DEADLINE:
     case COMMY_ERROR_UNREACHABLE:
+    case COMMY_ERROR_REFUSED:
     case COMMY_ERROR_HANDSHAKE:
     case COMMY_ERROR_OUTCOME_UNKNOWN:
     case COMMY_ERROR_NO_ROUTE:

@@ -106,29 +106,37 @@ hash_policy (CommyConfig *config)
   return g_strdup (g_checksum_get_string (sum));
 }
 
-gboolean
-commy_mesh_start_audit (CommyMesh *self, GError **error)
+void
+commy_mesh_fill_audit_setup (CommyMesh *self, const char *directory, CommyAuditLogSetup *setup)
 {
   const char *failure = commy_config_get (self->config, "audit", "on-failure");
-  g_autofree char *directory = commy_mesh_dup_audit_directory (self);
-  CommyAuditLogSetup setup = {
+
+  *setup = (CommyAuditLogSetup){
     .chain
     = { .directory = directory,
         .mesh = self->name,
         .node = self->node,
         .env = self->env,
         .max_file_size = commy_config_get_size (self->config, "audit", "max-file-size"),
-        .retention_us = commy_config_get_duration (self->config, "audit", "retention") / 1000,
-        .seal = seal,
-        .seal_data = self },
+        .retention_us = commy_config_get_duration (self->config, "audit", "retention") / 1000 },
     .calls = read_calls (self->config),
     .refuses = g_strcmp0 (failure, "refuse") == 0,
     .queue_size = COMMY_AUDIT_QUEUE_SIZE,
     .retry_us = RETRY_US,
   };
+}
+
+gboolean
+commy_mesh_start_audit (CommyMesh *self, GError **error)
+{
+  g_autofree char *directory = commy_mesh_dup_audit_directory (self);
+  CommyAuditLogSetup setup;
 
   if (!commy_config_get_bool (self->config, "audit", "enabled"))
     return TRUE;
+  commy_mesh_fill_audit_setup (self, directory, &setup);
+  setup.chain.seal = seal;
+  setup.chain.seal_data = self;
   self->shared.audit = commy_audit_log_new (&setup);
   commy_mesh_audit (self, "node", "joined", NULL, "commy " COMMY_VERSION);
   audit_config (self);

@@ -26,6 +26,7 @@ typedef enum
   COMMY_MESH_LEFT,
 } CommyMeshState;
 
+typedef struct _CommyActs CommyActs;
 typedef struct _CommyPeers CommyPeers;
 typedef struct _CommyAlerts CommyAlerts;
 typedef struct _CommyHealthChecks CommyHealthChecks;
@@ -70,10 +71,12 @@ struct _CommyMesh
   GCond left;  /* of state: no longer LEAVING */
   GMutex lock; /* of state, workers, decisions, watchers, expected, and of context once joined */
   CommyMeshState state;
-  guint32 epoch;        /* atomic; grows with what routes are decided from: snapshots, findings */
-  GPtrArray *workers;   /* CommyMeshWorker, borrowed */
-  GQueue decisions;     /* CommyDecision, the last ones */
-  GPtrArray *watchers;  /* CommyTopicWatcher, one reference each */
+  guint32 epoch;       /* atomic; grows with what routes are decided from: snapshots, findings */
+  GPtrArray *workers;  /* CommyMeshWorker, borrowed */
+  GQueue decisions;    /* CommyDecision, the last ones */
+  GPtrArray *watchers; /* CommyTopicWatcher, one reference each */
+  CommyActs *acts;     /* under acts_lock; NULL: nothing was recorded without being joined */
+  GMutex acts_lock;
   GHashTable *expected; /* service -> CommyExpectation of the last client that has one; or NULL */
 
   /* from join to leave; immutable between */
@@ -187,6 +190,11 @@ void commy_mesh_audit (CommyMesh *mesh,
                        const char *outcome,
                        const char *reason,
                        const char *details);
+/* All that the keyfile says; seals are the caller's. @directory must last until the log is made. */
+void
+commy_mesh_fill_audit_setup (CommyMesh *mesh, const char *directory, CommyAuditLogSetup *setup);
+/* commy-mesh-acts.c: the trail of acts of one that has not joined; NULL is nothing */
+void commy_acts_free (CommyActs *acts);
 /* @error: why it was refused, or NULL. */
 void commy_mesh_audit_policy (CommyMesh *mesh, CommyConfig *config, const GError *error);
 void commy_mesh_audit_plugins (CommyMesh *mesh);

@@ -54,6 +54,8 @@ commy_mesh_finalize (GObject *object)
     }
   if (self->thread != NULL)
     commy_mesh_leave_sync (self, NULL, NULL);
+  commy_acts_free (self->acts);
+  g_mutex_clear (&self->acts_lock);
   g_queue_clear_full (&self->decisions, (GDestroyNotify) commy_decision_unref);
   g_ptr_array_unref (self->workers);
   g_ptr_array_unref (self->watchers);
@@ -91,6 +93,7 @@ static void
 commy_mesh_init (CommyMesh *self)
 {
   g_mutex_init (&self->lock);
+  g_mutex_init (&self->acts_lock);
   g_cond_init (&self->left);
   g_queue_init (&self->decisions);
   self->workers = g_ptr_array_new ();

@@ -17,6 +17,7 @@
 
 struct _CommyAuditLog
 {
+  gatomicrefcount refs;
   CommyAuditLogSetup setup;
   GThread *thread;
 
@@ -88,14 +89,27 @@ commy_audit_log_add (CommyAuditLog *self, const CommyAuditEvent *event)
   return !self->setup.refuses || (fits && !g_atomic_int_get (&self->failing));
 }
 
-gboolean
-commy_audit_log_check (CommyAuditLog *self, const CommyAuditEvent *event, GError **error)
+static gboolean
+refuse (GError **error)
 {
-  if (commy_audit_log_add (self, event))
-    return TRUE;
   commy_set_error (error, COMMY_ERROR_AUDIT,
                    "refused: it cannot be recorded, and on-failure=refuse stands in [audit]");
   return FALSE;
+}
+
+gboolean
+commy_audit_log_check (CommyAuditLog *self, const CommyAuditEvent *event, GError **error)
+{
+  return commy_audit_log_add (self, event) || refuse (error);
+}
+
+gboolean
+commy_audit_log_check_written (CommyAuditLog *self, const CommyAuditEvent *event, GError **error)
+{
+  gboolean added = commy_audit_log_add (self, event);
+  gboolean written = commy_audit_log_sync (self);
+
+  return (added && written) || !self->setup.refuses || refuse (error);
 }
 
 gboolean
@@ -312,6 +326,7 @@ commy_audit_log_new (const CommyAuditLogSetup *setup)
   CommyAuditLog *self = g_new0 (CommyAuditLog, 1);
   gint64 wall_us, boot_ns;
 
+  g_atomic_ref_count_init (&self->refs);
   self->setup = *setup;
   if (self->setup.now == NULL)
     self->setup.now = system_now;
@@ -338,6 +353,21 @@ commy_audit_log_free (CommyAuditLog *self)
   g_cond_signal (&self->wake);
   g_mutex_unlock (&self->lock);
   g_thread_join (self->thread);
+  commy_audit_log_unref (self);
+}
+
+CommyAuditLog *
+commy_audit_log_ref (CommyAuditLog *self)
+{
+  g_atomic_ref_count_inc (&self->refs);
+  return self;
+}
+
+void
+commy_audit_log_unref (CommyAuditLog *self)
+{
+  if (!g_atomic_ref_count_dec (&self->refs))
+    return;
   commy_audit_repeats_free (self->repeats);
   commy_audit_chain_free (self->chain);
   g_free (self->filled);

@@ -40,15 +40,22 @@ typedef struct
 } CommyAuditEvent;
 
 CommyAuditLog *commy_audit_log_new (const CommyAuditLogSetup *setup);
-/* Writes what waits and the closing record. NULL is nothing. */
+/* Writes what waits and the closing record. NULL is nothing. Who has a reference of his own may
+ * still call what any thread may; nothing is written any more. */
 void commy_audit_log_free (CommyAuditLog *log);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyAuditLog, commy_audit_log_free)
+CommyAuditLog *commy_audit_log_ref (CommyAuditLog *log);
+void commy_audit_log_unref (CommyAuditLog *log);
 
 /* Any thread; does not wait for the disk. FALSE: what it is about must not happen. With NULL for a
  * log nothing is recorded and nothing refused. */
 gboolean commy_audit_log_add (CommyAuditLog *log, const CommyAuditEvent *event);
 /* The same with the error that the one who is refused gets. */
 gboolean commy_audit_log_check (CommyAuditLog *log, const CommyAuditEvent *event, GError **error);
+/* For what happens rarely: waits until it is on the disk. FALSE: it is not, and must not happen;
+ * where that is no reason it has been told in the log. */
+gboolean
+commy_audit_log_check_written (CommyAuditLog *log, const CommyAuditEvent *event, GError **error);
 /* Whether calls of this kind are recorded. NULL: none are. */
 gboolean commy_audit_log_wants_calls (const CommyAuditLog *log, gboolean allowed);
 

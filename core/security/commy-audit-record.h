@@ -43,6 +43,8 @@ commy_audit_text_is_personal (guint text)
   return text >= COMMY_AUDIT_PRINCIPAL && text <= COMMY_AUDIT_PEER;
 }
 
+/* What somebody did by hand; its method is the act, its peer what that was about. */
+#define COMMY_AUDIT_ADMIN "admin"
 /* The type of the records that the trail makes about itself, and their outcomes. */
 #define COMMY_AUDIT_TRAIL "trail"
 #define COMMY_AUDIT_OPENED "opened"

@@ -565,6 +565,32 @@ COMMY_API GPtrArray *commy_mesh_list_decisions (CommyMesh *mesh);
  */
 COMMY_API char *commy_mesh_dup_audit_directory (CommyMesh *mesh);
 /**
+ * commy_mesh_record_act:
+ * @mesh: a mesh, joined or not
+ * @act: what somebody does by hand, in a few words of the program's own, such as `token revoke`
+ * @about: (nullable): on what: a principal, a node, a file. It may name a person: in the record
+ *   stands a commitment only, which commy_audit_erase() takes the text from
+ * @outcome: `begun`, before it is done; then `done` or `failed`
+ * @details: (nullable): what else is to be said of it, or why it failed; names nobody
+ * @error: return location
+ *
+ * Has an administrative act recorded in the audit trail, as that of this process's user, and waits
+ * until that is on the disk. Where the mesh has not joined the trail gets files of their own for
+ * that, which are closed with the mesh. Does nothing where `[audit]` is not enabled. Blocks; any
+ * thread but one that runs the mesh's own callbacks.
+ *
+ * Returns: success; %FALSE with %COMMY_ERROR_AUDIT where it cannot be recorded and `on-failure` is
+ *   `refuse`: what is only begun must not be done then
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_mesh_record_act (CommyMesh *mesh,
+                                          const char *act,
+                                          const char *about,
+                                          const char *outcome,
+                                          const char *details,
+                                          GError **error);
+/**
  * commy_mesh_list_drops:
  * @mesh: a mesh
  *

@@ -71,6 +71,18 @@ dup_peer_chain (gnutls_session_t session)
   return chain;
 }
 
+/* Which one it was, and whose it says it is. */
+static void
+tell_refused (TlsConnection *self)
+{
+  g_autofree char *shown
+      = commy_pki_describe_shown ((GBytes *const *) self->chain->pdata, self->chain->len);
+  g_autofree char *why = self->failure->message;
+
+  self->failure->message = g_strdup_printf ("refused the peer at %s: %s%s%s", self->peer, why,
+                                            shown != NULL ? "; " : "", shown != NULL ? shown : "");
+}
+
 /* Called by GnuTLS in mid handshake: a client refuses before it shows who it is. */
 static int
 verify_peer (gnutls_session_t session)
@@ -89,7 +101,7 @@ verify_peer (gnutls_session_t session)
   if (id != NULL)
     return 0;
   self->failure->code = COMMY_ERROR_REFUSED;
-  g_prefix_error (&self->failure, "refused the peer at %s: ", self->peer);
+  tell_refused (self);
   self->alert = alert_for (fault);
   return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
 }

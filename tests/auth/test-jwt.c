@@ -137,6 +137,7 @@ test_token (gconstpointer data)
     {
       g_assert_cmpstr (why, ==, NULL);
       g_assert_true (g_str_has_prefix (verdict.principal, "jwt:https://issuer.example.org/alice"));
+      g_assert_true (g_str_has_prefix (verdict.id, "jwt-sha256:")); /* none of them says jti */
       if (strcmp (test->parts[0], "valid-scopes") == 0)
         g_assert_cmpstr (verdict.principal, ==,
                          "jwt:https://issuer.example.org/alice\nscope=read\nscope=write");
@@ -224,6 +225,59 @@ test_bad_sets (gconstpointer data)
         n++;
       }
   g_assert_cmpuint (n, ==, 14);
+}
+
+/* --- names by which one can be denied --- */
+
+/* (transfer full) */
+static char *
+dup_id (const char *more, const char *text)
+{
+  g_autofree char *claims = g_strdup_printf (
+      "{\"iss\":\"https://"
+      "issuer.example.org\",\"sub\":\"alice\",\"aud\":\"%s\",\"exp\":%" G_GINT64_FORMAT "%s}",
+      rules.audience, NOW + 60, more);
+  g_autoptr (JwtJson) json = jwt_json_parse (claims, strlen (claims), 100);
+  JwtVerdict verdict;
+  char *id;
+
+  g_assert_null (jwt_check_claims (json, &rules, NOW, &verdict));
+  jwt_verdict_name (&verdict, text, strlen (text));
+  id = g_steal_pointer (&verdict.id);
+  jwt_verdict_clear (&verdict);
+  return id;
+}
+
+static void
+test_ids (void)
+{
+  g_autofree char *long_id = g_strnfill (JWT_ID_MAX + 1, 'x');
+  g_autofree char *too_long = g_strdup_printf (",\"jti\":\"%s\"", long_id);
+  g_autofree char *other_signature = dup_id ("", "eyJx.y.2");
+  g_autofree char *other_claims = dup_id ("", "eyJx.z.1");
+  g_autofree char *opaque = dup_id ("", "v1.y.1");
+  g_autofree char *other_opaque = dup_id ("", "v1.y.2");
+  const struct
+  {
+    const char *more, *id;
+  } cases[] = {
+    { ",\"jti\":\"7f-1\"", "jwt-id:https://issuer.example.org/7f-1" },
+    { ",\"jti\":\"a/b%2F\"", "jwt-id:https://issuer.example.org/a%2Fb%252F" },
+    { "", other_signature },
+    { ",\"jti\":\"\"", other_signature },
+    { ",\"jti\":\"two words\"", other_signature },
+    { ",\"jti\":7", other_signature },
+    { too_long, other_signature },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *id = dup_id (cases[i].more, "eyJx.y.1");
+
+      g_assert_cmpstr (id, ==, cases[i].id);
+    }
+  g_assert_cmpstr (other_claims, !=, other_signature);
+  g_assert_cmpstr (opaque, !=, other_opaque);
 }
 
 /* --- the cache --- */
@@ -584,6 +638,9 @@ main (int argc, char **argv)
   /* attack: JWTs by the thousand, to fill the cache, or one that is over and was checked before;
    * defence: a limit, and an entry ends with its token */
   g_test_add_func ("/auth/jwt/what-was-checked-is-kept-to-its-end-and-to-a-limit", test_cache);
+  /* attack: have a token that is denied be another one by other bytes of its signature; defence:
+   * its name is what it says, or a hash of what was signed */
+  g_test_add_func ("/auth/jwt/has-a-name-that-can-be-denied", test_ids);
   g_test_add_func ("/auth/jwt/json-is-read-strictly", test_json);
 #define ADD(NAME, FUNC) \
   g_test_add ("/auth/jwt/" NAME, Scene, NULL, scene_set_up, FUNC, scene_tear_down)

@@ -92,8 +92,8 @@ run audit erase "$who"
 ok audit/erase-wants-to-be-sure exits 2
 run audit erase "$who" --yes
 ok audit/erase-exits-0 exits 0
-run audit erase "$who" --yes
-ok audit/nothing-left-to-erase exits 3
+run audit erase unix:uid=4242 --yes
+ok audit/a-name-that-is-not-there-exits-3 exits 3
 run audit tail --outcome denied
 ok audit/the-call-is-there-without-the-name says 'denied  *1  *erased:[0-9a-f]* .*org.example.Echo.Reverse'
 run audit verify

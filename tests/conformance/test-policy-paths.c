@@ -269,6 +269,19 @@ get (GVariant *record, const char *key)
   return text;
 }
 
+/* What is said of a peer, without the names of its proofs, which each path has others of. */
+static char *
+dup_said (GVariant *record)
+{
+  char *said = g_strdup (get (record, "peer"));
+  char *proofs
+      = strcmp (get (record, "outcome"), "accepted") == 0 ? said : strstr (said, "; it showed ");
+
+  if (proofs != NULL)
+    *proofs = '\0';
+  return said;
+}
+
 /* Equal events are one record with a count if they are close in time, so counts are added up. How
  * often a peer connects is the router's affair, how many nodes read a policy the scene's. */
 static gboolean
@@ -278,17 +291,18 @@ note (GVariant *record, gpointer data)
   const char *type = get (record, "type");
   gboolean is_peer = strcmp (type, "peer") == 0;
   gboolean is_policy = strcmp (type, "policy") == 0;
+  g_autofree char *said = NULL;
   guint64 count = 1;
   char *key;
 
   if (!is_peer && strcmp (type, "call") != 0 && strcmp (type, "control") != 0 && !is_policy)
     return TRUE;
   g_variant_lookup (record, "count", "t", &count);
+  said = is_peer ? dup_said (record) : g_strdup (get (record, "details"));
   key = g_strdup_printf ("%s %s [%s] %s.%s rule=%s at=%s reason=%s %s", type,
                          get (record, "outcome"), get (record, "principal"),
                          get (record, "service"), get (record, "method"), get (record, "rule"),
-                         get (record, "origin"), get (record, "reason"),
-                         is_peer ? get (record, "peer") : get (record, "details"));
+                         get (record, "origin"), get (record, "reason"), said);
   if (is_peer || is_policy)
     count = 0;
   else

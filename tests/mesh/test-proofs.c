@@ -13,10 +13,13 @@
 #include <string.h>
 
 #define PATIENCE_US (20 * G_USEC_PER_SEC)
-#define SETTINGS                                                                           \
-  "credentials-dir=%s\n[selection]\npreference=pin\ntransports=tls\nmin-security=mutual\n" \
-  "[service " TEST_SERVICE "]\nbreaker=false\nejection=false\n[security]\nproof-check="    \
-  "100ms\nproof-grace=%s\n[audit]\nenabled=true\ndirectory=%s-audit\n"
+#define SETTINGS                                                                              \
+  "credentials-dir=%s\n[selection]\npreference=pin\ntransports=tls\nmin-security=mutual\n"    \
+  "[service " TEST_SERVICE "]\nbreaker=false\nejection=false\n[security]\nproof-check="       \
+  "100ms\nproof-grace=%s\n[audit]\nenabled=true\ndirectory=%s-audit\n"                        \
+  "[policy "                                                                                  \
+  "whose-name-it-is-matters-not]\nprincipals=spiffe://*\nverbs=offer\nservices=" TEST_SERVICE \
+  "\neffect=allow\n"
 
 typedef struct
 {
@@ -115,7 +118,10 @@ call_until (Pair *self, gint code, const char *words)
       g_autoptr (GError) error = NULL;
       gboolean done = call (self, &error);
 
-      if (code == 0 ? done : (!done && strstr (error->message, words) != NULL))
+      /* A call that is under way when its connection ends fails otherwise. */
+      if (code == 0 ? done
+                    : (!done && strstr (error->message, words) != NULL
+                       && (code != COMMY_ERROR_REFUSED || error->code == code)))
         return;
       if (g_get_monotonic_time () > until)
         g_error ("it did not happen; last: %s", error != NULL ? error->message : "answered");
@@ -180,6 +186,44 @@ count_endings (const char *dir)
   return n;
 }
 
+/* Records of a refusal that have all of these words. */
+typedef struct
+{
+  const char *words[4];
+  guint n;
+} Refusals;
+
+static gboolean
+look_refused (GVariant *record, gpointer data)
+{
+  Refusals *self = data;
+  const char *type = "", *outcome = "", *peer = "", *reason = "";
+  gboolean fits;
+
+  g_variant_lookup (record, "type", "&s", &type);
+  g_variant_lookup (record, "outcome", "&s", &outcome);
+  g_variant_lookup (record, "reason", "&s", &reason);
+  g_variant_lookup (record, "peer", "&s", &peer);
+  fits = strcmp (type, "peer") == 0 && strcmp (outcome, "refused") == 0
+         && strcmp (reason, "CMY0401") == 0;
+  for (guint i = 0; fits && i < G_N_ELEMENTS (self->words); i++)
+    fits = strstr (peer, self->words[i]) != NULL;
+  self->n += fits;
+  return TRUE;
+}
+
+/* Why, and which certificate it was: its name with the serial number, whose it said it was, and
+ * who issued it. */
+static void
+check_refusal (const char *dir, const char *why, const char *name, const char *id)
+{
+  g_autofree char *audit = g_strconcat (dir, "-audit", NULL);
+  Refusals refusals = { { why, name, id, ", issuer " }, 0 };
+
+  g_assert_true (commy_audit_read (audit, look_refused, &refusals, NULL));
+  g_assert_cmpuint (refusals.n, >=, 1);
+}
+
 /* --- denied --- */
 
 static void
@@ -204,7 +248,7 @@ test_denied (MeshFixture *fixture, gconstpointer by_certificate)
                           subject);
   mesh_fixture_await_log (fixture, told);
   /* New ones are refused, and the caller is told why. */
-  call_until (&pair, COMMY_ERROR_UNREACHABLE, "is denied: leaked");
+  call_until (&pair, COMMY_ERROR_REFUSED, "is denied: leaked");
   mesh_fixture_await_log (fixture, "refused a peer on tls: ");
   g_assert_true (commy_mesh_allow (pair.mesh, subject, &error));
   g_assert_false (commy_mesh_allow (pair.mesh, subject, &error));
@@ -230,7 +274,7 @@ test_denied_server (MeshFixture *fixture, gconstpointer data)
   pem = commy_pki_read_file (pair.server, COMMY_PKI_CERT_FILE, FALSE, NULL);
   info = commy_pki_info_new (pem, NULL);
   g_assert_true (commy_mesh_deny (pair.mesh, info->name, "", 0, &error));
-  call_until (&pair, COMMY_ERROR_UNREACHABLE, "is denied: no reason given");
+  call_until (&pair, COMMY_ERROR_REFUSED, "is denied: no reason given");
   pair_clear (&pair);
 }
 
@@ -263,25 +307,65 @@ test_revoked (MeshFixture *fixture, gconstpointer data)
   g_auto (CommyPkiRevocation) revocation = { NULL };
   g_autoptr (GError) error = NULL;
   g_autofree char *crl = NULL;
+  g_autofree char *name = NULL;
+  g_autofree char *id = NULL;
 
   pair_init (&pair, fixture, -60, 86400, "1h");
   call_well (&pair);
-  {
-    g_autofree char *name = dup_caller_id (&pair, TRUE);
-
-    g_assert_true (commy_pki_revoke (pair.authority, name, now_s (), &revocation, &error));
-    g_assert_no_error (error);
-  }
+  name = dup_caller_id (&pair, TRUE);
+  id = dup_caller_id (&pair, FALSE);
+  g_assert_true (commy_pki_revoke (pair.authority, name, now_s (), &revocation, &error));
+  g_assert_no_error (error);
   crl = commy_pki_read_file (pair.authority, COMMY_PKI_CRL_FILE, FALSE, &error);
   g_assert_true (commy_pki_write_file (pair.server, COMMY_PKI_CRL_FILE, crl, 0644, FALSE, &error));
   call_until (&pair, COMMY_ERROR_UNREACHABLE, "");
   mesh_fixture_await_log (fixture, "closed a connection of " TEST_SERVICE
                                    " over tls: the certificate was revoked");
-  call_until (&pair, COMMY_ERROR_UNREACHABLE, "Certificate was revoked");
+  call_until (&pair, COMMY_ERROR_REFUSED, "Certificate was revoked");
   mesh_fixture_await_log (fixture, "the certificate was revoked at ");
   /* A new one of the same name is as good as any. */
   issue (&pair, pair.caller, "callhost", now_s () - 60, now_s () + 86400);
   call_until (&pair, 0, NULL);
+  service_child_free (g_steal_pointer (&pair.child));
+  check_refusal (pair.server, "the certificate was revoked at ", name, id);
+  pair_clear (&pair);
+}
+
+/* --- of another authority --- */
+
+static void
+test_strange (MeshFixture *fixture, gconstpointer data)
+{
+  Pair pair;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyPkiAuthority) other = commy_pki_authority_new ("test", now_s (), &error);
+  g_autoptr (CommyPkiPair) strange
+      = commy_pki_issue (other, "callhost", "tester", now_s () - 60, now_s () + 86400, &error);
+  g_autofree char *dir = NULL;
+  g_autofree char *ours = NULL;
+  g_autofree char *theirs = NULL;
+  g_autofree char *both = NULL;
+  g_autofree char *name = NULL;
+  g_autofree char *id = NULL;
+
+  g_assert_no_error (error);
+  pair_init (&pair, fixture, -60, 86400, "1h");
+  /* The caller believes both, so that it is the service that refuses. */
+  dir = g_build_filename (fixture->dir, "other", NULL);
+  g_assert_true (commy_pki_authority_save (other, dir, &error));
+  ours = commy_pki_read_file (pair.caller, COMMY_PKI_CA_FILE, FALSE, &error);
+  theirs = commy_pki_read_file (dir, COMMY_PKI_CA_FILE, FALSE, &error);
+  both = g_strconcat (ours, theirs, NULL);
+  g_assert_true (commy_pki_write_file (pair.caller, COMMY_PKI_CA_FILE, both, 0644, FALSE, &error));
+  g_assert_true (commy_pki_write_file (pair.caller, COMMY_PKI_CERT_FILE, strange->cert_pem, 0644,
+                                       FALSE, &error));
+  g_assert_true (commy_pki_write_file (pair.caller, COMMY_PKI_KEY_FILE, strange->key_pem, 0600,
+                                       FALSE, &error));
+  name = dup_caller_id (&pair, TRUE);
+  id = dup_caller_id (&pair, FALSE);
+  call_until (&pair, COMMY_ERROR_REFUSED, "CA is unknown");
+  service_child_free (g_steal_pointer (&pair.child));
+  check_refusal (pair.server, "not signed by this mesh's authority", name, id);
   pair_clear (&pair);
 }
 
@@ -291,11 +375,17 @@ static void
 test_end (MeshFixture *fixture, gconstpointer data)
 {
   Pair pair;
+  g_autofree char *name = NULL;
+  g_autofree char *id = NULL;
 
   pair_init (&pair, fixture, -60, 3, "0s");
   call_well (&pair);
+  name = dup_caller_id (&pair, TRUE);
+  id = dup_caller_id (&pair, FALSE);
   mesh_fixture_await_log (fixture, "was let in with ended at ");
-  call_until (&pair, COMMY_ERROR_UNREACHABLE, "Certificate is expired");
+  call_until (&pair, COMMY_ERROR_REFUSED, "Certificate is expired");
+  service_child_free (g_steal_pointer (&pair.child));
+  check_refusal (pair.server, "the certificate expired at ", name, id);
   pair_clear (&pair);
 }
 
@@ -356,6 +446,8 @@ main (int argc, char **argv)
        test_bad_subjects);
   /* attack: a revoked certificate; defence: refused, and open connections are closed */
   ADD ("/mesh/proofs/a-revoked-certificate-ends-connections-and-begins-none", NULL, test_revoked);
+  ADD ("/mesh/proofs/a-certificate-of-a-strange-authority-is-named-in-the-trail", NULL,
+       test_strange);
   /* attack: an expired certificate on an open connection; defence: it ends a grace after its
    * proof */
   ADD ("/mesh/proofs/a-connection-ends-with-its-certificate", NULL, test_end);

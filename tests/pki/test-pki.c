@@ -189,12 +189,25 @@ static const OddCase odd_cases[] = {
   { "no-path", ODD_NO_PATH, COMMY_PKI_FAULT_NAME, "no node" },
 };
 
+/* What is told of one that was refused: bounded, and nothing that a log would take for more. */
+static void
+check_shown (GBytes *der)
+{
+  g_autofree char *text = commy_pki_describe_shown (&der, 1);
+
+  for (const char *at = text; at != NULL && *at != '\0'; at++)
+    g_assert_true (g_ascii_isprint (*at));
+  g_assert_cmpuint (text != NULL ? strlen (text) : 0, <, 600);
+}
+
 static void
 test_odd (gconstpointer data)
 {
   const OddCase *odd = data;
   char *authority_dir = fixture_authority_dir ();
   char *dir = fixture_credentials_dir (authority_dir, -1, 1);
+  g_autoptr (GBytes) der = NULL;
+  g_autofree char *shown = NULL;
   g_autofree char *id = NULL;
 
   /* The maker of odd ones makes good ones too: the refusal below is for the oddity alone. */
@@ -203,6 +216,10 @@ test_odd (gconstpointer data)
   g_assert_nonnull (id);
   fixture_make_odd (authority_dir, dir, odd->kind);
   assert_refused (authority_dir, dir, fixture_now (), odd->fault, odd->words);
+  der = fixture_der (dir);
+  check_shown (der);
+  shown = commy_pki_describe_shown (&der, 1);
+  g_assert_true (g_str_has_prefix (shown, "it shows x509:"));
   fixture_remove (dir);
   fixture_remove (authority_dir);
 }
@@ -231,7 +248,10 @@ test_hostile_der (void)
       g_assert_null (
           commy_pki_trust_verify (trust, &cut, 1, COMMY_PKI_SERVER, fixture_now (), NULL, &error));
       g_assert_nonnull (error);
+      check_shown (changed);
+      check_shown (cut);
     }
+  check_shown (der);
   fixture_remove (dir);
   fixture_remove (authority_dir);
 }
