@@ -96,6 +96,23 @@ commy_instance_compare (gconstpointer a, gconstpointer b)
   return strcmp (x->id, y->id);
 }
 
+guint
+commy_instance_hash (gconstpointer instance)
+{
+  return g_str_hash (((const CommyInstance *) instance)->id);
+}
+
+gboolean
+commy_instance_equal (gconstpointer a, gconstpointer b)
+{
+  const CommyInstance *x = a;
+  const CommyInstance *y = b;
+
+  return x == y
+         || (strcmp (x->id, y->id) == 0 && strcmp (x->service, y->service) == 0
+             && (x->origin == NULL) == (y->origin == NULL));
+}
+
 static void
 append (CommyInstanceEndpoint **endpoints, guint *n, const char *transport, const char *address)
 {

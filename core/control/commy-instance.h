@@ -52,6 +52,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyInstance, commy_instance_unref)
 /* The order of snapshots: by priority and id; takes pointers to pointers. */
 int commy_instance_compare (gconstpointer a, gconstpointer b);
 
+/* What tables of instances are keyed by: the service, the id, and whether a store lists it or an
+ * operator named it. Whoever may write one record chooses its id and may take another's: an id
+ * alone says nothing. */
+guint commy_instance_hash (gconstpointer instance);
+gboolean commy_instance_equal (gconstpointer a, gconstpointer b);
+
 /* While it is being made. */
 void
 commy_instance_add_endpoint (CommyInstance *instance, const char *transport, const char *address);

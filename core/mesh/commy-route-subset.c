@@ -31,7 +31,7 @@ is_out_of_reach (const CommyRouteKey *key,
                  gint64 now_ns,
                  gint64 *out_retry_ns)
 {
-  const CommyPeer *peer = g_hash_table_lookup (key->worker->peers->peers, instance->id);
+  const CommyPeer *peer = g_hash_table_lookup (key->worker->peers->peers, instance);
 
   *out_retry_ns = G_MAXINT64;
   if (peer != NULL && key->around != NULL && commy_ward_leaves_out (key->around, peer))

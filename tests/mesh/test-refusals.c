@@ -338,6 +338,89 @@ test_offer (MeshFixture *fixture, gconstpointer transport)
   service_child_free (child);
 }
 
+/* --- records that share an id --- */
+
+#define LEDGER "org.example.Ledger"
+
+/* Writes the record of @child, with @from replaced by @to, under its id as one of @service. */
+static void
+write_record_as (CommyMesh *mesh,
+                 const ServiceChild *child,
+                 const char *service,
+                 const char *from,
+                 const char *to)
+{
+  g_autofree char *key = g_strdup_printf ("services/" TEST_SERVICE "/%s", child->instance);
+  g_autofree char *taken = g_strdup_printf ("services/%s/%s", service, child->instance);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) entry = commy_mesh_store_get_sync (mesh, key, NULL, &error);
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GString) text = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+
+  g_assert_no_error (error);
+  value = g_variant_lookup_value (entry, "value", G_VARIANT_TYPE_BYTESTRING);
+  g_assert_nonnull (value);
+  text = g_string_new_len (g_variant_get_data (value), (gssize) g_variant_get_size (value));
+  if (from != NULL)
+    g_assert_cmpuint (g_string_replace (text, from, to, 0), >, 0);
+  bytes = g_bytes_new (text->str, text->len);
+  commy_mesh_store_put_sync (mesh, taken, bytes, COMMY_STORE_ANY_REVISION,
+                             COMMY_STORE_WRITE_RESERVED, NULL, &error);
+  g_assert_no_error (error);
+}
+
+/* Whether a call of @service is answered; else @error. */
+static gboolean
+is_answered (CommyMesh *mesh, const char *service, GError **error)
+{
+  g_autoptr (CommyClient) client = commy_client_new (mesh, service);
+  g_autoptr (GVariant) value = commy_client_call_sync (client, "Pid", NULL, NULL, NULL, error);
+
+  return value != NULL;
+}
+
+/* Who may offer one thing has a record of another with the same id: the connection that was made
+ * for the first one is no way to the second. */
+static void
+test_shared_id (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *file = NULL;
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (GError) error = NULL;
+  ServiceChild *child = service_child_start (fixture, NULL, 0);
+
+  file = mesh_fixture_use_keyfile (fixture, "client.conf",
+                                   "[policy offers]\nprincipals=*\nservices=" LEDGER "\n"
+                                   "verbs=offer\neffect=deny\n");
+  mesh = mesh_fixture_join (fixture, ONLY ("shm"));
+  write_record_as (mesh, child, LEDGER, NULL, NULL);
+  is_answered (mesh, TEST_SERVICE, &error);
+  g_assert_no_error (error);
+  g_assert_false (is_answered (mesh, LEDGER, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_NOT_OFFERED);
+  g_assert_nonnull (strstr (error->message, "may not offer " LEDGER));
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
+/* A record of something else takes the id of an honest one, and leads nowhere. */
+static void
+test_taken_id (MeshFixture *fixture, gconstpointer data)
+{
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (GError) away = NULL, error = NULL;
+  ServiceChild *child = service_child_start (fixture, NULL, 0);
+
+  mesh = mesh_fixture_join (fixture, ONLY ("shm"));
+  write_record_as (mesh, child, LEDGER, ".sock", ".gone");
+  g_assert_false (is_answered (mesh, LEDGER, &away));
+  is_answered (mesh, TEST_SERVICE, &error);
+  g_assert_no_error (error);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
 static void
 add (const char *name, gconstpointer data, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -362,6 +445,11 @@ main (int argc, char **argv)
   add ("same-policy-answers/inproc", "inproc", test_policy);
   add ("same-policy-answers/shm", "shm", test_policy);
   add ("offer-not-allowed/shm", "shm", test_offer);
+  /* attack: have calls of a service that one may not offer go over the connection of one that one
+   * may, by a record with the same id; defence: a connection belongs to a service and an id; test:
+   * /mesh/refusals/a-shared-id-is-no-way-round-the-offer */
+  add ("a-shared-id-is-no-way-round-the-offer", NULL, test_shared_id);
+  add ("an-id-that-another-record-takes-is-no-harm", NULL, test_taken_id);
 #ifdef HAVE_GNUTLS
   add ("same-policy-answers/tls", "tls", test_policy);
   /* attack: offer a service that one may not offer; defence: the caller refuses it; test:
