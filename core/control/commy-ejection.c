@@ -125,10 +125,13 @@ commy_ejection_tell (CommyEjection *ejection,
       host->row = 0;
       return FALSE;
     }
-  host->failed++;
   /* To have too much to do is no fault; balancers and breakers see to that. */
   if (outcome == COMMY_OUTCOME_LIMITED)
-    return FALSE;
+    {
+      host->limited = TRUE;
+      return FALSE;
+    }
+  host->failed++;
   host->row++;
   if (host->out || host->row < policy->failures || is_full (ejection, policy, n_hosts)
       || !another_answers (hosts, n_hosts, index)
@@ -201,6 +204,18 @@ compare (CommyEjection *ejection,
   return changed;
 }
 
+/* Nobody who is in answered: who is out may do better. */
+static gboolean
+are_all_bad (const CommyEjectionHost *hosts, guint n_hosts)
+{
+  const Pool pool = add_up (hosts, n_hosts);
+  gboolean any = pool.failed > 0;
+
+  for (guint i = 0; i < n_hosts && !any; i++)
+    any = !hosts[i].out && hosts[i].limited;
+  return any && pool.passed == 0;
+}
+
 static gboolean
 end_interval (CommyEjection *ejection,
               const CommyEjectionPolicy *policy,
@@ -208,8 +223,7 @@ end_interval (CommyEjection *ejection,
               guint n_hosts,
               gint64 now_ns)
 {
-  const Pool pool = add_up (hosts, n_hosts);
-  const gboolean all_bad = pool.passed == 0 && pool.failed > 0;
+  const gboolean all_bad = are_all_bad (hosts, n_hosts);
   gboolean changed
       = all_bad ? ejection->n_out > 0 : compare (ejection, policy, hosts, n_hosts, now_ns);
 
@@ -220,6 +234,7 @@ end_interval (CommyEjection *ejection,
       else if (!hosts[i].out && hosts[i].n_times > 0 && hosts[i].passed > 0)
         hosts[i].n_times--;
       hosts[i].passed = hosts[i].failed = 0;
+      hosts[i].limited = FALSE;
     }
   return changed;
 }

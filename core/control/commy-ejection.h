@@ -21,6 +21,7 @@ typedef struct
 typedef struct
 {
   guint32 passed, failed; /* in this interval */
+  gboolean limited;       /* in this interval it had too much to do: neither of both */
   guint row;              /* failures in a row */
   guint n_times;          /* how often it was ejected; falls by one in each good interval */
   gboolean answers;       /* its last call succeeded */
