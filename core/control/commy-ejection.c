@@ -21,12 +21,19 @@
 #define STRANGE 1e-5
 #define FEWEST 5u /* calls of an interval that are compared */
 
+/* One may always be out, and the last one never. */
+static guint
+get_most_out (const CommyEjectionPolicy *policy, guint n_hosts)
+{
+  const guint most = MAX ((guint) (policy->share * n_hosts), 1);
+
+  return MIN (most, MAX (n_hosts, 1) - 1);
+}
+
 static gboolean
 is_full (const CommyEjection *ejection, const CommyEjectionPolicy *policy, guint n_hosts)
 {
-  const guint most = (guint) (policy->share * n_hosts);
-
-  return ejection->n_out + 1 >= n_hosts || ejection->n_out >= MAX (most, 1);
+  return ejection->n_out >= get_most_out (policy, n_hosts);
 }
 
 static void
@@ -54,6 +61,30 @@ let_in (CommyEjection *ejection, CommyEjectionHost *host)
   host->row = 0;
   host->passed = host->failed = 0;
   ejection->n_out--;
+}
+
+static CommyEjectionHost *
+find_oldest (CommyEjectionHost *hosts, guint n_hosts)
+{
+  CommyEjectionHost *oldest = NULL;
+
+  for (guint i = 0; i < n_hosts; i++)
+    if (hosts[i].out && (oldest == NULL || hosts[i].since_ns < oldest->since_ns))
+      oldest = &hosts[i];
+  return oldest;
+}
+
+void
+commy_ejection_fit (CommyEjection *ejection,
+                    const CommyEjectionPolicy *policy,
+                    CommyEjectionHost *hosts,
+                    guint n_hosts)
+{
+  ejection->n_out = 0;
+  for (guint i = 0; i < n_hosts; i++)
+    ejection->n_out += hosts[i].out;
+  while (ejection->n_out > get_most_out (policy, n_hosts))
+    let_in (ejection, find_oldest (hosts, n_hosts));
 }
 
 typedef struct
