@@ -266,11 +266,11 @@ add_candidate (CommyRouteField *field,
 }
 
 /* In place means: on memory that both sides share, between peers that trust each other. */
-static gboolean
-serializer_fits (CommyPlugin *serializer,
-                 CommySurveyEndpoint *endpoint,
-                 CommyInstance *instance,
-                 guint64 wanted_caps)
+gboolean
+commy_route_serializer_fits (const CommyPlugin *serializer,
+                             const CommySurveyEndpoint *endpoint,
+                             const CommyInstance *instance,
+                             guint64 wanted_caps)
 {
   guint64 caps = serializer->profile.capabilities;
   gboolean byte_orders_may_differ = endpoint->facts->reach == COMMY_REACH_NETWORK;
@@ -312,7 +312,7 @@ add_endpoint (CommyRouteField *field,
       CommyPlugin *plugin = commy_catalog_get_plugin (key->mesh->catalog, i);
 
       if (!is_of_flavour (plugin, wanted_caps)
-          || !serializer_fits (plugin, endpoint, instance, wanted_caps))
+          || !commy_route_serializer_fits (plugin, endpoint, instance, wanted_caps))
         continue;
       add_candidate (field, key, index, endpoint, finding, plugin, now_ns);
     }
@@ -338,15 +338,21 @@ add_instance (CommyRouteField *field,
       add_endpoint (field, key, index, &instance->endpoints[k], wanted_caps, now_ns);
 }
 
-static guint
-count_serializers (const CommyRouteKey *key, guint64 wanted_caps)
+/* (transfer full) (element-type CommyPlugin) */
+static GPtrArray *
+list_serializers (const CommyRouteKey *key, guint64 wanted_caps)
 {
   const guint n = commy_catalog_get_n_plugins (key->mesh->catalog);
-  guint n_fitting = 0;
+  GPtrArray *fitting = g_ptr_array_new ();
 
   for (guint i = 0; i < n; i++)
-    n_fitting += is_of_flavour (commy_catalog_get_plugin (key->mesh->catalog, i), wanted_caps);
-  return n_fitting;
+    {
+      CommyPlugin *plugin = commy_catalog_get_plugin (key->mesh->catalog, i);
+
+      if (is_of_flavour (plugin, wanted_caps))
+        g_ptr_array_add (fitting, plugin);
+    }
+  return fitting;
 }
 
 /* Asks what each instance offers, if the client says what it needs. */
@@ -384,6 +390,7 @@ commy_route_field_make (CommyRouteField *field,
 {
   guint64 caps = flavour == COMMY_FLAVOUR_BYTES ? COMMY_CAP_BYTES : COMMY_CAP_VALUES;
   gint64 now_ns = commy_env_now (key->mesh->env);
+  g_autoptr (GPtrArray) serializers = list_serializers (key, caps);
 
   field->snapshot = commy_registry_lookup (key->mesh->registry, key->service);
   if (field->snapshot == NULL || field->snapshot->instances->len == 0)
@@ -397,8 +404,7 @@ commy_route_field_make (CommyRouteField *field,
       return FALSE;
     }
   field->flavour = flavour;
-  commy_route_subset_make (&field->subset, key, field->snapshot, count_serializers (key, caps),
-                           now_ns);
+  commy_route_subset_make (&field->subset, key, field->snapshot, serializers, caps, now_ns);
   field->recheck_ns = field->subset.recheck_ns;
   if (key->around != NULL)
     field->recheck_ns = MIN (field->recheck_ns, commy_ward_get_recheck (key->around, now_ns));

@@ -421,6 +421,62 @@ test_taken_id (MeshFixture *fixture, gconstpointer data)
   service_child_free (child);
 }
 
+#define USELESS 40u /* more than a subset */
+
+/* Records of instances that nobody here can reach, which say that they are of this very process. */
+static void
+write_useless_records (CommyMesh *mesh)
+{
+  g_autoptr (GString) endpoints = g_string_new (NULL);
+
+  for (guint i = 0; i < 32; i++)
+    g_string_append_printf (endpoints, "%s('pigeon-%u', 'loft')", i > 0 ? ", " : "", i);
+  for (guint i = 0; i < USELESS; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("services/" TEST_SERVICE "/%032u", i);
+      g_autofree char *text = g_strdup_printf (
+          "{'node': <'%s'>, 'host': <'h'>, 'host-id': <''>, 'interface': <''>, 'pid': <1>, "
+          "'serializers': <['native', 'msgpack', 'json', 'cbor']>, 'endpoints': <[%s]>, "
+          "'withheld': <@a(ss) []>}",
+          commy_mesh_get_node_id (mesh), endpoints->str);
+      g_autoptr (GBytes) bytes = g_bytes_new (text, strlen (text));
+      g_autoptr (GError) error = NULL;
+
+      commy_mesh_store_put_sync (mesh, key, bytes, COMMY_STORE_ANY_REVISION,
+                                 COMMY_STORE_WRITE_RESERVED, NULL, &error);
+      g_assert_no_error (error);
+    }
+}
+
+/* They keep nobody out, and are no nearer than they can prove. */
+static void
+test_useless_records (MeshFixture *fixture, gconstpointer data)
+{
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (CommyDecision) decision = NULL;
+  g_autofree char *text = NULL;
+  g_autofree char *id = NULL;
+  g_autoptr (GError) error = NULL;
+  ServiceChild *child = service_child_start (fixture, NULL, 0);
+
+  mesh = mesh_fixture_join (fixture, NULL);
+  write_useless_records (mesh);
+  is_answered (mesh, TEST_SERVICE, &error);
+  g_assert_no_error (error);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  decision = commy_client_explain (client, 64, NULL, NULL, &error);
+  g_assert_no_error (error);
+  text = commy_decision_to_string (decision);
+  id = g_strndup (child->instance, 8);
+  g_test_message ("%s", text);
+  g_assert_nonnull (strstr (text, id));
+  g_assert_nonnull (strstr (text, "pigeon-0")); /* there is room */
+  g_assert_null (strstr (text, "levels:"));
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
 static void
 add (const char *name, gconstpointer data, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -449,6 +505,10 @@ main (int argc, char **argv)
    * may, by a record with the same id; defence: a connection belongs to a service and an id; test:
    * /mesh/refusals/a-shared-id-is-no-way-round-the-offer */
   add ("a-shared-id-is-no-way-round-the-offer", NULL, test_shared_id);
+  /* attack: fill the choice of instances of a service with records that lead nowhere and claim to
+   * be the nearest; defence: who can be reached comes first, and only this process is this process;
+   * test: /mesh/refusals/useless-records-keep-nobody-out */
+  add ("useless-records-keep-nobody-out", NULL, test_useless_records);
   add ("an-id-that-another-record-takes-is-no-harm", NULL, test_taken_id);
 #ifdef HAVE_GNUTLS
   add ("same-policy-answers/tls", "tls", test_policy);
