@@ -101,6 +101,7 @@ typedef struct
   GPtrArray *instances; /* CommyInstance, ordered by priority and id */
   gint64 revision;
   char *notice;    /* what to know about them, such as that the store is away; NULL: all is well */
+  gint64 away_ns;  /* since when it is, on the steady clock; 0: it is there */
   gpointer survey; /* what the mesh thread found out about the endpoints; see commy-survey.h */
   GDestroyNotify survey_free;
 } CommySnapshot;
@@ -109,3 +110,5 @@ CommySnapshot *commy_snapshot_ref (CommySnapshot *snapshot);
 void commy_snapshot_unref (CommySnapshot *snapshot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommySnapshot, commy_snapshot_unref)
 CommySnapshot *commy_snapshot_new (const char *service, gint64 revision, const char *notice);
+/* The notice, with how old what the store said last is by now. (transfer full) (nullable) */
+char *commy_snapshot_dup_notice (const CommySnapshot *snapshot, gint64 now_ns);

@@ -41,6 +41,7 @@ typedef struct
   gboolean beginning; /* sources are being asked: not all of them yet */
   GSource *later;     /* makes the snapshot that is due; NULL: none is */
   gint64 next_ns;     /* not made before */
+  gint64 away_ns;     /* since when the store is away; 0: it is there */
   GArray *waiters;
 } Watched;
 
@@ -177,6 +178,7 @@ make_snapshot (Watched *watched)
   g_autoptr (CommySnapshot) snapshot
       = commy_snapshot_new (watched->service, store->revision, notice);
 
+  snapshot->away_ns = watched->away_ns;
   for (guint i = 0; i < watched->sources->len; i++)
     add_instances (watched, watched->sources->pdata[i], snapshot->instances);
   sort_instances (snapshot->instances);
@@ -204,6 +206,18 @@ publish_now (Watched *watched)
   watched->next_ns = end_ns + MIN ((end_ns - start_ns) * PAUSE_SHARE, PAUSE_MOST_NS);
 }
 
+/* It may be away for many snapshots. */
+static void
+note_away (Watched *watched)
+{
+  const CommySource *store = watched->sources->pdata[0];
+
+  if (!store->away)
+    watched->away_ns = 0;
+  else if (watched->away_ns == 0)
+    watched->away_ns = MAX (commy_env_now (watched->registry->env), 1);
+}
+
 static gboolean
 on_later (gpointer data)
 {
@@ -219,6 +233,7 @@ publish (gpointer data)
   Watched *watched = data;
   gint64 wait_ns = watched->next_ns - commy_env_now (watched->registry->env);
 
+  note_away (watched);
   if (watched->later != NULL)
     return;
   if (wait_ns < PAUSE_LEAST_NS)

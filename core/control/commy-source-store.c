@@ -133,7 +133,8 @@ static void
 say_away (StoreSource *self)
 {
   self->source.live = FALSE;
-  commy_source_changed (&self->source, g_strdup ("the store is away; this is the last it said"));
+  self->source.away = TRUE;
+  commy_source_changed (&self->source, g_strdup ("the store is away"));
 }
 
 static gboolean
@@ -269,6 +270,7 @@ take (StoreSource *self, const CommyStoreResult *result)
   self->n_older = 0;
   self->read_revision = result->revision;
   self->source.revision = result->revision;
+  self->source.away = FALSE;
   say_changed (self);
   if (self->watch == 0)
     {

@@ -35,6 +35,7 @@ struct _CommySource
   gint64 revision;       /* the store's */
   char *notice;          /* what to know about them, such as that they are old; or NULL */
   gboolean live;         /* it has answered and keeps itself fresh */
+  gboolean away;         /* the store does not answer: these are its last words */
   gboolean asking;
   gboolean busy; /* must not be freed: somebody will answer it */
 };

@@ -343,6 +343,7 @@ attempts_sync (CommyClient *self,
       rest_until (self, at_ns, cancellable);
       request->now_ns = commy_env_now (self->mesh->env);
     }
+  commy_client_tell_age (self, last);
   g_propagate_error (error, g_steal_pointer (&last));
   return FALSE;
 }

@@ -395,7 +395,8 @@ commy_route_field_make (CommyRouteField *field,
   field->snapshot = commy_registry_lookup (key->mesh->registry, key->service);
   if (field->snapshot == NULL || field->snapshot->instances->len == 0)
     {
-      const char *notice = field->snapshot != NULL ? field->snapshot->notice : NULL;
+      g_autofree char *notice
+          = field->snapshot != NULL ? commy_snapshot_dup_notice (field->snapshot, now_ns) : NULL;
 
       commy_set_error (error, COMMY_ERROR_NO_SERVICE,
                        "nobody offers %s in mesh \"%s\", whose folder is %s%s%s%s", key->service,
@@ -513,6 +514,8 @@ char *
 commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
 {
   GString *notes = g_string_new (NULL);
+  g_autofree char *notice
+      = commy_snapshot_dup_notice (field->snapshot, commy_env_now (key->mesh->env));
 
   if (g_strcmp0 (commy_config_get (key->mesh->config, "plugins", "trust"), "any") == 0)
     g_string_append_printf (notes, "trust=any: plugin files are not checked (%s)",
@@ -521,8 +524,8 @@ commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
   note_balancer (notes, key, field);
   commy_route_subset_note (&field->subset, key, notes);
   commy_route_levels_note (field, key, notes);
-  if (field->snapshot->notice != NULL)
-    g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", field->snapshot->notice);
+  if (notice != NULL)
+    g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", notice);
   note_interfaces (notes, key, field);
   if (key->mesh->prober != NULL)
     {
