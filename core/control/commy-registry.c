@@ -54,6 +54,7 @@ struct _CommyRegistry
   const CommyEnv *env;
   CommyRegistration *registration;
   GHashTable *watched; /* service -> Watched */
+  CommyRefusals told;  /* of records that could not be read, for lists */
   CommyRegistrySurveyor survey;
   gpointer survey_data;
   void (*listen) (gpointer data, CommySnapshot *snapshot);
@@ -583,8 +584,11 @@ add_entries (const Listing *listing, const CommyStoreResult *result, GPtrArray *
 {
   for (gsize i = 0; i < result->n_entries; i++)
     {
-      g_autoptr (CommyInstance) instance = commy_source_store_read (&result->entries[i]);
+      g_autoptr (GError) error = NULL;
+      g_autoptr (CommyInstance) instance = commy_source_store_read (&result->entries[i], &error);
 
+      if (error != NULL)
+        commy_source_store_tell (&listing->registry->told, error);
       if (instance != NULL && is_wanted (listing, instance->service))
         g_ptr_array_add (instances, g_steal_pointer (&instance));
     }
