@@ -198,7 +198,7 @@ take_said (CommyHealthChecks *self, Entry *entry, CommyInstance *instance)
   entry->said_ns = commy_env_now (self->mesh->env);
   g_mutex_unlock (&self->lock);
   /* This node told of its own when it said so; and that somebody serves is no news at first. */
-  if (strcmp (instance->node != NULL ? instance->node : "", self->mesh->node) == 0
+  if (commy_mesh_is_ours (self->mesh, instance)
       || (from == COMMY_HEALTH_UNKNOWN && said == COMMY_HEALTH_WELL))
     return;
   describe_said (reason, text, sizeof text);

@@ -12,7 +12,6 @@
 #include "control/commy-locality.h"
 #include "control/commy-subset.h"
 #include "mesh/commy-mesh-private.h"
-#include "mesh/commy-service-private.h"
 #include "route/commy-decision-private.h"
 
 #include <string.h>
@@ -102,24 +101,10 @@ find_pair (const CommyInstanceEndpoint *pairs, guint n, const char *id)
   return NULL;
 }
 
-/* Offered by this very process. That a record has our node in it says nothing: anybody who may
- * write one can write that. */
-static gboolean
-is_ours (CommyMesh *mesh, const CommyInstance *instance)
-{
-  const char *id = instance->origin != NULL ? instance->peer_instance : instance->id;
-  g_autoptr (CommyService) offer = NULL;
-
-  if (id == NULL || g_strcmp0 (instance->node, mesh->node) != 0)
-    return FALSE;
-  offer = commy_mesh_dup_offer (mesh, id);
-  return offer != NULL && strcmp (offer->name, instance->service) == 0;
-}
-
 static guint
 reach_of (CommyMesh *mesh, CommyInstance *instance, const CommyProfile *profile)
 {
-  if (is_ours (mesh, instance) && (profile->reach & COMMY_REACH_SELF))
+  if (commy_mesh_is_ours (mesh, instance) && (profile->reach & COMMY_REACH_SELF))
     return COMMY_REACH_SELF;
   if (profile->reach & COMMY_REACH_NETWORK)
     return COMMY_REACH_NETWORK;
@@ -240,7 +225,7 @@ survey_place (CommyMesh *mesh, const CommyInstance *instance, CommySurveyInstanc
                             .host_id = commy_env_host_id (),
                             .zone = commy_config_get (mesh->config, "mesh", "zone"),
                             .region = commy_config_get (mesh->config, "mesh", "region") };
-  const CommyPlace there = { .node = is_ours (mesh, instance) ? instance->node : NULL,
+  const CommyPlace there = { .node = commy_mesh_is_ours (mesh, instance) ? instance->node : NULL,
                              .host_id = instance->host_id,
                              .zone = instance->zone,
                              .region = instance->region };
