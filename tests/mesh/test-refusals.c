@@ -370,11 +370,10 @@ write_record_as (CommyMesh *mesh,
   g_assert_no_error (error);
 }
 
-/* Whether a call of @service is answered; else @error. */
+/* Whether a call by @client is answered; else @error. */
 static gboolean
-is_answered (CommyMesh *mesh, const char *service, GError **error)
+is_answered (CommyClient *client, GError **error)
 {
-  g_autoptr (CommyClient) client = commy_client_new (mesh, service);
   g_autoptr (GVariant) value = commy_client_call_sync (client, "Pid", NULL, NULL, NULL, error);
 
   return value != NULL;
@@ -387,6 +386,7 @@ test_shared_id (MeshFixture *fixture, gconstpointer data)
 {
   g_autofree char *file = NULL;
   g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL, ledger = NULL; /* at once: they share their worker */
   g_autoptr (GError) error = NULL;
   ServiceChild *child = service_child_start (fixture, NULL, 0);
 
@@ -395,9 +395,11 @@ test_shared_id (MeshFixture *fixture, gconstpointer data)
                                    "verbs=offer\neffect=deny\n");
   mesh = mesh_fixture_join (fixture, ONLY ("shm"));
   write_record_as (mesh, child, LEDGER, NULL, NULL);
-  is_answered (mesh, TEST_SERVICE, &error);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  is_answered (client, &error);
   g_assert_no_error (error);
-  g_assert_false (is_answered (mesh, LEDGER, &error));
+  ledger = commy_client_new (mesh, LEDGER);
+  g_assert_false (is_answered (ledger, &error));
   g_assert_error (error, COMMY_ERROR, COMMY_ERROR_NOT_OFFERED);
   g_assert_nonnull (strstr (error->message, "may not offer " LEDGER));
   commy_mesh_leave_sync (mesh, NULL, NULL);
@@ -409,13 +411,16 @@ static void
 test_taken_id (MeshFixture *fixture, gconstpointer data)
 {
   g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL, ledger = NULL; /* at once: they share their worker */
   g_autoptr (GError) away = NULL, error = NULL;
   ServiceChild *child = service_child_start (fixture, NULL, 0);
 
   mesh = mesh_fixture_join (fixture, ONLY ("shm"));
   write_record_as (mesh, child, LEDGER, ".sock", ".gone");
-  g_assert_false (is_answered (mesh, LEDGER, &away));
-  is_answered (mesh, TEST_SERVICE, &error);
+  ledger = commy_client_new (mesh, LEDGER);
+  g_assert_false (is_answered (ledger, &away));
+  client = commy_client_new (mesh, TEST_SERVICE);
+  is_answered (client, &error);
   g_assert_no_error (error);
   commy_mesh_leave_sync (mesh, NULL, NULL);
   service_child_free (child);
@@ -462,9 +467,9 @@ test_useless_records (MeshFixture *fixture, gconstpointer data)
 
   mesh = mesh_fixture_join (fixture, NULL);
   write_useless_records (mesh);
-  is_answered (mesh, TEST_SERVICE, &error);
-  g_assert_no_error (error);
   client = commy_client_new (mesh, TEST_SERVICE);
+  is_answered (client, &error);
+  g_assert_no_error (error);
   decision = commy_client_explain (client, 64, NULL, NULL, &error);
   g_assert_no_error (error);
   text = commy_decision_to_string (decision);
