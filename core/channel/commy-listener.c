@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "channel/commy-refusals.h"
+#include "base/commy-refusals.h"
 #include "channel/commy-setup-private.h"
 
 #include <stdlib.h>

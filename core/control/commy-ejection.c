@@ -21,12 +21,19 @@
 #define STRANGE 1e-5
 #define FEWEST 5u /* calls of an interval that are compared */
 
+/* One may always be out, and the last one never. */
+static guint
+get_most_out (const CommyEjectionPolicy *policy, guint n_hosts)
+{
+  const guint most = MAX ((guint) (policy->share * n_hosts), 1);
+
+  return MIN (most, MAX (n_hosts, 1) - 1);
+}
+
 static gboolean
 is_full (const CommyEjection *ejection, const CommyEjectionPolicy *policy, guint n_hosts)
 {
-  const guint most = (guint) (policy->share * n_hosts);
-
-  return ejection->n_out + 1 >= n_hosts || ejection->n_out >= MAX (most, 1);
+  return ejection->n_out >= get_most_out (policy, n_hosts);
 }
 
 static void
@@ -54,6 +61,30 @@ let_in (CommyEjection *ejection, CommyEjectionHost *host)
   host->row = 0;
   host->passed = host->failed = 0;
   ejection->n_out--;
+}
+
+static CommyEjectionHost *
+find_oldest (CommyEjectionHost *hosts, guint n_hosts)
+{
+  CommyEjectionHost *oldest = NULL;
+
+  for (guint i = 0; i < n_hosts; i++)
+    if (hosts[i].out && (oldest == NULL || hosts[i].since_ns < oldest->since_ns))
+      oldest = &hosts[i];
+  return oldest;
+}
+
+void
+commy_ejection_fit (CommyEjection *ejection,
+                    const CommyEjectionPolicy *policy,
+                    CommyEjectionHost *hosts,
+                    guint n_hosts)
+{
+  ejection->n_out = 0;
+  for (guint i = 0; i < n_hosts; i++)
+    ejection->n_out += hosts[i].out;
+  while (ejection->n_out > get_most_out (policy, n_hosts))
+    let_in (ejection, find_oldest (hosts, n_hosts));
 }
 
 typedef struct
@@ -125,10 +156,13 @@ commy_ejection_tell (CommyEjection *ejection,
       host->row = 0;
       return FALSE;
     }
-  host->failed++;
   /* To have too much to do is no fault; balancers and breakers see to that. */
   if (outcome == COMMY_OUTCOME_LIMITED)
-    return FALSE;
+    {
+      host->limited = TRUE;
+      return FALSE;
+    }
+  host->failed++;
   host->row++;
   if (host->out || host->row < policy->failures || is_full (ejection, policy, n_hosts)
       || !another_answers (hosts, n_hosts, index)
@@ -201,6 +235,18 @@ compare (CommyEjection *ejection,
   return changed;
 }
 
+/* Nobody who is in answered: who is out may do better. */
+static gboolean
+are_all_bad (const CommyEjectionHost *hosts, guint n_hosts)
+{
+  const Pool pool = add_up (hosts, n_hosts);
+  gboolean any = pool.failed > 0;
+
+  for (guint i = 0; i < n_hosts && !any; i++)
+    any = !hosts[i].out && hosts[i].limited;
+  return any && pool.passed == 0;
+}
+
 static gboolean
 end_interval (CommyEjection *ejection,
               const CommyEjectionPolicy *policy,
@@ -208,8 +254,7 @@ end_interval (CommyEjection *ejection,
               guint n_hosts,
               gint64 now_ns)
 {
-  const Pool pool = add_up (hosts, n_hosts);
-  const gboolean all_bad = pool.passed == 0 && pool.failed > 0;
+  const gboolean all_bad = are_all_bad (hosts, n_hosts);
   gboolean changed
       = all_bad ? ejection->n_out > 0 : compare (ejection, policy, hosts, n_hosts, now_ns);
 
@@ -220,6 +265,7 @@ end_interval (CommyEjection *ejection,
       else if (!hosts[i].out && hosts[i].n_times > 0 && hosts[i].passed > 0)
         hosts[i].n_times--;
       hosts[i].passed = hosts[i].failed = 0;
+      hosts[i].limited = FALSE;
     }
   return changed;
 }

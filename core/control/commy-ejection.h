@@ -21,6 +21,7 @@ typedef struct
 typedef struct
 {
   guint32 passed, failed; /* in this interval */
+  gboolean limited;       /* in this interval it had too much to do: neither of both */
   guint row;              /* failures in a row */
   guint n_times;          /* how often it was ejected; falls by one in each good interval */
   gboolean answers;       /* its last call succeeded */
@@ -47,6 +48,11 @@ gboolean commy_ejection_tell (CommyEjection *ejection,
                               gint64 now_ns);
 /* The same of @n calls that succeeded. */
 void commy_ejection_pass (CommyEjectionHost *host, const CommyEjectionPolicy *policy, guint32 n);
+/* The set has changed: while more are out than may be, who has been out longest is let back in. */
+void commy_ejection_fit (CommyEjection *ejection,
+                         const CommyEjectionPolicy *policy,
+                         CommyEjectionHost *hosts,
+                         guint n_hosts);
 /* Lets back in whose time is over, and at the end of an interval compares. TRUE: something
  * changed. */
 gboolean commy_ejection_check (CommyEjection *ejection,

@@ -93,7 +93,6 @@ commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from)
   guard->excluded = g_new0 (guint64, guard->n_words);
   guard->n_blocked = 0;
   guard->serial++;
-  guard->ejection.n_out = 0;
   guard->next_ns = 0; /* anew when it is asked */
   for (guint i = 0; i < n; i++)
     {
@@ -103,10 +102,8 @@ commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from)
       guard->hosts[i] = old.hosts[from[i]];
       guard->out[i] = old.out[from[i]];
       old.out[from[i]].why = NULL;
-      /* Who would be the last one is not out. */
-      guard->hosts[i].out = guard->hosts[i].out && guard->ejection.n_out + 1 < n;
-      guard->ejection.n_out += guard->hosts[i].out;
     }
+  commy_ejection_fit (&guard->ejection, &guard->policy->ejection, guard->hosts, n);
   commy_guard_clear (&old);
 }
 

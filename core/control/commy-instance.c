@@ -8,6 +8,7 @@
 
 #include "base/commy-dotted-name.h"
 #include "base/commy-error-private.h"
+#include "base/commy-units.h"
 
 #include <string.h>
 
@@ -94,6 +95,23 @@ commy_instance_compare (gconstpointer a, gconstpointer b)
   if (x->priority != y->priority)
     return x->priority < y->priority ? -1 : 1;
   return strcmp (x->id, y->id);
+}
+
+guint
+commy_instance_hash (gconstpointer instance)
+{
+  return g_str_hash (((const CommyInstance *) instance)->id);
+}
+
+gboolean
+commy_instance_equal (gconstpointer a, gconstpointer b)
+{
+  const CommyInstance *x = a;
+  const CommyInstance *y = b;
+
+  return x == y
+         || (strcmp (x->id, y->id) == 0 && strcmp (x->service, y->service) == 0
+             && (x->origin == NULL) == (y->origin == NULL));
 }
 
 static void
@@ -362,6 +380,19 @@ commy_snapshot_new (const char *service, gint64 revision, const char *notice)
   self->revision = revision;
   self->notice = g_strdup (notice);
   return self;
+}
+
+char *
+commy_snapshot_dup_notice (const CommySnapshot *self, gint64 now_ns)
+{
+  g_autofree char *age = NULL;
+
+  if (self->notice == NULL || self->away_ns == 0)
+    return g_strdup (self->notice);
+  if (self->revision == 0)
+    return g_strconcat (self->notice, "; it has said nothing yet", NULL);
+  age = commy_format_duration ((double) MAX (now_ns - self->away_ns, 0));
+  return g_strdup_printf ("%s; the last it said is %s old", self->notice, age);
 }
 
 CommySnapshot *

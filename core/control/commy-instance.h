@@ -52,6 +52,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyInstance, commy_instance_unref)
 /* The order of snapshots: by priority and id; takes pointers to pointers. */
 int commy_instance_compare (gconstpointer a, gconstpointer b);
 
+/* What tables of instances are keyed by: the service, the id, and whether a store lists it or an
+ * operator named it. Whoever may write one record chooses its id and may take another's: an id
+ * alone says nothing. */
+guint commy_instance_hash (gconstpointer instance);
+gboolean commy_instance_equal (gconstpointer a, gconstpointer b);
+
 /* While it is being made. */
 void
 commy_instance_add_endpoint (CommyInstance *instance, const char *transport, const char *address);
@@ -95,6 +101,7 @@ typedef struct
   GPtrArray *instances; /* CommyInstance, ordered by priority and id */
   gint64 revision;
   char *notice;    /* what to know about them, such as that the store is away; NULL: all is well */
+  gint64 away_ns;  /* since when it is, on the steady clock; 0: it is there */
   gpointer survey; /* what the mesh thread found out about the endpoints; see commy-survey.h */
   GDestroyNotify survey_free;
 } CommySnapshot;
@@ -103,3 +110,5 @@ CommySnapshot *commy_snapshot_ref (CommySnapshot *snapshot);
 void commy_snapshot_unref (CommySnapshot *snapshot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommySnapshot, commy_snapshot_unref)
 CommySnapshot *commy_snapshot_new (const char *service, gint64 revision, const char *notice);
+/* The notice, with how old what the store said last is by now. (transfer full) (nullable) */
+char *commy_snapshot_dup_notice (const CommySnapshot *snapshot, gint64 now_ns);

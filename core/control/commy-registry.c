@@ -41,6 +41,7 @@ typedef struct
   gboolean beginning; /* sources are being asked: not all of them yet */
   GSource *later;     /* makes the snapshot that is due; NULL: none is */
   gint64 next_ns;     /* not made before */
+  gint64 away_ns;     /* since when the store is away; 0: it is there */
   GArray *waiters;
 } Watched;
 
@@ -53,6 +54,7 @@ struct _CommyRegistry
   const CommyEnv *env;
   CommyRegistration *registration;
   GHashTable *watched; /* service -> Watched */
+  CommyRefusals told;  /* of records that could not be read, for lists */
   CommyRegistrySurveyor survey;
   gpointer survey_data;
   void (*listen) (gpointer data, CommySnapshot *snapshot);
@@ -177,6 +179,7 @@ make_snapshot (Watched *watched)
   g_autoptr (CommySnapshot) snapshot
       = commy_snapshot_new (watched->service, store->revision, notice);
 
+  snapshot->away_ns = watched->away_ns;
   for (guint i = 0; i < watched->sources->len; i++)
     add_instances (watched, watched->sources->pdata[i], snapshot->instances);
   sort_instances (snapshot->instances);
@@ -204,6 +207,18 @@ publish_now (Watched *watched)
   watched->next_ns = end_ns + MIN ((end_ns - start_ns) * PAUSE_SHARE, PAUSE_MOST_NS);
 }
 
+/* It may be away for many snapshots. */
+static void
+note_away (Watched *watched)
+{
+  const CommySource *store = watched->sources->pdata[0];
+
+  if (!store->away)
+    watched->away_ns = 0;
+  else if (watched->away_ns == 0)
+    watched->away_ns = MAX (commy_env_now (watched->registry->env), 1);
+}
+
 static gboolean
 on_later (gpointer data)
 {
@@ -219,6 +234,7 @@ publish (gpointer data)
   Watched *watched = data;
   gint64 wait_ns = watched->next_ns - commy_env_now (watched->registry->env);
 
+  note_away (watched);
   if (watched->later != NULL)
     return;
   if (wait_ns < PAUSE_LEAST_NS)
@@ -568,8 +584,11 @@ add_entries (const Listing *listing, const CommyStoreResult *result, GPtrArray *
 {
   for (gsize i = 0; i < result->n_entries; i++)
     {
-      g_autoptr (CommyInstance) instance = commy_source_store_read (&result->entries[i]);
+      g_autoptr (GError) error = NULL;
+      g_autoptr (CommyInstance) instance = commy_source_store_read (&result->entries[i], &error);
 
+      if (error != NULL)
+        commy_source_store_tell (&listing->registry->told, error);
       if (instance != NULL && is_wanted (listing, instance->service))
         g_ptr_array_add (instances, g_steal_pointer (&instance));
     }

@@ -16,6 +16,7 @@
 #define PREFIX COMMY_SERVICES_PREFIX
 #define RETRY_MS 1000u
 #define PATIENCE_MS 15000u
+#define NS_PER_US 1000
 /* So often an answer may be older than what was seen; then the store was set back. */
 #define OLDER_MOST 10u
 
@@ -35,6 +36,7 @@ typedef struct
   GSource *calm;          /* since it was read again because of its watch */
   guint n_older;          /* answers in turn that were older than what was seen */
   GHashTable *unreadable; /* ids of records that say nothing */
+  CommyRefusals told;     /* of those */
   gboolean is_freed;      /* while the store was being asked */
 } StoreSource;
 
@@ -76,10 +78,9 @@ split_key (const char *key, char **out_service, const char **out_id)
 }
 
 CommyInstance *
-commy_source_store_read (const CommyStoreEntry *entry)
+commy_source_store_read (const CommyStoreEntry *entry, GError **error)
 {
   g_autofree char *service = NULL;
-  g_autoptr (GError) error = NULL;
   CommyInstance *instance;
   const char *id;
   gsize size;
@@ -88,24 +89,37 @@ commy_source_store_read (const CommyStoreEntry *entry)
   if (!split_key (entry->key, &service, &id) || entry->value == NULL)
     return NULL;
   text = g_bytes_get_data (entry->value, &size);
-  instance = commy_instance_read (id, service, text, size, &error);
-  if (instance == NULL)
-    g_warning ("%s", error->message);
-  else
+  instance = commy_instance_read (id, service, text, size, error);
+  if (instance != NULL)
     instance->lease = entry->lease;
   return instance;
+}
+
+void
+commy_source_store_tell (CommyRefusals *told, const GError *error)
+{
+  guint untold;
+  gboolean tells = commy_refusals_add (told, FALSE, g_get_monotonic_time () * NS_PER_US, &untold);
+
+  if (untold > 0)
+    g_warning ("%u more records of the store could not be read, of which nothing was told", untold);
+  if (tells)
+    g_warning ("%s", error->message);
 }
 
 static void
 apply_entry (StoreSource *self, const CommyStoreEntry *entry)
 {
+  g_autoptr (GError) error = NULL;
   CommyInstance *instance;
   const char *id;
 
   if (entry->key == NULL || !g_str_has_prefix (entry->key, self->prefix))
     return;
   id = entry->key + strlen (self->prefix);
-  instance = entry->value != NULL ? commy_source_store_read (entry) : NULL;
+  instance = entry->value != NULL ? commy_source_store_read (entry, &error) : NULL;
+  if (error != NULL)
+    commy_source_store_tell (&self->told, error);
   if (instance != NULL)
     g_hash_table_replace (self->source.instances, g_strdup (id), instance);
   else
@@ -133,7 +147,8 @@ static void
 say_away (StoreSource *self)
 {
   self->source.live = FALSE;
-  commy_source_changed (&self->source, g_strdup ("the store is away; this is the last it said"));
+  self->source.away = TRUE;
+  commy_source_changed (&self->source, g_strdup ("the store is away"));
 }
 
 static gboolean
@@ -269,6 +284,7 @@ take (StoreSource *self, const CommyStoreResult *result)
   self->n_older = 0;
   self->read_revision = result->revision;
   self->source.revision = result->revision;
+  self->source.away = FALSE;
   say_changed (self);
   if (self->watch == 0)
     {

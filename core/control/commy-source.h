@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/commy-env.h"
+#include "base/commy-refusals.h"
 #include "control/commy-instance.h"
 #include "plugin/commy-catalog.h"
 
@@ -35,6 +36,7 @@ struct _CommySource
   gint64 revision;       /* the store's */
   char *notice;          /* what to know about them, such as that they are old; or NULL */
   gboolean live;         /* it has answered and keeps itself fresh */
+  gboolean away;         /* the store does not answer: these are its last words */
   gboolean asking;
   gboolean busy; /* must not be freed: somebody will answer it */
 };
@@ -65,8 +67,11 @@ CommySource *commy_source_store_new_all (CommyPlugin *store,
                                          GMainContext *context,
                                          const char *beginning,
                                          const CommySourceListener *listener);
-/* NULL: no record of an instance; the log says why. */
-CommyInstance *commy_source_store_read (const CommyStoreEntry *entry);
+/* NULL: no record of an instance; @error: it should be one. */
+CommyInstance *commy_source_store_read (const CommyStoreEntry *entry, GError **error);
+/* Logs that a record cannot be read; of those that whoever may write records writes in a loop so
+ * many in a while, and then how many more there were. */
+void commy_source_store_tell (CommyRefusals *told, const GError *error);
 
 /* --- endpoints (commy-source.c, commy-source-srv.c) --- */
 

@@ -202,7 +202,7 @@ get_store_away (CommyAlertFigures *self, double *out_value)
   g_autoptr (CommySnapshot) nodes
       = commy_registry_lookup (self->mesh->registry, COMMY_CHECK_NODE_SERVICE);
 
-  *out_value = nodes != NULL && nodes->notice != NULL ? 1 : 0;
+  *out_value = nodes != NULL && nodes->away_ns != 0 ? 1 : 0;
   return nodes != NULL;
 }
 

@@ -314,6 +314,14 @@ says_nothing (const CommyCheck *self, const GError *error)
              || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_CERTIFICATE));
 }
 
+static gboolean
+asks_node (const CommyCheck *self)
+{
+  return self->spec->kind == COMMY_CHECK_HEARTBEAT && !self->asks_itself;
+}
+
+static void ask_itself (CommyCheck *self);
+
 static void
 on_called (GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -321,6 +329,12 @@ on_called (GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr (GError) error = NULL;
   g_autoptr (GVariant) answer = commy_client_call_finish (COMMY_CLIENT (source), result, &error);
 
+  if (answer == NULL && asks_node (self) && !is_answer (self, error) && !self->is_late
+      && !g_error_matches (error, COMMY_ERROR, COMMY_ERROR_CANCELLED))
+    {
+      ask_itself (self);
+      return;
+    }
   self->is_late |= g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DEADLINE);
   if (answer != NULL || is_answer (self, error))
     commy_check_end (self, NULL);
@@ -331,12 +345,16 @@ on_called (GObject *source, GAsyncResult *result, gpointer data)
 }
 
 static void
-call (CommyCheck *self, const char *service, const char *instance, const char *method)
+call (CommyCheck *self,
+      const char *service,
+      const char *instance,
+      const char *method,
+      gint64 timeout_ns)
 {
   g_autoptr (CommyClient) client = commy_client_new_look (self->mesh, service, instance);
   g_autoptr (CommyCallOptions) options = commy_call_options_new ();
 
-  commy_call_options_set_timeout (options, MAX (self->spec->timeout_ns / 1000, 1));
+  commy_call_options_set_timeout (options, MAX (timeout_ns / 1000, 1));
   commy_client_call (client, method, NULL, options, self->cancellable, on_called, self);
 }
 
@@ -357,18 +375,28 @@ find_node_service (const CommyCheck *self)
   return NULL;
 }
 
-/* Where no store lists its node, the instance itself is asked what it offers. */
+static void
+ask_itself (CommyCheck *self)
+{
+  self->asks_itself = TRUE;
+  call (self, self->instance->service, self->instance->id, COMMY_INTERFACE_METHOD,
+        self->spec->timeout_ns);
+}
+
+/* One connection to its node is enough for all that it offers. But which node that is, its record
+ * and another one of the store say, and not the instance: where nobody answers there within half
+ * the time, or no store lists its node, it is asked itself what it offers. */
 static void
 beat (CommyCheck *self)
 {
   g_autofree char *node = find_node_service (self);
 
-  if (g_strcmp0 (self->instance->node, self->mesh->node) == 0)
+  if (commy_mesh_is_ours (self->mesh, self->instance))
     commy_check_end (self, NULL); /* who asks beats */
   else if (node != NULL)
-    call (self, COMMY_CHECK_NODE_SERVICE, node, "Ping");
+    call (self, COMMY_CHECK_NODE_SERVICE, node, "Ping", self->spec->timeout_ns / 2);
   else
-    call (self, self->instance->service, self->instance->id, COMMY_INTERFACE_METHOD);
+    ask_itself (self);
 }
 
 void
@@ -377,5 +405,6 @@ commy_check_begin_call (CommyCheck *self)
   if (self->spec->kind == COMMY_CHECK_HEARTBEAT)
     beat (self);
   else
-    call (self, self->instance->service, self->instance->id, self->spec->method);
+    call (self, self->instance->service, self->instance->id, self->spec->method,
+          self->spec->timeout_ns);
 }

@@ -16,7 +16,7 @@
 typedef enum
 {
   COMMY_CHECK_NONE,
-  COMMY_CHECK_HEARTBEAT, /* the instance's node answers */
+  COMMY_CHECK_HEARTBEAT, /* the instance's process answers */
   COMMY_CHECK_CALL,      /* a method answers without an error */
   COMMY_CHECK_TCP,       /* a port takes connections */
   COMMY_CHECK_HTTP,      /* a path is answered with a status from 200 to 399 */
@@ -63,6 +63,7 @@ struct _CommyCheck
   GCancellable *cancellable;
   GSource *timeout;
   gboolean is_late;
+  gboolean asks_itself; /* the instance, not its node */
   CommyCheckFunc func;
   gpointer data;
 };

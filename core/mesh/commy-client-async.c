@@ -201,6 +201,7 @@ async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GErr
     attempt_close (call->open[0], COMMY_OUTCOME_ABANDONED);
   drop_source (&call->timer);
   commy_client_dismiss (call->client, &call->request.admitted, commy_outcome_judge (error, TRUE));
+  commy_client_tell_age (call->client, error);
   call->result = result;
   call->result_free = result_free;
   call->result_error = error;

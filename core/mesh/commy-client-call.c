@@ -171,6 +171,27 @@ commy_client_pick (CommyClient *self, CommyRequest *request, CommyPick *out_pick
   return FALSE;
 }
 
+void
+commy_client_tell_age (CommyClient *self, GError *error)
+{
+  g_autoptr (CommySnapshot) snapshot = NULL;
+  g_autofree char *notice = NULL;
+  char *text;
+
+  if (error == NULL || !commy_mesh_is_up (self->mesh)
+      || (!g_error_matches (error, COMMY_ERROR, COMMY_ERROR_UNREACHABLE)
+          && !g_error_matches (error, COMMY_ERROR, COMMY_ERROR_UNAVAILABLE)
+          && !g_error_matches (error, COMMY_ERROR, COMMY_ERROR_NO_ROUTE)))
+    return;
+  snapshot = commy_registry_lookup (self->mesh->registry, self->service);
+  if (snapshot == NULL || snapshot->away_ns == 0)
+    return;
+  notice = commy_snapshot_dup_notice (snapshot, commy_env_now (self->mesh->env));
+  text = g_strdup_printf ("%s (%s)", error->message, notice);
+  g_free (error->message);
+  error->message = text;
+}
+
 /* --- an attempt --- */
 
 void

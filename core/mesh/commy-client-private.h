@@ -194,6 +194,9 @@ gboolean commy_client_init_request_with_handles (CommyClient *client,
 /* Whether it may begin at all; once a call. What was admitted must be dismissed. */
 gboolean commy_client_admit (CommyClient *client, CommyRequest *request, GError **error);
 void commy_client_dismiss (CommyClient *client, CommyGuard **admitted, CommyOutcome outcome);
+/* Of a call that ended with @error (nullable) because nobody could be reached: adds how old what is
+ * known of the service is, if the store is away. */
+void commy_client_tell_age (CommyClient *client, GError *error);
 /* Instance and stack for a request, by the route that was decided. */
 gboolean
 commy_client_pick (CommyClient *client, CommyRequest *request, CommyPick *out_pick, GError **error);

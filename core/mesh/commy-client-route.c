@@ -241,7 +241,7 @@ ensure_start (gpointer data)
 }
 
 /* Until there is a snapshot of the service; or, with @awaits, one of its instances has said what it
- * offers. */
+ * offers. FALSE on the thread that would have to find it out: there what is known has to do. */
 static gboolean
 find_service_sync (CommyClient *self,
                    gboolean fresh,
@@ -250,9 +250,17 @@ find_service_sync (CommyClient *self,
                    GCancellable *cancellable,
                    GError **error)
 {
-  Ensure *ensure = g_new0 (Ensure, 1);
-  CommyLatch *latch = commy_latch_new ();
+  Ensure *ensure;
+  CommyLatch *latch;
 
+  if (commy_mesh_is_mesh_thread (self->mesh))
+    {
+      commy_set_error (error, COMMY_ERROR_NO_SERVICE, "%s is not known to this node yet",
+                       self->service);
+      return FALSE;
+    }
+  ensure = g_new0 (Ensure, 1);
+  latch = commy_latch_new ();
   ensure->mesh = g_object_ref (self->mesh);
   ensure->service = g_strdup (self->service);
   ensure->fresh = fresh;

@@ -319,6 +319,7 @@ attempts_sync (CommyClient *self,
 {
   g_autoptr (GError) refusal = NULL;
   g_autoptr (GError) last = NULL;
+  GError *told;
 
   for (;;)
     {
@@ -346,7 +347,9 @@ attempts_sync (CommyClient *self,
       rest_until (self, at_ns, cancellable);
       request->now_ns = commy_env_now (self->mesh->env);
     }
-  g_propagate_error (error, g_error_copy (commy_client_weigh (refusal, last)));
+  told = g_error_copy (commy_client_weigh (refusal, last));
+  commy_client_tell_age (self, told);
+  g_propagate_error (error, told);
   return FALSE;
 }
 

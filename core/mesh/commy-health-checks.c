@@ -42,7 +42,7 @@ struct _CommyHealthChecks
   guint32 round;
   gboolean is_adopting; /* the host's word, not a look of our own */
   GMutex lock;          /* of entries; only the mesh thread writes them */
-  GHashTable *entries;  /* instance id -> Entry */
+  GHashTable *entries;  /* CommyInstance, as commy_instance_equal() -> Entry */
 };
 
 /* --- what changes --- */
@@ -95,7 +95,7 @@ on_checked (gpointer data,
             CommyHealthState from)
 {
   CommyHealthChecks *self = data;
-  Entry *entry = g_hash_table_lookup (self->entries, instance->id);
+  Entry *entry = g_hash_table_lookup (self->entries, instance);
 
   if (entry == NULL)
     return;
@@ -116,6 +116,7 @@ on_checked (gpointer data,
 typedef struct
 {
   CommyHealthChecks *checks;
+  const char *service;
   gint64 until_ns;
 } Adoption;
 
@@ -124,7 +125,8 @@ on_verdict (gpointer data, const char *instance, CommyHealthState state, const c
 {
   const Adoption *adoption = data;
 
-  commy_health_runner_adopt (adoption->checks->runner, instance, state, reason, adoption->until_ns);
+  commy_health_runner_adopt (adoption->checks->runner, adoption->service, instance, state, reason,
+                             adoption->until_ns);
 }
 
 /* It is told twice an interval. Not told for one, each looks for itself; not all at once. */
@@ -142,7 +144,7 @@ on_host (gpointer data, const char *service, const char *text, gsize size)
 {
   CommyHealthChecks *self = data;
   const Followed *followed = g_hash_table_lookup (self->followed, service);
-  Adoption adoption = { .checks = self };
+  Adoption adoption = { .checks = self, .service = service };
 
   if (self->runner == NULL || followed == NULL || followed->spec == NULL)
     return;
@@ -161,21 +163,21 @@ commy_health_checks_write (CommyHealthChecks *self, const char *service, GString
   const Followed *followed = g_hash_table_lookup (self->followed, service);
   const gint64 now_ns = commy_env_now (self->mesh->env);
   GHashTableIter iter;
-  gpointer id, value;
+  gpointer value;
   guint n = 0;
 
   if (followed == NULL || followed->spec == NULL)
     return FALSE;
   commy_host_checks_begin (out, followed->spec->how);
   g_hash_table_iter_init (&iter, self->entries);
-  while (g_hash_table_iter_next (&iter, &id, &value))
+  while (g_hash_table_iter_next (&iter, NULL, &value))
     {
       const Entry *entry = value;
 
       if (strcmp (entry->instance->service, service) == 0
           && !commy_health_is_stale (&entry->found, followed->spec->interval_ns, now_ns)
           && n++ < COMMY_HOST_CHECKS_MAX)
-        commy_host_checks_add (out, id, entry->found.state, entry->found.reason);
+        commy_host_checks_add (out, entry->instance->id, entry->found.state, entry->found.reason);
     }
   return TRUE;
 }
@@ -196,7 +198,7 @@ take_said (CommyHealthChecks *self, Entry *entry, CommyInstance *instance)
   entry->said_ns = commy_env_now (self->mesh->env);
   g_mutex_unlock (&self->lock);
   /* This node told of its own when it said so; and that somebody serves is no news at first. */
-  if (strcmp (instance->node != NULL ? instance->node : "", self->mesh->node) == 0
+  if (commy_mesh_is_ours (self->mesh, instance)
       || (from == COMMY_HEALTH_UNKNOWN && said == COMMY_HEALTH_WELL))
     return;
   describe_said (reason, text, sizeof text);
@@ -271,7 +273,7 @@ is_left (gpointer key, gpointer value, gpointer data)
 static void
 take_instance (CommyHealthChecks *self, const Followed *followed, CommyInstance *instance)
 {
-  Entry *entry = g_hash_table_lookup (self->entries, instance->id);
+  Entry *entry = g_hash_table_lookup (self->entries, instance);
 
   /* Of thousands mostly one changed. */
   if (entry != NULL && entry->instance == instance)
@@ -283,7 +285,7 @@ take_instance (CommyHealthChecks *self, const Followed *followed, CommyInstance 
   if (entry == NULL)
     {
       entry = g_new0 (Entry, 1);
-      g_hash_table_insert (self->entries, g_strdup (instance->id), entry);
+      g_hash_table_insert (self->entries, commy_instance_ref (instance), entry);
     }
   g_clear_pointer (&entry->instance, commy_instance_unref);
   entry->instance = commy_instance_ref (instance);
@@ -325,7 +327,7 @@ commy_health_checks_get (CommyHealthChecks *self,
 
   *out_finding = (CommyHealthFinding){ .state = said };
   g_mutex_lock (&self->lock);
-  entry = g_hash_table_lookup (self->entries, instance->id);
+  entry = g_hash_table_lookup (self->entries, instance);
   if (entry != NULL)
     out_finding->since_ns = entry->said_ns;
   if (said == COMMY_HEALTH_UNWELL)
@@ -464,14 +466,14 @@ commy_health_checks_list (CommyHealthChecks *self, const char *service)
       add_record (self, &list, name, id, NULL, &finding);
     }
   g_hash_table_iter_init (&iter, self->entries);
-  while (g_hash_table_iter_next (&iter, &id, &value))
+  while (g_hash_table_iter_next (&iter, NULL, &value))
     {
       const Entry *entry = value;
 
       if (!is_wanted (entry->instance->service, service))
         continue;
       commy_health_checks_get (self, entry->instance, &finding);
-      add_record (self, &list, entry->instance->service, id, entry, &finding);
+      add_record (self, &list, entry->instance->service, entry->instance->id, entry, &finding);
     }
   return g_variant_builder_end (&list);
 }
@@ -524,7 +526,8 @@ commy_health_checks_new (CommyMesh *mesh)
 
   self->mesh = mesh;
   g_mutex_init (&self->lock);
-  self->entries = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, entry_free);
+  self->entries = g_hash_table_new_full (commy_instance_hash, commy_instance_equal,
+                                         (GDestroyNotify) commy_instance_unref, entry_free);
   self->followed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, followed_free);
   self->history
       = commy_health_history_new ((guint) commy_config_get_int (config, "limits", "health-history"),

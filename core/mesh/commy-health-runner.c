@@ -30,7 +30,7 @@ struct _CommyHealthRunner
   guint at_once, n_running;
   CommyHealthRunnerFunc func;
   gpointer data;
-  GHashTable *subjects; /* instance id -> Subject */
+  GHashTable *subjects; /* CommyInstance, as commy_instance_equal() -> Subject */
   GSequence *queue;     /* Subject, by the time when it is due */
   GSource *timer;
   guint32 round;
@@ -183,14 +183,14 @@ is_left (gpointer key, gpointer value, gpointer data)
 static void
 follow_one (CommyHealthRunner *self, CommyCheckSpec *spec, CommyInstance *instance, gint64 due_ns)
 {
-  Subject *subject = g_hash_table_lookup (self->subjects, instance->id);
+  Subject *subject = g_hash_table_lookup (self->subjects, instance);
 
   if (subject == NULL)
     {
       subject = g_new0 (Subject, 1);
       subject->runner = self;
       enqueue (subject, due_ns);
-      g_hash_table_insert (self->subjects, g_strdup (instance->id), subject);
+      g_hash_table_insert (self->subjects, commy_instance_ref (instance), subject);
     }
   if (subject->instance != instance)
     {
@@ -229,14 +229,21 @@ commy_health_runner_follow (CommyHealthRunner *self,
 
 void
 commy_health_runner_adopt (CommyHealthRunner *self,
+                           const char *service,
                            const char *instance,
                            CommyHealthState state,
                            const char *reason,
                            gint64 until_ns)
 {
-  Subject *subject = g_hash_table_lookup (self->subjects, instance);
+  CommyInstance model = { .service = (char *) service, .id = (char *) instance };
+  Subject *subject = g_hash_table_lookup (self->subjects, &model);
   CommyHealthState from;
 
+  if (subject == NULL)
+    {
+      model.origin = (char *) ""; /* one that an operator named */
+      subject = g_hash_table_lookup (self->subjects, &model);
+    }
   if (subject == NULL || state == COMMY_HEALTH_UNKNOWN)
     return;
   from = subject->health.state;
@@ -270,7 +277,8 @@ commy_health_runner_new (CommyMesh *mesh, guint at_once, CommyHealthRunnerFunc f
   self->at_once = at_once;
   self->func = func;
   self->data = data;
-  self->subjects = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, subject_drop);
+  self->subjects = g_hash_table_new_full (commy_instance_hash, commy_instance_equal,
+                                          (GDestroyNotify) commy_instance_unref, subject_drop);
   self->queue = g_sequence_new (NULL);
   self->timer = g_source_new (&timer_funcs, sizeof (GSource));
   g_source_set_callback (self->timer, on_timer, self, NULL);

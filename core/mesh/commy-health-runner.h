@@ -21,9 +21,10 @@ CommyHealthRunner *
 commy_health_runner_new (CommyMesh *mesh, guint at_once, CommyHealthRunnerFunc func, gpointer data);
 /* Waits for what is under way, which is cancelled. @func is not called any more. */
 void commy_health_runner_free (CommyHealthRunner *runner);
-/* Somebody else looked at an instance and found @state: nobody here looks before @until_ns.
- * UNKNOWN: nothing was found, and it is looked at as always. */
+/* Somebody else looked at an instance of @service and found @state: nobody here looks before
+ * @until_ns. UNKNOWN: nothing was found, and it is looked at as always. */
 void commy_health_runner_adopt (CommyHealthRunner *runner,
+                                const char *service,
                                 const char *instance,
                                 CommyHealthState state,
                                 const char *reason,

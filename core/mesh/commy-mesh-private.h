@@ -181,6 +181,9 @@ void commy_mesh_leave_here (CommyMesh *mesh);
 
 /* The service behind an instance of this node, or NULL. Any thread. (transfer full) */
 CommyService *commy_mesh_dup_offer (CommyMesh *mesh, const char *instance);
+/* Whether this very process offers @instance. That its record has our node in it says nothing:
+ * whoever may write a record can write that. */
+gboolean commy_mesh_is_ours (CommyMesh *mesh, const CommyInstance *instance);
 
 /* commy-mesh-audit.c: mesh thread. Nothing happens where the trail is not enabled. */
 gboolean commy_mesh_start_audit (CommyMesh *mesh, GError **error);

@@ -675,3 +675,15 @@ commy_mesh_dup_offer (CommyMesh *self, const char *instance)
   g_mutex_unlock (&self->lock);
   return service;
 }
+
+gboolean
+commy_mesh_is_ours (CommyMesh *self, const CommyInstance *instance)
+{
+  const char *id = instance->origin != NULL ? instance->peer_instance : instance->id;
+  g_autoptr (CommyService) offer = NULL;
+
+  if (id == NULL || g_strcmp0 (instance->node, self->node) != 0)
+    return FALSE;
+  offer = commy_mesh_dup_offer (self, id);
+  return offer != NULL && strcmp (offer->name, instance->service) == 0;
+}

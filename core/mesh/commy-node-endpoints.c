@@ -50,7 +50,8 @@ typedef struct
 static GHashTable *
 index_snapshot (const CommySnapshot *snapshot)
 {
-  GHashTable *index = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+  GHashTable *index
+      = g_hash_table_new_full (commy_instance_hash, commy_instance_equal, NULL, g_free);
   const CommySurvey *survey = snapshot->survey;
 
   for (guint i = 0; i < snapshot->instances->len; i++)
@@ -61,7 +62,7 @@ index_snapshot (const CommySnapshot *snapshot)
       *known = (Known){ instance, survey != NULL && i < survey->n_instances
                                       ? survey->instances[i]->level
                                       : COMMY_LEVEL_ELSEWHERE };
-      g_hash_table_insert (index, instance->id, known);
+      g_hash_table_insert (index, instance, known);
     }
   return index;
 }
@@ -99,10 +100,10 @@ view_all (CommyWard *ward, guint index, gint64 now_ns, CommyGuardView *out_view)
 }
 
 static void
-describe (const Visit *visit, CommyWard *ward, GHashTable *by_id, guint index, gint64 now_ns)
+describe (const Visit *visit, CommyWard *ward, GHashTable *listed, guint index, gint64 now_ns)
 {
   CommyPeer *peer = ward->members->pdata[index];
-  const Known *known = g_hash_table_lookup (by_id, peer->instance->id);
+  const Known *known = g_hash_table_lookup (listed, peer->instance);
   const CommyInstance *instance = known != NULL ? known->instance : peer->instance;
   CommyPath *path = find_open_path (peer);
   GVariantBuilder record;
@@ -135,13 +136,13 @@ visit_worker (gpointer data, gpointer user_data)
   const Visit *visit = user_data;
   const gint64 now_ns = commy_env_now (visit->mesh->env);
   CommyWard *ward = g_hash_table_lookup (worker->peers->wards, visit->service);
-  g_autoptr (GHashTable) by_id = NULL;
+  g_autoptr (GHashTable) listed = NULL;
 
   if (ward == NULL || ward->members->len == 0)
     return;
-  by_id = index_snapshot (ward->snapshot);
+  listed = index_snapshot (ward->snapshot);
   for (guint i = 0; i < ward->members->len; i++)
-    describe (visit, ward, by_id, i, now_ns);
+    describe (visit, ward, listed, i, now_ns);
 }
 
 GVariant *

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "base/commy-error-private.h"
+#include "base/commy-dotted-name.h"
 #include "mesh/commy-alerts.h"
 #include "mesh/commy-client-private.h"
 #include "mesh/commy-drain.h"
@@ -260,33 +260,92 @@ on_drain (CommyService *service, CommyInvocation *invocation, gpointer data)
                      on_drained, g_object_ref (invocation));
 }
 
-static void
-on_explain (CommyService *service, CommyInvocation *invocation, gpointer data)
+/* A decision that is to be explained, and perhaps waits for the store. */
+typedef struct
 {
-  g_autofree char *name = NULL;
-  g_auto (GStrv) changes = NULL;
-  g_autoptr (CommyWhatIf) what_if = NULL;
+  CommyInvocation *invocation;
+  CommyMesh *mesh; /* borrowed: it is there as long as its registry */
+  char *service;
+  guint64 size;
+  CommyWhatIf *what_if;
+} Question;
+
+static void
+question_free (Question *self)
+{
+  g_object_unref (self->invocation);
+  commy_what_if_free (self->what_if);
+  g_free (self->service);
+  g_free (self);
+}
+
+static gboolean
+has_instances (CommyMesh *mesh, const char *service)
+{
+  g_autoptr (CommySnapshot) snapshot = commy_registry_lookup (mesh->registry, service);
+
+  return snapshot != NULL && snapshot->instances->len > 0;
+}
+
+/* From what is known. @error (nullable): why no more is. */
+static void
+explain_known (gpointer data, const GError *error)
+{
+  Question *self = data;
   g_autoptr (CommyClient) client = NULL;
   g_autoptr (CommyDecision) decision = NULL;
   g_autoptr (GVariant) record = NULL;
+  g_autoptr (GError) cause = NULL;
+
+  if (error != NULL && !has_instances (self->mesh, self->service))
+    commy_invocation_return_gerror (self->invocation, error);
+  else
+    {
+      client = commy_client_new (self->mesh, self->service);
+      commy_client_expect_as_others (client);
+      decision = commy_client_explain (client, self->size, self->what_if, NULL, &cause);
+      record = decision != NULL ? commy_decision_to_variant (decision) : NULL;
+      if (record != NULL)
+        commy_invocation_return_value (self->invocation, g_variant_new ("(@a{sv})", record));
+      else
+        commy_invocation_return_gerror (self->invocation, cause);
+    }
+  question_free (self);
+}
+
+/* This thread keeps leases alive, so it never waits for the store: the answer comes when the store
+ * has said who is there, as it does if the name is new or nobody offers it. */
+static void
+on_explain (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  CommyMesh *mesh = service->mesh;
+  g_autofree char *name = NULL;
+  g_auto (GStrv) changes = NULL;
+  g_autoptr (CommyWhatIf) what_if = NULL;
   g_autoptr (GError) error = NULL;
+  Question *question;
   guint64 size;
 
   g_variant_get (commy_invocation_get_parameters (invocation), "(st^as)", &name, &size, &changes);
   what_if = commy_what_if_new ((const char *const *) changes, &error);
-  if (what_if != NULL)
-    {
-      client = commy_client_new (service->mesh, name);
-      commy_client_expect_as_others (client);
-      decision = commy_client_explain (client, size, what_if, NULL, &error);
-    }
-  if (decision == NULL)
+  if (what_if == NULL)
     {
       commy_invocation_return_gerror (invocation, error);
       return;
     }
-  record = commy_decision_to_variant (decision);
-  commy_invocation_return_value (invocation, g_variant_new ("(@a{sv})", record));
+  if (!has_keeper (mesh, invocation))
+    return;
+  question = g_new0 (Question, 1);
+  question->invocation = g_object_ref (invocation);
+  question->mesh = mesh;
+  question->service = g_steal_pointer (&name);
+  question->size = size;
+  question->what_if = g_steal_pointer (&what_if);
+  /* A client says what is wrong with what is no name. */
+  if (!commy_endpoint_name_is_valid (question->service) || has_instances (mesh, question->service))
+    explain_known (question, NULL);
+  else
+    commy_registry_ensure (mesh->registry, question->service, TRUE, explain_known, question);
 }
 
 CommyService *

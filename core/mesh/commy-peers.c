@@ -44,8 +44,8 @@ commy_peers_new (CommyMesh *mesh, CommyWorker *worker)
 
   self->mesh = mesh;
   self->worker = worker;
-  self->peers
-      = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) commy_peer_unref);
+  self->peers = g_hash_table_new_full (commy_instance_hash, commy_instance_equal, NULL,
+                                       (GDestroyNotify) commy_peer_unref);
   self->wards
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) commy_ward_free);
   self->free_slots = g_array_new (FALSE, FALSE, sizeof (guint32));
@@ -115,7 +115,7 @@ take_slot (CommyPeers *self)
 CommyPeer *
 commy_peers_ensure (CommyPeers *self, CommyInstance *instance)
 {
-  CommyPeer *peer = g_hash_table_lookup (self->peers, instance->id);
+  CommyPeer *peer = g_hash_table_lookup (self->peers, instance);
 
   if (peer != NULL)
     return peer;
@@ -128,7 +128,7 @@ commy_peers_ensure (CommyPeers *self, CommyInstance *instance)
   peer->ward_index = COMMY_NOT_IN_WARD;
   peer->instance = commy_instance_ref (instance);
   peer->paths = g_ptr_array_new_with_free_func (path_free);
-  g_hash_table_insert (self->peers, peer->instance->id, peer);
+  g_hash_table_insert (self->peers, peer->instance, peer);
   return peer;
 }
 
@@ -157,7 +157,7 @@ is_used (CommyPeer *peer)
 }
 
 void
-commy_peers_prune (CommyPeers *self, const char *service, GHashTable *by_id)
+commy_peers_prune (CommyPeers *self, const char *service, GHashTable *present)
 {
   GHashTableIter iter;
   gpointer value;
@@ -168,7 +168,7 @@ commy_peers_prune (CommyPeers *self, const char *service, GHashTable *by_id)
       CommyPeer *peer = value;
 
       if (strcmp (peer->instance->service, service) != 0
-          || g_hash_table_contains (by_id, peer->instance->id) || is_used (peer))
+          || g_hash_table_contains (present, peer->instance) || is_used (peer))
         continue;
       g_array_append_val (self->free_slots, peer->slot);
       peer->peers = NULL;

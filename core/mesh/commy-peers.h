@@ -28,7 +28,7 @@ struct _CommyPeers
 {
   CommyMesh *mesh;
   CommyWorker *worker;
-  GHashTable *peers; /* instance id -> CommyPeer */
+  GHashTable *peers; /* CommyInstance, as commy_instance_equal() -> CommyPeer */
   GHashTable *wards; /* service -> CommyWard */
   guint32 epoch;
   guint32 n_slots;         /* that peers have had */
@@ -79,10 +79,12 @@ commy_peers_get_epoch (const CommyPeers *peers)
 
 void commy_peers_touch (CommyPeers *peers);
 
+/* A path was dialled for a service, and its peer judged by whether it may offer that one: no other
+ * service has a share in it, whatever id its record has. */
 CommyPeer *commy_peers_ensure (CommyPeers *peers, CommyInstance *instance); /* (transfer none) */
-/* Instances of @service that are not in @by_id (id -> anything) are gone for good: those that
- * nobody uses any more are forgotten. */
-void commy_peers_prune (CommyPeers *peers, const char *service, GHashTable *by_id);
+/* Instances of @service that are not in @present (CommyInstance -> anything) are gone for good:
+ * those that nobody uses any more are forgotten. */
+void commy_peers_prune (CommyPeers *peers, const char *service, GHashTable *present);
 CommyPeer *commy_peer_ref (CommyPeer *peer);
 void commy_peer_unref (CommyPeer *peer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPeer, commy_peer_unref)

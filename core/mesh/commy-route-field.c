@@ -267,11 +267,11 @@ add_candidate (CommyRouteField *field,
 }
 
 /* In place means: on memory that both sides share, between peers that trust each other. */
-static gboolean
-serializer_fits (CommyPlugin *serializer,
-                 CommySurveyEndpoint *endpoint,
-                 CommyInstance *instance,
-                 guint64 wanted_caps)
+gboolean
+commy_route_serializer_fits (const CommyPlugin *serializer,
+                             const CommySurveyEndpoint *endpoint,
+                             const CommyInstance *instance,
+                             guint64 wanted_caps)
 {
   guint64 caps = serializer->profile.capabilities;
   gboolean byte_orders_may_differ = endpoint->facts->reach == COMMY_REACH_NETWORK;
@@ -313,7 +313,7 @@ add_endpoint (CommyRouteField *field,
       CommyPlugin *plugin = commy_catalog_get_plugin (key->mesh->catalog, i);
 
       if (!is_of_flavour (plugin, wanted_caps)
-          || !serializer_fits (plugin, endpoint, instance, wanted_caps))
+          || !commy_route_serializer_fits (plugin, endpoint, instance, wanted_caps))
         continue;
       add_candidate (field, key, index, endpoint, finding, plugin, now_ns);
     }
@@ -339,15 +339,21 @@ add_instance (CommyRouteField *field,
       add_endpoint (field, key, index, &instance->endpoints[k], wanted_caps, now_ns);
 }
 
-static guint
-count_serializers (const CommyRouteKey *key, guint64 wanted_caps)
+/* (transfer full) (element-type CommyPlugin) */
+static GPtrArray *
+list_serializers (const CommyRouteKey *key, guint64 wanted_caps)
 {
   const guint n = commy_catalog_get_n_plugins (key->mesh->catalog);
-  guint n_fitting = 0;
+  GPtrArray *fitting = g_ptr_array_new ();
 
   for (guint i = 0; i < n; i++)
-    n_fitting += is_of_flavour (commy_catalog_get_plugin (key->mesh->catalog, i), wanted_caps);
-  return n_fitting;
+    {
+      CommyPlugin *plugin = commy_catalog_get_plugin (key->mesh->catalog, i);
+
+      if (is_of_flavour (plugin, wanted_caps))
+        g_ptr_array_add (fitting, plugin);
+    }
+  return fitting;
 }
 
 /* Asks what each instance offers, if the client says what it needs. */
@@ -385,11 +391,13 @@ commy_route_field_make (CommyRouteField *field,
 {
   guint64 caps = flavour == COMMY_FLAVOUR_BYTES ? COMMY_CAP_BYTES : COMMY_CAP_VALUES;
   gint64 now_ns = commy_env_now (key->mesh->env);
+  g_autoptr (GPtrArray) serializers = list_serializers (key, caps);
 
   field->snapshot = commy_registry_lookup (key->mesh->registry, key->service);
   if (field->snapshot == NULL || field->snapshot->instances->len == 0)
     {
-      const char *notice = field->snapshot != NULL ? field->snapshot->notice : NULL;
+      g_autofree char *notice
+          = field->snapshot != NULL ? commy_snapshot_dup_notice (field->snapshot, now_ns) : NULL;
 
       commy_set_error (error, COMMY_ERROR_NO_SERVICE,
                        "nobody offers %s in mesh \"%s\", whose folder is %s%s%s%s", key->service,
@@ -398,8 +406,7 @@ commy_route_field_make (CommyRouteField *field,
       return FALSE;
     }
   field->flavour = flavour;
-  commy_route_subset_make (&field->subset, key, field->snapshot, count_serializers (key, caps),
-                           now_ns);
+  commy_route_subset_make (&field->subset, key, field->snapshot, serializers, caps, now_ns);
   field->recheck_ns = field->subset.recheck_ns;
   if (key->around != NULL)
     field->recheck_ns = MIN (field->recheck_ns, commy_ward_get_recheck (key->around, now_ns));
@@ -508,6 +515,8 @@ char *
 commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
 {
   GString *notes = g_string_new (NULL);
+  g_autofree char *notice
+      = commy_snapshot_dup_notice (field->snapshot, commy_env_now (key->mesh->env));
 
   if (g_strcmp0 (commy_config_get (key->mesh->config, "plugins", "trust"), "any") == 0)
     g_string_append_printf (notes, "trust=any: plugin files are not checked (%s)",
@@ -516,8 +525,8 @@ commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field)
   note_balancer (notes, key, field);
   commy_route_subset_note (&field->subset, key, notes);
   commy_route_levels_note (field, key, notes);
-  if (field->snapshot->notice != NULL)
-    g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", field->snapshot->notice);
+  if (notice != NULL)
+    g_string_append_printf (notes, "%s%s", notes->len > 0 ? "; " : "", notice);
   note_interfaces (notes, key, field);
   if (key->mesh->prober != NULL)
     {

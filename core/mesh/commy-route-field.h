@@ -49,6 +49,11 @@ void commy_route_field_explain (CommyRouteField *field, const CommyDemand *deman
 /* What a reader of the decision must know beside it, or NULL. (transfer full) */
 char *commy_route_field_notes (const CommyRouteKey *key, const CommyRouteField *field);
 
+/* Whether @serializer, which has @wanted_caps if it is of use at all, can be used there. */
+gboolean commy_route_serializer_fits (const CommyPlugin *serializer,
+                                      const CommySurveyEndpoint *endpoint,
+                                      const CommyInstance *instance,
+                                      guint64 wanted_caps);
 /* Whether the client's selector, if it has one, fits @instance. @why: (nullable): what was wanted
  * and what it offers. */
 gboolean commy_route_is_selected (const CommyRouteKey *key,

@@ -24,6 +24,22 @@ commy_route_subset_clear (CommyRouteSubset *subset)
 
 /* --- who can be reached --- */
 
+/* Some transport of ours goes there with some serializer that both sides have. */
+static gboolean
+leads_there (const CommyInstance *instance,
+             const CommySurveyInstance *survey,
+             const GPtrArray *serializers,
+             guint64 caps)
+{
+  for (guint i = 0; i < survey->n_endpoints; i++)
+    for (guint k = 0; k < serializers->len; k++)
+      if (survey->endpoints[i].facts->known.filter == COMMY_FILTER_NONE
+          && commy_route_serializer_fits (serializers->pdata[k], &survey->endpoints[i], instance,
+                                          caps))
+        return TRUE;
+  return FALSE;
+}
+
 /* Every path to it failed lately, or it is left out. @out_retry_ns: when that may change. */
 static gboolean
 is_out_of_reach (const CommyRouteKey *key,
@@ -31,7 +47,7 @@ is_out_of_reach (const CommyRouteKey *key,
                  gint64 now_ns,
                  gint64 *out_retry_ns)
 {
-  const CommyPeer *peer = g_hash_table_lookup (key->worker->peers->peers, instance->id);
+  const CommyPeer *peer = g_hash_table_lookup (key->worker->peers->peers, instance);
 
   *out_retry_ns = G_MAXINT64;
   if (peer != NULL && key->around != NULL && commy_ward_leaves_out (key->around, peer))
@@ -52,7 +68,8 @@ is_out_of_reach (const CommyRouteKey *key,
 /* --- who comes first --- */
 
 #define UNWANTED (1u << 31) /* by the selector */
-#define OUT_OF_REACH (1u << 30)
+#define NO_WAY (1u << 30)   /* there, for this node: no news of it is awaited */
+#define OUT_OF_REACH (1u << 29)
 
 static guint32
 rank_of (const CommyInstance *instance, guint level)
@@ -72,6 +89,8 @@ collect (Eligible *out,
          CommyRouteSubset *self,
          const CommyRouteKey *key,
          const CommySnapshot *snapshot,
+         const GPtrArray *serializers,
+         guint64 caps,
          gint64 now_ns)
 {
   const CommySurvey *survey = snapshot->survey;
@@ -88,6 +107,8 @@ collect (Eligible *out,
       item->score = survey->instances[i]->score;
       if (!commy_route_is_selected (key, instance, NULL))
         item->rank |= UNWANTED;
+      else if (!leads_there (instance, survey->instances[i], serializers, caps))
+        item->rank |= NO_WAY;
       else if (is_out_of_reach (key, instance, now_ns, &retry_ns))
         {
           item->rank |= OUT_OF_REACH;
@@ -157,7 +178,8 @@ void
 commy_route_subset_make (CommyRouteSubset *self,
                          const CommyRouteKey *key,
                          CommySnapshot *snapshot,
-                         guint n_serializers,
+                         const GPtrArray *serializers,
+                         guint64 caps,
                          gint64 now_ns)
 {
   g_autofree char *group = g_strdup_printf ("service %s", key->service);
@@ -170,14 +192,14 @@ commy_route_subset_make (CommyRouteSubset *self,
 
   *self = (CommyRouteSubset){ .recheck_ns = G_MAXINT64 };
   self->locality = g_strcmp0 (commy_config_get (key->mesh->config, group, "locality"), "off") != 0;
-  collect (&eligible, self, key, snapshot, now_ns);
+  collect (&eligible, self, key, snapshot, serializers, caps, now_ns);
   self->n_eligible = eligible.n;
   self->brief = eligible.n > SHOWN_IN_FULL;
   self->instances = g_new (guint, MIN (n, most));
   chosen = commy_subset_choose (eligible.items, eligible.n, most, self->instances);
   for (guint i = 0; i < chosen; i++)
     self->instances[i] = eligible.index_of[self->instances[i]];
-  self->n = count_fitting (self, snapshot->survey, self->instances, chosen, n_serializers);
+  self->n = count_fitting (self, snapshot->survey, self->instances, chosen, serializers->len);
   self->n = MIN (self->n, chosen);
   self->is_full = self->n < chosen;
   qsort (self->instances, self->n, sizeof *self->instances, by_number);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Which instances of a snapshot a decision considers, if there are more than a node wants or than
- * there is room for: those that can be reached, of the best priority, and the nearest first; among
+ * there is room for: those that can be reached, of the best priority, and the nearest first; last
+ * those to whom nothing leads that this node has, so that records of them keep nobody out. Among
  * equals the choice is the node's own (control/commy-subset.h). Lives as long as the decision
  * takes. Owner's thread only.
  */
@@ -22,11 +23,13 @@ typedef struct
   gint64 recheck_ns;          /* one of them may be tried again; G_MAXINT64: never */
 } CommyRouteSubset;
 
-/* @n_serializers: those that come into question for a path. */
+/* @serializers: (element-type CommyPlugin): those that come into question for a path, with @caps.
+ */
 void commy_route_subset_make (CommyRouteSubset *out_subset,
                               const CommyRouteKey *key,
                               CommySnapshot *snapshot,
-                              guint n_serializers,
+                              const GPtrArray *serializers,
+                              guint64 caps,
                               gint64 now_ns);
 void commy_route_subset_clear (CommyRouteSubset *subset);
 

@@ -141,7 +141,7 @@ find_pair (const CommyInstanceEndpoint *pairs, guint n, const char *id)
 static guint
 reach_of (CommyMesh *mesh, CommyInstance *instance, const CommyProfile *profile)
 {
-  if (strcmp (instance->node, mesh->node) == 0 && (profile->reach & COMMY_REACH_SELF))
+  if (commy_mesh_is_ours (mesh, instance) && (profile->reach & COMMY_REACH_SELF))
     return COMMY_REACH_SELF;
   if (profile->reach & COMMY_REACH_NETWORK)
     return COMMY_REACH_NETWORK;
@@ -262,7 +262,7 @@ survey_place (CommyMesh *mesh, const CommyInstance *instance, CommySurveyInstanc
                             .host_id = commy_env_host_id (),
                             .zone = commy_config_get (mesh->config, "mesh", "zone"),
                             .region = commy_config_get (mesh->config, "mesh", "region") };
-  const CommyPlace there = { .node = instance->node,
+  const CommyPlace there = { .node = commy_mesh_is_ours (mesh, instance) ? instance->node : NULL,
                              .host_id = instance->host_id,
                              .zone = instance->zone,
                              .region = instance->region };

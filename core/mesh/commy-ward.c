@@ -104,15 +104,15 @@ commy_ward_find_guard (const CommyWard *self, const char *method)
 static GHashTable *
 index_snapshot (CommySnapshot *snapshot)
 {
-  GHashTable *by_id = g_hash_table_new (g_str_hash, g_str_equal);
+  GHashTable *present = g_hash_table_new (commy_instance_hash, commy_instance_equal);
 
   for (guint i = 0; i < snapshot->instances->len; i++)
     {
       CommyInstance *instance = snapshot->instances->pdata[i];
 
-      g_hash_table_insert (by_id, instance->id, instance);
+      g_hash_table_insert (present, instance, instance);
     }
-  return by_id;
+  return present;
 }
 
 static void
@@ -146,7 +146,7 @@ note_state (CommyWard *self, guint index, const CommyInstance *instance, gint64 
 /* Who is no more in the snapshot goes; who is in it says whether it takes calls. */
 static void
 set_members (
-    CommyWard *self, GHashTable *by_id, CommyPeer *const *members, guint n_members, gint64 now_ns)
+    CommyWard *self, GHashTable *present, CommyPeer *const *members, guint n_members, gint64 now_ns)
 {
   g_autoptr (GPtrArray) old = g_steal_pointer (&self->members);
   g_autoptr (GArray) from = g_array_new (FALSE, FALSE, sizeof (gssize));
@@ -158,7 +158,7 @@ set_members (
       CommyPeer *peer = old->pdata[i];
 
       peer->ward_index = COMMY_NOT_IN_WARD;
-      if (g_hash_table_contains (by_id, peer->instance->id))
+      if (g_hash_table_contains (present, peer->instance))
         add_member (self, from, commy_peer_ref (peer), i);
     }
   for (guint i = 0; i < n_members; i++)
@@ -177,7 +177,7 @@ set_members (
   for (guint i = 0; i < self->members->len; i++)
     {
       CommyPeer *peer = self->members->pdata[i];
-      const CommyInstance *instance = g_hash_table_lookup (by_id, peer->instance->id);
+      const CommyInstance *instance = g_hash_table_lookup (present, peer->instance);
 
       if (instance != NULL)
         note_state (self, i, instance, now_ns);
@@ -190,7 +190,7 @@ commy_ward_update (CommyWard *self,
                    CommyPeer *const *members,
                    guint n_members)
 {
-  g_autoptr (GHashTable) by_id = NULL;
+  g_autoptr (GHashTable) present = NULL;
   const guint32 epoch = commy_mesh_get_epoch (self->mesh);
   gboolean known = self->snapshot == snapshot && self->epoch == epoch;
 
@@ -198,9 +198,9 @@ commy_ward_update (CommyWard *self,
     known = members[i]->ward_index != COMMY_NOT_IN_WARD;
   if (known)
     return;
-  by_id = index_snapshot (snapshot);
-  set_members (self, by_id, members, n_members, commy_env_now (self->mesh->env));
-  commy_peers_prune (self->peers, self->service, by_id);
+  present = index_snapshot (snapshot);
+  set_members (self, present, members, n_members, commy_env_now (self->mesh->env));
+  commy_peers_prune (self->peers, self->service, present);
   commy_snapshot_ref (snapshot);
   g_clear_pointer (&self->snapshot, commy_snapshot_unref);
   self->snapshot = snapshot;

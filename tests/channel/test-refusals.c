@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "channel/commy-refusals.h"
+#include "base/commy-refusals.h"
 
 #define START G_GINT64_CONSTANT (5000000000)
 

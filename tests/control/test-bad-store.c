@@ -545,6 +545,26 @@ test_unreadable (void)
     }
 }
 
+/* Whoever may write a record does so in a loop. */
+static void
+test_unreadable_flood (void)
+{
+  static const Answer script[] = { GOOD };
+  Scene scene;
+
+  start_well (&scene, script, G_N_ELEMENTS (script));
+  for (guint i = 0; i < COMMY_REFUSALS_TOLD; i++)
+    g_test_expect_message ("Commy", G_LOG_LEVEL_WARNING, "*the record of instance b*");
+  for (guint i = 0; i < 5 * COMMY_REFUSALS_TOLD; i++)
+    {
+      puppet_set (&scene.puppet, "b", "{");
+      puppet_tell (&scene.puppet, "b", scene.puppet.revision, scene.puppet.revision);
+    }
+  g_test_assert_expected_messages (); /* and no more */
+  assert_says (&scene, "1 records of the store cannot be read");
+  scene_clear (&scene);
+}
+
 static void
 test_strange_keys (void)
 {
@@ -652,6 +672,10 @@ main (int argc, char **argv)
   g_test_add_func ("/bad-store/watch/news-of-before-the-range", test_news_of_before_the_range);
   g_test_add_func ("/bad-store/watch/that-ends-again-and-again", test_ends_again_and_again);
   g_test_add_func ("/bad-store/record/unreadable-ones-are-told", test_unreadable);
+  /* attack: fill the log by records that cannot be read; defence: so many lines in a while, then
+   * their number; test: /bad-store/record/a-flood-of-unreadable-ones-is-some-lines */
+  g_test_add_func ("/bad-store/record/a-flood-of-unreadable-ones-is-some-lines",
+                   test_unreadable_flood);
   g_test_add_func ("/bad-store/record/strange-keys", test_strange_keys);
   g_test_add_func ("/bad-store/changes/a-thousand-make-few-snapshots", test_many_changes);
   return g_test_run ();

@@ -127,7 +127,28 @@ test_limited (void)
 
   tell (&set, 0, COMMY_OUTCOME_OK);
   for (guint i = 0; i < 100; i++)
-    tell (&set, 1, i % 2 == 0 ? COMMY_OUTCOME_LIMITED : COMMY_OUTCOME_ABANDONED);
+    {
+      tell (&set, 0, COMMY_OUTCOME_OK);
+      tell (&set, 1, i % 2 == 0 ? COMMY_OUTCOME_LIMITED : COMMY_OUTCOME_ABANDONED);
+    }
+  g_assert_false (set.hosts[1].out);
+  end_interval (&set);
+  g_assert_false (set.hosts[1].out);
+}
+
+/* Where all who are in have too much to do, who is out is let in, whatever it did. */
+static void
+test_all_limited (void)
+{
+  Set set = make_set (2);
+
+  tell (&set, 0, COMMY_OUTCOME_OK);
+  for (guint i = 0; i < 5; i++)
+    tell (&set, 1, COMMY_OUTCOME_FAILED);
+  end_interval (&set);
+  g_assert_true (set.hosts[1].out);
+  tell (&set, 0, COMMY_OUTCOME_LIMITED);
+  end_interval (&set);
   g_assert_false (set.hosts[1].out);
 }
 
@@ -440,6 +461,7 @@ main (int argc, char **argv)
   ADD ("tail-is-that-of-the-definition", test_tail);
   add_sizes ("failures-in-a-row-eject", test_row);
   ADD ("load-is-no-fault", test_limited);
+  ADD ("where-all-have-too-much-to-do-nobody-is-out", test_all_limited);
   add_sizes ("the-last-one-stays", test_last_one);
   add_sizes ("no-more-than-the-share-are-out", test_share_holds);
   add_sizes ("where-all-are-bad-nothing-happens", test_all_bad);

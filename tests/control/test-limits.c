@@ -476,6 +476,35 @@ test_members_change (Fixture *fixture, gconstpointer unused)
 }
 
 static void
+eject (Fixture *fixture, guint index)
+{
+  while (!fixture->guard.hosts[index].out)
+    call (fixture, index, COMMY_OUTCOME_FAILED);
+}
+
+/* A set that shrinks has no more out than its share, however they came to be out. */
+static void
+test_share_of_fewer (Fixture *fixture, gconstpointer unused)
+{
+  const gssize fewer[] = { 1, 0, 2 };
+
+  fixture->policy.breaker.enabled = FALSE;
+  commy_guard_set_members (&fixture->guard, 4, NULL);
+  exclude (fixture, 0, -1);
+  for (guint i = 0; i < 4; i++)
+    for (guint k = 0; k < 100; k++)
+      call (fixture, i, COMMY_OUTCOME_OK);
+  eject (fixture, 0);
+  fixture->now += S;
+  eject (fixture, 1);
+  g_assert_cmpuint (fixture->guard.ejection.n_out, ==, 2);
+  commy_guard_set_members (&fixture->guard, 3, fewer);
+  /* The one that has been out longest is in. */
+  g_assert_cmpuint (exclude (fixture, 0, -1), ==, 1);
+  g_assert_cmpuint (fixture->guard.ejection.n_out, ==, 1);
+}
+
+static void
 begin_anew (Fixture *fixture)
 {
   commy_guard_clear (&fixture->guard);
@@ -568,6 +597,7 @@ main (int argc, char **argv)
   GUARD ("says-why-nobody-can-be-picked", test_reasons);
   GUARD ("time-lets-them-in-again", test_time_passes);
   GUARD ("what-is-known-moves-with-the-members", test_members_change);
+  GUARD ("fewer-members-have-fewer-out", test_share_of_fewer);
   GUARD ("a-call-is-refused-for-a-reason", test_admission);
   GUARD ("bits-agree-with-the-parts", test_bits_agree);
   return g_test_run ();

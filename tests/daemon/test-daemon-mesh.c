@@ -10,7 +10,7 @@
 #include "../fixtures/test-child.h"
 #include "mesh/commy-mesh-private.h"
 #include "stores/common/commy-store-door.h"
-#include "tests/mesh/mesh-fixture.h"
+#include "tests/mesh/mesh-scene.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -479,6 +479,113 @@ caller_main (const char *text)
   return pid != 0 ? 0 : error->code - 300;
 }
 
+static void
+on_explained (GObject *source, GAsyncResult *result, gpointer data)
+{
+  *(GAsyncResult **) data = g_object_ref (result);
+}
+
+/* What the node of @mesh itself answers. (nullable) */
+static GVariant *
+explain_there (CommyMesh *mesh, const char *service, GError **error)
+{
+  static const char *const none[] = { NULL };
+  g_autoptr (CommyClient) node = mesh_node_client_new (mesh);
+  g_autoptr (GAsyncResult) result = NULL;
+
+  commy_client_call (node, "Explain", g_variant_new ("(st^as)", service, (guint64) 64, none), NULL,
+                     NULL, on_explained, &result);
+  while (result == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  return commy_client_call_finish (node, result, error);
+}
+
+/* A node that is asked about a name it has not heard of yet asks the store, and does not wait for
+ * it on the thread that would take the answer and that keeps its lease alive. */
+static void
+test_explains_strange_names (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *text = settings (fixture);
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (GVariant) known = NULL;
+  g_autoptr (GError) nobody = NULL, error = NULL;
+  ServiceChild *child;
+
+  test_daemon_start (fixture->daemon);
+  child = service_child_start (&fixture->mesh, text, 1);
+  mesh = mesh_fixture_join (&fixture->mesh, text);
+  g_assert_null (explain_there (mesh, "org.example.Nobody", &nobody));
+  g_assert_nonnull (nobody);
+  g_assert_nonnull (strstr (nobody->message, "CMY0301: nobody offers org.example.Nobody"));
+  known = explain_there (mesh, TEST_SERVICE, &error);
+  g_assert_no_error (error);
+  leave (mesh);
+  service_child_free (child);
+}
+
+/* Waits until the mesh knows that its store is away; what it says of it then. (transfer full) */
+static char *
+await_away (CommyClient *client)
+{
+  for (;;)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (CommyDecision) decision = commy_client_explain (client, 64, NULL, NULL, &error);
+      g_autofree char *text = NULL;
+
+      g_assert_no_error (error);
+      text = commy_decision_to_string (decision);
+      if (strstr (text, "the store is away") != NULL)
+        return g_steal_pointer (&text);
+      g_usleep (1000);
+    }
+}
+
+/* Calls go on without a store; what is told says how old that is which they go by. */
+static void
+test_says_how_old (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *text = settings (fixture);
+  g_autofree char *notes = NULL;
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (GError) there = NULL, away = NULL;
+  ServiceChild *child, *other;
+  /* Whatever else is read of the store is missed, too. */
+  GLogLevelFlags fatal = g_log_set_always_fatal (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL);
+
+  test_daemon_start (fixture->daemon);
+  child = service_child_start (&fixture->mesh, text, 1);
+  mesh = mesh_fixture_join (&fixture->mesh, text);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  assert_pid (client, child->pid);
+  service_child_kill (child);
+  while (ask_pid (client, &there) != 0) /* what had been sent before it died */
+    ;
+  g_assert_null (strstr (there->message, "away"));
+  other = service_child_start (&fixture->mesh, text, 1);
+  while (ask_pid (client, NULL) != other->pid)
+    ;
+  test_daemon_kill (fixture->daemon);
+  notes = await_away (client);
+  g_assert_nonnull (strstr (notes, "the store is away; the last it said is "));
+  g_assert_nonnull (strstr (notes, " old"));
+  assert_pid (client, other->pid);
+  service_child_kill (other);
+  do /* one may have been sent while it died */
+    {
+      g_clear_error (&away);
+      g_assert_cmpint (ask_pid (client, &away), ==, 0);
+    }
+  while (g_error_matches (away, COMMY_ERROR, COMMY_ERROR_OUTCOME_UNKNOWN));
+  g_test_message ("%s", away->message);
+  g_assert_nonnull (strstr (away->message, "(the store is away; the last it said is "));
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+  service_child_free (other);
+  g_log_set_always_fatal (fatal);
+}
+
 #define ADD(path, test) g_test_add ("/daemon/mesh/" path, Fixture, NULL, set_up, test, tear_down)
 
 int
@@ -495,5 +602,7 @@ main (int argc, char **argv)
   ADD ("without-a-daemon-joining-says-how-to-start-it", test_nobody_there);
   ADD ("a-watch-that-fell-behind-knows-everything-again", test_falls_behind);
   ADD ("two-users-meet-and-call", test_two_users);
+  ADD ("decisions-and-errors-say-how-old-what-they-go-by-is", test_says_how_old);
+  ADD ("a-node-explains-a-name-it-has-not-heard-of", test_explains_strange_names);
   return g_test_run ();
 }

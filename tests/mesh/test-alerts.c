@@ -168,6 +168,30 @@ test_calls (MeshFixture *fixture, gconstpointer data)
   service_child_free (child);
 }
 
+/* A record that cannot be read is news about the store, not that it is away. */
+static void
+test_unreadable_record (MeshFixture *fixture, gconstpointer data)
+{
+  g_autoptr (CommyMesh) writer = mesh_fixture_join (fixture, NULL);
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (GBytes) junk = g_bytes_new_static ("junk", 4);
+  g_autoptr (GString) heard = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+  Ear ear = { heard };
+
+  g_log_set_always_fatal (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL); /* the log says why */
+  commy_mesh_store_put_sync (writer, "services/org.commy.Node1/junk", junk,
+                             COMMY_STORE_ANY_REVISION, COMMY_STORE_WRITE_RESERVED, NULL, &error);
+  g_assert_no_error (error);
+  mesh = mesh_fixture_join (fixture, "[alert away]\nwhen=store-away\nfor=0\n"
+                                     "[alert fat]\nwhen=memory\nabove=1\nfor=0\n");
+  g_signal_connect (mesh, "alert", G_CALLBACK (on_alert), &ear);
+  await_heard (&ear, "fat+ ");
+  g_assert_null (strstr (heard->str, "away"));
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  commy_mesh_leave_sync (writer, NULL, NULL);
+}
+
 static void
 test_bad_rule (MeshFixture *fixture, gconstpointer data)
 {
@@ -193,6 +217,8 @@ main (int argc, char **argv)
   g_test_add (path, MeshFixture, NULL, mesh_fixture_set_up, func, mesh_fixture_tear_down)
   ADD ("/mesh/alerts/no-instance-fires-and-a-new-one-ends-it", test_instances);
   ADD ("/mesh/alerts/figures-of-calls-and-of-the-process", test_calls);
+  ADD ("/mesh/alerts/a-record-that-cannot-be-read-is-no-store-that-is-away",
+       test_unreadable_record);
   ADD ("/mesh/alerts/a-rule-that-cannot-be-keeps-from-joining", test_bad_rule);
 #undef ADD
   return g_test_run ();

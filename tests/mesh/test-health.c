@@ -214,6 +214,94 @@ test_hung (MeshFixture *fixture, gconstpointer data)
   service_child_free (child);
 }
 
+/* A record of a node of whom there is another one, which leads nowhere and comes first. */
+static void
+write_false_node (CommyMesh *mesh, const char *node)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) all = commy_mesh_list_services_sync (mesh, "org.commy.Node1", NULL, &error);
+
+  g_assert_no_error (error);
+  for (gsize i = 0; i < g_variant_n_children (all); i++)
+    {
+      g_autoptr (GVariant) instance = g_variant_get_child_value (all, i);
+      g_autoptr (GVariant) entry = NULL;
+      g_autoptr (GVariant) value = NULL;
+      g_autoptr (GString) text = NULL;
+      g_autoptr (GBytes) bytes = NULL;
+      g_autofree char *key = NULL;
+      const char *its_node, *id;
+
+      g_assert_true (g_variant_lookup (instance, "node", "&s", &its_node));
+      g_assert_true (g_variant_lookup (instance, "instance", "&s", &id));
+      if (strcmp (its_node, node) != 0)
+        continue;
+      key = g_strdup_printf ("services/org.commy.Node1/%s", id);
+      entry = commy_mesh_store_get_sync (mesh, key, NULL, &error);
+      g_assert_no_error (error);
+      value = g_variant_lookup_value (entry, "value", G_VARIANT_TYPE_BYTESTRING);
+      text = g_string_new_len (g_variant_get_data (value), (gssize) g_variant_get_size (value));
+      g_assert_cmpuint (g_string_replace (text, ".sock", ".gone", 0), >, 0);
+      bytes = g_bytes_new (text->str, text->len);
+      commy_mesh_store_put_sync (mesh, "services/org.commy.Node1/00000000", bytes,
+                                 COMMY_STORE_ANY_REVISION, COMMY_STORE_WRITE_RESERVED, NULL,
+                                 &error);
+      g_assert_no_error (error);
+      return;
+    }
+  g_assert_not_reached ();
+}
+
+static char *
+dup_node_of (CommyMesh *mesh)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) all = commy_mesh_list_services_sync (mesh, TEST_SERVICE, NULL, &error);
+  g_autoptr (GVariant) first = NULL;
+  char *node;
+
+  g_assert_no_error (error);
+  first = g_variant_get_child_value (all, 0);
+  g_assert_true (g_variant_lookup (first, "node", "s", &node));
+  return node;
+}
+
+/* Until @mesh itself has looked so often at whom it sees of the test service. */
+static void
+await_looks (CommyMesh *mesh, guint64 wanted)
+{
+  gint64 until = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  guint64 looks = 0;
+
+  while (looks < wanted)
+    {
+      g_autoptr (GVariant) list = ask (mesh, "HealthOf", TEST_SERVICE);
+      g_autoptr (GVariant) record = g_variant_get_child_value (list, 0);
+
+      g_assert_true (g_variant_lookup (record, "looks", "t", &looks));
+      if (g_get_monotonic_time () > until)
+        g_error ("looked %" G_GUINT64_FORMAT " times", looks);
+      g_usleep (5000);
+    }
+}
+
+/* What somebody's record says of its node makes nobody unwell who answers himself. */
+static void
+test_false_node (MeshFixture *fixture, gconstpointer data)
+{
+  ServiceChild *child = service_child_start (fixture, NULL, 1);
+  g_autoptr (CommyMesh) mesh = mesh_fixture_join (fixture, CHECKED ("heartbeat", ""));
+  g_autofree char *node = dup_node_of (mesh);
+
+  write_false_node (mesh, node);
+  use (mesh);
+  await_looks (mesh, 5);
+  g_assert_cmpuint (count_steps (mesh, "unknown", "well"), ==, 1);
+  g_assert_cmpuint (count_steps (mesh, "well", "unwell"), ==, 0);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
 static void
 test_leaves_while_looking (MeshFixture *fixture, gconstpointer data)
 {
@@ -561,6 +649,10 @@ main (int argc, char **argv)
   ADD ("/mesh/health/clients-hear-what-an-instance-says", test_says);
   ADD ("/mesh/health/what-is-said-last-stays", test_says_fast);
   ADD ("/mesh/health/heartbeat-notices-a-hung-process-and-its-return", test_hung);
+  /* attack: have an instance taken for unwell by a record of its node that leads nowhere; defence:
+   * where its node does not answer it is asked itself; test:
+   * /mesh/health/a-false-record-of-its-node-makes-nobody-unwell */
+  ADD ("/mesh/health/a-false-record-of-its-node-makes-nobody-unwell", test_false_node);
   ADD ("/mesh/health/leaving-does-not-wait-for-a-look", test_leaves_while_looking);
   ADD ("/mesh/health/a-method-that-fails-is-unwell", test_call);
   ADD ("/mesh/health/a-port-that-closes-is-unwell", test_tcp);

@@ -338,6 +338,150 @@ test_offer (MeshFixture *fixture, gconstpointer transport)
   service_child_free (child);
 }
 
+/* --- records that share an id --- */
+
+#define LEDGER "org.example.Ledger"
+
+/* Writes the record of @child, with @from replaced by @to, under its id as one of @service. */
+static void
+write_record_as (CommyMesh *mesh,
+                 const ServiceChild *child,
+                 const char *service,
+                 const char *from,
+                 const char *to)
+{
+  g_autofree char *key = g_strdup_printf ("services/" TEST_SERVICE "/%s", child->instance);
+  g_autofree char *taken = g_strdup_printf ("services/%s/%s", service, child->instance);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) entry = commy_mesh_store_get_sync (mesh, key, NULL, &error);
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GString) text = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+
+  g_assert_no_error (error);
+  value = g_variant_lookup_value (entry, "value", G_VARIANT_TYPE_BYTESTRING);
+  g_assert_nonnull (value);
+  text = g_string_new_len (g_variant_get_data (value), (gssize) g_variant_get_size (value));
+  if (from != NULL)
+    g_assert_cmpuint (g_string_replace (text, from, to, 0), >, 0);
+  bytes = g_bytes_new (text->str, text->len);
+  commy_mesh_store_put_sync (mesh, taken, bytes, COMMY_STORE_ANY_REVISION,
+                             COMMY_STORE_WRITE_RESERVED, NULL, &error);
+  g_assert_no_error (error);
+}
+
+/* Whether a call by @client is answered; else @error. */
+static gboolean
+is_answered (CommyClient *client, GError **error)
+{
+  g_autoptr (GVariant) value = commy_client_call_sync (client, "Pid", NULL, NULL, NULL, error);
+
+  return value != NULL;
+}
+
+/* Who may offer one thing has a record of another with the same id: the connection that was made
+ * for the first one is no way to the second. */
+static void
+test_shared_id (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *file = NULL;
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL, ledger = NULL; /* at once: they share their worker */
+  g_autoptr (GError) error = NULL;
+  ServiceChild *child = service_child_start (fixture, NULL, 0);
+
+  file = mesh_fixture_use_keyfile (fixture, "client.conf",
+                                   "[policy offers]\nprincipals=*\nservices=" LEDGER "\n"
+                                   "verbs=offer\neffect=deny\n");
+  mesh = mesh_fixture_join (fixture, ONLY ("shm"));
+  write_record_as (mesh, child, LEDGER, NULL, NULL);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  is_answered (client, &error);
+  g_assert_no_error (error);
+  ledger = commy_client_new (mesh, LEDGER);
+  g_assert_false (is_answered (ledger, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_NOT_OFFERED);
+  g_assert_nonnull (strstr (error->message, "may not offer " LEDGER));
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
+/* A record of something else takes the id of an honest one, and leads nowhere. */
+static void
+test_taken_id (MeshFixture *fixture, gconstpointer data)
+{
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL, ledger = NULL; /* at once: they share their worker */
+  g_autoptr (GError) away = NULL, error = NULL;
+  ServiceChild *child = service_child_start (fixture, NULL, 0);
+
+  mesh = mesh_fixture_join (fixture, ONLY ("shm"));
+  write_record_as (mesh, child, LEDGER, ".sock", ".gone");
+  ledger = commy_client_new (mesh, LEDGER);
+  g_assert_false (is_answered (ledger, &away));
+  client = commy_client_new (mesh, TEST_SERVICE);
+  is_answered (client, &error);
+  g_assert_no_error (error);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
+#define USELESS 40u /* more than a subset */
+
+/* Records of instances that nobody here can reach, which say that they are of this very process. */
+static void
+write_useless_records (CommyMesh *mesh)
+{
+  g_autoptr (GString) endpoints = g_string_new (NULL);
+
+  for (guint i = 0; i < 32; i++)
+    g_string_append_printf (endpoints, "%s('pigeon-%u', 'loft')", i > 0 ? ", " : "", i);
+  for (guint i = 0; i < USELESS; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("services/" TEST_SERVICE "/%032u", i);
+      g_autofree char *text = g_strdup_printf (
+          "{'node': <'%s'>, 'host': <'h'>, 'host-id': <''>, 'interface': <''>, 'pid': <1>, "
+          "'serializers': <['native', 'msgpack', 'json', 'cbor']>, 'endpoints': <[%s]>, "
+          "'withheld': <@a(ss) []>}",
+          commy_mesh_get_node_id (mesh), endpoints->str);
+      g_autoptr (GBytes) bytes = g_bytes_new (text, strlen (text));
+      g_autoptr (GError) error = NULL;
+
+      commy_mesh_store_put_sync (mesh, key, bytes, COMMY_STORE_ANY_REVISION,
+                                 COMMY_STORE_WRITE_RESERVED, NULL, &error);
+      g_assert_no_error (error);
+    }
+}
+
+/* They keep nobody out, and are no nearer than they can prove. */
+static void
+test_useless_records (MeshFixture *fixture, gconstpointer data)
+{
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  g_autoptr (CommyDecision) decision = NULL;
+  g_autofree char *text = NULL;
+  g_autofree char *id = NULL;
+  g_autoptr (GError) error = NULL;
+  ServiceChild *child = service_child_start (fixture, NULL, 0);
+
+  mesh = mesh_fixture_join (fixture, NULL);
+  write_useless_records (mesh);
+  client = commy_client_new (mesh, TEST_SERVICE);
+  is_answered (client, &error);
+  g_assert_no_error (error);
+  decision = commy_client_explain (client, 64, NULL, NULL, &error);
+  g_assert_no_error (error);
+  text = commy_decision_to_string (decision);
+  id = g_strndup (child->instance, 8);
+  g_test_message ("%s", text);
+  g_assert_nonnull (strstr (text, id));
+  g_assert_nonnull (strstr (text, "pigeon-0")); /* there is room */
+  g_assert_null (strstr (text, "levels:"));
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+}
+
 static void
 add (const char *name, gconstpointer data, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -362,6 +506,15 @@ main (int argc, char **argv)
   add ("same-policy-answers/inproc", "inproc", test_policy);
   add ("same-policy-answers/shm", "shm", test_policy);
   add ("offer-not-allowed/shm", "shm", test_offer);
+  /* attack: have calls of a service that one may not offer go over the connection of one that one
+   * may, by a record with the same id; defence: a connection belongs to a service and an id; test:
+   * /mesh/refusals/a-shared-id-is-no-way-round-the-offer */
+  add ("a-shared-id-is-no-way-round-the-offer", NULL, test_shared_id);
+  /* attack: fill the choice of instances of a service with records that lead nowhere and claim to
+   * be the nearest; defence: who can be reached comes first, and only this process is this process;
+   * test: /mesh/refusals/useless-records-keep-nobody-out */
+  add ("useless-records-keep-nobody-out", NULL, test_useless_records);
+  add ("an-id-that-another-record-takes-is-no-harm", NULL, test_taken_id);
 #ifdef HAVE_GNUTLS
   add ("same-policy-answers/tls", "tls", test_policy);
   /* attack: offer a service that one may not offer; defence: the caller refuses it; test:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which refusals the log hears of: whoever can knock must not be able to fill it. Time is an
- * argument. Mesh thread.
+ * Which refusals the log hears of: whoever can knock, or write records that are none, must not be
+ * able to fill it. Time is an argument. Mesh thread.
  */
 #pragma once
 

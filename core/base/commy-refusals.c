@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "channel/commy-refusals.h"
+#include "base/commy-refusals.h"
 
 gboolean
 commy_refusals_add (CommyRefusals *self, gboolean is_busy, gint64 now_ns, guint *out_untold)
