@@ -8,6 +8,7 @@
 #include "channel/commy-audit-events.h"
 
 #include "base/commy-error-private.h"
+#include "security/commy-audit-alike.h"
 
 gboolean
 commy_audit_call (CommyChannel *self, const CommyIncomingMethod *method, CommyIncoming *incoming)
@@ -81,12 +82,14 @@ commy_audit_accepted (CommySetup *self, GError **error)
 }
 
 /* The error's text may have names in it, of which nobody knows whether they are the peer's own: all
- * of it is a personal text. */
+ * of it is a personal text. Of who has proved nothing it may have another address each time. */
 void
 commy_audit_refused (CommySetup *self, const GError *error)
 {
+  gboolean is_stranger = self->listener != NULL && self->peer == NULL;
+  g_autofree char *alike = is_stranger ? commy_audit_dup_alike (commy_error_bare (error)) : NULL;
   char number[16];
-  CommyAuditEvent event = { {
+  CommyAuditEvent event = { .texts = {
       [COMMY_AUDIT_TYPE] = "peer",
       [COMMY_AUDIT_OUTCOME] = "refused",
       [COMMY_AUDIT_PRINCIPAL] = self->peer != NULL ? commy_principal_get_name (self->peer) : NULL,
@@ -94,7 +97,7 @@ commy_audit_refused (CommySetup *self, const GError *error)
       [COMMY_AUDIT_TRANSPORT] = self->transport->note.id,
       [COMMY_AUDIT_SERVICE] = self->service,
       [COMMY_AUDIT_REASON] = number,
-  } };
+  }, .is_stranger = is_stranger, .alike = alike };
 
   g_snprintf (number, sizeof number, "CMY%04d", CLAMP (error->code, 0, 9999));
   commy_audit_log_add (self->shared->channel->audit, &event);
