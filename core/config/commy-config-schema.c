@@ -220,6 +220,8 @@ static const CommyKeySchema security_keys[] = {
     "how often is asked whether the proofs of open connections still hold" },
   { "proof-grace", WHOLE (DURATION, 0, HOUR), "5s",
     "how long a connection stays when its proof has ended" },
+  { "deny-list", CHOICE ("required;if-there"), "required",
+    "whether a program joins that cannot read in the store who is denied" },
   { "lock-out", WHOLE (DURATION, 100 * MS, HOUR), "1s",
     "how long who failed to prove who it is waits; twice as long after each further failure" },
   { "lock-out-longest", WHOLE (DURATION, 100 * MS, 24 * HOUR), "15min", "and how long at most" },

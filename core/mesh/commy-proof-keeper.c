@@ -171,7 +171,7 @@ take_entry (CommyProofKeeper *self, const CommyStoreEntry *entry)
     g_warning ("%s", error->message);
   if (denial != NULL
       && !commy_deny_list_take (list, denial, commy_env_wall_us (self->mesh->env) / G_USEC_PER_SEC))
-    tell (self, "it is full, and what comes now denies nobody: remove what is not needed (commy "
+    tell (self, "it is full, and what ends soonest denies nobody: remove what is not needed (commy "
                 "cert denied, commy cert allow)");
 }
 
@@ -227,7 +227,7 @@ on_range (gpointer data, const CommyStoreResult *result, const GError *error)
       begin_timer (self, &self->retry, RETRY_MS, on_retry);
     }
   if (self->done != NULL)
-    self->done (self->data, NULL);
+    self->done (self->data, error);
   self->done = NULL;
   keeper_unref (self);
 }
