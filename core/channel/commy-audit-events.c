@@ -102,3 +102,22 @@ commy_audit_refused (CommySetup *self, const GError *error)
   g_snprintf (number, sizeof number, "CMY%04d", CLAMP (error->code, 0, 9999));
   commy_audit_log_add (self->shared->channel->audit, &event);
 }
+
+/* Whoever it is, for the budget he is a stranger: who he is was not asked. */
+void
+commy_audit_turned_away (CommySetupShared *shared, const char *transport, const char *who)
+{
+  char number[16];
+  g_autofree char *text
+      = g_strdup_printf ("too many set-ups of %s were under way (limit \"handshakes\")", who);
+  CommyAuditEvent event = { .texts = {
+      [COMMY_AUDIT_TYPE] = "peer",
+      [COMMY_AUDIT_OUTCOME] = "refused",
+      [COMMY_AUDIT_PEER] = text,
+      [COMMY_AUDIT_TRANSPORT] = transport,
+      [COMMY_AUDIT_REASON] = number,
+  }, .is_stranger = TRUE };
+
+  g_snprintf (number, sizeof number, "CMY%04d", COMMY_ERROR_BUSY);
+  commy_audit_log_add (shared->channel->audit, &event);
+}

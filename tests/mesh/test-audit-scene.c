@@ -267,23 +267,38 @@ test_sizes (MeshFixture *fixture, gconstpointer data)
 #ifdef HAVE_GNUTLS
 #define STRANGERS 200
 
-/* One from 127.0.0.@host who does not speak TLS, until he is told so. */
-static void
-knock (const char *address, guint host)
+static int
+connect_from (const char *address, guint host)
 {
   struct sockaddr_in from = { .sin_family = AF_INET };
   struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
   int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  char rest[256];
 
   from.sin_addr.s_addr = htonl (INADDR_LOOPBACK + host);
   to.sin_port = htons ((guint16) atoi (strrchr (address, ':') + 1));
   g_assert_cmpint (bind (fd, (struct sockaddr *) &from, sizeof from), ==, 0);
   g_assert_cmpint (connect (fd, (struct sockaddr *) &to, sizeof to), ==, 0);
-  g_assert_cmpint (send (fd, "GET / HTTP/1.0\r\n\r\n", 18, MSG_NOSIGNAL), ==, 18);
+  return fd;
+}
+
+static void
+await_end (int fd)
+{
+  char rest[256];
+
   while (recv (fd, rest, sizeof rest, 0) > 0)
     ;
   close (fd);
+}
+
+/* One from 127.0.0.@host who does not speak TLS, until he is told so. */
+static void
+knock (const char *address, guint host)
+{
+  int fd = connect_from (address, host);
+
+  g_assert_cmpint (send (fd, "GET / HTTP/1.0\r\n\r\n", 18, MSG_NOSIGNAL), ==, 18);
+  await_end (fd);
 }
 
 static const char *
@@ -345,6 +360,46 @@ test_strangers (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (seen.withheld, >, 0);
   g_assert_cmpuint (seen.records, <, STRANGERS);
 }
+
+static gboolean
+is_turned_away (GVariant *record, gpointer data)
+{
+  if (strcmp (get (record, "outcome"), "refused") == 0
+      && strcmp (get (record, "reason"), "CMY0308") == 0
+      && strstr (get (record, "peer"), "limit \"handshakes\"") != NULL)
+    *(gboolean *) data = TRUE;
+  return TRUE;
+}
+
+/* More than the core lets begin at a time, of whom the oldest goes. */
+static void
+test_turned_away (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *file
+      = mesh_fixture_use_keyfile (fixture, "audit.conf", AUDIT "[limits]\nhandshakes=16\n");
+  g_autofree char *dir = dup_dir (fixture);
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  gboolean is_recorded = FALSE;
+  ServiceChild *child;
+  int fds[17];
+
+  g_assert_nonnull (file);
+  mesh_fixture_make_credentials (fixture);
+  child = service_child_start (fixture, NULL, 0);
+  mesh = mesh_fixture_join (fixture, ONLY ("tls"));
+  client = commy_client_new (mesh, TEST_SERVICE);
+  g_assert_cmpint (call (client), ==, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    fds[i] = connect_from (address_of (client), i + 1);
+  await_end (fds[0]);
+  for (guint i = 1; i < G_N_ELEMENTS (fds); i++)
+    close (fds[i]);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+  g_assert_true (commy_audit_read (dir, is_turned_away, &is_recorded, NULL));
+  g_assert_true (is_recorded);
+}
 #endif
 
 static void
@@ -373,6 +428,7 @@ main (int argc, char **argv)
   add ("sizes-that-do-not-fit", test_sizes);
 #ifdef HAVE_GNUTLS
   add ("strangers-have-a-budget", test_strangers);
+  add ("who-is-turned-away-is-recorded", test_turned_away);
 #endif
   return g_test_run ();
 }
