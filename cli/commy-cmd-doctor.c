@@ -49,8 +49,9 @@ static const CommyDoctorCheck checks[] = {
         "remove the file.") },
   { "D005", "store", N_ ("store"), commy_doctor_check_store,
     N_ ("Joins the mesh for a moment, as any program does: the plugins that the keyfile asks for "
-        "start, and the store opens and answers. Way out: the text names what did not start; "
-        "\"commy help CMY0601\" and \"commy help CMY0208\" have causes.") },
+        "start, and the store opens and answers. Says so, too, when more are denied than count. "
+        "Way out: the text names what did not start; \"commy help CMY0601\" and \"commy help "
+        "CMY0208\" have causes.") },
   { "D006", "seals", N_ ("sealed shared memory"), commy_doctor_check_seals,
     N_ ("Transport shm shares memory that the kernel makes read-only for the other side (memfd "
         "with F_SEAL_FUTURE_WRITE, Linux 5.1). Way out: a newer kernel, or a container that does "

@@ -241,6 +241,48 @@ commy_doctor_check_plugins (CommyDoctor *doctor, CommyFinding *finding)
 
 /* --- the store --- */
 
+/* Lock-outs and what has ended left out. */
+static guint
+count_denials (GVariant *list)
+{
+  gint64 now_s = g_get_real_time () / G_USEC_PER_SEC;
+  guint n = 0;
+
+  for (gsize i = 0; i < g_variant_n_children (list); i++)
+    {
+      g_autoptr (GVariant) record = g_variant_get_child_value (list, i);
+      gint64 until_s = 0;
+
+      g_variant_lookup (record, "until", "x", &until_s);
+      if (!g_str_has_prefix (commy_record_get_string (record, "subject"), "lock-out/")
+          && (until_s == 0 || until_s > now_s))
+        n++;
+    }
+  return n;
+}
+
+/* Whether all who are denied are. */
+static gboolean
+do_denials_count (CommyMesh *mesh, CommyFinding *finding)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) list = commy_mesh_list_denied (mesh, &error);
+  guint n = list != NULL ? count_denials (list) : 0;
+
+  if (list == NULL)
+    commy_finding_warn (finding, "who is denied cannot be read: %s", error->message);
+  else if (n > COMMY_DENIED_MAX)
+    commy_finding_fail (finding, "%u are denied, and %u count: not those that end soonest", n,
+                        COMMY_DENIED_MAX);
+  else if (n > COMMY_DENIED_MAX / 10 * 9)
+    commy_finding_warn (finding, "%u are denied, of %u that count", n, COMMY_DENIED_MAX);
+  else
+    return TRUE;
+  commy_finding_way_out (finding, "commy cert denied lists them; commy cert allow, or commy pki "
+                                  "revoke in its place");
+  return FALSE;
+}
+
 void
 commy_doctor_check_store (CommyDoctor *doctor, CommyFinding *finding)
 {
@@ -257,6 +299,6 @@ commy_doctor_check_store (CommyDoctor *doctor, CommyFinding *finding)
       commy_finding_fail (finding, "%s", error->message);
       commy_finding_way_out (finding, "commy help %.7s", error->message);
     }
-  else
+  else if (do_denials_count (mesh, finding))
     commy_finding_ok (finding, "opens and answers; instances of services: %u", instances->len);
 }

@@ -85,7 +85,12 @@ unwrap (CommydSession *session, const CommyStoreEntry *entries, gsize n_entries)
 
       if (!commyd_rights_may_read (&server->rights, session->uid, entry.key))
         continue;
-      if (entry.value != NULL && (entry.value = commyd_value_unwrap (entry.value, &stamp)) == NULL)
+      if (entry.value != NULL)
+        entry.value = commyd_value_unwrap (entry.value, &stamp);
+      /* What cannot be read denies: that is for its readers to say. */
+      if (entry.value == NULL && entries[i].value != NULL && commyd_rights_is_denial (entry.key))
+        entry.value = g_bytes_ref (entries[i].value);
+      if (entry.value == NULL && entries[i].value != NULL)
         {
           g_warning ("%s in the store was not written by commyd, and is not shown", entry.key);
           continue;

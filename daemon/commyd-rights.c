@@ -62,11 +62,18 @@ check_offer (const CommydRights *self, guint32 uid, const char *key, GError **er
 }
 
 gboolean
+commyd_rights_is_denial (const char *key)
+{
+  return g_str_has_prefix (key, DENIED);
+}
+
+gboolean
 commyd_rights_may_read (const CommydRights *self, guint32 uid, const char *key)
 {
   CommyPolicyVerdict verdict;
 
-  return uid == 0 || uid == self->own_uid || !commy_policy_is_about (self->policy, COMMY_VERB_READ)
+  return uid == 0 || uid == self->own_uid || commyd_rights_is_denial (key)
+         || !commy_policy_is_about (self->policy, COMMY_VERB_READ)
          || !is_denied (self, COMMY_VERB_READ, uid, key, &verdict);
 }
 

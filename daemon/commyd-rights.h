@@ -35,7 +35,10 @@ typedef struct
   guint32 own_uid;
 } CommydRights;
 
-/* What a rule denies it to read is not shown to it. */
+/* Whether it is about somebody who is denied, or locked out. */
+gboolean commyd_rights_is_denial (const char *key);
+/* What a rule denies it to read is not shown to it; but for who is denied, which all have to know:
+ * without it they would let in whoever it is about. */
 gboolean commyd_rights_may_read (const CommydRights *self, guint32 uid, const char *key);
 
 /* Error: DENIED or BUSY, with who, what and the way out. */

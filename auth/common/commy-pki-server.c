@@ -17,7 +17,6 @@
 #define LOCK_NAME "serve.lock"
 #define INFO_NAME "serve.conf"
 #define BACKLOG 128
-#define SESSIONS_MAX 64
 #define ACCEPTS_A_TURN 16
 #define PAUSE_MS 100
 
@@ -119,20 +118,16 @@ session_ended (gpointer owner, CommyPkiSession *session)
   commy_pki_session_free (session);
 }
 
-/* The place of the oldest that has not asked for anything yet goes to a new one, so that many
- * silent connections cannot keep out one that speaks. */
 static gboolean
-make_room (CommyPkiServer *self)
+make_room (CommyPkiServer *self, const char *source)
 {
-  if (g_queue_get_length (&self->sessions) < SESSIONS_MAX)
-    return TRUE;
-  for (GList *at = self->sessions.head; at != NULL; at = at->next)
-    if (!commy_pki_session_has_asked (at->data))
-      {
-        session_ended (self, at->data);
-        return TRUE;
-      }
-  return FALSE;
+  CommyPkiSession *victim = NULL;
+
+  if (!commy_pki_crowd_choose (&self->sessions, source, g_get_monotonic_time (), &victim))
+    return FALSE;
+  if (victim != NULL)
+    session_ended (self, victim);
+  return TRUE;
 }
 
 static void
@@ -142,7 +137,7 @@ take (CommyPkiServer *self, int fd, const struct sockaddr_storage *from)
   CommyPkiSession *session;
 
   if (!commy_pki_limiter_allows (self->limiter, source, g_get_monotonic_time ())
-      || !make_room (self))
+      || !make_room (self, source))
     {
       close (fd);
       return;

@@ -13,6 +13,7 @@
 
 typedef enum
 {
+  STAGE_SILENT, /* there is nothing to answer */
   STAGE_HANDSHAKE,
   STAGE_GREET,
   STAGE_READ,
@@ -26,6 +27,8 @@ struct _CommyPkiSession
   gnutls_session_t tls;
   int fd;
   Stage stage;
+  gsize awaited;   /* bytes without which it stays silent */
+  gint64 since_us; /* when it came, or was answered */
   char *from;
   GSource *watch;
   GIOCondition condition;
@@ -157,8 +160,10 @@ settle (CommyPkiSession *self)
   gnutls_memset (self->in, 0, self->in_size);
   self->shared->settled (self->shared->owner, self, &outcome);
   g_free (outcome.line);
-  if (answer != NULL)
-    say (self, answer, STAGE_ANSWER);
+  if (answer == NULL)
+    return;
+  self->since_us = g_get_monotonic_time ();
+  say (self, answer, STAGE_ANSWER);
 }
 
 /* FALSE: more is needed. A message that is none ends the connection. */
@@ -196,6 +201,11 @@ step (CommyPkiSession *self, gboolean *out_broken)
 
   switch (self->stage)
     {
+    case STAGE_SILENT:
+      if (commy_pki_hello_await (self->fd, &self->awaited))
+        return FALSE;
+      self->stage = STAGE_HANDSHAKE;
+      return TRUE;
     case STAGE_HANDSHAKE:
       if (!progress (self, gnutls_handshake (self->tls), out_broken))
         return FALSE;
@@ -247,6 +257,7 @@ commy_pki_session_new (const CommyPkiSessionShared *shared, int fd, const char *
   self->shared = shared;
   self->fd = fd;
   self->from = g_strdup (from);
+  self->since_us = g_get_monotonic_time ();
   if (commy_pki_tls_session (&self->tls, GNUTLS_SERVER, shared->priority, shared->credentials, fd)
       < 0)
     {
@@ -272,4 +283,16 @@ gboolean
 commy_pki_session_has_asked (CommyPkiSession *self)
 {
   return self->stage > STAGE_READ;
+}
+
+gboolean
+commy_pki_session_has_spoken (CommyPkiSession *self)
+{
+  return self->stage > STAGE_SILENT || commy_pki_hello_is_there (self->fd);
+}
+
+gint64
+commy_pki_session_get_since (CommyPkiSession *self)
+{
+  return self->since_us;
 }

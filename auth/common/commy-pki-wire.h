@@ -198,7 +198,23 @@ CommyPkiSession *
 commy_pki_session_new (const CommyPkiSessionShared *shared, int fd, const char *from);
 void commy_pki_session_free (CommyPkiSession *self);
 const char *commy_pki_session_get_from (CommyPkiSession *self);
-gboolean commy_pki_session_has_asked (CommyPkiSession *self);
+gboolean commy_pki_session_has_asked (CommyPkiSession *self);  /* and was answered */
+gboolean commy_pki_session_has_spoken (CommyPkiSession *self); /* a whole first word */
+/* When it came, or was answered: monotonic. */
+gint64 commy_pki_session_get_since (CommyPkiSession *self);
+
+/* --- who gives way (commy-pki-crowd.c) --- */
+
+#define COMMY_PKI_SESSIONS 64
+#define COMMY_PKI_SESSIONS_PER_ADDRESS 16
+#define COMMY_PKI_FAIR_TIME_US G_USEC_PER_SEC /* some round trips around the world */
+
+/* Whether a newcomer at @from has a place among @sessions (oldest first), and who has to go for
+ * that: *out_victim, NULL: nobody. */
+gboolean commy_pki_crowd_choose (const GQueue *sessions,
+                                 const char *from,
+                                 gint64 now_us,
+                                 CommyPkiSession **out_victim);
 
 /* --- TLS (commy-pki-tls.c) --- */
 

@@ -261,4 +261,12 @@ gboolean commy_pki_credentials_save (
 void commy_pki_credentials_free (CommyPkiCredentials *credentials);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiCredentials, commy_pki_credentials_free)
 
+/* --- a client's first word (commy-pki-hello.c) --- */
+
+/* Whether @fd, which nobody reads yet, has a whole first record of TLS, or never will. */
+gboolean commy_pki_hello_is_there (int fd);
+/* The same when @fd became readable, the other way round: TRUE: wait on, and it becomes readable
+ * once more of it is there. @awaited: 0 at first, and then what the last call left. */
+gboolean commy_pki_hello_await (int fd, gsize *awaited);
+
 G_END_DECLS

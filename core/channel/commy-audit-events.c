@@ -8,6 +8,7 @@
 #include "channel/commy-audit-events.h"
 
 #include "base/commy-error-private.h"
+#include "security/commy-audit-alike.h"
 
 #include <string.h>
 
@@ -111,14 +112,16 @@ commy_audit_accepted (CommySetup *self, GError **error)
 }
 
 /* The error's text may have names in it, of which nobody knows whether they are the peer's own: all
- * of it is a personal text. */
+ * of it is a personal text. Of who has proved nothing it may have another address each time. */
 void
 commy_audit_refused (CommySetup *self, const GError *error)
 {
   g_autofree char *ids = dup_proofs (self);
   g_autofree char *text = dup_with_proofs (commy_error_bare (error), ids);
+  gboolean is_stranger = self->listener != NULL && self->peer == NULL;
+  g_autofree char *alike = is_stranger ? commy_audit_dup_alike (commy_error_bare (error)) : NULL;
   char number[16];
-  CommyAuditEvent event = { {
+  CommyAuditEvent event = { .texts = {
       [COMMY_AUDIT_TYPE] = "peer",
       [COMMY_AUDIT_OUTCOME] = "refused",
       [COMMY_AUDIT_PRINCIPAL] = self->peer != NULL ? commy_principal_get_name (self->peer) : NULL,
@@ -126,8 +129,27 @@ commy_audit_refused (CommySetup *self, const GError *error)
       [COMMY_AUDIT_TRANSPORT] = self->transport->note.id,
       [COMMY_AUDIT_SERVICE] = self->service,
       [COMMY_AUDIT_REASON] = number,
-  } };
+  }, .is_stranger = is_stranger, .alike = alike };
 
   g_snprintf (number, sizeof number, "CMY%04d", CLAMP (error->code, 0, 9999));
   commy_audit_log_add (self->shared->channel->audit, &event);
+}
+
+/* Whoever it is, for the budget he is a stranger: who he is was not asked. */
+void
+commy_audit_turned_away (CommySetupShared *shared, const char *transport, const char *who)
+{
+  char number[16];
+  g_autofree char *text
+      = g_strdup_printf ("too many set-ups of %s were under way (limit \"handshakes\")", who);
+  CommyAuditEvent event = { .texts = {
+      [COMMY_AUDIT_TYPE] = "peer",
+      [COMMY_AUDIT_OUTCOME] = "refused",
+      [COMMY_AUDIT_PEER] = text,
+      [COMMY_AUDIT_TRANSPORT] = transport,
+      [COMMY_AUDIT_REASON] = number,
+  }, .is_stranger = TRUE };
+
+  g_snprintf (number, sizeof number, "CMY%04d", COMMY_ERROR_BUSY);
+  commy_audit_log_add (shared->channel->audit, &event);
 }

@@ -20,3 +20,5 @@ void commy_audit_ended (CommyChannel *channel, const GError *error);
 /* FALSE: it cannot be recorded; then the peer must be refused. */
 gboolean commy_audit_accepted (CommySetup *setup, GError **error);
 void commy_audit_refused (CommySetup *setup, const GError *error);
+/* Of @who, a transport or a user, so many set-ups are under way that another one was not begun. */
+void commy_audit_turned_away (CommySetupShared *shared, const char *transport, const char *who);

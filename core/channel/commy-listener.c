@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "base/commy-refusals.h"
+#include "channel/commy-audit-events.h"
 #include "channel/commy-setup-private.h"
 
 #include <stdlib.h>
@@ -55,6 +56,7 @@ begin (CommyListener *self, const char *who, gboolean is_own)
         g_message ("%s: %u set-ups are under way, the next one of %s is dropped (limit "
                    "\"handshakes\")",
                    self->transport->note.id, commy_quota_get_used (self->shared->handshakes), who);
+      commy_audit_turned_away (self->shared, self->transport->note.id, who);
       return NULL;
     }
   setup = commy_setup_new (self->shared, self, self->transport);

@@ -224,6 +224,8 @@ static const CommyKeySchema security_keys[] = {
     "how often is asked whether the proofs of open connections still hold" },
   { "proof-grace", WHOLE (DURATION, 0, HOUR), "5s",
     "how long a connection stays when its proof has ended" },
+  { "deny-list", CHOICE ("required;if-there"), "required",
+    "whether a program joins that cannot read in the store who is denied" },
   { "lock-out", WHOLE (DURATION, 100 * MS, HOUR), "1s",
     "how long who failed to prove who it is waits; twice as long after each further failure" },
   { "lock-out-longest", WHOLE (DURATION, 100 * MS, 24 * HOUR), "15min", "and how long at most" },
@@ -242,8 +244,12 @@ static const CommyKeySchema audit_keys[] = {
     "what cannot be recorded happens all the same, and is counted; or it is refused" },
   { "max-file-size", WHOLE (SIZE, 64 * KIB, 64 * GIB), "64MiB",
     "another file begins at this size" },
+  { "max-total-size", WHOLE (SIZE, 0, 1024 * 1024 * GIB), "0",
+    "all files together; the oldest closed ones are removed beyond it; 0: no limit" },
   { "retention", WHOLE (DURATION, 0, 87600 * HOUR), "2160h",
     "files that were closed so long ago are removed; 0: never" },
+  { "strangers-per-second", WHOLE (INT, 0, 1000000), "1",
+    "records that those may cause who proved nothing; more are counted; 0: no limit" },
 };
 
 static const CommyKeySchema alert_keys[] = {

@@ -106,6 +106,19 @@ hash_policy (CommyConfig *config)
   return g_strdup (g_checksum_get_string (sum));
 }
 
+/* The file that is written has its place in the whole, and so should one that can be read. */
+static gboolean
+check_sizes (CommyMesh *self, const CommyAuditChainSetup *chain, GError **error)
+{
+  if (chain->max_total_size == 0 || chain->max_total_size / 2 >= chain->max_file_size)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_CONFIG_VALUE,
+                   "max-total-size of [audit] (%s) has to be twice max-file-size at least (%s)",
+                   commy_config_get_origin (self->config, "audit", "max-total-size"),
+                   commy_config_get_origin (self->config, "audit", "max-file-size"));
+  return FALSE;
+}
+
 void
 commy_mesh_fill_audit_setup (CommyMesh *self, const char *directory, CommyAuditLogSetup *setup)
 {
@@ -118,9 +131,12 @@ commy_mesh_fill_audit_setup (CommyMesh *self, const char *directory, CommyAuditL
         .node = self->node,
         .env = self->env,
         .max_file_size = commy_config_get_size (self->config, "audit", "max-file-size"),
+        .max_total_size = commy_config_get_size (self->config, "audit", "max-total-size"),
         .retention_us = commy_config_get_duration (self->config, "audit", "retention") / 1000 },
     .calls = read_calls (self->config),
     .refuses = g_strcmp0 (failure, "refuse") == 0,
+    .strangers_per_second
+    = (guint) commy_config_get_int (self->config, "audit", "strangers-per-second"),
     .queue_size = COMMY_AUDIT_QUEUE_SIZE,
     .retry_us = RETRY_US,
   };
@@ -137,6 +153,8 @@ commy_mesh_start_audit (CommyMesh *self, GError **error)
   commy_mesh_fill_audit_setup (self, directory, &setup);
   setup.chain.seal = seal;
   setup.chain.seal_data = self;
+  if (!check_sizes (self, &setup.chain, error))
+    return FALSE;
   self->shared.audit = commy_audit_log_new (&setup);
   commy_mesh_audit (self, "node", "joined", NULL, "commy " COMMY_VERSION);
   audit_config (self);

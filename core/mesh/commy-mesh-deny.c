@@ -12,6 +12,8 @@
 #include <commy/commy-mesh-store.h>
 #include <string.h>
 
+G_STATIC_ASSERT (COMMY_DENIED_MAX == COMMY_DENY_LIST_MAX);
+
 static char *
 dup_key (const char *subject, GError **error)
 {

@@ -555,10 +555,18 @@ start_registry (CommyMesh *self, GError **error)
 static gboolean
 start_proofs (CommyMesh *self, GError **error)
 {
+  g_autoptr (GError) why = NULL;
   Answer answer = { 0 };
 
   commy_proof_keeper_start (self->proofs, take_answer, &answer);
-  return settle (self, &answer, error);
+  if (settle (self, &answer, &why)
+      || g_strcmp0 (commy_config_get (self->config, "security", "deny-list"), "required") != 0)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_STORE,
+                   "who is denied cannot be read in the store, so that who was shut out would be "
+                   "let in here: %s (deny-list=if-there of [security] joins all the same)",
+                   commy_error_bare (why));
+  return FALSE;
 }
 
 static gboolean

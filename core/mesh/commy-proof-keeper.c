@@ -143,7 +143,7 @@ take_entry (CommyProofKeeper *self, const CommyStoreEntry *entry)
     g_warning ("%s", error->message);
   if (denial != NULL
       && !commy_deny_list_take (list, denial, commy_env_wall_us (self->mesh->env) / G_USEC_PER_SEC))
-    tell (self, "it is full, and what comes now denies nobody: remove what is not needed (commy "
+    tell (self, "it is full, and what ends soonest denies nobody: remove what is not needed (commy "
                 "cert denied, commy cert allow)");
 }
 
@@ -167,10 +167,10 @@ on_ended (gpointer data, const GError *error)
 
 /* The first answer is what starting waits for. */
 static void
-settle (CommyProofKeeper *self)
+settle (CommyProofKeeper *self, const GError *error)
 {
   if (self->done != NULL)
-    self->done (self->data, NULL);
+    self->done (self->data, error);
   self->done = NULL;
 }
 
@@ -185,7 +185,7 @@ on_listed (gpointer data, const CommyStoreResult *result)
     take_entry (self, &result->entries[i]);
   commy_lock_outs_resume (self->lock_outs);
   look (self);
-  settle (self);
+  settle (self, NULL);
 }
 
 static void
@@ -196,7 +196,7 @@ on_failed (gpointer data, const GError *error)
                                            commy_error_bare (error));
 
   tell (self, what);
-  settle (self);
+  settle (self, error);
 }
 
 static const CommyListWatchFuncs deny_list_funcs = {

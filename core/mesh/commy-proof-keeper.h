@@ -10,7 +10,8 @@
 
 /* The table alone: what is set up from now on has a standing. */
 CommyProofKeeper *commy_proof_keeper_new (CommyMesh *mesh);
-/* Reads the deny list; @done: it was read, or cannot be at present, which is told in the log. */
+/* Reads the deny list; @done: it was read, or cannot be at present, which is told in the log, too,
+ * and tried again. */
 void commy_proof_keeper_start (CommyProofKeeper *keeper,
                                void (*done) (gpointer data, const GError *error),
                                gpointer data);

@@ -37,7 +37,7 @@ struct _CommyAuditChain
   gboolean is_ending; /* its last record was made */
   int fd;             /* -1: not open yet */
   int names_fd;
-  gsize size;                              /* bytes made for it, written or not */
+  gsize size;                              /* bytes made for it and its names, written or not */
   GHashTable *names;                       /* text -> commitment in hex */
   guint8 last_seal[COMMY_AUDIT_HASH_SIZE]; /* hash of its last checkpoint */
   gboolean is_sealed;                      /* it has one */
@@ -153,6 +153,7 @@ commit (CommyAuditChain *self, const char *text)
   guint8 salt[COMMY_AUDIT_SALT_SIZE];
   char line[COMMY_AUDIT_NAME_LINE_MAX];
   char *commitment;
+  gsize size;
 
   if (known != NULL)
     return known;
@@ -161,8 +162,9 @@ commit (CommyAuditChain *self, const char *text)
   self->setup.env->random (self->setup.env->data, salt, sizeof salt);
   commitment = g_malloc (COMMY_AUDIT_HEX_SIZE + 1);
   commy_audit_name_commit (self->tools, salt, bounded, commitment);
-  g_string_append_len (self->name_lines, line,
-                       (gssize) commy_audit_name_write (commitment, salt, bounded, line));
+  size = commy_audit_name_write (commitment, salt, bounded, line);
+  g_string_append_len (self->name_lines, line, (gssize) size);
+  self->size += size;
   g_hash_table_insert (self->names, g_steal_pointer (&bounded), commitment);
   return commitment;
 }
@@ -445,6 +447,15 @@ add_about (CommyAuditChain *self,
                                                          [COMMY_AUDIT_DETAILS] = stem } });
 }
 
+/* Of the names in it: (transfer full) */
+static char *
+dup_names_of (const char *name)
+{
+  g_autofree char *stem = g_strndup (name, (gsize) (strstr (name, COMMY_AUDIT_SUFFIX) - name));
+
+  return g_strconcat (stem, COMMY_AUDIT_NAMES_SUFFIX, NULL);
+}
+
 /* One that nobody writes any more, and that was not closed. The lock keeps a second finder away
  * until its name tells that it was noted. */
 static gboolean
@@ -472,22 +483,19 @@ recover (CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot_ns
   return ok;
 }
 
+/* A closed file, noted before; one that somebody reads stays until the next time. */
 static gboolean
-remove_old (CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot_ns, GError **error)
+remove_closed (
+    CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot_ns, GError **error)
 {
   int fd = openat (self->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  g_autofree char *stem = g_strndup (name, strlen (name) - strlen (COMMY_AUDIT_SUFFIX));
-  g_autofree char *names = g_strconcat (stem, COMMY_AUDIT_NAMES_SUFFIX, NULL);
+  g_autofree char *names = dup_names_of (name);
   CommyAuditTail tail;
-  struct stat status;
   gboolean ok = TRUE;
 
   if (fd < 0)
     return TRUE;
-  if (fstat (fd, &status) == 0
-      && wall_us / G_USEC_PER_SEC - status.st_mtim.tv_sec
-             > self->setup.retention_us / G_USEC_PER_SEC
-      && flock (fd, LOCK_EX | LOCK_NB) == 0 && commy_audit_tail_read (fd, &tail))
+  if (flock (fd, LOCK_EX | LOCK_NB) == 0 && commy_audit_tail_read (fd, &tail))
     {
       add_about (self, COMMY_AUDIT_REMOVED, name, &tail, wall_us, boot_ns);
       ok = commy_audit_chain_flush (self, wall_us, boot_ns, error);
@@ -496,6 +504,88 @@ remove_old (CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot
     }
   close (fd);
   return ok;
+}
+
+/* What the folder holds of a chain's file, with its names. */
+typedef struct
+{
+  const char *name;
+  gsize size;
+  struct timespec time;
+  gboolean is_closed;
+} Held;
+
+static Held
+look_at (const CommyAuditChain *self, const char *name)
+{
+  g_autofree char *names = dup_names_of (name);
+  Held held = { .name = name, .is_closed = g_str_has_suffix (name, COMMY_AUDIT_SUFFIX) };
+  struct stat status;
+
+  if (fstatat (self->dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+    {
+      held.size += (gsize) status.st_size;
+      held.time = status.st_mtim;
+    }
+  if (fstatat (self->dir_fd, names, &status, AT_SYMLINK_NOFOLLOW) == 0)
+    held.size += (gsize) status.st_size;
+  return held;
+}
+
+static int
+compare_ages (gconstpointer a, gconstpointer b)
+{
+  const Held *x = a, *y = b;
+
+  if (x->time.tv_sec != y->time.tv_sec)
+    return x->time.tv_sec < y->time.tv_sec ? -1 : 1;
+  if (x->time.tv_nsec != y->time.tv_nsec)
+    return x->time.tv_nsec < y->time.tv_nsec ? -1 : 1;
+  return strcmp (x->name, y->name);
+}
+
+/* The oldest closed files, until there is room for one that is written. */
+static gboolean
+remove_excess (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
+{
+  g_autoptr (GPtrArray) names = commy_audit_list_files (self->setup.directory, NULL);
+  g_autoptr (GArray) all = g_array_new (FALSE, FALSE, sizeof (Held));
+  gsize room = self->setup.max_total_size - self->setup.max_file_size;
+  gsize total = 0;
+
+  for (guint i = 0; names != NULL && i < names->len; i++)
+    {
+      Held held = look_at (self, names->pdata[i]);
+
+      if (!held.is_closed && g_str_has_prefix (held.name, self->name))
+        continue; /* its place is kept */
+      total += held.size;
+      g_array_append_val (all, held);
+    }
+  g_array_sort (all, compare_ages);
+  for (guint i = 0; i < all->len && total > room; i++)
+    {
+      const Held *held = &g_array_index (all, Held, i);
+
+      if (!held->is_closed)
+        continue;
+      if (!remove_closed (self, held->name, wall_us, boot_ns, error))
+        return FALSE;
+      if (faccessat (self->dir_fd, held->name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        total -= held->size;
+    }
+  return TRUE;
+}
+
+static gboolean
+is_too_old (const CommyAuditChain *self, const char *name, gint64 wall_us)
+{
+  struct stat status;
+
+  return self->setup.retention_us > 0
+         && fstatat (self->dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0
+         && wall_us / G_USEC_PER_SEC - status.st_mtim.tv_sec
+                > self->setup.retention_us / G_USEC_PER_SEC;
 }
 
 gboolean
@@ -518,8 +608,9 @@ commy_audit_chain_tidy (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, G
           if (!recover (self, name, wall_us, boot_ns, error))
             return FALSE;
         }
-      else if (self->setup.retention_us > 0 && !remove_old (self, name, wall_us, boot_ns, error))
+      else if (is_too_old (self, name, wall_us)
+               && !remove_closed (self, name, wall_us, boot_ns, error))
         return FALSE;
     }
-  return TRUE;
+  return self->setup.max_total_size == 0 || remove_excess (self, wall_us, boot_ns, error);
 }

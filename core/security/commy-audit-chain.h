@@ -28,7 +28,8 @@ typedef struct
   const char *node;
   const CommyEnv *env; /* for salts and names */
   gsize max_file_size;
-  gint64 retention_us; /* of closed files; 0: for ever */
+  gsize max_total_size; /* of all files, two at least; 0: no limit */
+  gint64 retention_us;  /* of closed files; 0: for ever */
   /* Signs; FALSE: nobody can. @first: of its file. Or NULL. */
   gboolean (*seal) (gpointer data,
                     gboolean first,
@@ -60,6 +61,7 @@ gboolean
 commy_audit_chain_close (CommyAuditChain *chain, gint64 wall_us, gint64 boot_ns, GError **error);
 
 /* Adds records about files that their process did not close, or whose time is over, and deals
- * with them once these are written: closed ones that are older than the retention are removed. */
+ * with them once these are written: closed ones that are older than the retention, and the oldest
+ * of those that are too many, are removed. */
 gboolean
 commy_audit_chain_tidy (CommyAuditChain *chain, gint64 wall_us, gint64 boot_ns, GError **error);

@@ -8,6 +8,7 @@
 #include "security/commy-audit-log.h"
 
 #include "base/commy-error-private.h"
+#include "security/commy-audit-budget.h"
 #include "security/commy-audit-repeats.h"
 
 #include <string.h>
@@ -39,6 +40,7 @@ struct _CommyAuditLog
   guint8 *written;
   CommyAuditChain *chain;
   CommyAuditRepeats *repeats;
+  CommyAuditBudget strangers;
   guint tidied; /* number of the file with which that was done last */
 };
 
@@ -226,7 +228,26 @@ add_record (gpointer data, const CommyAuditRecord *record)
 {
   CommyAuditLog *self = data;
 
-  commy_audit_chain_add (self->chain, record);
+  if (!record->is_stranger || commy_audit_budget_take (&self->strangers, record))
+    commy_audit_chain_add (self->chain, record);
+}
+
+/* How many strangers there were of whom nothing else is recorded. */
+static void
+add_withheld (CommyAuditLog *self, gint64 wall_us, gint64 boot_ns, gboolean all)
+{
+  guint64 withheld = commy_audit_budget_collect (&self->strangers, all ? G_MAXINT64 : boot_ns);
+
+  if (withheld == 0)
+    return;
+  commy_audit_chain_add (
+      self->chain,
+      &(CommyAuditRecord){ .wall_us = wall_us,
+                           .boot_ns = boot_ns,
+                           .count = withheld,
+                           .texts = { [COMMY_AUDIT_TYPE] = "peer",
+                                      [COMMY_AUDIT_OUTCOME] = "refused",
+                                      [COMMY_AUDIT_DETAILS] = COMMY_AUDIT_WITHHELD } });
 }
 
 /* Makes records of packed events. */
@@ -244,6 +265,7 @@ take_events (CommyAuditLog *self, gsize size, gboolean all)
     }
   self->setup.now (self->setup.now_data, &wall_us, &boot_ns);
   commy_audit_repeats_flush (self->repeats, all ? G_MAXINT64 : boot_ns, add_record, self);
+  add_withheld (self, wall_us, boot_ns, all);
   return flush (self);
 }
 
@@ -339,6 +361,7 @@ commy_audit_log_new (const CommyAuditLogSetup *setup)
   self->chain = commy_audit_chain_new (&setup->chain, wall_us);
   memset (&self->setup.chain, 0, sizeof self->setup.chain); /* its texts are the caller's */
   self->repeats = commy_audit_repeats_new ();
+  self->strangers.per_second = setup->strangers_per_second;
   self->thread = g_thread_new ("commy-audit", work, self);
   return self;
 }

@@ -26,9 +26,10 @@ typedef struct
 {
   CommyAuditChainSetup chain;
   CommyAuditCalls calls;
-  gboolean refuses; /* what cannot be recorded */
-  gsize queue_size; /* bytes of events that wait */
-  gint64 retry_us;  /* between two looks whether the disk works again */
+  gboolean refuses;           /* what cannot be recorded */
+  guint strangers_per_second; /* records that strangers may cause; 0: no limit */
+  gsize queue_size;           /* bytes of events that wait */
+  gint64 retry_us;            /* between two looks whether the disk works again */
   void (*now) (gpointer data, gint64 *out_wall_us, gint64 *out_boot_ns); /* NULL: the system's */
   gpointer now_data;
 } CommyAuditLogSetup;
@@ -37,6 +38,10 @@ typedef struct
 typedef struct
 {
   const char *texts[COMMY_AUDIT_N_EVENT_TEXTS];
+  gboolean is_stranger; /* it is about somebody who proved nothing: these have a budget */
+  /* Or NULL: stands for the text `peer` where it is asked whether an event repeats, and in the
+   * record of those that do. */
+  const char *alike;
 } CommyAuditEvent;
 
 CommyAuditLog *commy_audit_log_new (const CommyAuditLogSetup *setup);

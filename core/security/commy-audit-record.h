@@ -53,7 +53,10 @@ commy_audit_text_is_personal (guint text)
 #define COMMY_AUDIT_SEAL_FOLLOWS "a seal follows" /* its details, if one does */
 #define COMMY_AUDIT_GAP "gap"                     /* count: records that were lost */
 #define COMMY_AUDIT_RECOVERED "recovered" /* details: a file; reason: SEQ:HASH where it ends */
-#define COMMY_AUDIT_REMOVED "removed"     /* the same, of a file whose time was over */
+#define COMMY_AUDIT_REMOVED "removed"     /* the same, of a file that had to go */
+
+/* Details of a record that stands for strangers who had no records of their own. */
+#define COMMY_AUDIT_WITHHELD "strangers beyond strangers-per-second, counted alone"
 
 /* The name of a member. */
 const char *commy_audit_text_name (guint text);
@@ -63,7 +66,8 @@ typedef struct
   guint64 sequence;
   gint64 wall_us;
   gint64 boot_ns;
-  guint64 count; /* 0 and 1: does not stand in the line */
+  guint64 count;        /* 0 and 1: does not stand in the line */
+  gboolean is_stranger; /* it is about somebody who proved nothing; does not stand in the line */
   const char *texts[COMMY_AUDIT_N_TEXTS];
 } CommyAuditRecord;
 

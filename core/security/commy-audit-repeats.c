@@ -11,11 +11,13 @@
 
 typedef struct
 {
-  guint32 size; /* with this head */
-  guint32 texts_size;
+  guint32 size;       /* with this head */
+  guint32 texts_size; /* of what is compared */
   gint64 wall_us;
   gint64 boot_ns;
   guint16 sizes[COMMY_AUDIT_N_EVENT_TEXTS]; /* with a NUL; 0: there is no text */
+  guint16 peer_size; /* of the text `peer`, behind the others, where another stands in its place */
+  guint16 is_stranger;
 } Head;
 
 typedef struct
@@ -31,39 +33,66 @@ struct _CommyAuditRepeats
   Slot slots[COMMY_AUDIT_REPEAT_SLOTS];
 };
 
+static guint16
+measure (const char *text)
+{
+  return text != NULL ? (guint16) (strnlen (text, COMMY_AUDIT_TEXT_MAX) + 1) : 0;
+}
+
+static guint8 *
+put (guint8 *out, const char *text, guint16 size)
+{
+  if (size == 0)
+    return out;
+  memcpy (out, text, size - 1u);
+  out[size - 1] = '\0';
+  return out + size;
+}
+
 gsize
 commy_audit_event_pack (
     const CommyAuditEvent *event, gint64 wall_us, gint64 boot_ns, guint8 *out, gsize room)
 {
-  Head head = { .wall_us = wall_us, .boot_ns = boot_ns };
-  gsize size = sizeof head;
+  Head head = { .wall_us = wall_us, .boot_ns = boot_ns, .is_stranger = event->is_stranger };
+  const char *compared[COMMY_AUDIT_N_EVENT_TEXTS];
+  gsize size;
 
+  memcpy (compared, event->texts, sizeof compared);
+  if (event->alike != NULL)
+    {
+      compared[COMMY_AUDIT_PEER] = event->alike;
+      head.peer_size = measure (event->texts[COMMY_AUDIT_PEER]);
+    }
   for (guint i = 0; i < COMMY_AUDIT_N_EVENT_TEXTS; i++)
-    if (event->texts[i] != NULL)
-      {
-        head.sizes[i] = (guint16) (strnlen (event->texts[i], COMMY_AUDIT_TEXT_MAX) + 1);
-        head.texts_size += head.sizes[i];
-      }
-  size = (sizeof head + head.texts_size + 7) & ~(gsize) 7;
+    {
+      head.sizes[i] = measure (compared[i]);
+      head.texts_size += head.sizes[i];
+    }
+  size = (sizeof head + head.texts_size + head.peer_size + 7) & ~(gsize) 7;
   if (size > room)
     return 0;
   head.size = (guint32) size;
   memcpy (out, &head, sizeof head);
   out += sizeof head;
   for (guint i = 0; i < COMMY_AUDIT_N_EVENT_TEXTS; i++)
-    if (head.sizes[i] > 0)
-      {
-        memcpy (out, event->texts[i], head.sizes[i] - 1u);
-        out[head.sizes[i] - 1] = '\0';
-        out += head.sizes[i];
-      }
+    out = put (out, compared[i], head.sizes[i]);
+  put (out, event->texts[COMMY_AUDIT_PEER], head.peer_size);
   return size;
 }
 
+/* @peer_size: 0, or that of the text behind the others. */
 static void
-give (const Head *head, const guint8 *texts, guint64 count, CommyAuditRecordFunc add, gpointer data)
+give (const Head *head,
+      const guint8 *texts,
+      gsize peer_size,
+      guint64 count,
+      CommyAuditRecordFunc add,
+      gpointer data)
 {
-  CommyAuditRecord record = { .wall_us = head->wall_us, .boot_ns = head->boot_ns, .count = count };
+  CommyAuditRecord record = { .wall_us = head->wall_us,
+                              .boot_ns = head->boot_ns,
+                              .count = count,
+                              .is_stranger = head->is_stranger != 0 };
 
   for (guint i = 0; i < COMMY_AUDIT_N_EVENT_TEXTS; i++)
     if (head->sizes[i] > 0)
@@ -71,6 +100,8 @@ give (const Head *head, const guint8 *texts, guint64 count, CommyAuditRecordFunc
         record.texts[i] = (const char *) texts;
         texts += head->sizes[i];
       }
+  if (peer_size > 0)
+    record.texts[COMMY_AUDIT_PEER] = (const char *) texts;
   add (data, &record);
 }
 
@@ -78,7 +109,7 @@ static void
 give_slot (Slot *slot, CommyAuditRecordFunc add, gpointer data)
 {
   if (slot->count > 0)
-    give (&slot->last, slot->texts, slot->count, add, data);
+    give (&slot->last, slot->texts, 0, slot->count, add, data);
   slot->count = 0;
 }
 
@@ -138,7 +169,7 @@ commy_audit_repeats_take (CommyAuditRepeats *self,
     slot->texts = g_realloc (slot->texts, head.texts_size + 1);
   memcpy (slot->texts, texts, head.texts_size);
   slot->first = slot->last = head;
-  give (&head, texts, 1, add, data);
+  give (&head, texts, head.peer_size, 1, add, data);
   return head.size;
 }
 

@@ -16,6 +16,7 @@
 struct _CommyDenyList
 {
   GHashTable *denials; /* subject -> CommyDenial */
+  GTree *by_end;       /* the same, what ends soonest first */
 };
 
 void
@@ -137,6 +138,22 @@ commy_denial_read (const char *key, const char *text, gsize size, GError **error
 
 /* --- the list --- */
 
+static gint64
+end_of (const CommyDenial *denial)
+{
+  return denial->until_s != 0 ? denial->until_s : G_MAXINT64;
+}
+
+static int
+compare_ends (gconstpointer a, gconstpointer b, gpointer unused)
+{
+  gint64 x = end_of (a), y = end_of (b);
+
+  if (x != y)
+    return x < y ? -1 : 1;
+  return strcmp (((const CommyDenial *) a)->subject, ((const CommyDenial *) b)->subject);
+}
+
 CommyDenyList *
 commy_deny_list_new (void)
 {
@@ -144,6 +161,7 @@ commy_deny_list_new (void)
 
   self->denials
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) commy_denial_free);
+  self->by_end = g_tree_new_full (compare_ends, NULL, NULL, NULL);
   return self;
 }
 
@@ -152,6 +170,7 @@ commy_deny_list_free (CommyDenyList *self)
 {
   if (self == NULL)
     return;
+  g_tree_unref (self->by_end);
   g_hash_table_unref (self->denials);
   g_free (self);
 }
@@ -163,41 +182,86 @@ has_ended (const CommyDenial *denial, gint64 now_s)
 }
 
 static gboolean
-is_over (gpointer subject, gpointer denial, gpointer now_s)
+note_first (gpointer denial, gpointer unused, gpointer out_first)
 {
-  return has_ended (denial, *(const gint64 *) now_s);
+  *(CommyDenial **) out_first = denial;
+  return TRUE;
 }
 
-gboolean
-commy_deny_list_take (CommyDenyList *self, CommyDenial *denial, gint64 now_s)
+/* What ends soonest. */
+static CommyDenial *
+find_first (CommyDenyList *self)
 {
-  if (has_ended (denial, now_s))
-    {
-      g_hash_table_remove (self->denials, denial->subject);
-      commy_denial_free (denial);
-      return TRUE;
-    }
-  if (g_hash_table_size (self->denials) >= COMMY_DENY_LIST_MAX)
-    g_hash_table_foreach_remove (self->denials, is_over, &now_s);
-  if (g_hash_table_size (self->denials) >= COMMY_DENY_LIST_MAX
-      && !g_hash_table_contains (self->denials, denial->subject))
-    {
-      commy_denial_free (denial);
-      return FALSE;
-    }
-  g_hash_table_replace (self->denials, denial->subject, denial);
-  return TRUE;
+  CommyDenial *first = NULL;
+
+  g_tree_foreach (self->by_end, note_first, &first);
+  return first;
 }
 
 void
 commy_deny_list_remove (CommyDenyList *self, const char *subject)
 {
+  CommyDenial *denial = g_hash_table_lookup (self->denials, subject);
+
+  if (denial == NULL)
+    return;
+  g_tree_remove (self->by_end, denial);
   g_hash_table_remove (self->denials, subject);
+}
+
+/* FALSE: @denial itself would be the first to go. */
+static gboolean
+make_room (CommyDenyList *self, const CommyDenial *denial)
+{
+  CommyDenial *first = find_first (self);
+
+  if (end_of (denial) <= end_of (first))
+    return FALSE;
+  commy_deny_list_remove (self, first->subject);
+  return TRUE;
+}
+
+static gboolean
+is_full (CommyDenyList *self, gint64 now_s)
+{
+  while (commy_deny_list_get_n (self) >= COMMY_DENY_LIST_MAX)
+    {
+      CommyDenial *first = find_first (self);
+
+      if (!has_ended (first, now_s))
+        return TRUE;
+      commy_deny_list_remove (self, first->subject);
+    }
+  return FALSE;
+}
+
+gboolean
+commy_deny_list_take (CommyDenyList *self, CommyDenial *denial, gint64 now_s)
+{
+  gboolean was_full;
+
+  commy_deny_list_remove (self, denial->subject);
+  if (has_ended (denial, now_s))
+    {
+      commy_denial_free (denial);
+      return TRUE;
+    }
+  was_full = is_full (self, now_s);
+  if (was_full && !make_room (self, denial))
+    {
+      commy_denial_free (denial);
+      return FALSE;
+    }
+  g_hash_table_insert (self->denials, denial->subject, denial);
+  g_tree_insert (self->by_end, denial, denial);
+  return !was_full;
 }
 
 void
 commy_deny_list_clear (CommyDenyList *self)
 {
+  g_tree_unref (self->by_end);
+  self->by_end = g_tree_new_full (compare_ends, NULL, NULL, NULL);
   g_hash_table_remove_all (self->denials);
 }
 

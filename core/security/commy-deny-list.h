@@ -41,8 +41,8 @@ typedef struct _CommyDenyList CommyDenyList;
 CommyDenyList *commy_deny_list_new (void);
 void commy_deny_list_free (CommyDenyList *list);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyDenyList, commy_deny_list_free)
-/* @denial: (transfer full); one that has ended takes its place away. FALSE: the list is full of
- * others that count. */
+/* @denial: (transfer full); one that has ended takes its place away. FALSE: the list was full of
+ * those that count, and of them and the new one what ends soonest is not on it. */
 gboolean commy_deny_list_take (CommyDenyList *list, CommyDenial *denial, gint64 now_s);
 void commy_deny_list_remove (CommyDenyList *list, const char *subject);
 void commy_deny_list_clear (CommyDenyList *list);

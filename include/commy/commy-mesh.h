@@ -348,6 +348,15 @@ COMMY_API gboolean commy_mesh_deny (
  */
 COMMY_API gboolean commy_mesh_allow (CommyMesh *mesh, const char *subject, GError **error);
 /**
+ * COMMY_DENIED_MAX:
+ *
+ * How many denials count at a time in each program of a mesh; of more those that end soonest do
+ * not. Lock-outs are no denials.
+ *
+ * Since: 0.1
+ */
+#define COMMY_DENIED_MAX 16384u
+/**
  * commy_mesh_list_denied:
  * @mesh: a joined mesh
  * @error: return location

@@ -10,13 +10,9 @@
 
 #include "plugins/tls/commy-tls.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #define HANDSHAKE_PACKET_MAX (16 * 1024)
-#define RECORD_HEAD 5
-#define RECORD_HANDSHAKE 22
 
 static gboolean
 is_about_certificate (gnutls_alert_description_t alert)
@@ -406,28 +402,10 @@ tls_handshake_start (TlsConnection *self, int fd)
     tls_connection_fail_later (self, error);
 }
 
-/* How many bytes there have to be until the first record is whole; 0: it is, or never will be. */
-static gsize
-first_record_lacks (TlsConnection *self)
-{
-  guint8 head[RECORD_HEAD];
-  ssize_t got = recv (self->link.fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
-  gsize need = sizeof head;
-  int unread = 0;
-
-  if (got == 0 || (got < 0 && errno != EAGAIN))
-    return 0;
-  if (got == sizeof head && head[0] != RECORD_HANDSHAKE)
-    return 0;
-  if (got == sizeof head)
-    need += MIN ((gsize) (head[3] << 8 | head[4]), HANDSHAKE_PACKET_MAX);
-  return ioctl (self->link.fd, FIONREAD, &unread) == 0 && (gsize) unread < need ? need : 0;
-}
-
 gboolean
 tls_handshake_has_hello (TlsConnection *self)
 {
-  return first_record_lacks (self) == 0;
+  return commy_pki_hello_is_there (self->link.fd);
 }
 
 /* A client that speaks a byte at a time wakes nobody until there is something to answer. */
@@ -435,14 +413,8 @@ static void
 on_first (gpointer user_data, int fd, guint condition)
 {
   TlsConnection *self = user_data;
-  gsize lacks = first_record_lacks (self);
-  gboolean goes_on = lacks > self->awaited; /* else it was woken because nothing more comes */
-  int low_water = goes_on ? (int) lacks : 1;
 
-  if (goes_on || self->awaited > 0)
-    (void) setsockopt (fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water);
-  self->awaited = lacks;
-  if (!goes_on)
+  if (!commy_pki_hello_await (fd, &self->awaited))
     tls_crowd_enqueue (&self->listener->crowd, self);
 }
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What `commy doctor` finds of commyd: none, a good one, and one that is bad in each way.
+# What `commy doctor` finds of commyd: none, a good one, and one that is bad in each way; and of a
+# store with more denials than count.
 # shellcheck disable=SC1091,SC2034,SC2154 # the library has and uses the variables
 . "$COMMY_SOURCE_DIR/tests/cli/library.sh"
 "$commy" plugin list -o json > "$out" 2> "$err"
@@ -116,4 +117,30 @@ imitate 9.9.9 broken
 doctor used.conf
 ok doctor/daemon/a-store-that-cannot-be-read is_in_state fail 'cannot read its store sqlite: the disk is full' 'room on the disk'
 stop KILL
+
+# --- denials ---
+fill_denials () { # as many as these and one that is there
+  /usr/bin/python3 - "$COMMY_STATE_DIR/default/store-1.db" "$1" << 'END'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+row = db.execute("SELECT value, create_revision, mod_revision, lease FROM entries WHERE key = ?",
+                 (b"denied/token:first",)).fetchone()
+db.execute("DELETE FROM entries WHERE key LIKE 'denied/token:more-%'")
+db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)",
+               ((b"denied/token:more-%d" % i,) + row for i in range(int(sys.argv[2]))))
+db.commit()
+END
+}
+of_the_store () { # state, words
+  json "it[0]['name'] == 'store' and it[0]['state'] == '$1' and '$2' in it[0]['found']"
+}
+run cert deny token:first
+run doctor D005 -o json
+ok doctor/store/one-denial-is-well of_the_store ok 'opens and answers'
+fill_denials 16000
+run doctor D005 -o json
+ok doctor/store/many-denials of_the_store warn '16001 are denied, of 16384 that count'
+fill_denials 16384
+run doctor D005 -o json
+ok doctor/store/more-denials-than-count of_the_store fail '16385 are denied, and 16384 count'
 finish

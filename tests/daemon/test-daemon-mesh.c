@@ -301,6 +301,53 @@ test_falls_behind (Fixture *fixture, gconstpointer unused)
   service_child_free (first);
 }
 
+/* --- who is denied cannot be read --- */
+
+/* More bytes below denied/ than the daemon gives out at once. */
+static void
+fill_denials (CommyMesh *mesh)
+{
+  g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (LARGE), LARGE);
+
+  for (guint i = 0; i < 33; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("denied/token:%u", i);
+      g_autoptr (GError) error = NULL;
+
+      commy_mesh_store_put_sync (mesh, key, value, COMMY_STORE_ANY_REVISION,
+                                 COMMY_STORE_WRITE_RESERVED, NULL, &error);
+      g_assert_no_error (error);
+    }
+}
+
+static void
+test_denials_unread (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *text = settings (fixture);
+  g_autofree char *lenient = g_strconcat (text, "[security]\ndeny-list=if-there\n", NULL);
+  g_autoptr (CommyMesh) writer = NULL;
+  g_autoptr (CommyMesh) strict = NULL;
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (GError) error = NULL;
+  /* It warns of what cannot be read, which is what this is about. */
+  GLogLevelFlags fatal = g_log_set_always_fatal (G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
+
+  test_daemon_write_keyfile (fixture->daemon, "[daemon]\nwaiting=32MiB\n");
+  test_daemon_start (fixture->daemon);
+  writer = mesh_fixture_join (&fixture->mesh, text);
+  fill_denials (writer);
+  strict = mesh_fixture_new (&fixture->mesh, text, &error);
+  g_assert_no_error (error);
+  g_assert_false (commy_mesh_join_sync (strict, NULL, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_STORE);
+  g_assert_nonnull (strstr (error->message, "who is denied cannot be read"));
+  g_assert_nonnull (strstr (error->message, "deny-list=if-there"));
+  mesh = mesh_fixture_join (&fixture->mesh, lenient);
+  leave (mesh);
+  leave (writer);
+  g_log_set_always_fatal (fatal);
+}
+
 /* --- two users --- */
 
 #ifdef HAVE_GNUTLS
@@ -601,6 +648,9 @@ main (int argc, char **argv)
   ADD ("calls-go-on-while-the-daemon-is-killed", test_killed_under_load);
   ADD ("without-a-daemon-joining-says-how-to-start-it", test_nobody_there);
   ADD ("a-watch-that-fell-behind-knows-everything-again", test_falls_behind);
+  /* attack: have the deny list not be read; defence: nobody joins without it, unless told to; test:
+   * /daemon/mesh/nobody-joins-who-cannot-read-who-is-denied */
+  ADD ("nobody-joins-who-cannot-read-who-is-denied", test_denials_unread);
   ADD ("two-users-meet-and-call", test_two_users);
   ADD ("decisions-and-errors-say-how-old-what-they-go-by-is", test_says_how_old);
   ADD ("a-node-explains-a-name-it-has-not-heard-of", test_explains_strange_names);

@@ -718,6 +718,8 @@ open_to_all (TestDaemon *daemon)
                              "verbs=offer\neffect=deny\n"
                              "[policy but-for-a]\nprincipals=unix:uid=54321\n"
                              "services=org.example.Reserved\nverbs=offer\neffect=allow\n"
+                             "[policy unknown]\nprincipals=*\nkeys=denied/*\n"
+                             "verbs=read\neffect=deny\n"
                              "[policy private]\nprincipals=*\nkeys=secret/*\n"
                              "verbs=read;write\neffect=deny\n"
                              "[policy but-a]\nprincipals=unix:uid=54321\nkeys=secret/*\n"
@@ -766,6 +768,9 @@ test_users (TestDaemon **daemon, gconstpointer unused)
   g_assert_cmpint (count_as (self, USER_B, "secret/"), ==, 0);
   g_assert_cmpint (count_as (self, USER_B, "services/org.example.X/"), ==, 2);
   g_assert_cmpint (count_as (self, 0, "secret/"), ==, 1);
+  /* Who is denied all have to know. */
+  g_assert_cmpint (put_as (self, 0, COMMY_STORE_PUT, "denied/token:x"), ==, 0);
+  g_assert_cmpint (count_as (self, USER_B, "denied/"), ==, 1);
   /* Whose they are is still known to the next daemon; root may all. */
   test_daemon_kill (self);
   open_to_all (self);

@@ -7,9 +7,16 @@
 
 #include "mesh-fixture.h"
 
+#include "mesh/commy-client-private.h"
+#include "mesh/commy-peers.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #ifdef HAVE_GNUTLS
 #include "auth/common/commy-pki-seal.h"
@@ -241,6 +248,160 @@ test_refused (MeshFixture *fixture, gconstpointer data)
   commy_mesh_leave_sync (mesh, NULL, NULL);
 }
 
+/* Settings by which the folder could not hold two files. */
+static void
+test_sizes (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *file = mesh_fixture_use_keyfile (
+      fixture, "audit.conf", AUDIT "max-file-size=1MiB\nmax-total-size=1MiB\n");
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyMesh) mesh = mesh_fixture_new (fixture, NULL, &error);
+
+  g_assert_nonnull (file);
+  g_assert_no_error (error);
+  g_assert_false (commy_mesh_join_sync (mesh, NULL, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_CONFIG_VALUE);
+  g_assert_nonnull (strstr (error->message, "max-total-size"));
+}
+
+#ifdef HAVE_GNUTLS
+#define STRANGERS 200
+
+static int
+connect_from (const char *address, guint host)
+{
+  struct sockaddr_in from = { .sin_family = AF_INET };
+  struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
+  int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  from.sin_addr.s_addr = htonl (INADDR_LOOPBACK + host);
+  to.sin_port = htons ((guint16) atoi (strrchr (address, ':') + 1));
+  g_assert_cmpint (bind (fd, (struct sockaddr *) &from, sizeof from), ==, 0);
+  g_assert_cmpint (connect (fd, (struct sockaddr *) &to, sizeof to), ==, 0);
+  return fd;
+}
+
+static void
+await_end (int fd)
+{
+  char rest[256];
+
+  while (recv (fd, rest, sizeof rest, 0) > 0)
+    ;
+  close (fd);
+}
+
+/* One from 127.0.0.@host who does not speak TLS, until he is told so. */
+static void
+knock (const char *address, guint host)
+{
+  int fd = connect_from (address, host);
+
+  g_assert_cmpint (send (fd, "GET / HTTP/1.0\r\n\r\n", 18, MSG_NOSIGNAL), ==, 18);
+  await_end (fd);
+}
+
+static const char *
+address_of (CommyClient *client)
+{
+  for (guint i = 0; i < COMMY_FLAVOUR_LAST; i++)
+    if (client->routes[i].home.path != NULL)
+      return client->routes[i].home.path->address;
+  g_assert_not_reached ();
+}
+
+typedef struct
+{
+  guint records;
+  guint64 strangers;
+  guint64 withheld;
+} Strangers;
+
+static gboolean
+count_strangers (GVariant *record, gpointer data)
+{
+  Strangers *seen = data;
+  guint64 count = 1;
+
+  if (strcmp (get (record, "type"), "peer") != 0
+      || strcmp (get (record, "outcome"), "refused") != 0)
+    return TRUE;
+  g_variant_lookup (record, "count", "t", &count);
+  seen->records++;
+  seen->strangers += count;
+  seen->withheld += strcmp (get (record, "details"), COMMY_AUDIT_WITHHELD) == 0 ? count : 0;
+  return TRUE;
+}
+
+/* Each of another address: a minute's worth of them has records, the others are counted. */
+static void
+test_strangers (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *file = mesh_fixture_use_keyfile (fixture, "audit.conf", AUDIT);
+  g_autofree char *dir = dup_dir (fixture);
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  Strangers seen = { 0 };
+  ServiceChild *child;
+
+  g_assert_nonnull (file);
+  mesh_fixture_make_credentials (fixture);
+  child = service_child_start (fixture, NULL, 0);
+  mesh = mesh_fixture_join (fixture, ONLY ("tls"));
+  client = commy_client_new (mesh, TEST_SERVICE);
+  g_assert_cmpint (call (client), ==, 0);
+  for (guint i = 1; i <= STRANGERS; i++)
+    knock (address_of (client), i);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+  assert_whole (fixture);
+  g_assert_true (commy_audit_read (dir, count_strangers, &seen, NULL));
+  g_assert_cmpuint (seen.strangers, ==, STRANGERS);
+  g_assert_cmpuint (seen.withheld, >, 0);
+  g_assert_cmpuint (seen.records, <, STRANGERS);
+}
+
+static gboolean
+is_turned_away (GVariant *record, gpointer data)
+{
+  if (strcmp (get (record, "outcome"), "refused") == 0
+      && strcmp (get (record, "reason"), "CMY0308") == 0
+      && strstr (get (record, "peer"), "limit \"handshakes\"") != NULL)
+    *(gboolean *) data = TRUE;
+  return TRUE;
+}
+
+/* More than the core lets begin at a time, of whom the oldest goes. */
+static void
+test_turned_away (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *file
+      = mesh_fixture_use_keyfile (fixture, "audit.conf", AUDIT "[limits]\nhandshakes=16\n");
+  g_autofree char *dir = dup_dir (fixture);
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (CommyClient) client = NULL;
+  gboolean is_recorded = FALSE;
+  ServiceChild *child;
+  int fds[17];
+
+  g_assert_nonnull (file);
+  mesh_fixture_make_credentials (fixture);
+  child = service_child_start (fixture, NULL, 0);
+  mesh = mesh_fixture_join (fixture, ONLY ("tls"));
+  client = commy_client_new (mesh, TEST_SERVICE);
+  g_assert_cmpint (call (client), ==, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    fds[i] = connect_from (address_of (client), i + 1);
+  await_end (fds[0]);
+  for (guint i = 1; i < G_N_ELEMENTS (fds); i++)
+    close (fds[i]);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  service_child_free (child);
+  g_assert_true (commy_audit_read (dir, is_turned_away, &is_recorded, NULL));
+  g_assert_true (is_recorded);
+}
+#endif
+
 static void
 add (const char *name, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -264,5 +425,10 @@ main (int argc, char **argv)
   add ("no-trail-no-join", test_no_join);
   add ("no-trail-and-on", test_join_anyway);
   add ("refused-while-the-disk-is-full", test_refused);
+  add ("sizes-that-do-not-fit", test_sizes);
+#ifdef HAVE_GNUTLS
+  add ("strangers-have-a-budget", test_strangers);
+  add ("who-is-turned-away-is-recorded", test_turned_away);
+#endif
   return g_test_run ();
 }

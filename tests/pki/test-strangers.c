@@ -7,6 +7,8 @@
 
 #include "tests/pki/join-fixture.h"
 
+#include <errno.h>
+#include <glib-unix.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -192,6 +194,191 @@ test_slow_strangers (void)
   fixture_remove (dir);
 }
 
+/* --- a flood that goes on while one joins --- */
+
+/* The way of one who joins to the service: before each of its steps a flood comes. */
+typedef struct
+{
+  const char *address; /* of the service */
+  int listener;
+  int ends[2]; /* who joins, the service */
+  guint n_steps;
+  const guint8 *hosts; /* 127.0.0.x from which the flood comes, ends with 0 */
+  gboolean with_hello; /* whole first words, not silence */
+  guint8 hello[2048];
+  gsize hello_size;
+  GArray *flood; /* of int */
+} Relay;
+
+#define A_STEP 100
+
+static ssize_t
+take_hello (gnutls_transport_ptr_t data, const void *bytes, size_t size)
+{
+  Relay *self = data;
+
+  g_assert_cmpuint (self->hello_size + size, <=, sizeof self->hello);
+  memcpy (self->hello + self->hello_size, bytes, size);
+  self->hello_size += size;
+  return (ssize_t) size;
+}
+
+static ssize_t
+have_nothing (gnutls_transport_ptr_t data, void *bytes, size_t size)
+{
+  errno = EAGAIN;
+  return -1;
+}
+
+/* One hello does for all: nobody asks whether it is fresh. */
+static void
+make_hello (Relay *self)
+{
+  gnutls_certificate_credentials_t credentials;
+  gnutls_priority_t priority;
+  gnutls_session_t session;
+
+  gnutls_certificate_allocate_credentials (&credentials);
+  g_assert_cmpint (commy_pki_tls_priority (&priority), ==, 0);
+  g_assert_cmpint (commy_pki_tls_session (&session, GNUTLS_CLIENT, priority, credentials, -1), ==,
+                   0);
+  gnutls_transport_set_ptr (session, self);
+  gnutls_transport_set_push_function (session, take_hello);
+  gnutls_transport_set_pull_function (session, have_nothing);
+  g_assert_cmpint (gnutls_handshake (session), ==, GNUTLS_E_AGAIN);
+  gnutls_deinit (session);
+  gnutls_priority_deinit (priority);
+  gnutls_certificate_free_credentials (credentials);
+}
+
+static int
+connect_from (const char *address, guint8 host)
+{
+  struct sockaddr_in from = { .sin_family = AF_INET };
+  struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
+  int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  from.sin_addr.s_addr = htonl (INADDR_LOOPBACK - 1 + host);
+  to.sin_port = htons ((guint16) atoi (strchr (address, ':') + 1));
+  g_assert_cmpint (bind (fd, (struct sockaddr *) &from, sizeof from), ==, 0);
+  g_assert_cmpint (connect (fd, (struct sockaddr *) &to, sizeof to), ==, 0);
+  return fd;
+}
+
+/* Comes, and is taken in as far as it will be. */
+static void
+flood (Relay *self)
+{
+  for (const guint8 *host = self->hosts; *host != 0; host++)
+    for (guint i = 0; i < A_STEP; i++)
+      {
+        int fd = connect_from (self->address, *host);
+
+        if (self->with_hello)
+          (void) send (fd, self->hello, self->hello_size, MSG_NOSIGNAL);
+        g_array_append_val (self->flood, fd);
+        if (i % 16 == 0)
+          while (g_main_context_iteration (NULL, FALSE))
+            ;
+      }
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+static gboolean
+on_relay (int fd, GIOCondition condition, gpointer data)
+{
+  Relay *self = data;
+  guint8 bytes[16384];
+  ssize_t got;
+  int other;
+
+  flood (self);
+  self->n_steps++;
+  got = recv (fd, bytes, sizeof bytes, MSG_DONTWAIT);
+  if (self->ends[1] < 0) /* now: a client's first word comes right behind its connection */
+    {
+      self->ends[1] = connect_from (self->address, 1);
+      g_unix_fd_add (self->ends[1], G_IO_IN, on_relay, self);
+    }
+  other = fd == self->ends[0] ? self->ends[1] : self->ends[0];
+  if (got <= 0 || send (other, bytes, (gsize) got, MSG_NOSIGNAL) != got)
+    {
+      shutdown (other, SHUT_RDWR);
+      return G_SOURCE_REMOVE;
+    }
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_relay_incoming (int fd, GIOCondition condition, gpointer data)
+{
+  Relay *self = data;
+
+  self->ends[0] = accept4 (fd, NULL, NULL, SOCK_CLOEXEC);
+  g_unix_fd_add (self->ends[0], G_IO_IN, on_relay, self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+assert_joins_in_flood (const guint8 *hosts, gboolean with_hello)
+{
+  char *dir = fixture_authority_dir ();
+  char *joined = join_new_dir ();
+  const CommyPkiServerConfig config
+      = { .dir = dir, .listen = "127.0.0.1:0", .deadline_us = 60 * G_USEC_PER_SEC };
+  g_autoptr (CommyPkiServer) server = commy_pki_server_new (&config, NULL);
+  g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
+  Relay relay = { .ends = { -1, -1 }, .hosts = hosts, .with_hello = with_hello, .flood = fds };
+  g_autofree char *address = NULL;
+  g_autofree char *token = NULL;
+  g_auto (JoinRun) run = { 0 };
+
+  relay.address = commy_pki_server_get_address (server);
+  relay.listener = listen_somewhere (&address);
+  make_hello (&relay);
+  g_unix_fd_add (relay.listener, G_IO_IN, on_relay_incoming, &relay);
+  token = join_make_token (dir, address, fixture_now () + 600);
+  flood (&relay);
+  join_with (&run, token, joined, "h");
+  join_assert_done (&run);
+  g_assert_cmpuint (relay.n_steps, >=, 4);
+  while (g_source_remove_by_user_data (&relay))
+    ;
+  for (guint i = 0; i < fds->len; i++)
+    close (g_array_index (fds, int, i));
+  for (guint i = 0; i < G_N_ELEMENTS (relay.ends); i++)
+    close (relay.ends[i]);
+  close (relay.listener);
+  fixture_remove (joined);
+  fixture_remove (dir);
+}
+
+/* A thousand a second are some thirty each round trip of a host nearby; here they are more. */
+static void
+test_silent_flood (void)
+{
+  static const guint8 same[] = { 1, 0 };
+
+  assert_joins_in_flood (same, FALSE);
+}
+
+static void
+test_flood_of_first_words (void)
+{
+  static const guint8 one[] = { 2, 0 };
+
+  assert_joins_in_flood (one, TRUE);
+}
+
+static void
+test_flood_from_many (void)
+{
+  static const guint8 many[] = { 2, 3, 4, 5, 6, 7, 0 };
+
+  assert_joins_in_flood (many, TRUE);
+}
+
 /* One that has nothing to do is let go by the deadline. */
 static void
 test_deadline (void)
@@ -294,6 +481,11 @@ main (int argc, char **argv)
   g_test_add_func ("/strangers/impostors-learn-nothing", test_impostors);
   /* attack: slow strangers at the port where hosts join; defence: limits in number and time */
   g_test_add_func ("/strangers/slow-ones-do-not-keep-others-out", test_slow_strangers);
+  g_test_add_func ("/strangers/a-silent-flood-keeps-nobody-out", test_silent_flood);
+  /* attack: connections without end at that port, while a host joins; defence: an address has a
+   * share, in which its own give way first */
+  g_test_add_func ("/strangers/a-flood-of-first-words-keeps-nobody-out", test_flood_of_first_words);
+  g_test_add_func ("/strangers/a-flood-from-many-keeps-nobody-out", test_flood_from_many);
   g_test_add_func ("/strangers/are-let-go-by-the-deadline", test_deadline);
   g_test_add_func ("/strangers/garbage-does-no-harm", test_garbage);
   /* attack: guess the secret of a join token; defence: 160 bits, and a limit for each address */

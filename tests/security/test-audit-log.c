@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "audit-fixture.h"
+#include "security/commy-audit-alike.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -325,6 +326,55 @@ test_retention_of_own (AuditFixture *self, gconstpointer data)
   g_assert_cmpuint (tally.removed, ==, 1);
 }
 
+/* Of files, names included. */
+static guint64
+measure_folder (AuditFixture *self)
+{
+  g_autoptr (GDir) dir = g_dir_open (self->dir, 0, NULL);
+  guint64 sum = 0;
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (self->dir, name, NULL);
+      struct stat status;
+
+      g_assert_cmpint (g_stat (path, &status), ==, 0);
+      sum += (guint64) status.st_size;
+    }
+  return sum;
+}
+
+/* However much comes, the folder keeps its size; what went is noted, and the rest is whole. */
+static void
+test_total_size (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_auto (Tally) tally = { 0 };
+  CommyAuditLog *log;
+
+  setup.chain.max_file_size = 16 << 10;
+  setup.chain.max_total_size = 64 << 10;
+  for (guint round = 0; round < 2; round++)
+    {
+      log = commy_audit_log_new (&setup);
+      for (guint i = 0; i < 400; i++)
+        {
+          add (log, "call", i);
+          g_assert_true (commy_audit_log_sync (log));
+          /* A file may be longer by what ends it. */
+          g_assert_cmpuint (measure_folder (self), <=, (64 + 4) << 10);
+        }
+      commy_audit_log_free (log);
+      self->wall_us += 2 * G_USEC_PER_SEC;
+    }
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.removed, >, 0);
+  g_assert_cmpuint (tally.opened, >, 2); /* it takes no more than it has to */
+  g_assert_cmpuint (measure_folder (self), >, 32 << 10);
+}
+
 /* --- a writer that dies --- */
 
 /* Becomes a child that writes until it is killed. */
@@ -493,6 +543,107 @@ test_many_names (AuditFixture *self, gconstpointer data)
   g_assert_cmpuint (audit_report_get (report, "names"), ==, n);
 }
 
+/* --- strangers --- */
+
+static void
+assert_alike (const char *text, const char *alike)
+{
+  g_autofree char *got = commy_audit_dup_alike (text);
+
+  g_assert_cmpstr (got, ==, alike);
+}
+
+static void
+test_alike (void)
+{
+  assert_alike ("", NULL);
+  assert_alike ("the handshake with 192.0.2.1 failed: a : b :: c", NULL);
+  assert_alike ("the handshake with 192.0.2.1 failed: no", NULL);
+  assert_alike ("refused the peer at 2001:db8:1:2:3:4:5:6: it showed no certificate",
+                "refused the peer at 2001:db8:1:2::/64: it showed no certificate");
+  assert_alike ("[2001:db8::7]:4711 and fe80::1%eth0.", "[2001:db8::/64]:4711 and fe80::/64%eth0.");
+  assert_alike ("it is 2001:db8::7.", "it is 2001:db8::/64.");
+  assert_alike ("::ffff:192.0.2.1 is one of IPv4", NULL);
+  assert_alike ("spiffe://abc:def/ab:cd:ef:12:34:56 1:2:3:4:5:6:7:8:9:a:b:c:d:e:f", NULL);
+}
+
+static void
+add_stranger (CommyAuditLog *log, guint network, guint host)
+{
+  g_autofree char *text = g_strdup_printf (
+      "refused the peer at 2001:db8:0:%x::%x: it showed no certificate", network, host);
+  g_autofree char *alike = commy_audit_dup_alike (text);
+
+  g_assert_true (commy_audit_log_add (log, &(CommyAuditEvent){
+                                               .texts = { [COMMY_AUDIT_TYPE] = "peer",
+                                                          [COMMY_AUDIT_OUTCOME] = "refused",
+                                                          [COMMY_AUDIT_PEER] = text,
+                                                          [COMMY_AUDIT_TRANSPORT] = "tls",
+                                                          [COMMY_AUDIT_REASON] = "CMY0311" },
+                                               .is_stranger = TRUE,
+                                               .alike = alike,
+                                           }));
+}
+
+static gboolean
+note_peer (GVariant *record, gpointer data)
+{
+  const char *peer = NULL;
+
+  if (g_variant_lookup (record, "peer", "&s", &peer))
+    g_ptr_array_add (
+        data, g_strdup_printf ("%s x%" G_GUINT64_FORMAT, peer, audit_report_get (record, "count")));
+  return TRUE;
+}
+
+/* From one network a new address each time: the first is recorded, and how many there were. */
+static void
+test_one_network (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  CommyAuditLog *log = commy_audit_log_new (&setup);
+  g_autoptr (GPtrArray) peers = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 1; i <= 1000; i++)
+    add_stranger (log, 7, i);
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  g_assert_true (commy_audit_read (self->dir, note_peer, peers, NULL));
+  g_assert_cmpuint (peers->len, ==, 2);
+  g_assert_cmpstr (peers->pdata[0], ==,
+                   "refused the peer at 2001:db8:0:7::1: it showed no certificate x1");
+  g_assert_cmpstr (peers->pdata[1], ==,
+                   "refused the peer at 2001:db8:0:7::/64: it showed no certificate x999");
+}
+
+/* From everywhere: so many are recorded, the others counted, and nobody else goes without. */
+static void
+test_many_networks (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_auto (Tally) tally = { 0 };
+  CommyAuditLog *log;
+
+  setup.strangers_per_second = 2;
+  log = commy_audit_log_new (&setup);
+  for (guint minute = 0; minute < 3; minute++)
+    {
+      for (guint i = 0; i < 1000; i++)
+        add_stranger (log, minute * 1000 + i, 1);
+      for (guint i = 0; i < 200; i++)
+        add (log, "call", i);
+      g_assert_true (commy_audit_log_sync (log));
+      __atomic_add_fetch (&self->boot_ns, 60 * SECOND, __ATOMIC_RELAXED);
+    }
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.calls, ==, 3 * 1200);
+  /* A minute's worth of strangers, a record of the others, and the trail's own. */
+  g_assert_cmpuint (tally.records, >=, 3 * (2 * 60 + 1 + 200));
+  g_assert_cmpuint (tally.records, <, 3 * (2 * 60 + 1 + 200) + 16);
+}
+
 /* --- seals and threads --- */
 
 static void
@@ -606,6 +757,7 @@ main (int argc, char **argv)
   ADD ("/audit-log/files/go-on-in-the-next", test_rotated);
   ADD ("/audit-log/files/are-removed-when-their-time-is-over", test_retention);
   ADD ("/audit-log/files/of-its-own-are-removed-too", test_retention_of_own);
+  ADD ("/audit-log/files/keep-the-size-of-the-folder", test_total_size);
   ADD ("/audit-log/killed/is-noted-and-nothing-taken-away", test_killed);
   ADD ("/audit-log/killed/what-was-noted-is-compared", test_cut_after_recovery);
   /* attack: have so much recorded that something is forgotten; defence: equal events are one record
@@ -613,6 +765,13 @@ main (int argc, char **argv)
   ADD ("/audit-log/flood/is-counted", test_flood);
   ADD ("/audit-log/flood/of-many-kinds", test_many_kinds);
   ADD ("/audit-log/flood/of-many-names", test_many_names);
+  g_test_add_func ("/audit-log/strangers/are-alike-but-for-their-address", test_alike);
+  /* attack: fill the disk with refusals of an address that is another one each time; defence:
+   * strangers of a network are one record with a count */
+  ADD ("/audit-log/strangers/of-one-network-are-one-record", test_one_network);
+  /* attack: the same from everywhere; defence: strangers have a budget of records, beyond which
+   * they are counted; test: /audit-log/strangers/have-a-budget */
+  ADD ("/audit-log/strangers/have-a-budget", test_many_networks);
   ADD ("/audit-log/seals", test_seals);
   ADD ("/audit-log/threads", test_threads);
   ADD ("/audit-log/erased-while-written", test_erased_live);

@@ -240,13 +240,24 @@ test_full (void)
 
       g_assert_true (commy_deny_list_take (list, denial_new (subject, 0), 1));
     }
+  /* All are for good: there is none that ends sooner than the new one. */
   g_assert_false (commy_deny_list_take (list, denial_new ("token:more", 0), 1));
+  g_assert_null (commy_deny_list_find (list, "token:more", "", 1));
   g_assert_true (commy_deny_list_take (list, denial_new ("token:7", 5), 1)); /* it was there */
   g_assert_cmpuint (commy_deny_list_get_n (list), ==, COMMY_DENY_LIST_MAX);
   g_assert_nonnull (commy_deny_list_find (list, "token:7", "", 4));
   g_assert_null (commy_deny_list_find (list, "token:7", "", 5));
+  /* The one that ends soonest goes, be it the new one. */
+  g_assert_false (commy_deny_list_take (list, denial_new ("token:soon", 5), 4));
+  g_assert_null (commy_deny_list_find (list, "token:soon", "", 4));
+  g_assert_false (commy_deny_list_take (list, denial_new ("token:later", 6), 4));
+  g_assert_null (commy_deny_list_find (list, "token:7", "", 4));
+  g_assert_nonnull (commy_deny_list_find (list, "token:later", "", 4));
+  g_assert_false (commy_deny_list_take (list, denial_new ("token:7", 0), 4));
+  g_assert_null (commy_deny_list_find (list, "token:later", "", 4));
+  g_assert_cmpuint (commy_deny_list_get_n (list), ==, COMMY_DENY_LIST_MAX);
   /* What has ended makes room, and is not taken. */
-  g_assert_false (commy_deny_list_take (list, denial_new ("token:more", 0), 4));
+  g_assert_true (commy_deny_list_take (list, denial_new ("token:7", 5), 4));
   g_assert_true (commy_deny_list_take (list, denial_new ("token:gone", 5), 5));
   g_assert_true (commy_deny_list_take (list, denial_new ("token:more", 0), 5));
   g_assert_nonnull (commy_deny_list_find (list, "token:more", "", 5));
