@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define PINGS 150000u
+#define GREETERS 4u
+#define GREETING (48u << 20) /* bytes */
 
 typedef struct
 {
@@ -104,6 +106,55 @@ greet (FakeClient *fake, Scene *scene)
   g_assert_cmpint (frame.type, ==, COMMY_FRAME_WELCOME);
 }
 
+/* The most memory that the service ever had, bytes. */
+static gsize
+read_peak (Scene *scene)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/status", (int) scene->child->pid);
+  g_autofree char *text = NULL;
+  const char *line;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  line = strstr (text, "VmHWM:");
+  g_assert_nonnull (line);
+  return (gsize) g_ascii_strtoull (line + strlen ("VmHWM:"), NULL, 10) * 1024;
+}
+
+/* It is refused when its header is there, and before: not at its end. */
+static void
+test_large_greetings (MeshFixture *fixture, gconstpointer transport)
+{
+  CommyFrameSpec hello = { .type = COMMY_FRAME_HELLO };
+  g_autofree guint8 *payload = g_malloc0 (GREETING);
+  Scene *scene;
+  FakeClient *fakes[GREETERS];
+  gsize peak;
+
+  mesh_fixture_capture_log (fixture);
+  scene = scene_new (fixture, transport);
+  peak = read_peak (scene);
+  for (guint i = 0; i < GREETERS; i++)
+    {
+      CommyFrame frame;
+      g_autofree char *text = NULL;
+
+      fakes[i] = connect_fake (scene, transport);
+      fake_client_send_frame (fakes[i], &hello, payload, GREETING);
+      while (fake_client_receive (fakes[i], &frame, &text))
+        {
+          g_assert_cmpint (frame.type, ==, COMMY_FRAME_CLOSE);
+          g_clear_pointer (&text, g_free);
+        }
+    }
+  mesh_fixture_await_log (fixture, "(at most 65536 are allowed)");
+  g_test_message ("%u frames of %u MiB over %s: %u KiB more", GREETERS, GREETING >> 20,
+                  (const char *) transport, (guint) ((read_peak (scene) - peak) / 1024));
+  g_assert_cmpuint (read_peak (scene) - peak, <, GREETING / 2);
+  for (guint i = 0; i < GREETERS; i++)
+    fake_client_free (fakes[i]);
+  scene_free (scene);
+}
+
 /* How many PONGs come until the one for @last has. */
 static guint
 count_pongs (FakeClient *fake, guint32 last)
@@ -175,6 +226,10 @@ main (int argc, char **argv)
       /* attack: ask with PINGs and read no answer; defence: one answer is owed, for the last that
        * came; test: /attacks/spending/unix/pings-without-reading */
       add ("pings-without-reading", transports[i], test_pings);
+      /* attack: begin with a frame of 64 MiB, before anybody is known; defence: a limit for set-up,
+       * held at the header; test: /attacks/spending/tls/large-greetings */
+      if (strcmp (transports[i], "shm") != 0)
+        add ("large-greetings", transports[i], test_large_greetings);
     }
   return g_test_run ();
 }
