@@ -513,10 +513,8 @@ static void
 put_back (CommyChannel *self, Undelivered *lost)
 {
   GList *last = NULL;
-  gsize size;
   GQueue pieces = G_QUEUE_INIT;
 
-  size = g_bytes_get_size (lost->frame);
   commy_train_cut (self, lost->frame, &pieces);
   if (lost->handles != NULL)
     {
@@ -526,8 +524,10 @@ put_back (CommyChannel *self, Undelivered *lost)
     }
   self->n_departed -= pieces.length;
   while ((last = g_queue_pop_tail_link (&pieces)) != NULL)
-    g_queue_push_head_link (&self->backlog, last);
-  self->backlog_bytes += size;
+    {
+      self->backlog_bytes += commy_channel_backlog_cost (g_bytes_get_size (last->data));
+      g_queue_push_head_link (&self->backlog, last);
+    }
 }
 
 /* Takes what did not arrive back into the queue. FALSE: the other side's word cannot be. */

@@ -161,8 +161,8 @@ struct _CommyChannel
   gboolean (*end_loan) (gpointer borrower); /* ends the reservation; NULL: only its owner does */
   gpointer borrower;
   GThread *borrowers_thread;
-  GQueue backlog; /* GBytes: frames that found no room */
-  gsize backlog_bytes;
+  GQueue backlog;           /* GBytes: frames that found no room */
+  gsize backlog_bytes;      /* commy_channel_backlog_cost() of all of them */
   guint64 n_departed;       /* from the backlog; less those that came back into it */
   GQueue departures;        /* Departure: who waits for that */
   CommyHandles *handles;    /* for the next frame, or NULL */
@@ -194,6 +194,9 @@ struct _CommyChannel
   gsize deferred_bytes;
   guint deferred_handles;
   guint32 last_ping, last_pong;
+  gboolean pong_waits; /* in the backlog, where there is never more than one */
+  gboolean pong_owed;  /* another one when that has left, for the last PING that came: */
+  guint32 pong_stream;
   guint64 heard;     /* messages that came, of whatever kind */
   guint32 n_starved; /* streams that wait for credit */
   CommyVigil vigil;
@@ -301,6 +304,17 @@ void commy_channel_acknowledge (CommyChannel *channel);
 /* Nothing more is there to read at present: what arrived is acknowledged before it is usual. */
 void commy_channel_acknowledge_rest (CommyChannel *channel);
 gboolean commy_channel_flush_backlog (CommyChannel *channel);
+/* Has a frame wait for room, behind all that does; WOULD_BLOCK: too much waits. */
+CommyIo commy_channel_enqueue (CommyChannel *channel,
+                               CommyFrameSpec *spec,
+                               gconstpointer payload,
+                               gsize size);
+/* What a frame costs while it waits: a small one takes less room than what keeps it. */
+static inline gsize
+commy_channel_backlog_cost (gsize frame)
+{
+  return frame + 128; /* a link, a GBytes, and the allocator's part of three blocks */
+}
 /* Has @done called when what is in the backlog now has left, or never will; FALSE: it is empty. */
 gboolean commy_channel_on_departed (CommyChannel *channel, void (*done) (gpointer), gpointer data);
 /* @all: whether they left or not. */
@@ -448,4 +462,6 @@ void commy_channel_describe_standing (CommyChannel *channel, GVariantBuilder *re
 
 /* commy-channel-probe.c */
 void commy_channel_on_ping (CommyChannel *channel, const CommyFrame *frame);
+/* The PONG that was in the backlog. */
+void commy_channel_on_pong_left (CommyChannel *channel);
 void commy_channel_on_pong (CommyChannel *channel, const CommyFrame *frame);

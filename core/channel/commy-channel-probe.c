@@ -2,6 +2,10 @@
 /*
  * Probes: a PING of any size and the PONG that answers it, so that a path can be measured without
  * a service taking part. One at a time on a channel; who waits is the one who sent it.
+ *
+ * A PONG says that all that came before its PING was looked at, and comes behind all that was
+ * answered before; so a later one says what an earlier one would. While one waits for room, those
+ * that come are owed a single PONG together: who sends PINGs and reads nothing costs no memory.
  */
 #include "config.h"
 
@@ -19,7 +23,7 @@ commy_channel_ping (CommyChannel *self, gconstpointer payload, gsize size, guint
 gboolean
 commy_channel_has_pong (CommyChannel *self, guint32 ping)
 {
-  return self->last_pong == ping;
+  return (gint32) (self->last_pong - ping) >= 0;
 }
 
 void
@@ -27,7 +31,24 @@ commy_channel_on_ping (CommyChannel *self, const CommyFrame *frame)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_PONG, .stream = frame->stream };
 
-  commy_channel_send (self, &spec, NULL, 0, TRUE);
+  if (!self->pong_waits)
+    {
+      commy_channel_send (self, &spec, NULL, 0, TRUE);
+      return;
+    }
+  self->pong_owed = TRUE;
+  self->pong_stream = frame->stream;
+}
+
+void
+commy_channel_on_pong_left (CommyChannel *self)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_PONG, .stream = self->pong_stream };
+
+  self->pong_waits = FALSE;
+  if (self->pong_owed)
+    commy_channel_enqueue (self, &spec, NULL, 0); /* there is room: one has just left */
+  self->pong_owed = FALSE;
 }
 
 /* Only the one that is waited for counts: others are late, or nobody sent their PING. */

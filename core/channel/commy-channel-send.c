@@ -192,13 +192,13 @@ commy_channel_flush (CommyChannel *self)
   return io;
 }
 
-static CommyIo
-enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize size)
+CommyIo
+commy_channel_enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize size)
 {
   gsize prefix = commy_frame_prefix_size (spec);
   guint8 *frame;
 
-  if (self->backlog_bytes + prefix + size > self->shared->max_backlog)
+  if (self->backlog_bytes + commy_channel_backlog_cost (prefix + size) > self->shared->max_backlog)
     return COMMY_IO_WOULD_BLOCK;
   frame = g_malloc (prefix + size);
   /* The number comes when it leaves: a reserved span may go first. */
@@ -209,7 +209,8 @@ enqueue (CommyChannel *self, CommyFrameSpec *spec, gconstpointer payload, gsize 
     memcpy (frame + prefix, payload, size);
   g_queue_push_tail (&self->backlog, g_bytes_new_take (frame, prefix + size));
   commy_channel_hold_handles (self, self->backlog.tail->data);
-  self->backlog_bytes += prefix + size;
+  self->backlog_bytes += commy_channel_backlog_cost (prefix + size);
+  self->pong_waits |= spec->type == COMMY_FRAME_PONG;
   commy_channel_count_sent (self, spec, size);
   commy_worker_set_hot (self->worker, self);
   return COMMY_IO_OK;
@@ -264,8 +265,8 @@ commy_channel_flush_backlog (CommyChannel *self)
       g_autoptr (GBytes) frame = NULL;
       gsize size;
       gconstpointer data = g_bytes_get_data (self->backlog.head->data, &size);
-      gboolean ordered
-          = commy_channel_is_ordered (((const guint8 *) data)[COMMY_FRAME_TYPE_OFFSET]);
+      guint8 type = ((const guint8 *) data)[COMMY_FRAME_TYPE_OFFSET];
+      gboolean ordered = commy_channel_is_ordered (type);
       CommySpan span;
       CommyIo io;
 
@@ -289,9 +290,11 @@ commy_channel_flush_backlog (CommyChannel *self)
         commy_keep_add (self->keep, self->tx_sequence, span.data, size);
       self->ops->commit (self->connection, size);
       frame = g_queue_pop_head (&self->backlog);
-      self->backlog_bytes -= size;
+      self->backlog_bytes -= commy_channel_backlog_cost (size);
       self->n_departed++;
       any = TRUE;
+      if (G_UNLIKELY (type == COMMY_FRAME_PONG))
+        commy_channel_on_pong_left (self);
     }
   if (any)
     self->ops->flush (self->connection);
@@ -346,14 +349,14 @@ commy_channel_send (
     return commy_train_send (self, spec, NULL, payload, size);
   io = commy_channel_reserve (self, spec, size, &span);
   if (io == COMMY_IO_WOULD_BLOCK && queue)
-    return enqueue (self, spec, payload, size);
+    return commy_channel_enqueue (self, spec, payload, size);
   if (io != COMMY_IO_OK)
     return io;
   if (size > 0)
     memcpy (span.data, payload, size);
   io = commy_channel_commit (self, spec, size);
   if (io == COMMY_IO_WOULD_BLOCK && queue)
-    return enqueue (self, spec, payload, size); /* no room for its descriptors */
+    return commy_channel_enqueue (self, spec, payload, size); /* no room for its descriptors */
   if (io != COMMY_IO_OK)
     return io;
   io = commy_channel_flush (self);

@@ -34,7 +34,8 @@ no_commit (gpointer connection, gsize used)
   if (commy_channel_is_ordered (span[COMMY_FRAME_TYPE_OFFSET]))
     self->tx_sequence--; /* it gets its number when it leaves */
   g_queue_push_tail (&self->backlog, g_bytes_new (span, used));
-  self->backlog_bytes += used;
+  self->backlog_bytes += commy_channel_backlog_cost (used);
+  self->pong_waits |= span[COMMY_FRAME_TYPE_OFFSET] == COMMY_FRAME_PONG;
   commy_channel_hold_handles (self, self->backlog.tail->data);
   return COMMY_IO_OK;
 }

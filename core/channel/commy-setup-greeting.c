@@ -159,10 +159,7 @@ make_channel (CommySetup *self, CommyWorker *worker, const CommyHello *hello, ch
     .standing = g_steal_pointer (&self->standing),
   };
 
-  commy_setup_drop_source (&self->fd_source);
-  if (self->listener != NULL)
-    commy_listener_forget (self->listener, self->connection);
-  self->connection = NULL;
+  commy_setup_hand_over (self);
   return commy_channel_new (worker, self->shared->channel, &setup);
 }
 

@@ -83,11 +83,8 @@ make_path (CommySetup *self, guint32 received)
 {
   CommyNewPath *path = g_new0 (CommyNewPath, 1);
 
-  commy_setup_drop_source (&self->fd_source);
-  if (self->listener != NULL)
-    commy_setup_forget_connection (self);
   path->transport = self->transport;
-  path->connection = g_steal_pointer (&self->connection);
+  path->connection = commy_setup_hand_over (self);
   path->number = self->number;
   path->received = received;
   path->peer_keeps = self->peer_keeps;

@@ -10,6 +10,8 @@
 #include "channel/commy-setup.h"
 
 #define COMMY_SETUP_FRAME_MAX 16384u
+/* What is larger than this, and no mistake, is refused at its header; the rest is told why. */
+#define COMMY_SETUP_MESSAGE_MAX 65536u
 
 struct _CommySetup
 {
@@ -58,8 +60,8 @@ commy_setup_new (CommySetupShared *shared, CommyListener *listener, CommyPlugin 
 void commy_setup_drop_source (GSource **source);
 /* Frees what is left; the connection too unless it was handed on. */
 void commy_setup_free (CommySetup *self);
-/* Accepting side: the connection is not the listener's any more. */
-void commy_setup_forget_connection (CommySetup *self);
+/* (transfer full): the connection, which is somebody else's from now on, whose peer is known. */
+gpointer commy_setup_hand_over (CommySetup *self);
 /* It failed: both sides hear why. */
 void commy_setup_fail (CommySetup *self, const GError *error, gboolean tell_peer);
 void commy_setup_send_close (CommySetup *self, const GError *error);

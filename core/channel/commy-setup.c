@@ -74,10 +74,14 @@ commy_setup_free (CommySetup *self)
   g_free (self);
 }
 
-void
-commy_setup_forget_connection (CommySetup *self)
+gpointer
+commy_setup_hand_over (CommySetup *self)
 {
-  commy_listener_forget (self->listener, self->connection);
+  commy_setup_drop_source (&self->fd_source);
+  if (self->listener != NULL)
+    commy_listener_forget (self->listener, self->connection);
+  self->ops->limit (self->connection, G_MAXSIZE);
+  return g_steal_pointer (&self->connection);
 }
 
 /* --- frames of set-up --- */
@@ -260,6 +264,8 @@ commy_setup_on_open (CommySetup *self)
   g_autoptr (GError) error = NULL;
 
   self->open = TRUE;
+  /* Before anybody is known the header of a frame is enough to refuse it. */
+  self->ops->limit (self->connection, COMMY_SETUP_MESSAGE_MAX);
   if (!commy_setup_judge (self, &error) || (self->listener != NULL && !take_own_seat (self, &error))
       || (self->listener == NULL && self->peer != NULL && !commy_setup_may_offer (self, &error)))
     {

@@ -105,7 +105,7 @@ drop_backlog (CommyChannel *self)
             g_hash_table_remove (self->held_handles, at->data);
           g_bytes_unref (at->data);
           g_queue_delete_link (&self->backlog, at);
-          self->backlog_bytes -= size;
+          self->backlog_bytes -= commy_channel_backlog_cost (size);
           n++;
           if (type == COMMY_FRAME_REPLY)
             commy_channel_lose_answer (self);

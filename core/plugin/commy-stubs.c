@@ -92,6 +92,11 @@ stub_body (gpointer connection,
 }
 
 static void
+stub_limit (gpointer connection, gsize max)
+{
+}
+
+static void
 stub_auth_begin (gpointer instance,
                  gpointer session,
                  const CommyEvidence *evidence,
@@ -216,6 +221,7 @@ static const Slot transport_slots[] = {
   OPTIONAL (CommyTransportOps, pool_give, stub_pool_give),
   OPTIONAL (CommyTransportOps, lend, stub_lend),
   OPTIONAL (CommyTransportOps, body, stub_body),
+  OPTIONAL (CommyTransportOps, limit, stub_limit),
 };
 
 static const Slot transport_sizes[] = {

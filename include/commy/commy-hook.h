@@ -355,6 +355,14 @@ commy_hook_unsent (gpointer connection, CommyUnsentFunc each, gpointer user_data
   return self->next->unsent (self->wrapped, each, user_data);
 }
 
+static inline void
+commy_hook_limit (gpointer connection, gsize max)
+{
+  CommyHookConnection *self = (CommyHookConnection *) connection;
+
+  self->next->limit (self->wrapped, max);
+}
+
 /* --- sleeping, and the rest --- */
 
 static inline int
@@ -434,6 +442,7 @@ commy_hook_why (gpointer connection)
           .attach = commy_hook_attach,                                                           \
           .take_fds = commy_hook_take_fds,                                                       \
           .unsent = commy_hook_unsent,                                                           \
+          .limit = commy_hook_limit,                                                             \
           __VA_ARGS__ };                                                                         \
   _Pragma ("GCC diagnostic pop")
 

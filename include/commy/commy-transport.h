@@ -376,7 +376,9 @@ typedef CommyIo (*CommyTransportFlushFunc) (gpointer connection);
  * Takes the next message; it stays borrowed until `release`, and several may be borrowed at a
  * time. After the peer died this still gives everything it published, then
  * %COMMY_IO_CLOSED. Data slot; never blocks. With %COMMY_CAP_CHEAP_POLL it does no
- * system call where there is nothing.
+ * system call where there is nothing. A message that comes in many pieces must not hold up the
+ * others of the thread: after some 128 KiB this says would-block, `arm` that
+ * %COMMY_INTEREST_READ is met, and the next `peek` goes on.
  *
  * Returns: %COMMY_IO_OK, %COMMY_IO_WOULD_BLOCK or %COMMY_IO_CLOSED
  */
@@ -629,6 +631,21 @@ typedef gboolean (*CommyTransportBodyFunc) (gpointer connection,
                                             gsize *out_size);
 
 /**
+ * CommyTransportLimitFunc:
+ * @connection: an open connection
+ * @max: bytes of the largest message that is received from now on; `G_MAXSIZE`: as many as the
+ *   transport itself allows
+ *
+ * Limits what the other side can have this one keep. While a connection is set up nobody knows who
+ * that is, and the core allows little; it lifts the limit when it knows. A larger message ends the
+ * connection before memory is taken for it, if need be at the header that announces it. Optional,
+ * for transports that put messages together before they give them out. Data slot; never blocks.
+ *
+ * Since: 0.1
+ */
+typedef void (*CommyTransportLimitFunc) (gpointer connection, gsize max);
+
+/**
  * CommyTransportOps:
  * @struct_size: `sizeof (CommyTransportOps)`
  * @listener_size: bytes of one listener
@@ -654,12 +671,13 @@ typedef gboolean (*CommyTransportBodyFunc) (gpointer connection,
  * @attach: optional
  * @take_fds: optional
  * @unsent: optional
- * @pool_new: optional, with all that follow
+ * @pool_new: optional, with all up to @body
  * @pool_free: optional
  * @pool_take: optional
  * @pool_give: optional
  * @lend: optional
  * @body: optional
+ * @limit: optional
  *
  * The operations of a transport. New slots are appended.
  *
@@ -697,6 +715,7 @@ struct _CommyTransportOps
   CommyTransportPoolGiveFunc pool_give;
   CommyTransportLendFunc lend;
   CommyTransportBodyFunc body;
+  CommyTransportLimitFunc limit;
 };
 
 G_END_DECLS

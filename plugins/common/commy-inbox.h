@@ -11,6 +11,9 @@
 
 #include <glib.h>
 
+/* How many bytes come in before others of the thread have their turn, though more are there. */
+#define COMMY_INBOX_TURN (128u * 1024)
+
 typedef struct _InboxBlock InboxBlock;
 
 typedef struct

@@ -360,6 +360,7 @@ shm_foreign_add (ShmForeign *self, uint32_t id, const uint8_t *data, uint64_t si
   self->segments[id % SHM_ARENA_SEGMENTS]
       = (ShmForeignSegment){ .data = data, .size = size, .id = id };
   self->total += size;
+  self->n_added++;
   return true;
 }
 

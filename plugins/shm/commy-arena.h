@@ -98,6 +98,7 @@ typedef struct
 {
   uint64_t limit;
   uint64_t total;
+  uint32_t n_added;            /* so far */
   ShmForeignSegment *segments; /* SHM_ARENA_SEGMENTS of them, with the first one */
 } ShmForeign;
 

@@ -90,8 +90,13 @@ map_peer (ShmHandshake *self, int fd)
 
   if (fd < 0)
     return "the peer's hello came without memory";
+  if (!shm_maps_take (self->link->maps, self->link->maps_user))
+    return shm_maps_full;
   if (!shm_segment_map (&self->link->peer, fd, SHM_HEADER_BYTES + self->peer_shape.ring_size, &why))
-    return why;
+    {
+      shm_maps_give (self->link->maps, self->link->maps_user);
+      return why;
+    }
   header = (const ShmHeader *) (const void *) self->link->peer.data;
   if (__atomic_load_n (&header->magic, __ATOMIC_RELAXED) != MAGIC
       || __atomic_load_n (&header->layout, __ATOMIC_RELAXED) != SHM_LAYOUT_VERSION)
@@ -150,7 +155,7 @@ take_hello (ShmHandshake *self, const Hello *hello, int fd)
   if (why == NULL)
     why = map_peer (self, fd);
   if (why != NULL)
-    finish_with (self, COMMY_ERROR_PROTOCOL, why);
+    finish_with (self, why == shm_maps_full ? COMMY_ERROR_BUSY : COMMY_ERROR_PROTOCOL, why);
   else
     send_proof (self);
 }
@@ -262,6 +267,8 @@ commy_shm_handshake_start (ShmHandshake *self, int fd, gboolean is_client, GErro
     {
       self->link->pid_fd = commy_shm_peers_share (self->peers, self->peer.pid, self->peer.pidfd);
       self->link->peer_pid = self->peer.pid;
+      self->link->maps = self->maps;
+      self->link->maps_user = self->peer.uid;
       if (greet (self, error))
         {
           self->watch = self->host->watch_fd (self->host, fd, G_IO_IN | G_IO_HUP | G_IO_ERR,

@@ -22,6 +22,7 @@ struct _ShmHandshake
 {
   CommyHost *host;
   ShmPeers *peers;
+  ShmMaps *maps;
   ShmLink *link;
   ShmShape own_shape;
   ShmShape peer_shape;

@@ -9,6 +9,7 @@
 #include "commy-link.h"
 
 #include "commy-packet.h"
+#include "plugins/common/commy-defence.h"
 #include "plugins/common/commy-failpoints.h"
 
 #include <errno.h>
@@ -77,21 +78,33 @@ note_hang_up (ShmLink *self)
 
 /* --- the slow side: packets from the peer --- */
 
+/* NULL, or why not. */
+static const char *
+map_segment (ShmForeign *table, const Notice *notice, int fd)
+{
+  ShmSegment segment;
+  const char *why;
+
+  if (!shm_segment_map (&segment, fd, notice->size, &why))
+    return why;
+  if (shm_foreign_add (table, notice->id, segment.data, segment.size))
+    return NULL;
+  shm_segment_clear (&segment);
+  return "no memory for the table of arena segments";
+}
+
 static void
 add_segment (ShmLink *self, ShmForeign *table, const Notice *notice, int fd)
 {
   const char *why = shm_foreign_check_add (table, notice->id, notice->size);
-  ShmSegment segment;
 
-  if (why == NULL && !shm_segment_map (&segment, fd, notice->size, &why))
+  if (why == NULL && !shm_maps_take (self->maps, self->maps_user))
+    why = shm_maps_full;
+  else if (why == NULL)
     {
-      fail (self, why);
-      return;
-    }
-  if (why == NULL && !shm_foreign_add (table, notice->id, segment.data, segment.size))
-    {
-      shm_segment_clear (&segment);
-      why = "no memory for the table of arena segments";
+      why = map_segment (table, notice, fd);
+      if (why != NULL)
+        shm_maps_give (self->maps, self->maps_user);
     }
   if (why != NULL)
     fail (self, why);
@@ -111,6 +124,7 @@ remove_segment (ShmLink *self, ShmForeign *table, const Notice *notice)
     }
   mapped = (ShmSegment){ .data = (uint8_t *) segment.data, .size = segment.size };
   shm_segment_clear (&mapped);
+  shm_maps_give (self->maps, self->maps_user);
 }
 
 static void
@@ -130,9 +144,13 @@ handle_packet (ShmLink *self, const Notice *notice, size_t size, int fd)
     fail (self, "the peer sent a packet that makes no sense");
 }
 
+/* What is left after a segment was mapped waits for the next turn: how many there are, and in which
+ * order with those that go, is the peer's to say. */
 static void
 drain_packets (ShmLink *self)
 {
+  uint32_t n_mapped = self->foreign.n_added + self->blocks.n_added;
+
   for (int i = 0; i < PACKETS_A_TURN && !self->broken; i++)
     {
       Notice notice = { 0 };
@@ -149,7 +167,9 @@ drain_packets (ShmLink *self)
         note_hang_up (self);
       if (result == SHM_PACKET_FAULT)
         fail (self, "the peer sent descriptors that were not asked for");
-      if (result != SHM_PACKET_OK)
+      self->drained = result != SHM_PACKET_OK;
+      if (self->drained
+          || COMMY_DEFENCE (18, self->foreign.n_added + self->blocks.n_added != n_mapped))
         return;
     }
 }
@@ -162,6 +182,7 @@ probe (ShmLink *self)
   struct pollfd ready[] = { { .fd = self->socket_fd, .events = POLLIN | POLLRDHUP },
                             { .fd = self->pid_fd, .events = POLLIN } };
 
+  self->drained = true;
   if (poll (ready, 2, 0) <= 0)
     return;
   if (ready[0].revents != 0 || ready[1].revents != 0)
@@ -227,6 +248,9 @@ shm_link_open (ShmLink *self,
 {
   ShmHeader *own = (ShmHeader *) (void *) self->own.data;
   const ShmHeader *peer = (const ShmHeader *) (void *) self->peer.data;
+  /* Both sides come to the same: nobody maps more of the other's than he would give himself. */
+  uint64_t arena_max
+      = own_shape->arena_max < peer_shape->arena_max ? own_shape->arena_max : peer_shape->arena_max;
 
   self->free_entry = self->first_inline = self->last_inline = NONE;
   self->borrow_limit = borrow_limit;
@@ -235,19 +259,21 @@ shm_link_open (ShmLink *self,
   shm_consumer_init (&self->rx, own, peer, self->peer.data + SHM_HEADER_BYTES,
                      peer_shape->ring_size, peer_shape->max_inline);
   shm_bell_init (&self->bell, own, peer, self->socket_fd);
-  shm_arena_init (&self->arena, own_shape->arena_max, peer, grow_arena, drop_from_arena, self);
-  self->foreign = (ShmForeign){ .limit = peer_shape->arena_max };
-  self->blocks = (ShmForeign){ .limit = peer_shape->arena_max };
+  shm_arena_init (&self->arena, arena_max, peer, grow_arena, drop_from_arena, self);
+  self->foreign = (ShmForeign){ .limit = arena_max };
+  self->blocks = (ShmForeign){ .limit = arena_max };
 }
 
 static void
-unmap (ShmForeign *table)
+unmap (ShmLink *self, ShmForeign *table)
 {
   for (int i = 0; table->segments != NULL && i < SHM_ARENA_SEGMENTS; i++)
     {
       ShmSegment segment
           = { .data = (uint8_t *) table->segments[i].data, .size = table->segments[i].size };
 
+      if (segment.data != NULL)
+        shm_maps_give (self->maps, self->maps_user);
       shm_segment_clear (&segment);
     }
   free (table->segments);
@@ -278,8 +304,8 @@ shm_link_close (ShmLink *self)
   if (self->tx.own != NULL)
     shm_arena_deinit (&self->arena);
   shm_lender_free (self);
-  unmap (&self->foreign);
-  unmap (&self->blocks);
+  unmap (self, &self->foreign);
+  unmap (self, &self->blocks);
   if (self->socket_fd >= 0)
     {
       shutdown (self->socket_fd, SHUT_RDWR);
@@ -289,6 +315,8 @@ shm_link_close (ShmLink *self)
     self->release_pid (self->release_data, self->pid_fd);
   self->socket_fd = self->pid_fd = -1;
   shm_segment_clear (&self->own);
+  if (self->peer.data != NULL)
+    shm_maps_give (self->maps, self->maps_user);
   shm_segment_clear (&self->peer);
   free_borrows (self);
 }
@@ -377,11 +405,14 @@ shm_link_commit_split (ShmLink *self, const ShmLoanRecord *record, uint32_t head
   shm_producer_commit_split (&self->tx, record, head);
 }
 
-/* The producer may overwrite everything before the oldest inline message that is borrowed. */
+/* The producer may overwrite everything before the oldest inline message that is borrowed, and
+ * before a record that was not handed out yet. */
 static uint64_t
 cursor_target (const ShmLink *self)
 {
-  return self->first_inline == NONE ? self->rx.position : self->borrows[self->first_inline].start;
+  if (self->first_inline != NONE)
+    return self->borrows[self->first_inline].start;
+  return self->is_waiting ? self->waiting.start : self->rx.position;
 }
 
 static void
@@ -534,11 +565,13 @@ borrow_loan (ShmLink *self,
 
   if (result == SHM_EMPTY)
     {
-      /* The segment was sent before the record that needs it. */
+      /* The segment was sent before the record that needs it, and perhaps behind others. */
       probe (self);
       if (self->broken)
         return SHM_BROKEN;
       result = shm_foreign_borrow (table, record, out_data);
+      if (result == SHM_EMPTY && !self->drained)
+        return SHM_EMPTY;
     }
   return result == SHM_OK ? SHM_OK : fail (self, "a loan points outside of its arena");
 }
@@ -548,12 +581,14 @@ static ShmResult
 borrow_split (ShmLink *self, const ShmRecord *record, ShmBorrow *borrow, ShmMessage *out_message)
 {
   const uint8_t *body;
+  ShmResult result;
 
   /* The slot is an index into our own header. */
   if (record->loan.slot >= SHM_LENT_SLOTS)
     return fail (self, "a lent block has an impossible slot");
-  if (borrow_loan (self, &self->blocks, &record->loan, &body) != SHM_OK)
-    return SHM_BROKEN;
+  result = borrow_loan (self, &self->blocks, &record->loan, &body);
+  if (result != SHM_OK)
+    return result;
   if (!shm_split_fill (&borrow->split, record, body))
     return fail (self, "no memory for a message in two parts");
   out_message->data = borrow->split->head;
@@ -563,11 +598,21 @@ borrow_split (ShmLink *self, const ShmRecord *record, ShmBorrow *borrow, ShmMess
   return SHM_OK;
 }
 
+/* Not a byte of it was given to anybody, and nothing behind it is looked at before. */
+static ShmResult
+put_off (ShmLink *self, const ShmRecord *record)
+{
+  self->waiting = *record;
+  self->is_waiting = true;
+  return SHM_EMPTY;
+}
+
 static ShmResult
 hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
 {
   uint16_t index = self->free_entry;
   ShmBorrow *borrow = &self->borrows[index];
+  ShmResult result = SHM_OK;
 
   if (COMMY_FAILPOINT ("shm-borrow"))
     return fail (self, "fail point shm-borrow");
@@ -575,16 +620,14 @@ hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
   out_message->size = record->size;
   out_message->body = NULL;
   if (record->is_loan && record->data != NULL)
-    {
-      if (borrow_split (self, record, borrow, out_message) != SHM_OK)
-        return SHM_BROKEN;
-    }
+    result = borrow_split (self, record, borrow, out_message);
   else if (record->is_loan)
     {
-      if (borrow_loan (self, &self->foreign, &record->loan, &out_message->data) != SHM_OK)
-        return SHM_BROKEN;
+      result = borrow_loan (self, &self->foreign, &record->loan, &out_message->data);
       out_message->size = record->loan.length;
     }
+  if (result != SHM_OK)
+    return result == SHM_EMPTY ? put_off (self, record) : result;
   self->free_entry = borrow->next;
   self->n_borrowed++;
   borrow->start = record->start;
@@ -639,6 +682,12 @@ shm_link_peek (ShmLink *self, ShmMessage *out_message)
     return SHM_BROKEN;
   if (!may_borrow (self))
     return SHM_EMPTY;
+  if (__builtin_expect (self->is_waiting, false))
+    {
+      record = self->waiting;
+      self->is_waiting = false;
+      return hand_out (self, &record, out_message);
+    }
   result = shm_consumer_take (&self->rx, &record);
   if (result == SHM_OK)
     return hand_out (self, &record, out_message);
@@ -699,7 +748,9 @@ shm_link_body (ShmLink *self, uint64_t token, const uint8_t **out_data, uint64_t
 static bool
 can_read (ShmLink *self)
 {
-  if (self->broken || (self->n_borrowed < self->borrow_limit && shm_consumer_ready (&self->rx)))
+  if (self->broken
+      || (self->n_borrowed < self->borrow_limit
+          && (self->is_waiting || shm_consumer_ready (&self->rx))))
     return true;
   if (!self->hung_up && shm_consumer_closed (&self->rx))
     note_hang_up (self);

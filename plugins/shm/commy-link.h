@@ -8,6 +8,7 @@
 
 #include "commy-arena.h"
 #include "commy-lend.h"
+#include "commy-maps.h"
 #include "commy-ring.h"
 #include "commy-segment.h"
 #include "commy-wait.h"
@@ -62,6 +63,11 @@ typedef struct _ShmLink
   ShmForeign foreign;
   ShmLender *lender; /* NULL: nothing was lent yet */
   ShmForeign blocks; /* of pools, lent by the peer */
+  ShmMaps *maps;     /* what the next two, `foreign` and `blocks` count in; or NULL */
+  uint32_t maps_user;
+  ShmRecord waiting; /* needs a segment that was announced and not mapped yet */
+  bool is_waiting;
+  bool drained; /* the last look at the socket left nothing there */
   ShmSegment own;
   ShmSegment peer;
   int socket_fd;

@@ -8,6 +8,7 @@
 
 #include "commy-segment.h"
 
+#include "commy-ring.h"
 #include "plugins/common/commy-defence.h"
 
 #include <errno.h>
@@ -30,6 +31,10 @@
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 #define BLOCK_BYTES 512
+/* The size of a stranger's memory is his to choose, and so would be the time that it takes to map
+ * its pages. Rings and the common loans are smaller; of larger memory the kernel maps sixteen pages
+ * at a time when they are read. */
+#define FOREIGN_POPULATE_MAX (SHM_HEADER_BYTES + (1u << 20))
 
 static int
 open_memory (void)
@@ -43,9 +48,9 @@ open_memory (void)
 }
 
 static bool
-map (ShmSegment *self, int fd, size_t size, int protection)
+map (ShmSegment *self, int fd, size_t size, int protection, int flags)
 {
-  void *data = mmap (NULL, size, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
+  void *data = mmap (NULL, size, protection, MAP_SHARED | flags, fd, 0);
 
   if (data == MAP_FAILED)
     return false;
@@ -78,7 +83,7 @@ fill_and_seal (ShmSegment *self, int fd, size_t size, const char **out_step)
   if (errno != 0)
     return false;
   *out_step = "mapping shared memory";
-  if (!map (self, fd, size, PROT_READ | PROT_WRITE))
+  if (!map (self, fd, size, PROT_READ | PROT_WRITE, MAP_POPULATE))
     return false;
   *out_step = "sealing shared memory";
   if (fcntl (fd, F_ADD_SEALS, own_seals ()) == 0)
@@ -161,7 +166,7 @@ shm_segment_map (ShmSegment *self, int fd, size_t size, const char **out_why)
   *out_why = check (fd, size);
   if (*out_why != NULL)
     return false;
-  if (map (self, fd, size, PROT_READ))
+  if (map (self, fd, size, PROT_READ, size <= FOREIGN_POPULATE_MAX ? MAP_POPULATE : 0))
     return true;
   *out_why = "the memory cannot be mapped";
   return false;

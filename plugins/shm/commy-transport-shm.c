@@ -84,12 +84,21 @@ static const CommyParamSpec shm_params[] = {
     .minimum = 1,
     .maximum = 32768,
     .help = "Most received messages that are not given back; beyond, nothing more is read." },
+  { .struct_size = sizeof (CommyParamSpec),
+    .type = COMMY_PARAM_INT,
+    .name = "maps-max",
+    .default_value = "0",
+    .minimum = 0,
+    .maximum = G_MAXINT32,
+    .help = "Most pieces of memory of others that are mapped, over all connections, of which no "
+            "other user gets all; 0: half of vm.max_map_count." },
 };
 
 typedef struct
 {
   CommyHost *host;
   ShmPeers peers;
+  ShmMaps maps;
   ShmShape shape;
   guint16 borrow_limit;
 } Instance;
@@ -144,6 +153,7 @@ plugin_init (gpointer instance, CommyHost *host, GError **error)
 {
   Instance *self = instance;
   guint64 max_inline = param_number (host, "inline-max");
+  guint32 maps_max = (guint32) param_number (host, "maps-max");
 
   self->host = host;
   commy_shm_peers_init (&self->peers);
@@ -157,13 +167,17 @@ plugin_init (gpointer instance, CommyHost *host, GError **error)
   self->shape.max_inline = (guint32) MIN (max_inline, shm_ring_max_inline (self->shape.ring_size));
   self->shape.arena_max = param_number (host, "arena-max") & ~(guint64) (SHM_HEADER_BYTES - 1);
   self->borrow_limit = (guint16) param_number (host, "borrow-max");
+  shm_maps_init (&self->maps, maps_max > 0 ? maps_max : shm_maps_default (), geteuid ());
   return TRUE;
 }
 
 static void
 plugin_fini (gpointer instance)
 {
-  commy_shm_peers_clear (&((Instance *) instance)->peers);
+  Instance *self = instance;
+
+  commy_shm_peers_clear (&self->peers);
+  shm_maps_clear (&self->maps);
 }
 
 /* --- connections that are being set up --- */
@@ -200,6 +214,7 @@ prepare (Connection *self, Instance *instance, ShmHandshakeDone done)
   self->link.socket_fd = self->link.pid_fd = -1;
   self->handshake.host = instance->host;
   self->handshake.peers = &instance->peers;
+  self->handshake.maps = &instance->maps;
   self->handshake.link = &self->link;
   self->handshake.own_shape = instance->shape;
   self->handshake.borrow_limit = instance->borrow_limit;

@@ -64,22 +64,28 @@ check_header (TlsConnection *self, guint32 expected_kind)
 {
   const guint8 *header = commy_inbox_data (&self->inbox);
   guint32 size = get_u32 (header);
+  gsize max = self->receive_max > 0 ? MIN (self->instance->max_message, self->receive_max)
+                                    : self->instance->max_message;
   g_autofree char *why = NULL;
 
-  if (get_u32 (header + 4) == expected_kind && size <= self->instance->max_message
+  if (get_u32 (header + 4) == expected_kind && size <= max
       && (size == 0) == (expected_kind == TLS_RECORD_READY))
     return TLS_HEADER_SIZE + tls_padded (size);
   why = g_strdup_printf ("the peer broke the protocol: a header of kind %u and %u bytes (at most "
                          "%" G_GSIZE_FORMAT " are allowed)",
-                         get_u32 (header + 4), size, self->instance->max_message);
+                         get_u32 (header + 4), size, max);
   end_receiving (self, why);
   return 0;
 }
 
-/* Receives until one whole record of ours lies at `parsed`. */
+/* Receives until one whole record of ours lies at `parsed`, or the turn is over: then there is
+ * more. */
 static CommyIo
 receive (TlsConnection *self, guint32 expected_kind)
 {
+  gsize budget = COMMY_INBOX_TURN;
+
+  self->more = FALSE;
   for (;;)
     {
       gsize have = commy_inbox_have (&self->inbox);
@@ -98,13 +104,17 @@ receive (TlsConnection *self, guint32 expected_kind)
         }
       if (self->receive_why != NULL)
         return COMMY_IO_CLOSED;
+      self->more = budget == 0;
+      if (self->more)
+        return COMMY_IO_WOULD_BLOCK;
       place = commy_inbox_room (&self->inbox, need, &room);
       do
-        got = gnutls_record_recv (self->session, place, room);
+        got = gnutls_record_recv (self->session, place, MIN (room, budget));
       while (got == GNUTLS_E_INTERRUPTED || got == GNUTLS_E_WARNING_ALERT_RECEIVED);
       if (got <= 0)
         return receive_failed (self, got, have > 0);
       commy_inbox_filled (&self->inbox, (gsize) got);
+      budget -= (gsize) got;
     }
 }
 
@@ -157,7 +167,7 @@ tls_arm (gpointer connection, guint interest, guint *out_events)
     {
       /* Who looked in vain just now lets the kernel say what came since: it wakes at once. */
       self->link.in_drained = self->link.in_empty;
-      if (receive (self, TLS_RECORD_MESSAGE) != COMMY_IO_WOULD_BLOCK)
+      if (receive (self, TLS_RECORD_MESSAGE) != COMMY_IO_WOULD_BLOCK || self->more)
         met |= COMMY_INTEREST_READ;
       else
         *out_events |= POLLIN;
@@ -184,6 +194,12 @@ tls_receive_ready (TlsConnection *self)
   if (result == COMMY_IO_OK)
     commy_inbox_take (&self->inbox, TLS_HEADER_SIZE);
   return result;
+}
+
+void
+tls_limit (gpointer connection, gsize max)
+{
+  ((TlsConnection *) connection)->receive_max = max;
 }
 
 void

@@ -156,6 +156,8 @@ struct _TlsConnection
 
   /* receiving */
   Inbox inbox;
+  gboolean more;     /* the last turn ended before all was received that had come */
+  gsize receive_max; /* largest message, besides the instance's; 0: no other */
   char *receive_why; /* NULL while receiving works */
 };
 
@@ -271,6 +273,7 @@ void tls_release (gpointer connection, const CommyMessage *message);
 guint tls_arm (gpointer connection, guint interest, guint *out_events);
 /* Client: the server's word that it takes us. */
 CommyIo tls_receive_ready (TlsConnection *self);
+void tls_limit (gpointer connection, gsize max);
 void tls_receive_clear (TlsConnection *self);
 
 /* --- instance --- */

@@ -187,6 +187,7 @@ static const CommyTransportOps tls_ops = {
   .release = tls_release,
   .fd = tls_fd,
   .arm = tls_arm,
+  .limit = tls_limit,
   .evidence = tls_evidence,
   .why = tls_why,
   .close = tls_close,

@@ -274,6 +274,7 @@ static const CommyTransportOps unix_ops = {
   .close = unix_close,
   .attach = unix_attach,
   .take_fds = unix_take_fds,
+  .limit = unix_limit,
 };
 
 /* Measured on another machine: see "Figures" in the README. Latency is a wake-up; the kernel

@@ -39,13 +39,15 @@ check_header (UnixConnection *self)
   const guint8 *header = commy_inbox_data (&self->inbox);
   guint32 size = get_u32 (header);
   guint32 n_fds = get_u32 (header + 4);
+  gsize max = self->receive_max > 0 ? MIN (self->instance->max_message, self->receive_max)
+                                    : self->instance->max_message;
   g_autofree char *why = NULL;
 
-  if (size > 0 && size <= self->instance->max_message && n_fds <= UNIX_HANDLES_MAX)
+  if (size > 0 && size <= max && n_fds <= UNIX_HANDLES_MAX)
     return UNIX_HEADER_SIZE + unix_padded (size);
   why = g_strdup_printf ("the peer broke the protocol: a message of %u bytes (at most "
                          "%" G_GSIZE_FORMAT " are allowed) with %u descriptors",
-                         size, self->instance->max_message, n_fds);
+                         size, max, n_fds);
   end_receiving (self, why);
   return 0;
 }
@@ -83,15 +85,18 @@ keep_bundle (UnixConnection *self, UnixBundle *bundle)
   return COMMY_IO_OK;
 }
 
+/* *@budget: how many bytes may still come in this turn. */
 static CommyIo
-receive_more (UnixConnection *self, gsize need)
+receive_more (UnixConnection *self, gsize need, gsize *budget)
 {
   gboolean in_message = commy_inbox_have (&self->inbox) > 0;
   UnixBundle *bundle;
   gsize room;
   guint8 *place = commy_inbox_room (&self->inbox, need, &room);
-  ssize_t got = unix_socket_receive (self->fd, place, room, &bundle);
+  ssize_t got;
 
+  room = MIN (room, *budget);
+  got = unix_socket_receive (self->fd, place, room, &bundle);
   self->empty = got < (ssize_t) room && bundle == NULL;
   if (got <= 0)
     {
@@ -99,6 +104,7 @@ receive_more (UnixConnection *self, gsize need)
       return receive_failed (self, got, in_message);
     }
   commy_inbox_filled (&self->inbox, (gsize) got);
+  *budget -= (gsize) got;
   self->received += (guint64) got;
   self->drained = self->empty;
   return bundle != NULL ? keep_bundle (self, bundle) : COMMY_IO_OK;
@@ -112,10 +118,13 @@ is_full (const UnixConnection *self)
          || self->n_held >= self->instance->handles_max;
 }
 
-/* Receives until one whole message lies in the inbox. */
+/* Receives until one whole message lies in the inbox, or the turn is over: then there is more. */
 static CommyIo
 receive (UnixConnection *self)
 {
+  gsize budget = COMMY_INBOX_TURN;
+
+  self->more = FALSE;
   for (;;)
     {
       gsize have = commy_inbox_have (&self->inbox);
@@ -138,7 +147,10 @@ receive (UnixConnection *self)
           self->drained = FALSE;
           return COMMY_IO_WOULD_BLOCK;
         }
-      io = receive_more (self, need);
+      self->more = budget == 0;
+      if (self->more)
+        return COMMY_IO_WOULD_BLOCK;
+      io = receive_more (self, need, &budget);
       if (io != COMMY_IO_OK)
         return io;
     }
@@ -254,7 +266,7 @@ unix_arm (gpointer connection, guint interest, guint *out_events)
     {
       /* Who looked in vain just now lets the kernel say what came since: it wakes at once. */
       self->drained = self->empty;
-      if (receive (self) != COMMY_IO_WOULD_BLOCK)
+      if (receive (self) != COMMY_IO_WOULD_BLOCK || self->more)
         met |= COMMY_INTEREST_READ;
       else
         *out_events |= POLLIN;
@@ -266,6 +278,12 @@ unix_arm (gpointer connection, guint interest, guint *out_events)
   if (unix_send_pending (self))
     *out_events |= POLLOUT;
   return met;
+}
+
+void
+unix_limit (gpointer connection, gsize max)
+{
+  ((UnixConnection *) connection)->receive_max = max;
 }
 
 void

@@ -79,12 +79,14 @@ struct _UnixConnection
 
   /* receiving */
   Inbox inbox;
-  guint64 received; /* bytes so far */
-  gboolean empty;   /* the last read said that the socket is, most likely */
-  gboolean drained; /* the same, and nobody was told yet */
-  GQueue arrived;   /* of UnixBundle whose messages are not complete yet */
-  GQueue lent;      /* of UnixBundle whose messages are borrowed */
-  guint n_held;     /* descriptors in the latter */
+  guint64 received;  /* bytes so far */
+  gboolean empty;    /* the last read said that the socket is, most likely */
+  gboolean drained;  /* the same, and nobody was told yet */
+  gboolean more;     /* the last turn ended before the socket was empty */
+  gsize receive_max; /* largest message, besides the instance's; 0: no other */
+  GQueue arrived;    /* of UnixBundle whose messages are not complete yet */
+  GQueue lent;       /* of UnixBundle whose messages are borrowed */
+  guint n_held;      /* descriptors in the latter */
   guint n_borrowed;
   char *receive_why; /* NULL while receiving works */
 };
@@ -128,6 +130,7 @@ CommyIo unix_peek (gpointer connection, CommyMessage *out_message);
 void unix_release (gpointer connection, const CommyMessage *message);
 gsize unix_take_fds (gpointer connection, const CommyMessage *message, int *out_fds, gsize max);
 guint unix_arm (gpointer connection, guint interest, guint *out_events);
+void unix_limit (gpointer connection, gsize max);
 void unix_receive_clear (UnixConnection *self);
 
 /* --- plugin --- */

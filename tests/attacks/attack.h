@@ -58,6 +58,7 @@ AttackEnd attack_zombie (void);
 AttackEnd attack_squatting (void);
 AttackEnd attack_inheritance (void);
 AttackEnd attack_flood (void);
+AttackEnd attack_maps (void);
 /* Not of the table: changes bytes of its memory at random while it is read. */
 AttackEnd attack_mutator (void);
 
@@ -71,6 +72,8 @@ typedef struct
 
 /* Listens where every user can knock. */
 void victim_open (Victim *victim);
+/* The same with parameters of the plugin: "name=value;...". */
+void victim_open_with (Victim *victim, const char *params);
 void victim_close (Victim *victim);
 /* Waits for the next one at the door: a connection, or NULL if its set-up failed. */
 gpointer victim_let_in (Victim *victim);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -354,4 +355,128 @@ attack_neighbours (void)
   shm_segment_clear (&written);
   close (shared.memory_fd);
   return same && managed == 0 ? ATTACK_REPELLED : ATTACK_WRONG;
+}
+
+/* --- 18: memory without end --- */
+
+#define MAPS_MAX 64u
+#define ANNOUNCED 45u /* of either kind, so that they are within the arena */
+
+typedef struct
+{
+  guint32 kind; /* as the link's packets have it: 1 of the arena, 3 of a pool */
+  guint32 id;
+  guint64 size;
+} Announcement;
+
+static void
+play_maps (int control, gconstpointer address)
+{
+  HostilePeer peer;
+  guint8 *data;
+  int fd = hostile_memory (TRUE, HOSTILE_SEALS, &data);
+
+  hostile_become (HOSTILE_USER);
+  hostile_connect_well (&peer, address);
+  for (guint32 id = 0; id < ANNOUNCED; id++)
+    for (guint32 kind = 1; kind <= 3; kind += 2)
+      {
+        const Announcement announcement = { .kind = kind, .id = id, .size = HOSTILE_BYTES };
+
+        hostile_send_fds (peer.socket_fd, &announcement, sizeof announcement, &fd, 1);
+      }
+  hostile_say (control, 's');
+  pause ();
+}
+
+static void
+play_newcomer (int control, gconstpointer address)
+{
+  HostilePeer peer;
+
+  hostile_become (BYSTANDER_USER);
+  hostile_connect_well (&peer, address);
+  hostile_say (control, 's');
+  pause ();
+}
+
+static guint
+count_foreign_maps (void)
+{
+  g_autofree char *text = NULL;
+  guint n = 0;
+
+  g_assert_true (g_file_get_contents ("/proc/self/maps", &text, NULL, NULL));
+  for (const char *at = text; (at = strstr (at, "memfd:hostile")) != NULL; at++)
+    n++;
+  return n;
+}
+
+/* Takes turns until the connection is at its end, or all was sent and taken. How many maps came in
+ * one of them, at most. */
+static guint
+take_announcements (const Victim *victim, gpointer connection, const Hostile *hostile)
+{
+  const CommyTransportOps *ops = victim->host->ops;
+  guint most = 0;
+
+  while (ops->why (connection) == NULL)
+    {
+      struct pollfd fds[] = { { .fd = ops->fd (connection), .events = POLLIN },
+                              { .fd = hostile->control, .events = POLLIN } };
+      guint before = count_foreign_maps ();
+      guint events;
+
+      poll (fds, G_N_ELEMENTS (fds), -1);
+      if (fds[0].revents == 0)
+        break;
+      ops->arm (connection, COMMY_INTEREST_READ, &events);
+      most = MAX (most, count_foreign_maps () - before);
+    }
+  return most;
+}
+
+/* What the one user has does not keep the next from coming in. */
+static gboolean
+is_newcomer_let_in (Victim *victim)
+{
+  Hostile newcomer = hostile_start (play_newcomer, shm_test_host_address (victim->host));
+  gpointer connection = victim_let_in (victim);
+
+  hostile_end (&newcomer);
+  if (connection == NULL)
+    return FALSE;
+  shm_test_host_close (victim->host, connection);
+  return TRUE;
+}
+
+AttackEnd
+attack_maps (void)
+{
+  Victim victim;
+  Hostile hostile;
+  gpointer connection;
+  guint in_a_turn, mapped;
+  gboolean told, newcomer;
+  g_autofree char *why = NULL;
+
+  victim_open_with (&victim, "maps-max=64");
+  hostile = hostile_start (play_maps, shm_test_host_address (victim.host));
+  connection = victim_let_in (&victim);
+  g_assert_nonnull (connection);
+  in_a_turn = take_announcements (&victim, connection, &hostile);
+  mapped = count_foreign_maps ();
+  why = g_strdup (victim.host->ops->why (connection));
+  told = why != NULL && strstr (why, "maps-max") != NULL;
+  newcomer = geteuid () != 0 || is_newcomer_let_in (&victim);
+  g_print ("# %u of %u announced are mapped, %u in a turn: %s\n", mapped, 2 * ANNOUNCED, in_a_turn,
+           why != NULL ? why : "all is well");
+  hostile_end (&hostile);
+  shm_test_host_close (victim.host, connection);
+  victim_close (&victim);
+  if (!newcomer)
+    return ATTACK_DENIED;
+  return told && in_a_turn <= 1 && mapped <= MAPS_MAX && count_foreign_maps () == 0
+             ? ATTACK_REPELLED
+             : ATTACK_LEAK;
 }

@@ -252,8 +252,14 @@ hostile_disconnect (HostilePeer *self)
 void
 victim_open (Victim *victim)
 {
+  victim_open_with (victim, NULL);
+}
+
+void
+victim_open_with (Victim *victim, const char *params)
+{
   victim->directory = shm_test_directory_new ();
-  victim->host = shm_test_host_new (victim->directory, NULL);
+  victim->host = shm_test_host_new (victim->directory, params);
   shm_test_host_listen (victim->host);
   /* What the file system would refuse by itself is granted, so that the rest has to. */
   g_assert_cmpint (g_chmod (victim->directory, 0711), ==, 0);

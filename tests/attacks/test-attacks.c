@@ -77,6 +77,10 @@ static const Attack attacks[] = {
   /* attack: connect until nobody else can; defence: shares: with n users a newcomer always finds
      something; test: /attacks/16-flood/is-repelled */
   { 16, "flood", attack_flood, ATTACK_DENIED },
+  /* attack: announce memory until no more can be mapped, or for as long as it takes; defence: one
+     map a turn, a limit for the process, shared between users; test:
+     /attacks/18-memory-without-end/is-repelled */
+  { 18, "memory-without-end", attack_maps, ATTACK_LEAK },
 };
 
 static const Attack mutator = { 0, "mutator", attack_mutator, ATTACK_REPELLED };

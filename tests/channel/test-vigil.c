@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * How a peer that lives and does not serve is found, with a clock of the test's own and a path
- * whose other end is the test: who is asked and when, what ends it, and what each policy does.
+ * whose other end is the test: who is asked and when, what ends it, and what each policy does. And
+ * what the questions of a peer may cost, who asks and reads no answer.
  */
 #include "config.h"
 
@@ -398,6 +399,61 @@ test_never (Scene *self, gconstpointer policy)
   g_assert_false (commy_channel_is_hung (self->channel));
 }
 
+static guint32
+last_pong (Scene *self)
+{
+  guint32 stream = 0;
+
+  for (GList *at = self->path->out.head; at != NULL; at = at->next)
+    {
+      gsize size;
+      const guint8 *data = g_bytes_get_data (at->data, &size);
+      CommyFrame frame;
+
+      g_assert_cmpint (commy_frame_parse (data, size, FUZZ_PAYLOAD_MAX, &frame), ==,
+                       COMMY_FRAME_OK);
+      if (frame.type == COMMY_FRAME_PONG)
+        stream = frame.stream;
+    }
+  return stream;
+}
+
+/* One answer waits, however many PINGs come, behind what waited before it; the last is answered. */
+static void
+test_pings (Scene *self, gconstpointer policy)
+{
+  self->path->room = 250;
+  send_one_way (self, 100);
+  send_one_way (self, 100);
+  for (guint32 i = 1; i <= 1000; i++)
+    hear (self, COMMY_FRAME_PING, i);
+  g_assert_cmpuint (self->channel->backlog.length, ==, 2);
+  g_assert_cmpuint (self->channel->backlog_bytes, <, 1024);
+  send_one_way (self, 100);
+  self->path->room = G_MAXSIZE / 2;
+  g_assert_true (commy_channel_flush_backlog (self->channel));
+  g_assert_cmpuint (count_out (self, COMMY_FRAME_ONEWAY), ==, 3);
+  g_assert_cmpuint (count_out (self, COMMY_FRAME_PONG), ==, 2);
+  g_assert_cmpuint (last_pong (self), ==, 1000);
+  g_assert_cmpuint (self->channel->backlog_bytes, ==, 0);
+  hear (self, COMMY_FRAME_PING, 1001);
+  g_assert_cmpuint (last_pong (self), ==, 1001);
+}
+
+/* Of small frames it is what keeps them that takes memory. */
+static void
+test_small_frames (Scene *self, gconstpointer policy)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_ONEWAY, .method = 1 };
+  guint n = 0;
+
+  self->path->room = 0;
+  while (commy_channel_send (self->channel, &spec, NULL, 0, TRUE) == COMMY_IO_OK)
+    n++;
+  g_assert_cmpuint (n, >, 10);
+  g_assert_cmpuint (n, <=, self->shared.max_backlog / (COMMY_FRAME_HEADER_SIZE + 128));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -415,5 +471,7 @@ main (int argc, char **argv)
   CASE ("/vigil/disconnect-closes", COMMY_HUNG_DISCONNECT, test_disconnect);
   CASE ("/vigil/a-stream-owes-only-without-credit", COMMY_HUNG_DROP, test_stream);
   CASE ("/vigil/none-without-a-limit", COMMY_HUNG_DISCONNECT, test_never);
+  CASE ("/vigil/pings-are-owed-one-answer", COMMY_HUNG_DISCONNECT, test_pings);
+  CASE ("/vigil/small-frames-count-as-what-they-cost", COMMY_HUNG_DISCONNECT, test_small_frames);
   return g_test_run ();
 }

@@ -104,6 +104,11 @@ no_take_fds (gpointer connection, const CommyMessage *message, int *out_fds, gsi
   return 0;
 }
 
+static void
+no_limit (gpointer connection, gsize max)
+{
+}
+
 /* As the core does when a keyfile puts a hook on a transport. */
 static void
 compose (Rig *rig, const CommyTransportOps *hook)
@@ -116,6 +121,7 @@ compose (Rig *rig, const CommyTransportOps *hook)
   rig->below.wait = base->wait != NULL ? base->wait : no_wait;
   rig->below.attach = base->attach != NULL ? base->attach : no_attach;
   rig->below.take_fds = base->take_fds != NULL ? base->take_fds : no_take_fds;
+  rig->below.limit = base->limit != NULL ? base->limit : no_limit;
   rig->composed = *hook;
   rig->composed.connection_size = (hook->connection_size + 63) / 64 * 64 + base->connection_size;
   rig->composed.listener_size = (hook->listener_size + 63) / 64 * 64 + base->listener_size;

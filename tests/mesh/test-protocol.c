@@ -284,12 +284,12 @@ garbage (FakeClient *fake)
 }
 
 static void
-hello_of_a_mebibyte (FakeClient *fake)
+hello_of_32_kib (FakeClient *fake)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_HELLO };
-  g_autofree char *much = g_malloc0 (1 << 20);
+  g_autofree char *much = g_malloc0 (32 << 10);
 
-  fake_client_send_frame (fake, &spec, much, 1 << 20);
+  fake_client_send_frame (fake, &spec, much, 32 << 10);
 }
 
 static void
@@ -511,7 +511,7 @@ static const Attack attacks[] = {
   { "too-much-unfinished", too_much_unfinished, TRUE, COMMY_ERROR_PROTOCOL, "unfinished" },
   { "garbage-for-hello", garbage, FALSE, COMMY_ERROR_PROTOCOL, "" },
   { "frame-for-hello", unknown_method_id, FALSE, COMMY_ERROR_PROTOCOL, "before the end of set-up" },
-  { "hello-of-a-mebibyte", hello_of_a_mebibyte, FALSE, COMMY_ERROR_PROTOCOL, "bytes" },
+  { "hello-of-32-kib", hello_of_32_kib, FALSE, COMMY_ERROR_PROTOCOL, "bytes" },
   { "hello-of-garbage", hello_of_garbage, FALSE, COMMY_ERROR_PROTOCOL, "hello" },
   { "empty-hello", empty_hello, FALSE, COMMY_ERROR_PROTOCOL, "hello" },
   { "hello-of-other-version", hello_of_other_version, FALSE, COMMY_ERROR_VERSION, "98 to 99" },

@@ -169,6 +169,7 @@ fill_params (ShmTestHost *self, const char *params)
   g_hash_table_insert (self->params, g_strdup ("ring-size"), g_strdup ("16384"));
   g_hash_table_insert (self->params, g_strdup ("inline-max"), g_strdup ("2048"));
   g_hash_table_insert (self->params, g_strdup ("arena-max"), g_strdup ("67108864"));
+  g_hash_table_insert (self->params, g_strdup ("maps-max"), g_strdup ("0"));
   g_hash_table_insert (self->params, g_strdup ("borrow-max"), g_strdup ("256"));
   for (char **setting = settings; *setting != NULL; setting++)
     {

@@ -100,6 +100,78 @@ test_too_big (Pair *pair, gconstpointer params)
   test_sizes (pair, params);
 }
 
+static gpointer
+accept_beside (gpointer host)
+{
+  return shm_test_host_accept (host);
+}
+
+/* Who gives himself less maps no more of the other's, who does not offer it. */
+static void
+test_smaller_arena (Pair *pair, gconstpointer params)
+{
+  const CommyTransportOps *ops = pair->host->ops;
+  ShmTestHost *small = shm_test_host_new (pair->directory, "arena-max=1048576");
+  g_autoptr (GError) error = NULL;
+  GThread *beside = g_thread_new ("accept", accept_beside, pair->host);
+  gpointer near = shm_test_host_connect (small, shm_test_host_address (pair->host), &error);
+  gpointer far = g_thread_join (beside);
+  CommyMessage message;
+  CommySpan span;
+
+  g_assert_no_error (error);
+  g_assert_cmpint (ops->reserve (far, (1 << 20) + 1, &span), ==, COMMY_IO_TOO_BIG);
+  g_assert_cmpint (ops->reserve (near, (1 << 20) + 1, &span), ==, COMMY_IO_TOO_BIG);
+  for (gsize size = 1 << 20; size > 4096; size /= 2)
+    {
+      shm_test_send (pair->host, far, size, 3);
+      g_assert_true (shm_test_receive (small, near, &message));
+      check_message (&message, size, 3);
+      ops->release (near, &message);
+    }
+  shm_test_host_close (small, near);
+  shm_test_host_close (pair->host, far);
+  shm_test_host_free (small);
+}
+
+/* Segments that nobody needs were announced before the one that a message lies in: it waits for a
+ * turn for each of them, in its place, and is told if the peer ends meanwhile. */
+static void
+test_announced_before (Pair *pair, gconstpointer params)
+{
+  const CommyTransportOps *ops = pair->host->ops;
+  const ShmLink *link = pair->server;
+  CommyMessage message;
+  CommySpan span;
+  guint turns = 0;
+
+  shm_test_send (pair->host, pair->client, 10, 1);
+  for (gsize size = 5000; size < 200000; size *= 2)
+    {
+      g_assert_cmpint (ops->reserve (pair->client, size, &span), ==, COMMY_IO_OK);
+      ops->commit (pair->client, 0);
+    }
+  shm_test_send (pair->host, pair->client, 300000, 2);
+  shm_test_send (pair->host, pair->client, 20, 3);
+  g_assert_cmpint (ops->peek (pair->server, &message), ==, COMMY_IO_OK);
+  check_message (&message, 10, 1);
+  ops->release (pair->server, &message);
+  for (; ops->peek (pair->server, &message) == COMMY_IO_WOULD_BLOCK; turns++)
+    {
+      guint events;
+
+      g_assert_cmpuint (link->foreign.n_added, <=, 2 * turns + 1);
+      g_assert_cmpuint (ops->arm (pair->server, COMMY_INTEREST_READ, &events), ==,
+                        COMMY_INTEREST_READ);
+    }
+  g_assert_cmpuint (turns, >, 0);
+  check_message (&message, 300000, 2);
+  ops->release (pair->server, &message);
+  g_assert_cmpint (ops->peek (pair->server, &message), ==, COMMY_IO_OK);
+  check_message (&message, 20, 3);
+  ops->release (pair->server, &message);
+}
+
 /* What is committed and not flushed is nobody's; a reservation can be given back. */
 static void
 test_flush (Pair *pair, gconstpointer params)
@@ -557,6 +629,8 @@ main (int argc, char **argv)
   PAIR ("/shm/message/every-size-in-the-smallest-ring", "ring-size=4096;inline-max=1048576",
         test_sizes);
   PAIR ("/shm/message/more-than-the-arena-is-too-big", NULL, test_too_big);
+  PAIR ("/shm/message/the-smaller-arena-counts-for-both", NULL, test_smaller_arena);
+  PAIR ("/shm/message/waits-for-segments-announced-before", NULL, test_announced_before);
   PAIR ("/shm/message/nothing-is-seen-before-flush", NULL, test_flush);
   PAIR ("/shm/message/full-ring-goes-on-when-read", NULL, test_back_pressure);
   PAIR ("/shm/message/full-smallest-ring-goes-on-when-read", "ring-size=4096;arena-max=8388608",

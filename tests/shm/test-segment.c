@@ -5,12 +5,14 @@
  */
 #include "config.h"
 
+#include "plugins/shm/commy-maps.h"
 #include "plugins/shm/commy-segment.h"
 #include "shm-host.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -184,6 +186,77 @@ test_no_memory (void)
   g_assert_cmpint (status, ==, 0);
 }
 
+/* Pages of shared memory that this process has mapped. */
+static long
+count_shared_pages (void)
+{
+  g_autofree char *text = NULL;
+  long size, resident, shared;
+
+  g_assert_true (g_file_get_contents ("/proc/self/statm", &text, NULL, NULL));
+  g_assert_cmpint (sscanf (text, "%ld %ld %ld", &size, &resident, &shared), ==, 3);
+  return shared;
+}
+
+/* How much a stranger announces is not how long it takes. */
+static void
+test_pages (void)
+{
+  const gsize large = 16 << 20;
+  const long pages = (long) large / sysconf (_SC_PAGESIZE);
+  ShmSegment own, peer;
+  const char *why;
+  long before;
+  int fd;
+
+  g_assert_true (shm_segment_create (&own, large, &fd, &why));
+  own.data[large - 1] = 17;
+  before = count_shared_pages ();
+  g_assert_true (shm_segment_map (&peer, fd, large, &why));
+  g_assert_cmpint (count_shared_pages () - before, <, pages / 2);
+  g_assert_cmpuint (peer.data[large - 1], ==, 17);
+  close (fd);
+  shm_segment_clear (&own);
+  shm_segment_clear (&peer);
+}
+
+static guint
+take_all (ShmMaps *maps, guint32 uid)
+{
+  guint n = 0;
+
+  while (shm_maps_take (maps, uid))
+    n++;
+  return n;
+}
+
+/* 100, of which others may have 75: half of that is the first one's, half of the rest the next's.
+ */
+static void
+test_maps (void)
+{
+  ShmMaps maps;
+
+  g_assert_cmpuint (shm_maps_default (), >, 1000);
+  shm_maps_init (&maps, 100, 7);
+  g_assert_cmpuint (take_all (&maps, 1), ==, 37);
+  g_assert_cmpuint (take_all (&maps, 2), ==, 12);
+  for (guint32 uid = 10; uid < 20; uid++)
+    g_assert_true (shm_maps_take (&maps, uid));
+  g_assert_false (shm_maps_take (&maps, 1));
+  g_assert_cmpuint (take_all (&maps, 7), ==, 41);
+  g_assert_false (shm_maps_take (&maps, 21));
+  for (guint i = 0; i < 41; i++)
+    shm_maps_give (&maps, 7);
+  for (guint i = 0; i < 37; i++)
+    shm_maps_give (&maps, 1);
+  g_assert_true (shm_maps_take (&maps, 21));
+  g_assert_cmpuint (maps.n_others, ==, 12);
+  g_assert_cmpuint (maps.used, ==, 12 + 10 + 1);
+  g_assert_true (shm_maps_take (NULL, 1));
+  shm_maps_clear (&maps);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -194,5 +267,7 @@ main (int argc, char **argv)
   g_test_add_func ("/shm/segment/any-other-kind-is-refused", test_kinds);
   g_test_add_func ("/shm/segment/nobody-else-can-write-shrink-or-punch", test_enforced);
   g_test_add_func ("/shm/segment/no-memory-is-an-error", test_no_memory);
+  g_test_add_func ("/shm/segment/large-ones-are-mapped-without-their-pages", test_pages);
+  g_test_add_func ("/shm/segment/maps-are-shared-between-users", test_maps);
   return g_test_run ();
 }

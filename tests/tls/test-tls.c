@@ -10,6 +10,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -166,6 +167,81 @@ test_huge (void)
   exchange (&pair, pair.attempt.connection, pair.server->accepted, 10, 2);
   g_assert_cmpint (pair.client->ops->reserve (pair.attempt.connection, 67174401, &span), ==,
                    COMMY_IO_TOO_BIG);
+  pair_clear (&pair);
+}
+
+#define LONG 170000 /* bytes: more than a turn, and less than a socket holds */
+
+/* Until all of it lies in the other side's socket. */
+static void
+send_long (const CommyTransportOps *ops, gpointer from, gpointer to, guint seed)
+{
+  int there = 0;
+
+  g_assert_cmpint (send_message (ops, from, LONG, seed), ==, COMMY_IO_OK);
+  while (ops->flush (from) == COMMY_IO_WOULD_BLOCK || there < LONG)
+    g_assert_cmpint (ioctl (ops->fd (to), FIONREAD, &there), ==, 0);
+}
+
+/* All of it is there, and still it takes turns, between which others have theirs. */
+static void
+test_turns (void)
+{
+  const int most = 1 << 20;
+  const CommyTransportOps *ops;
+  Pair pair;
+  TlsAttempt first;
+  gpointer from, to;
+  CommyMessage message;
+  guint events;
+
+  pair_init (&pair);
+  ops = pair.client->ops;
+  first = pair.attempt;
+  from = first.connection;
+  to = pair.server->accepted;
+  pair_open (&pair); /* and another one */
+  setsockopt (ops->fd (from), SOL_SOCKET, SO_SNDBUF, &most, sizeof most);
+  setsockopt (ops->fd (to), SOL_SOCKET, SO_RCVBUF, &most, sizeof most);
+  send_long (ops, from, to, 1);
+  g_assert_cmpint (ops->peek (to, &message), ==, COMMY_IO_WOULD_BLOCK);
+  exchange (&pair, pair.attempt.connection, pair.server->accepted, 5, 2);
+  g_assert_cmpint (next_message (ops, to, NULL, &message), ==, COMMY_IO_OK);
+  assert_message (&message, LONG, 1);
+  ops->release (to, &message);
+  /* Who goes to sleep in the middle of one is told that there is more. */
+  send_long (ops, from, to, 3);
+  g_assert_cmpuint (ops->arm (to, COMMY_INTEREST_READ, &events), ==, COMMY_INTEREST_READ);
+  g_assert_cmpint (next_message (ops, to, NULL, &message), ==, COMMY_IO_OK);
+  assert_message (&message, LONG, 3);
+  ops->release (to, &message);
+  g_assert_cmpuint (ops->arm (to, COMMY_INTEREST_READ, &events), ==, 0);
+  tls_attempt_clear (&first);
+  tls_node_close (pair.server, to);
+  pair_clear (&pair);
+}
+
+/* A header is enough, and the limit can be lifted. */
+static void
+test_limit (void)
+{
+  const CommyTransportOps *ops;
+  Pair pair;
+  gpointer from, to;
+  CommyMessage message;
+
+  pair_init (&pair);
+  ops = pair.client->ops;
+  from = pair.attempt.connection;
+  to = pair.server->accepted;
+  ops->limit (to, 1000);
+  exchange (&pair, from, to, 1000, 1);
+  ops->limit (to, G_MAXSIZE);
+  exchange (&pair, from, to, 1001, 2);
+  ops->limit (to, 1000);
+  g_assert_cmpint (send_message (ops, from, LONG, 3), ==, COMMY_IO_OK);
+  g_assert_cmpint (next_message (ops, to, from, &message), ==, COMMY_IO_CLOSED);
+  g_assert_nonnull (strstr (ops->why (to), "at most 1000 "));
   pair_clear (&pair);
 }
 
@@ -635,6 +711,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/tls/exchange/sizes-around-every-edge", test_exchange);
   g_test_add_func ("/tls/exchange/sixteen-mebibytes", test_huge);
+  g_test_add_func ("/tls/exchange/a-long-one-takes-turns", test_turns);
+  g_test_add_func ("/tls/exchange/a-limit-holds-at-the-header", test_limit);
   g_test_add_func ("/tls/exchange/many-small-in-order", test_many_small);
   g_test_add_func ("/tls/exchange/back-pressure-and-relief", test_back_pressure);
   g_test_add_func ("/tls/exchange/release-out-of-order", test_release_out_of_order);

@@ -447,6 +447,70 @@ test_open_folder (Door *door, gconstpointer data)
   g_assert_nonnull (strstr (error->message, "0700"));
 }
 
+/* --- how much at a time, and in all --- */
+
+#define LONG 170000 /* bytes: more than a turn, and less than a socket holds */
+
+/* All of it lies in the socket, and still it takes turns, between which others have theirs. */
+static void
+test_turns (Door *door, gconstpointer data)
+{
+  Rig *rig = door->rig;
+  const CommyTransportOps *ops = rig->ops;
+  const int most = 1 << 20;
+  g_autofree guint8 *bytes = g_malloc (LONG);
+  RigAttempt *attempt;
+  gpointer from, to;
+  CommyMessage message;
+  guint events;
+
+  memset (bytes, 'l', LONG);
+  rig_make_pair (rig);
+  attempt = rig->attempt;
+  from = rig->client;
+  to = rig->server;
+  rig_make_pair (rig); /* and another one */
+  setsockopt (ops->fd (from), SOL_SOCKET, SO_SNDBUF, &most, sizeof most);
+  g_assert_cmpint (rig_put (rig, from, bytes, LONG), ==, COMMY_IO_OK);
+  g_assert_cmpint (ops->flush (from), ==, COMMY_IO_OK);
+  rig_send (rig, rig->client, "short", 5);
+  g_assert_cmpint (ops->peek (to, &message), ==, COMMY_IO_WOULD_BLOCK);
+  rig_expect (rig, rig->server, NULL, "short", 5);
+  g_assert_cmpint (ops->peek (to, &message), ==, COMMY_IO_OK);
+  g_assert_cmpmem (message.data, message.size, bytes, LONG);
+  ops->release (to, &message);
+  /* Who goes to sleep in the middle of one is told that there is more. */
+  g_assert_cmpint (rig_put (rig, from, bytes, LONG), ==, COMMY_IO_OK);
+  g_assert_cmpint (ops->flush (from), ==, COMMY_IO_OK);
+  g_assert_cmpuint (ops->arm (to, COMMY_INTEREST_READ, &events), ==, COMMY_INTEREST_READ);
+  g_assert_cmpint (ops->peek (to, &message), ==, COMMY_IO_OK);
+  ops->release (to, &message);
+  g_assert_cmpuint (ops->arm (to, COMMY_INTEREST_READ, &events), ==, 0);
+  rig_attempt_free (attempt);
+}
+
+/* A header is enough, and the limit can be lifted. */
+static void
+test_limit (Door *door, gconstpointer data)
+{
+  Rig *rig = door->rig;
+  g_autofree guint8 *bytes = g_malloc0 (LONG);
+  CommyMessage message;
+
+  rig_make_pair (rig);
+  rig->ops->limit (rig->server, 1000);
+  rig_send (rig, rig->client, bytes, 1000);
+  rig_expect (rig, rig->server, NULL, bytes, 1000);
+  rig->ops->limit (rig->server, G_MAXSIZE);
+  rig_send (rig, rig->client, bytes, 1001);
+  rig_expect (rig, rig->server, NULL, bytes, 1001);
+  rig->ops->limit (rig->server, 1000);
+  rig_put (rig, rig->client, bytes, LONG);
+  rig->ops->flush (rig->client);
+  g_assert_cmpint (rig_receive (rig, rig->server, NULL, &message), ==, COMMY_IO_CLOSED);
+  g_assert_nonnull (strstr (rig->ops->why (rig->server), "at most 1000 "));
+}
+
 /* --- the end --- */
 
 /* What was flushed is more than the kernel holds; the connection closes, and all of it arrives. */
@@ -491,6 +555,8 @@ main (int argc, char **argv)
   DOOR ("/unix/set-up/hello-byte-by-byte", test_slow_hello);
   DOOR ("/unix/messages/half-a-message", test_half_message);
   DOOR ("/unix/messages/bad-headers", test_bad_headers);
+  DOOR ("/unix/messages/a-long-one-takes-turns", test_turns);
+  DOOR ("/unix/messages/a-limit-holds-at-the-header", test_limit);
   DOOR ("/unix/descriptors/announced-and-sent-differ", test_descriptors_that_do_not_fit);
   DOOR ("/unix/descriptors/unannounced", test_descriptors_unannounced);
   /* attack: descriptors by the hundred; defence: counted, closed, and the connection ends */
