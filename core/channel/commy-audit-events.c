@@ -9,6 +9,16 @@
 
 #include "base/commy-error-private.h"
 
+/* What is denied anyway is denied with that reason. */
+static gboolean
+check (CommyChannel *self, const CommyAuditEvent *event, gboolean allowed, GError **error)
+{
+  if (allowed)
+    return commy_audit_log_check (self->shared->audit, event, error);
+  commy_audit_log_add (self->shared->audit, event);
+  return TRUE;
+}
+
 gboolean
 commy_audit_call (CommyChannel *self, const CommyIncomingMethod *method, CommyIncoming *incoming)
 {
@@ -24,27 +34,30 @@ commy_audit_call (CommyChannel *self, const CommyIncomingMethod *method, CommyIn
   } };
   g_autoptr (GError) error = NULL;
 
-  /* What is denied anyway is denied with that reason. */
-  if (commy_audit_log_check (self->shared->audit, &event, &error) || !method->allowed)
+  if (check (self, &event, method->allowed, &error))
     return TRUE;
   commy_channel_refuse_call (self, incoming, COMMY_DROP_DENIED, (guint32) error->code,
                              commy_error_bare (error));
   return FALSE;
 }
 
-void
-commy_audit_control (CommyChannel *self, const char *operation, const CommyPolicyVerdict *verdict)
+gboolean
+commy_audit_control (CommyChannel *self,
+                     const char *operation,
+                     const CommyPolicyVerdict *verdict,
+                     GError **error)
 {
-  commy_audit_log_add (self->shared->audit,
-                       &(CommyAuditEvent){ {
-                           [COMMY_AUDIT_TYPE] = "control",
-                           [COMMY_AUDIT_OUTCOME] = verdict->allowed ? "allowed" : "denied",
-                           [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
-                           [COMMY_AUDIT_TRANSPORT] = commy_channel_get_transport (self),
-                           [COMMY_AUDIT_METHOD] = operation,
-                           [COMMY_AUDIT_RULE] = verdict->rule,
-                           [COMMY_AUDIT_ORIGIN] = verdict->origin,
-                       } });
+  CommyAuditEvent event = { {
+      [COMMY_AUDIT_TYPE] = "control",
+      [COMMY_AUDIT_OUTCOME] = verdict->allowed ? "allowed" : "denied",
+      [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
+      [COMMY_AUDIT_TRANSPORT] = commy_channel_get_transport (self),
+      [COMMY_AUDIT_METHOD] = operation,
+      [COMMY_AUDIT_RULE] = verdict->rule,
+      [COMMY_AUDIT_ORIGIN] = verdict->origin,
+  } };
+
+  return check (self, &event, verdict->allowed, error);
 }
 
 void

@@ -168,7 +168,8 @@ commy_channel_may_control (CommyChannel *self, const char *operation, GError **e
   if (verdict.trial != NULL)
     commy_policy_current_tell_trial (self->shared->policy, commy_env_now (self->shared->env),
                                      request.principal, operation, verdict.trial);
-  commy_audit_control (self, operation, &verdict);
+  if (!commy_audit_control (self, operation, &verdict, error))
+    return FALSE;
   if (verdict.allowed)
     return TRUE;
   commy_set_error (error, COMMY_ERROR_DENIED, "%s may not %s this node (%s)", request.principal,

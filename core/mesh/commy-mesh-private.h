@@ -187,9 +187,11 @@ void commy_mesh_audit (CommyMesh *mesh,
                        const char *outcome,
                        const char *reason,
                        const char *details);
-/* @error: why it was refused, or NULL. */
-void commy_mesh_audit_policy (CommyMesh *mesh, CommyConfig *config, const GError *error);
-void commy_mesh_audit_plugins (CommyMesh *mesh);
+/* @fault: why it was refused, or NULL. FALSE: it cannot be recorded, and must not be taken. */
+gboolean
+commy_mesh_audit_policy (CommyMesh *mesh, CommyConfig *config, const GError *fault, GError **error);
+/* FALSE: that cannot be recorded, and the mesh must not be joined. */
+gboolean commy_mesh_audit_plugins (CommyMesh *mesh, GError **error);
 /* What plugins tell through their host. */
 void commy_mesh_audit_from_plugin (gpointer mesh,
                                    const char *type,

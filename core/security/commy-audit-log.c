@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#define REFUSED "CMY0420"
 #define BATCH ((gsize) 256 << 10) /* bytes of records that are written at a time */
 
 struct _CommyAuditLog
@@ -91,7 +92,15 @@ commy_audit_log_add (CommyAuditLog *self, const CommyAuditEvent *event)
 gboolean
 commy_audit_log_check (CommyAuditLog *self, const CommyAuditEvent *event, GError **error)
 {
-  if (commy_audit_log_add (self, event))
+  CommyAuditEvent copy = *event;
+
+  /* What waits to be recorded must not say that it happened. */
+  if (self != NULL && self->setup.refuses && g_atomic_int_get (&self->failing))
+    {
+      copy.texts[COMMY_AUDIT_OUTCOME] = "refused";
+      copy.texts[COMMY_AUDIT_REASON] = REFUSED;
+    }
+  if (commy_audit_log_add (self, &copy))
     return TRUE;
   commy_set_error (error, COMMY_ERROR_AUDIT,
                    "refused: it cannot be recorded, and on-failure=refuse stands in [audit]");

@@ -47,7 +47,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyAuditLog, commy_audit_log_free)
 /* Any thread; does not wait for the disk. FALSE: what it is about must not happen. With NULL for a
  * log nothing is recorded and nothing refused. */
 gboolean commy_audit_log_add (CommyAuditLog *log, const CommyAuditEvent *event);
-/* The same with the error that the one who is refused gets. */
+/* The same of what is about to happen, with the error that the one who is refused gets: then that
+ * it was refused is recorded, if there is room to wait. */
 gboolean commy_audit_log_check (CommyAuditLog *log, const CommyAuditEvent *event, GError **error);
 /* Whether calls of this kind are recorded. NULL: none are. */
 gboolean commy_audit_log_wants_calls (const CommyAuditLog *log, gboolean allowed);
