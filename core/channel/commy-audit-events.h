@@ -11,9 +11,10 @@
 gboolean commy_audit_call (CommyChannel *channel,
                            const CommyIncomingMethod *method,
                            CommyIncoming *incoming);
-/* A node was told to do something, or would have been. FALSE: it cannot be recorded, and must not
- * be done. */
+/* A node was told to do something, or would have been. @present: who the peer is on its present
+ * path, or NULL. FALSE: it cannot be recorded, and must not be done. */
 gboolean commy_audit_control (CommyChannel *channel,
+                              CommyPrincipal *present,
                               const char *operation,
                               const CommyPolicyVerdict *verdict,
                               GError **error);
