@@ -76,6 +76,20 @@ commy_pki_info_free (CommyPkiInfo *info)
   g_free (info);
 }
 
+/* One that is away may come back. */
+static gboolean
+check_token (int code, GError **error)
+{
+  if (code == GNUTLS_E_PKCS11_PIN_ERROR || code == GNUTLS_E_PKCS11_PIN_EXPIRED
+      || code == GNUTLS_E_PKCS11_PIN_LOCKED)
+    g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_REFUSED, "the token refuses the PIN: %s",
+                 gnutls_strerror (code));
+  else
+    commy_pki_check (
+        code, "the token's key cannot be used (p11tool --list-tokens shows what there is)", error);
+  return code >= 0;
+}
+
 /* The id of a key's public half, from PEM or a token. */
 static gboolean
 find_key_id (const char *key, guint8 out_id[32], GError **error)
@@ -97,12 +111,8 @@ find_key_id (const char *key, guint8 out_id[32], GError **error)
   if (code >= 0)
     code = gnutls_pubkey_get_key_id (public_key, GNUTLS_KEYID_USE_SHA256, out_id, &size);
   gnutls_privkey_deinit (private_key);
-  return commy_pki_check (code,
-                          commy_pki_is_token_key (key)
-                              ? "the token's key cannot be used (p11tool --list-tokens shows what "
-                                "there is)"
-                              : "the key cannot be read",
-                          error);
+  return commy_pki_is_token_key (key) ? check_token (code, error)
+                                      : commy_pki_check (code, "the key cannot be read", error);
 }
 
 static gboolean

@@ -234,6 +234,42 @@ CommyPkiTrust *commy_pki_places_load_trust (const CommyPkiPlaces *places, GError
 /* Whether a key's text is not the key but the URI of one that a token keeps. */
 gboolean commy_pki_is_token_key (const char *key);
 
+/* --- when they are read again (commy-pki-reload.c) --- */
+
+#define COMMY_PKI_STAMPS 5
+/* What tells one version of each file from the next without reading it. */
+typedef struct
+{
+  struct
+  {
+    guint64 device, inode, size;
+    gint64 changed_ns;
+  } files[COMMY_PKI_STAMPS];
+} CommyPkiStamps;
+
+/* All zero at first. */
+typedef struct
+{
+  CommyPkiStamps read;   /* last, and taken */
+  CommyPkiStamps failed; /* since */
+  gint64 wait_ns;        /* 0: nothing failed since */
+  gint64 retry_ns;
+  char *told; /* why, as was said last */
+} CommyPkiReload;
+
+/* One that is NULL or not there is zero. */
+void commy_pki_stamps_take (const char *const *files, guint n, CommyPkiStamps *out);
+/* Whether there is something to be read, or to be tried again. */
+gboolean commy_pki_reload_is_due (CommyPkiReload *reload, const CommyPkiStamps *now, gint64 now_ns);
+void commy_pki_reload_done (CommyPkiReload *reload, const CommyPkiStamps *now);
+/* It is tried again later, each time after twice as long, up to ten seconds; only a PIN that was
+ * refused is not until there is another one. TRUE: that is news, and to be logged. */
+gboolean commy_pki_reload_failed (CommyPkiReload *reload,
+                                  const CommyPkiStamps *now,
+                                  const GError *why,
+                                  gint64 now_ns);
+void commy_pki_reload_clear (CommyPkiReload *reload);
+
 /* What a node needs to speak TLS, read from a directory and found to fit together. */
 typedef struct
 {

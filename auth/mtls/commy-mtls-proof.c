@@ -8,28 +8,8 @@
 #include "auth/mtls/commy-mtls.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #define LOOK_EVERY_NS (MTLS_SECOND / 10)
-
-static void
-take_stamps (const CommyPkiPlaces *places, struct stat stamps[MTLS_PROOF_FILES])
-{
-  const char *const files[MTLS_PROOF_FILES] = { places->authority, places->crl };
-
-  memset (stamps, 0, MTLS_PROOF_FILES * sizeof *stamps);
-  for (guint i = 0; i < MTLS_PROOF_FILES; i++)
-    {
-      struct stat about;
-
-      if (files[i] == NULL || stat (files[i], &about) != 0)
-        continue;
-      stamps[i].st_dev = about.st_dev;
-      stamps[i].st_ino = about.st_ino;
-      stamps[i].st_size = about.st_size;
-      stamps[i].st_ctim = about.st_ctim;
-    }
-}
 
 static void
 tell_stale (MtlsProofs *self)
@@ -46,14 +26,24 @@ tell_stale (MtlsProofs *self)
       "it names stays refused");
 }
 
+static void
+tell_failed (MtlsProofs *self, const CommyPkiStamps *stamps, const GError *why, gint64 now_ns)
+{
+  g_autofree char *line = NULL;
+
+  if (!commy_pki_reload_failed (&self->reload, stamps, why, now_ns))
+    return;
+  line = g_strdup_printf ("open connections are judged by what was there before: %s", why->message);
+  self->host->log (self->host, G_LOG_LEVEL_WARNING, line);
+}
+
 /* The files as they are, or as they were when they could be read last. */
 static CommyPkiTrust *
 refresh (MtlsProofs *self)
 {
-  struct stat stamps[MTLS_PROOF_FILES];
   g_auto (CommyPkiPlaces) places = { NULL };
+  CommyPkiStamps stamps;
   g_autoptr (GError) error = NULL;
-  g_autofree char *line = NULL;
   gint64 now_ns = self->host->now_ns (self->host);
   CommyPkiTrust *fresh;
 
@@ -61,18 +51,16 @@ refresh (MtlsProofs *self)
     return self->trust;
   self->looked_ns = now_ns;
   (void) commy_pki_places_find (self->dir, &places, &error);
-  take_stamps (&places, stamps);
-  if (memcmp (stamps, self->stamps, sizeof stamps) == 0)
+  commy_pki_stamps_take ((const char *const[]){ places.authority, places.crl }, 2, &stamps);
+  if (error == NULL && !commy_pki_reload_is_due (&self->reload, &stamps, now_ns))
     return self->trust;
-  memcpy (self->stamps, stamps, sizeof stamps);
   fresh = error == NULL ? commy_pki_places_load_trust (&places, &error) : NULL;
   if (fresh == NULL)
     {
-      line = g_strdup_printf ("open connections are judged by what was there before: %s",
-                              error->message);
-      self->host->log (self->host, G_LOG_LEVEL_WARNING, line);
+      tell_failed (self, &stamps, error, now_ns);
       return self->trust;
     }
+  commy_pki_reload_done (&self->reload, &stamps);
   g_clear_pointer (&self->trust, commy_pki_trust_free);
   self->trust = fresh;
   tell_stale (self);
@@ -135,4 +123,5 @@ void
 mtls_proofs_clear (MtlsProofs *self)
 {
   g_clear_pointer (&self->trust, commy_pki_trust_free);
+  commy_pki_reload_clear (&self->reload);
 }

@@ -9,22 +9,18 @@
 
 #include <commy/commy-plugin.h>
 
-#include <sys/stat.h>
-
 #define MTLS_ERROR (g_quark_from_static_string ("commy-error-quark"))
 #define MTLS_SECOND G_GINT64_CONSTANT (1000000000)
-
-#define MTLS_PROOF_FILES 2
 
 /* What open connections rest on (commy-mtls-proof.c). Mesh thread. */
 typedef struct
 {
   CommyHost *host;
-  const char *dir;                      /* NULL: none */
-  struct stat stamps[MTLS_PROOF_FILES]; /* of what was read last; only what tells versions apart */
-  CommyPkiTrust *trust;                 /* NULL: it could never be read */
-  gint64 looked_ns;                     /* 0: never */
-  gint64 told_end_s;                    /* of the list that was said to be old */
+  const char *dir; /* NULL: none */
+  CommyPkiReload reload;
+  CommyPkiTrust *trust; /* NULL: it could never be read */
+  gint64 looked_ns;     /* 0: never */
+  gint64 told_end_s;    /* of the list that was said to be old */
 } MtlsProofs;
 
 void mtls_proofs_init (MtlsProofs *self, CommyHost *host);

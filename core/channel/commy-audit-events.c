@@ -12,13 +12,37 @@
 
 #include <string.h>
 
+#include <string.h>
+
+/* What is denied anyway is denied with that reason. */
+static gboolean
+check (CommyChannel *self, const CommyAuditEvent *event, gboolean allowed, GError **error)
+{
+  if (allowed)
+    return commy_audit_log_check (self->shared->audit, event, error);
+  commy_audit_log_add (self->shared->audit, event);
+  return TRUE;
+}
+
+/* By the name on the path it is on now, which is the record's transport; where that is another one
+ * than the flow was set up with, that one is there, too. */
+static void
+name_peer (CommyChannel *self, CommyPrincipal *present, CommyAuditEvent *event)
+{
+  const char *first = commy_principal_get_name (self->peer);
+  const char *name = present != NULL ? commy_principal_get_name (present) : first;
+
+  event->texts[COMMY_AUDIT_PRINCIPAL] = name;
+  if (event->texts[COMMY_AUDIT_PEER] == NULL && strcmp (name, first) != 0)
+    event->texts[COMMY_AUDIT_PEER] = first;
+}
+
 gboolean
 commy_audit_call (CommyChannel *self, const CommyIncomingMethod *method, CommyIncoming *incoming)
 {
   CommyAuditEvent event = { {
       [COMMY_AUDIT_TYPE] = "call",
       [COMMY_AUDIT_OUTCOME] = method->allowed ? "allowed" : "denied",
-      [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
       [COMMY_AUDIT_TRANSPORT] = commy_channel_get_transport (self),
       [COMMY_AUDIT_SERVICE] = self->service,
       [COMMY_AUDIT_METHOD] = method->name,
@@ -27,27 +51,32 @@ commy_audit_call (CommyChannel *self, const CommyIncomingMethod *method, CommyIn
   } };
   g_autoptr (GError) error = NULL;
 
-  /* What is denied anyway is denied with that reason. */
-  if (commy_audit_log_check (self->shared->audit, &event, &error) || !method->allowed)
+  name_peer (self, self->moves.peer, &event);
+  if (check (self, &event, method->allowed, &error))
     return TRUE;
   commy_channel_refuse_call (self, incoming, COMMY_DROP_DENIED, (guint32) error->code,
                              commy_error_bare (error));
   return FALSE;
 }
 
-void
-commy_audit_control (CommyChannel *self, const char *operation, const CommyPolicyVerdict *verdict)
+gboolean
+commy_audit_control (CommyChannel *self,
+                     CommyPrincipal *present,
+                     const char *operation,
+                     const CommyPolicyVerdict *verdict,
+                     GError **error)
 {
-  commy_audit_log_add (self->shared->audit,
-                       &(CommyAuditEvent){ {
-                           [COMMY_AUDIT_TYPE] = "control",
-                           [COMMY_AUDIT_OUTCOME] = verdict->allowed ? "allowed" : "denied",
-                           [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
-                           [COMMY_AUDIT_TRANSPORT] = commy_channel_get_transport (self),
-                           [COMMY_AUDIT_METHOD] = operation,
-                           [COMMY_AUDIT_RULE] = verdict->rule,
-                           [COMMY_AUDIT_ORIGIN] = verdict->origin,
-                       } });
+  CommyAuditEvent event = { {
+      [COMMY_AUDIT_TYPE] = "control",
+      [COMMY_AUDIT_OUTCOME] = verdict->allowed ? "allowed" : "denied",
+      [COMMY_AUDIT_TRANSPORT] = commy_channel_get_transport (self),
+      [COMMY_AUDIT_METHOD] = operation,
+      [COMMY_AUDIT_RULE] = verdict->rule,
+      [COMMY_AUDIT_ORIGIN] = verdict->origin,
+  } };
+
+  name_peer (self, present, &event);
+  return check (self, &event, verdict->allowed, error);
 }
 
 /* Which proofs it was: one who reads it may want to deny one of them. (transfer full) */
@@ -83,13 +112,13 @@ commy_audit_ended (CommyChannel *self, const GError *error)
   CommyAuditEvent event = { {
       [COMMY_AUDIT_TYPE] = "peer",
       [COMMY_AUDIT_OUTCOME] = "ended",
-      [COMMY_AUDIT_PRINCIPAL] = commy_principal_get_name (self->peer),
       [COMMY_AUDIT_PEER] = text,
       [COMMY_AUDIT_TRANSPORT] = commy_channel_get_transport (self),
       [COMMY_AUDIT_SERVICE] = self->service,
       [COMMY_AUDIT_REASON] = number,
   } };
 
+  name_peer (self, self->moves.peer, &event);
   g_snprintf (number, sizeof number, "CMY%04d", CLAMP (error->code, 0, 9999));
   commy_audit_log_add (self->shared->audit, &event);
 }

@@ -11,10 +11,13 @@
 gboolean commy_audit_call (CommyChannel *channel,
                            const CommyIncomingMethod *method,
                            CommyIncoming *incoming);
-/* A node was told to do something, or would have been. */
-void commy_audit_control (CommyChannel *channel,
-                          const char *operation,
-                          const CommyPolicyVerdict *verdict);
+/* A node was told to do something, or would have been. @present: who the peer is on its present
+ * path, or NULL. FALSE: it cannot be recorded, and must not be done. */
+gboolean commy_audit_control (CommyChannel *channel,
+                              CommyPrincipal *present,
+                              const char *operation,
+                              const CommyPolicyVerdict *verdict,
+                              GError **error);
 /* A connection was closed because what it rested on holds no more. */
 void commy_audit_ended (CommyChannel *channel, const GError *error);
 /* FALSE: it cannot be recorded; then the peer must be refused. */

@@ -578,6 +578,32 @@ reset_trains (CommyChannel *self)
   self->trains_out->stuck = FALSE;
 }
 
+/* Other threads see the path and who is at its end change at once. */
+static void
+use_new_path (CommyChannel *self, CommyNewPath *path)
+{
+  CommyPrincipal *before;
+
+  g_mutex_lock (&self->moves.lock);
+  commy_channel_use_path (self, path->transport, g_steal_pointer (&path->connection));
+  before = g_steal_pointer (&self->moves.peer);
+  self->moves.peer = g_steal_pointer (&path->peer);
+  g_mutex_unlock (&self->moves.lock);
+  g_clear_pointer (&before, commy_principal_unref);
+}
+
+CommyPrincipal *
+commy_channel_dup_present (CommyChannel *self, CommyPolicyPath *out_path)
+{
+  CommyPrincipal *peer;
+
+  g_mutex_lock (&self->moves.lock);
+  *out_path = self->rights.path;
+  peer = self->moves.peer != NULL ? commy_principal_ref (self->moves.peer) : NULL;
+  g_mutex_unlock (&self->moves.lock);
+  return peer;
+}
+
 gboolean
 commy_channel_land (CommyChannel *self, CommyNewPath *path)
 {
@@ -593,15 +619,13 @@ commy_channel_land (CommyChannel *self, CommyNewPath *path)
   if (self->moves.pidfd >= 0)
     close (self->moves.pidfd);
   self->moves.pidfd = -1;
-  commy_channel_use_path (self, path->transport, g_steal_pointer (&path->connection));
+  use_new_path (self, path);
   self->moves.adrift = FALSE;
   self->peer_keeps = path->peer_keeps;
   self->borrows = path->borrows;
   self->same_core = self->shared->single_cpu >= 0 && path->peer_cpu == self->shared->single_cpu;
   if (commy_path_needs_copies (self->transport, self->connection))
     self->keep = commy_keep_new (self->shared->max_kept, self->shared->stock);
-  g_clear_pointer (&self->moves.peer, commy_principal_unref);
-  self->moves.peer = g_steal_pointer (&path->peer);
   g_clear_pointer (&self->standing, commy_standing_free);
   self->standing = g_steal_pointer (&path->standing);
   commy_channel_watch_death (self);

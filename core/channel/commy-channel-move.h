@@ -33,6 +33,10 @@ void commy_channel_visit (CommyChannel *channel,
                           void (*func) (gpointer data, CommyChannel *channel),
                           gpointer data);
 
+/* Who the peer proved to be on the path it is on now, and what is known of that; NULL: it never
+ * moved. Any thread. (transfer full) */
+CommyPrincipal *commy_channel_dup_present (CommyChannel *channel, CommyPolicyPath *out_path);
+
 /* --- inside the worker --- */
 
 /* Both sides agreed that the flow may move, and the path it is on can tell what did not arrive. */

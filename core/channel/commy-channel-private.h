@@ -38,6 +38,7 @@ typedef struct
   const char *origin; /* of the policy's answer, as is the rest */
   const char *rule;   /* that gave it, or NULL */
   const char *trial;
+  gboolean by_first_name;
   gint64 until_us, judged_us;
   gint64 table_us; /* until when the policy's own part holds */
   gboolean asks;   /* the rule allows what an engine allows */

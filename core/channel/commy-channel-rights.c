@@ -62,36 +62,66 @@ commy_path_facts (const CommyTransportOps *ops, gpointer connection, CommyPolicy
 
 /* --- deciding --- */
 
-static CommyPolicyVerdict
-judge (CommyChannel *self, CommyPrincipal *peer, CommyVerb verb, const char *method)
+static CommyPolicyRequest
+request_of (CommyChannel *self, CommyVerb verb, const char *method)
 {
-  const CommyPolicyRequest request = { .verb = verb,
-                                       .principal = commy_principal_get_name (peer),
-                                       .own = commy_principal_is_own (peer),
-                                       .resource = self->service,
-                                       .method = method,
-                                       .path = &self->rights.path,
-                                       .wall_us = commy_env_wall_us (self->shared->env) };
-
-  return commy_policy_judge (self->rights.policy, &request);
+  return (CommyPolicyRequest){ .verb = verb,
+                               .resource = self->service,
+                               .method = method,
+                               .path = &self->rights.path,
+                               .wall_us = commy_env_wall_us (self->shared->env) };
 }
 
-/* It may have another name on the path it is on now: neither may be denied. An engine is only asked
- * when there is a call: until then the answer has ended already. */
+static CommyPolicyVerdict
+judge (CommyPolicy *policy, CommyPrincipal *peer, CommyPolicyRequest *request)
+{
+  request->principal = commy_principal_get_name (peer);
+  request->own = commy_principal_is_own (peer);
+  return commy_policy_judge (policy, request);
+}
+
+/* What both verdicts leave. */
+static CommyPolicyVerdict
+both (const CommyPolicyVerdict *first, const CommyPolicyVerdict *second)
+{
+  CommyPolicyVerdict verdict = *second;
+
+  verdict.until_us = MIN (first->until_us, second->until_us);
+  if (!second->allowed)
+    return verdict;
+  verdict.asks = first->asks || second->asks;
+  verdict.lifts = (!first->asks || first->lifts) && (!second->asks || second->lifts);
+  if (verdict.trial == NULL)
+    verdict.trial = first->trial;
+  return verdict;
+}
+
+/* A peer may have another name on the path it is on now than the flow was set up with: neither may
+ * be denied. @names: that of the set-up and that one, or NULL. In @request is left whose verdict it
+ * is. */
+static CommyPolicyVerdict
+judge_names (CommyPolicy *policy, CommyPrincipal *const names[2], CommyPolicyRequest *request)
+{
+  CommyPolicyVerdict first = judge (policy, names[0], request);
+  CommyPolicyVerdict second;
+
+  if (names[1] == NULL || !first.allowed)
+    return first;
+  second = judge (policy, names[1], request);
+  if (second.allowed && second.trial == NULL && first.trial != NULL)
+    request->principal = commy_principal_get_name (names[0]);
+  return both (&first, &second);
+}
+
+/* An engine is only asked when there is a call: until then the answer has ended already. */
 void
 commy_channel_judge_method (CommyChannel *self, CommyIncomingMethod *method)
 {
-  CommyPolicyVerdict verdict = judge (self, self->peer, COMMY_VERB_CALL, method->name);
+  CommyPrincipal *const names[2] = { self->peer, self->moves.peer };
+  CommyPolicyRequest request = request_of (self, COMMY_VERB_CALL, method->name);
+  CommyPolicyVerdict verdict = judge_names (self->rights.policy, names, &request);
 
-  if (self->moves.peer != NULL && verdict.allowed)
-    {
-      gint64 until_us = verdict.until_us;
-      gboolean asks = verdict.asks;
-
-      verdict = judge (self, self->moves.peer, COMMY_VERB_CALL, method->name);
-      verdict.until_us = MIN (verdict.until_us, until_us);
-      verdict.asks = verdict.allowed && (verdict.asks || asks);
-    }
+  method->by_first_name = request.principal == commy_principal_get_name (self->peer);
   method->allowed = verdict.allowed;
   method->origin = verdict.origin;
   method->rule = verdict.rule;
@@ -110,7 +140,8 @@ commy_channel_judge_method (CommyChannel *self, CommyIncomingMethod *method)
 gboolean
 commy_channel_may_call_as (CommyChannel *self, CommyPrincipal *peer, const char *method)
 {
-  CommyPolicyVerdict verdict = judge (self, peer, COMMY_VERB_CALL, method);
+  CommyPolicyRequest request = request_of (self, COMMY_VERB_CALL, method);
+  CommyPolicyVerdict verdict = judge (self->rights.policy, peer, &request);
 
   return verdict.allowed && !verdict.asks; /* what that would say is not known */
 }
@@ -131,11 +162,19 @@ commy_channel_refresh_method (CommyChannel *self, CommyIncomingMethod *method)
     commy_channel_ask_engine (self, method);
 }
 
+/* Whose answer it is: of the name that the flow was set up with, or of that on its present path. */
+static const char *
+name_of (CommyChannel *self, const CommyIncomingMethod *method)
+{
+  return commy_principal_get_name (
+      method->by_first_name || self->moves.peer == NULL ? self->peer : self->moves.peer);
+}
+
 char *
 commy_channel_dup_denial (CommyChannel *self, const CommyIncomingMethod *method)
 {
-  return g_strdup_printf ("%s may not call %s.%s (%s)", commy_principal_get_name (self->peer),
-                          self->service, method->name, method->origin);
+  return g_strdup_printf ("%s may not call %s.%s (%s)", name_of (self, method), self->service,
+                          method->name, method->origin);
 }
 
 void
@@ -149,31 +188,37 @@ commy_channel_tell_trial (CommyChannel *self, CommyIncomingMethod *method)
     return;
   method->told_ns = now_ns;
   what = g_strdup_printf ("call %s.%s", self->service, method->name);
-  commy_policy_current_tell_trial (self->shared->policy, now_ns,
-                                   commy_principal_get_name (self->peer), what, method->trial);
+  commy_policy_current_tell_trial (self->shared->policy, now_ns, name_of (self, method), what,
+                                   method->trial);
 }
 
+/* Not on the channel's worker, on which it may be moving. */
 gboolean
 commy_channel_may_control (CommyChannel *self, const char *operation, GError **error)
 {
   g_autoptr (CommyPolicy) policy = commy_policy_current_dup (self->shared->policy, NULL);
-  const CommyPolicyRequest request = { .verb = COMMY_VERB_CONTROL,
-                                       .principal = commy_principal_get_name (self->peer),
-                                       .own = commy_principal_is_own (self->peer),
-                                       .resource = operation,
-                                       .path = &self->rights.path,
-                                       .wall_us = commy_env_wall_us (self->shared->env) };
-  CommyPolicyVerdict verdict = commy_policy_judge (policy, &request);
+  CommyPolicyPath path;
+  CommyPrincipal *present = commy_channel_dup_present (self, &path);
+  CommyPrincipal *const names[2] = { self->peer, present };
+  CommyPolicyRequest request = { .verb = COMMY_VERB_CONTROL,
+                                 .resource = operation,
+                                 .path = &path,
+                                 .wall_us = commy_env_wall_us (self->shared->env) };
+  CommyPolicyVerdict verdict = judge_names (policy, names, &request);
+  gboolean may = FALSE;
 
   if (verdict.trial != NULL)
     commy_policy_current_tell_trial (self->shared->policy, commy_env_now (self->shared->env),
                                      request.principal, operation, verdict.trial);
-  commy_audit_control (self, operation, &verdict);
-  if (verdict.allowed)
-    return TRUE;
-  commy_set_error (error, COMMY_ERROR_DENIED, "%s may not %s this node (%s)", request.principal,
-                   operation, verdict.origin);
-  return FALSE;
+  if (commy_audit_control (self, present, operation, &verdict, error))
+    {
+      may = verdict.allowed;
+      if (!may)
+        commy_set_error (error, COMMY_ERROR_DENIED, "%s may not %s this node (%s)",
+                         request.principal, operation, verdict.origin);
+    }
+  g_clear_pointer (&present, commy_principal_unref);
+  return may;
 }
 
 /* --- deciding again --- */
@@ -230,13 +275,15 @@ commy_channel_look_at_streams (CommyChannel *self)
 static void
 look_at_offer (CommyChannel *self)
 {
-  CommyPolicyVerdict verdict = judge (self, self->peer, COMMY_VERB_OFFER, NULL);
+  CommyPrincipal *const names[2] = { self->peer, self->moves.peer };
+  CommyPolicyRequest request = request_of (self, COMMY_VERB_OFFER, NULL);
+  CommyPolicyVerdict verdict = judge_names (self->rights.policy, names, &request);
   g_autoptr (GError) error = NULL;
 
   if (verdict.allowed)
     return;
   commy_set_error (&error, COMMY_ERROR_NOT_OFFERED, "%s may not offer %s any more (%s)",
-                   commy_principal_get_name (self->peer), self->service, verdict.origin);
+                   request.principal, self->service, verdict.origin);
   commy_channel_close (self, error);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the peer of a channel may do: the policy that was asked, and when it is asked again.
- * Channel's worker only, but for commy_path_facts().
+ * Channel's worker only, but for commy_path_facts() and commy_channel_may_control().
  */
 #pragma once
 

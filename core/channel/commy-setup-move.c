@@ -243,6 +243,8 @@ commy_setup_on_resumed (CommySetup *self, const CommyHello *hello)
     commy_set_error (&error, COMMY_ERROR_PROTOCOL, "the welcome is not for this flow");
   else if (!commy_channel_has_same_rights (self->flow, self->peer))
     commy_set_error (&error, COMMY_ERROR_REFUSED, "another peer than the flow's");
+  else
+    commy_setup_may_offer (self, &error); /* under the name that it has there */
   if (error != NULL)
     {
       commy_setup_fail (self, error, TRUE);

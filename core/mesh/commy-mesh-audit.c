@@ -49,16 +49,24 @@ read_calls (CommyConfig *config)
   return g_strcmp0 (word, "none") == 0 ? COMMY_AUDIT_CALLS_NONE : COMMY_AUDIT_CALLS_DENIED;
 }
 
+static CommyAuditEvent
+make_event (const char *type, const char *outcome, const char *reason, const char *details)
+{
+  return (CommyAuditEvent){ {
+      [COMMY_AUDIT_TYPE] = type,
+      [COMMY_AUDIT_OUTCOME] = outcome,
+      [COMMY_AUDIT_REASON] = reason,
+      [COMMY_AUDIT_DETAILS] = details,
+  } };
+}
+
 void
 commy_mesh_audit (
     CommyMesh *self, const char *type, const char *outcome, const char *reason, const char *details)
 {
-  commy_audit_log_add (self->shared.audit, &(CommyAuditEvent){ {
-                                               [COMMY_AUDIT_TYPE] = type,
-                                               [COMMY_AUDIT_OUTCOME] = outcome,
-                                               [COMMY_AUDIT_REASON] = reason,
-                                               [COMMY_AUDIT_DETAILS] = details,
-                                           } });
+  CommyAuditEvent event = make_event (type, outcome, reason, details);
+
+  commy_audit_log_add (self->shared.audit, &event);
 }
 
 void
@@ -167,24 +175,28 @@ commy_mesh_start_audit (CommyMesh *self, GError **error)
   return FALSE;
 }
 
-void
-commy_mesh_audit_policy (CommyMesh *self, CommyConfig *config, const GError *error)
+gboolean
+commy_mesh_audit_policy (CommyMesh *self, CommyConfig *config, const GError *fault, GError **error)
 {
   g_autoptr (GPtrArray) groups = commy_config_list_groups (config, "policy ");
   g_autofree char *hash = hash_policy (config);
   g_autoptr (GString) rules = g_string_new (NULL);
+  CommyAuditEvent event;
 
   /* The names are cut where there are many. */
   g_string_append_printf (rules, "sha256:%s, rules", hash);
   for (guint i = 0; i < groups->len; i++)
     g_string_append_printf (rules, " %s", (const char *) groups->pdata[i] + strlen ("policy "));
-  commy_mesh_audit (self, "policy", error == NULL ? "loaded" : "refused",
-                    error != NULL ? commy_error_bare (error) : NULL, rules->str);
+  event = make_event ("policy", "loaded", NULL, rules->str);
+  if (fault == NULL)
+    return commy_audit_log_check (self->shared.audit, &event, error);
+  commy_mesh_audit (self, "policy", "refused", commy_error_bare (fault), rules->str);
+  return TRUE;
 }
 
 /* What runs here, and what could not. */
-void
-commy_mesh_audit_plugins (CommyMesh *self)
+gboolean
+commy_mesh_audit_plugins (CommyMesh *self, GError **error)
 {
   guint n = self->shared.audit != NULL ? commy_catalog_get_n_plugins (self->catalog) : 0;
 
@@ -194,11 +206,17 @@ commy_mesh_audit_plugins (CommyMesh *self)
       g_autofree char *details = g_strdup_printf (
           "%s %s %s", plugin->name, plugin->has_note ? plugin->note.version : "?", plugin->path);
 
+      CommyAuditEvent event = make_event ("plugin", "loaded", NULL, details);
+
       if (plugin->state == COMMY_PLUGIN_STATE_ACTIVE)
-        commy_mesh_audit (self, "plugin", "loaded", NULL, details);
+        {
+          if (!commy_audit_log_check (self->shared.audit, &event, error))
+            return FALSE;
+        }
       else if (plugin->reason != NULL)
         commy_mesh_audit (self, "plugin", "rejected", plugin->reason, details);
     }
+  return TRUE;
 }
 
 void

@@ -607,9 +607,8 @@ commy_mesh_join_here (CommyMesh *self, GError **error)
     return FALSE;
   start_kind (self, COMMY_PLUGIN_TRANSPORT);
   if (!commy_mesh_start_audit (self, error) || !commy_mesh_start_engine (self, error)
-      || !fill_shared (self, error))
+      || !fill_shared (self, error) || !commy_mesh_audit_plugins (self, error))
     return FALSE;
-  commy_mesh_audit_plugins (self);
   fill_setup (self);
   self->prober = commy_prober_new (self);
   self->interface_checks = commy_interface_checks_new (self);

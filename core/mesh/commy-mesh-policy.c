@@ -18,7 +18,8 @@ compile (CommyMesh *self, CommyConfig *config, GError **error)
   CommyPolicy *policy
       = commy_policy_compile (config, (const char *const *) self->shared.own_principals, &cause);
 
-  commy_mesh_audit_policy (self, config, cause);
+  if (!commy_mesh_audit_policy (self, config, cause, error))
+    g_clear_pointer (&policy, commy_policy_unref);
   if (cause != NULL)
     g_propagate_error (error, cause);
   return policy;

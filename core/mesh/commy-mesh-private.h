@@ -198,9 +198,11 @@ void
 commy_mesh_fill_audit_setup (CommyMesh *mesh, const char *directory, CommyAuditLogSetup *setup);
 /* commy-mesh-acts.c: the trail of acts of one that has not joined; NULL is nothing */
 void commy_acts_free (CommyActs *acts);
-/* @error: why it was refused, or NULL. */
-void commy_mesh_audit_policy (CommyMesh *mesh, CommyConfig *config, const GError *error);
-void commy_mesh_audit_plugins (CommyMesh *mesh);
+/* @fault: why it was refused, or NULL. FALSE: it cannot be recorded, and must not be taken. */
+gboolean
+commy_mesh_audit_policy (CommyMesh *mesh, CommyConfig *config, const GError *fault, GError **error);
+/* FALSE: that cannot be recorded, and the mesh must not be joined. */
+gboolean commy_mesh_audit_plugins (CommyMesh *mesh, GError **error);
 /* What plugins tell through their host. */
 void commy_mesh_audit_from_plugin (gpointer mesh,
                                    const char *type,

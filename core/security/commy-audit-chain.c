@@ -44,7 +44,16 @@ struct _CommyAuditChain
   guint unsealed;                          /* records behind it */
   gint64 sealed_ns;
   gint64 synced_ns;
-  gboolean is_dirty; /* written since */
+  gboolean is_dirty;    /* written since */
+  gboolean is_doubtful; /* a sync of it failed */
+  guint64 unsynced;     /* records made since the last sync */
+
+  /* the file that was given up */
+  gboolean is_trial; /* nothing was synced since */
+  char *gap_stem;
+  guint64 gap; /* records that it may lack */
+  guint64 gap_sequence;
+  guint8 gap_hash[COMMY_AUDIT_HASH_SIZE]; /* of its last record */
 
   GString *lines; /* to be written */
   gsize lines_done;
@@ -139,6 +148,7 @@ commy_audit_chain_free (CommyAuditChain *self)
   g_free ((char *) self->setup.mesh);
   g_free ((char *) self->setup.node);
   g_free (self->name);
+  g_free (self->gap_stem);
   g_free (self);
 }
 
@@ -192,6 +202,7 @@ add_line (CommyAuditChain *self, const CommyAuditRecord *record)
   g_string_append_len (self->lines, line, (gssize) size);
   self->size += size;
   self->unsealed++;
+  self->unsynced += MAX (record->count, 1);
 }
 
 static void
@@ -326,14 +337,36 @@ open_files (CommyAuditChain *self, GError **error)
   return FALSE;
 }
 
+/* A second attempt would succeed without anything reaching the disk: what could not be written is
+ * forgotten by the system with the first. So nobody may ask again. */
+static gboolean
+sync_both (CommyAuditChain *self, GError **error)
+{
+  int fds[] = { self->names_fd, self->fd };
+
+  for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
+    if ((self->setup.sync != NULL ? self->setup.sync (self->setup.sync_data, fds[i])
+                                  : fdatasync (fds[i]))
+        < 0)
+      {
+        self->is_doubtful = TRUE;
+        fail (error, self, "sync", errno);
+        return FALSE;
+      }
+  self->is_dirty = self->is_trial = FALSE;
+  self->unsynced = 0;
+  return TRUE;
+}
+
 static gboolean
 end_file (CommyAuditChain *self, GError **error)
 {
   g_autofree char *live = file_name (self, COMMY_AUDIT_LIVE_SUFFIX);
   g_autofree char *closed = file_name (self, COMMY_AUDIT_SUFFIX);
 
-  if (fdatasync (self->names_fd) < 0 || fdatasync (self->fd) < 0
-      || (renameat (self->dir_fd, live, self->dir_fd, closed) < 0 && errno != ENOENT))
+  if (!sync_both (self, error))
+    return FALSE;
+  if (renameat (self->dir_fd, live, self->dir_fd, closed) < 0 && errno != ENOENT)
     {
       fail (error, self, "close a file of", errno);
       return FALSE;
@@ -343,7 +376,7 @@ end_file (CommyAuditChain *self, GError **error)
   fsync (self->dir_fd); /* some file systems cannot */
   close_fd (&self->fd);
   close_fd (&self->names_fd);
-  self->is_begun = self->is_ending = self->is_dirty = FALSE;
+  self->is_begun = self->is_ending = FALSE;
   return TRUE;
 }
 
@@ -368,14 +401,62 @@ sync_files (CommyAuditChain *self, gint64 boot_ns, GError **error)
 {
   if (!self->is_dirty || boot_ns - self->synced_ns < COMMY_AUDIT_SYNC_NS)
     return TRUE;
+  if (!sync_both (self, error))
+    return FALSE;
   self->synced_ns = boot_ns;
-  if (fdatasync (self->names_fd) == 0 && fdatasync (self->fd) == 0)
-    {
-      self->is_dirty = FALSE;
-      return TRUE;
-    }
-  fail (error, self, "write", errno);
-  return FALSE;
+  return TRUE;
+}
+
+/* The file in the place of one that was given up has nothing yet but that: while the disk fails, no
+ * file is left behind for each attempt. */
+static void
+take_back_trial (CommyAuditChain *self)
+{
+  g_autofree char *live = file_name (self, COMMY_AUDIT_LIVE_SUFFIX);
+  g_autofree char *names = file_name (self, COMMY_AUDIT_NAMES_SUFFIX);
+  gboolean removed = unlinkat (self->dir_fd, live, 0) == 0 || errno == ENOENT;
+
+  if ((unlinkat (self->dir_fd, names, 0) == 0 || errno == ENOENT) && removed)
+    self->number--; /* else the next one is another file again */
+  self->sequence = self->gap_sequence;
+  memcpy (self->hash, self->gap_hash, sizeof self->hash);
+}
+
+static void
+note_doubt (CommyAuditChain *self)
+{
+  g_free (self->gap_stem);
+  self->gap_stem = file_name (self, "");
+  self->gap = self->unsynced;
+  self->gap_sequence = self->sequence;
+  memcpy (self->gap_hash, self->hash, sizeof self->gap_hash);
+  g_warning ("the last %" G_GUINT64_FORMAT " records of %s may be lost: the audit trail goes on in "
+             "another file",
+             self->gap, self->gap_stem);
+}
+
+/* Goes on in another file, which is synced at once. Where the one that is left ends is noted as
+ * that of a process that was killed, by tidying. */
+static void
+give_file_up (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
+{
+  if (self->is_trial)
+    take_back_trial (self);
+  else
+    note_doubt (self);
+  close_fd (&self->fd);
+  close_fd (&self->names_fd);
+  self->is_begun = self->is_ending = self->is_dirty = self->is_doubtful = FALSE;
+  self->is_trial = TRUE;
+  self->synced_ns = boot_ns - COMMY_AUDIT_SYNC_NS;
+  commy_audit_chain_add (
+      self, &(CommyAuditRecord){ .wall_us = wall_us,
+                                 .boot_ns = boot_ns,
+                                 .count = self->gap,
+                                 .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
+                                            [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_GAP,
+                                            [COMMY_AUDIT_REASON] = "not synced",
+                                            [COMMY_AUDIT_DETAILS] = self->gap_stem } });
 }
 
 static gboolean
@@ -383,6 +464,8 @@ finish_file (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **err
 {
   if (!self->is_begun)
     return TRUE;
+  if (self->is_doubtful)
+    give_file_up (self, wall_us, boot_ns);
   if (!self->is_ending)
     {
       /* Whether there is a seal behind it must stand in it: or else taking that off leaves a file
@@ -405,6 +488,8 @@ finish_file (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **err
 gboolean
 commy_audit_chain_flush (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
 {
+  if (self->is_doubtful)
+    give_file_up (self, wall_us, boot_ns);
   if (self->is_ending)
     return finish_file (self, wall_us, boot_ns, error);
   if (self->is_begun && self->unsealed > 0 && boot_ns - self->sealed_ns >= COMMY_AUDIT_SEAL_NS)
@@ -592,6 +677,7 @@ gboolean
 commy_audit_chain_tidy (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
 {
   g_autoptr (GPtrArray) names = NULL;
+  g_autofree char *own = file_name (self, COMMY_AUDIT_LIVE_SUFFIX);
 
   if (!open_directory (self, error))
     return FALSE;
@@ -601,7 +687,7 @@ commy_audit_chain_tidy (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, G
     {
       const char *name = names->pdata[i];
 
-      if (g_str_has_suffix (name, COMMY_AUDIT_LIVE_SUFFIX) && g_str_has_prefix (name, self->name))
+      if (strcmp (name, own) == 0)
         continue;
       if (g_str_has_suffix (name, COMMY_AUDIT_LIVE_SUFFIX))
         {

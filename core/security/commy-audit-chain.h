@@ -38,10 +38,12 @@ typedef struct
                     guint8 *out_seal,
                     gsize *out_size);
   gpointer seal_data;
+  int (*sync) (gpointer data, int fd); /* NULL: fdatasync() */
+  gpointer sync_data;
 } CommyAuditChainSetup;
 
-/* Copies what it needs but @seal_data. The folder is made, mode 0700, and a file begun with the
- * first record. */
+/* Copies what it needs but @seal_data and @sync_data. The folder is made, mode 0700, and a file
+ * begun with the first record. */
 CommyAuditChain *commy_audit_chain_new (const CommyAuditChainSetup *setup, gint64 wall_us);
 /* What was not written is lost: commy_audit_chain_close() first. */
 void commy_audit_chain_free (CommyAuditChain *chain);
@@ -53,7 +55,9 @@ void commy_audit_chain_add (CommyAuditChain *chain, const CommyAuditRecord *reco
 guint commy_audit_chain_get_number (const CommyAuditChain *chain);
 /* Bytes that wait for a flush. */
 gsize commy_audit_chain_get_pending (const CommyAuditChain *chain);
-/* Writes them; seals, syncs, begins another file where that is due. On failure nothing is lost. */
+/* Writes them; seals, syncs, begins another file where that is due. On failure nothing is lost that
+ * was not written; of what was written and then not synced nobody knows, and the next flush begins
+ * another file, with a gap of as many records. */
 gboolean
 commy_audit_chain_flush (CommyAuditChain *chain, gint64 wall_us, gint64 boot_ns, GError **error);
 /* The last seal and the closing record. */

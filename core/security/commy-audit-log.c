@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#define REFUSED "CMY0420"
 #define BATCH ((gsize) 256 << 10) /* bytes of records that are written at a time */
 
 struct _CommyAuditLog
@@ -102,7 +103,15 @@ refuse (GError **error)
 gboolean
 commy_audit_log_check (CommyAuditLog *self, const CommyAuditEvent *event, GError **error)
 {
-  return commy_audit_log_add (self, event) || refuse (error);
+  CommyAuditEvent copy = *event;
+
+  /* What waits to be recorded must not say that it happened. */
+  if (self != NULL && self->setup.refuses && g_atomic_int_get (&self->failing))
+    {
+      copy.texts[COMMY_AUDIT_OUTCOME] = "refused";
+      copy.texts[COMMY_AUDIT_REASON] = REFUSED;
+    }
+  return commy_audit_log_add (self, &copy) || refuse (error);
 }
 
 gboolean

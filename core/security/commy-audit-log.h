@@ -55,7 +55,8 @@ void commy_audit_log_unref (CommyAuditLog *log);
 /* Any thread; does not wait for the disk. FALSE: what it is about must not happen. With NULL for a
  * log nothing is recorded and nothing refused. */
 gboolean commy_audit_log_add (CommyAuditLog *log, const CommyAuditEvent *event);
-/* The same with the error that the one who is refused gets. */
+/* The same of what is about to happen, with the error that the one who is refused gets: then that
+ * it was refused is recorded, if there is room to wait. */
 gboolean commy_audit_log_check (CommyAuditLog *log, const CommyAuditEvent *event, GError **error);
 /* For what happens rarely: waits until it is on the disk. FALSE: it is not, and must not happen;
  * where that is no reason it has been told in the log. */

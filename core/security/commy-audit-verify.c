@@ -261,9 +261,11 @@ settle_end (Verification *self, const Doubt *doubt)
       add_fault (self, COMMY_AUDIT_FAULT_CUT, doubt->record, doubt->offset, text);
     }
   else
-    g_ptr_array_add (self->notes, g_strdup_printf ("%s: its process was killed after record "
-                                                   "%" G_GUINT64_FORMAT ", which was noted",
-                                                   doubt->stem, doubt->record));
+    g_ptr_array_add (
+        self->notes,
+        g_strdup_printf ("%s: its process was killed, or its disk failed, after record "
+                         "%" G_GUINT64_FORMAT ", which was noted",
+                         doubt->stem, doubt->record));
 }
 
 static void

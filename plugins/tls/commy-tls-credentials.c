@@ -9,9 +9,6 @@
 
 #include "auth/common/commy-pki-wire.h"
 
-#include <string.h>
-#include <sys/stat.h>
-
 #define NO_CERTIFICATE "no certificate; run commy pki init or commy join"
 
 static void
@@ -35,33 +32,19 @@ void
 tls_credential_cache_clear (TlsCredentialCache *cache)
 {
   g_clear_pointer (&cache->current, tls_credentials_unref);
+  commy_pki_reload_clear (&cache->reload);
 }
 
 static void
-take_stamps (const char *dir, TlsFileStamp stamps[TLS_CREDENTIAL_FILES])
+take_stamps (const char *dir, CommyPkiStamps *out)
 {
   g_auto (CommyPkiPlaces) places = { NULL };
-  const char *files[TLS_CREDENTIAL_FILES];
 
-  memset (stamps, 0, TLS_CREDENTIAL_FILES * sizeof *stamps);
   /* A file that says where they are and cannot be read is found out when they are. */
   (void) commy_pki_places_find (dir, &places, NULL);
-  files[0] = places.authority;
-  files[1] = places.certificate;
-  files[2] = places.key;
-  files[3] = places.crl;
-  for (guint i = 0; i < TLS_CREDENTIAL_FILES; i++)
-    {
-      struct stat about;
-
-      if (files[i] == NULL || stat (files[i], &about) != 0)
-        continue;
-      stamps[i].device = about.st_dev;
-      stamps[i].inode = about.st_ino;
-      stamps[i].size = (guint64) about.st_size;
-      stamps[i].changed_ns
-          = (gint64) about.st_ctim.tv_sec * 1000 * TLS_MS + (gint64) about.st_ctim.tv_nsec;
-    }
+  const char *const files[]
+      = { places.authority, places.certificate, places.key, places.crl, places.pin };
+  commy_pki_stamps_take (files, G_N_ELEMENTS (files), out);
 }
 
 static TlsCredentials *
@@ -125,23 +108,23 @@ is_external (TlsInstance *instance)
 
 /* The first time there must be something; later there is always the old. */
 static TlsCredentials *
-keep_old (TlsInstance *instance, const TlsFileStamp *stamps, const GError *why, GError **error)
+keep_old (TlsInstance *instance, const CommyPkiStamps *stamps, const GError *why, GError **error)
 {
   TlsCredentialCache *cache = &instance->credentials;
   g_autofree char *line = NULL;
 
   if (cache->current == NULL)
     {
-      if (stamps[0].inode == 0 && stamps[1].inode == 0 && !is_external (instance))
+      if (stamps->files[0].inode == 0 && stamps->files[1].inode == 0 && !is_external (instance))
         g_set_error_literal (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE, NO_CERTIFICATE);
       else
         g_set_error (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE, "no usable certificate: %s",
                      why->message);
       return NULL;
     }
-  if (memcmp (cache->failed, stamps, sizeof cache->failed) != 0)
+  if (commy_pki_reload_failed (&cache->reload, stamps, why,
+                               instance->host->now_ns (instance->host)))
     {
-      memcpy (cache->failed, stamps, sizeof cache->failed);
       line = g_strdup_printf ("the changed credentials are not taken, the old ones stay: %s",
                               why->message);
       instance->host->log (instance->host, G_LOG_LEVEL_WARNING, line);
@@ -154,7 +137,7 @@ tls_credentials_get (TlsInstance *instance, GError **error)
 {
   TlsCredentialCache *cache = &instance->credentials;
   const char *dir = instance->host->info (instance->host, COMMY_HOST_CREDENTIALS_DIR);
-  TlsFileStamp stamps[TLS_CREDENTIAL_FILES];
+  CommyPkiStamps stamps;
   g_autoptr (GError) why = NULL;
   TlsCredentials *fresh;
 
@@ -163,22 +146,21 @@ tls_credentials_get (TlsInstance *instance, GError **error)
       g_set_error_literal (error, TLS_ERROR, COMMY_ERROR_CERTIFICATE, NO_CERTIFICATE);
       return NULL;
     }
-  take_stamps (dir, stamps);
+  take_stamps (dir, &stamps);
   if (cache->current != NULL
-      && (memcmp (stamps, cache->stamps, sizeof stamps) == 0
-          || memcmp (stamps, cache->failed, sizeof stamps) == 0))
+      && !commy_pki_reload_is_due (&cache->reload, &stamps,
+                                   instance->host->now_ns (instance->host)))
     return g_atomic_rc_box_acquire (cache->current);
   fresh = load (dir, &why);
   if (fresh == NULL)
-    return keep_old (instance, stamps, why, error);
+    return keep_old (instance, &stamps, why, error);
   if (is_worse (instance, fresh, &why))
     {
       tls_credentials_unref (fresh);
-      return keep_old (instance, stamps, why, error);
+      return keep_old (instance, &stamps, why, error);
     }
   tls_credentials_unref (cache->current);
   cache->current = fresh;
-  memcpy (cache->stamps, stamps, sizeof stamps);
-  memset (cache->failed, 0, sizeof cache->failed);
+  commy_pki_reload_done (&cache->reload, &stamps);
   return g_atomic_rc_box_acquire (fresh);
 }

@@ -34,23 +34,14 @@ typedef struct
   gint64 not_before_s, not_after_s;
 } TlsCredentials;
 
-#define TLS_CREDENTIAL_FILES 4
-/* What tells one version of a file from the next without reading it. */
-typedef struct
-{
-  guint64 device, inode, size;
-  gint64 changed_ns;
-} TlsFileStamp;
-
 typedef struct
 {
   TlsCredentials *current; /* NULL until the first success */
-  TlsFileStamp stamps[TLS_CREDENTIAL_FILES];
-  TlsFileStamp failed[TLS_CREDENTIAL_FILES]; /* what was refused, and logged, already */
+  CommyPkiReload reload;
 } TlsCredentialCache;
 
-/* The credentials in force: read again if the files changed; what cannot be used is logged once
- * and the old ones stay. (transfer full) Mesh thread. */
+/* The credentials in force: read again if the files changed; what cannot be used is logged once,
+ * tried again, and the old ones stay until then. (transfer full) Mesh thread. */
 TlsCredentials *tls_credentials_get (TlsInstance *instance, GError **error);
 void tls_credentials_unref (TlsCredentials *credentials);
 void tls_credential_cache_clear (TlsCredentialCache *cache);

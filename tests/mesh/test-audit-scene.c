@@ -6,6 +6,9 @@
 #include "config.h"
 
 #include "mesh-fixture.h"
+#include "mesh-scene.h"
+#include "mesh/commy-mesh-private.h"
+#include "mesh/commy-node-keeper.h"
 
 #include "mesh/commy-client-private.h"
 #include "mesh/commy-peers.h"
@@ -24,6 +27,8 @@
 
 #define ONLY(T) "[selection]\npreference=pin\ntransports=" T "\n"
 #define AUDIT "[audit]\nenabled=true\n"
+#define DENY_ADD \
+  "[policy no-add]\nprincipals=*\nservices=" TEST_SERVICE "\nmethods=Add\neffect=deny\n"
 #define DENY_PID                                                                         \
   "[policy no-pid]\nprincipals=*\nservices=" TEST_SERVICE "\nmethods=Pid\neffect=deny\n" \
   "[service " TEST_SERVICE "]\nworkers=1\n"
@@ -402,6 +407,123 @@ test_turned_away (MeshFixture *fixture, gconstpointer data)
 }
 #endif
 
+#define REFUSE                                                                  \
+  AUDIT "on-failure=refuse\n[limits]\ncall-timeout=60s\n[service " TEST_SERVICE \
+        "]\nbreaker=false\nejection=false\n"
+
+/* 0, or why the node was not cordoned. */
+static int
+cordon (CommyClient *node)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) answer
+      = commy_client_call_sync (node, "Cordon", g_variant_new ("(b)", TRUE), NULL, NULL, &error);
+
+  return answer != NULL ? 0 : error->code;
+}
+
+static const char *
+get_state (CommyMesh *mesh)
+{
+  return commy_node_state_to_string (commy_node_keeper_get_state (mesh->keeper));
+}
+
+/* The disk takes nothing, and that was noticed. */
+static void
+fill_disk (CommyMesh *mesh)
+{
+  set_file_limit (1);
+  commy_mesh_audit (mesh, "node", "joined", NULL, "something to write");
+  g_assert_false (commy_audit_log_sync (mesh->shared.audit));
+}
+
+static void
+empty_disk (CommyMesh *mesh)
+{
+  set_file_limit (RLIM_INFINITY);
+  while (!commy_audit_log_sync (mesh->shared.audit))
+    ;
+}
+
+static void
+test_no_control (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *file = mesh_fixture_use_keyfile (fixture, "audit.conf", REFUSE);
+  g_autoptr (CommyMesh) mesh = mesh_fixture_join (fixture, NULL);
+  g_autoptr (CommyClient) node = mesh_node_client_new (mesh);
+  g_autofree char *before = g_strdup (get_state (mesh));
+  g_autofree char *dir = dup_dir (fixture);
+  Seen seen = { g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free),
+                g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL) };
+
+  g_assert_nonnull (file);
+  g_variant_unref (mesh_ask_client (node, "Flows", NULL)); /* it is connected */
+  fill_disk (mesh);
+  g_assert_cmpint (cordon (node), ==, COMMY_ERROR_AUDIT);
+  g_assert_cmpstr (get_state (mesh), ==, before);
+  empty_disk (mesh);
+  /* That it was tried is recorded, and not that it happened. */
+  g_assert_true (commy_audit_read (dir, look, &seen, NULL));
+  g_assert_true (g_hash_table_contains (seen.kinds, "control refused"));
+  g_assert_false (g_hash_table_contains (seen.kinds, "control allowed"));
+  g_assert_cmpint (cordon (node), ==, 0);
+  g_assert_cmpstr (get_state (mesh), !=, before);
+  g_hash_table_unref (seen.calls);
+  g_hash_table_unref (seen.kinds);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+}
+
+static void
+test_no_policy (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *file = mesh_fixture_use_keyfile (fixture, "audit.conf", REFUSE);
+  g_autoptr (CommyMesh) mesh = mesh_fixture_join (fixture, ONLY ("inproc"));
+  g_autoptr (CommyService) service = test_service_new (mesh, 1);
+  g_autoptr (CommyClient) client = commy_client_new (mesh, TEST_SERVICE);
+  g_autoptr (GError) error = NULL;
+
+  commy_service_start_sync (service, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (call (client), ==, 0);
+  g_file_set_contents (file, REFUSE DENY_ADD, -1, &error);
+  g_assert_no_error (error);
+  fill_disk (mesh);
+  g_assert_false (commy_mesh_reload_policy (mesh, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_AUDIT);
+  g_clear_error (&error);
+  g_assert_cmpint (call (client), ==, 0); /* the old one is in force */
+  empty_disk (mesh);
+  g_assert_true (commy_mesh_reload_policy (mesh, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (call (client), ==, COMMY_ERROR_DENIED);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+}
+
+static void
+test_no_peer (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *file = mesh_fixture_use_keyfile (fixture, "audit.conf", REFUSE);
+  g_autoptr (CommyMesh) mesh = mesh_fixture_join (fixture, NULL);
+  g_autoptr (CommyMesh) other
+      = mesh_fixture_join (fixture, ONLY ("unix") "[audit]\nenabled=false\n");
+  g_autoptr (CommyService) service = test_service_new (mesh, 1);
+  g_autoptr (CommyClient) client = commy_client_new (other, TEST_SERVICE);
+  g_autoptr (GError) error = NULL;
+  int code;
+
+  g_assert_nonnull (file);
+  commy_service_start_sync (service, NULL, &error);
+  g_assert_no_error (error);
+  fill_disk (mesh);
+  g_assert_cmpint (call (client), ==, COMMY_ERROR_AUDIT);
+  empty_disk (mesh);
+  while ((code = call (client)) == COMMY_ERROR_NO_ROUTE)
+    ; /* it is left alone for a moment */
+  g_assert_cmpint (code, ==, 0);
+  commy_mesh_leave_sync (other, NULL, NULL);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+}
+
 static void
 add (const char *name, void (*test) (MeshFixture *, gconstpointer))
 {
@@ -424,11 +546,16 @@ main (int argc, char **argv)
   add ("off-unless-asked-for", test_off);
   add ("no-trail-no-join", test_no_join);
   add ("no-trail-and-on", test_join_anyway);
+  /* attack: fill the disk, so that nobody reads later what was done; defence: with
+   * on-failure=refuse it is not done; test: /mesh/audit/no-trail-no-control */
   add ("refused-while-the-disk-is-full", test_refused);
   add ("sizes-that-do-not-fit", test_sizes);
 #ifdef HAVE_GNUTLS
   add ("strangers-have-a-budget", test_strangers);
   add ("who-is-turned-away-is-recorded", test_turned_away);
 #endif
+  add ("no-trail-no-control", test_no_control);
+  add ("no-trail-no-other-policy", test_no_policy);
+  add ("no-trail-no-peer", test_no_peer);
   return g_test_run ();
 }

@@ -8,6 +8,8 @@
 #include "fake-client.h"
 #include "mesh-fixture.h"
 
+#include <commy/commy-audit.h>
+
 #ifdef HAVE_GNUTLS
 #include "auth/common/commy-pki.h"
 #endif
@@ -254,6 +256,148 @@ test_other_principal (MeshFixture *fixture, gconstpointer data)
 }
 #endif
 
+/* --- what it may do there --- */
+
+#ifdef HAVE_GNUTLS
+#define NODE "org.commy.Node1"
+#define RULES                                                                     \
+  "[audit]\nenabled=true\n[policy all]\nprincipals=*\nservices=*\neffect=allow\n" \
+  "[policy hands-off]\nverbs=control\noperations=*\neffect=deny\nprincipals="
+
+static char *
+dup_node (Scene *scene)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) all = commy_mesh_list_services_sync (scene->mesh, NODE, NULL, &error);
+
+  g_assert_no_error (error);
+  for (gsize i = 0; i < g_variant_n_children (all); i++)
+    {
+      g_autoptr (GVariant) record = g_variant_get_child_value (all, i);
+      const char *node = "", *id = "";
+
+      g_assert_true (g_variant_lookup (record, "node", "&s", &node));
+      g_assert_true (g_variant_lookup (record, "instance", "&s", &id));
+      if (strcmp (node, commy_mesh_get_node_id (scene->mesh)) != 0)
+        return g_strdup (id);
+    }
+  g_assert_not_reached ();
+}
+
+typedef struct
+{
+  CommyFlowName name;
+  guint32 moves, sent, received;
+} Flow;
+
+/* A path to the node that serves; on it goes on what was begun, if @flow is something. */
+static FakeClient *
+connect_to_node (Scene *scene, const char *transport, Flow *flow)
+{
+  FakeClient *fake = connect_fake (scene, transport, scene->credentials);
+  CommyFrameSpec ack = { .type = COMMY_FRAME_ACK, .ack = flow->received };
+  g_autofree char *instance = dup_node (scene);
+  CommyHello hello
+      = { .service = (char *) NODE, .instance = instance, .features = COMMY_FEATURE_MOVES };
+  CommyHello answer;
+
+  if (flow->name.id != 0)
+    {
+      hello.has_resume = TRUE;
+      hello.resume = flow->name;
+      hello.resume_number = ++flow->moves;
+    }
+  fake_client_greet (fake, &hello);
+  answer = welcome (fake);
+  if (flow->name.id == 0)
+    flow->name = answer.flow;
+  else
+    fake_client_send_frame (fake, &ack, NULL, 0);
+  commy_hello_clear (&answer);
+  return fake;
+}
+
+/* 0, or why the policy is not read again. */
+static guint32
+ask_for_reload (FakeClient *fake, Flow *flow)
+{
+  CommyFrameSpec method = { .type = COMMY_FRAME_METHOD,
+                            .flags = COMMY_FRAME_FLAG_ORDERED,
+                            .method = 1,
+                            .sequence = flow->sent + 1 };
+  CommyFrameSpec call = { .type = COMMY_FRAME_CALL,
+                          .flags = COMMY_FRAME_FLAG_ORDERED,
+                          .serializer = fake_client_wire_of (fake, "gvariant"),
+                          .stream = 5 + flow->sent,
+                          .method = 1,
+                          .sequence = flow->sent + (flow->sent == 0 ? 2 : 1),
+                          .ack = flow->received,
+                          .signature = "()",
+                          .signature_size = 2 };
+  g_autofree char *text = NULL;
+  CommyFrame answer;
+
+  if (flow->sent == 0)
+    fake_client_send_frame (fake, &method, "ReloadPolicy", strlen ("ReloadPolicy"));
+  flow->sent = call.sequence;
+  fake_client_send_frame (fake, &call, "", 1);
+  g_assert_true (fake_client_receive (fake, &answer, &text));
+  flow->received = answer.sequence;
+  if (answer.type == COMMY_FRAME_REPLY)
+    return 0;
+  g_assert_cmpint (answer.type, ==, COMMY_FRAME_ERROR);
+  return answer.method;
+}
+
+static gboolean
+find_control (GVariant *record, gpointer data)
+{
+  const char *type = "", *outcome = "", *principal = "", *transport = "", *peer = "";
+
+  g_variant_lookup (record, "type", "&s", &type);
+  g_variant_lookup (record, "outcome", "&s", &outcome);
+  g_variant_lookup (record, "principal", "&s", &principal);
+  g_variant_lookup (record, "transport", "&s", &transport);
+  g_variant_lookup (record, "peer", "&s", &peer);
+  if (strcmp (type, "control") == 0)
+    g_string_append_printf (data, "%s %s %.4s %.4s;", outcome, transport, principal, peer);
+  return TRUE;
+}
+
+/* @data: whose control is denied. The flow begins on a Unix socket, goes to TLS and comes back. */
+static void
+test_control (MeshFixture *fixture, gconstpointer data)
+{
+  gboolean by_certificate = strcmp (data, "spiffe://*") == 0;
+  g_autofree char *rules = g_strconcat (RULES, data, "\n", NULL);
+  g_autofree char *file = mesh_fixture_use_keyfile (fixture, "policy.conf", rules);
+  g_autofree char *dir = g_build_filename (fixture->dir, "state", "test", "audit", NULL);
+  g_autoptr (GString) seen = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+  Scene *scene = scene_new (fixture);
+  Flow flow = { 0 };
+  FakeClient *fake[3];
+
+  g_assert_nonnull (file);
+  fake[0] = connect_to_node (scene, "unix", &flow);
+  g_assert_cmpuint (ask_for_reload (fake[0], &flow), ==, by_certificate ? 0 : COMMY_ERROR_DENIED);
+  fake_client_hang_up (fake[0]);
+  fake[1] = connect_to_node (scene, "tls", &flow);
+  g_assert_cmpuint (ask_for_reload (fake[1], &flow), ==, COMMY_ERROR_DENIED);
+  fake_client_hang_up (fake[1]);
+  fake[2] = connect_to_node (scene, "unix", &flow);
+  g_assert_cmpuint (ask_for_reload (fake[2], &flow), ==, by_certificate ? 0 : COMMY_ERROR_DENIED);
+  for (guint i = 0; i < G_N_ELEMENTS (fake); i++)
+    fake_client_free (fake[i]);
+  scene_free (scene);
+  g_assert_true (commy_audit_read (dir, find_control, seen, &error));
+  g_assert_no_error (error);
+  g_assert_cmpstr (seen->str, ==,
+                   by_certificate ? "allowed unix unix ;denied tls spif unix;allowed unix unix ;"
+                                  : "denied unix unix ;denied tls spif unix;denied unix unix ;");
+}
+#endif
+
 /* --- where it stands --- */
 
 static void
@@ -411,6 +555,14 @@ main (int argc, char **argv)
   CASE ("another-node-finds-no-flow", test_other_node);
 #ifdef HAVE_GNUTLS
   CASE ("another-principal-does-not-get-the-flow", test_other_principal);
+#endif
+#ifdef HAVE_GNUTLS
+  /* attack: move a flow to a path on which one's name may do less; defence: the names of the set-up
+   * and of the path are both asked */
+  g_test_add ("/mesh/moves-hostile/control-is-denied-by-the-name-on-the-path", MeshFixture,
+              "spiffe://*", mesh_fixture_set_up, test_control, mesh_fixture_tear_down);
+  g_test_add ("/mesh/moves-hostile/control-is-denied-by-the-name-of-the-set-up", MeshFixture,
+              "unix:*", mesh_fixture_set_up, test_control, mesh_fixture_tear_down);
 #endif
   CASE ("what-did-not-arrive-comes-again", test_goes_on);
   CASE ("a-move-is-not-made-twice", test_number_again);

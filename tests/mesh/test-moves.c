@@ -319,6 +319,37 @@ test_requirements (MeshFixture *fixture, gconstpointer data)
   moves_scene_free (scene);
 }
 
+/* --- rights --- */
+
+/* The service moved to a path on which it has a name that may not offer it any more: what counts is
+ * the policy, not where it was met. @data: whose offers are denied. */
+static void
+test_offer (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *rule = g_strconcat (
+      "[policy no-offers]\nverbs=offer\neffect=deny\nservices=" TEST_SERVICE "\nprincipals=", data,
+      "\n", NULL);
+  g_autofree char *file = mesh_fixture_use_keyfile (fixture, "policy.conf", "");
+  MovesScene *scene = moves_scene_new (fixture, NULL, 0);
+  g_autoptr (GError) error = NULL;
+
+  moves_scene_call (scene);
+  moves_scene_attach (scene);
+  g_assert_cmpint (moves_path_of (scene->path), !=, MOVES_TLS);
+  moves_scene_move (scene, MOVES_TLS);
+  do
+    moves_scene_call (scene);
+  while (!moves_scene_settled (scene));
+  g_file_set_contents (file, rule, -1, &error);
+  g_assert_no_error (error);
+  commy_mesh_reload_policy (scene->mesh, &error);
+  g_assert_no_error (error);
+  while (g_main_context_iteration (NULL, FALSE))
+    ; /* the channels of this thread are looked at there */
+  g_assert_true (scene->channel->closed);
+  moves_scene_free (scene);
+}
+
 /* --- ends --- */
 
 /* Whoever waits is told, and nobody hangs. @data: where to; with a "!" the path is cut. */
@@ -367,6 +398,10 @@ main (int argc, char **argv)
               test_handles, mesh_fixture_tear_down);
   g_test_add ("/mesh/moves/a-client-that-may-not-stay-takes-its-stream-along", MeshFixture, NULL,
               mesh_fixture_set_up, test_requirements, mesh_fixture_tear_down);
+  g_test_add ("/mesh/moves/an-offer-is-denied-by-the-name-on-the-path", MeshFixture, "spiffe://*",
+              mesh_fixture_set_up, test_offer, mesh_fixture_tear_down);
+  g_test_add ("/mesh/moves/an-offer-is-denied-by-the-name-of-the-set-up", MeshFixture, "unix:*",
+              mesh_fixture_set_up, test_offer, mesh_fixture_tear_down);
   g_test_add ("/mesh/moves/the-peer-dies/on-the-way-to-unix", MeshFixture, "unix",
               mesh_fixture_set_up, test_death, mesh_fixture_tear_down);
   g_test_add ("/mesh/moves/the-peer-dies/on-the-way-to-tls", MeshFixture, "tls",

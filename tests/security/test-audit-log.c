@@ -8,6 +8,7 @@
 #include "audit-fixture.h"
 #include "security/commy-audit-alike.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -176,6 +177,58 @@ test_full_refuse (AuditFixture *self, gconstpointer data)
   read_tally (self, &tally);
   g_assert_cmpuint (tally.gap, ==, 0);
   g_assert_cmpuint (tally.calls, ==, n); /* what was refused was tried, and that is noted */
+}
+
+/* --- the disk fails --- */
+
+/* Says once for each of @left that it could not write, and then, as Linux does, that all is well.
+ */
+static int
+sync_fails (gpointer left, int fd)
+{
+  if (*(guint *) left == 0)
+    return 0;
+  --*(guint *) left;
+  errno = EIO;
+  return -1;
+}
+
+/* What was written and not synced may be gone whatever the disk says later. */
+static void
+test_failed_sync (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_auto (Tally) tally = { 0 };
+  guint left = 0;
+  guint n_fails = GPOINTER_TO_UINT (data);
+  guint n = 0;
+  CommyAuditLog *log;
+
+  setup.refuses = TRUE;
+  setup.retry_us = (gint64) 3600 * G_USEC_PER_SEC; /* it looks when somebody asks for a sync */
+  setup.chain.sync = sync_fails;
+  setup.chain.sync_data = &left;
+  log = commy_audit_log_new (&setup);
+  g_assert_true (add (log, "call", n++));
+  g_assert_true (commy_audit_log_sync (log));
+  __atomic_add_fetch (&self->boot_ns, COMMY_AUDIT_SYNC_NS, __ATOMIC_RELAXED);
+  left = n_fails;
+  g_assert_true (add (log, "call", n++)); /* nobody knows yet */
+  for (guint i = 0; i < n_fails; i++)
+    {
+      g_assert_false (commy_audit_log_sync (log));
+      g_assert_false (add (log, "call", n++));
+      g_assert_cmpuint (audit_fixture_count_files (self, ".open"), <=, 2);
+    }
+  g_assert_true (commy_audit_log_sync (log));
+  g_assert_true (add (log, "call", n++));
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  g_assert_cmpuint (audit_fixture_count_files (self, ".audit"), ==, 2);
+  g_assert_cmpuint (audit_fixture_count_files (self, ".open"), ==, 0);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.gap, ==, 1);
+  g_assert_cmpuint (tally.calls, ==, n);
 }
 
 /* A folder that others can read: nothing goes there, and nothing is lost until it is ours. */
@@ -738,8 +791,9 @@ test_erased_live (AuditFixture *self, gconstpointer data)
   g_assert_null (strstr ((char *) names->data, "uid="));
 }
 
-#define ADD(PATH, FUNC) \
-  g_test_add (PATH, AuditFixture, NULL, audit_fixture_set_up, FUNC, audit_fixture_tear_down)
+#define ADD_WITH(PATH, DATA, FUNC) \
+  g_test_add (PATH, AuditFixture, DATA, audit_fixture_set_up, FUNC, audit_fixture_tear_down)
+#define ADD(PATH, FUNC) ADD_WITH (PATH, NULL, FUNC)
 
 int
 main (int argc, char **argv)
@@ -752,6 +806,11 @@ main (int argc, char **argv)
   g_test_add_func ("/audit-log/none-is-nothing", test_null);
   ADD ("/audit-log/full-disk/goes-on-and-counts", test_full_continue);
   ADD ("/audit-log/full-disk/refuses", test_full_refuse);
+  /* attack: a disk that says once that it could not write, and then that all is well; defence: what
+   * may be missing is a gap, and the trail goes on in another file */
+  ADD_WITH ("/audit-log/failed-sync/is-a-gap", GUINT_TO_POINTER (1), test_failed_sync);
+  ADD_WITH ("/audit-log/failed-sync/again-leaves-no-more-files", GUINT_TO_POINTER (5),
+            test_failed_sync);
   /* attack: a folder for the trail that others can write; defence: it is refused */
   ADD ("/audit-log/folder-must-be-ours-alone", test_open_folder);
   ADD ("/audit-log/files/go-on-in-the-next", test_rotated);
