@@ -279,4 +279,34 @@ stop TERM
 server=$first
 stop TERM
 ok typed/sigterm-exits-0 exits 0
+
+# --- refused for its certificate ---
+run pki --help
+if exits 0; then
+  run pki init --host here --user me
+  run pki init --dir "$folder/strange" --host there --user me
+  # The caller believes both authorities, so that it is the service that refuses.
+  cat "$folder/state/default/pki/ca.pem" >> "$folder/strange/ca.pem"
+  cat > "$folder/strange.conf" << END
+[mesh]
+credentials-dir=$folder/strange
+[selection]
+preference=pin
+transports=tls
+min-security=mutual
+[policy whose-name-it-is-matters-not]
+principals=spiffe://*
+verbs=offer
+services=*
+effect=allow
+END
+  serve org.example.Strict
+  usual=$COMMY_CONFIG
+  COMMY_CONFIG=$usual:$folder/strange.conf
+  run call org.example.Strict Reverse "'a'"
+  ok call/refused-for-its-certificate-exits-4 exits 4
+  ok call/refused-for-its-certificate-says-so complains 'CMY0401: .*refused this node.s certificate'
+  COMMY_CONFIG=$usual
+  stop TERM
+fi
 finish
