@@ -104,8 +104,9 @@ is_taken (const CommyRouteMember *member, const CommyPath *path)
   return FALSE;
 }
 
+/* @spare_ns: beside another one; @idle_ns: in any case; 0: never. */
 static void
-rest_spares_of (const CommyRouteMember *member, gint64 idle_ns, gint64 now_ns)
+rest_spares_of (const CommyRouteMember *member, gint64 spare_ns, gint64 idle_ns, gint64 now_ns)
 {
   const GPtrArray *paths = member->peer->paths;
   gint64 used_ns = 0; /* the last that anything happened on any of them */
@@ -122,10 +123,12 @@ rest_spares_of (const CommyRouteMember *member, gint64 idle_ns, gint64 now_ns)
       CommyPath *path = paths->pdata[i];
       gint64 since_ns;
 
-      if (!commy_path_is_up (path) || is_taken (member, path))
+      if (!commy_path_is_up (path))
         continue;
       since_ns = commy_channel_look_idle (path->channel, now_ns);
-      if (since_ns < used_ns && now_ns - since_ns >= idle_ns)
+      if ((spare_ns > 0 && now_ns - since_ns >= spare_ns && since_ns < used_ns
+           && !is_taken (member, path))
+          || (idle_ns > 0 && now_ns - since_ns >= idle_ns))
         commy_channel_rest (path->channel);
     }
 }
@@ -134,10 +137,12 @@ void
 commy_route_rest_spares (const CommyRoute *route, const CommyRouteKey *key)
 {
   g_autofree char *group = g_strdup_printf ("service %s", key->service);
-  const gint64 idle_ns = commy_config_get_duration (key->mesh->config, group, "spare-timeout");
+  const gint64 spare_ns = commy_config_get_duration (key->mesh->config, group, "spare-timeout");
+  const gint64 idle_ns = commy_config_get_duration (key->mesh->config, group, "idle-timeout");
   const gint64 now_ns = commy_env_now (key->mesh->env);
 
-  for (guint i = 0; i < route->n_members && idle_ns > 0; i++)
-    if (route->members[i].peer->paths->len > 1)
-      rest_spares_of (&route->members[i], idle_ns, now_ns);
+  /* Whom this very call may go to is among the nearest. */
+  for (guint i = 0; i < route->n_members; i++)
+    rest_spares_of (&route->members[i], spare_ns,
+                    route->members[i].level > route->members[0].level ? idle_ns : 0, now_ns);
 }

@@ -55,6 +55,10 @@ class Soak:
     def begin(self):
         """Two instances on each host, and a caller; the first of each is an elder."""
         world = self.world
+        # A caller that went farther while its neighbours were away keeps no way there.
+        for host in world.hosts.values():
+            host.configure((host.dir / 'commy.conf').read_text()
+                           + '[service org.example.Ledger]\nidle-timeout=20s\n')
         if not world.is_alone:
             world.start_etcd(*world.numbers)
             hosts.await_event(world.etcd_is_well, 'etcd serves')
