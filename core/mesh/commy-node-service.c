@@ -279,10 +279,12 @@ question_free (Question *self)
   g_free (self);
 }
 
+/* A registry that is given up tells who waits so, and is not the mesh's any more. */
 static gboolean
 has_instances (CommyMesh *mesh, const char *service)
 {
-  g_autoptr (CommySnapshot) snapshot = commy_registry_lookup (mesh->registry, service);
+  g_autoptr (CommySnapshot) snapshot
+      = mesh->registry != NULL ? commy_registry_lookup (mesh->registry, service) : NULL;
 
   return snapshot != NULL && snapshot->instances->len > 0;
 }
