@@ -120,6 +120,8 @@ end_auth (CommySetup *self, gboolean is_unable, const char *why)
   else if (self->listener != NULL)
     {
       count_failure (self, source);
+      if (exchange->at < exchange->n_plan)
+        commy_attempts_set_kind (self->shared->attempts, source, id);
       commy_set_error (&error, COMMY_ERROR_REFUSED, "%s refuses the peer (%s, for %s): %s", id,
                        source, exchange->hello.service, why);
     }
@@ -204,16 +206,20 @@ commy_exchange_complete (CommySetup *self)
   commy_hello_clear (&hello);
 }
 
-/* Who proved something of its own kind begins anew; of a source that others share, nothing is
+/* Who proved something of its own kind begins anew, but not with what it failed to prove elsewhere:
+ * or who has one thing would guess the other for ever. Of a source that others share, nothing is
  * forgiven. */
 static void
 forgive (CommySetup *self)
 {
+  const CommyExchange *exchange = self->exchange;
   g_autofree char *source = commy_exchange_dup_source (self);
 
-  if (!g_str_has_prefix (source, "transport/"))
-    commy_attempts_forgive (self->shared->attempts, source,
-                            commy_env_now (self->shared->channel->env));
+  if (g_str_has_prefix (source, "transport/"))
+    return;
+  for (guint i = 0; i < exchange->n_plan; i++)
+    commy_attempts_forgive_kind (self->shared->attempts, source, exchange->plan[i]->note.id,
+                                 commy_env_now (self->shared->channel->env));
 }
 
 static void

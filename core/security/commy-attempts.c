@@ -14,12 +14,13 @@
 typedef struct
 {
   char *source;
-  guint failures;  /* in a row */
-  gint64 until_ns; /* may try again */
-  guint said;      /* heard: what the word said, */
-  gint64 end;      /* and until when; it stays when it is forgiven */
-  double level;    /* failures that cost nothing yet */
-  gint64 level_ns; /* and when they were so many */
+  GPtrArray *kinds; /* of its failures that were not forgiven, or NULL */
+  guint failures;   /* in a row */
+  gint64 until_ns;  /* may try again */
+  guint said;       /* heard: what the word said, */
+  gint64 end;       /* and until when; it stays when it is forgiven */
+  double level;     /* failures that cost nothing yet */
+  gint64 level_ns;  /* and when they were so many */
 } Entry;
 
 struct _CommyAttempts
@@ -37,6 +38,7 @@ entry_free (gpointer data)
 {
   Entry *entry = data;
 
+  g_clear_pointer (&entry->kinds, g_ptr_array_unref);
   g_free (entry->source);
   g_free (entry);
 }
@@ -241,6 +243,39 @@ commy_attempts_forgive (CommyAttempts *self, const char *source, gint64 now_ns)
     return;
   heard->failures = 0;
   heard->until_ns = MIN (heard->until_ns, now_ns);
+}
+
+/* There are no more of them than of providers. */
+void
+commy_attempts_set_kind (CommyAttempts *self, const char *source, const char *kind)
+{
+  Entry *entry = g_hash_table_lookup (self->entries, source);
+
+  if (entry == NULL)
+    return;
+  if (entry->kinds == NULL)
+    entry->kinds = g_ptr_array_new_with_free_func (g_free);
+  if (!g_ptr_array_find_with_equal_func (entry->kinds, kind, g_str_equal, NULL))
+    g_ptr_array_add (entry->kinds, g_strdup (kind));
+}
+
+void
+commy_attempts_forgive_kind (CommyAttempts *self,
+                             const char *source,
+                             const char *kind,
+                             gint64 now_ns)
+{
+  Entry *entry = g_hash_table_lookup (self->entries, source);
+  guint at;
+
+  if (entry != NULL && entry->kinds != NULL)
+    {
+      if (g_ptr_array_find_with_equal_func (entry->kinds, kind, g_str_equal, &at))
+        g_ptr_array_remove_index_fast (entry->kinds, at);
+      if (entry->kinds->len > 0)
+        return;
+    }
+  commy_attempts_forgive (self, source, now_ns);
 }
 
 void

@@ -45,6 +45,13 @@ guint commy_attempts_get_failures (CommyAttempts *attempts, const char *source);
 /* It knew better: what went before counts no more, and what was heard not when it is heard again.
  */
 void commy_attempts_forgive (CommyAttempts *attempts, const char *source, gint64 now_ns);
+/* At what its last failure here happened, such as a provider: that is forgiven by the same alone,
+ * and all of it when nothing of the kind is left. */
+void commy_attempts_set_kind (CommyAttempts *attempts, const char *source, const char *kind);
+void commy_attempts_forgive_kind (CommyAttempts *attempts,
+                                  const char *source,
+                                  const char *kind,
+                                  gint64 now_ns);
 guint commy_attempts_get_n (CommyAttempts *attempts);
 
 /* Another instance says that @source failed so often there, and is to wait so long from now. No

@@ -546,9 +546,9 @@ main (int argc, char **argv)
   add ("off-unless-asked-for", test_off);
   add ("no-trail-no-join", test_no_join);
   add ("no-trail-and-on", test_join_anyway);
+  add ("refused-while-the-disk-is-full", test_refused);
   /* attack: fill the disk, so that nobody reads later what was done; defence: with
    * on-failure=refuse it is not done; test: /mesh/audit/no-trail-no-control */
-  add ("refused-while-the-disk-is-full", test_refused);
   add ("sizes-that-do-not-fit", test_sizes);
 #ifdef HAVE_GNUTLS
   add ("strangers-have-a-budget", test_strangers);

@@ -109,6 +109,31 @@ test_under_way (void)
   g_assert_true (commy_attempts_begin (attempts, "a"));
 }
 
+/* Who has one thing and guesses another. */
+static void
+test_kinds (void)
+{
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
+
+  for (guint i = 1; i <= 4; i++)
+    {
+      commy_attempts_add_failure (attempts, "a", START);
+      commy_attempts_set_kind (attempts, "a", "auth/totp");
+      commy_attempts_forgive_kind (attempts, "a", "auth/token", START);
+      g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, i);
+    }
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 8 * S);
+  /* What failed, too, is not forgiven with the rest. */
+  commy_attempts_set_kind (attempts, "a", "auth/token");
+  commy_attempts_forgive_kind (attempts, "a", "auth/totp", START);
+  g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, 4);
+  commy_attempts_forgive_kind (attempts, "a", "auth/token", START);
+  g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, 0);
+  g_assert_cmpuint (commy_attempts_get_n (attempts), ==, 0);
+  commy_attempts_set_kind (attempts, "a", "auth/token"); /* there is nothing */
+  g_assert_cmpuint (commy_attempts_get_n (attempts), ==, 0);
+}
+
 /* What others said of who knew better since is no reason to wait when they say it again. */
 static void
 test_forgiven_word (void)
@@ -217,6 +242,9 @@ main (int argc, char **argv)
   g_test_add_func ("/security/attempts/nobody-waits-for-another", test_own_wait);
   g_test_add_func ("/security/attempts/a-word-is-forgiven-for-good", test_forgiven_word);
   g_test_add_func ("/security/attempts/a-long-rest-is-a-new-beginning", test_forgets);
+  /* attack: prove one thing in between guesses at another; defence: a proof forgives its own kind
+   * alone */
+  g_test_add_func ("/security/attempts/a-proof-forgives-its-own-kind", test_kinds);
   /* attack: wash away one's own wait by failures under other names; defence: a bounded table that
    * keeps the worst */
   g_test_add_func ("/security/attempts/the-table-is-bounded-and-keeps-the-worst", test_bounded);
