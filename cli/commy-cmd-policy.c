@@ -25,7 +25,9 @@ static const CommyCliVerb policy_verb = {
         "read or write key:KEY, control control:OPERATION (cordon, drain, reload-policy).\n"
         "Without --at it is now; without --from nothing is known of the path, and a rule with\n"
         "such a condition does not allow. A rule with ask=engine has explain ask the policy\n"
-        "engine, too, but not test. A case of test is [case NAME] with principal, verb,\n"
+        "engine, too, but not test. --why-not tells of a denial which rules come close, the\n"
+        "closest first, and what each of them misses. A case of test is [case NAME] with "
+        "principal, verb,\n"
         "resource, expect=allow or deny, and at, from, security, rule where they matter.\n\n"
         "Example: why may the backup not delete?\n"
         "  commy policy ls\n"
@@ -85,6 +87,7 @@ commy_policy_ask (CommyMesh *mesh,
     g_variant_builder_add (&known, "{sv}", "security", g_variant_new_string (question->security));
   g_variant_builder_add (&known, "{sv}", "engine",
                          g_variant_new_boolean (!question->without_engine));
+  g_variant_builder_add (&known, "{sv}", "why-not", g_variant_new_boolean (question->why_not));
   g_variant_builder_add (&known, "{sv}", "own", g_variant_new_boolean (is_own (principal)));
   return commy_mesh_explain_policy (mesh, principal, verb, resource, g_variant_builder_end (&known),
                                     error);
@@ -136,6 +139,57 @@ print_rules (GVariant *rules)
     commy_output_print (_ ("no rule: one's own user may all, nobody else may anything\n"));
 }
 
+/* A call would have said it. */
+static void
+print_untold (GVariant *answer)
+{
+  g_autofree const char **names = NULL;
+
+  if (!g_variant_lookup (answer, "not_told", "^a&s", &names))
+    return;
+  for (const char **name = names; *name != NULL; name++)
+    if (strcmp (*name, "from") == 0)
+      commy_output_print (_ ("it was not told: where the call comes from (--from)\n"));
+    else if (strcmp (*name, "security") == 0)
+      commy_output_print (_ ("it was not told: the level of the path (--security)\n"));
+    else
+      commy_output_print (_ ("it was not told: whether that is one's own user\n"));
+}
+
+/* Of what nearly allows it: a row for each thing that is missing. */
+static void
+print_why_not (GVariant *answer)
+{
+  g_autoptr (CommyTable) table
+      = commy_table_new ("NEARLY", "MISSES", "WHICH IS", "TO ADD", "ORIGIN", NULL);
+  g_autoptr (GVariant) rules
+      = g_variant_lookup_value (answer, "why_not", G_VARIANT_TYPE ("aa{sv}"));
+
+  if (rules == NULL)
+    return;
+  for (gsize i = 0; i < g_variant_n_children (rules); i++)
+    {
+      g_autoptr (GVariant) rule = g_variant_get_child_value (rules, i);
+      g_autoptr (GVariant) missing
+          = g_variant_lookup_value (rule, "missing", G_VARIANT_TYPE ("aa{sv}"));
+
+      for (gsize j = 0; missing != NULL && j < g_variant_n_children (missing); j++)
+        {
+          g_autoptr (GVariant) one = g_variant_get_child_value (missing, j);
+
+          commy_table_add (table, lookup (rule, "rule"));
+          commy_table_add_toned (table, lookup (one, "condition"), COMMY_TONE_STRONG);
+          commy_table_add (table, lookup (one, "is"));
+          commy_table_add (table, lookup (one, "add"));
+          commy_table_add_toned (table, lookup (rule, "origin"), COMMY_TONE_FAINT);
+        }
+    }
+  if (commy_table_get_n_rows (table) > 0)
+    commy_table_print (table);
+  else
+    commy_output_print (_ ("no rule comes close: write a [policy NAME] with effect=allow\n"));
+}
+
 static void
 print_answer (GVariant *answer)
 {
@@ -155,6 +209,7 @@ print_answer (GVariant *answer)
       g_autofree char *engine = commy_output_clean (lookup (answer, "engine"), FALSE);
 
       commy_output_print (_ ("asked: policy/%s: %s\n"), asks, engine);
+      print_untold (answer);
     }
   if (trial != NULL)
     {
@@ -232,6 +287,7 @@ answer (CommyCli *cli,
       print_answer (record);
       if (with_steps)
         print_steps (record);
+      print_why_not (record);
     }
   g_variant_lookup (record, "allowed", "b", &allowed);
   return allowed || with_steps ? COMMY_EXIT_DONE : COMMY_EXIT_FAILED;

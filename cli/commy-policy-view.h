@@ -11,27 +11,20 @@ typedef struct
   char *at;
   char *from;
   char *security;
+  gboolean why_not;        /* what would have allowed it is wanted */
   gboolean without_engine; /* what the keyfiles alone say */
 } CommyPolicyQuestion;
 
 void commy_policy_question_clear (CommyPolicyQuestion *question);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CommyPolicyQuestion, commy_policy_question_clear)
 
-#define COMMY_POLICY_OPTIONS(Q)                                                                  \
-  { "at",       0,                                                                               \
-    0,          G_OPTION_ARG_STRING,                                                             \
-    &(Q).at,    N_ ("When, as 2026-12-31T12:00:00 in local time"),                               \
-    N_ ("TIME") },                                                                               \
-      { "from",                                                                                  \
-        0,                                                                                       \
-        0,                                                                                       \
-        G_OPTION_ARG_STRING,                                                                     \
-        &(Q).from,                                                                               \
-        N_ ("Address of the other side, or local"),                                              \
-        N_ ("ADDRESS") },                                                                        \
-  {                                                                                              \
-    "security", 0, 0, G_OPTION_ARG_STRING, &(Q).security, N_ ("Level of the path"), N_ ("LEVEL") \
-  }
+/* clang-format off */
+#define COMMY_POLICY_OPTIONS(Q) \
+  { "at", 0, 0, G_OPTION_ARG_STRING, &(Q).at, N_ ("When, as 2026-12-31T12:00:00 in local time"), N_ ("TIME") }, \
+  { "from", 0, 0, G_OPTION_ARG_STRING, &(Q).from, N_ ("Address of the other side, or local"), N_ ("ADDRESS") }, \
+  { "security", 0, 0, G_OPTION_ARG_STRING, &(Q).security, N_ ("Level of the path"), N_ ("LEVEL") }, \
+  { "why-not", 0, 0, G_OPTION_ARG_NONE, &(Q).why_not, N_ ("If it is denied: which rules come close, and what to add"), NULL }
+/* clang-format on */
 
 /* (transfer full): as commy_mesh_explain_policy() */
 GVariant *commy_policy_ask (CommyMesh *mesh,

@@ -206,6 +206,23 @@ read_path (GVariant *circumstances,
   return FALSE;
 }
 
+/* What a call would tell it of its path, and of who makes it, and nobody has said here. */
+static void
+find_untold (CommyMesh *self, const CommyPolicyRequest *request, const char *out_names[4])
+{
+  guint n = 0;
+
+  if (request->path == NULL || request->path->where == COMMY_WHERE_UNKNOWN)
+    out_names[n++] = "from";
+  if (request->path == NULL)
+    out_names[n++] = "security";
+  /* The provider tells whether another name is one's own user's: that takes a mesh. */
+  if (!request->own && !g_str_has_prefix (request->principal, "unix:")
+      && !commy_mesh_check_joined (self, NULL))
+    out_names[n++] = "own";
+  out_names[n] = NULL;
+}
+
 /* With what the engine says, where a rule asks it; without an answer it is denied, too. */
 static GVariant *
 explain (CommyMesh *self, CommyPolicy *policy, const CommyPolicyRequest *request, GVariant *given)
@@ -213,16 +230,24 @@ explain (CommyMesh *self, CommyPolicy *policy, const CommyPolicyRequest *request
   CommyPolicyVerdict verdict = commy_policy_judge (policy, request);
   g_autofree char *denial = NULL;
   g_autoptr (GError) error = NULL;
-  gboolean wanted = TRUE;
+  CommyPolicyWanted wanted = { NULL };
+  const char *untold[4];
+  gboolean asks = TRUE;
 
   if (given != NULL)
-    g_variant_lookup (given, "engine", "b", &wanted);
-  if (!verdict.asks || !wanted)
-    return commy_policy_explain (policy, request, NULL);
+    {
+      g_variant_lookup (given, "engine", "b", &asks);
+      g_variant_lookup (given, "why-not", "b", &wanted.why_not);
+    }
+  if (!verdict.asks || !asks)
+    return commy_policy_explain (policy, request, &wanted);
   denial = commy_mesh_ask_engine (self, request, &error);
   if (error != NULL)
     denial = g_strdup (commy_error_bare (error));
-  return commy_policy_explain (policy, request, denial != NULL ? denial : "");
+  find_untold (self, request, untold);
+  wanted.engine = denial != NULL ? denial : "";
+  wanted.not_told = untold;
+  return commy_policy_explain (policy, request, &wanted);
 }
 
 GVariant *

@@ -292,13 +292,17 @@ add_roles (CommyPolicy *self, const CommyFit *fit, GVariantBuilder *record)
 static void
 add_engine (CommyPolicy *self,
             CommyPolicyVerdict *verdict,
-            const char *engine,
+            const CommyPolicyWanted *wanted,
             GVariantBuilder *record)
 {
+  const char *engine = wanted->engine;
+
   add_text (record, "asks", commy_config_get (self->config, "security", "policy-engine"));
   if (engine == NULL)
     return;
   add_text (record, "engine", *engine != '\0' ? engine : "allows");
+  if (wanted->not_told != NULL && wanted->not_told[0] != NULL)
+    g_variant_builder_add (record, "{sv}", "not_told", g_variant_new_strv (wanted->not_told, -1));
   if (*engine == '\0')
     return;
   if (verdict->lifts)
@@ -308,7 +312,9 @@ add_engine (CommyPolicy *self,
 }
 
 GVariant *
-commy_policy_explain (CommyPolicy *self, const CommyPolicyRequest *request, const char *engine)
+commy_policy_explain (CommyPolicy *self,
+                      const CommyPolicyRequest *request,
+                      const CommyPolicyWanted *wanted)
 {
   CommyPolicyVerdict verdict = commy_policy_judge (self, request);
   GVariantBuilder record;
@@ -316,7 +322,7 @@ commy_policy_explain (CommyPolicy *self, const CommyPolicyRequest *request, cons
 
   g_variant_builder_init (&record, G_VARIANT_TYPE_VARDICT);
   if (verdict.asks)
-    add_engine (self, &verdict, engine, &record);
+    add_engine (self, &verdict, wanted, &record);
   g_variant_builder_add (&record, "{sv}", "allowed", g_variant_new_boolean (verdict.allowed));
   add_text (&record, "origin", verdict.origin);
   if (verdict.rule != NULL)
@@ -330,5 +336,8 @@ commy_policy_explain (CommyPolicy *self, const CommyPolicyRequest *request, cons
       add_roles (self, &fit, &record);
       add_steps (self, request, &fit, &record);
     }
+  if (wanted->why_not && !verdict.allowed)
+    g_variant_builder_add (&record, "{sv}", "why_not",
+                           commy_policy_why_not (self, request, &verdict, wanted->engine));
   return g_variant_builder_end (&record);
 }

@@ -99,6 +99,13 @@ gboolean commy_rule_speaks (const CommyRule *rule,
 /* Whether what is on trial as a whole allows it all the same. */
 gboolean commy_policy_lifts (CommyPolicy *policy, CommyVerb verb, gboolean own);
 
+/* commy-policy-why-not.c: aa{sv} of the rules that nearly allow what is denied, the closest first.
+ * Floating. @engine: (nullable): why the engine denies it. */
+GVariant *commy_policy_why_not (CommyPolicy *policy,
+                                const CommyPolicyRequest *request,
+                                const CommyPolicyVerdict *verdict,
+                                const char *engine);
+
 /* commy-policy-compile.c */
 /* "LINE: [GROUP] ..." */
 void commy_policy_complain (CommyConfig *config,

@@ -99,10 +99,19 @@ gboolean commy_policy_is_about (CommyPolicy *policy, CommyVerb verb);
 
 /* aa{sv} of the rules in order. Floating. */
 GVariant *commy_policy_list (CommyPolicy *policy);
-/* What was looked at and what came of it: an a{sv}. Floating. @engine: why the engine denies what a
- * rule asks it about; "": it allows; NULL: it was not asked. */
-GVariant *
-commy_policy_explain (CommyPolicy *policy, const CommyPolicyRequest *request, const char *engine);
+typedef struct
+{
+  const char *engine; /* why it denies what a rule asks it about; "": it allows; NULL: it was
+                         not asked */
+  const char *const
+      *not_told;    /* of what the engine knows nothing that it would be told of a call */
+  gboolean why_not; /* what would have allowed it is wanted as well */
+} CommyPolicyWanted;
+
+/* What was looked at and what came of it: an a{sv}. Floating. */
+GVariant *commy_policy_explain (CommyPolicy *policy,
+                                const CommyPolicyRequest *request,
+                                const CommyPolicyWanted *wanted);
 /* Verb and resource as people write them: "call" "org.example.A/Get", "publish" "topic:a.b", "read"
  * "key:a/b", "control" "control:drain". Points into @resource; @out_service (transfer full) holds
  * what had to be cut. */

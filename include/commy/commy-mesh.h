@@ -383,7 +383,8 @@ COMMY_API GVariant *commy_mesh_list_policy (CommyMesh *mesh, GError **error);
  * @circumstances: (nullable): an `a{sv}` of what is known besides: `at` (s), a time in ISO 8601,
  *   now if it is missing; `from` (s), an address or `local`; `security` (s), the level of the path;
  *   `own` (b), whether it is one's own user; `engine` (b), whether a policy engine is asked where a
- *   rule asks it, which is so if it is missing. A floating one is consumed
+ *   rule asks it, which is so if it is missing; `why-not` (b), whether rules are wanted that nearly
+ *   allow what is denied. A floating one is consumed
  * @error: return location
  *
  * Whether the policy allows it, and why. Of a mesh that is not joined the keyfiles are asked, and
@@ -394,7 +395,11 @@ COMMY_API GVariant *commy_mesh_list_policy (CommyMesh *mesh, GError **error);
  *   (s) if one did, `roles` (as) of the principal, `steps` (aa{sv}): the rules that were looked at,
  *   the last one first, with `rule`, `origin`, `why` (s) and `decides` (b); `until_us` (x) if it
  *   may be otherwise from then on; `asks` (s), the engine that the rule asks, and `engine` (s),
- * what it says: `allows`, or why it does not; or %NULL with @error set
+ *   what it says: `allows`, or why it does not, and then `not_told` (as), what of a call it would
+ *   have been told and nobody has said (`from`, `security`, `own`); `why_not` (aa{sv}), if that is
+ *   wanted and it is denied: rules that miss one or two conditions, the closest first, with `rule`,
+ *   `origin` (s) and `missing` (aa{sv}): `condition`, what it `is` there, and what to `add` (s); or
+ *   %NULL with @error set
  *
  * Since: 0.1
  */

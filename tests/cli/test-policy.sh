@@ -158,4 +158,75 @@ COMMY_CONFIG=$usual
 run cert deny "unix:uid=$(id -u)" --for 1m
 ok policy/deny-counts-connections complains 'connections rest on it now'
 stop KILL
+
+# --- what would have allowed it ---
+cat > "$folder/near.conf" << 'RULES'
+[network-group office]
+addresses=10.1.0.0/16
+[role auditor]
+members=unix:uid=990
+[policy auditors]
+roles=auditor
+services=org.example.Ledger
+methods=Get*
+effect=allow
+[policy tls-only]
+principals=unix:uid=40
+services=org.example.Ledger
+groups=office
+min-security=mutual
+effect=allow
+[policy write-only]
+principals=unix:uid=40
+verbs=offer
+services=org.example.Ledger
+effect=allow
+[policy far]
+principals=unix:uid=41
+services=org.example.Other
+methods=Put
+effect=allow
+[policy trial]
+principals=unix:uid=40
+services=org.example.Ledger
+methods=Get
+mode=observe
+effect=allow
+[policy early]
+principals=unix:uid=42
+services=org.example.Ledger
+effect=allow
+[policy nobody-late]
+principals=unix:uid=42
+services=org.example.Ledger
+effect=deny
+[policy listens]
+principals=unix:uid=40
+verbs=subscribe
+topics=shop.*
+effect=allow
+RULES
+COMMY_CONFIG=$usual:$folder/near.conf
+run policy explain unix:uid=40 call org.example.Ledger/Get --from 192.0.2.1 --security kernel --why-not -o json
+ok why-not/the-closest-first-and-none-that-is-far json "[(r['rule'], [m['condition'] for m in r['missing']]) for r in it['why_not']] == [('early', ['principal']), ('trial', ['mode']), ('write-only', ['verb']), ('auditors', ['role']), ('tls-only', ['network group', 'encryption floor'])]"
+run policy explain unix:uid=40 call org.example.Ledger/Get --from 192.0.2.1 --security kernel --why-not
+ok why-not/names-the-role says '^auditors  *role  *auditor  *make it a member of one of these: unix:uid=40 in members='
+ok why-not/names-the-verb says '^write-only  *verb  *offer  *call in verbs='
+ok why-not/names-the-trial says '^trial  *mode  *observe  *mode=enforce'
+ok why-not/names-the-network-group says '^tls-only  *network group  *office  *its address in addresses= of one of these .network-group'
+ok why-not/names-the-floor says '^tls-only  *encryption floor  *mutual  *a path of this level'
+run authz can unix:uid=40 subscribe topic:stock.news --why-not
+ok why-not/can-exits-1 exits 1
+ok why-not/names-the-topic says '^listens  *topic  *shop\.\*  *stock.news in topics='
+run authz can unix:uid=42 call org.example.Ledger/Get --why-not
+ok why-not/names-who-denies-behind-it says '^early  *order  *nobody-late  *write it behind .policy nobody-late'
+run authz can unix:uid=40 call org.example.Ledger/Get --security mutual --why-not
+ok why-not/what-is-not-known-is-asked-for says '^tls-only  *network group  *office  *not known here: say --from'
+run authz can unix:uid=7 read key:a --why-not
+ok why-not/nothing-comes-close says '^no rule comes close: write a .policy NAME'
+run authz can unix:uid=990 call org.example.Ledger/Get --why-not -o json
+ok why-not/is-for-denials json "it['allowed'] and 'why_not' not in it"
+run authz can unix:uid=40 call org.example.Ledger/Get -o json
+ok why-not/only-if-it-is-wanted json "'why_not' not in it"
+COMMY_CONFIG=$usual
 finish

@@ -640,12 +640,29 @@ is_allowed (GVariant *record)
   return allowed;
 }
 
+/* What of a call it would have been told. */
+static void
+expect_untold (GVariant *record, const char *expected)
+{
+  g_autofree const char **names = NULL;
+  g_autofree char *all = NULL;
+
+  g_variant_lookup (record, "not_told", "^a&s", &names);
+  all = names != NULL ? g_strjoinv (" ", (char **) names) : g_strdup ("");
+  g_assert_cmpstr (all, ==, expected);
+}
+
 static void
 check_explained (OpaPuppet *opa, CommyMesh *mesh)
 {
   g_autoptr (GVariant) yes = NULL;
   g_autoptr (GVariant) alone = NULL;
   g_autoptr (GVariant) no = NULL;
+  g_autoptr (GVariant) why_not = NULL;
+  g_autoptr (GVariant) rules = NULL;
+  g_autoptr (GVariant) first = NULL;
+  g_autoptr (GVariant) missing = NULL;
+  g_autoptr (GVariant) one = NULL;
   guint asked;
 
   opa_puppet_answer (opa, NULL, YES, 1);
@@ -653,6 +670,7 @@ check_explained (OpaPuppet *opa, CommyMesh *mesh)
   g_assert_true (is_allowed (yes));
   expect_text (yes, "asks", "opa");
   expect_text (yes, "engine", "allows");
+  expect_untold (yes, "from security");
   asked = opa_puppet_get_asked (opa);
   alone = explain (mesh, "{'engine': <false>}");
   g_assert_true (is_allowed (alone));
@@ -662,6 +680,14 @@ check_explained (OpaPuppet *opa, CommyMesh *mesh)
   no = explain (mesh, "{'from': <'10.1.2.3'>}");
   g_assert_false (is_allowed (no));
   expect_text (no, "engine", "engine opa: not on Sundays");
+  expect_untold (no, "");
+  why_not = explain (mesh, "{'from': <'10.1.2.3'>, 'why-not': <true>}");
+  rules = g_variant_lookup_value (why_not, "why_not", G_VARIANT_TYPE ("aa{sv}"));
+  first = g_variant_get_child_value (rules, 0);
+  missing = g_variant_lookup_value (first, "missing", G_VARIANT_TYPE ("aa{sv}"));
+  one = g_variant_get_child_value (missing, 0);
+  expect_text (one, "condition", "ask=engine");
+  expect_text (one, "is", "engine opa: not on Sundays");
 }
 
 static void

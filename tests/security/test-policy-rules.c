@@ -502,7 +502,8 @@ test_explained (void)
                                        .resource = "s",
                                        .method = "m",
                                        .wall_us = AT (22, 12, 0) };
-  g_autoptr (GVariant) record = g_variant_ref_sink (commy_policy_explain (policy, &request, NULL));
+  g_autoptr (GVariant) record
+      = g_variant_ref_sink (commy_policy_explain (policy, &request, &(CommyPolicyWanted){ NULL }));
   g_autofree char *text = g_variant_print (record, FALSE);
 
   g_test_message ("%s", text);

@@ -41,7 +41,8 @@ ask (CommyPolicy *policy, CommyPolicy *strict, const CommyPolicyRequest *request
 {
   CommyPolicyVerdict verdict = commy_policy_judge (policy, request);
   CommyPolicyVerdict again = commy_policy_judge (policy, request);
-  g_autoptr (GVariant) record = g_variant_ref_sink (commy_policy_explain (policy, request, NULL));
+  g_autoptr (GVariant) record = g_variant_ref_sink (
+      commy_policy_explain (policy, request, &(CommyPolicyWanted){ .why_not = TRUE }));
   gboolean allowed = FALSE;
 
   g_assert_true (verdict.allowed == again.allowed && verdict.until_us == again.until_us);
