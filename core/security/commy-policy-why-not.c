@@ -188,12 +188,12 @@ look_at_conditions (CommyPolicy *policy, const CommyPolicyRequest *request, Near
 {
   static const char from_where[] = "not known here: say --from";
   const CommyCondition *all = &self->rule->condition;
-  CommyCondition from, groups, hours, days, floor, until;
+  CommyCondition none, from, groups, hours, days, floor, until;
 
   if (!self->rule->is_conditional)
     return;
-  commy_condition_init (&from);
-  groups = hours = days = floor = until = from; /* their lists are the rule's */
+  commy_condition_init (&none);
+  from = groups = hours = days = floor = until = none; /* lists are its own, or the rule's */
   from.has_from = all->has_from;
   from.from_local = all->from_local;
   from.from = all->from;
@@ -219,6 +219,7 @@ look_at_conditions (CommyPolicy *policy, const CommyPolicyRequest *request, Near
   look_at_condition (policy, request, "encryption floor", "min-security", &floor,
                      "a path of this level, as over the network, or a lower min-security=",
                      "not known here: say --security", self);
+  commy_condition_clear (&none);
 }
 
 /* --- all of them --- */
