@@ -4,13 +4,16 @@
  * what counts is what can be seen, as at the port of `tls`: who means to join speaks at once and is
  * done in a few round trips, and no address needs many at a time.
  *
- * Those who said nothing go first, then those who had a fair time, then, between addresses, those
- * of the one that has the most; of equals the oldest. An address that has its share makes room
- * among its own. If nobody is left to go, the newcomer is.
+ * Those who said nothing go first, then those of the address that has the most, if that is more
+ * than the newcomer's would have, then those who had a fair time, but for those whose address has
+ * no more than the newcomer's; of equals the oldest. An address that has its share makes room among
+ * its own. If nobody is left to go, the newcomer is.
  */
 #include "config.h"
 
 #include "auth/common/commy-pki-wire.h"
+
+#define NOBODY 3u /* goes */
 
 typedef enum
 {
@@ -60,26 +63,40 @@ find_own (const GQueue *sessions, const char *from, gint64 now_us)
   return first;
 }
 
-/* Of any address; the young only where theirs has more than @own and the newcomer are. */
+/* The lower, the sooner one goes; @n: how many its address has, @own: the newcomer's. Who comes
+ * with many takes no place of one who comes alone, however slow. */
+static guint
+rank (Class class, guint n, guint own, gboolean is_own)
+{
+  if (class == CLASS_SILENT)
+    return 0;
+  if (class == CLASS_ANSWERED)
+    return NOBODY;
+  if (n > own + 1)
+    return 1;
+  return class == CLASS_SLOW && (n > own || is_own) ? 2 : NOBODY;
+}
+
 static CommyPkiSession *
-find_any (const GQueue *sessions, guint own, gint64 now_us)
+find_any (const GQueue *sessions, const char *from, guint own, gint64 now_us)
 {
   CommyPkiSession *first = NULL;
   Class first_class = CLASS_ANSWERED;
-  guint first_n = 0;
+  guint first_rank = NOBODY, first_n = 0;
 
   for (const GList *at = sessions->head; at != NULL; at = at->next)
     {
+      const char *name = commy_pki_session_get_from (at->data);
+      guint n = count (sessions, name);
       Class class = classify (at->data, now_us);
-      guint n;
+      guint this = rank (class, n, own, g_str_equal (name, from));
 
-      if (class == CLASS_ANSWERED || class > first_class)
-        continue;
-      n = count (sessions, commy_pki_session_get_from (at->data));
-      if ((class == CLASS_YOUNG && n <= own + 1) || (class == first_class && n <= first_n))
+      if (this == NOBODY || this > first_rank || (this == first_rank && n < first_n)
+          || (this == first_rank && n == first_n && class >= first_class))
         continue;
       first = at->data;
       first_class = class;
+      first_rank = this;
       first_n = n;
     }
   return first;
@@ -97,7 +114,7 @@ commy_pki_crowd_choose (const GQueue *sessions,
   if (own >= COMMY_PKI_SESSIONS_PER_ADDRESS)
     *out_victim = find_own (sessions, from, now_us);
   else if (g_queue_get_length ((GQueue *) sessions) >= COMMY_PKI_SESSIONS)
-    *out_victim = find_any (sessions, own, now_us);
+    *out_victim = find_any (sessions, from, own, now_us);
   else
     return TRUE;
   return *out_victim != NULL;
