@@ -12,5 +12,6 @@ void
 commy_route_warm (const CommyRouteField *field, const CommyRouteKey *key, guint chosen, guint n);
 /* Closes those connections to members of @route that it does not take and that were idle for
  * "spare-timeout" while another one to the same instance was used, and those to members that are
- * farther than the nearest and were idle for "idle-timeout", which thus holds where no loop runs. */
+ * farther than the nearest and were idle for "idle-timeout", which thus holds where no loop runs.
+ */
 void commy_route_rest_spares (const CommyRoute *route, const CommyRouteKey *key);

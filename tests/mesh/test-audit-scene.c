@@ -547,13 +547,13 @@ main (int argc, char **argv)
   add ("no-trail-no-join", test_no_join);
   add ("no-trail-and-on", test_join_anyway);
   add ("refused-while-the-disk-is-full", test_refused);
-  /* attack: fill the disk, so that nobody reads later what was done; defence: with
-   * on-failure=refuse it is not done; test: /mesh/audit/no-trail-no-control */
   add ("sizes-that-do-not-fit", test_sizes);
 #ifdef HAVE_GNUTLS
   add ("strangers-have-a-budget", test_strangers);
   add ("who-is-turned-away-is-recorded", test_turned_away);
 #endif
+  /* attack: fill the disk, so that nobody reads later what was done; defence: with
+   * on-failure=refuse it is not done; test: /mesh/audit/no-trail-no-control */
   add ("no-trail-no-control", test_no_control);
   add ("no-trail-no-other-policy", test_no_policy);
   add ("no-trail-no-peer", test_no_peer);
