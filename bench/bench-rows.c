@@ -231,7 +231,7 @@ bench_row_compare (const BenchRow *row, const BenchRow *other, BenchField field,
         ratios[n++] = get_field (&mine->sample, field) / get_field (theirs, field);
     }
   /* A median of the few rounds in which nothing moved says little of all. */
-  if (2 * n <= MIN (row->rounds->len, other->rounds->len))
+  if (2 * n < MIN (row->rounds->len, other->rounds->len))
     return BENCH_RATIO_MOVED;
   *out_ratio = take_median (ratios, n);
   return BENCH_RATIO_KNOWN;

@@ -16,9 +16,13 @@ CommyServiceRate *
 commy_service_rate_new (CommyConfig *config, const char *service)
 {
   g_autofree char *group = g_strdup_printf ("service %s", service);
-  const double rate = commy_config_get_double (config, group, "serve-rate-limit");
   CommyServiceRate *self;
+  double rate;
 
+  /* A name that no keyfile can have is refused when it is offered. */
+  if (commy_config_get (config, group, "serve-rate-limit") == NULL)
+    return NULL;
+  rate = commy_config_get_double (config, group, "serve-rate-limit");
   if (rate <= 0)
     return NULL;
   self = g_new0 (CommyServiceRate, 1);

@@ -104,6 +104,7 @@ class Host:
         self.enter = []
         for name in ('', 'run', 'state', 'home'):
             (self.dir / name).mkdir(mode=0o700)
+        self.configure('')  # commands want to know whether to keep a trail
         keep = {k: v for k, v in os.environ.items() if not k.startswith('XDG_')}
         self.environment = {**keep, 'HOME': str(self.dir / 'home'),
                             'COMMY_RUNTIME_DIR': str(self.dir / 'run'),
