@@ -253,6 +253,7 @@ shm_link_open (ShmLink *self,
       = own_shape->arena_max < peer_shape->arena_max ? own_shape->arena_max : peer_shape->arena_max;
 
   self->free_entry = self->first_inline = self->last_inline = NONE;
+  self->drained = true;
   self->borrow_limit = borrow_limit;
   shm_producer_init (&self->tx, own, self->own.data + SHM_HEADER_BYTES, own_shape->ring_size,
                      own_shape->max_inline, peer);
@@ -745,10 +746,11 @@ shm_link_body (ShmLink *self, uint64_t token, const uint8_t **out_data, uint64_t
 
 /* --- sleeping --- */
 
+/* Also when packets were left for the next turn, behind which may be anything, such as the end. */
 static bool
 can_read (ShmLink *self)
 {
-  if (self->broken
+  if (self->broken || !self->drained
       || (self->n_borrowed < self->borrow_limit
           && (self->is_waiting || shm_consumer_ready (&self->rx))))
     return true;
