@@ -12,8 +12,6 @@
 
 #include <string.h>
 
-#include <string.h>
-
 /* What is denied anyway is denied with that reason. */
 static gboolean
 check (CommyChannel *self, const CommyAuditEvent *event, gboolean allowed, GError **error)

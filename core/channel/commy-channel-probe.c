@@ -44,11 +44,13 @@ void
 commy_channel_on_pong_left (CommyChannel *self)
 {
   CommyFrameSpec spec = { .type = COMMY_FRAME_PONG, .stream = self->pong_stream };
+  CommyHandles *others = g_steal_pointer (&self->handles); /* of the frame that is to leave next */
 
   self->pong_waits = FALSE;
   if (self->pong_owed)
     commy_channel_enqueue (self, &spec, NULL, 0); /* there is room: one has just left */
   self->pong_owed = FALSE;
+  self->handles = others;
 }
 
 /* Only the one that is waited for counts: others are late, or nobody sent their PING. */

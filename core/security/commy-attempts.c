@@ -210,7 +210,10 @@ commy_attempts_add_failure (CommyAttempts *self, const char *source, gint64 now_
   if (entry == NULL)
     entry = add_entry (self, self->entries, self->max, source, now_ns);
   else if (is_stale (self, entry, now_ns))
-    entry->failures = 0;
+    {
+      entry->failures = 0;
+      g_clear_pointer (&entry->kinds, g_ptr_array_unref);
+    }
   if (is_allowed (self, entry, now_ns))
     {
       /* What it cost to go on after a wait is forgotten in time, however often some fail. */

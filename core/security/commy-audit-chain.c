@@ -635,7 +635,8 @@ remove_excess (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **e
 {
   g_autoptr (GPtrArray) names = commy_audit_list_files (self->setup.directory, NULL);
   g_autoptr (GArray) all = g_array_new (FALSE, FALSE, sizeof (Held));
-  gsize room = self->setup.max_total_size - self->setup.max_file_size;
+  const gsize whole = self->setup.max_total_size, file = self->setup.max_file_size;
+  const gsize room = whole > file ? whole - file : 0;
   gsize total = 0;
 
   for (guint i = 0; names != NULL && i < names->len; i++)

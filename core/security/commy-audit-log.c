@@ -100,24 +100,30 @@ refuse (GError **error)
   return FALSE;
 }
 
-gboolean
-commy_audit_log_check (CommyAuditLog *self, const CommyAuditEvent *event, GError **error)
+/* What waits to be recorded must not say that it happened. */
+static gboolean
+add_or_refused (CommyAuditLog *self, const CommyAuditEvent *event)
 {
   CommyAuditEvent copy = *event;
 
-  /* What waits to be recorded must not say that it happened. */
   if (self != NULL && self->setup.refuses && g_atomic_int_get (&self->failing))
     {
       copy.texts[COMMY_AUDIT_OUTCOME] = "refused";
       copy.texts[COMMY_AUDIT_REASON] = REFUSED;
     }
-  return commy_audit_log_add (self, &copy) || refuse (error);
+  return commy_audit_log_add (self, &copy);
+}
+
+gboolean
+commy_audit_log_check (CommyAuditLog *self, const CommyAuditEvent *event, GError **error)
+{
+  return add_or_refused (self, event) || refuse (error);
 }
 
 gboolean
 commy_audit_log_check_written (CommyAuditLog *self, const CommyAuditEvent *event, GError **error)
 {
-  gboolean added = commy_audit_log_add (self, event);
+  gboolean added = add_or_refused (self, event);
   gboolean written = commy_audit_log_sync (self);
 
   return (added && written) || !self->setup.refuses || refuse (error);

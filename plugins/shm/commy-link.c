@@ -850,8 +850,10 @@ shm_link_wait (ShmLink *self,
         continue;
       shm_bell_awake (&self->bell);
       if (can_read (self))
-        return self->broken || (self->hung_up && !shm_consumer_ready (&self->rx)) ? SHM_WAIT_CLOSED
-                                                                                  : SHM_WAIT_READY;
+        return self->broken
+                       || (self->hung_up && !self->is_waiting && !shm_consumer_ready (&self->rx))
+                   ? SHM_WAIT_CLOSED
+                   : SHM_WAIT_READY;
       return park == SHM_PARK_KICKED ? SHM_WAIT_KICKED : SHM_WAIT_TIMEOUT;
     }
 }
