@@ -392,9 +392,11 @@ value_sync (CommyClient *self,
             GError **error)
 {
   g_autoptr (CommyChannel) channel = NULL;
+  CommyWorker *worker = self->worker->worker;
   GVariant *value = NULL;
   CommyWait wait;
 
+  commy_worker_enter (worker); /* what reads the answer stays while anybody is inside */
   if (call_sync (self, request, cancellable, &wait, &channel, error))
     {
       value = commy_value_from_incoming (channel, &wait.incoming, error);
@@ -402,6 +404,7 @@ value_sync (CommyClient *self,
         *out_fd_list = g_steal_pointer (&wait.incoming.handles);
       commy_incoming_release (channel, &wait.incoming);
     }
+  commy_worker_exit (worker);
   commy_request_clear (request);
   return value;
 }
@@ -457,6 +460,7 @@ commy_client_call_bytes_sync (CommyClient *self,
                               GError **error)
 {
   g_autoptr (CommyChannel) channel = NULL;
+  CommyWorker *worker;
   CommyRequest request;
   GBytes *answer = NULL;
   CommyWait wait;
@@ -466,11 +470,14 @@ commy_client_call_bytes_sync (CommyClient *self,
   if (!commy_client_check (self, error)
       || !commy_client_init_request (self, &request, method, NULL, bytes, options, error))
     return NULL;
+  worker = self->worker->worker;
+  commy_worker_enter (worker);
   if (call_sync (self, &request, cancellable, &wait, &channel, error))
     {
       answer = commy_bytes_from_incoming (channel, &wait.incoming, error);
       commy_incoming_release (channel, &wait.incoming);
     }
+  commy_worker_exit (worker);
   commy_request_clear (&request);
   return answer;
 }
