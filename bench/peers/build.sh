@@ -123,7 +123,7 @@ build_iceoryx2 () {
   # Its version is what Cargo.lock says. A tree that may not be written to is copied.
   rm -rf "$made/source"
   mkdir -p "$made/source/iceoryx2/src"
-  cp -p "$here/peer.c" "$here/peer.h" "$made/source"
+  cp -p "$here/peer.c" "$here"/*.h "$made/source"
   cp -p "$here"/iceoryx2/Cargo.* "$here/iceoryx2/build.rs" "$made/source/iceoryx2"
   cp -p "$here"/iceoryx2/src/*.rs "$made/source/iceoryx2/src"
   try iceoryx2 cargo build --release --locked --manifest-path "$made/source/iceoryx2/Cargo.toml" \

@@ -15,7 +15,7 @@ fn main() {
         .and_then(|package| package.split("version = \"").nth(1)?.split('"').next())
         .expect("iceoryx2 in Cargo.lock");
     println!("cargo:rustc-env=ICEORYX2_VERSION={version}");
-    for file in ["../peer.c", "../peer.h", "Cargo.lock"] {
+    for file in ["../peer.c", "../peer.h", "../touch.h", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={file}");
     }
 }
