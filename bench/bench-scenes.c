@@ -155,6 +155,7 @@ static const BenchScene scenes[] = {
   EDGE ("fallback", "from a kill to another's answer", scene_fallback),
   { "fallback/tls", "edges", "the same as between hosts", scene_fallback, "tls", "adaptive",
     BENCH_PINS_FREE, NULL, 0 },
+  EDGE ("limit/death", "from a kill until it is noticed, bare", limit_death),
   EDGE ("death", "from a kill until it is noticed", scene_death),
   EDGE ("memory", "what a service takes", scene_memory),
   MANY ("1", 1),

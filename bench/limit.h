@@ -36,4 +36,5 @@ gboolean limit_copy (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean limit_socket_streams (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean limit_tls (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean limit_tls_streams (BenchRun *run, const BenchScene *scene, GError **error);
+gboolean limit_death (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean limit_values (BenchRun *run, const BenchScene *scene, GError **error);
