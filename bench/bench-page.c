@@ -381,8 +381,9 @@ add_rest (const Page *page)
   static const char *const encodings[] = { "encoding/", "direct/", NULL };
   static const char *const rates[] = { "rate/", "async/", "beside/", NULL };
   static const char *const life[]
-      = { "start", "death",    "fallback",   "memory", "many/", "idle",  "mix/", "choice",
-          "route", "decision", "serializer", "policy", "token", "audit", NULL };
+      = { "start",  "death", "limit/death", "fallback", "memory",   "many/",
+          "idle",   "mix/",  "choice",      "route",    "decision", "serializer",
+          "policy", "token", "audit",       "floods",   NULL };
 
   open_section (
       page, "At a rate, and many at a time",

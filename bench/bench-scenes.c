@@ -149,6 +149,7 @@ static const BenchScene scenes[] = {
   EDGE ("route", "the router's hot path", scene_route),
   EDGE ("policy", "who may call: kept, and decided anew", scene_policy),
   EDGE ("token", "a JWT's check", scene_token),
+  EDGE ("floods", "calls beside handshakes that nobody finishes", scene_floods),
   EDGE ("audit", "the audit trail, written and verified", scene_audit),
   /* a program's life */
   EDGE ("start", "from exec to the first answer", scene_start),

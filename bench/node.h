@@ -79,6 +79,7 @@ gboolean scene_many (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_idle (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_start (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_fallback (BenchRun *run, const BenchScene *scene, GError **error);
+gboolean scene_floods (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_death (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_memory (BenchRun *run, const BenchScene *scene, GError **error);
 gboolean scene_choice (BenchRun *run, const BenchScene *scene, GError **error);

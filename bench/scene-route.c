@@ -2,7 +2,8 @@
 /*
  * How long the router thinks: a decision told with its whole record, through the public API; and
  * its hot path and a re-score, which no API shows, by programs of their own where they were built.
- * So are the policy's answers, which every call needs, a token's check and the audit trail.
+ * So are the policy's answers, which every call needs, a token's check, the audit trail, and what
+ * calls take while handshakes are left half open.
  */
 #include "config.h"
 
@@ -171,4 +172,13 @@ scene_audit (BenchRun *run, const BenchScene *scene, GError **error)
   return tell_kind (run, scene, "records", BENCH_RATE, program, "([0-9.]+) records/s until", error)
          && tell_kind (run, scene, "verified-mb", BENCH_RATE, program,
                        "verify with [A-Za-z]+: ([0-9.]+) MB/s", error);
+}
+
+gboolean
+scene_floods (BenchRun *run, const BenchScene *scene, GError **error)
+{
+  set_environment ();
+  g_setenv ("COMMY_TEST_HALF_OPEN", run->length == BENCH_SMOKE ? "64" : "5000", TRUE);
+  return tell_kind (run, scene, "p99-to-none", BENCH_RATIO, "tests/attacks/test-floods",
+                    "meanwhile \\(x([0-9.]+)\\)", error);
 }
