@@ -91,7 +91,8 @@ commy_bearer_get_proof (const CommyBearer *self, CommyProof *proof)
 {
   if (self->until_s == 0)
     return FALSE;
-  g_strlcpy (proof->id, self->id, sizeof proof->id);
+  if (self->id != NULL)
+    g_strlcpy (proof->id, self->id, sizeof proof->id);
   proof->from_s = self->from_s;
   proof->until_s = self->until_s;
   return TRUE;

@@ -18,8 +18,8 @@ typedef struct
   char *peer;          /* what it has proved to be; NULL: nothing yet */
   char *source;        /* the same, or what else is known of it; "": nothing */
   char *id;            /* accepting: of the token that counts */
-  gint64 from_s;       /* accepting: of the token that counts */
-  gint64 until_s;      /* 0: none does yet */
+  gint64 from_s;       /* of the token that counts, or that was shown */
+  gint64 until_s;      /* 0: none does yet, or that is not known */
 } CommyBearer;
 
 /* In zeroed memory. */
@@ -33,7 +33,8 @@ gboolean commy_bearer_take_turn (CommyBearer *bearer, GBytes *bytes);
  * spaces between. @plugin: whose setting that is, "auth/ID". (transfer full) */
 char *commy_bearer_dup_why_not (const CommyBearer *bearer, const char *show_to, const char *plugin);
 
-/* Accepting: the token @id is the one that counts, from @from_s until @until_s. */
+/* Accepting: the token @id is the one that counts, from @from_s until @until_s. Connecting, without
+ * an id: so long counts what is shown, and the connection is to be replaced before. */
 void commy_bearer_hold (CommyBearer *bearer, const char *id, gint64 from_s, gint64 until_s);
 /* A provider's `proof`: how long what was shown counts, and by which name it can be denied. */
 gboolean commy_bearer_get_proof (const CommyBearer *bearer, CommyProof *proof);

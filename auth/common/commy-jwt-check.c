@@ -139,29 +139,69 @@ take_time (const JwtJson *claims, const char *name, gint64 *out_s)
   return value->type == JWT_JSON_INTEGER;
 }
 
+typedef struct
+{
+  gint64 expires, issued, not_before; /* issued -1: it does not say */
+} Times;
+
+static const char *
+read_times (const JwtJson *claims, Times *times)
+{
+  *times = (Times){ .expires = -1, .issued = -1 };
+  if (!take_time (claims, "exp", &times->expires) || !take_time (claims, "iat", &times->issued)
+      || !take_time (claims, "nbf", &times->not_before))
+    return "one of its times (exp, iat, nbf) is none";
+  return times->expires < 0 ? "it has no end (exp)" : NULL;
+}
+
+static gint64
+begin_of (const Times *times)
+{
+  return MAX (times->not_before, times->issued) - JWT_SKEW_S;
+}
+
+static gint64
+end_of (const Times *times)
+{
+  return times->expires + JWT_SKEW_S;
+}
+
 static const char *
 check_times (const JwtJson *claims, const JwtRules *rules, gint64 now_s, JwtVerdict *verdict)
 {
-  gint64 expires = -1;
-  gint64 issued = -1;
-  gint64 not_before = 0;
+  Times times;
+  const char *why = read_times (claims, &times);
 
-  if (!take_time (claims, "exp", &expires) || !take_time (claims, "iat", &issued)
-      || !take_time (claims, "nbf", &not_before))
-    return "one of its times (exp, iat, nbf) is none";
-  if (expires < 0)
-    return "it has no end (exp)";
-  if (now_s >= expires + JWT_SKEW_S)
+  if (why != NULL)
+    return why;
+  if (now_s >= end_of (&times))
     return "it has expired";
-  if (issued > now_s + JWT_SKEW_S)
+  if (times.issued > now_s + JWT_SKEW_S)
     return "it was issued in the future";
-  if (not_before > now_s + JWT_SKEW_S)
+  if (times.not_before > now_s + JWT_SKEW_S)
     return "it is not valid yet";
-  if (expires - (issued >= 0 ? issued : now_s) > rules->max_life_s)
+  if (times.expires - (times.issued >= 0 ? times.issued : now_s) > rules->max_life_s)
     return "it is valid for longer than param.max-life";
-  verdict->expires_s = verdict->ends_s = expires + JWT_SKEW_S;
-  verdict->not_before_s = MAX (not_before, issued) - JWT_SKEW_S;
+  verdict->expires_s = verdict->ends_s = end_of (&times);
+  verdict->not_before_s = begin_of (&times);
   return NULL;
+}
+
+gboolean
+jwt_read_times (const char *text, gsize size, gint64 *out_from_s, gint64 *out_until_s)
+{
+  const char *first = size <= JWT_TEXT_MAX ? memchr (text, '.', size) : NULL;
+  const char *second
+      = first != NULL ? memchr (first + 1, '.', size - (gsize) (first + 1 - text)) : NULL;
+  g_autoptr (JwtJson) claims
+      = second != NULL ? parse_part (first + 1, (gsize) (second - first - 1)) : NULL;
+  Times times;
+
+  if (claims == NULL || read_times (claims, &times) != NULL)
+    return FALSE;
+  *out_from_s = begin_of (&times);
+  *out_until_s = end_of (&times);
+  return TRUE;
 }
 
 static gboolean

@@ -106,6 +106,10 @@ const char *jwt_check_claims (const JwtJson *claims,
                               gint64 now_s,
                               JwtVerdict *out_verdict);
 
+/* From when until when a token says that it counts, the skew included. Nothing of it is checked:
+ * this is for a token of one's own. FALSE: it does not say. */
+gboolean jwt_read_times (const char *text, gsize size, gint64 *out_from_s, gint64 *out_until_s);
+
 /* --- what was checked before (commy-jwt-cache.c) --- */
 
 typedef struct _JwtCache JwtCache;

@@ -194,6 +194,7 @@ show (Session *session, CommyAuthStepDoneFunc done, gpointer user_data)
   g_autofree char *why
       = commy_bearer_dup_why_not (&session->bearer, host->param (host, "show-to"), "auth/jwt");
   char *text;
+  gint64 from_s, until_s;
 
   if (why != NULL)
     {
@@ -206,6 +207,9 @@ show (Session *session, CommyAuthStepDoneFunc done, gpointer user_data)
       done (user_data, COMMY_AUTH_REFUSED, NULL, error->message);
       return;
     }
+  /* Before its end the connection is replaced, with what is in the file then. */
+  if (jwt_read_times (text, strlen (text), &from_s, &until_s))
+    commy_bearer_hold (&session->bearer, NULL, from_s, until_s);
   bytes = commy_bearer_take_bytes (text);
   done (user_data, COMMY_AUTH_NOT_MINE, bytes, NULL);
 }

@@ -18,10 +18,13 @@ struct _Oauth2Token
   const char *resource;
   Oauth2Flight *flight;
   CommyHttpExchange *exchange;
-  Oauth2Wait wait;   /* for the issuer */
-  guint timer;       /* to fetch again */
-  char *text;        /* or NULL */
-  gint64 ends_ns;    /* from then on it is not shown */
+  Oauth2Wait wait; /* for the issuer */
+  guint timer;     /* to fetch again */
+  char *text;      /* or NULL */
+  gint64 ends_ns;  /* from then on it is not shown */
+  gint64 from_s;   /* since 1970 */
+  gint64 until_s;
+  gboolean is_due;   /* who needs it next has it fetched anew */
   gboolean was_used; /* by others than those for whom it was fetched */
 };
 
@@ -38,16 +41,18 @@ drop (Oauth2Token *self)
   self->text = NULL;
 }
 
-/* Where nobody used it, it ends; who needs one next fetches it. */
+/* Where nobody used it, who needs one next fetches it: a connection that is replaced because its
+ * token ends is to get a younger one. */
 static void
 on_time (gpointer user_data)
 {
   Oauth2Token *self = user_data;
 
   self->timer = 0;
-  if (!self->was_used)
-    return;
-  oauth2_flight_begin (self->flight);
+  if (self->was_used)
+    oauth2_flight_begin (self->flight);
+  else
+    self->is_due = TRUE;
 }
 
 static void
@@ -85,7 +90,9 @@ take (Oauth2Token *self, char *text, gint64 life_s)
   drop (self);
   self->text = text;
   self->ends_ns = now_ns (self) + life_ns - MIN (life_ns / 10, 30 * OAUTH2_SECOND);
-  self->was_used = FALSE;
+  self->from_s = g_get_real_time () / G_USEC_PER_SEC;
+  self->until_s = self->from_s + life_s;
+  self->was_used = self->is_due = FALSE;
   plan (self, life_ns / 4 * 3);
   oauth2_flight_land (self->flight, NULL);
 }
@@ -188,9 +195,16 @@ oauth2_token_get (Oauth2Token *self)
 }
 
 void
+oauth2_token_get_times (Oauth2Token *self, gint64 *out_from_s, gint64 *out_until_s)
+{
+  *out_from_s = self->from_s;
+  *out_until_s = self->until_s;
+}
+
+void
 oauth2_token_await (Oauth2Token *self, Oauth2Wait *wait, Oauth2ReadyFunc done, gpointer user_data)
 {
-  if (oauth2_token_get (self) == NULL)
+  if (oauth2_token_get (self) == NULL || self->is_due)
     {
       oauth2_flight_join (self->flight, wait, done, user_data);
       return;

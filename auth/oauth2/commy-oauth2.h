@@ -140,11 +140,14 @@ typedef struct _Oauth2Token Oauth2Token;
 
 Oauth2Token *oauth2_token_new (Oauth2Provider *provider, const char *scope, const char *resource);
 void oauth2_token_free (Oauth2Token *token);
-/* Until oauth2_token_get() gives one. See oauth2_flight_join(). */
+/* Until oauth2_token_get() gives one, or it failed to get a younger one. See oauth2_flight_join().
+ */
 void
 oauth2_token_await (Oauth2Token *token, Oauth2Wait *wait, Oauth2ReadyFunc done, gpointer user_data);
 /* NULL: it has ended. (transfer none) */
 const char *oauth2_token_get (Oauth2Token *token);
+/* From when until when the one that it gives counts, seconds since 1970. */
+void oauth2_token_get_times (Oauth2Token *token, gint64 *out_from_s, gint64 *out_until_s);
 
 /* --- the issuer's keys (commy-oauth2-keys.c) --- */
 

@@ -27,10 +27,11 @@ typedef struct _CommyExchange
   guint n_slots;
   CommyPlugin *plan[COMMY_EXCHANGE_PLAN]; /* whose steps are taken, in this order */
   guint n_plan;
-  guint at;          /* in the plan */
-  gpointer session;  /* of plan[at], between its begin and end; or NULL */
-  guint rounds;      /* frames of the other side in it */
-  gboolean own_done; /* this side's session has had its last word */
+  guint at;                             /* in the plan */
+  gboolean proved[COMMY_EXCHANGE_PLAN]; /* of each of the plan: the other side something to it */
+  gpointer session;                     /* of plan[at], between its begin and end; or NULL */
+  guint rounds;                         /* frames of the other side in it */
+  gboolean own_done;                    /* this side's session has had its last word */
   gboolean peer_done;
   gboolean is_thinking; /* a step is not answered yet */
   gboolean is_inside;   /* its function has not come back */

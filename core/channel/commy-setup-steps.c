@@ -78,6 +78,18 @@ commy_setup_drop_exchange (CommySetup *self)
 
 /* --- an end of it --- */
 
+/* At which provider it failed; where what several accepted does not go together, at each. */
+static void
+note_kinds (CommySetup *self, const char *source)
+{
+  const CommyExchange *exchange = self->exchange;
+  guint first = exchange->at < exchange->n_plan ? exchange->at : 0;
+  guint end = exchange->at < exchange->n_plan ? exchange->at + 1 : exchange->n_plan;
+
+  for (guint i = first; i < end; i++)
+    commy_attempts_set_kind (self->shared->attempts, source, exchange->plan[i]->note.id);
+}
+
 static void
 count_failure (CommySetup *self, const char *source)
 {
@@ -88,6 +100,7 @@ count_failure (CommySetup *self, const char *source)
   g_autofree char *address = commy_exchange_dup_address (self, &of_link);
 
   commy_attempts_add_failure (shared->attempts, source, now_ns);
+  note_kinds (self, source);
   if (shared->locked_out != NULL)
     shared->locked_out (shared->locked_out_data, source, (CommyEvidenceKind) evidence.kind);
   if (address == NULL)
@@ -120,8 +133,6 @@ end_auth (CommySetup *self, gboolean is_unable, const char *why)
   else if (self->listener != NULL)
     {
       count_failure (self, source);
-      if (exchange->at < exchange->n_plan)
-        commy_attempts_set_kind (self->shared->attempts, source, id);
       commy_set_error (&error, COMMY_ERROR_REFUSED, "%s refuses the peer (%s, for %s): %s", id,
                        source, exchange->hello.service, why);
     }
@@ -178,6 +189,23 @@ begin_session (CommySetup *self)
                             self->listener != NULL);
 }
 
+/* Who proved something of its own kind begins anew, but not with what it failed to prove elsewhere:
+ * or who has one thing would guess the other for ever. Who took part in a provider's steps and
+ * proved nothing by it has nothing forgiven, nor has a source that others share. */
+static void
+forgive (CommySetup *self)
+{
+  const CommyExchange *exchange = self->exchange;
+
+  if (exchange->source == NULL || g_str_has_prefix (exchange->source, "transport/"))
+    return;
+  for (guint i = 0; i < exchange->n_plan; i++)
+    if (exchange->proved[i])
+      commy_attempts_forgive_kind (self->shared->attempts, exchange->source,
+                                   exchange->plan[i]->note.id,
+                                   commy_env_now (self->shared->channel->env));
+}
+
 /* All of them are done. */
 void
 commy_exchange_complete (CommySetup *self)
@@ -200,26 +228,11 @@ commy_exchange_complete (CommySetup *self)
       commy_setup_progress (self);
       return;
     }
+  forgive (self);
   hello = exchange->hello;
   memset (&exchange->hello, 0, sizeof exchange->hello);
   commy_setup_on_hello (self, &hello);
   commy_hello_clear (&hello);
-}
-
-/* Who proved something of its own kind begins anew, but not with what it failed to prove elsewhere:
- * or who has one thing would guess the other for ever. Of a source that others share, nothing is
- * forgiven. */
-static void
-forgive (CommySetup *self)
-{
-  const CommyExchange *exchange = self->exchange;
-  g_autofree char *source = commy_exchange_dup_source (self);
-
-  if (g_str_has_prefix (source, "transport/"))
-    return;
-  for (guint i = 0; i < exchange->n_plan; i++)
-    commy_attempts_forgive_kind (self->shared->attempts, source, exchange->plan[i]->note.id,
-                                 commy_env_now (self->shared->channel->env));
 }
 
 static void
@@ -231,8 +244,6 @@ go_on (CommySetup *self)
   exchange->at++;
   if (exchange->at == exchange->n_plan)
     {
-      if (self->listener != NULL)
-        forgive (self);
       commy_exchange_complete (self);
       return;
     }
@@ -263,6 +274,7 @@ take_verdict (CommySetup *self)
       fail_auth (self, "the provider's principal is no name");
       return FALSE;
     }
+  exchange->proved[exchange->at] = TRUE;
   if (slot != NULL)
     slot->text = g_steal_pointer (&exchange->text);
   return TRUE;

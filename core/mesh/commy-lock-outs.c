@@ -45,6 +45,7 @@ typedef struct
 {
   char *key;
   guint failures;
+  char **kinds;        /* at what; NULL: at nothing in particular */
   gint64 until_ns;     /* on the steady clock */
   gint64 revision;     /* in the store; 0: not yet */
   gint64 seen;         /* and that of another instance's, while this one's was under way */
@@ -59,6 +60,7 @@ record_free (gpointer data)
   Record *self = data;
 
   g_free (self->key);
+  g_strfreev (self->kinds);
   g_free (self);
 }
 
@@ -284,7 +286,8 @@ make_value (CommyLockOuts *self, const Record *record)
                                .since_s = wall_of (self),
                                .until_s = (until_us + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC,
                                .failures = record->failures,
-                               .by = self->mesh->node };
+                               .by = self->mesh->node,
+                               .kinds = record->kinds };
   char *text = commy_denial_write (&denial);
 
   return g_bytes_new_take (text, strlen (text));
@@ -411,6 +414,7 @@ on_locked_out (gpointer data, const char *source, CommyEvidenceKind kind)
   gint64 now_ns = now_of (self);
   gint64 wait_ns = commy_attempts_wait (attempts, source, now_ns);
   g_autofree char *key = dup_key (source, kind);
+  g_autofree const char **kinds = commy_attempts_list_kinds (attempts, source);
   Record *record = key != NULL ? g_hash_table_lookup (self->records, key) : NULL;
 
   if (key == NULL || wait_ns == 0 || !may_write (self, now_ns))
@@ -420,6 +424,8 @@ on_locked_out (gpointer data, const char *source, CommyEvidenceKind kind)
   if (record == NULL)
     return;
   record->failures = commy_attempts_get_failures (attempts, source);
+  g_strfreev (record->kinds);
+  record->kinds = g_strdupv ((char **) kinds);
   record->until_ns = now_ns + wait_ns;
   record->is_address = commy_lock_out_is_address (source);
   record->is_stale = TRUE;
@@ -435,9 +441,9 @@ hear (CommyLockOuts *self, const char *source, const CommyDenial *denial)
   gint64 left_s = denial->until_s - wall_of (self);
 
   if (left_s > 0)
-    commy_attempts_hear (attempts_of (self, source), source, denial->failures,
-                         MIN (left_s, G_MAXINT64 / SECOND_NS) * SECOND_NS, denial->until_s,
-                         now_of (self));
+    commy_attempts_hear (
+        attempts_of (self, source), source, denial->failures, (const char *const *) denial->kinds,
+        MIN (left_s, G_MAXINT64 / SECOND_NS) * SECOND_NS, denial->until_s, now_of (self));
 }
 
 void

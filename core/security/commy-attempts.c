@@ -8,13 +8,17 @@
 
 #include "security/commy-attempts.h"
 
+#include <string.h>
+
 /* More are not counted; 2^10 seconds are more than the longest wait already. */
 #define FAILURES_MAX 64u
+/* A kind that no proof is of. */
+#define KIND_UNKNOWN "?"
 
 typedef struct
 {
   char *source;
-  GPtrArray *kinds; /* of its failures that were not forgiven, or NULL */
+  GPtrArray *kinds; /* of its failures that were not forgiven; NULL: of none in particular */
   guint failures;   /* in a row */
   gint64 until_ns;  /* may try again */
   guint said;       /* heard: what the word said, */
@@ -143,6 +147,42 @@ end_wait (GHashTable *table, const char *source, gint64 now_ns)
     entry->until_ns = MIN (entry->until_ns, now_ns);
 }
 
+/* --- kinds --- */
+
+static void
+add_kind (Entry *entry, const char *kind)
+{
+  if (entry->kinds == NULL)
+    entry->kinds = g_ptr_array_new_with_free_func (g_free);
+  if (g_ptr_array_find_with_equal_func (entry->kinds, kind, g_str_equal, NULL))
+    return;
+  if (entry->kinds->len < COMMY_ATTEMPTS_KINDS_MAX - 1)
+    g_ptr_array_add (entry->kinds, g_strdup (kind));
+  else if (entry->kinds->len < COMMY_ATTEMPTS_KINDS_MAX)
+    g_ptr_array_add (entry->kinds, g_strdup (KIND_UNKNOWN));
+}
+
+static void
+add_kinds (Entry *entry, const GPtrArray *kinds)
+{
+  for (guint i = 0; kinds != NULL && i < kinds->len; i++)
+    add_kind (entry, kinds->pdata[i]);
+}
+
+/* Whether there is no other left. */
+static gboolean
+remove_kind (Entry *entry, const char *kind)
+{
+  guint at;
+
+  if (entry->kinds == NULL)
+    return TRUE;
+  if (strcmp (kind, KIND_UNKNOWN) != 0
+      && g_ptr_array_find_with_equal_func (entry->kinds, kind, g_str_equal, &at))
+    g_ptr_array_remove_index_fast (entry->kinds, at);
+  return entry->kinds->len == 0;
+}
+
 /* --- what happens here --- */
 
 gint64
@@ -221,8 +261,11 @@ commy_attempts_add_failure (CommyAttempts *self, const char *source, gint64 now_
         entry->until_ns = now_ns;
       return;
     }
-  if (heard != NULL && !is_stale (self, heard, now_ns))
-    entry->failures = MAX (entry->failures, heard->failures);
+  if (heard != NULL && heard->failures > 0 && !is_stale (self, heard, now_ns))
+    {
+      entry->failures = MAX (entry->failures, heard->failures);
+      add_kinds (entry, heard->kinds);
+    }
   entry->failures = MIN (entry->failures + 1, FAILURES_MAX);
   entry->until_ns = now_ns + penalty (self, entry->failures);
 }
@@ -237,29 +280,27 @@ commy_attempts_get_failures (CommyAttempts *self, const char *source)
 }
 
 void
-commy_attempts_forgive (CommyAttempts *self, const char *source, gint64 now_ns)
-{
-  Entry *heard = g_hash_table_lookup (self->heard, source);
-
-  g_hash_table_remove (self->entries, source);
-  if (heard == NULL)
-    return;
-  heard->failures = 0;
-  heard->until_ns = MIN (heard->until_ns, now_ns);
-}
-
-/* There are no more of them than of providers. */
-void
 commy_attempts_set_kind (CommyAttempts *self, const char *source, const char *kind)
 {
   Entry *entry = g_hash_table_lookup (self->entries, source);
 
-  if (entry == NULL)
-    return;
-  if (entry->kinds == NULL)
-    entry->kinds = g_ptr_array_new_with_free_func (g_free);
-  if (!g_ptr_array_find_with_equal_func (entry->kinds, kind, g_str_equal, NULL))
-    g_ptr_array_add (entry->kinds, g_strdup (kind));
+  if (entry != NULL)
+    add_kind (entry, kind);
+}
+
+const char **
+commy_attempts_list_kinds (CommyAttempts *self, const char *source)
+{
+  const Entry *entry = g_hash_table_lookup (self->entries, source);
+  GPtrArray *kinds;
+
+  if (entry == NULL || entry->kinds == NULL)
+    return NULL;
+  kinds = g_ptr_array_new ();
+  for (guint i = 0; i < entry->kinds->len; i++)
+    g_ptr_array_add (kinds, entry->kinds->pdata[i]);
+  g_ptr_array_add (kinds, NULL);
+  return (const char **) g_ptr_array_free (kinds, FALSE);
 }
 
 void
@@ -269,16 +310,14 @@ commy_attempts_forgive_kind (CommyAttempts *self,
                              gint64 now_ns)
 {
   Entry *entry = g_hash_table_lookup (self->entries, source);
-  guint at;
+  Entry *heard = g_hash_table_lookup (self->heard, source);
 
-  if (entry != NULL && entry->kinds != NULL)
-    {
-      if (g_ptr_array_find_with_equal_func (entry->kinds, kind, g_str_equal, &at))
-        g_ptr_array_remove_index_fast (entry->kinds, at);
-      if (entry->kinds->len > 0)
-        return;
-    }
-  commy_attempts_forgive (self, source, now_ns);
+  if (entry != NULL && remove_kind (entry, kind))
+    g_hash_table_remove (self->entries, source);
+  if (heard == NULL || !remove_kind (heard, kind))
+    return;
+  heard->failures = 0; /* it stays, to be known when it is heard again */
+  heard->until_ns = MIN (heard->until_ns, now_ns);
 }
 
 void
@@ -300,6 +339,7 @@ void
 commy_attempts_hear (CommyAttempts *self,
                      const char *source,
                      guint failures,
+                     const char *const *kinds,
                      gint64 wait_ns,
                      gint64 end,
                      gint64 now_ns)
@@ -312,6 +352,11 @@ commy_attempts_hear (CommyAttempts *self,
     return;
   if (entry == NULL)
     entry = add_entry (self, self->heard, COMMY_ATTEMPTS_HEARD_MAX, source, now_ns);
+  g_clear_pointer (&entry->kinds, g_ptr_array_unref);
+  for (guint i = 0; kinds != NULL && kinds[i] != NULL; i++)
+    add_kind (entry, kinds[i]);
+  if (entry->kinds == NULL)
+    add_kind (entry, KIND_UNKNOWN);
   entry->said = said;
   entry->failures = said;
   entry->until_ns = now_ns + CLAMP (wait_ns, 0, self->longest_ns);

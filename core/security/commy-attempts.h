@@ -18,6 +18,9 @@
 
 typedef struct _CommyAttempts CommyAttempts;
 
+/* Kinds of failures that are told apart of a source; those beyond are forgiven by time alone. */
+#define COMMY_ATTEMPTS_KINDS_MAX 8u
+
 /* What is heard takes no room from what happened here. */
 #define COMMY_ATTEMPTS_HEARD_MAX 4096u
 
@@ -42,12 +45,14 @@ void commy_attempts_end (CommyAttempts *attempts, const char *source);
 void commy_attempts_add_failure (CommyAttempts *attempts, const char *source, gint64 now_ns);
 /* How often in a row @source has failed; 0: not that it were known. */
 guint commy_attempts_get_failures (CommyAttempts *attempts, const char *source);
-/* It knew better: what went before counts no more, and what was heard not when it is heard again.
- */
-void commy_attempts_forgive (CommyAttempts *attempts, const char *source, gint64 now_ns);
 /* At what its last failure here happened, such as a provider: that is forgiven by the same alone,
  * and all of it when nothing of the kind is left. */
 void commy_attempts_set_kind (CommyAttempts *attempts, const char *source, const char *kind);
+/* At what the failures happened that count, here or elsewhere; NULL: that is not known. (transfer
+ * container): up to NULL */
+const char **commy_attempts_list_kinds (CommyAttempts *attempts, const char *source);
+/* It knew better, in something of @kind: so did who failed at nothing else, and what went before
+ * counts no more. What was heard of that kind not when it is heard again, either. */
 void commy_attempts_forgive_kind (CommyAttempts *attempts,
                                   const char *source,
                                   const char *kind,
@@ -56,10 +61,12 @@ guint commy_attempts_get_n (CommyAttempts *attempts);
 
 /* Another instance says that @source failed so often there, and is to wait so long from now. No
  * more than the longest wait counts, and only once: @end is what makes one word of its differ from
- * the next, such as the end that it gives. */
+ * the next, such as the end that it gives. @kinds: at what it failed, up to NULL; without them no
+ * proof forgives it, only time does. */
 void commy_attempts_hear (CommyAttempts *attempts,
                           const char *source,
                           guint failures,
+                          const char *const *kinds,
                           gint64 wait_ns,
                           gint64 end,
                           gint64 now_ns);

@@ -27,6 +27,7 @@ commy_denial_free (CommyDenial *denial)
   g_free (denial->subject);
   g_free (denial->reason);
   g_free (denial->by);
+  g_strfreev (denial->kinds);
   g_free (denial);
 }
 
@@ -71,21 +72,39 @@ commy_denial_write (const CommyDenial *self)
       g_variant_builder_add (&builder, "{sv}", "failures", g_variant_new_uint32 (self->failures));
       g_variant_builder_add (&builder, "{sv}", "by",
                              g_variant_new_string (self->by != NULL ? self->by : ""));
+      if (self->kinds != NULL)
+        g_variant_builder_add (&builder, "{sv}", "kinds",
+                               g_variant_new_strv ((const char *const *) self->kinds, -1));
     }
   value = g_variant_ref_sink (g_variant_builder_end (&builder));
   return g_variant_print (value, TRUE);
+}
+
+static gboolean
+are_kinds (char *const *kinds)
+{
+  guint n = 0;
+
+  for (; kinds[n] != NULL; n++)
+    if (n == COMMY_DENIAL_KINDS_MAX || kinds[n][0] == '\0'
+        || strlen (kinds[n]) > COMMY_DENIAL_KIND_MAX || !is_plain (kinds[n], FALSE))
+      return FALSE;
+  return n > 0;
 }
 
 /* What only lock-outs have. */
 static void
 read_failures (CommyDenial *self, GVariant *value)
 {
+  g_auto (GStrv) kinds = NULL;
   const char *by = "";
 
   g_variant_lookup (value, "failures", "u", &self->failures);
   if (self->failures > 0 && g_variant_lookup (value, "by", "&s", &by)
       && strlen (by) <= COMMY_DENIAL_BY_MAX && is_plain (by, FALSE))
     self->by = g_strdup (by);
+  if (self->failures > 0 && g_variant_lookup (value, "kinds", "^as", &kinds) && are_kinds (kinds))
+    self->kinds = g_steal_pointer (&kinds);
 }
 
 static gboolean

@@ -14,6 +14,8 @@
 #define COMMY_DENIAL_SUBJECT_MAX 900u
 #define COMMY_DENIAL_TEXT_MAX 2048u
 #define COMMY_DENIAL_BY_MAX 64u
+#define COMMY_DENIAL_KINDS_MAX 8u
+#define COMMY_DENIAL_KIND_MAX 64u
 
 typedef struct
 {
@@ -23,6 +25,7 @@ typedef struct
   gint64 until_s; /* 0: for good */
   guint failures; /* of a lock-out (commy-lock-out.h): so often he failed */
   char *by;       /* and the node that says so; or NULL */
+  char **kinds;   /* and at what, up to NULL; or NULL: it does not say */
 } CommyDenial;
 
 void commy_denial_free (CommyDenial *denial);

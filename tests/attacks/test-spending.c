@@ -5,8 +5,7 @@
  */
 #include "config.h"
 
-#include "fake-client.h"
-#include "mesh-fixture.h"
+#include "fake-scene.h"
 
 #include <string.h>
 
@@ -14,101 +13,9 @@
 #define GREETERS 4u
 #define GREETING (48u << 20) /* bytes */
 
-typedef struct
-{
-  ServiceChild *child;
-  CommyMesh *mesh;
-  CommyClient *client; /* the right one */
-  char *address;
-  char *credentials;
-} Scene;
-
-static char *
-find_address (CommyMesh *mesh, const char *transport)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) list = commy_mesh_list_services_sync (mesh, TEST_SERVICE, NULL, &error);
-  g_autoptr (GVariant) entry = NULL;
-  g_autoptr (GVariantIter) endpoints = NULL;
-  const char *id, *address;
-
-  g_assert_no_error (error);
-  g_assert_cmpuint (g_variant_n_children (list), ==, 1);
-  entry = g_variant_get_child_value (list, 0);
-  g_assert_true (g_variant_lookup (entry, "endpoints", "a(ss)", &endpoints));
-  while (g_variant_iter_next (endpoints, "(&s&s)", &id, &address))
-    if (strcmp (id, transport) == 0)
-      return g_strdup (address);
-  g_assert_not_reached ();
-}
-
-static void
-check_add (CommyClient *client)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value
-      = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 3, 4), NULL, NULL, &error);
-
-  g_assert_no_error (error);
-  g_assert_nonnull (value);
-}
-
-static Scene *
-scene_new (MeshFixture *fixture, const char *transport)
-{
-  Scene *scene = g_new0 (Scene, 1);
-  g_autofree char *settings
-      = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", transport);
-
-  mesh_fixture_make_credentials (fixture);
-  scene->credentials = g_build_filename (fixture->dir, "state", "test", "pki", NULL);
-  scene->child = service_child_start (fixture, NULL, 0);
-  scene->mesh = mesh_fixture_join (fixture, settings);
-  scene->client = commy_client_new (scene->mesh, TEST_SERVICE);
-  scene->address = find_address (scene->mesh, transport);
-  check_add (scene->client);
-  return scene;
-}
-
-static void
-scene_free (Scene *scene)
-{
-  check_add (scene->client);
-  g_object_unref (scene->client);
-  commy_mesh_leave_sync (scene->mesh, NULL, NULL);
-  g_object_unref (scene->mesh);
-  service_child_free (scene->child);
-  g_free (scene->address);
-  g_free (scene->credentials);
-  g_free (scene);
-}
-
-static FakeClient *
-connect_fake (Scene *scene, const char *transport)
-{
-  FakeClient *fake = fake_client_new (transport, scene->credentials);
-  g_autoptr (GError) error = NULL;
-
-  fake_client_connect (fake, scene->address, &error);
-  g_assert_no_error (error);
-  return fake;
-}
-
-static void
-greet (FakeClient *fake, Scene *scene)
-{
-  CommyHello hello = { .service = (char *) TEST_SERVICE, .instance = scene->child->instance };
-  g_autofree char *text = NULL;
-  CommyFrame frame;
-
-  fake_client_greet (fake, &hello);
-  g_assert_true (fake_client_receive (fake, &frame, &text));
-  g_assert_cmpint (frame.type, ==, COMMY_FRAME_WELCOME);
-}
-
 /* The most memory that the service ever had, bytes. */
 static gsize
-read_peak (Scene *scene)
+read_peak (FakeScene *scene)
 {
   g_autofree char *path = g_strdup_printf ("/proc/%d/status", (int) scene->child->pid);
   g_autofree char *text = NULL;
@@ -126,19 +33,19 @@ test_large_greetings (MeshFixture *fixture, gconstpointer transport)
 {
   CommyFrameSpec hello = { .type = COMMY_FRAME_HELLO };
   g_autofree guint8 *payload = g_malloc0 (GREETING);
-  Scene *scene;
+  FakeScene *scene;
   FakeClient *fakes[GREETERS];
   gsize peak;
 
   mesh_fixture_capture_log (fixture);
-  scene = scene_new (fixture, transport);
+  scene = fake_scene_new (fixture, transport, NULL, 0, fake_scene_check_add);
   peak = read_peak (scene);
   for (guint i = 0; i < GREETERS; i++)
     {
       CommyFrame frame;
       g_autofree char *text = NULL;
 
-      fakes[i] = connect_fake (scene, transport);
+      fakes[i] = fake_scene_connect (scene, transport);
       fake_client_send_frame (fakes[i], &hello, payload, GREETING);
       while (fake_client_receive (fakes[i], &frame, &text))
         {
@@ -152,7 +59,7 @@ test_large_greetings (MeshFixture *fixture, gconstpointer transport)
   g_assert_cmpuint (read_peak (scene) - peak, <, GREETING / 2);
   for (guint i = 0; i < GREETERS; i++)
     fake_client_free (fakes[i]);
-  scene_free (scene);
+  fake_scene_free (scene);
 }
 
 /* How many PONGs come until the one for @last has. */
@@ -179,23 +86,23 @@ count_pongs (FakeClient *fake, guint32 last)
 static void
 test_pings (MeshFixture *fixture, gconstpointer transport)
 {
-  Scene *scene = scene_new (fixture, transport);
-  FakeClient *fake = connect_fake (scene, transport);
+  FakeScene *scene = fake_scene_new (fixture, transport, NULL, 0, fake_scene_check_add);
+  FakeClient *fake = fake_scene_connect (scene, transport);
   guint n;
 
-  greet (fake, scene);
+  fake_scene_greet (scene, fake);
   for (guint32 i = 1; i <= PINGS; i++)
     {
       CommyFrameSpec ping = { .type = COMMY_FRAME_PING, .stream = i };
 
       fake_client_send_frame (fake, &ping, NULL, 0);
     }
-  check_add (scene->client);
+  fake_scene_check_add (scene->client);
   n = count_pongs (fake, PINGS);
   g_test_message ("%u PINGs over %s were owed %u PONGs", PINGS, (const char *) transport, n);
   g_assert_cmpuint (n, <, PINGS / 2);
   fake_client_free (fake);
-  scene_free (scene);
+  fake_scene_free (scene);
 }
 
 static void

@@ -117,6 +117,18 @@ find (const Corpus *corpus, const char *name, gsize *out_size)
 
 /* --- a token each --- */
 
+/* What is in one's own file may be no JWT at all. */
+static void
+test_no_times (void)
+{
+  static const char *const texts[]
+      = { "", ".", "..", "e30.e30.", "opaque", "a", "a.b", "e30.W10.", "e30.eyJleHAiOiIxIn0.e30" };
+  gint64 from_s, until_s;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
+    g_assert_false (jwt_read_times (texts[i], strlen (texts[i]), &from_s, &until_s));
+}
+
 typedef struct
 {
   Corpus *corpus;
@@ -131,13 +143,17 @@ test_token (gconstpointer data)
   g_autofree char *text = find (test->corpus, test->parts[0], &size);
   JwtVerdict verdict;
   const char *why = jwt_check (test->corpus->keys, &rules, text, size, NOW, &verdict);
+  gint64 from_s, until_s;
 
   g_test_message ("%s", why != NULL ? why : verdict.principal);
   if (strcmp (test->parts[1], "-") == 0)
     {
       g_assert_cmpstr (why, ==, NULL);
       g_assert_true (g_str_has_prefix (verdict.principal, "jwt:https://issuer.example.org/alice"));
-      g_assert_true (g_str_has_prefix (verdict.id, "jwt-sha256:")); /* none of them says jti */
+      g_assert_true (g_str_has_prefix (verdict.id, "jwt-sha256:"));   /* none of them says jti */
+      g_assert_true (jwt_read_times (text, size, &from_s, &until_s)); /* as who shows it does */
+      g_assert_cmpint (from_s, ==, verdict.not_before_s);
+      g_assert_cmpint (until_s, ==, verdict.ends_s);
       if (strcmp (test->parts[0], "valid-scopes") == 0)
         g_assert_cmpstr (verdict.principal, ==,
                          "jwt:https://issuer.example.org/alice\nscope=read\nscope=write");
@@ -642,6 +658,7 @@ main (int argc, char **argv)
    * its name is what it says, or a hash of what was signed */
   g_test_add_func ("/auth/jwt/has-a-name-that-can-be-denied", test_ids);
   g_test_add_func ("/auth/jwt/json-is-read-strictly", test_json);
+  g_test_add_func ("/auth/jwt/what-says-no-end-has-none", test_no_times);
 #define ADD(NAME, FUNC) \
   g_test_add ("/auth/jwt/" NAME, Scene, NULL, scene_set_up, FUNC, scene_tear_down)
   ADD ("a-token-is-shown-and-checked", test_exchange);

@@ -328,21 +328,72 @@ test_fetched_again (void)
   scene_clear (&scene);
 }
 
-/* Nobody has used it since: then the next one who does fetches it. */
+/* Nobody has used it since: then the next one who does fetches it, as a connection that is replaced
+ * because the token ends. */
 static void
 test_not_fetched_for_nobody (void)
 {
+  g_autoptr (GBytes) first = NULL;
+  g_autoptr (GBytes) second = NULL;
   Scene scene;
 
   if (!scene_init (&scene))
     return;
-  g_bytes_unref (scene_show (&scene, NULL));
-  scene_advance (&scene, 3569);
-  g_bytes_unref (scene_show (&scene, NULL));
+  first = scene_show (&scene, NULL);
+  scene_advance (&scene, 2701); /* three quarters of an hour */
   scene_check_count (&scene, "token", 1);
-  scene_advance (&scene, 2); /* half a minute before its end */
-  g_bytes_unref (scene_show (&scene, NULL));
+  second = scene_show (&scene, NULL);
+  g_assert_false (g_bytes_equal (first, second));
   scene_check_count (&scene, "token", 2);
+  scene_clear (&scene);
+}
+
+/* Where the issuer gives none the old one is shown up to its end, half a minute before. */
+static void
+test_old_one_is_good (void)
+{
+  g_autoptr (GBytes) first = NULL;
+  g_autoptr (GBytes) second = NULL;
+  Scene scene;
+
+  if (!scene_init (&scene))
+    return;
+  first = scene_show (&scene, NULL);
+  scene_tell (&scene, "mode broken");
+  scene_advance (&scene, 2701);
+  second = scene_show (&scene, NULL);
+  g_assert_cmpuint (commy_test_host_count_log (scene.caller.host, "status 500"), ==, 1);
+  g_assert_true (g_bytes_equal (first, second));
+  scene_advance (&scene, 870);
+  g_assert_null (scene_show (&scene, "status 500"));
+  scene_clear (&scene);
+}
+
+/* Who shows one knows when it ends, and replaces what rests on it before. */
+static void
+test_shown_until (void)
+{
+  CommyEvidence evidence = auth_side_evidence (1, SERVICE);
+  CommyProof proof = { .struct_size = sizeof proof };
+  gint64 begun_s = g_get_real_time () / G_USEC_PER_SEC;
+  gint64 now_s;
+  AuthSide side;
+  Scene scene;
+
+  if (!scene_init (&scene))
+    return;
+  node_start (&scene.caller);
+  auth_side_begin (&side, scene.caller.ops, scene.caller.instance, FALSE, &evidence);
+  g_assert_false (side.ops->proof (scene.caller.instance, NULL, side.session, &proof));
+  auth_side_step_sync (&side, NULL);
+  g_assert_cmpint (side.verdict, ==, COMMY_AUTH_NOT_MINE);
+  g_assert_true (side.ops->proof (scene.caller.instance, NULL, side.session, &proof));
+  now_s = g_get_real_time () / G_USEC_PER_SEC;
+  g_assert_cmpstr (proof.id, ==, "");
+  g_assert_cmpint (proof.from_s, >=, begun_s);
+  g_assert_cmpint (proof.from_s, <=, now_s);
+  g_assert_cmpint (proof.until_s, ==, proof.from_s + 3600 + JWT_SKEW_S);
+  auth_side_end (&side);
   scene_clear (&scene);
 }
 
@@ -499,6 +550,8 @@ main (int argc, char **argv)
   ADD ("token/revoked-is-refused", test_revoked);
   ADD ("token/is-got-again-before-its-end", test_fetched_again);
   ADD ("token/is-not-got-for-nobody", test_not_fetched_for_nobody);
+  ADD ("token/the-old-one-is-good-up-to-its-end", test_old_one_is_good);
+  ADD ("token/its-end-is-known-to-who-shows-it", test_shown_until);
   ADD ("token/is-got-once-for-all", test_fetched_once_for_all);
   ADD ("token/is-not-shown-to-everybody", test_not_shown);
   ADD ("token/wrong-secret-is-not-tried-in-a-loop", test_wrong_secret);

@@ -147,3 +147,33 @@ auth_type_code (MeshFixture *fixture)
   g_assert_true (g_file_set_contents (path, code, -1, NULL));
   g_assert_cmpint (g_chmod (path, 0600), ==, 0);
 }
+
+/* --- a provider of every kind --- */
+
+/* A folder with the one fixture, which the mesh finds first. */
+static char *
+plugin_folder (MeshFixture *fixture)
+{
+  static const char name[] = "libcommy-auth-chatty.so";
+  g_autofree char *folder = g_build_filename (fixture->dir, "plugins", NULL);
+  g_autofree char *source
+      = g_build_filename (g_getenv ("COMMY_BUILD_DIR"), "tests/fixtures/plugins/.libs", name, NULL);
+  g_autofree char *path = g_build_filename (folder, name, NULL);
+  g_autofree char *text = NULL;
+  gsize size;
+
+  g_mkdir (folder, 0700);
+  g_assert_true (g_file_get_contents (source, &text, &size, NULL));
+  g_assert_true (g_file_set_contents (path, text, (gssize) size, NULL));
+  return g_steal_pointer (&folder);
+}
+
+char *
+auth_chatty_settings (MeshFixture *fixture, const char *how, const char *more)
+{
+  g_autofree char *folder = plugin_folder (fixture);
+
+  return g_strdup_printf ("auth=peercred;chatty\n[plugins]\npath=%s\n[plugin auth/chatty]\n"
+                          "param.how=%s\n[limits]\nhandshake-timeout=1s\n%s",
+                          folder, how, more);
+}

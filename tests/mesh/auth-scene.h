@@ -37,5 +37,8 @@ void auth_check_refused (MeshFixture *fixture, const char *settings, const char 
 /* (transfer full): settings of a caller who has a secret for one-time codes of @principal's. */
 char *
 auth_enrol (MeshFixture *fixture, const char *principal, const char *transport, char **out_id);
+/* (transfer full): settings of a node with the provider of tests/fixtures/plugins/chatty.c, which
+ * behaves as @how says; and @more. */
+char *auth_chatty_settings (MeshFixture *fixture, const char *how, const char *more);
 /* In its place it has a code from now on, as somebody typed it: good once. */
 void auth_type_code (MeshFixture *fixture);

@@ -489,42 +489,14 @@ test_second_factor_of_a_token (MeshFixture *fixture, gconstpointer data)
 
 /* --- providers of every kind --- */
 
-/* A folder with the one fixture, which the mesh finds first. */
-static char *
-plugin_folder (MeshFixture *fixture)
-{
-  static const char name[] = "libcommy-auth-chatty.so";
-  g_autofree char *folder = g_build_filename (fixture->dir, "plugins", NULL);
-  g_autofree char *source
-      = g_build_filename (g_getenv ("COMMY_BUILD_DIR"), "tests/fixtures/plugins/.libs", name, NULL);
-  g_autofree char *path = g_build_filename (folder, name, NULL);
-  g_autofree char *text = NULL;
-  gsize size;
-
-  g_mkdir (folder, 0700);
-  g_assert_true (g_file_get_contents (source, &text, &size, NULL));
-  g_assert_true (g_file_set_contents (path, text, (gssize) size, NULL));
-  return g_steal_pointer (&folder);
-}
-
-static char *
-chatty_settings (MeshFixture *fixture, const char *how, const char *more)
-{
-  g_autofree char *folder = plugin_folder (fixture);
-
-  return g_strdup_printf ("auth=peercred;chatty\n[plugins]\npath=%s\n[plugin auth/chatty]\n"
-                          "param.how=%s\n[limits]\nhandshake-timeout=1s\n%s",
-                          folder, how, more);
-}
-
 static void
 check_chatty (MeshFixture *fixture, const char *caller, const char *service, const char *words)
 {
-  g_autofree char *mine = chatty_settings (fixture, caller, "");
+  g_autofree char *mine = auth_chatty_settings (fixture, caller, "");
   g_autofree char *theirs
-      = chatty_settings (fixture, service,
-                         "[auth-chain c]\nrequire=chatty\n[service " TEST_SERVICE "]\n"
-                         "auth-chain=c\n" ALLOW ("chatty"));
+      = auth_chatty_settings (fixture, service,
+                              "[auth-chain c]\nrequire=chatty\n[service " TEST_SERVICE "]\n"
+                              "auth-chain=c\n" ALLOW ("chatty"));
   ServiceChild *child;
 
   g_free (fixture->log);
@@ -567,11 +539,11 @@ test_thinks_forever (MeshFixture *fixture, gconstpointer data)
 static void
 test_unable (MeshFixture *fixture, gconstpointer data)
 {
-  g_autofree char *mine = chatty_settings (fixture, "later", "");
+  g_autofree char *mine = auth_chatty_settings (fixture, "later", "");
   g_autofree char *theirs
-      = chatty_settings (fixture, "unable",
-                         "[auth-chain c]\nrequire=chatty\n[service " TEST_SERVICE "]\n"
-                         "auth-chain=c\n" ALLOW ("chatty"));
+      = auth_chatty_settings (fixture, "unable",
+                              "[auth-chain c]\nrequire=chatty\n[service " TEST_SERVICE "]\n"
+                              "auth-chain=c\n" ALLOW ("chatty"));
   ServiceChild *child;
 
   mesh_fixture_capture_log (fixture);

@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "fake-client.h"
+#include "fake-scene.h"
 #include "topic-puppet.h"
 
 #include "channel/commy-channel-private.h"
@@ -549,21 +549,6 @@ principals (MeshFixture *fixture, gconstpointer data)
 
 /* --- lies --- */
 
-static char *
-find_address (CommyMesh *mesh, const char *transport)
-{
-  g_autoptr (GVariant) list = commy_mesh_list_services_sync (mesh, TEST_SERVICE, NULL, NULL);
-  g_autoptr (GVariant) entry = g_variant_get_child_value (list, 0);
-  g_autoptr (GVariantIter) endpoints = NULL;
-  const char *id, *address;
-
-  g_assert_true (g_variant_lookup (entry, "endpoints", "a(ss)", &endpoints));
-  while (g_variant_iter_next (endpoints, "(&s&s)", &id, &address))
-    if (strcmp (id, transport) == 0)
-      return g_strdup (address);
-  g_assert_not_reached ();
-}
-
 typedef struct
 {
   const char *name;
@@ -602,7 +587,7 @@ split_frames_that_lie (MeshFixture *fixture, gconstpointer data)
   g_autofree char *address = NULL;
 
   mesh = mesh_fixture_join (fixture, NULL);
-  address = find_address (mesh, "shm");
+  address = fake_scene_find_address (mesh, "shm");
   for (gsize i = 0; i < G_N_ELEMENTS (lies); i++)
     {
       FakeClient *fake = fake_client_new ("shm", NULL);

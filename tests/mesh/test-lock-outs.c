@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "auth-scene.h"
+#include "fake-scene.h"
 
 #include <commy/commy-mesh-store.h>
 #include <string.h>
@@ -310,6 +311,82 @@ test_spoilt (MeshFixture *fixture, gconstpointer data)
   g_object_unref (mesh);
 }
 
+/* --- steps that prove nothing --- */
+
+/* Takes part in the steps of chatty, which nobody needs, with one @word. Whether that is welcome.
+ */
+static gboolean
+take_part (FakeScene *scene, const char *word)
+{
+  static char *const chatty[] = { (char *) "chatty", NULL };
+  CommyHello hello = { .service = (char *) TEST_SERVICE,
+                       .instance = scene->child->instance,
+                       .auth = (char **) chatty,
+                       .auth_wants = (char **) chatty };
+  const CommyFrameSpec last = { .type = COMMY_FRAME_AUTH, .stream = 1, .method = 1 };
+  FakeClient *fake = fake_scene_connect (scene, "unix");
+  CommyFrame frame;
+  guint n = 0;
+
+  fake_client_greet (fake, &hello);
+  for (;;)
+    {
+      g_autofree char *text = NULL;
+
+      g_assert_true (fake_client_receive (fake, &frame, &text));
+      if (frame.type != COMMY_FRAME_AUTH)
+        break;
+      if (n++ == 0)
+        {
+          g_assert_cmpstr (text, ==, "chatty");
+          fake_client_send_frame (fake, &last, word, 1);
+        }
+    }
+  fake_client_free (fake);
+  g_assert_true (frame.type == COMMY_FRAME_WELCOME || frame.type == COMMY_FRAME_CLOSE);
+  return frame.type == COMMY_FRAME_WELCOME;
+}
+
+static char *
+dup_reason (CommyMesh *mesh)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) list = commy_mesh_list_denied (mesh, &error);
+  g_autoptr (GVariant) record = NULL;
+  char *reason = NULL;
+
+  g_assert_no_error (error);
+  if (g_variant_n_children (list) == 0)
+    return NULL;
+  record = g_variant_get_child_value (list, 0);
+  g_assert_true (g_variant_lookup (record, "reason", "s", &reason));
+  return reason;
+}
+
+/* Between two guesses somebody lets himself be asked, and says nothing: he has failed twice. */
+static void
+test_nothing_proved (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *settings
+      = auth_chatty_settings (fixture, "later", "[security]\nlock-out-longest=10min\n");
+  FakeScene *scene = fake_scene_new (fixture, "unix", settings, 0, fake_scene_check_add);
+  gint64 until = g_get_monotonic_time () + PATIENCE_US;
+  g_autofree char *reason = NULL;
+
+  g_assert_false (take_part (scene, "g"));
+  while (!take_part (scene, "s"))
+    g_assert_cmpint (g_get_monotonic_time (), <, until);
+  g_assert_false (take_part (scene, "g"));
+  while (reason == NULL || strstr (reason, "2 in a row") == NULL)
+    {
+      if (g_get_monotonic_time () > until)
+        g_error ("it is not the second failure: %s", reason != NULL ? reason : "none is told");
+      g_free (reason);
+      reason = dup_reason (scene->mesh);
+    }
+  fake_scene_free (scene);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -328,6 +405,9 @@ main (int argc, char **argv)
   ADD ("not-where-they-are-not-shared", test_not_believed);
   ADD ("gone-with-the-instance", test_gone);
   ADD ("a-spoilt-record-locks-nobody-out-for-good", test_spoilt);
+  /* attack: take part in a provider's steps between two guesses at it, and prove nothing; defence:
+   * only a proof forgives; test: /mesh/lock-outs/who-proves-nothing-has-nothing-forgiven */
+  ADD ("who-proves-nothing-has-nothing-forgiven", test_nothing_proved);
 #undef ADD
   return g_test_run ();
 }

@@ -5,8 +5,7 @@
  */
 #include "config.h"
 
-#include "fake-client.h"
-#include "mesh-fixture.h"
+#include "fake-scene.h"
 
 #include <commy/commy-audit.h>
 
@@ -30,29 +29,11 @@ typedef struct
   CommyFlowName flow;
 } Scene;
 
-static char *
-find_address (CommyMesh *mesh, const char *transport)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) list = commy_mesh_list_services_sync (mesh, TEST_SERVICE, NULL, &error);
-  g_autoptr (GVariant) entry = NULL;
-  g_autoptr (GVariantIter) endpoints = NULL;
-  const char *id, *address;
-
-  g_assert_no_error (error);
-  entry = g_variant_get_child_value (list, 0);
-  g_assert_true (g_variant_lookup (entry, "endpoints", "a(ss)", &endpoints));
-  while (g_variant_iter_next (endpoints, "(&s&s)", &id, &address))
-    if (strcmp (id, transport) == 0)
-      return g_strdup (address);
-  g_assert_not_reached ();
-}
-
 static FakeClient *
 connect_fake (Scene *scene, const char *transport, const char *credentials)
 {
   FakeClient *fake = fake_client_new (transport, credentials);
-  g_autofree char *address = find_address (scene->mesh, transport);
+  g_autofree char *address = fake_scene_find_address (scene->mesh, transport);
   g_autoptr (GError) error = NULL;
 
   fake_client_connect (fake, address, &error);

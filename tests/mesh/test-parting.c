@@ -6,8 +6,7 @@
  */
 #include "config.h"
 
-#include "fake-client.h"
-#include "mesh-fixture.h"
+#include "fake-scene.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -122,28 +121,10 @@ scene_close (Scene *self)
   munmap (self->book, CALLS);
 }
 
-static char *
-find_address (CommyMesh *mesh)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) list = commy_mesh_list_services_sync (mesh, TEST_SERVICE, NULL, &error);
-  g_autoptr (GVariant) entry = NULL;
-  g_autoptr (GVariantIter) endpoints = NULL;
-  const char *id, *address;
-
-  g_assert_no_error (error);
-  entry = g_variant_get_child_value (list, 0);
-  g_assert_true (g_variant_lookup (entry, "endpoints", "a(ss)", &endpoints));
-  while (g_variant_iter_next (endpoints, "(&s&s)", &id, &address))
-    if (strcmp (id, "unix") == 0)
-      return g_strdup (address);
-  g_assert_not_reached ();
-}
-
 static FakeClient *
 meet (Scene *self)
 {
-  g_autofree char *address = find_address (self->mesh);
+  g_autofree char *address = fake_scene_find_address (self->mesh, "unix");
   FakeClient *fake = fake_client_new ("unix", NULL);
   CommyHello hello = { .service = (char *) TEST_SERVICE, .instance = self->child->instance };
   g_autoptr (GError) error = NULL;

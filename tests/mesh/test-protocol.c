@@ -5,104 +5,11 @@
  */
 #include "config.h"
 
-#include "fake-client.h"
-#include "mesh-fixture.h"
+#include "fake-scene.h"
 
 #include <string.h>
 
 #define SETTINGS "[limits]\nhandshake-timeout=3s\nmessage=256KiB\nmethods=16\n"
-
-typedef struct
-{
-  ServiceChild *child;
-  CommyMesh *mesh;
-  CommyClient *client; /* the right one */
-  char *address;
-  char *credentials;
-} Scene;
-
-static char *
-find_address (CommyMesh *mesh, const char *transport)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) list = commy_mesh_list_services_sync (mesh, TEST_SERVICE, NULL, &error);
-  g_autoptr (GVariant) entry = NULL;
-  g_autoptr (GVariantIter) endpoints = NULL;
-  const char *id, *address;
-
-  g_assert_no_error (error);
-  g_assert_cmpuint (g_variant_n_children (list), ==, 1);
-  entry = g_variant_get_child_value (list, 0);
-  g_assert_true (g_variant_lookup (entry, "endpoints", "a(ss)", &endpoints));
-  while (g_variant_iter_next (endpoints, "(&s&s)", &id, &address))
-    if (strcmp (id, transport) == 0)
-      return g_strdup (address);
-  g_assert_not_reached ();
-}
-
-static void
-check_add (CommyClient *client)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) value
-      = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 3, 4), NULL, NULL, &error);
-
-  g_assert_no_error (error);
-  g_assert_nonnull (value);
-}
-
-static Scene *
-scene_new (MeshFixture *fixture, const char *transport)
-{
-  Scene *scene = g_new0 (Scene, 1);
-  g_autofree char *settings
-      = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", transport);
-
-  mesh_fixture_make_credentials (fixture);
-  scene->credentials = g_build_filename (fixture->dir, "state", "test", "pki", NULL);
-  scene->child = service_child_start (fixture, SETTINGS, 0);
-  scene->mesh = mesh_fixture_join (fixture, settings);
-  scene->client = commy_client_new (scene->mesh, TEST_SERVICE);
-  scene->address = find_address (scene->mesh, transport);
-  check_add (scene->client);
-  return scene;
-}
-
-static void
-scene_free (Scene *scene)
-{
-  check_add (scene->client);
-  g_object_unref (scene->client);
-  commy_mesh_leave_sync (scene->mesh, NULL, NULL);
-  g_object_unref (scene->mesh);
-  service_child_free (scene->child);
-  g_free (scene->address);
-  g_free (scene->credentials);
-  g_free (scene);
-}
-
-static FakeClient *
-connect_fake (Scene *scene, const char *transport)
-{
-  FakeClient *fake = fake_client_new (transport, scene->credentials);
-  g_autoptr (GError) error = NULL;
-
-  fake_client_connect (fake, scene->address, &error);
-  g_assert_no_error (error);
-  return fake;
-}
-
-static void
-greet (FakeClient *fake, Scene *scene)
-{
-  CommyHello hello = { .service = (char *) TEST_SERVICE, .instance = scene->child->instance };
-  g_autofree char *text = NULL;
-  CommyFrame frame;
-
-  fake_client_greet (fake, &hello);
-  g_assert_true (fake_client_receive (fake, &frame, &text));
-  g_assert_cmpint (frame.type, ==, COMMY_FRAME_WELCOME);
-}
 
 /* --- what may be sent wrongly --- */
 
@@ -524,35 +431,35 @@ static const Attack attacks[] = {
 static void
 test_attacks (MeshFixture *fixture, gconstpointer transport)
 {
-  Scene *scene = scene_new (fixture, transport);
+  FakeScene *scene = fake_scene_new (fixture, transport, SETTINGS, 0, fake_scene_check_add);
 
   for (guint i = 0; i < G_N_ELEMENTS (attacks); i++)
     {
       const Attack *attack = &attacks[i];
-      FakeClient *fake = connect_fake (scene, transport);
+      FakeClient *fake = fake_scene_connect (scene, transport);
 
       g_test_message ("%s", attack->name);
       if (attack->greeted)
-        greet (fake, scene);
+        fake_scene_greet (scene, fake);
       attack->attack (fake);
       fake_client_expect_close (fake, attack->code, attack->words);
       fake_client_free (fake);
-      check_add (scene->client);
+      fake_scene_check_add (scene->client);
     }
-  scene_free (scene);
+  fake_scene_free (scene);
 }
 
 static void
 test_hang_ups (MeshFixture *fixture, gconstpointer transport)
 {
-  Scene *scene = scene_new (fixture, transport);
+  FakeScene *scene = fake_scene_new (fixture, transport, SETTINGS, 0, fake_scene_check_add);
 
   for (guint i = 0; i < 24; i++)
     {
-      FakeClient *fake = connect_fake (scene, transport);
+      FakeClient *fake = fake_scene_connect (scene, transport);
 
       if (i % 4 > 0)
-        greet (fake, scene);
+        fake_scene_greet (scene, fake);
       if (i % 4 > 1)
         {
           announce (fake, 1, "Echo", 4);
@@ -563,15 +470,15 @@ test_hang_ups (MeshFixture *fixture, gconstpointer transport)
       fake_client_hang_up (fake);
       fake_client_free (fake);
     }
-  scene_free (scene);
+  fake_scene_free (scene);
 }
 
 /* What is odd but no offence: a message twice, an answer that nobody waits for. */
 static void
 test_tolerated (MeshFixture *fixture, gconstpointer transport)
 {
-  Scene *scene = scene_new (fixture, transport);
-  FakeClient *fake = connect_fake (scene, transport);
+  FakeScene *scene = fake_scene_new (fixture, transport, SETTINGS, 0, fake_scene_check_add);
+  FakeClient *fake = fake_scene_connect (scene, transport);
   CommyFrameSpec answer = { .type = COMMY_FRAME_REPLY, .stream = 77 };
   CommyFrameSpec cancel = { .type = COMMY_FRAME_CANCEL, .stream = 78 };
   CommyFrameSpec ping = { .type = COMMY_FRAME_PING, .stream = 79 };
@@ -581,7 +488,7 @@ test_tolerated (MeshFixture *fixture, gconstpointer transport)
   CommyFrame frame;
   gint32 n;
 
-  greet (fake, scene);
+  fake_scene_greet (scene, fake);
   announce (fake, 1, "Count", 5);
   send_count (fake, 1);
   send_count (fake, 1);
@@ -597,7 +504,7 @@ test_tolerated (MeshFixture *fixture, gconstpointer transport)
   g_variant_get (counted, "(i)", &n);
   g_assert_cmpint (n, ==, 2);
   fake_client_free (fake);
-  scene_free (scene);
+  fake_scene_free (scene);
 }
 
 static void

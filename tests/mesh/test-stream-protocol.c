@@ -5,38 +5,13 @@
  */
 #include "config.h"
 
-#include "fake-client.h"
-#include "mesh-fixture.h"
+#include "fake-scene.h"
 #include "stream-handlers.h"
 
 #include <string.h>
 
 #define WINDOW COMMY_FRAME_STREAM_WINDOW
 #define STREAM 7u
-
-typedef struct
-{
-  ServiceChild *child;
-  CommyMesh *mesh;
-  CommyClient *client; /* the right one */
-  char *address;
-  char *credentials;
-} Scene;
-
-static char *
-find_address (CommyMesh *mesh, const char *transport)
-{
-  g_autoptr (GVariant) list = commy_mesh_list_services_sync (mesh, TEST_SERVICE, NULL, NULL);
-  g_autoptr (GVariant) entry = g_variant_get_child_value (list, 0);
-  g_autoptr (GVariantIter) endpoints = NULL;
-  const char *id, *address;
-
-  g_assert_true (g_variant_lookup (entry, "endpoints", "a(ss)", &endpoints));
-  while (g_variant_iter_next (endpoints, "(&s&s)", &id, &address))
-    if (strcmp (id, transport) == 0)
-      return g_strdup (address);
-  g_assert_not_reached ();
-}
 
 /* A stream of the right client works from end to end. */
 static void
@@ -59,34 +34,10 @@ check_mirror (CommyClient *client)
   g_assert_no_error (error);
 }
 
-static Scene *
+static FakeScene *
 scene_new (MeshFixture *fixture, const char *transport)
 {
-  Scene *scene = g_new0 (Scene, 1);
-  g_autofree char *settings
-      = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", transport);
-
-  mesh_fixture_make_credentials (fixture);
-  scene->credentials = g_build_filename (fixture->dir, "state", "test", "pki", NULL);
-  scene->child = service_child_start (fixture, "[limits]\nmessage=1MiB\n", 1);
-  scene->mesh = mesh_fixture_join (fixture, settings);
-  scene->client = commy_client_new (scene->mesh, TEST_SERVICE);
-  scene->address = find_address (scene->mesh, transport);
-  check_mirror (scene->client);
-  return scene;
-}
-
-static void
-scene_free (Scene *scene)
-{
-  check_mirror (scene->client);
-  g_object_unref (scene->client);
-  commy_mesh_leave_sync (scene->mesh, NULL, NULL);
-  g_object_unref (scene->mesh);
-  service_child_free (scene->child);
-  g_free (scene->address);
-  g_free (scene->credentials);
-  g_free (scene);
+  return fake_scene_new (fixture, transport, "[limits]\nmessage=1MiB\n", 1, check_mirror);
 }
 
 static void
@@ -99,19 +50,11 @@ announce (FakeClient *fake, guint32 id, const char *name)
 
 /* Connected, with "Hold" as method 1, "Mirror" as 2 and "Relay" as 3. */
 static FakeClient *
-connect_fake (Scene *scene, const char *transport)
+connect_fake (FakeScene *scene, const char *transport)
 {
-  FakeClient *fake = fake_client_new (transport, scene->credentials);
-  CommyHello hello = { .service = (char *) TEST_SERVICE, .instance = scene->child->instance };
-  g_autoptr (GError) error = NULL;
-  g_autofree char *text = NULL;
-  CommyFrame frame;
+  FakeClient *fake = fake_scene_connect (scene, transport);
 
-  fake_client_connect (fake, scene->address, &error);
-  g_assert_no_error (error);
-  fake_client_greet (fake, &hello);
-  g_assert_true (fake_client_receive (fake, &frame, &text));
-  g_assert_cmpint (frame.type, ==, COMMY_FRAME_WELCOME);
+  fake_scene_greet (scene, fake);
   announce (fake, 1, "Hold");
   announce (fake, 2, "Mirror");
   announce (fake, 3, "Relay");
@@ -274,7 +217,7 @@ await_close (FakeClient *fake, const char *words)
 static void
 test_attacks (MeshFixture *fixture, gconstpointer transport)
 {
-  Scene *scene = scene_new (fixture, transport);
+  FakeScene *scene = scene_new (fixture, transport);
 
   for (guint i = 0; i < G_N_ELEMENTS (attacks); i++)
     {
@@ -286,7 +229,7 @@ test_attacks (MeshFixture *fixture, gconstpointer transport)
       fake_client_free (fake);
       check_mirror (scene->client);
     }
-  scene_free (scene);
+  fake_scene_free (scene);
 }
 
 /* --- bad luck --- */
@@ -308,7 +251,7 @@ expect_frame (FakeClient *fake, guint8 type, guint32 stream, guint32 method)
 static void
 test_strays (MeshFixture *fixture, gconstpointer transport)
 {
-  Scene *scene = scene_new (fixture, transport);
+  FakeScene *scene = scene_new (fixture, transport);
   FakeClient *fake = connect_fake (scene, transport);
 
   for (guint i = 0; i < 1000; i++)
@@ -324,7 +267,7 @@ test_strays (MeshFixture *fixture, gconstpointer transport)
   send_bare (fake, COMMY_FRAME_PING, 5, 0);
   expect_frame (fake, COMMY_FRAME_PONG, 5, 0);
   fake_client_free (fake);
-  scene_free (scene);
+  fake_scene_free (scene);
 }
 
 /* A message that cannot be read is its stream's trouble only. */
@@ -340,7 +283,7 @@ test_unreadable (MeshFixture *fixture, gconstpointer transport)
     { 1, "zz", "abc" }, { 1, "a{vs}", "abc" }, { 99, "s", "abc" },
     { 2, "s", "abc" },  { 0, "s", "abc" },     { 1, "*", "abc" },
   };
-  Scene *scene = scene_new (fixture, transport);
+  FakeScene *scene = scene_new (fixture, transport);
   FakeClient *fake = connect_fake (scene, transport);
 
   for (guint i = 0; i < G_N_ELEMENTS (messages); i++)
@@ -361,14 +304,14 @@ test_unreadable (MeshFixture *fixture, gconstpointer transport)
       g_assert_cmpuint (frame.stream, ==, 100 + i);
     }
   fake_client_free (fake);
-  scene_free (scene);
+  fake_scene_free (scene);
 }
 
 /* A peer that vanishes: its handler is told. */
 static void
 test_hang_up (MeshFixture *fixture, gconstpointer transport)
 {
-  Scene *scene = scene_new (fixture, transport);
+  FakeScene *scene = scene_new (fixture, transport);
   FakeClient *fake = connect_fake (scene, transport);
   g_autoptr (GVariant) value = NULL;
   g_autoptr (GError) error = NULL;
@@ -383,14 +326,14 @@ test_hang_up (MeshFixture *fixture, gconstpointer transport)
   g_variant_get (value, "(i)", &code);
   g_assert_cmpint (code, ==, COMMY_ERROR_UNREACHABLE);
   fake_client_free (fake);
-  scene_free (scene);
+  fake_scene_free (scene);
 }
 
 /* One more than the limit is refused; a place that is free again is used. */
 static void
 test_too_many (MeshFixture *fixture, gconstpointer transport)
 {
-  Scene *scene = scene_new (fixture, transport);
+  FakeScene *scene = scene_new (fixture, transport);
   FakeClient *fake = connect_fake (scene, transport);
 
   for (guint i = 1; i <= 256; i++)
@@ -402,7 +345,7 @@ test_too_many (MeshFixture *fixture, gconstpointer transport)
   send_bare (fake, COMMY_FRAME_END, 258, 0);
   expect_frame (fake, COMMY_FRAME_REPLY, 258, 0);
   fake_client_free (fake);
-  scene_free (scene);
+  fake_scene_free (scene);
 }
 
 static void

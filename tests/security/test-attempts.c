@@ -46,9 +46,9 @@ test_own_wait (void)
   for (guint i = 0; i < 20; i++)
     commy_attempts_add_failure (attempts, "a", START);
   g_assert_cmpint (commy_attempts_wait (attempts, "b", START), ==, 0);
-  commy_attempts_forgive (attempts, "b", START);
+  commy_attempts_forgive_kind (attempts, "b", "token", START);
   g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 900 * S);
-  commy_attempts_forgive (attempts, "a", START);
+  commy_attempts_forgive_kind (attempts, "a", "token", START);
   g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 0);
 }
 
@@ -104,7 +104,7 @@ test_under_way (void)
   g_assert_true (commy_attempts_begin (attempts, "a"));
   g_assert_false (commy_attempts_begin (attempts, "a"));
   commy_attempts_end (attempts, "a");
-  commy_attempts_forgive (attempts, "a", START);
+  commy_attempts_forgive_kind (attempts, "a", "token", START);
   g_assert_true (commy_attempts_begin (attempts, "a"));
   g_assert_true (commy_attempts_begin (attempts, "a"));
 }
@@ -138,19 +138,88 @@ test_kinds (void)
 static void
 test_forgiven_word (void)
 {
+  static const char *const at_tokens[] = { "token", NULL };
   g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
 
-  commy_attempts_hear (attempts, "a", 5, 60 * S, 77, START);
+  commy_attempts_hear (attempts, "a", 5, at_tokens, 60 * S, 77, START);
   g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 60 * S);
-  commy_attempts_forgive (attempts, "a", START);
+  commy_attempts_forgive_kind (attempts, "a", "token", START);
   g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 0);
   g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, 0);
-  commy_attempts_hear (attempts, "a", 5, 60 * S, 77, START);
+  commy_attempts_hear (attempts, "a", 5, at_tokens, 60 * S, 77, START);
   g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 0);
   commy_attempts_add_failure (attempts, "a", START);
   g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, S);
-  commy_attempts_hear (attempts, "a", 6, 60 * S, 77, START);
+  commy_attempts_hear (attempts, "a", 6, at_tokens, 60 * S, 77, START);
   g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 60 * S);
+}
+
+/* A proof of one kind says nothing of guesses at another that somebody else has seen. */
+static void
+test_heard_kinds (void)
+{
+  static const char *const at_codes[] = { "totp", NULL };
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
+
+  commy_attempts_hear (attempts, "a", 4, at_codes, 60 * S, 77, START);
+  commy_attempts_forgive_kind (attempts, "a", "token", START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 60 * S);
+  /* Failures of both kinds are counted together, and each is forgiven by its own. */
+  commy_attempts_add_failure (attempts, "a", START);
+  commy_attempts_set_kind (attempts, "a", "token");
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 60 * S);
+  g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, 5);
+  commy_attempts_forgive_kind (attempts, "a", "token", START);
+  g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, 5);
+  commy_attempts_forgive_kind (attempts, "a", "totp", START);
+  g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, 0);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 0);
+}
+
+/* Of whom it is only said that he failed, time alone says that he is somebody else now. */
+static void
+test_heard_of_no_kind (void)
+{
+  static const char *const none[] = { NULL };
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
+
+  commy_attempts_hear (attempts, "a", 4, NULL, 60 * S, 77, START);
+  commy_attempts_hear (attempts, "b", 4, none, 60 * S, 77, START);
+  commy_attempts_forgive_kind (attempts, "a", "token", START);
+  commy_attempts_forgive_kind (attempts, "b", "?", START);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START), ==, 60 * S);
+  g_assert_cmpint (commy_attempts_wait (attempts, "b", START), ==, 60 * S);
+  commy_attempts_add_failure (attempts, "a", START + 60 * S);
+  commy_attempts_set_kind (attempts, "a", "token");
+  commy_attempts_forgive_kind (attempts, "a", "token", START + 60 * S);
+  g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, 5);
+  commy_attempts_add_failure (attempts, "a", START + 1900 * S);
+  g_assert_cmpint (commy_attempts_wait (attempts, "a", START + 1900 * S), ==, S);
+}
+
+/* What there is no room for is not forgiven for that. */
+static void
+test_kinds_bounded (void)
+{
+  g_autoptr (CommyAttempts) attempts = commy_attempts_new (8);
+  g_autofree const char **kinds = NULL;
+
+  commy_attempts_add_failure (attempts, "a", START);
+  for (guint i = 0; i < 100; i++)
+    {
+      g_autofree char *kind = g_strdup_printf ("kind-%u", i);
+
+      commy_attempts_set_kind (attempts, "a", kind);
+    }
+  kinds = commy_attempts_list_kinds (attempts, "a");
+  g_assert_cmpuint (g_strv_length ((char **) kinds), ==, COMMY_ATTEMPTS_KINDS_MAX);
+  for (guint i = 0; i < 100; i++)
+    {
+      g_autofree char *kind = g_strdup_printf ("kind-%u", i);
+
+      commy_attempts_forgive_kind (attempts, "a", kind, START);
+    }
+  g_assert_cmpuint (commy_attempts_get_failures (attempts, "a"), ==, 1);
 }
 
 /* --- a source that many share --- */
@@ -245,6 +314,13 @@ main (int argc, char **argv)
   /* attack: prove one thing in between guesses at another; defence: a proof forgives its own kind
    * alone */
   g_test_add_func ("/security/attempts/a-proof-forgives-its-own-kind", test_kinds);
+  /* attack: prove one thing here between guesses at another elsewhere; defence: instances tell each
+   * other at what somebody failed, and a proof forgives its own kind alone */
+  g_test_add_func ("/security/attempts/a-proof-forgives-its-own-kind-of-what-is-heard",
+                   test_heard_kinds);
+  g_test_add_func ("/security/attempts/what-is-heard-of-no-kind-is-forgiven-by-time",
+                   test_heard_of_no_kind);
+  g_test_add_func ("/security/attempts/kinds-without-room-are-not-forgiven", test_kinds_bounded);
   /* attack: wash away one's own wait by failures under other names; defence: a bounded table that
    * keeps the worst */
   g_test_add_func ("/security/attempts/the-table-is-bounded-and-keeps-the-worst", test_bounded);

@@ -252,6 +252,7 @@ static void
 fail (Scene *self, const char *source, CommyEvidenceKind kind)
 {
   commy_attempts_add_failure (self->mesh->setup.attempts, source, self->now_ns);
+  commy_attempts_set_kind (self->mesh->setup.attempts, source, "totp");
   if (self->mesh->setup.locked_out != NULL)
     self->mesh->setup.locked_out (self->mesh->setup.locked_out_data, source, kind);
 }
@@ -444,6 +445,62 @@ test_told (void)
   g_assert_cmpint (wait_of (&other, ANN), ==, 0);
   fail (&other, ANN, COMMY_EVIDENCE_X509);
   g_assert_cmpint (wait_of (&other, ANN), ==, 32 * S);
+}
+
+static void
+forgive (Scene *self, const char *kind)
+{
+  commy_attempts_forgive_kind (self->mesh->setup.attempts, ANN, kind, self->now_ns);
+}
+
+/* At what he failed is told with it, and another kind of proof makes up for it nowhere. */
+static void
+test_kinds_told (void)
+{
+  g_auto (Scene) one = { 0 };
+  g_auto (Scene) other = { 0 };
+  g_autoptr (CommyDenial) denial = NULL;
+
+  scene_init (&one, "one", "[security]\nlock-out=60s\n");
+  scene_init (&other, "other", "[security]\nlock-out=60s\n");
+  fail (&one, ANN, COMMY_EVIDENCE_X509);
+  denial = read_row (&one, ANN_KEY);
+  g_assert_nonnull (denial);
+  g_assert_nonnull (denial->kinds);
+  g_assert_cmpuint (g_strv_length (denial->kinds), ==, 1);
+  g_assert_cmpstr (denial->kinds[0], ==, "totp");
+  pass_on (&one, &other);
+  forgive (&other, "token");
+  g_assert_cmpint (wait_of (&other, ANN), ==, 60 * S);
+  forgive (&other, "totp");
+  g_assert_cmpint (wait_of (&other, ANN), ==, 0);
+}
+
+/* Kinds that cannot be are as good as none. */
+static void
+test_spoilt_kinds (void)
+{
+  static const char *const spoilt[]
+      = { "<'totp'>",
+          "<['']>",
+          "<@as []>",
+          "<['a b']>",
+          "<['a\\nb']>",
+          "<['1', '2', '3', '4', '5', '6', '7', '8', '9']>",
+          "<['0123456789012345678901234567890123456789012345678901234567890123456789']>" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (spoilt); i++)
+    {
+      g_autofree char *text = g_strdup_printf (
+          "{'reason': <'x'>, 'until': <int64 9>, 'failures': <uint32 3>, 'by': <'n'>, 'kinds': %s}",
+          spoilt[i]);
+      g_autoptr (GError) error = NULL;
+      g_autoptr (CommyDenial) denial = commy_denial_read (ANN_KEY, text, strlen (text), &error);
+
+      g_assert_no_error (error);
+      g_assert_cmpuint (denial->failures, ==, 3);
+      g_assert_null (denial->kinds);
+    }
 }
 
 /* What the kernel says of a peer is of its host; what a transport knows nothing of is nobody's. */
@@ -802,6 +859,8 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/security/lock-outs/told-to-others-who-go-on-counting", test_told);
+  g_test_add_func ("/security/lock-outs/told-at-what-somebody-failed", test_kinds_told);
+  g_test_add_func ("/security/lock-outs/kinds-that-cannot-be-are-none", test_spoilt_kinds);
   g_test_add_func ("/security/lock-outs/a-user-is-of-his-host", test_hosts);
   /* attack: guess from each address of one's own IPv6 network; defence: a /64 is one source; test:
    * /security/lock-outs/address/which-are-one */

@@ -384,6 +384,8 @@ test_floor (void)
   g_assert_true (allows_from ("min-security=confidential", "10.0.0.1", COMMY_SECURITY_MUTUAL));
   g_assert_true (
       allows_from ("min-security=confidential", "10.0.0.1", COMMY_SECURITY_CONFIDENTIAL));
+  g_assert_false (
+      allows_from ("min-security=confidential", "10.0.0.1", COMMY_SECURITY_AUTHENTICATED));
   g_assert_false (allows_from ("min-security=confidential", "local", COMMY_SECURITY_KERNEL));
   g_assert_false (allows_at ("min-security=kernel", AT (22, 0, 0)));
 }
@@ -393,6 +395,7 @@ static void
 test_unknown (void)
 {
   CommyPolicyPath nowhere = { .where = COMMY_WHERE_UNKNOWN, .security = COMMY_SECURITY_MUTUAL };
+  CommyPolicyPath elsewhere = path_from ("192.168.0.1", COMMY_SECURITY_MUTUAL);
 
   g_assert_false (ask_at ("from=0.0.0.0/0", "allow", 0, &nowhere).allowed);
   g_assert_false (ask_at ("from=0.0.0.0/0", "deny", 0, &nowhere).allowed);
@@ -401,6 +404,7 @@ test_unknown (void)
   g_assert_false (ask_at ("hours=00:00-00:01", "deny", 0, NULL).allowed);
   /* But a condition that is known not to hold is. */
   g_assert_true (ask_at ("from=local\nhours=00:00-00:01", "deny", AT (22, 1, 0), NULL).allowed);
+  g_assert_true (ask_at ("from=local\nhours=00:00-00:01", "deny", 0, &elsewhere).allowed);
 }
 
 /* --- trials --- */

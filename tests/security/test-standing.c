@@ -103,6 +103,32 @@ test_end (void)
   scene_clear (&scene);
 }
 
+/* Of several proofs the first that ends counts, in whichever order they were made. */
+static void
+test_first_end (void)
+{
+  const gint64 ends[][2] = { { 60, 30 }, { 30, 60 }, { 0, 30 }, { 30, 0 } };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (ends); i++)
+    {
+      CommyStandingProof proofs[2] = { { .stands = stands }, { .stands = stands } };
+      Scene scene = { .all = commy_standings_new (5 * S, 3 * S) };
+
+      for (guint j = 0; j < 2; j++)
+        {
+          proofs[j].instance = &scene.provider;
+          proofs[j].proof.from_s = T0 / S;
+          proofs[j].proof.until_s = ends[i][j] != 0 ? T0 / S + ends[i][j] : 0;
+        }
+      scene.one = commy_standings_add (scene.all, ANN, proofs, 2, T0, 0);
+      commy_standing_watch (scene.one, hold, tell, &scene);
+      g_assert_cmpint (commy_standing_get_until_s (scene.one), ==, T0 / S + 30);
+      assert_state (&scene, T0 + 25 * S, COMMY_STANDING_FADING);
+      assert_state (&scene, T0 + 33 * S + 1, COMMY_STANDING_OVER);
+      scene_clear (&scene);
+    }
+}
+
 /* Who connects with what is nearly over tries again when half of the rest is gone. */
 static void
 test_late (void)
@@ -353,6 +379,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/security/standing/fades-before-its-proof-ends-and-is-over-after", test_end);
+  g_test_add_func ("/security/standing/the-first-proof-that-ends-counts", test_first_end);
   g_test_add_func ("/security/standing/what-is-nearly-over-is-tried-again-soon", test_late);
   g_test_add_func ("/security/standing/what-has-no-end-is-asked-for-all-the-same",
                    test_without_end);

@@ -152,8 +152,8 @@ destroy_source (gpointer data)
 static const CommyPluginDescriptor *
 load_descriptor (void)
 {
-  g_autofree char *path = g_build_filename (g_getenv ("COMMY_BUILD_DIR"), "modules", ".libs",
-                                            "libcommy-transport-tls.so", NULL);
+  g_autofree char *path
+      = g_build_filename (g_getenv ("COMMY_PLUGIN_PATH"), "libcommy-transport-tls.so", NULL);
   void *module = dlopen (path, RTLD_NOW | RTLD_LOCAL);
   CommyPluginQueryFunc query;
 
