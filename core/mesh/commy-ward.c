@@ -27,6 +27,24 @@ ward_guard_free (gpointer data)
   g_free (self);
 }
 
+/* All threads share what the keyfile limits: of the group that says it, so that a method whose own
+ * group says nothing of it is limited together with the others. */
+static void
+share_limits (CommyWard *self, CommyWardGuard *added)
+{
+  static const char *const rates[] = { "rate-limit", "rate-burst", NULL };
+  static const char *const bulkheads[] = { "bulkhead", NULL };
+  CommyMesh *mesh = self->mesh;
+  g_autofree char *of_rate
+      = commy_resilience_dup_group (mesh->config, self->service, added->method, rates);
+  g_autofree char *of_bulkhead
+      = commy_resilience_dup_group (mesh->config, self->service, added->method, bulkheads);
+
+  if (added->policy.rate.rate > 0 || added->policy.bulkhead > 0)
+    commy_guard_share (&added->guard, &commy_call_limits_ensure (mesh->call_limits, of_rate)->rate,
+                       &commy_call_limits_ensure (mesh->call_limits, of_bulkhead)->bulkhead);
+}
+
 /* The mesh would not be there if its settings could not be read. */
 static void
 add_guard (CommyWard *self, const char *method)
@@ -41,6 +59,7 @@ add_guard (CommyWard *self, const char *method)
   else
     commy_resilience_read (&added->policy, config, group, NULL);
   commy_guard_init (&added->guard, &added->policy);
+  share_limits (self, added);
   g_ptr_array_add (self->guards, added);
 }
 

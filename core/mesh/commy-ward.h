@@ -2,7 +2,8 @@
 /*
  * The guards of one service on one thread: all clients there share what calls have shown of its
  * instances, however short their own lives are. A method with settings of its own has a guard of
- * its own; calls of the others share one. Owner's thread only.
+ * its own; calls of the others share one. Owner's thread only; but what the keyfile limits, all
+ * threads of the mesh share.
  */
 #pragma once
 
