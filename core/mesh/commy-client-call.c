@@ -97,6 +97,8 @@ commy_client_admit (CommyClient *self, CommyRequest *request, GError **error)
   const guint64 chance = guard->is_gated ? commy_chance_next (&self->ward->chance) : 0;
   CommyAdmission admission = COMMY_ADMITTED;
 
+  if (!self->is_look && request->now_ns >= guard->fold_ns)
+    commy_ward_note_call (self->ward);
   if (!self->is_look)
     admission = commy_guard_admit (guard, request->call_deadline_ns - request->now_ns,
                                    request->now_ns, chance);

@@ -145,6 +145,8 @@ conclude (CommyClient *self, CommyPeer *peer, const GError *error, gint64 starte
   if (G_LIKELY (error == NULL && !self->hot.admitted && !commy_guard_is_asked (guard)
                 && peer->ward_index != COMMY_NOT_IN_WARD && guard->policy->hedge.attempts < 2))
     {
+      if (G_UNLIKELY (now_ns >= guard->fold_ns))
+        commy_ward_note_call (self->ward);
       commy_guard_pass (guard, peer->ward_index, now_ns);
       return;
     }

@@ -105,6 +105,58 @@ commy_peers_ensure_ward (CommyPeers *peers, const char *service)
   return ward;
 }
 
+/* --- what is called --- */
+
+void
+commy_ward_note_call (CommyWard *self)
+{
+  self->is_called = TRUE;
+  commy_dependencies_note (self->mesh->dependencies, self->service,
+                           g_get_real_time () / G_USEC_PER_SEC);
+}
+
+/* Messages on open channels, by service. */
+static void
+add_messages (gpointer data, gpointer totals)
+{
+  CommyChannel *channel = data;
+  const CommyCounters *counters = commy_channel_get_counters (channel);
+  const char *service = commy_channel_get_service (channel);
+  guint64 *total;
+
+  if (commy_channel_is_accepting (channel))
+    return;
+  total = g_hash_table_lookup (totals, service);
+  if (total == NULL)
+    {
+      total = g_new0 (guint64, 1);
+      g_hash_table_insert (totals, (gpointer) service, total);
+    }
+  *total += commy_counters_get (counters, COMMY_COUNT_SENT)
+            + commy_counters_get (counters, COMMY_COUNT_RECEIVED);
+}
+
+void
+commy_peers_note_streams (CommyPeers *peers)
+{
+  g_autoptr (GHashTable) totals = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+  GHashTableIter iter;
+  gpointer value;
+
+  commy_worker_foreach_channel (peers->worker, add_messages, totals);
+  g_hash_table_iter_init (&iter, peers->wards);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      CommyWard *ward = value;
+      const guint64 *total = g_hash_table_lookup (totals, ward->service);
+      const guint64 n = total != NULL ? *total : 0;
+
+      if (ward->is_called && n > 0 && n != ward->n_messages)
+        commy_ward_note_call (ward);
+      ward->n_messages = n;
+    }
+}
+
 CommyGuard *
 commy_ward_find_guard (const CommyWard *self, const char *method)
 {
