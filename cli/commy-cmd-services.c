@@ -24,8 +24,8 @@ static const CommyCliVerb verb = {
         "         as its node counts: SERVED calls came in, ERRORS of them were refused or\n"
         "         answered with an error\n"
         "  ping   round trips to each instance through Commy, the first one not counted\n"
-        "  deps   who calls whom, as seen and as declared (depends= of [service NAME]);\n"
-        "         --dot prints a graph for Graphviz"),
+        "  deps   who calls whom, or did in the last hour, and who is meant to (depends= of\n"
+        "         [service NAME]); --dot prints a graph for Graphviz"),
   .description = N_ ("Example: who offers something of example.org, and is it quick?\n"
                      "  commy services ls 'org.example.*' --watch\n"
                      "  commy services info org.example.Echo\n"

@@ -24,8 +24,17 @@ struct _CommyTable
 
 /* --- text --- */
 
-char *
-commy_output_clean (const char *text, gboolean lines)
+/* A terminal obeys it, or shows what comes after it in another order or place. */
+static gboolean
+is_order (gunichar c)
+{
+  return g_unichar_iscntrl (c) || c == 0x061c || c == 0x200e || c == 0x200f || c == 0x2028
+         || c == 0x2029 || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/* @kept: characters that are left as they are, whatever they do */
+static char *
+clean (const char *text, const char *kept)
 {
   g_autofree char *valid = g_utf8_make_valid (text, -1);
   GString *out = g_string_sized_new (strlen (valid));
@@ -34,16 +43,18 @@ commy_output_clean (const char *text, gboolean lines)
     {
       gunichar c = g_utf8_get_char (at);
 
-      if (c == '\n' && lines)
-        g_string_append_c (out, '\n');
-      else if (c == '\n' || c == '\t')
-        g_string_append_c (out, ' ');
-      else if (g_unichar_iscntrl (c))
-        g_string_append_c (out, '?');
-      else
+      if (!is_order (c) || (c < 0x80 && strchr (kept, (int) c) != NULL))
         g_string_append_unichar (out, c);
+      else
+        g_string_append_c (out, c == '\n' || c == '\t' ? ' ' : '?');
     }
   return g_string_free (out, FALSE);
+}
+
+char *
+commy_output_clean (const char *text, gboolean lines)
+{
+  return clean (text, lines ? "\n" : "");
 }
 
 void
@@ -58,12 +69,14 @@ void
 commy_output_print (const char *format, ...)
 {
   g_autofree char *text = NULL;
+  g_autofree char *harmless = NULL;
   va_list args;
 
   va_start (args, format);
   text = g_strdup_vprintf (format, args);
   va_end (args);
-  commy_output_write (text, strlen (text));
+  harmless = clean (text, "\n\t");
+  commy_output_write (harmless, strlen (harmless));
 }
 
 /* --- tables --- */
@@ -159,8 +172,12 @@ print_cell (const Cell *cell, glong pad, gboolean colour)
   };
   gboolean toned = colour && cell->tone != COMMY_TONE_PLAIN;
 
-  commy_output_print ("%s%s%s%*s", toned ? codes[cell->tone] : "", cell->text,
-                      toned ? "\033[0m" : "", (int) pad, "");
+  if (toned)
+    commy_output_write (codes[cell->tone], strlen (codes[cell->tone]));
+  commy_output_print ("%s", cell->text);
+  if (toned)
+    commy_output_write ("\033[0m", strlen ("\033[0m"));
+  commy_output_print ("%*s", (int) pad, "");
 }
 
 void

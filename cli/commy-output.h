@@ -17,11 +17,13 @@ typedef enum
   COMMY_TONE_FAINT,
 } CommyTone;
 
-/* (transfer full): @text in UTF-8 without control characters, except line feeds if @lines */
+/* (transfer full): @text in UTF-8 without control characters and those that change the direction of
+ * text, except line feeds if @lines */
 char *commy_output_clean (const char *text, gboolean lines);
 
 /* Writes bytes to stdout as they are. */
 void commy_output_write (const void *data, gsize size);
+/* Writes text, of which only line feeds and tabs mean anything to a terminal, whoever it is of. */
 void commy_output_print (const char *format, ...) G_GNUC_PRINTF (1, 2);
 
 typedef struct _CommyTable CommyTable;

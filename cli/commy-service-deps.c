@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who depends on whom: observed, because a node that offers S calls T, or declared in a keyfile. A
- * table, JSON, or a graph for Graphviz.
+ * Who depends on whom: observed, because a node that offers S calls T, or did lately as its record
+ * in the store says; or declared in a keyfile. A table, JSON, or a graph for Graphviz.
  */
 #include "config.h"
 
@@ -19,6 +19,8 @@ typedef struct
   char *from; /* a service, or "node ID" of one that offers none */
   char *to;
   gboolean observed, declared;
+  gboolean is_open; /* a channel is, now */
+  gint64 seen_s;    /* the last call, Unix time, to a quarter of an hour; 0: nobody recorded one */
   guint64 calls, failed, p99_ns;
 } Edge;
 
@@ -98,12 +100,52 @@ add_flows (Graph *graph, GPtrArray *callers, GVariant *flows)
         {
           Edge *edge = ensure_edge (graph, callers->pdata[j], to);
 
-          edge->observed = TRUE;
+          edge->observed = edge->is_open = TRUE;
           edge->calls += commy_record_get_uint (flow, "calls");
           edge->failed += commy_record_get_uint (flow, "calls-failed");
           edge->p99_ns = MAX (edge->p99_ns, commy_record_get_uint (flow, "call-p99-ns"));
         }
     }
+}
+
+/* What the node's record says that it called, also over channels that are closed by now; and of one
+ * that does not answer. */
+static void
+add_recorded (Graph *graph, GVariant *node)
+{
+  g_autoptr (GVariant) calls = g_variant_lookup_value (node, "calls", G_VARIANT_TYPE ("a(sx)"));
+  g_autoptr (GPtrArray) callers = list_callers (graph, commy_record_get_string (node, "node"));
+  gsize n = calls != NULL ? g_variant_n_children (calls) : 0;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      const char *to;
+      gint64 seen_s;
+
+      g_variant_get_child (calls, i, "(&sx)", &to, &seen_s);
+      for (guint j = 0; j < callers->len; j++)
+        {
+          Edge *edge = ensure_edge (graph, callers->pdata[j], to);
+
+          edge->observed = TRUE;
+          edge->seen_s = MAX (edge->seen_s, seen_s);
+        }
+    }
+}
+
+static gboolean
+add_records (Graph *graph, GError **error)
+{
+  g_autoptr (GVariant) nodes = commy_mesh_list_nodes_sync (graph->mesh, NULL, error);
+  gsize n = nodes != NULL ? g_variant_n_children (nodes) : 0;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) node = g_variant_get_child_value (nodes, i);
+
+      add_recorded (graph, node);
+    }
+  return nodes != NULL;
 }
 
 static void
@@ -190,11 +232,22 @@ kind_of (const Edge *edge)
   return edge->observed ? "observed" : "declared";
 }
 
+/* (transfer full): how long ago it was called; hosts need not agree what time it is */
+static char *
+format_seen (const Edge *edge)
+{
+  const gint64 age_s = g_get_real_time () / G_USEC_PER_SEC - edge->seen_s;
+
+  if (edge->is_open)
+    return g_strdup (_ ("now"));
+  return edge->seen_s > 0 ? commy_quantity_format_ns ((double) MAX (age_s, 0) * 1e9) : NULL;
+}
+
 static void
 print_table (Graph *graph, GPtrArray *edges)
 {
   g_autoptr (CommyTable) table
-      = commy_table_new ("FROM", "TO", "KIND", "CALLS", "FAILED", "P99", "THERE", NULL);
+      = commy_table_new ("FROM", "TO", "KIND", "CALLS", "FAILED", "P99", "SEEN", "THERE", NULL);
 
   for (guint i = 0; i < edges->len; i++)
     {
@@ -208,6 +261,7 @@ print_table (Graph *graph, GPtrArray *edges)
       commy_table_take (table, g_strdup_printf ("%" G_GUINT64_FORMAT, edge->failed));
       commy_table_take (table, edge->p99_ns > 0 ? commy_quantity_format_ns ((double) edge->p99_ns)
                                                 : g_strdup ("-"));
+      commy_table_take (table, format_seen (edge));
       commy_table_add_toned (table, there ? "yes" : "no",
                              there ? COMMY_TONE_PLAIN : COMMY_TONE_BAD);
     }
@@ -227,9 +281,9 @@ to_variant (Graph *graph, GPtrArray *edges)
       g_variant_builder_add_parsed (
           &list,
           "{'from': <%s>, 'to': <%s>, 'observed': <%b>, 'declared': <%b>, 'calls': <%t>, "
-          "'failed': <%t>, 'p99-ns': <%t>, 'there': <%b>}",
+          "'failed': <%t>, 'p99-ns': <%t>, 'open': <%b>, 'seen': <%x>, 'there': <%b>}",
           edge->from, edge->to, edge->observed, edge->declared, edge->calls, edge->failed,
-          edge->p99_ns, is_there (graph, edge->to));
+          edge->p99_ns, edge->is_open, edge->seen_s, is_there (graph, edge->to));
     }
   return g_variant_builder_end (&list);
 }
@@ -274,7 +328,8 @@ show (CommyCli *cli, Graph *graph, const char *service, gboolean dot)
   else if (edges->len > 0)
     print_table (graph, edges);
   else
-    commy_cli_note ("no dependency is declared, and no channel to another service is open");
+    commy_cli_note ("no dependency is declared, and no node has called another service in the last "
+                    "hour");
   for (guint i = 0; i < edges->len; i++)
     {
       const Edge *edge = edges->pdata[i];
@@ -307,6 +362,8 @@ commy_service_view_deps (CommyCli *cli, CommyMesh *mesh, const char *service, gb
       if (!add_node (&graph, nodes->pdata[i], &cause))
         status = commy_cli_fail (cause);
     }
+  if (!add_records (&graph, &error))
+    status = commy_cli_fail (error);
   show (cli, &graph, service, dot);
   return status;
 }

@@ -49,9 +49,10 @@ typedef struct
 static void
 put_cell (int y, int x, int width, const char *text, gboolean right)
 {
-  glong length = g_utf8_strlen (text, -1);
-  const char *end = g_utf8_offset_to_pointer (text, MIN (length, width));
-  g_autofree char *part = g_strndup (text, (gsize) (end - text));
+  g_autofree char *clean = commy_output_clean (text, FALSE); /* errors have what others said */
+  glong length = g_utf8_strlen (clean, -1);
+  const char *end = g_utf8_offset_to_pointer (clean, MIN (length, MAX (width, 0)));
+  g_autofree char *part = g_strndup (clean, (gsize) (end - clean));
   g_autofree char *shown = g_locale_from_utf8 (part, -1, NULL, NULL, NULL);
   int pad = right ? MAX (width - (int) length, 0) : 0;
 

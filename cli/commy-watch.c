@@ -15,8 +15,10 @@
 #include <glib/gi18n.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+#define CLEAR "\033[H\033[2J" /* an empty screen */
 #define EVERY_US (2 * G_USEC_PER_SEC)
 #define EVERY_MIN_US (G_USEC_PER_SEC / 10)
 #define EVERY_MAX_US (G_GINT64_CONSTANT (3600) * G_USEC_PER_SEC)
@@ -75,7 +77,7 @@ on_round (gpointer data)
   Rounds *rounds = data;
 
   if (rounds->terminal)
-    commy_output_print ("\033[H\033[2J");
+    commy_output_write (CLEAR, strlen (CLEAR));
   else if (rounds->again && !rounds->cli->json)
     commy_output_print ("\n");
   rounds->again = TRUE;

@@ -103,7 +103,7 @@ static const CommyKeySchema service_keys[] = {
   { "expect-chain", PLAIN (ID), "",
     "[auth-chain NAME] that instances must prove themselves by when they are called from here" },
   COMMY_RESILIENCE_KEYS,
-  COMMY_SERVE_KEYS,
+  COMMY_SERVE_KEYS (COMMY_AS_IT_IS),
   COMMY_HEALTH_KEYS,
 };
 

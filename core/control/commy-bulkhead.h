@@ -2,7 +2,7 @@
 /*
  * A bulkhead: a limit of the calls to one service that are under way at a time, so that one that
  * is slow does not take all of a program with it. What would be too many fails at once; it does
- * not wait.
+ * not wait. Threads may share one without a lock.
  */
 #pragma once
 
@@ -10,21 +10,25 @@
 
 typedef struct
 {
-  guint inside;
+  guint inside; /* atomic */
 } CommyBulkhead;
 
 /* @most: 0 is no limit. */
 static inline gboolean
 commy_bulkhead_enter (CommyBulkhead *bulkhead, guint most)
 {
-  if (most > 0 && bulkhead->inside >= most)
-    return FALSE;
-  bulkhead->inside++;
+  guint inside = __atomic_load_n (&bulkhead->inside, __ATOMIC_RELAXED);
+
+  do
+    if (most > 0 && inside >= most)
+      return FALSE;
+  while (!__atomic_compare_exchange_n (&bulkhead->inside, &inside, inside + 1, TRUE,
+                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED));
   return TRUE;
 }
 
 static inline void
-commy_bulkhead_leave (CommyBulkhead *bulkhead)
+commy_bulkhead_leave (CommyBulkhead *bulkhead, guint n)
 {
-  bulkhead->inside--;
+  __atomic_sub_fetch (&bulkhead->inside, n, __ATOMIC_RELAXED);
 }

@@ -38,11 +38,19 @@ commy_guard_init (CommyGuard *guard, const CommyResilience *policy)
 {
   memset (guard, 0, sizeof *guard);
   guard->policy = policy;
+  commy_guard_share (guard, &guard->own.rate, &guard->own.bulkhead);
   guard->is_gated = policy->rate.rate > 0 || policy->bulkhead > 0 || policy->throttle.enabled;
 }
 
 void
-commy_guard_clear (CommyGuard *guard)
+commy_guard_share (CommyGuard *guard, CommyRateLimit *rate, CommyBulkhead *bulkhead)
+{
+  guard->rate = rate;
+  guard->bulkhead = bulkhead;
+}
+
+static void
+forget_members (CommyGuard *guard)
 {
   g_clear_pointer (&guard->breakers, g_free);
   g_clear_pointer (&guard->hosts, g_free);
@@ -54,6 +62,16 @@ commy_guard_clear (CommyGuard *guard)
   g_clear_pointer (&guard->barred, g_free);
   g_clear_pointer (&guard->excluded, g_free);
   guard->n_members = guard->n_words = 0;
+}
+
+void
+commy_guard_clear (CommyGuard *guard)
+{
+  forget_members (guard);
+  /* Calls that its thread has not ended will not end any more. */
+  if (guard->bulkhead != NULL)
+    commy_bulkhead_leave (guard->bulkhead, guard->n_inside);
+  guard->n_inside = 0;
 }
 
 /* What is quiet happened before `fold_ns`, however long ago that is. */
@@ -104,7 +122,7 @@ commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from)
       old.out[from[i]].why = NULL;
     }
   commy_ejection_fit (&guard->ejection, &guard->policy->ejection, guard->hosts, n);
-  commy_guard_clear (&old);
+  forget_members (&old);
 }
 
 static void
@@ -224,10 +242,11 @@ pass_gates (CommyGuard *guard, gint64 now_ns, guint64 random)
 
   if (!commy_throttle_admit (&guard->throttle, &policy->throttle, now_ns, random))
     return COMMY_ADMIT_THROTTLE;
-  if (!commy_rate_limit_take (&guard->rate, &policy->rate, now_ns, NULL))
+  if (!commy_rate_limit_take (guard->rate, &policy->rate, now_ns, NULL))
     return COMMY_ADMIT_RATE;
-  if (!commy_bulkhead_enter (&guard->bulkhead, policy->bulkhead))
+  if (!commy_bulkhead_enter (guard->bulkhead, policy->bulkhead))
     return COMMY_ADMIT_BULKHEAD;
+  guard->n_inside++;
   return COMMY_ADMITTED;
 }
 
@@ -250,7 +269,8 @@ commy_guard_finish (CommyGuard *guard, gboolean accepted, gint64 now_ns)
 {
   if (!guard->is_gated)
     return;
-  commy_bulkhead_leave (&guard->bulkhead);
+  commy_bulkhead_leave (guard->bulkhead, 1);
+  guard->n_inside--;
   if (accepted)
     commy_throttle_accept (&guard->throttle, &guard->policy->throttle, now_ns);
 }

@@ -2,13 +2,14 @@
 /*
  * All policies of one client for one service, in the order in which a call meets them: may it
  * begin, who may not be picked, an attempt begins, it ends, is it sent again, the call is over.
- * Belongs to one thread. Allocates when the set of instances changes and to explain, never for a
- * call; time and chance are arguments. Calls that succeed are nearly all calls: they are only
- * counted, and told to the policies together, some times a second.
+ * Belongs to one thread; but the limits may be those of a whole program. Allocates when the set of
+ * instances changes and to explain, never for a call; time and chance are arguments. Calls that
+ * succeed are nearly all calls: they are only counted, and told to the policies together, some
+ * times a second.
  */
 #pragma once
 
-#include "control/commy-bulkhead.h"
+#include "control/commy-call-limits.h"
 #include "control/commy-resilience.h"
 
 typedef enum
@@ -55,7 +56,7 @@ typedef struct
   const CommyResilience *policy;
   gboolean is_gated; /* a call may be refused before anybody is picked */
   guint n_blocked;
-  gint64 fold_ns;      /* what is quiet until then is of one moment */
+  gint64 fold_ns;      /* what is quiet until then is of one moment, a second at most */
   guint32 quiet_calls; /* that were admitted since the last moment */
   guint32 *quiet;      /* of each member, as all that follows: calls that succeeded since then */
   guint n_members, n_words;
@@ -70,8 +71,10 @@ typedef struct
   gint64 around_ns;  /* the router's: not before is it tried again to find somebody else */
   CommyEjection ejection;
   CommyRetryBudget budget;
-  CommyRateLimit rate;
-  CommyBulkhead bulkhead;
+  CommyRateLimit *rate;    /* its own, or what it shares with other threads' guards */
+  CommyBulkhead *bulkhead; /* likewise */
+  guint n_inside;          /* calls of this guard in it */
+  CommyCallLimit own;      /* where it shares none */
   CommyThrottle throttle;
   CommyServiceTime times; /* of calls that succeeded */
   guint64 n_openings;     /* of breakers */
@@ -80,6 +83,9 @@ typedef struct
 /* @policy must outlive it. */
 void commy_guard_init (CommyGuard *guard, const CommyResilience *policy);
 void commy_guard_clear (CommyGuard *guard);
+/* Before its first call: these limits are not its own but those of all that share them, and must
+ * outlive it. */
+void commy_guard_share (CommyGuard *guard, CommyRateLimit *rate, CommyBulkhead *bulkhead);
 /* The instances from now on. @from (nullable) says of each which it was before, or -1; what is
  * known of it stays. Attempts under way must be ended before, or with their new index. */
 void commy_guard_set_members (CommyGuard *guard, guint n, const gssize *from);

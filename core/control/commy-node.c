@@ -7,6 +7,7 @@
 #include "control/commy-node.h"
 
 #include "base/commy-error-private.h"
+#include "control/commy-dependencies.h"
 
 #include <math.h>
 #include <string.h>
@@ -59,6 +60,7 @@ commy_node_new (const char *id)
     *texts[i] = g_strdup ("");
   self->transports = g_new0 (char *, 1);
   self->serializers = g_new0 (char *, 1);
+  self->calls = g_variant_ref_sink (g_variant_new_array (G_VARIANT_TYPE ("(sx)"), NULL, 0));
   return self;
 }
 
@@ -69,6 +71,7 @@ commy_node_free (CommyNode *self)
     return;
   g_strfreev (self->transports);
   g_strfreev (self->serializers);
+  g_variant_unref (self->calls);
   g_free (self->program);
   g_free (self->host);
   g_free (self->host_id);
@@ -112,6 +115,7 @@ add_fields (const CommyNode *self, GVariantBuilder *builder)
   add (builder, "memory-available", g_variant_new_uint64 (resources->memory_available));
   add (builder, "resident", g_variant_new_uint64 (resources->resident));
   add (builder, "open-files", g_variant_new_uint32 (resources->open_files));
+  add (builder, "calls", self->calls);
 }
 
 char *
@@ -161,6 +165,17 @@ read_list (GVariant *dict, const char *key, char ***list)
     g_clear_pointer (&found[n - 1], g_free);
   g_strfreev (*list);
   *list = found;
+}
+
+static void
+read_calls (GVariant *dict, GVariant **calls)
+{
+  g_autoptr (GVariant) told = g_variant_lookup_value (dict, "calls", G_VARIANT_TYPE ("a(sx)"));
+
+  if (told == NULL)
+    return;
+  g_variant_unref (*calls);
+  *calls = g_variant_ref_sink (commy_dependencies_check (told));
 }
 
 /* A state that is not known here is one in which nothing new should come. */
@@ -225,6 +240,7 @@ commy_node_read (const char *id, const char *text, gsize size, GError **error)
   g_variant_lookup (dict, "joined", "x", &self->joined_s);
   g_variant_lookup (dict, "refreshed", "x", &self->refreshed_s);
   read_resources (dict, &self->resources);
+  read_calls (dict, &self->calls);
   self->state = read_state (dict);
   return g_steal_pointer (&self);
 }

@@ -48,6 +48,7 @@ typedef struct
   char **transports, **serializers;
   CommyNodeResources resources;
   CommyNodeState state;
+  GVariant *calls; /* a(sx): services that it called, and when that was seen last, Unix time */
 } CommyNode;
 
 CommyNode *commy_node_new (const char *id);

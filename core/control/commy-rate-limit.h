@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A rate limit as a bucket of tokens: so many a second, and so many at once after a rest. Pure.
+ * Threads may take from one bucket at the same time without a lock.
  */
 #pragma once
 
@@ -14,24 +15,26 @@ typedef struct
 
 typedef struct
 {
-  double missing; /* tokens taken and not yet there again */
-  gint64 at_ns;
+  guint64 full; /* atomic: when it will be full again, the bits of a double, in nanoseconds */
 } CommyRateLimit;
 
-/* Takes a token; FALSE: there is none before @out_wait_ns (nullable) from now. */
+/* Any thread. Takes a token; FALSE: there is none before @out_wait_ns (nullable) from now. */
 gboolean commy_rate_limit_take (CommyRateLimit *limit,
                                 const CommyRateLimitPolicy *policy,
                                 gint64 now_ns,
                                 gint64 *out_wait_ns);
 
+/* Any thread: a token that was taken was not needed. */
+void commy_rate_limit_give_back (CommyRateLimit *limit, const CommyRateLimitPolicy *policy);
+
 /* What each of @n has who divide @policy among them; at least one call at a time. */
 CommyRateLimitPolicy commy_rate_limit_divide (const CommyRateLimitPolicy *policy, guint n);
-/* From @now_ns on it has the policy @to. What was taken stays so: a smaller bucket misses as much
- * as before, and what a larger one has more is yet to come. */
+/* Nobody else uses it meanwhile: from @now_ns on it has the policy @to. What was taken stays so: a
+ * smaller bucket misses as much as before, and what a larger one has more is yet to come. */
 void commy_rate_limit_resize (CommyRateLimit *limit,
                               const CommyRateLimitPolicy *from,
                               const CommyRateLimitPolicy *to,
                               gint64 now_ns);
-/* All that it may have held was taken. */
+/* The same: all that it may have held was taken. */
 void
 commy_rate_limit_drain (CommyRateLimit *limit, const CommyRateLimitPolicy *policy, gint64 now_ns);

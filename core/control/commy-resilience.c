@@ -32,6 +32,16 @@ group_of (const Settings *settings, const char *key)
              : settings->service;
 }
 
+/* (transfer full): a method's group; one whose name has a dot has none, because that would be one
+ * of a service with a longer name. */
+static char *
+dup_method_group (const char *service, const char *method)
+{
+  return method != NULL && strchr (method, '.') == NULL
+             ? g_strdup_printf (METHOD "%s.%s", service, method)
+             : NULL;
+}
+
 static gint64
 get_whole (const Settings *settings, const char *key)
 {
@@ -137,6 +147,10 @@ read_all (CommyResilience *out, const Settings *settings, GError **error)
     .success = get_double (settings, "throttle-success"),
   };
   out->bulkhead = get_uint (settings, "bulkhead");
+  out->timeout_ns = -1;
+  if (settings->method != NULL
+      && commy_config_get (settings->config, settings->method, "timeout") != NULL)
+    out->timeout_ns = commy_config_get_duration (settings->config, settings->method, "timeout");
   return TRUE;
 }
 
@@ -155,11 +169,50 @@ commy_resilience_read_method (CommyResilience *out,
                               const char *method,
                               GError **error)
 {
-  g_autofree char *of_method = g_strdup_printf (METHOD "%s.%s", service, method);
+  g_autofree char *of_method = dup_method_group (service, method);
   g_autofree char *of_service = g_strconcat (SERVICE, service, NULL);
   const Settings settings = { config, of_method, of_service };
 
   return read_all (out, &settings, error);
+}
+
+gboolean
+commy_resilience_read_serve (CommyServePolicy *out,
+                             CommyConfig *config,
+                             const char *service,
+                             const char *method)
+{
+  g_autofree char *of_method = dup_method_group (service, method);
+  g_autofree char *of_service = g_strconcat (SERVICE, service, NULL);
+  const Settings settings = { config, of_method, of_service };
+  const char *own = method != NULL ? of_method : of_service;
+
+  /* A name that no keyfile can have is refused when it is offered. */
+  if (own == NULL || commy_config_get (config, own, "serve-rate-limit") == NULL)
+    return FALSE;
+  *out = (CommyServePolicy){
+    .rate = { .rate = get_double (&settings, "serve-rate-limit"),
+              .burst = get_uint (&settings, "serve-rate-burst") },
+    .is_shared = g_strcmp0 (commy_config_get (config, group_of (&settings, "serve-rate-scope"),
+                                              "serve-rate-scope"),
+                            "service")
+                 == 0,
+  };
+  return out->rate.rate > 0;
+}
+
+char *
+commy_resilience_dup_group (CommyConfig *config,
+                            const char *service,
+                            const char *method,
+                            const char *const *keys)
+{
+  g_autofree char *of_method = dup_method_group (service, method);
+
+  for (guint i = 0; of_method != NULL && keys[i] != NULL; i++)
+    if (commy_config_get (config, of_method, keys[i]) != NULL)
+      return g_steal_pointer (&of_method);
+  return g_strconcat (SERVICE, service, NULL);
 }
 
 GPtrArray *
@@ -187,8 +240,7 @@ commy_resilience_where (CommyConfig *config,
                         const char *key,
                         const char **out_value)
 {
-  g_autofree char *of_method
-      = method != NULL ? g_strdup_printf (METHOD "%s.%s", service, method) : NULL;
+  g_autofree char *of_method = dup_method_group (service, method);
   g_autofree char *of_service = g_strconcat (SERVICE, service, NULL);
   const Settings settings = { config, of_method, of_service };
   const char *group = group_of (&settings, key);

@@ -22,8 +22,16 @@ typedef struct
   CommyEjectionPolicy ejection;
   CommyRateLimitPolicy rate;
   CommyThrottlePolicy throttle;
-  guint bulkhead; /* calls at a time; 0: no limit */
+  guint bulkhead;    /* calls at a time; 0: no limit */
+  gint64 timeout_ns; /* of a method whose group has one; else -1 */
 } CommyResilience;
+
+/* What a service takes of all callers together. */
+typedef struct
+{
+  CommyRateLimitPolicy rate;
+  gboolean is_shared; /* it is that of all instances together */
+} CommyServePolicy;
 
 /* Reads the keys COMMY_RESILIENCE_KEYS of a group; those that are not set have their default.
  * FALSE: two of them contradict each other; the error says where they stand. */
@@ -37,6 +45,18 @@ gboolean commy_resilience_read_method (CommyResilience *out,
                                        const char *service,
                                        const char *method,
                                        GError **error);
+/* What a service takes, or one of its methods (@method: nullable) beside that. FALSE: whatever
+ * comes. */
+gboolean commy_resilience_read_serve (CommyServePolicy *out,
+                                      CommyConfig *config,
+                                      const char *service,
+                                      const char *method);
+/* (transfer full): the group that sets one of @keys (up to NULL) for a method (NULL: the others):
+ * its own, or else its service's. */
+char *commy_resilience_dup_group (CommyConfig *config,
+                                  const char *service,
+                                  const char *method,
+                                  const char *const *keys);
 /* (transfer full): the methods of @service that have a group, as char *. */
 GPtrArray *commy_resilience_list_methods (CommyConfig *config, const char *service);
 /* (transfer none): the line that says what @key is for a method (NULL: for the others). */

@@ -731,7 +731,7 @@ call_async (CommyClient *self,
   if (commy_client_check (self, &error)
       && commy_client_init_request (self, &request, method, sunk, bytes, options, &error)
       && streams)
-    commy_request_open_stream (&request, self->timeout_ns);
+    commy_request_open_stream (&request, commy_client_get_timeout (self, request.guard));
   start_call (self, task, &request, error);
 }
 

@@ -16,10 +16,13 @@ terms_of (CommyClient *self, const char *method)
   return self->expectation != NULL ? commy_expectation_get_terms (self->expectation, method) : NULL;
 }
 
+/* The keyfile about the method, the interface, the keyfile about the service. */
 static gint64
-timeout_of (CommyClient *self, const CommyMethodTerms *terms)
+timeout_of (CommyClient *self, const CommyGuard *guard, const CommyMethodTerms *terms)
 {
-  return terms != NULL && terms->timeout_ns >= 0 ? terms->timeout_ns : self->timeout_ns;
+  return guard->policy->timeout_ns < 0 && terms != NULL && terms->timeout_ns >= 0
+             ? terms->timeout_ns
+             : commy_client_get_timeout (self, guard);
 }
 
 static void
@@ -41,12 +44,13 @@ commy_client_init_request (CommyClient *self,
                            GError **error)
 {
   const CommyMethodTerms *terms = terms_of (self, method);
+  CommyGuard *guard = commy_ward_get_guard (self->ward, method);
 
   if (!commy_request_init (request, self->mesh->env, method, parameters, bytes, options,
-                           timeout_of (self, terms), error))
+                           timeout_of (self, guard, terms), error))
     return FALSE;
   apply (terms, request);
-  request->guard = commy_ward_get_guard (self->ward, method);
+  request->guard = guard;
   return TRUE;
 }
 
@@ -60,12 +64,13 @@ commy_client_init_request_with_handles (CommyClient *self,
                                         GError **error)
 {
   const CommyMethodTerms *terms = terms_of (self, method);
+  CommyGuard *guard = commy_ward_get_guard (self->ward, method);
 
   if (!commy_request_init_handles (request, self->mesh->env, method, parameters, handles, options,
-                                   timeout_of (self, terms), error))
+                                   timeout_of (self, guard, terms), error))
     return FALSE;
   apply (terms, request);
-  request->guard = commy_ward_get_guard (self->ward, method);
+  request->guard = guard;
   return TRUE;
 }
 
@@ -92,6 +97,8 @@ commy_client_admit (CommyClient *self, CommyRequest *request, GError **error)
   const guint64 chance = guard->is_gated ? commy_chance_next (&self->ward->chance) : 0;
   CommyAdmission admission = COMMY_ADMITTED;
 
+  if (!self->is_look && request->now_ns >= guard->fold_ns)
+    commy_ward_note_call (self->ward);
   if (!self->is_look)
     admission = commy_guard_admit (guard, request->call_deadline_ns - request->now_ns,
                                    request->now_ns, chance);

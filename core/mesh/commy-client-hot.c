@@ -89,6 +89,12 @@ guard_of (CommyClient *self, guint32 method)
                                g_array_index (self->methods, CommyClientMethod, method - 1).name);
 }
 
+static gint64
+timeout_of (CommyClient *self, guint32 method)
+{
+  return commy_client_get_timeout (self, guard_of (self, method));
+}
+
 /* Nearly always the route is fresh, its path up, the method known there, and there is room. FALSE:
  * not now; nothing is reserved. */
 static gboolean
@@ -139,6 +145,8 @@ conclude (CommyClient *self, CommyPeer *peer, const GError *error, gint64 starte
   if (G_LIKELY (error == NULL && !self->hot.admitted && !commy_guard_is_asked (guard)
                 && peer->ward_index != COMMY_NOT_IN_WARD && guard->policy->hedge.attempts < 2))
     {
+      if (G_UNLIKELY (now_ns >= guard->fold_ns))
+        commy_ward_note_call (self->ward);
       commy_guard_pass (guard, peer->ward_index, now_ns);
       return;
     }
@@ -305,7 +313,8 @@ commy_client_reserve (
   commy_worker_enter_sync (self->worker->worker);
   if (G_LIKELY (reserve_at_once (self, method, MAX (size, 1), &picked))
       || reserve_somewhere (self, method, MAX (size, 1),
-                            g_get_monotonic_time () + self->timeout_ns / 1000, picked, error))
+                            g_get_monotonic_time () + timeout_of (self, method) / 1000, picked,
+                            error))
     {
       *out_span = self->hot.span;
       out_span->size = size;
@@ -430,7 +439,7 @@ exchange_here (
   wait.done = FALSE;
   wait.error = NULL;
   if (deadline_ns == 0)
-    deadline_ns = now + self->timeout_ns;
+    deadline_ns = now + timeout_of (self, hot->method);
   hot->spec.deadline_ns = (guint64) MAX (deadline_ns - now, 1);
   hot->spec.flags = sampled ? COMMY_FRAME_FLAG_SAMPLED : 0;
   hot->spec.stream = commy_channel_expect (channel, deadline_ns, commy_client_on_answer, &wait);
@@ -506,7 +515,7 @@ commy_client_exchange (CommyClient *self,
   if (G_UNLIKELY (!reservation_lives (&self->hot)))
     {
       if (deadline_us == 0)
-        deadline_us = g_get_monotonic_time () + self->timeout_ns / 1000;
+        deadline_us = g_get_monotonic_time () + timeout_of (self, method) / 1000;
       ok = move_reservation (self, in, deadline_us, error);
       if (!ok)
         commy_client_dismiss (self, &self->hot.admitted, COMMY_OUTCOME_ABANDONED);

@@ -101,6 +101,15 @@ commy_client_is_current (CommyClient *client, const CommyRoute *route)
          && route->peers_epoch == commy_peers_get_epoch (client->worker->peers);
 }
 
+/* For calls that name none. */
+static inline gint64
+commy_client_get_timeout (const CommyClient *client, const CommyGuard *guard)
+{
+  const gint64 of_method_ns = guard->policy->timeout_ns;
+
+  return G_UNLIKELY (of_method_ns >= 0) ? of_method_ns : client->timeout_ns;
+}
+
 /* --- commy-client-route.c --- */
 
 /* Decides a route, finding the service first if need be; blocks up to @deadline_us. */

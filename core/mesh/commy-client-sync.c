@@ -525,7 +525,7 @@ commy_client_open_stream_sync (CommyClient *self,
   if (!commy_client_check (self, error)
       || !commy_client_init_request (self, &request, method, sunk, NULL, options, error))
     return NULL;
-  commy_request_open_stream (&request, self->timeout_ns);
+  commy_request_open_stream (&request, commy_client_get_timeout (self, request.guard));
   if (call_sync (self, &request, cancellable, &wait, &channel, error))
     stream = wait.stream;
   commy_request_clear (&request);

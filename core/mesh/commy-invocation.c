@@ -461,6 +461,19 @@ commy_invocation_fits_kind (CommyService *service,
   return FALSE;
 }
 
+/* NULL: both have taken it. */
+static CommyServiceRate *
+find_used_up (CommyService *service, CommyServiceMethod *method, gint64 now_ns)
+{
+  if (method->rate != NULL && !commy_service_rate_take (method->rate, now_ns))
+    return method->rate;
+  if (service->rate == NULL || commy_service_rate_take (service->rate, now_ns))
+    return NULL;
+  if (method->rate != NULL)
+    commy_service_rate_give_back (method->rate);
+  return service->rate;
+}
+
 gboolean
 commy_invocation_is_within_rate (CommyService *service,
                                  CommyChannel *channel,
@@ -468,12 +481,13 @@ commy_invocation_is_within_rate (CommyService *service,
                                  CommyIncoming *incoming)
 {
   const CommyEnv *env = commy_channel_get_shared (channel)->env;
+  CommyServiceRate *used_up = find_used_up (service, method, commy_env_now (env));
   g_autofree char *limit = NULL;
   g_autoptr (GError) error = NULL;
 
-  if (commy_service_rate_take (service->rate, commy_env_now (env)))
+  if (used_up == NULL)
     return TRUE;
-  limit = commy_service_rate_describe (service->rate);
+  limit = commy_service_rate_describe (used_up);
   commy_set_error (&error, COMMY_ERROR_OVERLOADED, "%s.%s: the instance takes no more for now (%s)",
                    service->name, method->name, limit);
   refuse (service, channel, incoming, COMMY_DROP_BUSY, error);

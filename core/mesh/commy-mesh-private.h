@@ -8,6 +8,8 @@
 #include "channel/commy-death-watch.h"
 #include "channel/commy-setup.h"
 #include "config/commy-config.h"
+#include "control/commy-call-limits.h"
+#include "control/commy-dependencies.h"
 #include "control/commy-registry.h"
 #include "observe/commy-counters.h"
 #include "plugin/commy-catalog.h"
@@ -67,6 +69,8 @@ struct _CommyMesh
   char *state_dir;
   char *credentials_dir;
   CommyLedger ledger;
+  CommyCallLimits *call_limits;    /* of all threads' calls; has its own lock */
+  CommyDependencies *dependencies; /* what they called; likewise */
 
   GCond left;  /* of state: no longer LEAVING */
   GMutex lock; /* of state, workers, decisions, watchers, expected, and of context once joined */

@@ -55,6 +55,8 @@ commy_mesh_finalize (GObject *object)
   if (self->thread != NULL)
     commy_mesh_leave_sync (self, NULL, NULL);
   commy_acts_free (self->acts);
+  commy_call_limits_free (self->call_limits);
+  commy_dependencies_free (self->dependencies);
   g_mutex_clear (&self->acts_lock);
   g_queue_clear_full (&self->decisions, (GDestroyNotify) commy_decision_unref);
   g_ptr_array_unref (self->workers);
@@ -98,6 +100,8 @@ commy_mesh_init (CommyMesh *self)
   g_queue_init (&self->decisions);
   self->workers = g_ptr_array_new ();
   self->watchers = g_ptr_array_new ();
+  self->call_limits = commy_call_limits_new ();
+  self->dependencies = commy_dependencies_new ();
   self->env = commy_env_system ();
   self->home = g_main_context_ref_thread_default ();
   self->pid = getpid ();

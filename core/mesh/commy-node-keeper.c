@@ -6,6 +6,8 @@
 
 #include "mesh/commy-node-keeper.h"
 
+#include "mesh/commy-ward.h"
+
 #include <commy/commy-version.h>
 #include <errno.h>
 #include <stdio.h>
@@ -94,9 +96,29 @@ write_record (CommyNodeKeeper *self)
     return;
   self->is_writing = TRUE;
   self->written = self->node->resources;
+  g_variant_unref (self->node->calls);
+  self->node->calls = g_variant_ref_sink (
+      commy_dependencies_tell (self->mesh->dependencies, g_get_real_time () / G_USEC_PER_SEC));
   text = commy_node_write (self->node);
   value = g_bytes_new_take (text, strlen (text));
   commy_registry_put_node (self->mesh->registry, self->node->id, value, on_written, self);
+}
+
+/* Calls tell by themselves. Whose thread is busy now is asked the next time: nobody waits. */
+static void
+note_streams (CommyNodeKeeper *self)
+{
+  g_autoptr (GPtrArray) workers = commy_mesh_dup_workers (self->mesh);
+
+  for (guint i = 0; i < workers->len; i++)
+    {
+      CommyMeshWorker *worker = workers->pdata[i];
+
+      if (!commy_worker_try_enter (worker->worker))
+        continue;
+      commy_peers_note_streams (worker->peers);
+      commy_worker_exit (worker->worker);
+    }
 }
 
 static gboolean
@@ -104,9 +126,11 @@ on_look (gpointer data)
 {
   CommyNodeKeeper *self = data;
 
+  note_streams (self);
   read_resources (&self->node->resources);
   self->node->refreshed_s = g_get_real_time () / G_USEC_PER_SEC;
-  if (commy_node_resources_differ (&self->written, &self->node->resources))
+  if (commy_node_resources_differ (&self->written, &self->node->resources)
+      || commy_dependencies_are_news (self->mesh->dependencies, self->node->refreshed_s))
     write_record (self);
   return G_SOURCE_CONTINUE;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Keeps this node's record in the store: from the join to the leave, with the state it is in and
- * its resources, which are looked at now and then and told when they changed enough. Mesh thread.
+ * its resources and what it calls, which are looked at now and then and told when they changed
+ * enough. Mesh thread.
  */
 #pragma once
 

@@ -20,6 +20,7 @@ typedef struct
   GVariantType *stream_in;  /* of messages to the service; NULL: any */
   GVariantType *stream_out; /* and from it */
   CommyShed *shed;          /* NULL: all calls are begun */
+  CommyServiceRate *rate;   /* of its own, beside the service's; NULL: it has none */
   CommyCallFunc func;
   CommySpanFunc span_func;
   gpointer user_data;

@@ -13,25 +13,18 @@
 /* --- the bucket --- */
 
 CommyServiceRate *
-commy_service_rate_new (CommyConfig *config, const char *service)
+commy_service_rate_new (CommyConfig *config, const char *service, const char *method)
 {
-  g_autofree char *group = g_strdup_printf ("service %s", service);
+  CommyServePolicy policy;
   CommyServiceRate *self;
-  double rate;
 
-  /* A name that no keyfile can have is refused when it is offered. */
-  if (commy_config_get (config, group, "serve-rate-limit") == NULL)
-    return NULL;
-  rate = commy_config_get_double (config, group, "serve-rate-limit");
-  if (rate <= 0)
+  if (!commy_resilience_read_serve (&policy, config, service, method))
     return NULL;
   self = g_new0 (CommyServiceRate, 1);
-  self->whole.rate = rate;
-  self->whole.burst = (guint) commy_config_get_int (config, group, "serve-rate-burst");
-  self->is_shared
-      = g_strcmp0 (commy_config_get (config, group, "serve-rate-scope"), "service") == 0;
+  self->policy = policy;
+  self->method = g_strdup (method);
   g_mutex_init (&self->lock);
-  self->part = self->whole;
+  self->part = policy.rate;
   return self;
 }
 
@@ -41,6 +34,7 @@ commy_service_rate_free (CommyServiceRate *self)
   if (self == NULL)
     return;
   g_mutex_clear (&self->lock);
+  g_free (self->method);
   g_free (self);
 }
 
@@ -56,13 +50,21 @@ commy_service_rate_take (CommyServiceRate *self, gint64 now_ns)
 }
 
 void
+commy_service_rate_give_back (CommyServiceRate *self)
+{
+  g_mutex_lock (&self->lock);
+  commy_rate_limit_give_back (&self->bucket, &self->part);
+  g_mutex_unlock (&self->lock);
+}
+
+void
 commy_service_rate_divide (CommyServiceRate *self, guint n, gint64 now_ns)
 {
   CommyRateLimitPolicy part;
 
-  if (!self->is_shared)
+  if (!self->policy.is_shared)
     return;
-  part = commy_rate_limit_divide (&self->whole, n);
+  part = commy_rate_limit_divide (&self->policy.rate, n);
   g_mutex_lock (&self->lock);
   if (n != self->n)
     commy_rate_limit_resize (&self->bucket, &self->part, &part, now_ns);
@@ -77,15 +79,17 @@ commy_service_rate_divide (CommyServiceRate *self, guint n, gint64 now_ns)
 char *
 commy_service_rate_describe (CommyServiceRate *self)
 {
+  const char *whose = self->method != NULL ? " of the method" : "";
+  const double rate = self->policy.rate.rate;
   guint n;
 
   g_mutex_lock (&self->lock);
   n = self->n;
   g_mutex_unlock (&self->lock);
-  if (!self->is_shared)
-    return g_strdup_printf ("serve-rate-limit=%g", self->whole.rate);
-  return g_strdup_printf ("serve-rate-limit=%g, of which each of %u instances has its part",
-                          self->whole.rate, MAX (n, 1));
+  if (!self->policy.is_shared)
+    return g_strdup_printf ("serve-rate-limit=%g%s", rate, whose);
+  return g_strdup_printf ("serve-rate-limit=%g%s, of which each of %u instances has its part", rate,
+                          whose, MAX (n, 1));
 }
 
 /* --- who shares it --- */
@@ -109,6 +113,44 @@ commy_service_rate_count (const CommySnapshot *snapshot, const char *id)
   return has_own ? n : n + 1;
 }
 
+/* Whether one of its limits is divided; the table of methods stays as it is while it is offered. */
+static gboolean
+is_shared (const CommyService *service)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  if (service->rate != NULL && service->rate->policy.is_shared)
+    return TRUE;
+  g_hash_table_iter_init (&iter, service->methods);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      const CommyServiceRate *rate = ((CommyServiceMethod *) value)->rate;
+
+      if (rate != NULL && rate->policy.is_shared)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+static void
+divide_all (CommyService *service, guint n, gint64 now_ns)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  if (service->rate != NULL)
+    commy_service_rate_divide (service->rate, n, now_ns);
+  g_hash_table_iter_init (&iter, service->methods);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      CommyServiceRate *rate = ((CommyServiceMethod *) value)->rate;
+
+      if (rate != NULL)
+        commy_service_rate_divide (rate, n, now_ns);
+    }
+}
+
 void
 commy_service_rate_note (CommyMesh *mesh, const CommySnapshot *snapshot)
 {
@@ -122,12 +164,9 @@ commy_service_rate_note (CommyMesh *mesh, const CommySnapshot *snapshot)
     {
       CommyService *service = value;
 
-      if (service->rate == NULL || service->instance == NULL
-          || strcmp (service->name, snapshot->service) != 0)
-        continue;
-      commy_service_rate_divide (service->rate,
-                                 commy_service_rate_count (snapshot, service->instance->id),
-                                 commy_env_now (mesh->env));
+      if (strcmp (service->name, snapshot->service) == 0 && is_shared (service))
+        divide_all (service, commy_service_rate_count (snapshot, service->instance->id),
+                    commy_env_now (mesh->env));
     }
 }
 
@@ -143,7 +182,7 @@ commy_service_rate_follow (CommyService *service)
   CommyRegistry *registry = service->mesh->registry;
   g_autoptr (CommySnapshot) snapshot = NULL;
 
-  if (service->rate == NULL || !service->rate->is_shared)
+  if (!is_shared (service))
     return;
   commy_registry_ensure (registry, service->name, FALSE, on_followed, NULL);
   /* Where somebody here follows it already, the next one may take its time. */

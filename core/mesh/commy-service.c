@@ -33,6 +33,7 @@ method_free (gpointer data)
   g_clear_pointer (&method->stream_in, g_variant_type_free);
   g_clear_pointer (&method->stream_out, g_variant_type_free);
   commy_shed_free (method->shed);
+  commy_service_rate_free (method->rate);
   g_free (method->name);
   g_free (method);
 }
@@ -106,7 +107,7 @@ commy_service_new_internal (CommyMesh *mesh,
   self->mesh = self->internal ? mesh : g_object_ref (mesh);
   self->name = g_strdup (name);
   self->context = g_main_context_ref (context);
-  self->rate = commy_service_rate_new (mesh->config, name);
+  self->rate = commy_service_rate_new (mesh->config, name, NULL);
   if (interface == NULL)
     return self;
   self->interface = g_dbus_interface_info_ref (interface);
@@ -205,6 +206,7 @@ add_method (CommyService *self, const char *name, gpointer user_data, GDestroyNo
   method->user_data = user_data;
   method->destroy = destroy;
   method->shed = make_shed (self, name);
+  method->rate = commy_service_rate_new (self->mesh->config, self->name, name);
   if (self->interface != NULL)
     method->info = g_dbus_interface_info_lookup_method (self->interface, name);
   if (method->info != NULL)
@@ -298,7 +300,7 @@ on_call (gpointer data, CommyChannel *channel, gpointer method, CommyIncoming *i
   if (!commy_invocation_fits_kind (self, channel, entry, incoming))
     return;
   /* Clients ask by themselves what the interface is. */
-  if (G_UNLIKELY (self->rate != NULL) && entry != self->describe
+  if (G_UNLIKELY (self->rate != NULL || entry->rate != NULL) && entry != self->describe
       && !commy_invocation_is_within_rate (self, channel, entry, incoming))
     return;
   if (entry->span_func != NULL)

@@ -27,6 +27,24 @@ ward_guard_free (gpointer data)
   g_free (self);
 }
 
+/* All threads share what the keyfile limits: of the group that says it, so that a method whose own
+ * group says nothing of it is limited together with the others. */
+static void
+share_limits (CommyWard *self, CommyWardGuard *added)
+{
+  static const char *const rates[] = { "rate-limit", "rate-burst", NULL };
+  static const char *const bulkheads[] = { "bulkhead", NULL };
+  CommyMesh *mesh = self->mesh;
+  g_autofree char *of_rate
+      = commy_resilience_dup_group (mesh->config, self->service, added->method, rates);
+  g_autofree char *of_bulkhead
+      = commy_resilience_dup_group (mesh->config, self->service, added->method, bulkheads);
+
+  if (added->policy.rate.rate > 0 || added->policy.bulkhead > 0)
+    commy_guard_share (&added->guard, &commy_call_limits_ensure (mesh->call_limits, of_rate)->rate,
+                       &commy_call_limits_ensure (mesh->call_limits, of_bulkhead)->bulkhead);
+}
+
 /* The mesh would not be there if its settings could not be read. */
 static void
 add_guard (CommyWard *self, const char *method)
@@ -41,6 +59,7 @@ add_guard (CommyWard *self, const char *method)
   else
     commy_resilience_read (&added->policy, config, group, NULL);
   commy_guard_init (&added->guard, &added->policy);
+  share_limits (self, added);
   g_ptr_array_add (self->guards, added);
 }
 
@@ -84,6 +103,58 @@ commy_peers_ensure_ward (CommyPeers *peers, const char *service)
   ward = ward_new (peers, service);
   g_hash_table_insert (peers->wards, ward->service, ward);
   return ward;
+}
+
+/* --- what is called --- */
+
+void
+commy_ward_note_call (CommyWard *self)
+{
+  self->is_called = TRUE;
+  commy_dependencies_note (self->mesh->dependencies, self->service,
+                           g_get_real_time () / G_USEC_PER_SEC);
+}
+
+/* Messages on open channels, by service. */
+static void
+add_messages (gpointer data, gpointer totals)
+{
+  CommyChannel *channel = data;
+  const CommyCounters *counters = commy_channel_get_counters (channel);
+  const char *service = commy_channel_get_service (channel);
+  guint64 *total;
+
+  if (commy_channel_is_accepting (channel))
+    return;
+  total = g_hash_table_lookup (totals, service);
+  if (total == NULL)
+    {
+      total = g_new0 (guint64, 1);
+      g_hash_table_insert (totals, (gpointer) service, total);
+    }
+  *total += commy_counters_get (counters, COMMY_COUNT_SENT)
+            + commy_counters_get (counters, COMMY_COUNT_RECEIVED);
+}
+
+void
+commy_peers_note_streams (CommyPeers *peers)
+{
+  g_autoptr (GHashTable) totals = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+  GHashTableIter iter;
+  gpointer value;
+
+  commy_worker_foreach_channel (peers->worker, add_messages, totals);
+  g_hash_table_iter_init (&iter, peers->wards);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      CommyWard *ward = value;
+      const guint64 *total = g_hash_table_lookup (totals, ward->service);
+      const guint64 n = total != NULL ? *total : 0;
+
+      if (ward->is_called && n > 0 && n != ward->n_messages)
+        commy_ward_note_call (ward);
+      ward->n_messages = n;
+    }
 }
 
 CommyGuard *

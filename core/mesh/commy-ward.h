@@ -2,7 +2,8 @@
 /*
  * The guards of one service on one thread: all clients there share what calls have shown of its
  * instances, however short their own lives are. A method with settings of its own has a guard of
- * its own; calls of the others share one. Owner's thread only.
+ * its own; calls of the others share one. Owner's thread only; but what the keyfile limits, all
+ * threads of the mesh share.
  */
 #pragma once
 
@@ -28,11 +29,18 @@ struct _CommyWard
   CommySnapshot *snapshot; /* that the members were last held against; or NULL */
   guint32 epoch;           /* the mesh's then */
   guint64 chance;          /* state of commy_chance_next() */
+  gboolean is_called;      /* by calls of the program, not only to look how instances are */
+  guint64 n_messages;      /* of its open channels, when that was last looked at */
 };
 
 /* (transfer none): lives as long as @peers. */
 CommyWard *commy_peers_ensure_ward (CommyPeers *peers, const char *service);
 void commy_ward_free (CommyWard *ward);
+/* A call is made. Told now and then, for the record of what this process calls. */
+void commy_ward_note_call (CommyWard *ward);
+/* Inside the worker: the same of streams that were opened before and have gone on since the last
+ * time. */
+void commy_peers_note_streams (CommyPeers *peers);
 
 CommyGuard *commy_ward_find_guard (const CommyWard *ward, const char *method);
 static inline CommyGuard *

@@ -63,7 +63,8 @@ kill -CONT "$echo_server"
 
 # A caller that stays connected: it calls until its standard output is closed.
 mkfifo "$folder/called"
-"$commy" call org.example.Echo Echo "'x'" --count 10000000 > "$folder/called" 2>&1 &
+printf '[mesh]\nnode-refresh=100ms\n' > "$folder/often.conf"
+COMMY_CONFIG=$usual:$folder/often.conf "$commy" call org.example.Echo Echo "'x'" --count 10000000 > "$folder/called" 2>&1 &
 caller=$!
 servers="$servers $caller"
 exec 7< "$folder/called"
@@ -95,6 +96,15 @@ run endpoints org.example.Ehco
 ok endpoints/slip-names-the-nearest complains 'did you mean "org.example.Echo"'
 run endpoints org.example.Echo --of zzzz
 ok endpoints/unknown-node-exits-3 exits 3
+# It tells what it calls in the record of its node, also while it is too busy to be asked.
+seen_dependency () {
+  tries=0
+  until run services deps -o json && json 'any(e["from"].startswith("node ") and e["to"] == "org.example.Echo" and e["observed"] and e["seen"] > 0 for e in it)'; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || return 1
+  done
+}
+ok deps/who-calls-is-recorded seen_dependency
 run services deps -o json
 ok deps/declared-ones json \
   '[(e["to"], e["there"]) for e in it if e["from"] == "org.example.Shop" and e["declared"]] == [("org.example.Bank", False), ("org.example.Echo", True)]'

@@ -11,6 +11,7 @@ import pty
 import signal
 import struct
 import sys
+import tempfile
 import termios
 
 LEAVE = b"\x1b[?1049l"  # the screen that was there before comes back
@@ -19,7 +20,7 @@ LEAVE = b"\x1b[?1049l"  # the screen that was there before comes back
 class Top:
     """One run at a terminal of its own."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, settings=None):
         self.said = b""
         self.ours, self.theirs = pty.openpty()
         self.resize(24, 100)
@@ -31,6 +32,8 @@ class Top:
             for descriptor in range(3):
                 os.dup2(self.theirs, descriptor)
             environment = dict(os.environ, TERM="xterm")
+            if settings is not None:
+                environment["COMMY_CONFIG"] = os.environ["COMMY_CONFIG"] + ":" + settings
             os.execve(sys.argv[1], [sys.argv[1], "top", "--every", "100ms", *arguments], environment)
 
     def resize(self, rows, columns):
@@ -77,6 +80,29 @@ os.kill(top.pid, signal.SIGWINCH)
 top.read_until(b"commy top")
 os.write(top.ours, b"q")
 top.check_end("q")
+
+# Nobody is there: it says so, and goes on asking.
+top = Top("--mesh", "nobody")
+top.read_until(b"no other node is in this mesh")
+top.press(b"n", b"nodes by calls")
+top.resize(40, 200)
+os.kill(top.pid, signal.SIGWINCH)
+top.read_until(b"no other node is in this mesh")
+os.write(top.ours, b"q")
+top.check_end("nobody")
+
+# Thousands, of which a screen shows some: to the end and back, and one of them alone.
+with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+    for number in range(3000):
+        file.write(f"[service org.example.Many{number:04}]\nendpoints=tls://192.0.2.1:7001\n")
+    file.flush()
+    top = Top("--view", "services", settings=file.name)
+    top.press(b"a", b"org.example.Many0000")
+    top.press(b"\x1b[6~" * 200, b"org.example.Shop")
+    top.press(b"\x1b[5~" * 200, b"org.example.Many0000")
+    top.press(b"/Many2999\r", b"org.example.Many2999")
+    os.write(top.ours, b"q")
+    top.check_end("thousands")
 
 for name, key in (("control-c", b"\x03"), ("control-backslash", b"\x1c")):
     top = Top("--view", "flows")

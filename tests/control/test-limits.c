@@ -145,7 +145,8 @@ test_resized (void)
   g_assert_cmpuint (take_all (&party, START + 2 * S + MS), ==, 10);
   /* What was left stays, too, as far as there is room for it. */
   g_assert_cmpuint (take_all (&party, START + 20 * S), ==, 10);
-  party.bucket.missing = 2;
+  for (guint i = 0; i < 8; i++)
+    commy_rate_limit_give_back (&party.bucket, &party.part);
   divide (&party, 2, START + 20 * S);
   g_assert_cmpuint (take_all (&party, START + 20 * S), ==, 3);
   /* Time before it counts as it was then. */
@@ -212,6 +213,83 @@ test_shared (void)
   g_assert_cmpuint (taken[0], >=, 60 * 60 * 3 / 4);
 }
 
+/* --- limits of several threads --- */
+
+#define TAKERS 4u
+#define TAKES 20000u
+
+typedef struct
+{
+  CommyRateLimit rate;
+  CommyBulkhead bulkhead;
+  guint inside, most_inside; /* atomic */
+} Shared;
+
+static const CommyRateLimitPolicy shared_policy = { 1e-3, 30000 };
+
+/* How many tokens it got. */
+static gpointer
+take_many (gpointer data)
+{
+  Shared *shared = data;
+  gsize n = 0;
+
+  for (guint i = 0; i < TAKES; i++)
+    {
+      guint inside, most;
+
+      n += (gsize) commy_rate_limit_take (&shared->rate, &shared_policy, START, NULL);
+      if (!commy_bulkhead_enter (&shared->bulkhead, TAKERS - 1))
+        continue;
+      inside = __atomic_add_fetch (&shared->inside, 1, __ATOMIC_SEQ_CST);
+      most = __atomic_load_n (&shared->most_inside, __ATOMIC_SEQ_CST);
+      while (inside > most
+             && !__atomic_compare_exchange_n (&shared->most_inside, &most, inside, FALSE,
+                                              __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        ;
+      __atomic_sub_fetch (&shared->inside, 1, __ATOMIC_SEQ_CST);
+      commy_bulkhead_leave (&shared->bulkhead, 1);
+    }
+  return GSIZE_TO_POINTER (n);
+}
+
+/* However they get into each other's way, not one token more or less, and nobody stays inside. */
+static void
+test_threads (void)
+{
+  GThread *threads[TAKERS];
+  Shared shared = { 0 };
+  gsize n = 0;
+
+  for (guint i = 0; i < TAKERS; i++)
+    threads[i] = g_thread_new ("taker", take_many, &shared);
+  for (guint i = 0; i < TAKERS; i++)
+    n += GPOINTER_TO_SIZE (g_thread_join (threads[i]));
+  g_assert_cmpuint (n, ==, shared_policy.burst);
+  g_assert_cmpuint (shared.bulkhead.inside, ==, 0);
+  g_assert_cmpuint (shared.most_inside, >, 0);
+  g_assert_cmpuint (shared.most_inside, <, TAKERS);
+}
+
+static void
+test_call_limits (void)
+{
+  CommyCallLimits *limits = commy_call_limits_new ();
+  CommyCallLimit *first = commy_call_limits_ensure (limits, "service a");
+
+  g_assert_true (commy_bulkhead_enter (&first->bulkhead, 1));
+  g_assert_true (commy_call_limits_ensure (limits, "service b") != first);
+  for (guint i = 0; i < 100; i++)
+    {
+      g_autofree char *other = g_strdup_printf ("service %u", i);
+
+      commy_call_limits_ensure (limits, other);
+    }
+  g_assert_true (commy_call_limits_ensure (limits, "service a") == first);
+  g_assert_cmpuint (first->bulkhead.inside, ==, 1);
+  commy_call_limits_free (limits);
+}
+
 static void
 test_bulkhead (void)
 {
@@ -220,7 +298,7 @@ test_bulkhead (void)
   g_assert_true (commy_bulkhead_enter (&bulkhead, 2));
   g_assert_true (commy_bulkhead_enter (&bulkhead, 2));
   g_assert_false (commy_bulkhead_enter (&bulkhead, 2));
-  commy_bulkhead_leave (&bulkhead);
+  commy_bulkhead_leave (&bulkhead, 1);
   g_assert_true (commy_bulkhead_enter (&bulkhead, 2));
   for (guint i = 0; i < 100; i++)
     g_assert_true (commy_bulkhead_enter (&bulkhead, 0));
@@ -537,6 +615,37 @@ test_admission (Fixture *fixture, gconstpointer unused)
                    COMMY_ADMIT_THROTTLE);
 }
 
+/* Guards of several threads have one limit; calls that one of them takes with it are over. */
+static void
+test_shared_limits (Fixture *fixture, gconstpointer unused)
+{
+  const gssize same[] = { 0, 1, 2 };
+  CommyCallLimit limit = { 0 };
+  CommyGuard other;
+
+  fixture->policy.rate = (CommyRateLimitPolicy){ 1e-3, 4 };
+  fixture->policy.bulkhead = 2;
+  begin_anew (fixture);
+  commy_guard_share (&fixture->guard, &limit.rate, &limit.bulkhead);
+  commy_guard_init (&other, &fixture->policy);
+  commy_guard_share (&other, &limit.rate, &limit.bulkhead);
+  commy_guard_set_members (&other, 3, NULL);
+  g_assert_cmpint (commy_guard_admit (&fixture->guard, S, START, 0), ==, COMMY_ADMITTED);
+  g_assert_cmpint (commy_guard_admit (&other, S, START, 0), ==, COMMY_ADMITTED);
+  g_assert_cmpint (commy_guard_admit (&fixture->guard, S, START, 0), ==, COMMY_ADMIT_BULKHEAD);
+  /* Other members are no reason to forget who is inside. */
+  commy_guard_set_members (&other, 3, same);
+  g_assert_cmpuint (limit.bulkhead.inside, ==, 2);
+  commy_guard_clear (&other);
+  g_assert_cmpuint (limit.bulkhead.inside, ==, 1);
+  g_assert_cmpint (commy_guard_admit (&fixture->guard, S, START, 0), ==, COMMY_ADMITTED);
+  g_assert_cmpint (commy_guard_admit (&fixture->guard, S, START, 0), ==, COMMY_ADMIT_RATE);
+  commy_guard_finish (&fixture->guard, TRUE, START);
+  commy_guard_finish (&fixture->guard, TRUE, START);
+  g_assert_cmpuint (limit.bulkhead.inside, ==, 0);
+  begin_anew (fixture); /* what it shared goes first */
+}
+
 /* Whatever happens, what may be called is what the parts say, and somebody is left who is not
  * ejected. */
 static void
@@ -589,6 +698,8 @@ main (int argc, char **argv)
   g_test_add_func ("/control/rate-limit/to-come-and-go-gains-nothing", test_resized_often);
   g_test_add_func ("/control/rate-limit/parts-together-are-never-more-than-the-whole", test_shared);
   g_test_add_func ("/control/bulkhead/holds-so-many", test_bulkhead);
+  g_test_add_func ("/control/call-limits/threads-get-no-more-together", test_threads);
+  g_test_add_func ("/control/call-limits/one-for-each-group", test_call_limits);
   g_test_add_func ("/control/throttle/sends-little-more-than-is-accepted", test_throttle);
   g_test_add_func ("/control/throttle/rests-while-all-is-well", test_throttle_rests);
   g_test_add_func ("/control/keys/defaults-are-those-of-their-sources", test_defaults);
@@ -599,6 +710,7 @@ main (int argc, char **argv)
   GUARD ("what-is-known-moves-with-the-members", test_members_change);
   GUARD ("fewer-members-have-fewer-out", test_share_of_fewer);
   GUARD ("a-call-is-refused-for-a-reason", test_admission);
+  GUARD ("several-have-one-limit", test_shared_limits);
   GUARD ("bits-agree-with-the-parts", test_bits_agree);
   return g_test_run ();
 }

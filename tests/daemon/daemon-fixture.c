@@ -55,6 +55,7 @@ test_daemon_new (void)
   self->notify_fd = listen_for_notes (notify);
   self->heard = g_string_new (NULL);
   self->listener = -1;
+  self->said_fd = -1;
   return self;
 }
 
@@ -64,6 +65,8 @@ test_daemon_free (TestDaemon *self)
   if (self->pid != 0)
     test_daemon_stop (self);
   close (self->notify_fd);
+  if (self->said_fd >= 0)
+    close (self->said_fd);
   commy_test_remove_tree (self->dir);
   g_string_free (self->heard, TRUE);
   g_free (self->dir);
@@ -72,12 +75,29 @@ test_daemon_free (TestDaemon *self)
   g_free (self);
 }
 
+/* systemd-socket-activate(1) hands on what variables it is told to. */
+static void
+add_activator (TestDaemon *self, GPtrArray *arguments)
+{
+  static const char *const ours[] = { "NOTIFY_SOCKET", "WATCHDOG_USEC", "COMMY_CONFIG" };
+  g_auto (GStrv) names = g_listenv ();
+
+  g_ptr_array_add (arguments, g_strdup (self->activator));
+  g_ptr_array_add (arguments, g_strconcat ("--listen=", self->socket, NULL));
+  for (gsize i = 0; i < G_N_ELEMENTS (ours); i++)
+    g_ptr_array_add (arguments, g_strconcat ("--setenv=", ours[i], NULL));
+  for (gsize i = 0; names[i] != NULL; i++)
+    g_ptr_array_add (arguments, g_strconcat ("--setenv=", names[i], NULL));
+}
+
 /* The arguments; those of the fixture's own last, so that a test can say something else. */
 static GPtrArray *
 make_arguments (TestDaemon *self)
 {
   GPtrArray *arguments = g_ptr_array_new_with_free_func (g_free);
 
+  if (self->activator != NULL)
+    add_activator (self, arguments);
   g_ptr_array_add (arguments, self->program != NULL ? g_strdup (self->program) : find_program ());
   g_ptr_array_add (arguments, g_strdup ("--mesh=test"));
   g_ptr_array_add (arguments, g_strconcat ("--socket=", self->socket, NULL));
@@ -173,6 +193,28 @@ test_daemon_start (TestDaemon *self)
   g_assert_cmpint (self->pid, ==, 0);
   self->pid = spawn (self, -1);
   test_daemon_await (self, "READY=1");
+}
+
+void
+test_daemon_activate (TestDaemon *self)
+{
+  g_autoptr (GString) said = g_string_new (NULL);
+  int fds[2];
+
+  g_assert_cmpint (self->pid, ==, 0);
+  g_assert_cmpint (pipe2 (fds, O_CLOEXEC), ==, 0);
+  self->pid = spawn (self, fds[1]);
+  close (fds[1]);
+  self->said_fd = fds[0]; /* stays open: the daemon writes there, too */
+  while (strstr (said->str, "Listening on") == NULL)
+    {
+      char bytes[1024];
+      ssize_t n = read (self->said_fd, bytes, sizeof bytes);
+
+      if (n <= 0)
+        g_error ("%s does not listen: %s", self->activator, said->str);
+      g_string_append_len (said, bytes, n);
+    }
 }
 
 static int

@@ -22,6 +22,8 @@ typedef struct
   int listener;               /* handed over as by a service manager; -1: none */
   guint64 file_limit;         /* bytes that a file may have; 0: as it is */
   guint64 watchdog_us;
+  const char *activator; /* a program that listens in its place until somebody comes; NULL: none */
+  int said_fd;           /* what it wrote to its standard error; or -1 */
 } TestDaemon;
 
 TestDaemon *test_daemon_new (void);
@@ -33,6 +35,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TestDaemon, test_daemon_free)
 void test_daemon_write_keyfile (TestDaemon *self, const char *text);
 /* Starts it and waits until it says that it is ready. */
 void test_daemon_start (TestDaemon *self);
+/* With an activator: waits until that listens. The daemon starts when somebody connects. */
+void test_daemon_activate (TestDaemon *self);
 /* Starts a second one that is to fail: its exit status, and what it said. (transfer full) */
 char *test_daemon_fail (TestDaemon *self, int *out_status);
 /* Waits until it said @words to the service manager. */

@@ -90,6 +90,46 @@ leave (CommyMesh *mesh)
   g_assert_no_error (error);
 }
 
+/* --- an alert --- */
+
+static void
+on_alert (
+    CommyMesh *mesh, const char *name, gboolean firing, GVariant *details, gboolean *is_firing)
+{
+  g_assert_cmpstr (name, ==, "away");
+  *is_firing = firing;
+}
+
+static gboolean
+on_tick (gpointer data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+/* That the store is away is told once, and that it is back. */
+static void
+test_alert_of_store (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *store = settings (fixture);
+  g_autofree char *text
+      = g_strconcat (store, "[alert away]\nwhen=store-away\nfor=0\ncool-down=0\n", NULL);
+  g_autoptr (CommyMesh) mesh = NULL;
+  gboolean is_firing = FALSE;
+  guint tick = g_timeout_add (20, on_tick, NULL);
+
+  test_daemon_start (fixture->daemon);
+  mesh = mesh_fixture_join (&fixture->mesh, text);
+  g_signal_connect (mesh, "alert", G_CALLBACK (on_alert), &is_firing);
+  test_daemon_kill (fixture->daemon);
+  while (!is_firing)
+    g_main_context_iteration (NULL, TRUE);
+  test_daemon_start (fixture->daemon);
+  while (is_firing)
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (tick);
+  leave (mesh);
+}
+
 /* Calls go on while the daemon is killed and away; who comes when it is back finds everybody. */
 static void
 test_killed_under_load (Fixture *fixture, gconstpointer unused)
@@ -646,6 +686,7 @@ main (int argc, char **argv)
     return caller_main (argv[2]);
   g_test_init (&argc, &argv, NULL);
   ADD ("calls-go-on-while-the-daemon-is-killed", test_killed_under_load);
+  ADD ("an-alert-tells-that-the-store-is-away", test_alert_of_store);
   ADD ("without-a-daemon-joining-says-how-to-start-it", test_nobody_there);
   ADD ("a-watch-that-fell-behind-knows-everything-again", test_falls_behind);
   /* attack: have the deny list not be read; defence: nobody joins without it, unless told to; test:

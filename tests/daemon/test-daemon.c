@@ -209,6 +209,31 @@ test_activation (TestDaemon **daemon, gconstpointer unused)
   close (fd);
 }
 
+/* By the real thing: it listens, and becomes commyd when the first client comes, who is served. */
+static void
+test_activated_by_systemd (TestDaemon **daemon, gconstpointer unused)
+{
+  g_autofree char *activator = g_find_program_in_path ("systemd-socket-activate");
+  g_autofree char *folder = g_path_get_dirname ((*daemon)->socket);
+
+  if (activator == NULL)
+    {
+      g_test_skip ("systemd-socket-activate is not here");
+      return;
+    }
+  g_mkdir_with_parents (folder, 0700);
+  (*daemon)->activator = activator;
+  (*daemon)->watchdog_us = 20000;
+  test_daemon_activate (*daemon);
+  g_assert_cmpuint ((*daemon)->heard->len, ==, 0); /* nobody has come */
+  assert_serves (*daemon);
+  test_daemon_await (*daemon, "READY=1");
+  test_daemon_await (*daemon, "WATCHDOG=1");
+  test_daemon_stop (*daemon);
+  test_daemon_await (*daemon, "STOPPING=1");
+  g_assert_true (g_file_test ((*daemon)->socket, G_FILE_TEST_EXISTS)); /* not ours */
+}
+
 static void
 test_bad_activation (TestDaemon **daemon, gconstpointer unused)
 {
@@ -789,6 +814,7 @@ main (int argc, char **argv)
   ADD ("life/takes-over-from-a-killed-one", test_after_a_kill);
   ADD ("life/a-second-one-is-refused-by-name", test_second);
   ADD ("life/takes-a-socket-that-is-handed-over", test_activation);
+  ADD ("life/is-activated-by-systemd", test_activated_by_systemd);
   ADD ("life/refuses-what-is-no-socket-of-its-kind", test_bad_activation);
   ADD ("life/tells-the-watchdog", test_watchdog);
   ADD ("life/a-full-disk-is-an-error-of-the-writer", test_full_disk);

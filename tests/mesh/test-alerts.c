@@ -168,6 +168,34 @@ test_calls (MeshFixture *fixture, gconstpointer data)
   service_child_free (child);
 }
 
+/* What somebody calls that is not there is dropped here, and counts here. */
+static void
+test_drops (MeshFixture *fixture, gconstpointer data)
+{
+  g_autoptr (CommyMesh) mesh
+      = mesh_fixture_join (fixture, "[alert lost]\nwhen=drops\nabove=0\nfor=0\nover=60s\n");
+  g_autoptr (CommyMesh) other = mesh_fixture_join (fixture, NULL);
+  g_autoptr (CommyService) service = test_service_new (mesh, 1);
+  g_autoptr (CommyClient) client = commy_client_new (other, TEST_SERVICE);
+  g_autoptr (GString) heard = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+  Ear ear = { heard };
+
+  g_signal_connect (mesh, "alert", G_CALLBACK (on_alert), &ear);
+  commy_service_start_sync (service, NULL, &error);
+  g_assert_no_error (error);
+  while (strstr (heard->str, "lost+ ") == NULL)
+    {
+      g_clear_error (&error);
+      g_assert_null (commy_client_call_sync (client, "Nothing", NULL, NULL, NULL, &error));
+      g_assert_error (error, COMMY_ERROR, COMMY_ERROR_NO_METHOD);
+      g_usleep (1000);
+      g_main_context_iteration (NULL, FALSE);
+    }
+  commy_mesh_leave_sync (other, NULL, NULL);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+}
+
 /* A record that cannot be read is news about the store, not that it is away. */
 static void
 test_unreadable_record (MeshFixture *fixture, gconstpointer data)
@@ -217,6 +245,7 @@ main (int argc, char **argv)
   g_test_add (path, MeshFixture, NULL, mesh_fixture_set_up, func, mesh_fixture_tear_down)
   ADD ("/mesh/alerts/no-instance-fires-and-a-new-one-ends-it", test_instances);
   ADD ("/mesh/alerts/figures-of-calls-and-of-the-process", test_calls);
+  ADD ("/mesh/alerts/what-is-dropped-fires", test_drops);
   ADD ("/mesh/alerts/a-record-that-cannot-be-read-is-no-store-that-is-away",
        test_unreadable_record);
   ADD ("/mesh/alerts/a-rule-that-cannot-be-keeps-from-joining", test_bad_rule);

@@ -7,11 +7,13 @@
 
 #include "mesh-scene.h"
 #include "mesh/commy-client-private.h"
+#include "mesh/commy-service-private.h"
 
 #include <string.h>
 #include <unistd.h>
 
 #define GROUP "[calibration]\nmode=off\n[service " TEST_SERVICE "]\n"
+#define OF_METHOD "[method " TEST_SERVICE ".Work]\n"
 
 #define N_TOILS 6u /* methods with guards of their own: more than a client keeps routes for */
 
@@ -257,6 +259,56 @@ test_rate (MeshFixture *fixture, gconstpointer data)
   assert_says (error, COMMY_ERROR_LIMITED, "rate-limit=0.001");
 }
 
+typedef struct
+{
+  MeshScene *scene;
+  const char *method;
+  guint n_tries;
+} Caller;
+
+/* On a thread of its own, with a client of its own: how many calls were sent. */
+static gpointer
+call_from_a_thread (gpointer data)
+{
+  const Caller *caller = data;
+  g_autoptr (CommyClient) client = commy_client_new (caller->scene->mesh, TEST_SERVICE);
+  gsize n = 0;
+
+  for (guint i = 0; i < caller->n_tries; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) answer
+          = commy_client_call_sync (client, caller->method, NULL, NULL, NULL, &error);
+
+      n += answer != NULL;
+      if (answer == NULL)
+        assert_says (error, COMMY_ERROR_LIMITED, "rate-limit=0.001");
+    }
+  return GSIZE_TO_POINTER (n);
+}
+
+/* The keyfile says how many calls a program sends, however many threads it has; and a method with a
+ * group of its own that says nothing of it is one of them. */
+static void
+test_rate_of_all_threads (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (MeshScene) scene = { 0 };
+  const Caller callers[]
+      = { { &scene, "Work", 10 }, { &scene, "Pid", 10 }, { &scene, "Toil0", 10 } };
+  GThread *threads[G_N_ELEMENTS (callers)];
+  gsize n = 0;
+
+  mesh_scene_init (&scene, fixture, "good",
+                   GROUP "rate-limit=0.001\nrate-burst=7\n" OF_METHOD "retry-attempts=1\n"
+                         "[method " TEST_SERVICE ".Toil0]\nrate-burst=3\n");
+  for (guint i = 0; i < G_N_ELEMENTS (callers); i++)
+    threads[i] = g_thread_new ("caller", call_from_a_thread, (gpointer) &callers[i]);
+  for (guint i = 0; i < 2; i++)
+    n += GPOINTER_TO_SIZE (g_thread_join (threads[i]));
+  g_assert_cmpuint (n, ==, 7);
+  g_assert_cmpuint (GPOINTER_TO_SIZE (g_thread_join (threads[2])), ==, 3);
+}
+
 static void
 test_bulkhead (MeshFixture *fixture, gconstpointer data)
 {
@@ -326,7 +378,6 @@ test_stands_in (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (n_failed, <=, 4);
 }
 
-#define OF_METHOD "[method " TEST_SERVICE ".Work]\n"
 #define OPENS "breaker-failures=3\nattempt-timeout=50ms\nbreaker-penalty=60s\n"
 
 /* Who answers; -1: nobody. */
@@ -551,6 +602,26 @@ test_method (MeshFixture *fixture, gconstpointer data)
   g_assert_nonnull (strstr (error->message, "rate-limit=0.001 (program:"));
 }
 
+/* What a method's group says of time goes before its service's. */
+static void
+test_timeout_of_method (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (MeshScene) scene = { 0 };
+  g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GError) error = NULL;
+
+  mesh_scene_init (&scene, fixture, "slow",
+                   GROUP "timeout=20ms\nattempt-timeout=0\n" OF_METHOD "timeout=60s\n");
+  answer = commy_client_call_sync (scene.client, "Work", NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_null (commy_client_call_sync (scene.client, "Toil0", NULL, NULL, NULL, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_DEADLINE);
+  g_clear_error (&error);
+  /* And what the call says goes before both. */
+  g_assert_false (work (&scene, 20000, FALSE, &error));
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_DEADLINE);
+}
+
 static void
 expect_refused (MeshFixture *fixture, const char *settings, const char *words)
 {
@@ -609,6 +680,27 @@ test_shed (MeshFixture *fixture, gconstpointer data)
       g_assert_false (g_error_matches (error, COMMY_ERROR, COMMY_ERROR_OVERLOADED));
     }
   g_assert_true (work (&scene, 20 * G_USEC_PER_SEC, FALSE, NULL));
+}
+
+static const CommyServiceMethod *
+method_of (CommyService *service, const char *name)
+{
+  return g_hash_table_lookup (service->methods, name);
+}
+
+/* Where its group says so, a method begins what it cannot end in time. */
+static void
+test_shed_of_method (MeshFixture *fixture, gconstpointer data)
+{
+  g_autoptr (CommyMesh) mesh = mesh_fixture_join (
+      fixture, OF_METHOD "shed=false\n[method " TEST_SERVICE ".Toil0]\nshed-quantile=90%\n");
+  g_autoptr (CommyService) service = test_service_new (mesh, 1);
+
+  extend (service);
+  g_assert_null (method_of (service, "Work")->shed);
+  g_assert_cmpfloat (method_of (service, "Toil0")->shed->quantile, ==, 0.9);
+  g_assert_cmpfloat (method_of (service, "Toil1")->shed->quantile, ==, 0.5);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
 }
 
 /* --- copies --- */
@@ -711,6 +803,7 @@ main (int argc, char **argv)
   ADD ("/guard/out/where-all-answer-errors-nobody-is", test_all_answer_errors);
   ADD ("/guard/out/a-breaker-opens-and-closes", test_breaker);
   ADD ("/guard/limits/rate", test_rate);
+  ADD ("/guard/limits/all-threads-have-one-rate", test_rate_of_all_threads);
   ADD ("/guard/limits/bulkhead", test_bulkhead);
   ADD ("/guard/limits/hot-calls-too", test_hot_calls_are_limited);
   ADD ("/guard/route/who-is-not-as-good-stands-in", test_stands_in);
@@ -719,10 +812,12 @@ main (int argc, char **argv)
   ADD ("/guard/route/many-methods-that-take-turns-share", test_many_take_turns);
   ADD ("/guard/route/who-comes-later-stands-in", test_comes_later);
   ADD ("/guard/method/its-own-settings-and-the-service's", test_method);
+  ADD ("/guard/method/its-own-time", test_timeout_of_method);
   ADD ("/guard/method/contradictions", test_method_contradicts);
   ADD ("/guard/gone/is-forgotten", test_gone_are_forgotten);
   ADD ("/guard/warm/another-path-is-ready", test_warm);
   ADD ("/guard/shed/what-cannot-be-in-time-is-refused-at-once", test_shed);
+  ADD ("/guard/shed/not-where-the-method-says-so", test_shed_of_method);
   ADD ("/guard/hedge/another-instance-answers", test_hedge);
   ADD ("/guard/hedge/where-nobody-answers-the-deadline-does", test_hedge_of_nobody);
   ADD ("/guard/told/contradicting-settings", test_contradiction);

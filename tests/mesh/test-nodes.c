@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "mesh-fixture.h"
+#include "mesh/commy-client-private.h"
 
 #include <string.h>
 
@@ -128,6 +129,73 @@ test_node_says_who_it_is (MeshFixture *fixture, gconstpointer data)
   commy_mesh_leave_sync (mesh, NULL, NULL);
   g_assert_null (node_of (asker, mesh));
   commy_mesh_leave_sync (asker, NULL, NULL);
+}
+
+static gboolean
+says_it_calls (CommyMesh *asker, CommyMesh *mesh, const char *service)
+{
+  g_autoptr (GVariant) record = node_of (asker, mesh);
+  g_autoptr (GVariant) calls
+      = record != NULL ? g_variant_lookup_value (record, "calls", G_VARIANT_TYPE ("a(sx)")) : NULL;
+  gsize n = calls != NULL ? g_variant_n_children (calls) : 0;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      const char *name;
+      gint64 seen_s;
+
+      g_variant_get_child (calls, i, "(&sx)", &name, &seen_s);
+      if (strcmp (name, service) == 0 && seen_s > 0)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+static gpointer
+call_once (gpointer mesh)
+{
+  g_autoptr (CommyClient) client = commy_client_new (mesh, TEST_SERVICE);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) answer
+      = commy_client_call_sync (client, "Add", g_variant_new ("(ii)", 1, 2), NULL, NULL, &error);
+
+  g_assert_no_error (error);
+  return NULL;
+}
+
+/* Also of a thread that is gone when it is looked, with its connections; but who only looks how a
+ * service is does not need it. */
+static void
+test_says_what_it_calls (MeshFixture *fixture, gconstpointer data)
+{
+  g_autoptr (CommyMesh) offerer = mesh_fixture_join (fixture, NULL);
+  g_autoptr (CommyService) service = test_service_new (offerer, 1);
+  g_autoptr (CommyMesh) caller = mesh_fixture_join (fixture, "node-refresh=10ms\n");
+  g_autoptr (CommyMesh) looker = mesh_fixture_join (fixture, "node-refresh=10ms\n");
+  g_autoptr (CommyClient) look = NULL;
+  g_autoptr (GVariant) pid = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (commy_service_start_sync (service, NULL, &error));
+  look = commy_client_new_look (looker, TEST_SERVICE, commy_service_get_instance_id (service));
+  pid = commy_client_call_sync (look, "Pid", NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (says_it_calls (offerer, caller, TEST_SERVICE));
+  g_thread_join (g_thread_new ("caller", call_once, caller));
+  while (!says_it_calls (offerer, caller, TEST_SERVICE))
+    g_thread_yield ();
+  /* When it tells of one it would tell of the other, too. */
+  commy_dependencies_note (looker->dependencies, "org.example.Long-ago", 1700000000);
+  commy_dependencies_note (looker->dependencies, "org.example.Other",
+                           g_get_real_time () / G_USEC_PER_SEC);
+  while (!says_it_calls (offerer, looker, "org.example.Other"))
+    g_thread_yield ();
+  g_assert_false (says_it_calls (offerer, looker, TEST_SERVICE));
+  g_assert_false (says_it_calls (offerer, looker, "org.example.Long-ago"));
+  g_clear_object (&look);
+  commy_mesh_leave_sync (looker, NULL, NULL);
+  commy_mesh_leave_sync (caller, NULL, NULL);
+  commy_mesh_leave_sync (offerer, NULL, NULL);
 }
 
 static void
@@ -570,6 +638,7 @@ main (int argc, char **argv)
   g_test_add ("/mesh/nodes/" NAME, MeshFixture, NULL, mesh_fixture_set_up, FUNC, \
               mesh_fixture_tear_down)
   ADD ("record-says-who-it-is", test_node_says_who_it_is);
+  ADD ("record-says-what-it-calls", test_says_what_it_calls);
   ADD ("instance-says-its-facts", test_instance_says_its_facts);
   ADD ("keyfile-wins-over-the-program", test_keyfile_wins);
   ADD ("bad-keyfiles-are-refused", test_bad_keyfiles);

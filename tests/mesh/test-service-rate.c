@@ -92,6 +92,46 @@ test_one (MeshFixture *fixture, gconstpointer data)
   service_child_free (child);
 }
 
+/* A method with a limit of its own takes no more than that, and what it refuses costs the others
+ * nothing; all of them together take what the service does. */
+static void
+test_method (MeshFixture *fixture, gconstpointer data)
+{
+  ServiceChild *child = service_child_start (
+      fixture,
+      GROUP "serve-rate-limit=0.001\nserve-rate-burst=4\n"
+            "[method " TEST_SERVICE ".Add]\nserve-rate-limit=0.002\nserve-rate-burst=2\n",
+      0);
+  CommyMesh *mesh = mesh_fixture_join (fixture, CALLER);
+  CommyClient *client = client_of (mesh, child->instance);
+  g_autofree char *why = NULL, *other = NULL;
+  guint n = 0;
+
+  g_assert_true (call (client, NULL));
+  g_assert_true (call (client, NULL));
+  g_assert_false (call (client, &why));
+  if (strstr (why, "(serve-rate-limit=0.002 of the method)") == NULL)
+    g_error ("\"%s\" does not name the method's limit", why);
+  for (; n < 3; n++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) pid = commy_client_call_sync (client, "Pid", NULL, NULL, NULL, &error);
+
+      if (pid != NULL)
+        continue;
+      g_assert_error (error, COMMY_ERROR, COMMY_ERROR_OVERLOADED);
+      other = g_strdup (error->message);
+      break;
+    }
+  g_assert_cmpuint (n, ==, 2);
+  if (strstr (other, "(serve-rate-limit=0.001)") == NULL)
+    g_error ("\"%s\" does not name the service's limit", other);
+  g_object_unref (client);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  g_object_unref (mesh);
+  service_child_free (child);
+}
+
 /* --- two, and a store --- */
 
 typedef struct
@@ -230,6 +270,28 @@ test_count (void)
   g_assert_cmpuint (commy_service_rate_count (snapshot, "own"), ==, 3);
 }
 
+/* A method's limit is divided as its service's is; of what it does not say the service's group has
+ * the last word. */
+static void
+test_method_is_read (void)
+{
+  const char *text = SHARED "[method " TEST_SERVICE ".Add]\nserve-rate-limit=40\n";
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyConfig) config
+      = commy_config_load_text (text, strlen (text), "test.conf", &error);
+  CommyServiceRate *rate = commy_service_rate_new (config, TEST_SERVICE, "Add");
+
+  g_assert_no_error (error);
+  g_assert_null (commy_service_rate_new (config, TEST_SERVICE, "Pid"));
+  g_assert_null (commy_service_rate_new (config, "org.example", "Test.Add"));
+  g_assert_true (rate->policy.is_shared);
+  g_assert_cmpuint (rate->policy.rate.burst, ==, BURST);
+  commy_service_rate_divide (rate, 2, 1);
+  g_assert_cmpfloat (rate->part.rate, ==, 20);
+  g_assert_cmpuint (rate->part.burst, ==, BURST / 2);
+  commy_service_rate_free (rate);
+}
+
 /* Who joins others has nothing saved; who is alone, or is so again, has a whole bucket in time. */
 static void
 test_joins (void)
@@ -238,12 +300,12 @@ test_joins (void)
   g_autoptr (GError) error = NULL;
   g_autoptr (CommyConfig) config
       = commy_config_load_text (text, strlen (text), "test.conf", &error);
-  CommyServiceRate *alone = commy_service_rate_new (config, TEST_SERVICE);
-  CommyServiceRate *rate = commy_service_rate_new (config, TEST_SERVICE);
+  CommyServiceRate *alone = commy_service_rate_new (config, TEST_SERVICE, NULL);
+  CommyServiceRate *rate = commy_service_rate_new (config, TEST_SERVICE, NULL);
   guint n = 0;
 
   g_assert_no_error (error);
-  g_assert_null (commy_service_rate_new (config, "org.example.Other"));
+  g_assert_null (commy_service_rate_new (config, "org.example.Other", NULL));
   commy_service_rate_divide (alone, 1, 1);
   commy_service_rate_divide (rate, 2, 1);
   g_assert_true (commy_service_rate_take (alone, 1));
@@ -270,11 +332,13 @@ main (int argc, char **argv)
   g_test_add ("/mesh/service-rate/" NAME, MeshFixture, NULL, mesh_fixture_set_up, FUNC, \
               mesh_fixture_tear_down)
   ADD ("an-instance-takes-so-much-of-all-callers", test_one);
+  ADD ("a-method-takes-so-much-beside-the-service", test_method);
   /* attack: call each instance of a service for as much as one may take; defence: the limit is
    * divided among those that the store lists; test: /mesh/service-rate/two-take-what-one-may */
   ADD ("two-take-what-one-may", test_two);
   ADD ("each-its-own-without-the-scope", test_not_shared);
   g_test_add_func ("/mesh/service-rate/counts-who-is-in-the-store", test_count);
+  g_test_add_func ("/mesh/service-rate/a-method-divides-it-too", test_method_is_read);
   /* attack: have an instance restarted again and again, for the calls that a rested one takes at
    * once; defence: who joins others begins with nothing saved */
   g_test_add_func ("/mesh/service-rate/who-joins-has-nothing-saved", test_joins);
