@@ -42,11 +42,26 @@ commy_credential_new_bytes (gconstpointer secret, gsize size)
   return g_bytes_new_with_free_func (copy->str, size, free_copy, copy);
 }
 
+/* A file, what it is, and who may not have which access to it. */
+typedef struct
+{
+  const char *noun;
+  const char *path;
+  mode_t forbidden;
+  const char *way_out;
+} Source;
+
+static gboolean
+refuse_as (GError **error, const char *noun, const char *path, const char *why)
+{
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR, "%s %s %s", noun, path, why);
+  return FALSE;
+}
+
 static gboolean
 refuse (GError **error, const char *path, const char *why)
 {
-  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR, "the credential %s %s", path, why);
-  return FALSE;
+  return refuse_as (error, "the credential", path, why);
 }
 
 char *
@@ -80,7 +95,7 @@ commy_credential_find (const char *name, GError **error)
 }
 
 /* What the service manager loads may be its group's to read: it says so by an access list. */
-static guint
+static mode_t
 forbidden_mode (const char *path)
 {
   const char *dir = g_getenv ("CREDENTIALS_DIRECTORY");
@@ -90,21 +105,21 @@ forbidden_mode (const char *path)
 }
 
 static gboolean
-check (int fd, const char *path, gsize max, GError **error)
+check (int fd, const Source *source, gsize max, struct stat *out_about, GError **error)
 {
-  struct stat about;
+  const char *why = NULL;
 
-  if (fstat (fd, &about) != 0)
-    return refuse (error, path, g_strerror (errno));
-  if (!S_ISREG (about.st_mode))
-    return refuse (error, path, "is no regular file");
-  if (about.st_uid != geteuid () && about.st_uid != 0)
-    return refuse (error, path, "belongs to another user; give it to the one who uses it");
-  if ((about.st_mode & forbidden_mode (path)) != 0)
-    return refuse (error, path, "is open to others than its owner: chmod 600");
-  if (about.st_size > (off_t) max)
-    return refuse (error, path, "is larger than a credential can be");
-  return TRUE;
+  if (fstat (fd, out_about) != 0)
+    why = g_strerror (errno);
+  else if (!S_ISREG (out_about->st_mode))
+    why = "is no regular file";
+  else if (out_about->st_uid != geteuid () && out_about->st_uid != 0)
+    why = "belongs to another user; give it to the one who uses it";
+  else if ((out_about->st_mode & source->forbidden) != 0)
+    why = source->way_out;
+  else if (out_about->st_size > (off_t) max)
+    why = "is larger than it can be";
+  return why == NULL || refuse_as (error, source->noun, source->path, why);
 }
 
 /* As much as there is, up to @size; -1: errno tells. */
@@ -129,44 +144,72 @@ read_up_to (int fd, char *out, gsize size)
 }
 
 static char *
-read_secret (int fd, const char *path, gsize max, GError **error)
+read_text (int fd, const Source *source, gsize max, struct stat *out_about, GError **error)
 {
+  const char *why = NULL;
   char *text;
   gssize got;
 
-  if (!check (fd, path, max, error))
+  if (!check (fd, source, max, out_about, error))
     return NULL;
   text = g_malloc0 (max + 2);
   got = read_up_to (fd, text, max + 1);
   if (got < 0)
-    refuse (error, path, g_strerror (errno));
+    why = g_strerror (errno);
   else if ((gsize) got > max || strlen (text) != (gsize) got)
-    refuse (error, path, "is no text, or larger than a credential can be");
+    why = "is no text, or larger than it can be";
   else if (*g_strchomp (text) == '\0')
-    refuse (error, path, "is empty");
-  else
+    why = "is empty";
+  if (why == NULL)
     return text;
+  refuse_as (error, source->noun, source->path, why);
   explicit_bzero (text, max + 2);
   g_free (text);
   return NULL;
 }
 
-char *
-commy_credential_read (const char *path, gsize max, GError **error)
+/* What is judged is what is read. */
+static char *
+read_source (const Source *source, gsize max, struct stat *out_about, GError **error)
 {
-  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  int fd = open (source->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   char *text;
 
   if (fd < 0)
     {
-      g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
-                   "cannot read the credential %s: %s", path,
+      g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR, "cannot read %s %s: %s",
+                   source->noun, source->path,
                    errno == ELOOP ? "it is a link" : g_strerror (errno));
       return NULL;
     }
-  text = read_secret (fd, path, max, error);
+  text = read_text (fd, source, max, out_about, error);
   close (fd);
   return text;
+}
+
+char *
+commy_credential_read (const char *path, gsize max, GError **error)
+{
+  const Source source = { .noun = "the credential",
+                          .path = path,
+                          .forbidden = forbidden_mode (path),
+                          .way_out = "is open to others than its owner: chmod 600" };
+  struct stat about;
+
+  return read_source (&source, max, &about, error);
+}
+
+char *
+commy_credential_read_public (
+    const char *noun, const char *path, gsize max, struct stat *out_about, GError **error)
+{
+  const Source source
+      = { .noun = noun,
+          .path = path,
+          .forbidden = 022,
+          .way_out = "is such that others than its owner can write it: chmod go-w" };
+
+  return read_source (&source, max, out_about, error);
 }
 
 char *

@@ -20,7 +20,11 @@ char *commy_credential_find (const char *name, GError **error);
 /* The text of the file without white space at its end, @max bytes at most. Nobody but its owner,
  * who is this user or root, may have access; no link is followed. For commy_credential_free(). */
 char *commy_credential_read (const char *path, gsize max, GError **error);
-/* Both. */
+/* The same for what others may read, but not write: @noun, for people, says what it is. @out_about,
+ * where there is a text: the file that was read. */
+char *commy_credential_read_public (
+    const char *noun, const char *path, gsize max, struct stat *out_about, GError **error);
+/* Finds and reads. */
 char *commy_credential_get (const char *name, gsize max, GError **error);
 /* Wipes it. */
 void commy_credential_free (char *secret);

@@ -12,7 +12,8 @@ GError *
 commy_kept_register_refresh (CommyKeptRegister *self,
                              const CommyRegisterKind *kind,
                              const char *dir,
-                             const char *file)
+                             const char *file,
+                             gint64 now_ns)
 {
   g_autofree char *path = g_build_filename (dir, file, NULL);
   struct stat about = { 0 };
@@ -21,8 +22,10 @@ commy_kept_register_refresh (CommyKeptRegister *self,
                    && (!exists || commy_credential_is_same_file (&about, &self->seen));
   GError *error = NULL;
 
-  if (self->reg != NULL && known)
+  if (known
+      && (self->reg != NULL || (self->has_told && now_ns - self->tried_ns < COMMY_KEPT_RETRY_NS)))
     return NULL;
+  self->tried_ns = now_ns;
   g_clear_pointer (&self->reg, commy_register_free);
   self->seen = about;
   self->has_seen = exists;

@@ -16,6 +16,7 @@ typedef struct
   CommyPkiAuthority *authority; /* as it is under the register's lock */
   CommyPkiOutcome *outcome;
   gint64 now_s;
+  gint64 now_us;
   GBytes *csr;
   char *path;     /* "/host/H/user/U" */
   char *token;    /* id of the token, NULL for a renewal */
@@ -52,6 +53,22 @@ fail (Case *self, const GError *why)
 {
   self->outcome->line = g_strdup_printf ("cannot admit: %s", why->message);
   return refuse (self, "the authority has a problem of its own, which its log tells");
+}
+
+/* Each refusal costs the lock, the register and the authority's files: who has had many waits,
+ * before any of it. Takes @who. NULL: it may go on, and what becomes of it is counted. */
+static GBytes *
+hold_off (Case *self, char *who)
+{
+  CommyPkiLimiter *known = self->admission->known;
+
+  if (known == NULL || commy_pki_limiter_allows (known, who, self->now_us))
+    {
+      self->outcome->who = who;
+      return NULL;
+    }
+  g_free (who);
+  return refuse (self, "this was refused many times just now: try again in a minute");
 }
 
 static char *
@@ -96,7 +113,8 @@ admit (Case *self, CommyPkiRegister *reg)
     commy_pki_register_pardon (reg, self->path);
   if (self->token != NULL)
     commy_pki_register_use_token (reg, self->token, self->path, self->now_s);
-  if (!commy_pki_register_set_identity (reg, self->path, key, self->previous, until, &why)
+  if (!commy_pki_register_set_identity (reg, self->path, key, self->previous, until, self->now_s,
+                                        &why)
       || !commy_pki_register_note_certificate (reg, self->path, pem, self->now_s, &why)
       || !commy_pki_register_save (reg, self->now_s, &why))
     return fail (self, why);
@@ -182,6 +200,7 @@ decide_join (Case *self, const CommyPkiMessage *request)
   g_autoptr (GBytes) secret = commy_pki_message_dup_bytes (request, "secret");
   g_autoptr (CommyPkiRegister) reg = NULL;
   g_autoptr (CommyPkiTokenInfo) info = NULL;
+  GBytes *answer;
 
   self->token = commy_pki_message_dup_text (request, "token", COMMY_PKI_TOKEN_ID_SIZE);
   if (host == NULL || user == NULL || secret == NULL || self->token == NULL
@@ -191,6 +210,9 @@ decide_join (Case *self, const CommyPkiMessage *request)
   self->path = commy_pki_node_path (host, user, &why);
   if (self->path == NULL)
     return refuse (self, why->message);
+  answer = hold_off (self, g_strconcat ("token ", self->token, NULL));
+  if (answer != NULL)
+    return answer;
   reg = commy_pki_register_open_with (self->admission->dir, &self->authority, &why);
   if (reg == NULL)
     return fail (self, why);
@@ -198,6 +220,7 @@ decide_join (Case *self, const CommyPkiMessage *request)
                                         g_bytes_get_size (secret)))
     {
       self->outcome->suspicious = TRUE;
+      g_clear_pointer (&self->outcome->who, g_free); /* it is a stranger's, not the token's */
       return refuse (self, "there is no such token here: make one (commy pki token create)");
     }
   info = commy_pki_register_get_token (reg, self->token, self->now_s);
@@ -284,6 +307,11 @@ decide_renewal (Case *self, GBytes *peer)
     return answer;
   if (!commy_pki_key_id (peer, key, &why))
     return refuse (self, why->message);
+  self->previous = commy_pki_hex (key, sizeof key);
+  /* Of the key, too: who has an old one of a name keeps nobody from renewing it. */
+  answer = hold_off (self, g_strconcat (id, " ", self->previous, NULL));
+  if (answer != NULL)
+    return answer;
   reg = commy_pki_register_open_with (self->admission->dir, &self->authority, &why);
   if (reg == NULL)
     return fail (self, why);
@@ -294,8 +322,14 @@ decide_renewal (Case *self, GBytes *peer)
   if (!is_node_path (path))
     return refuse (self, "this certificate is not one that can be renewed");
   self->path = g_strdup (path);
-  self->previous = commy_pki_hex (key, sizeof key);
   return renew_peer (self, reg);
+}
+
+void
+commy_pki_outcome_clear (CommyPkiOutcome *outcome)
+{
+  g_clear_pointer (&outcome->who, g_free);
+  g_clear_pointer (&outcome->line, g_free);
 }
 
 GBytes *
@@ -303,9 +337,10 @@ commy_pki_admission_decide (const CommyPkiAdmission *admission,
                             const CommyPkiMessage *request,
                             GBytes *peer,
                             gint64 now_s,
+                            gint64 now_us,
                             CommyPkiOutcome *out)
 {
-  g_auto (Case) self = { .admission = admission, .outcome = out, .now_s = now_s };
+  g_auto (Case) self = { .admission = admission, .outcome = out, .now_s = now_s, .now_us = now_us };
 
   self.csr = commy_pki_message_dup_bytes (request, "request");
   if (self.csr == NULL)

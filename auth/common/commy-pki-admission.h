@@ -121,6 +121,7 @@ gboolean commy_pki_register_set_identity (CommyPkiRegister *self,
                                           const char *key,
                                           const char *previous,
                                           gint64 until_s,
+                                          gint64 now_s,
                                           GError **error);
 
 /* Notes a certificate (PEM) that was made here by hand, so that no newcomer gets its name. */

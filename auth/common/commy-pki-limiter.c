@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How many failures an address may cause: a bucket each, in a table that never grows beyond its
- * bound. The clock is an argument.
+ * How many failures an address, a certificate or a token may cause: a bucket each, in a table that
+ * never grows beyond its bound. The clock is an argument.
  */
 #include "config.h"
 

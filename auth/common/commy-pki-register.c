@@ -13,17 +13,24 @@
 
 #define FILE_NAME "register.ini"
 #define LOCK_NAME "register.lock"
-#define FILE_MAX (8 * 1024 * 1024)
+/* New names end here. Those that are there can each have 16 certificates (2.5 KiB), and 32768 that
+ * are revoked are noted (448 bytes): that and the tokens is less than is ever read, so that a full
+ * register still renews and revokes. */
+#define GROWTH_MAX (8 * 1024 * 1024)
+#define FILE_MAX (64 * 1024 * 1024)
 #define TOKENS_MAX 256
 #define IDENTITIES_MAX 16384
+G_STATIC_ASSERT (IDENTITIES_MAX * 2560 + 32768 * 448 + TOKENS_MAX * 1024 < FILE_MAX);
 #define TOKEN_GROUP "token "
 #define KEEP_TOKENS_S (7 * COMMY_PKI_SECONDS_PER_DAY)
+#define KEEP_IDENTITIES_DAYS 90
 
 struct _CommyPkiRegister
 {
   char *dir;
   int lock;
   GKeyFile *file;
+  gboolean has_grown; /* by a name */
 };
 
 static gboolean
@@ -42,7 +49,7 @@ read_register (CommyPkiRegister *self, GError **error)
     return TRUE;
   g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
                "the authority's register %s cannot be read: %s", path,
-               why != NULL ? why->message : "it is larger than 8 MiB");
+               why != NULL ? why->message : "it is larger than 64 MiB");
   return FALSE;
 }
 
@@ -82,16 +89,42 @@ commy_pki_register_free (CommyPkiRegister *self)
   g_free (self);
 }
 
-/* Tokens that expired long ago are of no interest to anybody. */
+static gboolean
+is_over (CommyPkiRegister *self, const char *group, gint64 now_s)
+{
+  if (g_str_has_prefix (group, TOKEN_GROUP))
+    return g_key_file_get_int64 (self->file, group, "expires", NULL) + KEEP_TOKENS_S < now_s;
+  if (!g_str_has_prefix (group, COMMY_PKI_IDENTITY_GROUP)
+      || g_key_file_get_boolean (self->file, group, "revoked", NULL))
+    return FALSE;
+  return commy_pki_register_get_end (self->file, group)
+             + KEEP_IDENTITIES_DAYS * COMMY_PKI_SECONDS_PER_DAY
+         < now_s;
+}
+
+/* Tokens, and holders of names, that ended long ago are of no interest to anybody. What was revoked
+ * is: it must not come back under a token for any name. */
 static void
 prune (CommyPkiRegister *self, gint64 now_s)
 {
   g_auto (GStrv) groups = g_key_file_get_groups (self->file, NULL);
 
   for (guint i = 0; groups[i] != NULL; i++)
-    if (g_str_has_prefix (groups[i], TOKEN_GROUP)
-        && g_key_file_get_int64 (self->file, groups[i], "expires", NULL) + KEEP_TOKENS_S < now_s)
+    if (is_over (self, groups[i], now_s))
       g_key_file_remove_group (self->file, groups[i], NULL);
+}
+
+static gboolean
+refuse_growth (GError **error)
+{
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
+               "the authority's register is full (%u names, or %u MiB), so no new name is given "
+               "out: a name goes %u days after its last certificate ended, unless it was revoked; "
+               "until then have hosts join under names that are there (commy pki token create "
+               "--host HOST --user USER)",
+               (guint) IDENTITIES_MAX, (guint) (GROWTH_MAX / 1024 / 1024),
+               (guint) KEEP_IDENTITIES_DAYS);
+  return FALSE;
 }
 
 gboolean
@@ -102,10 +135,13 @@ commy_pki_register_save (CommyPkiRegister *self, gint64 now_s, GError **error)
 
   prune (self, now_s);
   text = g_key_file_to_data (self->file, &size, NULL);
+  if (self->has_grown && size > GROWTH_MAX)
+    return refuse_growth (error);
   if (size > FILE_MAX) /* it could not be read again */
     {
       g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
-                   "the authority's register is full (8 MiB)");
+                   "the authority's register is full (64 MiB): take out of " FILE_NAME
+                   " in its folder what does not belong there");
       return FALSE;
     }
   return commy_pki_write_file (self->dir, FILE_NAME, text, 0600, FALSE, error);
@@ -299,17 +335,17 @@ commy_pki_register_set_identity (CommyPkiRegister *self,
                                  const char *key,
                                  const char *previous,
                                  gint64 until_s,
+                                 gint64 now_s,
                                  GError **error)
 {
   g_autofree char *group = g_strconcat (COMMY_PKI_IDENTITY_GROUP, path, NULL);
+  gboolean is_new = !g_key_file_has_group (self->file, group);
 
-  if (!g_key_file_has_group (self->file, group)
-      && count (self, COMMY_PKI_IDENTITY_GROUP) >= IDENTITIES_MAX)
-    {
-      g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_STATE_DIR,
-                   "the authority's register is full (%u identities)", (guint) IDENTITIES_MAX);
-      return FALSE;
-    }
+  if (is_new)
+    prune (self, now_s);
+  if (is_new && count (self, COMMY_PKI_IDENTITY_GROUP) >= IDENTITIES_MAX)
+    return refuse_growth (error);
+  self->has_grown |= is_new;
   g_key_file_set_string (self->file, group, "key", key);
   if (previous != NULL)
     g_key_file_set_string (self->file, group, "previous-key", previous);
@@ -352,7 +388,7 @@ commy_pki_register_note_issued (CommyPkiRegister *self,
     return FALSE;
   key = commy_pki_hex (id, sizeof id);
   return commy_pki_register_set_identity (self, path, key, NULL,
-                                          gnutls_x509_crt_get_expiration_time (crt), error)
+                                          gnutls_x509_crt_get_expiration_time (crt), now_s, error)
          && commy_pki_register_note_certificate (self, path, cert_pem, now_s, error)
          && commy_pki_register_save (self, now_s, error);
 }

@@ -67,6 +67,18 @@ filter_good (GKeyFile *file, char **entries, gint64 now_s)
   return good;
 }
 
+/* A later certificate may end sooner. */
+gint64
+commy_pki_register_get_end (GKeyFile *file, const char *group)
+{
+  g_auto (GStrv) entries = list_certificates (file, group);
+  gint64 end_s = g_key_file_get_int64 (file, group, "until", NULL);
+
+  for (char **entry = entries; *entry != NULL; entry++)
+    end_s = MAX (end_s, until_of (*entry));
+  return end_s;
+}
+
 static gboolean
 refuse_another (const char *path, const GPtrArray *good, GError **error)
 {

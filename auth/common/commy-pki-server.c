@@ -43,8 +43,9 @@ struct _CommyPkiServer
   struct stat stamps[2]; /* of its key and certificate, when they were read */
   GPtrArray *before;     /* Former: what sessions that are open may still look at */
   CommyPkiSessionShared shared;
-  CommyPkiLimiter *limiter;
-  GQueue sessions; /* oldest first */
+  CommyPkiLimiter *limiter; /* of addresses */
+  CommyPkiLimiter *known; /* of certificates and tokens, so that none is washed out by the other */
+  GQueue sessions;        /* oldest first */
 };
 
 static void tell (CommyPkiServer *self, GLogLevelFlags level, const char *format, ...)
@@ -101,6 +102,8 @@ session_settled (gpointer owner, CommyPkiSession *session, const CommyPkiOutcome
 
   tell (self, outcome->admitted ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_WARNING, "%s (from %s)",
         outcome->line, from);
+  if (!outcome->admitted && outcome->who != NULL)
+    commy_pki_limiter_add_failure (self->known, outcome->who, g_get_monotonic_time ());
   if (!outcome->suspicious)
     return;
   commy_pki_limiter_add_failure (self->limiter, from, g_get_monotonic_time ());
@@ -390,6 +393,7 @@ commy_pki_server_new (const CommyPkiServerConfig *config, GError **error)
   self->log = config->log;
   self->log_data = config->log_data;
   self->limiter = commy_pki_limiter_new ();
+  self->known = commy_pki_limiter_new ();
   g_queue_init (&self->sessions);
   self->before = g_ptr_array_new_with_free_func (former_free);
   take_stamps (self, self->stamps);
@@ -402,6 +406,7 @@ commy_pki_server_new (const CommyPkiServerConfig *config, GError **error)
     .authority = self->authority,
     .dir = self->dir,
     .life_s = config->life_s > 0 ? config->life_s : COMMY_PKI_JOINED_LIFE_S,
+    .known = self->known,
   };
   self->shared.deadline_us = config->deadline_us > 0 ? config->deadline_us : COMMY_PKI_TIMEOUT_US;
   self->shared.now_s = session_now;
@@ -433,6 +438,7 @@ commy_pki_server_free (CommyPkiServer *self)
   g_ptr_array_unref (self->before);
   commy_pki_authority_free (self->authority);
   commy_pki_limiter_free (self->limiter);
+  commy_pki_limiter_free (self->known);
   g_free (self->address);
   g_free (self->dir);
   g_free (self);

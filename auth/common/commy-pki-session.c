@@ -149,9 +149,9 @@ settle (CommyPkiSession *self)
 
   self->shared->refresh (self->shared->owner);
   if (commy_pki_message_read (self->in, self->in_size, &request, NULL))
-    answer = commy_pki_admission_decide (&self->shared->admission, &request,
-                                         chain->len > 0 ? chain->pdata[0] : NULL,
-                                         self->shared->now_s (self->shared->owner), &outcome);
+    answer = commy_pki_admission_decide (
+        &self->shared->admission, &request, chain->len > 0 ? chain->pdata[0] : NULL,
+        self->shared->now_s (self->shared->owner), g_get_monotonic_time (), &outcome);
   else
     {
       outcome.suspicious = TRUE;
@@ -159,7 +159,7 @@ settle (CommyPkiSession *self)
     }
   gnutls_memset (self->in, 0, self->in_size);
   self->shared->settled (self->shared->owner, self, &outcome);
-  g_free (outcome.line);
+  commy_pki_outcome_clear (&outcome);
   if (answer == NULL)
     return;
   self->since_us = g_get_monotonic_time ();

@@ -94,6 +94,8 @@ gboolean commy_pki_register_has_room (CommyPkiRegister *self,
 /* The certificate that @path, an identity that is set, has now. */
 gboolean commy_pki_register_note_certificate (
     CommyPkiRegister *self, const char *path, const char *cert_pem, gint64 now_s, GError **error);
+/* When the last certificate of an identity's group ends, or ended. */
+gint64 commy_pki_register_get_end (GKeyFile *file, const char *group);
 /* Steps that changes of the authority have taken; each certificate is noted with the step it was
  * made at. */
 gint64 commy_pki_register_get_step (GKeyFile *file);
@@ -123,36 +125,9 @@ char *commy_pki_crl_sign (
 gboolean
 commy_pki_write_crls (const char *dir, CommyPkiRegister *reg, gint64 now_s, GError **error);
 
-/* --- deciding (commy-pki-admission.c) --- */
-
-/* The name behind the domain under which an authority itself answers: no node has it. */
-#define COMMY_PKI_AUTHORITY_PATH "/authority"
-
-typedef struct
-{
-  CommyPkiAuthority *authority;
-  const char *dir;
-  gint64 life_s;
-} CommyPkiAdmission;
-
-/* What became of a request, for the log and the limits. */
-typedef struct
-{
-  gboolean admitted;
-  gboolean suspicious; /* counts against the address it came from */
-  char *line;          /* for the log */
-} CommyPkiOutcome;
-
-/* @peer: (nullable): DER of the certificate the other side proved to own. Returns the answer. */
-GBytes *commy_pki_admission_decide (const CommyPkiAdmission *self,
-                                    const CommyPkiMessage *request,
-                                    GBytes *peer,
-                                    gint64 now_s,
-                                    CommyPkiOutcome *out);
-
 /* --- limits (commy-pki-limiter.c) --- */
 
-/* Failures by address, in a table of bounded size. */
+/* Failures by address, or by whatever else names who failed, in a table of bounded size. */
 typedef struct _CommyPkiLimiter CommyPkiLimiter;
 
 #define COMMY_PKI_LIMITER_FAILURES 10 /* at once; then one each COMMY_PKI_LIMITER_REFILL_US */
@@ -165,6 +140,39 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiLimiter, commy_pki_limiter_free)
 gboolean commy_pki_limiter_allows (CommyPkiLimiter *self, const char *address, gint64 now_us);
 void commy_pki_limiter_add_failure (CommyPkiLimiter *self, const char *address, gint64 now_us);
 guint commy_pki_limiter_get_n_addresses (CommyPkiLimiter *self);
+
+/* --- deciding (commy-pki-admission.c) --- */
+
+/* The name behind the domain under which an authority itself answers: no node has it. */
+#define COMMY_PKI_AUTHORITY_PATH "/authority"
+
+typedef struct
+{
+  CommyPkiAuthority *authority;
+  const char *dir;
+  gint64 life_s;
+  CommyPkiLimiter *known; /* (nullable): refusals of those who proved who they are */
+} CommyPkiAdmission;
+
+/* What became of a request, for the log and the limits. */
+typedef struct
+{
+  gboolean admitted;
+  gboolean suspicious; /* counts against the address it came from */
+  char *who;           /* (nullable): a certificate or token that was proved, to count against */
+  char *line;          /* for the log */
+} CommyPkiOutcome;
+
+void commy_pki_outcome_clear (CommyPkiOutcome *outcome);
+
+/* @peer: (nullable): DER of the certificate the other side proved to own. @now_us: monotonic.
+ * Returns the answer. */
+GBytes *commy_pki_admission_decide (const CommyPkiAdmission *self,
+                                    const CommyPkiMessage *request,
+                                    GBytes *peer,
+                                    gint64 now_s,
+                                    gint64 now_us,
+                                    CommyPkiOutcome *out);
 
 /* --- addresses (commy-pki-address.c) --- */
 

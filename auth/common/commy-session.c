@@ -17,18 +17,12 @@ commy_session_grant_clear (CommySessionGrant *grant)
   explicit_bzero (grant, sizeof *grant);
 }
 
+/* What does not count any more goes. Who has as many as it may gets no other, so that whoever has
+ * got hold of a code ends nobody's session by it. */
 static gboolean
-is_of (const CommyApiKeyEntry *entry, const char *principal)
-{
-  return g_strcmp0 (entry->principal, principal) == 0;
-}
-
-/* What does not count any more goes, and of too many of one principal the one that ends first. */
-static void
-make_room (CommyApiKeyRegister *reg, const char *principal, gint64 now_s)
+make_room (CommyApiKeyRegister *reg, const char *principal, gint64 now_s, GError **error)
 {
   g_autoptr (GPtrArray) entries = commy_api_key_register_list (reg);
-  const CommyApiKeyEntry *first = NULL;
   guint n = 0;
 
   for (guint i = 0; i < entries->len; i++)
@@ -36,18 +30,17 @@ make_room (CommyApiKeyRegister *reg, const char *principal, gint64 now_s)
       const CommyApiKeyEntry *entry = entries->pdata[i];
 
       if (commy_api_key_entry_why_not (entry, entry->principal, now_s) != NULL)
-        {
-          commy_api_key_register_remove (reg, entry->id, NULL);
-          continue;
-        }
-      if (!is_of (entry, principal))
-        continue;
-      n++;
-      if (first == NULL || entry->expires_s < first->expires_s)
-        first = entry;
+        commy_api_key_register_remove (reg, entry->id, NULL);
+      else if (g_strcmp0 (entry->principal, principal) == 0)
+        n++;
     }
-  if (n >= COMMY_SESSIONS_PRINCIPAL_MAX)
-    commy_api_key_register_remove (reg, first->id, NULL);
+  if (n < COMMY_SESSIONS_PRINCIPAL_MAX)
+    return TRUE;
+  g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_BUSY,
+               "%s has %u sessions, which is as many as it may: it gets another one when one of "
+               "them ends or is revoked (commy session revoke)",
+               principal, COMMY_SESSIONS_PRINCIPAL_MAX);
+  return FALSE;
 }
 
 gboolean
@@ -68,8 +61,8 @@ commy_session_issue (const char *dir,
   memset (out_grant, 0, sizeof *out_grant);
   if (reg == NULL || !commy_api_key_new (&out_grant->key, error))
     return FALSE;
-  make_room (reg, principal, now_s);
-  if (!commy_api_key_register_add (reg, &out_grant->key, NULL, scopes, now_s, ends_s, error)
+  if (!make_room (reg, principal, now_s, error)
+      || !commy_api_key_register_add (reg, &out_grant->key, NULL, scopes, now_s, ends_s, error)
       || !commy_api_key_register_bind (reg, out_grant->key.id, principal, error)
       || !commy_api_key_register_save (reg, error))
     {

@@ -12,7 +12,7 @@
 G_BEGIN_DECLS
 
 #define COMMY_SESSIONS_FILE "sessions"
-/* Of one principal; the one that ends first gives way. */
+/* Of one principal; who has as many gets no other. */
 #define COMMY_SESSIONS_PRINCIPAL_MAX 16u
 
 /* What the peer gets, once. */

@@ -69,10 +69,21 @@ take_backup_code (CommyTotpEntry *entry, const char *code)
 
 /* --- codes --- */
 
+/* A failure of a time that is still to come was noted by a clock that has been set back since: who
+ * has to wait begins now. */
+static gboolean
+keep_behind (CommyTotpRegister *reg, CommyTotpEntry *entry, gint64 now_s, GError **error)
+{
+  if (now_s >= entry->failed_s)
+    return TRUE;
+  entry->failed_s = now_s;
+  return commy_totp_register_save (reg, error);
+}
+
 /* As long as core makes a guesser wait; but this count is on the disk, for all processes, and is
  * not forgiven for another proof. */
 static gboolean
-may_try (const CommyTotpEntry *entry, gint64 now_s, GError **error)
+may_try (CommyTotpRegister *reg, CommyTotpEntry *entry, gint64 now_s, GError **error)
 {
   gint64 wait_s = entry->failures > 10
                       ? COMMY_TOTP_WAIT_MAX_S
@@ -81,7 +92,9 @@ may_try (const CommyTotpEntry *entry, gint64 now_s, GError **error)
   if (entry->failures >= COMMY_TOTP_FAILURES_MAX)
     return refuse (error, entry,
                    "a hundred wrong codes in a row were the last; revoke it and enrol anew");
-  if (now_s >= entry->failed_s && now_s < entry->failed_s + wait_s)
+  if (!keep_behind (reg, entry, now_s, error))
+    return FALSE;
+  if (now_s < entry->failed_s + wait_s)
     return refuse (error, entry, "the next attempt after a wrong code comes too early");
   return TRUE;
 }
@@ -156,7 +169,7 @@ commy_totp_check_code (const char *dir,
   gboolean fits = FALSE;
   CommyTotpKey key;
 
-  if (entry == NULL || !may_try (entry, now_s, error)
+  if (entry == NULL || !may_try (reg, entry, now_s, error)
       || !commy_totp_register_unseal (reg, entry, &key, error))
     return NULL;
   fits = check_entry (reg, entry, &key, code, now_s, error);

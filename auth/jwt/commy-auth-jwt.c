@@ -10,7 +10,7 @@
 #include "auth/common/commy-bearer.h"
 #include "auth/common/commy-credential.h"
 #include "auth/common/commy-jwt.h"
-#include "auth/common/commy-pki.h"
+#include "auth/common/commy-kept-register.h"
 #include "plugins/common/commy-params.h"
 
 #include <commy/commy-plugin.h>
@@ -29,6 +29,7 @@ typedef struct
   JwtCache *cache;
   JwtKeys *keys; /* NULL: the file is no good */
   struct stat seen;
+  gint64 tried_ns;
   gboolean has_looked;
 } Jwt;
 
@@ -49,7 +50,9 @@ static const CommyParamSpec jwt_params[] = {
       "Whom this node's own token is shown to, as patterns of principals with spaces "
       "between; empty: to nobody"),
   COMMY_AUTH_STRING (
-      "jwks", "", "Absolute path of the issuer's key set; empty: no token is accepted"),
+      "jwks",
+      "",
+      "Absolute path of the issuer's key set, which is no link; empty: no token is accepted"),
   COMMY_AUTH_STRING ("issuer", "", "What tokens must say of their issuer (iss), exactly"),
   COMMY_AUTH_STRING ("audience", "", "For whom tokens must be (aud)"),
   COMMY_AUTH_STRING ("type", "at+jwt", "Of which type tokens must be (typ of the header)"),
@@ -85,21 +88,10 @@ jwt_judge (gpointer instance,
 /* --- the key set --- */
 
 static JwtKeys *
-load_keys (Jwt *self, const char *path, const struct stat *about, GError **error)
+parse_keys (Jwt *self, const char *text, const struct stat *about, GError **error)
 {
-  g_autofree char *dir = g_path_get_dirname (path);
-  g_autofree char *name = g_path_get_basename (path);
-  g_autofree char *text = NULL;
-  JwtKeys *keys;
+  JwtKeys *keys = jwt_keys_parse (text, strlen (text), self->algorithms, error);
 
-  if ((about->st_mode & 022) != 0 || (about->st_uid != geteuid () && about->st_uid != 0))
-    {
-      g_set_error (error, g_quark_from_static_string ("commy-error-quark"), COMMY_ERROR_STATE_DIR,
-                   "others than its owner, who must be this user or root, can write it");
-      return NULL;
-    }
-  text = commy_pki_read_file (dir, name, FALSE, error);
-  keys = text != NULL ? jwt_keys_parse (text, strlen (text), self->algorithms, error) : NULL;
   if (keys == NULL || !jwt_keys_has_secret (keys) || (about->st_mode & 077) == 0)
     return keys;
   g_set_error (error, g_quark_from_static_string ("commy-error-quark"), COMMY_ERROR_STATE_DIR,
@@ -108,30 +100,49 @@ load_keys (Jwt *self, const char *path, const struct stat *about, GError **error
   return NULL;
 }
 
+/* *@inout_about: of what was read, if anything was. */
+static JwtKeys *
+load_keys (Jwt *self, const char *path, struct stat *inout_about, GError **error)
+{
+  struct stat about;
+  char *text = commy_credential_read_public ("the key set", path, JWT_KEYS_TEXT_MAX, &about, error);
+  JwtKeys *keys;
+
+  if (text == NULL)
+    return NULL;
+  *inout_about = about;
+  keys = parse_keys (self, text, &about, error);
+  commy_credential_free (text);
+  if (keys == NULL)
+    g_prefix_error (error, "the key set %s: ", path);
+  return keys;
+}
+
 /* Reads it again if it changed; what was checked by the old one is checked again. One that is no
  * good lets nobody in: a key may have been taken out of it. */
 static void
 refresh (Jwt *self)
 {
   const char *path = self->host->param (self->host, "jwks");
+  gint64 now_ns = self->host->now_ns (self->host);
   struct stat about = { 0 };
   g_autoptr (GError) error = NULL;
   gboolean known;
 
-  if (stat (path, &about) != 0)
+  if (lstat (path, &about) != 0)
     memset (&about, 0, sizeof about);
   known = self->has_looked && commy_credential_is_same_file (&about, &self->seen);
-  if (known && self->keys != NULL)
+  if (known && (self->keys != NULL || now_ns - self->tried_ns < COMMY_KEPT_RETRY_NS))
     return;
   self->has_looked = TRUE;
-  self->seen = about;
+  self->tried_ns = now_ns;
   jwt_cache_clear (self->cache);
   g_clear_pointer (&self->keys, jwt_keys_free);
   self->keys = load_keys (self, path, &about, &error);
+  self->seen = about;
   if (self->keys == NULL && !known) /* it is tried again, and told once */
     {
-      g_autofree char *line
-          = g_strdup_printf ("no token is accepted: the key set %s: %s", path, error->message);
+      g_autofree char *line = g_strdup_printf ("no token is accepted: %s", error->message);
 
       self->host->log (self->host, G_LOG_LEVEL_WARNING, line);
     }

@@ -37,6 +37,7 @@ typedef struct
   gpointer user_data;
   Oauth2Wait wait;
   Oauth2Question *question;
+  guint n_fetched; /* sets of keys that had come when the token was shown */
   gboolean has_reloaded;
 } Session;
 
@@ -329,8 +330,25 @@ give_up (Session *session, const char *why)
 
 static void on_keys (gpointer user_data, const char *why);
 
+/* A set from before the token says nothing about a key that it does not have: only one that came
+ * since can put the token in the wrong. @no_news: why none did. */
 static void
-check_by_keys (Session *session, JwtKeys *keys)
+look_again (Session *session, const char *no_news)
+{
+  Oauth2 *self = session->oauth2;
+
+  if (session->has_reloaded)
+    {
+      give_up (session, no_news != NULL ? no_news : "no keys came");
+      return;
+    }
+  session->has_reloaded = TRUE;
+  if (!oauth2_keys_reload (self->keys, &session->wait, on_keys, session))
+    give_up (session, JWT_UNKNOWN_KEY ", which was asked for less than a minute ago");
+}
+
+static void
+check_by_keys (Session *session, JwtKeys *keys, const char *no_news)
 {
   Oauth2 *self = session->oauth2;
   JwtVerdict verdict;
@@ -340,14 +358,11 @@ check_by_keys (Session *session, JwtKeys *keys)
 
   if (why == NULL)
     keep_and_accept (session, &verdict);
-  else if (strcmp (why, JWT_UNKNOWN_KEY) != 0 || session->has_reloaded)
+  else if (strcmp (why, JWT_UNKNOWN_KEY) != 0
+           || oauth2_keys_get_n_fetched (self->keys) != session->n_fetched)
     refuse_token (session, why);
   else
-    {
-      session->has_reloaded = TRUE;
-      if (!oauth2_keys_reload (self->keys, &session->wait, on_keys, session))
-        refuse_token (session, JWT_UNKNOWN_KEY ", which was fetched less than a minute ago");
-    }
+    look_again (session, no_news);
 }
 
 static void
@@ -358,8 +373,8 @@ on_keys (gpointer user_data, const char *why)
 
   if (keys == NULL)
     give_up (session, why != NULL ? why : "there are no keys");
-  else if (!accept_known (session)) /* what was checked by keys counts as long as they do */
-    check_by_keys (session, keys);  /* if they could not be fetched again, by those of before */
+  else if (!accept_known (session))     /* what was checked by keys counts as long as they do */
+    check_by_keys (session, keys, why); /* if none could be fetched, by those of before */
 }
 
 static void
@@ -394,6 +409,7 @@ check (Session *session, GBytes *bytes)
       return;
     }
   session->bytes = g_bytes_ref (bytes);
+  session->n_fetched = oauth2_keys_get_n_fetched (self->keys);
   if (self->introspector == NULL)
     oauth2_keys_await (self->keys, &session->wait, on_keys, session);
   else if (!accept_known (session))

@@ -21,6 +21,7 @@ struct _Oauth2Keys
   CommyHttpExchange *exchange;
   Oauth2Wait wait; /* for the issuer */
   JwtKeys *keys;   /* or NULL */
+  guint n_fetched;
   gint64 fetched_ns;
   gint64 begun_ns; /* the last fetch, whatever came of it */
 };
@@ -67,6 +68,7 @@ on_answer (gpointer user_data, const CommyHttpReply *reply, const GError *error)
     }
   g_clear_pointer (&self->keys, jwt_keys_free);
   self->keys = keys;
+  self->n_fetched++;
   self->fetched_ns = now_ns (self);
   self->on_change (self->data);
   oauth2_flight_land (self->flight, NULL);
@@ -133,6 +135,12 @@ oauth2_keys_get (Oauth2Keys *self)
 {
   return self->keys != NULL && now_ns (self) - self->fetched_ns < self->max_age_ns ? self->keys
                                                                                    : NULL;
+}
+
+guint
+oauth2_keys_get_n_fetched (const Oauth2Keys *self)
+{
+  return self->n_fetched;
 }
 
 void

@@ -167,6 +167,8 @@ gboolean
 oauth2_keys_reload (Oauth2Keys *keys, Oauth2Wait *wait, Oauth2ReadyFunc done, gpointer user_data);
 /* NULL: there are none, or they are too old. (transfer none) */
 JwtKeys *oauth2_keys_get (Oauth2Keys *keys);
+/* How many sets have come so far: whether one did since. */
+guint oauth2_keys_get_n_fetched (const Oauth2Keys *keys);
 
 /* --- asking the issuer (commy-oauth2-introspect.c) --- */
 

@@ -76,8 +76,9 @@ static CommyApiKeyRegister *
 refresh (Token *self)
 {
   const char *dir = self->host->info (self->host, COMMY_HOST_STATE_DIR);
-  g_autoptr (GError) error = commy_kept_register_refresh (&self->kept, &commy_api_key_register_kind,
-                                                          dir, COMMY_API_KEYS_FILE);
+  g_autoptr (GError) error
+      = commy_kept_register_refresh (&self->kept, &commy_api_key_register_kind, dir,
+                                     COMMY_API_KEYS_FILE, self->host->now_ns (self->host));
 
   if (error != NULL)
     {

@@ -34,8 +34,8 @@ look_at_secret (CommyHost *host,
                 gsize reason_size)
 {
   const char *dir = host->info (host, COMMY_HOST_STATE_DIR);
-  g_autoptr (GError) error
-      = commy_kept_register_refresh (secrets, &commy_totp_register_kind, dir, COMMY_TOTP_FILE);
+  g_autoptr (GError) error = commy_kept_register_refresh (secrets, &commy_totp_register_kind, dir,
+                                                          COMMY_TOTP_FILE, host->now_ns (host));
   const CommyTotpEntry *entry;
 
   if (error != NULL)

@@ -8,6 +8,7 @@
 #include "security/commy-engine.h"
 
 #include "route/commy-route.h"
+#include "security/commy-quota.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -37,6 +38,7 @@ typedef struct
   gboolean is_asked;   /* it waits, or runs */
   gboolean is_running; /* the mesh thread has begun, or is about to */
   Asker *asker;        /* while it is asked */
+  CommySeat *seat;     /* as long */
   gpointer decision;   /* the plugin's, or NULL; mesh thread */
   GSource *timer;      /* from when it is asked; then the mesh thread's */
   GArray *waiters;     /* CommyEngineWaiter */
@@ -59,6 +61,7 @@ struct _CommyEngine
   GQueue kept;         /* Entry, by the time of their answers */
   GPtrArray *asked;    /* Entry, that wait or run */
   GHashTable *askers;  /* principal -> Asker, with any of these */
+  CommyQuota *quota;   /* of questions that wait or run, by principal */
   GQueue ready;        /* Asker, in turn */
   guint n_running;
   GSource *source; /* that makes the mesh thread look; or NULL */
@@ -85,6 +88,7 @@ entry_free (gpointer data)
   g_free (self->method);
   g_free (self->why);
   g_array_unref (self->waiters);
+  commy_seat_free (self->seat);
   g_free (self);
 }
 
@@ -313,6 +317,7 @@ leave_turns (CommyEngine *self, Entry *entry)
   else
     g_queue_remove (&asker->waiting, entry);
   entry->is_running = FALSE;
+  g_clear_pointer (&entry->seat, commy_seat_free);
   sort_asker (self, asker);
 }
 
@@ -429,19 +434,12 @@ start_questions (gpointer user_data)
 
 /* --- asking: any thread, under the lock --- */
 
-/* Nobody fills the table with questions that wait. */
-static gboolean
-has_turn (CommyEngine *self, const char *principal)
-{
-  const Asker *asker = g_hash_table_lookup (self->askers, principal);
-
-  return asker == NULL || asker->waiting.length < COMMY_ENGINE_WAITING_EACH;
-}
-
+/* Takes @seat. */
 static void
-begin_question (CommyEngine *self, Entry *entry)
+begin_question (CommyEngine *self, Entry *entry, CommySeat *seat)
 {
   unkeep (self, entry);
+  entry->seat = seat;
   entry->is_asked = TRUE;
   entry->asker = find_asker (self, entry->principal);
   g_ptr_array_add (self->asked, entry);
@@ -459,20 +457,34 @@ deny (CommyEngine *self, const char *why, gint64 now, CommyEngineAnswer *answer)
   answer->until_ns = now + COMMY_ENGINE_RETRY_NS;
 }
 
-/* The entry of a request, which it makes if need be; NULL: there is no room. Takes @key. */
+/* Who has no share left does not push out what others were told. Takes @key. NULL: there is no
+ * room, as says *@out_why. */
 static Entry *
-find_entry (CommyEngine *self, const CommyPolicyRequest *request, char *key)
+add_entry (CommyEngine *self,
+           const CommyPolicyRequest *request,
+           char *key,
+           CommySeat *seat,
+           const char **out_why)
 {
-  Entry *entry = g_hash_table_lookup (self->entries, key);
+  Entry *entry;
 
-  if (entry != NULL || !make_room (self))
+  if (seat == NULL || !make_room (self))
     {
       g_free (key);
-      return entry;
+      *out_why = commy_quota_get_used (self->quota) < COMMY_ENGINE_DECISIONS_MAX
+                     ? "too many questions about this principal wait"
+                     : "it has too many decisions to make";
+      return NULL;
     }
   entry = entry_new (self, request, key);
   g_hash_table_insert (self->entries, entry->key, entry);
   return entry;
+}
+
+static gboolean
+is_wanted (const Entry *entry, gint64 now)
+{
+  return entry == NULL || (!entry->is_asked && (!entry->is_decided || now >= entry->refresh_ns));
 }
 
 static void
@@ -498,21 +510,25 @@ ask (CommyEngine *self,
      CommyEngineAnswer *answer)
 {
   gint64 now = commy_env_now (self->env);
-  Entry *entry = find_entry (self, request, key);
+  Entry *entry = g_hash_table_lookup (self->entries, key);
+  gboolean wanted = is_wanted (entry, now);
+  CommySeat *seat = wanted ? commy_quota_take (self->quota, request->principal, FALSE) : NULL;
   const char *why = NULL;
 
+  if (entry != NULL)
+    g_free (key);
+  else
+    entry = add_entry (self, request, key, seat, &why);
   if (entry == NULL)
     {
-      deny (self, "it has too many decisions to make", now, answer);
+      commy_seat_free (seat);
+      deny (self, why, now, answer);
       return;
     }
-  if (!entry->is_asked && (!entry->is_decided || now >= entry->refresh_ns))
-    {
-      if (has_turn (self, entry->principal))
-        begin_question (self, entry);
-      else
-        why = "too many questions about this principal wait";
-    }
+  if (seat != NULL)
+    begin_question (self, entry, seat);
+  else if (wanted)
+    why = "too many questions about this principal wait";
   if (why == NULL && entry->waiters->len >= COMMY_ENGINE_WAITERS_MAX)
     why = "too many wait for it";
   answer_from (entry, now, answer);
@@ -526,9 +542,6 @@ ask (CommyEngine *self,
     deny (self, why != NULL ? why : "", now, answer);
   else if (why != NULL)
     answer->until_ns = MIN (entry->until_ns, now + COMMY_ENGINE_RETRY_NS);
-  /* One that could not be asked about would be in nobody's list. */
-  if (!entry->is_asked && entry->link.data == NULL)
-    keep (self, entry);
 }
 
 void
@@ -618,6 +631,7 @@ commy_engine_new (CommyPlugin *plugin,
   g_queue_init (&self->kept);
   self->askers = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, asker_free);
   g_queue_init (&self->ready);
+  self->quota = commy_quota_new (COMMY_ENGINE_DECISIONS_MAX, COMMY_ENGINE_DECISIONS_MAX);
   return self;
 }
 
@@ -643,6 +657,7 @@ commy_engine_free (CommyEngine *self)
   g_queue_clear (&self->ready);
   g_hash_table_unref (self->askers);
   g_ptr_array_unref (self->asked);
+  commy_quota_unref (self->quota);
   g_hash_table_unref (self->entries); /* links of `kept` are inside the entries */
   g_main_context_unref (self->context);
   g_mutex_clear (&self->lock);

@@ -4,7 +4,8 @@
  * allows, too. A decision is about (principal, verb, service, method, path), is kept for a time,
  * and is asked for again before that is over by who still needs it; so calls wait for the first one
  * only. Without a decision there is no permission. Bounded in decisions, in questions under way,
- * and in those of one principal; questions beyond that wait, and principals take turns.
+ * and in those of one principal; questions beyond that wait, principals take turns, and share the
+ * room in which to wait (commy-quota.h).
  */
 #pragma once
 
@@ -15,7 +16,6 @@
 #define COMMY_ENGINE_DECISIONS_MAX 4096u
 #define COMMY_ENGINE_QUESTIONS_MAX 256u                      /* under way */
 #define COMMY_ENGINE_QUESTIONS_EACH 32u                      /* of one principal */
-#define COMMY_ENGINE_WAITING_EACH 1024u                      /* of one, to be asked after these */
 #define COMMY_ENGINE_WAITERS_MAX 1024u                       /* for one decision */
 #define COMMY_ENGINE_RETRY_NS G_GINT64_CONSTANT (1000000000) /* after no decision */
 

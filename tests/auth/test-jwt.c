@@ -12,6 +12,8 @@
 #include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define NOW G_GINT64_CONSTANT (2000000000)
 #define ALL (JWT_EDDSA | JWT_ES256 | JWT_RS256 | JWT_PS256 | JWT_HS256)
@@ -601,6 +603,41 @@ test_rotation (Scene *scene, gconstpointer data)
   corpus_free (other);
 }
 
+/* What is judged is the file that is read: a link may lead elsewhere each time. */
+static void
+test_link (Scene *scene, gconstpointer data)
+{
+  g_autofree char *keys = g_build_filename (scene->corpus->dir, "curves.json", NULL);
+
+  g_assert_cmpint (g_unlink (scene->jwks), ==, 0);
+  g_assert_cmpint (symlink (keys, scene->jwks), ==, 0);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_UNABLE);
+  g_assert_cmpuint (commy_test_host_count_log (scene->host, "it is a link"), ==, 1);
+  g_assert_cmpint (g_unlink (scene->jwks), ==, 0);
+  put_keys (scene, "curves.json");
+  check_word (scene, "valid-eddsa", COMMY_AUTH_ACCEPTED);
+}
+
+/* Whoever comes costs no reading of a file that was no good a moment ago, and is the same. */
+static void
+test_retries (Scene *scene, gconstpointer data)
+{
+  struct rlimit before, none;
+
+  commy_test_host_use_virtual_clock (scene->host);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_ACCEPTED);
+  put_keys (scene, "curves.json");
+  g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &before), ==, 0);
+  none = (struct rlimit){ .rlim_cur = 0, .rlim_max = before.rlim_max };
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &none), ==, 0);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_UNABLE);
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &before), ==, 0);
+  commy_test_host_advance (scene->host, G_USEC_PER_SEC * 999);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_UNABLE);
+  commy_test_host_advance (scene->host, G_USEC_PER_SEC);
+  check_word (scene, "valid-eddsa", COMMY_AUTH_ACCEPTED);
+}
+
 static void
 test_settings (Scene *scene, gconstpointer data)
 {
@@ -668,6 +705,10 @@ main (int argc, char **argv)
   /* attack: a key set that changes, or turns bad, while it is used; defence: read again when it
    * changed; a withdrawn key counts no more; test: /auth/jwt/a-key-set-counts-as-it-is-now */
   ADD ("a-key-set-counts-as-it-is-now", test_rotation);
+  /* attack: a link in the place of a key set, which leads elsewhere once it was judged; defence:
+   * what was opened is judged, and no link is followed; test: /auth/jwt/a-key-set-is-no-link */
+  ADD ("a-key-set-is-no-link", test_link);
+  ADD ("a-key-set-that-is-no-good-is-tried-once-a-second", test_retries);
   ADD ("settings-that-would-let-anybody-in-are-refused", test_settings);
 #undef ADD
   status = g_test_run ();

@@ -29,7 +29,8 @@ change_key_id (GBytes *bytes, guint n)
   return g_string_free_to_bytes (all);
 }
 
-/* However many tokens name keys that are not there, the issuer is asked once a minute. */
+/* However many tokens name keys that are not there, the issuer is asked once a minute. Only who had
+ * it asked knows that the key is none: the others may be ahead of the set. */
 static void
 test_flood (void)
 {
@@ -46,7 +47,10 @@ test_flood (void)
         {
           g_autoptr (GBytes) odd = change_key_id (bytes, 100 * minute + i);
 
-          scene_check (&scene, odd, FALSE, "its key is not in the key set");
+          if (minute > 0 && i == 0)
+            scene_check (&scene, odd, FALSE, "its key is not in the key set");
+          else
+            scene_check_unable (&scene, odd, "asked for less than a minute ago");
         }
       scene_check_count (&scene, "jwks", 1 + minute);
       scene_advance (&scene, 60);
@@ -70,13 +74,14 @@ test_rotated (void)
   commy_test_host_stop (scene.caller.host);
   scene.caller.instance = NULL;
   new = scene_show (&scene, NULL);
-  scene_check (&scene, new, FALSE, "less than a minute ago");
+  scene_check_unable (&scene, new, "less than a minute ago"); /* it is a good one */
   scene_check (&scene, old, TRUE, "/build");
   scene_advance (&scene, 60);
   scene_check (&scene, new, TRUE, "/build");
   scene_check_count (&scene, "jwks", 2);
-  scene_check (&scene, old, FALSE,
-               "its key is not in the key set"); /* though it was found good before */
+  scene_check_unable (&scene, old, "less than a minute ago"); /* though it was found good before */
+  scene_advance (&scene, 60);
+  scene_check (&scene, old, FALSE, "its key is not in the key set");
   scene_clear (&scene);
 }
 
@@ -101,6 +106,8 @@ test_withdrawn (void)
   scene_await_count (&scene, "jwks", 2);
   while (scene_ask (&scene, bytes) == COMMY_AUTH_ACCEPTED)
     g_main_context_iteration (NULL, TRUE);
+  scene_check_unable (&scene, bytes, "less than a minute ago");
+  scene_advance (&scene, 60);
   scene_check (&scene, bytes, FALSE, "its key is not in the key set");
   scene_clear (&scene);
 }
@@ -121,7 +128,8 @@ test_withdrawn_while_nobody_came (void)
   scene_clear (&scene);
 }
 
-/* An issuer that loses its mind does not take its keys with it, for a while. */
+/* An issuer that loses its mind does not take its keys with it, for a while. Who shows a newer one
+ * meanwhile is not let in, but has done nothing wrong. */
 static void
 test_odd_keys (void)
 {
@@ -140,7 +148,7 @@ test_odd_keys (void)
 
       scene_tell (&scene, modes[i]);
       scene_advance (&scene, 100);
-      scene_check (&scene, odd, FALSE, "its key is not in the key set");
+      scene_check_unable (&scene, odd, "no keys of");
       scene_check_count (&scene, "jwks", (guint) i + 2); /* none follows where an answer points */
     }
   scene_check (&scene, bytes, TRUE, "/build");

@@ -7,10 +7,12 @@
 #include "auth-side.h"
 #include "auth/common/commy-api-key.h"
 #include "auth/common/commy-credential.h"
+#include "auth/common/commy-kept-register.h"
 #include "tests/conformance/commy-test-host.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* Made with Python's zlib, hmac and hashlib. */
@@ -542,6 +544,38 @@ test_changes (Scene *scene, gconstpointer data)
   g_assert_false (try (scene, 1, 1, -1, 0));
 }
 
+/* However many look at a file that is no good, it is read once a second, and at once when it is
+ * another one. */
+static void
+test_retries (Scene *scene, gconstpointer data)
+{
+  const gint64 second = COMMY_KEPT_RETRY_NS;
+  static const struct
+  {
+    gint64 at;
+    gboolean is_limited, is_read, is_told;
+  } steps[] = { { 0, TRUE, FALSE, TRUE },      { 0, FALSE, FALSE, FALSE },
+                { 999, FALSE, FALSE, FALSE },  { 1000, TRUE, FALSE, FALSE },
+                { 1500, FALSE, FALSE, FALSE }, { 2000, FALSE, TRUE, FALSE } };
+  CommyKeptRegister kept = { 0 };
+  struct rlimit before, none;
+
+  g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &before), ==, 0);
+  none = (struct rlimit){ .rlim_cur = 0, .rlim_max = before.rlim_max };
+  for (gsize i = 0; i < G_N_ELEMENTS (steps); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_cmpint (setrlimit (RLIMIT_NOFILE, steps[i].is_limited ? &none : &before), ==, 0);
+      error = commy_kept_register_refresh (&kept, &commy_api_key_register_kind, scene->state,
+                                           COMMY_API_KEYS_FILE, steps[i].at * (second / 1000));
+      g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &before), ==, 0);
+      g_assert_true ((kept.reg != NULL) == steps[i].is_read);
+      g_assert_true ((error != NULL) == steps[i].is_told);
+    }
+  commy_kept_register_clear (&kept);
+}
+
 /* The file is damaged between the challenge and the proof. */
 static void
 test_damaged_meanwhile (Scene *scene, gconstpointer data)
@@ -615,6 +649,7 @@ main (int argc, char **argv)
   ADD ("without-a-binding-nothing-is-proved", test_no_binding);
   ADD ("the-files-count-as-they-are-now", test_changes);
   ADD ("a-key-may-be-revoked-in-the-middle", test_revoked_meanwhile);
+  ADD ("a-file-that-is-no-good-is-tried-once-a-second", test_retries);
   ADD ("the-file-may-be-damaged-in-the-middle", test_damaged_meanwhile);
   ADD ("an-unknown-id-is-challenged-like-any", test_unknown_id);
 #undef ADD

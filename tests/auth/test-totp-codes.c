@@ -476,6 +476,24 @@ test_guesses (Scene *scene, gconstpointer data)
   check_time (scene, now + 31, now + 2, NULL);
 }
 
+/* A failure of a time that is to come again: one waits from the first look on, and not from there.
+ */
+static void
+test_guesses_while_the_clock_is_set_back (Scene *scene, gconstpointer data)
+{
+  gint64 now = THEN + 86400;
+
+  for (guint i = 0; i < 4; i++)
+    check_wrong (scene, now += 60);
+  for (guint i = 0; i < 2; i++)
+    {
+      now -= 3600;
+      check_time (scene, now, now, "comes too early"); /* though it is right */
+      check_time (scene, now, now + 7, "comes too early");
+    }
+  check_time (scene, now + 8, now + 8, NULL);
+}
+
 static void
 test_hundred_guesses (Scene *scene, gconstpointer data)
 {
@@ -555,6 +573,9 @@ main (int argc, char **argv)
   /* attack: guess one-time codes in a loop; defence: a wait that doubles, on the disk, and an
    * end after a hundred; test: /auth/totp/guess/waits-longer-each-time */
   ADD ("guess/waits-longer-each-time", test_guesses);
+  /* attack: set the clock back to guess without waiting; defence: who has to wait begins again at
+   * the first look; test: /auth/totp/guess/waits-while-the-clock-is-set-back */
+  ADD ("guess/waits-while-the-clock-is-set-back", test_guesses_while_the_clock_is_set_back);
   ADD ("guess/a-hundred-are-all", test_hundred_guesses);
 #undef ADD
   return g_test_run ();

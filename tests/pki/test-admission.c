@@ -245,14 +245,14 @@ decide (Scene *self,
   g_auto (CommyPkiMessage) answer = { 0 };
   CommyPkiOutcome outcome = { FALSE };
   g_autoptr (GBytes) bytes
-      = commy_pki_admission_decide (&self->admission, &request, NULL, now_s, &outcome);
+      = commy_pki_admission_decide (&self->admission, &request, NULL, now_s, 0, &outcome);
   char *text = NULL;
 
   g_variant_dict_unref (fields);
   g_assert_nonnull (outcome.line); /* everything is told */
   for (const char *at = outcome.line; *at != '\0'; at = g_utf8_next_char (at))
     g_assert_false (g_unichar_iscntrl (g_utf8_get_char (at))); /* on a line of its own */
-  g_free (outcome.line);
+  commy_pki_outcome_clear (&outcome);
   g_assert_true (commy_pki_message_read (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes),
                                          &answer, NULL));
   g_assert_true (outcome.admitted == (answer.type == COMMY_PKI_MESSAGE_ADMITTED));
@@ -503,6 +503,117 @@ test_register_limit (void)
   scene_clear (&scene);
 }
 
+#define NAMES 16384
+
+/* A register with @n names of which each has @rest, and those before @odd something else. */
+static void
+write_names (Scene *self, guint n, guint odd, const char *other, const char *rest)
+{
+  GString *text = g_string_new (NULL);
+
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (text, "[identity /host/h%u/user/u]\nkey=00\n%s\n", i,
+                            i < odd ? other : rest);
+  g_assert_true (commy_pki_write_file (self->dir, "register.ini", text->str, 0600, FALSE, NULL));
+  g_string_free (text, TRUE);
+}
+
+static gboolean
+set_name (Scene *self, const char *path, gint64 now_s, GError **error)
+{
+  g_autoptr (CommyPkiRegister) reg = commy_pki_register_open (self->dir, NULL);
+
+  return commy_pki_register_set_identity (reg, path, "01", NULL, now_s + DAY, now_s, error)
+         && commy_pki_register_save (reg, now_s, error);
+}
+
+static guint
+count_names (Scene *self)
+{
+  g_autoptr (CommyPkiRegister) reg = commy_pki_register_open (self->dir, NULL);
+  g_auto (GStrv) groups = g_key_file_get_groups (commy_pki_register_get_file (reg), NULL);
+  guint n = 0;
+
+  for (char **group = groups; *group != NULL; group++)
+    n += g_str_has_prefix (*group, "identity ") ? 1 : 0;
+  return n;
+}
+
+/* Nobody new gets in; who is in is renewed, gets a new key, and can be revoked. */
+static void
+check_full (Scene *self, gint64 now_s)
+{
+  g_auto (CommyPkiRevocation) revocation = { NULL };
+  g_autoptr (CommyPkiToken) anybody = scene_add_token (self, now_s + 600, NULL, NULL);
+  g_autoptr (CommyPkiToken) again = scene_add_token (self, now_s + 600, "h7", "u");
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (set_name (self, "/host/new/user/u", now_s, &error));
+  g_assert_nonnull (strstr (error->message, "commy pki token create --host"));
+  assert_refused (self, anybody, "new", "u", now_s, "a problem of its own");
+  assert_admitted (self, again, "h7", "u");
+  g_clear_error (&error);
+  set_name (self, "/host/h8/user/u", now_s, &error);
+  g_assert_no_error (error);
+  commy_pki_revoke (self->dir, "host/h7/user/u", now_s, &revocation, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (revocation.names->len, ==, 1);
+}
+
+static void
+test_register_full_of_names (void)
+{
+  Scene scene;
+  gint64 now = fixture_now ();
+  g_autofree char *good = g_strdup_printf ("until=%" G_GINT64_FORMAT, now + DAY);
+
+  scene_init (&scene);
+  write_names (&scene, NAMES, 0, NULL, good);
+  check_full (&scene, now);
+  g_assert_cmpuint (count_names (&scene), ==, NAMES);
+  scene_clear (&scene);
+}
+
+static void
+test_register_full_of_bytes (void)
+{
+  Scene scene;
+  gint64 now = fixture_now ();
+  g_autofree char *much = g_strnfill (2200, 'x');
+  g_autofree char *good = g_strdup_printf ("until=%" G_GINT64_FORMAT "\nnote=%s", now + DAY, much);
+
+  scene_init (&scene);
+  write_names (&scene, 4000, 0, NULL, good);
+  check_full (&scene, now);
+  scene_clear (&scene);
+}
+
+/* Ninety days after its end a name goes; not if it was revoked, nor while any certificate is good.
+ */
+static void
+test_register_forgets_names (void)
+{
+  gint64 now = fixture_now ();
+  gint64 until = now - 90 * DAY;
+  g_autofree char *over = g_strdup_printf ("until=%" G_GINT64_FORMAT, until - 1);
+  Scene scene;
+
+  scene_init (&scene);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autofree char *stays
+          = i == 0 ? g_strdup_printf ("until=%" G_GINT64_FORMAT "\nrevoked=true", until - 1)
+                   : g_strdup_printf ("until=5\ncertificates=x509:a:01 %" G_GINT64_FORMAT, until);
+      g_autoptr (GError) error = NULL;
+
+      write_names (&scene, NAMES, 3, stays, over);
+      set_name (&scene, "/host/new/user/u", now, &error);
+      g_assert_no_error (error);
+      g_assert_cmpuint (count_names (&scene), ==, 4);
+    }
+  scene_clear (&scene);
+}
+
 /* --- limits, renewal --- */
 
 static void
@@ -615,6 +726,11 @@ main (int argc, char **argv)
   g_test_add_func ("/admission/register/of-eight-services-one-takes-a-token",
                    test_services_that_race);
   g_test_add_func ("/admission/register/is-bounded-and-forgets", test_register_limit);
+  g_test_add_func ("/admission/register/full-of-names-it-renews-and-revokes",
+                   test_register_full_of_names);
+  g_test_add_func ("/admission/register/full-of-bytes-it-renews-and-revokes",
+                   test_register_full_of_bytes);
+  g_test_add_func ("/admission/register/names-that-ended-long-ago-go", test_register_forgets_names);
   g_test_add_func ("/admission/limiter/by-address-in-bounded-room", test_limiter);
   g_test_add_func ("/admission/renewal/times", test_renewal_times);
   g_test_add_func ("/admission/credentials/fit-after-every-step-of-a-save",

@@ -518,6 +518,54 @@ test_not_renewed (void)
   join_authority_clear (&authority);
 }
 
+/* Ten refusals at once, then one each six seconds: so many do not take a minute. */
+static void
+test_refusals_wait (void)
+{
+  JoinAuthority authority;
+  char *old, *present, *other;
+  g_autofree char *used = NULL;
+  gboolean waits = FALSE;
+
+  join_authority_init (&authority);
+  old = join (&authority, "one");
+  present = join (&authority, "one"); /* the same name, with another key */
+  other = join (&authority, "two");
+  for (guint i = 0; i < 20 && !waits; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_false (renew (old, &error));
+      waits = strstr (error->message, "refused many times") != NULL;
+      g_assert_true (i >= 10 || !waits);
+      g_assert_true (waits || strstr (error->message, "given to another key") != NULL);
+    }
+  g_assert_true (waits);
+  renew_well (present);
+  renew_well (other);
+  /* The same for a token that is good no more. */
+  used = join_token_for (authority.dir, authority.address, "three", "u");
+  waits = FALSE;
+  for (guint i = 0; i < 20 && !waits; i++)
+    {
+      char *dir = join_new_dir ();
+      g_auto (JoinRun) run = { 0 };
+
+      join_with (&run, used, dir, "three");
+      if (i == 0)
+        join_assert_done (&run);
+      waits = strstr (run.err, "refused many times") != NULL;
+      g_assert_true (i == 0 || waits || strstr (run.err, "used already") != NULL);
+      fixture_remove (dir);
+    }
+  g_assert_true (waits);
+  renew_well (other); /* nor does that count against the address */
+  fixture_remove (other);
+  fixture_remove (present);
+  fixture_remove (old);
+  join_authority_clear (&authority);
+}
+
 static guint
 count_authorities (const char *dir)
 {
@@ -820,6 +868,9 @@ main (int argc, char **argv)
   /* attack: an older list of revocations; defence: a list has a number, and only grows */
   g_test_add_func ("/pki/revocation/who-is-revoked-is-not-renewed-and-lists-only-grow",
                    test_not_renewed);
+  /* attack: a member has its renewal refused again and again, to keep the authority busy; defence:
+   * a limit for each certificate and token, before anything is read */
+  g_test_add_func ("/pki/revocation/who-is-refused-again-and-again-waits", test_refusals_wait);
   g_test_add_func ("/pki/rotation/everybody-trusts-everybody-at-each-step", test_rotation);
   g_test_add_func ("/pki/rotation/what-was-revoked-stays-revoked", test_rotation_keeps_lists);
   g_test_add_func ("/pki/rotation/a-number-may-be-of-either-authority", test_revoke_of_either);
