@@ -53,8 +53,9 @@ struct _CommyRegistry
   CommyConfig *config;
   const CommyEnv *env;
   CommyRegistration *registration;
-  GHashTable *watched; /* service -> Watched */
-  CommyRefusals told;  /* of records that could not be read, for lists */
+  GHashTable *watched;                 /* service -> Watched */
+  guint most_services, most_instances; /* limits */
+  CommyRefusals told;                  /* of records that could not be read, for lists */
   CommyRegistrySurveyor survey;
   gpointer survey_data;
   void (*listen) (gpointer data, CommySnapshot *snapshot);
@@ -413,8 +414,8 @@ watched_new (CommyRegistry *self, const char *service)
   watched->service = g_strdup (service);
   watched->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
   watched->sources = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_source_free);
-  g_ptr_array_add (watched->sources,
-                   commy_source_store_new (self->store, self->context, service, &listener));
+  g_ptr_array_add (watched->sources, commy_source_store_new (self->store, self->context, service,
+                                                             self->most_instances, &listener));
   add_endpoints (watched, &listener);
   g_hash_table_insert (self->watched, watched->service, watched);
   return watched;
@@ -439,6 +440,17 @@ commy_registry_ensure (
   if (watched != NULL && is_live (watched) && !fresh)
     {
       done (data, NULL);
+      return;
+    }
+  if (watched == NULL && g_hash_table_size (self->watched) >= self->most_services)
+    {
+      g_autoptr (GError) error = NULL;
+
+      commy_set_error (&error, COMMY_ERROR_LIMITED,
+                       "%s is not looked for: this program follows %u services already (limit "
+                       "\"services\")",
+                       service, self->most_services);
+      done (data, error);
       return;
     }
   if (watched == NULL)
@@ -579,8 +591,23 @@ is_wanted (const Listing *listing, const char *service)
   return listing->pattern == NULL || g_pattern_spec_match_string (listing->pattern, service);
 }
 
-static void
-add_entries (const Listing *listing, const CommyStoreResult *result, GPtrArray *instances)
+/* Whether a list may be so long. */
+static gboolean
+check_length (guint n, guint most, GError **error)
+{
+  if (n < most)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_LIMITED,
+                   "the list is longer than %u (limit \"instances\"): ask for fewer, or raise it",
+                   most);
+  return FALSE;
+}
+
+static gboolean
+add_entries (const Listing *listing,
+             const CommyStoreResult *result,
+             GPtrArray *instances,
+             GError **failure)
 {
   for (gsize i = 0; i < result->n_entries; i++)
     {
@@ -589,9 +616,13 @@ add_entries (const Listing *listing, const CommyStoreResult *result, GPtrArray *
 
       if (error != NULL)
         commy_source_store_tell (&listing->registry->told, error);
-      if (instance != NULL && is_wanted (listing, instance->service))
-        g_ptr_array_add (instances, g_steal_pointer (&instance));
+      if (instance == NULL || !is_wanted (listing, instance->service))
+        continue;
+      if (!check_length (instances->len, listing->registry->most_instances, failure))
+        return FALSE;
+      g_ptr_array_add (instances, g_steal_pointer (&instance));
     }
+  return TRUE;
 }
 
 static void
@@ -600,11 +631,12 @@ list_done (gpointer user_data, const CommyStoreResult *result, const GError *err
   Listing *listing = user_data;
   g_autoptr (GPtrArray) instances
       = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_instance_unref);
+  g_autoptr (GError) failure = NULL;
   GHashTableIter iter;
   gpointer value;
 
-  if (error == NULL)
-    add_entries (listing, result, instances);
+  if (error == NULL && !add_entries (listing, result, instances, &failure))
+    error = failure;
   /* With an error the registry may be gone: the mesh is being left. */
   if (error == NULL)
     g_hash_table_iter_init (&iter, listing->registry->watched);
@@ -691,6 +723,7 @@ typedef struct
 {
   CommyRegistryListFunc func;
   gpointer data;
+  guint most;
 } NodeListing;
 
 static void
@@ -698,6 +731,7 @@ nodes_done (gpointer user_data, const CommyStoreResult *result, const GError *er
 {
   g_autofree NodeListing *listing = user_data;
   g_autoptr (GPtrArray) nodes = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_node_free);
+  g_autoptr (GError) failure = NULL;
 
   for (gsize i = 0; error == NULL && i < result->n_entries; i++)
     {
@@ -708,10 +742,14 @@ nodes_done (gpointer user_data, const CommyStoreResult *result, const GError *er
       CommyNode *node = commy_node_read (entry->key + strlen (COMMY_NODES_PREFIX),
                                          text != NULL ? text : "", size, &cause);
 
-      if (node != NULL)
-        g_ptr_array_add (nodes, node);
-      else
-        g_warning ("%s", cause->message);
+      if (node == NULL)
+        {
+          g_warning ("%s", cause->message);
+          continue;
+        }
+      g_ptr_array_add (nodes, node);
+      if (!check_length (nodes->len - 1, listing->most, &failure))
+        error = failure;
     }
   listing->func (listing->data, nodes, error);
 }
@@ -721,7 +759,7 @@ commy_registry_list_nodes (CommyRegistry *self, CommyRegistryListFunc done, gpoi
 {
   NodeListing *listing = g_new (NodeListing, 1);
 
-  *listing = (NodeListing){ done, data };
+  *listing = (NodeListing){ done, data, self->most_instances };
   self->ops->range (self->store->instance, COMMY_NODES_PREFIX, nodes_done, listing);
 }
 
@@ -764,6 +802,8 @@ commy_registry_new (CommyPlugin *store,
   self->context = context;
   self->registration = commy_registration_new (store, context);
   self->config = commy_config_ref (config);
+  self->most_services = (guint) commy_config_get_int (config, "limits", "services");
+  self->most_instances = (guint) commy_config_get_int (config, "limits", "instances");
   self->env = env;
   self->epoch = epoch;
   /* Routes outlive a registry: one decided from the last must not look fresh. */

@@ -36,6 +36,9 @@ typedef struct
   GSource *calm;          /* since it was read again because of its watch */
   guint n_older;          /* answers in turn that were older than what was seen */
   GHashTable *unreadable; /* ids of records that say nothing */
+  guint most;             /* of both, together with the instances */
+  gboolean is_full;       /* some were left out */
+  gboolean told_full;     /* in the log */
   CommyRefusals told;     /* of those */
   gboolean is_freed;      /* while the store was being asked */
 } StoreSource;
@@ -107,6 +110,28 @@ commy_source_store_tell (CommyRefusals *told, const GError *error)
     g_warning ("%s", error->message);
 }
 
+static gboolean
+has_room (const StoreSource *self)
+{
+  return g_hash_table_size (self->source.instances) + g_hash_table_size (self->unreadable)
+         < self->most;
+}
+
+/* Whoever can write records writes as many as the store takes. */
+static gboolean
+is_left_out (StoreSource *self, const CommyStoreEntry *entry, const char *id)
+{
+  if (entry->value == NULL || has_room (self) || g_hash_table_contains (self->source.instances, id)
+      || g_hash_table_contains (self->unreadable, id))
+    return FALSE;
+  if (!self->told_full)
+    g_message ("the store has more than %u instances of %s (limit \"instances\"): others are left "
+               "out",
+               self->most, self->service);
+  self->is_full = self->told_full = TRUE;
+  return TRUE;
+}
+
 static void
 apply_entry (StoreSource *self, const CommyStoreEntry *entry)
 {
@@ -117,6 +142,8 @@ apply_entry (StoreSource *self, const CommyStoreEntry *entry)
   if (entry->key == NULL || !g_str_has_prefix (entry->key, self->prefix))
     return;
   id = entry->key + strlen (self->prefix);
+  if (is_left_out (self, entry, id))
+    return;
   instance = entry->value != NULL ? commy_source_store_read (entry, &error) : NULL;
   if (error != NULL)
     commy_source_store_tell (&self->told, error);
@@ -134,11 +161,18 @@ static void
 say_changed (StoreSource *self)
 {
   guint n = g_hash_table_size (self->unreadable);
+  g_autofree char *full
+      = self->is_full
+            ? g_strdup_printf ("instances beyond %u are left out (limit \"instances\")", self->most)
+            : NULL;
+  g_autofree char *unread
+      = n > 0 ? g_strdup_printf ("%u records of the store cannot be read: the log says why", n)
+              : NULL;
 
-  commy_source_changed (
-      &self->source,
-      n > 0 ? g_strdup_printf ("%u records of the store cannot be read: the log says why", n)
-            : NULL);
+  if (full != NULL && unread != NULL)
+    commy_source_changed (&self->source, g_strdup_printf ("%s; %s", full, unread));
+  else
+    commy_source_changed (&self->source, g_strdup (full != NULL ? full : unread));
 }
 
 /* --- watching --- */
@@ -175,6 +209,26 @@ read_again (StoreSource *self, const char *why)
   g_message ("discovery of %s reads the store again: %s", self->service, why);
   stop_watching (self);
   say_away (self);
+  if (self->calm != NULL)
+    {
+      retry_later (self);
+      return;
+    }
+  begin_timer (self, &self->calm, RETRY_MS, on_calm);
+  start_range (self);
+}
+
+/* Where one went, one that was left out may have room, or none is left out any more; but it is not
+ * looked for them again and again. */
+static void
+look_for_others (StoreSource *self, const CommyStoreEntry *entries, gsize n_entries)
+{
+  gboolean went = FALSE;
+
+  for (gsize i = 0; i < n_entries; i++)
+    went |= entries[i].value == NULL;
+  if (!self->is_full || !went)
+    return;
   if (self->calm != NULL)
     {
       retry_later (self);
@@ -230,6 +284,7 @@ on_events (gpointer user_data,
       apply_entry (self, &entries[i]);
   if (n_entries > 0)
     say_changed (self);
+  look_for_others (self, entries, n_entries);
 }
 
 static gboolean
@@ -277,6 +332,7 @@ take (StoreSource *self, const CommyStoreResult *result)
 {
   g_hash_table_remove_all (self->source.instances);
   g_hash_table_remove_all (self->unreadable);
+  self->is_full = FALSE;
   for (gsize i = 0; i < result->n_entries; i++)
     apply_entry (self, &result->entries[i]);
   if (result->revision < self->source.revision)
@@ -388,6 +444,7 @@ store_new (CommyPlugin *store,
            GMainContext *context,
            const char *what,
            char *prefix,
+           guint most,
            const CommySourceListener *listener)
 {
   static const CommySourceOps ops = { store_refresh, store_free };
@@ -400,6 +457,7 @@ store_new (CommyPlugin *store,
   self->unreadable = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->service = g_strdup (what);
   self->prefix = prefix;
+  self->most = most;
   return &self->source;
 }
 
@@ -407,16 +465,20 @@ CommySource *
 commy_source_store_new (CommyPlugin *store,
                         GMainContext *context,
                         const char *service,
+                        guint most,
                         const CommySourceListener *listener)
 {
-  return store_new (store, context, service, g_strdup_printf (PREFIX "%s/", service), listener);
+  return store_new (store, context, service, g_strdup_printf (PREFIX "%s/", service), most,
+                    listener);
 }
 
 CommySource *
 commy_source_store_new_all (CommyPlugin *store,
                             GMainContext *context,
                             const char *beginning,
+                            guint most,
                             const CommySourceListener *listener)
 {
-  return store_new (store, context, beginning, g_strconcat (PREFIX, beginning, NULL), listener);
+  return store_new (store, context, beginning, g_strconcat (PREFIX, beginning, NULL), most,
+                    listener);
 }

@@ -58,14 +58,17 @@ void commy_source_changed (CommySource *source, char *notice);
 
 #define COMMY_SERVICES_PREFIX "services/"
 
+/* @most: the limit "instances"; those beyond are left out, with a notice, until there is room. */
 CommySource *commy_source_store_new (CommyPlugin *store,
                                      GMainContext *context,
                                      const char *service,
+                                     guint most,
                                      const CommySourceListener *listener);
 /* All instances of services whose names have this beginning; ids are "REST/ID". */
 CommySource *commy_source_store_new_all (CommyPlugin *store,
                                          GMainContext *context,
                                          const char *beginning,
+                                         guint most,
                                          const CommySourceListener *listener);
 /* NULL: no record of an instance; @error: it should be one. */
 CommyInstance *commy_source_store_read (const CommyStoreEntry *entry, GError **error);

@@ -275,8 +275,9 @@ topics_new (CommyMesh *mesh)
   self->followed = name_set ();
   read_keyfile (self);
   commy_registry_set_listener (mesh->registry, on_snapshot, self);
-  self->source
-      = commy_source_store_new_all (mesh->store, mesh->context, COMMY_TOPIC_PREFIX, &listener);
+  self->source = commy_source_store_new_all (
+      mesh->store, mesh->context, COMMY_TOPIC_PREFIX,
+      (guint) commy_config_get_int (mesh->config, "limits", "instances"), &listener);
   return self;
 }
 

@@ -172,7 +172,7 @@ puppet_unwatch (gpointer instance, guint watch)
 {
   Puppet *self = instance;
 
-  g_assert_cmpuint (watch, ==, self->last_watch);
+  g_assert_cmpuint (watch, <=, self->last_watch);
   self->event = NULL;
 }
 
@@ -253,6 +253,8 @@ on_settled (gpointer data, const GError *error)
   self->error = error != NULL ? g_strdup (error->message) : NULL;
 }
 
+#define MOST 1500u /* instances; the flood of unreadable ones fits */
+
 static void
 scene_init (Scene *self, const Answer *script, guint n_script)
 {
@@ -264,7 +266,7 @@ scene_init (Scene *self, const Answer *script, guint n_script)
   puppet_init (&self->puppet, script, n_script);
   puppet_set (&self->puppet, "a", NULL);
   self->source = commy_source_store_new (&self->puppet.plugin, g_main_context_default (), SERVICE,
-                                         &listener);
+                                         MOST, &listener);
 }
 
 static void
@@ -653,6 +655,120 @@ test_many_changes (void)
   g_tree_unref (puppet.entries);
 }
 
+/* --- limits --- */
+
+static void
+puppet_remove (Puppet *self, const char *id)
+{
+  g_autofree char *key = g_strconcat (PREFIX, id, NULL);
+
+  g_assert_true (g_tree_remove (self->entries, key));
+  self->revision++;
+  puppet_tell (self, id, self->revision, self->revision);
+}
+
+/* However many a store has: so many are known, that others are not is said, and where one of them
+ * goes another one is taken. */
+static void
+test_too_many (void)
+{
+  static const Answer script[] = { GOOD };
+  Scene scene;
+
+  scene_init (&scene, script, 1);
+  for (guint i = 0; i < MOST + 10; i++)
+    {
+      g_autofree char *id = g_strdup_printf ("i%06u", i);
+
+      puppet_set (&scene.puppet, id, NULL);
+    }
+  commy_source_refresh (scene.source);
+  g_assert_cmpuint (g_hash_table_size (scene.source->instances), ==, MOST);
+  assert_says (&scene, "beyond 1500 are left out (limit \"instances\")");
+  g_assert_false (g_hash_table_contains (scene.source->instances, "i001501"));
+  puppet_set (&scene.puppet, "z", NULL); /* nor by a change */
+  puppet_tell (&scene.puppet, "z", scene.puppet.revision, scene.puppet.revision);
+  g_assert_false (g_hash_table_contains (scene.source->instances, "z"));
+  puppet_set (&scene.puppet, "a", NULL); /* one that is known may change */
+  puppet_tell (&scene.puppet, "a", scene.puppet.revision, scene.puppet.revision);
+  g_assert_true (g_hash_table_contains (scene.source->instances, "a"));
+  puppet_remove (&scene.puppet, "i000001");
+  puppet_remove (&scene.puppet, "i000002");
+  puppet_remove (&scene.puppet, "i000004");
+  while (!g_hash_table_contains (scene.source->instances, "i001501"))
+    hurry (&scene);
+  for (guint i = 0; i < 9; i++)
+    {
+      g_autofree char *id = g_strdup_printf ("i%06u", i + MOST);
+
+      puppet_remove (&scene.puppet, id);
+    }
+  while (scene.source->notice != NULL)
+    hurry (&scene);
+  g_assert_true (g_hash_table_contains (scene.source->instances, "z"));
+  scene_clear (&scene);
+}
+
+static void
+on_limited (gpointer data, const GError *error)
+{
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_LIMITED);
+  g_assert_nonnull (strstr (error->message, data));
+}
+
+static void
+on_list (gpointer data, GPtrArray *instances, const GError *error)
+{
+  if (data != NULL)
+    on_limited (data, error);
+  else
+    g_assert_no_error (error);
+}
+
+/* Names, which others may ask a node about, and lists. */
+static void
+test_too_many_names (void)
+{
+  static const Answer script[] = { GOOD };
+  g_autoptr (GError) error = NULL;
+  const char *text = "[limits]\nservices=3\ninstances=5\n";
+  CommyConfig *config = commy_config_load_text (text, strlen (text), "a test", &error);
+  Clock clock = { .now_ns = 1000000000 };
+  const CommyEnv env = { .now_ns = clock_now, .data = &clock };
+  guint32 epoch = 0;
+  CommyRegistry *registry;
+  Puppet puppet;
+
+  g_assert_no_error (error);
+  puppet_init (&puppet, script, G_N_ELEMENTS (script));
+  registry = commy_registry_new (&puppet.plugin, config, &env, g_main_context_default (), &epoch);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("org.example.N%u", i);
+
+      puppet.event = NULL; /* each name has a watch */
+      commy_registry_ensure (registry, name, FALSE, on_ensured, NULL);
+    }
+  commy_registry_ensure (registry, SERVICE, FALSE, on_limited, (gpointer) "limit \"services\"");
+  commy_registry_ensure (registry, "org.example.N1", FALSE, on_ensured, NULL); /* known */
+  g_assert_true (commy_registry_forget (registry, "org.example.N2"));
+  puppet.event = NULL;
+  commy_registry_ensure (registry, SERVICE, FALSE, on_ensured, NULL);
+  for (guint i = 0; i < 5; i++)
+    {
+      g_autofree char *id = g_strdup_printf ("i%u", i);
+
+      puppet_set (&puppet, id, NULL);
+    }
+  commy_registry_list (registry, NULL, on_list, NULL);
+  puppet_set (&puppet, "one-more", NULL);
+  commy_registry_list (registry, NULL, on_list, (gpointer) "limit \"instances\"");
+  commy_registry_list (registry, "org.other.*", on_list, NULL);
+  commy_registry_free (registry);
+  commy_config_unref (config);
+  g_tree_unref (puppet.entries);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -677,6 +793,11 @@ main (int argc, char **argv)
   g_test_add_func ("/bad-store/record/a-flood-of-unreadable-ones-is-some-lines",
                    test_unreadable_flood);
   g_test_add_func ("/bad-store/record/strange-keys", test_strange_keys);
+  /* attack: fill the store with instances, or ask about ever more names, until a process has no
+   * memory left; defence: so many of each are known, and what is beyond is said; test:
+   * /bad-store/limits/instances-beyond-are-left-out-and-told */
+  g_test_add_func ("/bad-store/limits/instances-beyond-are-left-out-and-told", test_too_many);
+  g_test_add_func ("/bad-store/limits/names-and-lists", test_too_many_names);
   g_test_add_func ("/bad-store/changes/a-thousand-make-few-snapshots", test_many_changes);
   return g_test_run ();
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What a process says of itself, over a store of the test's own that will not have one of its
- * records: the others stay as they are, and it is asked less and less often.
+ * records: the others stay as they are, and it is asked less and less often. What somebody takes
+ * away is there again, whichever it is.
  */
 #include "config.h"
 
@@ -13,36 +14,64 @@
 
 typedef struct
 {
+  char *prefix;
+  CommyStoreWatchEventFunc event;
+  gpointer data;
+} Watch;
+
+typedef struct
+{
   CommyPlugin plugin;
-  GHashTable *there; /* set of keys */
+  GHashTable *there; /* key to GBytes */
   const char *refused;
-  guint n_grants, n_refused, n_looks;
-  CommyStoreWatchEventFunc event; /* NULL: nothing is watched */
-  gpointer event_data;
-  char *watched;
+  guint n_grants, n_revoked, n_refused, n_looks, n_puts;
+  gint64 lease; /* that lasts */
+  gint64 revision;
+  gboolean is_full;    /* nothing can be put */
+  GHashTable *watches; /* guint to Watch */
+  guint last_watch;
 } Puppet;
 
 static CommyStoreResult
-answer (gint64 lease)
+answer (const Puppet *self, gint64 lease)
 {
-  return (CommyStoreResult){
-    .struct_size = sizeof (CommyStoreResult), .succeeded = TRUE, .revision = 1, .lease = lease
-  };
+  return (CommyStoreResult){ .struct_size = sizeof (CommyStoreResult),
+                             .succeeded = TRUE,
+                             .revision = self->revision,
+                             .lease = lease };
 }
 
 static void
 on_range (gpointer instance, const char *prefix, CommyStoreDoneFunc done, gpointer user_data)
 {
   Puppet *self = instance;
-  CommyStoreEntry entry = { .key = prefix, .mod_revision = 1, .lease = self->n_grants };
-  CommyStoreResult result = answer (0);
+  g_autoptr (GArray) entries = g_array_new (FALSE, FALSE, sizeof (CommyStoreEntry));
+  CommyStoreResult result = answer (self, 0);
+  GHashTableIter iter;
+  gpointer key, value;
 
   self->n_looks++;
-  entry.value = g_bytes_new_static ("v", 1);
-  result.entries = &entry;
-  result.n_entries = g_hash_table_contains (self->there, prefix);
+  g_hash_table_iter_init (&iter, self->there);
+  while (g_hash_table_iter_next (&iter, &key, &value))
+    if (g_str_has_prefix (key, prefix))
+      {
+        CommyStoreEntry entry
+            = { .key = key, .value = value, .mod_revision = 1, .lease = self->lease };
+
+        g_array_append_val (entries, entry);
+      }
+  result.entries = (const CommyStoreEntry *) (gpointer) entries->data;
+  result.n_entries = entries->len;
   done (user_data, &result, NULL);
-  g_bytes_unref (entry.value);
+}
+
+static void
+fail (CommyError code, const char *why, CommyStoreDoneFunc done, gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  commy_set_error (&error, code, "%s", why);
+  done (user_data, NULL, error);
 }
 
 static void
@@ -55,20 +84,28 @@ on_txn (gpointer instance,
         gpointer user_data)
 {
   Puppet *self = instance;
-  CommyStoreResult result = answer (0);
-  g_autoptr (GError) error = NULL;
+  CommyStoreResult result;
 
-  if (g_strcmp0 (ops->key, self->refused) == 0 && ops->kind == COMMY_STORE_PUT)
-    {
-      self->n_refused++;
-      commy_set_error (&error, COMMY_ERROR_DENIED, "not that one");
-      done (user_data, NULL, error);
-      return;
-    }
   if (ops->kind == COMMY_STORE_PUT)
-    g_hash_table_add (self->there, g_strdup (ops->key));
+    {
+      self->n_puts++;
+      if (g_strcmp0 (ops->key, self->refused) == 0)
+        {
+          self->n_refused++;
+          fail (COMMY_ERROR_DENIED, "not that one", done, user_data);
+          return;
+        }
+      if (self->is_full || ops->lease != self->lease)
+        {
+          fail (COMMY_ERROR_STORE, self->is_full ? "full" : "the lease has ended", done, user_data);
+          return;
+        }
+      g_hash_table_replace (self->there, g_strdup (ops->key), g_bytes_ref (ops->value));
+    }
   else
     g_hash_table_remove (self->there, ops->key);
+  self->revision++;
+  result = answer (self, 0);
   done (user_data, &result, NULL);
 }
 
@@ -76,17 +113,29 @@ static void
 on_grant (gpointer instance, gint64 ttl_ns, CommyStoreDoneFunc done, gpointer user_data)
 {
   Puppet *self = instance;
-  CommyStoreResult result = answer (++self->n_grants);
+  CommyStoreResult result = answer (self, ++self->n_grants);
 
+  self->lease = self->n_grants;
   done (user_data, &result, NULL);
 }
 
 static void
 on_revoke (gpointer instance, gint64 lease, CommyStoreDoneFunc done, gpointer user_data)
 {
-  CommyStoreResult result = answer (0);
+  Puppet *self = instance;
+  CommyStoreResult result = answer (self, 0);
 
+  self->n_revoked++;
   done (user_data, &result, NULL);
+}
+
+static void
+watch_free (gpointer data)
+{
+  Watch *watch = data;
+
+  g_free (watch->prefix);
+  g_free (watch);
 }
 
 static guint
@@ -97,18 +146,37 @@ on_watch (gpointer instance,
           gpointer user_data)
 {
   Puppet *self = instance;
+  Watch *watch = g_new (Watch, 1);
 
-  self->event = event;
-  self->event_data = user_data;
-  g_free (self->watched);
-  self->watched = g_strdup (prefix);
-  return 1;
+  *watch = (Watch){ g_strdup (prefix), event, user_data };
+  g_hash_table_insert (self->watches, GUINT_TO_POINTER (++self->last_watch), watch);
+  return self->last_watch;
 }
 
 static void
 on_unwatch (gpointer instance, guint id)
 {
-  ((Puppet *) instance)->event = NULL;
+  g_assert_true (g_hash_table_remove (((Puppet *) instance)->watches, GUINT_TO_POINTER (id)));
+}
+
+/* Whoever watches hears that it has gone. Returns how many do. */
+static guint
+tell_gone (Puppet *self, const char *key)
+{
+  const CommyStoreEntry gone = { .key = key, .mod_revision = ++self->revision };
+  g_autoptr (GList) watches = g_hash_table_get_values (self->watches);
+  guint n = 0;
+
+  for (GList *l = watches; l != NULL; l = l->next)
+    {
+      const Watch *watch = l->data;
+
+      if (!g_str_has_prefix (key, watch->prefix))
+        continue;
+      watch->event (watch->data, &gone, 1, gone.mod_revision, NULL);
+      n++;
+    }
+  return n;
 }
 
 static void
@@ -118,10 +186,17 @@ ignore (gpointer data, const GError *error)
 
 static const char *const keys[] = { "services/a/1", "services/b/1", "services/c/1" };
 
+static GHashTable *
+new_table (void)
+{
+  return g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+}
+
 static void
 puppet_init (Puppet *self)
 {
-  *self = (Puppet){ .there = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL) };
+  *self = (Puppet){ .there = new_table (),
+                    .watches = g_hash_table_new_full (NULL, NULL, NULL, watch_free) };
   self->plugin.instance = self;
   self->plugin.ops.store = (CommyStoreOps){ .struct_size = sizeof (CommyStoreOps),
                                             .range = on_range,
@@ -136,7 +211,8 @@ static void
 puppet_clear (Puppet *self)
 {
   g_hash_table_unref (self->there);
-  g_free (self->watched);
+  g_assert_cmpuint (g_hash_table_size (self->watches), ==, 0);
+  g_hash_table_unref (self->watches);
 }
 
 static CommyRegistration *
@@ -155,12 +231,23 @@ offer_all (Puppet *puppet)
 static void
 end_lease (Puppet *self)
 {
-  g_autofree char *key = g_strdup (self->watched);
-  const CommyStoreEntry gone = { .key = key, .mod_revision = 2 };
+  g_autoptr (GHashTable) there = g_steal_pointer (&self->there);
+  GHashTableIter iter;
+  gpointer key;
+  guint grants = self->n_grants;
 
-  g_hash_table_remove_all (self->there);
-  g_assert_nonnull (self->event);
-  self->event (self->event_data, &gone, 1, 2, NULL);
+  self->there = new_table ();
+  self->lease = 0;
+  g_hash_table_iter_init (&iter, there);
+  while (self->n_grants == grants && g_hash_table_iter_next (&iter, &key, NULL))
+    g_assert_cmpuint (tell_gone (self, key), ==, 1);
+}
+
+static void
+take_away (Puppet *self, const char *key)
+{
+  g_assert_true (g_hash_table_remove (self->there, key));
+  g_assert_cmpuint (tell_gone (self, key), ==, 1);
 }
 
 static void
@@ -189,8 +276,8 @@ test_refused (void)
     }
 }
 
-/* What goes on being refused is not what is watched, and the next end of a lease is noticed at
- * once, whatever the pause of that one. */
+/* Whatever goes on being refused, the next end of a lease is noticed at once, whatever the pause of
+ * that one. */
 static void
 test_lease_ends (void)
 {
@@ -199,16 +286,136 @@ test_lease_ends (void)
 
   puppet_init (&puppet);
   self = offer_all (&puppet);
-  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
-    if (strcmp (keys[i], puppet.watched) == 0)
-      puppet.refused = keys[i];
+  puppet.refused = keys[1];
   for (guint grants = 2; grants < 10; grants++)
     {
       end_lease (&puppet);
       g_assert_cmpuint (puppet.n_grants, ==, grants);
       g_assert_cmpuint (g_hash_table_size (puppet.there), ==, G_N_ELEMENTS (keys) - 1);
-      g_assert_cmpstr (puppet.watched, !=, puppet.refused);
     }
+  commy_registration_free (self);
+  puppet_clear (&puppet);
+}
+
+/* Any of them, and the lease stays as it is. */
+static void
+test_taken_away (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    {
+      Puppet puppet;
+      CommyRegistration *self;
+
+      puppet_init (&puppet);
+      self = offer_all (&puppet);
+      take_away (&puppet, keys[i]);
+      g_assert_cmpuint (g_hash_table_size (puppet.there), ==, G_N_ELEMENTS (keys));
+      g_assert_cmpuint (puppet.n_grants, ==, 1);
+      commy_registration_free (self);
+      puppet_clear (&puppet);
+    }
+}
+
+/* One that may not change is there as it was: the lease that it is under is not ended for that. */
+static void
+test_change_refused (void)
+{
+  g_autoptr (GBytes) changed = g_bytes_new_static ("changed", 7);
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  Puppet puppet;
+  CommyRegistration *self;
+
+  puppet_init (&puppet);
+  self = commy_registration_new (&puppet.plugin, NULL);
+  commy_registration_start (self, ignore, NULL);
+  commy_registration_add (self, keys[0], value, ignore, NULL);
+  puppet.refused = keys[0];
+  commy_registration_update (self, keys[0], changed, ignore, NULL);
+  while (puppet.n_refused < 2)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (puppet.n_revoked, ==, 0);
+  puppet.refused = NULL;
+  while (!g_bytes_equal (g_hash_table_lookup (puppet.there, keys[0]), changed))
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (puppet.n_revoked, ==, 0);
+  commy_registration_free (self);
+  puppet_clear (&puppet);
+}
+
+/* Who goes on taking it away is not answered each time, but in the end. */
+static void
+test_taken_again (void)
+{
+  Puppet puppet;
+  CommyRegistration *self;
+  guint n_puts;
+
+  puppet_init (&puppet);
+  self = offer_all (&puppet);
+  take_away (&puppet, keys[0]);
+  n_puts = puppet.n_puts;
+  for (guint i = 0; i < 100; i++)
+    {
+      g_hash_table_remove (puppet.there, keys[0]);
+      g_assert_cmpuint (tell_gone (&puppet, keys[0]), ==, 1);
+    }
+  g_assert_cmpuint (puppet.n_puts, ==, n_puts);
+  while (!g_hash_table_contains (puppet.there, keys[0]))
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (puppet.n_puts, ==, n_puts + 1);
+  g_assert_cmpuint (puppet.n_grants, ==, 1);
+  commy_registration_free (self);
+  puppet_clear (&puppet);
+}
+
+/* A store that cannot put it anew must not lose the others, as the end of the lease would have it.
+ */
+static void
+test_cannot_be_put (void)
+{
+  Puppet puppet;
+  CommyRegistration *self;
+
+  puppet_init (&puppet);
+  self = offer_all (&puppet);
+  puppet.is_full = TRUE;
+  take_away (&puppet, keys[0]);
+  g_assert_cmpuint (puppet.n_revoked, ==, 0);
+  g_assert_cmpuint (g_hash_table_size (puppet.there), ==, G_N_ELEMENTS (keys) - 1);
+  puppet.is_full = FALSE;
+  while (!g_hash_table_contains (puppet.there, keys[0]))
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (puppet.n_revoked, ==, 0);
+  commy_registration_free (self);
+  puppet_clear (&puppet);
+}
+
+/* Who offers much does not have a watch for each of it, and still hears of all. */
+static void
+test_many (void)
+{
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  Puppet puppet;
+  CommyRegistration *self;
+
+  puppet_init (&puppet);
+  self = offer_all (&puppet);
+  for (guint i = 0; i < 200; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("%s/%u", i % 2 ? "services/many" : "nodes", i);
+
+      commy_registration_add (self, key, value, ignore, NULL);
+    }
+  g_assert_cmpuint (g_hash_table_size (puppet.watches), ==, 2);
+  take_away (&puppet, "services/many/77");
+  g_assert_true (g_hash_table_contains (puppet.there, "services/many/77"));
+  end_lease (&puppet);
+  while (puppet.n_grants < 2 || g_hash_table_size (puppet.there) < 200 + G_N_ELEMENTS (keys))
+    g_main_context_iteration (NULL, TRUE);
+  take_away (&puppet, "nodes/4");
+  while (!g_hash_table_contains (puppet.there, "nodes/4"))
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (puppet.n_grants, ==, 2);
   commy_registration_free (self);
   puppet_clear (&puppet);
 }
@@ -228,9 +435,30 @@ test_all_refused (void)
   puppet.refused = keys[0];
   end_lease (&puppet);
   g_assert_cmpuint (puppet.n_grants, ==, 2);
-  g_assert_cmpuint (puppet.n_refused, ==, 1);
+  g_assert_cmpuint (puppet.n_refused, ==, 2); /* under the old lease, and under the new one */
   commy_registration_free (self);
   puppet_clear (&puppet);
+}
+
+static void
+end_watch (Puppet *self, const char *prefix, const GError *error)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, self->watches);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      Watch *watch = value;
+
+      if (strcmp (watch->prefix, prefix) != 0)
+        continue;
+      g_hash_table_iter_steal (&iter);
+      watch->event (watch->data, NULL, 0, self->revision, error);
+      watch_free (watch);
+      return;
+    }
+  g_assert_not_reached ();
 }
 
 static gboolean
@@ -244,7 +472,7 @@ on_time (gpointer is_over)
 static void
 test_away (void)
 {
-  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  g_autoptr (GBytes) changed = g_bytes_new_static ("changed", 7);
   g_autoptr (GError) error = NULL;
   gboolean is_over = FALSE;
   Puppet puppet;
@@ -254,13 +482,13 @@ test_away (void)
   puppet_init (&puppet);
   self = offer_all (&puppet);
   puppet.refused = keys[0];
-  commy_registration_update (self, keys[0], value, ignore, NULL);
+  commy_registration_update (self, keys[0], changed, ignore, NULL);
   while (puppet.n_refused < 2)
     g_main_context_iteration (NULL, TRUE);
   n_looks = puppet.n_looks;
   /* Two seconds are to go; half of one more than that of a store that is away is enough. */
   commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "away");
-  puppet.event (puppet.event_data, NULL, 0, 2, error);
+  end_watch (&puppet, keys[0], error);
   g_assert_cmpuint (puppet.n_looks, ==, n_looks);
   g_timeout_add (1500, on_time, &is_over);
   while (!is_over)
@@ -288,6 +516,13 @@ main (int argc, char **argv)
   g_test_add_func ("/control/registration/ends-of-leases-are-noticed-though-one-is-refused",
                    test_lease_ends);
   g_test_add_func ("/control/registration/all-refused-waits", test_all_refused);
+  g_test_add_func ("/control/registration/what-somebody-takes-away-is-there-again",
+                   test_taken_away);
+  g_test_add_func ("/control/registration/a-change-that-is-refused-costs-no-lease",
+                   test_change_refused);
+  g_test_add_func ("/control/registration/who-takes-away-again-and-again-waits", test_taken_again);
+  g_test_add_func ("/control/registration/a-failing-store-costs-no-lease", test_cannot_be_put);
+  g_test_add_func ("/control/registration/many-keys-share-watches", test_many);
   g_test_add_func ("/control/registration/store-that-was-away-is-asked-soon", test_away);
   g_test_add_func ("/control/registration/pauses-grow-to-a-minute", test_pauses);
   return g_test_run ();

@@ -81,6 +81,16 @@ class Process:
         """Whether it runs (or is stopped)."""
         return self.child.poll() is None
 
+    def port(self):
+        """Where it listens to other hosts."""
+        own = {os.readlink(f'/proc/{self.pid}/fd/{fd}')
+               for fd in os.listdir(f'/proc/{self.pid}/fd')}
+        for line in pathlib.Path(f'/proc/{self.pid}/net/tcp').read_text().splitlines()[1:]:
+            fields = line.split()  # local address, state and inode are what counts
+            if fields[3] == '0A' and f'socket:[{fields[9]}]' in own:
+                return int(fields[1].split(':')[1], 16)
+        raise RuntimeError(f'{self.name} does not listen')
+
     def descriptors(self):
         """How many it has."""
         return len(os.listdir(f'/proc/{self.pid}/fd'))
@@ -101,6 +111,7 @@ class Host:
         self.address = '127.0.0.1' if is_alone else f'{NETWORK}{number}'
         self.dir = world.dir / self.name
         self.cable = f'cable{number}'
+        self.n_proxies = 0
         self.enter = []
         for name in ('', 'run', 'state', 'home'):
             (self.dir / name).mkdir(mode=0o700)
@@ -154,10 +165,15 @@ class Host:
         subprocess.run([*self.enter, 'nft', 'delete', 'table', 'ip', 'delay'], check=False,
                        stderr=subprocess.DEVNULL)
 
-    def drop(self, *match):
-        """What matches is lost, both ways, without a word."""
+    def rule(self, *words):
+        """The same for what comes in and what goes out."""
         for chain in ('in', 'out'):
-            self.run('nft', 'add', 'rule', 'inet', 'faults', chain, *match, 'drop')
+            self.run('nft', 'add', 'rule', 'inet', 'faults', chain, *words)
+
+    def drop(self, ports):
+        """What is from or to these ports is lost, both ways, without a word."""
+        for way in ('dport', 'sport'):
+            self.rule('tcp', way, f'{{ {ports} }}', 'drop')
 
     def cut(self):
         """The cable has no carrier."""
@@ -168,9 +184,9 @@ class Host:
         self.run('nft', 'add', 'rule', 'inet', 'faults', 'in', 'iifname', 'eth0', 'drop')
         self.run('nft', 'add', 'rule', 'inet', 'faults', 'out', 'oifname', 'eth0', 'drop')
 
-    def lose(self, percent):
-        """So many packets of a hundred that come in are lost."""
-        self.run('nft', 'add', 'rule', 'inet', 'faults', 'in', 'iifname', 'eth0', 'numgen',
+    def lose(self, percent, *match):
+        """So many packets of a hundred that come in are lost; of all, or of what matches."""
+        self.run('nft', 'add', 'rule', 'inet', 'faults', 'in', 'iifname', 'eth0', *match, 'numgen',
                  'random', 'mod', '100', '<', percent, 'drop')
 
     def throttle(self, rate):
@@ -178,17 +194,33 @@ class Host:
         run('tc', 'qdisc', 'add', 'dev', self.cable, 'root', 'tbf', 'rate', rate, 'burst', '16kb',
             'latency', '100ms')
 
-    def delay(self, milliseconds, except_ports):
-        """What it begins with others goes by a proxy of ours, which takes its time both ways."""
+    def throttle_ports(self, kilobytes, ports):
+        """What comes in for these ports beyond so much a second is lost: tbf knows no ports."""
+        self.run('nft', 'add', 'rule', 'inet', 'faults', 'in', 'iifname', 'eth0', 'tcp', 'dport',
+                 f'{{ {ports} }}', 'limit', 'rate', 'over', kilobytes, 'kbytes/second', 'drop')
+
+    def break_connections(self, ports):
+        """All that it has to these ports of others end, and none begins until mend()."""
+        self.run('nft', 'add', 'rule', 'inet', 'faults', 'out', 'oifname', 'eth0', 'tcp', 'dport',
+                 f'{{ {ports} }}', 'reject', 'with', 'tcp', 'reset')
+        some = ' or '.join(f'dport = :{port}' for port in ports.replace(' ', '').split(','))
+        await_event(lambda: not self.run('ss', '-tnH', 'state', 'established',
+                                         f'( {some} ) and ! dst {self.address}'),
+                    f'no connections to {ports}')
+        self.run('nft', 'flush', 'chain', 'inet', 'faults', 'out')
+
+    def delay(self, milliseconds, ports):
+        """What it begins with these ports of others ("!=" and ports: all but these) goes by a
+        proxy of ours, which takes its time both ways."""
         proxy = Process(self, 'proxy', ['/usr/bin/python3', HERE / 'delay-proxy.py', milliseconds])
         port_file = self.dir / 'proxy.log'
-        await_event(lambda: b'port ' in port_file.read_bytes(), 'the proxy')
+        await_event(lambda: port_file.read_bytes().count(b'port ') > self.n_proxies, 'the proxy')
+        self.n_proxies += 1
         port = port_file.read_text().split('port ')[-1].split()[0]
-        ports = ','.join(map(str, except_ports))
         self.run('sh', '-ec', f'''
           nft add table ip delay
           nft add chain ip delay out '{{ type nat hook output priority -100; }}'
-          nft add rule ip delay out oifname eth0 meta mark != 7 tcp dport != '{{ {ports} }}' \\
+          nft add rule ip delay out oifname eth0 meta mark != 7 tcp dport {ports} \\
             redirect to :{port}''')
         return proxy
 
@@ -275,6 +307,16 @@ class World:
         """Whether a member answers for the whole."""
         return any(self.ask_etcd(n, '/v3/kv/range', key='YQ==') for n in self.numbers)
 
+    def count_stored(self, members=None, service='org.example.Ledger'):
+        """How many instances of a service the store has; -1: it does not say."""
+        for number in members or self.numbers:
+            below = f'commy/default/services/{service}'
+            answer = self.ask_etcd(number, '/v3/kv/range', count_only=True,
+                                   key=base64_of(f'{below}/'), range_end=base64_of(f'{below}0'))
+            if answer:
+                return int(answer.get('count', 0))
+        return -1
+
     # --- programs ---
 
     def start(self, name, number, *options):
@@ -318,23 +360,25 @@ class World:
         path = next(self.dir.glob(f'h*/{name}.log'), None)
         return path.read_text(errors='replace')[-2000:] if path else ''
 
+    def end(self, is_calling):
+        """Ends the callers, or the instances; what was wrong."""
+        wrong = []
+        some = [p for p in self.programs.values() if p.is_calling == is_calling and p.is_alive()]
+        for program in some:
+            program.kill(signal.SIGTERM)
+        for program in some:
+            try:
+                status = program.child.wait(LIMIT)
+            except subprocess.TimeoutExpired:
+                status = 'none: it hangs'
+                program.kill()
+            if status != 0:
+                wrong.append(f'{program.name} ended with {status}: {self.tail(program.name)}')
+        return wrong
+
     def finish(self):
         """Ends the callers first, then the instances; what must never be, was it?"""
-        wrong = []
-        for is_calling in (True, False):
-            some = [p for p in self.programs.values()
-                    if p.is_calling == is_calling and p.is_alive()]
-            for program in some:
-                program.kill(signal.SIGTERM)
-            for program in some:
-                try:
-                    status = program.child.wait(LIMIT)
-                except subprocess.TimeoutExpired:
-                    status = 'none: it hangs'
-                    program.kill()
-                if status != 0:
-                    wrong.append(f'{program.name} ended with {status}: {self.tail(program.name)}')
-        return wrong + self.ledgers.check(is_over=True)
+        return self.end(True) + self.end(False) + self.ledgers.check(is_over=True)
 
     def await_callers(self, since, callers):
         """Until each has an answer of anybody to a call that was sent since then."""

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A program that keeps a book of its calls: it offers org.example.Ledger, calls it, or does both,
+ * A program that keeps a book of its calls: it offers a service, calls it, or does both,
  * and knows nothing of hosts, stores and transports. Each line is one write, so that it is there
  * whatever becomes of the process:
  *
@@ -9,7 +9,8 @@
  *   a NUMBER TIME INSTANCE    answered, by whom
  *   f NUMBER TIME CODE TEXT   failed
  *
- *   ledger BOOK NAME [--offer] [--call] [--pause=MICROSECONDS] [--timeout=MILLISECONDS]
+ *   ledger BOOK NAME [--offer] [--call] [--service=SERVICE] [--pause=MICROSECONDS]
+ *          [--timeout=MILLISECONDS]
  *
  * SIGTERM ends the load, waits for what is under way, and leaves.
  */
@@ -20,10 +21,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SERVICE "org.example.Ledger"
+#define INTERFACE "org.example.Ledger"
 #define N_ASYNC 4u
 
-static const char interface_xml[] = "<node><interface name='" SERVICE "'><method name='Enter'>"
+static const char interface_xml[] = "<node><interface name='" INTERFACE "'><method name='Enter'>"
                                     "<arg name='caller' type='s' direction='in'/>"
                                     "<arg name='number' type='t' direction='in'/>"
                                     "<arg name='number' type='t' direction='out'/>"
@@ -34,6 +35,7 @@ typedef struct
 {
   CommyMesh *mesh;
   const char *name;
+  char *service;
   int book;
   gint64 pause_us;
   gint64 timeout_us;
@@ -93,7 +95,7 @@ static CommyService *
 offer (Program *self)
 {
   g_autoptr (GDBusNodeInfo) node = g_dbus_node_info_new_for_xml (interface_xml, NULL);
-  CommyService *service = commy_service_new (self->mesh, SERVICE, node->interfaces[0]);
+  CommyService *service = commy_service_new (self->mesh, self->service, node->interfaces[0]);
   g_autoptr (GError) error = NULL;
 
   commy_service_handle (service, "Enter", enter, self, NULL);
@@ -210,7 +212,7 @@ run_load (gpointer data)
 
   if (context != NULL)
     g_main_context_push_thread_default (context);
-  load->client = commy_client_new (load->program->mesh, SERVICE);
+  load->client = commy_client_new (load->program->mesh, load->program->service);
   load->options = commy_call_options_new ();
   commy_call_options_set_timeout (load->options, load->program->timeout_us);
   commy_call_options_set_idempotent (load->options, load->is_again);
@@ -270,6 +272,7 @@ read_arguments (Program *self,
   const GOptionEntry entries[]
       = { { "offer", 0, 0, G_OPTION_ARG_NONE, is_offering, "offer the service", NULL },
           { "call", 0, 0, G_OPTION_ARG_NONE, is_calling, "call it", NULL },
+          { "service", 0, 0, G_OPTION_ARG_STRING, &self->service, "its name", "SERVICE" },
           { "pause", 0, 0, G_OPTION_ARG_INT64, &pause_us, "microseconds between calls", "N" },
           { "timeout", 0, 0, G_OPTION_ARG_INT64, &timeout_ms, "milliseconds of a call", "N" },
           G_OPTION_ENTRY_NULL };
@@ -284,6 +287,8 @@ read_arguments (Program *self,
                            "it takes the path of a book and a name");
       return FALSE;
     }
+  if (self->service == NULL)
+    self->service = g_strdup (INTERFACE);
   self->name = (*argv)[2];
   self->pause_us = pause_us;
   self->timeout_us = timeout_ms * 1000;
@@ -312,5 +317,6 @@ main (int argc, char **argv)
     g_error ("%s", error->message);
   write_line (&self, "left\n");
   close (self.book);
+  g_free (self.service);
   return 0;
 }
