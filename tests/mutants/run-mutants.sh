@@ -6,7 +6,7 @@
 #   sources: GLOB...     what is linked with the tests from here on, below the source tree
 #   flags: FLAG...       more flags for the compiler from here on
 #   NAME :: FILE :: SED-EXPRESSION :: TEST-SOURCE
-# FILE must be one of the sources, or a header in a folder of one. The expression must change
+# FILE must be one of the sources, a header in a folder of one, or what the test includes. The expression must change
 # it. The test must pass without the fault and fail with it: killed by an assertion, a
 # signal or, after a minute, by the clock. A mutant that does not compile, or that the test does
 # not notice, fails the run.
@@ -45,7 +45,10 @@ build () {
     if [ "$tree" != "$SRCDIR" ]; then
       case $changed in
         *.h) object=$work/mutant-$(echo "$source" | tr / _).o; rm -f "$object" ;;
-        *) if [ "$source" = "$changed" ]; then object=$work/mutant.o; rm -f "$object"; fi ;;
+        # A test may include what it tests.
+        *) if [ "$source" = "$changed" ] || [ "$source" = "$test" ]; then
+             object=$work/mutant-$(echo "$source" | tr / _).o; rm -f "$object"
+           fi ;;
       esac
       if [ "$source" = "$changed" ]; then from=$tree/$source; fi
     fi
@@ -53,7 +56,7 @@ build () {
       # shellcheck disable=SC2086
       $CC -g -O1 -w -DG_LOG_DOMAIN='"Commy"' -DCOMMY_LOCALE_DIR='""' -I"$tree/core" -I"$tree/include" \
         -I"$BUILDDIR" -I"$BUILDDIR/include" -I"$SRCDIR/include" -I"$SRCDIR/core" \
-        -I"$tree" -I"$SRCDIR" -iquote "$(dirname "$SRCDIR/$source")" $CFLAGS $flags \
+        -I"$tree" -I"$SRCDIR" -iquote "$(dirname "$SRCDIR/$source")" -iquote "$(dirname "$SRCDIR/${changed:-$source}")" $CFLAGS $flags \
         -c -o "$object" "$from" || return 1
     fi
     objects="$objects $object"
