@@ -27,7 +27,7 @@ static const CommyCliVerb verb = {
                  "told with its reason."),
   .description
   = N_ ("Policies for when this command does not keep up: block (the publisher waits\n"
-        "a little), drop-oldest, latest (only the newest is kept) and error (it ends).\n\n"
+        "if it wants to), drop-oldest, latest (only the newest is kept) and error (it ends).\n\n"
         "Example: everything of the sensors, and one value of one of them\n"
         "  commy subscribe 'sensors.**' --history 10\n"
         "  commy subscribe sensors.temp --history 1 --count 1 -o json"),

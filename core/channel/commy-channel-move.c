@@ -362,6 +362,19 @@ collect_undelivered (CommyChannel *self)
   g_queue_clear_full (&self->moves.handles, kept_handles_free);
 }
 
+void
+commy_channel_foreach_undelivered (CommyChannel *self, CommyKeepFunc func, gpointer data)
+{
+  for (GList *at = self->moves.undelivered.head; at != NULL; at = at->next)
+    {
+      const Undelivered *lost = at->data;
+      gsize size;
+      const guint8 *frame = g_bytes_get_data (lost->frame, &size);
+
+      func (data, frame, size, size);
+    }
+}
+
 /* --- leaving --- */
 
 /* Messages that were borrowed from an earlier path go back to that one. */

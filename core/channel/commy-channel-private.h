@@ -145,7 +145,9 @@ struct _CommyChannel
   gboolean closing; /* close has begun: no callbacks start over */
   gboolean draining;
   gboolean all_answered; /* the peer closed with the promise of commy_channel_part() */
-  guint32 goodbye;       /* the PING that went with our GOAWAY */
+  gboolean peer_closed;  /* it said so, and that nothing after `last_ack` was taken */
+  guint32 last_ack;
+  guint32 goodbye; /* the PING that went with our GOAWAY */
   GError *close_error;
 
   guint32 flow;
@@ -437,6 +439,14 @@ void commy_channel_keep_handles (CommyChannel *channel, CommyHandles *copies);
 void commy_channel_release_old (CommyChannel *channel, const CommyMessage *message);
 void commy_channel_sweep_paths (CommyChannel *channel);
 gint64 commy_channel_expire_adrift (CommyChannel *channel, gint64 now_ns);
+/* While adrift: frames that had left, oldest first. */
+void commy_channel_foreach_undelivered (CommyChannel *channel, CommyKeepFunc func, gpointer data);
+
+/* commy-channel-account.c */
+/* Of a frame that was counted as sent and is dropped for @reason. */
+void commy_channel_charge (CommyChannel *channel, CommyDrop reason, guint64 messages);
+/* At the end: every message that was sent and not delivered is counted, once. */
+void commy_channel_settle_account (CommyChannel *channel);
 /* commy-channel.c */
 void commy_channel_watch_death (CommyChannel *channel);
 void commy_channel_unwatch_death (CommyChannel *channel);

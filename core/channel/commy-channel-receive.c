@@ -323,6 +323,8 @@ on_close (CommyChannel *self, CommyIncoming *incoming)
   g_autoptr (GError) error = commy_error_new_from_wire (incoming->frame.method, FALSE, valid);
 
   self->all_answered = incoming->frame.stream == COMMY_FRAME_CLOSE_ALL_ANSWERED;
+  self->peer_closed = TRUE;
+  self->last_ack = incoming->frame.ack;
   /* Without the CLOSE frame back: the peer does not listen any more. */
   self->closing = TRUE;
   commy_channel_close (self, error);

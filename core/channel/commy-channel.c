@@ -711,12 +711,11 @@ commy_channel_part (CommyChannel *self, gboolean patient)
   return TRUE;
 }
 
-/* @why: the text; for streams, too, if @streams. */
+/* @why: the text; for streams, too, if @streams. The messages are counted where they are lost: a
+ * call that was delivered, and of which nobody knows the outcome, is none of these. */
 static void
 fail_pending (CommyChannel *self, const GError *why, gboolean streams)
 {
-  CommyDrop reason = self->vigil.is_hung ? COMMY_DROP_HUNG : COMMY_DROP_PEER_GONE;
-
   for (guint32 i = 0; i < self->pending.n_slots; i++)
     {
       CommyPendingSlot *slot = &self->pending.slots[i];
@@ -739,7 +738,6 @@ fail_pending (CommyChannel *self, const GError *why, gboolean streams)
       else
         commy_set_error (&error, COMMY_ERROR_UNREACHABLE, "%s over %s: %s", self->service,
                          self->transport->note.id, commy_error_bare (why));
-      commy_ledger_add (self->shared->ledger, reason, 1, self->peer_node);
       commy_counters_add (&self->counters, COMMY_COUNT_CALLS_FAILED, 1);
       func (data, self, NULL, error, sent);
     }
@@ -785,10 +783,7 @@ commy_channel_close (CommyChannel *self, const GError *error)
     self->close_error = g_error_copy (error);
   else
     commy_set_error (&self->close_error, COMMY_ERROR_LEAVING, "closed by this side");
-  if (self->backlog.length > 0)
-    commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, self->backlog.length,
-                      self->peer_node);
-  commy_train_lose (self);
+  commy_channel_settle_account (self);
   commy_channel_tell_departed (self, TRUE);
   fail_pending (self, self->close_error, TRUE);
   commy_channel_fail_pipes (self);

@@ -206,6 +206,29 @@ commy_keep_acked (CommyKeep *self, guint32 sequence)
     }
 }
 
+void
+commy_keep_foreach (const CommyKeep *self, CommyKeepFunc func, gpointer data)
+{
+  for (const Chunk *chunk = self->first; chunk != NULL; chunk = chunk->next)
+    for (gsize at = chunk->at; at < chunk->fill;)
+      {
+        const guint8 *place = chunk->data + at + sizeof (Mark);
+        Piece piece = { .message = NULL };
+        gsize copied;
+        Mark mark;
+
+        memcpy (&mark, chunk->data + at, sizeof mark);
+        copied = mark.size & ~IS_PIECE;
+        at += room_of (mark.size);
+        if (mark.size & IS_PIECE)
+          {
+            memcpy (&piece, place, sizeof piece);
+            place += sizeof piece;
+          }
+        func (data, place, copied, copied + piece.size);
+      }
+}
+
 GBytes *
 commy_keep_take (CommyKeep *self, guint32 *out_sequence)
 {

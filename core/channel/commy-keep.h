@@ -31,5 +31,9 @@ void commy_keep_add_piece (CommyKeep *keep,
                            gsize size);
 /* Everything up to @sequence, which wraps, has arrived. */
 void commy_keep_acked (CommyKeep *keep, guint32 sequence);
+/* Tells of each that is kept, oldest first: a frame of @size bytes, of which the first @head_size
+ * stand at @head. */
+typedef void (*CommyKeepFunc) (gpointer data, const guint8 *head, gsize head_size, gsize size);
+void commy_keep_foreach (const CommyKeep *keep, CommyKeepFunc func, gpointer data);
 /* Takes the oldest one out; NULL: it is empty. (transfer full) */
 GBytes *commy_keep_take (CommyKeep *keep, guint32 *out_sequence);

@@ -460,26 +460,42 @@ commy_channel_drop_stream (CommyChannel *self, guint32 stream)
   n = commy_train_queue_drop (&self->trains_out->queue, stream);
   if (n > 0)
     {
-      commy_ledger_add (self->shared->ledger, COMMY_DROP_CANCELLED, n, self->peer_node);
+      commy_channel_charge (self, COMMY_DROP_CANCELLED, n);
       commy_worker_set_hot (self->worker, self);
       commy_train_pump (self);
     }
   return n;
 }
 
-/* A call is counted with those that nobody answers any more. */
 static void
 on_lost (gpointer data, const CommyTrain *train)
 {
-  CommyChannel *self = data;
+  guint64 *n = data;
 
-  if (train->spec.type != COMMY_FRAME_CALL)
-    commy_ledger_add (self->shared->ledger, COMMY_DROP_PEER_GONE, 1, self->peer_node);
+  if (commy_channel_is_message (train->spec.type))
+    *n += commy_frame_messages (train->spec.flags, train->spec.method, train->size);
 }
 
-void
+gboolean
+commy_train_is_under_way (CommyChannel *self, guint32 id)
+{
+  for (guint i = 0; has_trains (self) && i < COMMY_TRAIN_PRIORITIES; i++)
+    {
+      const CommyTrainLevel *level = &self->trains_out->queue.levels[i];
+
+      for (guint k = 0; k < level->n_open; k++)
+        if (level->open[k]->id == id)
+          return TRUE;
+    }
+  return FALSE;
+}
+
+guint64
 commy_train_lose (CommyChannel *self)
 {
+  guint64 n = 0;
+
   if (has_trains (self))
-    commy_train_queue_clear (&self->trains_out->queue, on_lost, self);
+    commy_train_queue_clear (&self->trains_out->queue, on_lost, &n);
+  return n;
 }

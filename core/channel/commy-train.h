@@ -121,8 +121,10 @@ void commy_train_acked (CommyChannel *channel, guint32 ack);
 void commy_train_cut (CommyChannel *channel, GBytes *frame, GQueue *pieces);
 /* Gives the transport what it takes at once, before an orderly end. */
 void commy_train_hurry (CommyChannel *channel);
-/* The channel closed. */
-void commy_train_lose (CommyChannel *channel);
+/* The channel closed: drops them all. How many messages were in them. */
+guint64 commy_train_lose (CommyChannel *channel);
+/* Whether the message of this piece has not left as a whole, or was dropped. */
+gboolean commy_train_is_under_way (CommyChannel *channel, guint32 id);
 
 /* --- a channel's; commy-train-receive.c --- */
 

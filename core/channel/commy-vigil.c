@@ -85,7 +85,24 @@ commy_channel_hung_error (const CommyChannel *self, GError **error)
                    self->peer_node, self->service, self->transport->note.id, ms);
 }
 
-/* One-way messages and answers that have not left; what the path needs goes on waiting. */
+/* One-way messages, answers, and calls that were given up: what of these has not left. What the
+ * path needs goes on waiting. */
+static gboolean
+is_given_up (CommyChannel *self, const CommyFrame *frame)
+{
+  switch (frame->type)
+    {
+    case COMMY_FRAME_ONEWAY:
+    case COMMY_FRAME_REPLY:
+      return TRUE;
+    case COMMY_FRAME_CALL:
+      return !commy_train_is_piece (frame)
+             && commy_pending_find (&self->pending, frame->stream) == NULL;
+    default:
+      return FALSE;
+    }
+}
+
 static void
 drop_backlog (CommyChannel *self)
 {
@@ -97,9 +114,10 @@ drop_backlog (CommyChannel *self)
       GList *next = at->next;
       gsize size;
       const guint8 *frame = g_bytes_get_data (at->data, &size);
-      guint8 type = frame[COMMY_FRAME_TYPE_OFFSET];
+      CommyFrame head;
 
-      if (type == COMMY_FRAME_ONEWAY || type == COMMY_FRAME_REPLY)
+      if (commy_frame_parse (frame, size, self->shared->max_payload, &head) == COMMY_FRAME_OK
+          && is_given_up (self, &head))
         {
           if (self->held_handles != NULL)
             g_hash_table_remove (self->held_handles, at->data);
@@ -107,9 +125,9 @@ drop_backlog (CommyChannel *self)
           g_queue_delete_link (&self->backlog, at);
           self->backlog_bytes -= commy_channel_backlog_cost (size);
           n++;
-          if (type == COMMY_FRAME_REPLY)
+          if (head.type == COMMY_FRAME_REPLY)
             commy_channel_lose_answer (self);
-          commy_ledger_add (self->shared->ledger, COMMY_DROP_HUNG, 1, self->peer_node);
+          commy_channel_charge (self, COMMY_DROP_HUNG, 1);
         }
       at = next;
     }

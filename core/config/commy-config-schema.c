@@ -171,8 +171,9 @@ static const CommyKeySchema limits_keys[] = {
   { "topic-depth", WHOLE (INT, 1, 1 << 20), "4096", "publications that wait for a subscriber" },
   { "topic-memory", WHOLE (SIZE, 64 * KIB, GIB), "16MiB",
     "bytes of a publisher's history, and those that wait for a subscriber" },
-  { "publish-timeout", WHOLE (DURATION, 0, HOUR), "1s",
-    "longest time that subscribers hold up a publisher" },
+  { "publish-timeout", WHOLE (DURATION, 0, HOUR), "0s",
+    "longest time that subscribers may hold up a publisher that does not say so itself; 0: not at "
+    "all" },
   { "health-checks", WHOLE (INT, 1, 1024), "16",
     "looks at instances that are under way at a time" },
   { "health-history", WHOLE (INT, 0, 65536), "256", "changes of health that are remembered" },

@@ -18,7 +18,8 @@ commy_count_to_string (CommyCount what)
     [COMMY_COUNT_CALLS] = "calls",       [COMMY_COUNT_CALLS_FAILED] = "calls-failed",
     [COMMY_COUNT_SERVED] = "served",     [COMMY_COUNT_SERVED_FAILED] = "served-failed",
     [COMMY_COUNT_BLOCKED] = "blocked",   [COMMY_COUNT_PARKED] = "parked",
-    [COMMY_COUNT_ON_TRIAL] = "on-trial",
+    [COMMY_COUNT_ON_TRIAL] = "on-trial", [COMMY_COUNT_LOST] = "lost",
+    [COMMY_COUNT_UNKNOWN] = "unknown",
   };
 
   return (unsigned) what < COMMY_COUNT_LAST ? names[what] : "?";
@@ -40,6 +41,8 @@ commy_drop_to_string (CommyDrop reason)
     [COMMY_DROP_STOPPING] = "stopping",
     [COMMY_DROP_LATE_REPLY] = "late-reply",
     [COMMY_DROP_HUNG] = "hung",
+    [COMMY_DROP_CLOSED] = "closed",
+    [COMMY_DROP_UNKNOWN] = "unknown",
   };
 
   return (unsigned) reason < COMMY_DROP_LAST ? names[reason] : "?";
@@ -154,6 +157,17 @@ commy_ledger_add (CommyLedger *ledger, CommyDrop reason, uint64_t n, const char 
     return;
   copy_culprit (ledger->culprits[reason], culprit);
   __atomic_store_n (&ledger->lock, 0, __ATOMIC_RELEASE);
+}
+
+void
+commy_ledger_add_account (CommyLedger *ledger, const CommyCounters *counters)
+{
+  __atomic_add_fetch (&ledger->sent, commy_counters_get (counters, COMMY_COUNT_SENT),
+                      __ATOMIC_RELAXED);
+  __atomic_add_fetch (&ledger->lost, commy_counters_get (counters, COMMY_COUNT_LOST),
+                      __ATOMIC_RELAXED);
+  __atomic_add_fetch (&ledger->unknown, commy_counters_get (counters, COMMY_COUNT_UNKNOWN),
+                      __ATOMIC_RELAXED);
 }
 
 uint64_t

@@ -29,6 +29,8 @@ typedef enum
   COMMY_COUNT_BLOCKED,       /* times the peer would not take more */
   COMMY_COUNT_PARKED,        /* times the owner went to sleep waiting */
   COMMY_COUNT_ON_TRIAL,      /* calls that a policy on trial would have denied */
+  COMMY_COUNT_LOST,          /* of those sent: certainly not delivered */
+  COMMY_COUNT_UNKNOWN,       /* of those sent: nobody can say; the rest was delivered */
   COMMY_COUNT_LAST
 } CommyCount;
 
@@ -67,7 +69,7 @@ uint64_t commy_histogram_quantile (const CommyHistogram *histogram, double quant
 /* Why a message was not delivered. Any thread may add. */
 typedef enum
 {
-  COMMY_DROP_PEER_GONE, /* path died, message not delivered */
+  COMMY_DROP_PEER_GONE, /* the peer went, and had not taken it */
   COMMY_DROP_DEADLINE,  /* its deadline passed before it was handled */
   COMMY_DROP_CANCELLED, /* the caller gave up */
   COMMY_DROP_DENIED,    /* policy */
@@ -79,6 +81,8 @@ typedef enum
   COMMY_DROP_STOPPING,   /* the service was being stopped */
   COMMY_DROP_LATE_REPLY, /* an answer nobody waits for any more */
   COMMY_DROP_HUNG,       /* the peer lives and does not serve (limit "hung") */
+  COMMY_DROP_CLOSED,     /* this side closed the channel before it had left */
+  COMMY_DROP_UNKNOWN,    /* it had left, and nobody can say whether it arrived */
   COMMY_DROP_LAST
 } CommyDrop;
 
@@ -89,11 +93,16 @@ const char *commy_drop_to_string (CommyDrop reason);
 typedef struct
 {
   uint64_t counts[COMMY_DROP_LAST]; /* atomic add */
-  uint32_t lock;                    /* of culprits: a try-lock; a loser leaves its culprit out */
+  /* The accounts of channels that ended: what these sent, and of it what was certainly not
+   * delivered, and what nobody knows of. Atomic, too. */
+  uint64_t sent, lost, unknown;
+  uint32_t lock; /* of culprits: a try-lock; a loser leaves its culprit out */
   char culprits[COMMY_DROP_LAST][COMMY_CULPRIT_MAX];
 } CommyLedger;
 
 void commy_ledger_add (CommyLedger *ledger, CommyDrop reason, uint64_t n, const char *culprit);
+/* Adds the account of a channel that ended. */
+void commy_ledger_add_account (CommyLedger *ledger, const CommyCounters *counters);
 uint64_t commy_ledger_get (const CommyLedger *ledger, CommyDrop reason);
 /* Copies the last culprit of @reason, "" if none, into @out (COMMY_CULPRIT_MAX bytes).
  * Cut between characters, but what was no UTF-8 before is none after. */

@@ -14,8 +14,9 @@ G_BEGIN_DECLS
 
 /**
  * CommySlowPolicy:
- * @COMMY_SLOW_BLOCK: the publisher waits, at most its own timeout; then the publication is
- * dropped, and there is no waiting again until the subscriber has taken something
+ * @COMMY_SLOW_BLOCK: the publisher waits, at most its own timeout, which is nothing unless it wants
+ * otherwise; then the publication is dropped, and there is no waiting again until the subscriber
+ * has taken something
  * @COMMY_SLOW_DROP_OLDEST: the oldest of those that wait is dropped
  * @COMMY_SLOW_LATEST: only the newest is kept; what waits unread on the subscriber's side is
  * dropped for it too
@@ -187,7 +188,7 @@ COMMY_API GType commy_publisher_options_get_type (void) G_GNUC_CONST;
 /**
  * commy_publisher_options_new:
  *
- * No history, and the keyfile's timeout (limit `publish-timeout`, 1 s).
+ * No history, and the keyfile's timeout (limit `publish-timeout`, 0: subscribers hold up nothing).
  *
  * Returns: (transfer full): options
  *
@@ -233,7 +234,8 @@ COMMY_API void commy_publisher_options_set_history (CommyPublisherOptions *optio
  * @options: options
  * @timeout_us: microseconds; 0: it never waits; -1: as the keyfile says
  *
- * The longest time that subscribers with %COMMY_SLOW_BLOCK hold up one publication, all together.
+ * The longest time that subscribers with %COMMY_SLOW_BLOCK hold up one publication, all together:
+ * whether they may is the publisher's choice, and no subscriber's.
  *
  * Since: 0.1
  */

@@ -291,12 +291,20 @@ free_borrows (ShmLink *self)
   self->n_entries = 0;
 }
 
+/* Whoever comes for the next one has looked at all before it. */
+static void
+note_taken (ShmLink *self)
+{
+  shm_consumer_took (&self->rx, self->is_waiting ? self->waiting.start : self->rx.position);
+}
+
 void
 shm_link_close (ShmLink *self)
 {
   self->closing = true;
   if (self->tx.own != NULL && !COMMY_FAILPOINT ("shm-close"))
     {
+      note_taken (self);
       /* What was committed and never flushed is not sent. */
       self->tx.head = self->tx.published;
       shm_producer_close (&self->tx);
@@ -648,7 +656,7 @@ hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
   borrow->generation = record->loan.generation;
   /* The writer counts what was not taken yet, even while the cursor stands still. */
   self->unsettled = true;
-  advance_cursor (self);
+  self->took_loan = true;
   return SHM_OK;
 }
 
@@ -674,6 +682,13 @@ shm_link_peek (ShmLink *self, ShmMessage *out_message)
   ShmRecord record;
   ShmResult result;
 
+  note_taken (self);
+  if (self->took_loan)
+    {
+      /* Not before: who dies with it in his hands has not read it. */
+      self->took_loan = false;
+      advance_cursor (self);
+    }
   if (self->armed)
     {
       self->armed = false;

@@ -53,6 +53,7 @@ typedef struct _ShmLink
   bool broken;  /* the peer broke the rules; nothing more is read */
   bool closing;
   uint32_t empty_polls;
+  bool took_loan;          /* last */
   uint64_t settled_cursor; /* as the peer was last told of, if it sleeps */
   bool unsettled;          /* something but the cursor moved since then */
   uint64_t wanted;         /* size of the message that would not fit; 0 for any */

@@ -215,15 +215,31 @@ shm_producer_publish (ShmProducer *self)
   return true;
 }
 
-/* Everything that is read here is our own; only where to begin is the peer's word, and checked. */
+/* Where what the peer did not take begins. It may have given back more than it says that it took,
+ * which it says later; a word that cannot be says nothing. */
+static uint64_t
+first_not_taken (const ShmProducer *self)
+{
+  uint64_t taken = __atomic_load_n (&self->peer->taken, __ATOMIC_ACQUIRE);
+
+  if (taken < self->peer_cursor || taken > self->published || taken % SHM_LINE != 0)
+    return self->peer_cursor;
+  return taken;
+}
+
+/* Everything that is read here is our own; only where to begin is the peer's word, and checked: a
+ * record stands there if its mark has the number of its place. */
 bool
 shm_producer_walk (ShmProducer *self, uint64_t *position, ShmRecord *out_record)
 {
+  uint64_t first;
+
   shm_producer_publish (self); /* now each record has its mark */
   if (self->broken == NULL)
     refresh_cursor (self);
-  if (*position < self->peer_cursor)
-    *position = self->peer_cursor;
+  first = first_not_taken (self);
+  if (*position < first)
+    *position = first;
   while (*position < self->head)
     {
       uint64_t mark = *mark_at (self, *position);
@@ -235,7 +251,8 @@ shm_producer_walk (ShmProducer *self, uint64_t *position, ShmRecord *out_record)
       out_record->start = *position;
       if (kind != KIND_PADDING)
         bytes = lines (out_record->size);
-      if (bytes == 0 || bytes % SHM_LINE != 0 || bytes > self->head - *position
+      if (mark >> 32 != mark_new (*position, 0, 0) >> 32 || bytes == 0 || bytes % SHM_LINE != 0
+          || bytes > self->head - *position
           || (*position & (self->capacity - 1)) + bytes > self->capacity)
         return false; /* the cursor was a lie: this is no record's beginning */
       *position += bytes;

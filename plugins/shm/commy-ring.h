@@ -52,7 +52,12 @@ typedef struct
   uint32_t released[SHM_LOAN_SLOTS];
   /* The same for blocks of pools. */
   uint32_t lent[SHM_LENT_SLOTS];
-  uint8_t fill4[SHM_HEADER_BYTES - 4 * SHM_LINE - 4 * SHM_LOAN_SLOTS - 4 * SHM_LENT_SLOTS];
+  uint8_t fill4[SHM_LINE]; /* lines are fetched in pairs */
+  /* Consumer: everything before it was taken and looked at. Written with every message and read by
+   * the producer only at the end, so that its line stays where it is written; 0 from who does not
+   * say. */
+  uint64_t taken;
+  uint8_t fill5[SHM_HEADER_BYTES - 5 * SHM_LINE - 4 * SHM_LOAN_SLOTS - 4 * SHM_LENT_SLOTS - 8];
 } ShmHeader;
 
 _Static_assert(sizeof (ShmHeader) == SHM_HEADER_BYTES, "the header is one page");
@@ -106,6 +111,7 @@ typedef struct
   uint32_t max_inline;
   uint64_t position; /* of the next record */
   uint64_t cursor;   /* as published in our own header */
+  uint64_t taken;    /* the same */
   const char *broken;
 } ShmConsumer;
 
@@ -139,8 +145,9 @@ void shm_producer_commit_loan (ShmProducer *self, const ShmLoanRecord *loan);
 /* And with @head bytes behind it, which are there already. */
 void shm_producer_commit_split (ShmProducer *self, const ShmLoanRecord *loan, uint32_t head);
 void shm_producer_cancel (ShmProducer *self);
-/* Walks what is committed and was not given back, oldest first: starts at *@position, 0 at first,
- * and moves it on. The payload stays where it is; a loan's record is copied. False at the end. */
+/* Walks what is committed and, as far as the consumer says, was neither taken nor given back,
+ * oldest first: starts at *@position, 0 at first, and moves it on. The payload stays where it is; a
+ * loan's record is copied. False at the end. */
 bool shm_producer_walk (ShmProducer *self, uint64_t *position, ShmRecord *out_record);
 /* Makes everything committed visible. Says whether there was anything. Needs a full fence
  * afterwards before the peer's state is looked at. */
@@ -160,6 +167,15 @@ ShmResult shm_consumer_take (ShmConsumer *self, ShmRecord *out_record);
 bool shm_consumer_ready (const ShmConsumer *self);
 /* Everything before @cursor may be overwritten. */
 void shm_consumer_release_to (ShmConsumer *self, uint64_t cursor);
+/* Everything before @position was taken, and looked at by whom it was handed to. */
+static inline void
+shm_consumer_took (ShmConsumer *self, uint64_t position)
+{
+  if (position == self->taken)
+    return;
+  self->taken = position;
+  __atomic_store_n (&self->own->taken, position, __ATOMIC_RELEASE);
+}
 void shm_consumer_release_loan (ShmConsumer *self, uint32_t slot, uint32_t generation);
 /* The same for a block of a pool. */
 void shm_consumer_release_lent (ShmConsumer *self, uint32_t slot, uint32_t generation);

@@ -215,6 +215,7 @@ crash_side_take (CrashSide *self)
       self->ledger->taking = self->next;
       return result;
     }
+  self->ledger->handed++;
   if (!is_message (&message, self->next))
     crash_side_fail (self, "message %u is torn, repeated or another", self->next);
   self->held[self->n_held] = message;

@@ -51,7 +51,8 @@ typedef struct
   volatile uint32_t begun; /* commits that were begun */
   volatile uint32_t sent;  /* of which publishing came back */
   volatile uint32_t taking;
-  volatile uint8_t inside; /* the library, or a message that is being written */
+  volatile uint32_t handed; /* messages that the library handed out */
+  volatile uint8_t inside;  /* the library, or a message that is being written */
   volatile uint8_t closing;
   volatile uint8_t release_begun[CRASH_MESSAGES];
   volatile uint8_t released[CRASH_MESSAGES];

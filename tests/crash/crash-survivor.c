@@ -235,6 +235,23 @@ check_returns (CrashSide *self, const CrashLedger *victim)
     }
 }
 
+/* What the writer finds in its own ring, and what the reader wrote into its book: the two agree but
+ * for the one message that the reader may have had in its hands. */
+static void
+check_account (CrashSide *self, const CrashLedger *victim)
+{
+  uint64_t position = 0;
+  uint32_t n_left = 0, n_taken;
+  ShmMessage message;
+
+  while (shm_link_unsent (&self->link, &position, &message))
+    n_left++;
+  n_taken = self->ledger->begun - n_left;
+  if (n_taken > victim->handed || n_taken + 1 < victim->handed)
+    crash_side_fail (self, "of %u sent the writer finds %u left, and the reader had %u",
+                     self->ledger->begun, n_left, victim->handed);
+}
+
 /* --- afterwards --- */
 
 static void
@@ -299,6 +316,7 @@ check_link (CrashWorld *world, unsigned how)
   drain (self, how);
   check_delivery (self, world->victim, world->victim_pid);
   check_returns (self, world->victim);
+  check_account (self, world->victim);
   n_regions = list_regions (&self->link, regions);
   crash_side_run (self, &end);
   for (unsigned i = 0; i < n_regions; i++)

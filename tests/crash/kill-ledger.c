@@ -93,6 +93,12 @@ kill_ledger_write (KillLedger *self, guint sender, guint *out_number)
   return g_bytes_new_take (bytes, size);
 }
 
+void
+kill_ledger_have (KillLedger *self)
+{
+  __atomic_add_fetch (&self->had, 1, __ATOMIC_SEQ_CST);
+}
+
 gboolean
 kill_ledger_note (KillLedger *self, guint server, GBytes *message)
 {
@@ -109,6 +115,8 @@ kill_ledger_note (KillLedger *self, guint server, GBytes *message)
                         size);
       return FALSE;
     }
+  if (head.sender == KILL_PARENT)
+    kill_ledger_have (self);
   if (head.round != (guint16) self->round)
     {
       __atomic_add_fetch (&self->late, 1, __ATOMIC_SEQ_CST);

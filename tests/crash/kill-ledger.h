@@ -30,6 +30,9 @@ typedef struct
   guint seen[KILL_NODES][KILL_MESSAGES];
   guint8 outcome[KILL_NODES][KILL_MESSAGES];
   guint next[KILL_NODES][KILL_NODES]; /* by server and sender: numbers rise */
+  /* The victims' book about the parent, over all rounds: messages of it that their handlers and
+   * their callers got, whatever they are. */
+  guint64 had;
   char fault[256];
 } KillLedger;
 
@@ -43,6 +46,8 @@ void kill_ledger_fail (KillLedger *self, const char *format, ...) G_GNUC_PRINTF 
 GBytes *kill_ledger_write (KillLedger *self, guint sender, guint *out_number);
 /* Notes that @server has it; whether it is right. */
 gboolean kill_ledger_note (KillLedger *self, guint server, GBytes *message);
+/* A victim has a message of the parent in its hands. */
+void kill_ledger_have (KillLedger *self);
 void kill_ledger_end (KillLedger *self, guint sender, guint number, const GError *error);
 
 typedef struct

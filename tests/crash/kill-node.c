@@ -11,6 +11,7 @@
 #define INTERFACE "org.example.Kill"
 #define CALLS 6
 #define STREAMED 12
+#define TOLD 40 /* one-way, so that some lie in the ring when their reader dies */
 #define PATIENCE_US (30 * G_USEC_PER_SEC)
 
 static const char xml[] = "<node><interface name='" INTERFACE "'>"
@@ -30,19 +31,22 @@ on_note (CommyService *service, CommyInvocation *invocation, gpointer data)
 
 /* Every stream counts from zero. */
 static void
-on_flow (CommyService *service, CommyInvocation *invocation, gpointer data)
+read_flow (KillNode *self, CommyInvocation *invocation, gboolean of_parent)
 {
-  KillNode *self = data;
   CommyStream *stream = commy_invocation_get_stream (invocation);
   g_autoptr (GError) error = NULL;
   guint32 n = 0;
 
+  if (of_parent)
+    kill_ledger_have (self->ledger);
   for (;; n++)
     {
       g_autoptr (GVariant) value = commy_stream_read_sync (stream, NULL, &error);
 
       if (value == NULL)
         break;
+      if (of_parent)
+        kill_ledger_have (self->ledger);
       if (!g_variant_is_of_type (value, G_VARIANT_TYPE_UINT32) || g_variant_get_uint32 (value) != n)
         kill_ledger_fail (self->ledger, "a stream to node %u has not %u where it should",
                           self->number, n);
@@ -51,6 +55,26 @@ on_flow (CommyService *service, CommyInvocation *invocation, gpointer data)
     commy_invocation_return_gerror (invocation, error);
   else
     commy_invocation_return_value (invocation, g_variant_new ("(u)", n));
+}
+
+static void
+on_flow (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  read_flow (data, invocation, FALSE);
+}
+
+static void
+on_parents_flow (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  read_flow (data, invocation, TRUE);
+}
+
+/* The parent alone says something that way. */
+static void
+on_tell (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  kill_ledger_have (((KillNode *) data)->ledger);
+  commy_invocation_return_value (invocation, NULL);
 }
 
 static char *
@@ -75,8 +99,11 @@ kill_node_start (KillNode *self, KillLedger *ledger, guint number, const char *s
     }
   self->service = commy_service_new (self->mesh, name, info->interfaces[0]);
   commy_service_handle (self->service, "Note", on_note, self, NULL);
+  commy_service_handle (self->service, "Tell", on_tell, self, NULL);
   commy_service_handle_stream (self->service, "Flow", COMMY_STREAM_KIND_CLIENT, on_flow, self,
                                NULL);
+  commy_service_handle_stream (self->service, "ParentsFlow", COMMY_STREAM_KIND_CLIENT,
+                               on_parents_flow, self, NULL);
   commy_service_set_workers (self->service, 1);
   if (!commy_service_start_sync (self->service, NULL, &error))
     {
@@ -108,6 +135,14 @@ kill_node_stop (KillNode *self)
 
 /* --- calling --- */
 
+/* A victim got the parent's answer, or its error. */
+static void
+note_answer (KillNode *self, CommyClient *client, gboolean answered)
+{
+  if (answered && self->number != KILL_PARENT && client == self->clients[KILL_PARENT])
+    kill_ledger_have (self->ledger);
+}
+
 static gboolean
 send_one (KillNode *self, CommyClient *client, const CommyCallOptions *options)
 {
@@ -117,6 +152,7 @@ send_one (KillNode *self, CommyClient *client, const CommyCallOptions *options)
   g_autoptr (GBytes) answer
       = commy_client_call_bytes_sync (client, "Note", message, options, NULL, &error);
 
+  note_answer (self, client, answer != NULL);
   if (answer != NULL && !g_bytes_equal (answer, message))
     kill_ledger_fail (self->ledger, "message %u of node %u has another's answer", number,
                       self->number);
@@ -129,14 +165,15 @@ stream_some (KillNode *self, CommyClient *client, const CommyCallOptions *option
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GVariant) result = NULL;
-  g_autoptr (CommyStream) stream
-      = commy_client_open_stream_sync (client, "Flow", NULL, options, NULL, &error);
+  g_autoptr (CommyStream) stream = commy_client_open_stream_sync (
+      client, self->number == KILL_PARENT ? "ParentsFlow" : "Flow", NULL, options, NULL, &error);
   guint32 n = 0;
 
   for (guint32 i = 0; i < STREAMED && error == NULL; i++)
     commy_stream_write_sync (stream, g_variant_new_uint32 (i), NULL, &error);
   if (error == NULL && commy_stream_close_write (stream, &error))
     result = commy_stream_wait_result_sync (stream, NULL, &error);
+  note_answer (self, client, result != NULL);
   if (result != NULL)
     g_variant_get (result, "(u)", &n);
   if (result != NULL && n != STREAMED)
@@ -145,6 +182,16 @@ stream_some (KillNode *self, CommyClient *client, const CommyCallOptions *option
   if (g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DEADLINE))
     kill_ledger_fail (self->ledger, "a stream of node %u hung", self->number);
   return result != NULL;
+}
+
+static gboolean
+tell_some (KillNode *self, CommyClient *client, const CommyCallOptions *options)
+{
+  gboolean ok = TRUE;
+
+  for (guint i = 0; i < TOLD && ok; i++)
+    ok = commy_client_send (client, "Tell", NULL, options, NULL);
+  return ok;
 }
 
 gboolean
@@ -162,6 +209,8 @@ kill_node_work (KillNode *self)
     return FALSE;
   for (guint i = 0; i < CALLS && ok; i++)
     ok = send_one (self, client, options);
+  if (ok && self->number == KILL_PARENT)
+    ok = tell_some (self, client, options);
   return ok && stream_some (self, client, options);
 }
 

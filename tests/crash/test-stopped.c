@@ -52,6 +52,7 @@ stopped_new (MeshFixture *fixture, const char *transport)
   g_autofree char *settings
       = g_strdup_printf ("[selection]\npreference=pin\ntransports=%s\n", transport);
 
+  mesh_fixture_make_credentials (fixture);
   self->child = service_child_start (fixture, settings, 1);
   self->mesh = mesh_fixture_join (fixture, settings);
   self->client = commy_client_new (self->mesh, TEST_SERVICE);
@@ -169,7 +170,11 @@ add (const char *what, const char *transport, void (*test) (MeshFixture *, gcons
 int
 main (int argc, char **argv)
 {
+#ifdef HAVE_GNUTLS
+  static const char *const transports[] = { "shm", "unix", "tls" };
+#else
   static const char *const transports[] = { "shm", "unix" };
+#endif
   int status;
 
   if (service_child_main_with (argc, argv, stream_handlers_add, &status))

@@ -69,6 +69,70 @@ subscriber_killed (MeshFixture *fixture, gconstpointer data)
   service_child_free (child);
 }
 
+/* --- who may hold up whom --- */
+
+static void
+add_parked (gpointer channel, gpointer data)
+{
+  *(guint64 *) data
+      += commy_counters_get (commy_channel_get_counters (channel), COMMY_COUNT_PARKED);
+}
+
+/* How often this thread went to sleep for one of its channels. */
+static guint64
+count_parked (CommyMesh *mesh)
+{
+  g_autoptr (GPtrArray) workers = commy_mesh_dup_workers (mesh);
+  guint64 n = 0;
+
+  for (guint i = 0; i < workers->len; i++)
+    {
+      CommyWorker *worker = ((CommyMeshWorker *) workers->pdata[i])->worker;
+
+      if (!commy_worker_is_home (worker))
+        continue;
+      commy_worker_enter (worker);
+      commy_worker_foreach_channel (worker, add_parked, &n);
+      commy_worker_exit (worker);
+    }
+  return n;
+}
+
+/* A subscriber that reads nothing says "block": whether that means anything is the publisher's
+ * choice. */
+static void
+subscriber_says_block (MeshFixture *fixture, gconstpointer data)
+{
+  const gboolean may = GPOINTER_TO_INT (data);
+  CommyMesh *mesh = mesh_fixture_join (fixture, NULL);
+  ServiceChild *child = service_child_start (fixture, NULL, 0);
+  g_autoptr (CommyPublisherOptions) options = commy_publisher_options_new ();
+  g_autoptr (CommyPublisher) publisher = NULL;
+  g_autoptr (GError) error = NULL;
+  guint64 parked;
+
+  if (may)
+    commy_publisher_options_set_timeout (options, 1000);
+  publisher = commy_publisher_new (mesh, "t", options);
+  commy_publisher_start_sync (publisher, NULL, &error);
+  g_assert_no_error (error);
+  TELL (mesh, child, "Follow", "(suuu)", "t", COMMY_SLOW_BLOCK, 16, 0);
+  await_subscribers (publisher, 1);
+  kill (child->pid, SIGSTOP);
+  parked = count_parked (mesh);
+  for (gint32 i = 0; i < 20000 && commy_publisher_get_dropped (publisher) == 0; i++)
+    publish (publisher, i, 1);
+  g_assert_cmpuint (commy_publisher_get_dropped (publisher), >, 0);
+  if (may)
+    g_assert_cmpuint (count_parked (mesh), >, parked);
+  else
+    g_assert_cmpuint (count_parked (mesh), ==, parked);
+  kill (child->pid, SIGCONT);
+  g_clear_object (&publisher);
+  leave (mesh);
+  service_child_free (child);
+}
+
 static void
 close_connecting (gpointer data, gpointer user_data)
 {
@@ -684,6 +748,10 @@ main (int argc, char **argv)
   CASE ("/topics/killed/another-publisher-takes-over/unix", publisher_killed, "unix");
   CASE ("/topics/killed/another-publisher-takes-over/tls", publisher_killed, "tls");
   CASE ("/topics/killed/a-subscriber-takes-nothing-with-him", subscriber_killed, NULL);
+  /* attack: hold a publisher up by subscribing to it and reading nothing; defence: how long it
+   * waits is the publisher's choice, and nothing by default */
+  CASE ("/topics/slow/a-subscriber-cannot-make-its-publisher-wait", subscriber_says_block, NULL);
+  CASE ("/topics/slow/a-publisher-that-wants-to-waits", subscriber_says_block, GINT_TO_POINTER (1));
   CASE ("/topics/cut/nothing-comes-twice-and-gaps-are-told/shm", path_cut, "shm");
   CASE ("/topics/cut/nothing-comes-twice-and-gaps-are-told/tls", path_cut, "tls");
   CASE ("/topics/closed/a-publisher-tells-what-it-did-not-send", closed_with_a_rest, NULL);

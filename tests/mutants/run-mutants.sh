@@ -9,7 +9,7 @@
 #                        archives of the build, whose member with the fault is not taken
 #   module: NAME FILE... a plugin from here on that tests load: its objects and archives, as above
 #   NAME :: FILE :: SED-EXPRESSION :: TEST-SOURCE [ARGUMENT...]
-# FILE must be one of the sources, or a header in a folder of one, or a source of what is built.
+# FILE must be one of the sources, a header in a folder of one, a source of what is built, or what the test includes.
 # The expression must change it. The test must pass without the fault and fail with it: killed by an assertion, a
 # signal or, after a minute, by the clock. A mutant that does not compile, or that the test does
 # not notice, fails the run.
@@ -47,7 +47,7 @@ compile () {
   # shellcheck disable=SC2086
   $CC -g -O1 -w ${module:+-fPIC} -DG_LOG_DOMAIN='"Commy"' -DCOMMY_LOCALE_DIR='""' -I"$2/core" -I"$2/include" \
     -I"$BUILDDIR" -I"$BUILDDIR/include" -I"$SRCDIR/include" -I"$SRCDIR/core" \
-    -I"$2" -I"$SRCDIR" -iquote "$(dirname "$SRCDIR/$4")" $CFLAGS $flags \
+    -I"$2" -I"$SRCDIR" -iquote "$(dirname "$SRCDIR/$4")" -iquote "$(dirname "$SRCDIR/${changed:-$4}")" $CFLAGS $flags \
     -c -o "$3" "$1"
 }
 
@@ -74,6 +74,11 @@ build_module () {
     $(find_built "$object" ${module#* }) $LIBS
 }
 
+# A test may include what it tests.
+includes_changed () {
+  [ "$1" = "$test" ] && grep -q "^#include \".*$(basename "$changed")\"" "$SRCDIR/$1"
+}
+
 # build TREE TEST OUTPUT: what TREE has (the mutant, $changed) goes before the real one. Objects
 # without the fault are made once.
 build () {
@@ -87,7 +92,9 @@ build () {
     if [ "$tree" != "$SRCDIR" ]; then
       case $changed in
         *.h) object=$work/mutant-$(echo "$source" | tr / _).o; rm -f "$object" ;;
-        *) if [ "$source" = "$changed" ]; then object=$work/mutant.o; rm -f "$object"; fi ;;
+        *) if [ "$source" = "$changed" ] || includes_changed "$source"; then
+             object=$work/mutant-$(echo "$source" | tr / _).o; rm -f "$object"
+           fi ;;
       esac
       if [ "$source" = "$changed" ]; then from=$tree/$source is_linked=true; fi
     fi

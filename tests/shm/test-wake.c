@@ -3,7 +3,9 @@
  * Every way in which a sleeper and its waker can come between each other, with up to three
  * switches. The very source of the ring and the bell runs here with a hook in front of each shared
  * access and a kernel that is a model: the producer runs through, and at a hook the consumer does
- * some of its steps. Memory is sequentially consistent; tsan-ring runs on the real one.
+ * some of its steps. Memory is sequentially consistent, or what a side stores waits in a buffer of
+ * its own until a fence or the kernel lets it out: as late as a machine may. tests/model has every
+ * time between, on a model; tsan-ring runs on the real one.
  */
 #include "config.h"
 
@@ -18,12 +20,18 @@
 #include <unistd.h>
 
 static void before_access (void);
+static void buffer_store (void *at, gsize size, guint64 value);
+static guint64 buffered (const void *at, gsize size, guint64 value);
+static void let_out (void);
 static long model_syscall (long number, ...);
 static ssize_t model_send (int fd, const void *data, size_t size, int flags);
 
-#define __atomic_load_n(at, order) (before_access (), __atomic_load_n (at, order))
-#define __atomic_store_n(at, value, order) (before_access (), __atomic_store_n (at, value, order))
-#define __atomic_thread_fence(order) (before_access (), __atomic_thread_fence (order))
+#define __atomic_load_n(at, order) \
+  (before_access (),               \
+   (__typeof__ (*(at) + 0)) buffered (at, sizeof *(at), __atomic_load_n (at, order)))
+#define __atomic_store_n(at, value, order) \
+  (before_access (), buffer_store (at, sizeof *(at), (guint64) (value)))
+#define __atomic_thread_fence(order) (before_access (), let_out ())
 #define syscall model_syscall
 #define send model_send
 
@@ -43,6 +51,10 @@ static ssize_t model_send (int fd, const void *data, size_t size, int flags);
 #define SWITCHES 3
 /* As many as lead from one nap into the next. */
 #define MAX_STEPS 9u
+#define MAX_STORES 64u
+/* Whose stores wait. */
+#define PRODUCER_IS_LAZY 8u
+#define CONSUMER_IS_LAZY 16u
 
 typedef enum
 {
@@ -75,9 +87,24 @@ typedef struct
   unsigned done; /* it may have gone to sleep first */
 } Switch;
 
+/* Stores in the order in which they were made. */
+typedef struct
+{
+  bool is_lazy;
+  unsigned n;
+  struct
+  {
+    void *at;
+    gsize size;
+    guint64 value;
+  } stores[MAX_STORES];
+} Buffer;
+
 typedef struct
 {
   Memory memory;
+  Buffer producers, consumers;
+  Buffer *buffer; /* of who runs */
   ShmProducer producer;
   ShmConsumer consumer;
   ShmBell producer_bell;
@@ -101,6 +128,58 @@ typedef struct
 
 /* The hooks have no argument to find it by. */
 static Model *model;
+
+/* --- stores that wait --- */
+
+static void
+store (void *at, gsize size, guint64 value)
+{
+  if (size == sizeof (guint64))
+    *(guint64 *) at = value;
+  else
+    *(guint32 *) at = (guint32) value;
+}
+
+static void
+let_out (void)
+{
+  Buffer *buffer = model->buffer;
+
+  for (unsigned i = 0; i < buffer->n; i++)
+    store (buffer->stores[i].at, buffer->stores[i].size, buffer->stores[i].value);
+  buffer->n = 0;
+}
+
+static void
+buffer_store (void *at, gsize size, guint64 value)
+{
+  Buffer *buffer = model->buffer;
+
+  if (!buffer->is_lazy)
+    {
+      store (at, size, value);
+      return;
+    }
+  if (buffer->n == MAX_STORES)
+    let_out ();
+  buffer->stores[buffer->n].at = at;
+  buffer->stores[buffer->n].size = size;
+  buffer->stores[buffer->n++].value = value;
+}
+
+/* What this side stored last, or what lies in memory. */
+static guint64
+buffered (const void *at, gsize size, guint64 value)
+{
+  const Buffer *buffer = model->buffer;
+
+  for (unsigned i = buffer->n; i-- > 0;)
+    if (buffer->stores[i].at == at && buffer->stores[i].size == size)
+      return buffer->stores[i].value;
+  return value;
+}
+
+/* --- the consumer --- */
 
 static void
 consumer_take (void)
@@ -138,8 +217,11 @@ consumer_sleep (void)
 
 /* A shared access, or false if it sleeps. As in sleep_until_ready() and shm_link_arm(). */
 static bool
-consumer_step (void)
+consumer_goes_on (void)
 {
+  /* The kernel has it, and let out what it had stored. */
+  if (model->step == STEP_SLEEP)
+    let_out ();
   if (model->parked || (model->nap == NAP_SOCKET && model->step == STEP_SLEEP && model->bytes == 0))
     return false;
   switch (model->step)
@@ -168,6 +250,18 @@ consumer_step (void)
     }
   model->step++;
   return true;
+}
+
+static bool
+consumer_step (void)
+{
+  Buffer *before = model->buffer;
+  bool goes_on;
+
+  model->buffer = &model->consumers;
+  goes_on = consumer_goes_on ();
+  model->buffer = before;
+  return goes_on;
 }
 
 /* --- what the source under test calls --- */
@@ -207,6 +301,7 @@ model_futex_wake (const uint32_t *word)
 
   g_assert_true (word == shm_tail_word (&model->memory.producer_header));
   before_access ();
+  let_out ();
   model->n_calls++;
   n_woken = model->parked;
   model->parked = false;
@@ -244,6 +339,7 @@ static ssize_t
 model_send (int fd, const void *data, size_t size, int flags)
 {
   before_access ();
+  let_out ();
   model->n_calls++;
   if (model->send_error != 0)
     {
@@ -263,6 +359,8 @@ set_up (Nap nap, uint64_t start)
   Memory *memory = &model->memory;
 
   memset (memory, 0, sizeof *memory);
+  model->producers.n = model->consumers.n = 0;
+  model->buffer = &model->producers;
   model->nap = nap;
   model->step = STEP_TAKE;
   model->n_read = model->n_sent = model->n_hooks = model->n_calls = model->bytes = 0;
@@ -311,6 +409,7 @@ run_schedule (Nap nap, uint64_t start)
   for (unsigned i = 0; i < BATCHES; i++)
     send_batch ();
   model->hooks_on = false;
+  let_out (); /* sooner or later */
   run_consumer_until_it_sleeps ();
   if (model->n_read == model->n_sent)
     return;
@@ -351,10 +450,34 @@ test_schedules (gconstpointer user_data)
   /* The second batch begins with padding. */
   const uint64_t starts[] = { 0, CAPACITY - 5 * SHM_LINE };
 
+  const unsigned how = GPOINTER_TO_UINT (user_data);
+
   model = own;
+  own->producers.is_lazy = (how & PRODUCER_IS_LAZY) != 0;
+  own->consumers.is_lazy = (how & CONSUMER_IS_LAZY) != 0;
   for (gsize i = 0; i < G_N_ELEMENTS (starts); i++)
-    try_schedules (GPOINTER_TO_INT (user_data), starts[i], 0);
+    try_schedules (how & ~(PRODUCER_IS_LAZY | CONSUMER_IS_LAZY), starts[i], 0);
   g_aligned_free (own);
+}
+
+static void
+add_schedules (const char *nap_name, Nap nap)
+{
+  static const struct
+  {
+    const char *name;
+    unsigned flags;
+  } lazy[] = { { "", 0 },
+               { "/stores-of-the-writer-wait", PRODUCER_IS_LAZY },
+               { "/stores-of-the-reader-wait", CONSUMER_IS_LAZY },
+               { "/all-stores-wait", PRODUCER_IS_LAZY | CONSUMER_IS_LAZY } };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (lazy); i++)
+    {
+      g_autofree char *path = g_strdup_printf ("/wake/every-schedule/%s%s", nap_name, lazy[i].name);
+
+      g_test_add_data_func (path, GUINT_TO_POINTER (nap | lazy[i].flags), test_schedules);
+    }
 }
 
 static void
@@ -415,10 +538,9 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   for (gsize i = 0; i < G_N_ELEMENTS (naps); i++)
     {
-      g_autofree char *every = g_strdup_printf ("/wake/every-schedule/%s", naps[i].name);
       g_autofree char *once = g_strdup_printf ("/wake/sleeper-is-called-once/%s", naps[i].name);
 
-      g_test_add_data_func (every, GINT_TO_POINTER (naps[i].nap), test_schedules);
+      add_schedules (naps[i].name, naps[i].nap);
       g_test_add_data_func (once, GINT_TO_POINTER (naps[i].nap), test_one_call);
     }
   g_test_add_func ("/wake/socket-without-memory-is-tried-again", test_failing_socket);
