@@ -468,15 +468,32 @@ commy_invocation_is_within_rate (CommyService *service,
                                  CommyIncoming *incoming)
 {
   const CommyEnv *env = commy_channel_get_shared (channel)->env;
+  const char *principal = commy_principal_get_name (commy_channel_get_peer (channel));
+  CommyRateCaller *caller = commy_channel_get_note (channel);
+  CommyRateRefusal refusal = { 0 };
   g_autofree char *limit = NULL;
   g_autoptr (GError) error = NULL;
 
-  if (commy_service_rate_take (service->rate, commy_env_now (env)))
+  if (G_UNLIKELY (caller == NULL))
+    {
+      caller = commy_rate_caller_new ();
+      commy_channel_set_note (channel, caller);
+    }
+  if (commy_service_rate_take (service->rate, caller, principal, commy_channel_get_path (channel),
+                               commy_env_now (env), &refusal))
     return TRUE;
-  limit = commy_service_rate_describe (service->rate);
-  commy_set_error (&error, COMMY_ERROR_OVERLOADED, "%s.%s: the instance takes no more for now (%s)",
-                   service->name, method->name, limit);
-  refuse (service, channel, incoming, COMMY_DROP_BUSY, error);
+  limit = commy_service_rate_describe (service->rate, &refusal);
+  if (refusal.kind == COMMY_RATE_ALL)
+    commy_set_error (&error, COMMY_ERROR_OVERLOADED,
+                     "%s.%s: the instance takes no more for now (%s)", service->name, method->name,
+                     limit);
+  else
+    commy_set_error (&error, COMMY_ERROR_TOO_OFTEN, "%s.%s: %s calls the instance too often (%s)",
+                     service->name, method->name,
+                     refusal.kind == COMMY_RATE_ADDRESS ? "whoever is at this address" : principal,
+                     limit);
+  refuse (service, channel, incoming,
+          refusal.kind == COMMY_RATE_ALL ? COMMY_DROP_BUSY : COMMY_DROP_TOO_OFTEN, error);
   return FALSE;
 }
 

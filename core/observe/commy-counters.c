@@ -40,6 +40,7 @@ commy_drop_to_string (CommyDrop reason)
     [COMMY_DROP_STOPPING] = "stopping",
     [COMMY_DROP_LATE_REPLY] = "late-reply",
     [COMMY_DROP_HUNG] = "hung",
+    [COMMY_DROP_TOO_OFTEN] = "too-often",
   };
 
   return (unsigned) reason < COMMY_DROP_LAST ? names[reason] : "?";

@@ -79,6 +79,7 @@ typedef enum
   COMMY_DROP_STOPPING,   /* the service was being stopped */
   COMMY_DROP_LATE_REPLY, /* an answer nobody waits for any more */
   COMMY_DROP_HUNG,       /* the peer lives and does not serve (limit "hung") */
+  COMMY_DROP_TOO_OFTEN,  /* its caller is beyond what one may have */
   COMMY_DROP_LAST
 } CommyDrop;
 
