@@ -197,6 +197,8 @@ static const CommyKeySchema policy_keys[] = {
     "only where the other side has such an address, as 10.1.0.0/16, or local" },
   { "groups", LIST (STRING), NULL, "the same, of [network-group NAME]" },
   { "min-security", CHOICE (SECURITIES), NULL, "only over paths of at least this level" },
+  { "attributes", LIST (GLOB), NULL,
+    "only who proved each of these besides its name, as scope=deploy or claim:team=ops" },
   { "ask", CHOICE ("nobody;engine"), "nobody",
     "engine: what it allows is allowed if policy-engine of [security] allows it, too" },
 };
