@@ -23,16 +23,20 @@ static const CommyCliVerb policy_verb = {
   .description
   = N_ ("VERB and RESOURCE: call SERVICE/METHOD, offer SERVICE, subscribe or publish topic:NAME,\n"
         "read or write key:KEY, control control:OPERATION (cordon, drain, reload-policy).\n"
-        "Without --at it is now; without --from nothing is known of the path, and a rule with\n"
-        "such a condition does not allow. A rule with ask=engine has explain ask the policy\n"
+        "Without --at it is now; without --from nothing is known of the path, and without\n"
+        "--attribute nothing of what was proved besides the name (scope=WORD of tokens,\n"
+        "claim:NAME=VALUE): a rule with such a condition does not allow. A rule with ask=engine "
+        "has explain ask the policy\n"
         "engine, too, but not test. --why-not tells of a denial which rules come close, the\n"
         "closest first, and what each of them misses. A case of test is [case NAME] with "
         "principal, verb,\n"
-        "resource, expect=allow or deny, and at, from, security, rule where they matter.\n\n"
+        "resource, expect=allow or deny, and at, from, security, attributes, rule where they\n"
+        "matter.\n\n"
         "Example: why may the backup not delete?\n"
         "  commy policy ls\n"
         "  commy policy explain unix:uid=34 call org.example.Archive/Delete\n"
         "  commy policy explain unix:uid=34 read key:shop/limit --at 2026-12-24T23:00:00\n"
+        "  commy policy explain token:build call org.example.Deploy/Go --attribute scope=deploy\n"
         "  commy policy test cases.conf"),
   .has_format = TRUE,
 };
@@ -56,6 +60,7 @@ commy_policy_question_clear (CommyPolicyQuestion *question)
   g_free (question->at);
   g_free (question->from);
   g_free (question->security);
+  g_strfreev (question->attributes);
 }
 
 /* --- asking --- */
@@ -66,6 +71,19 @@ is_own (const char *principal)
   g_autofree char *own = g_strdup_printf ("unix:uid=%u", geteuid ());
 
   return strcmp (principal, own) == 0;
+}
+
+/* All that are not empty: whoever says "" says that nothing more was proved. */
+static GVariant *
+attributes_of (const CommyPolicyQuestion *question)
+{
+  GVariantBuilder all;
+
+  g_variant_builder_init (&all, G_VARIANT_TYPE_STRING_ARRAY);
+  for (char **one = question->attributes; *one != NULL; one++)
+    if (**one != '\0')
+      g_variant_builder_add (&all, "s", *one);
+  return g_variant_builder_end (&all);
 }
 
 GVariant *
@@ -85,6 +103,8 @@ commy_policy_ask (CommyMesh *mesh,
     g_variant_builder_add (&known, "{sv}", "from", g_variant_new_string (question->from));
   if (question->security != NULL)
     g_variant_builder_add (&known, "{sv}", "security", g_variant_new_string (question->security));
+  if (question->attributes != NULL)
+    g_variant_builder_add (&known, "{sv}", "attributes", attributes_of (question));
   g_variant_builder_add (&known, "{sv}", "engine",
                          g_variant_new_boolean (!question->without_engine));
   g_variant_builder_add (&known, "{sv}", "why-not", g_variant_new_boolean (question->why_not));

@@ -113,6 +113,10 @@ static const CommyHelpError errors[] = {
     "commy services stats SERVICE\ncommy endpoints SERVICE" },
   { 317, N_ ("rate-limit, bulkhead or throttle in the group [service NAME] of a keyfile"),
     "commy config show" },
+  { 318,
+    N_ ("a loop that calls without a pause\n"
+        "many callers behind one address, or under one principal"),
+    "commy drops\ncommy config show" },
   { 401,
     N_ ("the two programs run as different users\n"
         "certificates of two authorities, or none on one side\n"

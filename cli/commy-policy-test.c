@@ -35,8 +35,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Case, case_clear)
 static gboolean
 check_keys (GKeyFile *file, const char *group, GError **error)
 {
-  static const char *const known[]
-      = { "principal", "verb", "resource", "expect", "at", "from", "security", "rule", NULL };
+  static const char *const known[] = { "principal", "verb",     "resource",   "expect", "at",
+                                       "from",      "security", "attributes", "rule",   NULL };
   g_auto (GStrv) keys = g_key_file_get_keys (file, group, NULL, NULL);
 
   for (gsize i = 0; i < 4; i++)
@@ -50,7 +50,7 @@ check_keys (GKeyFile *file, const char *group, GError **error)
       {
         commy_cli_set_error (error, COMMY_ERROR_CONFIG_UNKNOWN,
                              "[%s] has a key \"%s\"; a case has principal, verb, resource, expect, "
-                             "at, from, security, rule",
+                             "at, from, security, attributes, rule",
                              group, *key);
         return FALSE;
       }
@@ -76,8 +76,12 @@ read_case (GKeyFile *file, const char *group, Case *it, GError **error)
   it->question.at = g_key_file_get_string (file, group, "at", NULL);
   it->question.from = g_key_file_get_string (file, group, "from", NULL);
   it->question.security = g_key_file_get_string (file, group, "security", NULL);
+  it->question.attributes = g_key_file_get_string_list (file, group, "attributes", NULL, NULL);
   it->question.without_engine = TRUE; /* tests tell of the keyfiles alone */
-  if (it->principal == NULL || it->verb == NULL || it->resource == NULL)
+  if (g_key_file_has_key (file, group, "attributes", NULL) && it->question.attributes == NULL)
+    commy_cli_set_error (error, COMMY_ERROR_CONFIG_VALUE, "[%s]: attributes are text in UTF-8",
+                         group);
+  else if (it->principal == NULL || it->verb == NULL || it->resource == NULL)
     commy_cli_set_error (error, COMMY_ERROR_CONFIG_VALUE,
                          "[%s]: principal, verb and resource are text in UTF-8", group);
   else if (g_strcmp0 (it->expect, "allow") != 0 && g_strcmp0 (it->expect, "deny") != 0)

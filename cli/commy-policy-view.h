@@ -11,6 +11,7 @@ typedef struct
   char *at;
   char *from;
   char *security;
+  char **attributes;       /* NULL: not known; an empty one among them: there are no others */
   gboolean why_not;        /* what would have allowed it is wanted */
   gboolean without_engine; /* what the keyfiles alone say */
 } CommyPolicyQuestion;
@@ -23,6 +24,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CommyPolicyQuestion, commy_policy_question_cle
   { "at", 0, 0, G_OPTION_ARG_STRING, &(Q).at, N_ ("When, as 2026-12-31T12:00:00 in local time"), N_ ("TIME") }, \
   { "from", 0, 0, G_OPTION_ARG_STRING, &(Q).from, N_ ("Address of the other side, or local"), N_ ("ADDRESS") }, \
   { "security", 0, 0, G_OPTION_ARG_STRING, &(Q).security, N_ ("Level of the path"), N_ ("LEVEL") }, \
+  { "attribute", 0, 0, G_OPTION_ARG_STRING_ARRAY, &(Q).attributes, N_ ("What it proved besides, as scope=deploy; as often as need be; \"\": nothing"), N_ ("TEXT") }, \
   { "why-not", 0, 0, G_OPTION_ARG_NONE, &(Q).why_not, N_ ("If it is denied: which rules come close, and what to add"), NULL }
 /* clang-format on */
 

@@ -13,6 +13,9 @@
 #define SERVICES "services/"
 #define DENIED "denied/"
 
+/* The kernel tells who somebody is, and no more. */
+static const char *const nothing_more[] = { NULL };
+
 /* [policy NAME] groups take away; what none of them says anything about is free for everybody:
  * of offers callers decide again whom they believe, and keys have owners. */
 static gboolean
@@ -29,6 +32,7 @@ is_denied (const CommydRights *self,
                                        .principal = principal,
                                        .resource = resource,
                                        .path = &path,
+                                       .attributes = nothing_more,
                                        .wall_us = g_get_real_time () };
 
   *out_verdict = commy_policy_judge (self->policy, &request);
@@ -124,6 +128,7 @@ check_denial (const CommydRights *self, guint32 uid, const char *key, GError **e
                                        .principal = principal,
                                        .resource = key,
                                        .path = &path,
+                                       .attributes = nothing_more,
                                        .wall_us = g_get_real_time () };
 
   if (!g_str_has_prefix (key, DENIED))

@@ -223,8 +223,8 @@ is_for (const JwtJson *audience, const char *wanted)
   return FALSE;
 }
 
-static gboolean
-is_name (const char *text)
+gboolean
+jwt_is_name (const char *text)
 {
   gsize size = text != NULL ? strlen (text) : 0;
 
@@ -252,36 +252,13 @@ append_subject (GString *principal, const char *subject)
   return principal->len < 512;
 }
 
-static gboolean
-append_scopes (GString *principal, const JwtJson *claims)
-{
-  const char *text = jwt_json_get_text (claims, "scope");
-  g_auto (GStrv) words = NULL;
-
-  if (!jwt_json_has (claims, "scope"))
-    return TRUE;
-  if (text == NULL)
-    return FALSE;
-  words = g_strsplit (text, " ", JWT_SCOPES_MAX + 1);
-  if (g_strv_length (words) > JWT_SCOPES_MAX)
-    return FALSE;
-  for (char **word = words; *word != NULL; word++)
-    {
-      if (**word == '\0')
-        continue;
-      if (!is_name (*word) || strlen (*word) > 240)
-        return FALSE;
-      g_string_append_printf (principal, "\nscope=%s", *word);
-    }
-  return TRUE;
-}
-
 static const char *
 check_names (const JwtJson *claims, const JwtRules *rules, JwtVerdict *verdict)
 {
   const char *issuer = jwt_json_get_text (claims, "iss");
   const char *subject = jwt_json_get_text (claims, "sub");
   g_autoptr (GString) principal = NULL;
+  const char *why;
 
   if (rules->is_told && !jwt_json_has (claims, "iss"))
     issuer = rules->issuer;
@@ -292,14 +269,15 @@ check_names (const JwtJson *claims, const JwtRules *rules, JwtVerdict *verdict)
     return "it is of another issuer (iss) than param.issuer";
   if (!is_for (jwt_json_get (claims, "aud"), rules->audience))
     return "it is for somebody else (aud) than param.audience";
-  if (!is_name (subject))
+  if (!jwt_is_name (subject))
     return "it has no subject (sub) that can be a name";
   principal = g_string_new ("jwt:");
   g_string_append_printf (principal, "%s/", issuer);
   if (!append_subject (principal, subject))
     return "its subject (sub) is too long";
-  if (!append_scopes (principal, claims))
-    return "its scopes are none, or more than 30";
+  why = jwt_append_attributes (principal, claims, rules);
+  if (why != NULL)
+    return why;
   verdict->principal = g_string_free (g_steal_pointer (&principal), FALSE);
   return NULL;
 }
@@ -334,7 +312,7 @@ dup_id (const JwtJson *claims, const JwtRules *rules)
   const char *jti = jwt_json_get_text (claims, "jti");
   g_autoptr (GString) id = g_string_new ("jwt-id:");
 
-  if (!is_name (jti) || strlen (jti) > JWT_ID_MAX)
+  if (!jwt_is_name (jti) || strlen (jti) > JWT_ID_MAX)
     return NULL;
   g_string_append_printf (id, "%s/", rules->issuer);
   append_escaped (id, jti);

@@ -16,9 +16,12 @@ G_BEGIN_DECLS
 #define JWT_KEYS_TEXT_MAX (256u * 1024u)
 #define JWT_KEYS_MAX 64u
 #define JWT_CACHE_MAX 1024u
-#define JWT_NAME_MAX 255u /* of issuer and subject */
-#define JWT_ID_MAX 128u   /* of a jti that is its name */
-#define JWT_SCOPES_MAX 30u
+#define JWT_NAME_MAX 255u  /* of issuer and subject */
+#define JWT_ID_MAX 128u    /* of a jti that is its name */
+#define JWT_SCOPES_MAX 30u /* with the values of claims */
+#define JWT_CLAIMS_MAX 16u
+#define JWT_CLAIMS_RULE \
+  "at most 16 names of up to 128 bytes with spaces between, without any of = ; % * ?"
 #define JWT_SKEW_S G_GINT64_CONSTANT (60)
 
 /* There is none for "none". */
@@ -76,12 +79,14 @@ typedef struct
   gint64 max_life_s;
   gboolean is_told; /* claims come from the issuer itself (RFC 7662): who it is may be left out, and
                        a client that acts for itself has a client_id instead of a subject */
+  char **claims;    /* that become attributes; NULL: none */
 } JwtRules;
 
 typedef struct
 {
   char *id;        /* by which it can be denied: "jwt-id:ISSUER/JTI", or "jwt-sha256:DIGITS" */
-  char *principal; /* "jwt:ISSUER/SUBJECT", and "scope=WORD" in lines of their own */
+  char *principal; /* "jwt:ISSUER/SUBJECT", and "scope=WORD" and "claim:NAME=VALUE" in lines
+                       of their own */
   gint64 not_before_s;
   gint64 expires_s; /* from then on it is to be looked at anew */
   gint64 ends_s;    /* the token's own end, with the skew added */
@@ -109,6 +114,17 @@ const char *jwt_check_claims (const JwtJson *claims,
 /* From when until when a token says that it counts, the skew included. Nothing of it is checked:
  * this is for a token of one's own. FALSE: it does not say. */
 gboolean jwt_read_times (const char *text, gsize size, gint64 *out_from_s, gint64 *out_until_s);
+
+/* Whether it may stand in a principal: not empty, no spaces, at most JWT_NAME_MAX bytes. */
+gboolean jwt_is_name (const char *text);
+
+/* --- what else a token says (commy-jwt-claims.c) --- */
+
+/* Names with spaces between them; NULL: one of them is none, or there are too many. */
+char **jwt_claims_parse (const char *names);
+/* Adds a line each for scopes and chosen claims; not NULL: why the token does not count. */
+const char *
+jwt_append_attributes (GString *principal, const JwtJson *claims, const JwtRules *rules);
 
 /* --- what was checked before (commy-jwt-cache.c) --- */
 

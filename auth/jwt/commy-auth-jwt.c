@@ -59,6 +59,8 @@ static const CommyParamSpec jwt_params[] = {
   COMMY_AUTH_STRING ("algorithms",
                      "EdDSA ES256",
                      "Algorithms of which keys are taken: EdDSA, ES256, RS256, PS256, HS256"),
+  COMMY_AUTH_STRING (
+      "claims", "", "Claims of tokens that rules can look at, names with spaces between"),
   COMMY_AUTH_DURATION ("max-life",
                        "86400s",
                        SECOND,
@@ -73,6 +75,7 @@ jwt_fini (gpointer instance)
 
   g_clear_pointer (&self->keys, jwt_keys_free);
   g_clear_pointer (&self->cache, jwt_cache_free);
+  g_clear_pointer (&self->rules.claims, g_strfreev);
 }
 
 static CommyAuthVerdict
@@ -172,6 +175,9 @@ jwt_init (gpointer instance, CommyHost *host, GError **error)
           || *self->rules.audience == '\0'))
     return commy_params_refuse (
         error, "jwks is an absolute path, and needs issuer and audience beside it");
+  self->rules.claims = jwt_claims_parse (host->param (host, "claims"));
+  if (self->rules.claims == NULL)
+    return commy_params_refuse (error, "claims are %s", JWT_CLAIMS_RULE);
   self->cache = jwt_cache_new ();
   /* Told now, not when the first caller is turned away. */
   if (*path != '\0')

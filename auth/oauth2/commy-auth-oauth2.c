@@ -67,6 +67,8 @@ static const CommyParamSpec oauth2_params[] = {
   COMMY_AUTH_STRING ("algorithms",
                      "EdDSA ES256",
                      "Algorithms of which keys are taken: EdDSA, ES256, RS256, PS256"),
+  COMMY_AUTH_STRING (
+      "claims", "", "Claims of tokens that rules can look at, names with spaces between"),
   COMMY_AUTH_DURATION ("max-life",
                        "86400s",
                        OAUTH2_SECOND,
@@ -94,12 +96,15 @@ why_not (CommyHost *host, const Oauth2 *self)
   const char *issuer = self->provider.issuer;
   const char *check = host->param (host, "check");
   const char *ca = host->param (host, "ca");
+  g_auto (GStrv) claims = jwt_claims_parse (host->param (host, "claims"));
   guint algorithms = jwt_algorithms_parse (host->param (host, "algorithms"));
 
   if (*issuer == '\0' && (*self->rules.audience != '\0' || *self->provider.client_id != '\0'))
     return "audience and client-id need issuer beside them";
   if (strlen (issuer) > JWT_NAME_MAX)
     return "issuer is longer than 255 bytes";
+  if (claims == NULL)
+    return "claims are " JWT_CLAIMS_RULE;
   if (algorithms == 0 || (algorithms & JWT_HS256) != 0)
     return "algorithms are out of EdDSA, ES256, RS256 and PS256";
   if (*self->rules.type == '\0')
@@ -158,6 +163,7 @@ oauth2_init (gpointer instance, CommyHost *host, GError **error)
       = commy_http_new (host, &(CommyHttpSettings){ .ca = host->param (host, "ca") }, error);
   if (self->provider.http == NULL)
     return FALSE;
+  self->rules.claims = jwt_claims_parse (host->param (host, "claims"));
   oauth2_provider_init (&self->provider);
   self->cache = jwt_cache_new ();
   self->token = oauth2_token_new (&self->provider, host->param (host, "scope"),
@@ -184,6 +190,7 @@ oauth2_fini (gpointer instance)
   oauth2_provider_clear (&self->provider);
   g_clear_pointer (&self->provider.http, commy_http_free);
   g_clear_pointer (&self->cache, jwt_cache_free);
+  g_clear_pointer (&self->rules.claims, g_strfreev);
 }
 
 static CommyAuthVerdict

@@ -126,6 +126,11 @@ static const Explanation explanations[] = {
   { COMMY_ERROR_LIMITED,
     "A limit that the calling program set itself for this service does not let the call begin: "
     "rate-limit, bulkhead or throttle in its group. The text names it and where it stands." },
+  { COMMY_ERROR_TOO_OFTEN,
+    "The instance takes so many calls a second of one principal, or of one address, and refused "
+    "this one without beginning it; the text names the limit and says when the next may come. It "
+    "is sent to another instance while the retry budget lasts. Call less often, or raise "
+    "serve-rate-limit-per-principal or -per-address in the service's group over there." },
   { COMMY_ERROR_REFUSED,
     "The other side's identity was not accepted: another user, another mesh, or no proof. Run "
     "both as the same user, or give both certificates of one authority (\"commy pki\")." },

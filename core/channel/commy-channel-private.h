@@ -133,6 +133,7 @@ struct _CommyChannel
 
   const CommyChannelHandler *handler; /* accepting side */
   gpointer handler_data;
+  gpointer note;                                            /* the handler's, of this channel */
   void (*on_closed) (gpointer data, CommyChannel *channel); /* connecting side */
   gpointer on_closed_data;
 

@@ -77,6 +77,7 @@ judge (CommyPolicy *policy, CommyPrincipal *peer, CommyPolicyRequest *request)
 {
   request->principal = commy_principal_get_name (peer);
   request->own = commy_principal_is_own (peer);
+  request->attributes = commy_principal_get_attributes (peer);
   return commy_policy_judge (policy, request);
 }
 

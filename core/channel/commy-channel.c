@@ -214,6 +214,24 @@ commy_channel_get_service (CommyChannel *channel)
   return channel->service;
 }
 
+gpointer
+commy_channel_get_note (CommyChannel *channel)
+{
+  return channel->note;
+}
+
+void
+commy_channel_set_note (CommyChannel *channel, gpointer note)
+{
+  channel->note = note;
+}
+
+const CommyPolicyPath *
+commy_channel_get_path (CommyChannel *channel)
+{
+  return &channel->rights.path;
+}
+
 guint64
 commy_channel_get_serial (CommyChannel *channel)
 {

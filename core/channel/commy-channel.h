@@ -110,6 +110,11 @@ const char *commy_channel_get_service (CommyChannel *channel);
 const char *commy_channel_get_instance (CommyChannel *channel); /* its id on the accepting side */
 gboolean commy_channel_is_accepting (CommyChannel *channel);
 guint64 commy_channel_get_serial (CommyChannel *channel);
+/* Channel's worker: what the handler keeps of the channel, until it is told that it closed. */
+gpointer commy_channel_get_note (CommyChannel *channel);
+void commy_channel_set_note (CommyChannel *channel, gpointer note);
+/* Channel's worker: what is known of the present path. (transfer none) */
+const CommyPolicyPath *commy_channel_get_path (CommyChannel *channel);
 /* The peer may have died: what is served next says so. */
 void commy_channel_find_end (CommyChannel *channel);
 CommyCounters *commy_channel_get_counters (CommyChannel *channel);

@@ -27,6 +27,7 @@ commy_setup_may_offer (CommySetup *self, GError **error)
   const CommyPolicyRequest request = { .verb = COMMY_VERB_OFFER,
                                        .principal = commy_principal_get_name (self->peer),
                                        .own = commy_principal_is_own (self->peer),
+                                       .attributes = commy_principal_get_attributes (self->peer),
                                        .resource = self->service,
                                        .path = &path,
                                        .wall_us = commy_env_wall_us (shared->env) };

@@ -79,15 +79,27 @@
   }
 
 /* And what it takes of all callers together. */
-#define COMMY_SERVE_KEYS(DEFAULT)                                                              \
-  { "serve-rate-limit", REAL (DOUBLE, 0, 1e9), DEFAULT ("0"),                                  \
-    "calls a second that what is offered here takes, of all callers together; 0: no limit" },  \
-      { "serve-rate-burst", WHOLE (INT, 1, 1 << 24), DEFAULT ("100"),                          \
-        "calls at once after a rest" },                                                        \
-  {                                                                                            \
-    "serve-rate-scope", CHOICE ("instance;service"), DEFAULT ("instance"),                     \
-        "whom serve-rate-limit is for: each instance; or the service, whose instances divide " \
-        "it among those that the store lists"                                                  \
+#define COMMY_SERVE_KEYS(DEFAULT)                                                             \
+  { "serve-rate-limit", REAL (DOUBLE, 0, 1e9), DEFAULT ("0"),                                 \
+    "calls a second that what is offered here takes, of all callers together; 0: no limit" }, \
+      { "serve-rate-burst", WHOLE (INT, 1, 1 << 24), DEFAULT ("100"),                         \
+        "calls at once after a rest" },                                                       \
+  {                                                                                           \
+    "serve-rate-scope", CHOICE ("instance;service"), DEFAULT ("instance"),                    \
+        "whose such limits are: each instance's; or the service's, whose instances divide "   \
+        "them among those that the store lists"                                               \
+  }
+
+/* And of each of them, whichever method is called. */
+#define COMMY_SERVE_EACH_KEYS                                                                    \
+  { "serve-rate-limit-per-principal", REAL (DOUBLE, 0, 1e9), "0",                                \
+    "calls a second that what is offered here takes of each principal; 0: no limit" },           \
+      { "serve-rate-burst-per-principal", WHOLE (INT, 1, 1 << 24), "100",                        \
+        "calls at once after a rest" },                                                          \
+      { "serve-rate-limit-per-address", REAL (DOUBLE, 0, 1e9), "0",                              \
+        "the same of each address of another host, of IPv6 of each /64; 0: no limit" },          \
+  {                                                                                              \
+    "serve-rate-burst-per-address", WHOLE (INT, 1, 1 << 24), "100", "calls at once after a rest" \
   }
 
 #define COMMY_AS_IT_IS(text) text

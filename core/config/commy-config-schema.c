@@ -104,6 +104,7 @@ static const CommyKeySchema service_keys[] = {
     "[auth-chain NAME] that instances must prove themselves by when they are called from here" },
   COMMY_RESILIENCE_KEYS,
   COMMY_SERVE_KEYS (COMMY_AS_IT_IS),
+  COMMY_SERVE_EACH_KEYS,
   COMMY_HEALTH_KEYS,
 };
 
@@ -201,6 +202,8 @@ static const CommyKeySchema policy_keys[] = {
     "only where the other side has such an address, as 10.1.0.0/16, or local" },
   { "groups", LIST (STRING), NULL, "the same, of [network-group NAME]" },
   { "min-security", CHOICE (SECURITIES), NULL, "only over paths of at least this level" },
+  { "attributes", LIST (GLOB), NULL,
+    "only who proved each of these besides its name, as scope=deploy or claim:team=ops" },
   { "ask", CHOICE ("nobody;engine"), "nobody",
     "engine: what it allows is allowed if policy-engine of [security] allows it, too" },
 };

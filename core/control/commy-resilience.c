@@ -198,7 +198,17 @@ commy_resilience_read_serve (CommyServePolicy *out,
                             "service")
                  == 0,
   };
-  return out->rate.rate > 0;
+  if (method == NULL)
+    {
+      out->of_principal = (CommyRateLimitPolicy){
+        .rate = get_double (&settings, "serve-rate-limit-per-principal"),
+        .burst = get_uint (&settings, "serve-rate-burst-per-principal")
+      };
+      out->of_address
+          = (CommyRateLimitPolicy){ .rate = get_double (&settings, "serve-rate-limit-per-address"),
+                                    .burst = get_uint (&settings, "serve-rate-burst-per-address") };
+    }
+  return out->rate.rate > 0 || out->of_principal.rate > 0 || out->of_address.rate > 0;
 }
 
 char *

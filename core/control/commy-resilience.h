@@ -26,10 +26,12 @@ typedef struct
   gint64 timeout_ns; /* of a method whose group has one; else -1 */
 } CommyResilience;
 
-/* What a service takes of all callers together. */
+/* What a service takes of all callers together, and of each; a method takes of all only. */
 typedef struct
 {
   CommyRateLimitPolicy rate;
+  CommyRateLimitPolicy of_principal;
+  CommyRateLimitPolicy of_address;
   gboolean is_shared; /* it is that of all instances together */
 } CommyServePolicy;
 

@@ -60,7 +60,8 @@ commy_retry_verdict_to_string (CommyRetryVerdict verdict)
 static gboolean
 is_safe (CommyOutcome outcome, gboolean idempotent)
 {
-  return idempotent || outcome == COMMY_OUTCOME_NOT_SENT || outcome == COMMY_OUTCOME_LIMITED;
+  return idempotent || outcome == COMMY_OUTCOME_NOT_SENT || outcome == COMMY_OUTCOME_LIMITED
+         || outcome == COMMY_OUTCOME_TOO_OFTEN;
 }
 
 CommyRetryVerdict

@@ -13,6 +13,7 @@ typedef enum
   COMMY_OUTCOME_OK,
   COMMY_OUTCOME_NOT_SENT,  /* never left, or was refused unread: anybody may do it again */
   COMMY_OUTCOME_LIMITED,   /* the instance said that it has too much to do */
+  COMMY_OUTCOME_TOO_OFTEN, /* or that this caller calls it too often, which says nothing of it */
   COMMY_OUTCOME_FAILED,    /* it failed, or nobody knows what became of it */
   COMMY_OUTCOME_ANSWERED,  /* with an error of the service's own: the instance works, and what is
                               wrong may be the call; so it only counts where others do better */

@@ -227,7 +227,8 @@ commy_client_report (CommyClient *self, CommyTurn turn, gint64 took_ns, CommyOut
 {
   CommyBalance *balance = commy_client_get_route (self, turn.route)->balance;
 
-  if (G_UNLIKELY (turn.generation != 0) && balance != NULL && outcome != COMMY_OUTCOME_ABANDONED)
+  if (G_UNLIKELY (turn.generation != 0) && balance != NULL && outcome != COMMY_OUTCOME_ABANDONED
+      && outcome != COMMY_OUTCOME_TOO_OFTEN)
     commy_balance_report (balance, turn, took_ns, outcome != COMMY_OUTCOME_OK);
 }
 
@@ -254,6 +255,7 @@ may_retry (const CommyRequest *request, const GError *error, gboolean sent)
   switch (error->code)
     {
     case COMMY_ERROR_OVERLOADED:
+    case COMMY_ERROR_TOO_OFTEN:
       return TRUE;
     case COMMY_ERROR_OUTCOME_UNKNOWN:
       return request->idempotent;

@@ -461,17 +461,41 @@ commy_invocation_fits_kind (CommyService *service,
   return FALSE;
 }
 
-/* NULL: both have taken it. */
-static CommyServiceRate *
-find_used_up (CommyService *service, CommyServiceMethod *method, gint64 now_ns)
+static CommyRateCaller *
+get_caller (CommyChannel *channel)
 {
-  if (method->rate != NULL && !commy_service_rate_take (method->rate, now_ns))
-    return method->rate;
-  if (service->rate == NULL || commy_service_rate_take (service->rate, now_ns))
-    return NULL;
-  if (method->rate != NULL)
-    commy_service_rate_give_back (method->rate);
-  return service->rate;
+  CommyRateCaller *caller = commy_channel_get_note (channel);
+
+  if (G_UNLIKELY (caller == NULL))
+    {
+      caller = commy_rate_caller_new ();
+      commy_channel_set_note (channel, caller);
+    }
+  return caller;
+}
+
+/* NULL: the method's limits, if it has any, and the service's have let it through. */
+static CommyServiceRate *
+find_used_up (CommyService *service,
+              CommyServiceMethod *method,
+              CommyChannel *channel,
+              CommyRateRefusal *out_refusal)
+{
+  CommyServiceRate *const rates[] = { method->rate, service->rate };
+  const char *principal = commy_principal_get_name (commy_channel_get_peer (channel));
+  const CommyPolicyPath *path = commy_channel_get_path (channel);
+  const gint64 now_ns = commy_env_now (commy_channel_get_shared (channel)->env);
+  CommyRateCaller *caller = get_caller (channel);
+
+  for (guint i = 0; i < G_N_ELEMENTS (rates); i++)
+    if (rates[i] != NULL
+        && !commy_service_rate_take (rates[i], caller, principal, path, now_ns, out_refusal))
+      {
+        if (i > 0 && rates[0] != NULL)
+          commy_service_rate_give_back (rates[0], caller);
+        return rates[i];
+      }
+  return NULL;
 }
 
 gboolean
@@ -480,17 +504,26 @@ commy_invocation_is_within_rate (CommyService *service,
                                  CommyServiceMethod *method,
                                  CommyIncoming *incoming)
 {
-  const CommyEnv *env = commy_channel_get_shared (channel)->env;
-  CommyServiceRate *used_up = find_used_up (service, method, commy_env_now (env));
+  CommyRateRefusal refusal = { 0 };
+  CommyServiceRate *used_up = find_used_up (service, method, channel, &refusal);
+  const char *principal = commy_principal_get_name (commy_channel_get_peer (channel));
   g_autofree char *limit = NULL;
   g_autoptr (GError) error = NULL;
 
   if (used_up == NULL)
     return TRUE;
-  limit = commy_service_rate_describe (used_up);
-  commy_set_error (&error, COMMY_ERROR_OVERLOADED, "%s.%s: the instance takes no more for now (%s)",
-                   service->name, method->name, limit);
-  refuse (service, channel, incoming, COMMY_DROP_BUSY, error);
+  limit = commy_service_rate_describe (used_up, &refusal);
+  if (refusal.kind == COMMY_RATE_ALL)
+    commy_set_error (&error, COMMY_ERROR_OVERLOADED,
+                     "%s.%s: the instance takes no more for now (%s)", service->name, method->name,
+                     limit);
+  else
+    commy_set_error (&error, COMMY_ERROR_TOO_OFTEN, "%s.%s: %s calls the instance too often (%s)",
+                     service->name, method->name,
+                     refusal.kind == COMMY_RATE_ADDRESS ? "whoever is at this address" : principal,
+                     limit);
+  refuse (service, channel, incoming,
+          refusal.kind == COMMY_RATE_ALL ? COMMY_DROP_BUSY : COMMY_DROP_TOO_OFTEN, error);
   return FALSE;
 }
 

@@ -217,6 +217,7 @@ ask_running (CommyMesh *self, const CommyPolicyRequest *request, GError **error)
   inquiry->mesh = g_object_ref (self);
   inquiry->latch = latch;
   inquiry->request = *request;
+  inquiry->request.attributes = NULL; /* engines are told nothing of them */
   inquiry->request.principal = inquiry->principal = g_strdup (request->principal);
   inquiry->request.resource = inquiry->service = g_strdup (request->resource);
   inquiry->request.method = inquiry->method = g_strdup (request->method);

@@ -262,6 +262,7 @@ commy_mesh_explain_policy (CommyMesh *self,
   g_autoptr (GVariant) given = circumstances != NULL ? g_variant_ref_sink (circumstances) : NULL;
   g_autoptr (CommyPolicy) policy = NULL;
   g_autofree char *service = NULL;
+  g_autofree const char **attributes = NULL;
   CommyPolicyRequest request = { .principal = principal };
   CommyPolicyPath path;
 
@@ -270,7 +271,11 @@ commy_mesh_explain_policy (CommyMesh *self,
   g_return_val_if_fail (given == NULL || g_variant_is_of_type (given, G_VARIANT_TYPE_VARDICT),
                         NULL);
   if (given != NULL)
-    g_variant_lookup (given, "own", "b", &request.own);
+    {
+      g_variant_lookup (given, "own", "b", &request.own);
+      g_variant_lookup (given, "attributes", "^a&s", &attributes);
+    }
+  request.attributes = attributes;
   if (!commy_policy_request_read (verb, resource, &request, &service, error)
       || !read_time (given, &request, error) || !read_path (given, &request, &path, error))
     return NULL;

@@ -6,11 +6,27 @@
 
 #include "mesh/commy-service-rate.h"
 
+#include "base/commy-units.h"
 #include "mesh/commy-service-private.h"
+#include "security/commy-lock-out.h"
 
 #include <string.h>
 
-/* --- the bucket --- */
+/* --- the limits --- */
+
+static const char *const names[COMMY_RATE_KINDS] = {
+  [COMMY_RATE_PRINCIPAL] = "serve-rate-limit-per-principal",
+  [COMMY_RATE_ADDRESS] = "serve-rate-limit-per-address",
+  [COMMY_RATE_ALL] = "serve-rate-limit",
+};
+
+static void
+set_limit (CommyServiceRate *self, CommyRateKind kind, const CommyRateLimitPolicy *limit, guint max)
+{
+  self->whole[kind] = *limit;
+  if (limit->rate > 0)
+    self->tables[kind] = commy_rate_table_new (limit, max);
+}
 
 CommyServiceRate *
 commy_service_rate_new (CommyConfig *config, const char *service, const char *method)
@@ -21,10 +37,13 @@ commy_service_rate_new (CommyConfig *config, const char *service, const char *me
   if (!commy_resilience_read_serve (&policy, config, service, method))
     return NULL;
   self = g_new0 (CommyServiceRate, 1);
-  self->policy = policy;
   self->method = g_strdup (method);
-  g_mutex_init (&self->lock);
-  self->part = policy.rate;
+  self->is_shared = policy.is_shared;
+  set_limit (self, COMMY_RATE_PRINCIPAL, &policy.of_principal, COMMY_SERVICE_RATE_CALLERS);
+  set_limit (self, COMMY_RATE_ADDRESS, &policy.of_address, COMMY_SERVICE_RATE_CALLERS);
+  set_limit (self, COMMY_RATE_ALL, &policy.rate, 0);
+  if (self->tables[COMMY_RATE_ALL] != NULL)
+    self->all = commy_rate_table_find (self->tables[COMMY_RATE_ALL], "", 0);
   return self;
 }
 
@@ -33,63 +52,179 @@ commy_service_rate_free (CommyServiceRate *self)
 {
   if (self == NULL)
     return;
-  g_mutex_clear (&self->lock);
+  commy_rate_bucket_unref (self->all);
+  for (guint kind = 0; kind < COMMY_RATE_KINDS; kind++)
+    commy_rate_table_free (self->tables[kind]);
   g_free (self->method);
   g_free (self);
-}
-
-gboolean
-commy_service_rate_take (CommyServiceRate *self, gint64 now_ns)
-{
-  gboolean taken;
-
-  g_mutex_lock (&self->lock);
-  taken = commy_rate_limit_take (&self->bucket, &self->part, now_ns, NULL);
-  g_mutex_unlock (&self->lock);
-  return taken;
-}
-
-void
-commy_service_rate_give_back (CommyServiceRate *self)
-{
-  g_mutex_lock (&self->lock);
-  commy_rate_limit_give_back (&self->bucket, &self->part);
-  g_mutex_unlock (&self->lock);
 }
 
 void
 commy_service_rate_divide (CommyServiceRate *self, guint n, gint64 now_ns)
 {
-  CommyRateLimitPolicy part;
+  for (guint kind = 0; self->is_shared && kind < COMMY_RATE_KINDS; kind++)
+    if (self->tables[kind] != NULL)
+      commy_rate_table_divide (self->tables[kind], n, now_ns);
+}
 
-  if (!self->policy.is_shared)
+/* --- a caller --- */
+
+CommyRateCaller *
+commy_rate_caller_new (void)
+{
+  return g_new0 (CommyRateCaller, 1);
+}
+
+void
+commy_rate_caller_free (CommyRateCaller *self)
+{
+  if (self == NULL)
     return;
-  part = commy_rate_limit_divide (&self->policy.rate, n);
-  g_mutex_lock (&self->lock);
-  if (n != self->n)
-    commy_rate_limit_resize (&self->bucket, &self->part, &part, now_ns);
-  /* Who joins others brings no calls along that they have not saved. */
-  if (self->n == 0 && n > 1)
-    commy_rate_limit_drain (&self->bucket, &part, now_ns);
-  self->n = n;
-  self->part = part;
-  g_mutex_unlock (&self->lock);
+  for (guint kind = 0; kind < COMMY_RATE_KINDS; kind++)
+    commy_rate_bucket_unref (self->buckets[kind]);
+  g_free (self);
+}
+
+static void
+drop_bucket (CommyRateCaller *self, CommyRateKind kind)
+{
+  g_clear_pointer (&self->buckets[kind], commy_rate_bucket_unref);
+}
+
+/* A flow moves from one path to another, and with it to where it comes from. */
+static void
+note_address (CommyRateCaller *self, const CommyPolicyPath *path)
+{
+  if (path->where == self->where
+      && memcmp (path->address, self->address, sizeof self->address) == 0)
+    return;
+  drop_bucket (self, COMMY_RATE_ADDRESS);
+  self->where = path->where;
+  self->is_remote = path->where == COMMY_WHERE_ADDRESS;
+  memcpy (self->address, path->address, sizeof self->address);
+}
+
+/* (transfer full); NULL: this host's own, whose users the kernel tells apart. */
+static char *
+dup_key (const CommyRateCaller *self, CommyRateKind kind, const char *principal)
+{
+  gboolean of_link;
+
+  if (kind == COMMY_RATE_ADDRESS)
+    return commy_lock_out_dup_address (self->address, &of_link);
+  return g_strdup (principal);
+}
+
+/* FALSE: the limit is not about this caller. */
+static gboolean
+hold_bucket (CommyRateCaller *self,
+             CommyRateTable *table,
+             CommyRateKind kind,
+             const char *principal,
+             gint64 now_ns)
+{
+  g_autofree char *key = NULL;
+
+  if (kind == COMMY_RATE_ADDRESS && !self->is_remote)
+    return FALSE;
+  if (self->buckets[kind] != NULL && !commy_rate_bucket_is_shared (self->buckets[kind]))
+    return TRUE;
+  drop_bucket (self, kind);
+  key = dup_key (self, kind, principal);
+  if (key != NULL)
+    self->buckets[kind] = commy_rate_table_find (table, key, now_ns);
+  else
+    self->is_remote = FALSE;
+  return key != NULL;
+}
+
+/* --- taking --- */
+
+/* NULL: the limit is not about this caller. */
+static CommyRateBucket *
+get_bucket (const CommyServiceRate *self, const CommyRateCaller *caller, CommyRateKind kind)
+{
+  return kind == COMMY_RATE_ALL ? self->all : caller->buckets[kind];
+}
+
+static gboolean
+take_one (CommyServiceRate *self,
+          CommyRateCaller *caller,
+          CommyRateKind kind,
+          const char *principal,
+          gint64 now_ns,
+          CommyRateRefusal *out_refusal)
+{
+  CommyRateTable *table = self->tables[kind];
+  CommyRateVerdict verdict;
+
+  do
+    {
+      if (table == NULL
+          || (kind != COMMY_RATE_ALL && !hold_bucket (caller, table, kind, principal, now_ns)))
+        return TRUE;
+      verdict = commy_rate_table_take (table, get_bucket (self, caller, kind), now_ns,
+                                       &out_refusal->wait_ns);
+      if (verdict == COMMY_RATE_GONE)
+        drop_bucket (caller, kind);
+    }
+  while (verdict == COMMY_RATE_GONE);
+  if (verdict == COMMY_RATE_TAKEN)
+    return TRUE;
+  out_refusal->kind = kind;
+  out_refusal->is_crowd
+      = kind != COMMY_RATE_ALL && commy_rate_bucket_is_shared (caller->buckets[kind]);
+  return FALSE;
+}
+
+/* What the limits before @kind took. */
+static void
+give_back_before (CommyServiceRate *self, const CommyRateCaller *caller, guint kind)
+{
+  while (kind-- > 0)
+    if (self->tables[kind] != NULL && get_bucket (self, caller, kind) != NULL)
+      commy_rate_table_give_back (self->tables[kind], get_bucket (self, caller, kind));
+}
+
+gboolean
+commy_service_rate_take (CommyServiceRate *self,
+                         CommyRateCaller *caller,
+                         const char *principal,
+                         const CommyPolicyPath *path,
+                         gint64 now_ns,
+                         CommyRateRefusal *out_refusal)
+{
+  guint kind = 0;
+
+  note_address (caller, path);
+  /* What is only for this one comes first: who is beyond that takes nothing of what is for all. */
+  while (kind < COMMY_RATE_KINDS && take_one (self, caller, kind, principal, now_ns, out_refusal))
+    kind++;
+  if (kind == COMMY_RATE_KINDS)
+    return TRUE;
+  give_back_before (self, caller, kind);
+  return FALSE;
+}
+
+void
+commy_service_rate_give_back (CommyServiceRate *self, const CommyRateCaller *caller)
+{
+  give_back_before (self, caller, COMMY_RATE_KINDS);
 }
 
 char *
-commy_service_rate_describe (CommyServiceRate *self)
+commy_service_rate_describe (CommyServiceRate *self, const CommyRateRefusal *refusal)
 {
-  const char *whose = self->method != NULL ? " of the method" : "";
-  const double rate = self->policy.rate.rate;
-  guint n;
+  const CommyRateKind kind = refusal->kind;
+  g_autofree char *wait = commy_format_duration ((double) refusal->wait_ns);
+  g_autofree char *parts
+      = self->is_shared ? g_strdup_printf (", of which each of %u instances has its part",
+                                           MAX (commy_rate_table_get_n (self->tables[kind]), 1))
+                        : g_strdup ("");
 
-  g_mutex_lock (&self->lock);
-  n = self->n;
-  g_mutex_unlock (&self->lock);
-  if (!self->policy.is_shared)
-    return g_strdup_printf ("serve-rate-limit=%g%s", rate, whose);
-  return g_strdup_printf ("serve-rate-limit=%g%s, of which each of %u instances has its part", rate,
-                          whose, MAX (n, 1));
+  return g_strdup_printf ("%s=%g%s%s; the next one may come in %s", names[kind],
+                          self->whole[kind].rate, parts,
+                          refusal->is_crowd ? ", which newcomers share for now" : "", wait);
 }
 
 /* --- who shares it --- */

@@ -300,6 +300,8 @@ commy_ward_end (CommyWard *self, CommyGuarded *call, CommyOutcome outcome, gint6
 
   if (peer == NULL)
     return;
+  if (outcome == COMMY_OUTCOME_TOO_OFTEN)
+    outcome = COMMY_OUTCOME_ABANDONED; /* for what is thought of the instance */
   call->peer = NULL;
   commy_peer_end (peer);
   /* It may have another index now, or have gone and come back as somebody new. */
@@ -491,6 +493,8 @@ commy_outcome_judge (const GError *error, gboolean sent)
       return sent ? COMMY_OUTCOME_OK : COMMY_OUTCOME_ABANDONED; /* the caller's fault */
     case COMMY_ERROR_OVERLOADED:
       return COMMY_OUTCOME_LIMITED;
+    case COMMY_ERROR_TOO_OFTEN:
+      return COMMY_OUTCOME_TOO_OFTEN;
     case COMMY_ERROR_BUSY:
       return sent ? COMMY_OUTCOME_FAILED : COMMY_OUTCOME_ABANDONED;
     case COMMY_ERROR_REMOTE:

@@ -43,6 +43,7 @@ commy_drop_to_string (CommyDrop reason)
     [COMMY_DROP_HUNG] = "hung",
     [COMMY_DROP_CLOSED] = "closed",
     [COMMY_DROP_UNKNOWN] = "unknown",
+    [COMMY_DROP_TOO_OFTEN] = "too-often",
   };
 
   return (unsigned) reason < COMMY_DROP_LAST ? names[reason] : "?";

@@ -83,6 +83,7 @@ typedef enum
   COMMY_DROP_HUNG,       /* the peer lives and does not serve (limit "hung") */
   COMMY_DROP_CLOSED,     /* this side closed the channel before it had left */
   COMMY_DROP_UNKNOWN,    /* it had left, and nobody can say whether it arrived */
+  COMMY_DROP_TOO_OFTEN,  /* its caller is beyond what one may have */
   COMMY_DROP_LAST
 } CommyDrop;
 

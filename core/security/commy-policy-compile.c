@@ -225,6 +225,7 @@ rule_free (gpointer data)
   CommyRule *rule = data;
 
   commy_condition_clear (&rule->condition);
+  g_free (rule->attributes);
   g_free (rule->origin);
   g_free (rule);
 }
@@ -248,7 +249,8 @@ read_rule (CommyPolicy *self, const char *group, GError **error)
   rule->on_trial = g_str_equal (commy_config_get (self->config, group, "mode"), "observe");
   rule->verbs = read_verbs ((const char *const *) verbs);
   commy_condition_init (&rule->condition);
-  if (read_engine (self->config, rule, error) && read_condition (self->config, rule, error))
+  if (read_engine (self->config, rule, error) && read_condition (self->config, rule, error)
+      && commy_policy_read_attributes (self, rule, error))
     return rule;
   rule_free (rule);
   return NULL;
@@ -343,6 +345,7 @@ build_indexes (CommyPolicy *self, GError **error)
       return FALSE;
   commy_policy_index_roles (self);
   commy_glob_index_seal (self->principals, self->n_words + self->n_role_words);
+  commy_policy_index_attributes (self);
   for (guint about = 0; about < COMMY_ABOUT_LAST; about++)
     commy_glob_index_seal (self->about[about], self->n_words);
   return TRUE;
@@ -359,6 +362,8 @@ commy_policy_compile (CommyConfig *config, const char *const *own, GError **erro
   self->rules = g_ptr_array_new_with_free_func (rule_free);
   self->roles = g_ptr_array_new_with_free_func (commy_role_free);
   self->role_by_name = g_hash_table_new (g_str_hash, g_str_equal);
+  self->attributes = commy_glob_index_new ();
+  self->attribute_numbers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->on_trial = g_str_equal (commy_config_get (config, "security", "policy-mode"), "observe");
   if (!commy_policy_read_roles (self, error) || !read_rules (self, error)
       || !build_indexes (self, error))

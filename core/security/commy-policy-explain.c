@@ -129,8 +129,8 @@ static char *
 dup_limits (CommyPolicy *self, const CommyRule *rule)
 {
   static const char *const keys[]
-      = { "services", "methods", "topics", "keys",   "operations",  "hours",
-          "days",     "until",   "from",   "groups", "min-security" };
+      = { "services", "methods", "topics", "keys",   "operations",   "hours",
+          "days",     "until",   "from",   "groups", "min-security", "attributes" };
   g_autoptr (GString) text = g_string_new (NULL);
 
   for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
@@ -219,21 +219,15 @@ misfit (const CommyFit *fit, guint number)
 
 /* Whether the rule decides, and why, or why not. */
 static gboolean
-look_at (CommyPolicy *self,
-         const CommyPolicyRequest *request,
-         const CommyFit *fit,
-         guint number,
-         CommyMoment *moment,
-         char **out_why)
+look_at (CommyPolicy *self, const CommyFit *fit, guint number, CommyKnown *known, char **out_why)
 {
   const CommyRule *rule = self->rules->pdata[number];
   const char *why = misfit (fit, number);
   const char *key;
-  gint64 until_us = G_MAXINT64;
 
   if (why != NULL)
     *out_why = g_strdup (why);
-  else if (!commy_rule_speaks (rule, request->path, moment, &until_us, &key))
+  else if (!commy_rule_speaks (self, rule, known, &key))
     *out_why = g_strdup_printf ("%s=%s does not hold", key,
                                 commy_config_get (self->config, rule->group, key));
   else if (rule->on_trial)
@@ -255,17 +249,18 @@ add_steps (CommyPolicy *self,
            const CommyFit *fit,
            GVariantBuilder *record)
 {
-  CommyMoment moment = { .wall_us = request->wall_us };
   gboolean decided = FALSE;
   GVariantBuilder steps;
+  CommyKnown known;
 
+  commy_known_init (&known, request);
   g_variant_builder_init (&steps, G_VARIANT_TYPE ("aa{sv}"));
   for (guint i = self->rules->len; i-- > 0 && !decided;)
     {
       const CommyRule *rule = self->rules->pdata[i];
       g_autofree char *why = NULL;
 
-      decided = look_at (self, request, fit, i, &moment, &why);
+      decided = look_at (self, fit, i, &known, &why);
       g_variant_builder_open (&steps, G_VARIANT_TYPE_VARDICT);
       add_text (&steps, "rule", rule->name);
       add_text (&steps, "origin", rule->origin);

@@ -33,6 +33,8 @@ typedef struct
   gboolean asks; /* allows what an engine allows, too */
   gboolean is_conditional;
   CommyCondition condition;
+  guint16 *attributes; /* numbers of patterns: each has to be there */
+  guint n_attributes;
   guint verbs;
 } CommyRule;
 
@@ -58,6 +60,10 @@ struct _CommyPolicy
   guint n_words, n_role_words;
   CommyGlobIndex *principals; /* bits of rules, then, from n_words * 64, of roles */
   CommyGlobIndex *about[COMMY_ABOUT_LAST];
+  CommyGlobIndex *attributes; /* bits of rules whose first fits, then, from n_words * 64, of all */
+  guint n_attribute_words;
+  GHashTable *attribute_numbers;     /* pattern -> its number; NULL once compiled */
+  guint64 needs[COMMY_POLICY_WORDS]; /* rules that name any */
   guint64 verbs[COMMY_POLICY_VERBS][COMMY_POLICY_WORDS]; /* rules that are about one */
 };
 
@@ -71,6 +77,25 @@ typedef struct
   CommyVerb asked; /* of the rules: subscribe and publish for topics */
   gboolean has_method;
 } CommyFit;
+
+/* What conditions are held against, and what was found out of it so far. */
+typedef struct
+{
+  const CommyPolicyRequest *request;
+  CommyMoment moment;
+  gint64 until_us;     /* becomes less where the answer would be another one then */
+  gboolean is_matched; /* @fitting is known */
+  guint64 fitting[COMMY_POLICY_WORDS + COMMY_POLICY_ATTRIBUTES_MAX / 64];
+} CommyKnown;
+
+static inline void
+commy_known_init (CommyKnown *known, const CommyPolicyRequest *request)
+{
+  known->request = request;
+  known->moment = (CommyMoment){ .wall_us = request->wall_us };
+  known->until_us = G_MAXINT64;
+  known->is_matched = FALSE;
+}
 
 static inline gboolean
 commy_bit (const guint64 *bits, guint number)
@@ -90,14 +115,25 @@ gboolean commy_policy_fit (CommyPolicy *policy,
                            gboolean method_matters,
                            CommyFit *out_fit);
 gboolean commy_policy_is_own (CommyPolicy *policy, const CommyPolicyRequest *request);
-/* Whether the conditions of a rule let it speak. */
-gboolean commy_rule_speaks (const CommyRule *rule,
-                            const CommyPolicyPath *path,
-                            CommyMoment *moment,
-                            gint64 *inout_until_us,
+/* Whether the conditions of a rule let it speak; if not, @out_key is one that does not hold. */
+gboolean commy_rule_speaks (CommyPolicy *policy,
+                            const CommyRule *rule,
+                            CommyKnown *known,
                             const char **out_key);
 /* Whether what is on trial as a whole allows it all the same. */
 gboolean commy_policy_lifts (CommyPolicy *policy, CommyVerb verb, gboolean own);
+
+/* commy-policy-attribute.c */
+/* Reads "attributes" of a rule. */
+gboolean commy_policy_read_attributes (CommyPolicy *policy, CommyRule *rule, GError **error);
+CommyHolds
+commy_policy_check_attributes (CommyPolicy *policy, const CommyRule *rule, CommyKnown *known);
+/* Adds all patterns to the index, once all rules are read. */
+void commy_policy_index_attributes (CommyPolicy *policy);
+/* Of the rules @rules of a word those of which the first attribute is there, or not known. */
+guint64 commy_policy_sift (CommyPolicy *policy, CommyKnown *known, guint word, guint64 rules);
+/* (transfer full): the patterns that nothing fits; NULL: all do, or nobody knows. */
+char *commy_policy_dup_missing (CommyPolicy *policy, const CommyRule *rule, CommyKnown *known);
 
 /* commy-policy-why-not.c: aa{sv} of the rules that nearly allow what is denied, the closest first.
  * Floating. @engine: (nullable): why the engine denies it. */

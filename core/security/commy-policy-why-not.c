@@ -222,6 +222,20 @@ look_at_conditions (CommyPolicy *policy, const CommyPolicyRequest *request, Near
   commy_condition_clear (&none);
 }
 
+static void
+look_at_attributes (CommyPolicy *policy, CommyKnown *known, Near *self)
+{
+  g_autofree char *missing = commy_policy_dup_missing (policy, self->rule, known);
+  CommyHolds holds = commy_policy_check_attributes (policy, self->rule, known);
+
+  if (holds != COMMY_HOLDS_YES)
+    miss (
+        self, "attribute", value_of (policy, self->rule, "attributes"),
+        holds == COMMY_HOLDS_UNKNOWN
+            ? g_strdup ("not known here: say --attribute")
+            : g_strdup_printf ("a token, or whatever else it proves itself by, with %s", missing));
+}
+
 /* --- all of them --- */
 
 static gint
@@ -273,7 +287,9 @@ find_near (CommyPolicy *policy,
 {
   GPtrArray *all = g_ptr_array_new_with_free_func (near_free);
   guint decides = find_deciding (policy, verdict);
+  CommyKnown known;
 
+  commy_known_init (&known, request);
   for (guint i = 0; i < policy->rules->len; i++)
     {
       const CommyRule *rule = policy->rules->pdata[i];
@@ -285,6 +301,7 @@ find_near (CommyPolicy *policy,
       look_at_who (policy, request, fit, near);
       look_at_what (policy, request, fit, near);
       look_at_conditions (policy, request, near);
+      look_at_attributes (policy, &known, near);
       look_at_place (policy, verdict, engine, decides, near);
       if (!rule->allow || !is_of_this_kind (rule, fit->asked) || near->n == 0 || near->n > NEAR_MAX)
         g_ptr_array_remove_index (all, all->len - 1);

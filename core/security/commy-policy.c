@@ -29,6 +29,8 @@ commy_policy_unref (CommyPolicy *self)
   commy_glob_index_free (self->principals);
   for (guint about = 0; about < COMMY_ABOUT_LAST; about++)
     commy_glob_index_free (self->about[about]);
+  commy_glob_index_free (self->attributes);
+  g_clear_pointer (&self->attribute_numbers, g_hash_table_unref);
   g_strfreev (self->own);
   commy_config_unref (self->config);
   g_free (self);
@@ -119,19 +121,23 @@ fitting (const CommyFit *fit, guint word)
 /* --- deciding --- */
 
 gboolean
-commy_rule_speaks (const CommyRule *rule,
-                   const CommyPolicyPath *path,
-                   CommyMoment *moment,
-                   gint64 *inout_until_us,
+commy_rule_speaks (CommyPolicy *self,
+                   const CommyRule *rule,
+                   CommyKnown *known,
                    const char **out_key)
 {
-  CommyHolds holds;
+  CommyHolds proved = commy_policy_check_attributes (self, rule, known);
+  CommyHolds holds = COMMY_HOLDS_YES;
 
-  *out_key = NULL;
-  if (!rule->is_conditional)
-    return TRUE;
-  holds = commy_condition_check (&rule->condition, path, moment, inout_until_us, out_key);
-  return holds == COMMY_HOLDS_YES || (holds == COMMY_HOLDS_UNKNOWN && !rule->allow);
+  *out_key = proved != COMMY_HOLDS_YES ? "attributes" : NULL;
+  if (proved == COMMY_HOLDS_NO)
+    return FALSE; /* whatever is not known; and at any time */
+  if (rule->is_conditional)
+    holds = commy_condition_check (&rule->condition, known->request->path, &known->moment,
+                                   &known->until_us, out_key);
+  if (holds == COMMY_HOLDS_NO)
+    return FALSE;
+  return !rule->allow || (holds == COMMY_HOLDS_YES && proved == COMMY_HOLDS_YES);
 }
 
 /* A trial must not give a stranger what only one's own user had. */
@@ -158,28 +164,32 @@ static const CommyRule *
 find_rule (CommyPolicy *self,
            const CommyPolicyRequest *request,
            const CommyFit *fit,
-           gint64 *inout_until_us,
+           gint64 *out_until_us,
            const CommyRule **out_trial)
 {
-  CommyMoment moment = { .wall_us = request->wall_us };
+  const CommyRule *found = NULL;
+  CommyKnown known;
   const char *key;
 
+  commy_known_init (&known, request);
   *out_trial = NULL;
-  for (guint word = self->n_words; word-- > 0;)
-    for (guint64 left = fitting (fit, word); left != 0;)
+  for (guint word = self->n_words; word-- > 0 && found == NULL;)
+    for (guint64 left = commy_policy_sift (self, &known, word, fitting (fit, word));
+         left != 0 && found == NULL;)
       {
         guint bit = 63u - (guint) __builtin_clzll (left);
         const CommyRule *rule = self->rules->pdata[word * 64 + bit];
 
         left &= ~(G_GUINT64_CONSTANT (1) << bit);
-        if (!commy_rule_speaks (rule, request->path, &moment, inout_until_us, &key))
+        if (!commy_rule_speaks (self, rule, &known, &key))
           continue;
         if (!rule->on_trial)
-          return rule;
-        if (*out_trial == NULL)
+          found = rule;
+        else if (*out_trial == NULL)
           *out_trial = rule;
       }
-  return NULL;
+  *out_until_us = known.until_us;
+  return found;
 }
 
 CommyPolicyVerdict

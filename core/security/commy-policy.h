@@ -5,7 +5,8 @@
  *
  * Keyfile: groups [policy NAME] in order of layer and line, the last that matches wins. It is about
  * principals and roles, verbs, and what these are about ("*" where nothing is said): services and
- * methods of a call, topics, keys of the store, operations of a node; and all its conditions hold.
+ * methods of a call, topics, keys of the store, operations of a node; and all its conditions hold:
+ * of time, of the path, and of what the principal proved besides its name.
  * What is no UTF-8 is denied. A rule with mode=observe decides nothing: what it would deny is told.
  * With no group that matches: allowed for one's own user (the node's own principals, and whom
  * their provider takes for the same user on another host), denied for everybody else.
@@ -41,8 +42,9 @@ typedef enum
 
 #define COMMY_POLICY_RULES_MAX 4096u
 #define COMMY_POLICY_ROLES_MAX 1024u
-#define COMMY_POLICY_NETWORKS_MAX 1024u /* of one rule */
-#define COMMY_POLICY_DEPTH_MAX 8u       /* of roles that inherit */
+#define COMMY_POLICY_NETWORKS_MAX 1024u   /* of one rule */
+#define COMMY_POLICY_DEPTH_MAX 8u         /* of roles that inherit */
+#define COMMY_POLICY_ATTRIBUTES_MAX 4096u /* patterns of all rules */
 
 typedef struct _CommyPolicy CommyPolicy;
 
@@ -51,11 +53,12 @@ typedef struct
 {
   CommyVerb verb; /* one of call, offer, read, write, control */
   const char *principal;
-  gboolean own;                /* its provider says so; names of one's own are found without */
-  const char *resource;        /* a service or "topic:NAME", a key, an operation */
-  const char *method;          /* of a call */
-  const CommyPolicyPath *path; /* NULL: not known */
-  gint64 wall_us;              /* since 1970; 0: not known */
+  gboolean own;                  /* its provider says so; names of one's own are found without */
+  const char *resource;          /* a service or "topic:NAME", a key, an operation */
+  const char *method;            /* of a call */
+  const CommyPolicyPath *path;   /* NULL: not known */
+  const char *const *attributes; /* what else was proved, up to NULL; NULL: not known */
+  gint64 wall_us;                /* since 1970; 0: not known */
 } CommyPolicyRequest;
 
 typedef struct

@@ -46,6 +46,8 @@ G_BEGIN_DECLS
  * @COMMY_ERROR_OVERLOADED: the instance refused the call unread, because it has too much to do or
  *   takes no more for now
  * @COMMY_ERROR_LIMITED: a limit of the calling program's own does not let the call begin
+ * @COMMY_ERROR_TOO_OFTEN: the instance refused the call unread, because its caller, or who else is
+ *   at the same address, calls it too often
  * @COMMY_ERROR_REFUSED: the peer's identity was not accepted
  * @COMMY_ERROR_DENIED: policy does not allow the call
  * @COMMY_ERROR_NOT_OFFERED: the instance's principal may not offer this name
@@ -102,6 +104,7 @@ typedef enum
   COMMY_ERROR_UNAVAILABLE = 315,
   COMMY_ERROR_OVERLOADED = 316,
   COMMY_ERROR_LIMITED = 317,
+  COMMY_ERROR_TOO_OFTEN = 318,
 
   COMMY_ERROR_REFUSED = 401,
   COMMY_ERROR_DENIED = 402,

@@ -391,9 +391,10 @@ COMMY_API GVariant *commy_mesh_list_policy (CommyMesh *mesh, GError **error);
  * @resource: `SERVICE/METHOD` of a call, `SERVICE`, `topic:NAME`, `key:KEY` or `control:OPERATION`
  * @circumstances: (nullable): an `a{sv}` of what is known besides: `at` (s), a time in ISO 8601,
  *   now if it is missing; `from` (s), an address or `local`; `security` (s), the level of the path;
- *   `own` (b), whether it is one's own user; `engine` (b), whether a policy engine is asked where a
- *   rule asks it, which is so if it is missing; `why-not` (b), whether rules are wanted that nearly
- *   allow what is denied. A floating one is consumed
+ *   `attributes` (as), what was proved besides the name, not known if it is missing; `own` (b),
+ * whether it is one's own user; `engine` (b), whether a policy engine is asked where a rule asks
+ * it, which is so if it is missing; `why-not` (b), whether rules are wanted that nearly allow what
+ * is denied. A floating one is consumed
  * @error: return location
  *
  * Whether the policy allows it, and why. Of a mesh that is not joined the keyfiles are asked, and

@@ -167,6 +167,95 @@ test_token (gconstpointer data)
   g_assert_nonnull (strstr (why, test->parts[1]));
 }
 
+/* --- what else it says --- */
+
+#define CLAIMED(MORE)                                                            \
+  "{\"iss\":\"https://issuer.example.org\",\"sub\":\"alice\",\"aud\":\"commy\"," \
+  "\"iat\":2000000000,\"exp\":2000000600," MORE "}"
+#define ALICE "jwt:https://issuer.example.org/alice"
+#define CANNOT "a claim that rules look at (param.claims)"
+
+/* @attributes: in lines; NULL: the token does not count, because of a claim. */
+static void
+check_claims (const char *names, const char *text, const char *attributes)
+{
+  g_auto (GStrv) claims = jwt_claims_parse (names);
+  g_autoptr (JwtJson) json = jwt_json_parse (text, strlen (text), 256);
+  g_autofree char *expected = g_strconcat (ALICE, attributes, NULL);
+  JwtRules chosen = rules;
+  JwtVerdict verdict;
+  const char *why;
+
+  g_assert_nonnull (claims);
+  g_assert_nonnull (json);
+  chosen.claims = claims;
+  why = jwt_check_claims (json, &chosen, NOW, &verdict);
+  g_test_message ("%s: %s", text, why != NULL ? why : verdict.principal);
+  if (attributes != NULL)
+    g_assert_cmpstr (verdict.principal, ==, expected);
+  else
+    g_assert_true (why != NULL && g_str_has_prefix (why, CANNOT));
+  jwt_verdict_clear (&verdict);
+}
+
+static void
+test_claims (void)
+{
+  check_claims ("team", CLAIMED ("\"team\":\"ops\",\"other\":\"x\""), "\nclaim:team=ops");
+  check_claims (" team  admin n ", CLAIMED ("\"n\":7,\"admin\":true,\"team\":[\"a\",\"b\"]"),
+                "\nclaim:team=a\nclaim:team=b\nclaim:admin=true\nclaim:n=7");
+  check_claims ("team", CLAIMED ("\"scope\":\"r w\",\"team\":\"ops\""),
+                "\nscope=r\nscope=w\nclaim:team=ops");
+  check_claims ("https://x/roles", CLAIMED ("\"https://x/roles\":[\"a\"]"),
+                "\nclaim:https://x/roles=a");
+  check_claims ("", CLAIMED ("\"team\":\"ops\""), "");
+  check_claims ("team", CLAIMED ("\"team\":null"), "");
+  check_claims ("team", CLAIMED ("\"team\":[]"), "");
+  check_claims ("team", CLAIMED ("\"Team\":\"ops\""), "");
+  /* A value stays one, whatever is in it, and is nobody else's. */
+  check_claims ("team", CLAIMED ("\"team\":\"a b\\nscope=admin\""),
+                "\nclaim:team=a%20b%0Ascope=admin");
+  check_claims ("team", CLAIMED ("\"team\":\"a;b%20\\u007f\""), "\nclaim:team=a%3Bb%2520%7F");
+  check_claims ("team", CLAIMED ("\"team\":\"\""), "\nclaim:team=");
+  /* What cannot be told may be what a rule denies. */
+  check_claims ("team", CLAIMED ("\"team\":{\"a\":1}"), NULL);
+  check_claims ("team", CLAIMED ("\"team\":[\"a\",[\"b\"]]"), NULL);
+  check_claims ("team", CLAIMED ("\"team\":1.5"), NULL);
+  check_claims ("team", CLAIMED ("\"team\":-1"), NULL);
+}
+
+/* What one token may say, and what may be chosen of it. */
+static void
+test_claims_limits (void)
+{
+  for (guint n = 30; n <= 31; n++)
+    {
+      g_autoptr (GString) text = g_string_new ("\"scope\":\"r w\",\"team\":[\"t\"");
+      g_autofree char *all = NULL;
+      g_autoptr (GString) lines = g_string_new ("\nscope=r\nscope=w\nclaim:team=t");
+
+      for (guint i = 3; i < n; i++)
+        {
+          g_string_append (text, ",\"t\"");
+          g_string_append (lines, "\nclaim:team=t");
+        }
+      all = g_strdup_printf (CLAIMED ("%s]"), text->str);
+      check_claims ("team", all, n <= JWT_SCOPES_MAX ? lines->str : NULL);
+    }
+  for (guint n = 244; n <= 245; n++)
+    {
+      g_autofree char *value = g_strnfill (n, 'x');
+      g_autofree char *text = g_strdup_printf (CLAIMED ("\"team\":\"%s\""), value);
+      g_autofree char *line = g_strconcat ("\nclaim:team=", value, NULL);
+
+      check_claims ("team", text, n == 244 ? line : NULL);
+    }
+  g_assert_null (jwt_claims_parse ("a=b"));
+  g_assert_null (jwt_claims_parse ("a*"));
+  g_assert_null (jwt_claims_parse ("a\tb"));
+  g_assert_null (jwt_claims_parse ("1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17"));
+}
+
 /* --- every bit --- */
 
 static void
@@ -696,6 +785,10 @@ main (int argc, char **argv)
   g_test_add_func ("/auth/jwt/has-a-name-that-can-be-denied", test_ids);
   g_test_add_func ("/auth/jwt/json-is-read-strictly", test_json);
   g_test_add_func ("/auth/jwt/what-says-no-end-has-none", test_no_times);
+  g_test_add_func ("/auth/jwt/claims-that-were-chosen-are-attributes", test_claims);
+  /* attack: hide a claim that rules deny in a token that says too much, or says it otherwise;
+   * defence: a token whose claims cannot all be told does not count */
+  g_test_add_func ("/auth/jwt/claims-that-cannot-be-told-do-not-count", test_claims_limits);
 #define ADD(NAME, FUNC) \
   g_test_add ("/auth/jwt/" NAME, Scene, NULL, scene_set_up, FUNC, scene_tear_down)
   ADD ("a-token-is-shown-and-checked", test_exchange);

@@ -137,11 +137,13 @@ test_error_answers (void)
 static void
 check_introspection (const char *more, const char *words, const char *principal)
 {
+  static const char *const chosen[] = { "team", NULL };
   static const JwtRules rules = { .issuer = "https://i.example",
                                   .audience = "commy",
                                   .type = "at+jwt",
                                   .max_life_s = 86400,
-                                  .is_told = TRUE };
+                                  .is_told = TRUE,
+                                  .claims = (char **) chosen };
   g_autofree char *text = g_strconcat ("{", more, "}", NULL);
   JwtVerdict verdict;
   const char *why = oauth2_introspection_parse (text, strlen (text), &rules, 2000000000, &verdict);
@@ -164,6 +166,9 @@ test_introspections (void)
   check_introspection (GOOD "\"sub\":\"a/b\"", NULL, "jwt:https://i.example/a%2Fb");
   check_introspection (GOOD "\"client_id\":\"c\",\"scope\":\"x y\"", NULL,
                        "jwt:https://i.example/c\nscope=x\nscope=y");
+  check_introspection (GOOD "\"sub\":\"a\",\"team\":\"ops\"", NULL,
+                       "jwt:https://i.example/a\nclaim:team=ops");
+  check_introspection (GOOD "\"sub\":\"a\",\"team\":{}", "a claim that rules look at", NULL);
   check_introspection (GOOD "\"sub\":\"a\",\"client_id\":\"c\"", NULL, "jwt:https://i.example/a");
   check_introspection (GOOD "\"sub\":7,\"client_id\":\"c\"", "no subject", NULL);
   check_introspection (GOOD "\"x\":1", "no subject", NULL);

@@ -229,4 +229,59 @@ ok why-not/is-for-denials json "it['allowed'] and 'why_not' not in it"
 run authz can unix:uid=40 call org.example.Ledger/Get -o json
 ok why-not/only-if-it-is-wanted json "'why_not' not in it"
 COMMY_CONFIG=$usual
+
+# --- what somebody proved besides the name ---
+cat > "$folder/scopes.conf" << 'RULES'
+[policy deployers]
+principals=token:*
+services=org.example.Deploy
+attributes=scope=deploy;claim:team=*
+effect=allow
+[policy suspended]
+principals=*
+services=org.example.Deploy
+methods=Drop
+attributes=claim:state=suspended
+effect=deny
+RULES
+COMMY_CONFIG=$usual:$folder/scopes.conf
+run authz can token:build call org.example.Deploy/Go --attribute scope=deploy --attribute claim:team=ops
+ok attributes/all-are-there exits 0
+run authz can token:build call org.example.Deploy/Go --attribute scope=deploy --why-not
+ok attributes/one-is-not exits 1
+ok attributes/says-which-one says '^deployers  *attribute  *scope=deploy;claim:team=\*  *a token, .* with claim:team=\*'
+run authz can token:build call org.example.Deploy/Go --why-not
+ok attributes/not-known-allows-nothing exits 1
+ok attributes/asks-for-what-is-not-known says 'not known here: say --attribute'
+run policy explain token:build call org.example.Deploy/Go --attribute ''
+ok attributes/explained says '^deployers  *attributes=scope=deploy;claim:team=\* does not hold'
+run policy ls
+ok attributes/listed says '^suspended  *deny .* attributes=claim:state=suspended '
+cat > "$folder/scopes-cases.conf" << 'CASES'
+[case a deployer deploys]
+principal=token:build
+verb=call
+resource=org.example.Deploy/Drop
+attributes=scope=deploy;claim:team=ops
+expect=allow
+rule=deployers
+[case but not while suspended]
+principal=token:build
+verb=call
+resource=org.example.Deploy/Drop
+attributes=scope=deploy;claim:team=ops;claim:state=suspended
+expect=deny
+rule=suspended
+[case nor with nothing]
+principal=token:build
+verb=call
+resource=org.example.Deploy/Go
+attributes=
+expect=deny
+CASES
+run policy test "$folder/scopes-cases.conf"
+ok attributes/cases-pass exits 0
+printf '[case x]\nprincipal=a\nverb=call\nresource=a/B\nexpect=deny\nattributes=\377\n' > "$folder/bad.conf"
+run policy test "$folder/bad.conf"
+ok attributes/no-text-is-a-mistake exits 2
 finish

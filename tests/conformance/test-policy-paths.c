@@ -7,6 +7,9 @@
 #include "config.h"
 
 #include "mesh-fixture.h"
+#ifdef HAVE_GNUTLS
+#include "auth-scene.h"
+#endif
 #include "stream-handlers.h"
 #include "stream-scene.h"
 #include "topic-puppet.h"
@@ -56,6 +59,11 @@ static const Case cases[] = {
   { "denied without an answer", BY_SEND, TEST_SERVICE, "Gate", 0 },
   { "within the rate", BY_CALL, TEST_SERVICE, "Add", 0 },
   { "beyond the rate", BY_CALL, TEST_SERVICE, "Add", COMMY_ERROR_LIMITED },
+#ifdef HAVE_GNUTLS
+  { "what its token is good for", BY_CALL, TEST_SERVICE, "Scoped", COMMY_ERROR_NO_METHOD },
+  { "what another is good for", BY_CALL, TEST_SERVICE, "Unscoped", COMMY_ERROR_DENIED },
+  { "denied for what its token says", BY_CALL, TEST_SERVICE, "Shut", COMMY_ERROR_DENIED },
+#endif
   { "an operation", BY_CONTROL, NODE, "Cordon", COMMY_ERROR_DENIED },
   { "an operation that no rule denies", BY_CONTROL, NODE, "ReloadPolicy", 0 },
   { "a topic", BY_SUBSCRIPTION, NULL, "secret.a", COMMY_ERROR_DENIED },
@@ -124,6 +132,21 @@ static const char policy[] = "[audit]\n"
                              "min-security=kernel\n"
                              "from=192.0.2.0/24\n"
                              "effect=allow\n"
+                             "[policy scoped]\n"
+                             "roles=me\n"
+                             "methods=Scoped;Shut\n"
+                             "attributes=scope=deploy;token:b*\n"
+                             "effect=allow\n"
+                             "[policy unscoped]\n"
+                             "roles=me\n"
+                             "methods=Unscoped\n"
+                             "attributes=scope=admin\n"
+                             "effect=allow\n"
+                             "[policy shut]\n"
+                             "roles=me\n"
+                             "methods=Shut\n"
+                             "attributes=scope=read\n"
+                             "effect=deny\n"
                              "[policy hands-off]\n"
                              "principals=*\n"
                              "verbs=control\n"
@@ -329,6 +352,26 @@ append_trail (MeshFixture *fixture, GString *out)
 
 /* --- all of them, over one transport --- */
 
+/* (transfer full): callers of the test service show a token besides, with scopes. */
+static char *
+dup_token_settings (MeshFixture *fixture, const char *transport)
+{
+#ifdef HAVE_GNUTLS
+  g_autofree char *settings = NULL;
+  CommyApiKey key;
+
+  auth_make_key (fixture, "build", &key);
+  settings = auth_settings_of (fixture, &key, transport);
+  commy_api_key_clear (&key);
+  return g_strconcat ("[mesh]\n", settings,
+                      "[auth-chain both]\nany=peercred;mtls\nrequire=token\n"
+                      "[service " TEST_SERVICE "]\nauth-chain=both\n",
+                      NULL);
+#else
+  return g_strdup ("");
+#endif
+}
+
 /* The names of the user and of the folder, which differ and mean the same. */
 static char *
 dup_comparable (MeshFixture *fixture, const char *transport, const GString *text)
@@ -360,12 +403,16 @@ run (const char *transport)
   MeshFixture fixture = { 0 };
   g_autoptr (GString) out = g_string_new (NULL);
   g_autofree char *rules = g_strdup_printf (policy, (guint) geteuid (), (guint) geteuid ());
+  g_autofree char *token = NULL;
+  g_autofree char *all = NULL;
   g_autofree char *path = NULL;
   char *comparable;
   Scene *scene;
 
   mesh_fixture_set_up (&fixture, NULL);
-  path = mesh_fixture_use_keyfile (&fixture, "policy.conf", rules);
+  token = dup_token_settings (&fixture, transport);
+  all = g_strconcat (rules, token, NULL);
+  path = mesh_fixture_use_keyfile (&fixture, "policy.conf", all);
   scene = scene_new (&fixture, transport, 0, NULL);
   if (scene->service != NULL)
     offer_more (scene->mesh, G_OBJECT (scene->service));

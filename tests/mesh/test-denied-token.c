@@ -15,7 +15,7 @@
 #define SERVER                                                                                     \
   "auth=peercred;jwt\n[auth-chain c]\nrequire=peercred;jwt\n[service " TEST_SERVICE "]\n"          \
   "auth-chain=c\n[plugin auth/jwt]\nparam.jwks=%s\nparam.issuer=" ISSUER "\nparam.audience=here\n" \
-  "param.algorithms=HS256\n[audit]\nenabled=true\ndirectory=%s\n"
+  "param.algorithms=HS256\nparam.claims=team\n[audit]\nenabled=true\ndirectory=%s\n"
 #define CALLER                                                                                     \
   "auth=peercred;jwt\n[plugin auth/jwt]\nparam.credential=%s\nparam.show-to=unix:*\n[selection]\n" \
   "preference=pin\ntransports=unix\n"
@@ -210,6 +210,46 @@ test_one_of_two (MeshFixture *fixture, gconstpointer jti)
   g_assert_cmpuint (count (trail, "accepted", "jwt-id:" ISSUER "/c%2Fd"), ==, 1);
 }
 
+/* --- what a token says --- */
+
+/* The chain's first proof is one's own user, whom nothing is denied without a rule. */
+#define CLAIMS                                                        \
+  "[policy none]\nprincipals=*\nservices=" TEST_SERVICE               \
+  "\neffect=deny\n[policy ops]\nprincipals=*\nservices=" TEST_SERVICE \
+  "\nattributes=scope=deploy;claim:team=ops\neffect=allow\n[security]\nproof-check=100ms\n"
+
+/* With another token of the same principal it has what that one says, and nothing of the first. */
+static void
+test_other_claims (MeshFixture *fixture, gconstpointer data)
+{
+  g_autofree char *trail = g_build_filename (fixture->dir, "trail", NULL);
+  g_autofree char *keys = put_keys (fixture);
+  g_autofree char *settings = g_strdup_printf (SERVER CLAIMS, keys, trail);
+  g_autofree char *first
+      = make_token (",\"jti\":\"1\",\"scope\":\"deploy\",\"team\":[\"dev\",\"ops\"]");
+  g_autofree char *second = make_token (",\"jti\":\"2\",\"scope\":\"deploy\",\"team\":\"dev\"");
+  g_autofree char *path = NULL;
+  ServiceChild *child = service_child_start (fixture, settings, 0);
+  Caller caller;
+  g_autoptr (GError) error = NULL;
+
+  caller_init (&caller, fixture, "mine", first);
+  call (&caller, &error);
+  g_assert_no_error (error);
+  path = put (fixture, "mine", second);
+  g_assert_true (commy_mesh_deny (caller.mesh, "jwt-id:" ISSUER "/1", "replaced", 0, &error));
+  for (;;)
+    {
+      g_clear_error (&error);
+      if (!call (&caller, &error) && g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DENIED))
+        break;
+      g_main_context_iteration (NULL, FALSE);
+    }
+  g_test_message ("%s", error->message);
+  caller_clear (&caller);
+  service_child_free (child);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -225,6 +265,9 @@ main (int argc, char **argv)
    * of its own, which can be denied; test: /mesh/denied-token/by-its-hash */
   ADD ("by-its-hash", NULL, test_one_of_two);
   ADD ("by-its-hash-where-its-name-is-none", "jti", test_one_of_two);
+  /* attack: keep by an open connection what another token does not say any more; defence: what was
+   * proved is a connection's, which ends with its proof */
+  ADD ("another-token-says-something-else", NULL, test_other_claims);
 #undef ADD
   return g_test_run ();
 }

@@ -81,7 +81,7 @@ test_one (MeshFixture *fixture, gconstpointer data)
   g_assert_true (call (another, NULL));
   g_assert_false (call (client, &why));
   g_assert_false (call (another, NULL));
-  if (strstr (why, "(serve-rate-limit=0.001)") == NULL)
+  if (strstr (why, "(serve-rate-limit=0.001; the next one may come in 1") == NULL)
     g_error ("\"%s\" does not name the limit", why);
   g_object_unref (client);
   g_object_unref (another);
@@ -110,7 +110,7 @@ test_method (MeshFixture *fixture, gconstpointer data)
   g_assert_true (call (client, NULL));
   g_assert_true (call (client, NULL));
   g_assert_false (call (client, &why));
-  if (strstr (why, "(serve-rate-limit=0.002 of the method)") == NULL)
+  if (strstr (why, "(serve-rate-limit=0.002 of the method;") == NULL)
     g_error ("\"%s\" does not name the method's limit", why);
   for (; n < 3; n++)
     {
@@ -173,7 +173,8 @@ await_shared_by (Scene *self, const char *words)
 
   for (;;)
     {
-      g_autofree char *text = commy_service_rate_describe (self->service->rate);
+      g_autofree char *text = commy_service_rate_describe (self->service->rate,
+                                                           &(CommyRateRefusal){ COMMY_RATE_ALL });
 
       if (strstr (text, words) != NULL)
         return;
@@ -245,6 +246,215 @@ test_not_shared (MeshFixture *fixture, gconstpointer data)
     service_child_free (children[i]);
 }
 
+/* --- callers --- */
+
+#define EACH                                                                   \
+  GROUP "serve-rate-limit=1\nserve-rate-burst=9\n"                             \
+        "serve-rate-limit-per-principal=1\nserve-rate-burst-per-principal=4\n" \
+        "serve-rate-limit-per-address=1\nserve-rate-burst-per-address=6\n"
+
+static CommyServiceRate *
+rate_of (const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyConfig) config
+      = commy_config_load_text (text, strlen (text), "test.conf", &error);
+
+  g_assert_no_error (error);
+  return commy_service_rate_new (config, TEST_SERVICE, NULL);
+}
+
+/* @from: NULL: this host. */
+static gboolean
+take_from (CommyServiceRate *rate,
+           CommyRateCaller *caller,
+           const char *principal,
+           const char *from,
+           gint64 now_ns,
+           CommyRateRefusal *out_refusal)
+{
+  CommyPolicyPath path = { .where = COMMY_WHERE_LOCAL };
+
+  if (from != NULL)
+    {
+      path.where = COMMY_WHERE_ADDRESS;
+      g_assert_true (commy_network_parse_address (from, path.address));
+    }
+  return commy_service_rate_take (rate, caller, principal, &path, now_ns, out_refusal);
+}
+
+static gboolean
+take (CommyServiceRate *rate,
+      CommyRateCaller *caller,
+      const char *principal,
+      const char *from,
+      gint64 now_ns)
+{
+  CommyRateRefusal refusal;
+
+  return take_from (rate, caller, principal, from, now_ns, &refusal);
+}
+
+/* A caller that is new each time, as one that connects anew for each call. */
+static guint
+take_all (CommyServiceRate *rate, const char *principal, const char *from, CommyRateKind *out_kind)
+{
+  CommyRateRefusal refusal = { 0 };
+  guint n = 0;
+
+  for (;; n++)
+    {
+      CommyRateCaller *caller = commy_rate_caller_new ();
+      gboolean taken = take_from (rate, caller, principal, from, S, &refusal);
+
+      commy_rate_caller_free (caller);
+      if (taken)
+        continue;
+      *out_kind = refusal.kind;
+      return n;
+    }
+}
+
+/* Who is beyond its own limit takes nothing of what is for all, however often it tries. */
+static void
+test_each (void)
+{
+  CommyServiceRate *rate = rate_of (EACH);
+  CommyRateKind kind;
+
+  g_assert_cmpuint (take_all (rate, "ann", NULL, &kind), ==, 4);
+  g_assert_cmpint (kind, ==, COMMY_RATE_PRINCIPAL);
+  for (guint i = 0; i < 100; i++)
+    g_assert_cmpuint (take_all (rate, "ann", NULL, &kind), ==, 0);
+  g_assert_cmpuint (take_all (rate, "bob", NULL, &kind), ==, 4);
+  /* And who is refused for what all have taken keeps its own. */
+  for (guint i = 0; i < 100; i++)
+    g_assert_cmpuint (take_all (rate, "eve", NULL, &kind), ==, i == 0);
+  g_assert_cmpint (kind, ==, COMMY_RATE_ALL);
+  commy_service_rate_free (rate);
+}
+
+/* Whatever names somebody has, and however many addresses of one network. */
+static void
+test_addresses (void)
+{
+  CommyServiceRate *rate = rate_of (GROUP "serve-rate-limit-per-address=1\n"
+                                          "serve-rate-burst-per-address=6\n");
+  CommyRateKind kind;
+
+  g_assert_cmpuint (take_all (rate, "ann", "203.0.113.7", &kind), ==, 6);
+  g_assert_cmpint (kind, ==, COMMY_RATE_ADDRESS);
+  g_assert_cmpuint (take_all (rate, "bob", "203.0.113.7", &kind), ==, 0);
+  g_assert_cmpuint (take_all (rate, "bob", "203.0.113.8", &kind), ==, 6);
+  g_assert_cmpuint (take_all (rate, "ann", "2001:db8:1:2::3", &kind), ==, 6);
+  g_assert_cmpuint (take_all (rate, "bob", "2001:db8:1:2:ffff::9", &kind), ==, 0);
+  g_assert_cmpuint (take_all (rate, "bob", "2001:db8:1:3::3", &kind), ==, 6);
+  /* The kernel tells apart who is here. */
+  for (guint i = 0; i < 100; i++)
+    {
+      CommyRateCaller *caller = commy_rate_caller_new ();
+
+      g_assert_true (take (rate, caller, "ann", i % 2 == 0 ? "127.0.0.1" : "::1", S));
+      g_assert_true (take (rate, caller, "ann", NULL, S));
+      commy_rate_caller_free (caller);
+    }
+  commy_service_rate_free (rate);
+}
+
+/* A flow that moves is counted where it is. */
+static void
+test_moves (void)
+{
+  CommyServiceRate *rate = rate_of (GROUP "serve-rate-limit-per-address=1\n"
+                                          "serve-rate-burst-per-address=2\n");
+  CommyRateCaller *caller = commy_rate_caller_new ();
+  CommyRateKind kind;
+
+  g_assert_true (take (rate, caller, "ann", "203.0.113.7", S));
+  g_assert_true (take (rate, caller, "ann", "203.0.113.7", S));
+  g_assert_false (take (rate, caller, "ann", "203.0.113.7", S));
+  g_assert_true (take (rate, caller, "ann", "203.0.113.8", S));
+  g_assert_true (take (rate, caller, "ann", NULL, S));
+  g_assert_false (take (rate, caller, "ann", "203.0.113.7", S));
+  g_assert_cmpuint (take_all (rate, "bob", "203.0.113.8", &kind), ==, 1);
+  commy_rate_caller_free (caller);
+  commy_service_rate_free (rate);
+}
+
+/* The table has its limit, and who is in it and has taken stays. */
+static void
+test_strangers (void)
+{
+  CommyServiceRate *rate = rate_of (GROUP "serve-rate-limit-per-principal=1\n"
+                                          "serve-rate-burst-per-principal=2\n");
+  CommyRateCaller *ann = commy_rate_caller_new ();
+  CommyRateRefusal refusal = { 0 };
+  g_autofree char *why = NULL;
+  guint n = 0;
+
+  g_assert_true (take (rate, ann, "ann", NULL, S));
+  g_assert_true (take (rate, ann, "ann", NULL, S));
+  for (guint i = 0; i < COMMY_SERVICE_RATE_CALLERS + 1000; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("stranger-%u", i);
+      CommyRateCaller *caller = commy_rate_caller_new ();
+
+      n += take_from (rate, caller, name, NULL, S, &refusal);
+      commy_rate_caller_free (caller);
+    }
+  g_assert_cmpuint (n, ==, COMMY_SERVICE_RATE_CALLERS - 1 + 2);
+  g_assert_true (refusal.is_crowd);
+  why = commy_service_rate_describe (rate, &refusal);
+  if (strstr (why, "serve-rate-limit-per-principal=1, which newcomers share for now; the next one "
+                   "may come in 1")
+      == NULL)
+    g_error ("\"%s\" does not say why", why);
+  g_assert_false (take (rate, ann, "ann", NULL, S));
+  /* All of them have rested: there is room. */
+  g_assert_true (take (rate, ann, "ann", NULL, 100 * S));
+  g_assert_true (take (rate, ann, "ann", NULL, 100 * S));
+  commy_rate_caller_free (ann);
+  commy_service_rate_free (rate);
+}
+
+/* Over real paths: two of one name have what one may, which says nothing of the instance. */
+static void
+test_principal (MeshFixture *fixture, gconstpointer data)
+{
+  ServiceChild *child = service_child_start (
+      fixture,
+      GROUP "serve-rate-limit-per-principal=0.001\nserve-rate-burst-per-principal=3\nworkers=2\n",
+      0);
+  /* With breakers and ejection as they are without a keyfile. */
+  CommyMesh *mesh = mesh_fixture_join (fixture, GROUP "retry-attempts=1\n");
+  CommyMesh *other = mesh_fixture_join (fixture, GROUP "retry-attempts=1\n");
+  CommyClient *client = client_of (mesh, child->instance);
+  CommyClient *another = client_of (other, child->instance);
+  guint n = 0;
+
+  for (guint i = 0; i < 40; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) answer = commy_client_call_sync (
+          i % 2 == 0 ? client : another, "Add", g_variant_new ("(ii)", 1, 2), NULL, NULL, &error);
+
+      n += answer != NULL;
+      if (answer != NULL)
+        continue;
+      g_assert_error (error, COMMY_ERROR, COMMY_ERROR_TOO_OFTEN);
+      g_assert_nonnull (strstr (error->message, "calls the instance too often "
+                                                "(serve-rate-limit-per-principal=0.001; the next"));
+    }
+  g_assert_cmpuint (n, ==, 3);
+  g_object_unref (client);
+  g_object_unref (another);
+  commy_mesh_leave_sync (mesh, NULL, NULL);
+  commy_mesh_leave_sync (other, NULL, NULL);
+  g_object_unref (mesh);
+  g_object_unref (other);
+  service_child_free (child);
+}
+
 /* --- counting --- */
 
 static void
@@ -280,15 +490,20 @@ test_method_is_read (void)
   g_autoptr (CommyConfig) config
       = commy_config_load_text (text, strlen (text), "test.conf", &error);
   CommyServiceRate *rate = commy_service_rate_new (config, TEST_SERVICE, "Add");
+  CommyRateCaller *caller = commy_rate_caller_new ();
+  guint n = 0;
 
   g_assert_no_error (error);
   g_assert_null (commy_service_rate_new (config, TEST_SERVICE, "Pid"));
   g_assert_null (commy_service_rate_new (config, "org.example", "Test.Add"));
-  g_assert_true (rate->policy.is_shared);
-  g_assert_cmpuint (rate->policy.rate.burst, ==, BURST);
+  g_assert_true (rate->is_shared);
+  g_assert_cmpuint (rate->whole[COMMY_RATE_ALL].burst, ==, BURST);
+  g_assert_cmpfloat (rate->whole[COMMY_RATE_ALL].rate, ==, 40);
   commy_service_rate_divide (rate, 2, 1);
-  g_assert_cmpfloat (rate->part.rate, ==, 20);
-  g_assert_cmpuint (rate->part.burst, ==, BURST / 2);
+  while (take (rate, caller, "a", NULL, S))
+    n++;
+  g_assert_cmpuint (n, ==, BURST / 2);
+  commy_rate_caller_free (caller);
   commy_service_rate_free (rate);
 }
 
@@ -302,20 +517,24 @@ test_joins (void)
       = commy_config_load_text (text, strlen (text), "test.conf", &error);
   CommyServiceRate *alone = commy_service_rate_new (config, TEST_SERVICE, NULL);
   CommyServiceRate *rate = commy_service_rate_new (config, TEST_SERVICE, NULL);
+  CommyRateCaller *one = commy_rate_caller_new ();
+  CommyRateCaller *other = commy_rate_caller_new ();
   guint n = 0;
 
   g_assert_no_error (error);
   g_assert_null (commy_service_rate_new (config, "org.example.Other", NULL));
   commy_service_rate_divide (alone, 1, 1);
   commy_service_rate_divide (rate, 2, 1);
-  g_assert_true (commy_service_rate_take (alone, 1));
-  g_assert_false (commy_service_rate_take (rate, 1));
+  g_assert_true (take (alone, one, "a", NULL, 1));
+  g_assert_false (take (rate, other, "a", NULL, 1));
   /* The store is away: nobody counts anew, and the part stays. */
-  while (commy_service_rate_take (rate, S))
+  while (take (rate, other, "a", NULL, S))
     n++;
   g_assert_cmpuint (n, ==, BURST / 2);
   commy_service_rate_divide (rate, 1, S);
-  g_assert_false (commy_service_rate_take (rate, S));
+  g_assert_false (take (rate, other, "a", NULL, S));
+  commy_rate_caller_free (one);
+  commy_rate_caller_free (other);
   commy_service_rate_free (alone);
   commy_service_rate_free (rate);
 }
@@ -339,6 +558,15 @@ main (int argc, char **argv)
   ADD ("each-its-own-without-the-scope", test_not_shared);
   g_test_add_func ("/mesh/service-rate/counts-who-is-in-the-store", test_count);
   g_test_add_func ("/mesh/service-rate/a-method-divides-it-too", test_method_is_read);
+  /* attack: take all that a service may do, so that nothing is left for others; defence: each
+   * principal has its own limit, which counts before that of all */
+  g_test_add_func ("/mesh/service-rate/each-principal-its-own", test_each);
+  /* attack: call under many names from one host; defence: its address has a limit of its own, of
+   * IPv6 its /64 */
+  g_test_add_func ("/mesh/service-rate/each-address-its-own", test_addresses);
+  g_test_add_func ("/mesh/service-rate/a-flow-is-counted-where-it-is", test_moves);
+  g_test_add_func ("/mesh/service-rate/strangers-push-nobody-out", test_strangers);
+  ADD ("beyond-ones-own-is-no-fault-of-the-instance", test_principal);
   /* attack: have an instance restarted again and again, for the calls that a rested one takes at
    * once; defence: who joins others begins with nothing saved */
   g_test_add_func ("/mesh/service-rate/who-joins-has-nothing-saved", test_joins);

@@ -114,12 +114,18 @@ measure_fresh (const char *name, const char *head, const char *form, guint batch
   g_autofree double *ns = g_new (double, batches);
   g_auto (GStrv) principals = g_new0 (char *, RULES + 1);
   g_auto (GStrv) services = g_new0 (char *, RULES + 1);
+  g_auto (GStrv) scopes = g_new0 (char *, RULES + 1);
+  static const char *attributes[RULES][4];
   guint allowed = 0;
 
   for (guint i = 0; i < RULES; i++)
     {
       principals[i] = g_strdup_printf ("spiffe://mesh-0123abcd/host/h%u/user/u%u", i, i);
       services[i] = g_strdup_printf ("org.example.shop%u.Orders", i);
+      scopes[i] = g_strdup_printf ("scope=s%u", i);
+      attributes[i][0] = "token-id=0123456789abcdef";
+      attributes[i][1] = scopes[i];
+      attributes[i][2] = "claim:team=payments";
     }
   for (guint i = 0; i < batches; i++)
     {
@@ -131,6 +137,7 @@ measure_fresh (const char *name, const char *head, const char *form, guint batch
                                                .principal = principals[n % RULES],
                                                .resource = services[n % RULES],
                                                .method = "GetOne",
+                                               .attributes = attributes[n % RULES],
                                                .wall_us = 1 };
 
           allowed += commy_policy_judge (policy, &request).allowed ? 1 : 0;
@@ -158,6 +165,10 @@ main (int argc, char **argv)
                  batches);
   measure_fresh ("1000 rules, roles", "[role all]\nmembers=spiffe://mesh-0123abcd/*\n",
                  "[policy p#]\nroles=all\nservices=org.example.shop#.*\nmethods=Get*\n"
+                 "effect=allow\n",
+                 batches);
+  measure_fresh ("1000 rules, attributes", "",
+                 "[policy p#]\nprincipals=*\nservices=*\nattributes=scope=s#;claim:team=*\n"
                  "effect=allow\n",
                  batches);
   measure_fresh ("1000 rules, all fit", "", "[policy p#]\nprincipals=*\nservices=*\neffect=allow\n",
