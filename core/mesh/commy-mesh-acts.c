@@ -94,7 +94,8 @@ acts_new (CommyMesh *mesh)
   CommyAuditLogSetup setup;
 
   start_sealers (self, mesh);
-  commy_mesh_fill_audit_setup (mesh, directory, &setup);
+  /* What is wrong there keeps nobody from shutting somebody out. */
+  commy_mesh_fill_audit_setup (mesh, directory, &setup, NULL);
   setup.chain.seal = seal;
   setup.chain.seal_data = self;
   self->log = commy_audit_log_new (&setup);
