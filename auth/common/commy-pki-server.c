@@ -101,6 +101,10 @@ session_settled (gpointer owner, CommyPkiSession *session, const CommyPkiOutcome
 
   tell (self, outcome->admitted ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_WARNING, "%s (from %s)",
         outcome->line, from);
+  if (!outcome->admitted && self->shared.admission.record != NULL)
+    self->shared.admission.record (
+        self->shared.admission.record_data,
+        &(CommyPkiEvent){ .outcome = "refused", .from = from, .line = outcome->line }, NULL);
   if (!outcome->suspicious)
     return;
   commy_pki_limiter_add_failure (self->limiter, from, g_get_monotonic_time ());
@@ -402,6 +406,8 @@ commy_pki_server_new (const CommyPkiServerConfig *config, GError **error)
     .authority = self->authority,
     .dir = self->dir,
     .life_s = config->life_s > 0 ? config->life_s : COMMY_PKI_JOINED_LIFE_S,
+    .record = config->record,
+    .record_data = config->record_data,
   };
   self->shared.deadline_us = config->deadline_us > 0 ? config->deadline_us : COMMY_PKI_TIMEOUT_US;
   self->shared.now_s = session_now;

@@ -133,6 +133,8 @@ typedef struct
   CommyPkiAuthority *authority;
   const char *dir;
   gint64 life_s;
+  CommyPkiRecord record; /* or NULL */
+  gpointer record_data;
 } CommyPkiAdmission;
 
 /* What became of a request, for the log and the limits. */
@@ -143,10 +145,12 @@ typedef struct
   char *line;          /* for the log */
 } CommyPkiOutcome;
 
-/* @peer: (nullable): DER of the certificate the other side proved to own. Returns the answer. */
+/* @peer: (nullable): DER of the certificate the other side proved to own. @from: its address.
+ * Returns the answer. */
 GBytes *commy_pki_admission_decide (const CommyPkiAdmission *self,
                                     const CommyPkiMessage *request,
                                     GBytes *peer,
+                                    const char *from,
                                     gint64 now_s,
                                     CommyPkiOutcome *out);
 

@@ -245,7 +245,7 @@ decide (Scene *self,
   g_auto (CommyPkiMessage) answer = { 0 };
   CommyPkiOutcome outcome = { FALSE };
   g_autoptr (GBytes) bytes
-      = commy_pki_admission_decide (&self->admission, &request, NULL, now_s, &outcome);
+      = commy_pki_admission_decide (&self->admission, &request, NULL, "192.0.2.1", now_s, &outcome);
   char *text = NULL;
 
   g_variant_dict_unref (fields);
