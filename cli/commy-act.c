@@ -14,10 +14,9 @@ act_clear (CommyAct *act)
   g_clear_pointer (&act->details, g_free);
 }
 
-/* A rule that is wrong keeps nobody from shutting somebody out. Without a keyfile that can be read
- * nobody knows what is to be recorded. */
-static CommyMesh *
-open_mesh (const CommyCli *cli, GError **error)
+/* A rule that is wrong keeps nobody from shutting somebody out. */
+CommyMesh *
+commy_act_dup_mesh (const CommyCli *cli, GError **error)
 {
   g_autoptr (GError) cause = NULL;
   CommyMesh *mesh = commy_mesh_new (cli->mesh, &cause);
@@ -35,7 +34,7 @@ commy_act_begin (
 {
   g_autoptr (GError) error = NULL;
 
-  *act = (CommyAct){ .mesh = mesh != NULL ? g_object_ref (mesh) : open_mesh (cli, &error),
+  *act = (CommyAct){ .mesh = mesh != NULL ? g_object_ref (mesh) : commy_act_dup_mesh (cli, &error),
                      .what = what,
                      .about = g_strdup (about) };
   if (act->mesh != NULL

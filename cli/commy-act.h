@@ -16,6 +16,9 @@ typedef struct
   char *details;    /* what else came of it, or NULL; names nobody */
 } CommyAct;
 
+/* One that records acts, and need not join. (transfer full): NULL with @error: without a keyfile
+ * that can be read nobody knows what is to be recorded. */
+CommyMesh *commy_act_dup_mesh (const CommyCli *cli, GError **error);
 /* @mesh: (nullable): that the verb has joined. @what: "token revoke"; a literal. @about:
  * (nullable): on what; may be personal. FALSE: it was told why it must not be done; end with
  * act->status. */

@@ -150,11 +150,12 @@ static gboolean
 prepare (Query *query, GError **error)
 {
   static const char *const types[] = { "call", "control",     "peer",  "policy", "config", "plugin",
-                                       "node", "certificate", "admin", "trail",  NULL };
+                                       "node", "certificate", "store", "admin",  "trail",  NULL };
   static const char *const outcomes[]
-      = { "allowed", "denied",    "accepted", "refused",     "ended",  "loaded",     "rejected",
-          "joined",  "left",      "renewed",  "not renewed", "opened", "checkpoint", "closed",
-          "gap",     "recovered", "removed",  "begun",       "done",   "failed",     NULL };
+      = { "allowed",  "denied",     "accepted", "refused", "ended",       "loaded",
+          "rejected", "joined",     "left",     "renewed", "not renewed", "issued",
+          "opened",   "checkpoint", "closed",   "gap",     "recovered",   "removed",
+          "begun",    "done",       "failed",   NULL };
   const char *texts[] = { query->principal, query->service, query->type, query->outcome };
   const char *const options[] = { "--principal", "--service", "--type", "--outcome" };
   const char *const *const known[] = { NULL, NULL, types, outcomes };

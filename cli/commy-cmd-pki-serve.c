@@ -6,6 +6,7 @@
 
 #include "cli/commy-cmd-pki.h"
 
+#include "cli/commy-act.h"
 #include "cli/commy-output.h"
 #include "cli/commy-quantity.h"
 
@@ -55,6 +56,15 @@ on_log (gpointer data, GLogLevelFlags level, const char *line)
   commy_cli_note ("%s", line);
 }
 
+/* In the trail, as what the same service of a node does. */
+static gboolean
+on_record (gpointer mesh, const CommyPkiEvent *event, GError **error)
+{
+  return commy_mesh_record_certificate (
+      mesh, event->outcome, event->id, event->from,
+      event->certificate != NULL ? event->certificate : event->line, error);
+}
+
 static gboolean
 on_interrupt (gpointer loop)
 {
@@ -80,13 +90,15 @@ print_token (const CommyCli *cli, const Options *options)
 }
 
 static CommyExit
-run (const CommyCli *cli, const Options *options)
+run (const CommyCli *cli, const Options *options, CommyMesh *mesh)
 {
   const CommyPkiServerConfig config = {
     .dir = options->dir,
     .listen = options->listen,
     .life_s = options->life_us / G_USEC_PER_SEC,
     .log = on_log,
+    .record = on_record,
+    .record_data = mesh,
   };
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   g_autoptr (GError) error = NULL;
@@ -106,6 +118,20 @@ run (const CommyCli *cli, const Options *options)
   g_source_remove (interrupt);
   g_source_remove (terminate);
   return status;
+}
+
+static CommyExit
+record_and_run (const CommyCli *cli, const Options *options)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CommyMesh) mesh = commy_act_dup_mesh (cli, &error);
+  CommyAct act;
+
+  if (mesh == NULL)
+    return commy_cli_fail (error);
+  if (!commy_act_begin (&act, cli, mesh, "pki serve", options->dir))
+    return act.status;
+  return commy_act_end (&act, run (cli, options, mesh));
 }
 
 CommyExit
@@ -138,5 +164,5 @@ commy_cmd_pki_serve (CommyCli *cli, char **argv)
     options.dir = commy_cmd_pki_dup_dir (cli, NULL);
   if (options.listen == NULL)
     options.listen = g_strdup_printf ("0.0.0.0:%d", COMMY_PKI_PORT);
-  return run (cli, &options);
+  return record_and_run (cli, &options);
 }

@@ -15,6 +15,7 @@ typedef struct
   const CommyPkiAdmission *admission;
   CommyPkiAuthority *authority; /* as it is under the register's lock */
   CommyPkiOutcome *outcome;
+  const char *from;
   gint64 now_s;
   gint64 now_us;
   GBytes *csr;
@@ -88,6 +89,24 @@ read_crl (Case *self, char **out_crl, GError **error)
   return commy_pki_read_crl (path, out_crl, error);
 }
 
+/* What is not recorded is not handed out, if the keyfile says so. */
+static gboolean
+record (const Case *self, const char *id, const char *pem, GError **error)
+{
+  const CommyPkiAdmission *admission = self->admission;
+  g_autoptr (CommyPkiInfo) info = NULL;
+  CommyPkiEvent event
+      = { .outcome = self->token != NULL ? "issued" : "renewed", .id = id, .from = self->from };
+
+  if (admission->record == NULL)
+    return TRUE;
+  info = commy_pki_info_new (pem, error);
+  if (info == NULL)
+    return FALSE;
+  event.certificate = info->name;
+  return admission->record (admission->record_data, &event, error);
+}
+
 static GBytes *
 admit (Case *self, CommyPkiRegister *reg)
 {
@@ -97,6 +116,7 @@ admit (Case *self, CommyPkiRegister *reg)
   g_autofree char *key = NULL;
   g_autofree char *pem = NULL;
   g_autofree char *crl = NULL;
+  g_autofree char *id = g_strdup_printf ("spiffe://%s%s", authority->domain, self->path);
   g_autoptr (GError) why = NULL;
   GVariantDict fields;
 
@@ -116,12 +136,10 @@ admit (Case *self, CommyPkiRegister *reg)
   if (!commy_pki_register_set_identity (reg, self->path, key, self->previous, until, self->now_s,
                                         &why)
       || !commy_pki_register_note_certificate (reg, self->path, pem, self->now_s, &why)
-      || !commy_pki_register_save (reg, self->now_s, &why))
+      || !record (self, id, pem, &why) || !commy_pki_register_save (reg, self->now_s, &why))
     return fail (self, why);
   self->outcome->admitted = TRUE;
-  self->outcome->line
-      = g_strdup_printf ("%s spiffe://%s%s", self->token != NULL ? "admitted" : "renewed",
-                         authority->domain, self->path);
+  self->outcome->line = g_strdup_printf ("%s %s", self->token != NULL ? "admitted" : "renewed", id);
   g_variant_dict_init (&fields, NULL);
   g_variant_dict_insert (&fields, "certificate", "s", pem);
   g_variant_dict_insert (&fields, "authority", "s", authority->pem);
@@ -336,11 +354,13 @@ GBytes *
 commy_pki_admission_decide (const CommyPkiAdmission *admission,
                             const CommyPkiMessage *request,
                             GBytes *peer,
+                            const char *from,
                             gint64 now_s,
                             gint64 now_us,
                             CommyPkiOutcome *out)
 {
-  g_auto (Case) self = { .admission = admission, .outcome = out, .now_s = now_s, .now_us = now_us };
+  g_auto (Case) self
+      = { .admission = admission, .outcome = out, .from = from, .now_s = now_s, .now_us = now_us };
 
   self.csr = commy_pki_message_dup_bytes (request, "request");
   if (self.csr == NULL)

@@ -183,6 +183,19 @@ typedef struct _CommyPkiServer CommyPkiServer;
 typedef gint64 (*CommyPkiClock) (gpointer user_data); /* seconds since 1970 */
 typedef void (*CommyPkiLog) (gpointer user_data, GLogLevelFlags level, const char *line);
 
+/* What the service does, for an audit trail. */
+typedef struct
+{
+  const char *outcome;     /* "issued", "renewed", "refused" */
+  const char *id;          /* the SPIFFE id that it was for; NULL: nobody proved anything */
+  const char *certificate; /* "x509:AUTHORITY:SERIAL" of the new one, or NULL */
+  const char *from;        /* the address */
+  const char *line;        /* why, of a refusal */
+} CommyPkiEvent;
+
+/* Before a certificate is handed out. FALSE: it must not be. */
+typedef gboolean (*CommyPkiRecord) (gpointer user_data, const CommyPkiEvent *event, GError **error);
+
 typedef struct
 {
   const char *dir;     /* the authority's */
@@ -193,6 +206,8 @@ typedef struct
   gpointer clock_data;
   CommyPkiLog log; /* NULL: nothing is told. Called where the server runs. */
   gpointer log_data;
+  CommyPkiRecord record; /* NULL: nothing is recorded. Called where the server runs. */
+  gpointer record_data;
 } CommyPkiServerConfig;
 
 /* Runs in the thread-default main context of the caller, and nowhere else. */

@@ -104,6 +104,10 @@ session_settled (gpointer owner, CommyPkiSession *session, const CommyPkiOutcome
         outcome->line, from);
   if (!outcome->admitted && outcome->who != NULL)
     commy_pki_limiter_add_failure (self->known, outcome->who, g_get_monotonic_time ());
+  if (!outcome->admitted && self->shared.admission.record != NULL)
+    self->shared.admission.record (
+        self->shared.admission.record_data,
+        &(CommyPkiEvent){ .outcome = "refused", .from = from, .line = outcome->line }, NULL);
   if (!outcome->suspicious)
     return;
   commy_pki_limiter_add_failure (self->limiter, from, g_get_monotonic_time ());
@@ -407,6 +411,8 @@ commy_pki_server_new (const CommyPkiServerConfig *config, GError **error)
     .dir = self->dir,
     .life_s = config->life_s > 0 ? config->life_s : COMMY_PKI_JOINED_LIFE_S,
     .known = self->known,
+    .record = config->record,
+    .record_data = config->record_data,
   };
   self->shared.deadline_us = config->deadline_us > 0 ? config->deadline_us : COMMY_PKI_TIMEOUT_US;
   self->shared.now_s = session_now;

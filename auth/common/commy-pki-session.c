@@ -150,7 +150,7 @@ settle (CommyPkiSession *self)
   self->shared->refresh (self->shared->owner);
   if (commy_pki_message_read (self->in, self->in_size, &request, NULL))
     answer = commy_pki_admission_decide (
-        &self->shared->admission, &request, chain->len > 0 ? chain->pdata[0] : NULL,
+        &self->shared->admission, &request, chain->len > 0 ? chain->pdata[0] : NULL, self->from,
         self->shared->now_s (self->shared->owner), g_get_monotonic_time (), &outcome);
   else
     {

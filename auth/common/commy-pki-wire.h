@@ -152,6 +152,8 @@ typedef struct
   const char *dir;
   gint64 life_s;
   CommyPkiLimiter *known; /* (nullable): refusals of those who proved who they are */
+  CommyPkiRecord record;  /* (nullable) */
+  gpointer record_data;
 } CommyPkiAdmission;
 
 /* What became of a request, for the log and the limits. */
@@ -165,11 +167,12 @@ typedef struct
 
 void commy_pki_outcome_clear (CommyPkiOutcome *outcome);
 
-/* @peer: (nullable): DER of the certificate the other side proved to own. @now_us: monotonic.
- * Returns the answer. */
+/* @peer: (nullable): DER of the certificate the other side proved to own. @from: its address.
+ * @now_us: monotonic. Returns the answer. */
 GBytes *commy_pki_admission_decide (const CommyPkiAdmission *self,
                                     const CommyPkiMessage *request,
                                     GBytes *peer,
+                                    const char *from,
                                     gint64 now_s,
                                     gint64 now_us,
                                     CommyPkiOutcome *out);

@@ -21,6 +21,40 @@ on_log (gpointer data, GLogLevelFlags level, const char *line)
   self->host->log (self->host, level, line);
 }
 
+/* Outcome and name of each, with a blank between. */
+static void
+on_handed_out (gpointer data)
+{
+  MtlsAuthority *self = data;
+  g_autoptr (GPtrArray) lines = NULL;
+
+  g_mutex_lock (&self->lock);
+  lines = self->handed_out;
+  self->handed_out = g_ptr_array_new_with_free_func (g_free);
+  g_mutex_unlock (&self->lock);
+  for (guint i = 0; i < lines->len; i++)
+    {
+      g_auto (GStrv) words = g_strsplit (lines->pdata[i], " ", 2);
+
+      self->host->audit (self->host, "certificate", words[0], words[1]);
+    }
+}
+
+/* The host's trail has no budget for plugins' strangers: who was refused is in the log alone. */
+static gboolean
+on_record (gpointer data, const CommyPkiEvent *event, GError **error)
+{
+  MtlsAuthority *self = data;
+
+  if (event->certificate == NULL)
+    return TRUE;
+  g_mutex_lock (&self->lock);
+  g_ptr_array_add (self->handed_out, g_strdup_printf ("%s %s", event->outcome, event->certificate));
+  g_mutex_unlock (&self->lock);
+  self->host->post (self->host, on_handed_out, self);
+  return TRUE;
+}
+
 /* Said once, until there is something else to say. */
 static void
 tell_why (MtlsAuthority *self, const GError *why)
@@ -112,6 +146,11 @@ mtls_authority_start (MtlsAuthority *self, CommyHost *host, const char *listen, 
       = g_ascii_strtoll (host->param (host, "certificate-life"), NULL, 10) / MTLS_SECOND;
   self->config.log = on_log;
   self->config.log_data = self;
+  if (host->struct_size > G_STRUCT_OFFSET (CommyHost, audit) && host->audit != NULL)
+    self->config.record = on_record;
+  self->config.record_data = self;
+  g_mutex_init (&self->lock);
+  self->handed_out = g_ptr_array_new_with_free_func (g_free);
   self->context = g_main_context_new ();
   self->thread = g_thread_new ("commy-authority", work, self);
   return TRUE;
@@ -125,6 +164,10 @@ mtls_authority_stop (MtlsAuthority *self)
   g_atomic_int_set (&self->stopping, 1);
   g_main_context_wakeup (self->context);
   g_thread_join (g_steal_pointer (&self->thread));
+  if (self->config.record != NULL)
+    on_handed_out (self); /* a post that waits is not called any more */
+  g_clear_pointer (&self->handed_out, g_ptr_array_unref);
+  g_mutex_clear (&self->lock);
   g_clear_pointer (&self->context, g_main_context_unref);
   g_clear_pointer (&self->told, g_free);
 }

@@ -58,7 +58,9 @@ typedef struct
   CommyPkiServerConfig config;
   GThread *thread;
   GMainContext *context;
-  gint stopping; /* atomic */
+  gint stopping;         /* atomic */
+  GMutex lock;           /* of what follows */
+  GPtrArray *handed_out; /* for the audit trail, on their way to the mesh thread */
   /* the thread's */
   CommyPkiServer *server;
   char *told; /* why it does not serve, as logged last */

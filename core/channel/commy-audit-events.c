@@ -12,16 +12,6 @@
 
 #include <string.h>
 
-/* What is denied anyway is denied with that reason. */
-static gboolean
-check (CommyChannel *self, const CommyAuditEvent *event, gboolean allowed, GError **error)
-{
-  if (allowed)
-    return commy_audit_log_check (self->shared->audit, event, error);
-  commy_audit_log_add (self->shared->audit, event);
-  return TRUE;
-}
-
 /* By the name on the path it is on now, which is the record's transport; where that is another one
  * than the flow was set up with, that one is there, too. */
 static void
@@ -50,11 +40,16 @@ commy_audit_call (CommyChannel *self, const CommyIncomingMethod *method, CommyIn
   g_autoptr (GError) error = NULL;
 
   name_peer (self, self->moves.peer, &event);
-  if (check (self, &event, method->allowed, &error))
-    return TRUE;
-  commy_channel_refuse_call (self, incoming, COMMY_DROP_DENIED, (guint32) error->code,
-                             commy_error_bare (error));
-  return FALSE;
+  /* What is denied anyway is denied with that reason. */
+  if (!method->allowed)
+    commy_audit_log_add (self->shared->audit, &event);
+  else if (!commy_audit_log_check (self->shared->audit, &event, &error))
+    {
+      commy_channel_refuse_call (self, incoming, COMMY_DROP_DENIED, (guint32) error->code,
+                                 commy_error_bare (error));
+      return FALSE;
+    }
+  return TRUE;
 }
 
 gboolean
@@ -74,7 +69,10 @@ commy_audit_control (CommyChannel *self,
   } };
 
   name_peer (self, present, &event);
-  return check (self, &event, verdict->allowed, error);
+  if (verdict->allowed)
+    return commy_audit_log_check_rare (self->shared->audit, &event, error);
+  commy_audit_log_add (self->shared->audit, &event);
+  return TRUE;
 }
 
 /* Which proofs it was: one who reads it may want to deny one of them. (transfer full) */
@@ -135,7 +133,7 @@ commy_audit_accepted (CommySetup *self, GError **error)
       [COMMY_AUDIT_DETAILS] = commy_principal_get_provider (self->peer),
   } };
 
-  return commy_audit_log_check (self->shared->channel->audit, &event, error);
+  return commy_audit_log_check_rare (self->shared->channel->audit, &event, error);
 }
 
 /* The error's text may have names in it, of which nobody knows whether they are the peer's own: all

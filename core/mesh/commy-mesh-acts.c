@@ -8,6 +8,7 @@
 
 #include "base/commy-error-private.h"
 #include "mesh/commy-mesh-private.h"
+#include "security/commy-audit-alike.h"
 
 #include <string.h>
 
@@ -94,7 +95,8 @@ acts_new (CommyMesh *mesh)
   CommyAuditLogSetup setup;
 
   start_sealers (self, mesh);
-  commy_mesh_fill_audit_setup (mesh, directory, &setup);
+  /* What is wrong there keeps nobody from shutting somebody out. */
+  commy_mesh_fill_audit_setup (mesh, directory, &setup, NULL);
   setup.chain.seal = seal;
   setup.chain.seal_data = self;
   self->log = commy_audit_log_new (&setup);
@@ -176,6 +178,44 @@ commy_mesh_record_act (CommyMesh *self,
   event.texts[failed ? COMMY_AUDIT_REASON : COMMY_AUDIT_DETAILS] = details;
   log = dup_log (self);
   recorded = commy_audit_log_check_written (log, &event, error);
+  commy_audit_log_unref (log);
+  return recorded;
+}
+
+gboolean
+commy_mesh_record_certificate (CommyMesh *self,
+                               const char *outcome,
+                               const char *principal,
+                               const char *address,
+                               const char *about,
+                               GError **error)
+{
+  static const char *const outcomes[] = { "issued", "renewed", "refused", NULL };
+  g_autofree char *alike = NULL;
+  CommyAuditEvent event = { .texts = {
+                                [COMMY_AUDIT_TYPE] = "certificate",
+                                [COMMY_AUDIT_OUTCOME] = outcome,
+                                [COMMY_AUDIT_PRINCIPAL] = principal,
+                                [COMMY_AUDIT_ADDRESS] = address,
+                                [COMMY_AUDIT_PEER] = about,
+                            } };
+  gboolean recorded = TRUE;
+  CommyAuditLog *log;
+
+  g_return_val_if_fail (COMMY_IS_MESH (self), FALSE);
+  g_return_val_if_fail (outcome != NULL && g_strv_contains (outcomes, outcome), FALSE);
+  if (!commy_config_get_bool (self->config, "audit", "enabled"))
+    return TRUE;
+  log = dup_log (self);
+  if (strcmp (outcome, "refused") == 0)
+    {
+      alike = about != NULL ? commy_audit_dup_alike (about) : NULL;
+      event.is_stranger = TRUE;
+      event.alike = alike;
+      commy_audit_log_add (log, &event);
+    }
+  else
+    recorded = commy_audit_log_check_rare (log, &event, error);
   commy_audit_log_unref (log);
   return recorded;
 }

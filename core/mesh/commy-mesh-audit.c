@@ -7,11 +7,9 @@
 
 #include "base/commy-error-private.h"
 #include "mesh/commy-mesh-private.h"
+#include "security/commy-audit-settings.h"
 
 #include <commy/commy-version.h>
-#include <string.h>
-
-#define RETRY_US G_USEC_PER_SEC
 
 char *
 commy_mesh_dup_audit_directory (CommyMesh *self)
@@ -37,16 +35,6 @@ seal (gpointer data,
     if ((*auth)->ops.auth.seal ((*auth)->instance, first, bytes, size, out_seal, out_size))
       return TRUE;
   return FALSE;
-}
-
-static CommyAuditCalls
-read_calls (CommyConfig *config)
-{
-  const char *word = commy_config_get (config, "audit", "calls");
-
-  if (g_strcmp0 (word, "all") == 0)
-    return COMMY_AUDIT_CALLS_ALL;
-  return g_strcmp0 (word, "none") == 0 ? COMMY_AUDIT_CALLS_NONE : COMMY_AUDIT_CALLS_DENIED;
 }
 
 static CommyAuditEvent
@@ -78,94 +66,35 @@ commy_mesh_audit_from_plugin (gpointer mesh,
   commy_mesh_audit (mesh, type, outcome, NULL, details);
 }
 
-/* One's own settings by their hash: whether they changed from one join to the next can be seen, and
- * what they are is in the files. */
-static void
-audit_config (CommyMesh *self)
+gboolean
+commy_mesh_fill_audit_setup (CommyMesh *self,
+                             const char *directory,
+                             CommyAuditLogSetup *setup,
+                             GError **error)
 {
-  g_autoptr (GVariant) list = g_variant_ref_sink (commy_config_list (self->config));
-  g_autofree char *text = g_variant_print (list, FALSE);
-  g_autofree char *hash = g_compute_checksum_for_string (G_CHECKSUM_SHA256, text, -1);
-  g_autofree char *details = g_strdup_printf ("sha256:%s", hash);
-
-  commy_mesh_audit (self, "config", "loaded", NULL, details);
-}
-
-/* The same of what a policy consists of, wherever it is written: (transfer full) */
-static char *
-hash_policy (CommyConfig *config)
-{
-  static const char *const parts[] = { "policy ", "role ", "network-group ", "security" };
-  g_autoptr (GVariant) list = g_variant_ref_sink (commy_config_list (config));
-  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
-  const char *group, *key, *value;
-  GVariantIter iter;
-
-  g_variant_iter_init (&iter, list);
-  while (g_variant_iter_next (&iter, "(&s&s&s&s)", &group, &key, &value, NULL))
-    for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
-      if (g_str_has_prefix (group, parts[i]))
-        {
-          const char *const words[] = { group, key, value };
-
-          for (guint j = 0; j < G_N_ELEMENTS (words); j++)
-            g_checksum_update (sum, (const guchar *) words[j], (gssize) strlen (words[j]) + 1);
-        }
-  return g_strdup (g_checksum_get_string (sum));
-}
-
-/* The file that is written has its place in the whole, and so should one that can be read. */
-static gboolean
-check_sizes (CommyMesh *self, const CommyAuditChainSetup *chain, GError **error)
-{
-  if (chain->max_total_size == 0 || chain->max_total_size / 2 >= chain->max_file_size)
-    return TRUE;
-  commy_set_error (error, COMMY_ERROR_CONFIG_VALUE,
-                   "max-total-size of [audit] (%s) has to be twice max-file-size at least (%s)",
-                   commy_config_get_origin (self->config, "audit", "max-total-size"),
-                   commy_config_get_origin (self->config, "audit", "max-file-size"));
-  return FALSE;
-}
-
-void
-commy_mesh_fill_audit_setup (CommyMesh *self, const char *directory, CommyAuditLogSetup *setup)
-{
-  const char *failure = commy_config_get (self->config, "audit", "on-failure");
-
   *setup = (CommyAuditLogSetup){
-    .chain
-    = { .directory = directory,
-        .mesh = self->name,
-        .node = self->node,
-        .env = self->env,
-        .max_file_size = commy_config_get_size (self->config, "audit", "max-file-size"),
-        .max_total_size = commy_config_get_size (self->config, "audit", "max-total-size"),
-        .retention_us = commy_config_get_duration (self->config, "audit", "retention") / 1000 },
-    .calls = read_calls (self->config),
-    .refuses = g_strcmp0 (failure, "refuse") == 0,
-    .strangers_per_second
-    = (guint) commy_config_get_int (self->config, "audit", "strangers-per-second"),
-    .queue_size = COMMY_AUDIT_QUEUE_SIZE,
-    .retry_us = RETRY_US,
+    .chain = { .directory = directory, .mesh = self->name, .node = self->node, .env = self->env }
   };
+  return commy_audit_settings_read (self->config, setup, error);
 }
 
 gboolean
 commy_mesh_start_audit (CommyMesh *self, GError **error)
 {
   g_autofree char *directory = commy_mesh_dup_audit_directory (self);
+  g_autofree char *settings = NULL;
   CommyAuditLogSetup setup;
 
   if (!commy_config_get_bool (self->config, "audit", "enabled"))
     return TRUE;
-  commy_mesh_fill_audit_setup (self, directory, &setup);
+  if (!commy_mesh_fill_audit_setup (self, directory, &setup, error))
+    return FALSE;
   setup.chain.seal = seal;
   setup.chain.seal_data = self;
-  if (!check_sizes (self, &setup.chain, error))
-    return FALSE;
   self->shared.audit = commy_audit_log_new (&setup);
   commy_mesh_audit (self, "node", "joined", NULL, "commy " COMMY_VERSION);
-  audit_config (self);
+  settings = commy_audit_settings_dup (self->config);
+  commy_mesh_audit (self, "config", "loaded", NULL, settings);
   if (commy_audit_log_sync (self->shared.audit) || !setup.refuses)
     return TRUE;
   commy_set_error (error, COMMY_ERROR_AUDIT,
@@ -178,19 +107,12 @@ commy_mesh_start_audit (CommyMesh *self, GError **error)
 gboolean
 commy_mesh_audit_policy (CommyMesh *self, CommyConfig *config, const GError *fault, GError **error)
 {
-  g_autoptr (GPtrArray) groups = commy_config_list_groups (config, "policy ");
-  g_autofree char *hash = hash_policy (config);
-  g_autoptr (GString) rules = g_string_new (NULL);
-  CommyAuditEvent event;
+  g_autofree char *rules = commy_audit_settings_dup_policy (config);
+  CommyAuditEvent event = make_event ("policy", "loaded", NULL, rules);
 
-  /* The names are cut where there are many. */
-  g_string_append_printf (rules, "sha256:%s, rules", hash);
-  for (guint i = 0; i < groups->len; i++)
-    g_string_append_printf (rules, " %s", (const char *) groups->pdata[i] + strlen ("policy "));
-  event = make_event ("policy", "loaded", NULL, rules->str);
   if (fault == NULL)
-    return commy_audit_log_check (self->shared.audit, &event, error);
-  commy_mesh_audit (self, "policy", "refused", commy_error_bare (fault), rules->str);
+    return commy_audit_log_check_rare (self->shared.audit, &event, error);
+  commy_mesh_audit (self, "policy", "refused", commy_error_bare (fault), rules);
   return TRUE;
 }
 
@@ -210,7 +132,7 @@ commy_mesh_audit_plugins (CommyMesh *self, GError **error)
 
       if (plugin->state == COMMY_PLUGIN_STATE_ACTIVE)
         {
-          if (!commy_audit_log_check (self->shared.audit, &event, error))
+          if (!commy_audit_log_check_rare (self->shared.audit, &event, error))
             return FALSE;
         }
       else if (plugin->reason != NULL)

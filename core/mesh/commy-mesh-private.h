@@ -198,8 +198,10 @@ void commy_mesh_audit (CommyMesh *mesh,
                        const char *reason,
                        const char *details);
 /* All that the keyfile says; seals are the caller's. @directory must last until the log is made. */
-void
-commy_mesh_fill_audit_setup (CommyMesh *mesh, const char *directory, CommyAuditLogSetup *setup);
+gboolean commy_mesh_fill_audit_setup (CommyMesh *mesh,
+                                      const char *directory,
+                                      CommyAuditLogSetup *setup,
+                                      GError **error);
 /* commy-mesh-acts.c: the trail of acts of one that has not joined; NULL is nothing */
 void commy_acts_free (CommyActs *acts);
 /* @fault: why it was refused, or NULL. FALSE: it cannot be recorded, and must not be taken. */

@@ -8,7 +8,8 @@
 #include "security/commy-audit-chain.h"
 
 #include "base/commy-error-private.h"
-#include "security/commy-audit-tail.h"
+#include "security/commy-audit-files.h"
+#include "security/commy-audit-heads.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,10 @@ struct _CommyAuditChain
 
   guint64 sequence; /* of the last record */
   guint8 hash[COMMY_AUDIT_HASH_SIZE];
+
+  CommyAuditHead head; /* as it is to be with the next sync, but for number and hash */
+  char commitment[COMMY_AUDIT_HEX_SIZE + 1]; /* to its secret */
+  int head_fd;                               /* -1: not made yet */
 
   /* the file that is written */
   guint number;
@@ -115,8 +120,10 @@ commy_audit_chain_new (const CommyAuditChainSetup *setup, gint64 wall_us)
   self->setup.directory = g_strdup (setup->directory);
   self->setup.mesh = g_strdup (setup->mesh);
   self->setup.node = g_strdup (setup->node);
-  self->dir_fd = self->fd = self->names_fd = -1;
+  self->dir_fd = self->fd = self->names_fd = self->head_fd = -1;
   self->tools = commy_audit_tools_new ();
+  commy_audit_head_renew (&self->head, self->setup.env);
+  commy_audit_head_commit (&self->head, self->tools, self->commitment);
   self->names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   self->lines = g_string_new (NULL);
   self->name_lines = g_string_new (NULL);
@@ -139,6 +146,7 @@ commy_audit_chain_free (CommyAuditChain *self)
     return;
   close_fd (&self->fd);
   close_fd (&self->names_fd);
+  close_fd (&self->head_fd);
   close_fd (&self->dir_fd);
   g_hash_table_unref (self->names);
   g_string_free (self->lines, TRUE);
@@ -227,19 +235,27 @@ begin_file (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
                                        .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
                                                   [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_OPENED,
                                                   [COMMY_AUDIT_DETAILS] = details,
-                                                  [COMMY_AUDIT_BEFORE] = before } });
+                                                  [COMMY_AUDIT_BEFORE] = before,
+                                                  [COMMY_AUDIT_HEAD] = self->commitment } });
 }
 
+/* With each there is another secret: who knows that one only cannot have the head fit what was
+ * before it. */
 static void
 add_seal (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
 {
+  CommyAuditHead head = self->head;
+  char commitment[sizeof self->commitment];
   guint8 bytes[COMMY_AUDIT_SEALED_SIZE];
   guint8 seal[COMMY_SEAL_MAX];
   char hex[2 * COMMY_SEAL_MAX + 1] = "";
   gsize size = sizeof seal;
 
   self->sealed_ns = boot_ns;
-  commy_audit_sealed_bytes (self->last_seal, self->sequence, self->hash, bytes);
+  commy_audit_head_renew (&head, self->setup.env);
+  commy_audit_head_commit (&head, self->tools, commitment);
+  commy_audit_sealed_bytes (self->tools, self->last_seal, self->sequence, self->hash, commitment,
+                            COMMY_AUDIT_HEX_SIZE, bytes);
   if (self->setup.seal == NULL
       || !self->setup.seal (self->setup.seal_data, !self->is_sealed, bytes, sizeof bytes, seal,
                             &size)
@@ -253,7 +269,10 @@ add_seal (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
                                        .boot_ns = boot_ns,
                                        .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
                                                   [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_CHECKPOINT,
-                                                  [COMMY_AUDIT_SEAL] = hex } });
+                                                  [COMMY_AUDIT_SEAL] = hex,
+                                                  [COMMY_AUDIT_HEAD] = commitment } });
+  self->head = head;
+  memcpy (self->commitment, commitment, sizeof self->commitment);
   memcpy (self->last_seal, self->hash, sizeof self->last_seal);
   self->is_sealed = TRUE;
   self->unsealed = 0;
@@ -316,13 +335,43 @@ open_new (const CommyAuditChain *self, const char *suffix)
                  O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
+/* (transfer full) */
+static char *
+head_name (const CommyAuditChain *self)
+{
+  return g_strconcat (self->name, COMMY_AUDIT_HEAD_SUFFIX, NULL);
+}
+
+/* Before the first file, so that none is ever there without it; with the first secret. */
+static gboolean
+open_head (CommyAuditChain *self)
+{
+  g_autofree char *name = head_name (self);
+
+  if (self->head_fd < 0)
+    self->head_fd = commy_audit_head_open (self->dir_fd, name, &self->head);
+  return self->head_fd >= 0;
+}
+
+/* All that was made is on the disk: never before that, or else a crash would leave a head that is
+ * ahead of its chain. */
+static void
+put_head (CommyAuditChain *self)
+{
+  self->head.sequence = self->sequence;
+  memcpy (self->head.hash, self->hash, sizeof self->head.hash);
+  if (!commy_audit_head_put (self->head_fd, &self->head))
+    g_warning ("the head of the audit trail in %s stays behind: %s", self->setup.directory,
+               g_strerror (errno));
+}
+
 /* The lock tells others that somebody still writes. */
 static gboolean
 open_files (CommyAuditChain *self, GError **error)
 {
   if (!open_directory (self, error))
     return FALSE;
-  if (self->names_fd < 0)
+  if (open_head (self) && self->names_fd < 0)
     self->names_fd = open_new (self, COMMY_AUDIT_NAMES_SUFFIX);
   if (self->names_fd >= 0 && self->fd < 0)
     self->fd = open_new (self, COMMY_AUDIT_LIVE_SUFFIX);
@@ -337,8 +386,9 @@ open_files (CommyAuditChain *self, GError **error)
   return FALSE;
 }
 
-/* A second attempt would succeed without anything reaching the disk: what could not be written is
- * forgotten by the system with the first. So nobody may ask again. */
+/* All that was made has been written. A second attempt would succeed without anything reaching the
+ * disk: what could not be written is forgotten by the system with the first. So nobody may ask
+ * again. */
 static gboolean
 sync_both (CommyAuditChain *self, GError **error)
 {
@@ -355,6 +405,7 @@ sync_both (CommyAuditChain *self, GError **error)
       }
   self->is_dirty = self->is_trial = FALSE;
   self->unsynced = 0;
+  put_head (self);
   return TRUE;
 }
 
@@ -397,9 +448,9 @@ write_pending (CommyAuditChain *self, GError **error)
 }
 
 static gboolean
-sync_files (CommyAuditChain *self, gint64 boot_ns, GError **error)
+sync_files (CommyAuditChain *self, gint64 boot_ns, gboolean durable, GError **error)
 {
-  if (!self->is_dirty || boot_ns - self->synced_ns < COMMY_AUDIT_SYNC_NS)
+  if (!self->is_dirty || (!durable && boot_ns - self->synced_ns < COMMY_AUDIT_SYNC_NS))
     return TRUE;
   if (!sync_both (self, error))
     return FALSE;
@@ -486,7 +537,8 @@ finish_file (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **err
 }
 
 gboolean
-commy_audit_chain_flush (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
+commy_audit_chain_flush (
+    CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, gboolean durable, GError **error)
 {
   if (self->is_doubtful)
     give_file_up (self, wall_us, boot_ns);
@@ -498,13 +550,25 @@ commy_audit_chain_flush (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, 
     return FALSE;
   if (self->size >= self->setup.max_file_size)
     return finish_file (self, wall_us, boot_ns, error);
-  return sync_files (self, boot_ns, error);
+  return sync_files (self, boot_ns, durable, error);
 }
 
 gboolean
 commy_audit_chain_close (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
 {
-  return finish_file (self, wall_us, boot_ns, error);
+  g_autofree char *name = head_name (self);
+  g_autofree char *last = NULL;
+
+  if (!finish_file (self, wall_us, boot_ns, error))
+    return FALSE;
+  if (self->head_fd < 0)
+    return TRUE;
+  close_fd (&self->head_fd);
+  last = file_name (self, COMMY_AUDIT_SUFFIX);
+  /* Its time was over while nothing happened, and somebody removed it: then there is no chain. */
+  if (faccessat (self->dir_fd, last, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+    commy_audit_head_remove (self->dir_fd, name, G_MAXINT64);
+  return TRUE;
 }
 
 /* --- what others left --- */
@@ -560,12 +624,30 @@ recover (CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot_ns
       && commy_audit_tail_read (fd, &tail))
     {
       add_about (self, COMMY_AUDIT_RECOVERED, name, &tail, wall_us, boot_ns);
-      ok = commy_audit_chain_flush (self, wall_us, boot_ns, error);
+      ok = commy_audit_chain_flush (self, wall_us, boot_ns, TRUE, error);
       if (ok)
         renameat (self->dir_fd, name, self->dir_fd, closed);
     }
   close (fd);
   return ok;
+}
+
+/* With its last file a chain's head has to go, before it: a head alone is one whose chain was taken
+ * away. */
+static void
+remove_head_with (CommyAuditChain *self, const char *name)
+{
+  g_autofree char *stem = commy_audit_file_stem (name);
+  gsize size;
+  guint number = commy_audit_file_number (stem, &size);
+  g_autofree char *head = g_strdup_printf ("%.*s" COMMY_AUDIT_HEAD_SUFFIX, (int) size, stem);
+  g_autofree char *next
+      = g_strdup_printf ("%.*s-%06u" COMMY_AUDIT_SUFFIX, (int) size, stem, number + 1);
+  g_autofree char *next_live = g_strconcat (next, ".open", NULL);
+
+  if (faccessat (self->dir_fd, next, F_OK, AT_SYMLINK_NOFOLLOW) < 0
+      && faccessat (self->dir_fd, next_live, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+    commy_audit_head_remove (self->dir_fd, head, G_MAXINT64);
 }
 
 /* A closed file, noted before; one that somebody reads stays until the next time. */
@@ -583,7 +665,9 @@ remove_closed (
   if (flock (fd, LOCK_EX | LOCK_NB) == 0 && commy_audit_tail_read (fd, &tail))
     {
       add_about (self, COMMY_AUDIT_REMOVED, name, &tail, wall_us, boot_ns);
-      ok = commy_audit_chain_flush (self, wall_us, boot_ns, error);
+      ok = commy_audit_chain_flush (self, wall_us, boot_ns, TRUE, error);
+      if (ok)
+        remove_head_with (self, name);
       if (ok && unlinkat (self->dir_fd, name, 0) == 0)
         unlinkat (self->dir_fd, names, 0);
     }
@@ -663,6 +747,29 @@ remove_excess (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **e
   return TRUE;
 }
 
+/* Of processes that could not begin a file: a full disk would keep one for each. */
+static void
+remove_idle_heads (CommyAuditChain *self, GPtrArray *files, gint64 wall_us)
+{
+  g_autoptr (GPtrArray) heads = commy_audit_list_heads (self->setup.directory);
+
+  for (guint i = 0; i < heads->len; i++)
+    {
+      const char *name = heads->pdata[i];
+      const gsize size = strlen (name) - strlen (COMMY_AUDIT_HEAD_SUFFIX);
+      gboolean has_file = FALSE;
+      CommyAuditHead head;
+
+      for (guint j = 0; j < files->len && !has_file; j++)
+        has_file = strncmp (files->pdata[j], name, size) == 0;
+      if (!has_file
+          && commy_audit_head_read (self->setup.directory, name, &head, NULL)
+                 == COMMY_AUDIT_HEAD_GOOD
+          && head.sequence == 0)
+        commy_audit_head_remove (self->dir_fd, name, wall_us / G_USEC_PER_SEC - YOUNG_S);
+    }
+}
+
 static gboolean
 is_too_old (const CommyAuditChain *self, const char *name, gint64 wall_us)
 {
@@ -683,6 +790,8 @@ commy_audit_chain_tidy (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, G
   if (!open_directory (self, error))
     return FALSE;
   names = commy_audit_list_files (self->setup.directory, NULL);
+  if (names != NULL)
+    remove_idle_heads (self, names, wall_us);
 
   for (guint i = 0; names != NULL && i < names->len; i++)
     {

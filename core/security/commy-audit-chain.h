@@ -55,11 +55,12 @@ void commy_audit_chain_add (CommyAuditChain *chain, const CommyAuditRecord *reco
 guint commy_audit_chain_get_number (const CommyAuditChain *chain);
 /* Bytes that wait for a flush. */
 gsize commy_audit_chain_get_pending (const CommyAuditChain *chain);
-/* Writes them; seals, syncs, begins another file where that is due. On failure nothing is lost that
- * was not written; of what was written and then not synced nobody knows, and the next flush begins
- * another file, with a gap of as many records. */
-gboolean
-commy_audit_chain_flush (CommyAuditChain *chain, gint64 wall_us, gint64 boot_ns, GError **error);
+/* Writes them; seals, syncs, begins another file where that is due. @durable: syncs in any case, so
+ * that success means that all of it is on the disk; else that is up to COMMY_AUDIT_SYNC_NS later.
+ * On failure nothing is lost that was not written; of what was written and then not synced nobody
+ * knows, and the next flush begins another file, with a gap of as many records. */
+gboolean commy_audit_chain_flush (
+    CommyAuditChain *chain, gint64 wall_us, gint64 boot_ns, gboolean durable, GError **error);
 /* The last seal and the closing record. */
 gboolean
 commy_audit_chain_close (CommyAuditChain *chain, gint64 wall_us, gint64 boot_ns, GError **error);

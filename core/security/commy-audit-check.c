@@ -122,7 +122,9 @@ check_seal (CommyAuditChecker *self, const Place *place)
             "checkpoint %" G_GUINT64_FORMAT " has no seal", line->sequence);
       return;
     }
-  commy_audit_sealed_bytes (self->last_seal, line->sequence - 1, self->hash, bytes);
+  commy_audit_sealed_bytes (self->tools, self->last_seal, line->sequence - 1, self->hash,
+                            line->texts[COMMY_AUDIT_HEAD].at, line->texts[COMMY_AUDIT_HEAD].size,
+                            bytes);
   if (self->has_hash && self->tools->check_seal != NULL
       && !self->tools->check_seal (self->is_sealed ? self->seal : NULL,
                                    self->is_sealed ? self->seal_size : 0, bytes, sizeof bytes, seal,

@@ -18,6 +18,8 @@
 #define COMMY_AUDIT_FAULT_SEAL "seal"
 #define COMMY_AUDIT_FAULT_NAME "name"
 #define COMMY_AUDIT_FAULT_EXPECTED "expected"
+#define COMMY_AUDIT_FAULT_TAIL "tail missing"
+#define COMMY_AUDIT_FAULT_HEAD "head"
 
 typedef struct _CommyAuditChecker CommyAuditChecker;
 

@@ -121,12 +121,19 @@ commy_audit_log_check (CommyAuditLog *self, const CommyAuditEvent *event, GError
 }
 
 gboolean
+commy_audit_log_check_rare (CommyAuditLog *self, const CommyAuditEvent *event, GError **error)
+{
+  return self != NULL && self->setup.refuses ? commy_audit_log_check_written (self, event, error)
+                                             : commy_audit_log_check (self, event, error);
+}
+
+gboolean
 commy_audit_log_check_written (CommyAuditLog *self, const CommyAuditEvent *event, GError **error)
 {
   gboolean added = add_or_refused (self, event);
   gboolean written = commy_audit_log_sync (self);
 
-  return (added && written) || !self->setup.refuses || refuse (error);
+  return (added && written) || self == NULL || !self->setup.refuses || refuse (error);
 }
 
 gboolean
@@ -182,9 +189,9 @@ wait_for_work (CommyAuditLog *self, gint64 until_us, gboolean even_events)
   self->waits = FALSE;
 }
 
-/* Until the disk takes what waits, or there is no time left for that. */
+/* Until the disk takes what waits, or there is no time left for that. @durable: and has it. */
 static gboolean
-flush (CommyAuditLog *self)
+flush (CommyAuditLog *self, gboolean durable)
 {
   gboolean stops = FALSE;
 
@@ -195,7 +202,7 @@ flush (CommyAuditLog *self)
       guint ticket;
 
       self->setup.now (self->setup.now_data, &wall_us, &boot_ns);
-      if (commy_audit_chain_flush (self->chain, wall_us, boot_ns, &error))
+      if (commy_audit_chain_flush (self->chain, wall_us, boot_ns, durable, &error))
         break;
       if (!g_atomic_int_get (&self->failing))
         g_warning ("%s; until it works again, what is to be recorded %s", error->message,
@@ -265,9 +272,9 @@ add_withheld (CommyAuditLog *self, gint64 wall_us, gint64 boot_ns, gboolean all)
                                       [COMMY_AUDIT_DETAILS] = COMMY_AUDIT_WITHHELD } });
 }
 
-/* Makes records of packed events. */
+/* Makes records of packed events. @all: of those, too, that wait for others like them. */
 static gboolean
-take_events (CommyAuditLog *self, gsize size, gboolean all)
+take_events (CommyAuditLog *self, gsize size, gboolean all, gboolean durable)
 {
   gint64 wall_us, boot_ns;
   gsize at = 0;
@@ -275,13 +282,13 @@ take_events (CommyAuditLog *self, gsize size, gboolean all)
   while (at < size)
     {
       at += commy_audit_repeats_take (self->repeats, self->written + at, add_record, self);
-      if (commy_audit_chain_get_pending (self->chain) >= BATCH && !flush (self))
+      if (commy_audit_chain_get_pending (self->chain) >= BATCH && !flush (self, FALSE))
         return FALSE;
     }
   self->setup.now (self->setup.now_data, &wall_us, &boot_ns);
   commy_audit_repeats_flush (self->repeats, all ? G_MAXINT64 : boot_ns, add_record, self);
   add_withheld (self, wall_us, boot_ns, all);
-  return flush (self);
+  return flush (self, durable);
 }
 
 /* One turn: what was handed over until now. FALSE: the end. */
@@ -292,7 +299,7 @@ turn (CommyAuditLog *self)
   gsize size;
   guint64 lost;
   guint ticket;
-  gboolean stops, ok;
+  gboolean stops, asked, ok;
 
   g_mutex_lock (&self->lock);
   wait_for_work (self, g_get_monotonic_time () + G_USEC_PER_SEC, TRUE);
@@ -304,13 +311,16 @@ turn (CommyAuditLog *self)
   self->lost = 0;
   ticket = self->syncs_wanted;
   stops = self->stops;
+  asked = ticket != self->syncs_done;
   g_mutex_unlock (&self->lock);
 
-  ok = take_events (self, size, stops || ticket != self->syncs_done);
+  /* One sync for all that came meanwhile. Where nothing may happen that is not recorded, no record
+   * waits for one: so whether the disk works is known as early as can be. */
+  ok = take_events (self, size, stops || asked, asked || self->setup.refuses);
   if (ok && lost > 0)
     {
       add_gap (self, lost);
-      ok = flush (self);
+      ok = flush (self, asked || self->setup.refuses);
     }
   answer_syncs (self, ticket, ok);
   return !stops && ok;
@@ -339,7 +349,7 @@ tidy (CommyAuditLog *self)
     return TRUE;
   self->setup.now (self->setup.now_data, &wall_us, &boot_ns);
   /* If it fails, the flush tells why, and nothing may be added before that succeeds. */
-  ok = commy_audit_chain_tidy (self->chain, wall_us, boot_ns, NULL) || flush (self);
+  ok = commy_audit_chain_tidy (self->chain, wall_us, boot_ns, NULL) || flush (self, FALSE);
   self->tidied = MAX (commy_audit_chain_get_number (self->chain), 1);
   return ok;
 }

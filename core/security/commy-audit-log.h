@@ -56,17 +56,22 @@ void commy_audit_log_unref (CommyAuditLog *log);
  * log nothing is recorded and nothing refused. */
 gboolean commy_audit_log_add (CommyAuditLog *log, const CommyAuditEvent *event);
 /* The same of what is about to happen, with the error that the one who is refused gets: then that
- * it was refused is recorded, if there is room to wait. */
+ * it was refused is recorded, if there is room to wait. That it is recorded means that it waits:
+ * what happens by the thousand, such as calls, cannot wait for the disk one by one. */
 gboolean commy_audit_log_check (CommyAuditLog *log, const CommyAuditEvent *event, GError **error);
-/* For what happens rarely: waits until it is on the disk. FALSE: it is not, and must not happen;
+/* For what happens rarely: where what cannot be recorded is refused, waits until it is on the disk.
+ */
+gboolean
+commy_audit_log_check_rare (CommyAuditLog *log, const CommyAuditEvent *event, GError **error);
+/* For what people do by hand: waits until it is on the disk. FALSE: it is not, and must not happen;
  * where that is no reason it has been told in the log. */
 gboolean
 commy_audit_log_check_written (CommyAuditLog *log, const CommyAuditEvent *event, GError **error);
 /* Whether calls of this kind are recorded. NULL: none are. */
 gboolean commy_audit_log_wants_calls (const CommyAuditLog *log, gboolean allowed);
 
-/* Waits until all that was added before is written, counts of what repeats included. FALSE: the
- * disk does not take it. Any thread but the log's. */
+/* Waits until all that was added before is on the disk (fdatasync() came back), counts of what
+ * repeats included. FALSE: the disk does not take it. Any thread but the log's. */
 gboolean commy_audit_log_sync (CommyAuditLog *log);
 /* Events that were lost so far. Any thread. */
 guint64 commy_audit_log_get_lost (CommyAuditLog *log);

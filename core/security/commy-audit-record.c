@@ -18,6 +18,7 @@ static const char *const names[COMMY_AUDIT_N_TEXTS] = {
   [COMMY_AUDIT_RULE] = "rule",           [COMMY_AUDIT_ORIGIN] = "origin",
   [COMMY_AUDIT_REASON] = "reason",       [COMMY_AUDIT_DETAILS] = "details",
   [COMMY_AUDIT_BEFORE] = "before",       [COMMY_AUDIT_SEAL] = "seal",
+  [COMMY_AUDIT_HEAD] = "head",
 };
 
 G_STATIC_ASSERT ((COMMY_AUDIT_N_TEXTS * (COMMY_AUDIT_TEXT_MAX + 16)) + 256 < COMMY_AUDIT_LINE_MAX);
@@ -437,16 +438,23 @@ commy_audit_chain (const CommyAuditTools *tools,
 }
 
 void
-commy_audit_sealed_bytes (const guint8 last[COMMY_AUDIT_HASH_SIZE],
+commy_audit_sealed_bytes (const CommyAuditTools *tools,
+                          const guint8 last[COMMY_AUDIT_HASH_SIZE],
                           guint64 sequence,
                           const guint8 hash[COMMY_AUDIT_HASH_SIZE],
+                          const char *head,
+                          gsize head_size,
                           guint8 out[COMMY_AUDIT_SEALED_SIZE])
 {
   guint64 number = GUINT64_TO_BE (sequence);
+  guint8 *about = out + COMMY_AUDIT_HASH_SIZE + sizeof number;
 
   memcpy (out, last, COMMY_AUDIT_HASH_SIZE);
   memcpy (out + COMMY_AUDIT_HASH_SIZE, &number, sizeof number);
-  memcpy (out + COMMY_AUDIT_HASH_SIZE + sizeof number, hash, COMMY_AUDIT_HASH_SIZE);
+  if (head != NULL)
+    commy_audit_chain (tools, hash, head, head_size, about);
+  else
+    memcpy (about, hash, COMMY_AUDIT_HASH_SIZE);
 }
 
 static void

@@ -34,6 +34,7 @@ typedef enum
   COMMY_AUDIT_BEFORE
   = COMMY_AUDIT_N_EVENT_TEXTS, /* first line of a file: the hash it goes on from */
   COMMY_AUDIT_SEAL,
+  COMMY_AUDIT_HEAD, /* the commitment to what the head shows from here on */
   COMMY_AUDIT_N_TEXTS,
 } CommyAuditText;
 
@@ -109,11 +110,15 @@ void commy_audit_chain (const CommyAuditTools *tools,
                         gsize size,
                         guint8 out_hash[COMMY_AUDIT_HASH_SIZE]);
 
-/* What a checkpoint's seal signs: the last checkpoint's hash, and the record it is about. */
+/* What a checkpoint's seal signs: the last checkpoint's hash, and the record it is about, together
+ * with what the checkpoint itself has as its `head` (NULL: nothing). */
 #define COMMY_AUDIT_SEALED_SIZE (COMMY_AUDIT_HASH_SIZE + 8u + COMMY_AUDIT_HASH_SIZE)
-void commy_audit_sealed_bytes (const guint8 last[COMMY_AUDIT_HASH_SIZE],
+void commy_audit_sealed_bytes (const CommyAuditTools *tools,
+                               const guint8 last[COMMY_AUDIT_HASH_SIZE],
                                guint64 sequence,
                                const guint8 hash[COMMY_AUDIT_HASH_SIZE],
+                               const char *head,
+                               gsize head_size,
                                guint8 out[COMMY_AUDIT_SEALED_SIZE]);
 
 /* Hash functions of GLib alone; @user_data of the tools is a GChecksum. */

@@ -10,6 +10,7 @@
 #include "security/commy-audit-chain.h"
 #include "security/commy-audit-check.h"
 #include "security/commy-audit-files.h"
+#include "security/commy-audit-heads.h"
 
 #include <string.h>
 
@@ -31,6 +32,7 @@ typedef struct
   CommyAuditTools tools;
   const char *file; /* that is looked at */
   CommyAuditChecker checker;
+  CommyAuditHeads *heads;
 
   guint64 expected; /* 0: nothing is */
   guint8 expected_hash[COMMY_AUDIT_HASH_SIZE];
@@ -68,6 +70,20 @@ add_fault (gpointer data, const char *fault, guint64 record, guint64 offset, con
   g_variant_builder_add_value (&self->faults, g_variant_dict_end (&dict));
 }
 
+/* A record says where a file ended that was not closed, or was removed. */
+static void
+note_end (Verification *self, const CommyAuditLine *line, gboolean is_removed)
+{
+  g_autofree char *stem = commy_audit_span_dup (line->texts[COMMY_AUDIT_DETAILS]);
+  g_autofree char *end = commy_audit_span_dup (line->texts[COMMY_AUDIT_REASON]);
+
+  if (stem == NULL || end == NULL)
+    return;
+  if (is_removed)
+    commy_audit_heads_note_removed (self->heads, stem, end);
+  g_hash_table_insert (self->noted, g_steal_pointer (&stem), g_steal_pointer (&end));
+}
+
 static void
 on_record (gpointer data, const CommyAuditLine *line)
 {
@@ -75,13 +91,13 @@ on_record (gpointer data, const CommyAuditLine *line)
 
   if (G_UNLIKELY (line->sequence == self->expected))
     self->is_expected_found |= memcmp (line->hash, self->expected_hash, sizeof line->hash) == 0;
+  commy_audit_heads_look (self->heads, line);
   if (G_LIKELY (!commy_audit_span_is (line->texts[COMMY_AUDIT_TYPE], COMMY_AUDIT_TRAIL)))
     return;
-  if ((commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_RECOVERED)
-       || commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_REMOVED))
-      && line->texts[COMMY_AUDIT_DETAILS].at != NULL && line->texts[COMMY_AUDIT_REASON].at != NULL)
-    g_hash_table_insert (self->noted, commy_audit_span_dup (line->texts[COMMY_AUDIT_DETAILS]),
-                         commy_audit_span_dup (line->texts[COMMY_AUDIT_REASON]));
+  if (commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_REMOVED))
+    note_end (self, line, TRUE);
+  else if (commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_RECOVERED))
+    note_end (self, line, FALSE);
 }
 
 /* --- names --- */
@@ -174,8 +190,9 @@ check_file (Verification *self, const char *name, GError **error)
 }
 
 static void
-end_chain (Verification *self, const char *name, const char *state, guint n_files)
+end_chain (Verification *self, const char *name, const char *state, guint n_files, guint number)
 {
+  const guint64 last = self->checker.next > 0 ? self->checker.next - 1 : 0;
   char hash[COMMY_AUDIT_HEX_SIZE + 1] = "";
   GVariantDict dict;
 
@@ -185,13 +202,14 @@ end_chain (Verification *self, const char *name, const char *state, guint n_file
     g_ptr_array_add (self->notes,
                      g_strdup_printf ("%s: the clock was set back %" G_GUINT64_FORMAT " times",
                                       name, self->checker.n_set_back));
+  commy_audit_heads_end (self->heads, number, self->checker.first, last);
   g_variant_dict_init (&dict, NULL);
   g_variant_dict_insert (&dict, "chain", "s", name);
   g_variant_dict_insert (&dict, "state", "s", state);
   g_variant_dict_insert (&dict, "hash", "s", hash);
   g_variant_dict_insert (&dict, "files", "t", (guint64) n_files);
   g_variant_dict_insert (&dict, "first", "t", self->checker.first);
-  g_variant_dict_insert (&dict, "last", "t", self->checker.next > 0 ? self->checker.next - 1 : 0);
+  g_variant_dict_insert (&dict, "last", "t", last);
   g_variant_dict_insert (&dict, "seals", "t", self->checker.n_seals);
   g_variant_dict_insert (&dict, "unsealed", "t",
                          self->checker.n_seals > 0 ? self->checker.unsealed
@@ -215,6 +233,7 @@ check_chain (Verification *self, GPtrArray *names, guint from, GError **error)
 {
   static const CommyAuditCheckFuncs funcs = { add_fault, on_record, NULL };
   g_autofree char *chain = commy_audit_file_stem (names->pdata[from]);
+  g_autofree char *last = NULL;
   const char *state = NULL;
   gsize size;
   guint i;
@@ -223,13 +242,15 @@ check_chain (Verification *self, GPtrArray *names, guint from, GError **error)
   chain[size] = '\0';
   commy_audit_checker_init (&self->checker, &self->tools, &funcs);
   self->checker.funcs.data = self;
+  commy_audit_heads_begin (self->heads, chain);
   for (i = from; i < names->len && is_of_chain (names->pdata[i], chain); i++)
     {
       state = check_file (self, names->pdata[i], error);
       if (state == NULL)
         return 0;
     }
-  end_chain (self, chain, state, i - from);
+  last = commy_audit_file_stem (names->pdata[i - 1]);
+  end_chain (self, chain, state, i - from, commy_audit_file_number (last, &size));
   return i;
 }
 
@@ -283,6 +304,15 @@ settle_start (Verification *self, const Doubt *doubt)
 }
 
 static void
+on_bad_head (gpointer data, const char *file, const char *fault, guint64 record, const char *text)
+{
+  Verification *self = data;
+
+  self->file = file;
+  add_fault (self, fault, record, 0, text);
+}
+
+static void
 settle_doubts (Verification *self)
 {
   for (guint i = 0; i < self->doubts->len; i++)
@@ -295,6 +325,7 @@ settle_doubts (Verification *self)
       else
         settle_end (self, doubt);
     }
+  commy_audit_heads_judge (self->heads, on_bad_head, self);
   self->file = "";
   if (self->expected != 0 && !self->is_expected_found)
     add_fault (self, COMMY_AUDIT_FAULT_EXPECTED, self->expected, 0,
@@ -348,8 +379,10 @@ commy_audit_verify (const char *directory,
                     GError **error)
 {
   g_autoptr (CommyAuditTools) own = commy_audit_tools_new ();
+  /* First of all: behind them the chains go on. */
+  g_autoptr (CommyAuditHeads) heads = commy_audit_heads_new (directory, own);
   g_autoptr (GPtrArray) names = commy_audit_list_files (directory, error);
-  Verification self = { .directory = directory, .tools = *own };
+  Verification self = { .directory = directory, .tools = *own, .heads = heads };
   GVariant *result = NULL;
   guint i = 0;
 

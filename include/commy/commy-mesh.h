@@ -607,6 +607,33 @@ COMMY_API gboolean commy_mesh_record_act (CommyMesh *mesh,
                                           const char *details,
                                           GError **error);
 /**
+ * commy_mesh_record_certificate:
+ * @mesh: a mesh, joined or not
+ * @outcome: `issued` or `renewed`, before the certificate is handed out; or `refused`
+ * @principal: (nullable): whom it is for; %NULL where nobody proved to be anybody
+ * @address: (nullable): where the request came from
+ * @about: (nullable): the name of the certificate, or why it was refused. Like principal and
+ *   address it may name a person: in the record stand commitments only, which commy_audit_erase()
+ *   takes the texts from
+ * @error: return location
+ *
+ * Has what a service of an authority does recorded in the audit trail, as commy_mesh_record_act()
+ * does with acts. Refusals come out of the budget of strangers (`strangers-per-second`) and are not
+ * waited for; what is handed out is on the disk first where `on-failure` is `refuse`. Does nothing
+ * where `[audit]` is not enabled. May block; any thread but one that runs the mesh's own callbacks.
+ *
+ * Returns: success; %FALSE with %COMMY_ERROR_AUDIT where it cannot be recorded and `on-failure` is
+ *   `refuse`: the certificate must not be handed out then
+ *
+ * Since: 0.1
+ */
+COMMY_API gboolean commy_mesh_record_certificate (CommyMesh *mesh,
+                                                  const char *outcome,
+                                                  const char *principal,
+                                                  const char *address,
+                                                  const char *about,
+                                                  GError **error);
+/**
  * commy_mesh_list_drops:
  * @mesh: a mesh
  *

@@ -244,8 +244,8 @@ decide (Scene *self,
   g_auto (CommyPkiMessage) request = { type, g_variant_ref_sink (g_variant_dict_end (fields)) };
   g_auto (CommyPkiMessage) answer = { 0 };
   CommyPkiOutcome outcome = { FALSE };
-  g_autoptr (GBytes) bytes
-      = commy_pki_admission_decide (&self->admission, &request, NULL, now_s, 0, &outcome);
+  g_autoptr (GBytes) bytes = commy_pki_admission_decide (&self->admission, &request, NULL,
+                                                         "192.0.2.1", now_s, 0, &outcome);
   char *text = NULL;
 
   g_variant_dict_unref (fields);

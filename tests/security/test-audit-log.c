@@ -231,6 +231,83 @@ test_failed_sync (AuditFixture *self, gconstpointer data)
   g_assert_cmpuint (tally.calls, ==, n);
 }
 
+/* --- what is on the disk when --- */
+
+typedef struct
+{
+  gint n_syncs;
+  gint n_written; /* bytes when it was synced last */
+  const char *dir;
+} Disk;
+
+static int
+sync_notes (gpointer data, int fd)
+{
+  Disk *disk = data;
+  struct stat status;
+
+  g_atomic_int_inc (&disk->n_syncs);
+  g_assert_cmpint (fstat (fd, &status), ==, 0);
+  g_atomic_int_set (&disk->n_written, (gint) status.st_size);
+  return 0;
+}
+
+/* The clock stands still: only what somebody waits for is synced, and it is before he goes on. */
+static void
+test_durable (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  Disk disk = { 0 };
+  CommyAuditEvent act = { { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_ADMIN, [COMMY_AUDIT_METHOD] = "x" } };
+  g_autoptr (GError) error = NULL;
+  CommyAuditLog *log;
+
+  setup.refuses = GPOINTER_TO_INT (data);
+  setup.chain.sync = sync_notes;
+  setup.chain.sync_data = &disk;
+  log = commy_audit_log_new (&setup);
+  for (guint i = 0; i < 5; i++)
+    {
+      g_autofree char *name = NULL;
+      g_autoptr (GByteArray) file = NULL;
+      gint n = g_atomic_int_get (&disk.n_syncs);
+      gboolean ok = i % 2 && setup.refuses ? commy_audit_log_check_rare (log, &act, &error)
+                                           : commy_audit_log_check_written (log, &act, &error);
+
+      g_assert_no_error (error);
+      g_assert_true (ok);
+      /* Of names and of records. */
+      g_assert_cmpint (g_atomic_int_get (&disk.n_syncs), >=, n + 2);
+      name = audit_fixture_dup_file (self, ".open", 0);
+      file = audit_fixture_read (self, name);
+      g_assert_cmpuint (file->len, ==, g_atomic_int_get (&disk.n_written));
+    }
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+}
+
+/* What cannot be recorded is refused: so nobody waits a second to find out whether it can be. */
+static void
+test_synced_soon (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  Disk disk = { 0 };
+  CommyAuditLog *log;
+  gint n;
+
+  setup.refuses = TRUE;
+  setup.chain.sync = sync_notes;
+  setup.chain.sync_data = &disk;
+  log = commy_audit_log_new (&setup);
+  add (log, "call", 1);
+  g_assert_true (commy_audit_log_sync (log));
+  n = g_atomic_int_get (&disk.n_syncs);
+  add (log, "call", 2);
+  while (g_atomic_int_get (&disk.n_syncs) == n) /* or the test is stopped */
+    g_thread_yield ();
+  commy_audit_log_free (log);
+}
+
 /* A folder that others can read: nothing goes there, and nothing is lost until it is ours. */
 static void
 test_open_folder (AuditFixture *self, gconstpointer data)
@@ -811,6 +888,9 @@ main (int argc, char **argv)
   ADD_WITH ("/audit-log/failed-sync/is-a-gap", GUINT_TO_POINTER (1), test_failed_sync);
   ADD_WITH ("/audit-log/failed-sync/again-leaves-no-more-files", GUINT_TO_POINTER (5),
             test_failed_sync);
+  ADD_WITH ("/audit-log/durable/act-with-continue", GINT_TO_POINTER (FALSE), test_durable);
+  ADD_WITH ("/audit-log/durable/act-with-refuse", GINT_TO_POINTER (TRUE), test_durable);
+  ADD ("/audit-log/durable/synced-soon-with-refuse", test_synced_soon);
   /* attack: a folder for the trail that others can write; defence: it is refused */
   ADD ("/audit-log/folder-must-be-ours-alone", test_open_folder);
   ADD ("/audit-log/files/go-on-in-the-next", test_rotated);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Files of an audit trail, of records and of names: nothing in them leads a reader astray, and what
- * it takes for a text is one.
+ * Files of an audit trail, of records, of names and heads: nothing in them leads a reader astray,
+ * and what it takes for a text is one.
  */
 #include "config.h"
 
 #include "security/commy-audit-check.h"
+#include "security/commy-audit-head.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -117,6 +118,21 @@ try_name (const char *text, gsize size)
   check (commy_audit_name_parse (out, written - 1, &name) && name.is_erased);
 }
 
+/* --- heads --- */
+
+static void
+try_head (const char *text, gsize size)
+{
+  CommyAuditHead head;
+  char out[COMMY_AUDIT_HEAD_SIZE];
+
+  if (!commy_audit_head_parse (text, size, &head))
+    return;
+  check (size == sizeof out);
+  commy_audit_head_write (&head, out);
+  check (memcmp (out, text, sizeof out) == 0);
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -124,6 +140,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     return 0;
   if (data[0] == 'n')
     try_name ((const char *) data + 1, size - 1);
+  else if (data[0] == 'h')
+    try_head ((const char *) data + 1, size - 1);
   else
     try_records ((const char *) data + 1, size - 1);
   return 0;
