@@ -13,6 +13,8 @@
 
 /* Of a token: by so much less it is there all the same, because what is added up is rounded. */
 #define NEARLY 1e-6
+/* Never full again, whatever is given back. */
+#define ENDED ((double) INFINITY)
 
 G_STATIC_ASSERT (sizeof (double) == sizeof (guint64));
 
@@ -34,16 +36,18 @@ to_bits (double time_ns)
   return bits;
 }
 
-static double
-get_full (const CommyRateLimit *limit)
+/* FALSE: somebody else was sooner, and @seen is what it is now. */
+static gboolean
+move (CommyRateLimit *limit, guint64 *seen, double full_ns)
 {
-  return to_time (__atomic_load_n (&limit->full, __ATOMIC_RELAXED));
+  return __atomic_compare_exchange_n (&limit->full, seen, to_bits (full_ns), TRUE, __ATOMIC_RELAXED,
+                                      __ATOMIC_RELAXED);
 }
 
-static void
-set_full (CommyRateLimit *limit, double full_ns)
+static guint64
+get_full (const CommyRateLimit *limit)
 {
-  __atomic_store_n (&limit->full, to_bits (full_ns), __ATOMIC_RELAXED);
+  return __atomic_load_n (&limit->full, __ATOMIC_RELAXED);
 }
 
 gboolean
@@ -53,7 +57,7 @@ commy_rate_limit_take (CommyRateLimit *limit,
                        gint64 *out_wait_ns)
 {
   const double token_ns = 1e9 / policy->rate, now = (double) now_ns;
-  guint64 seen = __atomic_load_n (&limit->full, __ATOMIC_RELAXED);
+  guint64 seen = get_full (limit);
   double full;
 
   if (policy->rate <= 0)
@@ -71,8 +75,7 @@ commy_rate_limit_take (CommyRateLimit *limit,
           return FALSE;
         }
     }
-  while (!__atomic_compare_exchange_n (&limit->full, &seen, to_bits (full), TRUE, __ATOMIC_RELAXED,
-                                       __ATOMIC_RELAXED));
+  while (!move (limit, &seen, full));
   return TRUE;
 }
 
@@ -80,12 +83,11 @@ void
 commy_rate_limit_give_back (CommyRateLimit *limit, const CommyRateLimitPolicy *policy)
 {
   const double token_ns = 1e9 / policy->rate;
-  guint64 seen = __atomic_load_n (&limit->full, __ATOMIC_RELAXED);
+  guint64 seen = get_full (limit);
 
   if (policy->rate <= 0)
     return;
-  while (!__atomic_compare_exchange_n (&limit->full, &seen, to_bits (to_time (seen) - token_ns),
-                                       TRUE, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+  while (!move (limit, &seen, to_time (seen) - token_ns))
     ;
 }
 
@@ -105,17 +107,46 @@ commy_rate_limit_resize (CommyRateLimit *limit,
                          gint64 now_ns)
 {
   const double now = (double) now_ns;
-  double missing = MAX (get_full (limit) - now, 0) * from->rate / 1e9;
+  guint64 seen = get_full (limit);
+  double missing;
 
-  if (to->burst > from->burst)
-    missing += to->burst - from->burst;
-  /* More than all that is in it cannot be missing; who comes and goes often only loses his rest. */
-  missing = MIN (missing, to->burst);
-  set_full (limit, now + missing * 1e9 / to->rate);
+  do
+    {
+      if (to_time (seen) == ENDED)
+        return;
+      missing = MAX (to_time (seen) - now, 0) * from->rate / 1e9;
+      if (to->burst > from->burst)
+        missing += to->burst - from->burst;
+      /* More than all that is in it cannot be missing; who comes and goes often only loses his
+       * rest. */
+      missing = MIN (missing, to->burst);
+    }
+  while (!move (limit, &seen, now + missing * 1e9 / to->rate));
 }
 
 void
 commy_rate_limit_drain (CommyRateLimit *limit, const CommyRateLimitPolicy *policy, gint64 now_ns)
 {
-  set_full (limit, (double) now_ns + policy->burst * 1e9 / policy->rate);
+  guint64 seen = get_full (limit);
+
+  while (to_time (seen) != ENDED
+         && !move (limit, &seen, (double) now_ns + policy->burst * 1e9 / policy->rate))
+    ;
+}
+
+gboolean
+commy_rate_limit_end (CommyRateLimit *limit, gint64 now_ns)
+{
+  guint64 seen = get_full (limit);
+
+  while (to_time (seen) <= (double) now_ns)
+    if (move (limit, &seen, ENDED))
+      return TRUE;
+  return FALSE;
+}
+
+gboolean
+commy_rate_limit_has_ended (const CommyRateLimit *limit)
+{
+  return to_time (get_full (limit)) == ENDED;
 }

@@ -29,7 +29,7 @@ void commy_rate_limit_give_back (CommyRateLimit *limit, const CommyRateLimitPoli
 
 /* What each of @n has who divide @policy among them; at least one call at a time. */
 CommyRateLimitPolicy commy_rate_limit_divide (const CommyRateLimitPolicy *policy, guint n);
-/* Nobody else uses it meanwhile: from @now_ns on it has the policy @to. What was taken stays so: a
+/* Any thread: from @now_ns on it has the policy @to. What was taken stays so: a
  * smaller bucket misses as much as before, and what a larger one has more is yet to come. */
 void commy_rate_limit_resize (CommyRateLimit *limit,
                               const CommyRateLimitPolicy *from,
@@ -38,3 +38,6 @@ void commy_rate_limit_resize (CommyRateLimit *limit,
 /* The same: all that it may have held was taken. */
 void
 commy_rate_limit_drain (CommyRateLimit *limit, const CommyRateLimitPolicy *policy, gint64 now_ns);
+/* Any thread: if it is full nobody takes of it any more. */
+gboolean commy_rate_limit_end (CommyRateLimit *limit, gint64 now_ns);
+gboolean commy_rate_limit_has_ended (const CommyRateLimit *limit);

@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Buckets as GCRA has them (ITU-T I.371): each call moves the time at which the bucket is full on
- * by what one call costs, unless that came to lie further ahead than a whole bucket. How much a
- * call costs depends on among how many the limit is divided, so a bucket notes for how many its
- * time was reckoned; the first who takes after a division reckons it anew, under the lock.
+ * How much a call costs depends on among how many the limit is divided, so a bucket notes for how
+ * many it is reckoned; the first who takes after a division reckons it anew, under the lock.
  */
 #include "config.h"
 
 #include "control/commy-rate-table.h"
 
-#include <math.h>
-
 /* When there is no room, how often all are looked at for some. */
 #define SWEEP_EVERY_NS G_GINT64_CONSTANT (100000000)
-#define WINDOW_MAX_NS (G_GINT64_CONSTANT (1) << 60)
-#define GONE G_MAXINT64
 
 struct _CommyRateBucket
 {
   gatomicrefcount refs;
   gboolean is_shared;
-  gint64 full_ns; /* atomic; GONE: it gave way */
-  guint32 n;      /* atomic: among how many the limit was divided for @full_ns */
+  CommyRateLimit limit; /* ended: it gave way */
+  guint32 n;            /* atomic: among how many the whole is divided that @limit is of */
 };
 
 struct _CommyRateTable
@@ -67,19 +61,6 @@ commy_rate_bucket_is_shared (const CommyRateBucket *self)
   return self->is_shared;
 }
 
-static gint64
-get_full (CommyRateBucket *self)
-{
-  return __atomic_load_n (&self->full_ns, __ATOMIC_ACQUIRE);
-}
-
-static gboolean
-exchange (CommyRateBucket *self, gint64 from_ns, gint64 to_ns)
-{
-  return __atomic_compare_exchange_n (&self->full_ns, &from_ns, to_ns, FALSE, __ATOMIC_ACQ_REL,
-                                      __ATOMIC_ACQUIRE);
-}
-
 /* --- the table --- */
 
 CommyRateTable *
@@ -111,56 +92,27 @@ commy_rate_table_free (CommyRateTable *self)
   g_free (self);
 }
 
-/* What a call costs, and how far ahead a bucket may be of which all was taken. */
-static gint64
-find_cost (const CommyRateTable *self, guint n, gint64 *out_window_ns)
-{
-  const guint parts = MAX (n, 1);
-  double cost = CLAMP (ceil (1e9 * parts / self->whole.rate), 1, (double) WINDOW_MAX_NS);
-  double window = cost * MAX (self->whole.burst / parts, 1);
-
-  *out_window_ns = (gint64) MIN (window, (double) WINDOW_MAX_NS);
-  return (gint64) cost;
-}
-
-static gint64
-reckon (const CommyRateTable *self, guint from, guint to, gint64 full_ns, gint64 now_ns)
-{
-  const CommyRateLimitPolicy before = commy_rate_limit_divide (&self->whole, from);
-  const CommyRateLimitPolicy after = commy_rate_limit_divide (&self->whole, to);
-  CommyRateLimit limit = { .at_ns = now_ns };
-  gint64 window;
-
-  limit.missing = (double) MAX (full_ns - now_ns, 0) / (double) find_cost (self, from, &window);
-  commy_rate_limit_resize (&limit, &before, &after, now_ns);
-  return now_ns + (gint64) ceil (limit.missing * (double) find_cost (self, to, &window));
-}
-
 /* Under the lock. Who takes meanwhile does so before. */
 static void
 bring_up_to_date (CommyRateTable *self, CommyRateBucket *bucket, gint64 now_ns)
 {
   const guint n = __atomic_load_n (&self->n, __ATOMIC_ACQUIRE);
   const guint was = __atomic_load_n (&bucket->n, __ATOMIC_ACQUIRE);
-  gint64 full;
+  const CommyRateLimitPolicy from = commy_rate_limit_divide (&self->whole, was);
+  const CommyRateLimitPolicy to = commy_rate_limit_divide (&self->whole, n);
 
   if (n == was)
     return;
-  do
-    full = get_full (bucket);
-  while (full != GONE && !exchange (bucket, full, reckon (self, was, n, full, now_ns)));
+  commy_rate_limit_resize (&bucket->limit, &from, &to, now_ns);
   __atomic_store_n (&bucket->n, n, __ATOMIC_RELEASE);
 }
 
 static void
 drain (CommyRateTable *self, CommyRateBucket *bucket, guint n, gint64 now_ns)
 {
-  gint64 window, full;
+  const CommyRateLimitPolicy part = commy_rate_limit_divide (&self->whole, n);
 
-  find_cost (self, n, &window);
-  do
-    full = get_full (bucket);
-  while (full != GONE && !exchange (bucket, full, now_ns + window));
+  commy_rate_limit_drain (&bucket->limit, &part, now_ns);
   __atomic_store_n (&bucket->n, n, __ATOMIC_RELEASE);
 }
 
@@ -200,10 +152,9 @@ gives_way (gpointer key, gpointer value, gpointer data)
 {
   CommyRateBucket *bucket = value;
   const gint64 *now_ns = data;
-  const gint64 full = get_full (bucket);
 
   /* Who holds on to it and takes at this very moment keeps it. */
-  return full <= *now_ns && exchange (bucket, full, GONE);
+  return commy_rate_limit_end (&bucket->limit, *now_ns);
 }
 
 static void
@@ -227,7 +178,7 @@ add (CommyRateTable *self, const char *key, gint64 now_ns)
   CommyRateBucket *bucket = bucket_new ();
 
   bring_up_to_date (self, self->fresh, now_ns);
-  bucket->full_ns = self->fresh->full_ns;
+  bucket->limit = self->fresh->limit;
   bucket->n = self->fresh->n;
   g_hash_table_insert (self->buckets, g_strdup (key), bucket);
   return bucket;
@@ -271,32 +222,19 @@ commy_rate_table_take (CommyRateTable *self,
                        gint64 now_ns,
                        gint64 *out_wait_ns)
 {
-  for (;;)
-    {
-      const guint n = agree_on_n (self, bucket, now_ns);
-      const gint64 full = get_full (bucket);
-      gint64 window, next;
+  const CommyRateLimitPolicy part
+      = commy_rate_limit_divide (&self->whole, agree_on_n (self, bucket, now_ns));
 
-      if (full == GONE)
-        return COMMY_RATE_GONE;
-      next = MAX (full, now_ns) + find_cost (self, n, &window);
-      if (next - now_ns > window)
-        {
-          *out_wait_ns = next - now_ns - window;
-          return COMMY_RATE_REFUSED;
-        }
-      if (exchange (bucket, full, next))
-        return COMMY_RATE_TAKEN;
-    }
+  if (commy_rate_limit_take (&bucket->limit, &part, now_ns, out_wait_ns))
+    return COMMY_RATE_TAKEN;
+  return commy_rate_limit_has_ended (&bucket->limit) ? COMMY_RATE_GONE : COMMY_RATE_REFUSED;
 }
 
 void
 commy_rate_table_give_back (CommyRateTable *self, CommyRateBucket *bucket)
 {
-  gint64 window, full;
-  const gint64 cost = find_cost (self, commy_rate_table_get_n (self), &window);
+  const CommyRateLimitPolicy part
+      = commy_rate_limit_divide (&self->whole, commy_rate_table_get_n (self));
 
-  do
-    full = get_full (bucket);
-  while (full != GONE && !exchange (bucket, full, full - cost));
+  commy_rate_limit_give_back (&bucket->limit, &part);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The same rate limit for each of many callers, who are named by others. A bucket is one number,
- * the time at which it will be full again, so that threads take from it without a lock; who takes
- * often holds on to its bucket and looks nothing up. There is room for so many: whose bucket is
- * full gives way to a newcomer, because a new one would be the same; who has taken of it does not.
- * While there is no room newcomers share one bucket. Time is an argument.
+ * The same rate limit for each of many callers, who are named by others. Threads take from a
+ * bucket without a lock; who takes often holds on to its bucket and looks nothing up. There is room
+ * for so many: whose bucket is full gives way to a newcomer, because a new one would be the same;
+ * who has taken of it does not. While there is no room newcomers share one bucket. Time is an
+ * argument.
  */
 #pragma once
 

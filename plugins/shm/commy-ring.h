@@ -83,6 +83,24 @@ typedef struct
   uint64_t length;
 } ShmLoanRecord;
 
+/* As many bytes of a record are fetched ahead; the processor finds the rest by itself. */
+#define SHM_FETCH_BYTES 2048u
+
+/* Has the lines behind that of @at brought here for writing, all at a time: stores wait for each
+ * other, and the last of them is what the consumer waits for. */
+static inline void
+shm_fetch_to_write (uint8_t *at, uint32_t size)
+{
+  uint32_t end = size < SHM_FETCH_BYTES ? size : SHM_FETCH_BYTES;
+
+  for (uint32_t i = SHM_LINE; i < end; i += SHM_LINE)
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(at[i])); /* the builtin would fetch them to read */
+#else
+    __builtin_prefetch (at + i, 1);
+#endif
+}
+
 /* The producer's side. */
 typedef struct
 {
