@@ -255,14 +255,14 @@ is_shared (const CommyService *service)
   GHashTableIter iter;
   gpointer value;
 
-  if (service->rate != NULL && service->rate->policy.is_shared)
+  if (service->rate != NULL && service->rate->is_shared)
     return TRUE;
   g_hash_table_iter_init (&iter, service->methods);
   while (g_hash_table_iter_next (&iter, NULL, &value))
     {
       const CommyServiceRate *rate = ((CommyServiceMethod *) value)->rate;
 
-      if (rate != NULL && rate->policy.is_shared)
+      if (rate != NULL && rate->is_shared)
         return TRUE;
     }
   return FALSE;
