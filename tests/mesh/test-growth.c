@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Discovery with many instances and many who watch them: processes that register, processes with
- * many meshes that watch, and a store. All of them must know every change. Small here;
- * COMMY_TEST_INSTANCES (several sizes, with commas), COMMY_TEST_WATCHERS and COMMY_TEST_STORES make
- * it large (docs/TESTING.md), and then what it took and how it grows is printed.
+ * many meshes that watch, and a store. All of them must know every change, and what is asked of the
+ * store and told by it is counted: it must grow as the instances do. Small here;
+ * COMMY_TEST_INSTANCES (several sizes, with commas) and COMMY_TEST_WATCHERS make it large
+ * (docs/TESTING.md). What it took is printed only: times say nothing on a machine that others use.
  */
 #include "config.h"
 
 #include "control/commy-registry.h"
+#include "counted-store.h"
 #include "mesh-fixture.h"
 #include "mesh/commy-mesh-private.h"
 
@@ -26,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define INSTANCES "60,120"
+#define INSTANCES "40,80,160"
 #define WATCHERS 6u
 #define PROCESSES 2u    /* of watchers, at least */
 #define MESHES_MOST 10u /* of a process of watchers */
@@ -37,6 +39,11 @@
 #define NAMES_WATCHED 20u
 
 #define SETTINGS "[calibration]\nmode=off\n[log]\nlevel=warning\n"
+/* What a process that offers much asks beside its puts: it has that many watches, and then a few
+ * of whole folders. */
+#define ASKED_MOST 48u
+#define OWN_MOST 4u       /* puts and watches of what every process offers */
+#define RECORD_MOST 2048u /* bytes of an instance */
 
 static gint64
 now_ns (void)
@@ -48,10 +55,10 @@ now_ns (void)
 }
 
 /* What a process is told: instances of @first to @first + @n go or come, or so many of the first
- * name are expected. */
+ * name are expected; or what was counted is asked for. */
 typedef struct
 {
-  char what; /* '+', '-' or '=' */
+  char what; /* '+', '-', '=' or '#' */
   guint32 first, n;
 } Order;
 
@@ -81,6 +88,21 @@ static char *
 name_of (guint32 index, guint per_name)
 {
   return g_strdup_printf ("org.example.Growth.N%u", index / per_name);
+}
+
+static void
+tell_counts (void)
+{
+  StoreCounts counts;
+
+  counted_store_get (&counts);
+  write_all (3, &counts, sizeof counts);
+}
+
+static void
+begin_to_count (gpointer mesh)
+{
+  counted_store_begin (mesh);
 }
 
 /* --- who registers --- */
@@ -172,9 +194,15 @@ be_registrar (CommyMesh *mesh, guint per_name)
   Registrar self = { .mesh = mesh, .per_name = per_name };
   Order order;
 
+  commy_mesh_post (mesh, begin_to_count, mesh);
   write_all (3, "r", 1);
   while (read_all (3, &order, sizeof order))
     {
+      if (order.what == '#')
+        {
+          tell_counts ();
+          continue;
+        }
       self.next = order.first;
       self.end = order.first + order.n;
       commy_mesh_post (mesh, order.what == '+' ? add_more : remove_one, &self);
@@ -220,12 +248,42 @@ on_snapshot (gpointer data, CommySnapshot *snapshot)
   g_mutex_unlock (&crowd->lock);
 }
 
+/* A name that is to be watched. */
+typedef struct
+{
+  Watcher *watcher;
+  guint number;
+} Name;
+
+static void on_watching (gpointer data, const GError *error);
+
+static gboolean
+begin_to_watch_name (gpointer data)
+{
+  Name *self = data;
+  g_autofree char *name = name_of (self->number, 1);
+
+  commy_registry_ensure (self->watcher->mesh->registry, name, FALSE, on_watching, self);
+  return G_SOURCE_REMOVE;
+}
+
+/* A store that is slow is asked again, as whoever needs the name would. */
 static void
 on_watching (gpointer data, const GError *error)
 {
-  Crowd *crowd = data;
+  Name *self = data;
+  Crowd *crowd = self->watcher->crowd;
 
-  g_assert_no_error (error);
+  if (error != NULL)
+    {
+      g_autoptr (GSource) again = g_timeout_source_new_seconds (1);
+
+      g_message ("%s: asked again", error->message);
+      g_source_set_callback (again, begin_to_watch_name, self, NULL);
+      g_source_attach (again, self->watcher->mesh->context);
+      return;
+    }
+  g_free (self);
   g_mutex_lock (&crowd->lock);
   crowd->missing--;
   g_cond_signal (&crowd->changed);
@@ -237,12 +295,14 @@ begin_to_watch (gpointer data)
 {
   Watcher *self = data;
 
+  begin_to_count (self->mesh);
   commy_registry_set_listener (self->mesh->registry, on_snapshot, self);
   for (guint i = 0; i < NAMES_WATCHED; i++)
     {
-      g_autofree char *name = name_of (i, 1);
+      Name *name = g_new (Name, 1);
 
-      commy_registry_ensure (self->mesh->registry, name, FALSE, on_watching, self->crowd);
+      *name = (Name){ self, i };
+      begin_to_watch_name (name);
     }
 }
 
@@ -311,7 +371,10 @@ be_watchers (const char *keyfile, guint n)
   g_mutex_unlock (&crowd->lock);
   write_all (3, "r", 1);
   while (read_all (3, &order, sizeof order))
-    await (crowd, order.n);
+    if (order.what == '#')
+      tell_counts ();
+    else
+      await (crowd, order.n);
   for (guint i = 0; i < n; i++)
     {
       commy_mesh_leave_sync (crowd->watchers[i].mesh, NULL, NULL);
@@ -366,6 +429,7 @@ typedef struct
   double register_s, known_s, p50_ns, p99_ns, max_ns, memory;
   double register_cpu_ns, change_cpu_ns; /* of a watcher, for one instance */
   guint64 snapshots;                     /* that were made while all of them registered */
+  StoreCounts watching, registering;
 } Figures;
 
 static void
@@ -545,15 +609,59 @@ change_some (Scene *scene, guint n_changes, guint of_first, Figures *out)
 }
 
 static void
+add_counts (const Process *process, StoreCounts *sum)
+{
+  StoreCounts its;
+
+  order (process, '#', 0, 0);
+  g_assert_true (read_all (process->fd, &its, sizeof its));
+  sum->asked += its.asked;
+  sum->puts += its.puts;
+  sum->told += its.told;
+  sum->listed += its.listed;
+  sum->bytes += its.bytes;
+  sum->ended += its.ended;
+}
+
+/* Each instance is put once and told once to each who watches it, and nobody reads all of them
+ * anew for one that changed, unless the store ended a watch. */
+static void
+check_counts (const Scene *scene, guint n, guint n_watched, guint n_changes, const Figures *f)
+{
+  const guint64 n_told = (guint64) (n_watched + 2 * n_changes) * scene->n_watchers;
+  const StoreCounts *watching = &f->watching, *registering = &f->registering;
+
+  g_test_message ("%u instances: watchers asked %" G_GUINT64_FORMAT
+                  " times and were told %" G_GUINT64_FORMAT " changes, %" G_GUINT64_FORMAT
+                  " bytes; who registers put %" G_GUINT64_FORMAT " times, asked %" G_GUINT64_FORMAT
+                  " times and was told %" G_GUINT64_FORMAT
+                  " changes; the store ended %" G_GUINT64_FORMAT " watches",
+                  n, watching->asked, watching->told, watching->bytes, registering->puts,
+                  registering->asked, registering->told, watching->ended + registering->ended);
+  g_assert_cmpuint (registering->puts, >=, n + 2 * n_changes);
+  g_assert_cmpuint (registering->puts, <=, n + 2 * n_changes + REGISTRARS * OWN_MOST);
+  g_assert_cmpuint (registering->asked, <=, REGISTRARS * ASKED_MOST + 2 * registering->ended);
+  g_assert_cmpuint (registering->told, <=, REGISTRARS * 2 * (n + 2 * n_changes));
+  g_assert_cmpuint (watching->told, <=, n_told);
+  g_assert_cmpuint (watching->asked, <=,
+                    2 * ((NAMES_WATCHED + OWN_MOST) * scene->n_watchers + watching->ended));
+  g_assert_cmpuint (watching->listed, <=, watching->ended * n);
+  g_assert_cmpuint (watching->bytes, <=, (n_told + watching->listed) * RECORD_MOST);
+  if (n_watched == n && watching->ended == 0)
+    g_assert_cmpuint (watching->told, ==, n_told);
+}
+
+static void
 measure (MeshFixture *fixture, const char *store, guint n, guint per_name, Figures *out)
 {
-  g_autofree char *keyfile
-      = g_strdup_printf ("[mesh]\nruntime-dir=%s/%u-%u/run\nstate-dir=%s/%u-%u/state\n%s%s",
-                         fixture->dir, n, per_name, fixture->dir, n, per_name, store, SETTINGS);
+  g_autofree char *keyfile = g_strdup_printf (
+      "[mesh]\nnode-refresh=0\nruntime-dir=%s/%u-%u/run\nstate-dir=%s/%u-%u/state\n%s%s",
+      fixture->dir, n, per_name, fixture->dir, n, per_name, store, SETTINGS);
   const char *asked = g_getenv ("COMMY_TEST_WATCHERS");
   guint left = asked != NULL ? (guint) atoi (asked) : WATCHERS;
   guint each = MIN (MESHES_MOST, MAX (left / PROCESSES, 1));
   guint of_first = MIN (n, per_name);
+  guint n_changes = asked != NULL ? 5 * CHANGES : CHANGES;
   Scene scene = { .n_watchers = left, .delays = g_array_new (FALSE, FALSE, sizeof (gint64)) };
   double memory;
 
@@ -568,7 +676,12 @@ measure (MeshFixture *fixture, const char *store, guint n, guint per_name, Figur
   memory = measure_memory (&scene);
   register_all (&scene, n, of_first, out);
   out->memory = (measure_memory (&scene) - memory) / scene.n_watchers;
-  change_some (&scene, asked != NULL ? 5 * CHANGES : CHANGES, of_first, out);
+  change_some (&scene, n_changes, of_first, out);
+  for (guint i = 0; i < scene.n_watching; i++)
+    add_counts (&scene.watching[i], &out->watching);
+  for (guint i = 0; i < REGISTRARS; i++)
+    add_counts (&scene.registering[i], &out->registering);
+  check_counts (&scene, n, MIN (n, NAMES_WATCHED * per_name), n_changes, out);
   for (guint i = 0; i < REGISTRARS; i++)
     end (&scene.registering[i]);
   for (guint i = 0; i < scene.n_watching; i++)
