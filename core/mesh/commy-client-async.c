@@ -5,70 +5,24 @@
  */
 #include "config.h"
 
-#include "mesh/commy-stream-private.h"
+#include "mesh/commy-client-async.h"
 
 #include "base/commy-error-private.h"
 #include "mesh/commy-interface-check.h"
 
 #include <string.h>
 
-typedef struct _AsyncCall AsyncCall;
-
-/* One instance that the call is sent to. Belongs to the call's list until it is closed. */
-typedef struct
-{
-  gatomicrefcount refs;
-  AsyncCall *call; /* reference */
-  CommyGuarded guarded;
-  CommyTurn turn;
-  CommyStack stack;
-  CommyChannel *channel; /* while sent */
-  guint32 stream;
-  gboolean sampled;
-  gboolean pending; /* the channel expects the answer */
-} Attempt;
-
-struct _AsyncCall
-{
-  gatomicrefcount refs;
-  CommyClient *client; /* reference: keeps the worker */
-  GTask *task;         /* NULL once it returned */
-  CommyRequest request;
-  gboolean refreshed;
-  gboolean ensured;          /* it went to the registry, and so did all that were begun before it */
-  gboolean awaits;           /* it goes to see what an instance says of its interface, */
-  CommyExpectation *awaited; /* which is held against this */
-  GError *last;
-  GError *refusal;                        /* the first; or NULL */
-  Attempt *open[COMMY_CLIENT_MAX_COPIES]; /* more than one where it is hedged */
-  guint n_open;
-  gboolean finished; /* the result is set */
-  guint began;       /* iteration of the worker's context */
-  gulong cancel_handler;
-  GSource *deadline; /* while no channel watches it; NULL: none */
-  GSource *timer;    /* of the next attempt, or the next copy; NULL: none */
-  gpointer result;
-  GDestroyNotify result_free;
-  GUnixFDList *result_handles; /* of the answer, or NULL */
-  GError *result_error;
-  GError *ensure_error;
-};
-
-static void async_step (AsyncCall *call);
-static void
-async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GError *error);
-
-static AsyncCall *
-async_ref (AsyncCall *call)
+CommyAsyncCall *
+commy_async_call_ref (CommyAsyncCall *call)
 {
   g_atomic_ref_count_inc (&call->refs);
   return call;
 }
 
-static void
-async_unref (gpointer data)
+void
+commy_async_call_unref (gpointer data)
 {
-  AsyncCall *call = data;
+  CommyAsyncCall *call = data;
 
   if (!g_atomic_ref_count_dec (&call->refs))
     return;
@@ -91,69 +45,8 @@ drop_source (GSource **source)
   g_clear_pointer (source, g_source_unref);
 }
 
-/* --- attempts --- */
-
-static Attempt *
-attempt_new (AsyncCall *call, const CommyPick *picked)
-{
-  Attempt *attempt = g_new0 (Attempt, 1);
-
-  g_atomic_ref_count_init (&attempt->refs);
-  attempt->call = async_ref (call);
-  attempt->stack = *picked->stack;
-  attempt->turn = picked->turn;
-  commy_client_begin (call->client, &call->request, picked, &attempt->guarded);
-  call->open[call->n_open++] = attempt;
-  return attempt;
-}
-
-static Attempt *
-attempt_ref (Attempt *attempt)
-{
-  g_atomic_ref_count_inc (&attempt->refs);
-  return attempt;
-}
-
-static void
-attempt_unref (Attempt *attempt)
-{
-  if (!g_atomic_ref_count_dec (&attempt->refs))
-    return;
-  g_clear_pointer (&attempt->channel, commy_channel_unref);
-  async_unref (attempt->call);
-  g_free (attempt);
-}
-
 static gboolean
-attempt_is_open (const Attempt *attempt)
-{
-  return attempt->guarded.peer != NULL;
-}
-
-/* Nobody waits for it any more. Drops the list's reference. */
-static void
-attempt_close (Attempt *attempt, CommyOutcome outcome)
-{
-  AsyncCall *call = attempt->call;
-  guint at = 0;
-
-  if (!attempt_is_open (attempt))
-    return;
-  while (call->open[at] != attempt)
-    at++;
-  call->open[at] = call->open[--call->n_open];
-  commy_client_end (call->client, &attempt->guarded, attempt->turn, outcome);
-  if (attempt->pending)
-    {
-      attempt->pending = FALSE;
-      commy_channel_forget (attempt->channel, attempt->stream);
-      attempt_unref (attempt); /* the pending slot's */
-    }
-  attempt_unref (attempt);
-}
-
-static gboolean
-is_pending (const AsyncCall *call)
+is_pending (const CommyAsyncCall *call)
 {
   for (guint i = 0; i < call->n_open; i++)
     if (call->open[i]->pending)
@@ -166,7 +59,7 @@ is_pending (const AsyncCall *call)
 static void
 async_return (gpointer data)
 {
-  AsyncCall *call = data;
+  CommyAsyncCall *call = data;
   g_autoptr (GTask) task = g_steal_pointer (&call->task);
   GCancellable *cancellable = g_task_get_cancellable (task);
 
@@ -180,12 +73,15 @@ async_return (gpointer data)
     g_task_return_error (task, g_steal_pointer (&call->result_error));
   else
     g_task_return_pointer (task, call->result, call->result_free);
-  async_unref (call);
+  commy_async_call_unref (call);
 }
 
 /* Ends the call; the callback may have to wait. */
-static void
-async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GError *error)
+void
+commy_async_call_finish (CommyAsyncCall *call,
+                         gpointer result,
+                         GDestroyNotify result_free,
+                         GError *error)
 {
   CommyWorker *worker = call->client->worker->worker;
 
@@ -198,7 +94,7 @@ async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GErr
     }
   call->finished = TRUE;
   while (call->n_open > 0)
-    attempt_close (call->open[0], COMMY_OUTCOME_ABANDONED);
+    commy_async_attempt_close (call->open[0], COMMY_OUTCOME_ABANDONED);
   drop_source (&call->timer);
   commy_client_dismiss (call->client, &call->request.admitted, commy_outcome_judge (error, TRUE));
   commy_client_tell_age (call->client, error);
@@ -211,7 +107,7 @@ async_finish (AsyncCall *call, gpointer result, GDestroyNotify result_free, GErr
 static gboolean
 on_async_deadline (gpointer data)
 {
-  AsyncCall *call = data;
+  CommyAsyncCall *call = data;
   CommyWorker *worker = commy_worker_ref (call->client->worker->worker);
   GError *error = NULL;
 
@@ -219,11 +115,11 @@ on_async_deadline (gpointer data)
   if (!call->finished && !is_pending (call))
     {
       while (call->n_open > 0)
-        attempt_close (call->open[0], COMMY_OUTCOME_NOT_SENT);
+        commy_async_attempt_close (call->open[0], COMMY_OUTCOME_NOT_SENT);
       commy_set_error (&error, COMMY_ERROR_DEADLINE,
                        "%s.%s: the deadline passed before it was sent", call->client->service,
                        call->request.method);
-      async_finish (call, NULL, NULL, error);
+      commy_async_call_finish (call, NULL, NULL, error);
     }
   commy_worker_exit (worker);
   commy_worker_unref (worker);
@@ -232,36 +128,37 @@ on_async_deadline (gpointer data)
 
 /* The store or a connection is waited for: neither knows of this call's deadline. */
 static void
-async_watch_deadline (AsyncCall *call)
+async_watch_deadline (CommyAsyncCall *call)
 {
   if (call->deadline != NULL)
     return;
   call->deadline = g_timeout_source_new (0);
   g_source_set_ready_time (call->deadline, call->request.call_deadline_ns / 1000 + 1);
-  g_source_set_callback (call->deadline, on_async_deadline, async_ref (call), async_unref);
+  g_source_set_callback (call->deadline, on_async_deadline, commy_async_call_ref (call),
+                         commy_async_call_unref);
   g_source_attach (call->deadline, commy_worker_get_context (call->client->worker->worker));
 }
 
 /* --- again --- */
 
 static void
-async_at (AsyncCall *call, gint64 at_ns, GSourceFunc func)
+async_at (CommyAsyncCall *call, gint64 at_ns, GSourceFunc func)
 {
   drop_source (&call->timer);
   call->timer = g_timeout_source_new (0);
   g_source_set_ready_time (call->timer, at_ns / 1000 + 1);
-  g_source_set_callback (call->timer, func, async_ref (call), async_unref);
+  g_source_set_callback (call->timer, func, commy_async_call_ref (call), commy_async_call_unref);
   g_source_attach (call->timer, commy_worker_get_context (call->client->worker->worker));
 }
 
 static gboolean
 on_retry (gpointer data)
 {
-  AsyncCall *call = data;
+  CommyAsyncCall *call = data;
   CommyWorker *worker = commy_worker_ref (call->client->worker->worker);
 
   commy_worker_enter (worker);
-  async_step (call);
+  commy_async_call_step (call);
   commy_worker_exit (worker);
   commy_worker_unref (worker);
   return G_SOURCE_REMOVE;
@@ -271,21 +168,21 @@ on_retry (gpointer data)
 static gboolean
 on_hedge (gpointer data)
 {
-  AsyncCall *call = data;
+  CommyAsyncCall *call = data;
   CommyClient *client = call->client;
   CommyWorker *worker = commy_worker_ref (client->worker->worker);
 
   commy_worker_enter (worker);
   if (!call->finished && call->n_open > 0 && call->n_open < COMMY_CLIENT_MAX_COPIES
       && commy_guard_take_hedge (call->request.guard, commy_env_now (client->mesh->env)))
-    async_step (call);
+    commy_async_call_step (call);
   commy_worker_exit (worker);
   commy_worker_unref (worker);
   return G_SOURCE_REMOVE;
 }
 
-static void
-plan_hedge (AsyncCall *call)
+void
+commy_async_call_plan_hedge (CommyAsyncCall *call)
 {
   const gint64 due_ns = commy_guard_get_hedge_due (call->request.guard, call->n_open,
                                                    call->request.idempotent, call->request.now_ns);
@@ -295,14 +192,14 @@ plan_hedge (AsyncCall *call)
 }
 
 static void
-async_fail (AsyncCall *call)
+async_fail (CommyAsyncCall *call)
 {
-  async_finish (call, NULL, NULL, g_error_copy (commy_client_weigh (call->refusal, call->last)));
+  commy_async_call_finish (call, NULL, NULL,
+                           g_error_copy (commy_client_weigh (call->refusal, call->last)));
 }
 
-/* An attempt that is closed, or never was open, failed. */
-static void
-async_failed (AsyncCall *call, const GError *error, gboolean sent)
+void
+commy_async_call_failed (CommyAsyncCall *call, const GError *error, gboolean sent)
 {
   gint64 at_ns;
 
@@ -335,167 +232,7 @@ async_failed (AsyncCall *call, const GError *error, gboolean sent)
   else if (at_ns > call->request.now_ns)
     async_at (call, at_ns, on_retry);
   else
-    async_step (call);
-}
-
-static void
-attempt_failed (Attempt *attempt, const GError *error, gboolean sent)
-{
-  AsyncCall *call = async_ref (attempt->call);
-
-  attempt_close (attempt, commy_outcome_judge (error, sent));
-  async_failed (call, error, sent);
-  async_unref (call);
-}
-
-/* --- sending --- */
-
-static void
-async_succeeded (Attempt *attempt, CommyChannel *channel, CommyIncoming *incoming)
-{
-  AsyncCall *call = attempt->call;
-  g_autoptr (GError) error = NULL;
-  gpointer result;
-
-  commy_client_finish_call (call->client, call->request.flavour, channel, &attempt->stack,
-                            attempt->sampled, call->request.size, incoming,
-                            attempt->guarded.guarded.begun_ns);
-  if (call->request.flavour == COMMY_FLAVOUR_HANDLES)
-    call->result_handles = g_steal_pointer (&incoming->handles);
-  if (call->request.flavour != COMMY_FLAVOUR_BYTES)
-    result = commy_value_from_incoming (channel, incoming, &error);
-  else
-    result = commy_bytes_from_incoming (channel, incoming, &error);
-  async_finish (call, result,
-                call->request.flavour == COMMY_FLAVOUR_BYTES ? (GDestroyNotify) g_bytes_unref
-                                                             : (GDestroyNotify) g_variant_unref,
-                g_steal_pointer (&error));
-}
-
-static void
-on_async_answer (
-    gpointer data, CommyChannel *channel, CommyIncoming *incoming, GError *error, gboolean sent)
-{
-  Attempt *attempt = data;
-
-  attempt->pending = FALSE;
-  if (error != NULL)
-    attempt_failed (attempt, error, sent);
-  else
-    {
-      attempt_ref (attempt);
-      attempt_close (attempt, COMMY_OUTCOME_OK);
-      async_succeeded (attempt, channel, incoming);
-      attempt_unref (attempt);
-    }
-  attempt_unref (attempt);
-}
-
-/* The same for a stream, which is there once the path has taken the request. */
-static void
-attempt_open (Attempt *attempt)
-{
-  AsyncCall *call = attempt->call;
-  g_autoptr (GError) error = NULL;
-  CommyChannel *channel = attempt->stack.path->channel;
-  g_autoptr (CommyPipe) pipe = commy_pipe_open (channel, call->request.stream_deadline_ns, &error);
-
-  if (pipe == NULL)
-    attempt_failed (attempt, error, FALSE);
-  else if (commy_request_send (&call->request, channel, attempt->stack.serializer, pipe->id, FALSE,
-                               TRUE, &error)
-           != COMMY_IO_OK)
-    {
-      commy_pipe_close (pipe);
-      attempt_failed (attempt, error, FALSE);
-    }
-  else
-    {
-      CommyStream *stream = commy_stream_new_opened (
-          call->client, &call->request, pipe, attempt->stack.serializer, attempt->guarded.peer);
-
-      async_finish (call, stream, g_object_unref, NULL);
-    }
-}
-
-static void
-send_attempt (Attempt *attempt)
-{
-  AsyncCall *call = attempt->call;
-  CommyClient *client = call->client;
-  g_autoptr (GError) error = NULL;
-  CommyChannel *channel = attempt->stack.path->channel;
-  CommyIo io;
-
-  call->request.now_ns = commy_env_now (client->mesh->env);
-  commy_client_start_clock (client, &call->request, &attempt->guarded);
-  if (call->request.streams)
-    {
-      attempt_open (attempt);
-      return;
-    }
-  attempt->sampled = commy_client_sample (client, &client->routes[call->request.flavour]);
-  attempt->stream
-      = commy_channel_expect (channel, call->request.deadline_ns, on_async_answer, attempt);
-  if (attempt->stream == 0)
-    {
-      commy_channel_io_error (channel, COMMY_IO_WOULD_BLOCK, &error);
-      attempt_failed (attempt, error, FALSE);
-      return;
-    }
-  attempt_ref (attempt); /* the pending slot's */
-  attempt->channel = commy_channel_ref (channel);
-  attempt->pending = TRUE;
-  io = commy_request_send (&call->request, channel, attempt->stack.serializer, attempt->stream,
-                           attempt->sampled, TRUE, &error);
-  if (io != COMMY_IO_OK)
-    {
-      if (attempt->pending) /* else the channel closed meanwhile and has told the call */
-        attempt_failed (attempt, error, FALSE);
-      return;
-    }
-  commy_channel_mark_sent (channel, attempt->stream);
-  commy_worker_set_hot (client->worker->worker, channel);
-  commy_worker_need_deadline (client->worker->worker, call->request.deadline_ns);
-  if (attempt->pending)
-    plan_hedge (call);
-}
-
-/* A channel that closes while it is written to ends the attempt at once. */
-static void
-attempt_send (Attempt *attempt)
-{
-  attempt_ref (attempt);
-  send_attempt (attempt);
-  attempt_unref (attempt);
-}
-
-static void
-on_path (gpointer data, CommyPath *path, const GError *error)
-{
-  Attempt *attempt = data;
-  AsyncCall *call = attempt->call;
-
-  if (!attempt_is_open (attempt))
-    ; /* the call has ended */
-  else if (error != NULL || !commy_path_is_up (path))
-    {
-      g_autoptr (GError) gone = NULL;
-
-      if (error == NULL)
-        commy_set_error (&gone, COMMY_ERROR_UNREACHABLE, "the channel closed at once");
-      attempt_failed (attempt, error != NULL ? error : gone, FALSE);
-    }
-  else if (call->client->expectation != NULL && attempt->guarded.peer->instance->origin != NULL)
-    {
-      /* What it offers is known only now. */
-      commy_tries_remove (&call->request.tries, attempt->guarded.peer);
-      attempt_close (attempt, COMMY_OUTCOME_ABANDONED);
-      async_step (call);
-    }
-  else
-    attempt_send (attempt);
-  attempt_unref (attempt);
+    commy_async_call_step (call);
 }
 
 /* --- finding the way --- */
@@ -503,7 +240,7 @@ on_path (gpointer data, CommyPath *path, const GError *error)
 static void
 async_after_ensure (gpointer data)
 {
-  AsyncCall *call = data;
+  CommyAsyncCall *call = data;
 
   call->client->n_ensuring--;
   call->ensured = TRUE;
@@ -511,17 +248,17 @@ async_after_ensure (gpointer data)
     {
       g_autoptr (GError) error = g_steal_pointer (&call->ensure_error);
 
-      async_failed (call, error, FALSE);
+      commy_async_call_failed (call, error, FALSE);
     }
   else
-    async_step (call);
-  async_unref (call);
+    commy_async_call_step (call);
+  commy_async_call_unref (call);
 }
 
 static void
 async_ensured (gpointer data, const GError *error)
 {
-  AsyncCall *call = data;
+  CommyAsyncCall *call = data;
 
   g_clear_error (&call->ensure_error);
   call->ensure_error = error != NULL ? g_error_copy (error) : NULL;
@@ -531,7 +268,7 @@ async_ensured (gpointer data, const GError *error)
 static void
 async_ensure (gpointer data)
 {
-  AsyncCall *call = data;
+  CommyAsyncCall *call = data;
   CommyClient *client = call->client;
 
   if (client->mesh->registry == NULL)
@@ -552,7 +289,7 @@ async_ensure (gpointer data)
 
 /* Whether the route is there; else something is under way or the call ended. */
 static gboolean
-async_route (AsyncCall *call)
+async_route (CommyAsyncCall *call)
 {
   CommyClient *client = call->client;
   CommyRoute *route = &client->routes[call->request.flavour];
@@ -586,19 +323,19 @@ async_route (AsyncCall *call)
         call->refreshed = snapshot != NULL || client->fresh;
       client->n_ensuring++;
       async_watch_deadline (call);
-      commy_mesh_invoke (client->mesh, async_ensure, async_ref (call));
+      commy_mesh_invoke (client->mesh, async_ensure, commy_async_call_ref (call));
     }
   else
-    async_failed (call, error, FALSE);
+    commy_async_call_failed (call, error, FALSE);
   return FALSE;
 }
 
-static void
-async_step (AsyncCall *call)
+void
+commy_async_call_step (CommyAsyncCall *call)
 {
   CommyClient *client = call->client;
   GError *error = NULL;
-  Attempt *attempt;
+  CommyAsyncAttempt *attempt;
   CommyPick picked;
 
   if (call->finished || call->n_open == COMMY_CLIENT_MAX_COPIES)
@@ -607,64 +344,64 @@ async_step (AsyncCall *call)
   call->request.deadline_ns = call->request.call_deadline_ns;
   if (commy_client_give_up (client, &call->request, g_task_get_cancellable (call->task), &error))
     {
-      async_finish (call, NULL, NULL, error);
+      commy_async_call_finish (call, NULL, NULL, error);
       return;
     }
   if (!commy_mesh_check_joined (client->mesh, &error))
     {
-      async_finish (call, NULL, NULL, error);
+      commy_async_call_finish (call, NULL, NULL, error);
       return;
     }
   if (!async_route (call))
     return;
   if (!commy_client_pick (client, &call->request, &picked, &error))
     {
-      async_failed (call, error, FALSE);
+      commy_async_call_failed (call, error, FALSE);
       g_error_free (error);
       return;
     }
   /* A copy for who has it already helps nobody. */
   if (call->n_open > 0 && commy_tries_has (&call->request.tries, 0, picked.member->peer))
     return;
-  attempt = attempt_new (call, &picked);
+  attempt = commy_async_attempt_new (call, &picked);
   if (commy_path_is_up (attempt->stack.path))
     {
-      attempt_send (attempt);
+      commy_async_attempt_send (attempt);
       return;
     }
   async_watch_deadline (call);
-  commy_path_connect (attempt->stack.path, on_path, attempt_ref (attempt));
+  commy_async_attempt_connect (attempt);
 }
 
 static void
 async_cancelled (gpointer data)
 {
-  AsyncCall *call = data;
+  CommyAsyncCall *call = data;
   GError *error = NULL;
 
   if (!call->finished)
     {
       commy_set_error (&error, COMMY_ERROR_CANCELLED, "cancelled by the caller");
-      async_finish (call, NULL, NULL, error);
+      commy_async_call_finish (call, NULL, NULL, error);
     }
-  async_unref (call);
+  commy_async_call_unref (call);
 }
 
 static void
-on_cancel_post (GCancellable *cancellable, AsyncCall *call)
+on_cancel_post (GCancellable *cancellable, CommyAsyncCall *call)
 {
-  commy_worker_post (call->client->worker->worker, async_cancelled, async_ref (call));
+  commy_worker_post (call->client->worker->worker, async_cancelled, commy_async_call_ref (call));
 }
 
 static void
-async_start (AsyncCall *call)
+async_start (CommyAsyncCall *call)
 {
   GError *error = NULL;
 
   if (commy_client_admit (call->client, &call->request, &error))
-    async_step (call);
+    commy_async_call_step (call);
   else
-    async_finish (call, NULL, NULL, error);
+    commy_async_call_finish (call, NULL, NULL, error);
 }
 
 /* (transfer full) @task; @request is taken over, or empty where there is an @error (full). */
@@ -672,7 +409,7 @@ static void
 start_call (CommyClient *self, GTask *task, const CommyRequest *request, GError *error)
 {
   GCancellable *cancellable = g_task_get_cancellable (task);
-  AsyncCall *call;
+  CommyAsyncCall *call;
   CommyWorker *worker;
 
   g_task_set_check_cancellable (task, FALSE);
@@ -693,7 +430,7 @@ start_call (CommyClient *self, GTask *task, const CommyRequest *request, GError 
       g_object_unref (task);
       return;
     }
-  call = g_new0 (AsyncCall, 1);
+  call = g_new0 (CommyAsyncCall, 1);
   g_atomic_ref_count_init (&call->refs);
   call->client = g_object_ref (self);
   call->task = task;
@@ -704,11 +441,11 @@ start_call (CommyClient *self, GTask *task, const CommyRequest *request, GError 
     call->cancel_handler
         = g_cancellable_connect (cancellable, G_CALLBACK (on_cancel_post), call, NULL);
   worker = commy_worker_ref (self->worker->worker);
-  async_ref (call);
+  commy_async_call_ref (call);
   commy_worker_enter (worker);
   async_start (call);
   commy_worker_exit (worker);
-  async_unref (call);
+  commy_async_call_unref (call);
   commy_worker_unref (worker);
 }
 
