@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "crash-tracer.h"
+#include "run-ledger.h"
 
 #include <glib.h>
 
@@ -115,6 +116,17 @@ sampling (void)
   return MAX (every, 1);
 }
 
+/* Each boundary that was looked at is a death. */
+static void
+record (const CrashReport *report)
+{
+  const RunLedgerRow row = { .boundaries = report->checked };
+  g_autofree char *command = g_strdup_printf (
+      "COMMY_CRASH_EVERY=%" G_GUINT64_FORMAT " tests/crash/test-every-instruction", sampling ());
+
+  run_ledger_add ("every-instruction", &row, command);
+}
+
 static void
 run (GArray *script)
 {
@@ -135,6 +147,7 @@ run (GArray *script)
                   report.boundaries, report.checked, plan.phase, plan.stride);
   g_assert_cmpstr (report.fault, ==, "");
   g_assert_cmpuint (report.checked, >, 0);
+  record (&report);
 }
 
 static void

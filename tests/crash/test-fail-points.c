@@ -2,9 +2,10 @@
 /*
  * Every fail point of the core and of the plugins it loads, enumerated from the linker's sections
  * so that none is forgotten. Two nodes, each a process: one dies or fails at the point while it
- * serves, then another while it calls. Each point must have been passed on one side at least; what
- * died leaves nothing that the next does not take over, and what failed can be tried again. Only
- * in builds with --enable-failpoints.
+ * serves, another while it calls, and a third while it recovers from the death of whom it called.
+ * Each point must have been passed on one side at least, and while recovering by whom it is passed
+ * when he calls; what died leaves nothing that the next does not take over, and what failed can be
+ * tried again. Only in builds with --enable-failpoints.
  */
 #include "config.h"
 
@@ -149,6 +150,52 @@ call (const char *settings)
   return ok && commy_mesh_leave_sync (mesh, NULL, NULL) ? 0 : 4;
 }
 
+typedef struct
+{
+  const char *name;
+  guint n;
+} Passes;
+
+static void
+add_passes (const CommyFailpoint *point, void *data)
+{
+  Passes *passes = data;
+
+  if (strcmp (point->name, passes->name) == 0)
+    passes->n += __atomic_load_n (&point->hits, __ATOMIC_RELAXED);
+}
+
+/* From now on: what was passed before does not count. */
+static void
+arm_point (const char *name, const char *action)
+{
+  Passes passes = { .name = name };
+  g_autofree char *spec = NULL;
+
+  commy_failpoints_foreach (add_passes, &passes);
+  spec = g_strdup_printf ("%s:%u:%s", name, passes.n + 1, action);
+  g_setenv ("COMMY_FAILPOINT", spec, TRUE);
+}
+
+/* Calls, waits until who answered is dead and another one there, and goes on with the point armed.
+ */
+static int
+recover (const char *settings, const char *name, const char *action)
+{
+  g_autoptr (CommyMesh) mesh = join_somehow (settings);
+  g_autoptr (CommyClient) client = mesh != NULL ? commy_client_new (mesh, TEST_SERVICE) : NULL;
+  char byte;
+  gboolean ok;
+
+  if (client == NULL || !call_somehow (client, 16) || write (1, "r", 1) != 1
+      || read (0, &byte, 1) != 1)
+    return 4;
+  arm_point (name, action);
+  ok = call_somehow (client, 16) && call_somehow (client, LARGE) && publish_somehow (mesh);
+  g_clear_object (&client);
+  return ok && commy_mesh_leave_sync (mesh, NULL, NULL) ? 0 : 4;
+}
+
 static void
 print_point (const CommyFailpoint *point, void *data)
 {
@@ -175,7 +222,11 @@ typedef struct
 } Case;
 
 static GSubprocess *
-start (MeshFixture *fixture, const char *role, const char *failpoint)
+start_with (MeshFixture *fixture,
+            const char *role,
+            const char *failpoint,
+            const char *name,
+            const char *action)
 {
   g_autoptr (GSubprocessLauncher) launcher
       = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE);
@@ -191,9 +242,16 @@ start (MeshFixture *fixture, const char *role, const char *failpoint)
   g_subprocess_launcher_set_stderr_file_path (launcher, log);
   if (failpoint != NULL)
     g_subprocess_launcher_setenv (launcher, "COMMY_FAILPOINT", failpoint, TRUE);
-  process = g_subprocess_launcher_spawn (launcher, &error, self, role, settings, NULL);
+  process
+      = g_subprocess_launcher_spawn (launcher, &error, self, role, settings, name, action, NULL);
   g_assert_no_error (error);
   return process;
+}
+
+static GSubprocess *
+start (MeshFixture *fixture, const char *role, const char *failpoint)
+{
+  return start_with (fixture, role, failpoint, NULL, NULL);
 }
 
 /* Whether it died as the fail point wants it, and not otherwise. */
@@ -277,6 +335,34 @@ run_calling (MeshFixture *fixture, const char *name, const char *spec)
   return says_it_fired (fixture, "--call", name);
 }
 
+static gboolean
+run_recovering (MeshFixture *fixture, const char *name, const char *action)
+{
+  g_autoptr (GSubprocess) first = start (fixture, "--serve", NULL);
+  g_autoptr (GSubprocess) second = NULL;
+  g_autoptr (GSubprocess) client = NULL;
+
+  g_assert_true (is_ready (first));
+  client = start_with (fixture, "--recover", NULL, name, action);
+  g_assert_true (is_ready (client));
+  g_subprocess_force_exit (first);
+  g_subprocess_wait (first, NULL, NULL);
+  second = start (fixture, "--serve", NULL);
+  g_assert_true (is_ready (second));
+  g_assert_true (
+      g_output_stream_write_all (g_subprocess_get_stdin_pipe (client), "d", 1, NULL, NULL, NULL));
+  end (client, TRUE, 0);
+  end (second, FALSE, 0);
+  return says_it_fired (fixture, "--recover", name);
+}
+
+/* Passed when a node joins, and by nobody who recovers. */
+static gboolean
+is_of_joining (const char *name)
+{
+  return g_str_has_prefix (name, "join-") || strcmp (name, "door-bound") == 0;
+}
+
 /* --- what is left --- */
 
 static void
@@ -328,7 +414,7 @@ check_point (MeshFixture *fixture, gconstpointer data)
   const char *spec = data;
   g_auto (GStrv) parts = g_strsplit (spec, ":", -1);
   guint n_run, n_state;
-  gboolean served, called;
+  gboolean served, called, recovered;
 
   run_well (fixture);
   check_nothing_is_offered (fixture);
@@ -337,8 +423,12 @@ check_point (MeshFixture *fixture, gconstpointer data)
   served = run_serving (fixture, parts[0], spec);
   run_well (fixture);
   called = run_calling (fixture, parts[0], spec);
-  g_test_message ("%s: %s%s", spec, served ? "serving " : "", called ? "calling" : "");
+  run_well (fixture);
+  recovered = run_recovering (fixture, parts[0], parts[2]);
+  g_test_message ("%s: %s%s%s", spec, served ? "serving " : "", called ? "calling " : "",
+                  recovered ? "recovering" : "");
   g_assert_true (served || called);
+  g_assert_true (recovered || !called || is_of_joining (parts[0]));
   run_well (fixture);
   check_nothing_is_offered (fixture);
   g_assert_cmpuint (count_files (fixture, "run"), ==, n_run);
@@ -391,6 +481,8 @@ main (int argc, char **argv)
     return serve (argv[2]);
   if (argc == 3 && strcmp (argv[1], "--call") == 0)
     return call (argv[2]);
+  if (argc == 5 && strcmp (argv[1], "--recover") == 0)
+    return recover (argv[2], argv[3], argv[4]);
   if (argc == 3 && strcmp (argv[1], "--list") == 0)
     return list (argv[2]);
   g_test_init (&argc, &argv, NULL);

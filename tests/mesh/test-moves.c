@@ -8,6 +8,8 @@
 
 #include "moves-scene.h"
 
+#include "tests/crash/run-ledger.h"
+
 #include <gio/gunixfdlist.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -98,6 +100,18 @@ run_numbers (Numbers *self, guint64 messages)
     }
 }
 
+/* Every number came, once and in its place, or the test has ended before. */
+static void
+record (const MovesScene *scene, guint64 messages)
+{
+  const RunLedgerRow row = { .messages = messages, .moves = scene->channel->moves.n_moves };
+  g_autofree char *command = g_strdup_printf (
+      "make check-moves COMMY_MOVES=%" G_GUINT64_FORMAT " COMMY_MESSAGES=%" G_GUINT64_FORMAT,
+      number_of ("COMMY_MOVES", 60), number_of ("COMMY_MESSAGES", 8000));
+
+  run_ledger_add ("moves", &row, command);
+}
+
 static void
 test_stream (MeshFixture *fixture, gconstpointer data)
 {
@@ -124,6 +138,7 @@ test_stream (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (n, ==, numbers.written);
   g_assert_cmpuint (scene->channel->moves.n_moves, >=, scene->total);
   moves_scene_report (scene, 2 * n);
+  record (scene, 2 * n);
   g_object_unref (numbers.stream);
   moves_scene_free (scene);
 }

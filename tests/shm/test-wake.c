@@ -408,8 +408,10 @@ run_schedule (Nap nap, uint64_t start)
   model->hooks_on = true;
   for (unsigned i = 0; i < BATCHES; i++)
     send_batch ();
+  /* What it stored may come out after all that it does. */
+  before_access ();
   model->hooks_on = false;
-  let_out (); /* sooner or later */
+  let_out ();
   run_consumer_until_it_sleeps ();
   if (model->n_read == model->n_sent)
     return;
