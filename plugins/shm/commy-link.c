@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -333,6 +334,41 @@ cancel_reservation (ShmLink *self)
   self->open_size = 0;
 }
 
+/* All lines but the first, at a time. */
+static void
+fetch_rest (uint8_t *place, uint32_t size)
+{
+  uint32_t end = size < SHM_FETCH_BYTES ? size : SHM_FETCH_BYTES;
+
+  for (uint32_t at = SHM_LINE; at < end; at += SHM_LINE)
+    shm_fetch_to_write (place + at);
+}
+
+/* A small message is made in memory of one's own and copied when it is complete: its reader polls
+ * the very line it begins in, and would pull that away from a writer who takes his time. The other
+ * lines are on their way meanwhile. */
+static ShmResult
+reserve_inline (ShmLink *self, uint32_t size, uint8_t **out_data)
+{
+  uint8_t *place;
+  ShmResult result = shm_producer_reserve (&self->tx, size, &place);
+  bool staged = size <= SHM_STAGE_BYTES;
+
+  if (result != SHM_OK)
+    return result;
+  fetch_rest (place, size);
+  self->staged_for = staged ? place : NULL;
+  *out_data = staged ? self->stage : place;
+  return SHM_OK;
+}
+
+static void
+unstage (ShmLink *self, uint64_t used)
+{
+  if (self->staged_for != NULL)
+    memcpy (self->staged_for, self->stage, used);
+}
+
 static ShmResult
 reserve_loan (ShmLink *self, uint64_t size, uint8_t **out_data)
 {
@@ -356,7 +392,7 @@ shm_link_reserve (ShmLink *self, uint64_t size, uint8_t **out_data)
     size = 1;
   self->open_is_loan = size > self->tx.max_inline;
   result = self->open_is_loan ? reserve_loan (self, size, out_data)
-                              : shm_producer_reserve (&self->tx, (uint32_t) size, out_data);
+                              : reserve_inline (self, (uint32_t) size, out_data);
   if (result == SHM_OK)
     {
       self->open_size = size;
@@ -390,6 +426,7 @@ shm_link_commit (ShmLink *self, uint64_t used)
   self->wanted = 0;
   if (!self->open_is_loan)
     {
+      unstage (self, used);
       shm_producer_commit (&self->tx, (uint32_t) used);
       return SHM_OK;
     }
@@ -403,6 +440,7 @@ shm_link_commit_split (ShmLink *self, const ShmLoanRecord *record, uint32_t head
 {
   self->open_size = 0;
   self->wanted = 0;
+  unstage (self, sizeof *record + head);
   shm_producer_commit_split (&self->tx, record, head);
 }
 

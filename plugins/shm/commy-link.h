@@ -21,6 +21,9 @@ typedef struct
   uint32_t max_inline;
 } ShmShape;
 
+/* Messages up to this size, their frame included, are made outside of the ring. */
+#define SHM_STAGE_BYTES 256u
+
 /* One message that was taken and not given back. Inline ones form a list in ring order. */
 typedef struct
 {
@@ -59,6 +62,7 @@ typedef struct _ShmLink
   uint64_t open_size;      /* of the reservation; 0 if there is none */
   uint32_t open_slot;
   bool open_is_loan;
+  uint8_t *staged_for; /* where in the ring the reservation belongs that lies in `stage`, or NULL */
   ShmArena arena;
   ShmForeign foreign;
   ShmLender *lender; /* NULL: nothing was lent yet */
@@ -77,6 +81,7 @@ typedef struct _ShmLink
   int peer_pid;
   const char *why;
   char why_text[96];
+  uint8_t stage[SHM_STAGE_BYTES] __attribute__ ((aligned (8)));
 } ShmLink;
 
 typedef struct

@@ -78,6 +78,21 @@ typedef struct
   uint64_t length;
 } ShmLoanRecord;
 
+/* As many bytes of a record are fetched ahead; the processor finds the rest by itself. */
+#define SHM_FETCH_BYTES 2048u
+
+/* Has the line of @at brought here for writing, without waiting for it. Stores wait for each other,
+ * and the last of a message is what its reader waits for. */
+static inline void
+shm_fetch_to_write (uint8_t *at)
+{
+#if defined(__x86_64__)
+  __asm__ volatile("prefetchw %0" : : "m"(*at)); /* the builtin would fetch it to read */
+#else
+  __builtin_prefetch (at, 1);
+#endif
+}
+
 /* The producer's side. */
 typedef struct
 {

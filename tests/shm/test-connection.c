@@ -200,6 +200,45 @@ test_flush (Pair *pair, gconstpointer params)
   g_assert_cmpint (ops->peek (pair->server, &message), ==, COMMY_IO_WOULD_BLOCK);
 }
 
+/* Eight bytes of it in a row, which are neither a position nor a mark. */
+static gboolean
+shows (ShmLink *reader, guint8 value)
+{
+  guint8 row[8];
+
+  memset (row, value, sizeof row);
+  return memmem (reader->peer.data, reader->peer.size, row, sizeof row) != NULL;
+}
+
+/* What is written to a small message is its writer's own until it is committed, and what it turned
+ * out not to need stays so. One that is larger lies in the ring at once. */
+static void
+test_staged (Pair *pair, gconstpointer params)
+{
+  const CommyTransportOps *ops = pair->host->ops;
+  CommyMessage message;
+  CommySpan span;
+
+  for (gsize size = 16; size <= 2 * SHM_STAGE_BYTES; size++)
+    {
+      gboolean staged = size <= SHM_STAGE_BYTES;
+      gsize used = (size + 1) / 2;
+
+      g_assert_cmpint (ops->reserve (pair->client, size, &span), ==, COMMY_IO_OK);
+      memset (span.data, 0x5a, used);
+      memset (span.data + used, 0xa5, size - used);
+      g_assert_true (shows (pair->server, 0xa5) == !staged);
+      if (!staged)
+        memset (span.data + used, 0, size - used);
+      g_assert_cmpint (ops->commit (pair->client, used), ==, COMMY_IO_OK);
+      g_assert_false (shows (pair->server, 0xa5));
+      g_assert_cmpint (ops->flush (pair->client), ==, COMMY_IO_OK);
+      g_assert_cmpint (ops->peek (pair->server, &message), ==, COMMY_IO_OK);
+      check_message (&message, used, 0x5a);
+      ops->release (pair->server, &message);
+    }
+}
+
 static guint
 fill_up (Pair *pair, gsize size)
 {
@@ -632,6 +671,7 @@ main (int argc, char **argv)
   PAIR ("/shm/message/the-smaller-arena-counts-for-both", NULL, test_smaller_arena);
   PAIR ("/shm/message/waits-for-segments-announced-before", NULL, test_announced_before);
   PAIR ("/shm/message/nothing-is-seen-before-flush", NULL, test_flush);
+  PAIR ("/shm/message/a-small-one-is-its-writers-until-it-is-committed", NULL, test_staged);
   PAIR ("/shm/message/full-ring-goes-on-when-read", NULL, test_back_pressure);
   PAIR ("/shm/message/full-smallest-ring-goes-on-when-read", "ring-size=4096;arena-max=8388608",
         test_back_pressure);
