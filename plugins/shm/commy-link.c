@@ -658,6 +658,7 @@ hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
   out_message->data = record->data;
   out_message->size = record->size;
   out_message->body = NULL;
+  shm_arena_look_ahead (&self->arena);
   if (record->is_loan && record->data != NULL)
     result = borrow_split (self, record, borrow, out_message);
   else if (record->is_loan)
