@@ -653,6 +653,10 @@ commy_invocation_dispatch (CommyService *service,
 
 /* --- hot --- */
 
+/* The argument of so large a call is given back before the answer leaves, not behind it: who asked
+ * wants its memory for the next one. */
+#define RELEASED_FIRST_FROM 2048u
+
 struct _CommySpanCall
 {
   CommyService *service;
@@ -755,6 +759,8 @@ commy_span_call_dispatch (CommyService *service,
                      method->user_data);
   if (frame->type != COMMY_FRAME_CALL || call.failed)
     return;
+  if (frame->payload_size >= RELEASED_FIRST_FROM)
+    commy_incoming_release (channel, incoming);
   if (sampled)
     call.spec.dwell_ns = (guint64) MAX (commy_env_now (env) - began, 1);
   if (G_UNLIKELY (call.own != NULL || !call.reserved))

@@ -91,6 +91,15 @@ collect (ShmArena *self)
   table->n_held = kept;
 }
 
+void
+shm_arena_look_ahead (const ShmArena *self)
+{
+  const ShmArenaTable *table = self->table;
+
+  if (table != NULL && table->n_held > 0)
+    __builtin_prefetch (&self->peer->released[table->held[table->n_held - 1]]);
+}
+
 static bool
 has_held (const ShmArenaTable *table, uint32_t segment)
 {
@@ -271,6 +280,7 @@ shm_arena_take (ShmArena *self, uint64_t size, uint32_t *out_slot, uint8_t **out
   slot = &table->slots[*out_slot];
   slot->state = SLOT_OPEN;
   *out_data = table->segments[slot->segment].data + slot->offset;
+  shm_fetch_to_write (*out_data); /* its reader has it, from the last time */
   return SHM_OK;
 }
 

@@ -79,6 +79,9 @@ void shm_arena_cancel (ShmArena *self, uint32_t slot);
 void shm_arena_lend (
     ShmArena *self, uint32_t slot, uint64_t length, uint64_t position, ShmLoanRecord *out_record);
 bool shm_arena_has_room (ShmArena *self, uint64_t size);
+/* A message came, and with an answer mostly what was lent for the question comes back: the word
+ * that says so is fetched before it is asked for. */
+void shm_arena_look_ahead (const ShmArena *self);
 /* The bytes that our own record at @position points to; NULL if the chunk came back since, or if it
  * is none of ours: who lies about where our records begin may have had us write something that
  * looks like one. */

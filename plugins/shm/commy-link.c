@@ -342,6 +342,16 @@ cancel_reservation (ShmLink *self)
   self->open_size = 0;
 }
 
+/* All lines but the first, at a time. */
+static void
+fetch_rest (uint8_t *place, uint32_t size)
+{
+  uint32_t end = size < SHM_FETCH_BYTES ? size : SHM_FETCH_BYTES;
+
+  for (uint32_t at = SHM_LINE; at < end; at += SHM_LINE)
+    shm_fetch_to_write (place + at);
+}
+
 /* A small message is made in memory of one's own and copied when it is complete: its reader polls
  * the very line it begins in, and would pull that away from a writer who takes his time. The other
  * lines are on their way meanwhile. */
@@ -354,7 +364,7 @@ reserve_inline (ShmLink *self, uint32_t size, uint8_t **out_data)
 
   if (result != SHM_OK)
     return result;
-  shm_fetch_to_write (place, size);
+  fetch_rest (place, size);
   self->staged_for = staged ? place : NULL;
   *out_data = staged ? self->stage : place;
   return SHM_OK;
@@ -656,6 +666,7 @@ hand_out (ShmLink *self, const ShmRecord *record, ShmMessage *out_message)
   out_message->data = record->data;
   out_message->size = record->size;
   out_message->body = NULL;
+  shm_arena_look_ahead (&self->arena);
   if (record->is_loan && record->data != NULL)
     result = borrow_split (self, record, borrow, out_message);
   else if (record->is_loan)

@@ -86,18 +86,15 @@ typedef struct
 /* As many bytes of a record are fetched ahead; the processor finds the rest by itself. */
 #define SHM_FETCH_BYTES 2048u
 
-/* Has the lines behind that of @at brought here for writing, all at a time: stores wait for each
- * other, and the last of them is what the consumer waits for. */
+/* Has the line of @at brought here for writing, without waiting for it. Stores wait for each other,
+ * and the last of a message is what its reader waits for. */
 static inline void
-shm_fetch_to_write (uint8_t *at, uint32_t size)
+shm_fetch_to_write (uint8_t *at)
 {
-  uint32_t end = size < SHM_FETCH_BYTES ? size : SHM_FETCH_BYTES;
-
-  for (uint32_t i = SHM_LINE; i < end; i += SHM_LINE)
 #if defined(__x86_64__)
-    __asm__ volatile("prefetchw %0" : : "m"(at[i])); /* the builtin would fetch them to read */
+  __asm__ volatile("prefetchw %0" : : "m"(*at)); /* the builtin would fetch it to read */
 #else
-    __builtin_prefetch (at + i, 1);
+  __builtin_prefetch (at, 1);
 #endif
 }
 
