@@ -146,9 +146,10 @@ COMMY_API gboolean commy_client_set_balancer (CommyClient *client,
  * `interface-check` of the service may make it warn only, or turn it off.
  *
  * Its annotations then count where the options of a call say nothing else: `org.commy.Deadline` is
- * the method's timeout unless a keyfile sets one (`[method SERVICE.METHOD]`), `org.commy.Idempotent`
- * makes its calls idempotent. Without an @interface nothing is compared. Call it on the client's thread, before its calls; the route is decided anew
- * at the next one. Generated proxies do it themselves.
+ * the method's timeout unless a keyfile sets one (`[method SERVICE.METHOD]`),
+ * `org.commy.Idempotent` makes its calls idempotent. Without an @interface nothing is compared.
+ * Call it on the client's thread, before its calls; the route is decided anew at the next one.
+ * Generated proxies do it themselves.
  *
  * Since: 0.1
  */

@@ -481,9 +481,9 @@ COMMY_API GVariant *commy_mesh_list_services_sync (CommyMesh *mesh,
  *   `zone`, `region`, `version` (of Commy), `mesh`, `state` (`up`, `cordoned`, `draining`),
  * `joined` and `refreshed` (Unix time), `transports`, `serializers`; of the host `cpus`, `load` (of
  * the last minute), `memory-total`, `memory-available`; of the process `resident` (bytes),
- * `open-files`; and `calls`, an `a(sx)` of services that it called in the last hour, at most 64, and
- * when that was seen last (Unix time). The figures are as old as `refreshed` says, or changed little since (`node-refresh`
- * of `[mesh]`)
+ * `open-files`; and `calls`, an `a(sx)` of services that it called in the last hour, at most 64,
+ * and when that was seen last (Unix time). The figures are as old as `refreshed` says, or changed
+ * little since (`node-refresh` of `[mesh]`)
  *
  * Since: 0.1
  */
