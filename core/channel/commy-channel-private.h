@@ -55,7 +55,7 @@ typedef struct
   CommyPolicy *policy; /* the channel's, of which methods have the answers */
   guint32 epoch;       /* that it belongs to; 0: the path has changed since */
   CommyPolicyPath path;
-  gint64 look_ns; /* when the answer for an open stream ends; G_MAXINT64: never */
+  gint64 look_ns; /* when the answer for an open stream, or the offer, ends; G_MAXINT64: never */
   gint64 due_ns;  /* when one that an engine gave does; calls need not look at the clock */
 } CommyRights;
 

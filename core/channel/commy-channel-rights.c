@@ -233,13 +233,13 @@ method_of (CommyChannel *self, const CommyPipe *pipe)
   return &g_array_index (self->methods_in, CommyIncomingMethod, pipe->method - 1);
 }
 
-/* When a stream is to be looked at again. */
+/* When what holds until then is to be looked at again. */
 static gint64
-look_ns (CommyChannel *self, const CommyIncomingMethod *method)
+look_ns (CommyChannel *self, gint64 until_us)
 {
-  gint64 left_us = method->until_us - commy_env_wall_us (self->shared->env);
+  gint64 left_us = until_us - commy_env_wall_us (self->shared->env);
 
-  if (method->until_us == G_MAXINT64)
+  if (until_us == G_MAXINT64)
     return G_MAXINT64;
   return commy_env_now (self->shared->env) + MIN (MAX (left_us, 0), LOOK_EVERY_NS / 1000) * 1000;
 }
@@ -263,7 +263,7 @@ commy_channel_look_at_streams (CommyChannel *self)
         continue; /* it goes on until there is an answer */
       if (method->allowed)
         {
-          self->rights.look_ns = MIN (self->rights.look_ns, look_ns (self, method));
+          self->rights.look_ns = MIN (self->rights.look_ns, look_ns (self, method->until_us));
           continue;
         }
       why = commy_channel_dup_denial (self, method);
@@ -281,8 +281,14 @@ look_at_offer (CommyChannel *self)
   CommyPolicyVerdict verdict = judge_names (self->rights.policy, names, &request);
   g_autoptr (GError) error = NULL;
 
+  self->rights.look_ns = G_MAXINT64;
   if (verdict.allowed)
-    return;
+    {
+      self->rights.look_ns = look_ns (self, verdict.until_us);
+      if (self->rights.look_ns != G_MAXINT64)
+        commy_worker_need_deadline (self->worker, self->rights.look_ns);
+      return;
+    }
   commy_set_error (&error, COMMY_ERROR_NOT_OFFERED, "%s may not offer %s any more (%s)",
                    request.principal, self->service, verdict.origin);
   commy_channel_close (self, error);
@@ -307,11 +313,21 @@ commy_channel_renew_rights (CommyChannel *self)
     look_at_offer (self);
 }
 
+/* Until now it was in nobody's list when the policy changed; and what set-up has decided of an
+ * offer may hold for a time only. */
+void
+commy_channel_begin_rights (CommyChannel *self)
+{
+  if (!self->accepting)
+    self->rights.epoch = 0;
+  commy_channel_renew_rights (self);
+}
+
 void
 commy_channel_watch_rights (CommyChannel *self, const CommyPipe *pipe)
 {
   const CommyIncomingMethod *method = method_of (self, pipe);
-  gint64 when_ns = method != NULL ? look_ns (self, method) : G_MAXINT64;
+  gint64 when_ns = method != NULL ? look_ns (self, method->until_us) : G_MAXINT64;
 
   if (when_ns >= self->rights.look_ns)
     return;
@@ -320,12 +336,23 @@ commy_channel_watch_rights (CommyChannel *self, const CommyPipe *pipe)
 }
 
 gint64
+commy_channel_expire_offer (CommyChannel *self, gint64 now_ns)
+{
+  if (self->accepting)
+    return G_MAXINT64;
+  if (G_UNLIKELY (now_ns >= self->rights.look_ns) && !self->closed)
+    look_at_offer (self);
+  return self->rights.look_ns;
+}
+
+gint64
 commy_channel_expire_rights (CommyChannel *self, gint64 now_ns)
 {
   if (now_ns >= self->rights.due_ns)
     commy_channel_expire_decisions (self, now_ns);
-  if (now_ns >= self->rights.look_ns)
+  if (now_ns >= self->rights.look_ns && self->accepting)
     commy_channel_look_at_streams (self);
+  commy_channel_expire_offer (self, now_ns);
   return MIN (self->rights.look_ns, self->rights.due_ns);
 }
 

@@ -40,10 +40,15 @@ gboolean commy_channel_may_control (CommyChannel *channel, const char *operation
 /* Asks the policy in force, if it is another one or the path is: of each method, and of what is
  * open; streams end, and on the connecting side the channel does. */
 void commy_channel_renew_rights (CommyChannel *channel);
+/* When its worker takes it up; on the connecting side the right of the other one to offer is looked
+ * at again when it ends. It may be closed then. */
+void commy_channel_begin_rights (CommyChannel *channel);
 /* A GFunc for all channels of a worker. */
 void commy_channel_rights_visit (gpointer channel, gpointer unused);
 /* An accepted stream is looked at when the answer for its method ends. */
 void commy_channel_watch_rights (CommyChannel *channel, const CommyPipe *pipe);
+/* Closes the channel if the other side may offer no more; when to look again. */
+gint64 commy_channel_expire_offer (CommyChannel *channel, gint64 now_ns);
 gint64 commy_channel_expire_rights (CommyChannel *channel, gint64 now_ns);
 
 static inline void

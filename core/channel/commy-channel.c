@@ -619,8 +619,10 @@ commy_channel_wait (CommyChannel *self, gint64 deadline_ns, gboolean write, guin
   gint64 until;
   gboolean caught = FALSE;
 
-  /* Nobody else looks at how long the next path takes while this thread waits. */
+  /* Nobody else looks at how long the next path takes, or the right to offer lasts, while this
+   * thread waits. */
   deadline_ns = MIN (deadline_ns, commy_channel_expire_adrift (self, start));
+  deadline_ns = MIN (deadline_ns, commy_channel_expire_offer (self, start));
   if (self->closed || start >= deadline_ns)
     return;
   if (G_UNLIKELY (start >= self->vigil.look_ns))

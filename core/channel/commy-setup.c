@@ -15,6 +15,7 @@
 #include "base/commy-error-private.h"
 #include "base/commy-failpoint.h"
 #include "channel/commy-audit-events.h"
+#include "channel/commy-channel-rights.h"
 #include "channel/commy-exchange.h"
 #include "channel/commy-setup-private.h"
 
@@ -364,12 +365,16 @@ commy_setup_cancel_all (CommySetupShared *shared)
 void
 commy_channel_adopt_here (CommyChannel *channel)
 {
-  /* A worker that is shut already closes the channel, which may have been its last user. */
+  /* A worker that is shut already closes the channel, which may have been its last user; and so
+   * does what the channel rests on, where that has ended meanwhile. */
   CommyWorker *worker = commy_worker_hold (channel->worker);
 
+  commy_channel_ref (channel);
   commy_worker_enter (worker);
   commy_worker_add_channel (worker, channel);
   commy_channel_watch_standing (channel);
+  commy_channel_begin_rights (channel);
+  commy_channel_unref (channel);
   commy_worker_exit (worker);
   commy_worker_release (worker);
 }

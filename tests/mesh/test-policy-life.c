@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define NODE "org.commy.Node1"
+#define ENDED "may not offer " TEST_SERVICE " any more"
+#define OFFERS(NAME, REST) RULE (NAME, "verbs=offer\n" REST)
 #define RULE(NAME, REST) "[policy " NAME "]\nprincipals=*\nservices=" TEST_SERVICE "\n" REST "\n"
 
 /* --- asking the node that serves --- */
@@ -225,6 +227,47 @@ test_time_is_over (MeshFixture *fixture, gconstpointer transport)
   scene_free (scene);
 }
 
+static void
+on_end (GObject *source, GAsyncResult *result, gpointer out_error)
+{
+  g_assert_null (commy_stream_read_finish (COMMY_STREAM (source), result, out_error));
+}
+
+/* The same on the calling side: who may offer no more is not called any more, whether a thread
+ * waits for it or none does. */
+static void
+test_offer_is_over (MeshFixture *fixture, gconstpointer transport)
+{
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  g_autoptr (GDateTime) soon = g_date_time_add_seconds (now, 3);
+  g_autofree char *when = g_date_time_format_iso8601 (soon);
+  g_autofree char *text = g_strdup_printf (
+      OFFERS ("none", "effect=deny") OFFERS ("a-while", "until=%s\neffect=allow"), when);
+  g_autofree char *path = mesh_fixture_use_keyfile (fixture, "policy.conf", text);
+  Scene *scene = scene_new (fixture, transport, 1, NULL);
+  CommyStream *stream = open_stream (scene, "Relay", NULL);
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GError) ended = NULL;
+  g_autoptr (GError) error = NULL;
+
+  write_int (stream, 1);
+  g_variant_unref (commy_stream_read_sync (stream, NULL, NULL));
+  if (strcmp (transport, "unix") != 0)
+    expect_error (stream, COMMY_ERROR_OUTCOME_UNKNOWN, ENDED);
+  else
+    {
+      commy_stream_read (stream, NULL, on_end, &ended);
+      while (ended == NULL)
+        g_main_context_iteration (NULL, TRUE);
+      g_assert_error (ended, COMMY_ERROR, COMMY_ERROR_OUTCOME_UNKNOWN);
+      g_assert_nonnull (strstr (ended->message, ENDED));
+    }
+  value = commy_client_call_sync (scene->client, "Pid", NULL, NULL, NULL, &error);
+  g_assert_null (value); /* refused, or not even tried again yet */
+  g_object_unref (stream);
+  scene_free (scene);
+}
+
 /* --- control, trial --- */
 
 static void
@@ -296,6 +339,11 @@ main (int argc, char **argv)
       add ("a-mistake-changes-nothing", transports[i], test_mistake);
     }
   add ("streams-end-when-their-time-is-over", "shm", test_time_is_over);
+  /* attack: go on answering over a connection when the right to offer is over; defence: it is
+   * looked at when it ends, and the connection closed; test:
+   * /policy/tls/an-offer-ends-when-its-time-is-over */
+  for (guint i = 1; i < G_N_ELEMENTS (transports); i++)
+    add ("an-offer-ends-when-its-time-is-over", transports[i], test_offer_is_over);
   add ("a-watched-keyfile-is-read-again", "shm", test_watched);
   /* attack: who may call a node tells it to drain; defence: control is a permission of its own;
    * test: /policy/shm/control-is-a-permission-of-its-own */

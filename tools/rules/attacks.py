@@ -8,7 +8,8 @@ Beside a test stands a comment, in C or behind "#":
 
 The name is that of the next string. Where a program puts names together, "; test: /the/name" says
 the whole of it, and the next string must be a part of that; "; program: tests/x/test-y" says whose
-test it is, where that is not the file itself.
+test it is, where that is not the file itself. The program must be there and run ("TESTS +=" of a
+Makefile.inc), and a script must have a test of that name.
 """
 
 import re
@@ -28,7 +29,36 @@ def fields(comment):
     return {key: value.strip() for key, value in zip(parts[1::2], parts[2::2])}
 
 
-def read(tree, path):
+def programs(tree):
+    """What is run: the words of TESTS in all fragments, and of the lists it is made of."""
+    run = set()
+    for path in tree.paths:
+        if not path.endswith("Makefile.inc"):
+            continue
+        text = tree.text(path).replace("\\\n", " ")
+        lists = {}
+        for name, words in re.findall(r"^(\w+) *\+?= *(.*)$", text, re.M):
+            lists.setdefault(name, []).extend(words.split())
+        for word in lists.get("TESTS", []):
+            run.update(lists.get(word[2:-1], []) if word.startswith("$(") else [word])
+    return run
+
+
+def why_not_run(tree, run, program, name):
+    """What is wrong with a program and its test, or None."""
+    source = program if program.endswith((".sh", ".py")) else program + ".c"
+    if source not in tree.paths:
+        return "there is no program %s" % program
+    if program not in run:
+        return "%s is not run: it is in TESTS of no Makefile.inc" % program
+    if program.endswith(".sh"):
+        names = re.findall(r"^\s*ok [\"']?([^\s\"']+)", tree.text(program), re.M)
+        if not any(name.endswith("/" + n.lstrip("/")) for n in names):
+            return "%s has no test %s" % (program, name)
+    return None
+
+
+def read(tree, path, run):
     """(line, row or None, what is wrong or None) of each comment in a file."""
     text = tree.text(path)
     for found in COMMENT.finditer(text):
@@ -47,7 +77,8 @@ def read(tree, path):
         elif "|" in said["attack"] + said["defence"]:
             yield line, None, "a table cannot have \"|\" in it"
         else:
-            yield line, (said["attack"], said["defence"], program, name), None
+            row = (said["attack"], said["defence"], program, name)
+            yield line, row, why_not_run(tree, run, program, name)
 
 
 def sources(tree):
@@ -56,8 +87,9 @@ def sources(tree):
 
 def make_table(tree):
     rows = ["| attack | defence | test |", "|---|---|---|"]
+    run = programs(tree)
     for path in sources(tree):
-        for _line, row, _wrong in read(tree, path):
+        for _line, row, _wrong in read(tree, path, run):
             if row:
                 rows.append("| %s | %s | `%s`: `%s` |" % row)
     return "\n".join([BEGIN, *rows, END]) + "\n"
@@ -73,8 +105,9 @@ def replace_table(text, table):
 
 def attacks(tree):
     """the table of attacks in SECURITY.md is what the tests say (make update-security)"""
+    run = programs(tree)
     for path in sources(tree):
-        for line, _row, wrong in read(tree, path):
+        for line, _row, wrong in read(tree, path, run):
             if wrong:
                 yield path, line, wrong
     if PLACE not in tree.paths:

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define QUESTIONS 24u
+#define QUESTIONS 42u /* each kind over each path, of oneself and of others */
 #define DENY_ALL                                          \
   "\n[policy no one at all]\nprincipals=*\neffect=deny\n" \
   "verbs=call;offer;subscribe;publish;read;write;control\n"
@@ -57,22 +57,34 @@ ask (CommyPolicy *policy, CommyPolicy *strict, const CommyPolicyRequest *request
 static void
 ask_all (CommyPolicy *policy, CommyPolicy *strict, char **words)
 {
-  static const CommyVerb verbs[] = { COMMY_VERB_CALL, COMMY_VERB_OFFER, COMMY_VERB_READ,
-                                     COMMY_VERB_WRITE, COMMY_VERB_CONTROL };
-  CommyPolicyPath path = { .where = COMMY_WHERE_ADDRESS, .security = COMMY_SECURITY_MUTUAL };
+  static const struct
+  {
+    CommyVerb verb;
+    const char *prefix;
+  } kinds[] = {
+    { COMMY_VERB_CALL, "" },  { COMMY_VERB_CALL, "topic:" },  /* subscribe */
+    { COMMY_VERB_OFFER, "" }, { COMMY_VERB_OFFER, "topic:" }, /* publish */
+    { COMMY_VERB_READ, "" },  { COMMY_VERB_WRITE, "" },       { COMMY_VERB_CONTROL, "" },
+  };
+  CommyPolicyPath paths[] = {
+    { .where = COMMY_WHERE_LOCAL, .security = COMMY_SECURITY_KERNEL },
+    { .where = COMMY_WHERE_ADDRESS, .security = COMMY_SECURITY_MUTUAL },
+  };
   guint n = g_strv_length (words);
 
   for (guint i = 0; i < QUESTIONS && n > 0; i++)
     {
-      CommyPolicyRequest request = { .verb = verbs[i % G_N_ELEMENTS (verbs)],
+      const char *word = words[(i * 7 + 1) % n];
+      g_autofree char *resource = g_strconcat (kinds[i % G_N_ELEMENTS (kinds)].prefix, word, NULL);
+      CommyPolicyRequest request = { .verb = kinds[i % G_N_ELEMENTS (kinds)].verb,
                                      .principal = words[i % n],
-                                     .resource = words[(i * 7 + 1) % n],
+                                     .resource = resource,
                                      .method = words[(i * 3 + 2) % n],
                                      .own = i % 2 == 0,
-                                     .path = i % 3 == 0 ? NULL : &path,
+                                     .path = i % 3 == 0 ? NULL : &paths[i % 3 - 1],
                                      .wall_us = (gint64) i * 7919 * 3600 * G_USEC_PER_SEC };
 
-      memset (path.address, (int) (i * 17), sizeof path.address);
+      memset (paths[1].address, (int) (i * 17), sizeof paths[1].address);
       ask (policy, strict, &request);
     }
 }
