@@ -296,16 +296,38 @@ check_lease (Request *self, gint64 lease, GError **error)
   return FALSE;
 }
 
+/* Whom somebody shuts out, or lets in again, all want to know later. */
+static gboolean
+audit_denials (Request *self, GError **error)
+{
+  for (guint i = 0; i < self->txn.ops->len; i++)
+    {
+      const CommyStoreOp *op = &g_array_index (self->txn.ops, CommyStoreOp, i);
+
+      if (commyd_rights_is_denial (op->key)
+          && !commyd_audit_denial (self->session->server->audit, self->session->uid, op, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/* @error: not NULL. */
 static gboolean
 check_txn (Request *self, GError **error)
 {
   const CommyStoreOp *ops = (const CommyStoreOp *) (gpointer) self->txn.ops->data;
+  CommydServer *server = self->session->server;
+  const CommyStoreOp *denied = NULL;
 
   for (guint i = 0; i < self->txn.ops->len; i++)
     if (ops[i].lease != 0 && !check_lease (self, ops[i].lease, error))
       return FALSE;
-  return commyd_rights_check (&self->session->server->rights, self->session->uid, ops,
-                              self->txn.ops->len, error);
+  if (commyd_rights_check (&server->rights, self->session->uid, ops, self->txn.ops->len, &denied,
+                           error))
+    return audit_denials (self, error);
+  if (denied != NULL)
+    commyd_audit_denied (server->audit, &server->rights, self->session->uid, denied, *error);
+  return FALSE;
 }
 
 /* What one user may have of a thing at a time, whatever the number of its processes. */

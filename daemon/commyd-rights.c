@@ -218,15 +218,21 @@ check_room (
 }
 
 gboolean
-commyd_rights_check (
-    const CommydRights *self, guint32 uid, const CommyStoreOp *ops, gsize n_ops, GError **error)
+commyd_rights_check (const CommydRights *self,
+                     guint32 uid,
+                     const CommyStoreOp *ops,
+                     gsize n_ops,
+                     const CommyStoreOp **out_op,
+                     GError **error)
 {
+  *out_op = NULL;
   if (uid == 0 || uid == self->own_uid)
     return TRUE;
   for (gsize i = 0; i < n_ops; i++)
     {
       const char *key = ops[i].key;
 
+      *out_op = &ops[i];
       if (ops[i].kind == COMMY_STORE_DELETE_PREFIX && !check_prefix (self, uid, key, error))
         return FALSE;
       if (ops[i].kind != COMMY_STORE_DELETE_PREFIX && !check_key (self, uid, key, error))
@@ -237,5 +243,6 @@ commyd_rights_check (
           && !check_offer (self, uid, key, error))
         return FALSE;
     }
+  *out_op = NULL;
   return check_room (self, uid, ops, n_ops, error);
 }

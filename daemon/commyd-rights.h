@@ -41,6 +41,11 @@ gboolean commyd_rights_is_denial (const char *key);
  * without it they would let in whoever it is about. */
 gboolean commyd_rights_may_read (const CommydRights *self, guint32 uid, const char *key);
 
-/* Error: DENIED or BUSY, with who, what and the way out. */
-gboolean commyd_rights_check (
-    const CommydRights *self, guint32 uid, const CommyStoreOp *ops, gsize n_ops, GError **error);
+/* Error: DENIED or BUSY, with who, what and the way out. @out_op: which of them it is about; NULL:
+ * all. */
+gboolean commyd_rights_check (const CommydRights *self,
+                              guint32 uid,
+                              const CommyStoreOp *ops,
+                              gsize n_ops,
+                              const CommyStoreOp **out_op,
+                              GError **error);

@@ -371,10 +371,19 @@ commyd_server_listen (CommydServer *self, int fd)
 gboolean
 commyd_server_configure (CommydServer *self, CommyConfig *config, GError **error)
 {
-  CommyPolicy *policy = commy_policy_compile (config, NULL, error);
+  g_autoptr (GError) cause = NULL;
+  CommyPolicy *policy = commy_policy_compile (config, NULL, &cause);
 
+  if (!commyd_audit_policy (self->audit, config, cause, error))
+    {
+      g_clear_pointer (&policy, commy_policy_unref);
+      return FALSE;
+    }
   if (policy == NULL)
-    return FALSE;
+    {
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return FALSE;
+    }
   g_clear_pointer (&self->rights.policy, commy_policy_unref);
   self->rights.policy = policy;
   self->rights.limits = (CommydLimits){
@@ -423,6 +432,7 @@ commyd_server_new (const CommyStoreOps *ops,
                    gpointer store,
                    const char *store_name,
                    const char *mesh,
+                   CommyAuditLog *audit,
                    CommyConfig *config,
                    GError **error)
 {
@@ -432,6 +442,7 @@ commyd_server_new (const CommyStoreOps *ops,
   self->store = store;
   self->store_name = store_name;
   self->mesh = g_strdup (mesh);
+  self->audit = audit;
   self->ledger = commyd_ledger_new ();
   self->rights.ledger = self->ledger;
   self->rights.own_uid = geteuid ();
@@ -477,6 +488,8 @@ commyd_server_free (CommydServer *self)
   g_hash_table_unref (self->users);
   g_hash_table_unref (self->leases);
   g_clear_pointer (&self->rights.policy, commy_policy_unref);
+  if (self->audit != NULL)
+    commyd_audit_stop (self->audit);
   commyd_ledger_free (self->ledger);
   g_clear_error (&self->load_error);
   g_free (self->host_key);

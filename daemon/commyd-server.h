@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "daemon/commyd-audit.h"
 #include "daemon/commyd-ledger.h"
 #include "daemon/commyd-rights.h"
 
@@ -38,7 +39,8 @@ struct _CommydServer
   char *mesh;
   CommydLedger *ledger;
   CommydRights rights;
-  gint64 since; /* seconds since 1970 */
+  CommyAuditLog *audit; /* (nullable): the trail */
+  gint64 since;         /* seconds since 1970 */
   GHashTable *users;
   GPtrArray *sessions; /* of CommydSession, referenced */
   int listener;
@@ -66,12 +68,13 @@ struct _CommydServer
   double host_load;
 };
 
-/* @config: what the limits and the policy are read from. Error: the store below cannot be read, or
- * is not commyd's. Returns when it was read. */
+/* @audit: (transfer full) (nullable). @config: what the limits and the policy are read from. Error:
+ * the store below cannot be read, or is not commyd's. Returns when it was read. */
 CommydServer *commyd_server_new (const CommyStoreOps *ops,
                                  gpointer store,
                                  const char *store_name,
                                  const char *mesh,
+                                 CommyAuditLog *audit,
                                  CommyConfig *config,
                                  GError **error);
 /* Settings that may change while it runs: limits and policy. */

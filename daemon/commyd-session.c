@@ -177,6 +177,7 @@ on_writable (int fd, GIOCondition condition, gpointer data)
 static void
 refuse (CommydSession *self, const GError *error)
 {
+  commyd_audit_refused (self->server->audit, &self->uid, error);
   commyd_session_send (
       self, store_wire_write_error (STORE_WIRE_REFUSED, 0, error->code, commy_error_bare (error)));
   commyd_session_close (self, error);
@@ -303,6 +304,7 @@ commyd_session_new (CommydServer *server, int fd, GError **error)
 
   g_ref_count_init (&self->refs);
   self->server = server;
+  self->uid = COMMYD_NOBODY;
   self->pidfd = -1;
   self->watches = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, commyd_watch_free);
   self->leases = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
@@ -316,6 +318,7 @@ commyd_session_new (CommydServer *server, int fd, GError **error)
           &self->stream,
           store_wire_write_error (STORE_WIRE_REFUSED, 0, cause->code, commy_error_bare (cause)),
           NULL);
+      commyd_audit_refused (server->audit, self->uid != COMMYD_NOBODY ? &self->uid : NULL, cause);
       free_unstarted (self);
       g_propagate_error (error, g_steal_pointer (&cause));
       return NULL;

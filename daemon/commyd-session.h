@@ -9,7 +9,8 @@
 
 #include "stores/common/commy-store-stream.h"
 
-#define COMMYD_MAX_REQUESTS 256u /* that the store has not answered */
+#define COMMYD_NOBODY G_MAXUINT32 /* no user has this number */
+#define COMMYD_MAX_REQUESTS 256u  /* that the store has not answered */
 
 struct _CommydSession
 {

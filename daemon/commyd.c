@@ -208,10 +208,20 @@ open_door (Daemon *self, GError **error)
 static gboolean
 start (Daemon *self, GError **error)
 {
+  CommyAuditLog *audit = NULL;
+
   if (!make_state_dir (self, error) || !open_door (self, error) || !start_store (self, error))
     return FALSE;
-  self->server = commyd_server_new (&self->store->ops.store, self->store->instance,
-                                    self->store->note.id, self->options.mesh, self->config, error);
+  if (!commyd_audit_start (self->config, self->options.mesh, self->options.state_dir, &audit,
+                           error))
+    {
+      if (audit != NULL)
+        commyd_audit_stop (audit);
+      return FALSE;
+    }
+  self->server
+      = commyd_server_new (&self->store->ops.store, self->store->instance, self->store->note.id,
+                           self->options.mesh, audit, self->config, error);
   if (self->server == NULL)
     return FALSE;
   if (!self->options.is_silent)
@@ -286,7 +296,12 @@ on_reload (gpointer data)
       g_message ("limits and policy were read again");
     }
   else
-    g_warning ("the settings stay as they were: %s", error->message);
+    {
+      /* One that was compiled has been told of. */
+      if (config == NULL)
+        commyd_audit_policy (self->server->audit, NULL, error, NULL);
+      g_warning ("the settings stay as they were: %s", error->message);
+    }
   say_ready (self);
   return G_SOURCE_CONTINUE;
 }

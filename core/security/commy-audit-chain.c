@@ -747,22 +747,38 @@ remove_excess (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **e
   return TRUE;
 }
 
+/* Names of the chains that have files. (transfer full) */
+static GHashTable *
+list_chains (GPtrArray *files)
+{
+  GHashTable *chains = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+
+  for (guint i = 0; i < files->len; i++)
+    {
+      char *chain = commy_audit_file_stem (files->pdata[i]);
+      gsize size;
+
+      commy_audit_file_number (chain, &size);
+      chain[size] = '\0';
+      g_hash_table_add (chains, chain);
+    }
+  return chains;
+}
+
 /* Of processes that could not begin a file: a full disk would keep one for each. */
 static void
 remove_idle_heads (CommyAuditChain *self, GPtrArray *files, gint64 wall_us)
 {
   g_autoptr (GPtrArray) heads = commy_audit_list_heads (self->setup.directory);
+  g_autoptr (GHashTable) chains = list_chains (files);
 
   for (guint i = 0; i < heads->len; i++)
     {
       const char *name = heads->pdata[i];
-      const gsize size = strlen (name) - strlen (COMMY_AUDIT_HEAD_SUFFIX);
-      gboolean has_file = FALSE;
+      g_autofree char *chain = g_strndup (name, strlen (name) - strlen (COMMY_AUDIT_HEAD_SUFFIX));
       CommyAuditHead head;
 
-      for (guint j = 0; j < files->len && !has_file; j++)
-        has_file = strncmp (files->pdata[j], name, size) == 0;
-      if (!has_file
+      if (!g_hash_table_contains (chains, chain)
           && commy_audit_head_read (self->setup.directory, name, &head, NULL)
                  == COMMY_AUDIT_HEAD_GOOD
           && head.sequence == 0)

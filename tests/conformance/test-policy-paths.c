@@ -13,6 +13,7 @@
 #include "stream-handlers.h"
 #include "stream-scene.h"
 #include "topic-puppet.h"
+#include "trail-tally.h"
 
 #include "mesh/commy-service-private.h"
 
@@ -281,75 +282,6 @@ try_case (Scene *scene, const Case *one, GString *out)
              error != NULL ? error->message : "");
 }
 
-/* --- what the trails say --- */
-
-static const char *
-get (GVariant *record, const char *key)
-{
-  const char *text = "";
-
-  g_variant_lookup (record, key, "&s", &text);
-  return text;
-}
-
-/* What is said of a peer, without the names of its proofs, which each path has others of. */
-static char *
-dup_said (GVariant *record)
-{
-  char *said = g_strdup (get (record, "peer"));
-  char *proofs
-      = strcmp (get (record, "outcome"), "accepted") == 0 ? said : strstr (said, "; it showed ");
-
-  if (proofs != NULL)
-    *proofs = '\0';
-  return said;
-}
-
-/* Equal events are one record with a count if they are close in time, so counts are added up. How
- * often a peer connects is the router's affair, how many nodes read a policy the scene's. */
-static gboolean
-note (GVariant *record, gpointer data)
-{
-  GHashTable *counts = data;
-  const char *type = get (record, "type");
-  gboolean is_peer = strcmp (type, "peer") == 0;
-  gboolean is_policy = strcmp (type, "policy") == 0;
-  g_autofree char *said = NULL;
-  guint64 count = 1;
-  char *key;
-
-  if (!is_peer && strcmp (type, "call") != 0 && strcmp (type, "control") != 0 && !is_policy)
-    return TRUE;
-  g_variant_lookup (record, "count", "t", &count);
-  said = is_peer ? dup_said (record) : g_strdup (get (record, "details"));
-  key = g_strdup_printf ("%s %s [%s] %s.%s rule=%s at=%s reason=%s %s", type,
-                         get (record, "outcome"), get (record, "principal"),
-                         get (record, "service"), get (record, "method"), get (record, "rule"),
-                         get (record, "origin"), get (record, "reason"), said);
-  if (is_peer || is_policy)
-    count = 0;
-  else
-    count += GPOINTER_TO_SIZE (g_hash_table_lookup (counts, key));
-  g_hash_table_replace (counts, key, GSIZE_TO_POINTER (count));
-  return TRUE;
-}
-
-static void
-append_trail (MeshFixture *fixture, GString *out)
-{
-  g_autofree char *dir = g_build_filename (fixture->dir, "state", "test", "audit", NULL);
-  g_autoptr (GHashTable) counts = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  g_autoptr (GList) keys = NULL;
-  g_autoptr (GError) error = NULL;
-
-  commy_audit_read (dir, note, counts, &error);
-  g_assert_no_error (error);
-  keys = g_list_sort (g_hash_table_get_keys (counts), (GCompareFunc) strcmp);
-  for (GList *key = keys; key != NULL; key = key->next)
-    g_string_append_printf (out, "%s x%" G_GSIZE_FORMAT "\n", (char *) key->data,
-                            GPOINTER_TO_SIZE (g_hash_table_lookup (counts, key->data)));
-}
-
 /* --- all of them, over one transport --- */
 
 /* (transfer full): callers of the test service show a token besides, with scopes. */
@@ -379,21 +311,12 @@ dup_comparable (MeshFixture *fixture, const char *transport, const GString *text
   g_autofree char *uid = g_strdup_printf ("unix:uid=%u\\b", (guint) geteuid ());
   g_autofree char *over = g_strdup_printf ("\\bover %s\\b", transport);
   g_autofree char *folder = g_regex_escape_string (fixture->dir, -1);
-  const char *const patterns[][2] = { { uid, "ME" },
-                                      { "spiffe://[^ /]*/host/[^ /]*/user/tester\\b", "ME" },
-                                      { over, "over IT" },
-                                      { folder, "DIR" } };
-  char *all = g_strdup (text->str);
+  const TrailWords words[] = { { uid, "ME" },
+                               { "spiffe://[^ /]*/host/[^ /]*/user/tester\\b", "ME" },
+                               { over, "over IT" },
+                               { folder, "DIR" } };
 
-  for (guint i = 0; i < G_N_ELEMENTS (patterns); i++)
-    {
-      g_autoptr (GRegex) regex = g_regex_new (patterns[i][0], 0, 0, NULL);
-      char *next = g_regex_replace_literal (regex, all, -1, 0, patterns[i][1], 0, NULL);
-
-      g_free (all);
-      all = next;
-    }
-  return all;
+  return trail_dup_replaced (text->str, words, G_N_ELEMENTS (words));
 }
 
 /* (transfer full) */
@@ -406,6 +329,7 @@ run (const char *transport)
   g_autofree char *token = NULL;
   g_autofree char *all = NULL;
   g_autofree char *path = NULL;
+  g_autofree char *trail = NULL;
   char *comparable;
   Scene *scene;
 
@@ -421,7 +345,8 @@ run (const char *transport)
   if (scene->service != NULL)
     g_object_run_dispose (G_OBJECT (scene->service));
   scene_free (scene);
-  append_trail (&fixture, out);
+  trail = g_build_filename (fixture.dir, "state", "test", "audit", NULL);
+  trail_tally_append (trail, out);
   comparable = dup_comparable (&fixture, transport, out);
   mesh_fixture_tear_down (&fixture, NULL);
   return comparable;

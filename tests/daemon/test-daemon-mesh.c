@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "daemon-fixture.h"
+#include "users-scene.h"
 
 #include "../fixtures/test-child.h"
 #include "mesh/commy-mesh-private.h"
@@ -30,36 +30,7 @@
 #endif
 
 #define N_CALLS 2000
-#define USER_A 54321
-#define USER_B 54322
 #define CALLER_OPTION "--caller"
-
-typedef struct
-{
-  MeshFixture mesh;
-  TestDaemon *daemon;
-} Fixture;
-
-static void
-set_up (Fixture *fixture, gconstpointer unused)
-{
-  mesh_fixture_set_up (&fixture->mesh, NULL);
-  fixture->daemon = test_daemon_new ();
-}
-
-static void
-tear_down (Fixture *fixture, gconstpointer unused)
-{
-  test_daemon_free (fixture->daemon);
-  mesh_fixture_tear_down (&fixture->mesh, NULL);
-}
-
-static char *
-settings (Fixture *fixture)
-{
-  return g_strdup_printf ("store=commyd\n[plugin store/commyd]\nparam.socket=%s\n",
-                          fixture->daemon->socket);
-}
 
 static gint32
 ask_pid (CommyClient *client, GError **error)
@@ -132,9 +103,9 @@ test_alert_of_store (Fixture *fixture, gconstpointer unused)
 
 /* Calls go on while the daemon is killed and away; who comes when it is back finds everybody. */
 static void
-test_killed_under_load (Fixture *fixture, gconstpointer unused)
+test_killed_under_load (HostFixture *fixture, gconstpointer unused)
 {
-  g_autofree char *text = settings (fixture);
+  g_autofree char *text = host_dup_settings (fixture);
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (CommyMesh) late = NULL;
   g_autoptr (CommyClient) client = NULL;
@@ -174,9 +145,9 @@ test_killed_under_load (Fixture *fixture, gconstpointer unused)
 
 /* Without a daemon nobody joins, and is told what to do. */
 static void
-test_nobody_there (Fixture *fixture, gconstpointer unused)
+test_nobody_there (HostFixture *fixture, gconstpointer unused)
 {
-  g_autofree char *text = settings (fixture);
+  g_autofree char *text = host_dup_settings (fixture);
   g_autofree char *impatient = g_strconcat (text, "param.timeout=100ms\n", NULL);
   g_autoptr (GError) error = NULL;
   g_autoptr (CommyMesh) mesh = mesh_fixture_new (&fixture->mesh, impatient, &error);
@@ -306,9 +277,9 @@ put_large (CommyMesh *mesh)
 /* More changes than are kept for a program that does not read: its watches end and say so, the
  * mesh's own is begun anew, and in the end it knows who is there. */
 static void
-test_falls_behind (Fixture *fixture, gconstpointer unused)
+test_falls_behind (HostFixture *fixture, gconstpointer unused)
 {
-  g_autofree char *base = settings (fixture);
+  g_autofree char *base = host_dup_settings (fixture);
   g_autofree char *text = g_strconcat (base, "[calibration]\nmode=off\n", NULL);
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (CommyMesh) writer = NULL;
@@ -361,9 +332,9 @@ fill_denials (CommyMesh *mesh)
 }
 
 static void
-test_denials_unread (Fixture *fixture, gconstpointer unused)
+test_denials_unread (HostFixture *fixture, gconstpointer unused)
 {
-  g_autofree char *text = settings (fixture);
+  g_autofree char *text = host_dup_settings (fixture);
   g_autofree char *lenient = g_strconcat (text, "[security]\ndeny-list=if-there\n", NULL);
   g_autoptr (CommyMesh) writer = NULL;
   g_autoptr (CommyMesh) strict = NULL;
@@ -392,93 +363,13 @@ test_denials_unread (Fixture *fixture, gconstpointer unused)
 
 #ifdef HAVE_GNUTLS
 
-static uid_t new_owner;
-
-static int
-give (const char *path, const struct stat *status, int type, struct FTW *where)
-{
-  return lchown (path, new_owner, new_owner);
-}
-
-/* A home with a certificate of the common authority, given to the user. */
-static char *
-make_home (Fixture *fixture, CommyPkiAuthority *authority, const char *name, uid_t uid)
-{
-  char *home = g_build_filename (fixture->daemon->dir, name, NULL);
-  g_autofree char *pki = g_build_filename (home, "state", "test", "pki", NULL);
-  gint64 now = g_get_real_time () / G_USEC_PER_SEC;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (CommyPkiPair) pair
-      = commy_pki_issue (authority, "testhost", name, now - 60, now + 86400, &error);
-
-  g_assert_no_error (error);
-  g_assert_cmpint (g_mkdir_with_parents (pki, 0700), ==, 0);
-  commy_pki_pair_save (pair, authority, pki, &error);
-  g_assert_no_error (error);
-  new_owner = uid;
-  g_assert_cmpint (nftw (home, give, 8, FTW_PHYS), ==, 0);
-  return home;
-}
-
-static char *
-keyfile_of (Fixture *fixture, const char *home, const char *policy)
-{
-  g_autofree char *text = settings (fixture);
-
-  return g_strdup_printf ("[mesh]\nruntime-dir=%s/run\nstate-dir=%s/state\n%s"
-                          "[plugin transport/tls]\nparam.bind=127.0.0.1\n%s",
-                          home, home, text, policy);
-}
-
-/* This very program again, as another user. */
-static pid_t
-start_as (uid_t uid, const char *home, const char *role, const char *text, int fd)
-{
-  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
-  const char *const argv[] = { self, role, text, "1", NULL };
-  pid_t pid = fork ();
-
-  if (pid != 0)
-    return pid;
-  if (fd >= 0)
-    dup2 (fd, 3);
-  g_setenv ("HOME", home, TRUE);
-  g_unsetenv ("XDG_RUNTIME_DIR");
-  if (chdir ("/") < 0 || setgroups (0, NULL) < 0 || setresgid (uid, uid, uid) < 0
-      || setresuid (uid, uid, uid) < 0)
-    _exit (78);
-  execv (self, (char **) argv);
-  _exit (77);
-}
-
-static int
-wait_for (pid_t pid)
-{
-  int status = -1;
-
-  while (waitpid (pid, &status, 0) < 0)
-    g_assert_cmpint (errno, ==, EINTR);
-  return WIFEXITED (status) ? WEXITSTATUS (status) : -1;
-}
-
 /* The exit status of who called: 0, or the number of the error less 300. */
 static int
-call_as_b (Fixture *fixture, const char *home, const char *policy)
+call_as_b (HostFixture *fixture, const char *home, const char *policy)
 {
-  g_autofree char *text = keyfile_of (fixture, home, policy);
+  g_autofree char *text = host_dup_keyfile (fixture, home, policy);
 
-  return wait_for (start_as (USER_B, home, CALLER_OPTION, text, -1));
-}
-
-static void
-open_to_all (TestDaemon *daemon)
-{
-  g_autofree char *folder = g_path_get_dirname (daemon->socket);
-
-  test_daemon_write_keyfile (daemon, "[daemon]\nmode=0666\n");
-  g_assert_cmpint (g_chmod (daemon->dir, 0755), ==, 0);
-  g_mkdir_with_parents (folder, 0755);
-  test_daemon_start (daemon);
+  return host_wait_for (host_start_as (USER_B, home, CALLER_OPTION, text, -1));
 }
 
 #define BELIEVE_A                                                                            \
@@ -489,11 +380,11 @@ open_to_all (TestDaemon *daemon)
   "effect=allow\n"
 
 static void
-meet (Fixture *fixture, CommyPkiAuthority *authority)
+meet (HostFixture *fixture, CommyPkiAuthority *authority)
 {
-  g_autofree char *home_a = make_home (fixture, authority, "a", USER_A);
-  g_autofree char *home_b = make_home (fixture, authority, "b", USER_B);
-  g_autofree char *text = keyfile_of (fixture, home_a, LET_B_CALL);
+  g_autofree char *home_a = host_make_home (fixture, authority, "a", USER_A);
+  g_autofree char *home_b = host_make_home (fixture, authority, "b", USER_B);
+  g_autofree char *text = host_dup_keyfile (fixture, home_a, LET_B_CALL);
   char id[32];
   int pair[2];
   int refused;
@@ -501,12 +392,12 @@ meet (Fixture *fixture, CommyPkiAuthority *authority)
   ssize_t n;
 
   g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
-  service = start_as (USER_A, home_a, "--service-child", text, pair[1]);
+  service = host_start_as (USER_A, home_a, "--service-child", text, pair[1]);
   close (pair[1]);
   n = read (pair[0], id, sizeof id);
   if (n != (ssize_t) sizeof id)
     {
-      g_assert_cmpint (wait_for (service), ==, 77);
+      g_assert_cmpint (host_wait_for (service), ==, 77);
       g_test_skip ("the build tree is not open to other users");
       close (pair[0]);
       return;
@@ -516,13 +407,13 @@ meet (Fixture *fixture, CommyPkiAuthority *authority)
   g_assert_cmpint (refused, !=, 0);
   g_assert_cmpint (refused, !=, COMMY_ERROR_NO_SERVICE - 300);
   close (pair[0]);
-  g_assert_cmpint (wait_for (service), ==, 0);
+  g_assert_cmpint (host_wait_for (service), ==, 0);
 }
 
 #endif
 
 static void
-test_two_users (Fixture *fixture, gconstpointer unused)
+test_two_users (HostFixture *fixture, gconstpointer unused)
 {
 #ifdef HAVE_GNUTLS
   g_autoptr (GError) error = NULL;
@@ -535,7 +426,7 @@ test_two_users (Fixture *fixture, gconstpointer unused)
     }
   authority = commy_pki_authority_new ("test", g_get_real_time () / G_USEC_PER_SEC, &error);
   g_assert_no_error (error);
-  open_to_all (fixture->daemon);
+  host_open_to_all (fixture->daemon);
   meet (fixture, authority);
 #else
   g_test_skip ("this build has no GnuTLS");
@@ -590,9 +481,9 @@ explain_there (CommyMesh *mesh, const char *service, GError **error)
 /* A node that is asked about a name it has not heard of yet asks the store, and does not wait for
  * it on the thread that would take the answer and that keeps its lease alive. */
 static void
-test_explains_strange_names (Fixture *fixture, gconstpointer unused)
+test_explains_strange_names (HostFixture *fixture, gconstpointer unused)
 {
-  g_autofree char *text = settings (fixture);
+  g_autofree char *text = host_dup_settings (fixture);
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (GVariant) known = NULL;
   g_autoptr (GError) nobody = NULL, error = NULL;
@@ -630,9 +521,9 @@ await_away (CommyClient *client)
 
 /* Calls go on without a store; what is told says how old that is which they go by. */
 static void
-test_says_how_old (Fixture *fixture, gconstpointer unused)
+test_says_how_old (HostFixture *fixture, gconstpointer unused)
 {
-  g_autofree char *text = settings (fixture);
+  g_autofree char *text = host_dup_settings (fixture);
   g_autofree char *notes = NULL;
   g_autoptr (CommyMesh) mesh = NULL;
   g_autoptr (CommyClient) client = NULL;
@@ -673,7 +564,9 @@ test_says_how_old (Fixture *fixture, gconstpointer unused)
   g_log_set_always_fatal (fatal);
 }
 
-#define ADD(path, test) g_test_add ("/daemon/mesh/" path, Fixture, NULL, set_up, test, tear_down)
+#define ADD(path, test)                                                           \
+  g_test_add ("/daemon/mesh/" path, HostFixture, NULL, host_fixture_set_up, test, \
+              host_fixture_tear_down)
 
 int
 main (int argc, char **argv)

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "daemon-fixture.h"
+#include "daemon-talk.h"
 
 #include "../conformance/commy-store-conformance.h"
 #include "../fixtures/test-child.h"
@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #define USER_A 54321
-#define USER_B 54322
 
 static void
 set_up (TestDaemon **daemon, gconstpointer unused)
@@ -38,58 +37,6 @@ tear_down (TestDaemon **daemon, gconstpointer unused)
 }
 
 /* --- clients that speak the protocol by hand --- */
-
-static void
-address_of (TestDaemon *daemon, struct sockaddr_un *out_address)
-{
-  *out_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-  g_assert_cmpuint (strlen (daemon->socket), <, sizeof out_address->sun_path);
-  memcpy (out_address->sun_path, daemon->socket, strlen (daemon->socket));
-}
-
-static int
-knock (TestDaemon *daemon)
-{
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  struct sockaddr_un address;
-
-  address_of (daemon, &address);
-  g_assert_cmpint (connect (fd, (const struct sockaddr *) &address, sizeof address), ==, 0);
-  return fd;
-}
-
-/* Waits for a frame; FALSE: the daemon hung up. */
-static gboolean
-await_frame (StoreStream *stream, StoreWireHeader *out_header, const guint8 **out_payload)
-{
-  for (;;)
-    {
-      struct pollfd ready = { .fd = stream->fd, .events = POLLIN };
-      g_autoptr (GError) error = NULL;
-      int found = store_stream_next (stream, out_header, out_payload, &error);
-
-      g_assert_no_error (error);
-      if (found == 1)
-        return TRUE;
-      g_assert_cmpint (poll (&ready, 1, -1), ==, 1);
-      if (!store_stream_fill (stream, NULL))
-        return FALSE;
-    }
-}
-
-/* A client that was welcomed. */
-static void
-greet (TestDaemon *daemon, StoreStream *stream)
-{
-  const StoreWireHello hello = { .version = STORE_WIRE_VERSION, .mesh = (char *) "test" };
-  StoreWireHeader header;
-  const guint8 *payload;
-
-  store_stream_open (stream, knock (daemon), STORE_WIRE_MAX);
-  g_assert_true (store_stream_send (stream, store_wire_write_hello (&hello), NULL));
-  g_assert_true (await_frame (stream, &header, &payload));
-  g_assert_cmpuint (header.type, ==, STORE_WIRE_WELCOME);
-}
 
 /* What comes next is a refusal, if there was room for it, and then the end. */
 static void
@@ -427,15 +374,6 @@ test_slow_watch (TestDaemon **daemon, gconstpointer unused)
 }
 
 static void
-reload (TestDaemon *daemon, const char *text)
-{
-  test_daemon_write_keyfile (daemon, text);
-  kill (daemon->pid, SIGHUP);
-  test_daemon_await (daemon, "RELOADING=1");
-  test_daemon_await (daemon, "READY=1");
-}
-
-static void
 test_too_many (TestDaemon **daemon, gconstpointer unused)
 {
   StoreStream streams[4];
@@ -608,72 +546,6 @@ test_host_entry (TestDaemon **daemon, gconstpointer unused)
 
 /* --- several users --- */
 
-/* In a child of another user: a put's error code, 0 for none. */
-static int
-put_as (TestDaemon *daemon, uid_t uid, CommyStoreOpKind kind, const char *key)
-{
-  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
-  const CommyStoreOp op = { kind, key, kind == COMMY_STORE_PUT ? value : NULL, 0 };
-  StoreStream stream;
-  StoreWireHeader header;
-  const guint8 *payload;
-  int status = -1;
-  pid_t pid = fork ();
-
-  if (pid == 0)
-    {
-      int code = 0;
-
-      if (setgroups (0, NULL) < 0 || setresgid (uid, uid, uid) < 0 || setresuid (uid, uid, uid) < 0)
-        test_child_exit (250);
-      greet (daemon, &stream);
-      store_stream_send (&stream, store_wire_write_txn (1, NULL, 0, &op, 1), NULL);
-      if (!await_frame (&stream, &header, &payload))
-        test_child_exit (251);
-      if (header.type == STORE_WIRE_ERROR)
-        {
-          g_autoptr (GError) error = store_wire_read_error (payload, header.size);
-
-          g_test_message ("%s", error->message);
-          code = error->code == COMMY_ERROR_DENIED ? 1 : error->code == COMMY_ERROR_BUSY ? 2 : 3;
-        }
-      store_stream_close (&stream);
-      test_child_exit (code);
-    }
-  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
-  g_assert_true (WIFEXITED (status));
-  return WEXITSTATUS (status);
-}
-
-/* In a child of another user: how many keys below a prefix it is shown. */
-static int
-count_as (TestDaemon *daemon, uid_t uid, const char *prefix)
-{
-  StoreStream stream;
-  StoreWireHeader header;
-  const guint8 *payload;
-  int status = -1;
-  pid_t pid = fork ();
-
-  if (pid == 0)
-    {
-      g_auto (StoreWireAnswer) answer = { 0 };
-
-      if (setgroups (0, NULL) < 0 || setresgid (uid, uid, uid) < 0 || setresuid (uid, uid, uid) < 0)
-        test_child_exit (250);
-      greet (daemon, &stream);
-      store_stream_send (&stream, store_wire_write_prefix (STORE_WIRE_RANGE, 1, prefix, 0), NULL);
-      if (!await_frame (&stream, &header, &payload)
-          || !store_wire_read_answer (payload, header.size, &answer, NULL))
-        test_child_exit (251);
-      store_stream_close (&stream);
-      test_child_exit ((int) answer.entries->len);
-    }
-  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
-  g_assert_true (WIFEXITED (status));
-  return WEXITSTATUS (status);
-}
-
 /* In a child of another user: whether a watch of its own hears of its own change. */
 static gboolean
 hears_as (TestDaemon *daemon, uid_t uid)
@@ -729,81 +601,6 @@ test_flood_of_watches (TestDaemon **daemon, gconstpointer unused)
   assert_serves (*daemon);
 }
 
-#define DENIED 1
-#define NO_ROOM 2
-
-static void
-open_to_all (TestDaemon *daemon)
-{
-  g_autofree char *folder = g_path_get_dirname (daemon->socket);
-
-  test_daemon_write_keyfile (daemon,
-                             "[daemon]\nmode=0666\nkeys=3\n"
-                             "[policy reserved]\nprincipals=*\nservices=org.example.Reserved\n"
-                             "verbs=offer\neffect=deny\n"
-                             "[policy but-for-a]\nprincipals=unix:uid=54321\n"
-                             "services=org.example.Reserved\nverbs=offer\neffect=allow\n"
-                             "[policy unknown]\nprincipals=*\nkeys=denied/*\n"
-                             "verbs=read\neffect=deny\n"
-                             "[policy private]\nprincipals=*\nkeys=secret/*\n"
-                             "verbs=read;write\neffect=deny\n"
-                             "[policy but-a]\nprincipals=unix:uid=54321\nkeys=secret/*\n"
-                             "verbs=read;write\neffect=allow\n");
-  g_assert_cmpint (g_chmod (daemon->dir, 0755), ==, 0);
-  g_mkdir_with_parents (folder, 0755);
-  test_daemon_start (daemon);
-}
-
-static void
-test_users (TestDaemon **daemon, gconstpointer unused)
-{
-  TestDaemon *self = *daemon;
-
-  if (geteuid () != 0)
-    {
-      g_test_skip ("only root can act as another user");
-      return;
-    }
-  open_to_all (self);
-  g_assert_cmpint (put_as (self, USER_A, COMMY_STORE_PUT, "services/org.example.X/1"), ==, 0);
-  g_assert_cmpint (put_as (self, USER_A, COMMY_STORE_PUT, "services/org.example.X/1"), ==, 0);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/org.example.X/1"), ==, DENIED);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE, "services/org.example.X/1"), ==,
-                   DENIED);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE_PREFIX, ""), ==, DENIED);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/org.example.X/2"), ==, 0);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "hosts/mine"), ==, DENIED);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "denied/token:x"), ==, DENIED);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE, "denied/token:x"), ==, DENIED);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/loose"), ==, DENIED);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "services/org.example.Reserved/1"), ==,
-                   DENIED);
-  g_assert_cmpint (put_as (self, USER_A, COMMY_STORE_PUT, "services/org.example.Reserved/1"), ==,
-                   0);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/1"), ==, 0);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/2"), ==, 0);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/3"), ==, NO_ROOM);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE_PREFIX, "b/"), ==, 0);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/3"), ==, 0);
-  /* What a rule denies of keys comes on top; who may not read it is not shown it. */
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE_PREFIX, "b/"), ==, 0);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "secret/b"), ==, DENIED);
-  g_assert_cmpint (put_as (self, USER_A, COMMY_STORE_PUT, "secret/a"), ==, 0);
-  g_assert_cmpint (count_as (self, USER_A, "secret/"), ==, 1);
-  g_assert_cmpint (count_as (self, USER_B, "secret/"), ==, 0);
-  g_assert_cmpint (count_as (self, USER_B, "services/org.example.X/"), ==, 2);
-  g_assert_cmpint (count_as (self, 0, "secret/"), ==, 1);
-  /* Who is denied all have to know. */
-  g_assert_cmpint (put_as (self, 0, COMMY_STORE_PUT, "denied/token:x"), ==, 0);
-  g_assert_cmpint (count_as (self, USER_B, "denied/"), ==, 1);
-  /* Whose they are is still known to the next daemon; root may all. */
-  test_daemon_kill (self);
-  open_to_all (self);
-  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE, "services/org.example.X/1"), ==,
-                   DENIED);
-  g_assert_cmpint (put_as (self, 0, COMMY_STORE_DELETE, "services/org.example.X/1"), ==, 0);
-}
-
 #define ADD(path, test) g_test_add ("/daemon/" path, TestDaemon *, NULL, set_up, test, tear_down)
 
 int
@@ -836,9 +633,5 @@ main (int argc, char **argv)
    * /daemon/limits/a-flood-of-watches-is-one-users-affair */
   ADD ("limits/a-flood-of-watches-is-one-users-affair", test_flood_of_watches);
   ADD ("host/has-an-entry", test_host_entry);
-  /* attack: write, remove or offer what is another user's at commyd; defence: the kernel says
-   * who writes; keys have owners, names have policies; test:
-   * /daemon/users/keep-to-what-is-theirs */
-  ADD ("users/keep-to-what-is-theirs", test_users);
   return g_test_run ();
 }
