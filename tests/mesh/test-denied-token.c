@@ -266,7 +266,8 @@ main (int argc, char **argv)
   ADD ("by-its-hash", NULL, test_one_of_two);
   ADD ("by-its-hash-where-its-name-is-none", "jti", test_one_of_two);
   /* attack: keep by an open connection what another token does not say any more; defence: what was
-   * proved is a connection's, which ends with its proof */
+   * proved is a connection's, which ends with its proof; test:
+   * /mesh/denied-token/another-token-says-something-else */
   ADD ("another-token-says-something-else", NULL, test_other_claims);
 #undef ADD
   return g_test_run ();
