@@ -279,7 +279,8 @@ test_drop (Scene *self, gconstpointer policy)
   g_assert_error (self->error, COMMY_ERROR, COMMY_ERROR_OUTCOME_UNKNOWN);
   g_assert_nonnull (strstr (self->error->message, "does not serve"));
   g_assert_true (commy_channel_is_open (self->channel));
-  g_assert_cmpuint (commy_ledger_get (&self->ledger, COMMY_DROP_HUNG), ==, 1);
+  /* Its message had left, and may arrive yet. */
+  g_assert_cmpuint (commy_ledger_get (&self->ledger, COMMY_DROP_HUNG), ==, 0);
   g_assert_cmpuint (count_out (self, COMMY_FRAME_CANCEL), ==, 1);
   hear (self, COMMY_FRAME_REPLY, stream); /* too late */
   g_assert_cmpuint (self->n_ended, ==, 1);
@@ -363,7 +364,8 @@ test_disconnect (Scene *self, gconstpointer policy)
   g_assert_cmpuint (self->n_ended, ==, 2);
   g_assert_error (self->error, COMMY_ERROR, COMMY_ERROR_OUTCOME_UNKNOWN);
   g_assert_false (commy_channel_is_open (self->channel));
-  g_assert_cmpuint (commy_ledger_get (&self->ledger, COMMY_DROP_HUNG), ==, 2);
+  /* What had left is not lost. */
+  g_assert_cmpuint (commy_ledger_get (&self->ledger, COMMY_DROP_HUNG), ==, 0);
   g_assert_cmpuint (count_out (self, COMMY_FRAME_CLOSE), ==, 1);
 }
 

@@ -99,21 +99,28 @@ is_last_word (const uint8_t *data, uint32_t number, uint32_t size)
 
 /* The last word lies over the one before it unless the size is a multiple. */
 static bool
-is_message (const ShmMessage *message, uint32_t number)
+is_part (const uint8_t *data, uint64_t bytes, uint32_t number)
 {
-  uint32_t size = (uint32_t) message->size;
+  uint32_t size = (uint32_t) bytes;
   uint32_t last = size - (uint32_t) sizeof (uint64_t);
   MessageHead head;
 
   if (size < CRASH_SMALLEST)
     return false;
-  memcpy (&head, message->data, sizeof head);
+  memcpy (&head, data, sizeof head);
   if (head.number != number || head.size != size || head.check != word_of (number, size))
     return false;
   for (uint32_t at = sizeof head; at + sizeof (uint64_t) <= last; at += step_of (size))
-    if (!is_word (message->data, number, at))
+    if (!is_word (data, number, at))
       return false;
-  return is_last_word (message->data, number, size);
+  return is_last_word (data, number, size);
+}
+
+static bool
+is_message (const ShmMessage *message, uint32_t number)
+{
+  return is_part (message->data, message->size, number)
+         && (message->body == NULL || is_part (message->body, message->body_size, number));
 }
 
 /* --- sending --- */
@@ -178,6 +185,75 @@ send_some (CrashSide *self, const CrashStep *step)
       publish (self);
   if (step->op == CRASH_BATCH)
     publish (self);
+}
+
+/* --- lending --- */
+
+/* The slot that the link took for what it lent last, which began at @head or behind it. */
+static void
+note_lent (CrashSide *self, uint32_t number, uint64_t head)
+{
+  const ShmLender *lender = self->link.lender;
+  CrashSent *sent = &self->sent[number];
+
+  *sent = (CrashSent){ .end = self->link.tx.head, .is_lent = true };
+  for (uint32_t i = 0; i < SHM_LENT_SLOTS; i++)
+    if (lender->loans[i].block != NULL && lender->loans[i].position >= head)
+      {
+        sent->slot = i;
+        sent->generation = lender->loans[i].generation;
+      }
+}
+
+static ShmResult
+lend_block (CrashSide *self, ShmBlock *block, uint32_t size)
+{
+  uint32_t number = self->ledger->begun;
+  uint64_t head_before = self->link.tx.head;
+  uint8_t head[CRASH_HEAD];
+  ShmResult result;
+
+  write_message (head, number, sizeof head);
+  write_message (block->data, number, size);
+  self->ledger->begun = number + 1;
+  result = shm_link_lend (&self->link, head, sizeof head, block, size);
+  if (result == SHM_OK)
+    note_lent (self, number, head_before);
+  else
+    self->ledger->begun = number;
+  return result;
+}
+
+/* Whether there was a block, and room for it. */
+static bool
+lend_one (CrashSide *self, uint32_t size)
+{
+  ShmBlock *block = NULL;
+  ShmResult result = SHM_FULL;
+
+  if (self->ledger->begun == CRASH_MESSAGES)
+    return false;
+  self->ledger->inside = 1;
+  if (self->pool == NULL)
+    self->pool = shm_pool_new (CRASH_ARENA_BYTES);
+  if (self->pool != NULL && shm_pool_take (self->pool, size, &block) == SHM_OK)
+    {
+      result = lend_block (self, block, size);
+      shm_block_give (block);
+    }
+  self->ledger->inside = 0;
+  if (result == SHM_BROKEN)
+    crash_side_fail (self, "lending: %s", self->link.why != NULL ? self->link.why : "no reason");
+  /* What did not go had the rest published. */
+  publish (self);
+  return result == SHM_OK;
+}
+
+static void
+lend_some (CrashSide *self, const CrashStep *step)
+{
+  for (uint32_t i = 0; i < step->count && lend_one (self, step->size); i++)
+    ;
 }
 
 static void
@@ -334,6 +410,8 @@ close_link (CrashSide *self)
   self->ledger->closing = 1;
   self->ledger->inside = 1;
   shm_link_close (&self->link);
+  shm_pool_free (self->pool);
+  self->pool = NULL;
   self->is_open = false;
   self->ledger->inside = 0;
 }
@@ -360,6 +438,9 @@ crash_side_run (CrashSide *self, const CrashStep *step)
     case CRASH_BATCH:
     case CRASH_COMMIT:
       send_some (self, step);
+      break;
+    case CRASH_LEND:
+      lend_some (self, step);
       break;
     case CRASH_CANCEL:
       cancel (self, step->size);

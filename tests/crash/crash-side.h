@@ -7,12 +7,14 @@
 #pragma once
 
 #include "plugins/shm/commy-link.h"
+#include "plugins/shm/commy-pool.h"
 
 #define CRASH_MESSAGES 4096
 #define CRASH_HELD 12
 #define CRASH_RING_BYTES SHM_RING_MIN
 #define CRASH_ARENA_BYTES (512u << 10)
 #define CRASH_SMALLEST 24u
+#define CRASH_HEAD 40u /* of a message whose rest lies in a block */
 
 typedef enum
 {
@@ -21,6 +23,7 @@ typedef enum
   CRASH_SEND,    /* `count` messages of `size`, each published; fewer if there is no room */
   CRASH_BATCH,   /* the same, published at one stroke */
   CRASH_COMMIT,  /* the same, not published */
+  CRASH_LEND,    /* `count` messages in blocks of a pool, each published; fewer if there are none */
   CRASH_CANCEL,  /* reserve, write, give back */
   CRASH_TAKE,    /* and keep; fewer if there is nothing */
   CRASH_RELEASE, /* `count` of what is kept, the oldest first */
@@ -66,6 +69,7 @@ typedef struct
   uint32_t slot;
   uint32_t generation;
   bool is_loan;
+  bool is_lent; /* a block of the pool */
 } CrashSent;
 
 typedef struct
@@ -73,6 +77,7 @@ typedef struct
   ShmLink link;
   CrashLedger *ledger;
   bool is_open;
+  ShmPool *pool; /* NULL before the first block; ends with the link */
   uint32_t next; /* number of the message to be taken next */
   uint32_t n_held;
   ShmMessage held[CRASH_HELD];

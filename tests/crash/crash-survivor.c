@@ -21,7 +21,7 @@
 #define FRESH_MESSAGES 1000u
 #define INTEREST_READ 1u
 #define FDS 64
-#define REGIONS (2 + 2 * SHM_ARENA_SEGMENTS)
+#define REGIONS (2 + 3 * SHM_ARENA_SEGMENTS + SHM_KNOWN_BLOCKS)
 
 typedef struct
 {
@@ -50,6 +50,12 @@ list_regions (const ShmLink *link, Region *regions)
                 link->arena.table->segments[i].size);
   for (unsigned i = 0; i < SHM_ARENA_SEGMENTS && link->foreign.segments != NULL; i++)
     add_region (regions, &n, link->foreign.segments[i].data, link->foreign.segments[i].size);
+  for (unsigned i = 0; i < SHM_ARENA_SEGMENTS && link->blocks.segments != NULL; i++)
+    add_region (regions, &n, link->blocks.segments[i].data, link->blocks.segments[i].size);
+  for (unsigned i = 0; i < SHM_KNOWN_BLOCKS && link->lender != NULL; i++)
+    if (link->lender->known[i].block != NULL)
+      add_region (regions, &n, link->lender->known[i].block->data,
+                  link->lender->known[i].block->size);
   return n;
 }
 
@@ -89,6 +95,20 @@ count_fds (void)
 
   for (int fd = 0; fd < FDS; fd++)
     n += fcntl (fd, F_GETFD) >= 0;
+  return n;
+}
+
+/* A pool keeps its blocks' descriptors for readers to come; all other sealed memory that is open
+ * was sent by the victim, and not read yet. */
+static unsigned
+count_own_blocks (const CrashWorld *world)
+{
+  unsigned n = 0;
+
+  for (int fd = 0; fd < FDS; fd++)
+    n += fcntl (fd, F_GET_SEALS) > F_SEAL_SEAL;
+  for (uint32_t i = 0; i < world->n_packets; i++)
+    n -= world->packets[i].fd >= 0;
   return n;
 }
 
@@ -182,7 +202,9 @@ says_released (const CrashSide *self, const CrashSent *sent)
 {
   const ShmHeader *peer = (const ShmHeader *) (const void *) self->link.peer.data;
 
-  return __atomic_load_n (&peer->released[sent->slot], __ATOMIC_ACQUIRE) == sent->generation;
+  const uint32_t *word = sent->is_lent ? &peer->lent[sent->slot] : &peer->released[sent->slot];
+
+  return __atomic_load_n (word, __ATOMIC_ACQUIRE) == sent->generation;
 }
 
 /* Whether a later message lies in the same loan. */
@@ -192,7 +214,8 @@ is_reused (const CrashSide *self, uint32_t number)
   const CrashSent *sent = &self->sent[number];
 
   for (uint32_t i = number + 1; i < self->ledger->begun; i++)
-    if (self->sent[i].is_loan && self->sent[i].slot == sent->slot)
+    if (self->sent[i].is_loan == sent->is_loan && self->sent[i].is_lent == sent->is_lent
+        && self->sent[i].slot == sent->slot)
       return true;
   return false;
 }
@@ -228,9 +251,9 @@ check_returns (CrashSide *self, const CrashLedger *victim)
 
       if (sent->end <= cursor && number >= victim->taking)
         crash_side_fail (self, "the cursor passes message %u, which was not taken", number);
-      if (sent->end <= cursor && !sent->is_loan && !victim->release_begun[number])
+      if (sent->end <= cursor && !sent->is_loan && !sent->is_lent && !victim->release_begun[number])
         crash_side_fail (self, "the cursor passes message %u, which is in use", number);
-      if (sent->is_loan)
+      if (sent->is_loan || sent->is_lent)
         check_loan (self, victim, number);
     }
 }
@@ -302,6 +325,7 @@ check_link (CrashWorld *world, unsigned how)
   static const CrashStep end = { .op = CRASH_CLOSE };
   CrashSide *self = world->survivor;
   unsigned n_fds = count_fds ();
+  unsigned n_blocks = count_own_blocks (world);
   Region regions[REGIONS];
   unsigned n_regions;
   int kept;
@@ -326,8 +350,8 @@ check_link (CrashWorld *world, unsigned how)
     crash_side_fail (self, "tables stay after the end");
   if (kept >= 0)
     close (kept);
-  /* The socket. */
-  if (count_fds () != n_fds - 1)
+  /* The socket, and what the pool had for readers to come. */
+  if (count_fds () != n_fds - 1 - n_blocks)
     crash_side_fail (self, "%u descriptors became %u", n_fds, count_fds ());
 }
 

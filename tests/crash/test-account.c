@@ -19,8 +19,9 @@
 #define BOOK "COMMY_TEST_ACCOUNT_BOOK"
 #define MESSAGES 600u
 #define DIES_AT 7u
-#define TEXT_SIZE 200u /* more than a ring of calls has room for: calls wait, others are refused \
-                        */
+#define TEXT_SIZE                                                                \
+  200u /* more than a ring of calls has room for: calls wait, others are refused \
+        */
 
 /* What the reader writes, and when it dies. */
 typedef struct

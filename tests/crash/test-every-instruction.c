@@ -84,6 +84,17 @@ static const CrashStep returning[] = {
   V (DRAIN, 0, 0),   V (ARM, 0, 0),    S (SEND, 1, 24),    V (DRAIN, 0, 0),
 };
 
+/* Blocks of a pool: taken, lent, given and reclaimed by the victim; then the survivor's, which the
+ * victim reads, keeps and gives back. */
+static const CrashStep pooling[] = {
+  V (LEND, 2, 9000), S (TAKE, 1, 0),    V (LEND, 1, 30000), S (DRAIN, 0, 0),   V (LEND, 3, 9000),
+  V (SEND, 2, 40),   S (TAKE, 4, 0),    V (LEND, 1, 20000), S (RETURN, 2, 0),  V (ARM, 0, 0),
+  V (LEND, 1, 9000), S (DRAIN, 0, 0),   V (LEND, 9, 90000), S (DRAIN, 0, 0),   V (LEND, 1, 200000),
+  S (DRAIN, 0, 0),   S (LEND, 2, 9000), V (TAKE, 2, 0),     V (RELEASE, 1, 0), S (LEND, 2, 40000),
+  V (TAKE, 2, 0),    V (RETURN, 2, 0),  S (LEND, 3, 9000),  V (DRAIN, 0, 0),   V (LEND, 1, 9000),
+  V (CLOSE, 0, 0),
+};
+
 static const CrashStep sleeping[] = {
   V (ARM, 0, 0),   S (SEND, 1, 24), V (DRAIN, 0, 0), V (PARK, 0, 0), S (BATCH, 2, 80),
   V (TAKE, 1, 0),  S (ARM, 0, 0),   V (SEND, 1, 30), S (TAKE, 1, 0), V (PARK, 0, 0),
@@ -163,7 +174,7 @@ static CrashStep
 random_step (void)
 {
   static const CrashOp ops[]
-      = { CRASH_SEND, CRASH_SEND,    CRASH_BATCH,  CRASH_COMMIT, CRASH_CANCEL, CRASH_TAKE,
+      = { CRASH_SEND, CRASH_LEND,    CRASH_BATCH,  CRASH_COMMIT, CRASH_CANCEL, CRASH_TAKE,
           CRASH_TAKE, CRASH_RELEASE, CRASH_RETURN, CRASH_DRAIN,  CRASH_ARM,    CRASH_PARK };
   static const guint32 most[] = { 100, 100, 1016, 6000, 100000 };
   guint32 size = most[g_test_rand_int_range (0, G_N_ELEMENTS (most))];
@@ -209,6 +220,7 @@ main (int argc, char **argv)
   ADD ("full-ring", filling);
   ADD ("take-and-lend-loans", lending);
   ADD ("return-loans", returning);
+  ADD ("take-lend-and-reclaim-blocks", pooling);
   ADD ("sleep-and-wake", sleeping);
 #undef ADD
   g_test_add_func ("/crash/every-instruction/anything", test_anything);

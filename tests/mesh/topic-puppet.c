@@ -136,6 +136,9 @@ publisher_new (CommyMesh *mesh, const char *topic, guint history)
   g_autoptr (GError) error = NULL;
 
   commy_publisher_options_set_history (options, history);
+  /* Where the keyfile says nothing: those who say "block" are to get everything. */
+  if (commy_config_get_duration (mesh->config, "limits", "publish-timeout") == 0)
+    commy_publisher_options_set_timeout (options, G_USEC_PER_SEC);
   publisher = commy_publisher_new (mesh, topic, options);
   commy_publisher_start_sync (publisher, NULL, &error);
   g_assert_no_error (error);
