@@ -454,6 +454,21 @@ await_message (CommyStream *self, GError **error)
     }
 }
 
+/* The next large message can be written while this one is read: what is unread is what nobody has
+ * begun to read. With small ones there is always more than one under way. */
+static void
+give_back_early (CommyStream *self)
+{
+  gint64 window = commy_channel_get_shared (self->pipe->channel)->stream_window;
+  gsize *credit = self->kept != NULL ? &self->kept->credit : &self->lent_credit;
+  gsize given = *credit;
+
+  if (self->lent_run.n > 1 || given < (gsize) window / 4)
+    return;
+  *credit = 0;
+  give_back (self, given);
+}
+
 static gboolean __attribute__ ((noinline))
 peek_slowly (CommyStream *self, const guint8 **out_data, gsize *out_size, GError **error)
 {
@@ -474,6 +489,8 @@ peek_slowly (CommyStream *self, const guint8 **out_data, gsize *out_size, GError
   else if (there)
     there = lend_kept (self, out_data, out_size, error);
   self->pipe->taker = NULL;
+  if (there)
+    give_back_early (self);
   commy_stream_end_wait (self, NULL, 0);
   return there;
 }

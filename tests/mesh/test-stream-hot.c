@@ -303,6 +303,37 @@ test_runs_are_dropped (MeshFixture *fixture, gconstpointer transport)
   scene_free (scene);
 }
 
+/* Of messages that are larger than the window the next one comes while one is being read. */
+static void
+test_large_overlap (MeshFixture *fixture, gconstpointer transport)
+{
+  Scene *scene = scene_new (fixture, transport, 1, NULL);
+  CommyStream *stream = open_stream (scene, "Mirror", NULL);
+  const guint n = 4;
+
+  for (guint i = 0; i < 2; i++)
+    {
+      write_hot (stream, i, 2 * WINDOW);
+      commy_stream_flush (stream, NULL);
+    }
+  for (guint i = 0; i < n; i++)
+    {
+      expect_hot (stream, i, 2 * WINDOW);
+      while (i + 1 < n && commy_stream_get_unread (stream) == 0)
+        g_main_context_iteration (NULL, TRUE);
+      g_assert_cmpuint (commy_stream_get_unread (stream), ==, i + 1 < n ? 1 : 0);
+      commy_stream_release (stream);
+      if (i + 2 < n)
+        write_hot (stream, i + 2, 2 * WINDOW);
+      commy_stream_flush (stream, NULL);
+    }
+  close_write (stream);
+  expect_end (stream);
+  g_assert_cmpuint (result_u (stream), ==, n);
+  g_object_unref (stream);
+  scene_free (scene);
+}
+
 /* --- where --- */
 
 static void
@@ -335,6 +366,7 @@ main (int argc, char **argv)
       add ("shared-frames-end-when-the-path-is-wanted", transports[i], test_runs_end);
       add ("shared-frames-wait-for-their-reader", transports[i], test_runs_wait);
       add ("shared-frames-are-dropped-with-their-stream", transports[i], test_runs_are_dropped);
+      add ("the-next-large-one-comes-while-one-is-read", transports[i], test_large_overlap);
     }
   return g_test_run ();
 }
