@@ -165,20 +165,22 @@ to_node (GVariant *value)
     }
 }
 
-/* Control characters that JSON need not escape, and a terminal obeys. They stand in strings only,
- * in UTF-8 as one byte 7f, or c2 and one up to 9f. */
+/* What JSON need not escape, and a terminal obeys. It stands in strings only; all below a space is
+ * escaped already, or is JSON's own. */
 static char *
-escape_controls (const char *json)
+escape_orders (const char *json)
 {
   GString *out = g_string_new (NULL);
 
-  for (const guchar *at = (const guchar *) json; *at != '\0'; at++)
-    if (*at == 0x7f)
-      g_string_append (out, "\\u007f");
-    else if (*at == 0xc2 && at[1] < 0xa0)
-      g_string_append_printf (out, "\\u%04x", *++at);
-    else
-      g_string_append_c (out, (char) *at);
+  for (const char *at = json; *at != '\0'; at = g_utf8_next_char (at))
+    {
+      gunichar c = g_utf8_get_char (at);
+
+      if (c > ' ' && commy_output_is_order (c))
+        g_string_append_printf (out, "\\u%04x", c);
+      else
+        g_string_append_unichar (out, c);
+    }
   return g_string_free (out, FALSE);
 }
 
@@ -189,7 +191,7 @@ commy_output_to_json (GVariant *value, gboolean pretty)
   g_autoptr (JsonNode) node = to_node (owned);
   g_autofree char *json = json_to_string (node, pretty);
 
-  return escape_controls (json);
+  return escape_orders (json);
 }
 
 void

@@ -24,12 +24,11 @@ struct _CommyTable
 
 /* --- text --- */
 
-/* A terminal obeys it, or shows what comes after it in another order or place. */
-static gboolean
-is_order (gunichar c)
+gboolean
+commy_output_is_order (gunichar c)
 {
-  return g_unichar_iscntrl (c) || c == 0x061c || c == 0x200e || c == 0x200f || c == 0x2028
-         || c == 0x2029 || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+  /* Separators of lines and paragraphs, embeddings and overrides; isolates. */
+  return g_unichar_iscntrl (c) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
 /* @kept: characters that are left as they are, whatever they do */
@@ -43,7 +42,7 @@ clean (const char *text, const char *kept)
     {
       gunichar c = g_utf8_get_char (at);
 
-      if (!is_order (c) || (c < 0x80 && strchr (kept, (int) c) != NULL))
+      if (!commy_output_is_order (c) || (c < 0x80 && strchr (kept, (int) c) != NULL))
         g_string_append_unichar (out, c);
       else
         g_string_append_c (out, c == '\n' || c == '\t' ? ' ' : '?');

@@ -17,8 +17,9 @@ typedef enum
   COMMY_TONE_FAINT,
 } CommyTone;
 
-/* (transfer full): @text in UTF-8 without control characters and those that change the direction of
- * text, except line feeds if @lines */
+/* Whether a terminal obeys it, or shows what comes after it in another order or place. */
+gboolean commy_output_is_order (gunichar c);
+/* (transfer full): @text in UTF-8 without such characters, except line feeds if @lines */
 char *commy_output_clean (const char *text, gboolean lines);
 
 /* Writes bytes to stdout as they are. */

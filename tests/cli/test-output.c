@@ -124,6 +124,16 @@ test_what_is_harmless_stays (void)
   g_assert_cmpstr (clean, ==, "caf\xc3\xa9\n \xe4\xb8\xad");
 }
 
+/* What a program reads is as it was; only what a terminal sees is not. */
+static void
+test_json (void)
+{
+  g_autofree char *json
+      = commy_output_to_json (g_variant_new_string ("a\033[2J\xc2\x9b\xe2\x80\xae\xc3\xa9"), FALSE);
+
+  g_assert_cmpstr (json, ==, "\"a\\u001b[2J\\u009b\\u202e\xc3\xa9\"");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -134,5 +144,6 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/output/what-is-printed-gives-no-orders", test_print);
   g_test_add_func ("/cli/output/cells-stay-in-their-row", test_table);
   g_test_add_func ("/cli/output/what-is-harmless-stays", test_what_is_harmless_stays);
+  g_test_add_func ("/cli/output/json-keeps-what-it-escapes", test_json);
   return g_test_run ();
 }

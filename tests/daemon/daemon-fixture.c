@@ -75,7 +75,8 @@ test_daemon_free (TestDaemon *self)
   g_free (self);
 }
 
-/* systemd-socket-activate(1) hands on what variables it is told to. */
+/* systemd-socket-activate(1) hands on what variables it is told to, and ends at a name that is
+ * none, such as a shell's functions have. */
 static void
 add_activator (TestDaemon *self, GPtrArray *arguments)
 {
@@ -87,7 +88,8 @@ add_activator (TestDaemon *self, GPtrArray *arguments)
   for (gsize i = 0; i < G_N_ELEMENTS (ours); i++)
     g_ptr_array_add (arguments, g_strconcat ("--setenv=", ours[i], NULL));
   for (gsize i = 0; names[i] != NULL; i++)
-    g_ptr_array_add (arguments, g_strconcat ("--setenv=", names[i], NULL));
+    if (strspn (names[i], G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_") == strlen (names[i]))
+      g_ptr_array_add (arguments, g_strconcat ("--setenv=", names[i], NULL));
 }
 
 /* The arguments; those of the fixture's own last, so that a test can say something else. */
