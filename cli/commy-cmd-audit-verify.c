@@ -18,9 +18,10 @@ static const CommyCliVerb verb = {
   = N_ ("Checks every byte of the trail, off-line: hashes, order, seals, names. Each fault is\n"
         "told with file, record and offset."),
   .description = N_ (
-      "What was cut off at the very end, or written anew from the beginning, only shows against\n"
-      "something that is kept elsewhere: note SEQ:HASH of a chain and the anchor from the output\n"
-      "now and then, on another host, and give them back later.\n\n"
+      "The last files of a chain are missed because its head (.head) says how far it went. That a\n"
+      "whole chain is gone, or was written anew from the beginning, only shows against something\n"
+      "that is kept elsewhere: note SEQ:HASH of a chain and the anchor from the output now and\n"
+      "then, on another host, and give them back later.\n\n"
       "Example:\n"
       "  commy audit verify\n"
       "  commy audit verify --dir /mnt/copy/audit --keys /mnt/copy/pki -o json\n"

@@ -320,6 +320,7 @@ static char *
 read_password (const char *path, GError **error)
 {
   char text[MAX_PASSWORD + 1];
+  char *password;
   int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
   struct stat status;
   gssize size = -1;
@@ -331,6 +332,7 @@ read_password (const char *path, GError **error)
     close (fd);
   if (size < 0 || size > MAX_PASSWORD)
     {
+      explicit_bzero (text, sizeof text);
       g_set_error (error, COMMY_ETCD_ERROR, COMMY_ERROR_CONFIG_VALUE,
                    "the password in %s cannot be used: it must be a file of at most %d bytes that "
                    "only its owner may read",
@@ -339,16 +341,28 @@ read_password (const char *path, GError **error)
     }
   text[size] = '\0';
   g_strchomp (text);
-  return g_strdup (text);
+  password = g_strdup (text);
+  explicit_bzero (text, sizeof text);
+  return password;
+}
+
+static void
+free_secret (gpointer text)
+{
+  if (text != NULL)
+    explicit_bzero (text, strlen (text));
+  g_free (text);
 }
 
 static char *
 write_login (CommyEtcdCall *self, GError **error)
 {
   const CommyEtcdClusterSettings *settings = &self->cluster->settings;
-  g_autofree char *password = read_password (settings->password_file, error);
+  char *password = read_password (settings->password_file, error);
+  char *login = password != NULL ? commy_etcd_write_login (settings->user, password) : NULL;
 
-  return password != NULL ? commy_etcd_write_login (settings->user, password) : NULL;
+  free_secret (password);
+  return login;
 }
 
 /* Asks the present member; @rest: what is to be said beside. */
@@ -356,7 +370,9 @@ static CommyHttpExchange *
 send (CommyEtcdCluster *self, const char *path, const char *body, const CommyHttpRequest *rest)
 {
   g_autofree char *url = g_strconcat (commy_etcd_cluster_get_member (self), path, NULL);
-  g_autoptr (GBytes) bytes = g_bytes_new (body, strlen (body));
+  char *copy = g_strdup (body);
+  /* It may be a login, and somebody may hold it longer than this. */
+  g_autoptr (GBytes) bytes = g_bytes_new_with_free_func (copy, strlen (copy), free_secret, copy);
   CommyHttpRequest request = *rest;
 
   request.url = url; /* members were checked */
@@ -375,7 +391,7 @@ attempt (CommyEtcdCall *self)
   gint64 attempt_ns
       = self->ask.attempt_ns != 0 ? self->ask.attempt_ns : cluster->settings.attempt_ns;
   g_autoptr (GError) error = NULL;
-  g_autofree char *login = NULL;
+  char *login = NULL;
   const char *path, *body;
 
   self->member = commy_etcd_cluster_get_member (cluster);
@@ -395,6 +411,7 @@ attempt (CommyEtcdCall *self)
                                    .limit_ns = CLAMP (left_ns, MS, attempt_ns),
                                    .done = on_reply,
                                    .user_data = self });
+  free_secret (login);
 }
 
 CommyEtcdCall *

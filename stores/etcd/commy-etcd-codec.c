@@ -554,16 +554,40 @@ commy_etcd_write_lease (gint64 lease)
   return g_strdup_printf ("{\"ID\":\"%" G_GINT64_FORMAT "\"}", lease);
 }
 
+static void
+append_text (GString *text, const char *name, const char *value)
+{
+  g_string_append_printf (text, "\"%s\":\"", name);
+  for (const char *at = value; *at != '\0'; at++)
+    if (*at == '"' || *at == '\\')
+      {
+        g_string_append_c (text, '\\');
+        g_string_append_c (text, *at);
+      }
+    else if ((guint8) *at < 0x20)
+      {
+        g_string_append (text, "\\u00");
+        g_string_append_c (text, "01"[*at >> 4]);
+        g_string_append_c (text, "0123456789abcdef"[*at & 15]);
+      }
+    else
+      g_string_append_c (text, *at);
+  g_string_append_c (text, '"');
+}
+
+/* By hand, and with room for all of it from the start: what the library would copy, and what grows,
+ * leaves the password behind in memory. */
 char *
 commy_etcd_write_login (const char *user, const char *password)
 {
-  g_autoptr (JsonObject) object = json_object_new ();
-  g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
+  GString *text = g_string_sized_new (64 + 6 * (strlen (user) + strlen (password)));
 
-  json_object_set_string_member (object, "name", user);
-  json_object_set_string_member (object, "password", password);
-  json_node_set_object (node, object);
-  return json_to_string (node, FALSE);
+  g_string_append_c (text, '{');
+  append_text (text, "name", user);
+  g_string_append_c (text, ',');
+  append_text (text, "password", password);
+  g_string_append_c (text, '}');
+  return g_string_free (text, FALSE);
 }
 
 void

@@ -137,12 +137,35 @@ if exits 0; then
   recorded 'pki renew'
   ok acts/renew-is-recorded says '^done '
 
+  # --- what the service of the authority does ---
+  "$commy" pki serve --listen 127.0.0.1:0 --token-valid 5m \
+    > "$folder/serve.out" 2> "$folder/serve.err" < /dev/null &
+  server=$!
+  servers="$servers $server"
+  while kill -0 "$server" 2>/dev/null && ! grep -q '^token' "$folder/serve.out"; do sleep 0.02; done
+  sed -n 's/^token *//p' "$folder/serve.out" > "$folder/token"
+  run join --host there --dir "$folder/joined" --file "$folder/token"
+  ok acts/serve/somebody-joins exits 0
+  run join --host elsewhere --dir "$folder/refused" --file "$folder/token"
+  ok acts/serve/with-a-used-token-nobody-does exits 4
+  stop TERM
+  recorded 'pki serve'
+  ok acts/serve/is-recorded says '^begun '
+  run audit query --type certificate -o json
+  ok acts/serve/who-got-which-certificate json "any(r['outcome'] == 'issued' \
+    and '/host/there/user/' in r['principal'] and r['address'].startswith('127.0.0.1') \
+    and r['peer'].startswith('x509:') for r in it)"
+  ok acts/serve/who-got-none json "any(r['outcome'] == 'refused' and 'used already' in r['peer'] \
+    and 'principal' not in r and r['address'].startswith('127.0.0.1') for r in it)"
+
   # Without a mesh as well: by the key of this node's certificate.
   run audit verify -o json
   ok acts/they-are-whole-and-sealed json \
     "it['fault_count'] == 0 and it['seals_judged'] and all(c['seals'] > 0 for c in it['chains'][-3:])"
 
   COMMY_CONFIG=$refused
+  run pki serve --listen 127.0.0.1:0
+  ok acts/unrecorded/serves-nobody complains 'CMY0420: '
   run token create --name other
   # attack: do as an administrator what leaves no record; defence: it is recorded before it is done
   # (on-failure=refuse); program: tests/cli/test-acts.sh; test: /cli/acts/unrecorded/is-refused

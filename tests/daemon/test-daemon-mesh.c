@@ -79,9 +79,9 @@ on_tick (gpointer data)
 
 /* That the store is away is told once, and that it is back. */
 static void
-test_alert_of_store (Fixture *fixture, gconstpointer unused)
+test_alert_of_store (HostFixture *fixture, gconstpointer unused)
 {
-  g_autofree char *store = settings (fixture);
+  g_autofree char *store = host_dup_settings (fixture);
   g_autofree char *text
       = g_strconcat (store, "[alert away]\nwhen=store-away\nfor=0\ncool-down=0\n", NULL);
   g_autoptr (CommyMesh) mesh = NULL;

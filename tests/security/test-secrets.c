@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Secrets that were used are nowhere: a caller proves itself by a certificate, a token and a JWT to
- * a service that has a certificate of its own; then both are looked into as a core dump would,
- * and so is all that they wrote. A private key is in memory while it is used, as SECURITY.md says,
- * and in no log or trail.
+ * a service that has a certificate of its own, by a one-time code to one that gives sessions, and a
+ * program by a password to its store; then all are looked into, in their memory and in real core
+ * dumps of them, and so is all that they wrote. A private key and the key of sessions are in memory
+ * while they are used, as SECURITY.md says, and in no log or trail.
  */
 #include "config.h"
 
@@ -12,6 +13,7 @@
 #include "auth/common/commy-api-key.h"
 #include "auth/common/commy-credential.h"
 #include "auth/common/commy-pki.h"
+#include "auth/common/commy-totp.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -122,6 +124,42 @@ look_into (Search *self, const char *who, GPid pid)
     }
   close (memory);
   g_assert_cmpuint (n, >, 10);
+}
+
+/* What a debugger or the kernel writes of it. Where there is no gcore, the memory was read. */
+static void
+look_into_dump (Search *self, const char *who, MeshFixture *fixture, GPid pid)
+{
+  g_autofree char *gcore = g_find_program_in_path ("gcore");
+  g_autofree char *prefix = g_build_filename (fixture->dir, "core", NULL);
+  g_autofree char *path = g_strdup_printf ("%s.%d", prefix, (int) pid);
+  g_autofree char *number = g_strdup_printf ("%d", (int) pid);
+  char *argv[] = { gcore, (char *) "-o", prefix, number, NULL };
+  g_autoptr (GMappedFile) dump = NULL;
+  g_autoptr (GError) error = NULL;
+  int status = -1;
+
+  if (gcore == NULL)
+    {
+      g_test_message ("there is no gcore: no dump was made of %s", who);
+      return;
+    }
+  g_spawn_sync (NULL, argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                NULL, NULL, NULL, &status, &error);
+  g_assert_no_error (error);
+  if (!g_file_test (path, G_FILE_TEST_EXISTS))
+    {
+      g_test_message ("gcore may not look into %s here (status %d)", who, status);
+      return;
+    }
+  dump = g_mapped_file_new (path, FALSE, &error);
+  g_assert_no_error (error);
+  /* It is one. */
+  g_assert_nonnull (memmem (g_mapped_file_get_contents (dump), g_mapped_file_get_length (dump),
+                            TEST_SERVICE, strlen (TEST_SERVICE)));
+  look_at (self, who, "a core dump", (const guint8 *) g_mapped_file_get_contents (dump),
+           g_mapped_file_get_length (dump));
+  g_assert_cmpint (g_unlink (path), ==, 0);
 }
 
 /* --- files --- */
@@ -236,6 +274,51 @@ plant_jwt (MeshFixture *fixture, Search *search)
   search_for (search, "JWT's claims", second + 40, strlen (second) - 60);
 }
 
+/* The caller's second factor. (transfer full): its settings */
+static char *
+plant_totp (MeshFixture *fixture, Search *search)
+{
+  g_autofree char *dir = g_build_filename (fixture->dir, "state", "test", NULL);
+  g_autofree char *own = g_strdup_printf ("unix:uid=%u", (guint) geteuid ());
+  g_autoptr (CommyTotpRegister) reg = commy_totp_register_open (dir, NULL, NULL);
+  g_autoptr (GPtrArray) codes = NULL;
+  g_autoptr (GError) error = NULL;
+  CommyTotpKey key;
+  char *uri;
+  const char *secret;
+
+  g_assert_true (commy_totp_key_new (COMMY_TOTP_SHA1, 6, &key, NULL));
+  commy_totp_register_add (reg, own, &key, 1, &codes, &error);
+  g_assert_no_error (error);
+  g_assert_true (commy_totp_register_save (reg, NULL));
+  uri = commy_totp_key_to_uri (&key, "commy", own);
+  write_secret (fixture, "totp", uri);
+  secret = strstr (uri, "secret=");
+  g_assert_nonnull (secret);
+  search_for (search, "one-time seed's text", secret + strlen ("secret="), 24);
+  search_for (search, "one-time seed's bytes", key.secret, key.secret_size);
+  commy_credential_free (uri);
+  return g_strdup_printf ("[mesh]\nruntime-dir=%s/run\nstate-dir=%s/state\nauth=peercred;totp\n"
+                          "[plugin auth/totp]\nparam.credential=%s/secrets/totp\n"
+                          "[selection]\npreference=pin\ntransports=unix\n"
+                          "[audit]\nenabled=true\ncalls=all\n",
+                          fixture->dir, fixture->dir, fixture->dir);
+}
+
+#define LETTERS "0123456789abcdef"
+
+/* Of letters and digits, as people make them. */
+static void
+plant_text (MeshFixture *fixture, Search *search, const char *name, const char *what)
+{
+  char text[65] = "";
+
+  for (guint i = 0; i < sizeof text - 1; i++)
+    text[i] = LETTERS[g_random_int_range (0, sizeof LETTERS - 1)];
+  write_secret (fixture, name, text);
+  search_for (search, what, text, sizeof text - 1);
+}
+
 /* A line out of the middle of its file, and the bytes that it stands for. */
 static void
 note_private_key (MeshFixture *fixture, Search *search)
@@ -249,6 +332,28 @@ note_private_key (MeshFixture *fixture, Search *search)
 }
 
 /* --- the caller: a process of its own --- */
+
+/* One whose store wants a password, and cannot be reached. */
+static gboolean
+storer_main (int argc, char **argv)
+{
+  g_autoptr (CommyMesh) mesh = NULL;
+  g_autoptr (GError) error = NULL;
+  char word = '!';
+
+  if (argc < 3 || strcmp (argv[1], "--storer") != 0)
+    return FALSE;
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  g_test_message ("%s", TEST_SERVICE);
+  mesh = commy_mesh_new_with_settings ("test", argv[2], &error);
+  g_assert_no_error (error);
+  g_assert_false (commy_mesh_join_sync (mesh, NULL, &error));
+  g_printerr ("storer: %s\n", error->message);
+  g_assert_cmpint (write (STDOUT_FILENO, &word, 1), ==, 1);
+  while (read (STDIN_FILENO, &word, 1) > 0)
+    ;
+  return TRUE;
+}
 
 static gboolean
 caller_main (int argc, char **argv)
@@ -271,7 +376,7 @@ caller_main (int argc, char **argv)
   who = commy_client_call_sync (client, "Who", NULL, NULL, NULL, &error);
   g_assert_no_error (error);
   g_variant_get_child (who, 0, "&s", &name);
-  g_assert_true (g_str_has_prefix (name, "token:build"));
+  g_assert_true (g_str_has_prefix (name, argc > 3 ? argv[3] : "token:build"));
   g_assert_cmpint (write (STDOUT_FILENO, &word, 1), ==, 1);
   while (read (STDIN_FILENO, &word, 1) > 0)
     ;
@@ -286,6 +391,20 @@ typedef struct
 } Caller;
 
 static void
+process_start (Caller *self, const char *role, const char *settings, const char *who)
+{
+  g_autofree char *exe = g_file_read_link ("/proc/self/exe", NULL);
+  char *argv[] = { exe, (char *) role, (char *) settings, (char *) who, NULL };
+  g_autoptr (GError) error = NULL;
+  char word;
+
+  g_spawn_async_with_pipes (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &self->pid,
+                            &self->in, &self->out, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (read (self->out, &word, 1), ==, 1);
+}
+
+static void
 caller_start (Caller *self, MeshFixture *fixture)
 {
   g_autofree char *settings = g_strdup_printf (
@@ -294,15 +413,8 @@ caller_start (Caller *self, MeshFixture *fixture)
       "[plugin auth/jwt]\nparam.credential=%s/secrets/jwt\nparam.show-to=spiffe://*\n"
       "[selection]\npreference=pin\ntransports=tls\n[audit]\nenabled=true\ncalls=all\n",
       fixture->dir, fixture->dir, fixture->dir, fixture->dir);
-  g_autofree char *exe = g_file_read_link ("/proc/self/exe", NULL);
-  char *argv[] = { exe, (char *) "--caller", settings, NULL };
-  g_autoptr (GError) error = NULL;
-  char word;
 
-  g_spawn_async_with_pipes (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &self->pid,
-                            &self->in, &self->out, NULL, &error);
-  g_assert_no_error (error);
-  g_assert_cmpint (read (self->out, &word, 1), ==, 1);
+  process_start (self, "--caller", settings, NULL);
 }
 
 static void
@@ -345,11 +457,87 @@ test_nowhere (MeshFixture *fixture, gconstpointer data)
   caller_start (&caller, fixture);
   look_into (&search, "the caller", caller.pid);
   look_into (&search, "the service", child->pid);
+  look_into_dump (&search, "the caller", fixture, caller.pid);
+  look_into_dump (&search, "the service", fixture, child->pid);
   caller_stop (&caller);
   service_child_free (child);
   note_private_key (fixture, &search); /* of which GnuTLS leaves something in memory */
   look_through (&search, state);
   look_through (&search, fixture->log);
+  if (search.found->len > 0)
+    g_error ("%s", search.found->str);
+  search_clear (&search);
+}
+
+/* The seed is nowhere when a code was made or checked with it. The key of sessions is the service's
+ * as long as it gives any: looked for where it has no business to be. */
+static void
+test_second_factor (MeshFixture *fixture, gconstpointer data)
+{
+#ifdef __SANITIZE_ADDRESS__
+  g_test_skip ("a sanitizer stands before the allocator already");
+  return;
+#endif
+  Search search = { .found = g_string_new (NULL) };
+  Search kept = { .found = g_string_new (NULL) };
+  g_autofree char *state = g_build_filename (fixture->dir, "state", NULL);
+  g_autofree char *calling = NULL;
+  g_autofree char *settings = NULL;
+  ServiceChild *child;
+  Caller caller;
+
+  mesh_fixture_capture_log (fixture);
+  calling = plant_totp (fixture, &search);
+  plant_text (fixture, &kept, "session-key", "key of sessions");
+  settings = g_strdup_printf (
+      "auth=peercred;totp\n[auth-chain c]\nrequire=peercred;totp\nsame-principal=true\n"
+      "[service " TEST_SERVICE "]\nauth-chain=c\n[plugin auth/totp]\nparam.session-life=1h\n"
+      "param.session-key=%s/secrets/session-key\n[policy all]\nprincipals=*\n"
+      "services=" TEST_SERVICE "\nverbs=call;offer\neffect=allow\n"
+      "[log]\nlevel=debug\n[audit]\nenabled=true\ncalls=all\n",
+      fixture->dir);
+  child = service_child_start (fixture, settings, 0);
+  process_start (&caller, "--caller", calling, "unix:uid=");
+  look_into (&search, "the caller", caller.pid);
+  look_into (&search, "the service", child->pid);
+  look_into (&kept, "the caller", caller.pid);
+  look_into_dump (&search, "the caller", fixture, caller.pid);
+  look_into_dump (&search, "the service", fixture, child->pid);
+  caller_stop (&caller);
+  service_child_free (child);
+  look_through (&search, state);
+  look_through (&search, fixture->log);
+  look_through (&kept, state);
+  look_through (&kept, fixture->log);
+  if (search.found->len > 0 || kept.found->len > 0)
+    g_error ("%s%s", search.found->str, kept.found->str);
+  search_clear (&search);
+  search_clear (&kept);
+}
+
+static void
+test_store_password (MeshFixture *fixture, gconstpointer data)
+{
+#ifdef __SANITIZE_ADDRESS__
+  g_test_skip ("a sanitizer stands before the allocator already");
+  return;
+#endif
+  Search search = { .found = g_string_new (NULL) };
+  g_autofree char *state = g_build_filename (fixture->dir, "state", NULL);
+  g_autofree char *settings = NULL;
+  Caller storer;
+
+  plant_text (fixture, &search, "password", "password of the store");
+  settings = g_strdup_printf (
+      "[mesh]\nruntime-dir=%s/run\nstate-dir=%s/state\nstore=etcd\n[plugin store/etcd]\n"
+      "param.endpoints=http://127.0.0.1:1\nparam.user=me\nparam.password-file=%s/secrets/password\n"
+      "[log]\nlevel=debug\n[audit]\nenabled=true\n",
+      fixture->dir, fixture->dir, fixture->dir);
+  process_start (&storer, "--storer", settings, NULL);
+  look_into (&search, "who has a store", storer.pid);
+  look_into_dump (&search, "who has a store", fixture, storer.pid);
+  caller_stop (&storer);
+  look_through (&search, state);
   if (search.found->len > 0)
     g_error ("%s", search.found->str);
   search_clear (&search);
@@ -366,6 +554,7 @@ test_finds (MeshFixture *fixture, gconstpointer data)
   search_for (&search, "name", TEST_SERVICE, strlen (TEST_SERVICE));
   look_into (&search, "the service", child->pid);
   g_assert_nonnull (strstr (search.found->str, "the service: "));
+  look_into_dump (&search, "the service", fixture, child->pid);
   service_child_free (child);
   search_clear (&search);
 }
@@ -375,7 +564,7 @@ main (int argc, char **argv)
 {
   int status;
 
-  if (caller_main (argc, argv))
+  if (caller_main (argc, argv) || storer_main (argc, argv))
     return 0;
   if (service_child_main (argc, argv, &status))
     return status;
@@ -384,6 +573,12 @@ main (int argc, char **argv)
    */
   g_test_add ("/security/secrets/are-in-no-dump-log-or-trail", MeshFixture, NULL,
               mesh_fixture_set_up, test_nowhere, mesh_fixture_tear_down);
+  /* attack: read the seed of one-time codes out of a core dump, or the key of sessions; defence:
+   * the seed is wiped after each use, the key is with the service alone */
+  g_test_add ("/security/secrets/second-factor-and-sessions", MeshFixture, NULL,
+              mesh_fixture_set_up, test_second_factor, mesh_fixture_tear_down);
+  g_test_add ("/security/secrets/password-of-a-store", MeshFixture, NULL, mesh_fixture_set_up,
+              test_store_password, mesh_fixture_tear_down);
   g_test_add ("/security/secrets/what-is-there-is-found", MeshFixture, NULL, mesh_fixture_set_up,
               test_finds, mesh_fixture_tear_down);
   return g_test_run ();
