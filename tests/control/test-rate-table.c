@@ -169,11 +169,12 @@ test_joins (void)
 /* --- threads --- */
 
 #define THREADS 4u
-#define BURST 20000u
+#define BURST 1000000u
 
 typedef struct
 {
   CommyRateTable *table;
+  guint *n_ready; /* atomic */
   guint taken;
 } Taker;
 
@@ -181,8 +182,15 @@ static gpointer
 take_until_refused (gpointer data)
 {
   Taker *self = data;
+  CommyRateBucket *bucket = commy_rate_table_find (self->table, "all", START);
+  gint64 wait_ns;
 
-  self->taken = take_all (self->table, "all", START);
+  __atomic_add_fetch (self->n_ready, 1, __ATOMIC_ACQ_REL);
+  while (__atomic_load_n (self->n_ready, __ATOMIC_ACQUIRE) < THREADS)
+    g_thread_yield ();
+  while (commy_rate_table_take (self->table, bucket, START, &wait_ns) == COMMY_RATE_TAKEN)
+    self->taken++;
+  commy_rate_bucket_unref (bucket);
   return NULL;
 }
 
@@ -194,11 +202,11 @@ test_threads (void)
   g_autoptr (CommyRateTable) table = commy_rate_table_new (&policy, 1);
   Taker takers[THREADS];
   GThread *threads[THREADS];
-  guint n = 0;
+  guint n = 0, n_ready = 0;
 
   for (guint i = 0; i < THREADS; i++)
     {
-      takers[i] = (Taker){ table, 0 };
+      takers[i] = (Taker){ table, &n_ready, 0 };
       threads[i] = g_thread_new (NULL, take_until_refused, &takers[i]);
     }
   for (guint i = 0; i < THREADS; i++)

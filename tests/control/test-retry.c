@@ -61,11 +61,13 @@ test_safe (void)
   g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_FAILED, TRUE, SECOND), ==, COMMY_RETRY_YES);
   g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_NOT_SENT, FALSE, SECOND), ==, COMMY_RETRY_YES);
   g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_LIMITED, FALSE, SECOND), ==, COMMY_RETRY_YES);
+  g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_TOO_OFTEN, FALSE, SECOND), ==,
+                   COMMY_RETRY_YES);
   g_assert_cmpint (decide (&budget, 3, COMMY_OUTCOME_FAILED, TRUE, SECOND), ==,
                    COMMY_RETRY_ATTEMPTS);
   g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_FAILED, TRUE, 16 * MS), ==,
                    COMMY_RETRY_DEADLINE);
-  g_assert_cmpuint (budget.tally.sums[1], ==, 3);
+  g_assert_cmpuint (budget.tally.sums[1], ==, 4);
 }
 
 static void

@@ -143,11 +143,11 @@ typedef struct
 } Scene;
 
 static void
-scene_init (Scene *self, MeshFixture *fixture)
+scene_init (Scene *self, MeshFixture *fixture, const char *settings)
 {
   g_autoptr (GError) error = NULL;
 
-  self->mesh = mesh_fixture_join (fixture, SHARED);
+  self->mesh = mesh_fixture_join (fixture, settings);
   self->service = test_service_new (self->mesh, 1);
   commy_service_start_sync (self->service, NULL, &error);
   g_assert_no_error (error);
@@ -196,7 +196,7 @@ test_two (MeshFixture *fixture, gconstpointer data)
   guint n = 0, n_there = 0;
   Scene scene;
 
-  scene_init (&scene, fixture);
+  scene_init (&scene, fixture, SHARED);
   await_shared_by (&scene, "1 instances");
   child = service_child_start (fixture, SHARED, 1);
   client = client_of (scene.caller, child->instance);
@@ -388,6 +388,7 @@ test_strangers (void)
   CommyServiceRate *rate = rate_of (GROUP "serve-rate-limit-per-principal=1\n"
                                           "serve-rate-burst-per-principal=2\n");
   CommyRateCaller *ann = commy_rate_caller_new ();
+  CommyRateCaller *late = commy_rate_caller_new ();
   CommyRateRefusal refusal = { 0 };
   g_autofree char *why = NULL;
   guint n = 0;
@@ -403,6 +404,7 @@ test_strangers (void)
       commy_rate_caller_free (caller);
     }
   g_assert_cmpuint (n, ==, COMMY_SERVICE_RATE_CALLERS - 1 + 2);
+  g_assert_false (take_from (rate, late, "late", NULL, S, &refusal));
   g_assert_true (refusal.is_crowd);
   why = commy_service_rate_describe (rate, &refusal);
   if (strstr (why, "serve-rate-limit-per-principal=1, which newcomers share for now; the next one "
@@ -413,6 +415,11 @@ test_strangers (void)
   /* All of them have rested: there is room. */
   g_assert_true (take (rate, ann, "ann", NULL, 100 * S));
   g_assert_true (take (rate, ann, "ann", NULL, 100 * S));
+  g_assert_true (take (rate, late, "late", NULL, 100 * S));
+  g_assert_true (take (rate, late, "late", NULL, 100 * S));
+  g_assert_false (take_from (rate, late, "late", NULL, 100 * S, &refusal));
+  g_assert_false (refusal.is_crowd);
+  commy_rate_caller_free (late);
   commy_rate_caller_free (ann);
   commy_service_rate_free (rate);
 }
@@ -428,8 +435,8 @@ test_principal (MeshFixture *fixture, gconstpointer data)
   /* With breakers and ejection as they are without a keyfile. */
   CommyMesh *mesh = mesh_fixture_join (fixture, GROUP "retry-attempts=1\n");
   CommyMesh *other = mesh_fixture_join (fixture, GROUP "retry-attempts=1\n");
-  CommyClient *client = client_of (mesh, child->instance);
-  CommyClient *another = client_of (other, child->instance);
+  CommyClient *client = commy_client_new (mesh, TEST_SERVICE);
+  CommyClient *another = commy_client_new (other, TEST_SERVICE);
   guint n = 0;
 
   for (guint i = 0; i < 40; i++)
@@ -453,6 +460,28 @@ test_principal (MeshFixture *fixture, gconstpointer data)
   g_object_unref (mesh);
   g_object_unref (other);
   service_child_free (child);
+}
+
+/* What is refused for that has a count of its own. */
+static void
+test_told (MeshFixture *fixture, gconstpointer data)
+{
+  char culprit[COMMY_CULPRIT_MAX];
+  g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GError) error = NULL;
+  Scene scene;
+
+  scene_init (&scene, fixture,
+              GROUP "serve-rate-limit-per-principal=0.001\nserve-rate-burst-per-principal=1\n");
+  g_assert_true (call (scene.client, NULL));
+  answer = commy_client_call_sync (scene.client, "Add", g_variant_new ("(ii)", 1, 2), NULL, NULL,
+                                   &error);
+  g_assert_error (error, COMMY_ERROR, COMMY_ERROR_TOO_OFTEN);
+  g_assert_cmpuint (commy_ledger_get (&scene.mesh->ledger, COMMY_DROP_TOO_OFTEN), ==, 1);
+  g_assert_cmpuint (commy_ledger_get (&scene.mesh->ledger, COMMY_DROP_BUSY), ==, 0);
+  commy_ledger_get_culprit (&scene.mesh->ledger, COMMY_DROP_TOO_OFTEN, culprit);
+  g_assert_cmpstr (culprit, ==, TEST_SERVICE);
+  scene_clear (&scene);
 }
 
 /* --- counting --- */
@@ -567,6 +596,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mesh/service-rate/a-flow-is-counted-where-it-is", test_moves);
   g_test_add_func ("/mesh/service-rate/strangers-push-nobody-out", test_strangers);
   ADD ("beyond-ones-own-is-no-fault-of-the-instance", test_principal);
+  ADD ("what-was-too-often-is-counted", test_told);
   /* attack: have an instance restarted again and again, for the calls that a rested one takes at
    * once; defence: who joins others begins with nothing saved */
   g_test_add_func ("/mesh/service-rate/who-joins-has-nothing-saved", test_joins);
