@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What this process says of itself in the store: keys under one lease, and both made anew when
- * the store ended the lease of an owner that lives (it was stopped, or cut off, for too long).
+ * the store ended the lease of an owner that lives (it was stopped, or cut off, for too long). A
+ * key that somebody else takes away is put anew.
  */
 #pragma once
 

@@ -77,9 +77,11 @@ commy_sqlite_db_new (const char *dir, int busy_ms, gboolean full_sync, GError **
     }
   self = g_new0 (CommySqliteDb, 1);
   self->sql = sql;
+  self->log_path = g_strconcat (path, "-wal", NULL);
   self->path = g_steal_pointer (&path);
   self->device = info.st_dev;
   self->inode = info.st_ino;
+  self->log_inode = lstat (self->log_path, &info) == 0 ? info.st_ino : 0;
   return self;
 }
 
@@ -99,6 +101,7 @@ commy_sqlite_db_abandon (CommySqliteDb *self)
 {
   if (self == NULL)
     return;
+  g_free (self->log_path);
   g_free (self->path);
   g_free (self);
 }
@@ -108,11 +111,17 @@ commy_sqlite_db_check_file (CommySqliteDb *self, GError **error)
 {
   struct stat info;
 
-  if (lstat (self->path, &info) == 0 && info.st_dev == self->device && info.st_ino == self->inode)
+  const char *gone = NULL;
+
+  if (lstat (self->path, &info) != 0 || info.st_dev != self->device || info.st_ino != self->inode)
+    gone = self->path;
+  else if (self->log_inode != 0
+           && (lstat (self->log_path, &info) != 0 || info.st_ino != self->log_inode))
+    gone = self->log_path;
+  if (gone == NULL)
     return TRUE;
   g_set_error (error, COMMY_SQLITE_ERROR, COMMY_ERROR_STORE,
-               "%s was removed or replaced while it was in use: start the process again",
-               self->path);
+               "%s was removed or replaced while it was in use: start the process again", gone);
   return FALSE;
 }
 

@@ -51,6 +51,8 @@ typedef struct
   gsize max_value; /* bytes */
   dev_t device;    /* the file that was opened, to notice when it is taken away */
   ino_t inode;
+  char *log_path;  /* "-wal" */
+  ino_t log_inode; /* 0: it was not there */
   sqlite3_stmt *statements[COMMY_SQLITE_N_STATEMENTS];
 } CommySqliteDb;
 
@@ -65,7 +67,7 @@ commy_sqlite_db_new (const char *dir, int busy_ms, gboolean full_sync, GError **
 void commy_sqlite_db_free (CommySqliteDb *self);
 /* Forgets it without touching the file: what a forked child does with its parent's. */
 void commy_sqlite_db_abandon (CommySqliteDb *self);
-/* Whether the name still leads to the file that was opened. */
+/* Whether the names still lead to the files that were opened. */
 gboolean commy_sqlite_db_check_file (CommySqliteDb *self, GError **error);
 
 /* The prepared statement, reset and without bindings; NULL with @error. */
@@ -104,6 +106,9 @@ gboolean commy_sqlite_db_txn (CommySqliteDb *self,
                               gboolean *out_succeeded,
                               CommySqliteState *out_state,
                               GError **error);
+/* Goes on after @revision, which was told although it is not in the file any more: whoever watches
+ * reads all of it again. */
+gboolean commy_sqlite_db_raise (CommySqliteDb *self, gint64 revision, GError **error);
 gboolean commy_sqlite_db_add_lease (
     CommySqliteDb *self, gint64 id, gint64 ttl_ns, CommySqliteState *out_state, GError **error);
 /* Removes leases and their keys at one revision; @out_ended says how many were there. */

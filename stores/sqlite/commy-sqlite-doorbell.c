@@ -89,6 +89,20 @@ commy_sqlite_doorbell_ring (CommySqliteDoorbell *self, gint64 revision)
     g_debug ("cannot write %s: %s", self->path, g_strerror (errno));
 }
 
+gint64
+commy_sqlite_doorbell_read (CommySqliteDoorbell *self)
+{
+  char text[24] = "";
+  gint64 revision = 0;
+
+  if (self->file_fd < 0 || pread (self->file_fd, text, sizeof text - 1, 0) <= 0)
+    return 0;
+  /* Somebody's scribble is no revision. */
+  return g_ascii_string_to_signed (g_strstrip (text), 10, 0, G_MAXINT64 / 2, &revision, NULL)
+             ? revision
+             : 0;
+}
+
 /* Whether the file is somewhere else now, or not at all. */
 static gboolean
 take_event (CommySqliteDoorbell *self,

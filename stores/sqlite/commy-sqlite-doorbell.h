@@ -24,6 +24,8 @@ typedef void (*CommySqliteDoorbellFunc) (gpointer data, const char *name);
 gboolean commy_sqlite_doorbell_open (CommySqliteDoorbell *self, const char *dir, GError **error);
 void commy_sqlite_doorbell_close (CommySqliteDoorbell *self);
 /* After a commit. A bell that cannot be rung is no failure: the re-read finds the change. */
+/* What was rung last, by anybody; 0: nothing. */
+gint64 commy_sqlite_doorbell_read (CommySqliteDoorbell *self);
 void commy_sqlite_doorbell_ring (CommySqliteDoorbell *self, gint64 revision);
 /* Takes the pending notifications from inotify_fd; follows the name if need be. */
 void commy_sqlite_doorbell_drain (CommySqliteDoorbell *self,

@@ -319,6 +319,24 @@ commy_sqlite_db_txn (CommySqliteDb *self,
 }
 
 gboolean
+commy_sqlite_db_raise (CommySqliteDb *self, gint64 revision, GError **error)
+{
+  CommySqliteState state;
+  gboolean ok = TRUE;
+  gint64 changed = 0;
+
+  if (!begin (self, &state, error))
+    return FALSE;
+  if (state.revision <= revision)
+    {
+      state.revision = revision + 1;
+      changed = 1;
+      ok = compact_to (self, state.revision, &state, error);
+    }
+  return finish (self, ok, changed, &state, error);
+}
+
+gboolean
 commy_sqlite_db_add_lease (
     CommySqliteDb *self, gint64 id, gint64 ttl_ns, CommySqliteState *out_state, GError **error)
 {

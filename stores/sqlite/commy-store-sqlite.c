@@ -607,6 +607,27 @@ close_all (Store *self)
   g_clear_pointer (&self->watches, g_ptr_array_unref);
 }
 
+/* What was told was committed: if it is not there, the file's log was taken away, or the power
+ * failed. Those who know better must not be told old revisions as if they were new. */
+static gboolean
+check_revision (Store *self, GError **error)
+{
+  const gint64 told = commy_sqlite_doorbell_read (&self->doorbell);
+  g_autofree char *text = NULL;
+  gint64 revision;
+
+  if (!commy_sqlite_db_get_revision (self->db, &revision, error))
+    return FALSE;
+  if (revision >= told)
+    return TRUE;
+  text = g_strdup_printf ("%s has revision %" G_GINT64_FORMAT ", but %" G_GINT64_FORMAT
+                          " was told: its last changes are lost, because its -wal file was taken "
+                          "away, the power failed, or it is a new one; it goes on from there",
+                          self->db->path, revision, told);
+  self->host->log (self->host, G_LOG_LEVEL_WARNING, text);
+  return commy_sqlite_db_raise (self->db, told, error);
+}
+
 static gboolean
 open_all (Store *self, GError **error)
 {
@@ -623,7 +644,8 @@ open_all (Store *self, GError **error)
   self->db->history = number (host, "history");
   self->db->max_value = (gsize) number (host, "max-value");
   self->leases = commy_sqlite_leases_new (dir, error);
-  return self->leases != NULL && commy_sqlite_doorbell_open (&self->doorbell, dir, error);
+  return self->leases != NULL && commy_sqlite_doorbell_open (&self->doorbell, dir, error)
+         && check_revision (self, error);
 }
 
 static gboolean

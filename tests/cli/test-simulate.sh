@@ -16,6 +16,8 @@ ok simulate/amplification-stays-below-1.2 json "1 < it['amplification'] < 1.2"
 ok simulate/in-any-ten-seconds-too json "all(
   sum(t['retries'] for t in it['timeline'][i:i + 10]) < 0.25 * sum(t['calls'] for t in it['timeline'][i:i + 10])
   for i in range(50))"
+ok simulate/while-the-storm-lasts-too json "sum(t['retries'] for t in it['timeline'][20:40]) < 0.21 * sum(t['calls'] for t in it['timeline'][20:40])"
+ok simulate/goodput-at-half-capacity json "sum(t['succeeded'] for t in it['timeline'][20:40]) > 0.75 * 348 * 20"
 ok simulate/after-the-storm-all-is-well json "sum(t['failed'] for t in it['timeline'][45:]) == 0"
 run simulate "$scenarios/retry-storm.conf" -o json --set clients.retry-reserve=1000000 --set clients.shed=false
 ok simulate/without-budget-the-storm-stays json "it['amplification'] > 2 and sum(t['succeeded'] for t in it['timeline'][50:]) == 0"

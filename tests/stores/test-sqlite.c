@@ -91,6 +91,26 @@ sql (Fixture *fixture, const char *text)
   g_assert_cmpint (sqlite3_close (connection), ==, SQLITE_OK);
 }
 
+typedef struct
+{
+  guint n_entries;
+  GError *error;
+} Seen;
+
+static void
+on_event (gpointer user_data,
+          const CommyStoreEntry *entries,
+          gsize n_entries,
+          gint64 revision,
+          const GError *error)
+{
+  Seen *seen = user_data;
+
+  seen->n_entries += (guint) n_entries;
+  if (error != NULL)
+    seen->error = g_error_copy (error);
+}
+
 static void
 test_files_are_ours (Fixture *fixture, gconstpointer unused)
 {
@@ -234,6 +254,8 @@ test_damaged (Fixture *fixture, gconstpointer unused)
           commy_store_range (&fixture->store, "", &answer);
           refused += answer.error != NULL;
           advised += answer.error != NULL && says_what_to_do (fixture, answer.error);
+          if (answer.error == NULL)
+            g_assert_cmpuint (answer.entries->len, ==, 100); /* never less, in silence */
           commy_test_host_stop (fixture->host);
         }
       else
@@ -247,6 +269,101 @@ test_damaged (Fixture *fixture, gconstpointer unused)
     }
   g_assert_cmpuint (refused, >, 3);
   g_assert_cmpuint (advised, ==, refused);
+}
+
+static void
+write_file (Fixture *fixture, const char *bytes, gsize size)
+{
+  g_assert_cmpint (g_unlink (fixture->file), ==, 0); /* some GLib leaves what is longer */
+  g_assert_true (g_file_set_contents_full (fixture->file, bytes, (gssize) size,
+                                           G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+}
+
+/* Files that end early, and a page that says that nothing is in it. */
+static void
+test_cut (Fixture *fixture, gconstpointer unused)
+{
+  static const gsize cuts[] = { 4096, 4096 + 1, 3 * 4096 };
+  g_autofree char *good = NULL;
+  gsize size = 0;
+
+  fixture_start (fixture);
+  for (int i = 0; i < 300; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("key/%03d", i);
+
+      commy_store_put (&fixture->store, key, "a value that is not the shortest", 0);
+    }
+  commy_test_host_stop (fixture->host);
+  g_assert_true (g_file_get_contents (fixture->file, &good, &size, NULL));
+  g_assert_cmpuint (size, >, 8 * 4096);
+  for (gsize i = 0; i < G_N_ELEMENTS (cuts); i++)
+    {
+      write_file (fixture, good, size - cuts[i]);
+      assert_refused (fixture, 601, "move it away");
+    }
+  for (gsize page = 1; page < size / 4096; page++)
+    {
+      g_autofree char *bad = g_memdup2 (good, size);
+
+      if (bad[page * 4096] != 0x0d || bad[page * 4096 + 4] == 0)
+        continue; /* no leaf of a table, or none with cells */
+      memset (bad + page * 4096 + 3, 0, 2);
+      write_file (fixture, bad, size);
+      assert_refused (fixture, 601, "move it away");
+    }
+  write_file (fixture, good, size);
+  fixture_start (fixture);
+  g_assert_cmpuint (commy_store_count (&fixture->store, ""), ==, 300);
+}
+
+/* Taken away under it: nothing is written beside what others see. */
+static void
+test_log_removed_while_used (Fixture *fixture, gconstpointer unused)
+{
+  g_autofree char *log = g_strconcat (fixture->file, "-wal", NULL);
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  const CommyStoreOp op = { COMMY_STORE_PUT, "k", value, 0 };
+  g_auto (CommyStoreAnswer) read = { 0 };
+  g_auto (CommyStoreAnswer) written = { 0 };
+
+  fixture_start (fixture);
+  commy_store_put (&fixture->store, "k", "v", 0);
+  g_assert_cmpint (g_unlink (log), ==, 0);
+  commy_store_range (&fixture->store, "", &read);
+  g_assert_error (read.error, COMMY_TEST_ERROR, 601);
+  g_assert_nonnull (strstr (read.error->message, "-wal was removed"));
+  commy_store_txn (&fixture->store, NULL, 0, &op, 1, &written);
+  g_assert_error (written.error, COMMY_TEST_ERROR, 601);
+}
+
+/* Lost between two lives: that is said, and nobody takes old revisions for new ones. */
+static void
+test_log_lost (Fixture *fixture, gconstpointer unused)
+{
+  const CommyStoreOps *ops = descriptor ()->ops;
+  g_autofree char *early = NULL;
+  gsize size = 0;
+  gint64 told;
+  Seen behind = { 0 };
+
+  fixture_start (fixture);
+  g_assert_true (g_file_get_contents (fixture->file, &early, &size, NULL));
+  for (int i = 0; i < 10; i++)
+    told = commy_store_put (&fixture->store, "k", "v", 0);
+  commy_test_host_stop (fixture->host);
+  write_file (fixture, early, size);
+  fixture_start (fixture);
+  g_assert_cmpuint (commy_test_host_count_log (fixture->host, "its last changes are lost"), ==, 1);
+  g_assert_cmpuint (commy_store_count (&fixture->store, ""), ==, 0);
+  ops->watch (fixture->store.instance, "", told, on_event, &behind);
+  commy_test_run_until (NULL, behind.error != NULL);
+  g_assert_nonnull (strstr (behind.error->message, "read the range again"));
+  g_clear_error (&behind.error);
+  g_assert_cmpint (commy_store_put (&fixture->store, "k", "v", 0), >, told);
+  commy_test_host_stop (fixture->host);
+  fixture_start (fixture); /* once is enough */
+  g_assert_cmpuint (commy_test_host_count_log (fixture->host, "its last changes are lost"), ==, 1);
 }
 
 /* A limit on the size of files behaves like a full disk and works everywhere. */
@@ -422,26 +539,6 @@ test_value_limit (Fixture *fixture, gconstpointer unused)
   fixture_start (fixture);
   commy_store_txn (&fixture->store, NULL, 0, &op, 1, &answer);
   g_assert_error (answer.error, COMMY_TEST_ERROR, 309);
-}
-
-typedef struct
-{
-  guint n_entries;
-  GError *error;
-} Seen;
-
-static void
-on_event (gpointer user_data,
-          const CommyStoreEntry *entries,
-          gsize n_entries,
-          gint64 revision,
-          const GError *error)
-{
-  Seen *seen = user_data;
-
-  seen->n_entries += (guint) n_entries;
-  if (error != NULL)
-    seen->error = g_error_copy (error);
 }
 
 static void
@@ -704,6 +801,9 @@ main (int argc, char **argv)
   ADD ("files/foreign-file-is-left-untouched", test_not_a_database);
   ADD ("files/other-major-is-refused-by-name", test_other_major);
   ADD ("files/damage-is-an-error", test_damaged);
+  ADD ("files/cut-or-emptied-is-an-error", test_cut);
+  ADD ("files/log-removed-while-in-use-is-said", test_log_removed_while_used);
+  ADD ("files/changes-that-are-lost-are-said", test_log_lost);
   ADD ("files/full-disk-loses-nothing", test_disk_full);
   ADD ("files/full-file-system-loses-nothing", test_disk_really_full);
   ADD ("files/no-room-to-begin-leaves-nothing", test_no_room_to_begin);
