@@ -240,8 +240,7 @@ static void
 on_token (gpointer user_data, const char *why)
 {
   Session *session = user_data;
-  /* Where a younger one was not to be had the old one is, as long as it counts. */
-  const char *text = oauth2_token_get (session->oauth2->token);
+  const char *text = why == NULL ? oauth2_token_get (session->oauth2->token) : NULL;
   g_autoptr (GBytes) bytes = NULL;
   gint64 from_s, until_s;
 

@@ -24,7 +24,7 @@ struct _Oauth2Token
   gint64 ends_ns;  /* from then on it is not shown */
   gint64 from_s;   /* since 1970 */
   gint64 until_s;
-  gboolean is_due;   /* who needs it next has it fetched anew */
+  gboolean is_due;   /* who needs it next has it fetched anew, and does not wait for that */
   gboolean was_used; /* by others than those for whom it was fetched */
 };
 
@@ -41,8 +41,8 @@ drop (Oauth2Token *self)
   self->text = NULL;
 }
 
-/* Where nobody used it, who needs one next fetches it: a connection that is replaced because its
- * token ends is to get a younger one. */
+/* Where nobody used it, who needs one next has it fetched: a connection that is replaced because
+ * its token ends is to get a younger one, if not now then the next time. */
 static void
 on_time (gpointer user_data)
 {
@@ -204,11 +204,14 @@ oauth2_token_get_times (Oauth2Token *self, gint64 *out_from_s, gint64 *out_until
 void
 oauth2_token_await (Oauth2Token *self, Oauth2Wait *wait, Oauth2ReadyFunc done, gpointer user_data)
 {
-  if (oauth2_token_get (self) == NULL || self->is_due)
+  if (oauth2_token_get (self) == NULL)
     {
       oauth2_flight_join (self->flight, wait, done, user_data);
       return;
     }
   self->was_used = TRUE;
+  if (self->is_due)
+    oauth2_flight_begin (self->flight);
+  self->is_due = FALSE;
   done (user_data, NULL);
 }

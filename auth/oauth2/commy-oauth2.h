@@ -140,8 +140,7 @@ typedef struct _Oauth2Token Oauth2Token;
 
 Oauth2Token *oauth2_token_new (Oauth2Provider *provider, const char *scope, const char *resource);
 void oauth2_token_free (Oauth2Token *token);
-/* Until oauth2_token_get() gives one, or it failed to get a younger one. See oauth2_flight_join().
- */
+/* Until oauth2_token_get() gives one. See oauth2_flight_join(). */
 void
 oauth2_token_await (Oauth2Token *token, Oauth2Wait *wait, Oauth2ReadyFunc done, gpointer user_data);
 /* NULL: it has ended. (transfer none) */

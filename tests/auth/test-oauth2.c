@@ -333,13 +333,14 @@ test_fetched_again (void)
   scene_clear (&scene);
 }
 
-/* Nobody has used it since: then the next one who does fetches it, as a connection that is replaced
- * because the token ends. */
+/* Nobody has used it since: then the next one who does has it fetched, as a connection that is
+ * replaced because the token ends; but he does not wait for that. */
 static void
 test_not_fetched_for_nobody (void)
 {
   g_autoptr (GBytes) first = NULL;
   g_autoptr (GBytes) second = NULL;
+  g_autoptr (GBytes) third = NULL;
   Scene scene;
 
   if (!scene_init (&scene))
@@ -348,12 +349,21 @@ test_not_fetched_for_nobody (void)
   scene_advance (&scene, 2701); /* three quarters of an hour */
   scene_check_count (&scene, "token", 1);
   second = scene_show (&scene, NULL);
-  g_assert_false (g_bytes_equal (first, second));
+  g_assert_true (g_bytes_equal (first, second));
+  scene_await_count (&scene, "token", 2);
+  do
+    {
+      g_clear_pointer (&third, g_bytes_unref);
+      g_main_context_iteration (NULL, FALSE);
+      third = scene_show (&scene, NULL);
+    }
+  while (g_bytes_equal (first, third));
   scene_check_count (&scene, "token", 2);
   scene_clear (&scene);
 }
 
-/* Where the issuer gives none the old one is shown up to its end, half a minute before. */
+/* Where the issuer gives none the old one is shown up to its end, half a minute before, and who
+ * needs it does not wait for an issuer that says nothing. */
 static void
 test_old_one_is_good (void)
 {
@@ -367,8 +377,9 @@ test_old_one_is_good (void)
   scene_tell (&scene, "mode broken");
   scene_advance (&scene, 2701);
   second = scene_show (&scene, NULL);
-  g_assert_cmpuint (commy_test_host_count_log (scene.caller.host, "status 500"), ==, 1);
   g_assert_true (g_bytes_equal (first, second));
+  while (commy_test_host_count_log (scene.caller.host, "status 500") == 0)
+    g_main_context_iteration (NULL, TRUE);
   scene_advance (&scene, 870);
   g_assert_null (scene_show (&scene, "status 500"));
   scene_clear (&scene);

@@ -17,11 +17,11 @@
 #define SKEW_S 60 /* of clocks, for which a token counts longer than it says */
 #define PATIENCE_US (20 * G_USEC_PER_SEC)
 #define PROVIDERS "auth=peercred;mtls;jwt\n"
-#define SERVICE                                                                         \
-  PROVIDERS                                                                             \
-      "[auth-chain c]\nrequire=mtls;jwt\n[service " TEST_SERVICE "]\nauth-chain=c\n"    \
-      "[plugin auth/jwt]\nparam.jwks=%s\nparam.issuer=" ISSUER "\nparam.audience=commy" \
-      "\nparam.algorithms=HS256\n[security]\nproof-check=100ms\nproof-grace=0s\n" ALLOW ("spiffe")
+#define SERVICE                                                                     \
+  PROVIDERS                                                                         \
+  "[auth-chain c]\nrequire=mtls;jwt\n[service " TEST_SERVICE "]\nauth-chain=c\n"    \
+  "[plugin auth/jwt]\nparam.jwks=%s\nparam.issuer=" ISSUER "\nparam.audience=commy" \
+  "\nparam.algorithms=HS256\n[security]\nproof-check=100ms\nproof-grace=0s\n" ALLOW ("spiffe")
 /* The caller never ends anything itself. */
 #define CALLER                                                                                \
   PROVIDERS "[plugin auth/jwt]\nparam.credential=%s\nparam.show-to=spiffe://*\n[selection]\n" \
