@@ -96,7 +96,8 @@ is_given_up (CommyChannel *self, const CommyFrame *frame)
     case COMMY_FRAME_REPLY:
       return TRUE;
     case COMMY_FRAME_CALL:
-      return !commy_train_is_piece (frame)
+      /* What follows in a stream would have no beginning. */
+      return !commy_train_is_piece (frame) && (frame->flags & COMMY_FRAME_FLAG_STREAM) == 0
              && commy_pending_find (&self->pending, frame->stream) == NULL;
     default:
       return FALSE;

@@ -317,6 +317,26 @@ test_drop_one_ways (Scene *self, gconstpointer policy)
   g_assert_cmpuint (self->channel->tx_sequence, ==, 4);
 }
 
+/* A call that had not left is given up as its message is: counted once, and not sent any more. */
+static void
+test_drop_waiting_call (Scene *self, gconstpointer policy)
+{
+  CommyFrameSpec spec = { .type = COMMY_FRAME_CALL, .method = 1 };
+
+  self->path->room = 0;
+  spec.stream = commy_channel_expect (self->channel, G_MAXINT64, on_ended, self);
+  g_assert_cmpint (commy_channel_send (self->channel, &spec, "x", 1, TRUE), ==, COMMY_IO_OK);
+  commy_channel_mark_sent (self->channel, spec.stream);
+  make_hung (self);
+  g_assert_cmpuint (self->n_ended, ==, 1);
+  g_assert_cmpuint (commy_ledger_get (&self->ledger, COMMY_DROP_HUNG), ==, 1);
+  self->path->room = G_MAXSIZE / 2;
+  send_one_way (self, 100);
+  g_assert_cmpuint (count_out (self, COMMY_FRAME_CALL), ==, 0);
+  commy_channel_close (self->channel, NULL);
+  g_assert_cmpuint (commy_ledger_get (&self->ledger, COMMY_DROP_HUNG), ==, 1);
+}
+
 static void
 note_left (gpointer n)
 {
@@ -468,6 +488,7 @@ main (int argc, char **argv)
   CASE ("/vigil/who-was-stopped-himself-begins-again", COMMY_HUNG_DISCONNECT, test_late);
   CASE ("/vigil/drop-gives-calls-up-and-goes-on", COMMY_HUNG_DROP, test_drop);
   CASE ("/vigil/drop-counts-what-had-not-left", COMMY_HUNG_DROP, test_drop_one_ways);
+  CASE ("/vigil/drop-counts-a-call-once", COMMY_HUNG_DROP, test_drop_waiting_call);
   CASE ("/vigil/drop-of-answers-takes-the-promise-away", COMMY_HUNG_DROP, test_drop_answers);
   CASE ("/vigil/parting-promises", COMMY_HUNG_DROP, test_part);
   CASE ("/vigil/disconnect-closes", COMMY_HUNG_DISCONNECT, test_disconnect);
