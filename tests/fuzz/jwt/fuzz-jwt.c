@@ -22,11 +22,9 @@
 static const char key_set[] = "{\"keys\":[{\"kty\":\"oct\",\"alg\":\"HS256\",\"k\":"
                               "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}]}";
 static const char *const chosen[] = { "team", NULL };
-static const JwtRules rules = { .issuer = "i",
-                                .audience = "a",
-                                .type = "at+jwt",
-                                .max_life_s = 86400,
-                                .claims = (char **) chosen };
+static const JwtRules rules = {
+  .issuer = "i", .audience = "a", .type = "at+jwt", .max_life_s = 86400, .claims = (char **) chosen
+};
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
