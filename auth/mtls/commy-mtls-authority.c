@@ -11,7 +11,8 @@
 #include "plugins/common/commy-params.h"
 
 #define AGAIN_S 5
-#define SETTLE_S 1 /* commands that end at once leave it to nodes that stay */
+#define WAITING_MAX 4096u /* certificates that are not recorded yet */
+#define SETTLE_S 1        /* commands that end at once leave it to nodes that stay */
 
 static void
 on_log (gpointer data, GLogLevelFlags level, const char *line)
@@ -45,12 +46,22 @@ static gboolean
 on_record (gpointer data, const CommyPkiEvent *event, GError **error)
 {
   MtlsAuthority *self = data;
+  gboolean has_room;
 
   if (event->certificate == NULL)
     return TRUE;
   g_mutex_lock (&self->lock);
-  g_ptr_array_add (self->handed_out, g_strdup_printf ("%s %s", event->outcome, event->certificate));
+  has_room = self->handed_out->len < WAITING_MAX;
+  if (has_room)
+    g_ptr_array_add (self->handed_out,
+                     g_strdup_printf ("%s %s", event->outcome, event->certificate));
   g_mutex_unlock (&self->lock);
+  if (!has_room)
+    {
+      g_set_error (error, MTLS_ERROR, COMMY_ERROR_BUSY,
+                   "%u certificates wait to be recorded: the node is too busy", WAITING_MAX);
+      return FALSE;
+    }
   self->host->post (self->host, on_handed_out, self);
   return TRUE;
 }
