@@ -222,9 +222,9 @@ commy_service_rate_describe (CommyServiceRate *self, const CommyRateRefusal *ref
                                            MAX (commy_rate_table_get_n (self->tables[kind]), 1))
                         : g_strdup ("");
 
-  return g_strdup_printf ("%s=%g%s%s; the next one may come in %s", names[kind],
-                          self->whole[kind].rate, parts,
-                          refusal->is_crowd ? ", which newcomers share for now" : "", wait);
+  return g_strdup_printf ("%s=%g%s%s%s; the next one may come in %s", names[kind],
+                          self->whole[kind].rate, self->method != NULL ? " of the method" : "",
+                          parts, refusal->is_crowd ? ", which newcomers share for now" : "", wait);
 }
 
 /* --- who shares it --- */

@@ -318,8 +318,12 @@ on_cancelled (gpointer data, CommyChannel *channel, guint32 stream)
 static void
 on_closed (gpointer data, CommyChannel *channel)
 {
-  commy_rate_caller_free (commy_channel_get_note (channel));
-  commy_channel_set_note (channel, NULL);
+  /* A set-up that failed has made none. */
+  if (channel != NULL)
+    {
+      commy_rate_caller_free (commy_channel_get_note (channel));
+      commy_channel_set_note (channel, NULL);
+    }
   g_object_unref (data);
 }
 

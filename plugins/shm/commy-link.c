@@ -503,33 +503,6 @@ shm_link_flush (ShmLink *self)
   return self->why != NULL ? SHM_BROKEN : SHM_OK;
 }
 
-bool
-shm_link_unsent (ShmLink *self, uint64_t *position, ShmMessage *out_message)
-{
-  ShmRecord record;
-
-  while (shm_producer_walk (&self->tx, position, &record))
-    {
-      *out_message = (ShmMessage){ .data = record.data, .size = record.size };
-      if (shm_record_is_split (&record))
-        {
-          out_message->size -= sizeof record.loan;
-          out_message->body = shm_lender_find (self->lender, &record.loan, record.start);
-          out_message->body_size = record.loan.length;
-          if (out_message->body == NULL)
-            continue;
-        }
-      else if (record.is_loan)
-        {
-          out_message->data = shm_arena_find (&self->arena, &record.loan, record.start);
-          out_message->size = record.loan.length;
-        }
-      if (out_message->data != NULL)
-        return true;
-    }
-  return false;
-}
-
 /* --- receiving --- */
 
 static bool

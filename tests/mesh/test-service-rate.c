@@ -124,7 +124,7 @@ test_method (MeshFixture *fixture, gconstpointer data)
       break;
     }
   g_assert_cmpuint (n, ==, 2);
-  if (strstr (other, "(serve-rate-limit=0.001)") == NULL)
+  if (strstr (other, "(serve-rate-limit=0.001;") == NULL)
     g_error ("\"%s\" does not name the service's limit", other);
   g_object_unref (client);
   commy_mesh_leave_sync (mesh, NULL, NULL);

@@ -237,7 +237,8 @@ send_one (Segment *self, SegmentSide *side, unsigned how)
   SEGMENT_CHECK (result != SHM_BROKEN || link->why != NULL);
   if (result != SHM_OK)
     return;
-  SEGMENT_CHECK (is_in_ring (&link->own, data, size) || is_in_arena (&link->arena, data, size));
+  SEGMENT_CHECK (is_in_ring (&link->own, data, size) || is_in_arena (&link->arena, data, size)
+                 || within (data, size, link->stage, sizeof link->stage));
   SEGMENT_CHECK (((uintptr_t) data & 7) == 0);
   if ((how & 2) != 0)
     used = 0;
