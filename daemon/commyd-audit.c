@@ -139,16 +139,22 @@ commyd_audit_denied (CommyAuditLog *log,
 }
 
 gboolean
-commyd_audit_denial (CommyAuditLog *log, guint32 uid, const CommyStoreOp *op, GError **error)
+commyd_audit_denial (CommyAuditLog *log,
+                     const CommydRights *rights,
+                     guint32 uid,
+                     const CommyStoreOp *op,
+                     gboolean waits,
+                     GError **error)
 {
   g_autofree char *principal = g_strdup_printf ("unix:uid=%u", uid);
-  const CommyAuditEvent event = { {
+  const CommyAuditEvent event = { .texts = {
       [COMMY_AUDIT_TYPE] = "store",
       [COMMY_AUDIT_OUTCOME] = "allowed",
       [COMMY_AUDIT_PRINCIPAL] = principal,
       [COMMY_AUDIT_PEER] = op->key,
       [COMMY_AUDIT_METHOD] = method_of (op, NULL),
-  } };
+  }, .is_stranger = uid != 0 && uid != rights->own_uid };
 
-  return commy_audit_log_check_rare (log, &event, error);
+  return waits ? commy_audit_log_check_rare (log, &event, error)
+               : commy_audit_log_check (log, &event, error);
 }

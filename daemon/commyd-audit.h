@@ -31,6 +31,11 @@ void commyd_audit_denied (CommyAuditLog *log,
                           guint32 uid,
                           const CommyStoreOp *op,
                           const GError *error);
-/* Before somebody is shut out, or let in again. FALSE: that must not happen. */
-gboolean
-commyd_audit_denial (CommyAuditLog *log, guint32 uid, const CommyStoreOp *op, GError **error);
+/* Before somebody is shut out, or let in again. FALSE: that must not happen. @waits: until it is on
+ * the disk, with all that was recorded before. */
+gboolean commyd_audit_denial (CommyAuditLog *log,
+                              const CommydRights *rights,
+                              guint32 uid,
+                              const CommyStoreOp *op,
+                              gboolean waits,
+                              GError **error);

@@ -296,16 +296,30 @@ check_lease (Request *self, gint64 lease, GError **error)
   return FALSE;
 }
 
-/* Whom somebody shuts out, or lets in again, all want to know later. */
+static guint
+count_denials (const Request *self)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < self->txn.ops->len; i++)
+    n += commyd_rights_touches_denials (&g_array_index (self->txn.ops, CommyStoreOp, i));
+  return n;
+}
+
+/* Whom somebody shuts out, or lets in again, all want to know later. The last one waits for all. */
 static gboolean
 audit_denials (Request *self, GError **error)
 {
-  for (guint i = 0; i < self->txn.ops->len; i++)
+  CommydServer *server = self->session->server;
+  guint n = count_denials (self);
+
+  for (guint i = 0; n > 0; i++)
     {
       const CommyStoreOp *op = &g_array_index (self->txn.ops, CommyStoreOp, i);
 
-      if (commyd_rights_is_denial (op->key)
-          && !commyd_audit_denial (self->session->server->audit, self->session->uid, op, error))
+      if (commyd_rights_touches_denials (op)
+          && !commyd_audit_denial (server->audit, &server->rights, self->session->uid, op, --n == 0,
+                                   error))
         return FALSE;
     }
   return TRUE;

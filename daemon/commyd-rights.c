@@ -12,6 +12,7 @@
 
 #define SERVICES "services/"
 #define DENIED "denied/"
+#define NOBODY G_MAXUINT32
 
 /* The kernel tells who somebody is, and no more. */
 static const char *const nothing_more[] = { NULL };
@@ -69,6 +70,13 @@ gboolean
 commyd_rights_is_denial (const char *key)
 {
   return g_str_has_prefix (key, DENIED);
+}
+
+gboolean
+commyd_rights_touches_denials (const CommyStoreOp *op)
+{
+  return commyd_rights_is_denial (op->key)
+         || (op->kind == COMMY_STORE_DELETE_PREFIX && g_str_has_prefix (DENIED, op->key));
 }
 
 gboolean
@@ -172,7 +180,12 @@ check_prefix (const CommydRights *self, guint32 uid, const char *prefix, GError 
 {
   guint32 owner;
   const char *key = commyd_ledger_find_foreign (self->ledger, prefix, uid, &owner);
+  const CommyStoreOp op = { .kind = COMMY_STORE_DELETE_PREFIX, .key = (char *) prefix };
 
+  /* Those whom he shut out himself he lets in only while he may shut others out. */
+  if (key == NULL && commyd_rights_touches_denials (&op)
+      && commyd_ledger_find_foreign (self->ledger, DENIED, NOBODY, &owner) != NULL)
+    return check_denial (self, uid, DENIED, error);
   if (key == NULL)
     return TRUE;
   commy_set_error (error, COMMY_ERROR_DENIED,

@@ -37,6 +37,8 @@ typedef struct
 
 /* Whether it is about somebody who is denied, or locked out. */
 gboolean commyd_rights_is_denial (const char *key);
+/* Whether @op may change what is said there. */
+gboolean commyd_rights_touches_denials (const CommyStoreOp *op);
 /* What a rule denies it to read is not shown to it; but for who is denied, which all have to know:
  * without it they would let in whoever it is about. */
 gboolean commyd_rights_may_read (const CommydRights *self, guint32 uid, const char *key);

@@ -53,6 +53,7 @@ static GBytes *
 fail (Case *self, const GError *why)
 {
   self->outcome->line = g_strdup_printf ("cannot admit: %s", why->message);
+  g_clear_pointer (&self->outcome->who, g_free); /* nor does it count against whoever asked */
   return refuse (self, "the authority has a problem of its own, which its log tells");
 }
 

@@ -146,7 +146,12 @@ mtls_authority_start (MtlsAuthority *self, CommyHost *host, const char *listen, 
 {
   const char *dir = host->info (host, COMMY_HOST_CREDENTIALS_DIR);
 
+  const gboolean may_record = host->struct_size > G_STRUCT_OFFSET (CommyHost, audit);
+
   if (*listen == '\0' || dir == NULL || *dir == '\0')
+    return TRUE;
+  /* Nobody records here: this is no node, but a command that only seals its trail. */
+  if (may_record && host->audit == NULL)
     return TRUE;
   if (!check_listen (listen, error))
     return FALSE;
@@ -157,7 +162,7 @@ mtls_authority_start (MtlsAuthority *self, CommyHost *host, const char *listen, 
       = g_ascii_strtoll (host->param (host, "certificate-life"), NULL, 10) / MTLS_SECOND;
   self->config.log = on_log;
   self->config.log_data = self;
-  if (host->struct_size > G_STRUCT_OFFSET (CommyHost, audit) && host->audit != NULL)
+  if (may_record)
     self->config.record = on_record;
   self->config.record_data = self;
   g_mutex_init (&self->lock);

@@ -247,7 +247,8 @@ commy_setup_on_hello (CommySetup *self, const CommyHello *hello)
       commy_setup_on_resume (self, hello);
       return;
     }
-  if (error != NULL || !may_enter (self, &error) || !take_place (self, &error)
+  /* Who finds no place is no peer that is recorded. */
+  if (error != NULL || !take_place (self, &error) || !may_enter (self, &error)
       || !self->shared->locate (self->shared->locate_data, hello->service, hello->instance,
                                 &destination, &error))
     {

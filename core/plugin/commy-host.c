@@ -243,7 +243,7 @@ commy_host_new (const CommyPlugin *plugin, CommyConfig *config, const CommyHostS
     .post = host_post,
     .param = host_param,
     .info = host_info,
-    .audit = host_audit,
+    .audit = setup->audit != NULL ? host_audit : NULL,
     .store = host_store,
   };
   host->name = g_strdup (plugin->name);

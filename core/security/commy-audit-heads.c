@@ -170,6 +170,9 @@ dup_fault_of_pair (const Chain *chain, const char **out_fault, guint64 *out_reco
 {
   *out_fault = COMMY_AUDIT_FAULT_HEAD;
   *out_record = chain->head.sequence;
+  /* Nothing came to the disk, so nothing can be missed of it. */
+  if (chain->head.sequence == 0 && chain->last == 0)
+    return NULL;
   if (chain->head.sequence > chain->last)
     {
       *out_fault = COMMY_AUDIT_FAULT_TAIL;

@@ -152,7 +152,7 @@ static void
 add_doubt (Verification *self, const char *stem, gboolean is_start)
 {
   Doubt doubt = { .stem = g_strdup (stem),
-                  .record = self->checker.next - 1,
+                  .record = MAX (self->checker.next, 1) - 1,
                   .offset = self->checker.size,
                   .is_start = is_start };
 
