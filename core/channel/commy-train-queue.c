@@ -284,6 +284,15 @@ is_message (const CommyTrain *train)
   return train->spec.type != COMMY_FRAME_END;
 }
 
+/* A run is many. */
+static guint
+count_messages (const CommyTrain *train)
+{
+  return is_message (train)
+             ? commy_frame_messages (train->spec.flags, train->spec.method, train->size)
+             : 0;
+}
+
 static guint
 drop_followers (CommyTrainQueue *self, CommyTrain *first, guint32 stream)
 {
@@ -295,7 +304,7 @@ drop_followers (CommyTrainQueue *self, CommyTrain *first, guint32 stream)
     {
       CommyTrain *next = g_queue_pop_head (&first->followers);
 
-      n += is_message (next);
+      n += count_messages (next);
       forget (self, next);
     }
   return n;
@@ -324,7 +333,7 @@ commy_train_queue_drop (CommyTrainQueue *self, guint32 stream)
           next = at->next;
           if (!is_of_stream (train, stream))
             continue;
-          n += drop_followers (self, train, stream) + is_message (train);
+          n += drop_followers (self, train, stream) + count_messages (train);
           g_queue_delete_link (&level->waiting, at);
           forget (self, train);
         }
@@ -334,7 +343,7 @@ commy_train_queue_drop (CommyTrainQueue *self, guint32 stream)
 
           if (!is_of_stream (train, stream) || train->dropped)
             continue;
-          n += drop_followers (self, train, stream) + is_message (train);
+          n += drop_followers (self, train, stream) + count_messages (train);
           if (train->id != 0)
             {
               train->dropped = TRUE;

@@ -759,6 +759,7 @@ commy_span_call_dispatch (CommyService *service,
                      method->user_data);
   if (frame->type != COMMY_FRAME_CALL || call.failed)
     return;
+  commy_channel_pin (channel); /* the answer may lie in a path that went meanwhile */
   if (frame->payload_size >= RELEASED_FIRST_FROM)
     commy_incoming_release (channel, incoming);
   if (sampled)
@@ -769,4 +770,5 @@ commy_span_call_dispatch (CommyService *service,
     commy_channel_flush (channel);
   else
     commy_channel_lose_answer (channel);
+  commy_channel_unpin (channel);
 }

@@ -106,10 +106,8 @@ write_record (CommyNodeKeeper *self)
 
 /* Calls tell by themselves. Whose thread is busy now is asked the next time: nobody waits. */
 static void
-note_streams (CommyNodeKeeper *self)
+note_streams (const GPtrArray *workers)
 {
-  g_autoptr (GPtrArray) workers = commy_mesh_dup_workers (self->mesh);
-
   for (guint i = 0; i < workers->len; i++)
     {
       CommyMeshWorker *worker = workers->pdata[i];
@@ -125,8 +123,10 @@ static gboolean
 on_look (gpointer data)
 {
   CommyNodeKeeper *self = data;
+  /* Let go of last: the mesh may end with the last worker, and this with it. */
+  g_autoptr (GPtrArray) workers = commy_mesh_dup_workers (self->mesh);
 
-  note_streams (self);
+  note_streams (workers);
   read_resources (&self->node->resources);
   self->node->refreshed_s = g_get_real_time () / G_USEC_PER_SEC;
   if (commy_node_resources_differ (&self->written, &self->node->resources)

@@ -345,6 +345,8 @@ take_channel (CommyPath *path, CommyChannel *channel)
   commy_path_own_channel (path);
   commy_channel_rest_after (channel, get_idle_ns (path), may_rest);
   commy_channel_adopt_here (channel);
+  if (!commy_path_is_up (path))
+    return; /* it was closed at once, which was noted */
   path->failures = 0;
   path->retry_at_ns = 0;
   g_clear_pointer (&path->failure, g_free);
@@ -518,7 +520,10 @@ commy_path_connect_sync (CommyPath *path,
       take_channel (path, channel);
       if (commy_path_is_up (path))
         return TRUE;
-      commy_set_error (error, COMMY_ERROR_LEAVING, "the mesh is being left");
+      if (commy_mesh_is_up (path->peer->peers->mesh))
+        commy_set_error (error, COMMY_ERROR_UNREACHABLE, "the connection was closed at once");
+      else
+        commy_set_error (error, COMMY_ERROR_LEAVING, "the mesh is being left");
       return FALSE;
     }
   /* A caller who is in a hurry says nothing about the path; the set-up has a limit of its own. */

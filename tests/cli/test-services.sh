@@ -180,7 +180,7 @@ if "$commy" top < /dev/null 2>&1 | grep -q ncurses; then
   skip top/screen 'this build is without ncurses'
 else
   status=0
-  timeout 60 /usr/bin/python3 "$COMMY_SOURCE_DIR/tests/cli/top-at-terminal.py" "$commy" \
+  timeout 240 /usr/bin/python3 "$COMMY_SOURCE_DIR/tests/cli/top-at-terminal.py" "$commy" \
     > "$out" 2> "$err" || status=$?
   ok top/screen-shows-sorts-filters-pauses-resizes-and-restores exits 0
 fi

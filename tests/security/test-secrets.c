@@ -139,6 +139,10 @@ look_into_dump (Search *self, const char *who, MeshFixture *fixture, GPid pid)
   g_autoptr (GError) error = NULL;
   int status = -1;
 
+#ifdef __SANITIZE_ADDRESS__
+  g_test_message ("what a sanitizer maps would make a dump of terabytes: none of %s", who);
+  return;
+#endif
   if (gcore == NULL)
     {
       g_test_message ("there is no gcore: no dump was made of %s", who);
