@@ -30,7 +30,8 @@ typedef enum
   COMMY_COUNT_PARKED,        /* times the owner went to sleep waiting */
   COMMY_COUNT_ON_TRIAL,      /* calls that a policy on trial would have denied */
   COMMY_COUNT_LOST,          /* of those sent: certainly not delivered */
-  COMMY_COUNT_UNKNOWN,       /* of those sent: nobody can say; the rest was delivered, where the path tells */
+  COMMY_COUNT_UNKNOWN, /* of those sent: nobody can say; the rest was delivered, where the path
+                          tells */
   COMMY_COUNT_LAST
 } CommyCount;
 
