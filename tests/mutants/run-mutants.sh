@@ -91,7 +91,11 @@ build () {
     from=$SRCDIR/$source
     if [ "$tree" != "$SRCDIR" ]; then
       case $changed in
-        *.h) object=$work/mutant-$(echo "$source" | tr / _).o; rm -f "$object" ;;
+        *.h) object=$work/mutant-$(echo "$source" | tr / _).o; rm -f "$object"
+          # Who stands beside it would find the one without the fault.
+          if [ "$(dirname "$source")" = "$(dirname "$changed")" ]; then
+            cp "$SRCDIR/$source" "$tree/$source" && from=$tree/$source
+          fi ;;
         *) if [ "$source" = "$changed" ] || includes_changed "$source"; then
              object=$work/mutant-$(echo "$source" | tr / _).o; rm -f "$object"
            fi ;;
