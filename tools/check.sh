@@ -14,7 +14,7 @@ PYTHONDONTWRITEBYTECODE=1
 export PYTHONDONTWRITEBYTECODE
 out=$top/_build/results
 jobs=$(nproc)
-test_jobs=$((jobs * 2 + 1)) # tests wait for about half of their time
+test_jobs=$((jobs * 2)) # tests wait for about half of their time
 all_stages='build lint check clang installcheck asan tsan fuzz bench mutants coverage valgrind distcheck deb'
 
 results () {
