@@ -60,6 +60,9 @@ commy_audit_text_is_personal (guint text)
 /* Details of a record that stands for strangers who had no records of their own. */
 #define COMMY_AUDIT_WITHHELD "strangers beyond strangers-per-second, counted alone"
 
+/* The same of what a principal was denied. */
+#define COMMY_AUDIT_WITHHELD_DENIALS "denials beyond denied-per-second, counted alone"
+
 /* The name of a member. */
 const char *commy_audit_text_name (guint text);
 
