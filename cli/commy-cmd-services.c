@@ -209,31 +209,62 @@ print_facts (GVariant *instance)
   print_text (instance, "health");
 }
 
+/* What nodes found by looking at instances that say nothing of themselves. */
+typedef struct
+{
+  GPtrArray *findings; /* of GVariant: what each node that answered found of the service */
+  guint n_silent;      /* nodes that did not answer */
+  const char *why;     /* not owned: why no node is known; NULL: they are */
+} Findings;
+
+static void
+findings_clear (Findings *self)
+{
+  g_clear_pointer (&self->findings, g_ptr_array_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Findings, findings_clear)
+
+/* Asks each of them once: one that is stuck takes seconds. */
+static void
+find_seen (Findings *self, CommyMesh *mesh, GPtrArray *nodes, const char *service)
+{
+  self->findings = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
+  for (guint i = 0; nodes != NULL && i < nodes->len; i++)
+    {
+      GVariant *found = commy_seen_ask (mesh, nodes->pdata[i], service, NULL);
+
+      if (found != NULL)
+        g_ptr_array_add (self->findings, found);
+      else
+        self->n_silent++;
+    }
+}
+
 /* An endpoint that no store lists says nothing of itself; but nodes that use it may look at it. */
 static void
-print_seen (CommyMesh *mesh, GPtrArray *nodes, GVariant *instance)
+print_seen (const Findings *findings, GVariant *instance)
 {
   g_auto (CommySeen) seen = { 0 };
   g_autofree char *reason = NULL;
-  const char *state;
 
-  for (guint i = 0; nodes != NULL && i < nodes->len; i++)
-    {
-      g_autoptr (GVariant) findings = commy_seen_ask (
-          mesh, nodes->pdata[i], commy_record_get_string (instance, "service"), NULL);
-
-      if (findings != NULL)
-        commy_seen_add_all (&seen, commy_record_get_string (instance, "instance"), findings);
-    }
-  state = commy_seen_get_state (&seen);
+  for (guint i = 0; i < findings->findings->len; i++)
+    commy_seen_add_all (&seen, commy_record_get_string (instance, "instance"),
+                        findings->findings->pdata[i]);
   reason = commy_output_clean (seen.reason != NULL ? seen.reason : "", FALSE);
-  if (seen.n_well + seen.n_unwell == 0)
+  if (seen.n_well + seen.n_unwell > 0)
+    commy_output_print (_ ("  %-12s %s: %u nodes found it well, %u unwell (%s)%s%s\n"), "health",
+                        commy_seen_get_state (&seen), seen.n_well, seen.n_unwell,
+                        seen.check != NULL ? seen.check : "-", reason[0] != '\0' ? ": " : "",
+                        reason);
+  else if (findings->why != NULL)
+    commy_output_print (_ ("  %-12s unknown: nobody can be asked: %s\n"), "health", findings->why);
+  else if (findings->n_silent > 0)
+    commy_output_print (
+        _ ("  %-12s unknown: %u nodes do not answer, and no other one has looked\n"), "health",
+        findings->n_silent);
+  else
     commy_output_print (_ ("  %-12s unknown: no node of the mesh that uses it has looked\n"),
                         "health");
-  else
-    commy_output_print (_ ("  %-12s %s: %u nodes found it well, %u unwell (%s)%s%s\n"), "health",
-                        state, seen.n_well, seen.n_unwell, seen.check != NULL ? seen.check : "-",
-                        reason[0] != '\0' ? ": " : "", reason);
 }
 
 /* Its node is asked. */
@@ -304,6 +335,7 @@ info (Query *query)
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) instances = commy_lookup_service (query->mesh, query->name, &error);
   g_autoptr (GPtrArray) nodes = NULL;
+  g_auto (Findings) findings = { 0 };
 
   if (instances == NULL)
     return commy_cli_fail (error);
@@ -312,12 +344,17 @@ info (Query *query)
       commy_cli_json (query->cli, to_array (instances));
       return COMMY_EXIT_DONE;
     }
-  nodes = commy_lookup_all_nodes (query->mesh, NULL, NULL);
+  nodes = commy_lookup_all_nodes (query->mesh, NULL, &error);
+  findings.why = error != NULL ? error->message : NULL;
   for (guint i = 0; i < instances->len; i++)
     {
       print_instance (instances->pdata[i]);
       if (commy_record_get_string (instances->pdata[i], "origin")[0] != '\0')
-        print_seen (query->mesh, nodes, instances->pdata[i]);
+        {
+          if (findings.findings == NULL)
+            find_seen (&findings, query->mesh, nodes, query->name);
+          print_seen (&findings, instances->pdata[i]);
+        }
       else
         print_health (query->mesh, nodes, instances->pdata[i]);
     }

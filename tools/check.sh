@@ -137,6 +137,7 @@ stage_distcheck () {
   export XZ_OPT
   tests=$(make -s -C "$top/_build/default" --no-print-directory print-dist-tests)
   programs=$(make -s -C "$top/_build/default" --no-print-directory print-dist-programs)
+  [ -n "$tests" ] && [ -n "$programs" ] || return 1
   make -C "$top/_build/default" --no-print-directory -j"$jobs" distcheck \
     TESTS="$tests" check_PROGRAMS="$programs" check_LTLIBRARIES= \
     DISTCHECK_CONFIGURE_FLAGS="CFLAGS='-O0 -U_FORTIFY_SOURCE' ${COMMY_CONFIGURE_FLAGS-}"

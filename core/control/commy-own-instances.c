@@ -18,7 +18,7 @@ struct _CommyOwnInstances
   grefcount refs; /* one for each that is being added, one for who made it */
   gboolean is_closed;
   CommyRegistration *registration;
-  CommyOwnGoneFunc gone;
+  CommyOwnChangedFunc changed;
   gpointer data;
   GHashTable *offered; /* key of the store -> CommyInstance */
 };
@@ -119,7 +119,10 @@ commy_own_instances_update (CommyOwnInstances *self,
       = g_hash_table_contains (self->offered, key) ? read_back (instance, value) : NULL;
 
   if (copy != NULL)
-    keep (self, copy);
+    {
+      keep (self, copy);
+      self->changed (self->data, instance->service, instance->id);
+    }
   commy_registration_update (self->registration, key, value, done, data);
 }
 
@@ -132,7 +135,7 @@ commy_own_instances_remove (CommyOwnInstances *self,
   g_autofree char *key = dup_key (instance);
 
   if (g_hash_table_remove (self->offered, key))
-    self->gone (self->data, instance->service, instance->id);
+    self->changed (self->data, instance->service, instance->id);
   commy_registration_remove (self->registration, key, done, data);
 }
 
@@ -156,13 +159,15 @@ commy_own_instances_append (CommyOwnInstances *self,
 }
 
 CommyOwnInstances *
-commy_own_instances_new (CommyRegistration *registration, CommyOwnGoneFunc gone, gpointer data)
+commy_own_instances_new (CommyRegistration *registration,
+                         CommyOwnChangedFunc changed,
+                         gpointer data)
 {
   CommyOwnInstances *self = g_new0 (CommyOwnInstances, 1);
 
   g_ref_count_init (&self->refs);
   self->registration = registration;
-  self->gone = gone;
+  self->changed = changed;
   self->data = data;
   self->offered = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                          (GDestroyNotify) commy_instance_unref);

@@ -11,12 +11,13 @@
 
 typedef struct _CommyOwnInstances CommyOwnInstances;
 
-/* One is not offered any more. */
-typedef void (*CommyOwnGoneFunc) (gpointer data, const char *service, const char *id);
+/* The record of one is another, or it is not offered any more. */
+typedef void (*CommyOwnChangedFunc) (gpointer data, const char *service, const char *id);
 
 /* @registration: borrowed, lives longer. */
-CommyOwnInstances *
-commy_own_instances_new (CommyRegistration *registration, CommyOwnGoneFunc gone, gpointer data);
+CommyOwnInstances *commy_own_instances_new (CommyRegistration *registration,
+                                            CommyOwnChangedFunc changed,
+                                            gpointer data);
 /* What the store has not answered yet calls back later all the same. */
 void commy_own_instances_free (CommyOwnInstances *own);
 

@@ -521,7 +521,7 @@ commy_registry_start (CommyRegistry *self, CommyRegistryFunc done, gpointer data
 
 /* The store tells of it, unless it lacked it already. */
 static void
-on_own_gone (gpointer data, const char *service, const char *id)
+on_own_changed (gpointer data, const char *service, const char *id)
 {
   CommyRegistry *self = data;
   Watched *watched = g_hash_table_lookup (self->watched, service);
@@ -787,7 +787,7 @@ commy_registry_new (CommyPlugin *store,
   self->ops = &store->ops.store;
   self->context = context;
   self->registration = commy_registration_new (store, context);
-  self->own = commy_own_instances_new (self->registration, on_own_gone, self);
+  self->own = commy_own_instances_new (self->registration, on_own_changed, self);
   self->config = commy_config_ref (config);
   self->most_services = (guint) commy_config_get_int (config, "limits", "services");
   self->most_instances = (guint) commy_config_get_int (config, "limits", "instances");

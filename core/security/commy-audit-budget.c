@@ -93,11 +93,11 @@ find (CommyAuditBudget *self, const CommyAuditRecord *record)
 
 /* What was allowed, and what a node does itself, is never withheld. */
 static gboolean
-is_denial (const CommyAuditRecord *record)
+has_budget (const CommyAuditRecord *record)
 {
   const char *outcome = record->texts[COMMY_AUDIT_OUTCOME];
 
-  return record->texts[COMMY_AUDIT_PRINCIPAL] != NULL
+  return (record->is_stranger || record->texts[COMMY_AUDIT_PRINCIPAL] != NULL)
          && (g_strcmp0 (outcome, "denied") == 0 || g_strcmp0 (outcome, "refused") == 0);
 }
 
@@ -109,7 +109,7 @@ commy_audit_budget_take (CommyAuditBudget *self, const CommyAuditRecord *record)
   Bucket *bucket;
   gint64 full_ns;
 
-  if (per_second == 0 || (!record->is_stranger && !is_denial (record)))
+  if (per_second == 0 || !has_budget (record))
     return TRUE;
   bucket = find (self, record);
   full_ns = MAX (bucket->full_ns, record->boot_ns) + SECOND_NS / per_second;

@@ -33,7 +33,7 @@ typedef struct
   gsize torn;
   gboolean is_live;
   gboolean is_closed;
-  gboolean ends_sealed;
+  gboolean has_seal; /* some of it was sealed, whatever came behind */
 
   gboolean is_first; /* of those that its chain has here */
   guint64 n_records;
@@ -177,7 +177,6 @@ commy_audit_ends_look (CommyAuditEnds *self,
   const CommyAuditSpan outcome = line->texts[COMMY_AUDIT_OUTCOME];
   const guint64 nth = self->file->n_records++;
 
-  self->file->ends_sealed = FALSE;
   if (G_LIKELY (!commy_audit_span_is (line->texts[COMMY_AUDIT_TYPE], COMMY_AUDIT_TRAIL)))
     return;
   if (nth == 0)
@@ -191,7 +190,7 @@ commy_audit_ends_look (CommyAuditEnds *self,
     add_claim (self, line, FALSE);
   else if (commy_audit_span_is (outcome, COMMY_AUDIT_CHECKPOINT))
     {
-      self->file->ends_sealed = line->texts[COMMY_AUDIT_SEAL].at != NULL;
+      self->file->has_seal |= line->texts[COMMY_AUDIT_SEAL].at != NULL;
       for (; checker->is_seal_good && self->unsealed < self->claims->len; self->unsealed++)
         ((Claim *) self->claims->pdata[self->unsealed])->is_sealed = TRUE;
     }
@@ -354,7 +353,8 @@ judge_removal (CommyAuditEnds *self,
 {
   const File *file = g_hash_table_lookup (self->stems, claim->stem);
 
-  if (file != NULL && (!agrees (claim, file) || (file->ends_sealed && !claim->is_sealed)))
+  if (file != NULL
+      && (!agrees (claim, file) || ((file->has_seal || file->after_seal) && !claim->is_sealed)))
     return;
   if (claim->why_not == NULL)
     {

@@ -262,9 +262,10 @@ add_withheld (gpointer data, const CommyAuditRecord *record)
   commy_audit_chain_add (self->chain, record);
 }
 
-/* Makes records of packed events. @all: of those, too, that wait for others like them. */
+/* Makes records of packed events. @all: of those, too, that wait for others like them. @stops: and
+ * what was withheld is told before its time. */
 static gboolean
-take_events (CommyAuditLog *self, gsize size, gboolean all, gboolean durable)
+take_events (CommyAuditLog *self, gsize size, gboolean all, gboolean stops, gboolean durable)
 {
   gint64 wall_us, boot_ns;
   gsize at = 0;
@@ -277,7 +278,7 @@ take_events (CommyAuditLog *self, gsize size, gboolean all, gboolean durable)
     }
   self->setup.now (self->setup.now_data, &wall_us, &boot_ns);
   commy_audit_repeats_flush (self->repeats, all ? G_MAXINT64 : boot_ns, add_record, self);
-  commy_audit_budget_collect (self->budget, wall_us, boot_ns, all, add_withheld, self);
+  commy_audit_budget_collect (self->budget, wall_us, boot_ns, stops, add_withheld, self);
   return flush (self, durable);
 }
 
@@ -306,7 +307,7 @@ turn (CommyAuditLog *self)
 
   /* One sync for all that came meanwhile. Where nothing may happen that is not recorded, no record
    * waits for one: so whether the disk works is known as early as can be. */
-  ok = take_events (self, size, stops || asked, asked || self->setup.refuses);
+  ok = take_events (self, size, stops || asked, stops, asked || self->setup.refuses);
   if (ok && lost > 0)
     {
       add_gap (self, lost);

@@ -17,6 +17,7 @@
 /* Enough for two whole lines and a torn one. */
 #define LOOK (3u * COMMY_AUDIT_LINE_MAX)
 
+/* Less than zero: it cannot be read, which is not its end. */
 static gssize
 read_at (int fd, off_t from, char *out, gsize room)
 {
@@ -26,7 +27,11 @@ read_at (int fd, off_t from, char *out, gsize room)
     {
       gssize got = pread (fd, out + size, room - size, from + (off_t) size);
 
-      if (got <= 0)
+      if (got < 0 && errno == EINTR)
+        continue;
+      if (got < 0)
+        return -1;
+      if (got == 0)
         break;
       size += (gsize) got;
     }

@@ -23,6 +23,8 @@
 
 /* An empty file may have been made a moment ago, and its lock be about to be taken. */
 #define YOUNG_S 60
+/* Of the time with which names begin, "20261123T024500Z". */
+#define BEGUN_SIZE 16
 
 /* Of the names in it: (transfer full) */
 static char *
@@ -118,6 +120,7 @@ typedef struct
   gint64 last_us;  /* of its last record, and of those before it in its chain */
   gsize chain;     /* how much of the name is its chain's */
   gboolean exists; /* and is closed */
+  gboolean is_sealed;
 } Held;
 
 static gsize
@@ -145,7 +148,10 @@ look_at (const CommyAuditChain *self, const char *name)
   if (fd < 0)
     return held;
   if (commy_audit_tail_read (fd, self->tools, &tail) && tail.sequence > 0)
-    held.last_us = tail.wall_us;
+    {
+      held.last_us = tail.wall_us;
+      held.is_sealed = tail.is_sealed;
+    }
   else if (fstat (fd, &status) == 0)
     held.last_us = (gint64) status.st_mtim.tv_sec * G_USEC_PER_SEC;
   close (fd);
@@ -159,26 +165,27 @@ is_same_chain (const Held *a, const Held *b)
 }
 
 /* How the file behind it begins, closed or not; is_empty: it is the chain's last one with a record.
- */
-static CommyAuditStart
-read_next (const CommyAuditChain *self, const char *stem)
+ * FALSE: that cannot be read. */
+static gboolean
+read_next (const CommyAuditChain *self, const char *stem, CommyAuditStart *out_start)
 {
   gsize size;
   guint number = commy_audit_file_number (stem, &size);
   g_autofree char *next
       = g_strdup_printf ("%.*s-%06u" COMMY_AUDIT_LIVE_SUFFIX, (int) size, stem, number + 1);
   int fd = open_to_look (self, next);
-  CommyAuditStart start = { .is_empty = TRUE };
+  gboolean ok = TRUE;
 
+  *out_start = (CommyAuditStart){ .is_empty = TRUE };
   next[strlen (next) - strlen (".open")] = '\0';
   if (fd < 0)
     fd = open_to_look (self, next);
   if (fd >= 0)
     {
-      commy_audit_start_read (fd, &start);
+      ok = commy_audit_start_read (fd, out_start);
       close (fd);
     }
-  return start;
+  return ok;
 }
 
 /* Whether it ends where the rest of its chain says. What was changed, or cut off, is what a
@@ -247,8 +254,8 @@ remove_closed (CommyAuditChain *self,
   g_autofree char *names = dup_names_of (name);
   g_autofree char *stem = commy_audit_file_stem (name);
   g_autofree char *head = NULL;
-  const CommyAuditStart next = read_next (self, stem);
-  int fd = open_to_look (self, name);
+  CommyAuditStart next;
+  int fd = read_next (self, stem, &next) ? open_to_look (self, name) : -1;
   CommyAuditTail tail;
   gboolean ok = TRUE;
   gsize size;
@@ -283,20 +290,45 @@ is_gone (const CommyAuditChain *self, const char *name)
   return faccessat (self->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
+/* Whether its chain began less than the retention ago, as its name says: nothing of it is looked at
+ * then, because every program that runs for a moment leaves a chain. A wrong name only makes it
+ * stay for longer. */
+static gboolean
+is_young (const CommyAuditChain *self, const char *stem, gint64 wall_us)
+{
+  GDateTime *begun = NULL;
+  gint64 begun_us = G_MININT64;
+
+  if (strlen (stem) > BEGUN_SIZE && stem[BEGUN_SIZE] == '-')
+    {
+      g_autofree char *text = g_strndup (stem, BEGUN_SIZE);
+
+      begun = g_date_time_new_from_iso8601 (text, NULL);
+    }
+  if (begun != NULL)
+    begun_us = g_date_time_to_unix (begun) * G_USEC_PER_SEC;
+  g_clear_pointer (&begun, g_date_time_unref);
+  return begun_us > wall_us - self->setup.retention_us && begun_us <= wall_us;
+}
+
 /* Chains lose their files from the beginning: behind one that stays nothing goes, because a hole is
  * what somebody else leaves. */
 static gboolean
-remove_old (CommyAuditChain *self, GPtrArray *names, gint64 wall_us, gint64 boot_ns, GError **error)
+remove_old (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
 {
+  g_autoptr (GPtrArray) names = NULL;
   Held stays = { .name = "" };
 
-  for (guint i = 0; self->setup.retention_us > 0 && i < names->len; i++)
+  if (self->setup.retention_us == 0)
+    return TRUE;
+  names = commy_audit_list_files (self->setup.directory, NULL); /* those that were noted, too */
+  for (guint i = 0; names != NULL && i < names->len; i++)
     {
       Held held = { .name = names->pdata[i] };
       g_autofree char *stem = commy_audit_file_stem (held.name);
 
       commy_audit_file_number (stem, &held.chain);
-      if (is_same_chain (&held, &stays))
+      if (is_same_chain (&held, &stays) || is_young (self, stem, wall_us))
         continue;
       held = look_at (self, held.name);
       if (held.exists && wall_us - held.last_us > self->setup.retention_us
@@ -365,6 +397,8 @@ remove_excess (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **e
         return FALSE;
       if (is_gone (self, held->name))
         total -= held->size;
+      else if (held->is_sealed && !self->is_sealed)
+        break; /* its own time, when somebody is here who can seal that it went */
       else
         g_hash_table_add (stay, g_steal_pointer (&chain));
     }
@@ -440,6 +474,6 @@ commy_audit_chain_tidy (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, G
     return TRUE; /* what is not known to be all of it is left alone */
   remove_idle_heads (self, names, wall_us);
   return recover_all (self, names, wall_us, boot_ns, error)
-         && remove_old (self, names, wall_us, boot_ns, error)
+         && remove_old (self, wall_us, boot_ns, error)
          && remove_excess (self, wall_us, boot_ns, error);
 }

@@ -475,7 +475,7 @@ def one_host(directory):
         for what, row in (('kill', kill_instance), ('stop', stop_instance)):
             if ONLY.search(f'instance {what}'):
                 row(trial, 1)
-    return trial.end()
+    return trial, trial.end()
 
 
 def three_hosts(directory):
@@ -492,22 +492,21 @@ def three_hosts(directory):
     left_out = [f'{victim} {what}' for victim, what, is_cheap, _ in MATRIX if not is_cheap]
     if ROUNDS == 1:
         note(f'only with more rounds: {", ".join(left_out)}')
-    wrong = trial.end()
-    document = os.environ.get('COMMY_FAULT_TABLE')
-    if document and not wrong:
-        trial.write_table(document, ROUNDS)
-    return wrong
+    return trial, trial.end()
 
 
 def main():
     """Both, one after the other."""
     status = 0
+    document = os.environ.get('COMMY_FAULT_TABLE')
+    if document and ONLY.pattern:
+        sys.exit('a table of some faults is none: COMMY_FAULT_TABLE goes without COMMY_TEST_FAULTS')
     print('1..2')
     for number, (name, test) in enumerate((('one-host', one_host), ('three-hosts', three_hosts)),
                                           start=1):
         begin = now()
         try:
-            wrong = test(f'{sys.argv[1]}/{name}')
+            trial, wrong = test(f'{sys.argv[1]}/{name}')
         except Exception as error:  # whatever it was, it is said in TAP
             wrong = [f'{type(error).__name__}: {error}']
             for log in pathlib.Path(sys.argv[1], name).glob('h*/[ic]*.log'):
@@ -517,6 +516,8 @@ def main():
         for line in wrong:
             note(line)
         status |= bool(wrong)
+    if document and not status:
+        trial.write_table(document, ROUNDS)
     sys.exit(status)
 
 

@@ -74,16 +74,42 @@ test_denials (AuditFixture *self, gconstpointer data)
   g_assert_cmpuint (quiet.told, ==, 0);
 }
 
-/* What is allowed is never withheld. */
+/* What is allowed is never withheld, whoever was allowed it. */
 static void
 test_allowed (void)
 {
   g_autoptr (CommyAuditBudget) budget = commy_audit_budget_new (1, 1);
-  const CommyAuditRecord record
+  CommyAuditRecord record
       = { .texts = { [COMMY_AUDIT_OUTCOME] = "allowed", [COMMY_AUDIT_PRINCIPAL] = "unix:uid=1" } };
 
   for (guint i = 0; i < 1000; i++)
-    g_assert_true (commy_audit_budget_take (budget, &record));
+    {
+      record.is_stranger = i % 2 == 1;
+      g_assert_true (commy_audit_budget_take (budget, &record));
+    }
+}
+
+/* Who waits for the disk does not have told before its time what was withheld. */
+static void
+test_syncs (AuditFixture *self, gconstpointer data)
+{
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  Denials loud = { .who = "unix:uid=1" };
+  CommyAuditLog *log;
+
+  setup.denied_per_second = 1;
+  log = commy_audit_log_new (&setup);
+  for (guint i = 0; i < 1000; i++)
+    {
+      add_denial (log, loud.who, i);
+      if (i % 100 == 99)
+        g_assert_true (commy_audit_log_sync (log));
+    }
+  commy_audit_log_free (log);
+  audit_assert_whole (self);
+  g_assert_true (commy_audit_read (self->dir, count_denials, &loud, NULL));
+  g_assert_cmpuint (loud.told, ==, 1);
+  g_assert_cmpuint (loud.events, ==, 1000);
 }
 
 static void
@@ -132,6 +158,7 @@ main (int argc, char **argv)
   /* attack: be denied by the thousand, so that what others do is not recorded; defence: each
    * principal has a share of records, beyond which its denials are counted */
   ADD ("/audit-budget/each-principal-has-a-share", test_denials);
+  ADD ("/audit-budget/a-sync-tells-nothing-early", test_syncs);
   g_test_add_func ("/audit-budget/what-is-allowed-is-recorded", test_allowed);
   g_test_add_func ("/audit-budget/of-so-many-principals", test_many_principals);
   return g_test_run ();

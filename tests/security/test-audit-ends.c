@@ -90,20 +90,32 @@ come_by (AuditFixture *self, gsize max_total_size)
   chain_end (chain, self);
 }
 
+/* A record that says what became of a file. */
+static void
+add_note (CommyAuditChain *chain,
+          AuditFixture *self,
+          const char *outcome,
+          const char *about,
+          const char *reason)
+{
+  g_autofree char *stem = commy_audit_file_stem (about);
+  const CommyAuditRecord record = { .wall_us = self->wall_us,
+                                    .boot_ns = self->boot_ns,
+                                    .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
+                                               [COMMY_AUDIT_OUTCOME] = outcome,
+                                               [COMMY_AUDIT_REASON] = reason,
+                                               [COMMY_AUDIT_DETAILS] = stem } };
+
+  chain_add_file (chain, self, &record);
+}
+
 /* One whose records say that a file was removed, for whatever reason its maker has. */
 static void
 claim (AuditFixture *self, const char *about, const char *reason, gint64 retention_us)
 {
   CommyAuditChain *chain = chain_new (self, retention_us, FILE_SIZE, 0);
-  g_autofree char *stem = commy_audit_file_stem (about);
-  const CommyAuditRecord record = { .wall_us = self->wall_us,
-                                    .boot_ns = self->boot_ns,
-                                    .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
-                                               [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_REMOVED,
-                                               [COMMY_AUDIT_REASON] = reason,
-                                               [COMMY_AUDIT_DETAILS] = stem } };
 
-  chain_add_file (chain, self, &record);
+  add_note (chain, self, COMMY_AUDIT_REMOVED, about, reason);
   chain_end (chain, self);
 }
 
@@ -413,6 +425,56 @@ test_head_excused (AuditFixture *self, gconstpointer data)
   assert_fault (self, "head", "is not there");
 }
 
+/* Ends behind its record number @n. */
+static void
+cut_behind (AuditFixture *self, const char *name, guint n)
+{
+  g_autofree char *path = dup_path (self, name);
+  g_autofree char *text = NULL;
+  gsize size, at = 0;
+
+  g_assert_true (g_file_get_contents (path, &text, &size, NULL));
+  for (; n > 0; n--)
+    at += (gsize) ((char *) memchr (text + at, '\n', size - at) - (text + at)) + 1;
+  g_assert_cmpuint (at, <, size);
+  g_assert_cmpint (truncate (path, (off_t) at), ==, 0);
+}
+
+/* Of a chain that was sealed the end is cut off and the head taken away, and notes that nobody
+ * sealed say that all of it was so, and that it is time for it to go. */
+static void
+test_cut_and_claimed (AuditFixture *self, gconstpointer data)
+{
+  g_autofree char *name = NULL;
+  g_autofree char *head = NULL;
+  g_autofree char *killed = NULL;
+  g_autofree char *over = NULL;
+  CommyAuditChain *chain;
+  CommyAuditNote note;
+
+  make_days (self, 2);
+  name = audit_fixture_dup_file (self, ".audit", 1);
+  head = audit_fixture_dup_file (self, ".head", 0);
+  cut_behind (self, name, 1);
+  {
+    g_autofree char *path = dup_path (self, head);
+
+    g_assert_cmpint (g_unlink (path), ==, 0);
+  }
+  note = note_of (self, name);
+  note.cause = COMMY_AUDIT_STAYS;
+  killed = commy_audit_note_dup (&note);
+  note.cause = COMMY_AUDIT_BY_AGE;
+  note.last_us -= 100 * DAY_US;
+  over = commy_audit_note_dup (&note);
+  self->is_dumb = TRUE;
+  chain = chain_new (self, RETENTION_US, FILE_SIZE, 0);
+  add_note (chain, self, COMMY_AUDIT_RECOVERED, name, killed);
+  add_note (chain, self, COMMY_AUDIT_REMOVED, name, over);
+  chain_end (chain, self);
+  assert_fault (self, "head", "is not there");
+}
+
 /* --- seals --- */
 
 /* A trail that nobody seals has its files removed as well, and it is told that this is a claim. */
@@ -576,6 +638,9 @@ main (int argc, char **argv)
   ADD ("/audit-ends/excuses/must-fit", test_claims);
   ADD ("/audit-ends/excuses/are-compared-with-what-is-there", test_wrong_claims);
   ADD ("/audit-ends/excuses/of-heads-must-fit", test_head_excused);
+  /* attack: cut the end of a sealed trail off, and note under no seal that it was so and may go;
+   * defence: what was sealed is excused under a seal */
+  ADD ("/audit-ends/excuses/of-what-was-sealed-are-sealed", test_cut_and_claimed);
   /* attack: take the first files of a chain away and call the others as if they were these;
    * defence: the first one begins with record 1 */
   ADD ("/audit-ends/renamed-is-missed", test_renamed);

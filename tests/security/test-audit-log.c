@@ -371,6 +371,39 @@ test_rotated (AuditFixture *self, gconstpointer data)
   g_assert_true (audit_report_has (report, "missing", ANY, 0));
 }
 
+/* A process that runs for long removes its own first files, too. */
+static void
+test_retention_of_own (AuditFixture *self, gconstpointer data)
+{
+  const gint64 day_us = G_GINT64_CONSTANT (86400) * G_USEC_PER_SEC;
+  CommyAuditLogSetup setup = audit_fixture_setup (self);
+  g_auto (Tally) tally = { 0 };
+  g_autofree char *first = NULL;
+  CommyAuditLog *log;
+
+  setup.chain.max_file_size = 16 << 10;
+  setup.chain.retention_us = day_us;
+  log = commy_audit_log_new (&setup);
+  for (guint i = 0; i < 300; i++)
+    {
+      add (log, "call", i);
+      g_assert_true (commy_audit_log_sync (log));
+      self->wall_us += day_us / 50;
+      if (first == NULL && audit_fixture_count_files (self, ".audit") == 1)
+        first = audit_fixture_dup_file (self, ".audit", 0);
+    }
+  commy_audit_log_free (log);
+  g_assert_nonnull (first);
+  {
+    g_autofree char *path = g_build_filename (self->dir, first, NULL);
+
+    g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
+  }
+  audit_assert_whole (self);
+  read_tally (self, &tally);
+  g_assert_cmpuint (tally.removed, >=, 1);
+}
+
 /* Of files, names included. */
 static guint64
 measure_folder (AuditFixture *self)
@@ -812,6 +845,7 @@ main (int argc, char **argv)
   ADD ("/audit-log/durable/synced-soon-with-refuse", test_synced_soon);
   /* attack: a folder for the trail that others can write; defence: it is refused */
   ADD ("/audit-log/folder-must-be-ours-alone", test_open_folder);
+  ADD ("/audit-log/files/of-its-own-are-removed-too", test_retention_of_own);
   ADD ("/audit-log/files/go-on-in-the-next", test_rotated);
   ADD ("/audit-log/files/keep-the-size-of-the-folder", test_total_size);
   ADD ("/audit-log/killed/is-noted-and-nothing-taken-away", test_killed);
