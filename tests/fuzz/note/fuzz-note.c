@@ -32,7 +32,8 @@ check_extent (const guint8 *data, gsize size, gboolean ok, const CommyPluginNote
   CommyPluginNote found;
 
   check (extent <= size);
-  memcpy (part, data, MAX (head, extent));
+  if (size > 0)
+    memcpy (part, data, MAX (head, extent));
   check (commy_note_parse (part, size, &found, NULL) == ok);
   check (!ok || memcmp (&found, note, sizeof found) == 0);
 }
