@@ -296,7 +296,7 @@ is_gone (const CommyAuditChain *self, const char *name)
 static gboolean
 is_young (const CommyAuditChain *self, const char *stem, gint64 wall_us)
 {
-  GDateTime *begun = NULL;
+  g_autoptr (GDateTime) begun = NULL;
   gint64 begun_us = G_MININT64;
 
   if (strlen (stem) > BEGUN_SIZE && stem[BEGUN_SIZE] == '-')
@@ -307,7 +307,6 @@ is_young (const CommyAuditChain *self, const char *stem, gint64 wall_us)
     }
   if (begun != NULL)
     begun_us = g_date_time_to_unix (begun) * G_USEC_PER_SEC;
-  g_clear_pointer (&begun, g_date_time_unref);
   return begun_us > wall_us - self->setup.retention_us && begun_us <= wall_us;
 }
 
@@ -376,14 +375,17 @@ list_by_age (CommyAuditChain *self, GPtrArray *names, gsize *out_total)
 static gboolean
 remove_excess (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
 {
-  g_autoptr (GPtrArray) names = commy_audit_list_files (self->setup.directory, NULL);
+  g_autoptr (GPtrArray) names = NULL;
   g_autoptr (GHashTable) stay = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (GArray) all = NULL;
   const gsize whole = self->setup.max_total_size, file = self->setup.max_file_size;
   const gsize room = whole > file ? whole - file : 0;
   gsize total = 0;
 
-  if (names == NULL || whole == 0)
+  if (whole == 0)
+    return TRUE;
+  names = commy_audit_list_files (self->setup.directory, NULL);
+  if (names == NULL)
     return TRUE;
   all = list_by_age (self, names, &total);
   for (guint i = 0; i < all->len && total > room; i++)

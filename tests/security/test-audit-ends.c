@@ -146,6 +146,16 @@ take_away (AuditFixture *self, const char *name)
   g_assert_cmpint (g_unlink (names), ==, 0);
 }
 
+/* Of the first chain. */
+static void
+take_head_away (AuditFixture *self)
+{
+  g_autofree char *head = audit_fixture_dup_file (self, ".head", 0);
+  g_autofree char *path = dup_path (self, head);
+
+  g_assert_cmpint (g_unlink (path), ==, 0);
+}
+
 /* With its names. */
 static void
 move (AuditFixture *self, const char *name, const char *to)
@@ -404,22 +414,16 @@ static void
 test_head_excused (AuditFixture *self, gconstpointer data)
 {
   g_autofree char *name = NULL;
-  g_autofree char *head = NULL;
   g_autofree char *reason = NULL;
   CommyAuditNote note;
 
   make_days (self, 2);
   name = audit_fixture_dup_file (self, ".audit", 1);
-  head = audit_fixture_dup_file (self, ".head", 0);
   note = note_of (self, name);
   note.last_us -= 100 * DAY_US;
   reason = commy_audit_note_dup (&note);
   take_away (self, name);
-  {
-    g_autofree char *path = dup_path (self, head);
-
-    g_assert_cmpint (g_unlink (path), ==, 0);
-  }
+  take_head_away (self);
   self->is_dumb = TRUE;
   claim (self, name, reason, RETENTION_US);
   assert_fault (self, "head", "is not there");
@@ -446,7 +450,6 @@ static void
 test_cut_and_claimed (AuditFixture *self, gconstpointer data)
 {
   g_autofree char *name = NULL;
-  g_autofree char *head = NULL;
   g_autofree char *killed = NULL;
   g_autofree char *over = NULL;
   CommyAuditChain *chain;
@@ -454,13 +457,8 @@ test_cut_and_claimed (AuditFixture *self, gconstpointer data)
 
   make_days (self, 2);
   name = audit_fixture_dup_file (self, ".audit", 1);
-  head = audit_fixture_dup_file (self, ".head", 0);
   cut_behind (self, name, 1);
-  {
-    g_autofree char *path = dup_path (self, head);
-
-    g_assert_cmpint (g_unlink (path), ==, 0);
-  }
+  take_head_away (self);
   note = note_of (self, name);
   note.cause = COMMY_AUDIT_STAYS;
   killed = commy_audit_note_dup (&note);
