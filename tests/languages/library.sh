@@ -84,11 +84,12 @@ why_not () {
   esac
 }
 
-# skipped LANGUAGE NAME: says so and is true if it cannot be tried.
-skipped () {
+# there LANGUAGE: true if it can be tried; a case either way, so that a build that cannot try it is seen
+# beside one that could.
+there () {
   reason=$(why_not "$1")
-  [ -z "$reason" ] || report 0 "$2" "SKIP $reason"
-  [ -n "$reason" ]
+  report 0 "${transport:+$transport/}$1-is-there" "${reason:+SKIP $reason}"
+  [ -z "$reason" ]
 }
 
 # serve LANGUAGE: starts its service; done when the service says that it is ready.

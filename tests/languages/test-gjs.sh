@@ -12,7 +12,7 @@ ends () { # how, status
   sed 's/^/# /' "$folder/err"
 }
 
-if ! skipped gjs gjs; then
+if there gjs; then
   cases gjs gjs "$here/gjs.js"
   ends without-leaving 0
   ends with-a-call-under-way 0

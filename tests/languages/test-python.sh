@@ -3,7 +3,7 @@
 # What Python has beyond introspection, and the example of its README.
 # shellcheck disable=SC1091,SC2154 # the library has the variables
 . "$COMMY_SOURCE_DIR/tests/languages/library.sh"
-if ! skipped python python; then
+if there python; then
   cases python "$python" "$here/python.py"
   # The example that people see first.
   awk '/^```/ { inside = /python/; next } inside' "$COMMY_SOURCE_DIR/bindings/README.md" > "$folder/example.py"
