@@ -13,6 +13,7 @@
 #include "control/commy-registry.h"
 #include "observe/commy-counters.h"
 #include "plugin/commy-catalog.h"
+#include "route/commy-decision-log.h"
 #include "security/commy-policy-current.h"
 
 #include <commy/commy.h>
@@ -75,9 +76,9 @@ struct _CommyMesh
   GCond left;  /* of state: no longer LEAVING */
   GMutex lock; /* of state, workers, decisions, watchers, expected, and of context once joined */
   CommyMeshState state;
-  guint32 epoch;       /* atomic; grows with what routes are decided from: snapshots, findings */
-  GPtrArray *workers;  /* CommyMeshWorker, borrowed */
-  GQueue decisions;    /* CommyDecision, the last ones */
+  guint32 epoch;      /* atomic; grows with what routes are decided from: snapshots, findings */
+  GPtrArray *workers; /* CommyMeshWorker, borrowed */
+  CommyDecisionLog decisions;
   GPtrArray *watchers; /* CommyTopicWatcher, one reference each */
   CommyActs *acts;     /* under acts_lock; NULL: nothing was recorded without being joined */
   GMutex acts_lock;

@@ -19,8 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_DECISIONS 64u
-
 G_DEFINE_FINAL_TYPE (CommyMesh, commy_mesh, G_TYPE_OBJECT)
 
 /* A page that the kernel empties in every child; NULL where it cannot. */
@@ -58,7 +56,7 @@ commy_mesh_finalize (GObject *object)
   commy_call_limits_free (self->call_limits);
   commy_dependencies_free (self->dependencies);
   g_mutex_clear (&self->acts_lock);
-  g_queue_clear_full (&self->decisions, (GDestroyNotify) commy_decision_unref);
+  commy_decision_log_clear (&self->decisions);
   g_ptr_array_unref (self->workers);
   g_ptr_array_unref (self->watchers);
   g_clear_pointer (&self->expected, g_hash_table_unref);
@@ -97,7 +95,7 @@ commy_mesh_init (CommyMesh *self)
   g_mutex_init (&self->lock);
   g_mutex_init (&self->acts_lock);
   g_cond_init (&self->left);
-  g_queue_init (&self->decisions);
+  commy_decision_log_init (&self->decisions);
   self->workers = g_ptr_array_new ();
   self->watchers = g_ptr_array_new ();
   self->call_limits = commy_call_limits_new ();
@@ -630,21 +628,19 @@ void
 commy_mesh_record_decision (CommyMesh *self, CommyDecision *decision)
 {
   g_mutex_lock (&self->lock);
-  g_queue_push_tail (&self->decisions, commy_decision_ref (decision));
-  if (self->decisions.length > MAX_DECISIONS)
-    commy_decision_unref (g_queue_pop_head (&self->decisions));
+  commy_decision_log_add (&self->decisions, decision);
   g_mutex_unlock (&self->lock);
 }
 
 GPtrArray *
 commy_mesh_list_decisions (CommyMesh *self)
 {
-  GPtrArray *list = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_decision_unref);
+  GPtrArray *list;
 
-  g_return_val_if_fail (COMMY_IS_MESH (self), list);
+  g_return_val_if_fail (COMMY_IS_MESH (self),
+                        g_ptr_array_new_with_free_func ((GDestroyNotify) commy_decision_unref));
   g_mutex_lock (&self->lock);
-  for (GList *l = self->decisions.head; l != NULL; l = l->next)
-    g_ptr_array_add (list, commy_decision_ref (l->data));
+  list = commy_decision_log_list (&self->decisions);
   g_mutex_unlock (&self->lock);
   return list;
 }

@@ -242,6 +242,14 @@ commy_route_is_fresh (CommyRoute *route, const CommyRouteKey *key)
   return route->recheck_ns == G_MAXINT64 || commy_env_now (key->mesh->env) < route->recheck_ns;
 }
 
+/* Of those who are gone nothing is kept, also while nobody can be called. */
+static void
+forget_gone (const CommyRouteField *field, const CommyRouteKey *key)
+{
+  commy_ward_update (commy_peers_ensure_ward (key->worker->peers, key->service), field->snapshot,
+                     NULL, 0);
+}
+
 gboolean
 commy_route_decide_now (
     CommyRoute *route, const CommyRouteKey *key, CommyFlavour flavour, gsize size, GError **error)
@@ -269,6 +277,7 @@ commy_route_decide_now (
   if (plan.chosen < 0 && field.awaits)
     {
       route->awaits = TRUE;
+      forget_gone (&field, key);
       commy_set_error (error, COMMY_ERROR_NO_ROUTE,
                        "no path to %s yet: it is being asked what it offers", key->service);
       return FALSE;
@@ -290,6 +299,7 @@ commy_route_decide_now (
       g_autofree char *summary = commy_decision_summary (decision);
       gboolean stopped = route->requirements_unmet && route->requirements_held;
 
+      forget_gone (&field, key);
       commy_set_error (error, stopped ? COMMY_ERROR_REQUIREMENT : COMMY_ERROR_NO_ROUTE,
                        "no allowed path to %s: %s", key->service, summary);
       return FALSE;

@@ -111,6 +111,7 @@ share_facts (CommySurvey *survey, CommySurveyFacts *found)
   else
     g_free (found->origin);
   g_atomic_ref_count_inc (&facts->refs);
+  g_atomic_int_inc (&facts->n_endpoints);
   return facts;
 }
 
@@ -334,7 +335,8 @@ find_before (const CommySurvey *before, CommyInstance *instance, guint *at)
   return NULL;
 }
 
-/* A set that has grown too large, with facts of instances that are gone, begins anew. */
+/* Those that an endpoint still has: most reasons name an address, and so nobody else's ever come
+ * again. A set that has grown too large to be copied for each snapshot begins anew. */
 static GHashTable *
 take_over_facts (const CommySurvey *before)
 {
@@ -347,6 +349,8 @@ take_over_facts (const CommySurvey *before)
   g_hash_table_iter_init (&iter, before->facts);
   while (g_hash_table_iter_next (&iter, &facts, NULL))
     {
+      if (g_atomic_int_get (&((CommySurveyFacts *) facts)->n_endpoints) == 0)
+        continue;
       g_atomic_ref_count_inc (&((CommySurveyFacts *) facts)->refs);
       g_hash_table_add (all, facts);
     }
@@ -368,7 +372,12 @@ survey_instance_unref (CommySurveyInstance *self)
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
   for (guint i = 0; i < self->n_endpoints; i++)
-    facts_unref ((CommySurveyFacts *) self->endpoints[i].facts);
+    {
+      CommySurveyFacts *facts = (CommySurveyFacts *) self->endpoints[i].facts;
+
+      g_atomic_int_add (&facts->n_endpoints, -1);
+      facts_unref (facts);
+    }
   commy_instance_unref (self->instance);
   g_free (self);
 }

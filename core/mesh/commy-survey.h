@@ -13,6 +13,7 @@
 typedef struct
 {
   gatomicrefcount refs;
+  gint n_endpoints;                  /* that have these facts; atomic */
   CommyProfile profile;              /* as estimated for these peers */
   guint security;                    /* of transport and auth together */
   guint reach;                       /* one CommyReach bit */

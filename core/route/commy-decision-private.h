@@ -56,6 +56,8 @@ CommyDecision *commy_decision_new (const char *service,
                                    const CommyPlan *plan,
                                    const char *switch_text,
                                    const char *notes);
+/* How many candidates it has, which is what its memory goes with. */
+guint commy_decision_count_rows (const CommyDecision *decision);
 /* One line for errors: "needs latency <= 100 us; best allowed: tls 212 us" or "no candidate: shm:
  * denied (/etc/..:12), tls: not reachable (...)". (transfer full) */
 char *commy_decision_summary (CommyDecision *decision);

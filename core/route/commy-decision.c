@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define SHORT_INSTANCE 8
+#define STRINGS_BLOCK 1024 /* bytes */
 
 G_DEFINE_BOXED_TYPE (CommyDecision, commy_decision, commy_decision_ref, commy_decision_unref)
 
@@ -38,29 +39,36 @@ cost_row (CommyRecordRow *row,
   row->throughput = row->assessment.throughput;
 }
 
+static const char *
+keep (GStringChunk *strings, const char *text)
+{
+  return text != NULL ? g_string_chunk_insert_const (strings, text) : NULL;
+}
+
 static void
 fill_row (CommyRecordRow *row,
+          GStringChunk *strings,
           const CommyDemand *demand,
           const CommyCandidate *candidate,
           const CommyAssessment *assessment,
           gsize size,
           guint size_class)
 {
-  row->instance = g_strdup (candidate->instance != NULL ? candidate->instance : "");
-  row->transport = g_strdup (candidate->transport);
-  row->serializer = g_strdup (candidate->serializer);
-  row->bias_origin = g_strdup (candidate->bias_origin);
-  row->profile_origin = g_strdup (candidate->profile_origin);
-  row->measured = g_strdup (candidate->measured);
+  row->instance = keep (strings, candidate->instance != NULL ? candidate->instance : "");
+  row->transport = keep (strings, candidate->transport);
+  row->serializer = keep (strings, candidate->serializer);
+  row->bias_origin = keep (strings, candidate->bias_origin);
+  row->profile_origin = keep (strings, candidate->profile_origin);
+  row->measured = keep (strings, candidate->measured);
   row->security = candidate->security;
   row->reach = candidate->reach;
   row->level = candidate->level;
   row->connected = candidate->connected;
   row->bias = candidate->bias > 0 ? candidate->bias : 1;
   row->assessment = *assessment;
-  if (assessment->rejection.filter != COMMY_FILTER_NONE)
-    row->rejection_origin = g_strdup (assessment->rejection.origin);
-  row->assessment.rejection.origin = row->rejection_origin;
+  row->assessment.rejection.origin = assessment->rejection.filter != COMMY_FILTER_NONE
+                                         ? keep (strings, assessment->rejection.origin)
+                                         : NULL;
   if (candidate->transport_profile != NULL)
     cost_row (row, demand, candidate, size, size_class);
 }
@@ -108,11 +116,12 @@ commy_decision_new (const char *service,
   decision->plan = *plan;
   decision->n_rows = MIN (n, COMMY_ROUTE_MAX_CANDIDATES);
   decision->rows = g_new0 (CommyRecordRow, decision->n_rows);
+  decision->strings = g_string_chunk_new (STRINGS_BLOCK);
   decision->switch_text = g_strdup (switch_text);
   decision->notes = g_strdup (notes);
   copy_demand (decision, demand);
   for (guint i = 0; i < decision->n_rows; i++)
-    fill_row (&decision->rows[i], demand, &candidates[i], &assessments[i], size,
+    fill_row (&decision->rows[i], decision->strings, demand, &candidates[i], &assessments[i], size,
               decision->size_class);
   pick_for_size (decision, plan);
   return decision;
@@ -127,26 +136,13 @@ commy_decision_ref (CommyDecision *decision)
   return decision;
 }
 
-static void
-clear_row (CommyRecordRow *row)
-{
-  g_free (row->instance);
-  g_free (row->transport);
-  g_free (row->serializer);
-  g_free (row->bias_origin);
-  g_free (row->profile_origin);
-  g_free (row->rejection_origin);
-  g_free (row->measured);
-}
-
 void
 commy_decision_unref (CommyDecision *decision)
 {
   if (decision == NULL || !g_atomic_ref_count_dec (&decision->ref_count))
     return;
-  for (guint i = 0; i < decision->n_rows; i++)
-    clear_row (&decision->rows[i]);
   g_free (decision->rows);
+  g_string_chunk_free (decision->strings);
   g_free (decision->service);
   g_free (decision->switch_text);
   g_free (decision->notes);
@@ -154,6 +150,12 @@ commy_decision_unref (CommyDecision *decision)
 }
 
 /* --- reading --- */
+
+guint
+commy_decision_count_rows (const CommyDecision *decision)
+{
+  return decision->n_rows;
+}
 
 const CommyRecordRow *
 commy_record_chosen (const CommyDecision *decision)

@@ -6,14 +6,13 @@
 
 #include "commy-decision-private.h"
 
-/* One candidate. Owns its strings, the rejection's origin too. */
+/* One candidate. Its strings are the decision's, the rejection's origin too. */
 typedef struct
 {
-  char *instance, *transport, *serializer;
-  char *bias_origin, *profile_origin; /* or NULL */
-  char *rejection_origin;             /* or NULL */
-  char *measured;                     /* of what was measured, a phrase, or NULL */
-  gboolean has_profile;               /* else the numbers are all 0 */
+  const char *instance, *transport, *serializer;
+  const char *bias_origin, *profile_origin; /* or NULL */
+  const char *measured;                     /* of what was measured, a phrase, or NULL */
+  gboolean has_profile;                     /* else the numbers are all 0 */
   guint provenance, security, reach, level;
   gboolean connected;
   double bias;
@@ -35,6 +34,7 @@ struct _CommyDecision
   CommyPlan plan;
   CommyRecordRow *rows;
   guint n_rows;
+  GStringChunk *strings;  /* of the rows, which mostly say the same: each once */
   gint chosen, runner_up; /* of the size, rows; or -1 */
   double confidence;
   char *switch_text, *notes; /* or NULL */

@@ -561,7 +561,8 @@ COMMY_API gboolean commy_mesh_drain_sync (CommyMesh *mesh,
  * commy_mesh_list_decisions:
  * @mesh: a mesh
  *
- * The last routing decisions of this process, newest last. Any thread.
+ * The last routing decisions of this process, newest last: at most 64, with at most 1536 candidates
+ * together. Any thread.
  *
  * Returns: (transfer full) (element-type CommyDecision): decisions
  *

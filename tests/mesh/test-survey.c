@@ -147,6 +147,43 @@ test_few_at_once (MeshFixture *fixture, gconstpointer data)
   g_assert_cmpuint (count_asked (first, second), ==, AT_ONCE - 1);
 }
 
+/* On this host, where its door is looked for: the reason names it. */
+static CommySnapshot *
+make_gone (Scene *self, const CommySnapshot *before, guint number)
+{
+  CommySnapshot *snapshot = commy_snapshot_new (TEST_SERVICE, number, NULL);
+  CommyInstance *instance = make_instance (number);
+  g_autofree char *address = g_strdup_printf ("/nowhere/%u", number);
+
+  g_free (instance->host_id);
+  instance->host_id = g_strdup (commy_env_host_id ());
+  commy_instance_add_endpoint (instance, "unix", address);
+  g_ptr_array_add (snapshot->instances, instance);
+  commy_survey_snapshot (self->mesh, snapshot, before);
+  return snapshot;
+}
+
+/* One replaces the other, and what was said of those before is not kept. */
+static void
+test_forgotten (MeshFixture *fixture, gconstpointer data)
+{
+  g_auto (Scene) scene = { 0 };
+  g_autoptr (CommySnapshot) snapshot = NULL;
+  guint most = 0;
+
+  scene_init (&scene, fixture);
+  snapshot = make_gone (&scene, NULL, 0);
+  most = 2 * g_hash_table_size (((const CommySurvey *) snapshot->survey)->facts);
+  for (guint i = 1; i < 100; i++)
+    {
+      g_autoptr (CommySnapshot) before = g_steal_pointer (&snapshot);
+
+      snapshot = make_gone (&scene, before, i);
+      g_assert_cmpuint (g_hash_table_size (((const CommySurvey *) snapshot->survey)->facts), <=,
+                        most);
+    }
+}
+
 #define ADD(path, test) \
   g_test_add (path, MeshFixture, NULL, mesh_fixture_set_up, test, mesh_fixture_tear_down)
 
@@ -157,5 +194,6 @@ main (int argc, char **argv)
   ADD ("/survey/what-is-known-is-taken-over", test_taken_over);
   ADD ("/survey/of-many-a-part-is-asked-again-at-a-time", test_asked_again);
   ADD ("/survey/few-are-asked-again-at-once", test_few_at_once);
+  ADD ("/survey/what-was-said-of-those-who-are-gone-is-forgotten", test_forgotten);
   return g_test_run ();
 }

@@ -6,7 +6,8 @@
 #include "config.h"
 
 #include "route-fixture.h"
-#include "route/commy-decision-private.h"
+#include "route/commy-decision-log.h"
+#include "route/commy-record.h"
 
 typedef struct
 {
@@ -266,6 +267,86 @@ nobody_there_is_said_too (Fixture *f, gconstpointer data)
   g_assert_nonnull (json);
 }
 
+/* --- the log of them --- */
+
+/* One with so many candidates, which says its number. */
+static CommyDecision *
+decide_among (guint n_candidates, gsize number)
+{
+  g_autofree CommyCandidate *candidates = g_new0 (CommyCandidate, n_candidates);
+  g_autofree CommyAssessment *assessments = g_new0 (CommyAssessment, n_candidates);
+  const CommyDemand demand = fixture_demand ();
+  const CommyPlan plan = { .chosen = -1 };
+
+  for (guint i = 0; i < n_candidates; i++)
+    candidates[i].transport = "shm";
+  return commy_decision_new ("orders", number, &demand, candidates, assessments, n_candidates,
+                             &plan, NULL, NULL);
+}
+
+static guint64
+get_number (CommyDecision *decision)
+{
+  g_autoptr (GVariant) variant = commy_decision_to_variant (decision);
+  guint64 size = 0;
+
+  g_assert_true (g_variant_lookup (variant, "size", "t", &size));
+  return size;
+}
+
+/* Adds @n of them, and looks at what is left: the last @expected, in order. */
+static void
+fill_log (guint n, guint n_candidates, guint expected)
+{
+  CommyDecisionLog log;
+  g_autoptr (GPtrArray) left = NULL;
+
+  commy_decision_log_init (&log);
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (CommyDecision) decision = decide_among (n_candidates, i);
+
+      commy_decision_log_add (&log, decision);
+    }
+  left = commy_decision_log_list (&log);
+  commy_decision_log_clear (&log);
+  g_assert_cmpuint (log.n_rows, ==, 0);
+  g_assert_cmpuint (left->len, ==, expected);
+  for (guint i = 0; i < expected; i++)
+    g_assert_cmpuint (get_number (left->pdata[i]), ==, n - expected + i);
+}
+
+static void
+the_log_keeps_the_last_ones (Fixture *f, gconstpointer data)
+{
+  fill_log (3, 2, 3);
+  fill_log (COMMY_DECISION_LOG_MOST + 3, 2, COMMY_DECISION_LOG_MOST);
+  fill_log (COMMY_DECISION_LOG_MOST + 3, 0, COMMY_DECISION_LOG_MOST);
+}
+
+static void
+the_log_keeps_fewer_with_many_candidates (Fixture *f, gconstpointer data)
+{
+  const guint most = COMMY_ROUTE_MAX_CANDIDATES;
+
+  fill_log (20, most, COMMY_DECISION_LOG_ROWS / most);
+  fill_log (40, most / 2, COMMY_DECISION_LOG_ROWS / (most / 2));
+  G_STATIC_ASSERT (COMMY_ROUTE_MAX_CANDIDATES <= COMMY_DECISION_LOG_ROWS);
+}
+
+/* Candidates mostly say the same: that is kept once. */
+static void
+a_string_is_kept_once (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CommyDecision) decision = NULL;
+
+  f->candidates[0].measured = f->candidates[1].measured = "36 round trips";
+  decision = decide (f, 64);
+  g_assert_true (decision->rows[0].instance == decision->rows[1].instance);
+  g_assert_true (decision->rows[0].measured == decision->rows[1].measured);
+  g_assert_true (decision->rows[0].measured != f->candidates[0].measured);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -280,5 +361,8 @@ main (int argc, char **argv)
   ADD ("an-unordered-flow-answers-for-the-size", an_unordered_flow_answers_for_the_size);
   ADD ("the-summary-says-what-is-missing", the_summary_says_what_is_missing);
   ADD ("nobody-there-is-said-too", nobody_there_is_said_too);
+  ADD ("the-log-keeps-the-last-ones", the_log_keeps_the_last_ones);
+  ADD ("the-log-keeps-fewer-with-many-candidates", the_log_keeps_fewer_with_many_candidates);
+  ADD ("a-string-is-kept-once", a_string_is_kept_once);
   return g_test_run ();
 }
