@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -201,30 +202,43 @@ commyd_keeper_spawn (CommydServer *server, GPid *out_pid, int *out_fd, GError **
   return is_started;
 }
 
+/* (transfer full) */
+static char *
+describe_end (int status)
+{
+  if (WIFSIGNALED (status))
+    return g_strdup_printf ("it was ended by signal %d (%s)", WTERMSIG (status),
+                            g_strsignal (WTERMSIG (status)));
+  return g_strdup_printf ("it ended with status %d", WEXITSTATUS (status));
+}
+
+/* It has ended by itself; its socket said so, too, or will. */
 static void
 on_child_ended (GPid pid, int status, gpointer data)
 {
   CommydUser *self = data;
-  g_autofree char *why = WIFSIGNALED (status)
-                             ? g_strdup_printf ("it was ended by signal %d (%s)", WTERMSIG (status),
-                                                g_strsignal (WTERMSIG (status)))
-                             : g_strdup_printf ("it ended with status %d", WEXITSTATUS (status));
+  g_autofree char *why = describe_end (status);
 
   self->child_watch = 0;
   self->pid = 0;
   end_door (self, why);
 }
 
-static void
+/* Ends the process, if there is one. What became of it; NULL: there is none. (transfer full) */
+static char *
 kill_door (CommydUser *self)
 {
+  int status = 0;
+
   clear_source (&self->child_watch);
   if (self->pid == 0)
-    return;
+    return NULL;
+  /* One that has begun to end keeps its own reason. */
   kill (self->pid, SIGKILL);
-  while (waitpid (self->pid, NULL, 0) < 0 && errno == EINTR)
+  while (waitpid (self->pid, &status, 0) < 0 && errno == EINTR)
     continue;
   self->pid = 0;
+  return describe_end (status);
 }
 
 static gboolean on_timer (gpointer data);
@@ -257,29 +271,23 @@ close_link (CommydUser *self)
   self->is_ready = FALSE;
 }
 
-/* With its connections. @why: what it did that cannot be, or what became of it; NULL: it is gone,
- * and why will be known in a moment. */
+/* With its connections. @why: what it did that cannot be, or what became of it; NULL: its socket
+ * is closed. */
 static void
 end_door (CommydUser *self, const char *why)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GList) sessions = NULL;
+  g_autofree char *end = kill_door (self);
 
-  if (why == NULL && self->child_watch != 0)
-    {
-      /* Its end says more than that of its socket; should it live without one, it does not now. */
-      kill (self->pid, SIGKILL);
-      clear_source (&self->in_source);
-      clear_source (&self->out_source);
-      return;
-    }
+  if (why == NULL)
+    why = end != NULL ? end : "its socket is closed";
   commy_set_error (&error, COMMY_ERROR_PROTOCOL,
                    "the door of user %u is ended, with %u connections: %s", self->uid,
-                   g_hash_table_size (self->sessions), why != NULL ? why : "its socket is closed");
+                   g_hash_table_size (self->sessions), why);
   self->server->n_doors_lost++;
   commyd_audit_refused (self->server->audit, &self->uid, error);
   g_message ("%s", commy_error_bare (error));
-  kill_door (self);
   close_link (self);
   sessions = g_hash_table_get_values (self->sessions);
   for (GList *each = sessions; each != NULL; each = each->next)
@@ -346,7 +354,7 @@ commyd_keeper_user_free (gpointer user)
   CommydUser *self = user;
   g_autoptr (GList) sessions = g_hash_table_get_values (self->sessions);
 
-  kill_door (self);
+  g_free (kill_door (self));
   close_link (self);
   for (GList *each = sessions; each != NULL; each = each->next)
     commyd_session_end (each->data);
@@ -413,9 +421,21 @@ commyd_keeper_enter (CommydServer *server, guint32 uid, GError **error)
 
 /* --- for sessions --- */
 
+/* Whether its door is there no more, which it has not been told yet: who saw that his connection
+ * has ended connects again at once. */
+static gboolean
+is_gone (const CommydUser *self)
+{
+  struct pollfd end = { .fd = self->link.fd };
+
+  return self->link.fd >= 0 && poll (&end, 1, 0) == 1;
+}
+
 void
 commyd_keeper_open (CommydUser *self, CommydSession *session, int fd)
 {
+  if (is_gone (self))
+    end_door (self, NULL);
   g_hash_table_insert (self->sessions, &session->connection, commyd_session_ref (session));
   commyd_link_send_open (&self->link, session->connection, fd);
   if (self->link.fd < 0 && !self->is_pausing)

@@ -14,13 +14,13 @@
 typedef struct
 {
   CommydServer *server;
-  CommyAuditLog *audit; /* the server's */
-  char *dir;            /* of the trail */
+  CommyAuditLog *audit;  /* the server's */
+  char *dir;             /* of the trail */
   int doors[MOST_DOORS]; /* our ends, in the order of their start */
   guint n_doors;
   GArray *clients; /* of descriptors: the programs that connected */
   /* the store */
-  GBytes *value; /* what each range has, below one key */
+  GBytes *value;  /* what each range has, below one key */
   gboolean holds; /* ranges are answered by scene_answer_all() */
   GQueue asked;
   CommyStoreWatchEventFunc on_event;
@@ -37,7 +37,7 @@ gboolean keeper_scene_connect (KeeperScene *self, guint32 uid);
 void keeper_scene_run (KeeperScene *self); /* everything that is there to do */
 void keeper_scene_answer_all (KeeperScene *self);
 void keeper_scene_change (KeeperScene *self, GBytes *value); /* the watch hears of it */
-guint keeper_scene_count (KeeperScene *self, guint32 uid); /* its connections */
+guint keeper_scene_count (KeeperScene *self, guint32 uid);   /* its connections */
 
 /* As a door. */
 void door_say (int door, const CommydInnerHead *head, const char *key);

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the keeper of commyd believes of a door that somebody has taken over: that it speaks for its
+ * own user. The doors here are the test's, and say what an honest one never would.
+ */
+#include "config.h"
+
+#include "keeper-scene.h"
+
+#include "daemon/commyd-value.h"
+
+#include <commy/commy-audit.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define A 0 /* doors, in the order of their start */
+#define B 1
+#define OF_A 1u /* connections, the same */
+#define OF_B 2u
+#define MIB (1u << 20)
+
+static CommydInnerHead
+head (CommydInnerType type, guint64 connection, guint64 id)
+{
+  return (CommydInnerHead){ .type = type, .connection = connection, .id = id };
+}
+
+/* Two users with a program each. */
+static KeeperScene *
+two_users (const char *keyfile)
+{
+  KeeperScene *scene = keeper_scene_new (keyfile);
+
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  g_assert_true (keeper_scene_connect (scene, USER_B));
+  g_assert_cmpuint (scene->n_doors, ==, 2);
+  return scene;
+}
+
+static gboolean
+serves (KeeperScene *scene, guint door, guint64 connection)
+{
+  const CommydInnerHead range = head (COMMYD_INNER_RANGE, connection, 77);
+
+  return door_ask (scene, scene->doors[door], &range, "");
+}
+
+/* A's door has been ended, with what it had; B has not noticed. */
+static void
+assert_a_is_ended (KeeperScene *scene)
+{
+  CommydInnerHead heard;
+
+  keeper_scene_run (scene);
+  g_assert_cmpuint (scene->server->n_doors_lost, ==, 1);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+  while (door_hear (scene->doors[A], &heard, NULL))
+    continue;
+  g_assert_cmpint (recv (scene->doors[A], &heard, sizeof heard, MSG_DONTWAIT), ==, 0);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_B), ==, 1);
+  g_assert_true (serves (scene, B, OF_B));
+  g_assert_cmpuint (scene->n_written, ==, 0);
+}
+
+/* --- records that cannot be --- */
+
+typedef struct
+{
+  const char *name;
+  CommydInnerHead heads[3];
+  const char *keys[3];
+} Wrong;
+
+static const Wrong wrongs[] = {
+  { "ready-twice", { { .type = COMMYD_INNER_READY }, { .type = COMMYD_INNER_READY } }, { NULL } },
+  { "another-users-connection", { { .type = COMMYD_INNER_RANGE, .connection = OF_B } }, { "k" } },
+  { "closes-another-users", { { .type = COMMYD_INNER_CLOSED, .connection = OF_B } }, { NULL } },
+  { "no-connection-at-all", { { .type = COMMYD_INNER_STATUS, .connection = 99 } }, { NULL } },
+  { "the-keepers-own-words", { { .type = COMMYD_INNER_OPEN, .connection = OF_A } }, { NULL } },
+  { "a-commit-of-nothing", { { .type = COMMYD_INNER_COMMIT, .connection = OF_A } }, { NULL } },
+  { "a-put-of-nothing", { { .type = COMMYD_INNER_PUT, .connection = OF_A } }, { "k" } },
+  { "begins-twice",
+    { { .type = COMMYD_INNER_BEGIN, .connection = OF_A },
+      { .type = COMMYD_INNER_BEGIN, .connection = OF_A } },
+    { NULL } },
+  { "a-transaction-of-two",
+    { { .type = COMMYD_INNER_BEGIN, .connection = OF_A },
+      { .type = COMMYD_INNER_DELETE, .connection = OF_A, .id = 1 } },
+    { NULL, "k" } },
+  { "a-range-in-a-transaction",
+    { { .type = COMMYD_INNER_BEGIN, .connection = OF_A },
+      { .type = COMMYD_INNER_RANGE, .connection = OF_A } },
+    { NULL, "k" } },
+  { "a-condition-after-a-change",
+    { { .type = COMMYD_INNER_BEGIN, .connection = OF_A },
+      { .type = COMMYD_INNER_DELETE, .connection = OF_A },
+      { .type = COMMYD_INNER_COMPARE, .connection = OF_A } },
+    { NULL, "k", "k" } },
+  { "commits-half-a-value",
+    { { .type = COMMYD_INNER_BEGIN, .connection = OF_A },
+      { .type = COMMYD_INNER_PUT, .connection = OF_A, .other = 1 },
+      { .type = COMMYD_INNER_COMMIT, .connection = OF_A } },
+    { NULL, "k" } },
+  { "a-value-beyond-all-bounds",
+    { { .type = COMMYD_INNER_BEGIN, .connection = OF_A },
+      { .type = COMMYD_INNER_PUT, .connection = OF_A, .other = G_MAXINT64 } },
+    { NULL, "k" } },
+  { "a-value-of-less-than-nothing",
+    { { .type = COMMYD_INNER_BEGIN, .connection = OF_A },
+      { .type = COMMYD_INNER_PUT, .connection = OF_A, .other = -1 } },
+    { NULL, "k" } },
+};
+
+static gboolean
+note_refusal (GVariant *record, gpointer data)
+{
+  const char *outcome = "";
+  const char *principal = "";
+  const char *words = "";
+
+  g_variant_lookup (record, "outcome", "&s", &outcome);
+  g_variant_lookup (record, "principal", "&s", &principal);
+  g_variant_lookup (record, "peer", "&s", &words);
+  if (strcmp (outcome, "refused") == 0 && strcmp (principal, "unix:uid=1001") == 0
+      && strstr (words, "the door of user 1001 is ended") != NULL)
+    ++*(guint *) data;
+  return TRUE;
+}
+
+static void
+test_wrong (gconstpointer data)
+{
+  const Wrong *wrong = data;
+  KeeperScene *scene = two_users ("");
+  g_autofree char *dir = g_strdup (scene->dir);
+  g_autoptr (GError) error = NULL;
+  guint n_told = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (wrong->heads) && wrong->heads[i].type != 0; i++)
+    door_say (scene->doors[A], &wrong->heads[i], wrong->keys[i]);
+  assert_a_is_ended (scene);
+  commy_audit_log_sync (scene->audit);
+  commy_audit_read (dir, note_refusal, &n_told, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (n_told, ==, 1);
+  keeper_scene_free (scene);
+}
+
+/* Bytes that are no record: each of its lengths and bounds. */
+static void
+test_no_record (void)
+{
+  for (guint i = 0; i < 8; i++)
+    {
+      g_autoptr (KeeperScene) scene = two_users ("");
+      CommydInnerHead own = head (COMMYD_INNER_RANGE, OF_A, 1);
+      guint8 bytes[sizeof own + 4] = { 0 };
+      gsize size = sizeof own + 2;
+
+      own.key_size = 2;
+      own.type = i == 0 ? 0 : i == 1 ? 1000 : own.type;
+      own.key_size = i == 2 ? 1 : i == 3 ? 3 : i == 4 ? G_MAXUINT32 : own.key_size;
+      own.piece_size = i == 5 ? 1 : 0;
+      own.number = i == 6;
+      memcpy (bytes, &own, sizeof own);
+      memcpy (bytes + sizeof own, i == 7 ? "k\0" : "kk", 2);
+      size += i == 5;
+      g_assert_cmpint (send (scene->doors[A], bytes, size, 0), ==, (ssize_t) size);
+      assert_a_is_ended (scene);
+    }
+  for (gsize size = 1; size < COMMYD_INNER_HEAD; size += 15)
+    {
+      g_autoptr (KeeperScene) scene = two_users ("");
+      const guint8 bytes[COMMYD_INNER_HEAD] = { COMMYD_INNER_READY };
+
+      g_assert_cmpint (send (scene->doors[A], bytes, size, 0), ==, (ssize_t) size);
+      assert_a_is_ended (scene);
+    }
+}
+
+/* One thing of a connection is asked at a time. */
+static void
+test_asks_too_early (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("");
+  const CommydInnerHead range = head (COMMYD_INNER_RANGE, OF_A, 1);
+  const CommydInnerHead grant = head (COMMYD_INNER_GRANT, OF_A, 2);
+
+  scene->holds = TRUE;
+  door_say (scene->doors[A], &range, "");
+  keeper_scene_run (scene);
+  g_assert_cmpuint (scene->asked.length, ==, 1);
+  scene->holds = FALSE;
+  door_say (scene->doors[A], &grant, NULL);
+  assert_a_is_ended (scene);
+  keeper_scene_answer_all (scene); /* which comes to nobody any more */
+}
+
+/* A transaction has no more parts, and a value no more bytes, than a client's can have. */
+static void
+test_endless_transaction (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("");
+  const CommydInnerHead begin = head (COMMYD_INNER_BEGIN, OF_A, 1);
+  const CommydInnerHead part = head (COMMYD_INNER_DELETE, OF_A, 1);
+  CommydUser *user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
+
+  door_say (scene->doors[A], &begin, NULL);
+  for (guint i = 0; i < STORE_WIRE_MAX_PARTS; i++)
+    {
+      door_say (scene->doors[A], &part, "k");
+      keeper_scene_run (scene);
+    }
+  g_assert_cmpuint (user->collect.txn.ops->len, ==, STORE_WIRE_MAX_PARTS);
+  door_say (scene->doors[A], &part, "k");
+  assert_a_is_ended (scene);
+}
+
+static void
+test_endless_value (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("");
+  const CommydInnerHead begin = head (COMMYD_INNER_BEGIN, OF_A, 1);
+  const CommydInnerHead piece = head (COMMYD_INNER_PIECE, OF_A, 1);
+  CommydInnerHead put = head (COMMYD_INNER_PUT, OF_A, 1);
+  CommydUser *user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
+
+  put.other = 3 * COMMYD_INNER_MAX_PIECE;
+  door_say (scene->doors[A], &begin, NULL);
+  door_say (scene->doors[A], &put, "k");
+  for (guint i = 0; i < 2; i++)
+    door_say_piece (scene->doors[A], &piece, COMMYD_INNER_MAX_PIECE);
+  keeper_scene_run (scene);
+  g_assert_cmpuint (user->collect.value->len, ==, 2 * COMMYD_INNER_MAX_PIECE);
+  for (guint i = 0; i < 2; i++)
+    door_say_piece (scene->doors[A], &piece, COMMYD_INNER_MAX_PIECE);
+  assert_a_is_ended (scene);
+}
+
+/* --- what it may say, but not get --- */
+
+static gint64
+grant (KeeperScene *scene, guint door, guint64 connection)
+{
+  const CommydInnerHead ask = head (COMMYD_INNER_GRANT, connection, 5);
+  CommydSession *session;
+  GHashTableIter iter;
+  gpointer lease;
+  CommydUser *user
+      = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (door == A ? USER_A : USER_B));
+
+  g_assert_true (door_ask (scene, scene->doors[door], &ask, NULL));
+  session = g_hash_table_lookup (user->sessions, &connection);
+  g_hash_table_iter_init (&iter, session->leases);
+  g_assert_true (g_hash_table_iter_next (&iter, &lease, NULL));
+  return *(const gint64 *) lease;
+}
+
+static gboolean
+put (KeeperScene *scene, guint door, guint64 connection, const char *key, gint64 lease)
+{
+  const CommydInnerHead begin = head (COMMYD_INNER_BEGIN, connection, 6);
+  const CommydInnerHead commit = head (COMMYD_INNER_COMMIT, connection, 6);
+  CommydInnerHead part = head (COMMYD_INNER_PUT, connection, 6);
+
+  part.number = lease;
+  door_say (scene->doors[door], &begin, NULL);
+  door_say (scene->doors[door], &part, key);
+  return door_ask (scene, scene->doors[door], &commit, NULL);
+}
+
+static void
+test_speaks_for_its_user_alone (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("");
+  gint64 lease = grant (scene, B, OF_B);
+  CommydInnerHead revoke = head (COMMYD_INNER_REVOKE, OF_A, 8);
+  CommydUser *other;
+
+  g_assert_true (put (scene, B, OF_B, "of-b", lease));
+  /* Another's key, another's lease, what is the daemon's, and what shuts others out. */
+  g_assert_false (put (scene, A, OF_A, "of-b", 0));
+  g_assert_false (put (scene, A, OF_A, "of-a", lease));
+  g_assert_false (put (scene, A, OF_A, "hosts/x", 0));
+  g_assert_false (put (scene, A, OF_A, "denied/x", 0));
+  revoke.number = lease;
+  g_assert_false (door_ask (scene, scene->doors[A], &revoke, NULL));
+  other = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_B));
+  g_assert_cmpuint (other->n_leases, ==, 1);
+  g_assert_cmpuint (scene->n_written, ==, 1);
+  g_assert_true (put (scene, A, OF_A, "of-a", grant (scene, A, OF_A)));
+  /* With its door go its leases, and nobody else's. */
+  close (scene->doors[A]);
+  scene->doors[A] = -1;
+  keeper_scene_run (scene);
+  g_assert_cmpuint (commyd_ledger_count (scene->server->ledger), ==, 1);
+  g_assert_cmpuint (other->n_leases, ==, 1);
+  g_assert_cmpuint (g_hash_table_size (scene->server->leases), ==, 1);
+}
+
+/* --- one that does not read --- */
+
+/* Whatever it asks for, what is kept for it has a bound; after a while it is ended. */
+static void
+test_never_reads (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("[daemon]\nwaiting=32MiB\nconnections=40\n");
+  CommydUser *user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
+  g_autoptr (GBytes) plain = g_bytes_new_take (g_malloc0 (MIB), MIB);
+  gsize most = 0;
+
+  for (guint i = 2; i < 40; i++)
+    g_assert_true (keeper_scene_connect (scene, USER_A));
+  scene->value = commyd_value_wrap (plain, &(CommydStamp){ .uid = USER_A });
+  scene->holds = TRUE;
+  for (guint64 connection = OF_A; connection < 41; connection++)
+    {
+      const CommydInnerHead range = head (COMMYD_INNER_RANGE, connection, 1);
+
+      if (connection != OF_B)
+        door_say (scene->doors[A], &range, "");
+      keeper_scene_run (scene);
+    }
+  g_assert_cmpuint (scene->asked.length, ==, 39);
+  keeper_scene_answer_all (scene);
+  most = user->link.out_bytes;
+  g_assert_cmpuint (most, >, 30 * MIB);
+  g_assert_cmpuint (most, <, 33 * MIB);
+  /* It is not read either, and others are served. */
+  for (guint i = 0; i < 10; i++)
+    {
+      const CommydInnerHead watch = head (COMMYD_INNER_WATCH, OF_A, i);
+
+      door_say (scene->doors[A], &watch, "");
+    }
+  keeper_scene_run (scene);
+  g_assert_cmpuint (user->n_watches, ==, 0);
+  scene->holds = FALSE;
+  g_clear_pointer (&scene->value, g_bytes_unref);
+  g_assert_true (serves (scene, B, OF_B));
+  g_assert_cmpuint (scene->server->n_doors_lost, ==, 0);
+}
+
+static void
+test_takes_nothing (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("");
+  g_autoptr (GBytes) plain = g_bytes_new_take (g_malloc0 (2 * MIB), 2 * MIB);
+  const CommydInnerHead range = head (COMMYD_INNER_RANGE, OF_A, 1);
+
+  scene->server->stall_ms = 1;
+  scene->value = commyd_value_wrap (plain, &(CommydStamp){ .uid = USER_A });
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  door_say (scene->doors[A], &range, "");
+  while (scene->server->n_doors_lost == 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+}
+
+static void
+test_watch_of_a_slow_door (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("[daemon]\nwaiting=32MiB\n");
+  CommydUser *user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
+  g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (MIB), MIB);
+  const CommydInnerHead watch = head (COMMYD_INNER_WATCH, OF_A, 3);
+
+  door_say (scene->doors[A], &watch, "");
+  keeper_scene_run (scene);
+  g_assert_cmpuint (user->n_watches, ==, 1);
+  for (guint i = 0; i < 20; i++)
+    keeper_scene_change (scene, value);
+  g_assert_cmpuint (scene->server->n_cut, ==, 1);
+  g_assert_cmpuint (user->n_watches, ==, 0);
+  g_assert_cmpuint (user->link.out_bytes, <, 6 * MIB);
+}
+
+/* --- doors that come and go --- */
+
+static void
+test_ends_when_nobody_is_left (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("");
+  const CommydInnerHead closed = head (COMMYD_INNER_CLOSED, OF_A, 0);
+
+  scene->server->linger_ms = 1;
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  door_say (scene->doors[A], &closed, NULL);
+  while (g_hash_table_size (scene->server->users) > 0)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (scene->server->n_doors_lost, ==, 0);
+}
+
+/* Who connects meanwhile is not turned away, but waits for the next one. */
+static void
+test_begins_again_after_a_pause (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("");
+  CommydInnerHead heard;
+  CommydUser *user;
+
+  for (guint i = 0; i < 2; i++)
+    {
+      shutdown (scene->doors[i == 0 ? A : 2], SHUT_RDWR);
+      keeper_scene_run (scene);
+      g_assert_cmpuint (scene->server->n_doors_lost, ==, i + 1);
+      g_assert_true (keeper_scene_connect (scene, USER_A));
+      g_assert_cmpuint (scene->n_doors, ==, 2 + i);
+      while (scene->n_doors == 2 + i)
+        g_main_context_iteration (NULL, TRUE);
+    }
+  keeper_scene_run (scene);
+  user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
+  g_assert_cmpuint (user->pause_ms, ==, 400);
+  /* Its settings come before its connections. */
+  g_assert_true (door_hear (scene->doors[3], &heard, NULL));
+  g_assert_cmpuint (heard.type, ==, COMMYD_INNER_SETTINGS);
+  g_assert_true (door_hear (scene->doors[3], &heard, NULL));
+  g_assert_cmpuint (heard.type, ==, COMMYD_INNER_OPEN);
+  g_assert_cmpuint (heard.connection, ==, 4);
+  g_assert_true (serves (scene, 3, 4));
+  g_assert_true (serves (scene, B, OF_B));
+}
+
+static void
+test_users (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("[daemon]\nusers=2\n");
+  const CommydInnerHead closed = head (COMMYD_INNER_CLOSED, OF_A, 0);
+
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  g_assert_true (keeper_scene_connect (scene, USER_B));
+  g_assert_true (keeper_scene_connect (scene, USER_B));
+  g_assert_false (keeper_scene_connect (scene, 1003));
+  g_assert_true (keeper_scene_connect (scene, geteuid ())); /* can always look */
+  g_assert_cmpuint (scene->server->n_refused, ==, 1);
+  /* One whose programs are gone makes room. */
+  door_say (scene->doors[A], &closed, NULL);
+  keeper_scene_run (scene);
+  g_assert_true (keeper_scene_connect (scene, USER_B));
+  g_assert_cmpuint (g_hash_table_size (scene->server->users), ==, 3);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  /* attack: take over the process of commyd that reads what one says, and say to the keeper what no
+   * door says; defence: its parser has one head and one equation, what cannot be ends the door, and
+   * other users do not notice; test: /daemon/keeper/wrong/another-users-connection */
+  for (gsize i = 0; i < G_N_ELEMENTS (wrongs); i++)
+    {
+      g_autofree char *path = g_strconcat ("/daemon/keeper/wrong/", wrongs[i].name, NULL);
+
+      g_test_add_data_func (path, &wrongs[i], test_wrong);
+    }
+  g_test_add_func ("/daemon/keeper/wrong/no-record", test_no_record);
+  g_test_add_func ("/daemon/keeper/wrong/asks-before-it-is-answered", test_asks_too_early);
+  g_test_add_func ("/daemon/keeper/wrong/an-endless-transaction", test_endless_transaction);
+  g_test_add_func ("/daemon/keeper/wrong/an-endless-value", test_endless_value);
+  /* attack: write or end what is another user's through a door that was taken over; defence: whose
+   * door it is, the keeper knows by its own accept, and decides for that user; test:
+   * /daemon/keeper/a-door-speaks-for-its-user-alone */
+  g_test_add_func ("/daemon/keeper/a-door-speaks-for-its-user-alone",
+                   test_speaks_for_its_user_alone);
+  /* attack: let the keeper's answers lie at a door that reads nothing; defence: what is kept for
+   * one has a bound, it is read no further, and ended after a while; test:
+   * /daemon/keeper/slow/a-door-that-never-reads-has-a-bound */
+  g_test_add_func ("/daemon/keeper/slow/a-door-that-never-reads-has-a-bound", test_never_reads);
+  g_test_add_func ("/daemon/keeper/slow/a-door-that-takes-nothing-is-ended", test_takes_nothing);
+  g_test_add_func ("/daemon/keeper/slow/its-watches-are-cut", test_watch_of_a_slow_door);
+  g_test_add_func ("/daemon/keeper/doors/end-when-nobody-is-left", test_ends_when_nobody_is_left);
+  g_test_add_func ("/daemon/keeper/doors/begin-again-after-a-pause",
+                   test_begins_again_after_a_pause);
+  g_test_add_func ("/daemon/keeper/doors/are-as-many-as-may-be", test_users);
+  return g_test_run ();
+}
