@@ -375,6 +375,78 @@ test_keeper_dies (TestDaemon **daemon, gconstpointer unused)
   assert_ended (&stream);
 }
 
+/* --- what it costs: -m perf --- */
+
+static int
+compare_numbers (gconstpointer a, gconstpointer b)
+{
+  const gint64 left = *(const gint64 *) a;
+  const gint64 right = *(const gint64 *) b;
+
+  return (left > right) - (left < right);
+}
+
+/* Sends @frame @n times, each when the one before is answered; the median of the times. */
+static double
+measure (StoreStream *stream, GByteArray *frame, guint n)
+{
+  g_autofree gint64 *times = g_new (gint64, n);
+  g_autoptr (GByteArray) whole = frame;
+
+  for (guint i = 0; i < n; i++)
+    {
+      const gint64 begin = g_get_monotonic_time ();
+      StoreWireHeader header;
+      const guint8 *payload;
+
+      store_stream_send (stream, g_byte_array_ref (whole), NULL);
+      do
+        g_assert_true (await_frame (stream, &header, &payload));
+      while ((header.flags & STORE_WIRE_MORE) != 0);
+      g_assert_cmpuint (header.type, ==, STORE_WIRE_RESULT);
+      times[i] = g_get_monotonic_time () - begin;
+    }
+  qsort (times, n, sizeof *times, compare_numbers);
+  return (double) times[n / 2];
+}
+
+static void
+report (double us, const char *what)
+{
+  g_test_minimized_result (us, "%s: %.0f us", what, us);
+}
+
+static void
+test_costs (TestDaemon **daemon, gconstpointer unused)
+{
+  g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (200), 200);
+  const CommyStoreOp again = { COMMY_STORE_PUT, "services/org.example.X/0", value, 0 };
+  StoreStream stream, other;
+  gint64 begin;
+
+  test_daemon_start (*daemon);
+  begin = g_get_monotonic_time ();
+  greet (*daemon, &stream);
+  report ((double) (g_get_monotonic_time () - begin), "first connection of a user");
+  begin = g_get_monotonic_time ();
+  greet (*daemon, &other);
+  report ((double) (g_get_monotonic_time () - begin), "second connection");
+  store_stream_close (&other);
+  for (guint i = 0; i < 1000; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("services/org.example.X/%u", i);
+      const CommyStoreOp op = { COMMY_STORE_PUT, key, value, 0 };
+
+      measure (&stream, store_wire_write_txn (1, NULL, 0, &op, 1), 1);
+    }
+  report (measure (&stream, store_wire_write_txn (1, NULL, 0, &again, 1), 1000), "registration");
+  report (measure (&stream, store_wire_write_prefix (STORE_WIRE_RANGE, 1, "none/", 0), 2000),
+          "range of nothing");
+  report (measure (&stream, store_wire_write_prefix (STORE_WIRE_RANGE, 1, "services/", 0), 200),
+          "range of 1000 keys");
+  store_stream_close (&stream);
+}
+
 #define ADD(path, test) \
   g_test_add ("/daemon/door/" path, TestDaemon *, NULL, set_up, test, tear_down)
 
@@ -393,5 +465,7 @@ main (int argc, char **argv)
   ADD ("dies-and-there-is-another-one", test_dies);
   ADD ("takes-its-leases-with-it", test_leases);
   ADD ("does-not-outlive-its-keeper", test_keeper_dies);
+  if (g_test_perf ())
+    ADD ("costs", test_costs);
   return g_test_run ();
 }
