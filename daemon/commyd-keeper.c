@@ -421,8 +421,8 @@ commyd_keeper_enter (CommydServer *server, guint32 uid, GError **error)
 
 /* --- for sessions --- */
 
-/* Whether its door is there no more, which it has not been told yet: who saw that his connection
- * has ended connects again at once. */
+/* Whether its door is there no more, which was not noticed yet: who saw that his connection has
+ * ended connects again at once. One that has only begun to end still takes him along. */
 static gboolean
 is_gone (const CommydUser *self)
 {
