@@ -136,6 +136,25 @@ count_seals (GVariant *report)
   return n;
 }
 
+/* What no seal is behind anybody who could write the files may have noted. */
+static void
+print_claims (GVariant *report)
+{
+  const unsigned long long removals = number (report, "removals_claimed");
+  const unsigned long long ends = number (report, "ends_claimed");
+
+  if (removals > 0)
+    commy_output_print (
+        _ ("%llu of %llu removals are only claimed: no seal that was judged is about "
+           "these notes, so that who can write the files may have made them\n"),
+        removals, number (report, "removals"));
+  if (ends > 0)
+    commy_output_print (
+        _ ("%llu of %llu ends of killed processes are only claimed: no seal that was "
+           "judged is about these notes\n"),
+        ends, number (report, "ends"));
+}
+
 static void
 print_report (GVariant *report, const CommyAuditSeals *seals)
 {
@@ -161,6 +180,7 @@ print_report (GVariant *report, const CommyAuditSeals *seals)
     commy_output_print (_ ("%llu seals, which were not judged: %s\n"), n_seals, seals->why_not);
   else
     commy_output_print (_ ("%llu seals judged; anchor %s\n"), n_seals, seals->anchor);
+  print_claims (report);
   commy_output_print (_ ("%llu records in %llu files, %s; %llu names, %llu of them erased\n"),
                       number (report, "records"), number (report, "files"), size,
                       number (report, "names"), number (report, "erased"));

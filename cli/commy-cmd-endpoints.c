@@ -20,13 +20,16 @@ static const CommyCliVerb verb = {
   .usage = "SERVICE",
   .summary
   = N_ ("The instances of SERVICE as callers see them: where each is, over which transport it is\n"
-        "reached, its weight, calls under way, mean time and share of successes, and the state:\n\n"
+        "reached, the version it says and its health as the caller knows it, its weight, calls\n"
+        "under way, mean time and share of successes, and the state:\n\n"
         "  closed     it may be picked\n"
         "  open       it failed too often; after UNTIL it is tried again\n"
         "  half-open  it is being tried\n"
         "  ejected    it is worse than the others, until UNTIL\n"
         "  draining   it takes no new calls\n"
-        "  unwell     its health check says so"),
+        "  unwell     its health check says so\n\n"
+        "Of an endpoint that no store lists, version and health are unknown; unless checks of\n"
+        "the caller look at it."),
   .description = N_ ("Without --of every other node of the mesh that calls SERVICE is asked.\n\n"
                      "Example: why does nobody call the second instance?\n"
                      "  commy endpoints org.example.Echo\n"
@@ -75,6 +78,26 @@ tone_of (const char *state)
   return strcmp (state, "half-open") == 0 ? COMMY_TONE_PLAIN : COMMY_TONE_BAD;
 }
 
+static CommyTone
+tone_of_health (const char *health)
+{
+  if (strcmp (health, "well") == 0)
+    return COMMY_TONE_GOOD;
+  return strcmp (health, "unwell") == 0 ? COMMY_TONE_BAD : COMMY_TONE_FAINT;
+}
+
+/* A caller of an earlier release says neither. */
+static void
+add_known (CommyTable *table, GVariant *endpoint)
+{
+  const char *version = commy_record_get_string (endpoint, "version");
+  const char *health = commy_record_get_string (endpoint, "health");
+
+  commy_table_add (table, commy_record_get_boolean (endpoint, "listed") ? version : "unknown");
+  health = health[0] != '\0' ? health : "unknown";
+  commy_table_add_toned (table, health, tone_of_health (health));
+}
+
 static void
 add_time (CommyTable *table, guint64 ns)
 {
@@ -95,6 +118,7 @@ add_row (CommyTable *table, const char *node, GVariant *endpoint)
   commy_table_add (table, commy_record_get_string (endpoint, "zone"));
   commy_table_add (table, level_of (endpoint));
   commy_table_add (table, commy_record_get_string (endpoint, "transport"));
+  add_known (table, endpoint);
   commy_table_add_toned (table, state, tone_of (state));
   commy_table_take (
       table, g_strdup_printf ("%" G_GUINT64_FORMAT, commy_record_get_uint (endpoint, "weight")));
@@ -158,9 +182,9 @@ show (gpointer data)
   Query *query = data;
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) nodes = find_nodes (query, &error);
-  g_autoptr (CommyTable) table
-      = commy_table_new ("CALLER", "INSTANCE", "HOST", "ZONE", "LEVEL", "TRANSPORT", "STATE",
-                         "WEIGHT", "IN FLIGHT", "MEAN", "SUCCESS", "UNTIL", "WHY", NULL);
+  g_autoptr (CommyTable) table = commy_table_new (
+      "CALLER", "INSTANCE", "HOST", "ZONE", "LEVEL", "TRANSPORT", "VERSION", "HEALTH", "STATE",
+      "WEIGHT", "IN FLIGHT", "MEAN", "SUCCESS", "UNTIL", "WHY", NULL);
   CommyExit status = COMMY_EXIT_DONE;
   GVariantBuilder answers;
 

@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "cli/commy-cmd.h"
+#include "cli/commy-health-seen.h"
 #include "cli/commy-lookup.h"
 #include "cli/commy-output.h"
 #include "cli/commy-watch.h"
@@ -46,10 +47,7 @@ static const char *const verdicts[] = { "well", "warn", "critical", "unknown" };
 typedef struct
 {
   GVariant *record; /* as the store has it */
-  guint n_well, n_unwell;
-  const char *check; /* interned; NULL: nobody looks */
-  gboolean by_host;  /* a host's daemon looks for those on it */
-  char *reason;      /* why it is unwell, or NULL */
+  CommySeen seen;   /* its reason: also what it says of itself */
 } Subject;
 
 typedef struct
@@ -77,7 +75,7 @@ subject_free (gpointer data)
   Subject *subject = data;
 
   g_variant_unref (subject->record);
-  g_free (subject->reason);
+  commy_seen_clear (&subject->seen);
   g_free (subject);
 }
 
@@ -110,34 +108,21 @@ list_subjects (Query *query, GError **error)
       Subject *subject = g_new0 (Subject, 1);
 
       subject->record = g_variant_ref (instances->pdata[i]);
-      subject->reason = dup_said (subject->record);
+      subject->seen.reason = dup_said (subject->record);
       g_ptr_array_add (subjects, subject);
     }
   return subjects;
 }
 
 static void
-take_finding (GPtrArray *subjects, GVariant *finding)
+take_findings (GPtrArray *subjects, GVariant *findings)
 {
-  const char *id = commy_record_get_string (finding, "instance");
-  const char *state = commy_record_get_string (finding, "state");
-  const char *check = commy_record_get_string (finding, "check");
-
-  if (strcmp (commy_record_get_string (finding, "source"), "seen") != 0)
-    return;
   for (guint i = 0; i < subjects->len; i++)
     {
       Subject *subject = subjects->pdata[i];
 
-      if (strcmp (commy_record_get_string (subject->record, "instance"), id) != 0)
-        continue;
-      subject->n_well += strcmp (state, "well") == 0;
-      subject->n_unwell += strcmp (state, "unwell") == 0;
-      if (check[0] != '\0' && strcmp (check, "none") != 0)
-        subject->check = g_intern_string (check);
-      subject->by_host |= strcmp (commy_record_get_string (finding, "by"), "host") == 0;
-      if (strcmp (state, "unwell") == 0 && subject->reason == NULL)
-        subject->reason = g_strdup (commy_record_get_string (finding, "reason"));
+      commy_seen_add_all (&subject->seen, commy_record_get_string (subject->record, "instance"),
+                          findings);
     }
 }
 
@@ -152,9 +137,9 @@ blame_node (GPtrArray *subjects, GVariant *node)
 
       if (strcmp (commy_record_get_string (subject->record, "node"), id) != 0)
         continue;
-      subject->n_unwell++;
-      if (subject->reason == NULL)
-        subject->reason = g_strdup (_ ("its process does not answer"));
+      subject->seen.n_unwell++;
+      if (subject->seen.reason == NULL)
+        subject->seen.reason = g_strdup (_ ("its process does not answer"));
     }
 }
 
@@ -167,20 +152,15 @@ ask_nodes (Query *query, GPtrArray *subjects)
   for (guint i = 0; nodes != NULL && i < nodes->len; i++)
     {
       g_autoptr (GError) error = NULL;
-      g_autoptr (GVariant) findings = commy_lookup_ask_for (
-          query->mesh, nodes->pdata[i], "HealthOf",
-          g_variant_new ("(s)", query->service != NULL ? query->service : ""), "aa{sv}", &error);
+      g_autoptr (GVariant) findings = commy_seen_ask (
+          query->mesh, nodes->pdata[i], query->service != NULL ? query->service : "", &error);
 
       if (findings == NULL
           && (g_error_matches (error, COMMY_ERROR, COMMY_ERROR_DEADLINE)
               || g_error_matches (error, COMMY_ERROR, COMMY_ERROR_HANDSHAKE)))
         blame_node (subjects, nodes->pdata[i]);
-      for (gsize k = 0; findings != NULL && k < g_variant_n_children (findings); k++)
-        {
-          g_autoptr (GVariant) finding = g_variant_get_child_value (findings, k);
-
-          take_finding (subjects, finding);
-        }
+      if (findings != NULL)
+        take_findings (subjects, findings);
     }
 }
 
@@ -191,7 +171,7 @@ state_of (const Subject *subject)
 {
   gboolean said = g_str_has_prefix (commy_record_get_string (subject->record, "health"), "not-");
 
-  if (said || (subject->n_unwell > 0 && subject->n_unwell >= subject->n_well))
+  if (said || strcmp (commy_seen_get_state (&subject->seen), "unwell") == 0)
     return "unwell";
   return commy_record_get_boolean (subject->record, "draining") ? "draining" : "well";
 }
@@ -282,8 +262,8 @@ first_reason (GPtrArray *subjects, const Tally *all)
   if (all->well + all->unwell == 0 && all->draining > 0)
     return "all are draining";
   for (guint i = 0; i < subjects->len; i++)
-    if (((Subject *) subjects->pdata[i])->reason != NULL)
-      return ((Subject *) subjects->pdata[i])->reason;
+    if (((Subject *) subjects->pdata[i])->seen.reason != NULL)
+      return ((Subject *) subjects->pdata[i])->seen.reason;
   return "";
 }
 
@@ -307,11 +287,12 @@ print_table (const Query *query, GPtrArray *subjects)
                              strcmp (state, "well") == 0     ? COMMY_TONE_GOOD
                              : strcmp (state, "unwell") == 0 ? COMMY_TONE_BAD
                                                              : COMMY_TONE_FAINT);
-      commy_table_take (table, subject->n_well + subject->n_unwell == 0
-                                   ? g_strdup ("-")
-                                   : g_strdup_printf (_ ("%u well, %u unwell"), subject->n_well,
-                                                      subject->n_unwell));
-      commy_table_add (table, subject->reason);
+      commy_table_take (table,
+                        subject->seen.n_well + subject->seen.n_unwell == 0
+                            ? g_strdup ("-")
+                            : g_strdup_printf (_ ("%u well, %u unwell"), subject->seen.n_well,
+                                               subject->seen.n_unwell));
+      commy_table_add (table, subject->seen.reason);
     }
   if (commy_table_get_n_rows (table) > 0)
     commy_table_print (table);
@@ -345,12 +326,16 @@ print_json (const Query *query, GPtrArray *subjects, Verdict verdict)
       add_text (&record, "host", commy_record_get_string (subject->record, "host"));
       add_text (&record, "state", state_of (subject));
       add_text (&record, "says", commy_record_get_string (subject->record, "health"));
-      add_text (&record, "check", subject->check);
-      add_text (&record, "by", subject->by_host ? "host" : subject->check != NULL ? "node" : "");
-      add_text (&record, "reason", subject->reason);
-      g_variant_builder_add (&record, "{sv}", "seen-well", g_variant_new_uint32 (subject->n_well));
+      add_text (&record, "check", subject->seen.check);
+      add_text (&record, "by",
+                subject->seen.by_host         ? "host"
+                : subject->seen.check != NULL ? "node"
+                                              : "");
+      add_text (&record, "reason", subject->seen.reason);
+      g_variant_builder_add (&record, "{sv}", "seen-well",
+                             g_variant_new_uint32 (subject->seen.n_well));
       g_variant_builder_add (&record, "{sv}", "seen-unwell",
-                             g_variant_new_uint32 (subject->n_unwell));
+                             g_variant_new_uint32 (subject->seen.n_unwell));
       g_variant_builder_add_value (&list, g_variant_builder_end (&record));
     }
   g_variant_builder_init (&answer, G_VARIANT_TYPE_VARDICT);

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "cli/commy-cmd.h"
+#include "cli/commy-health-seen.h"
 #include "cli/commy-lookup.h"
 #include "cli/commy-output.h"
 #include "cli/commy-service-view.h"
@@ -208,6 +209,33 @@ print_facts (GVariant *instance)
   print_text (instance, "health");
 }
 
+/* An endpoint that no store lists says nothing of itself; but nodes that use it may look at it. */
+static void
+print_seen (CommyMesh *mesh, GPtrArray *nodes, GVariant *instance)
+{
+  g_auto (CommySeen) seen = { 0 };
+  g_autofree char *reason = NULL;
+  const char *state;
+
+  for (guint i = 0; nodes != NULL && i < nodes->len; i++)
+    {
+      g_autoptr (GVariant) findings = commy_seen_ask (
+          mesh, nodes->pdata[i], commy_record_get_string (instance, "service"), NULL);
+
+      if (findings != NULL)
+        commy_seen_add_all (&seen, commy_record_get_string (instance, "instance"), findings);
+    }
+  state = commy_seen_get_state (&seen);
+  reason = commy_output_clean (seen.reason != NULL ? seen.reason : "", FALSE);
+  if (seen.n_well + seen.n_unwell == 0)
+    commy_output_print (_ ("  %-12s unknown: no node of the mesh that uses it has looked\n"),
+                        "health");
+  else
+    commy_output_print (_ ("  %-12s %s: %u nodes found it well, %u unwell (%s)%s%s\n"), "health",
+                        state, seen.n_well, seen.n_unwell, seen.check != NULL ? seen.check : "-",
+                        reason[0] != '\0' ? ": " : "", reason);
+}
+
 /* Its node is asked. */
 static void
 print_health (CommyMesh *mesh, GPtrArray *nodes, GVariant *instance)
@@ -249,6 +277,7 @@ print_instance (GVariant *instance)
       commy_output_print ("  %-12s %s\n", "host", host);
       commy_output_print ("  %-12s %s, priority %" G_GUINT64_FORMAT "\n", "listed by", clean,
                           commy_record_get_uint (instance, "priority"));
+      commy_output_print (_ ("  %-12s unknown\n"), "version");
       print_pairs (instance, "endpoints", "endpoints");
       return;
     }
@@ -287,7 +316,10 @@ info (Query *query)
   for (guint i = 0; i < instances->len; i++)
     {
       print_instance (instances->pdata[i]);
-      print_health (query->mesh, nodes, instances->pdata[i]);
+      if (commy_record_get_string (instances->pdata[i], "origin")[0] != '\0')
+        print_seen (query->mesh, nodes, instances->pdata[i]);
+      else
+        print_health (query->mesh, nodes, instances->pdata[i]);
     }
   return COMMY_EXIT_DONE;
 }

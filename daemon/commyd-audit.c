@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The daemon's audit trail: see the header. Users of the host are what strangers are to a mesh:
- * they have the same budget, all together, so that none of them fills the disk by what he is
- * denied.
+ * each of them has the same budget, so that none fills the disk by what he is denied, nor crowds
+ * out what others are.
  */
 #include "config.h"
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the fuzzers of a build folder.
 
-fuzz.py check BUILD-DIR RESULTS    each from a copy of its corpus, FUZZ_SECONDS (10) each, with the
+fuzz.py check BUILD-DIR RESULTS    each from a copy of its corpus, FUZZ_SECONDS (5) each, with the
                                    same seed every time; the canary's planted mistake must be found
 fuzz.py resume BUILD-DIR RESULTS   each from where the last run ended, FUZZ_SECONDS (300) each, or
                                    those that FUZZERS names, until nothing is owed; what is new
@@ -234,7 +234,7 @@ def check_canary(program):
 
 
 def check(build, results):
-    seconds = float(os.environ.get("FUZZ_SECONDS", "10"))
+    seconds = float(os.environ.get("FUZZ_SECONDS", "5"))
     crashes = os.path.join(results, "crashes")
     os.makedirs(crashes, exist_ok=True)
     canaries = programs(build, "fuzz-canary")

@@ -69,19 +69,13 @@ take_line (CommyPkiSealJudge *self, const char *line)
 }
 
 CommyPkiSealJudge *
-commy_pki_seal_judge_new (const char *dir, GError **error)
+commy_pki_seal_judge_parse (const char *text, const char *path, GError **error)
 {
   g_autoptr (CommyPkiSealJudge) self = g_new0 (CommyPkiSealJudge, 1);
-  g_autofree char *path = g_build_filename (dir, COMMY_PKI_SEAL_KEYS_FILE, NULL);
-  g_autofree char *text = NULL;
-  g_auto (GStrv) lines = NULL;
-  gsize size;
+  g_auto (GStrv) lines = strlen (text) <= LIST_MAX ? g_strsplit (text, "\n", -1) : NULL;
 
   self->vouchers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->firsts = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  if (!g_file_get_contents (path, &text, &size, error))
-    return NULL;
-  lines = size <= LIST_MAX ? g_strsplit (text, "\n", -1) : NULL;
   for (guint i = 0; lines != NULL && lines[i] != NULL && lines[i][0] != '\0'; i++)
     if (!take_line (self, lines[i]))
       {
@@ -93,6 +87,17 @@ commy_pki_seal_judge_new (const char *dir, GError **error)
     return g_steal_pointer (&self);
   g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE, "%s has no keys", path);
   return NULL;
+}
+
+CommyPkiSealJudge *
+commy_pki_seal_judge_new (const char *dir, GError **error)
+{
+  g_autofree char *path = g_build_filename (dir, COMMY_PKI_SEAL_KEYS_FILE, NULL);
+  g_autofree char *text = NULL;
+
+  if (!g_file_get_contents (path, &text, NULL, error))
+    return NULL;
+  return commy_pki_seal_judge_parse (text, path, error);
 }
 
 static gboolean

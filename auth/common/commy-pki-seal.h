@@ -40,6 +40,8 @@ typedef struct _CommyPkiSealJudge CommyPkiSealJudge;
 
 /* Checks the list. */
 CommyPkiSealJudge *commy_pki_seal_judge_new (const char *dir, GError **error);
+/* The same of a list that was read from @path. */
+CommyPkiSealJudge *commy_pki_seal_judge_parse (const char *text, const char *path, GError **error);
 void commy_pki_seal_judge_free (CommyPkiSealJudge *judge);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommyPkiSealJudge, commy_pki_seal_judge_free)
 /* The list's first key, in hex: who noted it earlier knows that nobody wrote the list anew. */

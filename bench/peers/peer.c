@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,13 @@ peer_fail (const char *format, ...)
   fputc ('\n', stderr);
   va_end (arguments);
   _exit (1);
+}
+
+void
+peer_layout (size_t *out_last, size_t *out_size)
+{
+  *out_last = offsetof (PeerRun, touch);
+  *out_size = sizeof (Peer);
 }
 
 bool

@@ -71,6 +71,10 @@ bool peer_is_request (const PeerRun *run);
 bool peer_is_over (const PeerRun *run, const char *transport);
 /* Whether the measurement is done. */
 bool peer_over (void);
+
+/* Where PeerRun's last member lies, and how large a Peer is: for peers that repeat both in another
+ * language and are to notice when they differ. */
+void peer_layout (size_t *out_last, size_t *out_size);
 /* Ends the process: measurement failed. */
 void peer_fail (const char *format, ...) __attribute__ ((format (printf, 1, 2), noreturn));
 /* Starts a daemon that ends with this program, unpinned, its output in DIR/daemon.log. */

@@ -117,10 +117,13 @@ commy_moves_clear (CommyChannel *self)
 }
 
 /* Whether a path can tell what of it did not arrive: its own memory, or copies of what it copies
- * anyway. */
+ * anyway. What is within one process says so for the account alone: nobody cuts such a path, and
+ * its flows stay. */
 gboolean
 commy_path_can_tell (const CommyPlugin *transport, gpointer connection)
 {
+  if (transport->profile.reach == COMMY_REACH_SELF)
+    return FALSE;
   return transport->ops.transport.unsent (connection, NULL, NULL)
          || !(transport->profile.capabilities & COMMY_CAP_ZERO_COPY);
 }

@@ -18,7 +18,7 @@
         "longest wait before a retry" },                                                         \
       { "attempt-timeout", WHOLE (DURATION, 0, HOUR), DEFAULT ("0"),                             \
         "time for one attempt; 0: all that the call has" },                                      \
-      { "retry-budget", REAL (SHARE, 0, 1), DEFAULT ("20%"),                                     \
+      { "retry-budget", REAL (SHARE, 0, 1), DEFAULT ("18%"),                                     \
         "retries and hedges, as a share of a thread's calls" },                                  \
       { "retry-reserve", WHOLE (INT, 0, 1000000), DEFAULT ("10"),                                \
         "retries a second of a thread, however few calls it makes" },                            \

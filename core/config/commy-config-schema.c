@@ -257,6 +257,8 @@ static const CommyKeySchema audit_keys[] = {
     "files that were closed so long ago are removed; 0: never" },
   { "strangers-per-second", WHOLE (INT, 0, 1000000), "1",
     "records that those may cause who proved nothing; more are counted; 0: no limit" },
+  { "denied-per-second", WHOLE (INT, 0, 1000000), "10",
+    "records that each principal may cause by what it is denied; more are counted; 0: no limit" },
 };
 
 static const CommyKeySchema alert_keys[] = {

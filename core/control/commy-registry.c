@@ -9,9 +9,9 @@
 
 #include "base/commy-dotted-name.h"
 #include "base/commy-error-private.h"
-#include "base/commy-failpoint.h"
 #include "config/commy-config-endpoint.h"
 #include "control/commy-node.h"
+#include "control/commy-own-instances.h"
 #include "control/commy-registration.h"
 #include "control/commy-source.h"
 
@@ -53,6 +53,7 @@ struct _CommyRegistry
   CommyConfig *config;
   const CommyEnv *env;
   CommyRegistration *registration;
+  CommyOwnInstances *own;
   GHashTable *watched;                 /* service -> Watched */
   guint most_services, most_instances; /* limits */
   CommyRefusals told;                  /* of records that could not be read, for lists */
@@ -183,6 +184,7 @@ make_snapshot (Watched *watched)
   snapshot->away_ns = watched->away_ns;
   for (guint i = 0; i < watched->sources->len; i++)
     add_instances (watched, watched->sources->pdata[i], snapshot->instances);
+  commy_own_instances_append (self->own, watched->service, store->instances, snapshot->instances);
   sort_instances (snapshot->instances);
   if (self->survey != NULL)
     self->survey (self->survey_data, snapshot, before);
@@ -414,8 +416,9 @@ watched_new (CommyRegistry *self, const char *service)
   watched->service = g_strdup (service);
   watched->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
   watched->sources = g_ptr_array_new_with_free_func ((GDestroyNotify) commy_source_free);
-  g_ptr_array_add (watched->sources, commy_source_store_new (self->store, self->context, service,
-                                                             self->most_instances, &listener));
+  g_ptr_array_add (watched->sources,
+                   commy_source_store_new (self->store, self->env, self->context, service,
+                                           self->most_instances, &listener));
   add_endpoints (watched, &listener);
   g_hash_table_insert (self->watched, watched->service, watched);
   return watched;
@@ -516,18 +519,16 @@ commy_registry_start (CommyRegistry *self, CommyRegistryFunc done, gpointer data
   commy_registration_start (self->registration, done, data);
 }
 
-static char *
-dup_key (const CommyInstance *instance)
+/* The store tells of it, unless it lacked it already. */
+static void
+on_own_gone (gpointer data, const char *service, const char *id)
 {
-  return g_strdup_printf (PREFIX "%s/%s", instance->service, instance->id);
-}
+  CommyRegistry *self = data;
+  Watched *watched = g_hash_table_lookup (self->watched, service);
+  const CommySource *store = watched != NULL ? watched->sources->pdata[0] : NULL;
 
-static GBytes *
-dup_record (CommyInstance *instance)
-{
-  char *text = commy_instance_write (instance);
-
-  return g_bytes_new_take (text, strlen (text));
+  if (store != NULL && !g_hash_table_contains (store->instances, id))
+    publish (watched);
 }
 
 void
@@ -536,17 +537,7 @@ commy_registry_add (CommyRegistry *self,
                     CommyRegistryFunc done,
                     gpointer data)
 {
-  g_autofree char *key = dup_key (instance);
-  g_autoptr (GBytes) value = dup_record (instance);
-  g_autoptr (GError) error = NULL;
-
-  if (COMMY_FAILPOINT ("registry-add"))
-    {
-      commy_set_error (&error, COMMY_ERROR_STORE, "fail point registry-add");
-      done (data, error);
-      return;
-    }
-  commy_registration_add (self->registration, key, value, done, data);
+  commy_own_instances_add (self->own, instance, done, data);
 }
 
 void
@@ -555,10 +546,7 @@ commy_registry_update (CommyRegistry *self,
                        CommyRegistryFunc done,
                        gpointer data)
 {
-  g_autofree char *key = dup_key (instance);
-  g_autoptr (GBytes) value = dup_record (instance);
-
-  commy_registration_update (self->registration, key, value, done, data);
+  commy_own_instances_update (self->own, instance, done, data);
 }
 
 void
@@ -567,9 +555,7 @@ commy_registry_remove (CommyRegistry *self,
                        CommyRegistryFunc done,
                        gpointer data)
 {
-  g_autofree char *key = dup_key (instance);
-
-  commy_registration_remove (self->registration, key, done, data);
+  commy_own_instances_remove (self->own, instance, done, data);
 }
 
 /* --- listing --- */
@@ -801,6 +787,7 @@ commy_registry_new (CommyPlugin *store,
   self->ops = &store->ops.store;
   self->context = context;
   self->registration = commy_registration_new (store, context);
+  self->own = commy_own_instances_new (self->registration, on_own_gone, self);
   self->config = commy_config_ref (config);
   self->most_services = (guint) commy_config_get_int (config, "limits", "services");
   self->most_instances = (guint) commy_config_get_int (config, "limits", "instances");
@@ -833,6 +820,7 @@ commy_registry_free (CommyRegistry *self)
   if (self == NULL)
     return;
   dismiss_waiters (self);
+  commy_own_instances_free (self->own);
   commy_registration_free (self->registration);
   g_hash_table_unref (self->watched);
   g_hash_table_unref (self->snapshots);

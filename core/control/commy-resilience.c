@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * From settings to policies. The defaults stand in commy-config-resilience.h and come from: budget
- * and reserve, Finagle's RetryBudget; at most 5 attempts, gRPC A6; breakers, Linkerd; calls under
- * way to one instance, failures in a row, interval and times of ejection, Envoy and gRPC A50.
+ * (but for its share, decision 21) and reserve, Finagle's RetryBudget; at most 5 attempts, gRPC A6;
+ * breakers, Linkerd; calls under way to one instance, failures in a row, interval and times of
+ * ejection, Envoy and gRPC A50.
  */
 #include "config.h"
 

@@ -3,6 +3,9 @@
  * The form of the backoff is gRPC's (proposal A6), that of the budget Finagle's (RetryBudget):
  * a share of the calls of a window. Its reserve is for clients with few calls, so it is not added
  * to the share as there: with it many clients together would amplify more than the share says.
+ * Nor is there a window of both: a tally forgets a tenth of its window at a time, so that one
+ * window for calls and retries lets through more than the share of some ten seconds that lie
+ * otherwise. Calls are counted over those ten seconds at most, retries over at least those.
  */
 #include "config.h"
 
@@ -11,13 +14,15 @@
 #include "control/commy-chance.h"
 
 #define BUDGET_WINDOW_NS (10 * G_GINT64_CONSTANT (1000000000)) /* Finagle's time to live */
+/* All of its buckets but the newest, which has just begun, are the window. */
+#define RETRIES_WINDOW_NS (BUDGET_WINDOW_NS / (COMMY_TALLY_BUCKETS - 1) * COMMY_TALLY_BUCKETS)
 #define MULTIPLIER 2.0
 #define JITTER 0.2 /* A6: U(0.8, 1.2) */
 
 void
 commy_retry_budget_deposit (CommyRetryBudget *budget, gint64 now_ns, guint32 n)
 {
-  commy_tally_add (&budget->tally, BUDGET_WINDOW_NS, now_ns, 0, n);
+  commy_tally_add (&budget->calls, BUDGET_WINDOW_NS, now_ns, 0, n);
 }
 
 gboolean
@@ -27,12 +32,13 @@ commy_retry_budget_withdraw (CommyRetryBudget *budget,
 {
   double allowed;
 
-  commy_tally_advance (&budget->tally, BUDGET_WINDOW_NS, now_ns);
-  allowed = MAX (policy->budget_share * (double) budget->tally.sums[0],
+  commy_tally_advance (&budget->calls, BUDGET_WINDOW_NS, now_ns);
+  commy_tally_advance (&budget->retries, RETRIES_WINDOW_NS, now_ns);
+  allowed = MAX (policy->budget_share * (double) budget->calls.sums[0],
                  (double) policy->budget_reserve * (BUDGET_WINDOW_NS / 1e9));
-  if ((double) budget->tally.sums[1] + 1 > allowed)
+  if ((double) budget->retries.sums[0] + 1 > allowed)
     return FALSE;
-  commy_tally_add (&budget->tally, BUDGET_WINDOW_NS, now_ns, 1, 1);
+  commy_tally_add (&budget->retries, RETRIES_WINDOW_NS, now_ns, 0, 1);
   return TRUE;
 }
 

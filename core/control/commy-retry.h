@@ -29,10 +29,12 @@ typedef struct
   guint budget_reserve;      /* a second, if that is more */
 } CommyRetryPolicy;
 
-/* How much sending again there was lately. */
+/* How much sending again there was lately: of the ten seconds that end with a retry or a hedge
+ * these are never more than the share, or the reserve. Of each tally the first count. */
 typedef struct
 {
-  CommyTally tally; /* 0: calls, 1: retries and hedges */
+  CommyTally calls;
+  CommyTally retries; /* and hedges */
 } CommyRetryBudget;
 
 /* So many calls were begun. */

@@ -4,6 +4,10 @@
  * it said last stays, with a notice, and the range is tried again every second. What a store says
  * is not believed blindly: an answer that is older than what was seen, or that does not come, is
  * told in the notice, and changes out of order have all of it read again.
+ *
+ * Who is cut off from the store for longer than his lease loses it, and comes back with those who
+ * looked for him: what is missing when the store is read after it was away is kept for a moment, so
+ * that its owner can register it anew first. It was called all the time that the store was away.
  */
 #include "config.h"
 
@@ -17,14 +21,19 @@
 #define RETRY_MS 1000u
 #define PATIENCE_MS 15000u
 #define NS_PER_US 1000
+#define NS_PER_MS 1000000
 /* So often an answer may be older than what was seen; then the store was set back. */
 #define OLDER_MOST 10u
+/* So long is kept what is missing after the store was away: the second until its owner looks for
+ * it, and twice what one member may take to answer, for what has to be asked then. */
+#define GRACE_NS G_GINT64_CONSTANT (5000000000)
 
 typedef struct
 {
   CommySource source;
   CommyPlugin *store;
   const CommyStoreOps *ops;
+  const CommyEnv *env;
   GMainContext *context;
   char *service;
   char *prefix;
@@ -37,6 +46,8 @@ typedef struct
   guint n_older;          /* answers in turn that were older than what was seen */
   GHashTable *unreadable; /* ids of records that say nothing */
   guint most;             /* of both, together with the instances */
+  GHashTable *missed;     /* id -> gint64: until when it is kept although the store lacks it */
+  GSource *grace;         /* until the first of them goes; NULL: there is none, or it is away */
   gboolean is_full;       /* some were left out */
   gboolean told_full;     /* in the log */
   CommyRefusals told;     /* of those */
@@ -142,6 +153,7 @@ apply_entry (StoreSource *self, const CommyStoreEntry *entry)
   if (entry->key == NULL || !g_str_has_prefix (entry->key, self->prefix))
     return;
   id = entry->key + strlen (self->prefix);
+  g_hash_table_remove (self->missed, id);
   if (is_left_out (self, entry, id))
     return;
   instance = entry->value != NULL ? commy_source_store_read (entry, &error) : NULL;
@@ -160,19 +172,22 @@ apply_entry (StoreSource *self, const CommyStoreEntry *entry)
 static void
 say_changed (StoreSource *self)
 {
-  guint n = g_hash_table_size (self->unreadable);
-  g_autofree char *full
-      = self->is_full
-            ? g_strdup_printf ("instances beyond %u are left out (limit \"instances\")", self->most)
-            : NULL;
-  g_autofree char *unread
-      = n > 0 ? g_strdup_printf ("%u records of the store cannot be read: the log says why", n)
-              : NULL;
+  const guint n_unread = g_hash_table_size (self->unreadable);
+  const guint n_missed = g_hash_table_size (self->missed);
+  g_autoptr (GString) notice = g_string_new (NULL);
 
-  if (full != NULL && unread != NULL)
-    commy_source_changed (&self->source, g_strdup_printf ("%s; %s", full, unread));
-  else
-    commy_source_changed (&self->source, g_strdup (full != NULL ? full : unread));
+  if (self->is_full)
+    g_string_append_printf (notice, "instances beyond %u are left out (limit \"instances\")",
+                            self->most);
+  if (n_unread > 0)
+    g_string_append_printf (notice, "%s%u records of the store cannot be read: the log says why",
+                            notice->len > 0 ? "; " : "", n_unread);
+  if (n_missed > 0)
+    g_string_append_printf (notice,
+                            "%sthe store, which was away, does not know %u instances any more: "
+                            "they have a moment to register again",
+                            notice->len > 0 ? "; " : "", n_missed);
+  commy_source_changed (&self->source, notice->len > 0 ? g_strdup (notice->str) : NULL);
 }
 
 /* --- watching --- */
@@ -221,13 +236,9 @@ read_again (StoreSource *self, const char *why)
 /* Where one went, one that was left out may have room, or none is left out any more; but it is not
  * looked for them again and again. */
 static void
-look_for_others (StoreSource *self, const CommyStoreEntry *entries, gsize n_entries)
+look_for_others (StoreSource *self)
 {
-  gboolean went = FALSE;
-
-  for (gsize i = 0; i < n_entries; i++)
-    went |= entries[i].value == NULL;
-  if (!self->is_full || !went)
+  if (!self->is_full)
     return;
   if (self->calm != NULL)
     {
@@ -264,6 +275,7 @@ on_events (gpointer user_data,
            const GError *error)
 {
   StoreSource *self = user_data;
+  gboolean went = FALSE;
 
   if (error != NULL)
     {
@@ -280,11 +292,15 @@ on_events (gpointer user_data,
   self->source.revision = MAX (self->source.revision, revision);
   /* The range may have been read again since, and have seen some of it. */
   for (gsize i = 0; i < n_entries; i++)
-    if (entries[i].mod_revision > self->read_revision)
-      apply_entry (self, &entries[i]);
+    {
+      went |= entries[i].value == NULL;
+      if (entries[i].mod_revision > self->read_revision)
+        apply_entry (self, &entries[i]);
+    }
   if (n_entries > 0)
     say_changed (self);
-  look_for_others (self, entries, n_entries);
+  if (went)
+    look_for_others (self);
 }
 
 static gboolean
@@ -301,6 +317,84 @@ static void
 retry_later (StoreSource *self)
 {
   begin_timer (self, &self->retry, RETRY_MS, on_retry);
+}
+
+/* --- what is missing --- */
+
+static void await_missed (StoreSource *self);
+
+/* While the store is away nothing goes. */
+static gboolean
+on_grace (gpointer data)
+{
+  StoreSource *self = data;
+  const gint64 now_ns = commy_env_now (self->env);
+  const guint n_before = g_hash_table_size (self->missed);
+  GHashTableIter iter;
+  gpointer id, until_ns;
+
+  end_timer (&self->grace);
+  if (self->source.away)
+    return G_SOURCE_REMOVE;
+  g_hash_table_iter_init (&iter, self->missed);
+  while (g_hash_table_iter_next (&iter, &id, &until_ns))
+    if (*(gint64 *) until_ns <= now_ns)
+      {
+        g_hash_table_remove (self->source.instances, id);
+        g_hash_table_iter_remove (&iter);
+      }
+  await_missed (self);
+  if (g_hash_table_size (self->missed) == n_before)
+    return G_SOURCE_REMOVE;
+  say_changed (self);
+  look_for_others (self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+await_missed (StoreSource *self)
+{
+  gint64 first_ns = G_MAXINT64;
+  GHashTableIter iter;
+  gpointer until_ns;
+
+  end_timer (&self->grace);
+  g_hash_table_iter_init (&iter, self->missed);
+  while (g_hash_table_iter_next (&iter, NULL, &until_ns))
+    first_ns = MIN (first_ns, *(gint64 *) until_ns);
+  if (first_ns != G_MAXINT64)
+    begin_timer (self, &self->grace,
+                 (guint) (MAX (first_ns - commy_env_now (self->env), 0) / NS_PER_MS + 1), on_grace);
+}
+
+/* Of those that were known @before. None is kept for longer because the store goes away again. */
+static void
+keep_missing (StoreSource *self, GHashTable *before, gboolean was_away)
+{
+  const gint64 now_ns = commy_env_now (self->env);
+  GHashTableIter iter;
+  gpointer id, instance;
+
+  g_hash_table_iter_init (&iter, before);
+  while (g_hash_table_iter_next (&iter, &id, &instance))
+    {
+      const gint64 *until_ns = g_hash_table_lookup (self->missed, id);
+      const gint64 grace_ns = now_ns + GRACE_NS;
+
+      if (g_hash_table_contains (self->source.instances, id)
+          || g_hash_table_contains (self->unreadable, id))
+        continue;
+      if (until_ns == NULL && was_away)
+        {
+          g_hash_table_insert (self->missed, g_strdup (id), g_memdup2 (&grace_ns, sizeof grace_ns));
+          until_ns = &grace_ns;
+        }
+      if (until_ns != NULL && *until_ns > now_ns && has_room (self))
+        g_hash_table_insert (self->source.instances, g_strdup (id), commy_instance_ref (instance));
+      else
+        g_hash_table_remove (self->missed, id);
+    }
+  await_missed (self);
 }
 
 /* --- reading --- */
@@ -330,11 +424,14 @@ is_older (StoreSource *self, const CommyStoreResult *result, GError **error)
 static void
 take (StoreSource *self, const CommyStoreResult *result)
 {
-  g_hash_table_remove_all (self->source.instances);
+  g_autoptr (GHashTable) before = g_steal_pointer (&self->source.instances);
+
+  self->source.instances = commy_source_new_instances ();
   g_hash_table_remove_all (self->unreadable);
   self->is_full = FALSE;
   for (gsize i = 0; i < result->n_entries; i++)
     apply_entry (self, &result->entries[i]);
+  keep_missing (self, before, self->source.away);
   if (result->revision < self->source.revision)
     stop_watching (self);
   self->n_older = 0;
@@ -430,7 +527,9 @@ store_free (CommySource *source)
   end_timer (&self->retry);
   end_timer (&self->patience);
   end_timer (&self->calm);
+  end_timer (&self->grace);
   g_hash_table_unref (self->unreadable);
+  g_hash_table_unref (self->missed);
   commy_source_clear (source);
   g_free (self->service);
   g_free (self->prefix);
@@ -441,6 +540,7 @@ store_free (CommySource *source)
 
 static CommySource *
 store_new (CommyPlugin *store,
+           const CommyEnv *env,
            GMainContext *context,
            const char *what,
            char *prefix,
@@ -453,8 +553,10 @@ store_new (CommyPlugin *store,
   commy_source_init (&self->source, &ops, listener);
   self->store = store;
   self->ops = &store->ops.store;
+  self->env = env;
   self->context = context;
   self->unreadable = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->missed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   self->service = g_strdup (what);
   self->prefix = prefix;
   self->most = most;
@@ -463,22 +565,24 @@ store_new (CommyPlugin *store,
 
 CommySource *
 commy_source_store_new (CommyPlugin *store,
+                        const CommyEnv *env,
                         GMainContext *context,
                         const char *service,
                         guint most,
                         const CommySourceListener *listener)
 {
-  return store_new (store, context, service, g_strdup_printf (PREFIX "%s/", service), most,
+  return store_new (store, env, context, service, g_strdup_printf (PREFIX "%s/", service), most,
                     listener);
 }
 
 CommySource *
 commy_source_store_new_all (CommyPlugin *store,
+                            const CommyEnv *env,
                             GMainContext *context,
                             const char *beginning,
                             guint most,
                             const CommySourceListener *listener)
 {
-  return store_new (store, context, beginning, g_strconcat (PREFIX, beginning, NULL), most,
+  return store_new (store, env, context, beginning, g_strconcat (PREFIX, beginning, NULL), most,
                     listener);
 }

@@ -8,6 +8,13 @@
 
 #include "config/commy-config-endpoint.h"
 
+GHashTable *
+commy_source_new_instances (void)
+{
+  return g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                (GDestroyNotify) commy_instance_unref);
+}
+
 void
 commy_source_init (CommySource *self,
                    const CommySourceOps *ops,
@@ -15,8 +22,7 @@ commy_source_init (CommySource *self,
 {
   self->ops = ops;
   self->listener = *listener;
-  self->instances = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-                                           (GDestroyNotify) commy_instance_unref);
+  self->instances = commy_source_new_instances ();
 }
 
 void

@@ -47,6 +47,8 @@ void commy_source_init (CommySource *source,
 /* Frees what commy_source_init() made; for `free`. */
 void commy_source_clear (CommySource *source);
 void commy_source_free (CommySource *source);
+/* An empty table for `instances`. (transfer full) */
+GHashTable *commy_source_new_instances (void);
 
 /* Asks, unless that is under way. */
 void commy_source_refresh (CommySource *source);
@@ -60,12 +62,14 @@ void commy_source_changed (CommySource *source, char *notice);
 
 /* @most: the limit "instances"; those beyond are left out, with a notice, until there is room. */
 CommySource *commy_source_store_new (CommyPlugin *store,
+                                     const CommyEnv *env,
                                      GMainContext *context,
                                      const char *service,
                                      guint most,
                                      const CommySourceListener *listener);
 /* All instances of services whose names have this beginning; ids are "REST/ID". */
 CommySource *commy_source_store_new_all (CommyPlugin *store,
+                                         const CommyEnv *env,
                                          GMainContext *context,
                                          const char *beginning,
                                          guint most,

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "mesh/commy-health-checks.h"
 #include "mesh/commy-node-report.h"
 #include "mesh/commy-survey.h"
 #include "mesh/commy-ward.h"
@@ -99,6 +100,19 @@ view_all (CommyWard *ward, guint index, gint64 now_ns, CommyGuardView *out_view)
     }
 }
 
+/* Of an endpoint that no store lists neither is known, but by looking. */
+static void
+add_known (GVariantBuilder *record, CommyMesh *mesh, const CommyInstance *instance)
+{
+  CommyHealthFinding finding;
+
+  commy_health_checks_get (mesh->health, instance, &finding);
+  g_variant_builder_add (record, "{sv}", "listed",
+                         g_variant_new_boolean (instance->origin == NULL));
+  add_text (record, "version", instance->version);
+  add_text (record, "health", commy_health_state_to_string (finding.state));
+}
+
 static void
 describe (const Visit *visit, CommyWard *ward, GHashTable *listed, guint index, gint64 now_ns)
 {
@@ -116,6 +130,7 @@ describe (const Visit *visit, CommyWard *ward, GHashTable *listed, guint index, 
   add_text (&record, "zone", instance->zone);
   add_uint (&record, "level", known != NULL ? known->level : COMMY_LEVEL_ELSEWHERE);
   add_text (&record, "transport", path != NULL ? path->transport->note.id : "");
+  add_known (&record, visit->mesh, instance);
   add_text (&record, "state", view.state);
   add_uint (&record, "weight", instance->weight);
   add_uint (&record, "in-flight", view.in_flight);

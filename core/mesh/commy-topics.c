@@ -276,7 +276,7 @@ topics_new (CommyMesh *mesh)
   read_keyfile (self);
   commy_registry_set_listener (mesh->registry, on_snapshot, self);
   self->source = commy_source_store_new_all (
-      mesh->store, mesh->context, COMMY_TOPIC_PREFIX,
+      mesh->store, mesh->env, mesh->context, COMMY_TOPIC_PREFIX,
       (guint) commy_config_get_int (mesh->config, "limits", "instances"), &listener);
   return self;
 }

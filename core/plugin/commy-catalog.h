@@ -136,6 +136,9 @@ void commy_plugin_stop (CommyPlugin *plugin); /* fini, frees instance and host; 
  * x86-64"). */
 gboolean
 commy_note_parse (const guint8 *image, gsize size, CommyPluginNote *out_note, GError **error);
+/* How much of an image of @size bytes commy_note_parse() looks at, told by its first @length bytes;
+ * all of it where they do not tell. */
+gsize commy_note_get_extent (const guint8 *head, gsize length, gsize size);
 /* ABI, kind, strings terminated, id's characters, profile sane. */
 gboolean commy_note_check (const CommyPluginNote *note, GError **error);
 /* Finite, not negative, segments ascending, cost not falling by more than 20 % at a join. */

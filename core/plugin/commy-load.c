@@ -20,17 +20,29 @@
 #define MAX_INSTANCE_SIZE (64u << 20)
 #define MAX_PARAMS 256u
 
-/* The whole file, or NULL with errno; munmap() it. Read, not mapped: one that is cut short
- * meanwhile would end in SIGBUS. Not from malloc() either: once it has freed such a block it keeps
- * as much of everything that is freed later, in every program that loads a plugin. */
+/* What is read of a file at first. Its note nearly always lies there. */
+#define HEAD_SIZE 16384u
+
+static gboolean
+read_range (int fd, guint8 *image, gsize from, gsize to)
+{
+  return from >= to || pread (fd, image + from, to - from, (off_t) from) == (gssize) (to - from);
+}
+
+/* The file as far as its note is looked for in it, zeros behind, or NULL with errno; munmap() it.
+ * Read, not mapped: one that is cut short meanwhile would end in SIGBUS. Not from malloc() either:
+ * once it has freed such a block it keeps as much of everything that is freed later, in every
+ * program that loads a plugin. */
 static void *
 read_image (int fd, gsize size)
 {
-  void *image = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const gsize head = MIN (size, HEAD_SIZE);
+  guint8 *image = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
   if (image == MAP_FAILED)
     return NULL;
-  if (pread (fd, image, size, 0) == (gssize) size)
+  if (read_range (fd, image, 0, head)
+      && read_range (fd, image, head, commy_note_get_extent (image, head, size)))
     return image;
   munmap (image, size);
   return NULL;

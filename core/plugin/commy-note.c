@@ -189,11 +189,16 @@ check_header (const guint8 *image, gsize size, ElfW (Ehdr) * out_header, GError 
     return fail_damaged ("its ELF program headers make no sense", error);
   if (!fits (size, out_header->e_phoff, (guint64) out_header->e_phnum * sizeof (ElfW (Phdr))))
     return fail_truncated (size, error);
-  /* Nothing here needs the sections, but they lie at the end: a file cut anywhere is noticed. */
-  if (out_header->e_shoff != 0
-      && !fits (size, out_header->e_shoff, (guint64) out_header->e_shnum * out_header->e_shentsize))
-    return fail_truncated (size, error);
   return TRUE;
+}
+
+/* Nothing here needs the sections, but they lie at the end: a file cut anywhere is noticed. */
+static gboolean
+check_end (const ElfW (Ehdr) * header, gsize size, GError **error)
+{
+  return header->e_shoff == 0
+         || fits (size, header->e_shoff, (guint64) header->e_shnum * header->e_shentsize)
+         || fail_truncated (size, error);
 }
 
 static guint64
@@ -258,6 +263,28 @@ search_image (Search *search, const ElfW (Ehdr) * header, GError **error)
   return TRUE;
 }
 
+gsize
+commy_note_get_extent (const guint8 *head, gsize length, gsize size)
+{
+  ElfW (Ehdr) header;
+  guint64 extent = 0;
+
+  if (!check_header (head, length, &header, NULL))
+    return size;
+  for (guint i = 0; i < header.e_phnum; i++)
+    {
+      ElfW (Phdr) segment;
+
+      memcpy (&segment, head + header.e_phoff + i * sizeof segment, sizeof segment);
+      if (segment.p_type != PT_NOTE)
+        continue;
+      if (!fits (size, segment.p_offset, segment.p_filesz))
+        return size;
+      extent = MAX (extent, segment.p_offset + segment.p_filesz);
+    }
+  return (gsize) extent;
+}
+
 /* A note of another size is of another ABI; say which, if it can be seen. */
 static gboolean
 fail_size (const Search *search, GError **error)
@@ -287,7 +314,8 @@ commy_note_parse (const guint8 *image, gsize size, CommyPluginNote *out_note, GE
   ElfW (Ehdr) header;
   Search search = { .image = image, .size = size };
 
-  if (!check_header (image, size, &header, error) || !search_image (&search, &header, error))
+  if (!check_header (image, size, &header, error) || !check_end (&header, size, error)
+      || !search_image (&search, &header, error))
     return FALSE;
   if (search.n_found == 0)
     {

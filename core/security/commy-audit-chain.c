@@ -5,11 +5,11 @@
  */
 #include "config.h"
 
-#include "security/commy-audit-chain.h"
+#include "security/commy-audit-chain-private.h"
 
 #include "base/commy-error-private.h"
 #include "security/commy-audit-files.h"
-#include "security/commy-audit-heads.h"
+#include "security/commy-audit-note.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,53 +18,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* An empty file may have been made a moment ago, and its lock be about to be taken. */
-#define YOUNG_S 60
-
-struct _CommyAuditChain
-{
-  CommyAuditChainSetup setup;
-  CommyAuditTools *tools;
-  int dir_fd;
-  char *name; /* of the chain; files are called NAME-000001 and so on */
-
-  guint64 sequence; /* of the last record */
-  guint8 hash[COMMY_AUDIT_HASH_SIZE];
-
-  CommyAuditHead head; /* as it is to be with the next sync, but for number and hash */
-  char commitment[COMMY_AUDIT_HEX_SIZE + 1]; /* to its secret */
-  int head_fd;                               /* -1: not made yet */
-
-  /* the file that is written */
-  guint number;
-  gboolean is_begun;  /* its first record was made */
-  gboolean is_ending; /* its last record was made */
-  int fd;             /* -1: not open yet */
-  int names_fd;
-  gsize size;                              /* bytes made for it and its names, written or not */
-  GHashTable *names;                       /* text -> commitment in hex */
-  guint8 last_seal[COMMY_AUDIT_HASH_SIZE]; /* hash of its last checkpoint */
-  gboolean is_sealed;                      /* it has one */
-  guint unsealed;                          /* records behind it */
-  gint64 sealed_ns;
-  gint64 synced_ns;
-  gboolean is_dirty;    /* written since */
-  gboolean is_doubtful; /* a sync of it failed */
-  guint64 unsynced;     /* records made since the last sync */
-
-  /* the file that was given up */
-  gboolean is_trial; /* nothing was synced since */
-  char *gap_stem;
-  guint64 gap; /* records that it may lack */
-  guint64 gap_sequence;
-  guint8 gap_hash[COMMY_AUDIT_HASH_SIZE]; /* of its last record */
-
-  GString *lines; /* to be written */
-  gsize lines_done;
-  GString *name_lines;
-  gsize name_lines_done;
-};
 
 static void
 fail (GError **error, const CommyAuditChain *self, const char *verb, int code)
@@ -75,8 +28,8 @@ fail (GError **error, const CommyAuditChain *self, const char *verb, int code)
 
 /* --- making and freeing --- */
 
-static gboolean
-open_directory (CommyAuditChain *self, GError **error)
+gboolean
+commy_audit_chain_open_directory (CommyAuditChain *self, GError **error)
 {
   struct stat status;
 
@@ -216,6 +169,9 @@ add_line (CommyAuditChain *self, const CommyAuditRecord *record)
 static void
 begin_file (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
 {
+  const CommyAuditRules rules
+      = { self->setup.retention_us, self->setup.max_total_size, self->was_sealed };
+  g_autofree char *rules_text = commy_audit_rules_dup (&rules);
   char before[COMMY_AUDIT_HEX_SIZE + 1] = "";
   g_autofree char *details = g_strdup_printf ("mesh %s, node %s, pid %d, boot %s, host %s",
                                               self->setup.mesh, self->setup.node, (int) getpid (),
@@ -234,14 +190,15 @@ begin_file (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
                                        .boot_ns = boot_ns,
                                        .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
                                                   [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_OPENED,
+                                                  [COMMY_AUDIT_REASON] = rules_text,
                                                   [COMMY_AUDIT_DETAILS] = details,
                                                   [COMMY_AUDIT_BEFORE] = before,
                                                   [COMMY_AUDIT_HEAD] = self->commitment } });
 }
 
 /* With each there is another secret: who knows that one only cannot have the head fit what was
- * before it. */
-static void
+ * before it. FALSE: nobody can. */
+static gboolean
 add_seal (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
 {
   CommyAuditHead head = self->head;
@@ -262,7 +219,7 @@ add_seal (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
       || size > sizeof seal)
     {
       self->unsealed = 0; /* is asked again after as many */
-      return;
+      return FALSE;
     }
   commy_audit_to_hex (seal, size, hex);
   add_line (self, &(CommyAuditRecord){ .wall_us = wall_us,
@@ -276,6 +233,7 @@ add_seal (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
   memcpy (self->last_seal, self->hash, sizeof self->last_seal);
   self->is_sealed = TRUE;
   self->unsealed = 0;
+  return TRUE;
 }
 
 void
@@ -286,6 +244,14 @@ commy_audit_chain_add (CommyAuditChain *self, const CommyAuditRecord *record)
   add_line (self, record);
   if (self->unsealed >= COMMY_AUDIT_SEAL_EVERY)
     add_seal (self, record->wall_us, record->boot_ns);
+}
+
+gboolean
+commy_audit_chain_seal (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
+{
+  if (!self->is_begun)
+    begin_file (self, wall_us, boot_ns);
+  return add_seal (self, wall_us, boot_ns);
 }
 
 guint
@@ -320,8 +286,8 @@ write_all (int fd, GString *text, gsize *done)
   return TRUE;
 }
 
-static char *
-file_name (const CommyAuditChain *self, const char *suffix)
+char *
+commy_audit_chain_dup_file_name (const CommyAuditChain *self, const char *suffix)
 {
   return g_strdup_printf ("%s-%06u%s", self->name, self->number, suffix);
 }
@@ -329,7 +295,7 @@ file_name (const CommyAuditChain *self, const char *suffix)
 static int
 open_new (const CommyAuditChain *self, const char *suffix)
 {
-  g_autofree char *name = file_name (self, suffix);
+  g_autofree char *name = commy_audit_chain_dup_file_name (self, suffix);
 
   return openat (self->dir_fd, name,
                  O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -369,7 +335,7 @@ put_head (CommyAuditChain *self)
 static gboolean
 open_files (CommyAuditChain *self, GError **error)
 {
-  if (!open_directory (self, error))
+  if (!commy_audit_chain_open_directory (self, error))
     return FALSE;
   if (open_head (self) && self->names_fd < 0)
     self->names_fd = open_new (self, COMMY_AUDIT_NAMES_SUFFIX);
@@ -412,8 +378,8 @@ sync_both (CommyAuditChain *self, GError **error)
 static gboolean
 end_file (CommyAuditChain *self, GError **error)
 {
-  g_autofree char *live = file_name (self, COMMY_AUDIT_LIVE_SUFFIX);
-  g_autofree char *closed = file_name (self, COMMY_AUDIT_SUFFIX);
+  g_autofree char *live = commy_audit_chain_dup_file_name (self, COMMY_AUDIT_LIVE_SUFFIX);
+  g_autofree char *closed = commy_audit_chain_dup_file_name (self, COMMY_AUDIT_SUFFIX);
 
   if (!sync_both (self, error))
     return FALSE;
@@ -427,6 +393,7 @@ end_file (CommyAuditChain *self, GError **error)
   fsync (self->dir_fd); /* some file systems cannot */
   close_fd (&self->fd);
   close_fd (&self->names_fd);
+  self->was_sealed = self->is_sealed;
   self->is_begun = self->is_ending = FALSE;
   return TRUE;
 }
@@ -463,8 +430,8 @@ sync_files (CommyAuditChain *self, gint64 boot_ns, gboolean durable, GError **er
 static void
 take_back_trial (CommyAuditChain *self)
 {
-  g_autofree char *live = file_name (self, COMMY_AUDIT_LIVE_SUFFIX);
-  g_autofree char *names = file_name (self, COMMY_AUDIT_NAMES_SUFFIX);
+  g_autofree char *live = commy_audit_chain_dup_file_name (self, COMMY_AUDIT_LIVE_SUFFIX);
+  g_autofree char *names = commy_audit_chain_dup_file_name (self, COMMY_AUDIT_NAMES_SUFFIX);
   gboolean removed = unlinkat (self->dir_fd, live, 0) == 0 || errno == ENOENT;
 
   if ((unlinkat (self->dir_fd, names, 0) == 0 || errno == ENOENT) && removed)
@@ -477,7 +444,7 @@ static void
 note_doubt (CommyAuditChain *self)
 {
   g_free (self->gap_stem);
-  self->gap_stem = file_name (self, "");
+  self->gap_stem = commy_audit_chain_dup_file_name (self, "");
   self->gap = self->unsynced;
   self->gap_sequence = self->sequence;
   memcpy (self->gap_hash, self->hash, sizeof self->gap_hash);
@@ -498,6 +465,7 @@ give_file_up (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
   close_fd (&self->fd);
   close_fd (&self->names_fd);
   self->is_begun = self->is_ending = self->is_dirty = self->is_doubtful = FALSE;
+  self->was_sealed = FALSE; /* whether its last one is there nobody knows */
   self->is_trial = TRUE;
   self->synced_ns = boot_ns - COMMY_AUDIT_SYNC_NS;
   commy_audit_chain_add (
@@ -506,7 +474,7 @@ give_file_up (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns)
                                  .count = self->gap,
                                  .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
                                             [COMMY_AUDIT_OUTCOME] = COMMY_AUDIT_GAP,
-                                            [COMMY_AUDIT_REASON] = "not synced",
+                                            [COMMY_AUDIT_REASON] = COMMY_AUDIT_NOT_SYNCED,
                                             [COMMY_AUDIT_DETAILS] = self->gap_stem } });
 }
 
@@ -564,265 +532,9 @@ commy_audit_chain_close (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, 
   if (self->head_fd < 0)
     return TRUE;
   close_fd (&self->head_fd);
-  last = file_name (self, COMMY_AUDIT_SUFFIX);
+  last = commy_audit_chain_dup_file_name (self, COMMY_AUDIT_SUFFIX);
   /* Its time was over while nothing happened, and somebody removed it: then there is no chain. */
   if (faccessat (self->dir_fd, last, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
     commy_audit_head_remove (self->dir_fd, name, G_MAXINT64);
   return TRUE;
-}
-
-/* --- what others left --- */
-
-static void
-add_about (CommyAuditChain *self,
-           const char *outcome,
-           const char *name,
-           const CommyAuditTail *tail,
-           gint64 wall_us,
-           gint64 boot_ns)
-{
-  g_autofree char *stem = g_strndup (name, (gsize) (strstr (name, COMMY_AUDIT_SUFFIX) - name));
-  g_autofree char *end = g_strdup_printf ("%" G_GUINT64_FORMAT ":%s", tail->sequence, tail->hash);
-  g_autofree char *torn
-      = tail->torn > 0 ? g_strdup_printf (" torn %" G_GSIZE_FORMAT, tail->torn) : g_strdup ("");
-  g_autofree char *reason = g_strconcat (end, torn, NULL);
-
-  commy_audit_chain_add (self,
-                         &(CommyAuditRecord){ .wall_us = wall_us,
-                                              .boot_ns = boot_ns,
-                                              .texts = { [COMMY_AUDIT_TYPE] = COMMY_AUDIT_TRAIL,
-                                                         [COMMY_AUDIT_OUTCOME] = outcome,
-                                                         [COMMY_AUDIT_REASON] = reason,
-                                                         [COMMY_AUDIT_DETAILS] = stem } });
-}
-
-/* Of the names in it: (transfer full) */
-static char *
-dup_names_of (const char *name)
-{
-  g_autofree char *stem = g_strndup (name, (gsize) (strstr (name, COMMY_AUDIT_SUFFIX) - name));
-
-  return g_strconcat (stem, COMMY_AUDIT_NAMES_SUFFIX, NULL);
-}
-
-/* One that nobody writes any more, and that was not closed. The lock keeps a second finder away
- * until its name tells that it was noted. */
-static gboolean
-recover (CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot_ns, GError **error)
-{
-  int fd = openat (self->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  g_autofree char *closed = g_strndup (name, strlen (name) - strlen (".open"));
-  CommyAuditTail tail;
-  struct stat before, now;
-  gboolean ok = TRUE;
-
-  if (fd < 0)
-    return TRUE;
-  if (flock (fd, LOCK_EX | LOCK_NB) == 0 && fstat (fd, &before) == 0
-      && (before.st_size > 0 || wall_us / G_USEC_PER_SEC - before.st_mtim.tv_sec > YOUNG_S)
-      && fstatat (self->dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && before.st_ino == now.st_ino
-      && commy_audit_tail_read (fd, &tail))
-    {
-      add_about (self, COMMY_AUDIT_RECOVERED, name, &tail, wall_us, boot_ns);
-      ok = commy_audit_chain_flush (self, wall_us, boot_ns, TRUE, error);
-      if (ok)
-        renameat (self->dir_fd, name, self->dir_fd, closed);
-    }
-  close (fd);
-  return ok;
-}
-
-/* With its last file a chain's head has to go, before it: a head alone is one whose chain was taken
- * away. */
-static void
-remove_head_with (CommyAuditChain *self, const char *name)
-{
-  g_autofree char *stem = commy_audit_file_stem (name);
-  gsize size;
-  guint number = commy_audit_file_number (stem, &size);
-  g_autofree char *head = g_strdup_printf ("%.*s" COMMY_AUDIT_HEAD_SUFFIX, (int) size, stem);
-  g_autofree char *next
-      = g_strdup_printf ("%.*s-%06u" COMMY_AUDIT_SUFFIX, (int) size, stem, number + 1);
-  g_autofree char *next_live = g_strconcat (next, ".open", NULL);
-
-  if (faccessat (self->dir_fd, next, F_OK, AT_SYMLINK_NOFOLLOW) < 0
-      && faccessat (self->dir_fd, next_live, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-    commy_audit_head_remove (self->dir_fd, head, G_MAXINT64);
-}
-
-/* A closed file, noted before; one that somebody reads stays until the next time. */
-static gboolean
-remove_closed (
-    CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot_ns, GError **error)
-{
-  int fd = openat (self->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  g_autofree char *names = dup_names_of (name);
-  CommyAuditTail tail;
-  gboolean ok = TRUE;
-
-  if (fd < 0)
-    return TRUE;
-  if (flock (fd, LOCK_EX | LOCK_NB) == 0 && commy_audit_tail_read (fd, &tail))
-    {
-      add_about (self, COMMY_AUDIT_REMOVED, name, &tail, wall_us, boot_ns);
-      ok = commy_audit_chain_flush (self, wall_us, boot_ns, TRUE, error);
-      if (ok)
-        remove_head_with (self, name);
-      if (ok && unlinkat (self->dir_fd, name, 0) == 0)
-        unlinkat (self->dir_fd, names, 0);
-    }
-  close (fd);
-  return ok;
-}
-
-/* What the folder holds of a chain's file, with its names. */
-typedef struct
-{
-  const char *name;
-  gsize size;
-  struct timespec time;
-  gboolean is_closed;
-} Held;
-
-static Held
-look_at (const CommyAuditChain *self, const char *name)
-{
-  g_autofree char *names = dup_names_of (name);
-  Held held = { .name = name, .is_closed = g_str_has_suffix (name, COMMY_AUDIT_SUFFIX) };
-  struct stat status;
-
-  if (fstatat (self->dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
-    {
-      held.size += (gsize) status.st_size;
-      held.time = status.st_mtim;
-    }
-  if (fstatat (self->dir_fd, names, &status, AT_SYMLINK_NOFOLLOW) == 0)
-    held.size += (gsize) status.st_size;
-  return held;
-}
-
-static int
-compare_ages (gconstpointer a, gconstpointer b)
-{
-  const Held *x = a, *y = b;
-
-  if (x->time.tv_sec != y->time.tv_sec)
-    return x->time.tv_sec < y->time.tv_sec ? -1 : 1;
-  if (x->time.tv_nsec != y->time.tv_nsec)
-    return x->time.tv_nsec < y->time.tv_nsec ? -1 : 1;
-  return strcmp (x->name, y->name);
-}
-
-/* The oldest closed files, until there is room for one that is written. */
-static gboolean
-remove_excess (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
-{
-  g_autoptr (GPtrArray) names = commy_audit_list_files (self->setup.directory, NULL);
-  g_autoptr (GArray) all = g_array_new (FALSE, FALSE, sizeof (Held));
-  const gsize whole = self->setup.max_total_size, file = self->setup.max_file_size;
-  const gsize room = whole > file ? whole - file : 0;
-  gsize total = 0;
-
-  for (guint i = 0; names != NULL && i < names->len; i++)
-    {
-      Held held = look_at (self, names->pdata[i]);
-
-      if (!held.is_closed && g_str_has_prefix (held.name, self->name))
-        continue; /* its place is kept */
-      total += held.size;
-      g_array_append_val (all, held);
-    }
-  g_array_sort (all, compare_ages);
-  for (guint i = 0; i < all->len && total > room; i++)
-    {
-      const Held *held = &g_array_index (all, Held, i);
-
-      if (!held->is_closed)
-        continue;
-      if (!remove_closed (self, held->name, wall_us, boot_ns, error))
-        return FALSE;
-      if (faccessat (self->dir_fd, held->name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        total -= held->size;
-    }
-  return TRUE;
-}
-
-/* Names of the chains that have files. (transfer full) */
-static GHashTable *
-list_chains (GPtrArray *files)
-{
-  GHashTable *chains = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-
-  for (guint i = 0; i < files->len; i++)
-    {
-      char *chain = commy_audit_file_stem (files->pdata[i]);
-      gsize size;
-
-      commy_audit_file_number (chain, &size);
-      chain[size] = '\0';
-      g_hash_table_add (chains, chain);
-    }
-  return chains;
-}
-
-/* Of processes that could not begin a file: a full disk would keep one for each. */
-static void
-remove_idle_heads (CommyAuditChain *self, GPtrArray *files, gint64 wall_us)
-{
-  g_autoptr (GPtrArray) heads = commy_audit_list_heads (self->setup.directory);
-  g_autoptr (GHashTable) chains = list_chains (files);
-
-  for (guint i = 0; i < heads->len; i++)
-    {
-      const char *name = heads->pdata[i];
-      g_autofree char *chain = g_strndup (name, strlen (name) - strlen (COMMY_AUDIT_HEAD_SUFFIX));
-      CommyAuditHead head;
-
-      if (!g_hash_table_contains (chains, chain)
-          && commy_audit_head_read (self->setup.directory, name, &head, NULL)
-                 == COMMY_AUDIT_HEAD_GOOD
-          && head.sequence == 0)
-        commy_audit_head_remove (self->dir_fd, name, wall_us / G_USEC_PER_SEC - YOUNG_S);
-    }
-}
-
-static gboolean
-is_too_old (const CommyAuditChain *self, const char *name, gint64 wall_us)
-{
-  struct stat status;
-
-  return self->setup.retention_us > 0
-         && fstatat (self->dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0
-         && wall_us / G_USEC_PER_SEC - status.st_mtim.tv_sec
-                > self->setup.retention_us / G_USEC_PER_SEC;
-}
-
-gboolean
-commy_audit_chain_tidy (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
-{
-  g_autoptr (GPtrArray) names = NULL;
-  g_autofree char *own = file_name (self, COMMY_AUDIT_LIVE_SUFFIX);
-
-  if (!open_directory (self, error))
-    return FALSE;
-  names = commy_audit_list_files (self->setup.directory, NULL);
-  if (names != NULL)
-    remove_idle_heads (self, names, wall_us);
-
-  for (guint i = 0; names != NULL && i < names->len; i++)
-    {
-      const char *name = names->pdata[i];
-
-      if (strcmp (name, own) == 0)
-        continue;
-      if (g_str_has_suffix (name, COMMY_AUDIT_LIVE_SUFFIX))
-        {
-          if (!recover (self, name, wall_us, boot_ns, error))
-            return FALSE;
-        }
-      else if (is_too_old (self, name, wall_us)
-               && !remove_closed (self, name, wall_us, boot_ns, error))
-        return FALSE;
-    }
-  return self->setup.max_total_size == 0 || remove_excess (self, wall_us, boot_ns, error);
 }

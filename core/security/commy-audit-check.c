@@ -115,6 +115,7 @@ check_seal (CommyAuditChecker *self, const Place *place)
   gsize size = text.size / 2;
   g_autoptr (GError) error = NULL;
 
+  self->is_seal_good = FALSE;
   if (text.at == NULL || size > sizeof seal || text.size % 2 != 0
       || !commy_audit_from_hex (text.at, size, seal))
     {
@@ -125,10 +126,13 @@ check_seal (CommyAuditChecker *self, const Place *place)
   commy_audit_sealed_bytes (self->tools, self->last_seal, line->sequence - 1, self->hash,
                             line->texts[COMMY_AUDIT_HEAD].at, line->texts[COMMY_AUDIT_HEAD].size,
                             bytes);
+  self->is_seal_good = self->has_hash;
   if (self->has_hash && self->tools->check_seal != NULL
       && !self->tools->check_seal (self->is_sealed ? self->seal : NULL,
                                    self->is_sealed ? self->seal_size : 0, bytes, sizeof bytes, seal,
                                    size, self->tools->user_data, &error))
+    self->is_seal_good = FALSE;
+  if (self->has_hash && !self->is_seal_good)
     tell (self, COMMY_AUDIT_FAULT_SEAL, line->sequence, place->offset,
           "the seal of checkpoint %" G_GUINT64_FORMAT " is not good: %s", line->sequence,
           error != NULL ? error->message : "nobody says why");
@@ -289,8 +293,8 @@ reset_file (CommyAuditChecker *self, const char *bytes, gsize size, gboolean is_
   self->bytes = bytes;
   self->size = size;
   self->is_live = is_live;
-  self->is_closed = self->is_sealed = self->seal_follows = FALSE;
-  self->unsealed = 0;
+  self->is_closed = self->is_sealed = self->is_seal_good = self->seal_follows = FALSE;
+  self->unsealed = self->torn = 0;
   self->seal_size = 0;
   memset (self->last_seal, 0, sizeof self->last_seal);
   memset (self->time, 0, sizeof self->time);
@@ -302,8 +306,7 @@ static void
 end (CommyAuditChecker *self, gsize offset)
 {
   if (offset < self->size && !self->is_live)
-    tell (self, COMMY_AUDIT_FAULT_TORN, self->next, offset,
-          "%" G_GSIZE_FORMAT " bytes at the end are no whole record", self->size - offset);
+    self->torn = self->size - offset;
   if (self->seal_follows && self->unsealed > 0)
     tell (self, COMMY_AUDIT_FAULT_CUT, self->next, offset,
           "the file was closed, and the seal at its end is missing");

@@ -20,6 +20,7 @@
 #define COMMY_AUDIT_FAULT_EXPECTED "expected"
 #define COMMY_AUDIT_FAULT_TAIL "tail missing"
 #define COMMY_AUDIT_FAULT_HEAD "head"
+#define COMMY_AUDIT_FAULT_NOTE "note"
 
 typedef struct _CommyAuditChecker CommyAuditChecker;
 
@@ -58,7 +59,9 @@ struct _CommyAuditChecker
   gboolean is_closed;
   gboolean seal_follows; /* and is to be sealed */
   gboolean is_sealed;
-  guint64 unsealed; /* records behind its last seal */
+  gboolean is_seal_good; /* of its last seal, or nobody judges */
+  gsize torn;            /* bytes behind its last whole line */
+  guint64 unsealed;      /* records behind its last seal */
   guint8 last_seal[COMMY_AUDIT_HASH_SIZE];
   guint8 seal[COMMY_AUDIT_TEXT_MAX / 2];
   gsize seal_size;
@@ -68,7 +71,8 @@ void commy_audit_checker_init (CommyAuditChecker *checker,
                                const CommyAuditTools *tools,
                                const CommyAuditCheckFuncs *funcs);
 /* The next file of the chain. @is_live: it is being written, and may end anywhere. Afterwards
- * is_closed tells whether it came to its end; that it did not is no fault yet. */
+ * is_closed tells whether it came to its end, and torn how many bytes stand behind its last line;
+ * that it did not, or some do, is no fault yet. */
 void commy_audit_checker_run (CommyAuditChecker *checker,
                               const char *bytes,
                               gsize size,

@@ -69,8 +69,7 @@ commy_audit_list_heads (const char *directory)
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    if (name[0] != '.' && names->len < COMMY_AUDIT_FILES_MAX
-        && g_str_has_suffix (name, COMMY_AUDIT_HEAD_SUFFIX))
+    if (name[0] != '.' && g_str_has_suffix (name, COMMY_AUDIT_HEAD_SUFFIX))
       g_ptr_array_add (names, g_strdup (name));
   return names;
 }
@@ -212,7 +211,7 @@ dup_fault (const CommyAuditHeads *self,
     return g_strdup ("it is no head of a chain: how far that went is not known");
   /* One that is there now was made since. */
   if (chain->has_files && chain->state == COMMY_AUDIT_HEAD_NONE)
-    return chain->is_promised && chain->removed < chain->number
+    return chain->is_promised && chain->removed != chain->number
                    && commy_audit_head_read (self->directory, file, &again, NULL)
                           == COMMY_AUDIT_HEAD_NONE
                ? g_strdup ("the head of the chain is not there: how far that went is not known")

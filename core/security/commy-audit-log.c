@@ -41,7 +41,7 @@ struct _CommyAuditLog
   guint8 *written;
   CommyAuditChain *chain;
   CommyAuditRepeats *repeats;
-  CommyAuditBudget strangers;
+  CommyAuditBudget *budget;
   guint tidied; /* number of the file with which that was done last */
 };
 
@@ -250,26 +250,16 @@ add_record (gpointer data, const CommyAuditRecord *record)
 {
   CommyAuditLog *self = data;
 
-  if (!record->is_stranger || commy_audit_budget_take (&self->strangers, record))
+  if (commy_audit_budget_take (self->budget, record))
     commy_audit_chain_add (self->chain, record);
 }
 
-/* How many strangers there were of whom nothing else is recorded. */
 static void
-add_withheld (CommyAuditLog *self, gint64 wall_us, gint64 boot_ns, gboolean all)
+add_withheld (gpointer data, const CommyAuditRecord *record)
 {
-  guint64 withheld = commy_audit_budget_collect (&self->strangers, all ? G_MAXINT64 : boot_ns);
+  CommyAuditLog *self = data;
 
-  if (withheld == 0)
-    return;
-  commy_audit_chain_add (
-      self->chain,
-      &(CommyAuditRecord){ .wall_us = wall_us,
-                           .boot_ns = boot_ns,
-                           .count = withheld,
-                           .texts = { [COMMY_AUDIT_TYPE] = "peer",
-                                      [COMMY_AUDIT_OUTCOME] = "refused",
-                                      [COMMY_AUDIT_DETAILS] = COMMY_AUDIT_WITHHELD } });
+  commy_audit_chain_add (self->chain, record);
 }
 
 /* Makes records of packed events. @all: of those, too, that wait for others like them. */
@@ -287,7 +277,7 @@ take_events (CommyAuditLog *self, gsize size, gboolean all, gboolean durable)
     }
   self->setup.now (self->setup.now_data, &wall_us, &boot_ns);
   commy_audit_repeats_flush (self->repeats, all ? G_MAXINT64 : boot_ns, add_record, self);
-  add_withheld (self, wall_us, boot_ns, all);
+  commy_audit_budget_collect (self->budget, wall_us, boot_ns, all, add_withheld, self);
   return flush (self, durable);
 }
 
@@ -386,7 +376,7 @@ commy_audit_log_new (const CommyAuditLogSetup *setup)
   self->chain = commy_audit_chain_new (&setup->chain, wall_us);
   memset (&self->setup.chain, 0, sizeof self->setup.chain); /* its texts are the caller's */
   self->repeats = commy_audit_repeats_new ();
-  self->strangers.per_second = setup->strangers_per_second;
+  self->budget = commy_audit_budget_new (setup->strangers_per_second, setup->denied_per_second);
   self->thread = g_thread_new ("commy-audit", work, self);
   return self;
 }
@@ -417,6 +407,7 @@ commy_audit_log_unref (CommyAuditLog *self)
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
   commy_audit_repeats_free (self->repeats);
+  commy_audit_budget_free (self->budget);
   commy_audit_chain_free (self->chain);
   g_free (self->filled);
   g_free (self->written);

@@ -28,6 +28,7 @@ typedef struct
   CommyAuditCalls calls;
   gboolean refuses;           /* what cannot be recorded */
   guint strangers_per_second; /* records that strangers may cause; 0: no limit */
+  guint denied_per_second;    /* and what each principal is denied; 0: no limit */
   gsize queue_size;           /* bytes of events that wait */
   gint64 retry_us;            /* between two looks whether the disk works again */
   void (*now) (gpointer data, gint64 *out_wall_us, gint64 *out_boot_ns); /* NULL: the system's */

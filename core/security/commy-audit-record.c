@@ -116,6 +116,12 @@ put_time (char *to, gint64 wall_us)
   return to;
 }
 
+void
+commy_audit_time_write (gint64 wall_us, char out[COMMY_AUDIT_TIME_SIZE + 1])
+{
+  *put_time (out, wall_us) = '\0';
+}
+
 static gboolean
 is_plain (guchar byte)
 {
@@ -291,6 +297,36 @@ is_time (const char *text)
     if (form[i] == '0' ? !g_ascii_isdigit (text[i]) : text[i] != form[i])
       return FALSE;
   return TRUE;
+}
+
+static int
+digits_at (const char *text, guint n)
+{
+  int number = 0;
+
+  while (n-- > 0)
+    number = number * 10 + (*text++ - '0');
+  return number;
+}
+
+/* A day that no month has comes out as another one: so it is written again. */
+gboolean
+commy_audit_time_parse (const char *text, gint64 *out_wall_us)
+{
+  char again[COMMY_AUDIT_TIME_SIZE + 1];
+  struct tm parts = { 0 };
+
+  if (!is_time (text))
+    return FALSE;
+  parts.tm_year = digits_at (text, 4) - 1900;
+  parts.tm_mon = digits_at (text + 5, 2) - 1;
+  parts.tm_mday = digits_at (text + 8, 2);
+  parts.tm_hour = digits_at (text + 11, 2);
+  parts.tm_min = digits_at (text + 14, 2);
+  parts.tm_sec = digits_at (text + 17, 2);
+  *out_wall_us = (gint64) timegm (&parts) * G_USEC_PER_SEC + digits_at (text + 20, 6);
+  commy_audit_time_write (*out_wall_us, again);
+  return memcmp (text, again, COMMY_AUDIT_TIME_SIZE) == 0;
 }
 
 static const char *

@@ -53,11 +53,15 @@ commy_audit_text_is_personal (guint text)
 #define COMMY_AUDIT_CLOSED "closed"
 #define COMMY_AUDIT_SEAL_FOLLOWS "a seal follows" /* its details, if one does */
 #define COMMY_AUDIT_GAP "gap"                     /* count: records that were lost */
-#define COMMY_AUDIT_RECOVERED "recovered" /* details: a file; reason: SEQ:HASH where it ends */
-#define COMMY_AUDIT_REMOVED "removed"     /* the same, of a file that had to go */
+#define COMMY_AUDIT_NOT_SYNCED "not synced" /* its reason; details: the file that lacks them */
+#define COMMY_AUDIT_RECOVERED "recovered"   /* details: a file; reason: a note where it ends */
+#define COMMY_AUDIT_REMOVED "removed"       /* the same, of a file that had to go */
 
 /* Details of a record that stands for strangers who had no records of their own. */
 #define COMMY_AUDIT_WITHHELD "strangers beyond strangers-per-second, counted alone"
+
+/* The same of what a principal was denied. */
+#define COMMY_AUDIT_WITHHELD_DENIALS "denials beyond denied-per-second, counted alone"
 
 /* The name of a member. */
 const char *commy_audit_text_name (guint text);
@@ -78,6 +82,11 @@ gsize commy_audit_record_write (const CommyAuditRecord *record, char out[COMMY_A
 gsize commy_audit_record_end (char out[COMMY_AUDIT_LINE_MAX],
                               gsize size,
                               const guint8 hash[COMMY_AUDIT_HASH_SIZE]);
+
+/* A point in time as it stands in a record, with a NUL; and back, of COMMY_AUDIT_TIME_SIZE bytes.
+ */
+void commy_audit_time_write (gint64 wall_us, char out[COMMY_AUDIT_TIME_SIZE + 1]);
+gboolean commy_audit_time_parse (const char *text, gint64 *out_wall_us);
 
 /* A part of a line, as it stands there. */
 typedef struct

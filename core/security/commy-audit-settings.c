@@ -47,6 +47,7 @@ commy_audit_settings_read (CommyConfig *config, CommyAuditLogSetup *setup, GErro
   setup->refuses = g_strcmp0 (failure, "refuse") == 0;
   setup->strangers_per_second
       = (guint) commy_config_get_int (config, "audit", "strangers-per-second");
+  setup->denied_per_second = (guint) commy_config_get_int (config, "audit", "denied-per-second");
   setup->queue_size = COMMY_AUDIT_QUEUE_SIZE;
   setup->retry_us = RETRY_US;
   return check_sizes (config, &setup->chain, error);

@@ -9,26 +9,22 @@
 #include "base/commy-error-private.h"
 #include "security/commy-audit-chain.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Enough for a whole line and a torn one. */
-#define LOOK (2u * COMMY_AUDIT_LINE_MAX)
+/* Enough for two whole lines and a torn one. */
+#define LOOK (3u * COMMY_AUDIT_LINE_MAX)
 
 static gssize
-read_end (int fd, char *out)
+read_at (int fd, off_t from, char *out, gsize room)
 {
-  struct stat status;
   gsize size = 0;
-  off_t from;
 
-  if (fstat (fd, &status) < 0 || !S_ISREG (status.st_mode))
-    return -1;
-  from = MAX (status.st_size - (off_t) LOOK, 0);
-  while (size < LOOK)
+  while (size < room)
     {
-      gssize got = pread (fd, out + size, LOOK - size, from + (off_t) size);
+      gssize got = pread (fd, out + size, room - size, from + (off_t) size);
 
       if (got <= 0)
         break;
@@ -37,38 +33,129 @@ read_end (int fd, char *out)
   return (gssize) size;
 }
 
+static gssize
+read_end (int fd, char *out)
+{
+  struct stat status;
+
+  if (fstat (fd, &status) < 0 || !S_ISREG (status.st_mode))
+    return -1;
+  return read_at (fd, MAX (status.st_size - (off_t) LOOK, 0), out, LOOK);
+}
+
+/* The last line that ends before @end, or at it. FALSE: there is none. */
+static gboolean
+step_back (const char *text, gssize *end, gssize *out_begin)
+{
+  gssize begin;
+
+  while (*end > 0 && text[*end - 1] != '\n')
+    (*end)--;
+  for (begin = *end - 1; begin > 0 && text[begin - 1] != '\n'; begin--)
+    ;
+  *out_begin = MAX (begin, 0);
+  return *end > 0;
+}
+
+/* Behind what its hash goes on from: the record before it, or what a first one says. */
+static gboolean
+fits (const char *text, gssize begin, const CommyAuditLine *line, const CommyAuditTools *tools)
+{
+  const CommyAuditSpan first = line->texts[COMMY_AUDIT_BEFORE];
+  guint8 before[COMMY_AUDIT_HASH_SIZE], hash[COMMY_AUDIT_HASH_SIZE];
+  gssize end = begin, at;
+
+  if (first.size == COMMY_AUDIT_HEX_SIZE)
+    {
+      if (!commy_audit_from_hex (first.at, sizeof before, before))
+        return FALSE;
+    }
+  else
+    {
+      CommyAuditLine other;
+
+      if (!step_back (text, &end, &at) || end != begin
+          || commy_audit_line_parse (text + at, (gsize) (end - 1 - at), &other) != NULL)
+        return FALSE;
+      memcpy (before, other.hash, sizeof before);
+    }
+  commy_audit_chain (tools, before, text + begin, line->hashed, hash);
+  return memcmp (hash, line->hash, sizeof hash) == 0;
+}
+
 gboolean
-commy_audit_tail_read (int fd, CommyAuditTail *out_tail)
+commy_audit_tail_read (int fd, const CommyAuditTools *tools, CommyAuditTail *out_tail)
 {
   g_autofree char *text = g_malloc (LOOK);
   gssize size = read_end (fd, text);
-  gssize end = size;
+  gssize end = size, begin;
 
   memset (out_tail, 0, sizeof *out_tail);
   memset (out_tail->hash, '0', COMMY_AUDIT_HEX_SIZE);
   if (size < 0)
     return FALSE;
-  while (end > 0)
+  for (; step_back (text, &end, &begin); end = begin)
     {
       CommyAuditLine line;
-      gssize begin;
 
-      while (end > 0 && text[end - 1] != '\n')
-        end--;
-      for (begin = end - 1; begin > 0 && text[begin - 1] != '\n'; begin--)
-        ;
-      if (end > 0
-          && commy_audit_line_parse (text + begin, (gsize) (end - 1 - begin), &line) == NULL)
-        {
-          out_tail->sequence = line.sequence;
-          commy_audit_to_hex (line.hash, sizeof line.hash, out_tail->hash);
-          break;
-        }
-      end = MAX (begin, 0);
+      if (commy_audit_line_parse (text + begin, (gsize) (end - 1 - begin), &line) != NULL)
+        continue;
+      out_tail->sequence = line.sequence;
+      commy_audit_to_hex (line.hash, sizeof line.hash, out_tail->hash);
+      out_tail->fits = commy_audit_time_parse (line.time, &out_tail->wall_us)
+                       && fits (text, begin, &line, tools);
+      out_tail->is_sealed = line.texts[COMMY_AUDIT_SEAL].at != NULL;
+      break;
     }
   out_tail->torn = (gsize) (size - end);
   return TRUE;
 }
+
+/* --- how one begins --- */
+
+static gsize
+take_line (const char *text, gsize size, CommyAuditLine *out_line)
+{
+  const char *end = memchr (text, '\n', size);
+
+  return end != NULL && commy_audit_line_parse (text, (gsize) (end - text), out_line) == NULL
+             ? (gsize) (end - text) + 1
+             : 0;
+}
+
+gboolean
+commy_audit_start_read (int fd, CommyAuditStart *out_start)
+{
+  g_autofree char *text = g_malloc (LOOK);
+  gssize size = read_at (fd, 0, text, LOOK);
+  CommyAuditLine line;
+  gsize at;
+
+  memset (out_start, 0, sizeof *out_start);
+  out_start->is_empty = size >= 0 && memchr (text, '\n', (gsize) size) == NULL;
+  at = size > 0 ? take_line (text, (gsize) size, &line) : 0;
+  if (at == 0 || line.texts[COMMY_AUDIT_BEFORE].size != COMMY_AUDIT_HEX_SIZE)
+    return size >= 0;
+  out_start->sequence = line.sequence;
+  memcpy (out_start->before, line.texts[COMMY_AUDIT_BEFORE].at, COMMY_AUDIT_HEX_SIZE);
+  if (take_line (text + at, (gsize) size - at, &line) > 0
+      && commy_audit_span_is (line.texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_GAP)
+      && commy_audit_span_is (line.texts[COMMY_AUDIT_REASON], COMMY_AUDIT_NOT_SYNCED))
+    out_start->gap = line.count;
+  return TRUE;
+}
+
+gboolean
+commy_audit_start_follows (const CommyAuditStart *start, guint64 sequence, const char *hash)
+{
+  if (start->sequence == 0 || sequence >= start->sequence)
+    return FALSE;
+  if (sequence + 1 == start->sequence)
+    return strcmp (start->before, hash) == 0;
+  return start->sequence - 1 - sequence <= start->gap;
+}
+
+/* --- all of a folder --- */
 
 static int
 compare (gconstpointer a, gconstpointer b)
@@ -90,11 +177,17 @@ commy_audit_list_files (const char *directory, GError **error)
                        cause->message);
       return NULL;
     }
-  while ((name = g_dir_read_name (dir)) != NULL)
-    if (name[0] != '.' && names->len < COMMY_AUDIT_FILES_MAX
+  while ((errno = 0, name = g_dir_read_name (dir)) != NULL)
+    if (name[0] != '.'
         && (g_str_has_suffix (name, COMMY_AUDIT_SUFFIX)
             || g_str_has_suffix (name, COMMY_AUDIT_LIVE_SUFFIX)))
       g_ptr_array_add (names, g_strdup (name));
+  if (errno != 0)
+    {
+      commy_set_error (error, COMMY_ERROR_AUDIT, "cannot read all names of %s: %s", directory,
+                       g_strerror (errno));
+      return NULL;
+    }
   g_ptr_array_sort (names, compare);
   return g_steal_pointer (&names);
 }

@@ -10,13 +10,30 @@ typedef struct
 {
   guint64 sequence; /* of the last whole record; 0: it has none */
   char hash[COMMY_AUDIT_HEX_SIZE + 1];
-  gsize torn; /* bytes behind it */
+  gint64 wall_us;     /* when that was recorded */
+  gboolean fits;      /* its hash, behind that of the record before it */
+  gboolean is_sealed; /* it is a checkpoint */
+  gsize torn;         /* bytes behind it */
 } CommyAuditTail;
 
 /* FALSE: it is no file that can be read. */
-gboolean commy_audit_tail_read (int fd, CommyAuditTail *out_tail);
+gboolean commy_audit_tail_read (int fd, const CommyAuditTools *tools, CommyAuditTail *out_tail);
 
-/* Names of the files of records, in order: chains by their start, files of a chain by number. At
- * most COMMY_AUDIT_FILES_MAX. (transfer full), or NULL */
-#define COMMY_AUDIT_FILES_MAX 100000u
+typedef struct
+{
+  guint64 sequence; /* of the first record; 0: it is no file's first one */
+  char before[COMMY_AUDIT_HEX_SIZE + 1];
+  guint64 gap;       /* records that the file before may lack, because its disk failed */
+  gboolean is_empty; /* no record has come to it */
+} CommyAuditStart;
+
+/* FALSE: it is no file that can be read. */
+gboolean commy_audit_start_read (int fd, CommyAuditStart *out_start);
+/* Whether a file that ends with record @sequence can be the one before. */
+gboolean
+commy_audit_start_follows (const CommyAuditStart *start, guint64 sequence, const char *hash);
+
+/* Names of the files of records, in order: chains by their start, files of a chain by number. All
+ * of them: a trail of which only a part is looked at would be called whole, and only the processes
+ * of its owner leave files there. (transfer full), or NULL */
 GPtrArray *commy_audit_list_files (const char *directory, GError **error);

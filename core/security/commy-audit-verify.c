@@ -9,22 +9,13 @@
 #include "base/commy-error-private.h"
 #include "security/commy-audit-chain.h"
 #include "security/commy-audit-check.h"
+#include "security/commy-audit-ends.h"
 #include "security/commy-audit-files.h"
 #include "security/commy-audit-heads.h"
 
 #include <string.h>
 
 #define FAULTS_MAX 1000u
-
-/* A file that did not come to its end, or a chain whose beginning is not there. */
-typedef struct
-{
-  char *stem;
-  guint64 record;
-  gsize offset;
-  char hash[COMMY_AUDIT_HEX_SIZE + 1];
-  gboolean is_start; /* what is missing are files before it */
-} Doubt;
 
 typedef struct
 {
@@ -38,20 +29,14 @@ typedef struct
   guint8 expected_hash[COMMY_AUDIT_HASH_SIZE];
   gboolean is_expected_found;
 
-  GHashTable *noted; /* stem -> SEQ:HASH of files that did not end or were removed */
-  GArray *doubts;
+  CommyAuditEnds *ends;
+  CommyAuditEndsCount noted;
   GVariantBuilder faults;
   guint64 n_faults;
   GPtrArray *notes;
   GVariantBuilder chains;
   guint64 n_records, n_bytes, n_names, n_erased;
 } Verification;
-
-static void
-doubt_clear (gpointer data)
-{
-  g_free (((Doubt *) data)->stem);
-}
 
 static void
 add_fault (gpointer data, const char *fault, guint64 record, guint64 offset, const char *text)
@@ -70,20 +55,6 @@ add_fault (gpointer data, const char *fault, guint64 record, guint64 offset, con
   g_variant_builder_add_value (&self->faults, g_variant_dict_end (&dict));
 }
 
-/* A record says where a file ended that was not closed, or was removed. */
-static void
-note_end (Verification *self, const CommyAuditLine *line, gboolean is_removed)
-{
-  g_autofree char *stem = commy_audit_span_dup (line->texts[COMMY_AUDIT_DETAILS]);
-  g_autofree char *end = commy_audit_span_dup (line->texts[COMMY_AUDIT_REASON]);
-
-  if (stem == NULL || end == NULL)
-    return;
-  if (is_removed)
-    commy_audit_heads_note_removed (self->heads, stem, end);
-  g_hash_table_insert (self->noted, g_steal_pointer (&stem), g_steal_pointer (&end));
-}
-
 static void
 on_record (gpointer data, const CommyAuditLine *line)
 {
@@ -92,12 +63,7 @@ on_record (gpointer data, const CommyAuditLine *line)
   if (G_UNLIKELY (line->sequence == self->expected))
     self->is_expected_found |= memcmp (line->hash, self->expected_hash, sizeof line->hash) == 0;
   commy_audit_heads_look (self->heads, line);
-  if (G_LIKELY (!commy_audit_span_is (line->texts[COMMY_AUDIT_TYPE], COMMY_AUDIT_TRAIL)))
-    return;
-  if (commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_REMOVED))
-    note_end (self, line, TRUE);
-  else if (commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_RECOVERED))
-    note_end (self, line, FALSE);
+  commy_audit_ends_look (self->ends, &self->checker, line);
 }
 
 /* --- names --- */
@@ -148,42 +114,25 @@ check_names (Verification *self, const char *stem, gboolean is_live)
 
 /* --- chains --- */
 
-static void
-add_doubt (Verification *self, const char *stem, gboolean is_start)
-{
-  Doubt doubt = { .stem = g_strdup (stem),
-                  .record = MAX (self->checker.next, 1) - 1,
-                  .offset = self->checker.size,
-                  .is_start = is_start };
-
-  commy_audit_to_hex (self->checker.hash, sizeof self->checker.hash, doubt.hash);
-  g_array_append_val (self->doubts, doubt);
-}
-
 /* What is not told by the file itself may be told by another chain: so it is only noted here. */
 static const char *
 check_file (Verification *self, const char *name, GError **error)
 {
   g_autofree char *stem = commy_audit_file_stem (name);
-  gboolean is_first = self->checker.first == 0;
   const char *state = "closed";
   CommyAuditFile file;
-  gsize size;
 
   if (!commy_audit_file_open (&file, self->directory, name, error))
     return NULL;
   self->file = name;
+  commy_audit_ends_begin_file (self->ends, stem);
   commy_audit_checker_run (&self->checker, file.bytes, file.size, file.is_live);
+  commy_audit_ends_end_file (self->ends, &self->checker);
   self->n_bytes += file.size;
-  if (is_first && commy_audit_file_number (stem, &size) > 1)
-    add_doubt (self, stem, TRUE);
   if (file.is_live)
     state = "running";
   else if (!self->checker.is_closed)
-    {
-      state = "not closed";
-      add_doubt (self, stem, FALSE);
-    }
+    state = "not closed";
   check_names (self, stem, file.is_live);
   commy_audit_file_close (&file);
   return state;
@@ -243,6 +192,7 @@ check_chain (Verification *self, GPtrArray *names, guint from, GError **error)
   commy_audit_checker_init (&self->checker, &self->tools, &funcs);
   self->checker.funcs.data = self;
   commy_audit_heads_begin (self->heads, chain);
+  commy_audit_ends_begin_chain (self->ends, chain);
   for (i = from; i < names->len && is_of_chain (names->pdata[i], chain); i++)
     {
       state = check_file (self, names->pdata[i], error);
@@ -256,51 +206,26 @@ check_chain (Verification *self, GPtrArray *names, guint from, GError **error)
 
 /* --- what only the whole tells --- */
 
-/* Whether somebody noted that the file ended there, and how much was torn. */
 static void
-settle_end (Verification *self, const Doubt *doubt)
+on_bad_end (gpointer data,
+            const char *file,
+            const char *fault,
+            guint64 record,
+            guint64 offset,
+            const char *text)
 {
-  g_autofree char *end = g_strdup_printf ("%" G_GUINT64_FORMAT ":%s", doubt->record, doubt->hash);
-  const char *noted = g_hash_table_lookup (self->noted, doubt->stem);
+  Verification *self = data;
 
-  if (noted == NULL)
-    {
-      g_autofree char *text = g_strdup_printf (
-          "nothing follows record %" G_GUINT64_FORMAT " and the file was not closed: its process "
-          "was killed and nobody has noted that yet, or the end was cut off",
-          doubt->record);
-
-      add_fault (self, COMMY_AUDIT_FAULT_CUT, doubt->record, doubt->offset, text);
-    }
-  else if (!g_str_has_prefix (noted, end))
-    {
-      g_autofree char *text
-          = g_strdup_printf ("it ends with record %" G_GUINT64_FORMAT ", and was noted to end with "
-                             "%.40s: the end was cut off or changed",
-                             doubt->record, noted);
-
-      add_fault (self, COMMY_AUDIT_FAULT_CUT, doubt->record, doubt->offset, text);
-    }
-  else
-    g_ptr_array_add (
-        self->notes,
-        g_strdup_printf ("%s: its process was killed, or its disk failed, after record "
-                         "%" G_GUINT64_FORMAT ", which was noted",
-                         doubt->stem, doubt->record));
+  self->file = file;
+  add_fault (self, fault, record, offset, text);
 }
 
 static void
-settle_start (Verification *self, const Doubt *doubt)
+on_note (gpointer data, char *text)
 {
-  gsize size;
-  guint number = commy_audit_file_number (doubt->stem, &size);
-  g_autofree char *before = g_strdup_printf ("%.*s-%06u", (int) size, doubt->stem, number - 1);
+  Verification *self = data;
 
-  if (g_hash_table_contains (self->noted, before))
-    g_ptr_array_add (self->notes, g_strdup_printf ("%s: removed when its time was over", before));
-  else
-    add_fault (self, COMMY_AUDIT_FAULT_MISSING, 0, 0,
-               "the file before this one is not there, and nobody noted that its time was over");
+  g_ptr_array_add (self->notes, text);
 }
 
 static void
@@ -313,17 +238,16 @@ on_bad_head (gpointer data, const char *file, const char *fault, guint64 record,
 }
 
 static void
-settle_doubts (Verification *self)
+settle (Verification *self)
 {
-  for (guint i = 0; i < self->doubts->len; i++)
-    {
-      const Doubt *doubt = &g_array_index (self->doubts, Doubt, i);
+  const CommyAuditEndsFuncs funcs = { on_bad_end, on_note, self };
 
-      self->file = doubt->stem;
-      if (doubt->is_start)
-        settle_start (self, doubt);
-      else
-        settle_end (self, doubt);
+  commy_audit_ends_judge (self->ends, self->heads, &funcs, &self->noted);
+  /* Seals that nobody judges may be anything. */
+  if (self->tools.check_seal == NULL)
+    {
+      self->noted.removals_claimed = self->noted.removals;
+      self->noted.ends_claimed = self->noted.ends;
     }
   commy_audit_heads_judge (self->heads, on_bad_head, self);
   self->file = "";
@@ -367,6 +291,10 @@ report (Verification *self, guint n_files)
   g_variant_dict_insert_value (
       &dict, "notes",
       g_variant_new_strv ((const char *const *) self->notes->pdata, (gssize) self->notes->len));
+  g_variant_dict_insert (&dict, "removals", "t", self->noted.removals);
+  g_variant_dict_insert (&dict, "removals_claimed", "t", self->noted.removals_claimed);
+  g_variant_dict_insert (&dict, "ends", "t", self->noted.ends);
+  g_variant_dict_insert (&dict, "ends_claimed", "t", self->noted.ends_claimed);
   g_variant_dict_insert (&dict, "fault_count", "t", self->n_faults);
   g_variant_dict_insert_value (&dict, "faults", g_variant_builder_end (&self->faults));
   return g_variant_ref_sink (g_variant_dict_end (&dict));
@@ -382,7 +310,8 @@ commy_audit_verify (const char *directory,
   /* First of all: behind them the chains go on. */
   g_autoptr (CommyAuditHeads) heads = commy_audit_heads_new (directory, own);
   g_autoptr (GPtrArray) names = commy_audit_list_files (directory, error);
-  Verification self = { .directory = directory, .tools = *own, .heads = heads };
+  g_autoptr (CommyAuditEnds) ends = commy_audit_ends_new ();
+  Verification self = { .directory = directory, .tools = *own, .heads = heads, .ends = ends };
   GVariant *result = NULL;
   guint i = 0;
 
@@ -398,22 +327,17 @@ commy_audit_verify (const char *directory,
     }
   g_variant_builder_init (&self.faults, G_VARIANT_TYPE ("aa{sv}"));
   g_variant_builder_init (&self.chains, G_VARIANT_TYPE ("aa{sv}"));
-  self.noted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  self.doubts = g_array_new (FALSE, FALSE, sizeof (Doubt));
-  g_array_set_clear_func (self.doubts, doubt_clear);
   self.notes = g_ptr_array_new_with_free_func (g_free);
   do
     i = names->len > 0 ? check_chain (&self, names, i, error) : 0;
   while (i > 0 && i < names->len);
   if (i == names->len)
     {
-      settle_doubts (&self);
+      settle (&self);
       result = report (&self, names->len);
     }
   g_variant_builder_clear (&self.faults);
   g_variant_builder_clear (&self.chains);
   g_ptr_array_unref (self.notes);
-  g_array_unref (self.doubts);
-  g_hash_table_unref (self.noted);
   return result;
 }

@@ -117,9 +117,11 @@ COMMY_API gboolean commy_audit_read (const char *directory,
  *
  * Returns: (transfer full): an `a{sv}`: `files` (u), `records`, `bytes`, `names`, `erased` (t),
  *   `chains` (aa{sv}: `chain`, `state`, `hash` (s), `files`, `first`, `last`, `seals`, `unsealed`
- *   (t)), `notes` (as), `fault_count` (t) and of the faults the first 1000 as `faults` (aa{sv}:
- *   `file`, `fault`, `text` (s), `record`, `offset` (t)); or %NULL with @error set where there is
- *   no trail to read
+ *   (t)), `notes` (as), `removals`, `ends` (t): files that are noted as removed, or as left by a
+ *   process that did not close them, and how many of these notes stand under no seal that was
+ *   judged, `removals_claimed`, `ends_claimed` (t); `fault_count` (t) and of the faults the first
+ *   1000 as `faults` (aa{sv}: `file`, `fault`, `text` (s), `record`, `offset` (t)); or %NULL with
+ *   @error set where there is no trail to read
  *
  * Since: 0.1
  */

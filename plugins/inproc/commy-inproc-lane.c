@@ -83,7 +83,7 @@ inproc_lane_deinit (InprocLane *lane)
   uint32_t sent_head = atomic_load (&lane->sent_head);
   uint32_t returned_head = atomic_load (&lane->returned_head);
 
-  for (uint32_t i = lane->sent_tail; i != sent_head; i++)
+  for (uint32_t i = atomic_load (&lane->sent_tail); i != sent_head; i++)
     free_buffer (lane->sent[i & (lane->length - 1)]);
   for (uint32_t i = lane->returned_tail; i != returned_head; i++)
     free (lane->returned[i & (lane->length - 1)]);
@@ -247,20 +247,43 @@ inproc_lane_drop_unsent (InprocLane *lane)
   free_pool (lane);
 }
 
+/* What was taken comes back into the pool only by the sender, who is here: all of it stays. */
+void
+inproc_lane_each_not_taken (InprocLane *lane, InprocLaneFunc each, void *user_data)
+{
+  for (uint32_t i = atomic_load (&lane->sent_tail); i != lane->sent_next; i++)
+    {
+      const InprocBuffer *buffer = lane->sent[i & (lane->length - 1)];
+
+      each (user_data, buffer->data, buffer->size);
+    }
+}
+
+/* Only the receiver moves it. */
+static uint32_t
+own_tail (InprocLane *lane)
+{
+  return atomic_load_explicit (&lane->sent_tail, memory_order_relaxed);
+}
+
 bool
 inproc_lane_has_message (InprocLane *lane)
 {
-  if (lane->sent_tail == lane->sent_seen)
+  if (own_tail (lane) == lane->sent_seen)
     lane->sent_seen = atomic_load (&lane->sent_head);
-  return lane->sent_tail != lane->sent_seen;
+  return own_tail (lane) != lane->sent_seen;
 }
 
 InprocBuffer *
 inproc_lane_take (InprocLane *lane)
 {
+  uint32_t tail;
+
   if (!inproc_lane_has_message (lane))
     return NULL;
-  return lane->sent[lane->sent_tail++ & (lane->length - 1)];
+  tail = own_tail (lane);
+  atomic_store_explicit (&lane->sent_tail, tail + 1, memory_order_release);
+  return lane->sent[tail & (lane->length - 1)];
 }
 
 uint32_t

@@ -59,10 +59,10 @@ typedef struct
   InprocBuffer *reserved;
   InprocBuffer *pool[INPROC_LANE_CLASSES];
 
-  /* the receiver's; others read only `returned_head` */
+  /* the receiver's; others read only `returned_head` and, at the end, `sent_tail` */
   _Alignas(64) _Atomic uint32_t returned_head;
-  uint32_t sent_tail;
-  uint32_t sent_seen; /* last known value of `sent_head` */
+  _Atomic uint32_t sent_tail; /* of the next message to be taken */
+  uint32_t sent_seen;         /* last known value of `sent_head` */
 } InprocLane;
 
 /* length: at most this many messages under way, rounded up to a power of two.
@@ -77,6 +77,11 @@ void inproc_lane_commit (InprocLane *lane, size_t used);
 bool inproc_lane_publish (InprocLane *lane); /* whether there was anything */
 bool inproc_lane_has_room (InprocLane *lane);
 void inproc_lane_drop_unsent (InprocLane *lane); /* the reservation, the unpublished, the pool */
+
+typedef void (*InprocLaneFunc) (void *user_data, const uint8_t *data, size_t size);
+/* Each message that was committed and that the receiver has not taken, oldest first. It may take
+ * some of them meanwhile. */
+void inproc_lane_each_not_taken (InprocLane *lane, InprocLaneFunc each, void *user_data);
 
 /* Descriptors for the reservation; they are the lane's then. False without memory. */
 bool inproc_lane_attach (InprocLane *lane, const int *fds, uint32_t n);

@@ -320,6 +320,16 @@ inproc_connection_why (gpointer connection)
   return self->why;
 }
 
+gboolean
+inproc_connection_unsent (gpointer connection, CommyUnsentFunc each, gpointer user_data)
+{
+  InprocConnection *self = connection;
+
+  if (each != NULL)
+    inproc_lane_each_not_taken (outgoing (self), each, user_data);
+  return TRUE;
+}
+
 void
 inproc_connection_leave (InprocConnection *self)
 {

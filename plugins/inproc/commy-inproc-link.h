@@ -57,5 +57,6 @@ CommyIo inproc_connection_wait (gpointer connection,
                                 gint64 deadline_ns);
 void inproc_connection_evidence (gpointer connection, CommyEvidence *out_evidence);
 const char *inproc_connection_why (gpointer connection);
+gboolean inproc_connection_unsent (gpointer connection, CommyUnsentFunc each, gpointer user_data);
 /* Leaves the link; the connection has no part in it afterwards. */
 void inproc_connection_leave (InprocConnection *connection);

@@ -375,6 +375,7 @@ static const CommyTransportOps inproc_ops = {
   .close = inproc_close,
   .attach = inproc_connection_attach,
   .take_fds = inproc_connection_take_fds,
+  .unsent = inproc_connection_unsent,
 };
 
 static const CommyParamSpec inproc_params[] = {

@@ -251,15 +251,12 @@ on_busy (void *limit_ms, int n_waits)
   return 1;
 }
 
-sqlite3 *
-commy_sqlite_open (const char *path, int busy_ms, gboolean full_sync, GError **error)
+static sqlite3 *
+connect_to (const char *path, int busy_ms, GError **error)
 {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
   sqlite3 *sql = NULL;
-  gint64 revision;
 
-  if (!check_file (path, error))
-    return NULL;
   if (sqlite3_open_v2 (path, &sql, flags, NULL) != SQLITE_OK)
     {
       commy_sqlite_set_error (error, sql, path, "open");
@@ -267,11 +264,32 @@ commy_sqlite_open (const char *path, int busy_ms, gboolean full_sync, GError **e
       return NULL;
     }
   sqlite3_busy_handler (sql, on_busy, GINT_TO_POINTER (busy_ms));
-  if (!check_version (sql, path, error) || !check_pages (sql, path, error))
-    {
-      sqlite3_close (sql);
-      return NULL;
-    }
+  return sql;
+}
+
+/* By a connection of its own: what reading all pages takes would else be kept, 90 KiB for each
+ * process. */
+static gboolean
+check_content (const char *path, int busy_ms, GError **error)
+{
+  sqlite3 *sql = connect_to (path, busy_ms, error);
+  gboolean ok = sql != NULL && check_version (sql, path, error) && check_pages (sql, path, error);
+
+  sqlite3_close (sql);
+  return ok;
+}
+
+sqlite3 *
+commy_sqlite_open (const char *path, int busy_ms, gboolean full_sync, GError **error)
+{
+  sqlite3 *sql;
+  gint64 revision;
+
+  if (!check_file (path, error) || !check_content (path, busy_ms, error))
+    return NULL;
+  sql = connect_to (path, busy_ms, error);
+  if (sql == NULL)
+    return NULL;
   /* Keep what a crash of this library could reach small: no schema tricks, checked cells. */
   sqlite3_db_config (sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
   sqlite3_db_config (sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);

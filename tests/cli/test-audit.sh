@@ -77,7 +77,7 @@ ok audit/verify-exits-0 exits 0
 ok audit/verify-says-whole says '^whole$'
 ok audit/verify-says-that-nobody-signed says '^no seals: nobody signed'
 run audit verify -o json
-ok audit/verify-json json "it['fault_count'] == 0 and it['records'] > 10 and it['seals_judged'] is False and all(c['state'] == 'closed' for c in it['chains'])"
+ok audit/verify-json json "it['fault_count'] == 0 and it['records'] > 10 and it['seals_judged'] is False and it['removals'] == it['removals_claimed'] == 0 and all(c['state'] == 'closed' for c in it['chains'])"
 expect=$(/usr/bin/python3 -c "import json, sys
 c = json.load(open(sys.argv[1]))['chains'][0]
 print('%d:%s' % (c['last'], c['hash']))" "$out")
@@ -85,6 +85,24 @@ run audit verify --expect "$expect"
 ok audit/what-was-expected-is-there exits 0
 run audit verify --anchor 00
 ok audit/another-anchor-fails exits 1
+
+# --- a trail that nobody seals only claims what it removed ---
+cat > "$folder/short.conf" <<END
+[audit]
+retention=1ms
+END
+before=$COMMY_CONFIG
+COMMY_CONFIG=$COMMY_CONFIG:$folder/short.conf
+cp -r "$trail" "$folder/kept"
+run call org.example.Echo Reverse "'hello'"
+run audit verify
+ok audit/removed-without-seals-exits-0 exits 0
+ok audit/removed-without-seals-is-a-claim says '^[1-9][0-9]* of [1-9][0-9]* removals are only claimed'
+run audit verify -o json
+ok audit/removed-without-seals-is-told json "it['removals'] > 0 and it['removals_claimed'] == it['removals']"
+rm -r "$trail"
+mv "$folder/kept" "$trail"
+COMMY_CONFIG=$before
 
 # --- a name is erased ---
 who=unix:uid=$(id -u)

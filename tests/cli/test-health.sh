@@ -166,4 +166,28 @@ wait "$watcher" || status=$?
 ok alerts/watched-ends-with-0 exits 0
 echo "$second_round" > "$out"
 ok alerts/watched-json-is-a-line-a-round json "it[0]['name'] == 'sick'"
+# --- one that no store lists: nothing is known of it but what looks find ---
+cat > "$folder/fixed.conf" <<END
+[service org.example.Fixed]
+endpoints=tls://127.0.0.1:1
+health-check=command
+health-interval=50ms
+health-fall=2
+health-target=test -e $flag
+
+[alert fixed]
+when=unwell
+service=org.example.Fixed
+for=0
+END
+: > "$flag"
+COMMY_CONFIG=$own_config:$folder/fixed.conf
+run services info org.example.Fixed
+ok fixed/version-is-unknown says '^  version  *unknown$'
+ok fixed/health-is-unknown says '^  health  *unknown: no node '
+serve org.example.FixedLooker
+ok fixed/what-looks-found await services info org.example.Fixed -- says '^  health  *well: 1 nodes found it well, 0 unwell (command)$'
+rm "$flag"
+ok fixed/what-they-found-is-bad await services info org.example.Fixed -- says '^  health  *unwell: 0 nodes found it well, 1 unwell (command): test ended with status 1$'
+COMMY_CONFIG=$own_config
 finish

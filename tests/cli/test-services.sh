@@ -90,6 +90,18 @@ seen_endpoint () {
 ok endpoints/json-has-the-caller-s-view seen_endpoint
 ok endpoints/json-has-the-instance json \
   'any(e["state"] == "closed" and e["transport"] == "shm" and e["why"] == "" for n in it for e in n["endpoints"])'
+ok endpoints/json-has-health-and-version json \
+  'all(e["listed"] and e["health"] == "well" and e["version"] == "" for n in it for e in n["endpoints"])'
+seen_in_a_table () {
+  tries=0
+  until run endpoints org.example.Echo && says '^CALLER '; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || return 1
+  done
+}
+ok endpoints/table-has-the-caller-s-view seen_in_a_table
+ok endpoints/table-has-health-and-version says '^CALLER  .*  TRANSPORT  *VERSION  *HEALTH  *STATE  '
+ok endpoints/health-is-told says '  shm  *-  *well  *closed  '
 run endpoints org.example.Shop
 ok endpoints/nobody-calls-is-told complains 'no node says that it calls org.example.Shop now'
 run endpoints org.example.Ehco

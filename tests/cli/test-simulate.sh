@@ -14,9 +14,9 @@ ok simulate/a-storm-exits-0 exits 0
 ok simulate/counts-add-up json "$adds_up"
 ok simulate/amplification-stays-below-1.2 json "1 < it['amplification'] < 1.2"
 ok simulate/in-any-ten-seconds-too json "all(
-  sum(t['retries'] for t in it['timeline'][i:i + 10]) < 0.25 * sum(t['calls'] for t in it['timeline'][i:i + 10])
-  for i in range(50))"
-ok simulate/while-the-storm-lasts-too json "sum(t['retries'] for t in it['timeline'][20:40]) < 0.21 * sum(t['calls'] for t in it['timeline'][20:40])"
+  sum(t['attempts'] for t in it['timeline'][i:i + 10]) < 1.2 * sum(t['attempts'] - t['retries'] - t['hedges'] for t in it['timeline'][i:i + 10])
+  for i in range(51))"
+ok simulate/while-the-storm-lasts-too json "sum(t['retries'] for t in it['timeline'][20:40]) < 0.2 * sum(t['calls'] for t in it['timeline'][20:40])"
 ok simulate/goodput-at-half-capacity json "sum(t['succeeded'] for t in it['timeline'][20:40]) > 0.75 * 348 * 20"
 ok simulate/after-the-storm-all-is-well json "sum(t['failed'] for t in it['timeline'][45:]) == 0"
 run simulate "$scenarios/retry-storm.conf" -o json --set clients.retry-reserve=1000000 --set clients.shed=false
@@ -121,7 +121,7 @@ ok simulate/table-has-faults says '^three  *partition  *7 s  *12 s '
 ok simulate/summary says '^balancer round-robin, seed 1$'
 
 run simulate --keys
-ok simulate/keys-are-listed says '^clients  *retry-budget  *20%  *retries and hedges'
+ok simulate/keys-are-listed says '^clients  *retry-budget  *18%  *retries and hedges'
 run simulate --keys -o json
 ok simulate/keys-as-json json "['fault NAME', 'kind', '', 'what goes wrong'] in it"
 run simulate --keys "$folder/faults.conf"

@@ -385,7 +385,7 @@ test_defaults (void)
   g_assert_true (read_keys ("", &policy, &error));
   g_assert_no_error (error);
   g_assert_cmpuint (policy.retry.attempts, ==, 3);
-  g_assert_cmpfloat (policy.retry.budget_share, ==, 0.2);
+  g_assert_cmpfloat (policy.retry.budget_share, ==, 0.18);
   g_assert_cmpuint (policy.retry.budget_reserve, ==, 10);
   g_assert_cmpuint (policy.breaker.failures, ==, 7);
   g_assert_cmpfloat (policy.breaker.success, ==, 0.8);
@@ -604,7 +604,7 @@ test_admission (Fixture *fixture, gconstpointer unused)
   g_assert_cmpint (commy_guard_admit (&fixture->guard, S, START + 2 * S, 0), ==, COMMY_ADMITTED);
   commy_guard_finish (&fixture->guard, FALSE, START + 2 * S);
   commy_guard_fold (&fixture->guard, START + 2 * S);
-  g_assert_cmpuint (fixture->guard.budget.tally.sums[0], ==, 2);
+  g_assert_cmpuint (fixture->guard.budget.calls.sums[0], ==, 2);
   fixture->policy.rate.rate = 0;
   fixture->policy.throttle.enabled = TRUE;
   begin_anew (fixture);

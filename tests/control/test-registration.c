@@ -9,6 +9,7 @@
 #include "control/commy-registration.h"
 
 #include "base/commy-error-private.h"
+#include "control/commy-registry.h"
 
 #include <string.h>
 
@@ -508,6 +509,79 @@ test_pauses (void)
     g_assert_cmpuint (commy_registration_get_pause_ms (i), ==, 64000);
 }
 
+/* --- a process's view of itself --- */
+
+static CommyInstance *
+make_instance (const char *service, const char *id)
+{
+  CommyInstance *instance = commy_instance_new (id, service);
+
+  instance->node = g_strdup ("0123456789abcdef0123456789abcdef");
+  instance->host = g_strdup ("host");
+  instance->host_id = g_strdup ("an-id");
+  instance->interface_name = g_strdup (service);
+  instance->serializers = g_strsplit ("json", ",", -1);
+  return instance;
+}
+
+static guint
+count_seen (CommyRegistry *registry)
+{
+  g_autoptr (CommySnapshot) snapshot = commy_registry_lookup (registry, "a");
+
+  return snapshot->instances->len;
+}
+
+static void
+assert_sees (CommyRegistry *registry, guint n, const char *version)
+{
+  g_autoptr (CommySnapshot) snapshot = commy_registry_lookup (registry, "a");
+
+  g_assert_nonnull (snapshot);
+  g_assert_cmpuint (snapshot->instances->len, ==, n);
+  for (guint i = 0; i < n; i++)
+    g_assert_cmpstr (((CommyInstance *) snapshot->instances->pdata[i])->version, ==, version);
+}
+
+/* The store takes back what is offered here and gives nothing new; who offers it sees it all the
+ * same, as it is now, until he takes it back himself. */
+static void
+test_own_view (void)
+{
+  g_autoptr (GError) error = NULL;
+  CommyConfig *config = commy_config_load_text ("", 0, "nothing", &error);
+  g_autoptr (CommyInstance) instance = make_instance ("a", "1");
+  g_autoptr (CommyInstance) other = make_instance ("b", "1");
+  CommyRegistry *registry;
+  guint32 epoch = 0;
+  Puppet puppet;
+
+  g_assert_no_error (error);
+  puppet_init (&puppet);
+  registry = commy_registry_new (&puppet.plugin, config, commy_env_system (), NULL, &epoch);
+  commy_registry_start (registry, ignore, NULL);
+  commy_registry_add (registry, instance, ignore, NULL);
+  commy_registry_add (registry, other, ignore, NULL);
+  commy_registry_ensure (registry, "a", FALSE, ignore, NULL);
+  assert_sees (registry, 1, "");
+  puppet.is_full = TRUE;
+  g_assert_true (g_hash_table_remove (puppet.there, "services/a/1"));
+  g_assert_cmpuint (tell_gone (&puppet, "services/a/1"), ==, 2); /* who offers it, and who looks */
+  commy_registry_ensure (registry, "a", TRUE, ignore, NULL);
+  assert_sees (registry, 1, "");
+  g_free (instance->version);
+  instance->version = g_strdup ("2");
+  commy_registry_update (registry, instance, ignore, NULL);
+  commy_registry_ensure (registry, "a", TRUE, ignore, NULL);
+  assert_sees (registry, 1, "2");
+  commy_registry_remove (registry, instance, ignore, NULL);
+  while (count_seen (registry) > 0)
+    g_main_context_iteration (NULL, TRUE);
+  commy_registry_free (registry);
+  commy_config_unref (config);
+  puppet_clear (&puppet);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -525,5 +599,7 @@ main (int argc, char **argv)
   g_test_add_func ("/control/registration/many-keys-share-watches", test_many);
   g_test_add_func ("/control/registration/store-that-was-away-is-asked-soon", test_away);
   g_test_add_func ("/control/registration/pauses-grow-to-a-minute", test_pauses);
+  g_test_add_func ("/control/registration/a-process-never-loses-sight-of-what-it-offers",
+                   test_own_view);
   return g_test_run ();
 }

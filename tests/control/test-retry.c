@@ -67,7 +67,7 @@ test_safe (void)
                    COMMY_RETRY_ATTEMPTS);
   g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_FAILED, TRUE, 16 * MS), ==,
                    COMMY_RETRY_DEADLINE);
-  g_assert_cmpuint (budget.tally.sums[1], ==, 4);
+  g_assert_cmpuint (budget.retries.sums[0], ==, 4);
 }
 
 static void
@@ -95,7 +95,8 @@ test_reserve (void)
     g_assert_true (commy_retry_budget_withdraw (&budget, &usual, START));
   g_assert_cmpint (decide (&budget, 1, COMMY_OUTCOME_FAILED, TRUE, SECOND), ==, COMMY_RETRY_BUDGET);
   g_assert_false (commy_retry_budget_withdraw (&budget, &usual, START + 8 * SECOND));
-  g_assert_true (commy_retry_budget_withdraw (&budget, &usual, START + 11 * SECOND));
+  g_assert_false (commy_retry_budget_withdraw (&budget, &usual, START + 10 * SECOND - 1));
+  g_assert_true (commy_retry_budget_withdraw (&budget, &usual, START + 12 * SECOND));
 }
 
 /* Whatever the calls do, over any window retries are at most a fifth of them. */
@@ -120,6 +121,50 @@ test_share (void)
     }
   g_assert_cmpuint (n_retries, <=, n_calls / 5);
   g_assert_cmpuint (n_retries, >=, n_calls / 6);
+}
+
+#define TENTHS 400u /* of a second */
+#define TEN_SECONDS 100u
+
+static guint
+sum_of (const guint *counts, guint first, guint end)
+{
+  guint sum = 0;
+
+  for (guint i = first; i < end; i++)
+    sum += counts[i];
+  return sum;
+}
+
+/* Wherever the ten seconds lie that end with a retry, and however many calls want one: those that
+ * fail may all do so at once after a time in which none did. */
+static void
+test_any_ten_seconds (void)
+{
+  CommySimRandom random = { 7 };
+  CommyRetryPolicy policy = usual;
+
+  policy.budget_reserve = 0;
+  for (guint phase = 0; phase < 10; phase++)
+    {
+      CommyRetryBudget budget = { 0 };
+      guint calls[TENTHS] = { 0 }, retries[TENTHS] = { 0 };
+
+      for (guint i = 0; i < TENTHS; i++)
+        {
+          const gint64 at = START + (phase + i) * (SECOND / 10);
+
+          calls[i] = 10 + commy_sim_random_below (&random, 5);
+          commy_retry_budget_deposit (&budget, at, calls[i]);
+          while ((i + phase) / 50 % 3 != 0 && commy_retry_budget_withdraw (&budget, &policy, at))
+            retries[i]++;
+          if (i >= TEN_SECONDS && retries[i] > 0)
+            g_assert_cmpuint (5 * sum_of (retries, i + 1 - TEN_SECONDS, i + 1), <=,
+                              sum_of (calls, i + 1 - TEN_SECONDS, i + 1));
+        }
+      /* And nearly all of it is to be had. */
+      g_assert_cmpuint (6 * sum_of (retries, 0, TENTHS), >=, sum_of (calls, 0, TENTHS) * 2 / 3);
+    }
 }
 
 /* --- service times --- */
@@ -252,6 +297,7 @@ main (int argc, char **argv)
   g_test_add_func ("/control/retry/backoff-doubles-with-jitter", test_backoff);
   g_test_add_func ("/control/retry/reserve-lasts-and-comes-back", test_reserve);
   g_test_add_func ("/control/retry/share-is-never-exceeded", test_share);
+  g_test_add_func ("/control/retry/any-ten-seconds-keep-the-share", test_any_ten_seconds);
   g_test_add_func ("/control/service-time/quantiles-are-near", test_quantiles);
   g_test_add_func ("/control/service-time/few-calls-say-nothing", test_few_are_unknown);
   g_test_add_func ("/control/service-time/old-times-are-forgotten", test_old_times_go);

@@ -240,7 +240,8 @@ on_boundary (Tracer *self)
   if (!self->ledgers[0].inside)
     return;
   boundary = self->report->boundaries++;
-  if (boundary % self->plan->stride == self->plan->phase && !reads_the_clock (self))
+  if (self->position >= self->plan->from && boundary % self->plan->stride == self->plan->phase
+      && !reads_the_clock (self))
     check_copy (self);
 }
 

@@ -11,6 +11,7 @@ typedef struct
 {
   const CrashStep *steps;
   uint32_t n_steps;
+  uint32_t from; /* the first step of which boundaries are looked at */
   /* Every `stride`th boundary is looked at, `phase` first. */
   uint64_t stride;
   uint64_t phase;

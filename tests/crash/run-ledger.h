@@ -13,8 +13,11 @@ typedef struct
   guint64 boundaries;
   guint64 messages;
   guint64 moves;
-  guint64 lost;     /* and nobody was told */
-  guint64 repeated; /* or out of order */
+  guint64 of_each_pair; /* moves: between those two transports, in that order, with the fewest */
+  guint64 of_each_cut;  /* the same, where the old path was cut */
+  guint64 lost;         /* and nobody was told */
+  guint64 repeated;     /* or out of order */
+  guint64 gap_us;       /* the largest; of several runs that of the worst */
 } RunLedgerRow;
 
 /* Adds @row to that of @run, a name without blanks, and puts down @command, that of this run. */

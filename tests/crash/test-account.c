@@ -290,6 +290,106 @@ run (MeshFixture *fixture, gconstpointer data)
   end (&self, test->fate != AT_ITS_LEISURE);
 }
 
+/* --- within one process --- */
+
+/* A reader that stands until it may go on. */
+typedef struct
+{
+  GMutex lock;
+  GCond changed;
+  gboolean is_there, may_go_on;
+  guint noted;
+} Gate;
+
+static void
+on_gated_note (CommyService *service, CommyInvocation *invocation, gpointer data)
+{
+  Gate *gate = data;
+
+  g_mutex_lock (&gate->lock);
+  gate->is_there = TRUE;
+  g_cond_broadcast (&gate->changed);
+  while (!gate->may_go_on)
+    g_cond_wait (&gate->changed, &gate->lock);
+  gate->noted++;
+  g_cond_broadcast (&gate->changed);
+  g_mutex_unlock (&gate->lock);
+  commy_invocation_return_value (invocation, NULL);
+}
+
+static void
+await_reader_at (Gate *gate)
+{
+  g_mutex_lock (&gate->lock);
+  while (!gate->is_there)
+    g_cond_wait (&gate->changed, &gate->lock);
+  g_mutex_unlock (&gate->lock);
+}
+
+static void
+let_it_read (Gate *gate, guint64 most)
+{
+  g_mutex_lock (&gate->lock);
+  gate->may_go_on = TRUE;
+  g_cond_broadcast (&gate->changed);
+  while (1 + gate->noted < most)
+    g_cond_wait (&gate->changed, &gate->lock);
+  g_mutex_unlock (&gate->lock);
+}
+
+/* The reader has the call of the beginning, and a message in its hands, when the writer closes. */
+static void
+check_within (Account *self, Gate *gate)
+{
+  guint64 sent = count (self, COMMY_COUNT_SENT);
+  guint64 lost = count (self, COMMY_COUNT_LOST);
+  guint64 unknown = count (self, COMMY_COUNT_UNKNOWN);
+
+  g_test_message ("%" G_GUINT64_FORMAT " sent = %" G_GUINT64_FORMAT
+                  " certainly lost + %" G_GUINT64_FORMAT " unknown + 2 that were taken",
+                  sent, lost, unknown);
+  g_assert_cmpuint (sent, ==, 1 + self->accepted);
+  g_assert_cmpuint (2 + lost + unknown, ==, sent);
+  g_assert_cmpuint (count_drops (self->mesh, "closed"), ==, lost);
+  g_assert_cmpuint (count_drops (self->mesh, "unknown"), ==, unknown);
+  let_it_read (gate, sent - lost);
+}
+
+static void
+test_within (MeshFixture *fixture, gconstpointer data)
+{
+  Account self = { 0 };
+  Gate gate = { .noted = 0 };
+  CommyService *service;
+  g_autoptr (GVariant) sum = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_mutex_init (&gate.lock);
+  g_cond_init (&gate.changed);
+  self.mesh = mesh_fixture_join (fixture, "[selection]\npreference=pin\ntransports=inproc\n");
+  service = test_service_new (self.mesh, 1);
+  commy_service_handle (service, "Note", on_gated_note, &gate, NULL);
+  commy_service_start_sync (service, NULL, &error);
+  g_assert_no_error (error);
+  self.client = commy_client_new (self.mesh, TEST_SERVICE);
+  sum = commy_client_call_sync (self.client, "Add", g_variant_new ("(ii)", 1, 2), NULL, NULL,
+                                &error);
+  g_assert_no_error (error);
+  find_own_channel (&self);
+  send_all (&self, FALSE);
+  await_reader_at (&gate);
+  close_now (&self);
+  check_within (&self, &gate);
+  commy_channel_unref (self.channel);
+  g_object_unref (self.client);
+  commy_mesh_leave_sync (self.mesh, NULL, NULL);
+  g_object_run_dispose (G_OBJECT (service)); /* its handler's data is ours */
+  g_object_unref (service);
+  g_object_unref (self.mesh);
+  g_cond_clear (&gate.changed);
+  g_mutex_clear (&gate.lock);
+}
+
 static void
 add (const Case *test)
 {
@@ -320,5 +420,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     add (&cases[i]);
+  g_test_add ("/crash/account/inproc/one-way/reads-on", MeshFixture, NULL, mesh_fixture_set_up,
+              test_within, mesh_fixture_tear_down);
   return g_test_run ();
 }

@@ -15,9 +15,11 @@
 /* A sanitizer makes both the steps and the copies many times dearer. */
 #ifdef __SANITIZE_ADDRESS__
 #define EVERY 5000
+#define EVERY_CLOSELY 50
 #define RANDOM_STEPS 10
 #else
 #define EVERY 50
+#define EVERY_CLOSELY 1
 #define RANDOM_STEPS 16
 #endif
 
@@ -101,10 +103,19 @@ static const CrashStep sleeping[] = {
   V (SEND, 1, 44), S (ARM, 0, 0),   V (DRAIN, 0, 0), V (ARM, 0, 0),  V (CLOSE, 0, 0),
 };
 
+/* So many loans that the cursor is due when the last of them, and nothing else, was taken. */
+static const CrashStep taking[] = {
+  S (SEND, 7, 5000),
+  V (TAKE, 7, 0),
+  S (SEND, 1, 5000),
+  V (TAKE, 1, 0),
+};
+
 typedef struct
 {
   const CrashStep *steps;
   guint n;
+  guint from; /* of this step on each boundary is looked at, and none before; or 0 */
 } Script;
 
 static GArray *
@@ -119,10 +130,10 @@ script_new (const CrashStep *steps, guint n)
 
 /* One boundary in so many is looked at. */
 static guint64
-sampling (void)
+sampling (guint64 otherwise)
 {
   const char *text = g_getenv ("COMMY_CRASH_EVERY");
-  guint64 every = text != NULL ? g_ascii_strtoull (text, NULL, 10) : EVERY;
+  guint64 every = text != NULL ? g_ascii_strtoull (text, NULL, 10) : otherwise;
 
   return MAX (every, 1);
 }
@@ -132,18 +143,20 @@ static void
 record (const CrashReport *report)
 {
   const RunLedgerRow row = { .boundaries = report->checked };
-  g_autofree char *command = g_strdup_printf (
-      "COMMY_CRASH_EVERY=%" G_GUINT64_FORMAT " tests/crash/test-every-instruction", sampling ());
+  g_autofree char *command = g_strdup_printf ("COMMY_CRASH_EVERY=%" G_GUINT64_FORMAT
+                                              " tests/crash/test-every-instruction",
+                                              sampling (EVERY));
 
   run_ledger_add ("every-instruction", &row, command);
 }
 
 static void
-run (GArray *script)
+run (GArray *script, guint from)
 {
   CrashPlan plan = { .steps = (const CrashStep *) (void *) script->data,
                      .n_steps = script->len,
-                     .stride = sampling () };
+                     .from = from != 0 ? from + G_N_ELEMENTS (prologue) : 0,
+                     .stride = sampling (from != 0 ? EVERY_CLOSELY : EVERY) };
   CrashReport report;
 
   plan.phase = (guint32) g_test_rand_int () % plan.stride;
@@ -167,7 +180,7 @@ test_script (gconstpointer data)
   const Script *script = data;
   g_autoptr (GArray) steps = script_new (script->steps, script->n);
 
-  run (steps);
+  run (steps, script->from);
 }
 
 static CrashStep
@@ -196,15 +209,15 @@ test_anything (void)
 
       g_array_append_val (script, step);
     }
-  run (script);
+  run (script, 0);
 }
 
 static void
-add (const char *path, const CrashStep *steps, guint n)
+add (const char *path, const CrashStep *steps, guint n, guint from)
 {
   Script *script = g_new (Script, 1);
 
-  *script = (Script){ steps, n };
+  *script = (Script){ steps, n, from };
   g_test_add_data_func_full (path, script, test_script, g_free);
 }
 
@@ -212,7 +225,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-#define ADD(PATH, STEPS) add ("/crash/every-instruction/" PATH, STEPS, G_N_ELEMENTS (STEPS))
+#define ADD(PATH, STEPS) add ("/crash/every-instruction/" PATH, STEPS, G_N_ELEMENTS (STEPS), 0)
   ADD ("connect-and-disconnect", connecting);
   ADD ("publish", publishing);
   ADD ("borrow-and-release", borrowing);
@@ -223,6 +236,8 @@ main (int argc, char **argv)
   ADD ("take-lend-and-reclaim-blocks", pooling);
   ADD ("sleep-and-wake", sleeping);
 #undef ADD
+  add ("/crash/every-instruction/take-a-loan-when-the-cursor-is-due", taking, G_N_ELEMENTS (taking),
+       G_N_ELEMENTS (taking) - 1);
   g_test_add_func ("/crash/every-instruction/anything", test_anything);
   return g_test_run ();
 }

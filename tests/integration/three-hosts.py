@@ -5,7 +5,8 @@ and what befalls hosts, instances, members and cables while it calls. TAP, and a
   three-hosts.py FOLDER [ROUNDS]    how often instances are killed and stopped (1); with more than
                                     one every fault befalls each of instance, host and member
 
-COMMY_TEST_FAULTS: a pattern; only the faults that it fits, "host cut" or "member .*", are tried."""
+COMMY_TEST_FAULTS: a pattern; only the faults that it fits, "host cut" or "member .*", are tried.
+COMMY_FAULT_TABLE: a document; what came out is written into it (faulttable.py)."""
 import collections
 import os
 import pathlib
@@ -14,6 +15,7 @@ import signal
 import sys
 import time
 
+import faulttable
 import hosts
 import ledgers
 from hosts import note, now
@@ -82,9 +84,10 @@ class Trial:
         self.members = [m._replace(name=fresh.get(m.name, m.name)) for m in self.members]
         self.world.await_ready(*fresh.values())
 
-    def fault(self, what, inject, mend=None, victim=None, hold=None, meanwhile=None):
+    def fault(self, what, inject, mend=None, victim=None, hold=None, meanwhile=None, apart=None):
         """Something happens while the load goes on, and ends; then all must come right, and the
-        books agree. meanwhile: what must come about while it lasts, and after which time."""
+        books agree. meanwhile: what must come about while it lasts, and after which time. apart:
+        a host whose callers have a row of their own, because they are on the other side."""
         world = self.world
         world.ledgers.read()
         at = inject() or now()
@@ -98,9 +101,15 @@ class Trial:
         world.ledgers.read()
         far = set(self.who('far', FAR))
         ends = [e for e in world.ledgers.ends if e.kind[0] not in far]
-        phase = ledgers.Phase(ends, at, victim)
-        self.replaced += phase.replaced
-        self.rows.append((what, phase, well))
+        there = set(programs_of(self, apart)) if apart else set()
+        for row, some in ((f'{what}: callers on it', [e for e in ends if e.kind[0] in there]),
+                          (f'{what}: callers on the others' if apart else what,
+                           [e for e in ends if e.kind[0] not in there])):
+            if not some:
+                continue
+            phase = ledgers.Phase(some, at, victim)
+            self.replaced += phase.replaced
+            self.rows.append((row, phase, well))
         self.wrong += [f'{what}: {line}' for line in world.ledgers.check()]
         if not world.is_alone:
             for service in (LEDGER, FAR):
@@ -117,36 +126,57 @@ class Trial:
         """The name of an instance there."""
         return self.who('offers', LEDGER, number)[0]
 
-    def report(self):
-        """The table, one line for each kind of fault: sums, the longest, p99, the longest."""
-        note(f'{"fault":<44}{"answered":>9}{"failed":>8}{"longest":>9}{"again":>8}{"all well":>9}'
-             '  codes')
+    def sums(self):
+        """One row for each kind of fault: sums, the longest, p99, the longest; in seconds."""
         for what in dict.fromkeys(what for what, _, _ in self.rows):
             phases = [phase for name, phase, _ in self.rows if name == what]
-            well = max(well for name, _, well in self.rows if name == what)
-            again = ledgers.percentile([r for p in phases for r in p.recovered], 0.99)
-            failed = sum((p.failed for p in phases), collections.Counter())
+            yield (what, sum(p.answered for p in phases),
+                   sum((p.failed for p in phases), collections.Counter()),
+                   max(p.longest for p in phases),
+                   ledgers.percentile([r for p in phases for r in p.recovered], 0.99),
+                   max(well for name, _, well in self.rows if name == what))
+
+    def report(self):
+        """The table."""
+        note(f'{"fault":<56}{"answered":>9}{"failed":>8}{"longest":>9}{"again":>8}{"all well":>9}'
+             '  codes')
+        for what, answered, failed, longest, again, well in self.sums():
             codes = ' '.join(f'{c}:{n}' for c, n in sorted(failed.items()))
-            note(f'{what:<44}{sum(p.answered for p in phases):>9}{sum(failed.values()):>8}'
-                 f'{max(p.longest for p in phases):>8.2f}s{again * 1e3:>6.0f}ms'
-                 f'{well * 1e3:>7.0f}ms  {codes}')
+            note(f'{what:<56}{answered:>9}{sum(failed.values()):>8}{longest:>8.2f}s'
+                 f'{again * 1e3:>6.0f}ms{well * 1e3:>7.0f}ms  {codes}')
         if self.replaced:
-            note(f'first answer of the replacement after kill -9: {len(self.replaced)} loads, p50 '
-                 f'{ledgers.percentile(self.replaced, 0.5) * 1e3:.1f} ms, p99 '
-                 f'{ledgers.percentile(self.replaced, 0.99) * 1e3:.1f} ms')
+            note(self.replacement())
         for code, text in sorted(self.world.ledgers.texts.items()):
             note(f'{code}: {text}')
+
+    def replacement(self):
+        """How long it took where an instance was killed."""
+        return (f'first answer of the replacement after kill -9: {len(self.replaced)} loads, p50 '
+                f'{ledgers.percentile(self.replaced, 0.5) * 1e3:.1f} ms, p99 '
+                f'{ledgers.percentile(self.replaced, 0.99) * 1e3:.1f} ms')
+
+    def totals(self):
+        """All calls."""
+        sent, answered, failed, left_open, repeated = self.world.ledgers.totals()
+        return (f'{sent} calls: {answered} acknowledged, {failed} failed, {left_open} open when '
+                f'their caller was killed, {repeated} carried out more than once (idempotent ones '
+                'only)')
 
     def end(self):
         """Everybody leaves; what was wrong."""
         wrong = self.wrong + self.world.finish()
         self.report()
-        sent, answered, failed, left_open, repeated = self.world.ledgers.totals()
-        note(f'{sent} calls: {answered} acknowledged, {failed} failed, {left_open} open when their '
-             f'caller was killed, {repeated} carried out more than once (idempotent ones only)')
-        if answered == 0:
+        note(self.totals())
+        if self.world.ledgers.totals()[1] == 0:
             wrong.append('nothing was acknowledged')
         return wrong
+
+    def write_table(self, path, rounds):
+        """Into a document, if all was well."""
+        sentences = [f'Kills and stops of an instance: each {rounds} times. {self.totals()}.']
+        if self.replaced:
+            sentences.append(f'Across hosts, {self.replacement()}.')
+        faulttable.write(path, self.sums(), sentences)
 
 
 # --- an instance ---
@@ -298,7 +328,7 @@ def cut_host(trial, number, what='cut'):
     host = trial.world.hosts[number]
     begin = {'cut': host.cut, 'swallows everything': host.black_hole}[what]
     trial.fault(f'cable of h{number} {what}', begin, host.mend,
-                meanwhile=lambda at: expect_both_sides(trial, number, at))
+                meanwhile=lambda at: expect_both_sides(trial, number, at), apart=number)
 
 
 def lossy_host(trial, number):
@@ -442,8 +472,9 @@ def one_host(directory):
     trial.begin([1, 1, 1], [1])
     trial.fault('nothing', lambda: None, hold=0.5)
     for _ in range(ROUNDS):
-        kill_instance(trial, 1)
-        stop_instance(trial, 1)
+        for what, row in (('kill', kill_instance), ('stop', stop_instance)):
+            if ONLY.search(f'instance {what}'):
+                row(trial, 1)
     return trial.end()
 
 
@@ -461,7 +492,11 @@ def three_hosts(directory):
     left_out = [f'{victim} {what}' for victim, what, is_cheap, _ in MATRIX if not is_cheap]
     if ROUNDS == 1:
         note(f'only with more rounds: {", ".join(left_out)}')
-    return trial.end()
+    wrong = trial.end()
+    document = os.environ.get('COMMY_FAULT_TABLE')
+    if document and not wrong:
+        trial.write_table(document, ROUNDS)
+    return wrong
 
 
 def main():

@@ -64,8 +64,8 @@ on_written (gpointer data, const CommyStoreResult *result, const GError *error)
 {
   g_autofree Wrapped *wrapped = data;
 
-  if (error == NULL)
-    COUNT (puts, 1);
+  COUNT (puts, error == NULL);
+  COUNT (failed, error != NULL);
   wrapped->done (wrapped->user_data, result, error);
 }
 

@@ -15,6 +15,7 @@ typedef struct
   guint64 listed; /* entries of ranges */
   guint64 bytes;  /* of both */
   guint64 ended;  /* watches, by the store */
+  guint64 failed; /* changes that the store did not acknowledge; it may have made them */
 } StoreCounts;
 
 /* On the mesh thread of one that has joined: what it asks from now on is counted. */

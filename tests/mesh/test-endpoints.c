@@ -7,6 +7,7 @@
 
 #include "auth/common/commy-pki.h"
 #include "mesh-fixture.h"
+#include "mesh/commy-node-report.h"
 #include "tests/control/dns-fixture.h"
 
 #include <glib/gstdio.h>
@@ -149,6 +150,22 @@ text_of (GVariant *instance, const char *key)
   return text;
 }
 
+/* Of whom no store says anything a caller knows only what it found. */
+static void
+check_unknown (CommyMesh *mesh)
+{
+  g_autoptr (GVariant) all = g_variant_ref_sink (commy_node_report_endpoints (mesh, TEST_SERVICE));
+  g_autoptr (GVariant) endpoint = NULL;
+  gboolean is_listed = TRUE;
+
+  g_assert_cmpuint (g_variant_n_children (all), ==, 1);
+  endpoint = g_variant_get_child_value (all, 0);
+  g_assert_true (g_variant_lookup (endpoint, "listed", "b", &is_listed));
+  g_assert_false (is_listed);
+  g_assert_cmpstr (text_of (endpoint, "health"), ==, "unknown");
+  g_assert_cmpstr (text_of (endpoint, "version"), ==, "");
+}
+
 /* --- keyfile --- */
 
 static void
@@ -173,6 +190,7 @@ test_called (Hosts *hosts, gconstpointer data)
   after = only_instance (mesh);
   g_assert_cmpstr (text_of (after, "instance"), ==, text_of (before, "instance"));
   g_assert_cmpuint (strlen (text_of (after, "node")), ==, 32);
+  check_unknown (mesh);
   g_clear_object (&client);
   commy_mesh_leave_sync (mesh, NULL, NULL);
   service_child_free (child);

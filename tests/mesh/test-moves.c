@@ -100,11 +100,27 @@ run_numbers (Numbers *self, guint64 messages)
     }
 }
 
+static guint64
+fewest (const guint n[MOVES_PATHS][MOVES_PATHS])
+{
+  guint fewest = G_MAXUINT;
+
+  for (int i = 0; i < MOVES_PATHS; i++)
+    for (int k = 0; k < MOVES_PATHS; k++)
+      if (i != k)
+        fewest = MIN (fewest, n[i][k]);
+  return fewest;
+}
+
 /* Every number came, once and in its place, or the test has ended before. */
 static void
 record (const MovesScene *scene, guint64 messages)
 {
-  const RunLedgerRow row = { .messages = messages, .moves = scene->channel->moves.n_moves };
+  const RunLedgerRow row = { .messages = messages,
+                             .moves = scene->channel->moves.n_moves,
+                             .of_each_pair = fewest (scene->n),
+                             .of_each_cut = fewest (scene->n_cut),
+                             .gap_us = (guint64) scene->channel->moves.largest_gap_ns / 1000 };
   g_autofree char *command = g_strdup_printf (
       "make check-moves COMMY_MOVES=%" G_GUINT64_FORMAT " COMMY_MESSAGES=%" G_GUINT64_FORMAT,
       number_of ("COMMY_MOVES", 60), number_of ("COMMY_MESSAGES", 8000));

@@ -152,6 +152,8 @@ mutate () {
   rm -rf "$work/tree"
   mkdir -p "$work/tree/$(dirname "$file")"
   changed=$file
+  # Another header beside it, which includes it, would find the one without the fault.
+  case $file in *.h) cp "$SRCDIR/$(dirname "$file")"/*.h "$work/tree/$(dirname "$file")/" ;; esac
   sed "$expression" "$SRCDIR/$file" >"$work/tree/$file" || { complain "$name: bad expression"; return; }
   if cmp -s "$SRCDIR/$file" "$work/tree/$file"; then
     complain "$name: the expression changes nothing in $file"

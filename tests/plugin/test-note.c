@@ -105,6 +105,31 @@ test_good (void)
   g_assert_cmpfloat (note.profile.segments[1].latency_ns, ==, 200);
 }
 
+/* Whatever of its beginning is read first, what lies behind what is asked for is not looked at. */
+static void
+test_extent (void)
+{
+  gsize size;
+  g_autofree guint8 *bytes = read_fixture ("libcommy-transport-good.so", &size);
+
+  for (gsize head = 0; head < 4096; head += 16)
+    {
+      const gsize extent = commy_note_get_extent (bytes, head, size);
+      g_autofree guint8 *part = g_malloc0 (size);
+      g_autoptr (GError) error = NULL;
+      CommyPluginNote note;
+
+      g_assert_cmpuint (extent, <=, size);
+      if (head < sizeof (ElfW (Ehdr)))
+        g_assert_cmpuint (extent, ==, size);
+      memcpy (part, bytes, MAX (head, extent));
+      g_assert_true (commy_note_parse (part, size, &note, &error));
+      g_assert_no_error (error);
+      g_assert_cmpstr (note.id, ==, "good");
+    }
+  g_assert_cmpuint (commy_note_get_extent (bytes, 4096, size), <, 16384);
+}
+
 static void
 test_truncated (void)
 {
@@ -709,6 +734,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/plugin/note/good-file-is-read", test_good);
+  g_test_add_func ("/plugin/note/what-is-not-asked-for-is-not-looked-at", test_extent);
   g_test_add_func ("/plugin/note/cut-anywhere-is-refused", test_truncated);
   g_test_add_func ("/plugin/note/foreign-file-gets-a-sentence", test_foreign);
   g_test_add_func ("/plugin/note/several-are-refused", test_counted);

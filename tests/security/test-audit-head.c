@@ -387,15 +387,16 @@ test_idle_heads (AuditFixture *self, gconstpointer data)
   const CommyAuditHead head = { 0 };
   char line[COMMY_AUDIT_HEAD_SIZE];
 
+  self->wall_us = g_get_real_time ();
   audit_fixture_make (self, 1);
   commy_audit_head_write (&head, line);
   audit_fixture_write (self, "20260101T000000Z-1-00000000.head", line, sizeof line);
   audit_assert_whole (self);
   g_assert_cmpuint (audit_fixture_count_files (self, ".head"), ==, 2);
-  self->wall_us = g_get_real_time () - DAY_US; /* it may be about to be locked */
+  self->wall_us = g_get_real_time () - DAY_US / 2; /* it may be about to be locked */
   tidy (self);
   g_assert_cmpuint (audit_fixture_count_files (self, ".head"), ==, 3);
-  self->wall_us = g_get_real_time () + DAY_US / 2;
+  self->wall_us = g_get_real_time () + DAY_US / 4;
   tidy (self);
   g_assert_cmpuint (audit_fixture_count_files (self, ".head"), ==, 3);
   audit_assert_whole (self);

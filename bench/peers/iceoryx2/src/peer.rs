@@ -15,6 +15,7 @@ pub struct Run {
     sent: u8,
     seen: u8,
     pub stream: bool,
+    pipelined: bool,
     pub spin: bool,
     touch: bool,
 }
@@ -70,6 +71,7 @@ struct Table {
     echo: extern "C" fn(*mut c_void),
     produce: extern "C" fn(*mut c_void),
     consume: extern "C" fn(*mut c_void) -> u64,
+    pipeline: *const c_void,
     close: extern "C" fn(*mut c_void),
 }
 
@@ -77,6 +79,7 @@ extern "C" {
     fn peer_main(peer: *const Table, argc: c_int, argv: *const *const c_char) -> c_int;
     fn peer_is_request(run: *const Run) -> bool;
     fn peer_over() -> bool;
+    fn peer_layout(last: *mut usize, size: *mut usize);
     fn peer_depth(run: *const Run, bytes: usize, most: u32) -> u32;
     fn peer_fill(run: *mut Run, message: *mut c_void);
     fn peer_check(run: *mut Run, message: *const c_void, size: usize);
@@ -134,6 +137,14 @@ extern "C" fn close(end: *mut c_void) {
     drop(unsafe { Box::from_raw(end.cast::<Box<dyn End>>()) })
 }
 
+/// The table and the run are repeated here by hand: a member that was added there only would be read
+/// as another one.
+fn check_layout() {
+    let (mut last, mut size) = (0, 0);
+    unsafe { peer_layout(&mut last, &mut size) };
+    assert_eq!((std::mem::offset_of!(Run, touch), std::mem::size_of::<Table>()), (last, size));
+}
+
 /// Runs the command line; never returns.
 pub fn main(
     name: &CStr,
@@ -141,6 +152,7 @@ pub fn main(
     transports: &CStr,
     waits: &CStr,
 ) -> ! {
+    check_layout();
     let arguments: Vec<std::ffi::CString> = std::env::args()
         .map(|text| std::ffi::CString::new(text).expect("an argument without a zero byte"))
         .collect();
@@ -161,6 +173,7 @@ pub fn main(
         echo,
         produce,
         consume,
+        pipeline: std::ptr::null(),
         close,
     };
     let status = unsafe { peer_main(&table, arguments.len() as c_int, pointers.as_ptr()) };
