@@ -87,7 +87,7 @@ static gboolean
 may_proceed (const CommydCaller *self)
 {
   return !self->is_closed && !self->is_asking && !is_slow (self)
-         && !commyd_door_is_full (self->door);
+         && !commyd_door_is_full (self->door) && self->door->link.n_sent >= self->may_read_at;
 }
 
 /* Whether the socket is to be looked at, in either direction. */
@@ -291,5 +291,9 @@ commyd_caller_open (CommydDoor *door, guint64 connection, int fd)
   self->watches = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   store_stream_open (&self->stream, fd, STORE_WIRE_MAX_GREETING);
   g_hash_table_insert (door->callers, &self->connection, self);
+  commyd_door_send (
+      door, &(CommydInnerHead){ .type = COMMYD_INNER_OPENED, .connection = connection }, NULL);
+  /* What was read of it is the next door's loss if this one dies: the keeper has to know before. */
+  self->may_read_at = door->link.n_sent + door->link.out.length;
   update_sources (self);
 }

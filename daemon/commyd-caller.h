@@ -16,6 +16,8 @@ struct _CommydCaller
   guint64 connection;
   StoreStream stream;
   grefcount refs;
+  guint64
+      may_read_at; /* records that the door has sent: what says that it has the connection is one */
   gboolean is_greeted;
   gboolean is_asking; /* and the answer has not come */
   gboolean is_closed;

@@ -44,14 +44,14 @@ static gboolean
 on_writable (int fd, GIOCondition condition, gpointer data)
 {
   CommydDoor *self = data;
-  const gboolean was_full = commyd_door_is_full (self);
   GHashTableIter iter;
   gpointer caller;
 
   commyd_link_flush (&self->link);
   update_out_source (self);
+  /* Those that were too many, and those that are not said to be taken yet. */
   g_hash_table_iter_init (&iter, self->callers);
-  while (was_full && !commyd_door_is_full (self) && g_hash_table_iter_next (&iter, NULL, &caller))
+  while (!commyd_door_is_full (self) && g_hash_table_iter_next (&iter, NULL, &caller))
     commyd_caller_go_on (caller);
   return G_SOURCE_CONTINUE;
 }

@@ -33,6 +33,7 @@ typedef enum
   COMMYD_INNER_DELETE_PREFIX,
   COMMYD_INNER_PIECE, /* value: the next bytes of the last put */
   COMMYD_INNER_COMMIT,
+  COMMYD_INNER_OPENED, /* the connection is taken: said before the first byte of it is read */
   /* from the keeper */
   COMMYD_INNER_SETTINGS, /* number: bytes that may wait, other: since when the daemon runs */
   COMMYD_INNER_OPEN,     /* with the descriptor of a connection */

@@ -7,32 +7,29 @@
 
 #include "daemon/commyd-keeper.h"
 
+#include "daemon/commyd-door-process.h"
 #include "daemon/commyd-session.h"
 
 #include "base/commy-error-private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib-unix.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define DOOR_FD 3
 #define RECORDS_A_TURN 256
-#define SOCKET_BYTES (1 << 20)
 #define SLOW_SHARE 8
 #define PAUSE_FIRST_MS 100u
 #define PAUSE_MOST_MS 10000u
 #define FORGET_MS 60000u
 #define LONG_LIFE_US (60 * G_USEC_PER_SEC)
+#define MOST_DOORS_TRIED 3u /* a connection may be what they die of */
 
 static gboolean on_writable (int fd, GIOCondition condition, gpointer data);
 static gboolean on_readable (int fd, GIOCondition condition, gpointer data);
-static void end_door (CommydUser *self, const char *why);
+static void end_door (CommydUser *self, const char *fault);
 
 static void
 clear_source (guint *id)
@@ -123,11 +120,15 @@ take (CommydUser *self, const CommydInner *record)
     return "it says what only the keeper says";
   if (session == NULL)
     return "it speaks of a connection that it has not got";
+  if (record->head.type == COMMYD_INNER_OPENED)
+    return commyd_session_taken (session);
   if (record->head.type == COMMYD_INNER_CLOSED)
     {
       commyd_session_closed (session, record);
       return NULL;
     }
+  if (!session->is_taken)
+    return "it speaks of a connection that it has not taken";
   /* It does not know yet. */
   if (session->is_closed)
     return NULL;
@@ -160,85 +161,16 @@ on_readable (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* --- the process --- */
+/* --- ending and starting --- */
 
-static void
-in_child (gpointer unused)
-{
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-}
-
-gboolean
-commyd_keeper_spawn (CommydServer *server, GPid *out_pid, int *out_fd, GError **error)
-{
-  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
-  g_autofree char *mesh = g_strconcat ("--mesh=", server->mesh, NULL);
-  /* The file itself: its name may be another program's by now. */
-  char exe[] = "/proc/self/exe";
-  char *argv[] = { exe, program != NULL ? program : exe, (char *) "--door", mesh, NULL };
-  const GSpawnFlags flags
-      = G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_FILE_AND_ARGV_ZERO | G_SPAWN_STDOUT_TO_DEV_NULL;
-  const int size = SOCKET_BYTES;
-  const int target = DOOR_FD;
-  gboolean is_started;
-  int fds[2];
-
-  if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
-    {
-      commy_set_error (error, COMMY_ERROR_BUSY, "there is no socket for its door: %s",
-                       g_strerror (errno));
-      return FALSE;
-    }
-  for (int i = 0; i < 2; i++)
-    setsockopt (fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size); /* as much as the kernel lets */
-  is_started = g_spawn_async_with_pipes_and_fds (NULL, (const char *const *) argv, NULL, flags,
-                                                 in_child, NULL, -1, -1, -1, &fds[1], &target, 1,
-                                                 out_pid, NULL, NULL, NULL, error);
-  close (fds[1]);
-  if (is_started)
-    *out_fd = fds[0];
-  else
-    close (fds[0]);
-  return is_started;
-}
-
-/* (transfer full) */
-static char *
-describe_end (int status)
-{
-  if (WIFSIGNALED (status))
-    return g_strdup_printf ("it was ended by signal %d (%s)", WTERMSIG (status),
-                            g_strsignal (WTERMSIG (status)));
-  return g_strdup_printf ("it ended with status %d", WEXITSTATUS (status));
-}
-
-/* It has ended by itself; its socket said so, too, or will. */
-static void
-on_child_ended (GPid pid, int status, gpointer data)
-{
-  CommydUser *self = data;
-  g_autofree char *why = describe_end (status);
-
-  self->child_watch = 0;
-  self->pid = 0;
-  end_door (self, why);
-}
-
-/* Ends the process, if there is one. What became of it; NULL: there is none. (transfer full) */
+/* What became of it; NULL: there is no process. (transfer full) */
 static char *
 kill_door (CommydUser *self)
 {
-  int status = 0;
+  const GPid pid = self->pid;
 
-  clear_source (&self->child_watch);
-  if (self->pid == 0)
-    return NULL;
-  /* One that has begun to end keeps its own reason. */
-  kill (self->pid, SIGKILL);
-  while (waitpid (self->pid, &status, 0) < 0 && errno == EINTR)
-    continue;
   self->pid = 0;
-  return describe_end (status);
+  return pid != 0 ? commyd_door_kill (pid) : NULL;
 }
 
 static gboolean on_timer (gpointer data);
@@ -271,28 +203,79 @@ close_link (CommydUser *self)
   self->is_ready = FALSE;
 }
 
-/* With its connections. @why: what it did that cannot be, or what became of it; NULL: its socket
- * is closed. */
+/* What a dead door said last, and nobody heard: of that counts only which connections it had taken.
+ */
 static void
-end_door (CommydUser *self, const char *why)
+hear_last (CommydUser *self)
+{
+  CommydInner record;
+  const char *why;
+  int error;
+  socklen_t size = sizeof error;
+
+  if (self->link.fd < 0)
+    return;
+  /* What it left unread is an error, which would come before what it said. */
+  getsockopt (self->link.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  while (commyd_link_receive (&self->link, &record, NULL, &why) == 1)
+    {
+      CommydSession *session = g_hash_table_lookup (self->sessions, &record.head.connection);
+
+      if (record.head.type == COMMYD_INNER_OPENED && session != NULL)
+        commyd_session_taken (session);
+    }
+}
+
+/* All of its connections; but those that it had not taken wait for the next door, @if_honest. */
+static void
+end_sessions (CommydUser *self, gboolean if_honest)
+{
+  g_autoptr (GList) sessions = g_hash_table_get_values (self->sessions);
+
+  for (GList *each = sessions; each != NULL; each = each->next)
+    {
+      CommydSession *session = each->data;
+
+      if (!if_honest || session->is_closed || session->fd < 0)
+        commyd_session_end (session);
+    }
+}
+
+/* @fault: what it did that cannot be, or why there is none; NULL: it has died. */
+static void
+end_door (CommydUser *self, const char *fault)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GList) sessions = NULL;
   g_autofree char *end = kill_door (self);
+  guint n_before = g_hash_table_size (self->sessions);
 
-  if (why == NULL)
-    why = end != NULL ? end : "its socket is closed";
+  hear_last (self);
+  close_link (self);
+  end_sessions (self, fault == NULL);
   commy_set_error (&error, COMMY_ERROR_PROTOCOL,
                    "the door of user %u is ended, with %u connections: %s", self->uid,
-                   g_hash_table_size (self->sessions), why);
+                   n_before - g_hash_table_size (self->sessions),
+                   fault != NULL ? fault
+                   : end != NULL ? end
+                                 : "its socket is closed");
   self->server->n_doors_lost++;
   commyd_audit_refused (self->server->audit, &self->uid, error);
   g_message ("%s", commy_error_bare (error));
-  close_link (self);
-  sessions = g_hash_table_get_values (self->sessions);
-  for (GList *each = sessions; each != NULL; each = each->next)
-    commyd_session_end (each->data);
   pause_doors (self);
+}
+
+/* To the door that there is. The record has a descriptor of its own, as it may wait for longer than
+ * the session is there. The last door that is tried gets the only one. */
+static void
+give (CommydUser *self, CommydSession *session)
+{
+  int fd = -1;
+
+  if (++session->n_doors < MOST_DOORS_TRIED)
+    fd = fcntl (session->fd, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0)
+    fd = g_steal_fd (&session->fd);
+  commyd_link_send_open (&self->link, session->connection, fd);
 }
 
 static CommydInnerHead
@@ -308,6 +291,8 @@ start_door (CommydUser *self)
 {
   g_autoptr (GError) error = NULL;
   CommydInnerHead settings;
+  GHashTableIter iter;
+  gpointer session;
   int fd = -1;
 
   clear_source (&self->timer);
@@ -320,9 +305,12 @@ start_door (CommydUser *self)
       return;
     }
   if (self->pid != 0)
-    self->child_watch = g_child_watch_add (self->pid, on_child_ended, self);
+    commyd_door_limit (self->pid, self->server->rights.limits.connections);
   settings = settings_of (self);
   commyd_link_open (&self->link, fd, &settings);
+  g_hash_table_iter_init (&iter, self->sessions);
+  while (g_hash_table_iter_next (&iter, NULL, &session))
+    give (self, session);
   update_sources (self);
 }
 
@@ -363,23 +351,29 @@ commyd_keeper_user_free (gpointer user)
   g_free (self);
 }
 
-/* One that is not connected any more makes room. */
+/* One that is not connected any more makes room; one whose doors have died, only if there is no
+ * other: forgotten, it would begin again without a pause. */
 static gboolean
 make_room (CommydServer *server)
 {
+  const CommydUser *found = NULL;
   GHashTableIter iter;
-  gpointer user;
+  gpointer value;
 
   if (g_hash_table_size (server->users) < server->rights.limits.users)
     return TRUE;
   g_hash_table_iter_init (&iter, server->users);
-  while (g_hash_table_iter_next (&iter, NULL, &user))
-    if (g_hash_table_size (((CommydUser *) user)->sessions) == 0)
-      {
-        g_hash_table_iter_remove (&iter);
-        return TRUE;
-      }
-  return FALSE;
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      const CommydUser *user = value;
+
+      if (g_hash_table_size (user->sessions) == 0
+          && (found == NULL || user->pause_ms < found->pause_ms))
+        found = user;
+    }
+  if (found != NULL)
+    g_hash_table_remove (server->users, GUINT_TO_POINTER (found->uid));
+  return found != NULL;
 }
 
 static CommydUser *
@@ -421,36 +415,31 @@ commyd_keeper_enter (CommydServer *server, guint32 uid, GError **error)
 
 /* --- for sessions --- */
 
-/* Whether its door is there no more, which was not noticed yet: who saw that his connection has
- * ended connects again at once. One that has only begun to end still takes him along. */
-static gboolean
-is_gone (const CommydUser *self)
-{
-  struct pollfd end = { .fd = self->link.fd };
-
-  return self->link.fd >= 0 && poll (&end, 1, 0) == 1;
-}
-
 void
-commyd_keeper_open (CommydUser *self, CommydSession *session, int fd)
+commyd_keeper_open (CommydUser *self, CommydSession *session)
 {
-  if (is_gone (self))
-    end_door (self, NULL);
   g_hash_table_insert (self->sessions, &session->connection, commyd_session_ref (session));
-  commyd_link_send_open (&self->link, session->connection, fd);
-  if (self->link.fd < 0 && !self->is_pausing)
+  if (self->is_pausing)
+    return;
+  clear_source (&self->timer);
+  if (self->link.fd < 0)
     start_door (self);
-  else if (!self->is_pausing)
-    clear_source (&self->timer);
+  else
+    give (self, session);
   update_sources (self);
 }
 
 void
-commyd_keeper_close (CommydUser *self, guint64 connection)
+commyd_keeper_close (CommydUser *self, CommydSession *session)
 {
-  const CommydInnerHead head = { .type = COMMYD_INNER_CLOSE, .connection = connection };
+  const CommydInnerHead head = { .type = COMMYD_INNER_CLOSE, .connection = session->connection };
 
-  if (self->collect.connection == connection)
+  if (self->link.fd < 0)
+    {
+      commyd_session_end (session);
+      return;
+    }
+  if (self->collect.connection == session->connection)
     commyd_collect_clear (&self->collect);
   commyd_link_send (&self->link, &head, NULL);
   update_sources (self);
@@ -484,6 +473,8 @@ commyd_keeper_configure (CommydUser *self)
 
   if (self->link.fd < 0)
     return;
+  if (self->pid != 0)
+    commyd_door_limit (self->pid, self->server->rights.limits.connections);
   commyd_link_send (&self->link, &head, NULL);
   update_sources (self);
 }

@@ -24,7 +24,6 @@ struct _CommydUser
   GPid pid; /* 0: there is no door */
   guint in_source;
   guint out_source;
-  guint child_watch;
   guint timer;       /* see on_timer() */
   guint stall_timer; /* while the door has something to take */
   guint64 n_taken;   /* records, when that began */
@@ -35,19 +34,17 @@ struct _CommydUser
   gint64 begun_us;
 };
 
-/* Starts the program; the other end of @out_fd is its descriptor 3. */
-gboolean commyd_keeper_spawn (CommydServer *server, GPid *out_pid, int *out_fd, GError **error);
-
 /* The user, entered if it is not there. NULL with @error: it has as many connections as it may, or
  * there are as many users. */
 CommydUser *commyd_keeper_enter (CommydServer *server, guint32 uid, GError **error);
 /* Ends the door and forgets the user, whose sessions are over. */
 void commyd_keeper_user_free (gpointer user);
 
-/* A session begins: its door gets the connection, which is taken over. */
-void commyd_keeper_open (CommydUser *self, CommydSession *session, int fd);
-/* Its door is to close it; the session stays known until it has. */
-void commyd_keeper_close (CommydUser *self, guint64 connection);
+/* A session begins: its door gets the connection. */
+void commyd_keeper_open (CommydUser *self, CommydSession *session);
+/* Its door is to close it; the session stays known until it has. Without a door it is over at once.
+ */
+void commyd_keeper_close (CommydUser *self, CommydSession *session);
 /* It has, or the door is no more. */
 void commyd_keeper_forget (CommydUser *self, CommydSession *session);
 /* Whole frames for a client; taken over. @type: ANSWER, EVENT or END. */

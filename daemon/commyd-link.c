@@ -86,6 +86,12 @@ commyd_link_flush (CommydLink *self)
 
       if (n < 0 && errno == EINTR)
         continue;
+      if (n < 0 && errno == ETOOMANYREFS && item->fd >= 0)
+        {
+          /* As many are on their way as may be: it goes without, and its door closes it. */
+          close (g_steal_fd (&item->fd));
+          continue;
+        }
       if (n < 0)
         return;
       self->n_sent++;

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include "daemon/commyd-door-process.h"
 #include "daemon/commyd-sandbox.h"
 #include "daemon/commyd-session.h"
 #include "daemon/commyd-value.h"
@@ -479,7 +480,7 @@ commyd_server_new (const CommyStoreOps *ops,
   self->boot = hash_of_boot ();
   self->leases = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   self->users = g_hash_table_new_full (NULL, NULL, NULL, commyd_keeper_user_free);
-  self->spawn = commyd_keeper_spawn;
+  self->spawn = commyd_door_spawn;
   self->linger_ms = LINGER_MS;
   self->stall_ms = STALL_MS;
   self->listener = -1;

@@ -11,11 +11,21 @@
 #include <glib-unix.h>
 #include <unistd.h>
 
+#define MOST_WORDS 1024u /* of a door, about why it closed one: a client has a say in them */
+
 CommydSession *
 commyd_session_ref (CommydSession *self)
 {
   g_ref_count_inc (&self->refs);
   return self;
+}
+
+static void
+forget_fd (CommydSession *self)
+{
+  if (self->fd >= 0)
+    close (self->fd);
+  self->fd = -1;
 }
 
 void
@@ -27,6 +37,7 @@ commyd_session_unref (gpointer session)
     return;
   g_hash_table_unref (self->watches);
   g_hash_table_unref (self->leases);
+  forget_fd (self);
   g_free (self);
 }
 
@@ -59,7 +70,7 @@ void
 commyd_session_close (CommydSession *self)
 {
   let_go (self);
-  commyd_keeper_close (self->user, self->connection);
+  commyd_keeper_close (self->user, self);
 }
 
 void
@@ -68,8 +79,19 @@ commyd_session_end (CommydSession *self)
   CommydUser *user = self->user;
 
   let_go (self);
+  forget_fd (self); /* requests may hold it for longer */
   self->user = NULL;
   commyd_keeper_forget (user, self);
+}
+
+const char *
+commyd_session_taken (CommydSession *self)
+{
+  if (self->is_taken)
+    return "it takes a connection twice";
+  self->is_taken = TRUE;
+  forget_fd (self);
+  return NULL;
 }
 
 void
@@ -77,7 +99,7 @@ commyd_session_closed (CommydSession *self, const CommydInner *record)
 {
   if (record->head.number != 0)
     {
-      g_autofree char *key = g_strndup (record->key, record->head.key_size);
+      g_autofree char *key = g_strndup (record->key, MIN (record->head.key_size, MOST_WORDS));
       g_autofree char *words = g_utf8_make_valid (key, -1);
       g_autoptr (GError) error = NULL;
 
@@ -118,10 +140,11 @@ commyd_session_start (CommydUser *user, int fd, const CommydPeer *peer)
   self->pid = peer->pid;
   self->pidfd = peer->pidfd;
   self->connection = ++user->server->last_connection;
+  self->fd = fd;
   self->watches = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, commyd_watch_free);
   self->leases = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   if (self->pidfd >= 0)
     self->death_source = g_unix_fd_add (self->pidfd, G_IO_IN, on_death, self);
-  commyd_keeper_open (user, self, fd);
+  commyd_keeper_open (user, self);
   commyd_session_unref (self);
 }

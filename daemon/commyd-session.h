@@ -17,8 +17,11 @@ struct _CommydSession
   gint32 pid;
   int pidfd; /* -1: cannot be had */
   guint64 connection;
-  gboolean is_closed;  /* but its door may not know yet */
-  gboolean is_asking;  /* one thing at a time; the door keeps the rest */
+  int fd;             /* kept until a door has taken it, for the next one; -1: not, or given away */
+  guint n_doors;      /* that it was given to */
+  gboolean is_taken;  /* by its door (OPENED), which may have read of it */
+  gboolean is_closed; /* but its door may not know yet */
+  gboolean is_asking; /* one thing at a time; the door keeps the rest */
   GHashTable *watches; /* guint64 to CommydWatch */
   GHashTable *leases;  /* set of gint64 */
   guint death_source;
@@ -30,6 +33,8 @@ CommydSession *commyd_session_ref (CommydSession *self);
 void commyd_session_unref (gpointer session);
 /* Its process has ended: its watches and leases end, and its door is told. */
 void commyd_session_close (CommydSession *self);
+/* Its door has taken it (OPENED). What is wrong with that; NULL: nothing. */
+const char *commyd_session_taken (CommydSession *self);
 /* Its door has closed it (CLOSED). */
 void commyd_session_closed (CommydSession *self, const CommydInner *record);
 /* Its door is no more. */

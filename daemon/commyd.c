@@ -340,7 +340,7 @@ run (Daemon *self)
   g_main_loop_unref (self->loop);
 }
 
-/* A connection takes a descriptor, and one more on its way to the door; the soft limit is for
+/* A connection takes a descriptor, and one more until its door has taken it; the soft limit is for
  * programs that use select(). */
 static void
 raise_descriptors (void)
@@ -361,6 +361,7 @@ serve (Daemon *self)
   int status = EXIT_SUCCESS;
 
   raise_descriptors ();
+  signal (SIGCHLD, SIG_DFL); /* who started us may ignore it, and its children wait for nobody */
   signal (SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to tell, not to die of */
   if (start (self, &error))
     run (self);

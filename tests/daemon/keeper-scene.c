@@ -19,12 +19,13 @@ typedef struct
 {
   CommyStoreDoneFunc done;
   gpointer data;
+  gboolean is_range;
 } Asked;
 
 /* --- the store --- */
 
 static void
-answer_range (KeeperScene *self, const Asked *asked)
+answer (KeeperScene *self, const Asked *asked)
 {
   const CommyStoreEntry entry
       = { .key = "key", .create_revision = 1, .mod_revision = 1, .value = self->value };
@@ -32,21 +33,24 @@ answer_range (KeeperScene *self, const Asked *asked)
                                     .succeeded = TRUE,
                                     .revision = 1,
                                     .entries = &entry,
-                                    .n_entries = self->value != NULL ? 1 : 0 };
+                                    .n_entries = asked->is_range && self->value != NULL ? 1 : 0 };
 
   asked->done (asked->data, &result, NULL);
 }
 
 static void
+ask (KeeperScene *self, const Asked *asked)
+{
+  if (self->holds)
+    g_queue_push_tail (&self->asked, g_memdup2 (asked, sizeof *asked));
+  else
+    answer (self, asked);
+}
+
+static void
 on_range (gpointer instance, const char *prefix, CommyStoreDoneFunc done, gpointer data)
 {
-  KeeperScene *self = instance;
-  const Asked asked = { done, data };
-
-  if (self->holds)
-    g_queue_push_tail (&self->asked, g_memdup2 (&asked, sizeof asked));
-  else
-    answer_range (self, &asked);
+  ask (instance, &(Asked){ done, data, TRUE });
 }
 
 static void
@@ -59,11 +63,9 @@ on_txn (gpointer instance,
         gpointer data)
 {
   KeeperScene *self = instance;
-  const CommyStoreResult result
-      = { .struct_size = sizeof result, .succeeded = TRUE, .revision = 1 };
 
   self->n_written += (guint) n_ops;
-  done (data, &result, NULL);
+  ask (self, &(Asked){ done, data, FALSE });
 }
 
 static guint
@@ -99,7 +101,7 @@ keeper_scene_answer_all (KeeperScene *self)
 
   while ((asked = g_queue_pop_head (&self->asked)) != NULL)
     {
-      answer_range (self, asked);
+      answer (self, asked);
       g_free (asked);
     }
 }
@@ -133,6 +135,7 @@ on_spawn (CommydServer *server, GPid *out_pid, int *out_fd, GError **error)
   g_assert_cmpuint (self->n_doors, <, MOST_DOORS);
   g_assert_cmpint (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), ==,
                    0);
+  self->ends[self->n_doors] = fds[0];
   self->doors[self->n_doors++] = fds[1];
   *out_fd = fds[0];
   *out_pid = 0;
@@ -189,7 +192,30 @@ keeper_scene_connect (KeeperScene *self, guint32 uid)
   g_array_append_val (self->clients, fds[0]);
   is_in = commyd_server_admit (self->server, fds[1], &peer, NULL);
   keeper_scene_run (self);
+  if (is_in && !self->takes_late)
+    keeper_scene_take (self, uid, self->server->last_connection);
   return is_in;
+}
+
+CommydUser *
+keeper_scene_find (KeeperScene *self, guint32 uid)
+{
+  return g_hash_table_lookup (self->server->users, GUINT_TO_POINTER (uid));
+}
+
+void
+keeper_scene_take (KeeperScene *self, guint32 uid, guint64 connection)
+{
+  const CommydInnerHead opened = { .type = COMMYD_INNER_OPENED, .connection = connection };
+  const CommydUser *user = keeper_scene_find (self, uid);
+
+  for (guint i = self->n_doors; i > 0 && user->link.fd >= 0; i--)
+    if (self->ends[i - 1] == user->link.fd)
+      {
+        door_say (self->doors[i - 1], &opened, NULL);
+        break;
+      }
+  keeper_scene_run (self);
 }
 
 void
@@ -202,7 +228,7 @@ keeper_scene_run (KeeperScene *self)
 guint
 keeper_scene_count (KeeperScene *self, guint32 uid)
 {
-  CommydUser *user = g_hash_table_lookup (self->server->users, GUINT_TO_POINTER (uid));
+  CommydUser *user = keeper_scene_find (self, uid);
 
   return user != NULL ? g_hash_table_size (user->sessions) : 0;
 }

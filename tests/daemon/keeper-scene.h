@@ -17,11 +17,13 @@ typedef struct
   CommyAuditLog *audit;  /* the server's */
   char *dir;             /* of the trail */
   int doors[MOST_DOORS]; /* our ends, in the order of their start */
+  int ends[MOST_DOORS];  /* the keeper's */
   guint n_doors;
-  GArray *clients; /* of descriptors: the programs that connected */
+  gboolean takes_late; /* doors say by keeper_scene_take() alone that they have a connection */
+  GArray *clients;     /* of descriptors: the programs that connected */
   /* the store */
   GBytes *value;  /* what each range has, below one key */
-  gboolean holds; /* ranges are answered by scene_answer_all() */
+  gboolean holds; /* all is answered by keeper_scene_answer_all() */
   GQueue asked;
   CommyStoreWatchEventFunc on_event;
   gpointer watcher;
@@ -34,10 +36,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (KeeperScene, keeper_scene_free)
 
 /* A program of a user connects; whether it is let in. */
 gboolean keeper_scene_connect (KeeperScene *self, guint32 uid);
+/* Its door says that it has a connection of a user: the last one. */
+void keeper_scene_take (KeeperScene *self, guint32 uid, guint64 connection);
 void keeper_scene_run (KeeperScene *self); /* everything that is there to do */
 void keeper_scene_answer_all (KeeperScene *self);
 void keeper_scene_change (KeeperScene *self, GBytes *value); /* the watch hears of it */
-guint keeper_scene_count (KeeperScene *self, guint32 uid);   /* its connections */
+CommydUser *keeper_scene_find (KeeperScene *self, guint32 uid);
+guint keeper_scene_count (KeeperScene *self, guint32 uid); /* its connections */
 
 /* As a door. */
 void door_say (int door, const CommydInnerHead *head, const char *key);

@@ -143,6 +143,39 @@ assert_descriptors (GPid pid)
     }
 }
 
+/* What the service manager said to the keeper is not there. */
+static void
+assert_environment (GPid pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/environ", (int) pid);
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+  gsize size;
+
+  g_file_get_contents (path, &text, &size, &error);
+  g_assert_no_error (error);
+  for (gsize at = 0; at < size; at += strlen (text + at) + 1)
+    if (!g_str_has_prefix (text + at, "L") && strstr (text + at, "SAN_OPTIONS=") == NULL
+        && !g_str_has_prefix (text + at, "G_MESSAGES_DEBUG="))
+      g_error ("%s is in its environment", text + at);
+}
+
+/* Its user's connections, and a few. */
+static void
+assert_limit (GPid pid, guint n)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/limits", (int) pid);
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+  const char *at;
+
+  g_file_get_contents (path, &text, NULL, &error);
+  g_assert_no_error (error);
+  at = strstr (text, "Max open files");
+  g_assert_nonnull (at);
+  g_assert_cmpuint (strtoul (at + strlen ("Max open files"), NULL, 10), ==, n);
+}
+
 static void
 test_confined (TestDaemon **daemon, gconstpointer unused)
 {
@@ -150,6 +183,7 @@ test_confined (TestDaemon **daemon, gconstpointer unused)
   StoreStream stream;
   GPid door;
 
+  test_daemon_write_keyfile (*daemon, "[daemon]\nconnections=7\n");
   test_daemon_start (*daemon);
   greet (*daemon, &stream);
   door = only_door (*daemon);
@@ -158,12 +192,12 @@ test_confined (TestDaemon **daemon, gconstpointer unused)
   g_assert_nonnull (strstr (report, "'doors': <uint32 1>"));
   g_assert_nonnull (strstr (report, "'confinement': <'privileges memory limits"));
   assert_status (door, "\nNoNewPrivs:", "1");
-#ifdef HAVE_SECCOMP
-  assert_status (door, "\nSeccomp:", "2");
-  g_assert_nonnull (strstr (report, "seccomp"));
-#endif
+  assert_limit (door, 7 + 16);
   if (geteuid () == 0)
-    assert_descriptors (door);
+    {
+      assert_descriptors (door);
+      assert_environment (door);
+    }
   else
     {
       g_autofree char *path = g_strdup_printf ("/proc/%d/fd", (int) door);
@@ -171,9 +205,17 @@ test_confined (TestDaemon **daemon, gconstpointer unused)
       g_assert_cmpint (access (path, R_OK), !=, 0); /* not even for its own user */
     }
   store_stream_close (&stream);
+#ifdef HAVE_SECCOMP
+  assert_status (door, "\nSeccomp:", "2");
+  g_assert_nonnull (strstr (report, "seccomp"));
+#else
+  g_assert_null (strstr (report, "seccomp"));
+  g_test_skip ("this build has no libseccomp: a door has no filter of system calls");
+#endif
 }
 
-/* In a child that has confined itself as a door does: what it tried and could. */
+/* In a child that has confined itself as a door does: what it tried and could. It writes down first
+ * what confines it. */
 static int
 try_all (int given)
 {
@@ -183,8 +225,10 @@ try_all (int given)
 
   commyd_sandbox_close_descriptors (given);
   confinement = commyd_sandbox_enter ();
+  if (write (given, &confinement, sizeof confinement) != sizeof confinement)
+    return 251;
   if ((confinement & (COMMYD_CONFINED_SECCOMP | COMMYD_CONFINED_LANDLOCK)) == 0)
-    return 0; /* neither is here: nothing to see */
+    return 0;
   could |= open ("/", O_RDONLY) >= 0 ? 1 : 0;
   could |= open ("/tmp/commyd-door-was-here", O_WRONLY | O_CREAT, 0600) >= 0 ? 2 : 0;
   could |= execl ("/bin/true", "true", NULL) == 0 ? 4 : 0;
@@ -201,6 +245,7 @@ try_all (int given)
 static void
 test_cannot (TestDaemon **daemon, gconstpointer unused)
 {
+  guint64 confinement = 0;
   int status = -1;
   int fds[2];
   pid_t pid;
@@ -213,11 +258,14 @@ test_cannot (TestDaemon **daemon, gconstpointer unused)
         _exit (250);
       _exit (try_all (3));
     }
-  close (fds[0]);
   close (fds[1]);
+  g_assert_cmpint (read (fds[0], &confinement, sizeof confinement), ==, sizeof confinement);
+  close (fds[0]);
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_true (WIFEXITED (status));
   g_assert_cmpint (WEXITSTATUS (status), ==, 0);
+  if ((confinement & COMMYD_CONFINED_SECCOMP) == 0)
+    g_test_skip ("nothing filters system calls here: only what needs a path was tried, or nothing");
 }
 
 /* --- death --- */
@@ -264,26 +312,6 @@ be_another_user (TestDaemon *daemon, int said, int go)
   test_child_exit (0);
 }
 
-/* As programs do: who comes while a door is ending may be let go with it, and comes again. Each
- * attempt is an answer of the daemon's. */
-static void
-greet_again (TestDaemon *daemon, StoreStream *stream)
-{
-  const StoreWireHello hello = { .version = STORE_WIRE_VERSION, .mesh = (char *) "test" };
-  StoreWireHeader header;
-  const guint8 *payload;
-
-  for (;;)
-    {
-      store_stream_open (stream, knock (daemon), STORE_WIRE_MAX);
-      if (store_stream_send (stream, store_wire_write_hello (&hello), NULL)
-          && await_frame (stream, &header, &payload))
-        break;
-      store_stream_close (stream);
-    }
-  g_assert_cmpuint (header.type, ==, STORE_WIRE_WELCOME);
-}
-
 /* The connections of its user end, and the next one is served. */
 static void
 test_dies (TestDaemon **daemon, gconstpointer unused)
@@ -299,11 +327,36 @@ test_dies (TestDaemon **daemon, gconstpointer unused)
   g_assert_cmpint (kill (door, SIGSEGV), ==, 0);
   assert_ended (&first);
   assert_ended (&second);
-  greet_again (*daemon, &next); /* waits until there is another one */
+  greet (*daemon,
+         &next); /* at once, and once: there is another one for it, if this one is ending */
   g_assert_cmpint (only_door (*daemon), !=, door);
   report = ask_report (&next);
   g_assert_nonnull (strstr (report, "'doors-lost': <uint64 1>"));
   store_stream_close (&next);
+}
+
+/* Each time somebody comes in the very moment, and nobody is sent away. */
+static void
+test_dies_again (TestDaemon **daemon, gconstpointer unused)
+{
+  g_autofree char *report = NULL;
+  StoreStream stream;
+
+  test_daemon_start (*daemon);
+  greet (*daemon, &stream);
+  for (guint i = 0; i < 4; i++)
+    {
+      StoreStream next;
+
+      kill (only_door (*daemon), SIGKILL);
+      greet (*daemon, &next);
+      assert_ended (&stream);
+      stream = next;
+    }
+  report = ask_report (&stream);
+  g_assert_nonnull (strstr (report, "'doors-lost': <uint64 4>"));
+  g_assert_nonnull (strstr (report, "'connections': <uint32 1>"));
+  store_stream_close (&stream);
 }
 
 static void
@@ -373,7 +426,7 @@ test_leases (TestDaemon **daemon, gconstpointer unused)
   g_assert_cmpuint (count_keys (&first, "services/"), ==, 1);
   kill (only_door (*daemon), SIGKILL);
   assert_ended (&first);
-  greet_again (*daemon, &next);
+  greet (*daemon, &next);
   while (count_keys (&next, "services/") > 0)
     continue;
   store_stream_close (&next);
@@ -483,6 +536,7 @@ main (int argc, char **argv)
    * one's own; others have theirs; test: /daemon/door/dies-alone */
   ADD ("dies-alone", test_dies_alone);
   ADD ("dies-and-there-is-another-one", test_dies);
+  ADD ("dies-and-nobody-is-sent-away", test_dies_again);
   ADD ("takes-its-leases-with-it", test_leases);
   ADD ("does-not-outlive-its-keeper", test_keeper_dies);
   if (g_test_perf ())

@@ -7,12 +7,17 @@
 
 #include "keeper-scene.h"
 
+#include "../fixtures/test-child.h"
 #include "daemon/commyd-value.h"
 
 #include <commy/commy-audit.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define A 0 /* doors, in the order of their start */
@@ -77,6 +82,8 @@ static const Wrong wrongs[] = {
   { "ready-twice", { { .type = COMMYD_INNER_READY }, { .type = COMMYD_INNER_READY } }, { NULL } },
   { "another-users-connection", { { .type = COMMYD_INNER_RANGE, .connection = OF_B } }, { "k" } },
   { "closes-another-users", { { .type = COMMYD_INNER_CLOSED, .connection = OF_B } }, { NULL } },
+  { "takes-another-users", { { .type = COMMYD_INNER_OPENED, .connection = OF_B } }, { NULL } },
+  { "takes-twice", { { .type = COMMYD_INNER_OPENED, .connection = OF_A } }, { NULL } },
   { "no-connection-at-all", { { .type = COMMYD_INNER_STATUS, .connection = 99 } }, { NULL } },
   { "the-keepers-own-words", { { .type = COMMYD_INNER_OPEN, .connection = OF_A } }, { NULL } },
   { "a-commit-of-nothing", { { .type = COMMYD_INNER_COMMIT, .connection = OF_A } }, { NULL } },
@@ -198,6 +205,19 @@ test_asks_too_early (void)
   keeper_scene_answer_all (scene); /* which comes to nobody any more */
 }
 
+/* Of what it has not taken it says nothing: else nobody knew whether it can be given to another. */
+static void
+test_not_taken (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("");
+  const CommydInnerHead range = head (COMMYD_INNER_RANGE, 3, 1);
+
+  scene->takes_late = TRUE;
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  door_say (scene->doors[A], &range, "");
+  assert_a_is_ended (scene);
+}
+
 /* A transaction has no more parts, and a value no more bytes, than a client's can have. */
 static void
 test_endless_transaction (void)
@@ -227,15 +247,34 @@ test_endless_value (void)
   CommydInnerHead put = head (COMMYD_INNER_PUT, OF_A, 1);
   CommydUser *user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
 
-  put.other = 3 * COMMYD_INNER_MAX_PIECE;
+  put.other = 5 * (COMMYD_INNER_MAX_PIECE / 2);
   door_say (scene->doors[A], &begin, NULL);
   door_say (scene->doors[A], &put, "k");
   for (guint i = 0; i < 2; i++)
     door_say_piece (scene->doors[A], &piece, COMMYD_INNER_MAX_PIECE);
   keeper_scene_run (scene);
   g_assert_cmpuint (user->collect.value->len, ==, 2 * COMMYD_INNER_MAX_PIECE);
-  for (guint i = 0; i < 2; i++)
-    door_say_piece (scene->doors[A], &piece, COMMYD_INNER_MAX_PIECE);
+  door_say_piece (scene->doors[A], &piece, COMMYD_INNER_MAX_PIECE);
+  assert_a_is_ended (scene);
+}
+
+/* Keys are bytes, too. */
+static void
+test_endless_keys (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("");
+  const CommydInnerHead begin = head (COMMYD_INNER_BEGIN, OF_A, 1);
+  const CommydInnerHead part = head (COMMYD_INNER_DELETE, OF_A, 1);
+  g_autofree char *key = g_strnfill (COMMYD_INNER_MAX_KEY, 'k');
+
+  door_say (scene->doors[A], &begin, NULL);
+  for (guint i = 0; i < STORE_WIRE_MAX_REQUEST / COMMYD_INNER_MAX_KEY; i++)
+    {
+      door_say (scene->doors[A], &part, key);
+      keeper_scene_run (scene);
+    }
+  g_assert_cmpuint (scene->server->n_doors_lost, ==, 0);
+  door_say (scene->doors[A], &part, key);
   assert_a_is_ended (scene);
 }
 
@@ -393,12 +432,131 @@ test_ends_when_nobody_is_left (void)
   g_assert_cmpuint (scene->server->n_doors_lost, ==, 0);
 }
 
+static void
+await_door (KeeperScene *scene, guint n)
+{
+  while (scene->n_doors < n)
+    g_main_context_iteration (NULL, TRUE);
+  keeper_scene_run (scene);
+}
+
+/* What the newest door is told first: its settings, then the one connection that there is. */
+static void
+assert_given (KeeperScene *scene, guint64 connection)
+{
+  const int door = scene->doors[scene->n_doors - 1];
+  CommydInnerHead heard;
+
+  g_assert_true (door_hear (door, &heard, NULL));
+  g_assert_cmpuint (heard.type, ==, COMMYD_INNER_SETTINGS);
+  g_assert_true (door_hear (door, &heard, NULL));
+  g_assert_cmpuint (heard.type, ==, COMMYD_INNER_OPEN);
+  g_assert_cmpuint (heard.connection, ==, connection);
+  g_assert_false (door_hear (door, &heard, NULL));
+}
+
+/* Who connected while it died does not notice. Of those that it had taken something may be read. */
+static void
+test_given_on (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("");
+
+  scene->takes_late = TRUE;
+  for (guint i = 0; i < 2; i++)
+    g_assert_true (keeper_scene_connect (scene, USER_A));
+  keeper_scene_take (scene, USER_A, 2);
+  shutdown (scene->doors[0], SHUT_RDWR);
+  keeper_scene_run (scene);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 1);
+  await_door (scene, 2);
+  assert_given (scene, 1);
+  keeper_scene_take (scene, USER_A, 1);
+  g_assert_true (serves (scene, 1, 1));
+}
+
+/* Nobody had heard that it had taken it, nor has it read everything that it was told. */
+static void
+test_taken_in_the_end (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("");
+  const CommydInnerHead opened = head (COMMYD_INNER_OPENED, 1, 0);
+
+  scene->takes_late = TRUE;
+  for (guint i = 0; i < 2; i++)
+    g_assert_true (keeper_scene_connect (scene, USER_A));
+  door_say (scene->doors[0], &opened, NULL);
+  close (scene->doors[0]);
+  scene->doors[0] = -1;
+  await_door (scene, 2);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 1);
+  assert_given (scene, 2);
+}
+
+/* The same of one whose answers nobody takes, which the keeper had ceased to read. */
+static void
+test_taken_unheard (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("[daemon]\nwaiting=32MiB\n");
+  g_autoptr (GBytes) plain = g_bytes_new_take (g_malloc0 (6 * MIB), 6 * MIB);
+  const CommydInnerHead range = head (COMMYD_INNER_RANGE, 1, 1);
+  const CommydInnerHead opened = head (COMMYD_INNER_OPENED, 2, 0);
+
+  scene->value = commyd_value_wrap (plain, &(CommydStamp){ .uid = USER_A });
+  scene->takes_late = TRUE;
+  for (guint i = 0; i < 2; i++)
+    g_assert_true (keeper_scene_connect (scene, USER_A));
+  keeper_scene_take (scene, USER_A, 1);
+  door_say (scene->doors[0], &range, "");
+  keeper_scene_run (scene);
+  g_assert_true (commyd_keeper_is_slow (keeper_scene_find (scene, USER_A)));
+  door_say (scene->doors[0], &opened, NULL);
+  close (scene->doors[0]);
+  scene->doors[0] = -1;
+  keeper_scene_run (scene);
+  g_assert_cmpuint (scene->server->n_doors_lost, ==, 1);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+}
+
+/* It may be what they die of. */
+static void
+test_given_thrice (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("");
+
+  scene->takes_late = TRUE;
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  for (guint i = 0; i < 3; i++)
+    {
+      g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 1);
+      await_door (scene, i + 1);
+      assert_given (scene, 1);
+      shutdown (scene->doors[i], SHUT_RDWR);
+      keeper_scene_run (scene);
+    }
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+}
+
+/* A process that ends while its connection waits for a door leaves nothing behind. */
+static void
+test_ends_while_it_waits (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("");
+  const guint64 third = 3;
+
+  shutdown (scene->doors[A], SHUT_RDWR);
+  keeper_scene_run (scene);
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 1);
+  commyd_session_close (g_hash_table_lookup (keeper_scene_find (scene, USER_A)->sessions, &third));
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+  g_assert_cmpuint (scene->n_doors, ==, 2);
+}
+
 /* Who connects meanwhile is not turned away, but waits for the next one. */
 static void
 test_begins_again_after_a_pause (void)
 {
   g_autoptr (KeeperScene) scene = two_users ("");
-  CommydInnerHead heard;
   CommydUser *user;
 
   for (guint i = 0; i < 2; i++)
@@ -408,18 +566,12 @@ test_begins_again_after_a_pause (void)
       g_assert_cmpuint (scene->server->n_doors_lost, ==, i + 1);
       g_assert_true (keeper_scene_connect (scene, USER_A));
       g_assert_cmpuint (scene->n_doors, ==, 2 + i);
-      while (scene->n_doors == 2 + i)
-        g_main_context_iteration (NULL, TRUE);
+      await_door (scene, 3 + i);
+      assert_given (scene, 3 + i);
+      keeper_scene_take (scene, USER_A, 3 + i);
     }
-  keeper_scene_run (scene);
   user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
   g_assert_cmpuint (user->pause_ms, ==, 400);
-  /* Its settings come before its connections. */
-  g_assert_true (door_hear (scene->doors[3], &heard, NULL));
-  g_assert_cmpuint (heard.type, ==, COMMYD_INNER_SETTINGS);
-  g_assert_true (door_hear (scene->doors[3], &heard, NULL));
-  g_assert_cmpuint (heard.type, ==, COMMYD_INNER_OPEN);
-  g_assert_cmpuint (heard.connection, ==, 4);
   g_assert_true (serves (scene, 3, 4));
   g_assert_true (serves (scene, B, OF_B));
 }
@@ -427,7 +579,7 @@ test_begins_again_after_a_pause (void)
 static void
 test_users (void)
 {
-  g_autoptr (KeeperScene) scene = keeper_scene_new ("[daemon]\nusers=2\n");
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("[daemon]\nusers=2\nconnections=3\n");
   const CommydInnerHead closed = head (COMMYD_INNER_CLOSED, OF_A, 0);
 
   g_assert_true (keeper_scene_connect (scene, USER_A));
@@ -441,6 +593,166 @@ test_users (void)
   keeper_scene_run (scene);
   g_assert_true (keeper_scene_connect (scene, USER_B));
   g_assert_cmpuint (g_hash_table_size (scene->server->users), ==, 3);
+  /* So many of each, however many users there are. */
+  g_assert_false (keeper_scene_connect (scene, USER_B));
+  g_assert_cmpuint (keeper_scene_count (scene, USER_B), ==, 3);
+}
+
+/* Who is forgotten begins again without a pause: those whose doors have died are the last to go. */
+static void
+test_who_makes_room (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("[daemon]\nusers=2\n");
+  const CommydInnerHead closed = head (COMMYD_INNER_CLOSED, OF_B, 0);
+
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  g_assert_true (keeper_scene_connect (scene, USER_B));
+  shutdown (scene->doors[A], SHUT_RDWR);
+  door_say (scene->doors[B], &closed, NULL);
+  keeper_scene_run (scene);
+  g_assert_true (keeper_scene_connect (scene, 1003));
+  g_assert_null (keeper_scene_find (scene, USER_B));
+  g_assert_nonnull (keeper_scene_find (scene, USER_A));
+  /* But they do not keep others out. */
+  g_assert_true (keeper_scene_connect (scene, USER_B));
+  g_assert_null (keeper_scene_find (scene, USER_A));
+}
+
+/* More descriptors on their way than the kernel lets: connections that are closed, and nothing that
+ * is tried for ever. */
+static G_NORETURN void
+be_many_on_their_way (void)
+{
+  const struct rlimit few = { 24, 24 };
+  CommydLink from, to;
+  CommydInner record;
+  const char *why;
+  guint n_lost = 0;
+  int fds[2];
+  int fd;
+
+  /* Root may have any number. */
+  if (geteuid () == 0 && setresuid (54321, 54321, 54321) < 0)
+    test_child_exit (250);
+  if (setrlimit (RLIMIT_NOFILE, &few) < 0
+      || socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds) < 0)
+    test_child_exit (251);
+  commyd_link_init (&from);
+  commyd_link_init (&to);
+  commyd_link_open (&from, fds[0], NULL);
+  commyd_link_open (&to, fds[1], NULL);
+  for (guint i = 0; i < 40; i++)
+    commyd_link_send_open (&from, i + 1, dup (fds[0]));
+  if (from.out_bytes > 0)
+    test_child_exit (252);
+  for (guint i = 0; i < 40; i++)
+    {
+      if (commyd_link_receive (&to, &record, &fd, &why) != 1 || record.head.connection != i + 1)
+        test_child_exit (253);
+      n_lost += fd < 0;
+      close (fd);
+    }
+  test_child_exit (n_lost > 0 && n_lost < 40 ? 0 : 254);
+}
+
+static void
+test_many_on_their_way (void)
+{
+  int status = -1;
+  pid_t pid = fork ();
+
+  if (pid == 0)
+    be_many_on_their_way ();
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_cmpint (status, ==, 0);
+}
+
+/* --- what one may have of the keeper --- */
+
+static void
+say_put (KeeperScene *scene, guint64 connection, gsize size)
+{
+  const CommydInnerHead begin = head (COMMYD_INNER_BEGIN, connection, 6);
+  const CommydInnerHead piece = head (COMMYD_INNER_PIECE, connection, 6);
+  const CommydInnerHead commit = head (COMMYD_INNER_COMMIT, connection, 6);
+  CommydInnerHead part = head (COMMYD_INNER_PUT, connection, 6);
+
+  part.other = (gint64) size;
+  door_say (scene->doors[A], &begin, NULL);
+  door_say (scene->doors[A], &part, "of-a");
+  for (gsize at = 0; at < size; at += COMMYD_INNER_MAX_PIECE)
+    {
+      door_say_piece (scene->doors[A], &piece, MIN (size - at, COMMYD_INNER_MAX_PIECE));
+      keeper_scene_run (scene);
+    }
+  door_say (scene->doors[A], &commit, NULL);
+  keeper_scene_run (scene);
+}
+
+/* Transactions that wait for their turn are bytes of their user's, and those have a bound. */
+static void
+test_waiting (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("[daemon]\nwaiting=32MiB\nbytes=64MiB\n");
+  const gsize size = 12 * MIB;
+  CommydUser *user = keeper_scene_find (scene, USER_A);
+  CommydInnerHead heard;
+
+  for (guint i = 0; i < 4; i++)
+    g_assert_true (keeper_scene_connect (scene, USER_A)); /* 3 to 6 */
+  while (door_hear (scene->doors[A], &heard, NULL))
+    continue;
+  scene->holds = TRUE;
+  /* The first is with the store, the second waits; the third is one too many, the next fits. */
+  for (guint64 connection = 3; connection < 5; connection++)
+    say_put (scene, connection, size);
+  g_assert_false (door_hear (scene->doors[A], &heard, NULL));
+  say_put (scene, 5, size);
+  g_assert_true (door_hear (scene->doors[A], &heard, NULL));
+  g_assert_cmpuint (heard.type, ==, COMMYD_INNER_ANSWER);
+  g_assert_cmpuint (heard.connection, ==, 5);
+  g_assert_cmpuint (user->waiting, >, 2 * size);
+  g_assert_cmpuint (user->waiting, <, 3 * size);
+  say_put (scene, 6, MIB);
+  g_assert_false (door_hear (scene->doors[A], &heard, NULL));
+  scene->holds = FALSE;
+  keeper_scene_answer_all (scene);
+  g_assert_cmpuint (scene->n_written, ==, 3);
+  g_assert_cmpuint (user->waiting, ==, 0);
+  while (door_hear (scene->doors[A], &heard, NULL))
+    continue;
+  say_put (scene, 5, size);
+  g_assert_cmpuint (scene->n_written, ==, 4);
+  g_assert_cmpuint (user->waiting, ==, 0);
+}
+
+/* One that always has something to say is heard for a while, then others are. */
+static void
+test_turns (void)
+{
+  g_autoptr (KeeperScene) scene = two_users ("");
+  const CommydInnerHead unwatch = head (COMMYD_INNER_UNWATCH, OF_A, 1);
+  const CommydInnerHead range = head (COMMYD_INNER_RANGE, OF_B, 1);
+  g_autoptr (GBytes) record = commyd_inner_write (&unwatch, NULL, NULL, 0);
+  const int much = 1 << 20;
+  CommydInnerHead heard = { 0 };
+  guint n_said = 0;
+  int unread = 0;
+
+  setsockopt (scene->doors[A], SOL_SOCKET, SO_SNDBUF, &much, sizeof much);
+  while (send (scene->doors[A], g_bytes_get_data (record, NULL), COMMYD_INNER_HEAD, MSG_DONTWAIT)
+         > 0)
+    n_said++;
+  g_assert_cmpuint (n_said, >, 300);
+  door_say (scene->doors[B], &range, "");
+  while (heard.type != COMMYD_INNER_ANSWER)
+    {
+      g_main_context_iteration (NULL, FALSE);
+      while (heard.type != COMMYD_INNER_ANSWER && door_hear (scene->doors[B], &heard, NULL))
+        continue;
+    }
+  g_assert_cmpint (ioctl (scene->doors[A], SIOCOUTQ, &unread), ==, 0);
+  g_assert_cmpint (unread, >, 0);
 }
 
 int
@@ -457,9 +769,11 @@ main (int argc, char **argv)
       g_test_add_data_func (path, &wrongs[i], test_wrong);
     }
   g_test_add_func ("/daemon/keeper/wrong/no-record", test_no_record);
+  g_test_add_func ("/daemon/keeper/wrong/speaks-of-what-it-has-not-taken", test_not_taken);
   g_test_add_func ("/daemon/keeper/wrong/asks-before-it-is-answered", test_asks_too_early);
   g_test_add_func ("/daemon/keeper/wrong/an-endless-transaction", test_endless_transaction);
   g_test_add_func ("/daemon/keeper/wrong/an-endless-value", test_endless_value);
+  g_test_add_func ("/daemon/keeper/wrong/endless-keys", test_endless_keys);
   /* attack: write or end what is another user's through a door that was taken over; defence: whose
    * door it is, the keeper knows by its own accept, and decides for that user; test:
    * /daemon/keeper/a-door-speaks-for-its-user-alone */
@@ -474,6 +788,23 @@ main (int argc, char **argv)
   g_test_add_func ("/daemon/keeper/doors/end-when-nobody-is-left", test_ends_when_nobody_is_left);
   g_test_add_func ("/daemon/keeper/doors/begin-again-after-a-pause",
                    test_begins_again_after_a_pause);
+  g_test_add_func ("/daemon/keeper/doors/a-connection-that-was-not-taken-goes-to-the-next",
+                   test_given_on);
+  g_test_add_func ("/daemon/keeper/doors/what-was-taken-ends-with-it", test_taken_in_the_end);
+  g_test_add_func ("/daemon/keeper/doors/what-was-taken-unheard-ends-with-it", test_taken_unheard);
+  g_test_add_func ("/daemon/keeper/doors/a-connection-goes-to-three", test_given_thrice);
+  g_test_add_func ("/daemon/keeper/doors/a-process-ends-while-it-waits", test_ends_while_it_waits);
   g_test_add_func ("/daemon/keeper/doors/are-as-many-as-may-be", test_users);
+  /* attack: let one's doors die at once, and be forgotten by many users who come, so that the next
+   * door begins without a pause; defence: who has pauses is the last to make room; test:
+   * /daemon/keeper/doors/who-had-none-that-died-makes-room */
+  g_test_add_func ("/daemon/keeper/doors/who-had-none-that-died-makes-room", test_who_makes_room);
+  g_test_add_func ("/daemon/keeper/doors/more-descriptors-than-may-be", test_many_on_their_way);
+  /* attack: let transactions of many connections wait at commyd; defence: what waits of one user
+   * has a bound; test: /daemon/keeper/share/what-waits-to-be-written */
+  g_test_add_func ("/daemon/keeper/share/what-waits-to-be-written", test_waiting);
+  /* attack: say something to commyd without end, so that nobody else is heard; defence: each door
+   * is heard in turns of so many records; test: /daemon/keeper/share/of-being-heard */
+  g_test_add_func ("/daemon/keeper/share/of-being-heard", test_turns);
   return g_test_run ();
 }
