@@ -215,7 +215,8 @@ hear_last (CommydUser *self)
 
   if (self->link.fd < 0)
     return;
-  /* What it left unread is an error, which would come before what it said. */
+  /* That it left something unread is an error, which would come before what it said if nobody has
+   * met it yet. */
   getsockopt (self->link.fd, SOL_SOCKET, SO_ERROR, &error, &size);
   while (commyd_link_receive (&self->link, &record, NULL, &why) == 1)
     {

@@ -28,6 +28,7 @@
 
 /* A report of a sanitizer has to be read by somebody. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SANITIZER 1
 #define LAST_TO_NOWHERE STDOUT_FILENO
 #else
 #define LAST_TO_NOWHERE STDERR_FILENO
@@ -132,6 +133,9 @@ static const int calls[] = {
   SCMP_SYS (restart_syscall),
   SCMP_SYS (exit),
   SCMP_SYS (exit_group),
+#ifdef HAS_SANITIZER
+  SCMP_SYS (sigaltstack), /* before whatever does not return */
+#endif
 };
 
 /* Memory, but none that can be run. */

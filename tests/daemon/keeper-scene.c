@@ -292,3 +292,60 @@ door_ask (KeeperScene *scene, int door, const CommydInnerHead *head, const char 
   g_assert_cmpuint (header.id, ==, head->id);
   return header.type != STORE_WIRE_ERROR;
 }
+
+CommydInnerHead
+door_head (CommydInnerType type, guint64 connection, guint64 id)
+{
+  return (CommydInnerHead){ .type = type, .connection = connection, .id = id };
+}
+
+/* --- two users --- */
+
+KeeperScene *
+keeper_scene_two (const char *keyfile)
+{
+  KeeperScene *scene = keeper_scene_new (keyfile);
+
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  g_assert_true (keeper_scene_connect (scene, USER_B));
+  g_assert_cmpuint (scene->n_doors, ==, 2);
+  return scene;
+}
+
+gboolean
+door_serves (KeeperScene *scene, guint door, guint64 connection)
+{
+  const CommydInnerHead range = door_head (COMMYD_INNER_RANGE, connection, 77);
+
+  return door_ask (scene, scene->doors[door], &range, "");
+}
+
+gint64
+door_grant (KeeperScene *scene, guint door, guint64 connection)
+{
+  const CommydInnerHead ask = door_head (COMMYD_INNER_GRANT, connection, 5);
+  CommydSession *session;
+  GHashTableIter iter;
+  gpointer lease;
+  CommydUser *user
+      = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (door == A ? USER_A : USER_B));
+
+  g_assert_true (door_ask (scene, scene->doors[door], &ask, NULL));
+  session = g_hash_table_lookup (user->sessions, &connection);
+  g_hash_table_iter_init (&iter, session->leases);
+  g_assert_true (g_hash_table_iter_next (&iter, &lease, NULL));
+  return *(const gint64 *) lease;
+}
+
+gboolean
+door_put (KeeperScene *scene, guint door, guint64 connection, const char *key, gint64 lease)
+{
+  const CommydInnerHead begin = door_head (COMMYD_INNER_BEGIN, connection, 6);
+  const CommydInnerHead commit = door_head (COMMYD_INNER_COMMIT, connection, 6);
+  CommydInnerHead part = door_head (COMMYD_INNER_PUT, connection, 6);
+
+  part.number = lease;
+  door_say (scene->doors[door], &begin, NULL);
+  door_say (scene->doors[door], &part, key);
+  return door_ask (scene, scene->doors[door], &commit, NULL);
+}

@@ -10,6 +10,10 @@
 #define USER_A 1001
 #define USER_B 1002
 #define MOST_DOORS 8u
+#define A 0 /* doors of two users, in the order of their start */
+#define B 1
+#define OF_A 1u /* connections, the same */
+#define OF_B 2u
 
 typedef struct
 {
@@ -31,6 +35,8 @@ typedef struct
 } KeeperScene;
 
 KeeperScene *keeper_scene_new (const char *keyfile);
+/* Users A and B with a program each. */
+KeeperScene *keeper_scene_two (const char *keyfile);
 void keeper_scene_free (KeeperScene *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (KeeperScene, keeper_scene_free)
 
@@ -51,3 +57,11 @@ void door_say_piece (int door, const CommydInnerHead *head, gsize size);
 gboolean door_hear (int door, CommydInnerHead *out_head, GByteArray *out_bytes);
 /* The answer to something that is asked; whether it is no error. */
 gboolean door_ask (KeeperScene *scene, int door, const CommydInnerHead *head, const char *key);
+CommydInnerHead door_head (CommydInnerType type, guint64 connection, guint64 id);
+/* Whether a range is answered. */
+gboolean door_serves (KeeperScene *scene, guint door, guint64 connection);
+/* A lease of a connection of A's or B's. */
+gint64 door_grant (KeeperScene *scene, guint door, guint64 connection);
+/* Whether a key may be written. */
+gboolean
+door_put (KeeperScene *scene, guint door, guint64 connection, const char *key, gint64 lease);

@@ -223,6 +223,7 @@ try_all (int given)
   guint64 confinement;
   int could = 0;
 
+  signal (SIGXFSZ, SIG_IGN); /* as it has it from the keeper */
   commyd_sandbox_close_descriptors (given);
   confinement = commyd_sandbox_enter ();
   if (write (given, &confinement, sizeof confinement) != sizeof confinement)

@@ -7,7 +7,6 @@
 
 #include "keeper-scene.h"
 
-#include "../fixtures/test-child.h"
 #include "daemon/commyd-value.h"
 
 #include <commy/commy-audit.h>
@@ -15,42 +14,10 @@
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define A 0 /* doors, in the order of their start */
-#define B 1
-#define OF_A 1u /* connections, the same */
-#define OF_B 2u
 #define MIB (1u << 20)
-
-static CommydInnerHead
-head (CommydInnerType type, guint64 connection, guint64 id)
-{
-  return (CommydInnerHead){ .type = type, .connection = connection, .id = id };
-}
-
-/* Two users with a program each. */
-static KeeperScene *
-two_users (const char *keyfile)
-{
-  KeeperScene *scene = keeper_scene_new (keyfile);
-
-  g_assert_true (keeper_scene_connect (scene, USER_A));
-  g_assert_true (keeper_scene_connect (scene, USER_B));
-  g_assert_cmpuint (scene->n_doors, ==, 2);
-  return scene;
-}
-
-static gboolean
-serves (KeeperScene *scene, guint door, guint64 connection)
-{
-  const CommydInnerHead range = head (COMMYD_INNER_RANGE, connection, 77);
-
-  return door_ask (scene, scene->doors[door], &range, "");
-}
 
 /* A's door has been ended, with what it had; B has not noticed. */
 static void
@@ -65,7 +32,7 @@ assert_a_is_ended (KeeperScene *scene)
     continue;
   g_assert_cmpint (recv (scene->doors[A], &heard, sizeof heard, MSG_DONTWAIT), ==, 0);
   g_assert_cmpuint (keeper_scene_count (scene, USER_B), ==, 1);
-  g_assert_true (serves (scene, B, OF_B));
+  g_assert_true (door_serves (scene, B, OF_B));
   g_assert_cmpuint (scene->n_written, ==, 0);
 }
 
@@ -140,7 +107,7 @@ static void
 test_wrong (gconstpointer data)
 {
   const Wrong *wrong = data;
-  KeeperScene *scene = two_users ("");
+  KeeperScene *scene = keeper_scene_two ("");
   g_autofree char *dir = g_strdup (scene->dir);
   g_autoptr (GError) error = NULL;
   guint n_told = 0;
@@ -161,8 +128,8 @@ test_no_record (void)
 {
   for (guint i = 0; i < 8; i++)
     {
-      g_autoptr (KeeperScene) scene = two_users ("");
-      CommydInnerHead own = head (COMMYD_INNER_RANGE, OF_A, 1);
+      g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+      CommydInnerHead own = door_head (COMMYD_INNER_RANGE, OF_A, 1);
       guint8 bytes[sizeof own + 4] = { 0 };
       gsize size = sizeof own + 2;
 
@@ -179,7 +146,7 @@ test_no_record (void)
     }
   for (gsize size = 1; size < COMMYD_INNER_HEAD; size += 15)
     {
-      g_autoptr (KeeperScene) scene = two_users ("");
+      g_autoptr (KeeperScene) scene = keeper_scene_two ("");
       const guint8 bytes[COMMYD_INNER_HEAD] = { COMMYD_INNER_READY };
 
       g_assert_cmpint (send (scene->doors[A], bytes, size, 0), ==, (ssize_t) size);
@@ -191,9 +158,9 @@ test_no_record (void)
 static void
 test_asks_too_early (void)
 {
-  g_autoptr (KeeperScene) scene = two_users ("");
-  const CommydInnerHead range = head (COMMYD_INNER_RANGE, OF_A, 1);
-  const CommydInnerHead grant = head (COMMYD_INNER_GRANT, OF_A, 2);
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  const CommydInnerHead range = door_head (COMMYD_INNER_RANGE, OF_A, 1);
+  const CommydInnerHead grant = door_head (COMMYD_INNER_GRANT, OF_A, 2);
 
   scene->holds = TRUE;
   door_say (scene->doors[A], &range, "");
@@ -209,8 +176,8 @@ test_asks_too_early (void)
 static void
 test_not_taken (void)
 {
-  g_autoptr (KeeperScene) scene = two_users ("");
-  const CommydInnerHead range = head (COMMYD_INNER_RANGE, 3, 1);
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  const CommydInnerHead range = door_head (COMMYD_INNER_RANGE, 3, 1);
 
   scene->takes_late = TRUE;
   g_assert_true (keeper_scene_connect (scene, USER_A));
@@ -222,9 +189,9 @@ test_not_taken (void)
 static void
 test_endless_transaction (void)
 {
-  g_autoptr (KeeperScene) scene = two_users ("");
-  const CommydInnerHead begin = head (COMMYD_INNER_BEGIN, OF_A, 1);
-  const CommydInnerHead part = head (COMMYD_INNER_DELETE, OF_A, 1);
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  const CommydInnerHead begin = door_head (COMMYD_INNER_BEGIN, OF_A, 1);
+  const CommydInnerHead part = door_head (COMMYD_INNER_DELETE, OF_A, 1);
   CommydUser *user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
 
   door_say (scene->doors[A], &begin, NULL);
@@ -241,10 +208,10 @@ test_endless_transaction (void)
 static void
 test_endless_value (void)
 {
-  g_autoptr (KeeperScene) scene = two_users ("");
-  const CommydInnerHead begin = head (COMMYD_INNER_BEGIN, OF_A, 1);
-  const CommydInnerHead piece = head (COMMYD_INNER_PIECE, OF_A, 1);
-  CommydInnerHead put = head (COMMYD_INNER_PUT, OF_A, 1);
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  const CommydInnerHead begin = door_head (COMMYD_INNER_BEGIN, OF_A, 1);
+  const CommydInnerHead piece = door_head (COMMYD_INNER_PIECE, OF_A, 1);
+  CommydInnerHead put = door_head (COMMYD_INNER_PUT, OF_A, 1);
   CommydUser *user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
 
   put.other = 5 * (COMMYD_INNER_MAX_PIECE / 2);
@@ -262,9 +229,9 @@ test_endless_value (void)
 static void
 test_endless_keys (void)
 {
-  g_autoptr (KeeperScene) scene = two_users ("");
-  const CommydInnerHead begin = head (COMMYD_INNER_BEGIN, OF_A, 1);
-  const CommydInnerHead part = head (COMMYD_INNER_DELETE, OF_A, 1);
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  const CommydInnerHead begin = door_head (COMMYD_INNER_BEGIN, OF_A, 1);
+  const CommydInnerHead part = door_head (COMMYD_INNER_DELETE, OF_A, 1);
   g_autofree char *key = g_strnfill (COMMYD_INNER_MAX_KEY, 'k');
 
   door_say (scene->doors[A], &begin, NULL);
@@ -280,56 +247,26 @@ test_endless_keys (void)
 
 /* --- what it may say, but not get --- */
 
-static gint64
-grant (KeeperScene *scene, guint door, guint64 connection)
-{
-  const CommydInnerHead ask = head (COMMYD_INNER_GRANT, connection, 5);
-  CommydSession *session;
-  GHashTableIter iter;
-  gpointer lease;
-  CommydUser *user
-      = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (door == A ? USER_A : USER_B));
-
-  g_assert_true (door_ask (scene, scene->doors[door], &ask, NULL));
-  session = g_hash_table_lookup (user->sessions, &connection);
-  g_hash_table_iter_init (&iter, session->leases);
-  g_assert_true (g_hash_table_iter_next (&iter, &lease, NULL));
-  return *(const gint64 *) lease;
-}
-
-static gboolean
-put (KeeperScene *scene, guint door, guint64 connection, const char *key, gint64 lease)
-{
-  const CommydInnerHead begin = head (COMMYD_INNER_BEGIN, connection, 6);
-  const CommydInnerHead commit = head (COMMYD_INNER_COMMIT, connection, 6);
-  CommydInnerHead part = head (COMMYD_INNER_PUT, connection, 6);
-
-  part.number = lease;
-  door_say (scene->doors[door], &begin, NULL);
-  door_say (scene->doors[door], &part, key);
-  return door_ask (scene, scene->doors[door], &commit, NULL);
-}
-
 static void
 test_speaks_for_its_user_alone (void)
 {
-  g_autoptr (KeeperScene) scene = two_users ("");
-  gint64 lease = grant (scene, B, OF_B);
-  CommydInnerHead revoke = head (COMMYD_INNER_REVOKE, OF_A, 8);
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  gint64 lease = door_grant (scene, B, OF_B);
+  CommydInnerHead revoke = door_head (COMMYD_INNER_REVOKE, OF_A, 8);
   CommydUser *other;
 
-  g_assert_true (put (scene, B, OF_B, "of-b", lease));
+  g_assert_true (door_put (scene, B, OF_B, "of-b", lease));
   /* Another's key, another's lease, what is the daemon's, and what shuts others out. */
-  g_assert_false (put (scene, A, OF_A, "of-b", 0));
-  g_assert_false (put (scene, A, OF_A, "of-a", lease));
-  g_assert_false (put (scene, A, OF_A, "hosts/x", 0));
-  g_assert_false (put (scene, A, OF_A, "denied/x", 0));
+  g_assert_false (door_put (scene, A, OF_A, "of-b", 0));
+  g_assert_false (door_put (scene, A, OF_A, "of-a", lease));
+  g_assert_false (door_put (scene, A, OF_A, "hosts/x", 0));
+  g_assert_false (door_put (scene, A, OF_A, "denied/x", 0));
   revoke.number = lease;
   g_assert_false (door_ask (scene, scene->doors[A], &revoke, NULL));
   other = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_B));
   g_assert_cmpuint (other->n_leases, ==, 1);
   g_assert_cmpuint (scene->n_written, ==, 1);
-  g_assert_true (put (scene, A, OF_A, "of-a", grant (scene, A, OF_A)));
+  g_assert_true (door_put (scene, A, OF_A, "of-a", door_grant (scene, A, OF_A)));
   /* With its door go its leases, and nobody else's. */
   close (scene->doors[A]);
   scene->doors[A] = -1;
@@ -345,7 +282,7 @@ test_speaks_for_its_user_alone (void)
 static void
 test_never_reads (void)
 {
-  g_autoptr (KeeperScene) scene = two_users ("[daemon]\nwaiting=32MiB\nconnections=40\n");
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("[daemon]\nwaiting=32MiB\nconnections=40\n");
   CommydUser *user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
   g_autoptr (GBytes) plain = g_bytes_new_take (g_malloc0 (MIB), MIB);
   gsize most = 0;
@@ -356,7 +293,7 @@ test_never_reads (void)
   scene->holds = TRUE;
   for (guint64 connection = OF_A; connection < 41; connection++)
     {
-      const CommydInnerHead range = head (COMMYD_INNER_RANGE, connection, 1);
+      const CommydInnerHead range = door_head (COMMYD_INNER_RANGE, connection, 1);
 
       if (connection != OF_B)
         door_say (scene->doors[A], &range, "");
@@ -370,7 +307,7 @@ test_never_reads (void)
   /* It is not read either, and others are served. */
   for (guint i = 0; i < 10; i++)
     {
-      const CommydInnerHead watch = head (COMMYD_INNER_WATCH, OF_A, i);
+      const CommydInnerHead watch = door_head (COMMYD_INNER_WATCH, OF_A, i);
 
       door_say (scene->doors[A], &watch, "");
     }
@@ -378,7 +315,7 @@ test_never_reads (void)
   g_assert_cmpuint (user->n_watches, ==, 0);
   scene->holds = FALSE;
   g_clear_pointer (&scene->value, g_bytes_unref);
-  g_assert_true (serves (scene, B, OF_B));
+  g_assert_true (door_serves (scene, B, OF_B));
   g_assert_cmpuint (scene->server->n_doors_lost, ==, 0);
 }
 
@@ -387,7 +324,7 @@ test_takes_nothing (void)
 {
   g_autoptr (KeeperScene) scene = keeper_scene_new ("");
   g_autoptr (GBytes) plain = g_bytes_new_take (g_malloc0 (2 * MIB), 2 * MIB);
-  const CommydInnerHead range = head (COMMYD_INNER_RANGE, OF_A, 1);
+  const CommydInnerHead range = door_head (COMMYD_INNER_RANGE, OF_A, 1);
 
   scene->server->stall_ms = 1;
   scene->value = commyd_value_wrap (plain, &(CommydStamp){ .uid = USER_A });
@@ -401,10 +338,10 @@ test_takes_nothing (void)
 static void
 test_watch_of_a_slow_door (void)
 {
-  g_autoptr (KeeperScene) scene = two_users ("[daemon]\nwaiting=32MiB\n");
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("[daemon]\nwaiting=32MiB\n");
   CommydUser *user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
   g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (MIB), MIB);
-  const CommydInnerHead watch = head (COMMYD_INNER_WATCH, OF_A, 3);
+  const CommydInnerHead watch = door_head (COMMYD_INNER_WATCH, OF_A, 3);
 
   door_say (scene->doors[A], &watch, "");
   keeper_scene_run (scene);
@@ -416,266 +353,15 @@ test_watch_of_a_slow_door (void)
   g_assert_cmpuint (user->link.out_bytes, <, 6 * MIB);
 }
 
-/* --- doors that come and go --- */
-
-static void
-test_ends_when_nobody_is_left (void)
-{
-  g_autoptr (KeeperScene) scene = keeper_scene_new ("");
-  const CommydInnerHead closed = head (COMMYD_INNER_CLOSED, OF_A, 0);
-
-  scene->server->linger_ms = 1;
-  g_assert_true (keeper_scene_connect (scene, USER_A));
-  door_say (scene->doors[A], &closed, NULL);
-  while (g_hash_table_size (scene->server->users) > 0)
-    g_main_context_iteration (NULL, TRUE);
-  g_assert_cmpuint (scene->server->n_doors_lost, ==, 0);
-}
-
-static void
-await_door (KeeperScene *scene, guint n)
-{
-  while (scene->n_doors < n)
-    g_main_context_iteration (NULL, TRUE);
-  keeper_scene_run (scene);
-}
-
-/* What the newest door is told first: its settings, then the one connection that there is. */
-static void
-assert_given (KeeperScene *scene, guint64 connection)
-{
-  const int door = scene->doors[scene->n_doors - 1];
-  CommydInnerHead heard;
-
-  g_assert_true (door_hear (door, &heard, NULL));
-  g_assert_cmpuint (heard.type, ==, COMMYD_INNER_SETTINGS);
-  g_assert_true (door_hear (door, &heard, NULL));
-  g_assert_cmpuint (heard.type, ==, COMMYD_INNER_OPEN);
-  g_assert_cmpuint (heard.connection, ==, connection);
-  g_assert_false (door_hear (door, &heard, NULL));
-}
-
-/* Who connected while it died does not notice. Of those that it had taken something may be read. */
-static void
-test_given_on (void)
-{
-  g_autoptr (KeeperScene) scene = keeper_scene_new ("");
-
-  scene->takes_late = TRUE;
-  for (guint i = 0; i < 2; i++)
-    g_assert_true (keeper_scene_connect (scene, USER_A));
-  keeper_scene_take (scene, USER_A, 2);
-  shutdown (scene->doors[0], SHUT_RDWR);
-  keeper_scene_run (scene);
-  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 1);
-  await_door (scene, 2);
-  assert_given (scene, 1);
-  keeper_scene_take (scene, USER_A, 1);
-  g_assert_true (serves (scene, 1, 1));
-}
-
-/* Nobody had heard that it had taken it, nor has it read everything that it was told. */
-static void
-test_taken_in_the_end (void)
-{
-  g_autoptr (KeeperScene) scene = keeper_scene_new ("");
-  const CommydInnerHead opened = head (COMMYD_INNER_OPENED, 1, 0);
-
-  scene->takes_late = TRUE;
-  for (guint i = 0; i < 2; i++)
-    g_assert_true (keeper_scene_connect (scene, USER_A));
-  door_say (scene->doors[0], &opened, NULL);
-  close (scene->doors[0]);
-  scene->doors[0] = -1;
-  await_door (scene, 2);
-  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 1);
-  assert_given (scene, 2);
-}
-
-/* The same of one whose answers nobody takes, which the keeper had ceased to read. */
-static void
-test_taken_unheard (void)
-{
-  g_autoptr (KeeperScene) scene = keeper_scene_new ("[daemon]\nwaiting=32MiB\n");
-  g_autoptr (GBytes) plain = g_bytes_new_take (g_malloc0 (6 * MIB), 6 * MIB);
-  const CommydInnerHead range = head (COMMYD_INNER_RANGE, 1, 1);
-  const CommydInnerHead opened = head (COMMYD_INNER_OPENED, 2, 0);
-
-  scene->value = commyd_value_wrap (plain, &(CommydStamp){ .uid = USER_A });
-  scene->takes_late = TRUE;
-  for (guint i = 0; i < 2; i++)
-    g_assert_true (keeper_scene_connect (scene, USER_A));
-  keeper_scene_take (scene, USER_A, 1);
-  door_say (scene->doors[0], &range, "");
-  keeper_scene_run (scene);
-  g_assert_true (commyd_keeper_is_slow (keeper_scene_find (scene, USER_A)));
-  door_say (scene->doors[0], &opened, NULL);
-  close (scene->doors[0]);
-  scene->doors[0] = -1;
-  keeper_scene_run (scene);
-  g_assert_cmpuint (scene->server->n_doors_lost, ==, 1);
-  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
-}
-
-/* It may be what they die of. */
-static void
-test_given_thrice (void)
-{
-  g_autoptr (KeeperScene) scene = keeper_scene_new ("");
-
-  scene->takes_late = TRUE;
-  g_assert_true (keeper_scene_connect (scene, USER_A));
-  for (guint i = 0; i < 3; i++)
-    {
-      g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 1);
-      await_door (scene, i + 1);
-      assert_given (scene, 1);
-      shutdown (scene->doors[i], SHUT_RDWR);
-      keeper_scene_run (scene);
-    }
-  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
-}
-
-/* A process that ends while its connection waits for a door leaves nothing behind. */
-static void
-test_ends_while_it_waits (void)
-{
-  g_autoptr (KeeperScene) scene = two_users ("");
-  const guint64 third = 3;
-
-  shutdown (scene->doors[A], SHUT_RDWR);
-  keeper_scene_run (scene);
-  g_assert_true (keeper_scene_connect (scene, USER_A));
-  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 1);
-  commyd_session_close (g_hash_table_lookup (keeper_scene_find (scene, USER_A)->sessions, &third));
-  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
-  g_assert_cmpuint (scene->n_doors, ==, 2);
-}
-
-/* Who connects meanwhile is not turned away, but waits for the next one. */
-static void
-test_begins_again_after_a_pause (void)
-{
-  g_autoptr (KeeperScene) scene = two_users ("");
-  CommydUser *user;
-
-  for (guint i = 0; i < 2; i++)
-    {
-      shutdown (scene->doors[i == 0 ? A : 2], SHUT_RDWR);
-      keeper_scene_run (scene);
-      g_assert_cmpuint (scene->server->n_doors_lost, ==, i + 1);
-      g_assert_true (keeper_scene_connect (scene, USER_A));
-      g_assert_cmpuint (scene->n_doors, ==, 2 + i);
-      await_door (scene, 3 + i);
-      assert_given (scene, 3 + i);
-      keeper_scene_take (scene, USER_A, 3 + i);
-    }
-  user = g_hash_table_lookup (scene->server->users, GUINT_TO_POINTER (USER_A));
-  g_assert_cmpuint (user->pause_ms, ==, 400);
-  g_assert_true (serves (scene, 3, 4));
-  g_assert_true (serves (scene, B, OF_B));
-}
-
-static void
-test_users (void)
-{
-  g_autoptr (KeeperScene) scene = keeper_scene_new ("[daemon]\nusers=2\nconnections=3\n");
-  const CommydInnerHead closed = head (COMMYD_INNER_CLOSED, OF_A, 0);
-
-  g_assert_true (keeper_scene_connect (scene, USER_A));
-  g_assert_true (keeper_scene_connect (scene, USER_B));
-  g_assert_true (keeper_scene_connect (scene, USER_B));
-  g_assert_false (keeper_scene_connect (scene, 1003));
-  g_assert_true (keeper_scene_connect (scene, geteuid ())); /* can always look */
-  g_assert_cmpuint (scene->server->n_refused, ==, 1);
-  /* One whose programs are gone makes room. */
-  door_say (scene->doors[A], &closed, NULL);
-  keeper_scene_run (scene);
-  g_assert_true (keeper_scene_connect (scene, USER_B));
-  g_assert_cmpuint (g_hash_table_size (scene->server->users), ==, 3);
-  /* So many of each, however many users there are. */
-  g_assert_false (keeper_scene_connect (scene, USER_B));
-  g_assert_cmpuint (keeper_scene_count (scene, USER_B), ==, 3);
-}
-
-/* Who is forgotten begins again without a pause: those whose doors have died are the last to go. */
-static void
-test_who_makes_room (void)
-{
-  g_autoptr (KeeperScene) scene = keeper_scene_new ("[daemon]\nusers=2\n");
-  const CommydInnerHead closed = head (COMMYD_INNER_CLOSED, OF_B, 0);
-
-  g_assert_true (keeper_scene_connect (scene, USER_A));
-  g_assert_true (keeper_scene_connect (scene, USER_B));
-  shutdown (scene->doors[A], SHUT_RDWR);
-  door_say (scene->doors[B], &closed, NULL);
-  keeper_scene_run (scene);
-  g_assert_true (keeper_scene_connect (scene, 1003));
-  g_assert_null (keeper_scene_find (scene, USER_B));
-  g_assert_nonnull (keeper_scene_find (scene, USER_A));
-  /* But they do not keep others out. */
-  g_assert_true (keeper_scene_connect (scene, USER_B));
-  g_assert_null (keeper_scene_find (scene, USER_A));
-}
-
-/* More descriptors on their way than the kernel lets: connections that are closed, and nothing that
- * is tried for ever. */
-static G_NORETURN void
-be_many_on_their_way (void)
-{
-  const struct rlimit few = { 24, 24 };
-  CommydLink from, to;
-  CommydInner record;
-  const char *why;
-  guint n_lost = 0;
-  int fds[2];
-  int fd;
-
-  /* Root may have any number. */
-  if (geteuid () == 0 && setresuid (54321, 54321, 54321) < 0)
-    test_child_exit (250);
-  if (setrlimit (RLIMIT_NOFILE, &few) < 0
-      || socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds) < 0)
-    test_child_exit (251);
-  commyd_link_init (&from);
-  commyd_link_init (&to);
-  commyd_link_open (&from, fds[0], NULL);
-  commyd_link_open (&to, fds[1], NULL);
-  for (guint i = 0; i < 40; i++)
-    commyd_link_send_open (&from, i + 1, dup (fds[0]));
-  if (from.out_bytes > 0)
-    test_child_exit (252);
-  for (guint i = 0; i < 40; i++)
-    {
-      if (commyd_link_receive (&to, &record, &fd, &why) != 1 || record.head.connection != i + 1)
-        test_child_exit (253);
-      n_lost += fd < 0;
-      close (fd);
-    }
-  test_child_exit (n_lost > 0 && n_lost < 40 ? 0 : 254);
-}
-
-static void
-test_many_on_their_way (void)
-{
-  int status = -1;
-  pid_t pid = fork ();
-
-  if (pid == 0)
-    be_many_on_their_way ();
-  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
-  g_assert_cmpint (status, ==, 0);
-}
-
 /* --- what one may have of the keeper --- */
 
 static void
 say_put (KeeperScene *scene, guint64 connection, gsize size)
 {
-  const CommydInnerHead begin = head (COMMYD_INNER_BEGIN, connection, 6);
-  const CommydInnerHead piece = head (COMMYD_INNER_PIECE, connection, 6);
-  const CommydInnerHead commit = head (COMMYD_INNER_COMMIT, connection, 6);
-  CommydInnerHead part = head (COMMYD_INNER_PUT, connection, 6);
+  const CommydInnerHead begin = door_head (COMMYD_INNER_BEGIN, connection, 6);
+  const CommydInnerHead piece = door_head (COMMYD_INNER_PIECE, connection, 6);
+  const CommydInnerHead commit = door_head (COMMYD_INNER_COMMIT, connection, 6);
+  CommydInnerHead part = door_head (COMMYD_INNER_PUT, connection, 6);
 
   part.other = (gint64) size;
   door_say (scene->doors[A], &begin, NULL);
@@ -693,7 +379,7 @@ say_put (KeeperScene *scene, guint64 connection, gsize size)
 static void
 test_waiting (void)
 {
-  g_autoptr (KeeperScene) scene = two_users ("[daemon]\nwaiting=32MiB\nbytes=64MiB\n");
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("[daemon]\nwaiting=32MiB\nbytes=64MiB\n");
   const gsize size = 12 * MIB;
   CommydUser *user = keeper_scene_find (scene, USER_A);
   CommydInnerHead heard;
@@ -730,9 +416,9 @@ test_waiting (void)
 static void
 test_turns (void)
 {
-  g_autoptr (KeeperScene) scene = two_users ("");
-  const CommydInnerHead unwatch = head (COMMYD_INNER_UNWATCH, OF_A, 1);
-  const CommydInnerHead range = head (COMMYD_INNER_RANGE, OF_B, 1);
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  const CommydInnerHead unwatch = door_head (COMMYD_INNER_UNWATCH, OF_A, 1);
+  const CommydInnerHead range = door_head (COMMYD_INNER_RANGE, OF_B, 1);
   g_autoptr (GBytes) record = commyd_inner_write (&unwatch, NULL, NULL, 0);
   const int much = 1 << 20;
   CommydInnerHead heard = { 0 };
@@ -785,21 +471,6 @@ main (int argc, char **argv)
   g_test_add_func ("/daemon/keeper/slow/a-door-that-never-reads-has-a-bound", test_never_reads);
   g_test_add_func ("/daemon/keeper/slow/a-door-that-takes-nothing-is-ended", test_takes_nothing);
   g_test_add_func ("/daemon/keeper/slow/its-watches-are-cut", test_watch_of_a_slow_door);
-  g_test_add_func ("/daemon/keeper/doors/end-when-nobody-is-left", test_ends_when_nobody_is_left);
-  g_test_add_func ("/daemon/keeper/doors/begin-again-after-a-pause",
-                   test_begins_again_after_a_pause);
-  g_test_add_func ("/daemon/keeper/doors/a-connection-that-was-not-taken-goes-to-the-next",
-                   test_given_on);
-  g_test_add_func ("/daemon/keeper/doors/what-was-taken-ends-with-it", test_taken_in_the_end);
-  g_test_add_func ("/daemon/keeper/doors/what-was-taken-unheard-ends-with-it", test_taken_unheard);
-  g_test_add_func ("/daemon/keeper/doors/a-connection-goes-to-three", test_given_thrice);
-  g_test_add_func ("/daemon/keeper/doors/a-process-ends-while-it-waits", test_ends_while_it_waits);
-  g_test_add_func ("/daemon/keeper/doors/are-as-many-as-may-be", test_users);
-  /* attack: let one's doors die at once, and be forgotten by many users who come, so that the next
-   * door begins without a pause; defence: who has pauses is the last to make room; test:
-   * /daemon/keeper/doors/who-had-none-that-died-makes-room */
-  g_test_add_func ("/daemon/keeper/doors/who-had-none-that-died-makes-room", test_who_makes_room);
-  g_test_add_func ("/daemon/keeper/doors/more-descriptors-than-may-be", test_many_on_their_way);
   /* attack: let transactions of many connections wait at commyd; defence: what waits of one user
    * has a bound; test: /daemon/keeper/share/what-waits-to-be-written */
   g_test_add_func ("/daemon/keeper/share/what-waits-to-be-written", test_waiting);
