@@ -214,6 +214,25 @@ test_confined (TestDaemon **daemon, gconstpointer unused)
 #endif
 }
 
+/* More connections are more descriptors, also for a door that was there before. */
+static void
+test_limit_follows (TestDaemon **daemon, gconstpointer unused)
+{
+  StoreStream streams[30];
+
+  test_daemon_write_keyfile (*daemon, "[daemon]\nconnections=2\n");
+  test_daemon_start (*daemon);
+  for (guint i = 0; i < 2; i++)
+    greet (*daemon, &streams[i]);
+  assert_limit (only_door (*daemon), 2 + 16);
+  reload (*daemon, "[daemon]\nconnections=30\n");
+  for (guint i = 2; i < G_N_ELEMENTS (streams); i++)
+    greet (*daemon, &streams[i]);
+  assert_limit (only_door (*daemon), 30 + 16);
+  for (guint i = 0; i < G_N_ELEMENTS (streams); i++)
+    store_stream_close (&streams[i]);
+}
+
 /* In a child that has confined itself as a door does: what it tried and could. It writes down first
  * what confines it. */
 static int
@@ -532,6 +551,7 @@ main (int argc, char **argv)
    * and the network from there; defence: that is a process of its own for each user, which has
    * confined itself before the first byte; test: /daemon/door/is-confined */
   ADD ("is-confined", test_confined);
+  ADD ("has-a-descriptor-for-each-connection", test_limit_follows);
   ADD ("can-do-nothing-but-read-and-send", test_cannot);
   /* attack: end the process that reads one's frames at commyd, again and again; defence: it is
    * one's own; others have theirs; test: /daemon/door/dies-alone */
