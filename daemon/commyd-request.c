@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a client can ask: see stores/common/commy-store-wire.h. Reading goes straight to the store;
- * writing waits for its turn, is decided on, and gets its writer's number before the value.
+ * What a client can ask, as its door hands it on (commyd-inner.h). Reading goes straight to the
+ * store; writing waits for its turn, is decided on, and gets its writer's number before the value.
+ * Answers leave as whole frames, which the door passes on.
  */
 #include "config.h"
 
 #include "daemon/commyd-session.h"
 #include "daemon/commyd-value.h"
 
-#include "base/commy-env.h"
 #include "base/commy-error-private.h"
 
 #include <string.h>
@@ -18,9 +18,10 @@ typedef struct
 {
   CommydSession *session;
   guint64 id;
-  StoreWireType type;
+  CommydInnerType type;
   gint64 number; /* REVOKE: lease; GRANT: how long it may outlive its owner: not at all here */
   StoreWireTxn txn;
+  gsize bytes; /* of it, which count for the user while it waits */
 } Request;
 
 typedef struct
@@ -31,34 +32,50 @@ typedef struct
 } CommydWatch;
 
 static Request *
-request_new (CommydSession *session, const StoreWireHeader *header)
+request_new (CommydSession *session, const CommydInner *record)
 {
   Request *self = g_new0 (Request, 1);
 
   self->session = commyd_session_ref (session);
-  self->id = header->id;
-  self->type = (StoreWireType) header->type;
-  session->n_requests++;
+  self->id = record->head.id;
+  self->type = (CommydInnerType) record->head.type;
+  self->number = record->head.number;
+  session->is_asking = TRUE;
   return self;
 }
 
+/* Its user may be gone meanwhile, with all that was counted. */
 static void
 request_end (Request *self)
 {
-  self->session->n_requests--;
-  commyd_session_go_on (self->session);
+  self->session->is_asking = FALSE;
+  if (self->session->user != NULL)
+    self->session->user->waiting -= self->bytes;
   commyd_session_unref (self->session);
   store_wire_txn_clear (&self->txn);
   g_free (self);
 }
 
 static void
+send_error (CommydSession *session, CommydInnerType type, guint64 id, const GError *error)
+{
+  commyd_session_send (
+      session, type, id,
+      store_wire_write_error (STORE_WIRE_ERROR, id, error->code, commy_error_bare (error)));
+}
+
+static gboolean send_entries (CommydSession *session,
+                              CommydInnerType type,
+                              guint64 id,
+                              const CommyStoreResult *result);
+
+static void
 answer (Request *self, const CommyStoreResult *result, const GError *error)
 {
   if (error != NULL)
-    commyd_session_send_error (self->session, self->id, error);
+    send_error (self->session, COMMYD_INNER_ANSWER, self->id, error);
   else
-    commyd_session_send_answer (self->session, STORE_WIRE_RESULT, self->id, result);
+    send_entries (self->session, COMMYD_INNER_ANSWER, self->id, result);
 }
 
 /* --- answers with entries --- */
@@ -115,34 +132,43 @@ size_of (const GArray *entries)
   return size;
 }
 
-gboolean
-commyd_session_send_answer (CommydSession *self,
-                            guint type,
-                            guint64 id,
-                            const CommyStoreResult *result)
+/* RESULT or EVENT, cut into frames, with owners taken off the values. FALSE: it was too much, which
+ * was said. */
+static gboolean
+send_entries (CommydSession *session,
+              CommydInnerType type,
+              guint64 id,
+              const CommyStoreResult *result)
 {
+  const StoreWireType wire = type == COMMYD_INNER_EVENT ? STORE_WIRE_EVENT : STORE_WIRE_RESULT;
   g_autoptr (GArray) entries = NULL;
+  g_autoptr (GByteArray) frames = NULL;
   CommyStoreResult clean = *result;
   gsize at = 0;
 
-  if (self->is_closed)
+  if (session->is_closed)
     return FALSE;
-  entries = unwrap (self, result->entries, result->n_entries);
+  entries = unwrap (session, result->entries, result->n_entries);
   clean.entries = (const CommyStoreEntry *) (gpointer) entries->data;
   clean.n_entries = entries->len;
-  if (self->user->waiting + size_of (entries) > self->server->rights.limits.waiting)
+  if (session->user->link.out_bytes + size_of (entries) > session->server->rights.limits.waiting)
     {
       g_autoptr (GError) error = NULL;
 
       commy_set_error (&error, COMMY_ERROR_TOO_BIG,
                        "the answer has more bytes than a user may have waiting: ask for a longer "
                        "prefix, or raise waiting of [daemon]");
-      commyd_session_send_error (self, id, error);
+      send_error (session, type == COMMYD_INNER_EVENT ? COMMYD_INNER_END : type, id, error);
       return FALSE;
     }
-  do
-    commyd_session_send (self, store_wire_write_answer ((StoreWireType) type, id, &clean, &at));
-  while (at < clean.n_entries && !self->is_closed);
+  frames = store_wire_write_answer (wire, id, &clean, &at);
+  while (at < clean.n_entries)
+    {
+      g_autoptr (GByteArray) frame = store_wire_write_answer (wire, id, &clean, &at);
+
+      g_byte_array_append (frames, frame->data, frame->len);
+    }
+  commyd_session_send (session, type, id, g_steal_pointer (&frames));
   return TRUE;
 }
 
@@ -159,20 +185,19 @@ on_read (gpointer data, const CommyStoreResult *result, const GError *error)
   request_end (self);
 }
 
-static gboolean
-handle_range (CommydSession *session,
-              const StoreWireHeader *header,
-              const guint8 *payload,
-              GError **error)
+static char *
+dup_key (const CommydInner *record)
 {
-  g_autofree char *prefix = NULL;
-  gint64 unused;
+  return g_strndup (record->key, record->head.key_size);
+}
 
-  if (!store_wire_read_prefix (STORE_WIRE_RANGE, payload, header->size, &prefix, &unused, error))
-    return FALSE;
+static void
+take_range (CommydSession *session, const CommydInner *record)
+{
+  g_autofree char *prefix = dup_key (record);
+
   session->server->ops->range (session->server->store, prefix, on_read,
-                               request_new (session, header));
-  return TRUE;
+                               request_new (session, record));
 }
 
 /* --- writing --- */
@@ -361,9 +386,9 @@ check_share (CommydSession *session, guint n, guint most, const char *what, GErr
 static gboolean
 check_write (Request *self, GError **error)
 {
-  if (self->type == STORE_WIRE_TXN)
+  if (self->type == COMMYD_INNER_COMMIT)
     return check_txn (self, error);
-  if (self->type == STORE_WIRE_REVOKE)
+  if (self->type == COMMYD_INNER_REVOKE)
     return check_lease (self, self->number, error);
   return check_share (self->session, self->session->user->n_leases,
                       self->session->server->rights.limits.leases, "leases", error);
@@ -377,7 +402,6 @@ run_write (gpointer data)
   CommydServer *server = self->session->server;
   g_autoptr (GError) error = NULL;
 
-  self->session->is_waiting = FALSE;
   if (self->session->is_closed || !check_write (self, &error))
     {
       if (error != NULL)
@@ -385,9 +409,9 @@ run_write (gpointer data)
       end_turn (self);
       return;
     }
-  if (self->type == STORE_WIRE_GRANT)
+  if (self->type == COMMYD_INNER_GRANT)
     run_grant (self);
-  else if (self->type == STORE_WIRE_REVOKE)
+  else if (self->type == COMMYD_INNER_REVOKE)
     run_revoke (self);
   else
     {
@@ -401,27 +425,51 @@ run_write (gpointer data)
     }
 }
 
+/* What waits for its turn is in memory, and that of one user has a bound. */
 static gboolean
-handle_write (CommydSession *session,
-              const StoreWireHeader *header,
-              const guint8 *payload,
-              GError **error)
+check_waiting (Request *self, GError **error)
 {
-  g_auto (StoreWireTxn) txn = { NULL, NULL };
-  gint64 number = 0;
+  const CommydUser *user = self->session->user;
+  const guint64 most = self->session->server->rights.limits.waiting;
+
+  if (user->waiting <= most)
+    return TRUE;
+  commy_set_error (error, COMMY_ERROR_BUSY,
+                   "%" G_GUINT64_FORMAT " bytes of user %u wait to be written, %" G_GUINT64_FORMAT
+                   " may (waiting of [daemon])",
+                   user->waiting, user->uid, most);
+  return FALSE;
+}
+
+static const char *
+take_write (CommydSession *session, const CommydInner *record)
+{
+  CommydCollect *collect = &session->user->collect;
+  const char *why = NULL;
+  g_autoptr (GError) error = NULL;
   Request *request;
 
-  if (header->type == STORE_WIRE_TXN
-          ? !store_wire_read_txn (payload, header->size, &txn, error)
-          : !store_wire_read_number (payload, header->size, &number, error))
-    return FALSE;
-  request = request_new (session, header);
-  request->number = number;
-  request->txn = txn;
-  txn = (StoreWireTxn){ NULL, NULL };
-  session->is_waiting = commyd_server_is_writing (session->server);
-  commyd_server_write (session->server, run_write, request);
-  return TRUE;
+  if (commyd_collect_is_part (record))
+    {
+      why = commyd_collect_take (collect, record);
+      if (why != NULL || record->head.type != COMMYD_INNER_COMMIT)
+        return why;
+    }
+  request = request_new (session, record);
+  if (record->head.type == COMMYD_INNER_COMMIT)
+    {
+      request->bytes = collect->bytes;
+      request->txn = commyd_collect_steal (collect);
+      session->user->waiting += request->bytes;
+    }
+  if (check_waiting (request, &error))
+    {
+      commyd_server_write (session->server, run_write, request);
+      return NULL;
+    }
+  answer (request, NULL, error);
+  request_end (request);
+  return NULL;
 }
 
 /* --- watching --- */
@@ -444,7 +492,20 @@ end_watch (CommydWatch *self, const GError *error)
   guint64 id = self->id;
 
   g_hash_table_remove (session->watches, &id);
-  commyd_session_send_error (session, id, error);
+  send_error (session, COMMYD_INNER_END, id, error);
+}
+
+static void
+cut_watch (CommydWatch *self, guint64 waiting)
+{
+  g_autoptr (GError) error = NULL;
+
+  self->session->server->n_cut++;
+  commy_set_error (&error, COMMY_ERROR_STORE,
+                   "this watch is too slow: %" G_GUINT64_FORMAT
+                   " bytes wait to be read; read the range again",
+                   waiting);
+  end_watch (self, error);
 }
 
 static void
@@ -460,7 +521,6 @@ on_event (gpointer data,
                                    .revision = revision,
                                    .entries = entries,
                                    .n_entries = n_entries };
-  g_autoptr (GError) slow = NULL;
 
   if (error != NULL)
     {
@@ -469,134 +529,98 @@ on_event (gpointer data,
       return;
     }
   commyd_server_note (self->session->server, revision);
-  if (commyd_session_is_slow (self->session))
-    {
-      self->session->server->n_cut++;
-      commy_set_error (&slow, COMMY_ERROR_STORE,
-                       "this watch is too slow: %" G_GSIZE_FORMAT
-                       " bytes wait to be read; read the range again",
-                       self->session->stream.out_bytes);
-      end_watch (self, slow);
-      return;
-    }
-  if (!commyd_session_send_answer (self->session, STORE_WIRE_EVENT, self->id, &event))
+  if (commyd_keeper_is_slow (self->session->user))
+    cut_watch (self, self->session->user->link.out_bytes);
+  else if (!send_entries (self->session, COMMYD_INNER_EVENT, self->id, &event))
     g_hash_table_remove (self->session->watches, &self->id);
 }
 
-static gboolean
-handle_watch (CommydSession *session,
-              const StoreWireHeader *header,
-              const guint8 *payload,
-              GError **error)
+/* Its client does not read: its door has let what came since then go. */
+static void
+take_cut (CommydSession *session, const CommydInner *record)
 {
-  g_autofree char *prefix = NULL;
+  CommydWatch *watch = g_hash_table_lookup (session->watches, &record->head.id);
+
+  if (watch != NULL)
+    cut_watch (watch, (guint64) record->head.number);
+}
+
+static void
+take_watch (CommydSession *session, const CommydInner *record)
+{
+  g_autofree char *prefix = dup_key (record);
   g_autoptr (GError) many = NULL;
   CommydWatch *watch;
-  gint64 after;
 
-  if (!store_wire_read_prefix (STORE_WIRE_WATCH, payload, header->size, &prefix, &after, error))
-    return FALSE;
-  if (g_hash_table_contains (session->watches, &header->id))
+  if (g_hash_table_contains (session->watches, &record->head.id))
     {
-      commy_set_error (error, COMMY_ERROR_PROTOCOL, "a watch is asked for twice");
-      return FALSE;
+      commyd_session_close (session); /* its door should have noticed */
+      return;
     }
   if (!check_share (session, session->user->n_watches, session->server->rights.limits.watches,
                     "watches", &many))
     {
-      commyd_session_send_error (session, header->id, many);
-      return TRUE;
+      send_error (session, COMMYD_INNER_END, record->head.id, many);
+      return;
     }
   watch = g_new0 (CommydWatch, 1);
   watch->session = session;
-  watch->id = header->id;
+  watch->id = record->head.id;
   g_hash_table_insert (session->watches, &watch->id, watch);
   session->user->n_watches++;
-  watch->store_id
-      = session->server->ops->watch (session->server->store, prefix, after, on_event, watch);
-  return TRUE;
+  watch->store_id = session->server->ops->watch (session->server->store, prefix,
+                                                 record->head.number, on_event, watch);
 }
 
 /* --- the rest --- */
 
-static gboolean
-handle_hello (CommydSession *session,
-              const StoreWireHeader *header,
-              const guint8 *payload,
-              GError **error)
+static void
+take_status (CommydSession *session, const CommydInner *record)
 {
-  g_auto (StoreWireHello) hello = { 0 };
-  StoreWireWelcome welcome = { .version = STORE_WIRE_VERSION,
-                               .program = (char *) PACKAGE_VERSION,
-                               .host = (char *) commy_env_host_id (),
-                               .since = session->server->since };
+  g_autofree char *report = commyd_server_report (session->server);
 
-  if (!store_wire_read_hello (payload, header->size, &hello, error))
-    return FALSE;
-  if (hello.version != STORE_WIRE_VERSION)
-    {
-      commy_set_error (error, COMMY_ERROR_VERSION,
-                       "commyd %s speaks version %u of its protocol, not %u: install the same "
-                       "version of both",
-                       PACKAGE_VERSION, STORE_WIRE_VERSION, hello.version);
-      return FALSE;
-    }
-  if (hello.mesh[0] != '\0' && strcmp (hello.mesh, session->server->mesh) != 0)
-    {
-      commy_set_error (error, COMMY_ERROR_REFUSED,
-                       "this commyd is of the mesh \"%s\", not of \"%s\"", session->server->mesh,
-                       hello.mesh);
-      return FALSE;
-    }
-  session->is_greeted = TRUE;
-  session->stream.max_payload = STORE_WIRE_MAX_REQUEST;
-  commyd_session_send (session, store_wire_write_welcome (&welcome));
-  return TRUE;
+  commyd_session_send (session, COMMYD_INNER_ANSWER, record->head.id,
+                       store_wire_write_report (record->head.id, report));
 }
 
+/* What is about a watch may come at any time; the rest, one after the other. */
 static gboolean
-handle_empty (CommydSession *session, const StoreWireHeader *header, GError **error)
+may_come (const CommydSession *session, const CommydInner *record)
 {
-  g_autofree char *report = NULL;
-
-  if (!store_wire_read_empty (header->size, error))
-    return FALSE;
-  if (header->type == STORE_WIRE_UNWATCH)
+  switch (record->head.type)
     {
-      g_hash_table_remove (session->watches, &header->id);
+    case COMMYD_INNER_WATCH:
+    case COMMYD_INNER_UNWATCH:
+    case COMMYD_INNER_CUT:
       return TRUE;
+    default:
+      return !session->is_asking;
     }
-  report = commyd_server_report (session->server);
-  commyd_session_send (session, store_wire_write_report (header->id, report));
-  return TRUE;
 }
 
-gboolean
-commyd_request_handle (CommydSession *session,
-                       const StoreWireHeader *header,
-                       const guint8 *payload,
-                       GError **error)
+const char *
+commyd_request_take (CommydSession *session, const CommydInner *record)
 {
-  if (header->flags == 0 && session->is_greeted != (header->type == STORE_WIRE_HELLO))
-    switch (header->type)
-      {
-      case STORE_WIRE_HELLO:
-        return handle_hello (session, header, payload, error);
-      case STORE_WIRE_RANGE:
-        return handle_range (session, header, payload, error);
-      case STORE_WIRE_TXN:
-      case STORE_WIRE_GRANT:
-      case STORE_WIRE_REVOKE:
-        return handle_write (session, header, payload, error);
-      case STORE_WIRE_WATCH:
-        return handle_watch (session, header, payload, error);
-      case STORE_WIRE_UNWATCH:
-      case STORE_WIRE_STATUS:
-        return handle_empty (session, header, error);
-      default:
-        break;
-      }
-  commy_set_error (error, COMMY_ERROR_PROTOCOL, "a frame of type %u cannot come here",
-                   header->type);
-  return FALSE;
+  if (!may_come (session, record))
+    return "it asks for something before what it asked for is answered";
+  switch (record->head.type)
+    {
+    case COMMYD_INNER_RANGE:
+      take_range (session, record);
+      return NULL;
+    case COMMYD_INNER_WATCH:
+      take_watch (session, record);
+      return NULL;
+    case COMMYD_INNER_UNWATCH:
+      g_hash_table_remove (session->watches, &record->head.id);
+      return NULL;
+    case COMMYD_INNER_CUT:
+      take_cut (session, record);
+      return NULL;
+    case COMMYD_INNER_STATUS:
+      take_status (session, record);
+      return NULL;
+    default:
+      return take_write (session, record);
+    }
 }

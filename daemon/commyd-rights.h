@@ -19,6 +19,7 @@
 /* What the limits of a user are; see [daemon] in commy.conf(5). */
 typedef struct
 {
+  guint users; /* of all together: that many may be connected at a time */
   guint connections;
   guint watches;
   guint leases;

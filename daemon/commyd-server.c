@@ -6,6 +6,8 @@
  */
 #include "config.h"
 
+#include "daemon/commyd-door-process.h"
+#include "daemon/commyd-sandbox.h"
 #include "daemon/commyd-session.h"
 #include "daemon/commyd-value.h"
 
@@ -16,8 +18,16 @@
 #include <glib-unix.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+#define COMMYD_NOBODY G_MAXUINT32 /* no user has this number */
+#define LINGER_MS 5000u
+#define STALL_MS 10000u
 #define RETRY_MS 1000u
 #define PAUSE_MS 100u
 #define ACCEPTS_A_TURN 32
@@ -271,45 +281,63 @@ run_load (gpointer data)
   self->ops->range (self->store, "", on_loaded, self);
 }
 
-/* --- users --- */
-
-CommydUser *
-commyd_server_enter_user (CommydServer *self, guint32 uid, GError **error)
-{
-  CommydUser *user = g_hash_table_lookup (self->users, GUINT_TO_POINTER (uid));
-
-  if (user != NULL && user->n_sessions >= self->rights.limits.connections)
-    {
-      self->n_refused++;
-      commy_set_error (error, COMMY_ERROR_BUSY,
-                       "user %u has %u connections to commyd already (connections of [daemon])",
-                       uid, user->n_sessions);
-      return NULL;
-    }
-  if (user == NULL)
-    {
-      user = g_new0 (CommydUser, 1);
-      user->uid = uid;
-      g_hash_table_insert (self->users, GUINT_TO_POINTER (uid), user);
-    }
-  user->n_sessions++;
-  return user;
-}
-
-void
-commyd_server_leave_user (CommydServer *self, CommydUser *user)
-{
-  if (--user->n_sessions == 0)
-    g_hash_table_remove (self->users, GUINT_TO_POINTER (user->uid));
-}
-
-void
-commyd_server_forget (CommydServer *self, CommydSession *session)
-{
-  g_ptr_array_remove_fast (self->sessions, session);
-}
-
 /* --- connections --- */
+
+static gboolean
+identify (int fd, CommydPeer *out_peer, GError **error)
+{
+  struct ucred credentials = { 0 };
+  socklen_t size = sizeof credentials;
+  socklen_t pidfd_size = sizeof out_peer->pidfd;
+
+  if (getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+    {
+      commy_set_error (error, COMMY_ERROR_REFUSED, "the kernel does not say who connects: %s",
+                       g_strerror (errno));
+      return FALSE;
+    }
+  out_peer->uid = credentials.uid;
+  out_peer->pid = credentials.pid;
+  if (getsockopt (fd, SOL_SOCKET, SO_PEERPIDFD, &out_peer->pidfd, &pidfd_size) < 0)
+    out_peer->pidfd = out_peer->pid > 0 ? (int) syscall (SYS_pidfd_open, out_peer->pid, 0) : -1;
+  return TRUE;
+}
+
+/* Who is refused is told, if there is room for it in the socket, and not waited for. */
+static void
+tell_refused (int fd, const GError *error)
+{
+  g_autoptr (GByteArray) frame
+      = store_wire_write_error (STORE_WIRE_REFUSED, 0, error->code, commy_error_bare (error));
+
+  if (send (fd, frame->data, frame->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+    g_debug ("who is refused is not told: %s", g_strerror (errno));
+}
+
+gboolean
+commyd_server_admit (CommydServer *self, int fd, const CommydPeer *peer, GError **error)
+{
+  CommydPeer asked = { .uid = COMMYD_NOBODY, .pidfd = -1 };
+  g_autoptr (GError) cause = NULL;
+  CommydUser *user = NULL;
+
+  if (peer != NULL)
+    asked = *peer;
+  if (peer != NULL || identify (fd, &asked, &cause))
+    user = commyd_keeper_enter (self, asked.uid, &cause);
+  if (user != NULL)
+    {
+      commyd_session_start (user, fd, &asked);
+      return TRUE;
+    }
+  tell_refused (fd, cause);
+  commyd_audit_refused (self->audit, asked.uid != COMMYD_NOBODY ? &asked.uid : NULL, cause);
+  if (asked.pidfd >= 0)
+    close (asked.pidfd);
+  close (fd);
+  g_propagate_error (error, g_steal_pointer (&cause));
+  return FALSE;
+}
 
 static gboolean on_connection (int fd, GIOCondition condition, gpointer data);
 
@@ -342,7 +370,6 @@ on_connection (int fd, GIOCondition condition, gpointer data)
     {
       g_autoptr (GError) error = NULL;
       int connection = accept4 (fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-      CommydSession *session;
 
       if (connection < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
         pause_listening (self, errno);
@@ -350,10 +377,7 @@ on_connection (int fd, GIOCondition condition, gpointer data)
         continue;
       if (connection < 0)
         break;
-      session = commyd_session_new (self, connection, &error);
-      if (session != NULL)
-        g_ptr_array_add (self->sessions, session);
-      else
+      if (!commyd_server_admit (self, connection, NULL, &error))
         g_debug ("a connection is refused: %s", error->message);
     }
   return G_SOURCE_CONTINUE;
@@ -373,6 +397,8 @@ commyd_server_configure (CommydServer *self, CommyConfig *config, GError **error
 {
   g_autoptr (GError) cause = NULL;
   CommyPolicy *policy = commy_policy_compile (config, NULL, &cause);
+  GHashTableIter iter;
+  gpointer user;
 
   if (!commyd_audit_policy (self->audit, config, cause, error))
     {
@@ -387,6 +413,7 @@ commyd_server_configure (CommydServer *self, CommyConfig *config, GError **error
   g_clear_pointer (&self->rights.policy, commy_policy_unref);
   self->rights.policy = policy;
   self->rights.limits = (CommydLimits){
+    .users = (guint) commy_config_get_int (config, "daemon", "users"),
     .connections = (guint) commy_config_get_int (config, "daemon", "connections"),
     .watches = (guint) commy_config_get_int (config, "daemon", "watches"),
     .leases = (guint) commy_config_get_int (config, "daemon", "leases"),
@@ -395,6 +422,9 @@ commyd_server_configure (CommydServer *self, CommyConfig *config, GError **error
     .waiting = commy_config_get_size (config, "daemon", "waiting"),
   };
   self->grace_ns = commy_config_get_duration (config, "daemon", "grace");
+  g_hash_table_iter_init (&iter, self->users);
+  while (g_hash_table_iter_next (&iter, NULL, &user))
+    commyd_keeper_configure (user);
   return TRUE;
 }
 
@@ -449,8 +479,10 @@ commyd_server_new (const CommyStoreOps *ops,
   self->since = g_get_real_time () / G_USEC_PER_SEC;
   self->boot = hash_of_boot ();
   self->leases = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
-  self->users = g_hash_table_new_full (NULL, NULL, NULL, g_free);
-  self->sessions = g_ptr_array_new_with_free_func (commyd_session_unref);
+  self->users = g_hash_table_new_full (NULL, NULL, NULL, commyd_keeper_user_free);
+  self->spawn = commyd_door_spawn;
+  self->linger_ms = LINGER_MS;
+  self->stall_ms = STALL_MS;
   self->listener = -1;
   self->doomed = g_array_new (FALSE, FALSE, sizeof (gint64));
   g_queue_init (&self->writes);
@@ -477,14 +509,12 @@ commyd_server_free (CommydServer *self)
   clear_source (&self->pause_timer);
   clear_source (&self->grace_timer);
   commyd_host_stop (self);
-  while (self->sessions->len > 0)
-    commyd_session_close (self->sessions->pdata[0], NULL);
+  g_hash_table_remove_all (self->users);
   /* What is with the store is waited for: its answers come back to what is freed below. */
   while (self->is_writing)
     g_main_context_iteration (NULL, TRUE);
   clear_source (&self->doom_timer);
   g_array_unref (self->doomed);
-  g_ptr_array_unref (self->sessions);
   g_hash_table_unref (self->users);
   g_hash_table_unref (self->leases);
   g_clear_pointer (&self->rights.policy, commy_policy_unref);
@@ -497,21 +527,44 @@ commyd_server_free (CommydServer *self)
   g_free (self);
 }
 
+typedef struct
+{
+  guint users, connections, watches, leases, doors;
+  guint64 confinement; /* of all doors */
+} CommydTotals;
+
+static CommydTotals
+sum_users (CommydServer *self)
+{
+  CommydTotals totals = { .confinement = G_MAXUINT64 };
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, self->users);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      const CommydUser *user = value;
+      guint n_sessions = g_hash_table_size (user->sessions);
+
+      totals.users += n_sessions > 0;
+      totals.connections += n_sessions;
+      totals.watches += user->n_watches;
+      totals.leases += user->n_leases;
+      totals.doors += user->link.fd >= 0;
+      if (user->is_ready)
+        totals.confinement &= user->confinement;
+    }
+  return totals;
+}
+
 char *
 commyd_server_report (CommydServer *self)
 {
   g_autoptr (GVariant) report = NULL;
-  guint n_watches = 0;
-  guint n_leases = 0;
+  const CommydTotals totals = sum_users (self);
+  g_autofree char *confinement = commyd_sandbox_describe (totals.confinement);
   GVariantDict dict;
 
-  for (guint i = 0; i < self->sessions->len; i++)
-    {
-      const CommydSession *session = self->sessions->pdata[i];
-
-      n_watches += g_hash_table_size (session->watches);
-      n_leases += g_hash_table_size (session->leases);
-    }
   g_variant_dict_init (&dict, NULL);
   g_variant_dict_insert (&dict, "mesh", "s", self->mesh);
   g_variant_dict_insert (&dict, "version", "s", PACKAGE_VERSION);
@@ -519,14 +572,17 @@ commyd_server_report (CommydServer *self)
   g_variant_dict_insert (&dict, "user", "u", (guint32) geteuid ());
   g_variant_dict_insert (&dict, "since", "x", self->since);
   g_variant_dict_insert (&dict, "store", "s", self->store_name);
-  g_variant_dict_insert (&dict, "connections", "u", self->sessions->len);
-  g_variant_dict_insert (&dict, "users", "u", g_hash_table_size (self->users));
+  g_variant_dict_insert (&dict, "connections", "u", totals.connections);
+  g_variant_dict_insert (&dict, "users", "u", totals.users);
   g_variant_dict_insert (&dict, "keys", "u", commyd_ledger_count (self->ledger));
-  g_variant_dict_insert (&dict, "leases", "u", n_leases);
-  g_variant_dict_insert (&dict, "watches", "u", n_watches);
+  g_variant_dict_insert (&dict, "leases", "u", totals.leases);
+  g_variant_dict_insert (&dict, "watches", "u", totals.watches);
   g_variant_dict_insert (&dict, "refused", "t", self->n_refused);
   g_variant_dict_insert (&dict, "limited", "t", self->n_limited);
   g_variant_dict_insert (&dict, "cut", "t", self->n_cut);
+  g_variant_dict_insert (&dict, "doors", "u", totals.doors);
+  g_variant_dict_insert (&dict, "doors-lost", "t", self->n_doors_lost);
+  g_variant_dict_insert (&dict, "confinement", "s", confinement);
   report = g_variant_ref_sink (g_variant_dict_end (&dict));
   return g_variant_print (report, TRUE);
 }

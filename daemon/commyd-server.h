@@ -15,16 +15,22 @@
 
 typedef struct _CommydServer CommydServer;
 typedef struct _CommydSession CommydSession;
+typedef struct _CommydUser CommydUser; /* commyd-keeper.h */
 
-/* All sessions of one user. */
+/* Who connects, by the kernel's word. */
 typedef struct
 {
   guint32 uid;
-  guint n_sessions;
-  guint n_watches;
-  guint n_leases;
-  guint64 waiting; /* bytes in memory that were not read or not sent */
-} CommydUser;
+  gint32 pid;
+  int pidfd; /* -1: cannot be had */
+} CommydPeer;
+
+/* Starts the door of a user: the end of its socket that is ours, not blocking. @out_pid: 0: it is
+ * no process of ours. */
+typedef gboolean (*CommydSpawnFunc) (CommydServer *server,
+                                     GPid *out_pid,
+                                     int *out_fd,
+                                     GError **error);
 
 typedef void (*CommydEndedFunc) (gpointer data, const GError *error);
 
@@ -41,8 +47,11 @@ struct _CommydServer
   CommydRights rights;
   CommyAuditLog *audit; /* (nullable): the trail */
   gint64 since;         /* seconds since 1970 */
-  GHashTable *users;
-  GPtrArray *sessions; /* of CommydSession, referenced */
+  GHashTable *users;    /* uid to CommydUser */
+  CommydSpawnFunc spawn;
+  guint linger_ms; /* that a door stays when nobody is connected */
+  guint stall_ms;  /* that one may take nothing of what there is for it */
+  guint64 last_connection;
   int listener;
   guint listener_source;
   guint pause_timer;
@@ -62,6 +71,7 @@ struct _CommydServer
   guint64 n_refused; /* connections */
   guint64 n_cut;     /* watches of readers that were too slow */
   guint64 n_limited; /* watches and leases of users who have as many as they may */
+  guint64 n_doors_lost;
   gint64 host_lease;
   guint host_timer;
   char *host_key;
@@ -81,6 +91,9 @@ CommydServer *commyd_server_new (const CommyStoreOps *ops,
 gboolean commyd_server_configure (CommydServer *self, CommyConfig *config, GError **error);
 /* Takes connections from now on; @fd stays the caller's. */
 void commyd_server_listen (CommydServer *self, int fd);
+/* One that was accepted: takes @fd and @peer's pidfd over. @peer (nullable): who connects; NULL:
+ * that is asked. FALSE with @error: it is refused, and was told. */
+gboolean commyd_server_admit (CommydServer *self, int fd, const CommydPeer *peer, GError **error);
 /* Ends every session and what it had, then frees. The store is still open. */
 void commyd_server_free (CommydServer *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CommydServer, commyd_server_free)
@@ -103,9 +116,6 @@ commyd_server_end_lease (CommydServer *self, gint64 lease, CommydEndedFunc done,
 void commyd_server_doom (CommydServer *self, gint64 lease);
 /* The store was seen at a revision. */
 void commyd_server_note (CommydServer *self, gint64 revision);
-void commyd_server_forget (CommydServer *self, CommydSession *session);
-CommydUser *commyd_server_enter_user (CommydServer *self, guint32 uid, GError **error);
-void commyd_server_leave_user (CommydServer *self, CommydUser *user);
 
 /* --- what is said of this host (commyd-host.c) --- */
 

@@ -1,62 +1,49 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One connection of one process: what it asks, what it watches, the leases it holds. It ends with
- * the connection or with the process, whichever is first, and its leases with it.
+ * One connection of one process, as the keeper knows it: who it is, what it watches, the leases it
+ * holds. What it says is read by its user's door. It ends with the connection or with the process,
+ * whichever is first, and its leases with it.
  */
 #pragma once
 
-#include "daemon/commyd-server.h"
-
-#include "stores/common/commy-store-stream.h"
-
-#define COMMYD_NOBODY G_MAXUINT32 /* no user has this number */
-#define COMMYD_MAX_REQUESTS 256u  /* that the store has not answered */
+#include "daemon/commyd-keeper.h"
 
 struct _CommydSession
 {
   grefcount refs;
   CommydServer *server;
-  CommydUser *user;
+  CommydUser *user; /* NULL: it is over */
   guint32 uid;
   gint32 pid;
   int pidfd; /* -1: cannot be had */
-  StoreStream stream;
-  gboolean is_greeted;
-  gboolean is_closed;
-  gboolean is_waiting; /* a write of it waits for its turn: what follows waits, too */
-  guint n_requests;
-  guint64 waiting;     /* what was counted for the user */
+  guint64 connection;
+  int fd;             /* kept until a door has taken it, for the next one; -1: not, or given away */
+  guint n_doors;      /* that it was given to */
+  gboolean is_taken;  /* by its door (OPENED), which may have read of it */
+  gboolean is_closed; /* but its door may not know yet */
+  gboolean is_asking; /* one thing at a time; the door keeps the rest */
   GHashTable *watches; /* guint64 to CommydWatch */
   GHashTable *leases;  /* set of gint64 */
-  guint in_source;
-  guint out_source;
   guint death_source;
-  guint go_on; /* an idle source: frames lie here that may be looked at */
 };
 
-/* Takes @fd over. */
-CommydSession *commyd_session_new (CommydServer *server, int fd, GError **error);
+/* Begins; @fd and what is in @peer are taken over. */
+void commyd_session_start (CommydUser *user, int fd, const CommydPeer *peer);
 CommydSession *commyd_session_ref (CommydSession *self);
 void commyd_session_unref (gpointer session);
-/* Ends it; @why is logged, NULL: nothing is. */
-void commyd_session_close (CommydSession *self, const GError *why);
+/* Its process has ended: its watches and leases end, and its door is told. */
+void commyd_session_close (CommydSession *self);
+/* Its door has taken it (OPENED). What is wrong with that; NULL: nothing. */
+const char *commyd_session_taken (CommydSession *self);
+/* Its door has closed it (CLOSED). */
+void commyd_session_closed (CommydSession *self, const CommydInner *record);
+/* Its door is no more. */
+void commyd_session_end (CommydSession *self);
 
-/* Sends a frame, which is taken over. */
-void commyd_session_send (CommydSession *self, GByteArray *frame);
-void commyd_session_send_error (CommydSession *self, guint64 id, const GError *error);
-/* RESULT or EVENT, cut into frames, with owners taken off the values. FALSE: it was too much. */
-gboolean commyd_session_send_answer (CommydSession *self,
-                                     guint type,
-                                     guint64 id,
-                                     const CommyStoreResult *result);
-/* Whether so much waits for this reader that nothing is to be added unasked. */
-gboolean commyd_session_is_slow (const CommydSession *self);
-/* Looks on at what came, when what it waited for has ended. */
-void commyd_session_go_on (CommydSession *self);
+/* Sends frames, which are taken over; @type: ANSWER, EVENT or END. */
+void
+commyd_session_send (CommydSession *self, CommydInnerType type, guint64 id, GByteArray *frames);
 
-/* Answers a frame (commyd-request.c). FALSE: the other side breaks the rules. */
-gboolean commyd_request_handle (CommydSession *session,
-                                const StoreWireHeader *header,
-                                const guint8 *payload,
-                                GError **error);
+/* Does what a record asks (commyd-request.c). What is wrong with it; NULL: nothing. */
+const char *commyd_request_take (CommydSession *session, const CommydInner *record);
 void commyd_watch_free (gpointer watch);

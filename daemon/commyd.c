@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include "daemon/commyd-door.h"
 #include "daemon/commyd-look.h"
 #include "daemon/commyd-looker.h"
 #include "daemon/commyd-server.h"
@@ -39,6 +40,7 @@ typedef struct
   gboolean is_system;
   gboolean is_silent; /* about its host */
   gboolean looks;     /* this is who looks, not who serves */
+  gboolean is_door;   /* and this who reads what a user's programs say */
   gboolean show_status;
   gboolean as_json;
   gboolean show_version;
@@ -338,7 +340,8 @@ run (Daemon *self)
   g_main_loop_unref (self->loop);
 }
 
-/* A connection takes two descriptors; the soft limit is for programs that use select(). */
+/* A connection takes a descriptor, and one more until its door has taken it; the soft limit is for
+ * programs that use select(). */
 static void
 raise_descriptors (void)
 {
@@ -358,6 +361,7 @@ serve (Daemon *self)
   int status = EXIT_SUCCESS;
 
   raise_descriptors ();
+  signal (SIGCHLD, SIG_DFL); /* who started us may ignore it, and its children wait for nobody */
   signal (SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to tell, not to die of */
   if (start (self, &error))
     run (self);
@@ -405,6 +409,7 @@ parse (Options *options, int *argc, char ***argv, GError **error)
       N_ ("look at instances for all programs of this host (commyd starts this itself, but with "
           "--system)"),
       NULL },
+    { "door", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &options->is_door, NULL, NULL },
     { "status", 's', 0, G_OPTION_ARG_NONE, &options->show_status,
       N_ ("ask a running daemon how it is, and end"), NULL },
     { "json", 0, 0, G_OPTION_ARG_NONE, &options->as_json, N_ ("with --status: as JSON"), NULL },
@@ -442,6 +447,8 @@ run_as_told (Daemon *self)
       g_print ("commyd %s\n", PACKAGE_VERSION);
       return EXIT_SUCCESS;
     }
+  if (self->options.is_door)
+    commyd_door_main (self->options.mesh);
   self->config = load_config (&error);
   if (self->config == NULL)
     {

@@ -275,6 +275,8 @@ static const CommyKeySchema daemon_keys[] = {
   { "state-dir", PLAIN (PATH), "", "folder of its store; empty: below the state folder" },
   { "mode", CHOICE ("auto;0600;0660;0666"), "auto",
     "who may connect: its owner, its group, or everybody; auto: everybody to a system's daemon" },
+  { "users", WHOLE (INT, 1, 65536), "128",
+    "users that may be connected at a time; each has a process of its own in the daemon" },
   { "connections", WHOLE (INT, 1, 65536), "256", "connections of one user" },
   { "watches", WHOLE (INT, 1, 1 << 20), "4096",
     "watches of one user; a program has one for each service it uses, and a few more" },

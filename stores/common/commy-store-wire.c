@@ -73,6 +73,13 @@ store_wire_welcome_clear (StoreWireWelcome *welcome)
 }
 
 void
+store_wire_txn_init (StoreWireTxn *out_txn)
+{
+  out_txn->compares = array_of (sizeof (CommyStoreCompare), clear_compare);
+  out_txn->ops = array_of (sizeof (CommyStoreOp), clear_op);
+}
+
+void
 store_wire_txn_clear (StoreWireTxn *txn)
 {
   g_clear_pointer (&txn->compares, g_array_unref);
@@ -482,9 +489,9 @@ gboolean
 store_wire_read_txn (const guint8 *data, gsize size, StoreWireTxn *out, GError **error)
 {
   Reader reader = { data, size, FALSE };
-  g_auto (StoreWireTxn) txn = { array_of (sizeof (CommyStoreCompare), clear_compare),
-                                array_of (sizeof (CommyStoreOp), clear_op) };
+  g_auto (StoreWireTxn) txn = { NULL, NULL };
 
+  store_wire_txn_init (&txn);
   read_compares (&reader, txn.compares);
   read_ops (&reader, txn.ops);
   if (!check_end (&reader, "a transaction", error))

@@ -88,6 +88,8 @@ typedef struct
 
 void store_wire_hello_clear (StoreWireHello *hello);
 void store_wire_welcome_clear (StoreWireWelcome *welcome);
+/* An empty one. */
+void store_wire_txn_init (StoreWireTxn *out_txn);
 void store_wire_txn_clear (StoreWireTxn *txn);
 void store_wire_answer_clear (StoreWireAnswer *answer);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (StoreWireHello, store_wire_hello_clear)
