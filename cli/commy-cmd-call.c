@@ -386,11 +386,14 @@ hint (CommyMesh *mesh, const char *service, const char *name, const GError *erro
 static gboolean
 check_transports (CommyMesh *mesh, char **transports)
 {
-  g_autoptr (GVariant) plugins = commy_mesh_list_plugins (mesh);
-  g_autoptr (GPtrArray) known = g_ptr_array_new_with_free_func (g_free);
-  gsize n = g_variant_n_children (plugins);
+  g_autoptr (GVariant) plugins = NULL;
+  g_autoptr (GPtrArray) known = NULL;
 
-  for (gsize i = 0; i < n; i++)
+  if (transports == NULL)
+    return TRUE;
+  plugins = commy_mesh_list_plugins (mesh);
+  known = g_ptr_array_new_with_free_func (g_free);
+  for (gsize i = 0, n = g_variant_n_children (plugins); i < n; i++)
     {
       g_autoptr (GVariant) plugin = g_variant_get_child_value (plugins, i);
 
@@ -398,7 +401,7 @@ check_transports (CommyMesh *mesh, char **transports)
         g_ptr_array_add (known, g_strdup (commy_record_get_string (plugin, "id")));
     }
   g_ptr_array_add (known, NULL);
-  for (guint i = 0; transports != NULL && transports[i] != NULL; i++)
+  for (guint i = 0; transports[i] != NULL; i++)
     if (!g_strv_contains ((const char *const *) known->pdata, transports[i]))
       {
         g_autofree char *nearest

@@ -381,8 +381,11 @@ commy_config_schema_find_key (const CommyGroupSchema *group, const char *key)
   for (gsize i = 0; i < group->n_keys; i++)
     {
       const char *name = group->keys[i].name;
-      gsize stem = strlen (name) - 1;
+      gsize stem;
 
+      if (name[0] != key[0] && name[0] != '*')
+        continue; /* nearly all of them, and each start of a program asks thousands of times */
+      stem = strlen (name) - 1;
       if (g_str_equal (name, key))
         return name[stem] == '*' ? NULL : &group->keys[i];
       if (name[stem] == '*' && strncmp (name, key, stem) == 0 && key[stem] != '\0')

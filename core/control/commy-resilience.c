@@ -85,6 +85,15 @@ check_pair (const Settings *settings, const char *least, const char *most, GErro
   return FALSE;
 }
 
+static CommyDeadlinePolicy
+read_deadline (const Settings *settings)
+{
+  return (CommyDeadlinePolicy){
+    .shed = get_bool (settings, "shed"),
+    .quantile = get_double (settings, "shed-quantile"),
+  };
+}
+
 static void
 read_sending (CommyResilience *out, const Settings *settings)
 {
@@ -100,10 +109,7 @@ read_sending (CommyResilience *out, const Settings *settings)
     .attempts = get_uint (settings, "hedge-attempts"),
     .after_ns = get_whole (settings, "hedge-after"),
   };
-  out->deadline = (CommyDeadlinePolicy){
-    .shed = get_bool (settings, "shed"),
-    .quantile = get_double (settings, "shed-quantile"),
-  };
+  out->deadline = read_deadline (settings);
 }
 
 static void
@@ -175,6 +181,16 @@ commy_resilience_read_method (CommyResilience *out,
   const Settings settings = { config, of_method, of_service };
 
   return read_all (out, &settings, error);
+}
+
+CommyDeadlinePolicy
+commy_resilience_read_deadline (CommyConfig *config, const char *service, const char *method)
+{
+  g_autofree char *of_method = dup_method_group (service, method);
+  g_autofree char *of_service = g_strconcat (SERVICE, service, NULL);
+  const Settings settings = { config, of_method, of_service };
+
+  return read_deadline (&settings);
 }
 
 gboolean

@@ -47,6 +47,9 @@ gboolean commy_resilience_read_method (CommyResilience *out,
                                        const char *service,
                                        const char *method,
                                        GError **error);
+/* Of that only what the side that serves needs. */
+CommyDeadlinePolicy
+commy_resilience_read_deadline (CommyConfig *config, const char *service, const char *method);
 /* What a service takes, or one of its methods (@method: nullable) beside that. FALSE: whatever
  * comes. */
 gboolean commy_resilience_read_serve (CommyServePolicy *out,

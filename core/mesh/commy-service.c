@@ -187,25 +187,17 @@ read_annotations (CommyServiceMethod *method)
   method->stream_out = annotated_type (method, "org.commy.Stream.Out");
 }
 
-/* As the keyfile says; the mesh would not be there if that could not be read. */
-static CommyShed *
-make_shed (CommyService *self, const char *method)
-{
-  CommyResilience policy = { 0 };
-
-  commy_resilience_read_method (&policy, self->mesh->config, self->name, method, NULL);
-  return commy_shed_new (&policy.deadline);
-}
-
 static CommyServiceMethod *
 add_method (CommyService *self, const char *name, gpointer user_data, GDestroyNotify destroy)
 {
   CommyServiceMethod *method = g_new0 (CommyServiceMethod, 1);
+  const CommyDeadlinePolicy deadline
+      = commy_resilience_read_deadline (self->mesh->config, self->name, name);
 
   method->name = g_strdup (name);
   method->user_data = user_data;
   method->destroy = destroy;
-  method->shed = make_shed (self, name);
+  method->shed = commy_shed_new (&deadline);
   method->rate = commy_service_rate_new (self->mesh->config, self->name, name);
   if (self->interface != NULL)
     method->info = g_dbus_interface_info_lookup_method (self->interface, name);

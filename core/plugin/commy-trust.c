@@ -70,7 +70,7 @@ check_folder (int fd, const char *path, GError **error)
 
 /* Opens the real folder @folder, checking it and everything above. */
 static int
-open_folder (const char *folder, gboolean check, GError **error)
+open_folder (const char *folder, GError **error)
 {
   const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   g_auto (GStrv) parts = g_strsplit (folder, "/", -1);
@@ -82,7 +82,7 @@ open_folder (const char *folder, gboolean check, GError **error)
       commy_set_error (error, COMMY_ERROR_PLUGIN_TRUST, "folder /: %s", g_strerror (errno));
       return -1;
     }
-  if (check && !check_folder (fd, path->str, error))
+  if (!check_folder (fd, path->str, error))
     return -1;
   for (gsize i = 0; parts[i] != NULL; i++)
     {
@@ -102,34 +102,40 @@ open_folder (const char *folder, gboolean check, GError **error)
         }
       close (fd);
       fd = next;
-      if (check && !check_folder (fd, path->str, error))
+      if (!check_folder (fd, path->str, error))
         return -1;
     }
   return steal_fd (&fd);
 }
 
+/* The folder of @path, checked. */
+static int
+open_folder_of (const char *path, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  char *real = realpath (folder, NULL);
+  int fd = -1;
+
+  if (real == NULL)
+    commy_set_error (error, COMMY_ERROR_PLUGIN_TRUST, "folder %s: %s", folder, g_strerror (errno));
+  else
+    fd = open_folder (real, error);
+  free (real);
+  return fd;
+}
+
 static int
 open_file (const char *path, gboolean check, GError **error)
 {
-  g_autofree char *folder = g_path_get_dirname (path);
+  /* O_NONBLOCK: opening a FIFO must not wait for its writer. */
+  const int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
   g_autofree char *name = g_path_get_basename (path);
-  char *real = realpath (folder, NULL);
-  AUTO_FD folder_fd = -1;
+  AUTO_FD folder = -1;
   int fd;
 
-  if (real == NULL)
-    {
-      commy_set_error (error, COMMY_ERROR_PLUGIN_TRUST, "folder %s: %s", folder,
-                       g_strerror (errno));
-      return -1;
-    }
-  folder_fd = open_folder (real, check, error);
-  free (real);
-  if (folder_fd < 0)
+  if (check && (folder = open_folder_of (path, error)) < 0)
     return -1;
-
-  /* O_NONBLOCK: opening a FIFO must not wait for its writer. */
-  fd = openat (folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  fd = check ? openat (folder, name, flags) : open (path, flags);
   if (fd >= 0)
     return fd;
   if (errno == ELOOP)
