@@ -8,6 +8,7 @@
  *   s NUMBER KIND TIME        sent; KIND: "once" or "again" (idempotent), sync or async
  *   a NUMBER TIME INSTANCE    answered, by whom
  *   f NUMBER TIME CODE TEXT   failed
+ *   m BYTES                   of malloc()'s memory in use, twice a second
  *
  *   ledger BOOK NAME [--offer] [--call] [--service=SERVICE] [--pause=MICROSECONDS]
  *          [--timeout=MILLISECONDS]
@@ -18,11 +19,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
 #define INTERFACE "org.example.Ledger"
 #define N_ASYNC 4u
+#define MEMORY_MS 500
 
 static const char interface_xml[] = "<node><interface name='" INTERFACE "'><method name='Enter'>"
                                     "<arg name='caller' type='s' direction='in'/>"
@@ -230,6 +233,15 @@ run_load (gpointer data)
 /* --- the program --- */
 
 static gboolean
+note_memory (gpointer data)
+{
+  const struct mallinfo2 heap = mallinfo2 ();
+
+  write_line (data, "m %zu\n", heap.uordblks + heap.hblkhd);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
 on_term (gpointer data)
 {
   g_main_loop_quit (data);
@@ -247,6 +259,7 @@ run (Program *self, gboolean is_offering, gboolean is_calling)
                    { .program = self, .is_again = TRUE, .is_async = TRUE } };
   GThread *threads[G_N_ELEMENTS (loads)] = { NULL };
   guint term = g_unix_signal_add (SIGTERM, on_term, loop);
+  guint memory = g_timeout_add (MEMORY_MS, note_memory, self);
 
   for (guint i = 0; is_calling && i < G_N_ELEMENTS (loads); i++)
     threads[i] = g_thread_new ("load", run_load, &loads[i]);
@@ -256,6 +269,7 @@ run (Program *self, gboolean is_offering, gboolean is_calling)
   for (guint i = 0; i < G_N_ELEMENTS (loads); i++)
     if (threads[i] != NULL)
       g_thread_join (threads[i]);
+  g_source_remove (memory);
   g_source_remove (term);
 }
 

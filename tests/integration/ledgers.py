@@ -49,6 +49,7 @@ class Ledgers:
         self.bad = []
         self.codes = collections.Counter()
         self.texts = {}
+        self.heap = {}  # name -> KiB in use, as it said last
 
     def add(self, path, name):
         """A new book: of one life of one name."""
@@ -82,6 +83,8 @@ class Ledgers:
         elif what == 'f':
             number, time, code, text = rest.split(' ', 3)
             self._ended(name, int(number), FAILED, int(time), None, int(code), text)
+        elif what == 'm':
+            self.heap[name] = int(rest) // 1024
         elif what == 'ready':
             self.ready[name] += 1
         elif what == 'left':

@@ -29,6 +29,7 @@ class Soak:
         self.world = hosts.World(directory, count)
         self.chance = chance
         self.faults = collections.Counter()
+        self.heap = collections.defaultdict(list)
         self.memory = collections.defaultdict(list)
         self.descriptors = collections.defaultdict(list)
         self.bare = {}  # descriptors of instances before anybody called
@@ -145,13 +146,15 @@ class Soak:
         self.wrong += world.ledgers.check()
         self.slowest['well again'] = max(self.slowest['well again'], now() - since)
         for program in living:
+            self.heap[program.name].append(world.ledgers.heap.get(program.name, 0))
             self.memory[program.name].append(program.memory())
             self.descriptors[program.name].append(program.descriptors())
         world.ledgers.forget()
 
     def look_at_slopes(self):
         """Elders do not grow, where samples are many enough to say so."""
-        for what, table, bound in (('memory, KiB', self.memory, slopes.MEMORY_KIB),
+        for what, table, bound in (('heap in use, KiB', self.heap, slopes.HEAP_KIB),
+                                   ('memory, KiB', self.memory, slopes.MEMORY_KIB),
                                    ('descriptors', self.descriptors, slopes.DESCRIPTORS)):
             for name, samples in sorted(table.items()):
                 if 'elder' not in name:
