@@ -21,10 +21,17 @@
 #define SOCKET_BYTES (1 << 20)
 #define DESCRIPTORS_BESIDE 16u
 
+/* A service manager tells each process of a unit to end, and a terminal each of a job. A door that
+ * did so before its keeper has heard of it would take the leases of its user along, which are to be
+ * there when the daemon is back: it ends with its keeper, and by its hand. */
 static void
 in_child (gpointer unused)
 {
+  static const int words[] = { SIGTERM, SIGINT, SIGHUP };
+
   prctl (PR_SET_PDEATHSIG, SIGKILL);
+  for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
+    signal (words[i], SIG_IGN);
 }
 
 /* What the service manager tells the keeper, and whatever else is in its environment, is not for a

@@ -424,31 +424,65 @@ test_dies_alone (TestDaemon **daemon, gconstpointer unused)
     }
 }
 
-/* Its leases end as with a closed connection. */
+/* A key under a lease of this connection. */
 static void
-test_leases (TestDaemon **daemon, gconstpointer unused)
+register_key (StoreStream *stream)
 {
   g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
   CommyStoreOp op = { COMMY_STORE_PUT, "services/org.example.X/1", value, 0 };
   g_auto (StoreWireAnswer) answer = { 0 };
-  StoreStream first, next;
   StoreWireHeader header;
   const guint8 *payload;
 
-  test_daemon_start (*daemon);
-  greet (*daemon, &first);
-  store_stream_send (&first, store_wire_write_number (STORE_WIRE_GRANT, 1, 0), NULL);
-  g_assert_true (await_frame (&first, &header, &payload));
+  store_stream_send (stream, store_wire_write_number (STORE_WIRE_GRANT, 1, 0), NULL);
+  g_assert_true (await_frame (stream, &header, &payload));
   g_assert_true (store_wire_read_answer (payload, header.size, &answer, NULL));
   op.lease = answer.lease;
-  store_stream_send (&first, store_wire_write_txn (2, NULL, 0, &op, 1), NULL);
-  g_assert_true (await_frame (&first, &header, &payload));
-  g_assert_cmpuint (count_keys (&first, "services/"), ==, 1);
+  store_stream_send (stream, store_wire_write_txn (2, NULL, 0, &op, 1), NULL);
+  g_assert_true (await_frame (stream, &header, &payload));
+  g_assert_cmpuint (count_keys (stream, "services/"), ==, 1);
+}
+
+/* Its leases end as with a closed connection. */
+static void
+test_leases (TestDaemon **daemon, gconstpointer unused)
+{
+  StoreStream first, next;
+
+  test_daemon_start (*daemon);
+  greet (*daemon, &first);
+  register_key (&first);
   kill (only_door (*daemon), SIGKILL);
   assert_ended (&first);
   greet (*daemon, &next);
   while (count_keys (&next, "services/") > 0)
     continue;
+  store_stream_close (&next);
+}
+
+/* As a service manager or a terminal does, which means the daemon and tells all of its processes:
+ * nobody who is registered is missing when it is back. */
+static void
+test_told_to_end (TestDaemon **daemon, gconstpointer unused)
+{
+  static const int words[] = { SIGINT, SIGHUP, SIGTERM };
+  StoreStream stream, next;
+  GPid door;
+
+  test_daemon_start (*daemon);
+  greet (*daemon, &stream);
+  register_key (&stream);
+  door = only_door (*daemon);
+  for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
+    {
+      g_assert_cmpint (kill (door, words[i]), ==, 0);
+      g_assert_cmpuint (count_keys (&stream, "services/"), ==, 1);
+    }
+  test_daemon_stop (*daemon);
+  assert_ended (&stream);
+  test_daemon_start (*daemon);
+  greet (*daemon, &next);
+  g_assert_cmpuint (count_keys (&next, "services/"), ==, 1);
   store_stream_close (&next);
 }
 
@@ -559,6 +593,7 @@ main (int argc, char **argv)
   ADD ("dies-and-there-is-another-one", test_dies);
   ADD ("dies-and-nobody-is-sent-away", test_dies_again);
   ADD ("takes-its-leases-with-it", test_leases);
+  ADD ("is-ended-by-its-keeper-alone", test_told_to_end);
   ADD ("does-not-outlive-its-keeper", test_keeper_dies);
   if (g_test_perf ())
     ADD ("costs", test_costs);
