@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define RECORDS_A_TURN 256
@@ -210,14 +209,10 @@ hear_last (CommydUser *self)
 {
   CommydInner record;
   const char *why;
-  int error;
-  socklen_t size = sizeof error;
 
   if (self->link.fd < 0)
     return;
-  /* That it left something unread is an error, which would come before what it said if nobody has
-   * met it yet. */
-  getsockopt (self->link.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  commyd_link_hang_up (&self->link);
   while (commyd_link_receive (&self->link, &record, NULL, &why) == 1)
     {
       CommydSession *session = g_hash_table_lookup (self->sessions, &record.head.connection);
@@ -250,7 +245,8 @@ end_door (CommydUser *self, const char *fault)
   g_autofree char *end = kill_door (self);
   guint n_before = g_hash_table_size (self->sessions);
 
-  hear_last (self);
+  if (fault == NULL)
+    hear_last (self);
   close_link (self);
   end_sessions (self, fault == NULL);
   commy_set_error (&error, COMMY_ERROR_PROTOCOL,

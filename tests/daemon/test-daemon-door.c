@@ -16,8 +16,12 @@
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -233,58 +237,140 @@ test_limit_follows (TestDaemon **daemon, gconstpointer unused)
     store_stream_close (&streams[i]);
 }
 
-/* In a child that has confined itself as a door does: what it tried and could. It writes down first
- * what confines it. */
-static int
+/* --- what it can do --- */
+
+/* In a child that has confined itself as a door does: what it tried and could, as bits. */
+enum
+{
+  COULD_READ = 1 << 0,
+  COULD_WRITE = 1 << 1,
+  COULD_START = 1 << 2,
+  COULD_HAVE_SOCKET = 1 << 3,
+  COULD_HAVE_NETWORK = 1 << 4,
+  COULD_TRACE = 1 << 5,
+  COULD_SIGNAL = 1 << 6,
+  COULD_FORK = 1 << 7,
+  COULD_SEND_TO = 1 << 8,
+  COULD_SEND_DESCRIPTORS = 1 << 9,
+  COULD_CONNECT = 1 << 10,
+  COULD_RUN_MEMORY = 1 << 11,
+  COULD_MAKE_IT_RUN = 1 << 12,
+  COULD_LIMIT = 1 << 13,
+  COULD_CONTROL = 1 << 14,
+  CANNOT_SEND = 1 << 15,
+};
+
+typedef struct
+{
+  guint64 confinement;
+  guint64 could;
+} Tried;
+
+static void
+set_if (guint64 *could, guint64 what, gboolean is_so)
+{
+  *could |= is_so ? what : 0;
+}
+
+static void
+try_paths (guint64 *could)
+{
+  set_if (could, COULD_READ, open ("/", O_RDONLY) >= 0);
+  set_if (could, COULD_WRITE, open ("/tmp/commyd-door-was-here", O_WRONLY | O_CREAT, 0600) >= 0);
+  set_if (could, COULD_START, execl ("/bin/true", "true", NULL) == 0);
+}
+
+static void
+try_processes (guint64 *could, pid_t parent)
+{
+  struct rlimit limit = { 1, 1 };
+
+  set_if (could, COULD_TRACE, syscall (SYS_ptrace, 0, parent, 0, 0) >= 0);
+  set_if (could, COULD_SIGNAL, kill (parent, 0) == 0);
+  set_if (could, COULD_FORK, fork () >= 0);
+  set_if (could, COULD_LIMIT, prlimit (0, RLIMIT_NOFILE, &limit, NULL) == 0);
+}
+
+static void
+try_memory (guint64 *could)
+{
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  void *plain = mmap (NULL, 4096, PROT_READ | PROT_WRITE, flags, -1, 0);
+
+  if (plain == MAP_FAILED)
+    _exit (252);
+  set_if (could, COULD_MAKE_IT_RUN, mprotect (plain, 4096, PROT_READ | PROT_EXEC) == 0);
+  set_if (could, COULD_RUN_MEMORY,
+          mmap (NULL, 4096, PROT_READ | PROT_EXEC, flags, -1, 0) != MAP_FAILED);
+}
+
+/* What a client may have given it: a socket on which anybody can be spoken to. */
+static void
+try_sockets (guint64 *could, int given)
+{
+  const struct sockaddr_un nobody = { .sun_family = AF_UNIX, .sun_path = "\0nobody" };
+  const socklen_t size = offsetof (struct sockaddr_un, sun_path) + sizeof "\0nobody" - 1;
+  struct iovec part = { .iov_base = (char *) "x", .iov_len = 1 };
+  const struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+  gboolean is_there;
+
+  set_if (could, COULD_HAVE_SOCKET, socket (AF_UNIX, SOCK_STREAM, 0) >= 0);
+  set_if (could, COULD_HAVE_NETWORK, socket (AF_INET, SOCK_STREAM, 0) >= 0);
+  /* That nobody is there is known to who may ask. */
+  is_there = sendto (given, "x", 1, MSG_DONTWAIT, (const struct sockaddr *) &nobody, size) >= 0;
+  set_if (could, COULD_SEND_TO, is_there || errno != EPERM);
+  is_there = connect (given, (const struct sockaddr *) &nobody, size) == 0;
+  set_if (could, COULD_CONNECT, is_there || errno != EPERM);
+  set_if (could, COULD_SEND_DESCRIPTORS, sendmsg (given, &message, MSG_DONTWAIT) >= 0);
+  set_if (could, COULD_CONTROL, ioctl (given, FIONREAD, &is_there) == 0);
+  set_if (could, CANNOT_SEND, send (given, "x", 1, MSG_DONTWAIT) != 1);
+}
+
+static Tried
 try_all (int given)
 {
   const pid_t parent = getppid ();
-  guint64 confinement;
-  int could = 0;
+  Tried tried = { 0 };
 
   signal (SIGXFSZ, SIG_IGN); /* as it has it from the keeper */
   commyd_sandbox_close_descriptors (given);
-  confinement = commyd_sandbox_enter ();
-  if (write (given, &confinement, sizeof confinement) != sizeof confinement)
-    return 251;
-  if ((confinement & (COMMYD_CONFINED_SECCOMP | COMMYD_CONFINED_LANDLOCK)) == 0)
-    return 0;
-  could |= open ("/", O_RDONLY) >= 0 ? 1 : 0;
-  could |= open ("/tmp/commyd-door-was-here", O_WRONLY | O_CREAT, 0600) >= 0 ? 2 : 0;
-  could |= execl ("/bin/true", "true", NULL) == 0 ? 4 : 0;
-  if ((confinement & COMMYD_CONFINED_SECCOMP) == 0)
-    return could;
-  could |= socket (AF_UNIX, SOCK_STREAM, 0) >= 0 ? 8 : 0;
-  could |= socket (AF_INET, SOCK_STREAM, 0) >= 0 ? 16 : 0;
-  could |= syscall (SYS_ptrace, 0, parent, 0, 0) >= 0 ? 32 : 0;
-  could |= kill (parent, 0) == 0 ? 64 : 0;
-  could |= fork () >= 0 ? 128 : 0;
-  return could;
+  tried.confinement = commyd_sandbox_enter ();
+  if ((tried.confinement & (COMMYD_CONFINED_SECCOMP | COMMYD_CONFINED_LANDLOCK)) != 0)
+    try_paths (&tried.could);
+  if ((tried.confinement & COMMYD_CONFINED_SECCOMP) == 0)
+    return tried;
+  try_processes (&tried.could, parent);
+  try_memory (&tried.could);
+  try_sockets (&tried.could, given);
+  return tried;
 }
 
 static void
 test_cannot (TestDaemon **daemon, gconstpointer unused)
 {
-  guint64 confinement = 0;
+  Tried tried = { 0 };
   int status = -1;
   int fds[2];
+  char byte;
   pid_t pid;
 
-  g_assert_cmpint (pipe (fds), ==, 0);
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_DGRAM, 0, fds), ==, 0);
   pid = fork ();
   if (pid == 0)
     {
       if (dup2 (fds[1], 3) < 0)
         _exit (250);
-      _exit (try_all (3));
+      tried = try_all (3);
+      _exit (send (3, &tried, sizeof tried, 0) == sizeof tried ? 0 : 251);
     }
   close (fds[1]);
-  g_assert_cmpint (read (fds[0], &confinement, sizeof confinement), ==, sizeof confinement);
-  close (fds[0]);
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
-  g_assert_true (WIFEXITED (status));
-  g_assert_cmpint (WEXITSTATUS (status), ==, 0);
-  if ((confinement & COMMYD_CONFINED_SECCOMP) == 0)
+  g_assert_cmpint (status, ==, 0);
+  while (recv (fds[0], &tried, sizeof tried, MSG_DONTWAIT) == sizeof byte)
+    continue;
+  close (fds[0]);
+  g_assert_cmpuint (tried.could, ==, 0);
+  if ((tried.confinement & COMMYD_CONFINED_SECCOMP) == 0)
     g_test_skip ("nothing filters system calls here: only what needs a path was tried, or nothing");
 }
 

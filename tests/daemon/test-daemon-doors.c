@@ -11,6 +11,7 @@
 #include "../fixtures/test-child.h"
 #include "daemon/commyd-value.h"
 
+#include <errno.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -117,6 +118,47 @@ test_taken_unheard (void)
   keeper_scene_run (scene);
   g_assert_cmpuint (scene->server->n_doors_lost, ==, 1);
   g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+}
+
+/* One that somebody got the end of its socket from: what it had said is heard, and there is an end
+ * of it. */
+static void
+test_heard_for_ever (void)
+{
+  const CommydInnerHead opened = door_head (COMMYD_INNER_OPENED, 1, 0);
+  CommydInner record;
+  CommydLink link;
+  const char *why;
+  int fds[2];
+
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_SEQPACKET, 0, fds), ==, 0);
+  commyd_link_init (&link);
+  commyd_link_open (&link, fds[0], NULL);
+  door_say (fds[1], &opened, NULL);
+  commyd_link_hang_up (&link);
+  g_assert_cmpint (send (fds[1], &opened, sizeof opened, MSG_NOSIGNAL), ==, -1);
+  g_assert_cmpint (errno, ==, EPIPE);
+  g_assert_cmpint (commyd_link_receive (&link, &record, NULL, &why), ==, 1);
+  g_assert_cmpint (commyd_link_receive (&link, &record, NULL, &why), ==, -1);
+  commyd_link_close (&link);
+  close (fds[1]);
+}
+
+/* The same of one that says so, and lives. */
+static void
+test_says_that_it_is_dead (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  const CommydInnerHead opened = door_head (COMMYD_INNER_OPENED, 3, 0);
+
+  scene->takes_late = TRUE;
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  g_assert_cmpint (send (scene->doors[A], "", 0, 0), ==, 0);
+  door_say (scene->doors[A], &opened, NULL);
+  keeper_scene_run (scene);
+  g_assert_cmpuint (scene->server->n_doors_lost, ==, 1);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+  g_assert_true (door_serves (scene, B, OF_B));
 }
 
 /* It may be what they die of. */
@@ -365,6 +407,11 @@ main (int argc, char **argv)
                    test_given_on);
   g_test_add_func ("/daemon/keeper/doors/what-was-taken-ends-with-it", test_taken_in_the_end);
   g_test_add_func ("/daemon/keeper/doors/what-was-taken-unheard-ends-with-it", test_taken_unheard);
+  /* attack: have one's door give its end of the socket to the keeper away, end it, and say
+   * something there without end; defence: a door can send no descriptor, and of one that has ended
+   * is heard what it had said; test: /daemon/keeper/doors/nobody-is-heard-after-one */
+  g_test_add_func ("/daemon/keeper/doors/nobody-is-heard-after-one", test_heard_for_ever);
+  g_test_add_func ("/daemon/keeper/doors/one-says-that-it-is-dead", test_says_that_it_is_dead);
   g_test_add_func ("/daemon/keeper/doors/a-connection-goes-to-three", test_given_thrice);
   g_test_add_func ("/daemon/keeper/doors/are-as-many-as-may-be", test_users);
   /* attack: let one's doors die at once, and be forgotten by many users who come, so that the next
