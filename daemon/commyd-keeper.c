@@ -326,6 +326,8 @@ on_timer (gpointer data)
       self->is_pausing = FALSE;
       set_timer (self, FORGET_MS);
     }
+  else if (self->waiting > 0)
+    set_timer (self, self->server->linger_ms); /* forgotten, it could have as much again */
   else
     g_hash_table_remove (self->server->users, GUINT_TO_POINTER (self->uid));
   return G_SOURCE_REMOVE;
@@ -333,8 +335,22 @@ on_timer (gpointer data)
 
 /* --- users --- */
 
+CommydUser *
+commyd_keeper_user_ref (CommydUser *self)
+{
+  g_ref_count_inc (&self->refs);
+  return self;
+}
+
 void
-commyd_keeper_user_free (gpointer user)
+commyd_keeper_user_unref (CommydUser *self)
+{
+  if (g_ref_count_dec (&self->refs))
+    g_free (self);
+}
+
+void
+commyd_keeper_user_leave (gpointer user)
 {
   CommydUser *self = user;
   g_autoptr (GList) sessions = g_hash_table_get_values (self->sessions);
@@ -345,7 +361,7 @@ commyd_keeper_user_free (gpointer user)
     commyd_session_end (each->data);
   clear_source (&self->timer);
   g_hash_table_unref (self->sessions);
-  g_free (self);
+  commyd_keeper_user_unref (self);
 }
 
 /* One that is not connected any more makes room; one whose doors have died, only if there is no
@@ -364,7 +380,7 @@ make_room (CommydServer *server)
     {
       const CommydUser *user = value;
 
-      if (g_hash_table_size (user->sessions) == 0
+      if (g_hash_table_size (user->sessions) == 0 && user->waiting == 0
           && (found == NULL || user->pause_ms < found->pause_ms))
         found = user;
     }
@@ -378,6 +394,7 @@ user_new (CommydServer *server, guint32 uid)
 {
   CommydUser *self = g_new0 (CommydUser, 1);
 
+  g_ref_count_init (&self->refs);
   self->server = server;
   self->uid = uid;
   self->pause_ms = PAUSE_FIRST_MS;

@@ -389,11 +389,52 @@ test_ends_in_a_write (void)
   keeper_scene_run (scene);
   g_assert_cmpuint (scene->n_written, ==, 1);
   end_process (scene, USER_A, OF_A);
+  shutdown (scene->doors[A], SHUT_RDWR);
+  keeper_scene_run (scene);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+  g_assert_cmpuint (keeper_scene_find (scene, USER_A)->waiting, >, 0);
   scene->holds = FALSE;
   keeper_scene_answer_all (scene);
+  g_assert_cmpuint (keeper_scene_find (scene, USER_A)->waiting, ==, 0);
   g_assert_cmpuint (scene->n_written, ==, 2);
   g_assert_cmpuint (commyd_ledger_count (scene->server->ledger), ==, 0);
   g_assert_cmpuint (g_hash_table_size (scene->server->leases), ==, 0);
+}
+
+/* What it asked for is in memory until the store has answered, and counts until then, not longer,
+ * and for its user, who is not forgotten meanwhile. */
+static void
+test_ends_while_the_store_is_away (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("[daemon]\nusers=1\n");
+  const CommydInnerHead range = door_head (COMMYD_INNER_RANGE, OF_A, 6);
+  const CommydInnerHead closed = door_head (COMMYD_INNER_CLOSED, OF_A, 0);
+  CommydUser *user;
+
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  user = keeper_scene_find (scene, USER_A);
+  scene->holds = TRUE;
+  scene->server->linger_ms = 1;
+  door_say (scene->doors[A], &range, "");
+  keeper_scene_run (scene);
+  g_assert_cmpuint (user->waiting, >, 0);
+  door_say (scene->doors[A], &closed, NULL);
+  keeper_scene_run (scene);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+  for (guint i = 0; i < 3; i++)
+    {
+      const guint timer = user->timer;
+
+      while (keeper_scene_find (scene, USER_A) == user && user->timer == timer)
+        g_main_context_iteration (NULL, TRUE);
+      g_assert_true (keeper_scene_find (scene, USER_A) == user);
+    }
+  g_assert_false (keeper_scene_connect (scene, USER_B));
+  g_assert_cmpuint (user->waiting, >, 0);
+  keeper_scene_answer_all (scene);
+  g_assert_cmpuint (user->waiting, ==, 0);
+  g_assert_true (keeper_scene_connect (scene, USER_B));
+  g_assert_null (keeper_scene_find (scene, USER_A));
 }
 
 int
@@ -423,5 +464,10 @@ main (int argc, char **argv)
   g_test_add_func ("/daemon/keeper/ends/in-a-transaction", test_ends_in_a_transaction);
   g_test_add_func ("/daemon/keeper/ends/in-a-revocation", test_ends_in_a_revocation);
   g_test_add_func ("/daemon/keeper/ends/in-a-write", test_ends_in_a_write);
+  /* attack: ask commyd for something and leave, again and again, while its store is slow; defence:
+   * what was asked counts for its user until it is answered; test:
+   * /daemon/keeper/ends/while-the-store-is-away */
+  g_test_add_func ("/daemon/keeper/ends/while-the-store-is-away",
+                   test_ends_while_the_store_is_away);
   return g_test_run ();
 }

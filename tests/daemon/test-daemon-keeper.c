@@ -412,6 +412,29 @@ test_waiting (void)
   g_assert_cmpuint (user->waiting, ==, 0);
 }
 
+/* Parts without a byte in them are in memory, too. */
+static void
+test_waiting_parts (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  const CommydInnerHead begin = door_head (COMMYD_INNER_BEGIN, OF_A, 6);
+  const CommydInnerHead compare = door_head (COMMYD_INNER_COMPARE, OF_A, 6);
+  const CommydInnerHead part = door_head (COMMYD_INNER_DELETE, OF_A, 6);
+  const CommydInnerHead commit = door_head (COMMYD_INNER_COMMIT, OF_A, 6);
+
+  scene->holds = TRUE;
+  door_say (scene->doors[A], &begin, NULL);
+  for (guint i = 0; i < 2 * STORE_WIRE_MAX_PARTS; i++)
+    {
+      door_say (scene->doors[A], i < STORE_WIRE_MAX_PARTS ? &compare : &part, NULL);
+      keeper_scene_run (scene);
+    }
+  door_say (scene->doors[A], &commit, NULL);
+  keeper_scene_run (scene);
+  g_assert_cmpuint (scene->asked.length, ==, 1);
+  g_assert_cmpuint (keeper_scene_find (scene, USER_A)->waiting, >, 2 * STORE_WIRE_MAX_PARTS * 100);
+}
+
 /* One that always has something to say is heard for a while, then others are. */
 static void
 test_turns (void)
@@ -474,6 +497,7 @@ main (int argc, char **argv)
   /* attack: let transactions of many connections wait at commyd; defence: what waits of one user
    * has a bound; test: /daemon/keeper/share/what-waits-to-be-written */
   g_test_add_func ("/daemon/keeper/share/what-waits-to-be-written", test_waiting);
+  g_test_add_func ("/daemon/keeper/share/parts-of-what-waits", test_waiting_parts);
   /* attack: say something to commyd without end, so that nobody else is heard; defence: each door
    * is heard in turns of so many records; test: /daemon/keeper/share/of-being-heard */
   g_test_add_func ("/daemon/keeper/share/of-being-heard", test_turns);
