@@ -588,6 +588,57 @@ test_keeper_dies (TestDaemon **daemon, gconstpointer unused)
   assert_ended (&stream);
 }
 
+/* --- memory --- */
+
+#define MIB (1u << 20)
+
+/* A transaction of so many bytes that is refused, since nobody may have so much, and the beginning
+ * of another frame. */
+static void
+ask_much (StoreStream *stream, gsize size)
+{
+  g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (size), size);
+  const CommyStoreOp op = { COMMY_STORE_PUT, "services/org.example.X/1", value, 0 };
+  StoreWireHeader header;
+  const guint8 *payload;
+  GByteArray *frame = store_wire_write_txn (2, NULL, 0, &op, 1);
+
+  g_byte_array_append (frame, (const guint8 *) "", 1);
+  store_stream_send (stream, frame, NULL);
+  while (stream->out_bytes > 0)
+    {
+      struct pollfd ready = { .fd = stream->fd, .events = POLLOUT };
+
+      g_assert_cmpint (poll (&ready, 1, -1), ==, 1);
+      g_assert_true (store_stream_flush (stream, NULL));
+    }
+  g_assert_true (await_frame (stream, &header, &payload));
+  g_assert_cmpuint (header.type, ==, STORE_WIRE_ERROR);
+}
+
+/* Who has said much, and waits, takes no more than who has said little. */
+static void
+test_memory (TestDaemon **daemon, gconstpointer unused)
+{
+  StoreStream streams[12];
+
+  test_daemon_start (*daemon);
+  for (guint i = 0; i < G_N_ELEMENTS (streams); i++)
+    {
+      g_autofree char *said = NULL;
+
+      greet (*daemon, &streams[i]);
+      ask_much (&streams[i], 17 * MIB);
+      said = read_status (only_door (*daemon), "\nVmRSS:");
+      g_test_message ("%u have said much: %s", i + 1, said);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+      g_assert_cmpuint (strtoul (said, NULL, 10) / 1024, <, 128);
+#endif
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (streams); i++)
+    store_stream_close (&streams[i]);
+}
+
 /* --- what it costs: -m perf --- */
 
 static int
@@ -673,6 +724,9 @@ main (int argc, char **argv)
   ADD ("is-confined", test_confined);
   ADD ("has-a-descriptor-for-each-connection", test_limit_follows);
   ADD ("can-do-nothing-but-read-and-send", test_cannot);
+  /* attack: have commyd keep what many connections once needed, and let them lie; defence: what was
+   * handed on is given back; test: /daemon/door/keeps-no-more-than-what-waits */
+  ADD ("keeps-no-more-than-what-waits", test_memory);
   /* attack: end the process that reads one's frames at commyd, again and again; defence: it is
    * one's own; others have theirs; test: /daemon/door/dies-alone */
   ADD ("dies-alone", test_dies_alone);
