@@ -302,7 +302,7 @@ start_door (CommydUser *self)
       return;
     }
   if (self->pid != 0)
-    commyd_door_limit (self->pid, self->server->rights.limits.connections);
+    commyd_door_limit (self->pid, &self->server->rights.limits);
   settings = settings_of (self);
   commyd_link_open (&self->link, fd, &settings);
   g_hash_table_iter_init (&iter, self->sessions);
@@ -488,7 +488,7 @@ commyd_keeper_configure (CommydUser *self)
   if (self->link.fd < 0)
     return;
   if (self->pid != 0)
-    commyd_door_limit (self->pid, self->server->rights.limits.connections);
+    commyd_door_limit (self->pid, &self->server->rights.limits);
   commyd_link_send (&self->link, &head, NULL);
   update_sources (self);
 }

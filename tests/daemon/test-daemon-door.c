@@ -29,6 +29,7 @@
 
 #define USER_A 54321
 #define MOST_DOORS 4
+#define MIB (1u << 20)
 
 static void
 set_up (TestDaemon **daemon, gconstpointer unused)
@@ -164,9 +165,9 @@ assert_environment (GPid pid)
       g_error ("%s is in its environment", text + at);
 }
 
-/* Its user's connections, and a few. */
+/* The number of one of a process, as /proc has it. */
 static void
-assert_limit (GPid pid, guint n)
+assert_limit_is (GPid pid, const char *name, guint64 number)
 {
   g_autofree char *path = g_strdup_printf ("/proc/%d/limits", (int) pid);
   g_autofree char *text = NULL;
@@ -175,9 +176,19 @@ assert_limit (GPid pid, guint n)
 
   g_file_get_contents (path, &text, NULL, &error);
   g_assert_no_error (error);
-  at = strstr (text, "Max open files");
+  at = strstr (text, name);
   g_assert_nonnull (at);
-  g_assert_cmpuint (strtoul (at + strlen ("Max open files"), NULL, 10), ==, n);
+  g_assert_cmpuint (g_ascii_strtoull (at + strlen (name), NULL, 10), ==, number);
+}
+
+/* Its user's connections, and a few; and memory for what may wait, which is 64 MiB. */
+static void
+assert_limit (GPid pid, guint n)
+{
+  assert_limit_is (pid, "Max open files", n + 16);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  assert_limit_is (pid, "Max address space", (128 + 8 * 64) * (guint64) MIB + n * (512ul << 10));
+#endif
 }
 
 static void
@@ -196,7 +207,7 @@ test_confined (TestDaemon **daemon, gconstpointer unused)
   g_assert_nonnull (strstr (report, "'doors': <uint32 1>"));
   g_assert_nonnull (strstr (report, "'confinement': <'privileges memory limits"));
   assert_status (door, "\nNoNewPrivs:", "1");
-  assert_limit (door, 7 + 16);
+  assert_limit (door, 7);
   if (geteuid () == 0)
     {
       assert_descriptors (door);
@@ -228,11 +239,11 @@ test_limit_follows (TestDaemon **daemon, gconstpointer unused)
   test_daemon_start (*daemon);
   for (guint i = 0; i < 2; i++)
     greet (*daemon, &streams[i]);
-  assert_limit (only_door (*daemon), 2 + 16);
+  assert_limit (only_door (*daemon), 2);
   reload (*daemon, "[daemon]\nconnections=30\n");
   for (guint i = 2; i < G_N_ELEMENTS (streams); i++)
     greet (*daemon, &streams[i]);
-  assert_limit (only_door (*daemon), 30 + 16);
+  assert_limit (only_door (*daemon), 30);
   for (guint i = 0; i < G_N_ELEMENTS (streams); i++)
     store_stream_close (&streams[i]);
 }
@@ -590,8 +601,6 @@ test_keeper_dies (TestDaemon **daemon, gconstpointer unused)
 
 /* --- memory --- */
 
-#define MIB (1u << 20)
-
 /* A transaction of so many bytes that is refused, since nobody may have so much, and the beginning
  * of another frame. */
 static void
@@ -722,7 +731,9 @@ main (int argc, char **argv)
    * and the network from there; defence: that is a process of its own for each user, which has
    * confined itself before the first byte; test: /daemon/door/is-confined */
   ADD ("is-confined", test_confined);
-  ADD ("has-a-descriptor-for-each-connection", test_limit_follows);
+  /* attack: take over one's door and let it have all memory of the host; defence: it gets so much,
+   * and ends alone; test: /daemon/door/has-limits-that-follow-settings */
+  ADD ("has-limits-that-follow-settings", test_limit_follows);
   ADD ("can-do-nothing-but-read-and-send", test_cannot);
   /* attack: have commyd keep what many connections once needed, and let them lie; defence: what was
    * handed on is given back; test: /daemon/door/keeps-no-more-than-what-waits */
