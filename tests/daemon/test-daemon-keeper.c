@@ -276,6 +276,30 @@ test_speaks_for_its_user_alone (void)
   g_assert_cmpuint (g_hash_table_size (scene->server->leases), ==, 1);
 }
 
+static void
+keep_message (const char *domain, GLogLevelFlags level, const char *message, gpointer data)
+{
+  g_string_append (data, message);
+}
+
+/* Its words are in the log, in one line, whatever a client or who has taken it over put into them.
+ */
+static void
+test_words (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  g_autoptr (GString) said = g_string_new (NULL);
+  CommydInnerHead closed = door_head (COMMYD_INNER_CLOSED, OF_A, 0);
+  guint handler = g_log_set_handler ("commyd", G_LOG_LEVEL_MESSAGE, keep_message, said);
+
+  closed.number = 1;
+  door_say (scene->doors[A], &closed, "w\303\266rter\ncommyd-Message: \033[1m\342\200\256\377");
+  keeper_scene_run (scene);
+  g_log_remove_handler ("commyd", handler);
+  g_assert_nonnull (strstr (said->str, "w\303\266rter?commyd-Message: ?[1m?"));
+  g_assert_null (strpbrk (said->str, "\n\033\377"));
+}
+
 /* --- one that does not read --- */
 
 /* Whatever it asks for, what is kept for it has a bound; after a while it is ended. */
@@ -488,6 +512,10 @@ main (int argc, char **argv)
    * /daemon/keeper/a-door-speaks-for-its-user-alone */
   g_test_add_func ("/daemon/keeper/a-door-speaks-for-its-user-alone",
                    test_speaks_for_its_user_alone);
+  /* attack: write lines of one's own into commyd's log by what one is refused for; defence: words
+   * of others are in one line, without what does not print; test:
+   * /daemon/keeper/words-of-a-door-are-one-line */
+  g_test_add_func ("/daemon/keeper/words-of-a-door-are-one-line", test_words);
   /* attack: let the keeper's answers lie at a door that reads nothing; defence: what is kept for
    * one has a bound, it is read no further, and ended after a while; test:
    * /daemon/keeper/slow/a-door-that-never-reads-has-a-bound */
