@@ -20,8 +20,8 @@
 #define DOOR_FD 3
 #define SOCKET_BYTES (1 << 20)
 #define DESCRIPTORS_BESIDE 16u
-/* Buffers are larger than what is in them, and small frames than their bytes. A door that needs more
- * dies; no honest one comes near it. */
+/* Buffers are larger than what is in them, and small frames than their bytes. A door that needs
+ * more dies; no honest one comes near it. */
 #define MEMORY_BESIDE (G_GUINT64_CONSTANT (128) << 20)
 #define MEMORY_OF_ONE (G_GUINT64_CONSTANT (512) << 10) /* that a buffer keeps */
 #define MEMORY_TIMES 8u                                /* what may wait */

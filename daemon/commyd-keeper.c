@@ -8,6 +8,7 @@
 #include "daemon/commyd-keeper.h"
 
 #include "daemon/commyd-door-process.h"
+#include "daemon/commyd-sandbox.h"
 #include "daemon/commyd-session.h"
 
 #include "base/commy-error-private.h"
@@ -101,6 +102,21 @@ on_writable (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_CONTINUE; /* whoever ends it has removed it */
 }
 
+/* What a door says of itself, before it has read anything. Who looks after the daemon is to hear
+ * without asking that what was promised of doors is not so. */
+static void
+note_confinement (CommydUser *self, guint64 confinement)
+{
+  g_autofree char *words = commyd_sandbox_describe (confinement);
+
+  self->confinement = confinement;
+  if ((confinement & COMMYD_CONFINED_SECCOMP) != 0 || self->server->is_loose_told)
+    return;
+  self->server->is_loose_told = TRUE;
+  g_message ("no filter of system calls confines what reads users' frames, but %s: see commyd(8)",
+             words[0] != '\0' ? words : "nothing");
+}
+
 /* What is wrong with it; NULL: nothing. */
 static const char *
 take (CommydUser *self, const CommydInner *record)
@@ -112,7 +128,7 @@ take (CommydUser *self, const CommydInner *record)
       if (self->is_ready)
         return "it is ready twice";
       self->is_ready = TRUE;
-      self->confinement = (guint64) record->head.number;
+      note_confinement (self, (guint64) record->head.number);
       return NULL;
     }
   if (record->head.type >= COMMYD_INNER_SETTINGS)

@@ -51,7 +51,11 @@ commyd_sandbox_close_descriptors (int keep)
 static gboolean
 limit (void)
 {
-  static const int resources[] = { RLIMIT_NPROC, RLIMIT_FSIZE, RLIMIT_CORE };
+  static const int resources[] = { RLIMIT_NPROC, RLIMIT_CORE,
+#ifndef HAS_SANITIZER /* its report may go into a file */
+                                   RLIMIT_FSIZE
+#endif
+  };
   static const struct rlimit none = { 0, 0 };
   gboolean are_set = TRUE;
 

@@ -7,6 +7,7 @@
 
 #include "keeper-scene.h"
 
+#include "daemon/commyd-sandbox.h"
 #include "daemon/commyd-value.h"
 
 #include <commy/commy-audit.h>
@@ -300,6 +301,25 @@ test_words (void)
   g_assert_null (strpbrk (said->str, "\n\033\377"));
 }
 
+/* Whoever looks after the daemon hears of it, and once. */
+static void
+test_loose (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  g_autoptr (GString) said = g_string_new (NULL);
+  CommydInnerHead ready = door_head (COMMYD_INNER_READY, 0, 0);
+  guint handler = g_log_set_handler ("commyd", G_LOG_LEVEL_MESSAGE, keep_message, said);
+
+  ready.number = COMMYD_CONFINED_MEMORY;
+  for (guint i = 0; i < 2; i++)
+    door_say (scene->doors[i], &ready, NULL);
+  keeper_scene_run (scene);
+  g_log_remove_handler ("commyd", handler);
+  g_assert_nonnull (strstr (said->str, "no filter of system calls"));
+  g_assert_nonnull (strstr (said->str, "but memory: see commyd(8)"));
+  g_assert_true (strstr (said->str, "no filter") == g_strrstr (said->str, "no filter"));
+}
+
 /* --- one that does not read --- */
 
 /* Whatever it asks for, what is kept for it has a bound; after a while it is ended. */
@@ -516,6 +536,7 @@ main (int argc, char **argv)
    * of others are in one line, without what does not print; test:
    * /daemon/keeper/words-of-a-door-are-one-line */
   g_test_add_func ("/daemon/keeper/words-of-a-door-are-one-line", test_words);
+  g_test_add_func ("/daemon/keeper/a-door-without-a-filter-is-told", test_loose);
   /* attack: let the keeper's answers lie at a door that reads nothing; defence: what is kept for
    * one has a bound, it is read no further, and ended after a while; test:
    * /daemon/keeper/slow/a-door-that-never-reads-has-a-bound */
