@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -46,6 +47,26 @@ commyd_sandbox_close_descriptors (int keep)
     return;
   for (long fd = keep + 1; fd < sysconf (_SC_OPEN_MAX); fd++)
     close ((int) fd);
+}
+
+/* A daemon that root has started has capabilities, of which a door needs none. A service manager
+ * that forbids to set them has left none. */
+static gboolean
+drop_privileges (void)
+{
+  struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+  struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+  guint32 left = 0;
+
+  if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    return FALSE;
+  if (syscall (SYS_capset, &head, sets) == 0)
+    return TRUE;
+  if (syscall (SYS_capget, &head, sets) < 0)
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS (sets); i++)
+    left |= sets[i].permitted;
+  return left == 0;
 }
 
 static gboolean
@@ -193,7 +214,7 @@ commyd_sandbox_enter (void)
 {
   guint64 confinement = 0;
 
-  if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+  if (drop_privileges ())
     confinement |= COMMYD_CONFINED_PRIVILEGES;
   if (prctl (PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)
     confinement |= COMMYD_CONFINED_MEMORY;

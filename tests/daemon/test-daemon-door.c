@@ -207,6 +207,8 @@ test_confined (TestDaemon **daemon, gconstpointer unused)
   g_assert_nonnull (strstr (report, "'doors': <uint32 1>"));
   g_assert_nonnull (strstr (report, "'confinement': <'privileges memory limits"));
   assert_status (door, "\nNoNewPrivs:", "1");
+  assert_status (door, "\nCapEff:", "0000000000000000");
+  assert_status (door, "\nCapPrm:", "0000000000000000");
   assert_limit (door, 7);
   if (geteuid () == 0)
     {
