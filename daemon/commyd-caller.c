@@ -238,6 +238,8 @@ process (CommydCaller *self)
     }
   if (found < 0)
     commyd_caller_close (self, error);
+  else
+    store_stream_tidy (&self->stream);
   if (found == 1)
     commyd_caller_go_on (self);
   update_sources (self);

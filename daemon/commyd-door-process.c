@@ -20,11 +20,23 @@
 #define DOOR_FD 3
 #define SOCKET_BYTES (1 << 20)
 #define DESCRIPTORS_BESIDE 16u
+/* Buffers are larger than what is in them, and small frames than their bytes. A door that needs
+ * more dies; no honest one comes near it. */
+#define MEMORY_BESIDE (G_GUINT64_CONSTANT (128) << 20)
+#define MEMORY_OF_ONE (G_GUINT64_CONSTANT (512) << 10) /* that a buffer keeps */
+#define MEMORY_TIMES 8u                                /* what may wait */
 
+/* A service manager tells each process of a unit to end, and a terminal each of a job. A door that
+ * did so before its keeper has heard of it would take the leases of its user along, which are to be
+ * there when the daemon is back: it ends with its keeper, and by its hand. */
 static void
 in_child (gpointer unused)
 {
+  static const int words[] = { SIGTERM, SIGINT, SIGHUP };
+
   prctl (PR_SET_PDEATHSIG, SIGKILL);
+  for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
+    signal (words[i], SIG_IGN);
 }
 
 /* What the service manager tells the keeper, and whatever else is in its environment, is not for a
@@ -100,14 +112,26 @@ commyd_door_kill (GPid pid)
   return describe_end (status);
 }
 
-void
-commyd_door_limit (GPid pid, guint n_connections)
+static void
+set_limit (GPid pid, int resource, guint64 most, const char *what)
 {
   struct rlimit limit;
 
-  if (prlimit (pid, RLIMIT_NOFILE, NULL, &limit) < 0)
+  if (prlimit (pid, (guint) resource, NULL, &limit) < 0)
     return;
-  limit.rlim_cur = MIN (limit.rlim_max, n_connections + (rlim_t) DESCRIPTORS_BESIDE);
-  if (prlimit (pid, RLIMIT_NOFILE, &limit, NULL) < 0)
-    g_debug ("the descriptors of a door have no limit of their own: %s", g_strerror (errno));
+  limit.rlim_cur = MIN (limit.rlim_max, (rlim_t) most);
+  if (prlimit (pid, (guint) resource, &limit, NULL) < 0)
+    g_debug ("the %s of a door has no limit of its own: %s", what, g_strerror (errno));
+}
+
+void
+commyd_door_limit (GPid pid, const CommydLimits *limits)
+{
+  set_limit (pid, RLIMIT_NOFILE, (guint64) limits->connections + DESCRIPTORS_BESIDE, "descriptors");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  /* A sanitizer takes all addresses there are. */
+  set_limit (pid, RLIMIT_AS,
+             MEMORY_BESIDE + limits->connections * MEMORY_OF_ONE + limits->waiting * MEMORY_TIMES,
+             "memory");
+#endif
 }

@@ -11,6 +11,7 @@
 gboolean commyd_door_spawn (CommydServer *server, GPid *out_pid, int *out_fd, GError **error);
 /* What became of it, if it had ended by itself before. (transfer full) */
 char *commyd_door_kill (GPid pid);
-/* As many descriptors as connections, and some of its own. The hard limit stays, so that settings
- * may raise it; where a service manager forbids to set limits, it has those of the keeper. */
-void commyd_door_limit (GPid pid, guint n_connections);
+/* As many descriptors as connections, and some of its own; as much memory as what may wait can
+ * take. The hard limits stay, so that settings may raise them; where it is forbidden to set limits,
+ * it has those of the keeper. */
+void commyd_door_limit (GPid pid, const CommydLimits *limits);

@@ -8,6 +8,7 @@
 #include "daemon/commyd-keeper.h"
 
 #include "daemon/commyd-door-process.h"
+#include "daemon/commyd-sandbox.h"
 #include "daemon/commyd-session.h"
 
 #include "base/commy-error-private.h"
@@ -16,7 +17,6 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define RECORDS_A_TURN 256
@@ -102,6 +102,21 @@ on_writable (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_CONTINUE; /* whoever ends it has removed it */
 }
 
+/* What a door says of itself, before it has read anything. Who looks after the daemon is to hear
+ * without asking that what was promised of doors is not so. */
+static void
+note_confinement (CommydUser *self, guint64 confinement)
+{
+  g_autofree char *words = commyd_sandbox_describe (confinement);
+
+  self->confinement = confinement;
+  if ((confinement & COMMYD_CONFINED_SECCOMP) != 0 || self->server->is_loose_told)
+    return;
+  self->server->is_loose_told = TRUE;
+  g_message ("no filter of system calls confines what reads users' frames, but %s: see commyd(8)",
+             words[0] != '\0' ? words : "nothing");
+}
+
 /* What is wrong with it; NULL: nothing. */
 static const char *
 take (CommydUser *self, const CommydInner *record)
@@ -113,7 +128,7 @@ take (CommydUser *self, const CommydInner *record)
       if (self->is_ready)
         return "it is ready twice";
       self->is_ready = TRUE;
-      self->confinement = (guint64) record->head.number;
+      note_confinement (self, (guint64) record->head.number);
       return NULL;
     }
   if (record->head.type >= COMMYD_INNER_SETTINGS)
@@ -210,14 +225,10 @@ hear_last (CommydUser *self)
 {
   CommydInner record;
   const char *why;
-  int error;
-  socklen_t size = sizeof error;
 
   if (self->link.fd < 0)
     return;
-  /* That it left something unread is an error, which would come before what it said if nobody has
-   * met it yet. */
-  getsockopt (self->link.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  commyd_link_hang_up (&self->link);
   while (commyd_link_receive (&self->link, &record, NULL, &why) == 1)
     {
       CommydSession *session = g_hash_table_lookup (self->sessions, &record.head.connection);
@@ -250,7 +261,8 @@ end_door (CommydUser *self, const char *fault)
   g_autofree char *end = kill_door (self);
   guint n_before = g_hash_table_size (self->sessions);
 
-  hear_last (self);
+  if (fault == NULL)
+    hear_last (self);
   close_link (self);
   end_sessions (self, fault == NULL);
   commy_set_error (&error, COMMY_ERROR_PROTOCOL,
@@ -306,7 +318,7 @@ start_door (CommydUser *self)
       return;
     }
   if (self->pid != 0)
-    commyd_door_limit (self->pid, self->server->rights.limits.connections);
+    commyd_door_limit (self->pid, &self->server->rights.limits);
   settings = settings_of (self);
   commyd_link_open (&self->link, fd, &settings);
   g_hash_table_iter_init (&iter, self->sessions);
@@ -330,6 +342,8 @@ on_timer (gpointer data)
       self->is_pausing = FALSE;
       set_timer (self, FORGET_MS);
     }
+  else if (self->waiting > 0)
+    set_timer (self, self->server->linger_ms); /* forgotten, it could have as much again */
   else
     g_hash_table_remove (self->server->users, GUINT_TO_POINTER (self->uid));
   return G_SOURCE_REMOVE;
@@ -337,8 +351,22 @@ on_timer (gpointer data)
 
 /* --- users --- */
 
+CommydUser *
+commyd_keeper_user_ref (CommydUser *self)
+{
+  g_ref_count_inc (&self->refs);
+  return self;
+}
+
 void
-commyd_keeper_user_free (gpointer user)
+commyd_keeper_user_unref (CommydUser *self)
+{
+  if (g_ref_count_dec (&self->refs))
+    g_free (self);
+}
+
+void
+commyd_keeper_user_leave (gpointer user)
 {
   CommydUser *self = user;
   g_autoptr (GList) sessions = g_hash_table_get_values (self->sessions);
@@ -349,7 +377,7 @@ commyd_keeper_user_free (gpointer user)
     commyd_session_end (each->data);
   clear_source (&self->timer);
   g_hash_table_unref (self->sessions);
-  g_free (self);
+  commyd_keeper_user_unref (self);
 }
 
 /* One that is not connected any more makes room; one whose doors have died, only if there is no
@@ -368,7 +396,7 @@ make_room (CommydServer *server)
     {
       const CommydUser *user = value;
 
-      if (g_hash_table_size (user->sessions) == 0
+      if (g_hash_table_size (user->sessions) == 0 && user->waiting == 0
           && (found == NULL || user->pause_ms < found->pause_ms))
         found = user;
     }
@@ -382,6 +410,7 @@ user_new (CommydServer *server, guint32 uid)
 {
   CommydUser *self = g_new0 (CommydUser, 1);
 
+  g_ref_count_init (&self->refs);
   self->server = server;
   self->uid = uid;
   self->pause_ms = PAUSE_FIRST_MS;
@@ -475,7 +504,7 @@ commyd_keeper_configure (CommydUser *self)
   if (self->link.fd < 0)
     return;
   if (self->pid != 0)
-    commyd_door_limit (self->pid, self->server->rights.limits.connections);
+    commyd_door_limit (self->pid, &self->server->rights.limits);
   commyd_link_send (&self->link, &head, NULL);
   update_sources (self);
 }

@@ -13,11 +13,12 @@
 /* A user of the host, with all of its connections. */
 struct _CommydUser
 {
+  grefcount refs;
   CommydServer *server;
   guint32 uid;
   guint n_watches;
   guint n_leases;
-  guint64 waiting;      /* bytes of transactions that wait */
+  guint64 waiting;      /* bytes of requests that wait */
   GHashTable *sessions; /* guint64 to CommydSession; those that the door has yet to close, too */
   CommydCollect collect;
   CommydLink link;
@@ -38,7 +39,10 @@ struct _CommydUser
  * there are as many users. */
 CommydUser *commyd_keeper_enter (CommydServer *server, guint32 uid, GError **error);
 /* Ends the door and forgets the user, whose sessions are over. */
-void commyd_keeper_user_free (gpointer user);
+void commyd_keeper_user_leave (gpointer user);
+/* What waits is counted until it is over, whoever has left by then. */
+CommydUser *commyd_keeper_user_ref (CommydUser *self);
+void commyd_keeper_user_unref (CommydUser *self);
 
 /* A session begins: its door gets the connection. */
 void commyd_keeper_open (CommydUser *self, CommydSession *session);

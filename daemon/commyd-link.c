@@ -50,29 +50,37 @@ commyd_link_close (CommydLink *self)
 
 /* --- sending --- */
 
+/* Only the keeper has descriptors to send; a door cannot make this call. */
 static ssize_t
-send_item (int fd, const Item *item)
+send_with_fd (int fd, gconstpointer data, gsize size, int connection)
 {
   union
   {
     struct cmsghdr head;
     char bytes[CMSG_SPACE (sizeof (int))];
   } control = { 0 };
-  gsize size;
-  struct iovec part = { .iov_base = (gpointer) g_bytes_get_data (item->bytes, &size) };
-  struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+  struct iovec part = { .iov_base = (gpointer) data, .iov_len = size };
+  const struct msghdr message = { .msg_iov = &part,
+                                  .msg_iovlen = 1,
+                                  .msg_control = control.bytes,
+                                  .msg_controllen = sizeof control.bytes };
 
-  part.iov_len = size;
-  if (item->fd >= 0)
-    {
-      message.msg_control = control.bytes;
-      message.msg_controllen = sizeof control.bytes;
-      control.head.cmsg_level = SOL_SOCKET;
-      control.head.cmsg_type = SCM_RIGHTS;
-      control.head.cmsg_len = CMSG_LEN (sizeof (int));
-      memcpy (CMSG_DATA (&control.head), &item->fd, sizeof item->fd);
-    }
+  control.head.cmsg_level = SOL_SOCKET;
+  control.head.cmsg_type = SCM_RIGHTS;
+  control.head.cmsg_len = CMSG_LEN (sizeof (int));
+  memcpy (CMSG_DATA (&control.head), &connection, sizeof connection);
   return sendmsg (fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static ssize_t
+send_item (int fd, const Item *item)
+{
+  gsize size;
+  gconstpointer data = g_bytes_get_data (item->bytes, &size);
+
+  if (item->fd >= 0)
+    return send_with_fd (fd, data, size, item->fd);
+  return send (fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void
@@ -173,6 +181,18 @@ take_fd (struct msghdr *message)
       && head->cmsg_len == CMSG_LEN (sizeof fd))
     memcpy (&fd, CMSG_DATA (head), sizeof fd);
   return fd;
+}
+
+void
+commyd_link_hang_up (CommydLink *self)
+{
+  int error;
+  socklen_t size = sizeof error;
+
+  shutdown (self->fd, SHUT_RD);
+  /* That the other side left something unread is an error, which would come before what it said if
+   * nobody has met it yet. */
+  getsockopt (self->fd, SOL_SOCKET, SO_ERROR, &error, &size);
 }
 
 int

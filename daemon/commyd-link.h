@@ -33,6 +33,10 @@ void commyd_link_send_pieces (CommydLink *self,
 void commyd_link_send_open (CommydLink *self, guint64 connection, int connection_fd);
 void commyd_link_flush (CommydLink *self);
 
+/* What was said is there to be received, and nothing is said any more, whoever has the other end:
+ * it may be several, or nobody. */
+void commyd_link_hang_up (CommydLink *self);
+
 /* The next record: 1, valid until the next call; none yet: 0; -1: the other side is gone, or says
  * what is no record: @out_why then, else NULL. @out_fd (nullable): a descriptor that came with it,
  * or -1; without it none is taken. */

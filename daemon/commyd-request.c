@@ -13,15 +13,20 @@
 
 #include <string.h>
 
-/* What is under way, until the store answers. */
+/* What a request, and each part of a transaction, takes in memory beside its keys and values. */
+#define A_REQUEST 512u
+#define A_PART 128u
+
+/* What is under way, until the store answers. Its session may be over by then. */
 typedef struct
 {
   CommydSession *session;
+  CommydUser *user;
   guint64 id;
   CommydInnerType type;
   gint64 number; /* REVOKE: lease; GRANT: how long it may outlive its owner: not at all here */
   StoreWireTxn txn;
-  gsize bytes; /* of it, which count for the user while it waits */
+  gsize bytes; /* of it, which count for the user while it is there */
 } Request;
 
 typedef struct
@@ -37,20 +42,30 @@ request_new (CommydSession *session, const CommydInner *record)
   Request *self = g_new0 (Request, 1);
 
   self->session = commyd_session_ref (session);
+  self->user = commyd_keeper_user_ref (session->user);
   self->id = record->head.id;
   self->type = (CommydInnerType) record->head.type;
   self->number = record->head.number;
+  self->bytes = A_REQUEST;
+  if (self->type == COMMYD_INNER_COMMIT)
+    {
+      CommydCollect *collect = &session->user->collect;
+
+      self->bytes += collect->bytes;
+      self->txn = commyd_collect_steal (collect);
+      self->bytes += (self->txn.compares->len + self->txn.ops->len) * (gsize) A_PART;
+    }
+  self->user->waiting += self->bytes;
   session->is_asking = TRUE;
   return self;
 }
 
-/* Its user may be gone meanwhile, with all that was counted. */
 static void
 request_end (Request *self)
 {
   self->session->is_asking = FALSE;
-  if (self->session->user != NULL)
-    self->session->user->waiting -= self->bytes;
+  self->user->waiting -= self->bytes;
+  commyd_keeper_user_unref (self->user);
   commyd_session_unref (self->session);
   store_wire_txn_clear (&self->txn);
   g_free (self);
@@ -172,6 +187,27 @@ send_entries (CommydSession *session,
   return TRUE;
 }
 
+/* --- what waits --- */
+
+/* What waits for its turn, or for the store, is in memory, and that of one user has a bound, also
+ * where those who asked are gone. FALSE: it was too much, and that is the answer. */
+static gboolean
+check_waiting (Request *self)
+{
+  const guint64 most = self->session->server->rights.limits.waiting;
+  g_autoptr (GError) error = NULL;
+
+  if (self->user->waiting <= most)
+    return TRUE;
+  commy_set_error (&error, COMMY_ERROR_BUSY,
+                   "%" G_GUINT64_FORMAT " bytes of user %u wait for the store, %" G_GUINT64_FORMAT
+                   " may (waiting of [daemon])",
+                   self->user->waiting, self->user->uid, most);
+  answer (self, NULL, error);
+  request_end (self);
+  return FALSE;
+}
+
 /* --- reading --- */
 
 static void
@@ -195,9 +231,10 @@ static void
 take_range (CommydSession *session, const CommydInner *record)
 {
   g_autofree char *prefix = dup_key (record);
+  Request *request = request_new (session, record);
 
-  session->server->ops->range (session->server->store, prefix, on_read,
-                               request_new (session, record));
+  if (check_waiting (request))
+    session->server->ops->range (session->server->store, prefix, on_read, request);
 }
 
 /* --- writing --- */
@@ -425,50 +462,21 @@ run_write (gpointer data)
     }
 }
 
-/* What waits for its turn is in memory, and that of one user has a bound. */
-static gboolean
-check_waiting (Request *self, GError **error)
-{
-  const CommydUser *user = self->session->user;
-  const guint64 most = self->session->server->rights.limits.waiting;
-
-  if (user->waiting <= most)
-    return TRUE;
-  commy_set_error (error, COMMY_ERROR_BUSY,
-                   "%" G_GUINT64_FORMAT " bytes of user %u wait to be written, %" G_GUINT64_FORMAT
-                   " may (waiting of [daemon])",
-                   user->waiting, user->uid, most);
-  return FALSE;
-}
-
 static const char *
 take_write (CommydSession *session, const CommydInner *record)
 {
-  CommydCollect *collect = &session->user->collect;
   const char *why = NULL;
-  g_autoptr (GError) error = NULL;
   Request *request;
 
   if (commyd_collect_is_part (record))
     {
-      why = commyd_collect_take (collect, record);
+      why = commyd_collect_take (&session->user->collect, record);
       if (why != NULL || record->head.type != COMMYD_INNER_COMMIT)
         return why;
     }
   request = request_new (session, record);
-  if (record->head.type == COMMYD_INNER_COMMIT)
-    {
-      request->bytes = collect->bytes;
-      request->txn = commyd_collect_steal (collect);
-      session->user->waiting += request->bytes;
-    }
-  if (check_waiting (request, &error))
-    {
-      commyd_server_write (session->server, run_write, request);
-      return NULL;
-    }
-  answer (request, NULL, error);
-  request_end (request);
+  if (check_waiting (request))
+    commyd_server_write (session->server, run_write, request);
   return NULL;
 }
 

@@ -9,7 +9,7 @@
 
 typedef enum
 {
-  COMMYD_CONFINED_PRIVILEGES = 1 << 0, /* gets none any more */
+  COMMYD_CONFINED_PRIVILEGES = 1 << 0, /* has none, and gets none any more */
   COMMYD_CONFINED_MEMORY = 1 << 1,     /* not dumped, not looked into by its user */
   COMMYD_CONFINED_LIMITS = 1 << 2,     /* no further process, no byte in a file */
   COMMYD_CONFINED_LANDLOCK = 1 << 3,   /* no path, no port, no signal to others */

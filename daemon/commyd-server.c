@@ -479,7 +479,7 @@ commyd_server_new (const CommyStoreOps *ops,
   self->since = g_get_real_time () / G_USEC_PER_SEC;
   self->boot = hash_of_boot ();
   self->leases = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
-  self->users = g_hash_table_new_full (NULL, NULL, NULL, commyd_keeper_user_free);
+  self->users = g_hash_table_new_full (NULL, NULL, NULL, commyd_keeper_user_leave);
   self->spawn = commyd_door_spawn;
   self->linger_ms = LINGER_MS;
   self->stall_ms = STALL_MS;

@@ -72,6 +72,7 @@ struct _CommydServer
   guint64 n_cut;     /* watches of readers that were too slow */
   guint64 n_limited; /* watches and leases of users who have as many as they may */
   guint64 n_doors_lost;
+  gboolean is_loose_told; /* that doors have no filter of system calls */
   gint64 host_lease;
   guint host_timer;
   char *host_key;

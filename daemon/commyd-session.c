@@ -94,13 +94,26 @@ commyd_session_taken (CommydSession *self)
   return NULL;
 }
 
+/* For the log, which has lines: none that a client has begun. (transfer full) */
+static char *
+dup_words (const CommydInner *record)
+{
+  g_autofree char *given = g_strndup (record->key, MIN (record->head.key_size, MOST_WORDS));
+  g_autofree char *valid = g_utf8_make_valid (given, -1);
+  GString *words = g_string_new (NULL);
+
+  for (const char *at = valid; *at != '\0'; at = g_utf8_next_char (at))
+    g_string_append_unichar (words,
+                             g_unichar_isprint (g_utf8_get_char (at)) ? g_utf8_get_char (at) : '?');
+  return g_string_free (words, FALSE);
+}
+
 void
 commyd_session_closed (CommydSession *self, const CommydInner *record)
 {
   if (record->head.number != 0)
     {
-      g_autofree char *key = g_strndup (record->key, MIN (record->head.key_size, MOST_WORDS));
-      g_autofree char *words = g_utf8_make_valid (key, -1);
+      g_autofree char *words = dup_words (record);
       g_autoptr (GError) error = NULL;
 
       commy_set_error (&error, (int) CLAMP (record->head.number, 1, 9999), "%s", words);

@@ -13,7 +13,7 @@
 
 #define READ_BYTES (64u << 10)
 #define READS 4
-#define KEEP_BYTES (256u << 10) /* of a buffer that was emptied */
+#define KEEP_BYTES (256u << 10) /* of a buffer of which something was handed out */
 
 static void
 free_frame (gpointer frame)
@@ -52,16 +52,19 @@ set_lost (GError **error, int number)
                         number != 0 ? ": " : "", number != 0 ? g_strerror (number) : "");
 }
 
-/* What was handed out goes; a buffer that was once large does not stay so. */
+/* What was handed out goes; a buffer that was once large does not stay so, whatever is left in it:
+ * what is left is what is counted. */
 static void
 compact (StoreStream *self)
 {
   if (self->in_at == 0)
     return;
-  if (self->in_at == self->in->len && self->in->len > KEEP_BYTES)
+  if (self->in->len > KEEP_BYTES)
     {
-      g_byte_array_unref (self->in);
+      g_autoptr (GByteArray) large = g_steal_pointer (&self->in);
+
       self->in = g_byte_array_new ();
+      g_byte_array_append (self->in, large->data + self->in_at, large->len - (guint) self->in_at);
     }
   else
     g_byte_array_remove_range (self->in, 0, (guint) self->in_at);
@@ -111,6 +114,13 @@ store_stream_next (StoreStream *self,
   *out_payload = self->in->data + self->in_at + STORE_WIRE_HEADER;
   self->in_at += STORE_WIRE_HEADER + out_header->size;
   return 1;
+}
+
+void
+store_stream_tidy (StoreStream *self)
+{
+  if (self->in->len > KEEP_BYTES && self->in_at >= self->in->len / 2)
+    compact (self);
 }
 
 gsize

@@ -31,6 +31,9 @@ int store_stream_next (StoreStream *self,
                        StoreWireHeader *out_header,
                        const guint8 **out_payload,
                        GError **error);
+/* Gives memory back that was needed for what has been handed out: what is kept is a few times what
+ * is pending. */
+void store_stream_tidy (StoreStream *self);
 /* Bytes that were read and not handed out. */
 gsize store_stream_pending (const StoreStream *self);
 

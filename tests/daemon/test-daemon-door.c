@@ -16,8 +16,12 @@
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -25,6 +29,7 @@
 
 #define USER_A 54321
 #define MOST_DOORS 4
+#define MIB (1u << 20)
 
 static void
 set_up (TestDaemon **daemon, gconstpointer unused)
@@ -160,9 +165,9 @@ assert_environment (GPid pid)
       g_error ("%s is in its environment", text + at);
 }
 
-/* Its user's connections, and a few. */
+/* The number of one of a process, as /proc has it. */
 static void
-assert_limit (GPid pid, guint n)
+assert_limit_is (GPid pid, const char *name, guint64 number)
 {
   g_autofree char *path = g_strdup_printf ("/proc/%d/limits", (int) pid);
   g_autofree char *text = NULL;
@@ -171,9 +176,19 @@ assert_limit (GPid pid, guint n)
 
   g_file_get_contents (path, &text, NULL, &error);
   g_assert_no_error (error);
-  at = strstr (text, "Max open files");
+  at = strstr (text, name);
   g_assert_nonnull (at);
-  g_assert_cmpuint (strtoul (at + strlen ("Max open files"), NULL, 10), ==, n);
+  g_assert_cmpuint (g_ascii_strtoull (at + strlen (name), NULL, 10), ==, number);
+}
+
+/* Its user's connections, and a few; and memory for what may wait, which is 64 MiB. */
+static void
+assert_limit (GPid pid, guint n)
+{
+  assert_limit_is (pid, "Max open files", n + 16);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  assert_limit_is (pid, "Max address space", (128 + 8 * 64) * (guint64) MIB + n * (512ul << 10));
+#endif
 }
 
 static void
@@ -192,7 +207,9 @@ test_confined (TestDaemon **daemon, gconstpointer unused)
   g_assert_nonnull (strstr (report, "'doors': <uint32 1>"));
   g_assert_nonnull (strstr (report, "'confinement': <'privileges memory limits"));
   assert_status (door, "\nNoNewPrivs:", "1");
-  assert_limit (door, 7 + 16);
+  assert_status (door, "\nCapEff:", "0000000000000000");
+  assert_status (door, "\nCapPrm:", "0000000000000000");
+  assert_limit (door, 7);
   if (geteuid () == 0)
     {
       assert_descriptors (door);
@@ -224,67 +241,149 @@ test_limit_follows (TestDaemon **daemon, gconstpointer unused)
   test_daemon_start (*daemon);
   for (guint i = 0; i < 2; i++)
     greet (*daemon, &streams[i]);
-  assert_limit (only_door (*daemon), 2 + 16);
+  assert_limit (only_door (*daemon), 2);
   reload (*daemon, "[daemon]\nconnections=30\n");
   for (guint i = 2; i < G_N_ELEMENTS (streams); i++)
     greet (*daemon, &streams[i]);
-  assert_limit (only_door (*daemon), 30 + 16);
+  assert_limit (only_door (*daemon), 30);
   for (guint i = 0; i < G_N_ELEMENTS (streams); i++)
     store_stream_close (&streams[i]);
 }
 
-/* In a child that has confined itself as a door does: what it tried and could. It writes down first
- * what confines it. */
-static int
+/* --- what it can do --- */
+
+/* In a child that has confined itself as a door does: what it tried and could, as bits. */
+enum
+{
+  COULD_READ = 1 << 0,
+  COULD_WRITE = 1 << 1,
+  COULD_START = 1 << 2,
+  COULD_HAVE_SOCKET = 1 << 3,
+  COULD_HAVE_NETWORK = 1 << 4,
+  COULD_TRACE = 1 << 5,
+  COULD_SIGNAL = 1 << 6,
+  COULD_FORK = 1 << 7,
+  COULD_SEND_TO = 1 << 8,
+  COULD_SEND_DESCRIPTORS = 1 << 9,
+  COULD_CONNECT = 1 << 10,
+  COULD_RUN_MEMORY = 1 << 11,
+  COULD_MAKE_IT_RUN = 1 << 12,
+  COULD_LIMIT = 1 << 13,
+  COULD_CONTROL = 1 << 14,
+  CANNOT_SEND = 1 << 15,
+};
+
+typedef struct
+{
+  guint64 confinement;
+  guint64 could;
+} Tried;
+
+static void
+set_if (guint64 *could, guint64 what, gboolean is_so)
+{
+  *could |= is_so ? what : 0;
+}
+
+static void
+try_paths (guint64 *could)
+{
+  set_if (could, COULD_READ, open ("/", O_RDONLY) >= 0);
+  set_if (could, COULD_WRITE, open ("/tmp/commyd-door-was-here", O_WRONLY | O_CREAT, 0600) >= 0);
+  set_if (could, COULD_START, execl ("/bin/true", "true", NULL) == 0);
+}
+
+static void
+try_processes (guint64 *could, pid_t parent)
+{
+  struct rlimit limit = { 1, 1 };
+
+  set_if (could, COULD_TRACE, syscall (SYS_ptrace, 0, parent, 0, 0) >= 0);
+  set_if (could, COULD_SIGNAL, kill (parent, 0) == 0);
+  set_if (could, COULD_FORK, fork () >= 0);
+  set_if (could, COULD_LIMIT, prlimit (0, RLIMIT_NOFILE, &limit, NULL) == 0);
+}
+
+static void
+try_memory (guint64 *could)
+{
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  void *plain = mmap (NULL, 4096, PROT_READ | PROT_WRITE, flags, -1, 0);
+
+  if (plain == MAP_FAILED)
+    _exit (252);
+  set_if (could, COULD_MAKE_IT_RUN, mprotect (plain, 4096, PROT_READ | PROT_EXEC) == 0);
+  set_if (could, COULD_RUN_MEMORY,
+          mmap (NULL, 4096, PROT_READ | PROT_EXEC, flags, -1, 0) != MAP_FAILED);
+}
+
+/* What a client may have given it: a socket on which anybody can be spoken to. */
+static void
+try_sockets (guint64 *could, int given)
+{
+  const struct sockaddr_un nobody = { .sun_family = AF_UNIX, .sun_path = "\0nobody" };
+  const socklen_t size = offsetof (struct sockaddr_un, sun_path) + sizeof "\0nobody" - 1;
+  struct iovec part = { .iov_base = (char *) "x", .iov_len = 1 };
+  const struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+  gboolean is_there;
+
+  set_if (could, COULD_HAVE_SOCKET, socket (AF_UNIX, SOCK_STREAM, 0) >= 0);
+  set_if (could, COULD_HAVE_NETWORK, socket (AF_INET, SOCK_STREAM, 0) >= 0);
+  /* That nobody is there is known to who may ask. */
+  is_there = sendto (given, "x", 1, MSG_DONTWAIT, (const struct sockaddr *) &nobody, size) >= 0;
+  set_if (could, COULD_SEND_TO, is_there || errno != EPERM);
+  is_there = connect (given, (const struct sockaddr *) &nobody, size) == 0;
+  set_if (could, COULD_CONNECT, is_there || errno != EPERM);
+  set_if (could, COULD_SEND_DESCRIPTORS, sendmsg (given, &message, MSG_DONTWAIT) >= 0);
+  set_if (could, COULD_CONTROL, ioctl (given, FIONREAD, &is_there) == 0);
+  set_if (could, CANNOT_SEND, send (given, "x", 1, MSG_DONTWAIT) != 1);
+}
+
+static Tried
 try_all (int given)
 {
   const pid_t parent = getppid ();
-  guint64 confinement;
-  int could = 0;
+  Tried tried = { 0 };
 
   signal (SIGXFSZ, SIG_IGN); /* as it has it from the keeper */
   commyd_sandbox_close_descriptors (given);
-  confinement = commyd_sandbox_enter ();
-  if (write (given, &confinement, sizeof confinement) != sizeof confinement)
-    return 251;
-  if ((confinement & (COMMYD_CONFINED_SECCOMP | COMMYD_CONFINED_LANDLOCK)) == 0)
-    return 0;
-  could |= open ("/", O_RDONLY) >= 0 ? 1 : 0;
-  could |= open ("/tmp/commyd-door-was-here", O_WRONLY | O_CREAT, 0600) >= 0 ? 2 : 0;
-  could |= execl ("/bin/true", "true", NULL) == 0 ? 4 : 0;
-  if ((confinement & COMMYD_CONFINED_SECCOMP) == 0)
-    return could;
-  could |= socket (AF_UNIX, SOCK_STREAM, 0) >= 0 ? 8 : 0;
-  could |= socket (AF_INET, SOCK_STREAM, 0) >= 0 ? 16 : 0;
-  could |= syscall (SYS_ptrace, 0, parent, 0, 0) >= 0 ? 32 : 0;
-  could |= kill (parent, 0) == 0 ? 64 : 0;
-  could |= fork () >= 0 ? 128 : 0;
-  return could;
+  tried.confinement = commyd_sandbox_enter ();
+  if ((tried.confinement & (COMMYD_CONFINED_SECCOMP | COMMYD_CONFINED_LANDLOCK)) != 0)
+    try_paths (&tried.could);
+  if ((tried.confinement & COMMYD_CONFINED_SECCOMP) == 0)
+    return tried;
+  try_processes (&tried.could, parent);
+  try_memory (&tried.could);
+  try_sockets (&tried.could, given);
+  return tried;
 }
 
 static void
 test_cannot (TestDaemon **daemon, gconstpointer unused)
 {
-  guint64 confinement = 0;
+  Tried tried = { 0 };
   int status = -1;
   int fds[2];
+  char byte;
   pid_t pid;
 
-  g_assert_cmpint (pipe (fds), ==, 0);
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_DGRAM, 0, fds), ==, 0);
   pid = fork ();
   if (pid == 0)
     {
       if (dup2 (fds[1], 3) < 0)
         _exit (250);
-      _exit (try_all (3));
+      tried = try_all (3);
+      _exit (send (3, &tried, sizeof tried, 0) == sizeof tried ? 0 : 251);
     }
   close (fds[1]);
-  g_assert_cmpint (read (fds[0], &confinement, sizeof confinement), ==, sizeof confinement);
-  close (fds[0]);
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
-  g_assert_true (WIFEXITED (status));
-  g_assert_cmpint (WEXITSTATUS (status), ==, 0);
-  if ((confinement & COMMYD_CONFINED_SECCOMP) == 0)
+  g_assert_cmpint (status, ==, 0);
+  while (recv (fds[0], &tried, sizeof tried, MSG_DONTWAIT) == sizeof byte)
+    continue;
+  close (fds[0]);
+  g_assert_cmpuint (tried.could, ==, 0);
+  if ((tried.confinement & COMMYD_CONFINED_SECCOMP) == 0)
     g_test_skip ("nothing filters system calls here: only what needs a path was tried, or nothing");
 }
 
@@ -424,31 +523,65 @@ test_dies_alone (TestDaemon **daemon, gconstpointer unused)
     }
 }
 
-/* Its leases end as with a closed connection. */
+/* A key under a lease of this connection. */
 static void
-test_leases (TestDaemon **daemon, gconstpointer unused)
+register_key (StoreStream *stream)
 {
   g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
   CommyStoreOp op = { COMMY_STORE_PUT, "services/org.example.X/1", value, 0 };
   g_auto (StoreWireAnswer) answer = { 0 };
-  StoreStream first, next;
   StoreWireHeader header;
   const guint8 *payload;
 
-  test_daemon_start (*daemon);
-  greet (*daemon, &first);
-  store_stream_send (&first, store_wire_write_number (STORE_WIRE_GRANT, 1, 0), NULL);
-  g_assert_true (await_frame (&first, &header, &payload));
+  store_stream_send (stream, store_wire_write_number (STORE_WIRE_GRANT, 1, 0), NULL);
+  g_assert_true (await_frame (stream, &header, &payload));
   g_assert_true (store_wire_read_answer (payload, header.size, &answer, NULL));
   op.lease = answer.lease;
-  store_stream_send (&first, store_wire_write_txn (2, NULL, 0, &op, 1), NULL);
-  g_assert_true (await_frame (&first, &header, &payload));
-  g_assert_cmpuint (count_keys (&first, "services/"), ==, 1);
+  store_stream_send (stream, store_wire_write_txn (2, NULL, 0, &op, 1), NULL);
+  g_assert_true (await_frame (stream, &header, &payload));
+  g_assert_cmpuint (count_keys (stream, "services/"), ==, 1);
+}
+
+/* Its leases end as with a closed connection. */
+static void
+test_leases (TestDaemon **daemon, gconstpointer unused)
+{
+  StoreStream first, next;
+
+  test_daemon_start (*daemon);
+  greet (*daemon, &first);
+  register_key (&first);
   kill (only_door (*daemon), SIGKILL);
   assert_ended (&first);
   greet (*daemon, &next);
   while (count_keys (&next, "services/") > 0)
     continue;
+  store_stream_close (&next);
+}
+
+/* As a service manager or a terminal does, which means the daemon and tells all of its processes:
+ * nobody who is registered is missing when it is back. */
+static void
+test_told_to_end (TestDaemon **daemon, gconstpointer unused)
+{
+  static const int words[] = { SIGINT, SIGHUP, SIGTERM };
+  StoreStream stream, next;
+  GPid door;
+
+  test_daemon_start (*daemon);
+  greet (*daemon, &stream);
+  register_key (&stream);
+  door = only_door (*daemon);
+  for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
+    {
+      g_assert_cmpint (kill (door, words[i]), ==, 0);
+      g_assert_cmpuint (count_keys (&stream, "services/"), ==, 1);
+    }
+  test_daemon_stop (*daemon);
+  assert_ended (&stream);
+  test_daemon_start (*daemon);
+  greet (*daemon, &next);
+  g_assert_cmpuint (count_keys (&next, "services/"), ==, 1);
   store_stream_close (&next);
 }
 
@@ -466,6 +599,55 @@ test_keeper_dies (TestDaemon **daemon, gconstpointer unused)
   test_daemon_kill (*daemon);
   await_end (pidfd);
   assert_ended (&stream);
+}
+
+/* --- memory --- */
+
+/* A transaction of so many bytes that is refused, since nobody may have so much, and the beginning
+ * of another frame. */
+static void
+ask_much (StoreStream *stream, gsize size)
+{
+  g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (size), size);
+  const CommyStoreOp op = { COMMY_STORE_PUT, "services/org.example.X/1", value, 0 };
+  StoreWireHeader header;
+  const guint8 *payload;
+  GByteArray *frame = store_wire_write_txn (2, NULL, 0, &op, 1);
+
+  g_byte_array_append (frame, (const guint8 *) "", 1);
+  store_stream_send (stream, frame, NULL);
+  while (stream->out_bytes > 0)
+    {
+      struct pollfd ready = { .fd = stream->fd, .events = POLLOUT };
+
+      g_assert_cmpint (poll (&ready, 1, -1), ==, 1);
+      g_assert_true (store_stream_flush (stream, NULL));
+    }
+  g_assert_true (await_frame (stream, &header, &payload));
+  g_assert_cmpuint (header.type, ==, STORE_WIRE_ERROR);
+}
+
+/* Who has said much, and waits, takes no more than who has said little. */
+static void
+test_memory (TestDaemon **daemon, gconstpointer unused)
+{
+  StoreStream streams[12];
+
+  test_daemon_start (*daemon);
+  for (guint i = 0; i < G_N_ELEMENTS (streams); i++)
+    {
+      g_autofree char *said = NULL;
+
+      greet (*daemon, &streams[i]);
+      ask_much (&streams[i], 17 * MIB);
+      said = read_status (only_door (*daemon), "\nVmRSS:");
+      g_test_message ("%u have said much: %s", i + 1, said);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+      g_assert_cmpuint (strtoul (said, NULL, 10) / 1024, <, 128);
+#endif
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (streams); i++)
+    store_stream_close (&streams[i]);
 }
 
 /* --- what it costs: -m perf --- */
@@ -551,14 +733,20 @@ main (int argc, char **argv)
    * and the network from there; defence: that is a process of its own for each user, which has
    * confined itself before the first byte; test: /daemon/door/is-confined */
   ADD ("is-confined", test_confined);
-  ADD ("has-a-descriptor-for-each-connection", test_limit_follows);
+  /* attack: take over one's door and let it have all memory of the host; defence: it gets so much,
+   * and ends alone; test: /daemon/door/has-limits-that-follow-settings */
+  ADD ("has-limits-that-follow-settings", test_limit_follows);
   ADD ("can-do-nothing-but-read-and-send", test_cannot);
+  /* attack: have commyd keep what many connections once needed, and let them lie; defence: what was
+   * handed on is given back; test: /daemon/door/keeps-no-more-than-what-waits */
+  ADD ("keeps-no-more-than-what-waits", test_memory);
   /* attack: end the process that reads one's frames at commyd, again and again; defence: it is
    * one's own; others have theirs; test: /daemon/door/dies-alone */
   ADD ("dies-alone", test_dies_alone);
   ADD ("dies-and-there-is-another-one", test_dies);
   ADD ("dies-and-nobody-is-sent-away", test_dies_again);
   ADD ("takes-its-leases-with-it", test_leases);
+  ADD ("is-ended-by-its-keeper-alone", test_told_to_end);
   ADD ("does-not-outlive-its-keeper", test_keeper_dies);
   if (g_test_perf ())
     ADD ("costs", test_costs);

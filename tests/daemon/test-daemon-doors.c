@@ -11,6 +11,7 @@
 #include "../fixtures/test-child.h"
 #include "daemon/commyd-value.h"
 
+#include <errno.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -117,6 +118,47 @@ test_taken_unheard (void)
   keeper_scene_run (scene);
   g_assert_cmpuint (scene->server->n_doors_lost, ==, 1);
   g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+}
+
+/* One that somebody got the end of its socket from: what it had said is heard, and there is an end
+ * of it. */
+static void
+test_heard_for_ever (void)
+{
+  const CommydInnerHead opened = door_head (COMMYD_INNER_OPENED, 1, 0);
+  CommydInner record;
+  CommydLink link;
+  const char *why;
+  int fds[2];
+
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_SEQPACKET, 0, fds), ==, 0);
+  commyd_link_init (&link);
+  commyd_link_open (&link, fds[0], NULL);
+  door_say (fds[1], &opened, NULL);
+  commyd_link_hang_up (&link);
+  g_assert_cmpint (send (fds[1], &opened, sizeof opened, MSG_NOSIGNAL), ==, -1);
+  g_assert_cmpint (errno, ==, EPIPE);
+  g_assert_cmpint (commyd_link_receive (&link, &record, NULL, &why), ==, 1);
+  g_assert_cmpint (commyd_link_receive (&link, &record, NULL, &why), ==, -1);
+  commyd_link_close (&link);
+  close (fds[1]);
+}
+
+/* The same of one that says so, and lives. */
+static void
+test_says_that_it_is_dead (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  const CommydInnerHead opened = door_head (COMMYD_INNER_OPENED, 3, 0);
+
+  scene->takes_late = TRUE;
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  g_assert_cmpint (send (scene->doors[A], "", 0, 0), ==, 0);
+  door_say (scene->doors[A], &opened, NULL);
+  keeper_scene_run (scene);
+  g_assert_cmpuint (scene->server->n_doors_lost, ==, 1);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+  g_assert_true (door_serves (scene, B, OF_B));
 }
 
 /* It may be what they die of. */
@@ -347,11 +389,52 @@ test_ends_in_a_write (void)
   keeper_scene_run (scene);
   g_assert_cmpuint (scene->n_written, ==, 1);
   end_process (scene, USER_A, OF_A);
+  shutdown (scene->doors[A], SHUT_RDWR);
+  keeper_scene_run (scene);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+  g_assert_cmpuint (keeper_scene_find (scene, USER_A)->waiting, >, 0);
   scene->holds = FALSE;
   keeper_scene_answer_all (scene);
+  g_assert_cmpuint (keeper_scene_find (scene, USER_A)->waiting, ==, 0);
   g_assert_cmpuint (scene->n_written, ==, 2);
   g_assert_cmpuint (commyd_ledger_count (scene->server->ledger), ==, 0);
   g_assert_cmpuint (g_hash_table_size (scene->server->leases), ==, 0);
+}
+
+/* What it asked for is in memory until the store has answered, and counts until then, not longer,
+ * and for its user, who is not forgotten meanwhile. */
+static void
+test_ends_while_the_store_is_away (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_new ("[daemon]\nusers=1\n");
+  const CommydInnerHead range = door_head (COMMYD_INNER_RANGE, OF_A, 6);
+  const CommydInnerHead closed = door_head (COMMYD_INNER_CLOSED, OF_A, 0);
+  CommydUser *user;
+
+  g_assert_true (keeper_scene_connect (scene, USER_A));
+  user = keeper_scene_find (scene, USER_A);
+  scene->holds = TRUE;
+  scene->server->linger_ms = 1;
+  door_say (scene->doors[A], &range, "");
+  keeper_scene_run (scene);
+  g_assert_cmpuint (user->waiting, >, 0);
+  door_say (scene->doors[A], &closed, NULL);
+  keeper_scene_run (scene);
+  g_assert_cmpuint (keeper_scene_count (scene, USER_A), ==, 0);
+  for (guint i = 0; i < 3; i++)
+    {
+      const guint timer = user->timer;
+
+      while (keeper_scene_find (scene, USER_A) == user && user->timer == timer)
+        g_main_context_iteration (NULL, TRUE);
+      g_assert_true (keeper_scene_find (scene, USER_A) == user);
+    }
+  g_assert_false (keeper_scene_connect (scene, USER_B));
+  g_assert_cmpuint (user->waiting, >, 0);
+  keeper_scene_answer_all (scene);
+  g_assert_cmpuint (user->waiting, ==, 0);
+  g_assert_true (keeper_scene_connect (scene, USER_B));
+  g_assert_null (keeper_scene_find (scene, USER_A));
 }
 
 int
@@ -365,6 +448,11 @@ main (int argc, char **argv)
                    test_given_on);
   g_test_add_func ("/daemon/keeper/doors/what-was-taken-ends-with-it", test_taken_in_the_end);
   g_test_add_func ("/daemon/keeper/doors/what-was-taken-unheard-ends-with-it", test_taken_unheard);
+  /* attack: have one's door give its end of the socket to the keeper away, end it, and say
+   * something there without end; defence: a door can send no descriptor, and of one that has ended
+   * is heard what it had said; test: /daemon/keeper/doors/nobody-is-heard-after-one */
+  g_test_add_func ("/daemon/keeper/doors/nobody-is-heard-after-one", test_heard_for_ever);
+  g_test_add_func ("/daemon/keeper/doors/one-says-that-it-is-dead", test_says_that_it_is_dead);
   g_test_add_func ("/daemon/keeper/doors/a-connection-goes-to-three", test_given_thrice);
   g_test_add_func ("/daemon/keeper/doors/are-as-many-as-may-be", test_users);
   /* attack: let one's doors die at once, and be forgotten by many users who come, so that the next
@@ -376,5 +464,10 @@ main (int argc, char **argv)
   g_test_add_func ("/daemon/keeper/ends/in-a-transaction", test_ends_in_a_transaction);
   g_test_add_func ("/daemon/keeper/ends/in-a-revocation", test_ends_in_a_revocation);
   g_test_add_func ("/daemon/keeper/ends/in-a-write", test_ends_in_a_write);
+  /* attack: ask commyd for something and leave, again and again, while its store is slow; defence:
+   * what was asked counts for its user until it is answered; test:
+   * /daemon/keeper/ends/while-the-store-is-away */
+  g_test_add_func ("/daemon/keeper/ends/while-the-store-is-away",
+                   test_ends_while_the_store_is_away);
   return g_test_run ();
 }

@@ -7,6 +7,7 @@
 
 #include "keeper-scene.h"
 
+#include "daemon/commyd-sandbox.h"
 #include "daemon/commyd-value.h"
 
 #include <commy/commy-audit.h>
@@ -276,6 +277,49 @@ test_speaks_for_its_user_alone (void)
   g_assert_cmpuint (g_hash_table_size (scene->server->leases), ==, 1);
 }
 
+static void
+keep_message (const char *domain, GLogLevelFlags level, const char *message, gpointer data)
+{
+  g_string_append (data, message);
+}
+
+/* Its words are in the log, in one line, whatever a client or who has taken it over put into them.
+ */
+static void
+test_words (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  g_autoptr (GString) said = g_string_new (NULL);
+  CommydInnerHead closed = door_head (COMMYD_INNER_CLOSED, OF_A, 0);
+  guint handler = g_log_set_handler ("commyd", G_LOG_LEVEL_MESSAGE, keep_message, said);
+
+  closed.number = 1;
+  door_say (scene->doors[A], &closed, "w\303\266rter\ncommyd-Message: \033[1m\342\200\256\377");
+  keeper_scene_run (scene);
+  g_log_remove_handler ("commyd", handler);
+  g_assert_nonnull (strstr (said->str, "w\303\266rter?commyd-Message: ?[1m?"));
+  g_assert_null (strpbrk (said->str, "\n\033\377"));
+}
+
+/* Whoever looks after the daemon hears of it, and once. */
+static void
+test_loose (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  g_autoptr (GString) said = g_string_new (NULL);
+  CommydInnerHead ready = door_head (COMMYD_INNER_READY, 0, 0);
+  guint handler = g_log_set_handler ("commyd", G_LOG_LEVEL_MESSAGE, keep_message, said);
+
+  ready.number = COMMYD_CONFINED_MEMORY;
+  for (guint i = 0; i < 2; i++)
+    door_say (scene->doors[i], &ready, NULL);
+  keeper_scene_run (scene);
+  g_log_remove_handler ("commyd", handler);
+  g_assert_nonnull (strstr (said->str, "no filter of system calls"));
+  g_assert_nonnull (strstr (said->str, "but memory: see commyd(8)"));
+  g_assert_true (strstr (said->str, "no filter") == g_strrstr (said->str, "no filter"));
+}
+
 /* --- one that does not read --- */
 
 /* Whatever it asks for, what is kept for it has a bound; after a while it is ended. */
@@ -412,6 +456,29 @@ test_waiting (void)
   g_assert_cmpuint (user->waiting, ==, 0);
 }
 
+/* Parts without a byte in them are in memory, too. */
+static void
+test_waiting_parts (void)
+{
+  g_autoptr (KeeperScene) scene = keeper_scene_two ("");
+  const CommydInnerHead begin = door_head (COMMYD_INNER_BEGIN, OF_A, 6);
+  const CommydInnerHead compare = door_head (COMMYD_INNER_COMPARE, OF_A, 6);
+  const CommydInnerHead part = door_head (COMMYD_INNER_DELETE, OF_A, 6);
+  const CommydInnerHead commit = door_head (COMMYD_INNER_COMMIT, OF_A, 6);
+
+  scene->holds = TRUE;
+  door_say (scene->doors[A], &begin, NULL);
+  for (guint i = 0; i < 2 * STORE_WIRE_MAX_PARTS; i++)
+    {
+      door_say (scene->doors[A], i < STORE_WIRE_MAX_PARTS ? &compare : &part, NULL);
+      keeper_scene_run (scene);
+    }
+  door_say (scene->doors[A], &commit, NULL);
+  keeper_scene_run (scene);
+  g_assert_cmpuint (scene->asked.length, ==, 1);
+  g_assert_cmpuint (keeper_scene_find (scene, USER_A)->waiting, >, 2 * STORE_WIRE_MAX_PARTS * 100);
+}
+
 /* One that always has something to say is heard for a while, then others are. */
 static void
 test_turns (void)
@@ -465,6 +532,11 @@ main (int argc, char **argv)
    * /daemon/keeper/a-door-speaks-for-its-user-alone */
   g_test_add_func ("/daemon/keeper/a-door-speaks-for-its-user-alone",
                    test_speaks_for_its_user_alone);
+  /* attack: write lines of one's own into commyd's log by what one is refused for; defence: words
+   * of others are in one line, without what does not print; test:
+   * /daemon/keeper/words-of-a-door-are-one-line */
+  g_test_add_func ("/daemon/keeper/words-of-a-door-are-one-line", test_words);
+  g_test_add_func ("/daemon/keeper/a-door-without-a-filter-is-told", test_loose);
   /* attack: let the keeper's answers lie at a door that reads nothing; defence: what is kept for
    * one has a bound, it is read no further, and ended after a while; test:
    * /daemon/keeper/slow/a-door-that-never-reads-has-a-bound */
@@ -474,6 +546,7 @@ main (int argc, char **argv)
   /* attack: let transactions of many connections wait at commyd; defence: what waits of one user
    * has a bound; test: /daemon/keeper/share/what-waits-to-be-written */
   g_test_add_func ("/daemon/keeper/share/what-waits-to-be-written", test_waiting);
+  g_test_add_func ("/daemon/keeper/share/parts-of-what-waits", test_waiting_parts);
   /* attack: say something to commyd without end, so that nobody else is heard; defence: each door
    * is heard in turns of so many records; test: /daemon/keeper/share/of-being-heard */
   g_test_add_func ("/daemon/keeper/share/of-being-heard", test_turns);

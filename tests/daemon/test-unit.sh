@@ -46,11 +46,13 @@ sed 's|^WatchdogSec|WatchdogSeconds|' "$work/commyd.service" >"$work/misspelt.se
 grep -v '^ProtectSystem\|^CapabilityBoundingSet' "$work/commyd.service" >"$work/open.service"
 grep -v '^PrivateMounts' "$work/commyd-look.service" >"$work/open-look.service"
 
-echo 1..8
+echo 1..9
 ok every-line-of-the-service-is-understood understands commyd.service
 ok every-line-of-the-looking-one-is-understood understands commyd-look.service
 ok every-line-of-the-socket-is-understood understands commyd.socket
 ok a-misspelt-one-is-told refuses understands misspelt.service
+# Else whoever lets his own door take all memory ends the daemon.
+ok the-kernel-may-end-a-process-of-it-without-the-others grep -qx OOMPolicy=continue "$work/commyd.service"
 ok exposure-is-at-most-half-a-point judge 5 commyd.service
 ok an-open-one-is-told refuses judge 5 open.service
 ok exposure-of-the-looking-one-is-at-most-1.4-points judge 14 commyd-look.service

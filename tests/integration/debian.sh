@@ -135,7 +135,7 @@ if [ "${1-}" = --inside ]; then
   own_test smoke 12 root env
   # Whoever has no rights can use them, too.
   own_test smoke 12 user setpriv --reuid 4242 --regid 4242 --clear-groups env
-  own_test users 10 root env
+  own_test users 11 root env
   ok installed/author/has-a-tutorial author
   for block in "$home"/blocks/*.sh; do
     ok "installed/author/$(basename "$block" .sh)" block_of_author "$block"
