@@ -12,6 +12,8 @@
 
 /* The deepest true answer has six levels; the parser recurses on what it is given. */
 #define SOME 16u
+/* The answer to a transaction has three short objects for each of its operations. */
+#define SOME_OF_TXN 4096u
 #define MAX_DEPTH 16
 #define MAX_MESSAGE 300
 #define MAX_TOKEN 4096
@@ -369,7 +371,7 @@ read_line (Reader *self, JsonObject *object, GError **error)
 /* The parser recurses, so how deep is known before it begins; and it would take comments and other
  * quotes, in which that cannot be counted. */
 static gboolean
-is_plain (const char *data, gsize size)
+is_plain (const char *data, gsize size, gsize some)
 {
   gboolean in_string = FALSE;
   guint depth = 0;
@@ -383,9 +385,9 @@ is_plain (const char *data, gsize size)
         in_string = !in_string;
       else if (in_string)
         i += c == '\\';
-      else if ((c == '{' || c == '[') && (++depth > MAX_DEPTH || ++n_open > SOME + size / 32))
+      else if ((c == '{' || c == '[') && (++depth > MAX_DEPTH || ++n_open > some + size / 32))
         return FALSE; /* a true entry is longer: no memory for a multitude of empty ones */
-      else if (c == ',' && ++n_commas > SOME + size / 8)
+      else if (c == ',' && ++n_commas > some + size / 8)
         return FALSE;
       else if (c == '}' || c == ']')
         depth -= depth > 0;
@@ -408,7 +410,7 @@ commy_etcd_read (CommyEtcdAnswerKind kind,
   JsonObject *object;
   JsonNode *root;
 
-  if (size == 0 || !is_plain (data, size))
+  if (size == 0 || !is_plain (data, size, kind == COMMY_ETCD_TXN ? SOME_OF_TXN : SOME))
     return refuse (error, "it", "is not the JSON that etcd writes");
   if (size > G_MAXSSIZE || !g_utf8_validate (data, (gssize) size, NULL))
     return refuse (error, "it", "is not text");

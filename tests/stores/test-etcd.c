@@ -194,6 +194,26 @@ test_lost_lease (Fixture *fixture, gconstpointer unused)
   g_assert_nonnull (strstr (answer.error->message, "lease"));
 }
 
+#define OPS 128u
+
+/* As many as etcd takes: its answer says something of each. */
+static void
+test_many_ops (Fixture *fixture, gconstpointer unused)
+{
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  g_auto (CommyStoreAnswer) answer = { 0 };
+  CommyStoreOp ops[OPS];
+
+  start (fixture);
+  for (guint i = 0; i < OPS; i++)
+    ops[i] = (CommyStoreOp){ COMMY_STORE_PUT, g_strdup_printf ("many/%u", i), value, 0 };
+  commy_store_txn (&fixture->store, NULL, 0, ops, OPS, &answer);
+  g_assert_no_error (answer.error);
+  g_assert_cmpuint (commy_store_count (&fixture->store, "many/"), ==, OPS);
+  for (guint i = 0; i < OPS; i++)
+    g_free ((char *) ops[i].key);
+}
+
 static void
 test_endpoints (Fixture *fixture, gconstpointer unused)
 {
@@ -282,6 +302,7 @@ main (int argc, char **argv)
   ADD ("range/pages-are-one-revision", test_pages);
   ADD ("range/pages-of-large-values-are-smaller", test_pages_shrink);
   ADD ("limits/value", test_value_limit);
+  ADD ("limits/operations-of-a-transaction", test_many_ops);
   ADD ("order/answers-come-in-order-of-asking", test_order);
   ADD ("lease/put-under-a-lost-one-is-refused", test_lost_lease);
   ADD ("settings/endpoints-are-checked", test_endpoints);
