@@ -514,6 +514,26 @@ append_op (GString *request, const char *prefix, const CommyStoreOp *op)
   g_string_append (request, "}}");
 }
 
+static void
+append_ops (GString *request, const char *prefix, const CommyStoreOp *ops, gsize n_ops)
+{
+  for (gsize i = 0; i < n_ops; i++)
+    {
+      if (i > 0)
+        g_string_append_c (request, ',');
+      append_op (request, prefix, &ops[i]);
+    }
+}
+
+char *
+commy_etcd_write_ops (const char *prefix, const CommyStoreOp *ops, gsize n_ops)
+{
+  GString *text = g_string_new (NULL);
+
+  append_ops (text, prefix, ops, n_ops);
+  return g_string_free (text, FALSE);
+}
+
 char *
 commy_etcd_write_txn (const char *prefix,
                       const CommyStoreCompare *compares,
@@ -533,12 +553,7 @@ commy_etcd_write_txn (const char *prefix,
           compares[i].mod_revision);
     }
   g_string_append (request, "],\"success\":[");
-  for (gsize i = 0; i < n_ops; i++)
-    {
-      if (i > 0)
-        g_string_append_c (request, ',');
-      append_op (request, prefix, &ops[i]);
-    }
+  append_ops (request, prefix, ops, n_ops);
   g_string_append (request, "]}");
   return g_string_free (request, FALSE);
 }
