@@ -35,6 +35,7 @@ typedef struct
   gint n_watches;
   gint bad_watches; /* so many streams are bad, the others good */
   gint chatters;    /* good streams never fall silent */
+  gint n_beats;     /* signs of life that were heard, answered slowly */
   gint n_served;    /* connections whose thread has not ended */
   GCancellable *is_over;
 } Server;
@@ -164,6 +165,17 @@ say_stream (Server *self, GInputStream *in, GOutputStream *out)
   wait_for_end (self, in);
 }
 
+#define SLOW_US 700000u
+
+static void
+say_beat (Server *self, GOutputStream *out)
+{
+  g_usleep (SLOW_US);
+  say_good (self, out,
+            "{\"result\":{\"header\":{\"revision\":\"7\"},\"ID\":\"1\",\"TTL\":\"3\"}}\n");
+  g_atomic_int_inc (&self->n_beats);
+}
+
 static gboolean
 on_connection (GThreadedSocketService *service,
                GSocketConnection *connection,
@@ -180,6 +192,8 @@ on_connection (GThreadedSocketService *service,
   path = read_request (lines, self->is_over);
   if (g_strcmp0 (path, "/v3/watch") == 0)
     say_stream (self, in, out);
+  else if (g_strcmp0 (path, "/v3/lease/keepalive") == 0)
+    say_beat (self, out);
   else if (path != NULL)
     {
       const Answer *answer = g_atomic_pointer_get (&self->answer);
@@ -248,6 +262,13 @@ static void
 impatient_set_up (Fixture *fixture, gconstpointer data)
 {
   set_up (fixture, "200ms", "80ms", "2s");
+}
+
+/* For what takes longer than an operation may. */
+static void
+brisk_set_up (Fixture *fixture, gconstpointer data)
+{
+  set_up (fixture, "600ms", "600ms", "2s");
 }
 
 /* For what comes right because it is asked again. */
@@ -382,6 +403,27 @@ test_slow_range (Fixture *fixture, gconstpointer data)
   commy_store_range (&fixture->store, "", &answer);
   g_assert_no_error (answer.error);
   g_assert_cmpint (answer.revision, ==, 7);
+}
+
+static void
+on_lease (gpointer user_data, const CommyStoreResult *result, const GError *error)
+{
+  g_assert_no_error (error);
+  *(gboolean *) user_data = TRUE;
+}
+
+/* Its sign of life may take longer than an operation may. */
+static void
+test_slow_beat (Fixture *fixture, gconstpointer data)
+{
+  gboolean is_granted = FALSE;
+
+  fixture->store.ops->grant (fixture->store.instance, G_GINT64_CONSTANT (3000000000), on_lease,
+                             &is_granted);
+  commy_test_run_until (NULL, is_granted);
+  commy_test_run_until (NULL, g_atomic_int_get (&fixture->server.n_beats) >= 2);
+  g_assert_cmpuint (commy_test_host_count_log (fixture->store.host, "is not kept alive: no member"),
+                    ==, 0);
 }
 
 typedef struct
@@ -668,6 +710,8 @@ main (int argc, char **argv)
               impatient_set_up, test_queue, fixture_tear_down);
   g_test_add ("/store/etcd/hostile/range/a-slow-member-is-given-more-time", Fixture, NULL,
               quick_set_up, test_slow_range, fixture_tear_down);
+  g_test_add ("/store/etcd/hostile/lease/a-slow-sign-of-life-is-one", Fixture, NULL, brisk_set_up,
+              test_slow_beat, fixture_tear_down);
   g_test_add ("/store/etcd/hostile/watch/goes-on-while-its-member-tells", Fixture, NULL,
               steady_set_up, test_telling_member, fixture_tear_down);
   g_test_add ("/store/etcd/hostile/watch/many-names-are-few-streams", Fixture, NULL, patient_set_up,
