@@ -394,9 +394,10 @@ commy_http_new (CommyHost *host, const CommyHttpSettings *settings, GError **err
 
   self->host = host;
   self->open = g_ptr_array_new ();
+  /* Each exchange has its own limit; libsoup's would end a stream that has no news for a minute. */
   self->session = soup_session_new_with_options ("max-conns", MAX_CONNECTIONS, "max-conns-per-host",
-                                                 MAX_CONNECTIONS, "proxy-resolver", NULL,
-                                                 "remote-connectable", socket, NULL);
+                                                 MAX_CONNECTIONS, "proxy-resolver", NULL, "timeout",
+                                                 0, "remote-connectable", socket, NULL);
   soup_session_remove_feature_by_type (self->session, SOUP_TYPE_CONTENT_DECODER);
   soup_session_remove_feature_by_type (self->session, SOUP_TYPE_AUTH_MANAGER);
   if (!set_up_tls (self, settings, error))

@@ -17,6 +17,7 @@
 #define PAUSE_NS (50 * MS)
 #define MAX_PAUSE_NS (1000 * MS)
 #define MAX_PASSWORD 1024
+#define MAX_DOUBLINGS 6u
 /* An older revision than was seen is what a member says that was left behind. If the whole cluster
  * says so for this long it was set back, and that is what there is now. */
 #define SET_BACK_NS (10000 * MS)
@@ -40,6 +41,7 @@ struct _CommyEtcdCall
   CommyEtcdAsk ask;
   gint64 until_ns;
   guint timer;
+  guint n_tries;
   CommyHttpExchange *exchange;
   const char *member;
   gint64 floor; /* the newest revision that was seen when it was asked */
@@ -382,14 +384,25 @@ send (CommyEtcdCluster *self, const char *path, const char *body, const CommyHtt
   return commy_http_send (self->settings.http, &request);
 }
 
+/* All were asked, and none was quick enough: they get twice the time, or who has too much to do
+ * would only ever be asked again. */
+static gint64
+next_limit (CommyEtcdCall *self, gint64 left_ns)
+{
+  CommyEtcdCluster *cluster = self->cluster;
+  gint64 attempt_ns
+      = self->ask.attempt_ns != 0 ? self->ask.attempt_ns : cluster->settings.attempt_ns;
+  guint n_rounds = self->n_tries++ / cluster->n_members;
+
+  return CLAMP (left_ns, MS, attempt_ns << MIN (n_rounds, MAX_DOUBLINGS));
+}
+
 static void
 attempt (CommyEtcdCall *self)
 {
   CommyEtcdCluster *cluster = self->cluster;
   CommyHost *host = cluster->settings.host;
   gint64 left_ns = self->until_ns - host->now_ns (host);
-  gint64 attempt_ns
-      = self->ask.attempt_ns != 0 ? self->ask.attempt_ns : cluster->settings.attempt_ns;
   g_autoptr (GError) error = NULL;
   char *login = NULL;
   const char *path, *body;
@@ -408,7 +421,7 @@ attempt (CommyEtcdCall *self)
       = send (cluster, path, body,
               &(CommyHttpRequest){ .authorization = self->is_login ? NULL : cluster->token,
                                    .is_repeatable = self->is_login || self->ask.is_repeatable,
-                                   .limit_ns = CLAMP (left_ns, MS, attempt_ns),
+                                   .limit_ns = next_limit (self, left_ns),
                                    .done = on_reply,
                                    .user_data = self });
   free_secret (login);
@@ -522,6 +535,15 @@ gboolean
 commy_etcd_cluster_is_silent (CommyEtcdCluster *self)
 {
   return self->failures > 0;
+}
+
+gboolean
+commy_etcd_cluster_is_reading (CommyEtcdCluster *self)
+{
+  for (guint i = 0; i < self->calls->len; i++)
+    if (((CommyEtcdCall *) self->calls->pdata[i])->ask.kind == COMMY_ETCD_RANGE)
+      return TRUE;
+  return FALSE;
 }
 
 gint64

@@ -19,7 +19,7 @@ typedef struct
   const char *user;   /* "": nobody in particular */
   const char *password_file;
   gint64 timeout_ns;                              /* for a call, whichever members it takes */
-  gint64 attempt_ns;                              /* for one member */
+  gint64 attempt_ns;                              /* for one member, the first time */
   CommyHttp *http;                                /* taken over */
   gsize max_answer;                               /* an endless number of bytes is no answer */
   void (*moved) (gpointer data, gint64 pause_ns); /* another member is asked after a pause */
@@ -59,6 +59,8 @@ gint64 commy_etcd_cluster_get_attempt (CommyEtcdCluster *self);
 /* When it last answered a call; 0: never. */
 gint64 commy_etcd_cluster_get_heard (CommyEtcdCluster *self);
 gboolean commy_etcd_cluster_is_silent (CommyEtcdCluster *self);
+/* Whether a range is being read. */
+gboolean commy_etcd_cluster_is_reading (CommyEtcdCluster *self);
 /* The newest that was seen. */
 gint64 commy_etcd_cluster_get_revision (CommyEtcdCluster *self);
 

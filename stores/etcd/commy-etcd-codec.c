@@ -12,6 +12,8 @@
 
 /* The deepest true answer has six levels; the parser recurses on what it is given. */
 #define SOME 16u
+/* The answer to a transaction has three short objects for each of its operations. */
+#define SOME_OF_TXN 4096u
 #define MAX_DEPTH 16
 #define MAX_MESSAGE 300
 #define MAX_TOKEN 4096
@@ -369,7 +371,7 @@ read_line (Reader *self, JsonObject *object, GError **error)
 /* The parser recurses, so how deep is known before it begins; and it would take comments and other
  * quotes, in which that cannot be counted. */
 static gboolean
-is_plain (const char *data, gsize size)
+is_plain (const char *data, gsize size, gsize some)
 {
   gboolean in_string = FALSE;
   guint depth = 0;
@@ -383,9 +385,9 @@ is_plain (const char *data, gsize size)
         in_string = !in_string;
       else if (in_string)
         i += c == '\\';
-      else if ((c == '{' || c == '[') && (++depth > MAX_DEPTH || ++n_open > SOME + size / 32))
+      else if ((c == '{' || c == '[') && (++depth > MAX_DEPTH || ++n_open > some + size / 32))
         return FALSE; /* a true entry is longer: no memory for a multitude of empty ones */
-      else if (c == ',' && ++n_commas > SOME + size / 8)
+      else if (c == ',' && ++n_commas > some + size / 8)
         return FALSE;
       else if (c == '}' || c == ']')
         depth -= depth > 0;
@@ -408,7 +410,7 @@ commy_etcd_read (CommyEtcdAnswerKind kind,
   JsonObject *object;
   JsonNode *root;
 
-  if (size == 0 || !is_plain (data, size))
+  if (size == 0 || !is_plain (data, size, kind == COMMY_ETCD_TXN ? SOME_OF_TXN : SOME))
     return refuse (error, "it", "is not the JSON that etcd writes");
   if (size > G_MAXSSIZE || !g_utf8_validate (data, (gssize) size, NULL))
     return refuse (error, "it", "is not text");
@@ -512,6 +514,26 @@ append_op (GString *request, const char *prefix, const CommyStoreOp *op)
   g_string_append (request, "}}");
 }
 
+static void
+append_ops (GString *request, const char *prefix, const CommyStoreOp *ops, gsize n_ops)
+{
+  for (gsize i = 0; i < n_ops; i++)
+    {
+      if (i > 0)
+        g_string_append_c (request, ',');
+      append_op (request, prefix, &ops[i]);
+    }
+}
+
+char *
+commy_etcd_write_ops (const char *prefix, const CommyStoreOp *ops, gsize n_ops)
+{
+  GString *text = g_string_new (NULL);
+
+  append_ops (text, prefix, ops, n_ops);
+  return g_string_free (text, FALSE);
+}
+
 char *
 commy_etcd_write_txn (const char *prefix,
                       const CommyStoreCompare *compares,
@@ -531,12 +553,7 @@ commy_etcd_write_txn (const char *prefix,
           compares[i].mod_revision);
     }
   g_string_append (request, "],\"success\":[");
-  for (gsize i = 0; i < n_ops; i++)
-    {
-      if (i > 0)
-        g_string_append_c (request, ',');
-      append_op (request, prefix, &ops[i]);
-    }
+  append_ops (request, prefix, ops, n_ops);
   g_string_append (request, "]}");
   return g_string_free (request, FALSE);
 }

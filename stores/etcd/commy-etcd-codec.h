@@ -77,6 +77,8 @@ char *commy_etcd_write_txn (const char *prefix,
                             gsize n_compares,
                             const CommyStoreOp *ops,
                             gsize n_ops);
+/* A part of such a request: what is done, with commas between. */
+char *commy_etcd_write_ops (const char *prefix, const CommyStoreOp *ops, gsize n_ops);
 char *commy_etcd_write_grant (gint64 lease, gint64 ttl);
 char *commy_etcd_write_lease (gint64 lease);
 char *commy_etcd_write_login (const char *user, const char *password);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Keeping leases alive: a beat every third of the time to live, asked of another member when one
- * does not answer in that time. etcd says by a time of 0 that a lease has ended while we lived
- * (the process was stopped, or cut off): its keys are gone for everybody, who watches them sees
- * it, and puts under it are refused. Its owner asks for another one.
+ * does not answer in that time, and again for as long as the lease may last: what waits in the
+ * queue of operations is not before it. etcd says by a time of 0 that a lease has ended while we
+ * lived (the process was stopped, or cut off): its keys are gone for everybody, who watches them
+ * sees it, and puts under it are refused. Its owner asks for another one.
  */
 #include "config.h"
 
 #include "commy-etcd-leases.h"
 
 #define SECOND_NS G_GINT64_CONSTANT (1000000000)
+#define BEATS 3 /* in the time to live */
 
 struct _CommyEtcdLeases
 {
@@ -81,11 +83,13 @@ static void
 beat (gpointer user_data)
 {
   Lease *self = user_data;
+  const gint64 timeout_ns = commy_etcd_cluster_get_timeout (self->owner->cluster);
   const CommyEtcdAsk ask = { .kind = COMMY_ETCD_KEEPALIVE,
                              .path = "/v3/lease/keepalive",
                              .body = commy_etcd_write_lease (self->id),
                              .is_repeatable = TRUE,
                              .attempt_ns = self->beat_ns,
+                             .timeout_ns = MAX (BEATS * self->beat_ns, timeout_ns),
                              .done = on_beat,
                              .user_data = self };
 
@@ -100,7 +104,7 @@ commy_etcd_leases_keep (CommyEtcdLeases *self, gint64 lease, gint64 ttl)
 
   kept->id = lease;
   kept->owner = self;
-  kept->beat_ns = MIN (ttl, G_MAXINT32) * SECOND_NS / 3;
+  kept->beat_ns = MIN (ttl, G_MAXINT32) * SECOND_NS / BEATS;
   g_hash_table_replace (self->leases, &kept->id, kept);
   beat_later (kept);
 }

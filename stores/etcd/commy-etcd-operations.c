@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The queue of operations: see the header. One is under way at a time, so that what was asked
- * later also happens later.
+ * later also happens later; but transactions without conditions that wait one behind the other go
+ * together. What etcd will not have of them together it is asked one by one.
  */
 #include "config.h"
 
 #include "commy-etcd-operations.h"
 
+#include "commy-etcd-bundle.h"
 #include "stores/common/commy-store-check.h"
 
 #include <string.h>
@@ -34,13 +36,16 @@ struct _Operation
   gpointer user_data;
   gboolean began;
   CommyEtcdCall *call;
-  GError *error;    /* it cannot be asked at all */
-  char *body;       /* transactions */
-  char *prefix;     /* ranges */
-  GArray *entries;  /* read so far */
-  gint64 revision;  /* they are of */
-  guint page;       /* keys read at once */
-  guint n_restarts; /* the revision was compacted in the middle */
+  GError *error;       /* it cannot be asked at all */
+  char *body;          /* transactions that must be alone */
+  CommyEtcdPart *part; /* of those that need not */
+  guint n_together;  /* that end with it: those behind it in the queue that went with it, and it */
+  gboolean is_alone; /* together they were refused */
+  char *prefix;      /* ranges */
+  GArray *entries;   /* read so far */
+  gint64 revision;   /* they are of */
+  guint page;        /* keys read at once */
+  guint n_restarts;  /* the revision was compacted in the middle */
   gint64 lease;
   gint64 ttl;        /* in seconds */
   gboolean was_ours; /* the lease that is ended was kept alive here */
@@ -56,6 +61,7 @@ operation_free (Operation *self)
     commy_etcd_call_cancel (self->call);
   g_clear_error (&self->error);
   g_clear_pointer (&self->entries, g_array_unref);
+  commy_etcd_part_free (self->part);
   g_free (self->body);
   g_free (self->prefix);
   g_free (self);
@@ -278,25 +284,92 @@ commy_etcd_operations_range (CommyEtcdOperations *self,
 
 /* --- transactions --- */
 
+/* Takes in those behind it, which wait for its answer. */
+static char *
+write_together (Operation *self)
+{
+  CommyEtcdBundle *bundle = commy_etcd_bundle_new ();
+
+  commy_etcd_bundle_add (bundle, self->part);
+  self->n_together = 1;
+  for (GList *at = self->owner->queue.head->next; at != NULL && !self->is_alone; at = at->next)
+    {
+      Operation *next = at->data;
+
+      if (next->part == NULL || next->error != NULL || next->is_alone
+          || !commy_etcd_bundle_add (bundle, next->part))
+        break;
+      next->began = TRUE;
+      self->n_together++;
+    }
+  return commy_etcd_bundle_write (bundle);
+}
+
+static void begin_txn (Operation *self);
+
+/* etcd did nothing of it, and says so of all for what may be one's fault. */
+static void
+go_alone (Operation *self)
+{
+  GList *at = self->owner->queue.head;
+
+  for (guint i = 0; i < self->n_together; i++, at = at->next)
+    {
+      Operation *operation = at->data;
+
+      operation->is_alone = TRUE;
+      operation->began = operation == self;
+    }
+  begin_txn (self);
+}
+
 static void
 on_txn (gpointer user_data, const CommyEtcdAnswer *said, int code, const GError *error)
 {
   Operation *self = user_data;
+  CommyEtcdOperations *owner = self->owner;
   CommyStoreResult result = { .struct_size = sizeof (CommyStoreResult) };
+  guint n = self->n_together;
 
   self->call = NULL;
+  if (code != 0 && n > 1)
+    {
+      go_alone (self);
+      return;
+    }
   if (error == NULL)
     {
       result.succeeded = said->succeeded;
       result.revision = said->revision;
     }
-  answer (self, error == NULL ? &result : NULL, error);
+  /* Those that it took in are the head in turn; nothing begins before they are answered. */
+  for (guint i = 0; i < n; i++)
+    answer (g_queue_peek_head (&owner->queue), error == NULL ? &result : NULL, error);
 }
 
 static void
 begin_txn (Operation *self)
 {
-  ask (self, COMMY_ETCD_TXN, "/v3/kv/txn", g_steal_pointer (&self->body), FALSE, on_txn);
+  char *body;
+
+  self->n_together = 1;
+  body = self->part != NULL ? write_together (self) : g_steal_pointer (&self->body);
+  ask (self, COMMY_ETCD_TXN, "/v3/kv/txn", body, FALSE, on_txn);
+}
+
+static void
+write_down (Operation *self,
+            const CommyStoreCompare *compares,
+            gsize n_compares,
+            const CommyStoreOp *ops,
+            gsize n_ops)
+{
+  const char *prefix = commy_etcd_cluster_get_prefix (self->owner->settings.cluster);
+
+  if (n_compares == 0)
+    self->part = commy_etcd_part_new (prefix, ops, n_ops);
+  if (self->part == NULL)
+    self->body = commy_etcd_write_txn (prefix, compares, n_compares, ops, n_ops);
 }
 
 void
@@ -313,8 +386,7 @@ commy_etcd_operations_txn (CommyEtcdOperations *self,
   if (operation->error == NULL
       && commy_store_check_txn (compares, n_compares, ops, n_ops, self->settings.max_value,
                                 &operation->error))
-    operation->body = commy_etcd_write_txn (commy_etcd_cluster_get_prefix (self->settings.cluster),
-                                            compares, n_compares, ops, n_ops);
+    write_down (operation, compares, n_compares, ops, n_ops);
   advance (self);
 }
 

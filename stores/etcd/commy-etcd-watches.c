@@ -17,6 +17,11 @@ typedef struct _Watch Watch;
  * says nothing for so long although the cluster has moved on is opened anew all the same. */
 #define SILENCE_NS G_GINT64_CONSTANT (60000000000)
 
+/* Who reads many ranges watches each of them then: new watches wait for one another while ranges
+ * are read, but not longer than this in all. */
+#define GATHER_NS G_GINT64_CONSTANT (20000000)
+#define GATHER_MOST_NS G_GINT64_CONSTANT (500000000)
+
 /* One at most is being opened. */
 typedef struct
 {
@@ -25,6 +30,9 @@ typedef struct
   const char *member;
   GPtrArray *watches; /* of Watch, referenced; those that ended meanwhile too */
   guint timer;        /* until all of them are there */
+  gint64 until_ns;    /* which is not waited for any longer */
+  guint doubt;        /* until it must have said something, because its member failed */
+  gint64 doubt_ns;    /* since when */
   gint64 heard_ns;    /* when it last said anything */
   gint64 revision;    /* up to which, as it said */
 } Stream;
@@ -39,7 +47,8 @@ struct _CommyEtcdWatches
   guint open_timer; /* watches wait for a stream */
   guint probe_timer;
   gint64 probe_ns;
-  gint64 away_ns; /* since when no stream can be opened; 0: it can */
+  gint64 away_ns;   /* since when no stream can be opened; 0: it can */
+  gint64 gather_ns; /* since when new watches wait for others; 0: none do */
   CommyEtcdCall *login;
   CommyEtcdCall *probe;
 };
@@ -60,6 +69,7 @@ struct _Watch
 };
 
 static void open_soon (CommyEtcdWatches *self, gint64 pause_ns);
+static void await_opening (CommyEtcdWatches *self, gint64 pause_ns);
 
 /* Asks the cluster as a whole for its revision, and for a token where one is needed. */
 static CommyEtcdCall *
@@ -142,6 +152,8 @@ stream_free (gpointer data)
   commy_http_cancel (self->exchange);
   if (self->timer != 0)
     self->owner->host->remove (self->owner->host, self->timer);
+  if (self->doubt != 0)
+    self->owner->host->remove (self->owner->host, self->doubt);
   for (guint i = 0; i < self->watches->len; i++)
     {
       Watch *watch = self->watches->pdata[i];
@@ -262,9 +274,11 @@ tell (Watch *self, const CommyEtcdAnswer *answer)
     last = g_array_index (answer->entries, CommyStoreEntry, answer->entries->len - 1).mod_revision;
   /* Of a fragment the rest of the last revision is still to come, and comes again if need be. */
   self->after = answer->fragment ? MAX (self->after, last - 1) : MAX (self->after, last);
+  /* The revision of the header may be far beyond: to who is behind etcd tells a thousand revisions
+   * at a time. */
   if (answer->entries->len > 0)
-    self->event (self->user_data, (gconstpointer) answer->entries->data, answer->entries->len,
-                 MAX (answer->revision, last), NULL);
+    self->event (self->user_data, (gconstpointer) answer->entries->data, answer->entries->len, last,
+                 NULL);
 }
 
 static void
@@ -425,21 +439,51 @@ take_in (CommyEtcdWatches *self, Stream *stream)
     }
 }
 
+static gboolean
+has_begun (const Stream *self)
+{
+  for (guint i = 0; i < self->watches->len; i++)
+    {
+      const Watch *watch = self->watches->pdata[i];
+
+      if (watch->stream == self && !watch->is_there)
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+has_spoken (const Stream *self, gint64 now_ns)
+{
+  return self->revision > 0
+         && now_ns - self->heard_ns < commy_etcd_cluster_get_attempt (self->owner->cluster);
+}
+
+static void on_late (gpointer user_data);
+
+static void
+be_patient (Stream *self)
+{
+  CommyEtcdWatches *owner = self->owner;
+
+  self->timer = owner->host->add_timer (
+      owner->host, commy_etcd_cluster_get_attempt (owner->cluster), on_late, self);
+}
+
+/* A member with much to do begins them one by one: to ask again would only make it more. */
 static void
 on_late (gpointer user_data)
 {
   Stream *stream = user_data;
+  gint64 now_ns = stream->owner->host->now_ns (stream->owner->host);
 
   stream->timer = 0;
-  for (guint i = 0; i < stream->watches->len; i++)
-    {
-      const Watch *watch = stream->watches->pdata[i];
-
-      if (watch->stream != stream || watch->is_there)
-        continue;
-      lose (stream, "it does not begin what it was asked to watch");
-      return;
-    }
+  if (has_begun (stream))
+    return;
+  if (has_spoken (stream, now_ns) && now_ns < stream->until_ns)
+    be_patient (stream);
+  else
+    lose (stream, "it does not begin what it was asked to watch");
 }
 
 static char *
@@ -475,11 +519,11 @@ open_stream (CommyEtcdWatches *self)
   request = write_request (self, stream);
   stream->member = commy_etcd_cluster_get_member (self->cluster);
   stream->heard_ns = self->host->now_ns (self->host);
+  stream->until_ns = stream->heard_ns + commy_etcd_cluster_get_timeout (self->cluster);
   g_ptr_array_add (self->streams, stream);
   stream->exchange = commy_etcd_cluster_open_stream (self->cluster, "/v3/watch", request, on_line,
                                                      on_stream_over, stream);
-  stream->timer = self->host->add_timer (self->host, commy_etcd_cluster_get_attempt (self->cluster),
-                                         on_late, stream);
+  be_patient (stream);
 }
 
 /* A call has asked for a token, whatever else it did. */
@@ -495,12 +539,26 @@ on_login (gpointer user_data, const CommyEtcdAnswer *answer, int code, const GEr
     end_all (self, (CommyError) error->code, error->message);
 }
 
+/* Whether it is worth waiting for more of them: each stream takes others in. */
+static gboolean
+must_gather (CommyEtcdWatches *self)
+{
+  return self->gather_ns != 0 && commy_etcd_cluster_is_reading (self->cluster)
+         && self->host->now_ns (self->host) - self->gather_ns < GATHER_MOST_NS;
+}
+
 static void
 on_open (gpointer user_data)
 {
   CommyEtcdWatches *self = user_data;
 
   self->open_timer = 0;
+  if (must_gather (self))
+    {
+      await_opening (self, GATHER_NS);
+      return;
+    }
+  self->gather_ns = 0;
   if (!commy_etcd_cluster_lacks_token (self->cluster))
     open_stream (self);
   else if (self->login == NULL)
@@ -508,10 +566,18 @@ on_open (gpointer user_data)
 }
 
 static void
-open_soon (CommyEtcdWatches *self, gint64 pause_ns)
+await_opening (CommyEtcdWatches *self, gint64 pause_ns)
 {
   if (self->open_timer == 0)
     self->open_timer = self->host->add_timer (self->host, pause_ns, on_open, self);
+}
+
+/* For watches that had a stream. */
+static void
+open_soon (CommyEtcdWatches *self, gint64 pause_ns)
+{
+  self->gather_ns = 0;
+  await_opening (self, pause_ns);
 }
 
 /* --- signs of life --- */
@@ -597,7 +663,9 @@ commy_etcd_watches_add (CommyEtcdWatches *self,
   watch->event = event;
   watch->user_data = user_data;
   g_hash_table_insert (self->watches, GUINT_TO_POINTER (watch->id), watch);
-  open_soon (self, 0);
+  if (self->open_timer == 0)
+    self->gather_ns = self->host->now_ns (self->host);
+  await_opening (self, 0);
   if (self->probe == NULL)
     probe_later (self);
   return watch->id;
@@ -629,13 +697,51 @@ commy_etcd_watches_remove (CommyEtcdWatches *self, guint id)
     tidy (self, stream);
 }
 
+static void
+on_doubt_over (gpointer user_data)
+{
+  Stream *stream = user_data;
+  CommyEtcdWatches *self = stream->owner;
+
+  stream->doubt = 0;
+  if (stream->heard_ns > stream->doubt_ns)
+    return;
+  g_ptr_array_remove_fast (self->streams, stream);
+  open_soon (self, 0);
+}
+
+static void
+doubt (Stream *self, gint64 now_ns)
+{
+  CommyEtcdWatches *owner = self->owner;
+
+  if (self->doubt != 0)
+    return;
+  self->doubt_ns = now_ns;
+  self->doubt = owner->host->add_timer (
+      owner->host, commy_etcd_cluster_get_attempt (owner->cluster), on_doubt_over, self);
+}
+
+/* A member that is slow to answer, but tells changes, has more to do than it can: what it has begun
+ * to tell it would have to look for again. */
 void
 commy_etcd_watches_move (CommyEtcdWatches *self, gint64 pause_ns)
 {
-  if (self->streams->len == 0)
-    return;
-  g_ptr_array_set_size (self->streams, 0);
-  open_soon (self, pause_ns);
+  gint64 now_ns = self->host->now_ns (self->host);
+
+  for (guint i = 0; i < self->streams->len;)
+    {
+      Stream *stream = self->streams->pdata[i];
+
+      if (has_spoken (stream, now_ns))
+        {
+          doubt (stream, now_ns);
+          i++;
+          continue;
+        }
+      g_ptr_array_remove_index_fast (self->streams, i);
+      open_soon (self, pause_ns);
+    }
 }
 
 CommyEtcdWatches *

@@ -9,6 +9,7 @@
 #include "tests/conformance/commy-store-conformance.h"
 
 #include <gio/gio.h>
+#include <libsoup/soup.h>
 #include <string.h>
 
 #define MAX_ANSWER "64 KiB"
@@ -33,6 +34,8 @@ typedef struct
   gint n_ranges;        /* atomic, as all that its threads touch */
   gint n_watches;
   gint bad_watches; /* so many streams are bad, the others good */
+  gint chatters;    /* good streams never fall silent */
+  gint n_beats;     /* signs of life that were heard, answered slowly */
   gint n_served;    /* connections whose thread has not ended */
   GCancellable *is_over;
 } Server;
@@ -146,6 +149,8 @@ say_stream (Server *self, GInputStream *in, GOutputStream *out)
         "{\"result\":{\"header\":{\"revision\":\"9\"},\"watch_id\":\"1\",\"events\":[{\"kv\":{"
         "\"key\":\"Y29tbXkvbS9r\",\"create_revision\":\"9\",\"mod_revision\":\"9\","
         "\"version\":\"1\",\"value\":\"dg==\"}}]}}\n";
+  static const char nothing_new[]
+      = "{\"result\":{\"header\":{\"revision\":\"9\"},\"watch_id\":\"1\"}}\n";
 
   say (self, out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
        -1);
@@ -155,7 +160,20 @@ say_stream (Server *self, GInputStream *in, GOutputStream *out)
       return;
     }
   say (self, out, good, -1);
+  while (g_atomic_int_get (&self->chatters) && say (self, out, nothing_new, -1))
+    g_usleep (1000);
   wait_for_end (self, in);
+}
+
+#define SLOW_US 700000u
+
+static void
+say_beat (Server *self, GOutputStream *out)
+{
+  g_usleep (SLOW_US);
+  say_good (self, out,
+            "{\"result\":{\"header\":{\"revision\":\"7\"},\"ID\":\"1\",\"TTL\":\"3\"}}\n");
+  g_atomic_int_inc (&self->n_beats);
 }
 
 static gboolean
@@ -174,6 +192,8 @@ on_connection (GThreadedSocketService *service,
   path = read_request (lines, self->is_over);
   if (g_strcmp0 (path, "/v3/watch") == 0)
     say_stream (self, in, out);
+  else if (g_strcmp0 (path, "/v3/lease/keepalive") == 0)
+    say_beat (self, out);
   else if (path != NULL)
     {
       const Answer *answer = g_atomic_pointer_get (&self->answer);
@@ -220,7 +240,7 @@ server_start (Server *self)
 /* --- fixture --- */
 
 static void
-set_up (Fixture *fixture, const char *timeout, const char *attempt)
+set_up (Fixture *fixture, const char *timeout, const char *attempt, const char *probe)
 {
   CommyTestHost *host = commy_test_host_new (NULL, descriptor ());
   g_autoptr (GError) error = NULL;
@@ -231,6 +251,7 @@ set_up (Fixture *fixture, const char *timeout, const char *attempt)
   commy_test_host_set_param (host, "endpoints", fixture->server.endpoint);
   commy_test_host_set_param (host, "timeout", timeout);
   commy_test_host_set_param (host, "attempt", attempt);
+  commy_test_host_set_param (host, "probe", probe);
   commy_test_host_set_param (host, "max-answer", MAX_ANSWER);
   fixture->store.instance = commy_test_host_start (host, &error);
   g_assert_no_error (error);
@@ -240,14 +261,35 @@ set_up (Fixture *fixture, const char *timeout, const char *attempt)
 static void
 impatient_set_up (Fixture *fixture, gconstpointer data)
 {
-  set_up (fixture, "200ms", "80ms");
+  set_up (fixture, "200ms", "80ms", "2s");
+}
+
+/* For what takes longer than an operation may. */
+static void
+brisk_set_up (Fixture *fixture, gconstpointer data)
+{
+  set_up (fixture, "600ms", "600ms", "2s");
+}
+
+/* For what comes right because it is asked again. */
+static void
+quick_set_up (Fixture *fixture, gconstpointer data)
+{
+  set_up (fixture, "30s", "10ms", "2s");
+}
+
+/* For what must fail, on a member that goes on telling. */
+static void
+steady_set_up (Fixture *fixture, gconstpointer data)
+{
+  set_up (fixture, "2s", "1s", "600s");
 }
 
 /* For what must come right, however busy this machine is. */
 static void
 patient_set_up (Fixture *fixture, gconstpointer data)
 {
-  set_up (fixture, "60s", "60s");
+  set_up (fixture, "60s", "60s", "2s");
 }
 
 static void
@@ -346,6 +388,42 @@ test_range (Fixture *fixture, gconstpointer data)
       commy_store_range (&fixture->store, "", &good);
       is_good = good.error == NULL && good.revision == 7;
     }
+}
+
+/* It takes longer than the first attempts: later ones take longer, too. */
+static void
+test_slow_range (Fixture *fixture, gconstpointer data)
+{
+  static const Answer slow = { .name = "slow",
+                               .head = OK_HEAD "Content-Length: 39\r\n\r\n" GOOD_RANGE,
+                               .drip_us = 2000 };
+  g_auto (CommyStoreAnswer) answer = { 0 };
+
+  g_atomic_pointer_set (&fixture->server.answer, &slow);
+  commy_store_range (&fixture->store, "", &answer);
+  g_assert_no_error (answer.error);
+  g_assert_cmpint (answer.revision, ==, 7);
+}
+
+static void
+on_lease (gpointer user_data, const CommyStoreResult *result, const GError *error)
+{
+  g_assert_no_error (error);
+  *(gboolean *) user_data = TRUE;
+}
+
+/* Its sign of life may take longer than an operation may. */
+static void
+test_slow_beat (Fixture *fixture, gconstpointer data)
+{
+  gboolean is_granted = FALSE;
+
+  fixture->store.ops->grant (fixture->store.instance, G_GINT64_CONSTANT (3000000000), on_lease,
+                             &is_granted);
+  commy_test_run_until (NULL, is_granted);
+  commy_test_run_until (NULL, g_atomic_int_get (&fixture->server.n_beats) >= 2);
+  g_assert_cmpuint (commy_test_host_count_log (fixture->store.host, "is not kept alive: no member"),
+                    ==, 0);
 }
 
 typedef struct
@@ -458,6 +536,158 @@ test_no_watch (Fixture *fixture, gconstpointer data)
   g_assert_cmpint (g_atomic_int_get (&fixture->server.n_watches), <, 50);
 }
 
+#define TRIES 3u
+
+/* A member that is slow to answer, but tells changes, is not asked to tell them anew. A busy
+ * machine may keep it from telling. */
+static void
+test_telling_member (Fixture *fixture, gconstpointer data)
+{
+  static const Answer silence = { .name = "silence", .head = "", .waits = TRUE };
+  Seen seen = { 0 };
+  guint n_tries = 0;
+  gint n_before;
+
+  g_atomic_int_set (&fixture->server.chatters, TRUE);
+  fixture->store.ops->watch (fixture->store.instance, "", 7, on_event, &seen);
+  commy_test_run_until (NULL, seen.n_entries > 0);
+  g_atomic_pointer_set (&fixture->server.answer, &silence);
+  do
+    {
+      g_auto (CommyStoreAnswer) answer = { 0 };
+
+      n_before = g_atomic_int_get (&fixture->server.n_watches);
+      commy_store_range (&fixture->store, "", &answer);
+      g_assert_error (answer.error, COMMY_TEST_ERROR, 601);
+    }
+  while (g_atomic_int_get (&fixture->server.n_watches) > n_before && ++n_tries < TRIES);
+  g_assert_cmpuint (n_tries, <, TRIES);
+  g_assert_cmpuint (seen.n_errors, ==, 0);
+  g_atomic_int_set (&fixture->server.chatters, FALSE);
+}
+
+/* What is asked of libsoup. */
+typedef struct
+{
+  guint n_streams;
+  guint timeout_s;
+} Asked;
+
+static gboolean
+on_request (GSignalInvocationHint *hint, guint n, const GValue *values, gpointer user_data)
+{
+  Asked *asked = user_data;
+  GUri *uri = soup_message_get_uri (g_value_get_object (&values[1]));
+
+  asked->n_streams += strcmp (g_uri_get_path (uri), "/v3/watch") == 0;
+  asked->timeout_s = soup_session_get_timeout (g_value_get_object (&values[0]));
+  return TRUE;
+}
+
+static gulong
+listen_in (Asked *asked)
+{
+  g_type_ensure (SOUP_TYPE_SESSION);
+  return g_signal_add_emission_hook (g_signal_lookup ("request-queued", SOUP_TYPE_SESSION), 0,
+                                     on_request, asked, NULL);
+}
+
+static void
+stop_listening (gulong hook)
+{
+  g_signal_remove_emission_hook (g_signal_lookup ("request-queued", SOUP_TYPE_SESSION), hook);
+}
+
+#define NAMES 40u
+
+typedef struct
+{
+  Fixture *fixture;
+  Seen *seen;
+  guint n_left;
+} Names;
+
+static void
+on_name (gpointer user_data, const CommyStoreResult *result, const GError *error)
+{
+  Names *names = user_data;
+
+  g_assert_no_error (error);
+  names->n_left--;
+  names->fixture->store.ops->watch (names->fixture->store.instance, "", 7, on_event, names->seen);
+}
+
+/* Who reads many names and watches each of them opens few streams for it. */
+static void
+test_many_names (Fixture *fixture, gconstpointer data)
+{
+  Asked asked = { 0 };
+  gulong hook = listen_in (&asked);
+  Seen seen = { 0 };
+  Names names = { fixture, &seen, NAMES };
+
+  for (guint i = 0; i < NAMES; i++)
+    fixture->store.ops->range (fixture->store.instance, "", on_name, &names);
+  commy_test_run_until (NULL, names.n_left == 0 && seen.n_entries > 0);
+  stop_listening (hook);
+  g_test_message ("%u streams", asked.n_streams);
+  g_assert_cmpuint (asked.n_streams, <, NAMES / 4);
+}
+
+typedef struct
+{
+  gint64 revision; /* up to which it was told */
+  guint n_entries;
+} Told;
+
+static void
+on_told (gpointer user_data,
+         const CommyStoreEntry *entries,
+         gsize n_entries,
+         gint64 revision,
+         const GError *error)
+{
+  Told *told = user_data;
+
+  g_assert_no_error (error);
+  for (gsize i = 0; i < n_entries; i++)
+    g_assert_cmpint (entries[i].mod_revision, >=, told->revision);
+  told->revision = revision;
+  told->n_entries += (guint) n_entries;
+}
+
+#define HEAD_20 "{\"result\":{\"header\":{\"revision\":\"20\"},\"watch_id\":\"1\","
+#define PUT_AT(revision)                                                             \
+  HEAD_20 "\"events\":[{\"kv\":{\"key\":\"Y29tbXkvbS9r\",\"create_revision\":\"8\"," \
+          "\"mod_revision\":\"" revision "\",\"value\":\"dg==\"}}]}}\n"
+
+/* To who is behind etcd says in each header where it is itself. */
+static void
+test_behind (Fixture *fixture, gconstpointer data)
+{
+  Told told = { 0 };
+
+  fixture->server.lines = HEAD_20 "\"created\":true}}\n" PUT_AT ("8") PUT_AT ("12");
+  g_atomic_int_set (&fixture->server.bad_watches, 1);
+  fixture->store.ops->watch (fixture->store.instance, "", 7, on_told, &told);
+  commy_test_run_until (NULL, told.n_entries >= 2);
+  g_assert_cmpint (told.revision, ==, 12);
+}
+
+/* Without news for longer than libsoup would have it. */
+static void
+test_quiet_stream (Fixture *fixture, gconstpointer data)
+{
+  Asked asked = { .timeout_s = G_MAXUINT };
+  gulong hook = listen_in (&asked);
+  Seen seen = { 0 };
+
+  fixture->store.ops->watch (fixture->store.instance, "", 7, on_event, &seen);
+  commy_test_run_until (NULL, seen.n_entries > 0);
+  stop_listening (hook);
+  g_assert_cmpuint (asked.timeout_s, ==, 0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -478,5 +708,17 @@ main (int argc, char **argv)
               impatient_set_up, test_no_watch, fixture_tear_down);
   g_test_add ("/store/etcd/hostile/queue/waits-as-long-as-its-first", Fixture, NULL,
               impatient_set_up, test_queue, fixture_tear_down);
+  g_test_add ("/store/etcd/hostile/range/a-slow-member-is-given-more-time", Fixture, NULL,
+              quick_set_up, test_slow_range, fixture_tear_down);
+  g_test_add ("/store/etcd/hostile/lease/a-slow-sign-of-life-is-one", Fixture, NULL, brisk_set_up,
+              test_slow_beat, fixture_tear_down);
+  g_test_add ("/store/etcd/hostile/watch/goes-on-while-its-member-tells", Fixture, NULL,
+              steady_set_up, test_telling_member, fixture_tear_down);
+  g_test_add ("/store/etcd/hostile/watch/many-names-are-few-streams", Fixture, NULL, patient_set_up,
+              test_many_names, fixture_tear_down);
+  g_test_add ("/store/etcd/hostile/watch/says-how-far-it-told", Fixture, NULL, patient_set_up,
+              test_behind, fixture_tear_down);
+  g_test_add ("/store/etcd/hostile/watch/without-news-is-no-failure", Fixture, NULL, patient_set_up,
+              test_quiet_stream, fixture_tear_down);
   return g_test_run ();
 }

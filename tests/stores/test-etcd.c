@@ -194,6 +194,153 @@ test_lost_lease (Fixture *fixture, gconstpointer unused)
   g_assert_nonnull (strstr (answer.error->message, "lease"));
 }
 
+#define OPS 128u
+
+/* As many as etcd takes: its answer says something of each. */
+static void
+test_many_ops (Fixture *fixture, gconstpointer unused)
+{
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  g_auto (CommyStoreAnswer) answer = { 0 };
+  CommyStoreOp ops[OPS];
+
+  start (fixture);
+  for (guint i = 0; i < OPS; i++)
+    ops[i] = (CommyStoreOp){ COMMY_STORE_PUT, g_strdup_printf ("many/%u", i), value, 0 };
+  commy_store_txn (&fixture->store, NULL, 0, ops, OPS, &answer);
+  g_assert_no_error (answer.error);
+  g_assert_cmpuint (commy_store_count (&fixture->store, "many/"), ==, OPS);
+  for (guint i = 0; i < OPS; i++)
+    g_free ((char *) ops[i].key);
+}
+
+/* --- transactions that go together --- */
+
+typedef struct
+{
+  guint *n_left;
+  gint64 revision; /* 0: it failed */
+} Put;
+
+static void
+on_put (gpointer user_data, const CommyStoreResult *result, const GError *error)
+{
+  Put *put = user_data;
+
+  if (error != NULL)
+    g_test_message ("%s", error->message);
+  put->revision = error == NULL ? result->revision : 0;
+  --*put->n_left;
+}
+
+static void
+begin_put (Fixture *fixture, const char *key, GBytes *value, gint64 lease, Put *put)
+{
+  const CommyStoreOp op = { COMMY_STORE_PUT, key, value, lease };
+
+  ++*put->n_left;
+  fixture->store.ops->txn (fixture->store.instance, NULL, 0, &op, 1, on_put, put);
+}
+
+#define PUTS 301
+
+/* The first goes at once; what waited for it is three transactions of at most 128 operations. */
+static void
+test_together (Fixture *fixture, gconstpointer unused)
+{
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  g_autofree Put *puts = g_new0 (Put, PUTS);
+  guint n_left = 0, n_revisions = 0;
+
+  start (fixture);
+  for (guint i = 0; i < PUTS; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("together/%u", i);
+
+      puts[i].n_left = &n_left;
+      begin_put (fixture, key, value, 0, &puts[i]);
+    }
+  commy_test_run_until (NULL, n_left == 0);
+  for (guint i = 0; i < PUTS; i++)
+    {
+      g_assert_cmpint (puts[i].revision, >, 0);
+      n_revisions += i == 0 || puts[i].revision != puts[i - 1].revision;
+    }
+  g_assert_cmpuint (n_revisions, ==, 4);
+  g_assert_cmpuint (commy_store_count (&fixture->store, "together/"), ==, PUTS);
+}
+
+/* Of one key each is a revision of its own, and the last one stays. */
+static void
+test_one_key (Fixture *fixture, gconstpointer unused)
+{
+  static const char *const texts[] = { "0", "1", "2", "3", "4", "5" };
+  Put puts[G_N_ELEMENTS (texts)];
+  g_auto (CommyStoreAnswer) answer = { 0 };
+  guint n_left = 0;
+
+  start (fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
+    {
+      g_autoptr (GBytes) value = g_bytes_new_static (texts[i], 1);
+
+      puts[i] = (Put){ &n_left, 0 };
+      begin_put (fixture, "k", value, 0, &puts[i]);
+    }
+  commy_test_run_until (NULL, n_left == 0);
+  for (guint i = 1; i < G_N_ELEMENTS (texts); i++)
+    g_assert_cmpint (puts[i].revision, >, puts[i - 1].revision);
+  commy_store_range (&fixture->store, "k", &answer);
+  g_assert_cmpuint (answer.entries->len, ==, 1);
+  g_assert_cmpmem (
+      g_bytes_get_data (g_array_index (answer.entries, CommyStoreEntry, 0).value, NULL), 1, "5", 1);
+}
+
+#define LOST 3u
+
+/* What etcd will not have of one does not harm those that went with it. */
+static void
+test_refused_together (Fixture *fixture, gconstpointer unused)
+{
+  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  Put puts[8];
+  guint n_left = 0;
+
+  start (fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (puts); i++)
+    {
+      g_autofree char *key = g_strdup_printf ("lease/%u", i);
+
+      puts[i] = (Put){ &n_left, 0 };
+      begin_put (fixture, key, value, i == LOST ? 12345 : 0, &puts[i]);
+    }
+  commy_test_run_until (NULL, n_left == 0);
+  for (guint i = 0; i < G_N_ELEMENTS (puts); i++)
+    g_assert_cmpint (puts[i].revision > 0, ==, i != LOST);
+  g_assert_cmpuint (commy_store_count (&fixture->store, "lease/"), ==, G_N_ELEMENTS (puts) - 1);
+}
+
+/* Together they would be more than etcd reads of one request. */
+static void
+test_large_together (Fixture *fixture, gconstpointer unused)
+{
+  g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (700000), 700000);
+  Put puts[5];
+  guint n_left = 0;
+
+  start (fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (puts); i++)
+    {
+      g_autofree char *key = g_strdup_printf ("large/%u", i);
+
+      puts[i] = (Put){ &n_left, 0 };
+      begin_put (fixture, key, value, 0, &puts[i]);
+    }
+  commy_test_run_until (NULL, n_left == 0);
+  for (guint i = 0; i < G_N_ELEMENTS (puts); i++)
+    g_assert_cmpint (puts[i].revision, >, i > 0 ? puts[i - 1].revision : 0);
+}
+
 static void
 test_endpoints (Fixture *fixture, gconstpointer unused)
 {
@@ -282,8 +429,13 @@ main (int argc, char **argv)
   ADD ("range/pages-are-one-revision", test_pages);
   ADD ("range/pages-of-large-values-are-smaller", test_pages_shrink);
   ADD ("limits/value", test_value_limit);
+  ADD ("limits/operations-of-a-transaction", test_many_ops);
   ADD ("order/answers-come-in-order-of-asking", test_order);
   ADD ("lease/put-under-a-lost-one-is-refused", test_lost_lease);
+  ADD ("together/what-waits-is-few-transactions", test_together);
+  ADD ("together/of-one-key-each-is-its-own", test_one_key);
+  ADD ("together/a-refusal-is-of-one", test_refused_together);
+  ADD ("together/not-beyond-the-size-of-a-request", test_large_together);
   ADD ("settings/endpoints-are-checked", test_endpoints);
   ADD ("settings/no-password-in-the-clear", test_password_in_the_clear);
   ADD ("process/forked-child-is-refused", test_forked_child_is_refused);
