@@ -23,7 +23,9 @@ static const CommyCliVerb verb = {
         "its clients found by looking (SEEN), and whether its process answers."),
   .description
   = N_ ("Ends with 0 if all are well, 8 if one is not, 9 if a service has none that is. Who is\n"
-        "drained is not ill; a service whose instances are all drained ends with 8.\n"
+        "drained is not ill; a service whose instances are all drained ends with 8. An endpoint\n"
+        "that no store lists is \"unknown\" until somebody has looked at it; where no instance is\n"
+        "well and one is unknown, it ends with 8.\n"
         "With --nagios: 0, 1, 2, and 3 if it cannot be found out; one line, as plugins\n"
         "of Nagios, Icinga and their like write it.\n\n"
         "Example: is the echo service fine?\n"
@@ -166,6 +168,16 @@ ask_nodes (Query *query, GPtrArray *subjects)
 
 /* --- judging --- */
 
+/* Who registered is there and says when it is not well, so no news is good. Of who is listed by a
+ * keyfile or by DNS alone there may be nobody to say anything. */
+static gboolean
+is_unheard (const Subject *subject)
+{
+  return commy_record_get_string (subject->record, "origin")[0] != '\0'
+         && commy_record_get_string (subject->record, "health")[0] == '\0'
+         && strcmp (commy_seen_get_state (&subject->seen), "unknown") == 0;
+}
+
 static const char *
 state_of (const Subject *subject)
 {
@@ -173,12 +185,14 @@ state_of (const Subject *subject)
 
   if (said || strcmp (commy_seen_get_state (&subject->seen), "unwell") == 0)
     return "unwell";
-  return commy_record_get_boolean (subject->record, "draining") ? "draining" : "well";
+  if (commy_record_get_boolean (subject->record, "draining"))
+    return "draining";
+  return is_unheard (subject) ? "unknown" : "well";
 }
 
 typedef struct
 {
-  guint well, unwell, draining;
+  guint well, unwell, draining, unknown;
 } Tally;
 
 static void
@@ -189,15 +203,18 @@ count (Tally *tally, const Subject *subject)
   tally->well += strcmp (state, "well") == 0;
   tally->unwell += strcmp (state, "unwell") == 0;
   tally->draining += strcmp (state, "draining") == 0;
+  tally->unknown += strcmp (state, "unknown") == 0;
 }
 
 /* Who is drained was taken out on purpose: that is a reason to look only if nobody else is there.
- */
+ * Of whom nothing is known may be well: that is no outage, and no peace either. */
 static Verdict
 judge_service (const Tally *tally)
 {
   if (tally->well > 0)
     return tally->unwell > 0 ? VERDICT_WARN : VERDICT_WELL;
+  if (tally->unknown > 0)
+    return VERDICT_WARN;
   return tally->draining > 0 && tally->unwell == 0 ? VERDICT_WARN : VERDICT_CRITICAL;
 }
 
@@ -250,17 +267,20 @@ print_nagios (Verdict verdict, const Tally *all, const char *why)
   if (verdict == VERDICT_UNKNOWN)
     commy_output_print ("COMMY %s - %s\n", words[verdict], why);
   else
-    commy_output_print ("COMMY %s - %u of %u instances are well%s%s"
-                        " | well=%u unwell=%u draining=%u\n",
-                        words[verdict], all->well, all->well + all->unwell + all->draining,
-                        why[0] != '\0' ? ": " : "", why, all->well, all->unwell, all->draining);
+    commy_output_print (
+        "COMMY %s - %u of %u instances are well%s%s"
+        " | well=%u unwell=%u draining=%u unknown=%u\n",
+        words[verdict], all->well, all->well + all->unwell + all->draining + all->unknown,
+        why[0] != '\0' ? ": " : "", why, all->well, all->unwell, all->draining, all->unknown);
 }
 
 static const char *
 first_reason (GPtrArray *subjects, const Tally *all)
 {
-  if (all->well + all->unwell == 0 && all->draining > 0)
+  if (all->well + all->unwell + all->unknown == 0 && all->draining > 0)
     return "all are draining";
+  if (all->well + all->unwell == 0 && all->unknown > 0)
+    return "nobody has looked at them";
   for (guint i = 0; i < subjects->len; i++)
     if (((Subject *) subjects->pdata[i])->seen.reason != NULL)
       return ((Subject *) subjects->pdata[i])->seen.reason;

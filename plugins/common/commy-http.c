@@ -17,10 +17,13 @@
 
 #define READ_SIZE 65536
 #define URL_MAX 2048u
-/* Streams take one connection each for good, so there must be room beside them. */
+/* Of each of the two sessions; streams take one connection each for good. */
 #define MAX_CONNECTIONS 64
 #define GRACE_MS 500
 #define MS G_GINT64_CONSTANT (1000000)
+/* Connections that nobody uses are closed about so long after it became quiet. */
+#define IDLE_NS (60 * 1000 * MS)
+#define IDLE_AGAIN_NS (1000 * MS)
 /* A connection on which nothing is said is asked about by the kernel: dead after 4 + 3 * 2 s. */
 #define KEEPALIVE_IDLE_S 4
 #define KEEPALIVE_EVERY_S 2
@@ -29,9 +32,12 @@
 struct _CommyHttp
 {
   CommyHost *host;
-  SoupSession *session;
+  SoupSession *session;         /* of what is answered whole */
+  SoupSession *streams;         /* of what is answered line by line, over a connection each */
   GTlsCertificate *certificate; /* that is shown to who asks for one; or NULL */
   GPtrArray *open;              /* CommyHttpExchange that libsoup holds */
+  guint n_asking;               /* of `session`: that somebody waits for */
+  guint idle_timer;
 };
 
 struct _CommyHttpExchange
@@ -49,7 +55,45 @@ struct _CommyHttpExchange
   CommyHttpReplyFunc done; /* NULL: it is over for who asked */
   gpointer user_data;
   gboolean was_sent;
+  gboolean is_stream;
 };
+
+/* --- connections that nobody uses --- */
+
+/* libsoup (3.2 to 3.7 at least) must not close them by itself: where its timer and a request become
+ * ready in one turn of the loop, the request gets the connection and the timer closes it all the
+ * same; the message then points to what was freed, and who waits for it waits for ever. Nothing is
+ * under way here, so nothing can be hit. */
+static void
+on_idle (gpointer user_data)
+{
+  CommyHttp *self = user_data;
+
+  self->idle_timer = 0;
+  if (self->n_asking == 0)
+    soup_session_abort (self->session);
+  else
+    self->idle_timer = self->host->add_timer (self->host, IDLE_AGAIN_NS, on_idle, self);
+}
+
+static void
+begin_asking (CommyHttpExchange *self)
+{
+  if (!self->is_stream)
+    self->http->n_asking++;
+}
+
+static void
+end_asking (CommyHttpExchange *self)
+{
+  CommyHttp *http = self->http;
+
+  if (self->is_stream || http == NULL)
+    return;
+  http->n_asking--;
+  if (http->idle_timer == 0)
+    http->idle_timer = http->host->add_timer (http->host, IDLE_NS, on_idle, http);
+}
 
 /* --- life of an exchange --- */
 
@@ -69,6 +113,7 @@ exchange_free (CommyHttpExchange *self)
 {
   if (self->http != NULL)
     g_ptr_array_remove_fast (self->http->open, self);
+  g_signal_handlers_disconnect_by_data (self->message, self); /* libsoup may keep it longer */
   wipe_authorization (self->message);
   g_object_unref (self->message);
   g_object_unref (self->cancellable);
@@ -96,6 +141,7 @@ forget (CommyHttpExchange *self)
   self->done = NULL;
   self->line = NULL;
   stop_timer (self);
+  end_asking (self);
 }
 
 /* libsoup's words may be any bytes. */
@@ -297,12 +343,14 @@ commy_http_send (CommyHttp *self, const CommyHttpRequest *request)
   exchange->max = request->max;
   exchange->limit_ns = request->limit_ns;
   exchange->line = request->line;
+  exchange->is_stream = request->line != NULL;
   exchange->done = request->done;
   exchange->user_data = request->user_data;
   exchange->timer = self->host->add_timer (self->host, request->limit_ns, on_limit, exchange);
   g_ptr_array_add (self->open, exchange);
-  soup_session_send_async (self->session, exchange->message, G_PRIORITY_DEFAULT,
-                           exchange->cancellable, on_sent, exchange);
+  begin_asking (exchange);
+  soup_session_send_async (exchange->is_stream ? self->streams : self->session, exchange->message,
+                           G_PRIORITY_DEFAULT, exchange->cancellable, on_sent, exchange);
   return exchange;
 }
 
@@ -381,8 +429,23 @@ set_up_tls (CommyHttp *self, const CommyHttpSettings *settings, GError **error)
           return FALSE;
         }
       soup_session_set_tls_database (self->session, authorities);
+      soup_session_set_tls_database (self->streams, authorities);
     }
   return !is_given (settings->certificate) || read_certificate (self, settings, error);
+}
+
+/* @socket: or NULL */
+static SoupSession *
+new_session (GSocketAddress *socket)
+{
+  /* Each exchange has its own limit; libsoup's would end a stream that has no news for a minute. */
+  SoupSession *session = soup_session_new_with_options (
+      "max-conns", MAX_CONNECTIONS, "max-conns-per-host", MAX_CONNECTIONS, "idle-timeout", 0,
+      "timeout", 0, "proxy-resolver", NULL, "remote-connectable", socket, NULL);
+
+  soup_session_remove_feature_by_type (session, SOUP_TYPE_CONTENT_DECODER);
+  soup_session_remove_feature_by_type (session, SOUP_TYPE_AUTH_MANAGER);
+  return session;
 }
 
 CommyHttp *
@@ -394,12 +457,8 @@ commy_http_new (CommyHost *host, const CommyHttpSettings *settings, GError **err
 
   self->host = host;
   self->open = g_ptr_array_new ();
-  /* Each exchange has its own limit; libsoup's would end a stream that has no news for a minute. */
-  self->session = soup_session_new_with_options ("max-conns", MAX_CONNECTIONS, "max-conns-per-host",
-                                                 MAX_CONNECTIONS, "proxy-resolver", NULL, "timeout",
-                                                 0, "remote-connectable", socket, NULL);
-  soup_session_remove_feature_by_type (self->session, SOUP_TYPE_CONTENT_DECODER);
-  soup_session_remove_feature_by_type (self->session, SOUP_TYPE_AUTH_MANAGER);
+  self->session = new_session (socket);
+  self->streams = new_session (socket);
   if (!set_up_tls (self, settings, error))
     g_clear_pointer (&self, commy_http_free);
   return self;
@@ -437,9 +496,13 @@ commy_http_free (CommyHttp *self)
     return;
   for (guint i = 0; i < self->open->len; i++)
     commy_http_cancel (self->open->pdata[i]);
+  if (self->idle_timer != 0)
+    self->host->remove (self->host, self->idle_timer);
   soup_session_abort (self->session);
+  soup_session_abort (self->streams);
   wait_for_open (self);
   g_object_unref (self->session);
+  g_object_unref (self->streams);
   g_clear_object (&self->certificate);
   g_ptr_array_unref (self->open);
   g_free (self);

@@ -36,7 +36,7 @@ ok health/nobody-offers-it-exits-9 exits 9
 ok health/nobody-offers-it-says-so says '^nobody offers org.example.Echo$'
 run health org.example.Echo --nagios
 ok health/nagios-nobody-exits-2 exits 2
-ok health/nagios-nobody-says-so is 'COMMY CRITICAL - 0 of 0 instances are well | well=0 unwell=0 draining=0
+ok health/nagios-nobody-says-so is 'COMMY CRITICAL - 0 of 0 instances are well | well=0 unwell=0 draining=0 unknown=0
 '
 run health org.example.Echo -o json
 ok health/json-nobody json "it == {'verdict': 'critical', 'instances': []}"
@@ -91,7 +91,7 @@ COMMY_CONFIG=$own_config
 ok health/seen-well await health org.example.Echo -- says '  well  *1 well, 0 unwell'
 run health org.example.Echo --nagios
 ok health/nagios-well-exits-0 exits 0
-ok health/nagios-well-says-so is 'COMMY OK - 1 of 1 instances are well | well=1 unwell=0 draining=0
+ok health/nagios-well-says-so is 'COMMY OK - 1 of 1 instances are well | well=1 unwell=0 draining=0 unknown=0
 '
 rm "$flag"
 run_until_unwell () {
@@ -111,7 +111,7 @@ run health org.example.Echo
 ok health/unwell-says-why says '  unwell  *0 well, 1 unwell  *test ended with status 1'
 run health org.example.Echo --nagios
 ok health/nagios-critical-exits-2 exits 2
-ok health/nagios-critical-says-why says '^COMMY CRITICAL - 0 of 1 instances are well: test ended with status 1 | well=0 unwell=1 draining=0$'
+ok health/nagios-critical-says-why says '^COMMY CRITICAL - 0 of 1 instances are well: test ended with status 1 | well=0 unwell=1 draining=0 unknown=0$'
 ok alerts/fires await alerts ls -- says '  sick  *firing  *critical  *unwell of org.example.Echo: 1'
 run alerts ls -o json
 ok alerts/json json "len(it) == 1 and it[0]['name'] == 'sick' and it[0]['state'] == 'firing' and it[0]['value'] == 1.0 and len(it[0]['node']) == 32"
@@ -135,9 +135,9 @@ kill -CONT "$second"
 run nodes ls -o json
 node=$(python3 -c "import json, sys
 print(next(n['node'] for n in json.load(open(sys.argv[1])) if n['pid'] == int(sys.argv[2])))" "$out" "$second")
-ok health/both-are-well await health org.example.Echo --nagios -- says 'well=2 unwell=0 draining=0$'
+ok health/both-are-well await health org.example.Echo --nagios -- says 'well=2 unwell=0 draining=0 unknown=0$'
 run nodes cordon "$node"
-ok health/draining-is-told await health org.example.Echo --nagios -- says '^COMMY OK - 1 of 2 instances are well | well=1 unwell=0 draining=1$'
+ok health/draining-is-told await health org.example.Echo --nagios -- says '^COMMY OK - 1 of 2 instances are well | well=1 unwell=0 draining=1 unknown=0$'
 ok health/draining-exits-0 exits 0
 run health org.example.Echo
 ok health/draining-is-well-enough exits 0
@@ -145,7 +145,7 @@ run health org.example.Echo -o json
 first_node=$(python3 -c "import json, sys
 print(next(i['node'] for i in json.load(open(sys.argv[1]))['instances'] if i['state'] == 'well'))" "$out")
 run nodes cordon "$first_node"
-ok health/all-draining-is-a-warning await health org.example.Echo --nagios -- says '^COMMY WARNING - 0 of 2 instances are well: all are draining | well=0 unwell=0 draining=2$'
+ok health/all-draining-is-a-warning await health org.example.Echo --nagios -- says '^COMMY WARNING - 0 of 2 instances are well: all are draining | well=0 unwell=0 draining=2 unknown=0$'
 ok health/all-draining-exits-1 exits 1
 run nodes uncordon "$first_node"
 run nodes uncordon "$node"
@@ -185,8 +185,18 @@ COMMY_CONFIG=$own_config:$folder/fixed.conf
 run services info org.example.Fixed
 ok fixed/version-is-unknown says '^  version  *unknown$'
 ok fixed/health-is-unknown says '^  health  *unknown: no node '
+run health org.example.Fixed
+ok fixed/nobody-has-looked says '^org.example.Fixed  .*  unknown  *-'
+ok fixed/what-is-not-known-exits-8 exits 8
+run health org.example.Fixed -o json
+ok fixed/json-says-that-it-is-not-known json "it['verdict'] == 'warn' and [i['state'] for i in it['instances']] == ['unknown']"
+run health org.example.Fixed --nagios
+ok fixed/nagios-says-that-it-is-not-known is 'COMMY WARNING - 0 of 1 instances are well: nobody has looked at them | well=0 unwell=0 draining=0 unknown=1
+'
 serve org.example.FixedLooker
 ok fixed/what-looks-found await services info org.example.Fixed -- says '^  health  *well: 1 nodes found it well, 0 unwell (command)$'
+ok fixed/is-well-when-somebody-looked await health org.example.Fixed --nagios -- says '^COMMY OK - 1 of 1 instances are well | well=1 unwell=0 draining=0 unknown=0$'
+ok fixed/exits-0-then exits 0
 rm "$flag"
 ok fixed/what-they-found-is-bad await services info org.example.Fixed -- says '^  health  *unwell: 0 nodes found it well, 1 unwell (command): test ended with status 1$'
 COMMY_CONFIG=$own_config
