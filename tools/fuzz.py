@@ -16,6 +16,8 @@ each behind its length in four bytes, little-endian. tests/fuzz/ledger.tsv adds 
 """
 
 import concurrent.futures
+import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -23,7 +25,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -38,7 +39,6 @@ CANARY_SECONDS = 60
 GOAL_EXECUTIONS = 10**8
 GOAL_SECONDS = 7200
 COLUMNS = ("fuzzer", "executions", "cpu-seconds", "quiet-executions", "quiet-cpu-seconds", "edges")
-LOCK = threading.Lock()  # of the ledger
 FLAGS = ["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1", "-use_value_profile=0"]
 
 
@@ -255,6 +255,17 @@ def check(build, results):
 # --- without end ---
 
 
+@contextlib.contextmanager
+def locked():
+    """The ledger, against other threads and other runs."""
+    folder = os.open(os.path.dirname(LEDGER), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def read_ledger():
     rows = {}
     if os.path.exists(LEDGER):
@@ -266,15 +277,16 @@ def read_ledger():
 
 
 def write_ledger(rows):
-    with open(LEDGER, "w", encoding="utf-8") as stream:
+    with open(LEDGER + ".new", "w", encoding="utf-8") as stream:
         stream.write("\t".join(COLUMNS) + "\n")
         for name in sorted(rows):
             stream.write("\t".join([name, *map(str, rows[name])]) + "\n")
+    os.replace(LEDGER + ".new", LEDGER)
 
 
 def note(name, done, cpu):
     """Adds a slice to the ledger; what was quiet before counts only if this one was, too."""
-    with LOCK:
+    with locked():
         rows = read_ledger()
         executions, seconds, quiet, quiet_seconds, edges = rows.get(name, [0, 0, 0, 0, 0])
         new = done.status != 0 or done.edges() > max(done.first_edges(), edges)
@@ -289,7 +301,7 @@ def note(name, done, cpu):
 
 
 def is_owed(name):
-    with LOCK:
+    with locked():
         _, _, quiet, seconds, _ = read_ledger().get(name, [0, 0, 0, 0, 0])
     return quiet < GOAL_EXECUTIONS and seconds < GOAL_SECONDS
 
