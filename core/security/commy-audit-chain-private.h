@@ -55,6 +55,8 @@ struct _CommyAuditChain
 
 /* Opens the folder, where that is not done. */
 gboolean commy_audit_chain_open_directory (CommyAuditChain *chain, GError **error);
+/* Brings what was written to @fd to the disk. Less than zero: errno tells why. */
+int commy_audit_chain_sync_fd (const CommyAuditChain *chain, int fd);
 /* Of the file that is written, with @suffix. (transfer full) */
 char *commy_audit_chain_dup_file_name (const CommyAuditChain *chain, const char *suffix);
 /* Makes a checkpoint of all that was added, now. FALSE: nobody can. */

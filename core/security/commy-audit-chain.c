@@ -8,6 +8,7 @@
 #include "security/commy-audit-chain-private.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-failpoint.h"
 #include "security/commy-audit-files.h"
 #include "security/commy-audit-note.h"
 
@@ -313,10 +314,18 @@ static gboolean
 open_head (CommyAuditChain *self)
 {
   g_autofree char *name = head_name (self);
+  int code;
 
-  if (self->head_fd < 0)
-    self->head_fd = commy_audit_head_open (self->dir_fd, name, &self->head);
-  return self->head_fd >= 0;
+  if (self->head_fd >= 0)
+    return TRUE;
+  self->head_fd = commy_audit_head_open (self->dir_fd, name, &self->head);
+  if (self->head_fd < 0 || commy_audit_chain_sync_fd (self, self->head_fd) == 0)
+    return self->head_fd >= 0;
+  code = errno;
+  unlinkat (self->dir_fd, name, 0);
+  close_fd (&self->head_fd);
+  errno = code;
+  return FALSE;
 }
 
 /* All that was made is on the disk: never before that, or else a crash would leave a head that is
@@ -326,23 +335,28 @@ put_head (CommyAuditChain *self)
 {
   self->head.sequence = self->sequence;
   memcpy (self->head.hash, self->hash, sizeof self->head.hash);
-  if (!commy_audit_head_put (self->head_fd, &self->head))
+  errno = EIO;
+  if (COMMY_FAILPOINT ("audit-synced") || !commy_audit_head_put (self->head_fd, &self->head))
     g_warning ("the head of the audit trail in %s stays behind: %s", self->setup.directory,
                g_strerror (errno));
 }
 
-/* The lock tells others that somebody still writes. */
+/* The lock tells others that somebody still writes. That the folder has them is on the disk before
+ * any record is: or else a crash would leave a head that is ahead of what is there. */
 static gboolean
 open_files (CommyAuditChain *self, GError **error)
 {
   if (!commy_audit_chain_open_directory (self, error))
     return FALSE;
-  if (open_head (self) && self->names_fd < 0)
+  errno = EIO;
+  if (open_head (self) && self->names_fd < 0 && !COMMY_FAILPOINT ("audit-head-made"))
     self->names_fd = open_new (self, COMMY_AUDIT_NAMES_SUFFIX);
-  if (self->names_fd >= 0 && self->fd < 0)
+  if (self->names_fd >= 0 && self->fd < 0 && !COMMY_FAILPOINT ("audit-names-made"))
     self->fd = open_new (self, COMMY_AUDIT_LIVE_SUFFIX);
   if (self->fd >= 0)
     {
+      (void) COMMY_FAILPOINT ("audit-file-made");
+      commy_audit_chain_sync_fd (self, self->dir_fd); /* some file systems cannot */
       /* A reader that looks whether somebody writes has it for no longer than that. */
       while (flock (self->fd, LOCK_EX) < 0 && errno == EINTR)
         ;
@@ -350,6 +364,14 @@ open_files (CommyAuditChain *self, GError **error)
     }
   fail (error, self, "begin a file of", errno);
   return FALSE;
+}
+
+int
+commy_audit_chain_sync_fd (const CommyAuditChain *self, int fd)
+{
+  if (self->setup.sync != NULL)
+    return self->setup.sync (self->setup.sync_data, fd);
+  return fd == self->dir_fd ? fsync (fd) : fdatasync (fd);
 }
 
 /* All that was made has been written. A second attempt would succeed without anything reaching the
@@ -361,9 +383,7 @@ sync_both (CommyAuditChain *self, GError **error)
   int fds[] = { self->names_fd, self->fd };
 
   for (guint i = 0; i < G_N_ELEMENTS (fds); i++)
-    if ((self->setup.sync != NULL ? self->setup.sync (self->setup.sync_data, fds[i])
-                                  : fdatasync (fds[i]))
-        < 0)
+    if (commy_audit_chain_sync_fd (self, fds[i]) < 0)
       {
         self->is_doubtful = TRUE;
         fail (error, self, "sync", errno);
@@ -383,6 +403,9 @@ end_file (CommyAuditChain *self, GError **error)
 
   if (!sync_both (self, error))
     return FALSE;
+  /* It may be no further behind than that: what its secret belongs to goes with old files. */
+  commy_audit_chain_sync_fd (self, self->head_fd);
+  (void) COMMY_FAILPOINT ("audit-ended");
   if (renameat (self->dir_fd, live, self->dir_fd, closed) < 0 && errno != ENOENT)
     {
       fail (error, self, "close a file of", errno);
@@ -390,7 +413,8 @@ end_file (CommyAuditChain *self, GError **error)
     }
   if (faccessat (self->dir_fd, closed, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
     g_warning ("somebody took the file %s of the audit trail away while it was written", live);
-  fsync (self->dir_fd); /* some file systems cannot */
+  (void) COMMY_FAILPOINT ("audit-closed");
+  commy_audit_chain_sync_fd (self, self->dir_fd);
   close_fd (&self->fd);
   close_fd (&self->names_fd);
   self->was_sealed = self->is_sealed;
@@ -406,9 +430,11 @@ write_pending (CommyAuditChain *self, GError **error)
   if (self->fd < 0 && !open_files (self, error))
     return FALSE;
   self->is_dirty = TRUE;
+  errno = EIO;
   /* Names first: one that nobody uses does no harm, one that is missing would. */
   if (write_all (self->names_fd, self->name_lines, &self->name_lines_done)
-      && write_all (self->fd, self->lines, &self->lines_done))
+      && !COMMY_FAILPOINT ("audit-names-written")
+      && write_all (self->fd, self->lines, &self->lines_done) && !COMMY_FAILPOINT ("audit-written"))
     return TRUE;
   fail (error, self, "write", errno);
   return FALSE;
@@ -434,6 +460,7 @@ take_back_trial (CommyAuditChain *self)
   g_autofree char *names = commy_audit_chain_dup_file_name (self, COMMY_AUDIT_NAMES_SUFFIX);
   gboolean removed = unlinkat (self->dir_fd, live, 0) == 0 || errno == ENOENT;
 
+  (void) COMMY_FAILPOINT ("audit-trial-removed");
   if ((unlinkat (self->dir_fd, names, 0) == 0 || errno == ENOENT) && removed)
     self->number--; /* else the next one is another file again */
   self->sequence = self->gap_sequence;

@@ -38,7 +38,8 @@ typedef struct
                     guint8 *out_seal,
                     gsize *out_size);
   gpointer seal_data;
-  int (*sync) (gpointer data, int fd); /* NULL: fdatasync() */
+  /* Of files, and of the folder; NULL: fdatasync(), and fsync() */
+  int (*sync) (gpointer data, int fd);
   gpointer sync_data;
 } CommyAuditChainSetup;
 

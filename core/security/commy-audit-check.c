@@ -71,8 +71,19 @@ is_of_trail (const CommyAuditLine *line, const char *outcome)
 
 /* --- the first line of a file --- */
 
+/* Whether the file says behind its first line that so many records before it may not be there,
+ * because the disk failed: that line is judged as every other is. */
+static gboolean
+is_noted_gap (const Place *after, guint64 sequence, guint64 n)
+{
+  return after != NULL && after->why == NULL && after->line.sequence == sequence
+         && is_of_trail (&after->line, COMMY_AUDIT_GAP)
+         && commy_audit_span_is (after->line.texts[COMMY_AUDIT_REASON], COMMY_AUDIT_NOT_SYNCED)
+         && after->line.count >= n;
+}
+
 static void
-begin (CommyAuditChecker *self, const Place *place)
+begin (CommyAuditChecker *self, const Place *place, const Place *after)
 {
   const CommyAuditLine *line = &place->line;
   CommyAuditSpan before = line->texts[COMMY_AUDIT_BEFORE];
@@ -98,6 +109,11 @@ begin (CommyAuditChecker *self, const Place *place)
    * and its hash will. */
   else if (line->sequence <= self->next)
     return;
+  else if (is_noted_gap (after, line->sequence + 1, line->sequence - self->next))
+    {
+      self->n_unsynced += line->sequence - self->next;
+      self->next = line->sequence;
+    }
   memcpy (self->hash, hash, sizeof hash);
   self->has_hash = TRUE;
   self->has_computed = FALSE;
@@ -331,7 +347,7 @@ commy_audit_checker_run (CommyAuditChecker *self, const char *bytes, gsize size,
       if (place->why == NULL)
         {
           if (is_first)
-            begin (self, place);
+            begin (self, place, has_after ? after : NULL);
           is_first = FALSE;
           if (n_illegible > 0)
             tell_illegible (self, &illegible, n_illegible, place);

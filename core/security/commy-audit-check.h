@@ -49,6 +49,7 @@ struct _CommyAuditChecker
   guint64 n_records;
   guint64 n_seals;
   guint64 n_set_back; /* the wall clock was */
+  guint64 n_unsynced; /* records that are not there, as was noted when the disk failed */
 
   /* the file */
   const char *bytes;

@@ -38,7 +38,6 @@ typedef struct
   gboolean is_first; /* of those that its chain has here */
   guint64 n_records;
   CommyAuditStart start;
-  gboolean after_seal;
 } File;
 
 struct _CommyAuditEnds
@@ -50,9 +49,7 @@ struct _CommyAuditEnds
 
   char *chain;
   guint unsealed; /* the first of the chain's claims that no seal is behind */
-  File *file;
-  gboolean has_rules;
-  CommyAuditRules rules; /* of the file that is read */
+  File *file;     /* that is read */
 };
 
 static void
@@ -122,20 +119,6 @@ commy_audit_ends_begin_file (CommyAuditEnds *self, const char *stem)
   g_ptr_array_add (self->files, file);
   g_hash_table_insert (self->stems, file->stem, file);
   self->file = file;
-  self->has_rules = FALSE;
-}
-
-static void
-look_at_start (CommyAuditEnds *self, const CommyAuditLine *line)
-{
-  g_autofree char *rules = commy_audit_span_dup (line->texts[COMMY_AUDIT_REASON]);
-
-  if (line->texts[COMMY_AUDIT_BEFORE].size != COMMY_AUDIT_HEX_SIZE)
-    return;
-  self->file->start.sequence = line->sequence;
-  memcpy (self->file->start.before, line->texts[COMMY_AUDIT_BEFORE].at, COMMY_AUDIT_HEX_SIZE);
-  self->has_rules = rules != NULL && commy_audit_rules_parse (rules, &self->rules);
-  self->file->after_seal = self->has_rules && self->rules.after_seal;
 }
 
 static void
@@ -143,6 +126,7 @@ add_claim (CommyAuditEnds *self, const CommyAuditLine *line, gboolean is_removal
 {
   g_autofree char *stem = commy_audit_span_dup (line->texts[COMMY_AUDIT_DETAILS]);
   g_autofree char *text = commy_audit_span_dup (line->texts[COMMY_AUDIT_REASON]);
+  const CommyAuditStart *start = &self->file->start;
   CommyAuditNote note;
   GPtrArray *about;
   gint64 noted_us;
@@ -158,7 +142,7 @@ add_claim (CommyAuditEnds *self, const CommyAuditLine *line, gboolean is_removal
   claim->note = note;
   claim->record = line->sequence;
   claim->why_not
-      = commy_audit_note_why_not (&note, self->has_rules ? &self->rules : NULL, noted_us);
+      = commy_audit_note_why_not (&note, start->has_rules ? &start->rules : NULL, noted_us);
   g_ptr_array_add (self->claims, claim);
   about = g_hash_table_lookup (self->abouts, claim->stem);
   if (about == NULL)
@@ -175,15 +159,11 @@ commy_audit_ends_look (CommyAuditEnds *self,
                        const CommyAuditLine *line)
 {
   const CommyAuditSpan outcome = line->texts[COMMY_AUDIT_OUTCOME];
-  const guint64 nth = self->file->n_records++;
 
+  self->file->n_records++;
+  commy_audit_start_take (&self->file->start, line);
   if (G_LIKELY (!commy_audit_span_is (line->texts[COMMY_AUDIT_TYPE], COMMY_AUDIT_TRAIL)))
     return;
-  if (nth == 0)
-    look_at_start (self, line);
-  else if (nth == 1 && commy_audit_span_is (outcome, COMMY_AUDIT_GAP)
-           && commy_audit_span_is (line->texts[COMMY_AUDIT_REASON], COMMY_AUDIT_NOT_SYNCED))
-    self->file->start.gap = line->count;
   if (commy_audit_span_is (outcome, COMMY_AUDIT_REMOVED))
     add_claim (self, line, TRUE);
   else if (commy_audit_span_is (outcome, COMMY_AUDIT_RECOVERED))
@@ -263,12 +243,32 @@ judge_torn (const GPtrArray *about, const File *file, const CommyAuditEndsFuncs 
         "%" G_GSIZE_FORMAT " bytes at the end are no whole record", file->torn);
 }
 
-static void
-judge_end (const GPtrArray *about, const File *file, const CommyAuditEndsFuncs *funcs)
+/* Whether the file behind it says that the disk failed, which may have lost as much of this one. */
+static gboolean
+is_lost_by_disk (const CommyAuditEnds *self, const File *file)
 {
-  const Claim *wrong = find_wrong (about, file);
+  gsize size;
+  guint number = commy_audit_file_number (file->stem, &size);
+  g_autofree char *next = g_strdup_printf ("%.*s-%06u", (int) size, file->stem, number + 1);
 
-  if (file->torn > 0)
+  const File *behind = g_hash_table_lookup (self->stems, next);
+
+  return behind != NULL && behind->start.gap > 0 && file->sequence + 1 < behind->start.sequence
+         && commy_audit_start_follows (&behind->start, file->sequence, file->hash);
+}
+
+static void
+judge_end (const CommyAuditEnds *self, const File *file, const CommyAuditEndsFuncs *funcs)
+{
+  const GPtrArray *about = g_hash_table_lookup (self->abouts, file->stem);
+  const Claim *wrong = find_wrong (about, file);
+  const gboolean is_lost = is_lost_by_disk (self, file);
+
+  /* It was noted as it was before power was lost. */
+  if (is_lost)
+    wrong = NULL;
+
+  if (file->torn > 0 && !is_lost)
     judge_torn (about, file, funcs);
   if (wrong != NULL)
     tell (funcs, file->stem, file->is_closed ? COMMY_AUDIT_FAULT_NOTE : COMMY_AUDIT_FAULT_CUT,
@@ -298,7 +298,7 @@ why_not_before (const Claim *claim, const File *file)
     return claim->why_not;
   if (!commy_audit_start_follows (&file->start, claim->note.sequence, claim->note.hash))
     return "this file does not go on where it says that the other one ended";
-  if (file->after_seal && !claim->is_sealed)
+  if (file->start.rules.after_seal && !claim->is_sealed)
     return "nobody sealed it, and the file was sealed";
   return NULL;
 }
@@ -354,7 +354,8 @@ judge_removal (CommyAuditEnds *self,
   const File *file = g_hash_table_lookup (self->stems, claim->stem);
 
   if (file != NULL
-      && (!agrees (claim, file) || ((file->has_seal || file->after_seal) && !claim->is_sealed)))
+      && (!agrees (claim, file)
+          || ((file->has_seal || file->start.rules.after_seal) && !claim->is_sealed)))
     return;
   if (claim->why_not == NULL)
     {
@@ -397,7 +398,7 @@ commy_audit_ends_judge (CommyAuditEnds *self,
       if (file->is_first)
         judge_start (self, file, funcs);
       if (!file->is_live)
-        judge_end (g_hash_table_lookup (self->abouts, file->stem), file, funcs);
+        judge_end (self, file, funcs);
     }
   for (guint i = 0; i < self->claims->len; i++)
     {
@@ -406,5 +407,7 @@ commy_audit_ends_judge (CommyAuditEnds *self,
       count (claim, out_count);
       if (commy_audit_note_is_removal (&claim->note))
         judge_removal (self, claim, heads, funcs);
+      else if (!g_hash_table_contains (self->stems, claim->stem))
+        commy_audit_heads_note_ended (heads, claim->stem, claim->note.sequence);
     }
 }

@@ -6,6 +6,8 @@
 
 #include "security/commy-audit-head.h"
 
+#include "base/commy-failpoint.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -82,11 +84,9 @@ commy_audit_head_open (int dir_fd, const char *name, const CommyAuditHead *head)
     return -1;
   while (flock (fd, LOCK_EX) < 0 && errno == EINTR)
     ;
-  if (commy_audit_head_put (fd, head) && fdatasync (fd) == 0)
-    {
-      fsync (dir_fd); /* some file systems cannot */
-      return fd;
-    }
+  errno = EIO;
+  if (!COMMY_FAILPOINT ("audit-head-empty") && commy_audit_head_put (fd, head))
+    return fd;
   code = errno;
   unlinkat (dir_fd, name, 0);
   close (fd);
@@ -129,6 +129,8 @@ commy_audit_head_read (const char *directory,
     *out_is_live = flock (fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
   if (fd >= 0)
     close (fd);
+  if (size == 0)
+    return COMMY_AUDIT_HEAD_EMPTY;
   return size >= 0 && commy_audit_head_parse (text, (gsize) size, out_head) ? COMMY_AUDIT_HEAD_GOOD
                                                                             : COMMY_AUDIT_HEAD_BAD;
 }

@@ -36,8 +36,8 @@ void commy_audit_head_commit (const CommyAuditHead *head,
                               const CommyAuditTools *tools,
                               char out_hex[COMMY_AUDIT_HEX_SIZE + 1]);
 
-/* Makes the file, locked as long as it is open, which tells that its process lives, and has it on
- * the disk. -1: errno tells why. */
+/* Makes the file, locked as long as it is open, which tells that its process lives. -1: errno tells
+ * why. */
 int commy_audit_head_open (int dir_fd, const char *name, const CommyAuditHead *head);
 /* Writes over it, in its place: what it was is not kept anywhere. It need not reach the disk: a
  * head may be behind its chain. */
@@ -46,6 +46,7 @@ gboolean commy_audit_head_put (int fd, const CommyAuditHead *head);
 typedef enum
 {
   COMMY_AUDIT_HEAD_NONE,
+  COMMY_AUDIT_HEAD_EMPTY, /* its process ended while it made it: before any file of the chain */
   COMMY_AUDIT_HEAD_BAD,
   COMMY_AUDIT_HEAD_GOOD,
 } CommyAuditHeadState;

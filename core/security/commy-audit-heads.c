@@ -10,6 +10,7 @@
 
 #include "security/commy-audit-check.h"
 #include "security/commy-audit-files.h"
+#include "security/commy-audit-tail.h"
 
 #include <string.h>
 
@@ -28,6 +29,7 @@ typedef struct
   guint number;          /* of the last file */
   guint64 first, last;
 
+  guint64 ended; /* the last record that somebody found in a file that is not here */
   guint removed; /* the last file that was removed by its age; 0: none */
   char *removed_end;
 } Chain;
@@ -61,24 +63,11 @@ enter (CommyAuditHeads *self, const char *name)
   return chain;
 }
 
-GPtrArray *
-commy_audit_list_heads (const char *directory)
-{
-  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GDir) dir = g_dir_open (directory, 0, NULL);
-  const char *name;
-
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    if (name[0] != '.' && g_str_has_suffix (name, COMMY_AUDIT_HEAD_SUFFIX))
-      g_ptr_array_add (names, g_strdup (name));
-  return names;
-}
-
 CommyAuditHeads *
 commy_audit_heads_new (const char *directory, const CommyAuditTools *tools)
 {
   CommyAuditHeads *self = g_new0 (CommyAuditHeads, 1);
-  g_autoptr (GPtrArray) names = commy_audit_list_heads (directory);
+  g_autoptr (GPtrArray) names = commy_audit_list_beside (directory, COMMY_AUDIT_HEAD_SUFFIX);
 
   self->directory = directory;
   self->chains = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, chain_free);
@@ -149,6 +138,19 @@ commy_audit_heads_note_removed (CommyAuditHeads *self, const char *stem, const c
   chain->removed_end = g_strdup (end);
 }
 
+void
+commy_audit_heads_note_ended (CommyAuditHeads *self, const char *stem, guint64 sequence)
+{
+  gsize size;
+  g_autofree char *name = NULL;
+  Chain *chain;
+
+  commy_audit_file_number (stem, &size);
+  name = g_strndup (stem, size);
+  chain = enter (self, name);
+  chain->ended = MAX (chain->ended, sequence);
+}
+
 /* --- judging --- */
 
 /* Whether all of it was removed because its time was over, and the process had nothing to record
@@ -169,6 +171,15 @@ dup_fault_of_pair (const Chain *chain, const char **out_fault, guint64 *out_reco
 {
   *out_fault = COMMY_AUDIT_FAULT_HEAD;
   *out_record = chain->head.sequence;
+  if (chain->ended > MAX (chain->head.sequence, chain->last) && chain->removed <= chain->number)
+    {
+      *out_fault = COMMY_AUDIT_FAULT_TAIL;
+      *out_record = chain->last + 1;
+      return g_strdup_printf ("record %" G_GUINT64_FORMAT
+                              " was here when its process had died, and "
+                              "the last one is %" G_GUINT64_FORMAT ": the end was taken away",
+                              chain->ended, chain->last);
+    }
   /* Nothing came to the disk, so nothing can be missed of it. */
   if (chain->head.sequence == 0 && chain->last == 0)
     return NULL;
@@ -204,10 +215,13 @@ dup_fault (const CommyAuditHeads *self,
            guint64 *out_record)
 {
   CommyAuditHead again;
+  guint64 known;
 
   *out_fault = COMMY_AUDIT_FAULT_HEAD;
   *out_record = 0;
-  if (chain->state == COMMY_AUDIT_HEAD_BAD)
+  if (chain->state == COMMY_AUDIT_HEAD_EMPTY && !chain->has_files)
+    return NULL;
+  if (chain->state == COMMY_AUDIT_HEAD_BAD || chain->state == COMMY_AUDIT_HEAD_EMPTY)
     return g_strdup ("it is no head of a chain: how far that went is not known");
   /* One that is there now was made since. */
   if (chain->has_files && chain->state == COMMY_AUDIT_HEAD_NONE)
@@ -220,16 +234,15 @@ dup_fault (const CommyAuditHeads *self,
     return dup_fault_of_pair (chain, out_fault, out_record);
   /* Nothing was recorded yet; or it is between two files, and the first of them is too old. One
    * that was taken away since it was read went with its chain. */
-  if (chain->state == COMMY_AUDIT_HEAD_NONE || chain->head.sequence == 0 || chain->is_live
-      || is_removed (chain)
+  known = chain->removed > 0 ? chain->head.sequence : MAX (chain->head.sequence, chain->ended);
+  if (chain->state == COMMY_AUDIT_HEAD_NONE || known == 0 || chain->is_live || is_removed (chain)
       || commy_audit_head_read (self->directory, file, &again, NULL) == COMMY_AUDIT_HEAD_NONE)
     return NULL;
   *out_fault = COMMY_AUDIT_FAULT_TAIL;
   *out_record = 1;
-  return g_strdup_printf ("%" G_GUINT64_FORMAT
-                          " records were on the disk, and no file of the chain "
-                          "is here: all of it was taken away",
-                          chain->head.sequence);
+  return g_strdup_printf ("%" G_GUINT64_FORMAT " records were there, and no file of the chain is "
+                          "here: all of it was taken away",
+                          known);
 }
 
 void

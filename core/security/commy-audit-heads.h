@@ -21,11 +21,10 @@ void commy_audit_heads_look (CommyAuditHeads *heads, const CommyAuditLine *line)
 void commy_audit_heads_end (CommyAuditHeads *heads, guint number, guint64 first, guint64 last);
 /* Somebody recorded that the file @stem was removed, which ended with SEQ:HASH. */
 void commy_audit_heads_note_removed (CommyAuditHeads *heads, const char *stem, const char *end);
+/* Somebody recorded that the file @stem, which is not here, ended with this record. */
+void commy_audit_heads_note_ended (CommyAuditHeads *heads, const char *stem, guint64 sequence);
 
 /* Calls back for each fault; @record: the first that it is about, 0: none. */
 typedef void (*CommyAuditHeadsFunc) (
     gpointer data, const char *file, const char *fault, guint64 record, const char *text);
 void commy_audit_heads_judge (CommyAuditHeads *heads, CommyAuditHeadsFunc func, gpointer data);
-
-/* Names of the heads of a folder. (transfer full): never NULL */
-GPtrArray *commy_audit_list_heads (const char *directory);

@@ -101,6 +101,21 @@ commy_audit_name_erase (char *line, gsize size)
   memset (line + SALT_AT, '-', size - SALT_AT);
 }
 
+gsize
+commy_audit_name_blot (gsize torn, char out[COMMY_AUDIT_NAME_LINE_MAX])
+{
+  gsize size = TEXT_AT + PAD;
+
+  while (size + 1 < torn)
+    size += PAD;
+  size = MIN (size, COMMY_AUDIT_NAME_LINE_MAX - 1);
+  memset (out, '0', COMMY_AUDIT_HEX_SIZE);
+  out[SALT_AT - 1] = ' ';
+  commy_audit_name_erase (out, size);
+  out[size] = '\n';
+  return size + 1;
+}
+
 static gboolean
 is_of_a_name (char c)
 {

@@ -282,13 +282,14 @@ erase_in (const char *directory, const char *name, Erasure *erasure, GError **er
 gboolean
 commy_audit_erase (const char *directory, const char *name, guint64 *out_count, GError **error)
 {
-  g_autoptr (GPtrArray) names = commy_audit_list_files (directory, error);
+  g_autoptr (GPtrArray) files = commy_audit_list_files (directory, error);
+  g_autoptr (GPtrArray) names = commy_audit_list_beside (directory, COMMY_AUDIT_NAMES_SUFFIX);
   Erasure erasure = { .name = name };
 
-  for (guint i = 0; names != NULL && i < names->len; i++)
+  /* Those, too, whose records are gone. */
+  for (guint i = 0; files != NULL && i < names->len; i++)
     {
-      g_autofree char *stem = commy_audit_file_stem (names->pdata[i]);
-      g_autofree char *file = g_strconcat (stem, COMMY_AUDIT_NAMES_SUFFIX, NULL);
+      const char *file = names->pdata[i];
       g_autofree char *path = g_build_filename (directory, file, NULL);
 
       if (g_file_test (path, G_FILE_TEST_EXISTS) && !erase_in (directory, file, &erasure, error))
@@ -296,5 +297,5 @@ commy_audit_erase (const char *directory, const char *name, guint64 *out_count, 
     }
   if (out_count != NULL)
     *out_count = erasure.count;
-  return names != NULL;
+  return files != NULL;
 }

@@ -166,6 +166,9 @@ gsize commy_audit_name_write (const char *commitment,
 gboolean commy_audit_name_parse (const char *line, gsize size, CommyAuditName *out_name);
 /* What takes the place of everything behind the commitment, in a line of this size. */
 void commy_audit_name_erase (char *line, gsize size);
+/* A line of its own, of no commitment and erased, over @torn bytes of one that was not finished,
+ * fewer than COMMY_AUDIT_NAME_LINE_MAX. Its size. */
+gsize commy_audit_name_blot (gsize torn, char out[COMMY_AUDIT_NAME_LINE_MAX]);
 /* Whether it is the name that is meant, or has it as a whole word, as a refusal's text does. */
 gboolean commy_audit_name_mentions (const char *text, const char *name);
 

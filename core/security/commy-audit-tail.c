@@ -118,6 +118,35 @@ commy_audit_tail_read (int fd, const CommyAuditTools *tools, CommyAuditTail *out
 
 /* --- how one begins --- */
 
+static void
+take_first (CommyAuditStart *self, const CommyAuditLine *line)
+{
+  g_autofree char *rules = commy_audit_span_dup (line->texts[COMMY_AUDIT_REASON]);
+
+  if (line->texts[COMMY_AUDIT_BEFORE].size != COMMY_AUDIT_HEX_SIZE)
+    return;
+  self->sequence = line->sequence;
+  memcpy (self->before, line->texts[COMMY_AUDIT_BEFORE].at, COMMY_AUDIT_HEX_SIZE);
+  self->has_rules = rules != NULL && commy_audit_rules_parse (rules, &self->rules);
+  if (!self->has_rules)
+    memset (&self->rules, 0, sizeof self->rules);
+}
+
+void
+commy_audit_start_take (CommyAuditStart *self, const CommyAuditLine *line)
+{
+  if (G_LIKELY (self->n_lines >= 2))
+    return;
+  if (!commy_audit_span_is (line->texts[COMMY_AUDIT_TYPE], COMMY_AUDIT_TRAIL))
+    ;
+  else if (self->n_lines == 0)
+    take_first (self, line);
+  else if (commy_audit_span_is (line->texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_GAP)
+           && commy_audit_span_is (line->texts[COMMY_AUDIT_REASON], COMMY_AUDIT_NOT_SYNCED))
+    self->gap = line->count;
+  self->n_lines++;
+}
+
 static gsize
 take_line (const char *text, gsize size, CommyAuditLine *out_line)
 {
@@ -134,20 +163,18 @@ commy_audit_start_read (int fd, CommyAuditStart *out_start)
   g_autofree char *text = g_malloc (LOOK);
   gssize size = read_at (fd, 0, text, LOOK);
   CommyAuditLine line;
-  gsize at;
+  gsize at = 0, step = 1;
 
   memset (out_start, 0, sizeof *out_start);
   out_start->is_empty = size >= 0 && memchr (text, '\n', (gsize) size) == NULL;
-  at = size > 0 ? take_line (text, (gsize) size, &line) : 0;
-  if (at == 0 || line.texts[COMMY_AUDIT_BEFORE].size != COMMY_AUDIT_HEX_SIZE)
-    return size >= 0;
-  out_start->sequence = line.sequence;
-  memcpy (out_start->before, line.texts[COMMY_AUDIT_BEFORE].at, COMMY_AUDIT_HEX_SIZE);
-  if (take_line (text + at, (gsize) size - at, &line) > 0
-      && commy_audit_span_is (line.texts[COMMY_AUDIT_OUTCOME], COMMY_AUDIT_GAP)
-      && commy_audit_span_is (line.texts[COMMY_AUDIT_REASON], COMMY_AUDIT_NOT_SYNCED))
-    out_start->gap = line.count;
-  return TRUE;
+  for (guint i = 0; size > 0 && i < 2 && step > 0; i++)
+    {
+      step = take_line (text + at, (gsize) size - at, &line);
+      at += step;
+      if (step > 0)
+        commy_audit_start_take (out_start, &line);
+    }
+  return size >= 0;
 }
 
 gboolean
@@ -195,4 +222,17 @@ commy_audit_list_files (const char *directory, GError **error)
     }
   g_ptr_array_sort (names, compare);
   return g_steal_pointer (&names);
+}
+
+GPtrArray *
+commy_audit_list_beside (const char *directory, const char *suffix)
+{
+  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GDir) dir = g_dir_open (directory, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    if (name[0] != '.' && g_str_has_suffix (name, suffix))
+      g_ptr_array_add (names, g_strdup (name));
+  return names;
 }

@@ -8,6 +8,7 @@
 #include "security/commy-audit-chain-private.h"
 
 #include "base/commy-error-private.h"
+#include "base/commy-failpoint.h"
 #include "security/commy-audit-files.h"
 #include "security/commy-audit-heads.h"
 #include "security/commy-audit-note.h"
@@ -69,18 +70,46 @@ add_about (CommyAuditChain *self,
 
 /* --- files that nobody closed --- */
 
+/* A name that was being written is none: nobody could tell it, or erase it. It is not cut off,
+ * because somebody may have it mapped. */
+static gboolean
+blot_torn_name (int fd)
+{
+  char text[COMMY_AUDIT_NAME_LINE_MAX];
+  struct stat status;
+  gssize size, whole, blot;
+  off_t from;
+
+  if (fstat (fd, &status) < 0)
+    return FALSE;
+  from = MAX (status.st_size - (off_t) sizeof text, 0);
+  size = whole = pread (fd, text, sizeof text, from);
+  while (whole > 0 && text[whole - 1] != '\n')
+    whole--;
+  if (whole == size || (whole == 0 && from > 0))
+    return size >= 0;
+  blot = (gssize) commy_audit_name_blot ((gsize) (size - whole), text);
+  return pwrite (fd, text, (gsize) blot, from + whole) == blot;
+}
+
+static gboolean
+keep_names (const CommyAuditChain *self, const char *name)
+{
+  g_autofree char *names = dup_names_of (name);
+  int fd = openat (self->dir_fd, names, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  gboolean ok = fd < 0 || (blot_torn_name (fd) && commy_audit_chain_sync_fd (self, fd) == 0);
+
+  if (fd >= 0)
+    close (fd);
+  return ok;
+}
+
 /* What its process wrote must not be lost after it was noted, or else losing power would look as if
  * somebody had taken the end away. */
 static gboolean
 keep (const CommyAuditChain *self, const char *name, int fd)
 {
-  g_autofree char *names = dup_names_of (name);
-  int names_fd = open_to_look (self, names);
-  gboolean ok = fdatasync (fd) == 0 && (names_fd < 0 || fdatasync (names_fd) == 0);
-
-  if (names_fd >= 0)
-    close (names_fd);
-  return ok;
+  return commy_audit_chain_sync_fd (self, fd) == 0 && keep_names (self, name);
 }
 
 /* One that nobody writes any more, and that was not closed. The lock keeps a second finder away
@@ -103,7 +132,7 @@ recover (CommyAuditChain *self, const char *name, gint64 wall_us, gint64 boot_ns
     {
       add_about (self, name, &tail, COMMY_AUDIT_STAYS, wall_us, boot_ns);
       ok = commy_audit_chain_flush (self, wall_us, boot_ns, TRUE, error);
-      if (ok)
+      if (ok && !COMMY_FAILPOINT ("audit-end-noted"))
         renameat (self->dir_fd, name, self->dir_fd, closed);
     }
   close (fd);
@@ -132,10 +161,21 @@ size_of (const CommyAuditChain *self, const char *name)
                                                                          : 0;
 }
 
-/* A file without a record loses none: it has been there since it was touched. */
-static Held
-look_at (const CommyAuditChain *self, const char *name)
+/* Whether it is gone, for whatever reason. */
+static gboolean
+is_gone (const CommyAuditChain *self, const char *name)
 {
+  return faccessat (self->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
+/* Since it was listed it may have been closed, here or elsewhere, or noted: then that is its @name.
+ * A file without a record loses none: it has been there since it was touched. */
+static Held
+look_at (const CommyAuditChain *self, char *name)
+{
+  if (g_str_has_suffix (name, COMMY_AUDIT_LIVE_SUFFIX) && is_gone (self, name))
+    name[strlen (name) - strlen (".open")] = '\0';
+
   Held held = { .name = name, .exists = g_str_has_suffix (name, COMMY_AUDIT_SUFFIX) };
   g_autofree char *stem = commy_audit_file_stem (name);
   g_autofree char *names = dup_names_of (name);
@@ -241,8 +281,20 @@ note_removal (CommyAuditChain *self,
   return is_sealed || !tail->is_sealed;
 }
 
-/* Noted before; one that somebody reads stays until the next time. With a chain's last file its
- * head has to go, before it: a head alone is one whose chain was taken away. */
+/* With a chain's last file its @head has to go, before it: a head alone is one whose chain was
+ * taken away. */
+static void
+take_away (const CommyAuditChain *self, const char *name, const char *names, const char *head)
+{
+  (void) COMMY_FAILPOINT ("audit-removal-noted");
+  if (head != NULL)
+    commy_audit_head_remove (self->dir_fd, head, G_MAXINT64);
+  (void) COMMY_FAILPOINT ("audit-head-removed");
+  if (unlinkat (self->dir_fd, name, 0) == 0 && !COMMY_FAILPOINT ("audit-file-removed"))
+    unlinkat (self->dir_fd, names, 0);
+}
+
+/* Noted before; one that somebody reads stays until the next time. */
 static gboolean
 remove_closed (CommyAuditChain *self,
                const char *name,
@@ -272,22 +324,13 @@ remove_closed (CommyAuditChain *self,
       else if (note_removal (self, name, &tail, cause, wall_us, boot_ns))
         {
           ok = commy_audit_chain_flush (self, wall_us, boot_ns, TRUE, error);
-          if (ok && next.is_empty)
-            commy_audit_head_remove (self->dir_fd, head, G_MAXINT64);
-          if (ok && unlinkat (self->dir_fd, name, 0) == 0)
-            unlinkat (self->dir_fd, names, 0);
+          if (ok)
+            take_away (self, name, names, next.is_empty ? head : NULL);
         }
     }
   if (fd >= 0)
     close (fd);
   return ok;
-}
-
-/* Whether it is gone, for whatever reason. */
-static gboolean
-is_gone (const CommyAuditChain *self, const char *name)
-{
-  return faccessat (self->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
 /* Whether its chain began less than the retention ago, as its name says: nothing of it is looked at
@@ -313,15 +356,11 @@ is_young (const CommyAuditChain *self, const char *stem, gint64 wall_us)
 /* Chains lose their files from the beginning: behind one that stays nothing goes, because a hole is
  * what somebody else leaves. */
 static gboolean
-remove_old (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
+remove_old (CommyAuditChain *self, GPtrArray *names, gint64 wall_us, gint64 boot_ns, GError **error)
 {
-  g_autoptr (GPtrArray) names = NULL;
   Held stays = { .name = "" };
 
-  if (self->setup.retention_us == 0)
-    return TRUE;
-  names = commy_audit_list_files (self->setup.directory, NULL); /* those that were noted, too */
-  for (guint i = 0; names != NULL && i < names->len; i++)
+  for (guint i = 0; self->setup.retention_us > 0 && i < names->len; i++)
     {
       Held held = { .name = names->pdata[i] };
       g_autofree char *stem = commy_audit_file_stem (held.name);
@@ -329,7 +368,7 @@ remove_old (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **erro
       commy_audit_file_number (stem, &held.chain);
       if (is_same_chain (&held, &stays) || is_young (self, stem, wall_us))
         continue;
-      held = look_at (self, held.name);
+      held = look_at (self, names->pdata[i]);
       if (held.exists && wall_us - held.last_us > self->setup.retention_us
           && !remove_closed (self, held.name, COMMY_AUDIT_BY_AGE, wall_us, boot_ns, error))
         return FALSE;
@@ -373,9 +412,9 @@ list_by_age (CommyAuditChain *self, GPtrArray *names, gsize *out_total)
 
 /* The oldest closed files, until there is room for one that is written. */
 static gboolean
-remove_excess (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **error)
+remove_excess (
+    CommyAuditChain *self, GPtrArray *names, gint64 wall_us, gint64 boot_ns, GError **error)
 {
-  g_autoptr (GPtrArray) names = NULL;
   g_autoptr (GHashTable) stay = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (GArray) all = NULL;
   const gsize whole = self->setup.max_total_size, file = self->setup.max_file_size;
@@ -383,9 +422,6 @@ remove_excess (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **e
   gsize total = 0;
 
   if (whole == 0)
-    return TRUE;
-  names = commy_audit_list_files (self->setup.directory, NULL);
-  if (names == NULL)
     return TRUE;
   all = list_by_age (self, names, &total);
   for (guint i = 0; i < all->len && total > room; i++)
@@ -407,7 +443,7 @@ remove_excess (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, GError **e
   return TRUE;
 }
 
-/* --- heads of nothing --- */
+/* --- heads and names of nothing --- */
 
 /* Names of the chains that have files. (transfer full) */
 static GHashTable *
@@ -427,24 +463,66 @@ list_chains (GPtrArray *files)
   return chains;
 }
 
-/* Of processes that could not begin a file: a full disk would keep one for each. */
+/* Of processes that could not begin a file, or died before that: a full disk would keep one for
+ * each. */
 static void
 remove_idle_heads (CommyAuditChain *self, GPtrArray *files, gint64 wall_us)
 {
-  g_autoptr (GPtrArray) heads = commy_audit_list_heads (self->setup.directory);
+  g_autoptr (GPtrArray) heads
+      = commy_audit_list_beside (self->setup.directory, COMMY_AUDIT_HEAD_SUFFIX);
   g_autoptr (GHashTable) chains = list_chains (files);
 
   for (guint i = 0; i < heads->len; i++)
     {
       const char *name = heads->pdata[i];
       g_autofree char *chain = g_strndup (name, strlen (name) - strlen (COMMY_AUDIT_HEAD_SUFFIX));
-      CommyAuditHead head;
+      CommyAuditHead head = { 0 };
+      CommyAuditHeadState state;
 
-      if (!g_hash_table_contains (chains, chain)
-          && commy_audit_head_read (self->setup.directory, name, &head, NULL)
-                 == COMMY_AUDIT_HEAD_GOOD
-          && head.sequence == 0)
+      if (g_hash_table_contains (chains, chain))
+        continue;
+      state = commy_audit_head_read (self->setup.directory, name, &head, NULL);
+      if (state == COMMY_AUDIT_HEAD_EMPTY || (state == COMMY_AUDIT_HEAD_GOOD && head.sequence == 0))
         commy_audit_head_remove (self->dir_fd, name, wall_us / G_USEC_PER_SEC - YOUNG_S);
+    }
+}
+
+/* Whether its process may be about to make the file that they are of. */
+static gboolean
+is_being_made (const CommyAuditChain *self, const char *names, const char *stem, gint64 wall_us)
+{
+  struct stat status;
+  CommyAuditHead head;
+  gboolean is_live = FALSE;
+  g_autofree char *name = NULL;
+  gsize size;
+
+  commy_audit_file_number (stem, &size);
+  name = g_strdup_printf ("%.*s" COMMY_AUDIT_HEAD_SUFFIX, (int) size, stem);
+  commy_audit_head_read (self->setup.directory, name, &head, &is_live);
+  return is_live || fstatat (self->dir_fd, names, &status, AT_SYMLINK_NOFOLLOW) < 0
+         || status.st_mtim.tv_sec > wall_us / G_USEC_PER_SEC - YOUNG_S;
+}
+
+/* Of files that were removed by who died before he had removed these, too, or that were never made.
+ * Nobody needs to know any more whom records were about that are not there. */
+static void
+remove_idle_names (CommyAuditChain *self, gint64 wall_us)
+{
+  g_autoptr (GPtrArray) all
+      = commy_audit_list_beside (self->setup.directory, COMMY_AUDIT_NAMES_SUFFIX);
+
+  for (guint i = 0; i < all->len; i++)
+    {
+      const char *names = all->pdata[i];
+      g_autofree char *stem = g_strndup (names, strlen (names) - strlen (COMMY_AUDIT_NAMES_SUFFIX));
+      g_autofree char *live = g_strconcat (stem, COMMY_AUDIT_LIVE_SUFFIX, NULL);
+      g_autofree char *closed = g_strconcat (stem, COMMY_AUDIT_SUFFIX, NULL);
+
+      /* In this order: it may be closed between the two. */
+      if (is_gone (self, live) && is_gone (self, closed)
+          && !is_being_made (self, names, stem, wall_us))
+        unlinkat (self->dir_fd, names, 0);
     }
 }
 
@@ -475,7 +553,8 @@ commy_audit_chain_tidy (CommyAuditChain *self, gint64 wall_us, gint64 boot_ns, G
   if (names == NULL)
     return TRUE; /* what is not known to be all of it is left alone */
   remove_idle_heads (self, names, wall_us);
+  remove_idle_names (self, wall_us);
   return recover_all (self, names, wall_us, boot_ns, error)
-         && remove_old (self, wall_us, boot_ns, error)
-         && remove_excess (self, wall_us, boot_ns, error);
+         && remove_old (self, names, wall_us, boot_ns, error)
+         && remove_excess (self, names, wall_us, boot_ns, error);
 }

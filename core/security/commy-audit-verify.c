@@ -151,6 +151,11 @@ end_chain (Verification *self, const char *name, const char *state, guint n_file
     g_ptr_array_add (self->notes,
                      g_strdup_printf ("%s: the clock was set back %" G_GUINT64_FORMAT " times",
                                       name, self->checker.n_set_back));
+  if (self->checker.n_unsynced > 0)
+    g_ptr_array_add (self->notes,
+                     g_strdup_printf ("%s: %" G_GUINT64_FORMAT
+                                      " records did not reach the disk, which was noted",
+                                      name, self->checker.n_unsynced));
   commy_audit_heads_end (self->heads, number, self->checker.first, last);
   g_variant_dict_init (&dict, NULL);
   g_variant_dict_insert (&dict, "chain", "s", name);

@@ -8,6 +8,7 @@
 #include "audit-fixture.h"
 
 #include "security/commy-audit-heads.h"
+#include "security/commy-audit-tail.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -295,7 +296,8 @@ test_death (AuditFixture *self, gconstpointer data)
         name = NULL;
         for (guint i = 0; i < steps; i++)
           {
-            g_autoptr (GPtrArray) heads = commy_audit_list_heads (self->dir);
+            g_autoptr (GPtrArray) heads
+                = commy_audit_list_beside (self->dir, COMMY_AUDIT_HEAD_SUFFIX);
 
             if (behind && i + 1 == steps)
               for (guint k = 0; k < heads->len; k++)
