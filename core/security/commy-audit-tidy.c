@@ -168,14 +168,18 @@ is_gone (const CommyAuditChain *self, const char *name)
   return faccessat (self->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
-/* Since it was listed it may have been closed, here or elsewhere, or noted: then that is its @name.
- * A file without a record loses none: it has been there since it was touched. */
-static Held
-look_at (const CommyAuditChain *self, char *name)
+/* Since it was listed it may have been closed, here or elsewhere, or noted. */
+static void
+follow_name (const CommyAuditChain *self, char *name)
 {
   if (g_str_has_suffix (name, COMMY_AUDIT_LIVE_SUFFIX) && is_gone (self, name))
     name[strlen (name) - strlen (".open")] = '\0';
+}
 
+/* A file without a record loses none: it has been there since it was touched. */
+static Held
+look_at (const CommyAuditChain *self, const char *name)
+{
   Held held = { .name = name, .exists = g_str_has_suffix (name, COMMY_AUDIT_SUFFIX) };
   g_autofree char *stem = commy_audit_file_stem (name);
   g_autofree char *names = dup_names_of (name);
@@ -368,7 +372,8 @@ remove_old (CommyAuditChain *self, GPtrArray *names, gint64 wall_us, gint64 boot
       commy_audit_file_number (stem, &held.chain);
       if (is_same_chain (&held, &stays) || is_young (self, stem, wall_us))
         continue;
-      held = look_at (self, names->pdata[i]);
+      follow_name (self, names->pdata[i]);
+      held = look_at (self, held.name);
       if (held.exists && wall_us - held.last_us > self->setup.retention_us
           && !remove_closed (self, held.name, COMMY_AUDIT_BY_AGE, wall_us, boot_ns, error))
         return FALSE;
@@ -396,9 +401,11 @@ list_by_age (CommyAuditChain *self, GPtrArray *names, gsize *out_total)
 
   for (guint i = 0; i < names->len; i++)
     {
-      Held held = look_at (self, names->pdata[i]);
       const Held *before = all->len > 0 ? &g_array_index (all, Held, all->len - 1) : NULL;
+      Held held;
 
+      follow_name (self, names->pdata[i]);
+      held = look_at (self, names->pdata[i]);
       if (!held.exists && g_str_has_prefix (held.name, self->name))
         continue;
       if (before != NULL && is_same_chain (before, &held))
