@@ -68,6 +68,14 @@ take_line (CommyPkiSealJudge *self, const char *line)
   return TRUE;
 }
 
+/* The beginning of a line at the end: its key has sealed nothing, because it was not on the disk.
+ */
+static gboolean
+is_torn (char **line)
+{
+  return line[1] == NULL && strlen (line[0]) < LINE_SIZE;
+}
+
 CommyPkiSealJudge *
 commy_pki_seal_judge_parse (const char *text, const char *path, GError **error)
 {
@@ -77,7 +85,7 @@ commy_pki_seal_judge_parse (const char *text, const char *path, GError **error)
   self->vouchers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->firsts = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   for (guint i = 0; lines != NULL && lines[i] != NULL && lines[i][0] != '\0'; i++)
-    if (!take_line (self, lines[i]))
+    if (!take_line (self, lines[i]) && !is_torn (lines + i))
       {
         g_set_error (error, COMMY_PKI_ERROR, COMMY_ERROR_CERTIFICATE,
                      "line %u of %s was changed: no key before it vouches for it", i + 1, path);

@@ -81,13 +81,27 @@ load (const char *dir, CommyPkiSealKey *out_key, GError **error)
   return ok;
 }
 
+/* A line that was being written when power was lost, or the disk was full, is of a key that nobody
+ * used: behind it no other would count. */
+static gboolean
+cut_torn_line (int fd)
+{
+  off_t end = lseek (fd, 0, SEEK_END), whole = end;
+  char byte = '\n';
+
+  while (whole > 0 && pread (fd, &byte, 1, whole - 1) == 1 && byte != '\n')
+    whole--;
+  return end >= 0 && (whole == end || ftruncate (fd, whole) == 0);
+}
+
 static gboolean
 append (const char *dir, const char *line, GError **error)
 {
   g_autofree char *path = g_build_filename (dir, COMMY_PKI_SEAL_KEYS_FILE, NULL);
-  int fd = open (path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int fd = open (path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   gsize size = strlen (line);
-  gboolean ok = fd >= 0 && write (fd, line, size) == (gssize) size && fsync (fd) == 0;
+  gboolean ok
+      = fd >= 0 && cut_torn_line (fd) && write (fd, line, size) == (gssize) size && fsync (fd) == 0;
   int code = errno;
 
   if (fd >= 0)

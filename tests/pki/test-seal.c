@@ -146,6 +146,37 @@ test_flipped (Scene *scene, gconstpointer data)
     }
 }
 
+/* Power was lost while a key was written to the list: at each byte of it. */
+static void
+test_torn (Scene *scene, gconstpointer data)
+{
+  g_autoptr (CommyPkiSealer) sealer = commy_pki_sealer_new (scene->dir);
+  g_autofree char *path = g_build_filename (scene->dir, COMMY_PKI_SEAL_KEYS_FILE, NULL);
+  guint8 first[COMMY_PKI_SEAL_SIZE], last[COMMY_PKI_SEAL_SIZE];
+  g_autofree char *list = NULL;
+  gsize size;
+
+  seal (sealer, TRUE, "a", first);
+  g_assert_true (g_file_get_contents (path, &list, &size, NULL));
+  for (gsize n = 1; n < size; n += 13)
+    {
+      g_autofree char *whole = NULL;
+      g_autofree char *torn = NULL;
+      g_autoptr (CommyPkiSealJudge) meanwhile = NULL;
+      g_autoptr (CommyPkiSealJudge) judge = NULL;
+
+      g_assert_true (g_file_get_contents (path, &whole, NULL, NULL));
+      torn = g_strdup_printf ("%s%.*s", whole, (int) n, whole);
+      g_assert_true (g_file_set_contents (path, torn, -1, NULL));
+      meanwhile = judge_new (scene);
+      g_assert_true (is_good (meanwhile, NULL, "a", first));
+      seal (sealer, TRUE, "b", last);
+      judge = judge_new (scene);
+      g_assert_true (is_good (judge, NULL, "a", first));
+      g_assert_true (is_good (judge, NULL, "b", last));
+    }
+}
+
 static void
 test_nobody (Scene *scene, gconstpointer data)
 {
@@ -191,6 +222,7 @@ main (int argc, char **argv)
   ADD ("/seal/keys-vouch-for-keys", test_chain);
   ADD ("/seal/keys-are-forgotten", test_forgotten);
   ADD ("/seal/every-flipped-byte", test_flipped);
+  ADD ("/seal/torn-list", test_torn);
   ADD ("/seal/no-certificate-no-seal", test_nobody);
   ADD ("/seal/rubbish-for-a-key", test_bad_key);
   return g_test_run ();
