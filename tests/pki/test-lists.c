@@ -164,6 +164,41 @@ test_any_age (void)
     }
 }
 
+/* So many, and none of them where there is one more. */
+static void
+test_how_many (void)
+{
+  const gint64 now_s = fixture_now ();
+  g_autoptr (GString) authorities = g_string_new (NULL);
+  g_autoptr (GString) lists = g_string_new (NULL);
+  g_autoptr (GByteArray) none = g_byte_array_new ();
+  g_autoptr (CommyPkiTrust) trust = NULL;
+  g_autofree char *pem = NULL;
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i <= COMMY_PKI_AUTHORITIES_MAX; i++)
+    {
+      g_autoptr (CommyPkiAuthority) one = commy_pki_authority_new ("many", now_s, NULL);
+      g_autoptr (CommyPkiTrust) all = NULL;
+
+      g_string_append (authorities, one->pem);
+      all = commy_pki_trust_new (authorities->str, NULL);
+      g_assert_true ((all != NULL) == (i < COMMY_PKI_AUTHORITIES_MAX));
+      if (i > 0)
+        continue;
+      pem = commy_pki_crl_sign (one, none, 1, now_s, &error);
+      g_assert_no_error (error);
+      trust = g_steal_pointer (&all);
+    }
+  for (guint i = 0; i < COMMY_PKI_CRLS_MAX; i++)
+    g_string_append (lists, pem);
+  g_assert_true (commy_pki_trust_add_crls (trust, lists->str, &error));
+  g_assert_no_error (error);
+  g_string_append (lists, pem);
+  g_assert_false (commy_pki_trust_add_crls (trust, lists->str, &error));
+  g_assert_nonnull (strstr (error->message, "more than 16 lists"));
+}
+
 /* --- what they say --- */
 
 static const struct
@@ -268,6 +303,7 @@ main (int argc, char **argv)
   /* attack: a revoked certificate, once the list that names it is out of date; defence: its own age
    * counts for nothing; test: /pki/lists/of-any-age-count */
   g_test_add_func ("/pki/lists/of-any-age-count", test_any_age);
+  g_test_add_func ("/pki/lists/so-many-and-so-many-authorities", test_how_many);
   g_test_add_func ("/pki/lists/openssl-reads-the-same", test_read_by_openssl);
   g_test_add_func ("/pki/lists/have-numbers", test_numbered);
   return g_test_run ();
