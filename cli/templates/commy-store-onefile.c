@@ -238,6 +238,8 @@ state_write (State *state, Store *self, GError **error)
   file
       = g_variant_ref_sink (g_variant_new ("(uxxxa(aymayxxx)a{xs})", FORMAT, state->revision,
                                            state->forgotten, state->last_lease, &entries, &leases));
+  /* What somebody left who died before the rename may be longer, and would not be cut off. */
+  g_unlink (written);
   /* Nothing waits for the disk: after a power failure nobody is left who had a lease. */
   if (!g_file_set_contents_full (written, g_variant_get_data (file),
                                  (gssize) g_variant_get_size (file), G_FILE_SET_CONTENTS_NONE,
