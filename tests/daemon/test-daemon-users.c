@@ -33,9 +33,10 @@ tear_down (TestDaemon **daemon, gconstpointer unused)
 
 /* In a child of another user: a put's error code, 0 for none. */
 static int
-put_as (TestDaemon *daemon, uid_t uid, CommyStoreOpKind kind, const char *key)
+put_bytes_as (
+    TestDaemon *daemon, uid_t uid, CommyStoreOpKind kind, const char *key, gsize value_size)
 {
-  g_autoptr (GBytes) value = g_bytes_new_static ("v", 1);
+  g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (value_size), value_size);
   const CommyStoreOp op = { kind, key, kind == COMMY_STORE_PUT ? value : NULL, 0 };
   StoreStream stream;
   StoreWireHeader header;
@@ -66,6 +67,12 @@ put_as (TestDaemon *daemon, uid_t uid, CommyStoreOpKind kind, const char *key)
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_true (WIFEXITED (status));
   return WEXITSTATUS (status);
+}
+
+static int
+put_as (TestDaemon *daemon, uid_t uid, CommyStoreOpKind kind, const char *key)
+{
+  return put_bytes_as (daemon, uid, kind, key, 1);
 }
 
 /* In a child of another user: how many keys below a prefix it is shown. */
@@ -106,7 +113,7 @@ open_to_all (TestDaemon *daemon)
   g_autofree char *folder = g_path_get_dirname (daemon->socket);
 
   test_daemon_write_keyfile (daemon,
-                             "[daemon]\nmode=0666\nkeys=3\n"
+                             "[daemon]\nmode=0666\nkeys=3\nbytes=1KiB\n"
                              "[policy reserved]\nprincipals=*\nservices=org.example.Reserved\n"
                              "verbs=offer\neffect=deny\n"
                              "[policy but-for-a]\nprincipals=unix:uid=54321\n"
@@ -153,6 +160,12 @@ test_users (TestDaemon **daemon, gconstpointer unused)
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/3"), ==, NO_ROOM);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE_PREFIX, "b/"), ==, 0);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "b/3"), ==, 0);
+  g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE_PREFIX, "b/"), ==, 0);
+  /* Keys and values are bytes, too; what a key had is given back when it is written anew. */
+  g_assert_cmpint (put_bytes_as (self, USER_B, COMMY_STORE_PUT, "b/1", 1024), ==, NO_ROOM);
+  g_assert_cmpint (put_bytes_as (self, USER_B, COMMY_STORE_PUT, "b/1", 500), ==, 0);
+  g_assert_cmpint (put_bytes_as (self, USER_B, COMMY_STORE_PUT, "b/2", 500), ==, NO_ROOM);
+  g_assert_cmpint (put_bytes_as (self, USER_B, COMMY_STORE_PUT, "b/1", 500), ==, 0);
   /* What a rule denies of keys comes on top; who may not read it is not shown it. */
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_DELETE_PREFIX, "b/"), ==, 0);
   g_assert_cmpint (put_as (self, USER_B, COMMY_STORE_PUT, "secret/b"), ==, DENIED);
