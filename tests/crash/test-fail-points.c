@@ -5,7 +5,10 @@
  * serves, another while it calls, and a third while it recovers from the death of whom it called.
  * Each point must have been passed on one side at least, and those that every recovery passes while
  * recovering; what died leaves nothing that the next does not take over, and what failed can be
- * tried again. Only in builds with --enable-failpoints.
+ * tried again. Only in builds with --enable-failpoints. Built twice: where it dies, and (with
+ * TEST_ERRORS) where it fails, so that each half has time enough beside other tests.
+ *
+ * Whoever calls tries again until it works, or until its input ends: then nobody is left to answer.
  */
 #include "config.h"
 
@@ -13,34 +16,61 @@
 #include "mesh-fixture.h"
 
 #include <glib-unix.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-#define TRIES 8
+#ifdef TEST_ERRORS
+#define WHAT "failing-there"
+#define ACTION "error"
+#else
+#define WHAT "killed-there"
+#define ACTION "kill"
+#endif
 #define LARGE 200000
 #define TOPIC "fail.points"
 #define PATIENCE_US (3 * G_USEC_PER_SEC)
+#define LONGEST_US (120 * G_USEC_PER_SEC) /* of a process; only so that nothing hangs */
 
 /* --- what the two processes do --- */
+
+/* Between two tries: longer than the first back-off of a path that failed. FALSE: whoever started
+ * us has hung up, because nobody is left to answer. */
+static gboolean
+may_try_again (void)
+{
+  static gint64 until;
+  struct pollfd input = { .fd = 0, .events = POLLIN };
+
+  g_usleep (100000);
+  if (until == 0)
+    until = g_get_monotonic_time () + LONGEST_US;
+  return g_get_monotonic_time () < until
+         && !(poll (&input, 1, 0) > 0 && (input.revents & POLLHUP) != 0);
+}
 
 static CommyMesh *
 join_somehow (const char *settings)
 {
   g_autoptr (CommyMesh) mesh = commy_mesh_new_with_settings ("test", settings, NULL);
 
-  for (guint i = 0; i < TRIES && mesh != NULL; i++)
+  if (mesh == NULL)
+    return NULL;
+  do
     if (commy_mesh_join_sync (mesh, NULL, NULL))
       return g_steal_pointer (&mesh);
+  while (may_try_again ());
   return NULL;
 }
 
 static gboolean
 start_somehow (CommyService *service)
 {
-  for (guint i = 0; i < TRIES; i++)
+  do
     if (commy_service_start_sync (service, NULL, NULL))
       return TRUE;
+  while (may_try_again ());
   return FALSE;
 }
 
@@ -107,10 +137,12 @@ publish_somehow (CommyMesh *mesh)
   g_autoptr (CommyPublisher) publisher = commy_publisher_new (mesh, TOPIC, NULL);
   gboolean started = FALSE, done = FALSE;
 
-  for (guint i = 0; i < TRIES && !started; i++)
+  do
     started = commy_publisher_start_sync (publisher, NULL, NULL);
-  for (guint i = 0; i < TRIES && started && !done; i++)
-    done = publish (publisher);
+  while (!started && may_try_again ());
+  do
+    done = started && publish (publisher);
+  while (started && !done && may_try_again ());
   commy_publisher_close (publisher);
   return done;
 }
@@ -123,15 +155,15 @@ call_somehow (CommyClient *client, gsize size)
 
   commy_call_options_set_idempotent (options, TRUE);
   commy_call_options_set_timeout (options, 2 * G_USEC_PER_SEC);
-  for (guint i = 0; i < TRIES; i++)
+  do
     {
       g_autoptr (GBytes) answer
           = commy_client_call_bytes_sync (client, "Echo", bytes, options, NULL, NULL);
 
       if (answer != NULL)
         return g_bytes_equal (answer, bytes);
-      g_usleep (100000); /* longer than the first back-off of a path that failed */
     }
+  while (may_try_again ());
   return FALSE;
 }
 
@@ -165,16 +197,34 @@ add_passes (const CommyFailpoint *point, void *data)
     passes->n += __atomic_load_n (&point->hits, __ATOMIC_RELAXED);
 }
 
-/* From now on: what was passed before does not count. */
-static void
-arm_point (const char *name, const char *action)
+static guint
+count_passes (const char *name)
 {
   Passes passes = { .name = name };
-  g_autofree char *spec = NULL;
 
   commy_failpoints_foreach (add_passes, &passes);
-  spec = g_strdup_printf ("%s:%u:%s", name, passes.n + 1, action);
+  return passes.n;
+}
+
+/* From now on: what was passed before does not count. Returns how often that was. */
+static guint
+arm_point (const char *name, const char *action)
+{
+  const guint n = count_passes (name);
+  g_autofree char *spec = g_strdup_printf ("%s:%u:%s", name, n + 1, action);
+
   g_setenv ("COMMY_FAILPOINT", spec, TRUE);
+  return n;
+}
+
+/* Passed by everybody who recovers; what only joining passes is not. */
+static gboolean
+is_of_recovery (const char *name)
+{
+  static const char *const names[]
+      = { "channel-commit", "channel-received", "setup-hello", "shm-publish", NULL };
+
+  return g_strv_contains (names, name);
 }
 
 /* Calls, waits until who answered is dead and another one there, and goes on with the point armed.
@@ -185,13 +235,17 @@ recover (const char *settings, const char *name, const char *action)
   g_autoptr (CommyMesh) mesh = join_somehow (settings);
   g_autoptr (CommyClient) client = mesh != NULL ? commy_client_new (mesh, TEST_SERVICE) : NULL;
   char byte;
+  guint before;
   gboolean ok;
 
   if (client == NULL || !call_somehow (client, 16) || write (1, "r", 1) != 1
       || read (0, &byte, 1) != 1)
     return 4;
-  arm_point (name, action);
+  before = arm_point (name, action);
   ok = call_somehow (client, 16) && call_somehow (client, LARGE) && publish_somehow (mesh);
+  /* A path that failed meanwhile is not taken for a while. */
+  while (ok && is_of_recovery (name) && count_passes (name) == before && may_try_again ())
+    ok = call_somehow (client, 16);
   g_clear_object (&client);
   return ok && commy_mesh_leave_sync (mesh, NULL, NULL) ? 0 : 4;
 }
@@ -254,11 +308,10 @@ start (MeshFixture *fixture, const char *role, const char *failpoint)
   return start_with (fixture, role, failpoint, NULL, NULL);
 }
 
-/* Whether it died as the fail point wants it, and not otherwise. */
+/* Waits for its end. Whether it died as the fail point wants it, and not otherwise. */
 static gboolean
-end (GSubprocess *process, gboolean may_be_killed, int may_fail_with)
+await_end (GSubprocess *process, gboolean may_be_killed, int may_fail_with)
 {
-  g_output_stream_close (g_subprocess_get_stdin_pipe (process), NULL, NULL);
   g_subprocess_wait (process, NULL, NULL);
   if (g_subprocess_get_if_signaled (process))
     {
@@ -269,6 +322,14 @@ end (GSubprocess *process, gboolean may_be_killed, int may_fail_with)
   if (may_fail_with == 0 || g_subprocess_get_exit_status (process) != may_fail_with)
     g_assert_cmpint (g_subprocess_get_exit_status (process), ==, 0);
   return FALSE;
+}
+
+/* The same of who goes on until it is told. */
+static gboolean
+end (GSubprocess *process, gboolean may_be_killed, int may_fail_with)
+{
+  g_output_stream_close (g_subprocess_get_stdin_pipe (process), NULL, NULL);
+  return await_end (process, may_be_killed, may_fail_with);
 }
 
 static gboolean
@@ -298,8 +359,36 @@ run_well (MeshFixture *fixture)
 
   g_assert_true (is_ready (server));
   client = start (fixture, "--call", NULL);
-  end (client, FALSE, 0);
+  await_end (client, FALSE, 0);
   end (server, FALSE, 0);
+}
+
+static void
+on_server_gone (GObject *server, GAsyncResult *result, gpointer client)
+{
+  if (g_subprocess_wait_finish (G_SUBPROCESS (server), result, NULL))
+    g_output_stream_close (g_subprocess_get_stdin_pipe (client), NULL, NULL);
+  g_object_unref (client);
+}
+
+static void
+on_client_gone (GObject *client, GAsyncResult *result, gpointer is_over)
+{
+  *(gboolean *) is_over = TRUE;
+}
+
+/* If the server dies meanwhile, nobody answers any more: the client is told to give up. */
+static void
+wait_for_client (GSubprocess *client, GSubprocess *server)
+{
+  g_autoptr (GCancellable) enough = g_cancellable_new ();
+  gboolean is_over = FALSE;
+
+  g_subprocess_wait_async (server, enough, on_server_gone, g_object_ref (client));
+  g_subprocess_wait_async (client, NULL, on_client_gone, &is_over);
+  while (!is_over)
+    g_main_context_iteration (NULL, TRUE);
+  g_cancellable_cancel (enough);
 }
 
 /* Whether the point was passed. */
@@ -312,13 +401,12 @@ run_serving (MeshFixture *fixture, const char *name, const char *spec)
   if (is_ready (server))
     {
       client = start (fixture, "--call", NULL);
-      /* Nobody answers any more if the server died meanwhile. */
-      g_subprocess_wait (client, NULL, NULL);
+      wait_for_client (client, server);
     }
   if (!end (server, TRUE, 0) && client != NULL)
     g_assert_cmpint (g_subprocess_get_exit_status (client), ==, 0);
   else if (client != NULL)
-    end (client, FALSE, 4);
+    await_end (client, FALSE, 4);
   return says_it_fired (fixture, "--serve", name);
 }
 
@@ -330,7 +418,7 @@ run_calling (MeshFixture *fixture, const char *name, const char *spec)
 
   g_assert_true (is_ready (server));
   client = start (fixture, "--call", spec);
-  end (client, TRUE, 0);
+  await_end (client, TRUE, 0);
   end (server, FALSE, 0);
   return says_it_fired (fixture, "--call", name);
 }
@@ -351,19 +439,9 @@ run_recovering (MeshFixture *fixture, const char *name, const char *action)
   g_assert_true (is_ready (second));
   g_assert_true (
       g_output_stream_write_all (g_subprocess_get_stdin_pipe (client), "d", 1, NULL, NULL, NULL));
-  end (client, TRUE, 0);
+  await_end (client, TRUE, 0);
   end (second, FALSE, 0);
   return says_it_fired (fixture, "--recover", name);
-}
-
-/* Passed by everybody who recovers; what only joining passes is not. */
-static gboolean
-is_of_recovery (const char *name)
-{
-  static const char *const names[]
-      = { "channel-commit", "channel-received", "setup-hello", "shm-publish", NULL };
-
-  return g_strv_contains (names, name);
 }
 
 /* --- what is left --- */
@@ -439,10 +517,10 @@ check_point (MeshFixture *fixture, gconstpointer data)
 }
 
 static void
-add (GPtrArray *specs, const char *what, const char *action, const char *name)
+add (GPtrArray *specs, const char *name)
 {
-  g_autofree char *path = g_strdup_printf ("/fail-points/%s/%s", name, what);
-  char *spec = g_strdup_printf ("%s:1:%s", name, action);
+  g_autofree char *path = g_strdup_printf ("/fail-points/%s/" WHAT, name);
+  char *spec = g_strdup_printf ("%s:1:" ACTION, name);
 
   g_ptr_array_add (specs, spec);
   g_test_add (path, MeshFixture, spec, mesh_fixture_set_up, check_point, mesh_fixture_tear_down);
@@ -466,14 +544,10 @@ add_all (GPtrArray *specs)
   mesh_fixture_tear_down (&fixture, NULL);
   names = g_strsplit (g_strchomp (text), "\n", -1);
   for (char **name = names; *name != NULL; name++)
-    {
-      /* What plugins share is in each of them; and those of the audit trail, which these nodes do
-       * not keep, are tests/security/test-audit-crash's. */
-      if (!g_hash_table_add (known, *name) || g_str_has_prefix (*name, "audit-"))
-        continue;
-      add (specs, "killed-there", "kill", *name);
-      add (specs, "failing-there", "error", *name);
-    }
+    /* What plugins share is in each of them; and those of the audit trail, which these nodes do not
+     * keep, are tests/security/test-audit-crash's. */
+    if (g_hash_table_add (known, *name) && !g_str_has_prefix (*name, "audit-"))
+      add (specs, *name);
 }
 
 int

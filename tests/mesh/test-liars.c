@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Plugins that lie about their speed, between two processes and with the settings as shipped: one
- * claims a hundredth of its cost, one five hundred times its cost. Probes find both out. What was
- * found survives the process, and a requirement that stops being met is told.
+ * claims a hundredth of its cost, one two thousand times its cost: so much that it is a lie on a
+ * busy machine, too, where everything takes longer. Probes find both out. What was found survives
+ * the process, and a requirement that stops being met is told.
  */
 #include "config.h"
 
@@ -12,10 +13,16 @@
 #include <string.h>
 
 #define DIR_ENV "G_TEST_BUILDDIR"
-#define PATIENCE_US (60 * G_USEC_PER_SEC)
+#define PATIENCE_US (240 * G_USEC_PER_SEC) /* only so that nothing hangs */
+/* More than what the modest one claims, and less than what is slow takes. */
+#define MOST_LATENCY_NS (32 * 1000 * 1000)
 #define TIMED_CALLS 20u
 
 static const char *const transports[] = { "modest", "honest", "boaster" }; /* by true cost */
+
+/* As much of the time as may be: by the shipped share, a look that a busy machine made long is paid
+ * for with minutes. */
+#define QUICK "probe-time=10%\nprobe-bytes=1MiB/s\n"
 
 typedef struct
 {
@@ -190,18 +197,21 @@ print_regret (Scene *scene, CommyDecision *decision)
     }
 }
 
-static void
-check_ranking (CommyDecision *decision)
+static gboolean
+is_ranked (CommyDecision *decision)
 {
   double last = 0;
 
   for (guint i = 0; i < G_N_ELEMENTS (transports); i++)
     {
       g_autoptr (GVariant) row = find_row (decision, transports[i]);
+      const double expected = number (row, "expected-ns");
 
-      g_assert_cmpfloat (number (row, "expected-ns"), >, last);
-      last = number (row, "expected-ns");
+      if (expected <= last)
+        return FALSE;
+      last = expected;
     }
+  return TRUE;
 }
 
 static char *
@@ -229,30 +239,46 @@ dup_contradiction (CommyMesh *mesh, const char *transport)
 
 /* --- liars --- */
 
+/* Calls until both are found out and all three have their places. (transfer full) */
+static CommyDecision *
+await_truth (Scene *scene)
+{
+  gint64 until = g_get_monotonic_time () + PATIENCE_US;
+
+  for (;;)
+    {
+      g_autoptr (CommyDecision) decision = explain (scene);
+      g_autofree char *modest = dup_contradiction (scene->mesh, "modest");
+      g_autofree char *boaster = dup_contradiction (scene->mesh, "boaster");
+      g_autofree char *text = commy_decision_to_string (decision);
+
+      if (modest != NULL && boaster != NULL && is_ranked (decision)
+          && g_strcmp0 (commy_decision_get_transport (decision), "modest") == 0)
+        return g_steal_pointer (&decision);
+      if (g_get_monotonic_time () > until)
+        g_error ("it does not come out who lies:\n%s", text);
+      g_free (call (scene->client, NULL));
+    }
+}
+
 static void
 test_found_out (MeshFixture *fixture, gconstpointer data)
 {
   Scene scene = { 0 };
   g_autoptr (CommyDecision) decision = NULL;
-  g_autofree char *text = NULL, *first = NULL, *modest = NULL, *boaster = NULL;
+  g_autofree char *text = NULL, *first = NULL;
 
   scene_start (fixture, &scene, "");
   first = call (scene.client, NULL);
   g_assert_cmpstr (first, ==, "boaster"); /* its word is all there is */
   g_test_message ("the right path was taken after %u calls",
                   call_until_over (scene.client, "modest"));
-  decision = explain (&scene);
+  decision = await_truth (&scene);
   text = commy_decision_to_string (decision);
   g_test_message ("%s", text);
-  g_assert_cmpstr (commy_decision_get_transport (decision), ==, "modest");
-  check_ranking (decision);
   g_assert_nonnull (strstr (text, "claim dropped"));
   g_assert_nonnull (strstr (text, "measured: boaster"));
   g_assert_nonnull (strstr (text, "ceilings are 1% of the time and 64 KiB/s"));
-  modest = dup_contradiction (scene.mesh, "modest");
-  boaster = dup_contradiction (scene.mesh, "boaster");
-  g_assert_nonnull (modest);
-  g_assert_nonnull (boaster);
   print_regret (&scene, decision);
   scene_end (&scene);
 }
@@ -283,7 +309,7 @@ test_kept (MeshFixture *fixture, gconstpointer data)
   g_autoptr (CommyDecision) decision = NULL;
   g_autofree char *text = NULL, *over = NULL;
 
-  scene_start (fixture, &scene, "");
+  scene_start (fixture, &scene, "[calibration]\n" QUICK);
   call_until_over (scene.client, "modest");
   scene_leave (&scene);
 
@@ -304,7 +330,7 @@ test_not_kept (MeshFixture *fixture, gconstpointer data)
   Scene scene = { 0 };
   g_autofree char *over = NULL;
 
-  scene_start (fixture, &scene, "[calibration]\npersist=false\n");
+  scene_start (fixture, &scene, "[calibration]\npersist=false\n" QUICK);
   call_until_over (scene.client, "modest");
   scene_leave (&scene);
   g_assert_false (g_file_test (file, G_FILE_TEST_EXISTS));
@@ -338,7 +364,7 @@ test_bad_file (MeshFixture *fixture, gconstpointer data)
       g_file_set_contents (file, bad[i], -1, &error);
       g_assert_no_error (error);
       g_test_expect_message ("Commy", G_LOG_LEVEL_MESSAGE, "*calibration.conf*not used*");
-      scene_join (fixture, &scene, "");
+      scene_join (fixture, &scene, "[calibration]\n" QUICK);
       g_test_assert_expected_messages ();
       over = call (scene.client, NULL);
       g_assert_cmpstr (over, ==, "boaster");
@@ -370,6 +396,8 @@ on_changed (CommyClient *client, gboolean met, CommyDecision *decision, gpointer
 {
   Told *told = data;
 
+  /* It was met at first; what is as it was is no news. */
+  g_assert_true (met == (told->n > 0 && !told->met));
   told->n++;
   told->met = met;
   g_clear_pointer (&told->decision, commy_decision_unref);
@@ -407,17 +435,27 @@ call_until (CommyClient *client, const char *transport)
     }
 }
 
-/* Signals come from the loop that the client's context is. */
+/* Calls until the news is that it is (not) met. Signals come from the loop that the client's
+ * context is. How often it was so meanwhile depends on how busy the machine is. */
 static void
-hear (Told *told, guint n)
+hear (Scene *scene, Told *told, gboolean met, gboolean may_fail)
 {
-  while (told->n < n)
-    g_main_context_iteration (NULL, TRUE);
-  g_assert_cmpuint (told->n, ==, n);
+  gint64 until = g_get_monotonic_time () + PATIENCE_US;
+
+  while (told->n == 0 || told->met != met)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_cmpint (g_get_monotonic_time (), <, until);
+      g_free (call (scene->client, &error));
+      if (!may_fail)
+        g_assert_no_error (error);
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+    }
 }
 
-#define BUSY \
-  "[calibration]\nsample-every=1\nprobe-every=100ms\nprobe-time=10%\nprobe-bytes=1MiB/s\n"
+#define BUSY "[calibration]\nsample-every=1\nprobe-every=100ms\n" QUICK
 
 static void
 test_requirement (MeshFixture *fixture, gconstpointer data)
@@ -428,23 +466,24 @@ test_requirement (MeshFixture *fixture, gconstpointer data)
   Scene scene = { 0 };
   Told told = { 0 };
 
-  commy_requirements_set_max_latency (requirements, 8 * 1000 * 1000);
+  commy_requirements_set_max_latency (requirements, MOST_LATENCY_NS);
   scene_start (fixture, &scene, BUSY);
   commy_client_set_requirements (scene.client, requirements);
   g_signal_connect (scene.client, "requirements-changed", G_CALLBACK (on_changed), &told);
   call_until (scene.client, "modest");
 
   set_slow (fixture, "modest", TRUE);
-  call_until (scene.client, "honest"); /* another meets it: no news */
-  g_assert_cmpuint (told.n, ==, 0);
+  call_until (scene.client, "honest"); /* another meets it: no news, or it was met again */
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_true (told.n == 0 || told.met);
 
   set_slow (fixture, "honest", TRUE);
   set_slow (fixture, "boaster", TRUE);
   error = call_until (scene.client, NULL);
   g_assert_error (error, COMMY_ERROR, COMMY_ERROR_REQUIREMENT);
-  g_assert_nonnull (strstr (error->message, "needs latency <= 8"));
-  hear (&told, 1);
-  g_assert_false (told.met);
+  g_assert_nonnull (strstr (error->message, "needs latency <= 32"));
+  hear (&scene, &told, FALSE, TRUE);
   g_assert_null (commy_decision_get_transport (told.decision));
   text = commy_decision_to_string (told.decision);
   g_assert_nonnull (strstr (text, "refused: latency"));
@@ -452,8 +491,7 @@ test_requirement (MeshFixture *fixture, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (transports); i++)
     set_slow (fixture, transports[i], FALSE);
   call_until (scene.client, "modest");
-  hear (&told, 2);
-  g_assert_true (told.met);
+  hear (&scene, &told, TRUE, TRUE);
   g_clear_pointer (&told.decision, commy_decision_unref);
   scene_end (&scene);
 }
@@ -465,7 +503,7 @@ test_degradable (MeshFixture *fixture, gconstpointer data)
   Scene scene = { 0 };
   Told told = { 0 };
 
-  commy_requirements_set_max_latency (requirements, 8 * 1000 * 1000);
+  commy_requirements_set_max_latency (requirements, MOST_LATENCY_NS);
   commy_requirements_set_degradable (requirements, TRUE);
   scene_start (fixture, &scene, BUSY);
   commy_client_set_requirements (scene.client, requirements);
@@ -473,15 +511,7 @@ test_degradable (MeshFixture *fixture, gconstpointer data)
   call_until (scene.client, "modest");
   for (guint i = 0; i < G_N_ELEMENTS (transports); i++)
     set_slow (fixture, transports[i], TRUE);
-  while (told.n == 0)
-    {
-      g_autoptr (GError) error = NULL;
-
-      g_free (call (scene.client, &error));
-      g_assert_no_error (error);
-      g_main_context_iteration (NULL, FALSE);
-    }
-  g_assert_false (told.met);
+  hear (&scene, &told, FALSE, FALSE);
   g_assert_nonnull (commy_decision_get_transport (told.decision));
   g_clear_pointer (&told.decision, commy_decision_unref);
   scene_end (&scene);

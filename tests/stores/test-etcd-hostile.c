@@ -599,6 +599,7 @@ stop_listening (gulong hook)
 }
 
 #define NAMES 40u
+#define GATHERED_US 500000 /* longest wait for another name */
 
 typedef struct
 {
@@ -621,6 +622,8 @@ on_name (gpointer user_data, const CommyStoreResult *result, const GError *error
 static void
 test_many_names (Fixture *fixture, gconstpointer data)
 {
+  gint64 start_us = g_get_monotonic_time ();
+  guint most;
   Asked asked = { 0 };
   gulong hook = listen_in (&asked);
   Seen seen = { 0 };
@@ -631,7 +634,8 @@ test_many_names (Fixture *fixture, gconstpointer data)
   commy_test_run_until (NULL, names.n_left == 0 && seen.n_entries > 0);
   stop_listening (hook);
   g_test_message ("%u streams", asked.n_streams);
-  g_assert_cmpuint (asked.n_streams, <, NAMES / 4);
+  most = 2 + (guint) ((g_get_monotonic_time () - start_us) / GATHERED_US);
+  g_assert_cmpuint (asked.n_streams, <=, most);
 }
 
 typedef struct

@@ -194,6 +194,15 @@ test_lost_lease (Fixture *fixture, gconstpointer unused)
   g_assert_nonnull (strstr (answer.error->message, "lease"));
 }
 
+/* However busy this machine is. */
+static void
+start_patiently (Fixture *fixture)
+{
+  commy_test_host_set_param (fixture->store.host, "attempt", "60s");
+  commy_test_host_set_param (fixture->store.host, "timeout", "120s");
+  start (fixture);
+}
+
 #define OPS 128u
 
 /* As many as etcd takes: its answer says something of each. */
@@ -204,7 +213,7 @@ test_many_ops (Fixture *fixture, gconstpointer unused)
   g_auto (CommyStoreAnswer) answer = { 0 };
   CommyStoreOp ops[OPS];
 
-  start (fixture);
+  start_patiently (fixture);
   for (guint i = 0; i < OPS; i++)
     ops[i] = (CommyStoreOp){ COMMY_STORE_PUT, g_strdup_printf ("many/%u", i), value, 0 };
   commy_store_txn (&fixture->store, NULL, 0, ops, OPS, &answer);
@@ -252,7 +261,7 @@ test_together (Fixture *fixture, gconstpointer unused)
   g_autofree Put *puts = g_new0 (Put, PUTS);
   guint n_left = 0, n_revisions = 0;
 
-  start (fixture);
+  start_patiently (fixture);
   for (guint i = 0; i < PUTS; i++)
     {
       g_autofree char *key = g_strdup_printf ("together/%u", i);
@@ -279,7 +288,7 @@ test_one_key (Fixture *fixture, gconstpointer unused)
   g_auto (CommyStoreAnswer) answer = { 0 };
   guint n_left = 0;
 
-  start (fixture);
+  start_patiently (fixture);
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     {
       g_autoptr (GBytes) value = g_bytes_new_static (texts[i], 1);
@@ -306,7 +315,7 @@ test_refused_together (Fixture *fixture, gconstpointer unused)
   Put puts[8];
   guint n_left = 0;
 
-  start (fixture);
+  start_patiently (fixture);
   for (guint i = 0; i < G_N_ELEMENTS (puts); i++)
     {
       g_autofree char *key = g_strdup_printf ("lease/%u", i);
@@ -328,7 +337,7 @@ test_large_together (Fixture *fixture, gconstpointer unused)
   Put puts[5];
   guint n_left = 0;
 
-  start (fixture);
+  start_patiently (fixture);
   for (guint i = 0; i < G_N_ELEMENTS (puts); i++)
     {
       g_autofree char *key = g_strdup_printf ("large/%u", i);
