@@ -291,12 +291,12 @@ test_words (void)
   g_autoptr (KeeperScene) scene = keeper_scene_two ("");
   g_autoptr (GString) said = g_string_new (NULL);
   CommydInnerHead closed = door_head (COMMYD_INNER_CLOSED, OF_A, 0);
-  guint handler = g_log_set_handler ("commyd", G_LOG_LEVEL_MESSAGE, keep_message, said);
+  guint handler = g_log_set_handler (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, keep_message, said);
 
   closed.number = 1;
   door_say (scene->doors[A], &closed, "w\303\266rter\ncommyd-Message: \033[1m\342\200\256\377");
   keeper_scene_run (scene);
-  g_log_remove_handler ("commyd", handler);
+  g_log_remove_handler (G_LOG_DOMAIN, handler);
   g_assert_nonnull (strstr (said->str, "w\303\266rter?commyd-Message: ?[1m?"));
   g_assert_null (strpbrk (said->str, "\n\033\377"));
 }
@@ -308,13 +308,13 @@ test_loose (void)
   g_autoptr (KeeperScene) scene = keeper_scene_two ("");
   g_autoptr (GString) said = g_string_new (NULL);
   CommydInnerHead ready = door_head (COMMYD_INNER_READY, 0, 0);
-  guint handler = g_log_set_handler ("commyd", G_LOG_LEVEL_MESSAGE, keep_message, said);
+  guint handler = g_log_set_handler (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, keep_message, said);
 
   ready.number = COMMYD_CONFINED_MEMORY;
   for (guint i = 0; i < 2; i++)
     door_say (scene->doors[i], &ready, NULL);
   keeper_scene_run (scene);
-  g_log_remove_handler ("commyd", handler);
+  g_log_remove_handler (G_LOG_DOMAIN, handler);
   g_assert_nonnull (strstr (said->str, "no filter of system calls"));
   g_assert_nonnull (strstr (said->str, "but memory: see commyd(8)"));
   g_assert_true (strstr (said->str, "no filter") == g_strrstr (said->str, "no filter"));
