@@ -21,6 +21,16 @@
 #define MOST_AT_ONCE 12u
 #define N_AGED 500u
 
+/* GCC 12's leak checker crashes over threads that shook hands in a module; the rest of the address
+ * sanitizer looks all the same. */
+int __lsan_is_turned_off (void);
+
+G_MODULE_EXPORT int
+__lsan_is_turned_off (void)
+{
+  return 1;
+}
+
 /* --- libsoup's clock --- */
 
 static gboolean soup_is_late;
