@@ -515,42 +515,6 @@ test_share_of_leases (TestDaemon **daemon, gconstpointer unused)
   store_stream_close (&second);
 }
 
-/* Of keys and values of one user: 0, or the code of the refusal. */
-static int
-put_bytes (StoreStream *stream, const char *key, gsize size)
-{
-  g_autoptr (GBytes) value = g_bytes_new_take (g_malloc0 (size), size);
-  const CommyStoreOp op = { COMMY_STORE_PUT, key, value, 0 };
-  g_autoptr (GError) error = NULL;
-  StoreWireHeader header;
-  const guint8 *payload;
-
-  store_stream_send (stream, store_wire_write_txn (1, NULL, 0, &op, 1), NULL);
-  g_assert_true (await_frame (stream, &header, &payload));
-  if (header.type != STORE_WIRE_ERROR)
-    return 0;
-  error = store_wire_read_error (payload, header.size);
-  g_assert_nonnull (strstr (error->message, "keys and bytes of [daemon]"));
-  return error->code;
-}
-
-static void
-test_share_of_bytes (TestDaemon **daemon, gconstpointer unused)
-{
-  StoreStream stream;
-
-  test_daemon_write_keyfile (*daemon, "[daemon]\nbytes=1KiB\n");
-  test_daemon_start (*daemon);
-  greet (*daemon, &stream);
-  g_assert_cmpint (put_bytes (&stream, "a/1", 1021), ==, 0);
-  g_assert_cmpint (put_bytes (&stream, "a/1", 1022), ==, COMMY_ERROR_BUSY);
-  g_assert_cmpint (put_bytes (&stream, "a/2", 0), ==, COMMY_ERROR_BUSY);
-  /* What a key had is given back when it is written anew. */
-  g_assert_cmpint (put_bytes (&stream, "a/1", 1018), ==, 0);
-  g_assert_cmpint (put_bytes (&stream, "a/2", 0), ==, 0);
-  store_stream_close (&stream);
-}
-
 /* --- the host's own entry --- */
 
 static void
@@ -664,7 +628,6 @@ main (int argc, char **argv)
   ADD ("limits/connections-and-reading-them-again", test_too_many);
   ADD ("limits/watches-of-a-user-are-counted-together", test_share_of_watches);
   ADD ("limits/leases-of-a-user-are-counted-together", test_share_of_leases);
-  ADD ("limits/bytes-of-a-user-are-counted", test_share_of_bytes);
   /* attack: have commyd watch everything for one user ten thousand times; defence: watches and
    * leases are a share of a user, whatever the number of its processes; test:
    * /daemon/limits/a-flood-of-watches-is-one-users-affair */

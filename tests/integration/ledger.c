@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A program that keeps a book of its calls: it offers a service, calls it, or does both,
- * and knows nothing of hosts, stores and transports. Each line is one write, so that it is there
- * whatever becomes of the process:
+ * and knows nothing of hosts, stores and transports. Each line is one write, there whatever comes:
  *
  *   x CALLER NUMBER           carried out (before it is answered)
  *   s NUMBER KIND TIME        sent; KIND: "once" or "again" (idempotent), sync or async
@@ -10,9 +9,7 @@
  *   f NUMBER TIME CODE TEXT   failed
  *   m BYTES                   of malloc()'s memory in use, twice a second
  *
- *   ledger BOOK NAME [--offer] [--call] [--service=SERVICE] [--pause=MICROSECONDS]
- *          [--timeout=MILLISECONDS]
- *
+ *   ledger BOOK NAME [--offer] [--call] ... (--help has the rest)
  * SIGTERM ends the load, waits for what is under way, and leaves.
  */
 #include <commy/commy.h>
