@@ -73,18 +73,33 @@ read_line (char *line, Verdict *out)
   return read_state (state, &out->state);
 }
 
-static gboolean
-read_lines (char **lines, GArray *verdicts)
+/* The line at @at, which goes on behind it; NULL: it has no end. */
+static char *
+cut_line (char **at)
 {
-  for (; *lines != NULL && (*lines)[0] != '\0'; lines++)
+  char *line = *at;
+  char *end = strchr (line, '\n');
+
+  if (end == NULL)
+    return NULL;
+  *end = '\0';
+  *at = end + 1;
+  return line;
+}
+
+static gboolean
+read_lines (char *text, GArray *verdicts)
+{
+  while (*text != '\0')
     {
+      char *line = cut_line (&text);
       Verdict verdict;
 
-      if (verdicts->len >= COMMY_HOST_CHECKS_MAX || !read_line (*lines, &verdict))
+      if (line == NULL || verdicts->len >= COMMY_HOST_CHECKS_MAX || !read_line (line, &verdict))
         return FALSE;
       g_array_append_val (verdicts, verdict);
     }
-  return *lines != NULL && lines[1] == NULL; /* the last line has an end */
+  return TRUE;
 }
 
 CommyHostChecksStatus
@@ -92,17 +107,18 @@ commy_host_checks_read (
     const char *text, gsize size, const char *how, CommyHostChecksFunc func, gpointer data)
 {
   g_autofree char *copy = g_strndup (text, size);
-  g_auto (GStrv) lines = NULL;
+  char *at = copy;
+  const char *magic, *said;
   g_autoptr (GArray) verdicts = g_array_new (FALSE, FALSE, sizeof (Verdict));
 
   if (strlen (copy) != size)
     return COMMY_HOST_CHECKS_MALFORMED;
-  lines = g_strsplit (copy, "\n", (gint) COMMY_HOST_CHECKS_MAX + 4);
-  if (lines[0] == NULL || strcmp (lines[0], MAGIC) != 0 || lines[1] == NULL || lines[2] == NULL)
+  if ((magic = cut_line (&at)) == NULL || strcmp (magic, MAGIC) != 0
+      || (said = cut_line (&at)) == NULL)
     return COMMY_HOST_CHECKS_MALFORMED;
-  if (strcmp (lines[1], how) != 0)
+  if (strcmp (said, how) != 0)
     return COMMY_HOST_CHECKS_OTHER;
-  if (!read_lines (lines + 2, verdicts))
+  if (!read_lines (at, verdicts))
     return COMMY_HOST_CHECKS_MALFORMED;
   for (guint i = 0; i < verdicts->len; i++)
     {
