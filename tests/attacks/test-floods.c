@@ -267,7 +267,7 @@ compare (gconstpointer a, gconstpointer b)
   return x < y ? -1 : x > y;
 }
 
-/* Of calls one after the other, in microseconds: the 99th of a hundred. */
+/* In microseconds, of calls one after the other. */
 static gint64
 measure_p99 (CommyClient *client)
 {
